@@ -1,0 +1,237 @@
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// Whose fault it is that a request got no proper answer.
+///
+/// The status code, the log level and the metric label follow from this value and from nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The request was wrong (4xx).
+    Client,
+    /// The guest trapped, returned an error, or emitted no valid response (500), or missed its
+    /// deadline (504).
+    Guest,
+    /// Something that the guest called failed (502, 504).
+    Upstream,
+    /// Headwater, or the machine it runs on, failed (500).
+    Host,
+    /// A bound was reached (503 with `Retry-After`).
+    Overload,
+}
+
+/// Why a request got no proper answer.
+///
+/// `summary` may be shown to the client; the source is for the log only.
+#[derive(Debug)]
+pub struct Fault {
+    blame: Blame,
+    status: StatusCode,
+    kind: &'static str,
+    summary: Cow<'static, str>,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    fn new(
+        blame: Blame,
+        status: StatusCode,
+        kind: &'static str,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            blame,
+            status,
+            kind,
+            summary: summary.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// The request was wrong. `kind` is a short stable label such as `not_found`.
+    #[must_use]
+    pub fn client(
+        status: StatusCode,
+        kind: &'static str,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        debug_assert!(status.is_client_error());
+        Self::new(Blame::Client, status, kind, summary)
+    }
+
+    /// The guest trapped, or exited in the middle of a request: 500.
+    #[must_use]
+    pub fn trap() -> Self {
+        Self::new(
+            Blame::Guest,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "trap",
+            "the service failed",
+        )
+    }
+
+    /// The guest ended without a valid response, or returned an error in place of one: 500.
+    #[must_use]
+    pub fn bad_response(summary: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            Blame::Guest,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "bad_response",
+            summary,
+        )
+    }
+
+    /// The guest had not set a response when the request's deadline passed: 504.
+    #[must_use]
+    pub fn deadline() -> Self {
+        Self::new(
+            Blame::Guest,
+            StatusCode::GATEWAY_TIMEOUT,
+            "deadline",
+            "the service did not answer in time",
+        )
+    }
+
+    /// Something that the guest called failed: 502.
+    #[must_use]
+    pub fn upstream() -> Self {
+        Self::new(
+            Blame::Upstream,
+            StatusCode::BAD_GATEWAY,
+            "upstream",
+            "a server behind the service failed",
+        )
+    }
+
+    /// Headwater or its machine failed: 500.
+    #[must_use]
+    pub fn host(kind: &'static str) -> Self {
+        Self::new(
+            Blame::Host,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            kind,
+            "the server failed",
+        )
+    }
+
+    /// A bound was reached: 503 with `Retry-After`.
+    #[must_use]
+    pub fn overload(kind: &'static str, retry_after: Duration) -> Self {
+        let mut fault = Self::new(
+            Blame::Overload,
+            StatusCode::SERVICE_UNAVAILABLE,
+            kind,
+            "the service is overloaded",
+        );
+        fault.retry_after = Some(retry_after);
+        fault
+    }
+
+    /// The same fault with its cause, for the log.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        self.blame
+    }
+
+    /// The status code for the client.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// A short stable label, for the attribute `error.type` and for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// When the client may try again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The sentence that the client may see.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// The cause with all that it rests on, on one line, for the log.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        let mut error: &dyn Error = self.source.as_deref()?;
+        let mut text = error.to_string();
+        while let Some(source) = error.source() {
+            let source_text = source.to_string();
+            // Some errors print their source as a part of themselves.
+            if !text.contains(&source_text) {
+                text.push_str(": ");
+                text.push_str(&source_text);
+            }
+            error = source;
+        }
+        Some(text)
+    }
+}
+
+impl Blame {
+    /// The metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Guest => "guest",
+            Self::Upstream => "upstream",
+            Self::Host => "host",
+            Self::Overload => "overload",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.summary)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_for_the_log_and_never_in_what_the_client_sees() {
+        let fault = Fault::trap().caused_by("wasm trap: unreachable at 0x1234");
+        assert_eq!(fault.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!fault.summary().contains("unreachable"));
+        assert_eq!(
+            fault.cause().as_deref(),
+            Some("wasm trap: unreachable at 0x1234")
+        );
+    }
+
+    #[test]
+    fn overload_says_when_to_come_back() {
+        let fault = Fault::overload("queue_full", Duration::from_secs(1));
+        assert_eq!(fault.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(fault.retry_after(), Some(Duration::from_secs(1)));
+    }
+}

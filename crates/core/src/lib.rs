@@ -1,0 +1,22 @@
+//! The vocabulary that every part of Headwater shares.
+//!
+//! A request travels as an [`http::Request`] with a [`Body`] and an `Arc` of its [`RequestScope`],
+//! into a [`Handler`], and comes back as a response or as a [`Fault`].
+
+mod attribution;
+mod body;
+mod fault;
+mod handler;
+mod id;
+mod limits;
+mod scope;
+
+pub use attribution::{Attribution, Verdict, Witness};
+pub use body::{Body, BodyError, empty, full};
+pub use fault::{Blame, Fault};
+pub use handler::{Handler, HandlerFuture};
+pub use id::RequestId;
+pub use limits::Limits;
+pub use scope::{Counters, RequestScope, ScopeParts};
+
+pub use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};

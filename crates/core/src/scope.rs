@@ -1,0 +1,139 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use opentelemetry::trace::SpanContext;
+use tokio_util::sync::CancellationToken;
+
+use crate::RequestId;
+
+/// What is known of one incoming request, for as long as anything is done in its name.
+///
+/// Made once, at the front, and passed explicitly as `Arc<RequestScope>`; nothing reads it from a
+/// thread-local or a global. It may outlive the response: a task that the guest spawned keeps it.
+#[derive(Debug)]
+pub struct RequestScope {
+    parts: ScopeParts,
+    counters: Counters,
+    cancellation: CancellationToken,
+}
+
+/// What a [`RequestScope`] is made of.
+#[derive(Debug)]
+pub struct ScopeParts {
+    /// The request's id, made by the front.
+    pub id: RequestId,
+    /// The trace context that the client sent, if it was well-formed.
+    pub parent: Option<SpanContext>,
+    /// The request's own server span: the parent of every outgoing request's span.
+    pub span: SpanContext,
+    /// The service that answers.
+    pub service: Arc<str>,
+    /// The route pattern that matched, such as `/api/...`.
+    pub route: Arc<str>,
+    /// The client's address, as the connection has it.
+    pub client: Option<SocketAddr>,
+    /// When the request's head had arrived.
+    pub started: Instant,
+    /// When the response head is due at the latest.
+    pub deadline: Option<Instant>,
+}
+
+/// What was done for a request, counted as it happens.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Outgoing requests made.
+    pub outgoing: AtomicU64,
+    /// Bytes of the request's body that arrived.
+    pub request_bytes: AtomicU64,
+    /// Bytes of the response's body that were handed to the connection.
+    pub response_bytes: AtomicU64,
+}
+
+impl RequestScope {
+    /// Makes the scope of a request that was just received.
+    #[must_use]
+    pub fn new(parts: ScopeParts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            counters: Counters::default(),
+            cancellation: CancellationToken::new(),
+        })
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn id(&self) -> RequestId {
+        self.parts.id
+    }
+
+    /// The trace context that the client sent.
+    #[must_use]
+    pub fn parent(&self) -> Option<&SpanContext> {
+        self.parts.parent.as_ref()
+    }
+
+    /// The request's own server span.
+    #[must_use]
+    pub fn span(&self) -> &SpanContext {
+        &self.parts.span
+    }
+
+    /// The service that answers.
+    #[must_use]
+    pub fn service(&self) -> &Arc<str> {
+        &self.parts.service
+    }
+
+    /// The route pattern that matched.
+    #[must_use]
+    pub fn route(&self) -> &Arc<str> {
+        &self.parts.route
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.parts.client
+    }
+
+    /// When the request's head had arrived.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.parts.started
+    }
+
+    /// When the response head is due at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.parts.deadline
+    }
+
+    /// What was done for the request so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Cancelled when nobody waits for the answer any more: the client went away, the deadline
+    /// passed, or the last byte was sent.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+}
+
+impl Counters {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, amount: u64) {
+        // Counters are read for reporting only and order nothing.
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Reads a counter.
+    #[must_use]
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
