@@ -1,0 +1,15 @@
+//! What the `wasi:http/service@0.3` guests share: reading a query, giving a plain answer, calling an
+//! upstream. Written against `wasip3` alone, so that each guest shows the interfaces themselves.
+
+mod answer;
+mod call;
+mod query;
+
+pub use answer::{WHOLE_BODY, text};
+pub use call::{Call, tag, wait};
+pub use query::Query;
+
+pub use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Trailers};
+
+/// What a body ends with: trailers if there are any, or why it was cut short.
+pub type BodyEnd = Result<Option<Trailers>, ErrorCode>;

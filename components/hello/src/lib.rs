@@ -1,0 +1,13 @@
+//! The smallest `wasi:http/service`: one answer to every request. What the host itself costs shows here.
+
+use guest::{ErrorCode, Request, Response, text};
+
+struct Hello;
+
+impl wasip3::exports::http::handler::Guest for Hello {
+    async fn handle(_request: Request) -> Result<Response, ErrorCode> {
+        Ok(text(200, "Hello from Headwater!\n"))
+    }
+}
+
+wasip3::http::service::export!(Hello);
