@@ -1,1 +1,26 @@
-//! x
+//! The harness of the end-to-end tests, the demo and the benchmark: the real binary, real sockets,
+//! real guests.
+//!
+//! A [`Host`] is a running `headwater`, an [`Upstream`] is a server that guests call, a [`Client`]
+//! is a user. An [`attribution::Ledger`] remembers which trace id went with which tag, and judges
+//! what the upstream saw by it.
+
+pub mod attribution;
+pub mod client;
+pub mod collector;
+pub mod guests;
+pub mod host;
+pub mod load;
+pub mod output;
+pub mod patience;
+pub mod pattern;
+pub mod process;
+pub mod settings;
+pub mod trace_context;
+pub mod trace_file;
+pub mod upstream;
+
+pub use client::{Answer, Client};
+pub use host::{Finished, Host};
+pub use patience::within;
+pub use upstream::Upstream;

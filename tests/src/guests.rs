@@ -1,0 +1,63 @@
+//! Where the guests and the binary are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// The component or module `target/components/NAME.wasm`, or `NAME.wasm` in the folder that the
+/// environment variable `HEADWATER_COMPONENTS` names.
+///
+/// # Errors
+///
+/// If it was not built.
+pub fn guest(name: &str) -> Result<PathBuf> {
+    let folder = match env::var_os("HEADWATER_COMPONENTS") {
+        Some(folder) => PathBuf::from(folder),
+        None => workspace().join("target/components"),
+    };
+    let path = folder.join(name).with_extension("wasm");
+    ensure!(
+        path.is_file(),
+        "the guest {} does not exist; run `cargo xtask components`",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// The binary that the environment variable `HEADWATER_BIN` names, else the one that Cargo built
+/// beside this test.
+///
+/// # Errors
+///
+/// If it was not built.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("HEADWATER_BIN") {
+        let path = PathBuf::from(path);
+        ensure!(
+            path.is_file(),
+            "HEADWATER_BIN names {}, which does not exist",
+            path.display()
+        );
+        return Ok(path);
+    }
+    let this = env::current_exe().context("asking for the path of this program")?;
+    // A test is in `target/PROFILE/deps`, the demo in `target/PROFILE`.
+    this.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("headwater"))
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!(
+                "no `headwater` beside {}; run `cargo build -p headwater` with the same profile, \
+                 or name one in HEADWATER_BIN",
+                this.display()
+            )
+        })
+}
+
+fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}

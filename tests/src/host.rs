@@ -1,0 +1,266 @@
+//! A running `headwater`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::{Child, Command};
+
+use crate::guests::binary;
+use crate::output::Output;
+use crate::process::Process;
+use crate::within;
+
+/// A server process that is ready for requests; killed when dropped.
+#[derive(Debug)]
+pub struct Host {
+    child: Child,
+    process: Process,
+    stdout: Output,
+    stderr: Output,
+    url: String,
+}
+
+/// How to start a [`Host`].
+#[derive(Debug)]
+pub struct HostBuilder {
+    program: Result<OsString, anyhow::Error>,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
+}
+
+/// A process that has ended by itself.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// All that it wrote to its standard output.
+    pub stdout: String,
+    /// All that it wrote to its standard error.
+    pub stderr: String,
+}
+
+impl Host {
+    /// `headwater serve FILE` on a free port.
+    pub fn serve(file: impl AsRef<Path>) -> HostBuilder {
+        Self::headwater()
+            .arg("serve")
+            .arg(file.as_ref())
+            .args(["--listen", "127.0.0.1:0"])
+    }
+
+    /// `headwater` without any argument.
+    #[must_use]
+    pub fn headwater() -> HostBuilder {
+        HostBuilder {
+            program: binary().map(Into::into),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Another program that prints the same `Listening on` line.
+    pub fn program(program: impl Into<OsString>) -> HostBuilder {
+        HostBuilder {
+            program: Ok(program.into()),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:41234`, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The process, for its memory and time.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        self.process
+    }
+
+    /// What it has printed.
+    #[must_use]
+    pub fn stdout(&self) -> &Output {
+        &self.stdout
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn stderr(&self) -> &Output {
+        &self.stderr
+    }
+
+    /// Sends SIGTERM and waits for the end of the process.
+    ///
+    /// # Errors
+    ///
+    /// If it had ended before, or does not end.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        self.process.terminate()?;
+        self.exit().await
+    }
+
+    /// Waits for the end of the process and of its output.
+    ///
+    /// # Errors
+    ///
+    /// If it does not end.
+    pub async fn exit(&mut self) -> Result<ExitStatus> {
+        let status = within("the end of the host", self.child.wait()).await??;
+        self.stdout.ended().await?;
+        self.stderr.ended().await?;
+        Ok(status)
+    }
+}
+
+impl HostBuilder {
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// An environment variable of the host itself (a guest's is `--env`).
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.environment.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started, ends before it listens (the error has its standard error), or does
+    /// not listen in time.
+    pub async fn start(self) -> Result<Host> {
+        let (mut child, stdout, stderr) = self.spawn()?;
+        let process = Process::new(child.id().context("the host has ended at once")?);
+        let listening = stdout
+            .wait_for("a line `Listening on http://…`", |line| {
+                listening_url(line).is_some()
+            })
+            .await;
+        let Some(url) = listening.as_deref().ok().and_then(listening_url) else {
+            let status = child.try_wait()?;
+            stderr.ended().await.ok();
+            bail!(
+                "the host is not listening ({}); on its standard output:\n{}on its standard error:\n{}",
+                status.map_or("it still runs".to_owned(), |status| status.to_string()),
+                stdout.text(),
+                stderr.text()
+            );
+        };
+        Ok(Host {
+            child,
+            process,
+            url: url.to_owned(),
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Runs it until it ends by itself, as it should on bad input.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started or does not end.
+    pub async fn run_to_end(self) -> Result<Finished> {
+        let (mut child, stdout, stderr) = self.spawn()?;
+        let status = within("the end of a host that was given bad input", child.wait()).await;
+        let Ok(status) = status else {
+            bail!(
+                "the host went on running; on its standard output:\n{}",
+                stdout.text()
+            );
+        };
+        stdout.ended().await?;
+        stderr.ended().await?;
+        Ok(Finished {
+            code: status?.code(),
+            stdout: stdout.text(),
+            stderr: stderr.text(),
+        })
+    }
+
+    fn spawn(self) -> Result<(Child, Output, Output)> {
+        let program = self.program?;
+        let mut command = Command::new(&program);
+        command
+            .args(self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // What the tests say must not depend on the shell that they were started from.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("OTEL_") || name.starts_with("RUST_") {
+                command.env_remove(&*name);
+            }
+        }
+        command.envs(self.environment);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {}", Path::new(&program).display()))?;
+        let stdout = Output::capture(child.stdout.take().context("no standard output")?);
+        let stderr = Output::capture(child.stderr.take().context("no standard error")?);
+        Ok((child, stdout, stderr))
+    }
+}
+
+/// The URL in a `Listening on` line.
+fn listening_url(line: &str) -> Option<&str> {
+    let (_, url) = line.split_once("Listening on ")?;
+    let url = url.split_whitespace().next()?.trim_end_matches('/');
+    url.starts_with("http").then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_found_in_the_line_that_announces_it() {
+        assert_eq!(
+            listening_url("Listening on http://127.0.0.1:8080"),
+            Some("http://127.0.0.1:8080")
+        );
+        assert_eq!(listening_url("Listening on the port"), None);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_early_is_reported_with_what_it_said() {
+        let error = Host::program("sh")
+            .args(["-c", "echo oh no >&2; exit 3"])
+            .start()
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("oh no"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_listens_is_stopped_by_sigterm() {
+        let mut host = Host::program("sh")
+            .args([
+                "-c",
+                "trap 'exit 7' TERM; echo Listening on http://127.0.0.1:1; while :; do sleep 0.01; done",
+            ])
+            .start()
+            .await
+            .unwrap();
+        assert_eq!(host.url(), "http://127.0.0.1:1");
+        assert_eq!(host.stop().await.unwrap().code(), Some(7));
+    }
+}

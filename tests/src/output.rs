@@ -1,0 +1,84 @@
+//! What a process prints, line by line, as it prints it.
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::sync::watch;
+
+use crate::within;
+
+/// The lines that a process has written to one of its streams so far.
+#[derive(Debug, Clone)]
+pub struct Output {
+    lines: watch::Receiver<Vec<String>>,
+}
+
+impl Output {
+    /// Collects what `stream` gives until its end.
+    pub fn capture(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let (sender, lines) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            // Bytes, not `lines()`: output that is no UTF-8 must not end the capture.
+            while matches!(stream.read_until(b'\n', &mut line).await, Ok(1..)) {
+                let text = String::from_utf8_lossy(&line)
+                    .trim_end_matches(['\r', '\n'])
+                    .to_owned();
+                line.clear();
+                sender.send_modify(|lines| lines.push(text));
+            }
+        });
+        Self { lines }
+    }
+
+    /// The lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+
+    /// The text so far.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let lines = self.lines.borrow();
+        lines.iter().flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// The first line that `wanted` accepts, once it is there.
+    ///
+    /// # Errors
+    ///
+    /// If the stream ends without it, or it takes too long.
+    pub async fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut lines = self.lines.clone();
+        within(
+            what,
+            lines.wait_for(|lines| lines.iter().any(|line| wanted(line))),
+        )
+        .await?
+        .with_context(|| format!("the output ended before {what}"))?;
+        self.lines()
+            .into_iter()
+            .find(|line| wanted(line))
+            .context("a line that was there is gone")
+    }
+
+    /// Every line from number `first` on, one at a time; `None` once the stream has ended.
+    pub async fn line(&self, number: usize) -> Option<String> {
+        let mut lines = self.lines.clone();
+        // An error means that the stream has ended; the line may be there all the same.
+        let _ = lines.wait_for(|lines| lines.len() > number).await;
+        self.lines.borrow().get(number).cloned()
+    }
+
+    /// Waits for the stream's end.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long.
+    pub async fn ended(&self) -> Result<()> {
+        let mut lines = self.lines.clone();
+        let _closed = within("the end of the output", lines.wait_for(|_| false)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! What the system knows of a process.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A process of ours, by its id.
+#[derive(Debug, Clone, Copy)]
+pub struct Process {
+    pid: u32,
+}
+
+impl Process {
+    /// The process with this id.
+    #[must_use]
+    pub fn new(pid: u32) -> Self {
+        Self { pid }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(self) -> u32 {
+        self.pid
+    }
+
+    /// Resident memory now, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn rss(self) -> Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most resident memory since the start, or since [`Process::reset_peak_rss`], in bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn peak_rss(self) -> Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// Makes [`Process::peak_rss`] begin anew (`5` in `/proc/PID/clear_refs`, see proc(5)).
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn reset_peak_rss(self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.pid);
+        fs::write(&path, "5").with_context(|| format!("writing {path}"))
+    }
+
+    /// CPU time used so far, in user and system mode together.
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn cpu_time(self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.pid);
+        let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        // The second field, the name, is in parentheses and may hold anything. Of what follows it
+        // (see proc(5)), `utime` and `stime` are the 12th and 13th.
+        let mut fields = stat
+            .rsplit_once(')')
+            .context("no name in /proc/PID/stat")?
+            .1
+            .split_whitespace()
+            .skip(11);
+        let mut ticks = 0;
+        for _ in 0..2 {
+            ticks += fields
+                .next()
+                .context("/proc/PID/stat is short")?
+                .parse::<u64>()?;
+        }
+        let per_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_secs(ticks) / u32::try_from(per_second)?)
+    }
+
+    /// Asks the process to end (SIGTERM).
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn terminate(self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// What a Ctrl-C at the terminal sends (SIGINT).
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn interrupt(self) -> Result<()> {
+        self.signal(Signal::INT)
+    }
+
+    fn signal(self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.pid)?).context("process id 0")?;
+        kill_process(pid, signal).with_context(|| format!("signalling process {}", self.pid))
+    }
+
+    fn status_bytes(self, key: &str) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid);
+        let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .and_then(|value| value.trim().strip_suffix(" kB"))
+            .with_context(|| format!("no {key} in {path}: the process has ended"))?;
+        Ok(kib.trim().parse::<u64>()? * 1024)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_and_time_of_this_very_process_can_be_read() {
+        let this = Process::new(std::process::id());
+        assert!(this.rss().unwrap() > 0);
+        assert!(this.peak_rss().unwrap() >= this.rss().unwrap() / 2);
+        this.cpu_time().unwrap();
+    }
+}

@@ -1,0 +1,82 @@
+//! A `headwater.toml` with several services, in a folder of its own.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::guests::guest;
+
+/// The text of a `headwater.toml` that grows by a service at a time.
+#[derive(Debug, Default)]
+pub struct Settings {
+    text: String,
+}
+
+/// A `headwater.toml` on disk; its folder is removed when this is dropped.
+#[derive(Debug)]
+pub struct SettingsFile {
+    folder: TempDir,
+}
+
+impl Settings {
+    /// A component of `components/`, at a route, with leave to call these upstreams.
+    ///
+    /// # Errors
+    ///
+    /// If the guest was not built.
+    pub fn component(self, name: &str, route: &str, allow: &[&str]) -> Result<Self> {
+        Ok(self.service("component", name, route, &guest(name)?, allow))
+    }
+
+    /// A WAGI module of `components/`, at a route.
+    ///
+    /// # Errors
+    ///
+    /// If the guest was not built.
+    pub fn module(self, name: &str, route: &str) -> Result<Self> {
+        Ok(self.service("module", name, route, &guest(name)?, &[]))
+    }
+
+    /// Lines of the caller's own.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        self.text.push_str(text);
+        self
+    }
+
+    fn service(mut self, kind: &str, name: &str, route: &str, file: &Path, allow: &[&str]) -> Self {
+        // Rust's string literals are TOML's basic strings, for the characters that occur here.
+        let _ = write!(
+            self.text,
+            "[[service]]\nname = {name:?}\nroute = {route:?}\n{kind} = {file:?}\n"
+        );
+        if !allow.is_empty() {
+            let _ = writeln!(self.text, "allow_outgoing = {allow:?}");
+        }
+        self.text.push('\n');
+        self
+    }
+
+    /// Writes it to `headwater.toml` in a folder of its own.
+    ///
+    /// # Errors
+    ///
+    /// If there is no place for temporary files.
+    pub fn write(self) -> Result<SettingsFile> {
+        let folder = TempDir::with_prefix("headwater-").context("making a temporary folder")?;
+        let file = SettingsFile { folder };
+        fs::write(file.path(), self.text).context("writing headwater.toml")?;
+        Ok(file)
+    }
+}
+
+impl SettingsFile {
+    /// The path of `headwater.toml`.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("headwater.toml")
+    }
+}

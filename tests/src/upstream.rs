@@ -1,0 +1,198 @@
+//! A server that guests call, which remembers who called.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::trace_context::TraceParent;
+use crate::within;
+
+/// A request that the upstream received.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Path and query.
+    pub path: String,
+    /// The header `x-tag`: the incoming request that the guest says it makes this call for.
+    pub tag: Option<String>,
+    /// The header `traceparent`, if it is well-formed.
+    pub traceparent: Option<TraceParent>,
+    /// All headers.
+    pub headers: HeaderMap,
+}
+
+/// What an upstream does with a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Behaviour {
+    /// Answers 200 after this time.
+    Answer(Duration),
+    /// Answers 200 once [`Upstream::release`] was called.
+    Hold,
+    /// Closes the connection with a reset once the request has begun to arrive.
+    Reset,
+}
+
+/// A running upstream on a free port of 127.0.0.1; ends when dropped.
+#[derive(Debug)]
+pub struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    behaviour: Behaviour,
+    calls: watch::Sender<Vec<Call>>,
+    released: watch::Sender<bool>,
+}
+
+impl Upstream {
+    /// An upstream that answers at once.
+    ///
+    /// # Errors
+    ///
+    /// If no port is free.
+    pub async fn start() -> Result<Self> {
+        Self::with(Behaviour::Answer(Duration::ZERO)).await
+    }
+
+    /// An upstream of this behaviour.
+    ///
+    /// # Errors
+    ///
+    /// If no port is free.
+    pub async fn with(behaviour: Behaviour) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .context("binding a port for the upstream")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            behaviour,
+            calls: watch::Sender::new(Vec::new()),
+            released: watch::Sender::new(false),
+        });
+        let task = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
+        Ok(Self {
+            address,
+            shared,
+            task,
+        })
+    }
+
+    /// The base URL, such as `http://127.0.0.1:9000`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The calls so far, in the order of their arrival.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.borrow().clone()
+    }
+
+    /// The calls, once there are at least `count`.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long.
+    pub async fn wait_for(&self, count: usize) -> Result<Vec<Call>> {
+        let mut calls = self.shared.calls.subscribe();
+        let waited = within(
+            &format!("{count} calls at the upstream"),
+            calls.wait_for(|calls| calls.len() >= count),
+        )
+        .await
+        .map(drop);
+        waited.with_context(|| format!("{} calls had arrived", self.calls().len()))?;
+        Ok(self.calls())
+    }
+
+    /// Lets an upstream that holds its answers give them, now and from now on.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The base URL of a port where nobody listens.
+///
+/// # Errors
+///
+/// If no port is free.
+pub async fn nobody() -> Result<String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Dropped with this task, and all connections with it.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(connection(stream, Arc::clone(&shared)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    if let Behaviour::Reset = shared.behaviour {
+        if stream.readable().await.is_ok() {
+            // Closing with zero linger sends a reset.
+            let _ = stream.set_zero_linger();
+        }
+        return;
+    }
+    let service = service_fn(move |request| respond(Arc::clone(&shared), request));
+    // A client that goes away is its own affair.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn respond(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let call = Call::new(&request);
+    shared.calls.send_modify(|calls| calls.push(call));
+    match shared.behaviour {
+        Behaviour::Answer(Duration::ZERO) | Behaviour::Reset => {}
+        Behaviour::Answer(latency) => tokio::time::sleep(latency).await,
+        Behaviour::Hold => {
+            let _ = shared.released.subscribe().wait_for(|&open| open).await;
+        }
+    }
+    Ok(Response::new(Full::from("answer of the upstream\n")))
+}
+
+impl Call {
+    fn new(request: &Request<Incoming>) -> Self {
+        let header = |name| {
+            let value = request.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        Self {
+            path: request.uri().to_string(),
+            tag: header("x-tag"),
+            traceparent: header("traceparent").and_then(|text| TraceParent::parse(&text)),
+            headers: request.headers().clone(),
+        }
+    }
+}

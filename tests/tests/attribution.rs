@@ -1,0 +1,128 @@
+//! Promise: every outgoing request hangs under the incoming request that it was made for.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use headwater_tests::attribution::Ledger;
+use headwater_tests::guests::guest;
+use headwater_tests::load::{self, Sent};
+use headwater_tests::trace_file::TraceFile;
+use headwater_tests::upstream::Behaviour;
+use headwater_tests::{Host, Upstream};
+use tempfile::TempDir;
+
+/// Clients at once.
+const CLIENTS: usize = 32;
+/// Requests that each client sends, one after another.
+const ROUNDS: usize = 10;
+/// Outgoing requests that each request causes.
+const CALLS: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_calls_from_shared_instances_are_all_right() -> Result<()> {
+    // The upstream holds its answers until all clients' calls are there at once: 32 requests are
+    // then in two instances, whatever the machine's speed.
+    let held = Upstream::with(Behaviour::Hold).await?;
+    let bench = Bench::start("fanout", &held, SHARED).await?;
+    let url = bench.url(&held, &format!("k={CALLS}&wait=20"));
+
+    let all_at_once = async {
+        let waiting = held.wait_for(CLIENTS * CALLS).await;
+        held.release();
+        waiting
+    };
+    let (first, waiting) = futures::join!(load::tagged("held", CLIENTS, 1, &url), all_at_once);
+    waiting?;
+    let mut sent = first?;
+    sent.merge(load::tagged("free", CLIENTS, ROUNDS - 1, &url).await?);
+
+    all_answered(&sent)?;
+    bench.judge(&held, &sent.ledger, "stack").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_made_after_the_response_are_all_right() -> Result<()> {
+    let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(5))).await?;
+    let bench = Bench::start("detached", &upstream, SHARED).await?;
+    let url = bench.url(&upstream, &format!("k={CALLS}&wait=200"));
+
+    let sent = load::tagged("detached", CLIENTS, ROUNDS, &url).await?;
+    for (tag, answer) in &sent.answers {
+        ensure!(answer.status == 200, "{tag}: {}", answer.text());
+        ensure!(answer.text() == format!("{tag}: answered\n"));
+    }
+    upstream.wait_for(CLIENTS * ROUNDS * CALLS).await?;
+    bench.judge(&upstream, &sent.ledger, "stack").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_from_components_of_wasi_0_2_are_all_right() -> Result<()> {
+    let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
+    let bench = Bench::start("outgoing-p2", &upstream, &[]).await?;
+    let url = bench.url(&upstream, &format!("k={CALLS}"));
+
+    let sent = load::tagged("p2", CLIENTS, ROUNDS, &url).await?;
+    all_answered(&sent)?;
+    bench.judge(&upstream, &sent.ledger, "sole").await
+}
+
+/// Two instances for 32 clients.
+const SHARED: &[&str] = &[
+    "--max-instances",
+    "2",
+    "--max-concurrent-per-instance",
+    "32",
+    "--max-requests-per-instance",
+    "100000",
+];
+
+struct Bench {
+    host: Host,
+    folder: TempDir,
+}
+
+impl Bench {
+    async fn start(name: &str, upstream: &Upstream, arguments: &[&str]) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let host = Host::serve(guest(name)?)
+            .args(["--allow-outgoing", &upstream.url()])
+            .arg("--trace-file")
+            .arg(folder.path().join("trace.jsonl"))
+            .args(arguments)
+            .start()
+            .await?;
+        Ok(Self { host, folder })
+    }
+
+    fn url(&self, upstream: &Upstream, query: &str) -> String {
+        format!("{}/?to={}&{query}", self.host.url(), upstream.url())
+    }
+
+    /// Compares what the upstream saw, and what the trace file says, with what was sent.
+    async fn judge(mut self, upstream: &Upstream, ledger: &Ledger, witness: &str) -> Result<()> {
+        let calls = upstream.calls();
+        let counts = ledger.judge(&calls);
+        ensure!(counts.all_right(CLIENTS * ROUNDS * CALLS), "{counts}");
+
+        let status = self.host.stop().await?;
+        ensure!(status.success(), "the host ended with {status}");
+        let trace = TraceFile::read(self.folder.path().join("trace.jsonl"))?;
+        ledger.follow(&calls, &trace, witness)?;
+        ensure!(trace.servers().count() == CLIENTS * ROUNDS);
+        ensure!(trace.clients().count() == CLIENTS * ROUNDS * CALLS);
+        Ok(())
+    }
+}
+
+fn all_answered(sent: &Sent) -> Result<()> {
+    ensure!(sent.answers.len() == CLIENTS * ROUNDS);
+    for (tag, answer) in &sent.answers {
+        ensure!(answer.status == 200, "{tag}: {}", answer.text());
+        ensure!(
+            answer.text() == format!("{tag}: {CALLS} of {CALLS} answered\n"),
+            "{tag} was told {:?}",
+            answer.text()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,308 @@
+//! Promise: what cannot be served gets one message that names the thing and the remedy.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use headwater_tests::guests::guest;
+use headwater_tests::{Finished, Host};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// Exit code for a command line that makes no sense.
+const USAGE: i32 = 2;
+/// Exit code for everything else.
+const FAILURE: i32 = 1;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_file() -> Result<()> {
+    let folder = TempDir::new()?;
+    let path = folder.path().join("not-there.wasm");
+    let finished = Host::serve(&path).run_to_end().await?;
+    refused(&finished, FAILURE, &["not-there.wasm"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_in_place_of_a_file() -> Result<()> {
+    let folder = TempDir::with_prefix("a-folder-")?;
+    let finished = Host::serve(folder.path()).run_to_end().await?;
+    refused(&finished, FAILURE, &["a-folder-", "directory"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file() -> Result<()> {
+    serving(b"", "empty.wasm", &["empty.wasm", "empty"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_was_cut_off() -> Result<()> {
+    let whole = fs::read(guest("hello")?)?;
+    for length in [6, whole.len() / 2, whole.len() - 1] {
+        serving(&whole[..length], "cut.wasm", &["cut.wasm"]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture() -> Result<()> {
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01";
+    serving(png, "picture.wasm", &["picture.wasm"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_no_settings_file() -> Result<()> {
+    serving(
+        b"Dear reader,\nthis is a letter.\n",
+        "letter.txt",
+        &["letter.txt"],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_exports_nothing() -> Result<()> {
+    let expected = ["other.wat", "wasi:http"];
+    serving(b"(component)", "other.wat", &expected).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_of_another_world() -> Result<()> {
+    let command = br#"
+        (component
+          (core module $m (func (export "run") (result i32) i32.const 0))
+          (core instance $i (instantiate $m))
+          (func $run (result (result)) (canon lift (core func $i "run")))
+          (instance $cli (export "run" (func $run)))
+          (export "wasi:cli/run@0.2.3" (instance $cli)))"#;
+    // It says what the component is as well as what it should be.
+    let expected = ["command.wat", "wasi:http", "wasi:cli/run"];
+    serving(command, "command.wat", &expected).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_with_an_import_that_nobody_offers() -> Result<()> {
+    let importing = br#"
+        (component
+          (import "acme:robots/arm@1.0.0" (instance $arm (export "wave" (func))))
+          (core module $m
+            (func (export "handle") (param i32 i32)))
+          (core instance $i (instantiate $m)))"#;
+    serving(importing, "robot.wat", &["robot.wat", "wasi:http"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_without_an_entrypoint() -> Result<()> {
+    let module = br#"(module (memory (export "memory") 1))"#;
+    serving(module, "library.wat", &["library.wat", "_start"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_with_an_import_that_nobody_offers() -> Result<()> {
+    let module = br#"
+        (module
+          (import "env" "launch_rockets" (func))
+          (memory (export "memory") 1)
+          (func (export "_start")))"#;
+    serving(
+        module,
+        "rockets.wat",
+        &["rockets.wat", "env", "launch_rockets"],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_module_with_a_mistake() -> Result<()> {
+    let module = b"(module\n  (func (export \"_start\")\n    i32.bogus))";
+    serving(module, "mistake.wat", &["mistake.wat", "i32.bogus"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_use() -> Result<()> {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = taken.local_addr()?.to_string();
+    let finished = Host::headwater()
+        .arg("serve")
+        .arg(guest("hello")?)
+        .args(["--listen", &address])
+        .run_to_end()
+        .await?;
+    refused(&finished, FAILURE, &[&address, "in use", "--listen"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_flag() -> Result<()> {
+    let finished = Host::serve(guest("hello")?)
+        .arg("--lissten")
+        .run_to_end()
+        .await?;
+    refused(&finished, USAGE, &["--lissten", "--listen"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_values_of_flags() -> Result<()> {
+    for (flag, value) in [
+        ("--timeout", "soon"),
+        ("--timeout", "-1s"),
+        ("--env", "NO_EQUALS_SIGN"),
+        ("--env", "=value"),
+        ("--dir", "/"),
+        ("--max-instances", "0"),
+        ("--max-instances", "many"),
+        ("--trace-tree", "sometimes"),
+        ("--log-format", "xml"),
+        ("--allow-outgoing", "http://"),
+        ("--allow-outgoing", "ftp://example.com"),
+        ("--allow-outgoing", "not a host"),
+        ("--allow-outgoing", "http://example.com:99999"),
+        ("--allow-outgoing", ""),
+    ] {
+        let finished = Host::serve(guest("hello")?)
+            .arg(format!("{flag}={value}"))
+            .run_to_end()
+            .await?;
+        refused(&finished, USAGE, &[flag, value])?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_listen_address() -> Result<()> {
+    for address in ["nowhere", "127.0.0.1", "127.0.0.1:99999"] {
+        let finished = Host::headwater()
+            .arg("serve")
+            .arg(guest("hello")?)
+            .args(["--listen", address])
+            .run_to_end()
+            .await?;
+        refused(&finished, USAGE, &["--listen", address])?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_to_grant_that_does_not_exist() -> Result<()> {
+    let finished = Host::serve(guest("hello")?)
+        .args(["--dir", "/no/such/folder::/data"])
+        .run_to_end()
+        .await?;
+    refused(&finished, FAILURE, &["/no/such/folder"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_file_that_cannot_be_written() -> Result<()> {
+    let finished = Host::serve(guest("hello")?)
+        .args(["--trace-file", "/no/such/folder/trace.jsonl"])
+        .run_to_end()
+        .await?;
+    refused(&finished, FAILURE, &["/no/such/folder/trace.jsonl"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_with_a_mistake_name_the_line() -> Result<()> {
+    let broken = b"# comment\n[[service]]\nname = \"x\nroute = \"/\"\n";
+    serving(broken, "broken.toml", &["broken.toml", "3"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_with_an_unknown_key_name_it_and_what_may_stand_there() -> Result<()> {
+    let unknown = b"[[service]]\nname = \"x\"\nroute = \"/\"\ncompnent = \"x.wasm\"\n";
+    serving(
+        unknown,
+        "unknown.toml",
+        &["unknown.toml", "compnent", "component", "4"],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_name_a_missing_component() -> Result<()> {
+    let missing = b"[[service]]\nname = \"x\"\nroute = \"/\"\ncomponent = \"gone.wasm\"\n";
+    serving(missing, "missing.toml", &["gone.wasm"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_with_one_route_for_two_services() -> Result<()> {
+    let hello = guest("hello")?;
+    let twice = format!(
+        "[[service]]\nname = \"a\"\nroute = \"/x\"\ncomponent = {hello:?}\n\
+         [[service]]\nname = \"b\"\nroute = \"/x\"\ncomponent = {hello:?}\n"
+    );
+    serving(twice.as_bytes(), "twice.toml", &["twice.toml", "/x"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_without_a_service() -> Result<()> {
+    serving(b"# nothing yet\n", "none.toml", &["none.toml", "service"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_at_all() -> Result<()> {
+    let finished = Host::headwater().arg("serve").run_to_end().await?;
+    refused(&finished, USAGE, &["FILE"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_is_no_error_and_tells_of_every_option() -> Result<()> {
+    let finished = Host::headwater()
+        .args(["serve", "--help"])
+        .run_to_end()
+        .await?;
+    ensure!(finished.code == Some(0), "{finished:?}");
+    for option in [
+        "--listen",
+        "--allow-outgoing",
+        "--env",
+        "--dir",
+        "--timeout",
+        "--trace-file",
+    ] {
+        ensure!(
+            finished.stdout.contains(option),
+            "no {option} in:\n{}",
+            finished.stdout
+        );
+    }
+    Ok(())
+}
+
+/// Serving a file of these contents and of this name is refused with a message that has all of
+/// `expected` in it.
+async fn serving(contents: &[u8], name: &str, expected: &[&str]) -> Result<()> {
+    let folder = TempDir::new()?;
+    let path: PathBuf = folder.path().join(name);
+    fs::write(&path, contents)?;
+    let finished = Host::serve(&path).run_to_end().await?;
+    refused(&finished, FAILURE, expected)
+}
+
+fn refused(finished: &Finished, code: i32, expected: &[&str]) -> Result<()> {
+    let message = &finished.stderr;
+    ensure!(
+        finished.code == Some(code),
+        "exit code {:?}:\n{message}",
+        finished.code
+    );
+    ensure!(
+        message.starts_with("error: ") && message.matches("error: ").count() == 1,
+        "not one message:\n{message}"
+    );
+    for word in expected {
+        ensure!(message.contains(word), "{word:?} is not in:\n{message}");
+    }
+    for word in [
+        "panicked",
+        "RUST_BACKTRACE",
+        "Stack backtrace",
+        "stack backtrace",
+        "Caused by",
+    ] {
+        ensure!(!message.contains(word), "{word:?} is in:\n{message}");
+    }
+    ensure!(
+        !finished.stdout.contains("Listening on"),
+        "it said that it listens:\n{}",
+        finished.stdout
+    );
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Promise: a guest calls nobody whom it was not allowed to call, and is told when a call fails.
+
+use anyhow::{Result, ensure};
+use headwater_tests::guests::guest;
+use headwater_tests::trace_file::TraceFile;
+use headwater_tests::upstream::{Behaviour, nobody};
+use headwater_tests::{Answer, Client, Host, Upstream};
+use tempfile::TempDir;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_grant_no_call_leaves() -> Result<()> {
+    for name in ["fanout", "outgoing-p2"] {
+        let upstream = Upstream::start().await?;
+        let host = Host::serve(guest(name)?).start().await?;
+        let answer = call(&host, &upstream.url()).await?;
+        ensure!(answer.status == 502, "{name}: {}", answer.status);
+        ensure!(
+            !answer.body.is_empty(),
+            "{name}: the guest got no error text"
+        );
+        ensure!(
+            upstream.calls().is_empty(),
+            "{name}: {:?}",
+            upstream.calls()
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_for_one_port_is_none_for_another() -> Result<()> {
+    let (allowed, other) = (Upstream::start().await?, Upstream::start().await?);
+    let host = Host::serve(guest("fanout")?)
+        .args(["--allow-outgoing", &allowed.url()])
+        .start()
+        .await?;
+    ensure!(call(&host, &other.url()).await?.status == 502);
+    ensure!(other.calls().is_empty());
+    ensure!(call(&host, &allowed.url()).await?.status == 200);
+    ensure!(allowed.calls().len() == 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_for_all_is_said_aloud_at_start() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let host = Host::serve(guest("fanout")?)
+        .args(["--allow-outgoing", "*"])
+        .start()
+        .await?;
+    ensure!(call(&host, &upstream.url()).await?.status == 200);
+    let said = format!("{}{}", host.stdout().text(), host.stderr().text()).to_lowercase();
+    ensure!(
+        said.contains("any host") || said.contains("all hosts"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_and_a_reset_call_are_errors_for_the_guest_and_spans_for_us() -> Result<()> {
+    let reset = Upstream::with(Behaviour::Reset).await?;
+    for to in [nobody().await?, reset.url()] {
+        let folder = TempDir::new()?;
+        let path = folder.path().join("trace.jsonl");
+        let mut host = Host::serve(guest("fanout")?)
+            .args(["--allow-outgoing", &to])
+            .arg("--trace-file")
+            .arg(&path)
+            .start()
+            .await?;
+        let answer = call(&host, &to).await?;
+        ensure!(answer.status == 502, "{}", answer.status);
+        ensure!(!answer.body.is_empty());
+        host.stop().await?;
+        let trace = TraceFile::read(&path)?;
+        let failed: Vec<_> = trace.clients().collect();
+        ensure!(
+            failed.len() == 1 && failed[0].error && failed[0].attribute("error.type").is_some(),
+            "{failed:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_under_its_deadline_does_not_wait_for_an_upstream_that_never_answers() -> Result<()>
+{
+    let held = Upstream::with(Behaviour::Hold).await?;
+    let host = Host::serve(guest("fanout")?)
+        .args(["--allow-outgoing", &held.url(), "--timeout", "1s"])
+        .start()
+        .await?;
+    let answer = call(&host, &held.url()).await?;
+    ensure!(answer.status == 504, "{}", answer.status);
+    Ok(())
+}
+
+async fn call(host: &Host, to: &str) -> Result<Answer> {
+    Client::new()
+        .get(&format!("{}/?to={to}&k=1&wait=0", host.url()))
+        .await
+}
