@@ -123,6 +123,12 @@ impl Ledger {
             client.trace_id == sent.trace_id && server.trace_id == sent.trace_id,
             "changes the trace on its way: {client:?} under {server:?}"
         );
+        ensure!(
+            client.attribute("headwater.request_id").is_some()
+                && client.attribute("headwater.request_id")
+                    == server.attribute("headwater.request_id"),
+            "names another request id: {client:?} under {server:?}"
+        );
         Ok(())
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// The component or module `target/components/NAME.wasm`, or `NAME.wasm` in the folder that the
-/// environment variable `HEADWATER_COMPONENTS` names.
+/// The component or module `NAME.wasm` (or `NAME.wat`) in `target/components`, or in the folder that
+/// the environment variable `HEADWATER_COMPONENTS` names.
 ///
 /// # Errors
 ///
@@ -16,13 +16,16 @@ pub fn guest(name: &str) -> Result<PathBuf> {
         Some(folder) => PathBuf::from(folder),
         None => workspace().join("target/components"),
     };
-    let path = folder.join(name).with_extension("wasm");
-    ensure!(
-        path.is_file(),
-        "the guest {} does not exist; run `cargo xtask components`",
-        path.display()
-    );
-    Ok(path)
+    ["wasm", "wat"]
+        .map(|extension| folder.join(name).with_extension(extension))
+        .into_iter()
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!(
+                "there is no guest {name} in {}; run `cargo xtask components`",
+                folder.display()
+            )
+        })
 }
 
 /// The binary that the environment variable `HEADWATER_BIN` names, else the one that Cargo built

@@ -11,10 +11,7 @@ use serde_json::Value;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_under_backpressure_never_sees_two_at_once_while_others_take_the_load() -> Result<()>
 {
-    let host = Host::serve(guest("backpressure")?)
-        .args(["--max-instances", "4"])
-        .start()
-        .await?;
+    let host = Host::serve(guest("backpressure")?).start().await?;
     let sent = load::tagged("b", 16, 5, &format!("{}/?wait=20", host.url())).await?;
 
     ensure!(sent.answers.len() == 16 * 5);

@@ -9,7 +9,7 @@ use http::Request;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> Result<()> {
     let services = Services::start(&[]).await?;
-    let answer = services.get("/faulty/trap").await?;
+    let answer = services.get("/trap").await?;
     ensure!(answer.status == 500, "{}", answer.status);
     let id = answer.request_id();
     ensure!(!id.is_empty(), "{:?}", answer.headers);
@@ -34,7 +34,7 @@ async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> 
 async fn an_error_in_place_of_a_response_is_a_500_with_the_request_id_and_a_log_line() -> Result<()>
 {
     let services = Services::start(&[]).await?;
-    let answer = services.get("/faulty/error").await?;
+    let answer = services.get("/error").await?;
     ensure!(answer.status == 500, "{}", answer.status);
     let id = answer.request_id();
     ensure!(!id.is_empty() && answer.text().contains(id), "{answer:?}");
@@ -48,13 +48,13 @@ async fn an_error_in_place_of_a_response_is_a_500_with_the_request_id_and_a_log_
 async fn traps_leave_later_requests_and_other_services_unharmed() -> Result<()> {
     let services = Services::start(&[]).await?;
     let (traps, others) = futures::try_join!(
-        try_join_all((0..20).map(|_| services.get("/faulty/trap"))),
+        try_join_all((0..20).map(|_| services.get("/trap"))),
         try_join_all((0..50).map(|_| services.get("/hello"))),
     )?;
     ensure!(traps.iter().all(|answer| answer.status == 500));
     ensure!(others.iter().all(|answer| answer.status == 200));
     for _ in 0..5 {
-        let answer = services.get("/faulty/").await?;
+        let answer = services.get("/").await?;
         ensure!(
             answer.status == 200 && answer.text() == "fine\n",
             "{answer:?}"
@@ -68,33 +68,33 @@ async fn a_trap_in_the_middle_of_a_body_cuts_the_response_and_never_ends_it_clea
 {
     let services = Services::start(&[]).await?;
     for client in [Client::new(), Client::http2()] {
-        let url = format!("{}/faulty/late-trap", services.host.url());
+        let url = format!("{}/late-trap", services.host.url());
         let request = Request::get(&url).body(client::empty())?;
         // The head may be lost with the connection; a whole answer must not come.
         let answer = client.send(request).await;
         ensure!(answer.is_err(), "a whole answer came: {answer:?}");
     }
-    ensure!(services.get("/faulty/").await?.status == 200);
+    ensure!(services.get("/").await?.status == 200);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_never_answers_is_a_504_at_the_timeout() -> Result<()> {
     let services = Services::start(&["--timeout", "1s"]).await?;
-    timed_out(&services, "/faulty/never").await
+    timed_out(&services, "/never").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_spins_is_a_504_at_the_timeout_while_others_are_answered() -> Result<()> {
     let services = Services::start(&["--timeout", "1s"]).await?;
-    timed_out(&services, "/faulty/spin").await
+    timed_out(&services, "/spin").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_spinning_guests_than_cores_do_not_stop_the_server() -> Result<()> {
     let services = Services::start(&["--timeout", "2s"]).await?;
     let (spins, others) = futures::try_join!(
-        try_join_all((0..8).map(|_| services.get("/faulty/spin"))),
+        try_join_all((0..8).map(|_| services.get("/spin"))),
         try_join_all((0..20).map(|_| services.get("/hello"))),
     )?;
     ensure!(
@@ -103,7 +103,7 @@ async fn more_spinning_guests_than_cores_do_not_stop_the_server() -> Result<()> 
         spins.iter().map(|answer| answer.status).collect::<Vec<_>>()
     );
     ensure!(others.iter().all(|answer| answer.status == 200));
-    ensure!(services.get("/faulty/").await?.status == 200);
+    ensure!(services.get("/").await?.status == 200);
     Ok(())
 }
 
@@ -111,20 +111,25 @@ async fn more_spinning_guests_than_cores_do_not_stop_the_server() -> Result<()> 
 async fn a_large_body_for_a_guest_that_never_reads_it_does_not_hang() -> Result<()> {
     let services = Services::start(&[]).await?;
     let body = client::streamed(pattern::chunks(64 << 20), None);
-    let request = Request::post(format!("{}/faulty/", services.host.url())).body(body)?;
+    let request = Request::post(format!("{}/", services.host.url())).body(body)?;
     let answer = Client::new().send(request).await?;
     ensure!(
         answer.status == 200 && answer.text() == "fine\n",
         "{answer:?}"
     );
-    ensure!(services.get("/faulty/").await?.status == 200);
+    ensure!(services.get("/").await?.status == 200);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_of_no_service_is_a_404_with_the_request_id() -> Result<()> {
-    let services = Services::start(&[]).await?;
-    let answer = services.get("/nowhere").await?;
+    let settings = Settings::default()
+        .component("hello", "/hello", &[])?
+        .write()?;
+    let host = Host::serve(settings.path()).start().await?;
+    let answer = Client::new()
+        .get(&format!("{}/nowhere", host.url()))
+        .await?;
     ensure!(answer.status == 404, "{}", answer.status);
     ensure!(!answer.request_id().is_empty(), "{:?}", answer.headers);
     Ok(())
@@ -139,7 +144,7 @@ async fn timed_out(services: &Services, path: &str) -> Result<()> {
     let id = late.request_id();
     ensure!(!id.is_empty() && late.text().contains(id), "{late:?}");
     ensure!(others.iter().all(|answer| answer.status == 200));
-    let later = services.get("/faulty/").await?;
+    let later = services.get("/").await?;
     ensure!(later.status == 200, "after {path}: {}", later.status);
     Ok(())
 }
@@ -153,7 +158,7 @@ struct Services {
 impl Services {
     async fn start(arguments: &[&str]) -> Result<Self> {
         let settings = Settings::default()
-            .component("faulty", "/faulty/...", &[])?
+            .component("faulty", "/...", &[])?
             .component("hello", "/hello", &[])?
             .write()?;
         let host = Host::serve(settings.path()).args(arguments).start().await?;
