@@ -5,17 +5,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// The component or module `NAME.wasm` (or `NAME.wat`) in `target/components`, or in the folder that
-/// the environment variable `HEADWATER_COMPONENTS` names.
+/// The folder that the environment variable `HEADWATER_COMPONENTS` names, else `target/components`.
+#[must_use]
+pub fn folder() -> PathBuf {
+    match env::var_os("HEADWATER_COMPONENTS") {
+        Some(folder) => PathBuf::from(folder),
+        None => workspace().join("target/components"),
+    }
+}
+
+/// The component or module `NAME.wasm` (or `NAME.wat`) in [`folder`].
 ///
 /// # Errors
 ///
 /// If it was not built.
 pub fn guest(name: &str) -> Result<PathBuf> {
-    let folder = match env::var_os("HEADWATER_COMPONENTS") {
-        Some(folder) => PathBuf::from(folder),
-        None => workspace().join("target/components"),
-    };
+    let folder = folder();
     ["wasm", "wat"]
         .map(|extension| folder.join(name).with_extension(extension))
         .into_iter()

@@ -18,6 +18,7 @@ pub mod process;
 pub mod settings;
 pub mod trace_context;
 pub mod trace_file;
+pub mod trees;
 pub mod upstream;
 
 pub use client::{Answer, Client};

@@ -196,3 +196,44 @@ impl Call {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+    use crate::Client;
+
+    #[tokio::test]
+    async fn calls_are_noted_with_tag_and_trace() {
+        let upstream = Upstream::start().await.unwrap();
+        let parent = TraceParent::fresh();
+        let url = format!("{}/call/0?x", upstream.url());
+        let answer = Client::new().get_tagged(&url, "a", &parent).await.unwrap();
+        assert_eq!(answer.status, 200);
+        let calls = upstream.wait_for(1).await.unwrap();
+        assert_eq!(calls[0].path, "/call/0?x");
+        assert_eq!(calls[0].tag.as_deref(), Some("a"));
+        assert_eq!(calls[0].traceparent.as_ref(), Some(&parent));
+    }
+
+    #[tokio::test]
+    async fn a_held_answer_comes_once_it_is_released() {
+        let upstream = Upstream::with(Behaviour::Hold).await.unwrap();
+        let (client, url) = (Client::new(), upstream.url());
+        let mut answer = std::pin::pin!(client.get(&url));
+        assert!(poll!(&mut answer).is_pending());
+        upstream.wait_for(1).await.unwrap();
+        assert!(poll!(&mut answer).is_pending());
+        upstream.release();
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+
+    #[tokio::test]
+    async fn resets_and_refusals_are_no_answers() {
+        let reset = Upstream::with(Behaviour::Reset).await.unwrap();
+        Client::new().get(&reset.url()).await.unwrap_err();
+        let nobody = nobody().await.unwrap();
+        Client::new().get(&nobody).await.unwrap_err();
+    }
+}

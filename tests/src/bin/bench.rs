@@ -1,6 +1,10 @@
 //! How fast and how large `headwater serve hello.wasm` is, as ratios against a plain hyper server in
 //! the same run. `cargo xtask bench` builds what it needs and starts it.
-#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "its output is what it is for"
+)]
 
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -41,7 +45,14 @@ Usage: bench [--assert] [--rounds N] [--requests N]
   --requests N  requests per round [default: 10000]";
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn main() -> ExitCode {
+    run().await.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run() -> Result<ExitCode> {
     let options = match Command::parse(std::env::args().skip(1)) {
         Ok(Command::Help) => {
             println!("{USAGE}");
@@ -50,7 +61,7 @@ async fn main() -> Result<ExitCode> {
         Ok(Command::PlainServer) => return plain_server().await,
         Ok(Command::Bench(options)) => options,
         Err(error) => {
-            println!("error: {error}\n\n{USAGE}");
+            eprintln!("error: {error}\n\n{USAGE}");
             return Ok(ExitCode::from(2));
         }
     };
