@@ -83,11 +83,20 @@ async fn a_component_of_another_world() -> Result<()> {
 async fn a_component_with_an_import_that_nobody_offers() -> Result<()> {
     let importing = br#"
         (component
-          (import "acme:robots/arm@1.0.0" (instance $arm (export "wave" (func))))
-          (core module $m
-            (func (export "handle") (param i32 i32)))
-          (core instance $i (instantiate $m)))"#;
-    serving(importing, "robot.wat", &["robot.wat", "wasi:http"]).await
+          (import "wasi:http/types@0.2.0" (instance $types
+            (export "incoming-request" (type (sub resource)))
+            (export "response-outparam" (type (sub resource)))))
+          (import "acme:robots/arm@1.0.0" (instance (export "wave" (func))))
+          (alias export $types "incoming-request" (type $request))
+          (alias export $types "response-outparam" (type $response))
+          (core module $m (func (export "handle") (param i32 i32)))
+          (core instance $i (instantiate $m))
+          (func $handle
+            (param "request" (own $request)) (param "response-out" (own $response))
+            (canon lift (core func $i "handle")))
+          (instance $handler (export "handle" (func $handle)))
+          (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#;
+    serving(importing, "robot.wat", &["robot.wat", "acme:robots/arm"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
