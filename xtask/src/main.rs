@@ -1,2 +1,99 @@
-//! x
-fn main() {}
+//! `cargo xtask …`: what is done to Headwater's source, in one place, on every machine alike.
+//!
+//! Each command says in a line what it is about to do, lets the output of the tools that it calls
+//! through, and fails with the remedy.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "telling the person at the terminal is what this is for"
+)]
+
+mod check;
+mod clang;
+mod components;
+mod debian;
+mod fingerprint;
+mod guest;
+mod process;
+mod rust;
+mod serve;
+mod setup;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    about = "Builds, shows, tests and checks Headwater",
+    after_help = "\
+Environment:
+  HEADWATER_TOOLCHAIN  `rustup` or `debian`: what guests in Rust are built with. Without it, the
+                       installed Rust if it has or can get the wasm targets, else Debian's packages.
+  WASI_SDK_PATH        a wasi-sdk for the guest in C, in place of the system's clang."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the guests are built with: Rust's wasm targets, and a clang for WASI.
+    Setup,
+    /// Build the guests in `components/` into `target/components/`; those that are unchanged stay.
+    Components,
+    /// Run the unit tests, and the end-to-end tests against the real binary and the real guests.
+    Test {
+        /// Only tests whose name contains this.
+        filter: Option<String>,
+        /// Passed on to the tests' own command line, such as `--nocapture`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Check format, lints, documentation, unused dependencies, licences and advisories.
+    Check,
+    /// Serve three guests, send them overlapping requests, show whose each outgoing call was.
+    Demo {
+        /// Stop after that in place of serving on; fail if anything was wrong.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Measure the optimised binary against a plain hyper server.
+    Bench {
+        /// Passed on to the benchmark.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            println!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Setup => setup::run().map(|_| ExitCode::SUCCESS),
+        Command::Components => components::run(&workspace).map(|_| ExitCode::SUCCESS),
+        Command::Test { filter, arguments } => {
+            test::run(&workspace, filter.as_deref(), &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Check => check::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Command::Demo { once } => serve::demo(&workspace, once),
+        Command::Bench { arguments } => serve::bench(&workspace, &arguments),
+    }
+}

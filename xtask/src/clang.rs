@@ -1,0 +1,147 @@
+//! The C compiler for WASI.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::debian::{self, which};
+use crate::process::{self, say};
+
+/// Newest first. Older ones than 16 have no WASI run-time package in Debian.
+const VERSIONS: [u32; 10] = [25, 24, 23, 22, 21, 20, 19, 18, 17, 16];
+
+/// Debian's default is a stack of 64 KiB placed after the data, whose overflow silently corrupts them.
+const LINK: &str = "-Wl,--stack-first,-z,stack-size=1048576";
+
+/// A clang that has been seen to build a program for WASI.
+pub(crate) struct Clang {
+    program: PathBuf,
+    linker: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Clang {
+    /// The first that works: that of `WASI_SDK_PATH`, else the newest installed; if there is none,
+    /// Debian's is installed.
+    pub(crate) fn find_or_install() -> Result<Self> {
+        if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
+            let clang = Self::of_sdk(Path::new(&sdk));
+            if !clang.works() {
+                bail!(
+                    "WASI_SDK_PATH names {}, which has no working clang",
+                    sdk.display()
+                );
+            }
+            return Ok(clang);
+        }
+        if let Some(clang) = Self::find() {
+            return Ok(clang);
+        }
+        if !debian::is_here() {
+            bail!(
+                "the guest in C needs a clang that can build for WASI, and none was found. Install \
+                 your system's clang, lld, wasi-libc and compiler-rt for wasm32; or unpack a \
+                 wasi-sdk (https://github.com/WebAssembly/wasi-sdk/releases) and set WASI_SDK_PATH"
+            );
+        }
+        say("no clang for WASI is installed: asking Debian's package lists for the newest");
+        let packages = || debian::first_available(VERSIONS.iter().map(|v| packages(*v)));
+        // Where package lists have never been fetched, `install` fetches them; the version then is
+        // the one that Debian 12 and 13 have.
+        debian::install(&packages().unwrap_or_else(|| self::packages(19)))?;
+        Self::find().context("Debian's clang was installed, but cannot build a program for WASI")
+    }
+
+    fn find() -> Option<Self> {
+        let versioned = VERSIONS.iter().map(|version| format!("-{version}"));
+        let suffixes = versioned.chain([String::new()]);
+        suffixes
+            .filter_map(|suffix| Self::of_system(&suffix))
+            .find(Self::works)
+    }
+
+    fn of_sdk(sdk: &Path) -> Self {
+        let arguments = vec!["--target=wasm32-wasip1".to_owned()];
+        Self {
+            program: sdk.join("bin/clang"),
+            linker: sdk.join("bin/wasm-ld"),
+            arguments,
+        }
+    }
+
+    fn of_system(suffix: &str) -> Option<Self> {
+        let program = which(&format!("clang{suffix}"))?;
+        let linker = which(&format!("wasm-ld{suffix}"))?;
+        let arguments = vec![
+            "--target=wasm32-wasi".to_owned(),
+            format!("-fuse-ld={}", linker.display()),
+        ];
+        Some(Self {
+            program,
+            linker,
+            arguments,
+        })
+    }
+
+    /// Whether it builds a program: headers, C library, run-time library and linker are there.
+    fn works(&self) -> bool {
+        let output = std::env::temp_dir().join(format!("headwater-{}.wasm", std::process::id()));
+        let mut command = self.command();
+        command.args(["-x", "c", "-", "-o"]).arg(&output);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let works = command.spawn().and_then(|mut child| {
+            if let Some(mut stdin) = child.stdin.take() {
+                stdin.write_all(b"#include <stdio.h>\nint main(void) { return puts(\"\"); }\n")?;
+            }
+            child.wait()
+        });
+        // It may not exist.
+        let _ = std::fs::remove_file(output);
+        works.is_ok_and(|status| status.success())
+    }
+
+    /// Builds a program from one file.
+    pub(crate) fn build(&self, source: &Path, output: &Path) -> Result<()> {
+        let mut command = self.command();
+        command.args(["-std=c11", "-O2", "-s", "-Wall", "-Wextra", "-Werror"]);
+        command.args([LINK, "-o"]).arg(output).arg(source);
+        process::run(&mut command, "clang's message above says where.")
+    }
+
+    /// clang with what makes it build for WASI.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command
+    }
+
+    /// The linker that came with it.
+    pub(crate) fn linker(&self) -> &Path {
+        &self.linker
+    }
+
+    /// Its version, in a line.
+    pub(crate) fn version(&self) -> Result<String> {
+        let text = process::read(Command::new(&self.program).arg("--version"))?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// All that what it builds depends on.
+    pub(crate) fn describe(&self) -> Result<String> {
+        Ok(format!("{} {:?} {LINK}", self.version()?, self.arguments))
+    }
+}
+
+fn packages(version: u32) -> Vec<String> {
+    vec![
+        format!("clang-{version}"),
+        format!("lld-{version}"),
+        format!("libclang-rt-{version}-dev-wasm32"),
+        "wasi-libc".to_owned(),
+    ]
+}

@@ -1,0 +1,111 @@
+//! Building the guests.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::fingerprint::{Fingerprint, Stamp};
+use crate::guest::{Guest, Guests, Kind};
+use crate::process::say;
+use crate::setup::{self, Compilers};
+use crate::workspace::Workspace;
+
+/// Raised when guests are built in another way from the same source, so that all are built anew.
+const RECIPE: &str = "1";
+
+/// Builds all guests that are not fresh into [`Workspace::components`].
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let compilers = setup::run()?;
+    let folder = workspace.components();
+    say(format!(
+        "building the guests in components/ into {}",
+        folder.display()
+    ));
+    let stamps = folder.join(".stamps");
+    fs::create_dir_all(&stamps).with_context(|| format!("making {}", stamps.display()))?;
+
+    let found = Guests::find(&workspace.guests())?;
+    let number = found.guests.len();
+    for (guest, nth) in found.guests.iter().zip(1..) {
+        let fingerprint = fingerprint(workspace, &compilers, &found, guest)?;
+        let mut outputs = vec![folder.join(&guest.name).with_extension("wasm")];
+        if guest.kind == Kind::Text {
+            outputs.push(folder.join(&guest.name).with_extension("wat"));
+        }
+        let stamp = Stamp::new(stamps.join(&guest.name), &fingerprint, outputs);
+        if stamp.is_fresh()? {
+            say(format!("[{nth}/{number}] fresh {}", guest.name));
+            continue;
+        }
+        say(format!("[{nth}/{number}] building {}", guest.name));
+        build(workspace, &compilers, guest)
+            .with_context(|| format!("building the guest {}", guest.name))?;
+        stamp.write()?;
+    }
+    Ok(())
+}
+
+fn fingerprint(
+    workspace: &Workspace,
+    compilers: &Compilers,
+    found: &Guests,
+    guest: &Guest,
+) -> Result<String> {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.text(RECIPE);
+    if guest.kind.is_rust() {
+        fingerprint.text(&compilers.rust.version()?);
+        fingerprint.files(&workspace.guests().join("Cargo.toml"))?;
+        fingerprint.files(&workspace.guests().join("Cargo.lock"))?;
+        for library in &found.libraries {
+            fingerprint.files(library)?;
+        }
+    } else if guest.kind == Kind::C {
+        fingerprint.text(&compilers.clang.describe()?);
+    }
+    fingerprint.files(&guest.folder)?;
+    Ok(fingerprint.finish())
+}
+
+fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<()> {
+    let folder = workspace.components();
+    let output = folder.join(&guest.name).with_extension("wasm");
+    match guest.kind {
+        Kind::Component | Kind::Command => {
+            let built = compilers.rust.build(workspace, guest)?;
+            place(&read(&built)?, &output)
+        }
+        Kind::C => {
+            let building = output.with_extension("new");
+            compilers
+                .clang
+                .build(&guest.folder.join("main.c"), &building)?;
+            rename(&building, &output)
+        }
+        Kind::Text => {
+            // Both forms, because a host takes both.
+            let source = guest.folder.join("main.wat");
+            let text = read(&source)?;
+            let binary = wat::parse_bytes(&text)
+                .with_context(|| format!("assembling {}", source.display()))?;
+            place(&binary, &output)?;
+            place(&text, &output.with_extension("wat"))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Puts a file in its place as a whole: a host may be reading the one that was there.
+fn place(bytes: &[u8], path: &Path) -> Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, bytes).with_context(|| format!("writing {}", new.display()))?;
+    rename(&new, path)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("moving {} to {}", from.display(), to.display()))
+}

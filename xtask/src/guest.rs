@@ -1,0 +1,128 @@
+//! What there is to build in `components/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A guest: a folder in `components/`. What is in the folder says what kind it is, so that a new one
+/// needs no change here.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// The folder's name, and that of what is built from it.
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A Rust library of type `cdylib`: a component.
+    Component,
+    /// A Rust program, `src/main.rs`: a WAGI module.
+    Command,
+    /// A C program, `main.c`: a WAGI module.
+    C,
+    /// A module in the text format, `main.wat`.
+    Text,
+}
+
+/// All guests, in order of their names; and the Rust libraries that they share.
+pub(crate) struct Guests {
+    pub(crate) guests: Vec<Guest>,
+    pub(crate) libraries: Vec<PathBuf>,
+}
+
+impl Guests {
+    pub(crate) fn find(folder: &Path) -> Result<Self> {
+        let mut found = Self {
+            guests: Vec::new(),
+            libraries: Vec::new(),
+        };
+        let entries =
+            fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+        let mut folders = entries
+            .map(|e| Ok(e?.path()))
+            .collect::<Result<Vec<PathBuf>>>()?;
+        folders.sort();
+        for folder in folders {
+            let Some(name) = folder.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            match Kind::of(&folder)? {
+                Some(kind) => {
+                    let name = name.to_owned();
+                    found.guests.push(Guest { name, folder, kind });
+                }
+                None if folder.join("Cargo.toml").is_file() => found.libraries.push(folder),
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Kind {
+    fn of(folder: &Path) -> Result<Option<Self>> {
+        let manifest = folder.join("Cargo.toml");
+        Ok(if manifest.is_file() {
+            let text = fs::read_to_string(&manifest)
+                .with_context(|| format!("reading {}", manifest.display()))?;
+            if text.contains("\"cdylib\"") {
+                Some(Self::Component)
+            } else {
+                folder
+                    .join("src/main.rs")
+                    .is_file()
+                    .then_some(Self::Command)
+            }
+        } else if folder.join("main.c").is_file() {
+            Some(Self::C)
+        } else {
+            folder.join("main.wat").is_file().then_some(Self::Text)
+        })
+    }
+
+    /// Whether it is written in Rust.
+    pub(crate) fn is_rust(self) -> bool {
+        matches!(self, Self::Component | Self::Command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_the_guest_that_its_files_make_it() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("a/Cargo.toml", "[lib]\ncrate-type = [\"cdylib\"]");
+        write("b/Cargo.toml", "[package]");
+        write("b/src/main.rs", "");
+        write("c/main.c", "");
+        write("d/main.wat", "");
+        write("shared/Cargo.toml", "[package]");
+        write("target/CACHEDIR.TAG", "");
+        write("README.md", "");
+
+        let found = Guests::find(root.path()).unwrap();
+        let kinds: Vec<_> = found
+            .guests
+            .iter()
+            .map(|g| (g.name.as_str(), g.kind))
+            .collect();
+        let expected = [
+            ("a", Kind::Component),
+            ("b", Kind::Command),
+            ("c", Kind::C),
+            ("d", Kind::Text),
+        ];
+        assert_eq!(kinds, expected);
+        assert_eq!(found.libraries, [root.path().join("shared")]);
+    }
+}

@@ -1,0 +1,87 @@
+//! Where things are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process;
+
+/// Headwater's source, and where what is built from it goes.
+pub(crate) struct Workspace {
+    /// The folder with the root `Cargo.toml`.
+    pub(crate) root: PathBuf,
+    /// Cargo's target folder, wherever the environment or a configuration file puts it.
+    pub(crate) target: PathBuf,
+}
+
+impl Workspace {
+    pub(crate) fn find() -> Result<Self> {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = package
+            .parent()
+            .context("xtask has no parent folder")?
+            .to_owned();
+        let mut metadata = cargo();
+        metadata
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .current_dir(&root);
+        let metadata: serde_json::Value = serde_json::from_str(&process::read(&mut metadata)?)
+            .context("`cargo metadata` printed something that is not JSON")?;
+        let target = metadata["target_directory"]
+            .as_str()
+            .context("`cargo metadata` names no target folder")?;
+        Ok(Self {
+            root,
+            target: PathBuf::from(target),
+        })
+    }
+
+    /// Cargo, in the root.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = cargo();
+        command
+            .current_dir(&self.root)
+            .env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+
+    /// The guests' source.
+    pub(crate) fn guests(&self) -> PathBuf {
+        self.root.join("components")
+    }
+
+    /// The built guests.
+    pub(crate) fn components(&self) -> PathBuf {
+        self.target.join("components")
+    }
+
+    /// A binary of this workspace, built with the profile whose folder is `profile`.
+    pub(crate) fn binary(&self, profile: &str, name: &str) -> PathBuf {
+        self.target
+            .join(profile)
+            .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    }
+
+    /// Tells a program where the binary under test and the guests are.
+    pub(crate) fn tell(&self, command: &mut Command, profile: &str) {
+        command
+            .env("HEADWATER_BIN", self.binary(profile, "headwater"))
+            .env("HEADWATER_COMPONENTS", self.components());
+    }
+}
+
+/// The Cargo that runs xtask, without what it tells a program about the package it runs.
+///
+/// Build scripts (that of `ring`, for one) run again when `CARGO_MANIFEST_DIR` or `CARGO_PKG_NAME`
+/// changes, so that `cargo build` and `cargo xtask` in turn would build the world anew each time.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
