@@ -6,6 +6,7 @@
 mod attribution;
 mod body;
 mod fault;
+pub mod fields;
 mod handler;
 mod id;
 mod limits;

@@ -1,1 +1,30 @@
-//! TODO
+//! The front: what stands between a socket and a [`Handler`](headwater_core::Handler).
+//!
+//! The life of a request: [`Server`] accepts a connection and gives it a task; the connection's
+//! codec (HTTP/1.1 or HTTP/2) yields a request; the front gives it an id, takes up its trace
+//! context, finds its [`Route`], makes its [`RequestScope`](headwater_core::RequestScope) and calls
+//! the route's handler under a deadline. What the handler returns becomes the answer, and a
+//! [`Fault`](headwater_core::Fault) becomes one too. The scope ends with the last byte, or with the
+//! client's going away.
+//!
+//! Nothing here knows what runs behind a handler.
+
+mod accept;
+mod answer;
+mod connection;
+mod exchange;
+mod front;
+mod params;
+mod request_body;
+mod response_body;
+mod router;
+mod server;
+mod target;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use params::{ConnectionParams, Http1Params, Http2Params, ServerParams};
+pub use router::{Route, RouteError, Router};
+pub use server::{BindError, ServeOutcome, Server};

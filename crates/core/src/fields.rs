@@ -1,0 +1,125 @@
+//! Header fields that say how a message is carried, and not what it is. They are the host's to set,
+//! on the way in and on the way out.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// RFC 9110 (7.6.1) and its forebears. What stands in them is between the two ends of a connection:
+/// a guest that could set them could desynchronise it.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    TE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Removes the hop-by-hop fields, those that `connection` names included.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.is_empty() {
+        return;
+    }
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            // A service that names the message's own framing there does not get to drop it.
+            if name != CONTENT_LENGTH {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// What a message says of its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclaredLength {
+    /// Nothing.
+    None,
+    /// This many bytes.
+    Exactly(u64),
+    /// Not a number, or several that differ.
+    Invalid,
+}
+
+/// Reads `content-length`.
+#[must_use]
+pub fn declared_length(headers: &HeaderMap) -> DeclaredLength {
+    let mut declared = DeclaredLength::None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        match (parse_length(value), declared) {
+            (Some(length), DeclaredLength::None) => declared = DeclaredLength::Exactly(length),
+            (Some(length), DeclaredLength::Exactly(before)) if length == before => {}
+            _ => return DeclaredLength::Invalid,
+        }
+    }
+    declared
+}
+
+/// Digits only: `u64::from_str` would take a sign, too.
+fn parse_length(value: &HeaderValue) -> Option<u64> {
+    let bytes = value.as_bytes();
+    if !bytes.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_the_connection_are_removed_and_the_others_stay() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Private"),
+            ("connection", "content-length, content-type;"),
+            ("x-private", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("upgrade", "websocket"),
+            ("content-length", "5"),
+            ("content-type", "text/plain"),
+            ("trailer", "x-sum"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "content-type", "trailer"]);
+    }
+
+    #[test]
+    fn a_length_counts_only_if_it_is_one_number() {
+        for (values, declared) in [
+            (&[][..], DeclaredLength::None),
+            (&["5"], DeclaredLength::Exactly(5)),
+            (&["5", "5"], DeclaredLength::Exactly(5)),
+            (&["5", "6"], DeclaredLength::Invalid),
+            (&["5, 5"], DeclaredLength::Invalid),
+            (&["+5"], DeclaredLength::Invalid),
+            (&[""], DeclaredLength::Invalid),
+            (&["99999999999999999999999"], DeclaredLength::Invalid),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+            }
+            assert_eq!(declared_length(&headers), declared, "{values:?}");
+        }
+    }
+}

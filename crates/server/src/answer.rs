@@ -1,0 +1,94 @@
+//! From a [`Fault`] to an answer and a log line.
+
+use std::sync::Arc;
+
+use headwater_core::{Blame, Body, Fault, RequestId, RequestScope};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response};
+
+/// The response field that names the request.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the client sees of a fault: the status, a sentence and the request's id. The cause is for
+/// the log.
+pub(crate) fn answer(fault: &Fault, id: RequestId) -> Response<Body> {
+    let text = format!("{} (request {id})\n", fault.summary());
+    let mut response = Response::new(headwater_core::full(text));
+    *response.status_mut() = fault.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if let Some(wait) = fault.retry_after() {
+        // Whole seconds only, and never fewer than asked for.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Names the request in its answer, in place of whatever the service put there.
+pub(crate) fn name_request(headers: &mut HeaderMap, id: RequestId) {
+    let mut text = [0; uuid_length()];
+    let text: &str = id.as_uuid().as_hyphenated().encode_lower(&mut text);
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+}
+
+const fn uuid_length() -> usize {
+    "00000000-0000-0000-0000-000000000000".len()
+}
+
+/// Writes the fault to the log, loud as its blame deserves: a client's errors are the client's
+/// business, the service's and the host's are the operator's.
+pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>) {
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                target: "headwater::server",
+                parent: None,
+                $level,
+                request_id = %scope.id(),
+                service = &**scope.service(),
+                route = &**scope.route(),
+                blame = fault.blame().as_str(),
+                kind = fault.kind(),
+                status = fault.status().as_u16(),
+                cause = fault.cause(),
+                "{}",
+                fault.summary(),
+            )
+        };
+    }
+    match fault.blame() {
+        Blame::Client => line!(tracing::Level::DEBUG),
+        Blame::Upstream | Blame::Overload => line!(tracing::Level::WARN),
+        Blame::Guest | Blame::Host => line!(tracing::Level::ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_seconds() {
+        for (wait, seconds) in [(0, "0"), (1, "1"), (1_000, "1"), (1_001, "2")] {
+            let fault = Fault::overload("test", Duration::from_millis(wait));
+            let response = answer(&fault, RequestId::new());
+            assert_eq!(response.headers()[RETRY_AFTER], seconds);
+        }
+    }
+
+    #[test]
+    fn the_id_replaces_every_other() {
+        let id = RequestId::new();
+        let mut headers = HeaderMap::new();
+        headers.append("x-request-id", HeaderValue::from_static("a"));
+        headers.append("x-request-id", HeaderValue::from_static("b"));
+        name_request(&mut headers, id);
+        let values: Vec<_> = headers.get_all("x-request-id").iter().collect();
+        assert_eq!(values, [id.to_string().as_str()]);
+    }
+}

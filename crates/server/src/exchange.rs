@@ -1,0 +1,77 @@
+//! One request and its answer, from the head's arrival to the last byte.
+
+use std::sync::Arc;
+
+use headwater_core::{Counters, Fault, RequestScope};
+use headwater_telemetry::ServerSpan;
+use http::StatusCode;
+
+/// What nginx calls the end of a request whose client went away. Never sent: nobody is there.
+const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
+
+/// What has to be settled when a request is over, however it ends: answered to the last byte, cut,
+/// or dropped with its connection. Dropping this settles it.
+///
+/// It first belongs to the call of the handler and then to the response's body, so that at every
+/// moment exactly one thing owns it, and that thing is dropped when nobody waits any more.
+pub(crate) struct Exchange {
+    scope: Arc<RequestScope>,
+    // Ends when it is dropped, which is after `Drop::drop` below has run.
+    span: ServerSpan,
+    answered: bool,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(crate) fn new(scope: Arc<RequestScope>, span: ServerSpan) -> Self {
+        Self {
+            scope,
+            span,
+            answered: false,
+        }
+    }
+
+    pub(crate) fn scope(&self) -> &Arc<RequestScope> {
+        &self.scope
+    }
+
+    /// The response head is decided.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.span.response(status);
+        self.answered = true;
+    }
+
+    /// The request got no proper answer, or its answer was cut.
+    pub(crate) fn failed(&mut self, fault: &Fault) {
+        self.span.fault(fault);
+    }
+
+    /// The client went away before the answer's end.
+    pub(crate) fn abandoned(&mut self) {
+        self.failed(&Fault::client(
+            CLIENT_CLOSED_REQUEST,
+            "client_closed",
+            "the client went away",
+        ));
+    }
+
+    /// Bytes of the response's body were handed to the connection.
+    pub(crate) fn sent(&self, bytes: usize) {
+        Counters::add(&self.scope.counters().response_bytes, bytes as u64);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.answered {
+            // The call of the handler was dropped, and with it the connection or the stream.
+            self.abandoned();
+        }
+        self.span.counters(self.scope.counters());
+        self.scope.cancellation().cancel();
+    }
+}

@@ -1,0 +1,214 @@
+//! Whom a request is for: its absolute URI.
+
+use headwater_core::Fault;
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+
+/// What a request without a `Host` field falls back to, and by which scheme it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Authority,
+}
+
+/// Makes the request's URI absolute: the scheme of the connection, the authority of the request
+/// target or else of the `Host` field (RFC 9112 3.2 and 3.3, RFC 9113 8.3.1).
+///
+/// # Errors
+///
+/// 400 for a `Host` field that is missing (HTTP/1.1 and 2), doubled or not an authority; 405 for
+/// CONNECT, which asks for a tunnel.
+pub(crate) fn establish(
+    method: &Method,
+    version: Version,
+    uri: Uri,
+    headers: &mut HeaderMap,
+    origin: &Origin,
+) -> Result<Uri, Fault> {
+    if *method == Method::CONNECT {
+        return Err(Fault::client(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "connect",
+            "this server opens no tunnels",
+        ));
+    }
+
+    let mut parts = uri.into_parts();
+    let host = single_host(headers)?;
+    let authority = match (parts.authority.take(), host) {
+        // An HTTP/1.1 request without `Host` is malformed whatever its target says.
+        (Some(_), None) if version == Version::HTTP_11 => {
+            return Err(bad_host("has no host field"));
+        }
+        (Some(authority), host) => {
+            check(&authority)?;
+            // The target wins, and nobody behind the front shall see the other (RFC 9112 3.2.2).
+            if host.is_some_and(|host| host.as_bytes() != authority.as_str().as_bytes())
+                && let Ok(value) = HeaderValue::from_str(authority.as_str())
+            {
+                headers.insert(HOST, value);
+            }
+            authority
+        }
+        (None, Some(host)) => {
+            let authority = Authority::try_from(host.as_bytes())
+                .map_err(|_| bad_host("has a malformed host field"))?;
+            check(&authority)?;
+            authority
+        }
+        (None, None) if version <= Version::HTTP_10 => origin.authority.clone(),
+        (None, None) => return Err(bad_host("has no host field")),
+    };
+
+    parts.scheme = Some(origin.scheme.clone());
+    parts.authority = Some(authority);
+    if parts.path_and_query.is_none() {
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    }
+    Uri::from_parts(parts).map_err(|error| bad_host("has a malformed target").caused_by(error))
+}
+
+fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Fault> {
+    let mut values = headers.get_all(HOST).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(bad_host("has more than one host field"));
+    }
+    Ok(first)
+}
+
+/// What the `http` crate lets through and the grammar of `Host` does not: user information, an empty
+/// host, a port that is no port.
+fn check(authority: &Authority) -> Result<(), Fault> {
+    let text = authority.as_str();
+    let host = authority.host();
+    let port = text.get(host.len()..).unwrap_or_default();
+    let port_is_valid = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    if host.is_empty() || text.contains('@') || !port_is_valid {
+        return Err(bad_host("has a malformed host field"));
+    }
+    Ok(())
+}
+
+fn bad_host(problem: &'static str) -> Fault {
+    Fault::client(
+        StatusCode::BAD_REQUEST,
+        "bad_host",
+        format!("the request {problem}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn establish_from(
+        version: Version,
+        method: Method,
+        target: &str,
+        hosts: &[&str],
+    ) -> (Result<String, StatusCode>, Option<String>) {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(HOST, HeaderValue::from_str(host).unwrap());
+        }
+        let origin = Origin {
+            scheme: Scheme::HTTP,
+            authority: Authority::from_static("127.0.0.1:8080"),
+        };
+        let uri = establish(
+            &method,
+            version,
+            target.parse().unwrap(),
+            &mut headers,
+            &origin,
+        );
+        (
+            uri.map(|uri| uri.to_string())
+                .map_err(|fault| fault.status()),
+            headers
+                .get(HOST)
+                .map(|value| value.to_str().unwrap().to_owned()),
+        )
+    }
+
+    #[test]
+    fn the_authority_is_the_target_s_or_else_the_host_field_s() {
+        const H10: Version = Version::HTTP_10;
+        const H11: Version = Version::HTTP_11;
+        const H2: Version = Version::HTTP_2;
+        let bad = Err(StatusCode::BAD_REQUEST);
+        for (version, target, hosts, expected) in [
+            (
+                H11,
+                "/a?b=c",
+                &["x.example"][..],
+                Ok("http://x.example/a?b=c"),
+            ),
+            (H11, "/", &["x.example:81"], Ok("http://x.example:81/")),
+            (H11, "/", &["[::1]:81"], Ok("http://[::1]:81/")),
+            (
+                H11,
+                "http://y.example/a",
+                &["x.example"],
+                Ok("http://y.example/a"),
+            ),
+            (
+                H11,
+                "https://y.example",
+                &["y.example"],
+                Ok("http://y.example/"),
+            ),
+            (H11, "http://y.example/a", &[], bad),
+            (H11, "/", &[], bad),
+            (H11, "/", &[""], bad),
+            (H11, "/", &["a", "a"], bad),
+            (H11, "/", &["a b"], bad),
+            (H11, "/", &["a/b"], bad),
+            (H11, "/", &["user@a"], bad),
+            (H11, "/", &["a:port"], bad),
+            (H11, "/", &["a:99999"], bad),
+            (H11, "/", &[":80"], bad),
+            (H11, "http://user@a/", &["a"], bad),
+            (H10, "/a", &[], Ok("http://127.0.0.1:8080/a")),
+            (H10, "/a", &["x.example"], Ok("http://x.example/a")),
+            (H2, "http://x.example/a", &[], Ok("http://x.example/a")),
+            (H2, "/a", &["x.example"], Ok("http://x.example/a")),
+            (H2, "/a", &[], bad),
+        ] {
+            let (uri, _) = establish_from(version, Method::GET, target, hosts);
+            assert_eq!(
+                uri,
+                expected.map(str::to_owned),
+                "{version:?} {target} {hosts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_field_that_contradicts_the_target_is_replaced() {
+        let (uri, host) = establish_from(
+            Version::HTTP_11,
+            Method::GET,
+            "http://real.example/a",
+            &["forged.example"],
+        );
+        assert_eq!(uri.as_deref(), Ok("http://real.example/a"));
+        assert_eq!(host.as_deref(), Some("real.example"));
+    }
+
+    #[test]
+    fn tunnels_are_refused() {
+        let (uri, _) = establish_from(
+            Version::HTTP_11,
+            Method::CONNECT,
+            "inside.example:22",
+            &["inside.example:22"],
+        );
+        assert_eq!(uri, Err(StatusCode::METHOD_NOT_ALLOWED));
+    }
+}

@@ -1,0 +1,5 @@
+//! What a client sees, over real sockets.
+
+mod answers;
+mod bodies;
+mod endings;
