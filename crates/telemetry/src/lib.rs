@@ -1,1 +1,36 @@
-//! TODO
+//! Telemetry: logs, traces and their export, and the propagation of trace context.
+//!
+//! A request has one [`ServerSpan`], made at the front. Each outgoing request has a [`ClientSpan`],
+//! a child of the server span of the request that it is attributed to. Parents are given
+//! explicitly, never taken from the current span: a reused instance's task is not the request's
+//! task, and a guest may call out after its request's span has ended.
+//!
+//! ```
+//! use headwater_telemetry::{TelemetryConfig, build};
+//!
+//! // `init` does the same and installs the dispatcher for the whole process.
+//! let (dispatch, telemetry) = build(TelemetryConfig::default())?;
+//! tracing::dispatcher::with_default(&dispatch, || tracing::info!("serving"));
+//! telemetry.shutdown();
+//! # Ok::<(), headwater_telemetry::TelemetryError>(())
+//! ```
+
+pub mod attributes;
+mod config;
+mod error;
+mod log;
+mod otlp;
+mod pipeline;
+pub mod propagation;
+mod span;
+mod trace_file;
+mod trace_tree;
+mod tracestate;
+
+pub use config::{LogConfig, LogFormat, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig};
+pub use error::TelemetryError;
+pub use pipeline::{Telemetry, build, init};
+pub use span::{ClientRequest, ClientSpan, ServerRequest, ServerSpan, TARGET};
+
+#[cfg(test)]
+mod test_support;

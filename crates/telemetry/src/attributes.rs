@@ -1,0 +1,34 @@
+//! The names of span attributes.
+//!
+//! Those of HTTP are the stable names of the OpenTelemetry semantic conventions; the `headwater.*`
+//! ones are our own.
+
+pub use opentelemetry_semantic_conventions::attribute::{
+    CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_BODY_SIZE, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
+    NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT,
+    URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
+};
+
+/// The id that the front gave the request: on its server span, and on the client span of each
+/// outgoing request that is attributed to it exactly.
+pub const REQUEST_ID: &str = "headwater.request_id";
+
+/// The service that answers, or whose guest calls out.
+pub const SERVICE: &str = "headwater.service";
+
+/// The well-formed `x-request-id` that the client sent. Never an id of ours.
+pub const CLIENT_REQUEST_ID: &str = "headwater.client_request_id";
+
+/// Whose fault it is that the request got no proper answer: `client`, `guest`, `upstream`, `host`
+/// or `overload`.
+pub const FAULT: &str = "headwater.fault";
+
+/// How many outgoing requests were made for the request by the time its span ended.
+pub const OUTGOING_REQUESTS: &str = "headwater.outgoing_requests";
+
+/// The verdict on an outgoing request: `exact`, `ambiguous` or `unknown`.
+pub const ATTRIBUTION: &str = "headwater.attribution";
+
+/// The evidence that the verdict rests on: `stack`, `sole` or `none`.
+pub const ATTRIBUTION_WITNESS: &str = "headwater.attribution.witness";

@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+
+use crate::LogConfig;
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The log filter cannot be read.
+    #[error(
+        "the log filter '{filter}' cannot be read: {source}; write a level ({levels}), or targets \
+         with levels, such as 'info,headwater_egress=debug'",
+        levels = LogConfig::LEVELS
+    )]
+    LogFilter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+
+    /// The trace file cannot be opened.
+    #[error(
+        "the trace file {} cannot be opened for appending: {source}; its directory must exist and \
+         be writable",
+        path.display()
+    )]
+    TraceFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+
+    /// An environment variable has a value that cannot be used.
+    #[error("the environment variable {variable} is '{value}'; expected {expected}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it may be set to.
+        expected: &'static str,
+    },
+
+    /// The OTLP exporter cannot be built.
+    #[error(
+        "traces cannot be exported over OTLP: {0}; check the variables OTEL_EXPORTER_OTLP_*, or \
+         set OTEL_TRACES_EXPORTER=none"
+    )]
+    Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
+
+    /// The thread that exports over OTLP cannot be started.
+    #[error("the thread that exports traces cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
+
+    /// [`init`](crate::init) was called twice, or another subscriber is installed.
+    #[error("telemetry is already set up in this process")]
+    AlreadyInstalled(#[from] tracing::dispatcher::SetGlobalDefaultError),
+}

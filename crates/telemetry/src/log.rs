@@ -1,0 +1,102 @@
+//! The log: a layer of its own, with a filter of its own.
+
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::{LogConfig, LogFormat, TARGET, TelemetryError};
+
+/// A layer that writes log lines, of either format.
+pub(crate) type LogLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Makes the layer that writes log lines.
+pub(crate) fn layer<W>(config: &LogConfig, writer: W) -> Result<LogLayer, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter =
+        EnvFilter::try_new(&config.filter).map_err(|source| TelemetryError::LogFilter {
+            filter: config.filter.clone(),
+            source,
+        })?;
+    // Request spans are for traces. Were the log to see them, each would be formatted on the chance
+    // that a line is written inside it, whether or not anybody traces.
+    let not_requests: FilterFn = filter_fn(|meta| !(meta.is_span() && meta.target() == TARGET));
+    let filter = filter.and(not_requests);
+
+    let layer = fmt::layer().with_writer(writer);
+    Ok(match config.format {
+        LogFormat::Text => layer.with_ansi(config.color).with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().with_filter(filter).boxed(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::test_support::Buffer;
+
+    fn log(config: &LogConfig, work: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let layer = layer(config, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), work);
+        buffer.text()
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_named_with_the_remedy() {
+        let config = LogConfig {
+            filter: "headwater=loud".to_owned(),
+            ..LogConfig::default()
+        };
+        let error = layer(&config, std::io::sink).err().unwrap().to_string();
+        assert!(error.contains("'headwater=loud'"), "{error}");
+        assert!(
+            error.contains("off, error, warn, info, debug or trace"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn json_lines_are_json_and_text_has_colour_only_if_asked_for() {
+        let config = LogConfig {
+            format: LogFormat::Json,
+            color: false,
+            filter: "info".to_owned(),
+        };
+        let line = log(&config, || tracing::info!(port = 8080, "serving"));
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["fields"]["message"], "serving");
+        assert_eq!(value["fields"]["port"], 8080);
+
+        for color in [true, false] {
+            let config = LogConfig {
+                format: LogFormat::Text,
+                color,
+                filter: "info".to_owned(),
+            };
+            let line = log(&config, || tracing::info!("serving"));
+            assert_eq!(line.contains('\x1b'), color, "{line}");
+        }
+    }
+
+    #[test]
+    fn request_spans_are_no_part_of_a_log_line() {
+        let config = LogConfig {
+            filter: "trace".to_owned(),
+            ..LogConfig::default()
+        };
+        let text = log(&config, || {
+            tracing::info_span!(target: TARGET, "a-request").in_scope(|| {
+                tracing::info_span!(target: "elsewhere", "a-task").in_scope(|| {
+                    tracing::info!("inside");
+                });
+            });
+        });
+        assert!(text.contains("a-task") && text.contains("inside"), "{text}");
+        assert!(!text.contains("a-request"), "{text}");
+    }
+}

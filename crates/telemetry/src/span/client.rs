@@ -1,0 +1,140 @@
+use std::borrow::Cow;
+
+use headwater_core::{Attribution, SpanContext};
+use http::{Method, StatusCode, Uri, Version};
+use tracing::field::Empty;
+use tracing::{Level, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
+use crate::attributes::*;
+
+/// The span of an outgoing request, by the semantic conventions for HTTP clients.
+///
+/// A child of the server span of the request that it is attributed to, even if that has ended; a
+/// root of its own if there is none. It ends when it is dropped.
+#[derive(Debug)]
+pub struct ClientSpan {
+    span: Span,
+    context: SpanContext,
+    response: Option<(StatusCode, Version)>,
+    error: Option<Cow<'static, str>>,
+}
+
+/// What a [`ClientSpan`] is made from.
+#[derive(Debug)]
+pub struct ClientRequest<'a> {
+    /// Whom the outgoing request is attributed to.
+    pub attribution: &'a Attribution,
+    /// The service whose guest calls out.
+    pub service: &'a str,
+    /// The method.
+    pub method: &'a Method,
+    /// The absolute URI.
+    pub uri: &'a Uri,
+}
+
+impl ClientSpan {
+    /// Starts the span of an outgoing request.
+    #[must_use]
+    pub fn start(request: ClientRequest<'_>) -> Self {
+        let parent = request.attribution.scope().map(|scope| scope.span());
+        let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
+            new_span(&request)
+        } else {
+            Span::none()
+        };
+        let context = start(&span, parent);
+        Self {
+            span,
+            context,
+            response: None,
+            error: None,
+        }
+    }
+
+    /// The span's own context, for the outgoing request's `traceparent`. Always valid.
+    #[must_use]
+    pub fn context(&self) -> &SpanContext {
+        &self.context
+    }
+
+    /// Ties the span to one of another trace, such as that of a `traceparent` which the guest set
+    /// and the host replaced.
+    pub fn link(&self, other: &SpanContext) {
+        self.span.add_link(other.clone());
+    }
+
+    /// The upstream's answer. For a client 4xx and 5xx are errors.
+    pub fn response(&mut self, status: StatusCode, version: Version) {
+        self.response = Some((status, version));
+    }
+
+    /// Why there was no answer, or no whole one. `kind` is a short stable label such as `timeout`.
+    pub fn error(&mut self, kind: impl Into<Cow<'static, str>>) {
+        self.error = Some(kind.into());
+    }
+}
+
+impl Drop for ClientSpan {
+    fn drop(&mut self) {
+        if self.span.is_disabled() {
+            return;
+        }
+        let status = self.response.map(|(status, _)| status);
+        let error = match (&self.error, &status) {
+            (Some(kind), _) => Some(kind.as_ref()),
+            (None, Some(status)) if status.is_client_error() || status.is_server_error() => {
+                Some(status.as_str())
+            }
+            (None, _) => None,
+        };
+        let span = &self.span;
+        tracing::record_all!(
+            span,
+            { HTTP_RESPONSE_STATUS_CODE } = status.map(|status| i64::from(status.as_u16())),
+            { NETWORK_PROTOCOL_VERSION } = self
+                .response
+                .and_then(|(_, version)| protocol_version(version)),
+            otel.status_code = error.map(|_| "ERROR"),
+            { ERROR_TYPE } = error,
+        );
+    }
+}
+
+fn new_span(request: &ClientRequest<'_>) -> Span {
+    let &ClientRequest {
+        attribution,
+        service,
+        method,
+        uri,
+    } = request;
+    let known = known_method(method);
+    let scheme = uri.scheme_str();
+    let (address, port) = uri
+        .authority()
+        .map(|authority| url::address_and_port(authority, scheme.unwrap_or("http")))
+        .unzip();
+    tracing::info_span!(
+        target: TARGET,
+        parent: None,
+        "client",
+        // There is no low-cardinality route to name a client span by.
+        otel.name = known.unwrap_or("HTTP"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        { HTTP_REQUEST_METHOD } = known.unwrap_or(OTHER_METHOD),
+        { HTTP_REQUEST_METHOD_ORIGINAL } = known.is_none().then_some(method.as_str()),
+        { URL_FULL } = %url::Full(uri),
+        { URL_SCHEME } = scheme,
+        { SERVER_ADDRESS } = address,
+        { SERVER_PORT } = port.flatten().map(i64::from),
+        { ATTRIBUTION } = attribution.verdict().as_str(),
+        { ATTRIBUTION_WITNESS } = attribution.witness().as_str(),
+        { REQUEST_ID } = attribution.scope().map(|scope| tracing::field::display(scope.id())),
+        { SERVICE } = service,
+        { HTTP_RESPONSE_STATUS_CODE } = Empty,
+        { NETWORK_PROTOCOL_VERSION } = Empty,
+        { ERROR_TYPE } = Empty,
+    )
+}

@@ -1,0 +1,102 @@
+//! The spans of requests.
+
+mod client;
+mod server;
+mod url;
+
+pub use client::{ClientRequest, ClientSpan};
+pub use server::{ServerRequest, ServerSpan};
+
+use std::sync::LazyLock;
+
+use headwater_core::{SpanContext, TraceFlags};
+use http::{Method, Version};
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// The `tracing` target of request spans. Spans of any other target are not traced, so that those
+/// of hyper, h2, tonic and wasmtime are neither recorded nor, when they come from an exporter's own
+/// requests, fed back to it.
+pub const TARGET: &str = "headwater::request";
+
+/// Starts a span that was just made, under `parent` or as a root, and returns its context.
+///
+/// The context is valid in any case: if nobody traces, it is minted, so that outgoing requests carry
+/// a right `traceparent` even without an exporter.
+fn start(span: &Span, parent: Option<&SpanContext>) -> SpanContext {
+    if !span.is_disabled() {
+        let parent = parent.map_or_else(Context::new, |parent| {
+            Context::new().with_remote_span_context(parent.clone())
+        });
+        // This must come before anything that starts the span on the OpenTelemetry side, as
+        // `context` does. It fails if no OpenTelemetry layer listens: then the context is invalid.
+        let _ = span.set_parent(parent);
+        let context = span.context();
+        let context = context.span();
+        if context.span_context().is_valid() {
+            return context.span_context().clone();
+        }
+    }
+    mint(parent)
+}
+
+/// Makes up a context: in the parent's trace with its flags and state, or in a new trace.
+fn mint(parent: Option<&SpanContext>) -> SpanContext {
+    static IDS: LazyLock<RandomIdGenerator> = LazyLock::new(RandomIdGenerator::default);
+    let span_id = IDS.new_span_id();
+    match parent {
+        Some(parent) => SpanContext::new(
+            parent.trace_id(),
+            span_id,
+            parent.trace_flags(),
+            false,
+            parent.trace_state().clone(),
+        ),
+        None => SpanContext::new(
+            IDS.new_trace_id(),
+            span_id,
+            // What the default sampler would say. "Not sampled" would switch tracing off for every
+            // upstream that goes by its caller's decision.
+            TraceFlags::SAMPLED,
+            false,
+            Default::default(),
+        ),
+    }
+}
+
+/// The value of `http.request.method`: a method that the semantic conventions know, or `_OTHER`.
+fn known_method(method: &Method) -> Option<&str> {
+    // `http` has an inline form for exactly the methods of RFC 9110 and RFC 5789.
+    let known = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::CONNECT,
+        Method::PATCH,
+        Method::TRACE,
+    ];
+    known.contains(method).then(|| method.as_str())
+}
+
+const OTHER_METHOD: &str = "_OTHER";
+
+/// The value of `network.protocol.version`.
+fn protocol_version(version: Version) -> Option<&'static str> {
+    Some(match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

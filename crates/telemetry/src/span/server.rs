@@ -1,0 +1,247 @@
+use std::net::SocketAddr;
+
+use headwater_core::{Counters, Fault, RequestId, SpanContext};
+use http::header::{HOST, HeaderMap, USER_AGENT};
+use http::uri::Authority;
+use http::{Method, StatusCode, Uri, Version};
+use tracing::field::Empty;
+use tracing::{Level, Span};
+
+use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
+use crate::attributes::*;
+use crate::propagation;
+
+/// The span of an incoming request, by the semantic conventions for HTTP servers.
+///
+/// It ends when it is ended or dropped; what it was told of the response is recorded then.
+#[derive(Debug)]
+pub struct ServerSpan {
+    pub(super) span: Span,
+    context: SpanContext,
+    outcome: Outcome,
+}
+
+/// What a [`ServerSpan`] is made from.
+#[derive(Debug)]
+pub struct ServerRequest<'a> {
+    /// The id that the front gave the request.
+    pub id: RequestId,
+    /// The method.
+    pub method: &'a Method,
+    /// The URI, absolute if the front knows the scheme; otherwise the scheme counts as `http`.
+    pub uri: &'a Uri,
+    /// The version of HTTP.
+    pub version: Version,
+    /// The headers. `Host`, `User-Agent` and `x-request-id` are read.
+    pub headers: &'a HeaderMap,
+    /// The service that answers.
+    pub service: &'a str,
+    /// The route pattern that matched.
+    pub route: &'a str,
+    /// The client's address, as the connection has it.
+    pub client: Option<SocketAddr>,
+    /// The listener's address, used if the request names no host.
+    pub server: Option<SocketAddr>,
+    /// The caller's span, see [`propagation::extract`].
+    pub parent: Option<&'a SpanContext>,
+}
+
+/// What is recorded at the end, at once: attributes that are set twice would be sent twice.
+#[derive(Debug, Default)]
+struct Outcome {
+    status: Option<StatusCode>,
+    fault: Option<FaultLabels>,
+    counters: Option<Counts>,
+}
+
+#[derive(Debug)]
+struct FaultLabels {
+    kind: &'static str,
+    blame: &'static str,
+    status: StatusCode,
+}
+
+#[derive(Debug)]
+struct Counts {
+    outgoing: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+}
+
+impl ServerSpan {
+    /// Starts the span of a request.
+    #[must_use]
+    pub fn start(request: ServerRequest<'_>) -> Self {
+        let parent = request.parent;
+        // Nothing is formatted or copied unless somebody traces.
+        let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
+            new_span(&request)
+        } else {
+            Span::none()
+        };
+        let context = start(&span, parent);
+        Self {
+            span,
+            context,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// The span's own context. Always valid.
+    #[must_use]
+    pub fn context(&self) -> &SpanContext {
+        &self.context
+    }
+
+    /// The status that was sent to the client.
+    pub fn response(&mut self, status: StatusCode) {
+        self.outcome.status = Some(status);
+    }
+
+    /// Why the request got no proper answer. The status is the fault's, unless another one was
+    /// sent: a fault may come after the response head.
+    pub fn fault(&mut self, fault: &Fault) {
+        self.outcome.fault = Some(FaultLabels {
+            kind: fault.kind(),
+            blame: fault.blame().as_str(),
+            status: fault.status(),
+        });
+    }
+
+    /// What was done for the request so far. The last call counts.
+    pub fn counters(&mut self, counters: &Counters) {
+        self.outcome.counters = Some(Counts {
+            outgoing: Counters::get(&counters.outgoing),
+            request_bytes: Counters::get(&counters.request_bytes),
+            response_bytes: Counters::get(&counters.response_bytes),
+        });
+    }
+
+    /// Ends the span, as dropping it does.
+    pub fn end(self) {}
+}
+
+impl Drop for ServerSpan {
+    fn drop(&mut self) {
+        self.outcome.record(&self.span);
+    }
+}
+
+impl Outcome {
+    fn record(&self, span: &Span) {
+        if span.is_disabled() {
+            return;
+        }
+        let Self {
+            status,
+            fault,
+            counters,
+        } = self;
+        let sent = status.or(fault.as_ref().map(|fault| fault.status));
+        // The server's own error, or an answer that was cut after its head for the server's reasons.
+        let failed = fault
+            .as_ref()
+            .map_or(sent, |fault| Some(fault.status))
+            .is_some_and(|status| status.is_server_error());
+        let error = match (fault, &sent) {
+            (Some(fault), _) => Some(fault.kind),
+            // The conventions' `error.type` for a failure that has no better name.
+            (None, Some(status)) if failed => Some(status.as_str()),
+            (None, _) => None,
+        };
+        // The conventions leave the status unset for 4xx, and its description empty.
+        tracing::record_all!(
+            span,
+            { HTTP_RESPONSE_STATUS_CODE } = sent.map(|status| i64::from(status.as_u16())),
+            otel.status_code = failed.then_some("ERROR"),
+            { ERROR_TYPE } = error,
+            { FAULT } = fault.as_ref().map(|fault| fault.blame),
+            { OUTGOING_REQUESTS } = counters.as_ref().map(|counts| integer(counts.outgoing)),
+            { HTTP_REQUEST_BODY_SIZE } = counters
+                .as_ref()
+                .map(|counts| integer(counts.request_bytes)),
+            { HTTP_RESPONSE_BODY_SIZE } = counters
+                .as_ref()
+                .map(|counts| integer(counts.response_bytes)),
+        );
+    }
+}
+
+/// `tracing-opentelemetry` writes a `u64` as text; attributes are signed.
+fn integer(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn new_span(request: &ServerRequest<'_>) -> Span {
+    let &ServerRequest {
+        id,
+        method,
+        uri,
+        version,
+        headers,
+        service,
+        route,
+        client,
+        server,
+        parent: _,
+    } = request;
+    let known = known_method(method);
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let (address, port) = server_address(uri, headers, scheme, server);
+    let peer = client.map(|client| client.ip().to_string());
+    let peer = peer.as_deref();
+    tracing::info_span!(
+        target: TARGET,
+        parent: None,
+        "server",
+        otel.name = %format_args!("{} {route}", known.unwrap_or("HTTP")),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        { HTTP_REQUEST_METHOD } = known.unwrap_or(OTHER_METHOD),
+        { HTTP_REQUEST_METHOD_ORIGINAL } = known.is_none().then_some(method.as_str()),
+        { URL_SCHEME } = scheme,
+        { URL_PATH } = uri.path(),
+        { URL_QUERY } = uri.query(),
+        { HTTP_ROUTE } = route,
+        { SERVER_ADDRESS } = address,
+        { SERVER_PORT } = port.map(i64::from),
+        // The connection's, until a proxy's headers are trusted.
+        { CLIENT_ADDRESS } = peer,
+        { NETWORK_PEER_ADDRESS } = peer,
+        { NETWORK_PEER_PORT } = client.map(|client| i64::from(client.port())),
+        { NETWORK_PROTOCOL_VERSION } = protocol_version(version),
+        { USER_AGENT_ORIGINAL } = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
+        { REQUEST_ID } = %id,
+        { SERVICE } = service,
+        { CLIENT_REQUEST_ID } = propagation::client_request_id(headers),
+        { HTTP_RESPONSE_STATUS_CODE } = Empty,
+        { ERROR_TYPE } = Empty,
+        { FAULT } = Empty,
+        { OUTGOING_REQUESTS } = Empty,
+        { HTTP_REQUEST_BODY_SIZE } = Empty,
+        { HTTP_RESPONSE_BODY_SIZE } = Empty,
+    )
+}
+
+/// The host that the client asked for, or else the address that it connected to.
+fn server_address(
+    uri: &Uri,
+    headers: &HeaderMap,
+    scheme: &str,
+    server: Option<SocketAddr>,
+) -> (Option<String>, Option<u16>) {
+    let host = || {
+        let host = headers.get(HOST)?;
+        Authority::try_from(host.as_bytes()).ok()
+    };
+    match uri.authority().cloned().or_else(host) {
+        Some(authority) => {
+            let (address, port) = url::address_and_port(&authority, scheme);
+            (Some(address), port)
+        }
+        None => (
+            server.map(|server| server.ip().to_string()),
+            server.map(|server| server.port()),
+        ),
+    }
+}

@@ -1,0 +1,140 @@
+//! What several modules' tests need.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use headwater_core::{Attribution, RequestId, RequestScope, ScopeParts, SpanContext, Witness};
+use http::{HeaderMap, Method, Uri, Version};
+use opentelemetry::Value;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use tracing::Dispatch;
+
+use crate::{ClientRequest, ClientSpan, LogConfig, ServerRequest, ServerSpan, log, pipeline};
+
+/// A writer that keeps what it is given.
+#[derive(Clone, Default)]
+pub(crate) struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs `work` with traces kept in memory, and returns the spans that ended in it.
+pub(crate) fn record(work: impl FnOnce()) -> Vec<SpanData> {
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
+    tracing::dispatcher::with_default(&dispatch(&provider), work);
+    exporter.get_finished_spans().unwrap()
+}
+
+/// A dispatcher that records into `provider` and has no log.
+pub(crate) fn dispatch(provider: &SdkTracerProvider) -> Dispatch {
+    let off = LogConfig {
+        filter: "off".to_owned(),
+        ..LogConfig::default()
+    };
+    pipeline::dispatch(
+        Some(provider.tracer("test")),
+        log::layer(&off, io::sink).unwrap(),
+    )
+}
+
+/// A request as the front sees it.
+pub(crate) struct Incoming {
+    pub(crate) id: RequestId,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) parent: Option<SpanContext>,
+}
+
+impl Incoming {
+    pub(crate) fn get(uri: &str) -> Self {
+        Self {
+            id: RequestId::new(),
+            method: Method::GET,
+            uri: uri.parse().unwrap(),
+            headers: HeaderMap::new(),
+            parent: None,
+        }
+    }
+
+    pub(crate) fn start(&self) -> ServerSpan {
+        ServerSpan::start(ServerRequest {
+            id: self.id,
+            method: &self.method,
+            uri: &self.uri,
+            version: Version::HTTP_11,
+            headers: &self.headers,
+            service: "shop",
+            route: "/api/...",
+            client: Some(SocketAddr::from(([192, 0, 2, 7], 4711))),
+            server: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            parent: self.parent.as_ref(),
+        })
+    }
+
+    pub(crate) fn scope(&self, span: &ServerSpan) -> Arc<RequestScope> {
+        RequestScope::new(ScopeParts {
+            id: self.id,
+            parent: self.parent.clone(),
+            span: span.context().clone(),
+            service: "shop".into(),
+            route: "/api/...".into(),
+            client: None,
+            started: std::time::Instant::now(),
+            deadline: None,
+        })
+    }
+}
+
+/// Starts the span of an outgoing `GET`.
+pub(crate) fn outgoing(attribution: &Attribution, uri: &str) -> ClientSpan {
+    ClientSpan::start(ClientRequest {
+        attribution,
+        service: "shop",
+        method: &Method::GET,
+        uri: &uri.parse().unwrap(),
+    })
+}
+
+/// An exact attribution, by the call stack.
+pub(crate) fn exact(scope: &Arc<RequestScope>) -> Attribution {
+    Attribution::exact(Arc::clone(scope), Witness::Stack)
+}
+
+/// The one value of an attribute, or nothing. Panics if it was set twice.
+pub(crate) fn attribute<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> {
+    let mut values = span
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.key.as_str() == key)
+        .map(|attribute| &attribute.value);
+    let value = values.next();
+    assert!(values.next().is_none(), "{key} was set twice");
+    value
+}
+
+/// The one value of an attribute as text; empty if it is not set.
+pub(crate) fn text(span: &SpanData, key: &str) -> String {
+    attribute(span, key)
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}

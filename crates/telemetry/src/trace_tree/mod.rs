@@ -1,0 +1,141 @@
+//! A readable tree per request, for a person at a terminal.
+//!
+//! A tree is printed when its request's server span ends. An outgoing request that ends later, in a
+//! task that the guest spawned, is printed as a line of its own which names the request.
+
+mod text;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanId, SpanKind, TraceContextExt};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+
+use crate::TreeConfig;
+use text::{Palette, Place, Tree};
+
+/// How many requests may be open at once and still get a tree. More than a person can follow.
+const MAX_OPEN: usize = 1024;
+/// How many outgoing requests a tree shows.
+const MAX_CHILDREN: usize = 64;
+
+/// Prints each request's spans as they end.
+pub(crate) struct TreeProcessor {
+    palette: Palette,
+    open: Mutex<Open>,
+    writer: Mutex<Box<dyn Write + Send>>,
+}
+
+/// The requests that are not answered yet.
+#[derive(Default)]
+struct Open {
+    trees: HashMap<SpanId, Tree>,
+    /// How many more there are, beyond [`MAX_OPEN`].
+    untracked: usize,
+}
+
+impl TreeProcessor {
+    pub(crate) fn new(config: TreeConfig) -> Self {
+        let TreeConfig { writer, color } = config;
+        Self {
+            palette: Palette { color },
+            open: Mutex::default(),
+            writer: Mutex::new(writer),
+        }
+    }
+
+    fn print(&self, text: &str) {
+        // A terminal that went away is no reason to fail, or to say so on the same terminal.
+        let mut writer = lock(&self.writer);
+        let _ = writer
+            .write_all(text.as_bytes())
+            .and_then(|()| writer.flush());
+    }
+}
+
+impl Open {
+    fn start(&mut self, id: SpanId) {
+        if self.trees.len() < MAX_OPEN {
+            self.trees.insert(id, Tree::default());
+        } else {
+            self.untracked += 1;
+        }
+    }
+
+    fn end(&mut self, id: SpanId) -> Option<Tree> {
+        let tree = self.trees.remove(&id);
+        if tree.is_none() {
+            self.untracked = self.untracked.saturating_sub(1);
+        }
+        tree
+    }
+}
+
+impl SpanProcessor for TreeProcessor {
+    fn on_start(&self, span: &mut Span, parent: &Context) {
+        use opentelemetry::trace::Span as _;
+        let parent = parent.span();
+        let parent = parent.span_context();
+        let mut open = lock(&self.open);
+        if parent.is_valid() && !parent.is_remote() {
+            if let Some(tree) = open.trees.get_mut(&parent.span_id()) {
+                tree.running += 1;
+            }
+        } else {
+            // A server span, or the root that an outgoing request of unknown origin makes.
+            open.start(span.span_context().span_id());
+        }
+    }
+
+    fn on_end(&self, span: SpanData) {
+        let id = span.span_context.span_id();
+        let palette = self.palette;
+        let text = if span.span_kind == SpanKind::Server {
+            let tree = lock(&self.open).end(id);
+            palette.tree(&span, tree.as_ref())
+        } else if span.parent_span_id == SpanId::INVALID {
+            lock(&self.open).end(id);
+            palette.line(&span, Place::Nowhere)
+        } else {
+            let line = palette.outgoing(&span);
+            let mut open = lock(&self.open);
+            let untracked = open.untracked > 0;
+            match open.trees.get_mut(&span.parent_span_id) {
+                Some(tree) => {
+                    tree.running = tree.running.saturating_sub(1);
+                    tree.add(line);
+                    return;
+                }
+                None if untracked => palette.line(&span, Place::Untracked),
+                None => palette.line(&span, Place::Late),
+            }
+        };
+        self.print(&text);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for TreeProcessor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TreeProcessor").finish_non_exhaustive()
+    }
+}
+
+/// What is behind these locks stays whole whatever panics.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

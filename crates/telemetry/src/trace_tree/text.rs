@@ -1,0 +1,230 @@
+//! How spans are written.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use opentelemetry::Value;
+use opentelemetry_sdk::trace::SpanData;
+
+use super::MAX_CHILDREN;
+use crate::attributes::*;
+
+/// The outgoing requests of an open request.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    lines: Vec<String>,
+    /// How many ended beyond [`MAX_CHILDREN`].
+    more: usize,
+    /// How many have not ended.
+    pub(super) running: usize,
+}
+
+/// Where an outgoing request that stands alone belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// To a request that is answered already.
+    Late,
+    /// To a request that got no tree, because too many were open.
+    Untracked,
+    /// To none, as far as anybody knows.
+    Nowhere,
+}
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Palette {
+    pub(super) color: bool,
+}
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const BOLD_RED: &str = "1;31";
+
+impl Tree {
+    pub(super) fn add(&mut self, line: String) {
+        if self.lines.len() < MAX_CHILDREN {
+            self.lines.push(line);
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+impl Palette {
+    /// A request with its outgoing requests beneath; without a tree only the request.
+    pub(super) fn tree(self, span: &SpanData, tree: Option<&Tree>) -> String {
+        let mut text = format!(
+            "{} {}  {}  {} {}  {}\n",
+            self.paint(BOLD, method(span)),
+            clean(&value(span, URL_PATH)),
+            self.outcome(span),
+            duration(span),
+            clean(&value(span, SERVICE)),
+            self.paint(DIM, format_args!("#{}", request(span))),
+        );
+        let Some(tree) = tree else {
+            text.push_str("└─ … its outgoing requests stand alone: too many requests are open\n");
+            return text;
+        };
+        let mut notes = Vec::new();
+        if tree.more > 0 {
+            notes.push(format!("… and {} more", tree.more));
+        }
+        if tree.running > 0 {
+            notes.push(format!("… {} still running", tree.running));
+        }
+        let notes = notes.iter().map(|note| self.paint(DIM, note).to_string());
+        let children: Vec<_> = tree.lines.iter().cloned().chain(notes).collect();
+        for (i, child) in children.iter().enumerate() {
+            let branch = if i + 1 == children.len() {
+                "└─"
+            } else {
+                "├─"
+            };
+            text.push_str(branch);
+            text.push(' ');
+            text.push_str(child);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// An outgoing request, without a line end.
+    pub(super) fn outgoing(self, span: &SpanData) -> String {
+        let verdict = value(span, ATTRIBUTION);
+        let code = if verdict == "exact" { GREEN } else { BOLD_RED };
+        let verdict = format!("{verdict} ({})", value(span, ATTRIBUTION_WITNESS));
+        format!(
+            "{} {}  {}  {}  {}",
+            self.paint(BOLD, method(span)),
+            clean(short_url(&value(span, URL_FULL))),
+            self.outcome(span),
+            duration(span),
+            self.paint(code, verdict),
+        )
+    }
+
+    /// An outgoing request as a line of its own.
+    pub(super) fn line(self, span: &SpanData, place: Place) -> String {
+        let outgoing = self.outgoing(span);
+        let service = value(span, SERVICE);
+        let service = clean(&service);
+        let request = request(span);
+        match place {
+            Place::Late => {
+                let note = format!("of #{request} ({service}), after its response");
+                format!("↳ {outgoing}  {}\n", self.paint(YELLOW, note))
+            }
+            Place::Untracked => {
+                let note = format!("of #{request} ({service})");
+                format!("↳ {outgoing}  {}\n", self.paint(DIM, note))
+            }
+            Place::Nowhere => {
+                let note = format!("of no known request ({service})");
+                let mark = self.paint(BOLD_RED, "!!");
+                format!("{mark} {outgoing}  {}\n", self.paint(BOLD_RED, note))
+            }
+        }
+    }
+
+    /// The status, or what came instead of one, or both.
+    fn outcome(self, span: &SpanData) -> String {
+        let status = value(span, HTTP_RESPONSE_STATUS_CODE);
+        let error = value(span, ERROR_TYPE);
+        let code = match status.as_bytes().first() {
+            Some(b'5') | None => RED,
+            Some(b'4') => YELLOW,
+            Some(_) => GREEN,
+        };
+        let text = match (status.is_empty(), error.is_empty()) {
+            (true, true) => Cow::Borrowed("no response"),
+            (false, true) => status,
+            (true, false) => error,
+            (false, false) if status == error => status,
+            (false, false) => format!("{status} {error}").into(),
+        };
+        self.paint(code, clean(&text)).to_string()
+    }
+
+    fn paint<T: fmt::Display>(self, code: &'static str, text: T) -> Paint<T> {
+        let code = self.color.then_some(code);
+        Paint { code, text }
+    }
+}
+
+struct Paint<T> {
+    code: Option<&'static str>,
+    text: T,
+}
+
+impl<T: fmt::Display> fmt::Display for Paint<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "\x1b[{code}m{}\x1b[0m", self.text),
+            None => self.text.fmt(f),
+        }
+    }
+}
+
+/// Text from outside, with nothing in it that a terminal would obey.
+fn clean(text: &str) -> impl fmt::Display + '_ {
+    struct Clean<'a>(&'a str);
+    impl fmt::Display for Clean<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.chars().try_for_each(|char| {
+                if char.is_control() {
+                    write!(f, "{}", char.escape_default())
+                } else {
+                    f.write_char(char)
+                }
+            })
+        }
+    }
+    Clean(text)
+}
+
+fn value<'a>(span: &'a SpanData, key: &str) -> Cow<'a, str> {
+    span.attributes
+        .iter()
+        .find(|attribute| attribute.key.as_str() == key)
+        .map(|attribute| match &attribute.value {
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            other => Cow::Owned(other.to_string()),
+        })
+        .unwrap_or_default()
+}
+
+/// Methods are tokens and hold nothing that must be cleaned.
+fn method(span: &SpanData) -> Cow<'_, str> {
+    let original = value(span, HTTP_REQUEST_METHOD_ORIGINAL);
+    if original.is_empty() {
+        value(span, HTTP_REQUEST_METHOD)
+    } else {
+        original
+    }
+}
+
+/// The short form of the request's id, as [`headwater_core::RequestId::short`] has it.
+fn request(span: &SpanData) -> String {
+    let id = value(span, REQUEST_ID);
+    let id = id.get(id.len().saturating_sub(8)..).unwrap_or_default();
+    if id.is_empty() { "?" } else { id }.to_owned()
+}
+
+/// Host, port and path: the query says little and is long.
+fn short_url(url: &str) -> &str {
+    let url = url.split_once("://").map_or(url, |(_, rest)| rest);
+    url.split_once('?').map_or(url, |(rest, _)| rest)
+}
+
+fn duration(span: &SpanData) -> String {
+    let taken = span
+        .end_time
+        .duration_since(span.start_time)
+        .unwrap_or(Duration::ZERO);
+    format!("{:.1} ms", taken.as_secs_f64() * 1e3)
+}
