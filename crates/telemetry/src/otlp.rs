@@ -20,7 +20,10 @@ use crate::{OtlpConfig, OtlpProtocol, TelemetryError};
 
 /// The runtime that exports run on. Dropping it abandons them, and never blocks.
 #[derive(Debug)]
-pub(crate) struct ExportRuntime(Option<Runtime>);
+pub(crate) struct ExportRuntime {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
 
 impl ExportRuntime {
     fn start() -> Result<Self, TelemetryError> {
@@ -30,14 +33,17 @@ impl ExportRuntime {
             .enable_all()
             .build()
             .map_err(TelemetryError::Thread)?;
-        Ok(Self(Some(runtime)))
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
     }
 }
 
 impl Drop for ExportRuntime {
     fn drop(&mut self) {
         // A plain drop would wait, and would panic in an asynchronous context.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -49,21 +55,8 @@ pub(crate) fn processor(
     config: &OtlpConfig,
 ) -> Result<(BatchSpanProcessor, ExportRuntime), TelemetryError> {
     let runtime = ExportRuntime::start()?;
-    let exporter = OtlpExporter {
-        inner: Arc::new(exporter(config, &runtime)?),
-        runtime: runtime.handle(),
-        failing: AtomicBool::new(false),
-    };
+    let exporter = OtlpExporter::new(config, &runtime)?;
     Ok((BatchSpanProcessor::builder(exporter).build(), runtime))
-}
-
-impl ExportRuntime {
-    fn handle(&self) -> Handle {
-        match &self.0 {
-            Some(runtime) => runtime.handle().clone(),
-            None => unreachable!("the runtime is taken on drop only"),
-        }
-    }
 }
 
 fn exporter(
@@ -73,8 +66,7 @@ fn exporter(
     let builder = opentelemetry_otlp::SpanExporter::builder();
     let endpoint = config.endpoint.as_deref();
     // tonic spawns its connection where the exporter is built.
-    let handle = runtime.handle();
-    let _guard = handle.enter();
+    let _guard = runtime.handle.enter();
     Ok(match config.protocol {
         OtlpProtocol::Grpc => {
             let mut builder = builder.with_tonic().with_timeout(config.timeout);
@@ -137,6 +129,16 @@ struct OtlpExporter {
     failing: AtomicBool,
 }
 
+impl OtlpExporter {
+    fn new(config: &OtlpConfig, runtime: &ExportRuntime) -> Result<Self, TelemetryError> {
+        Ok(Self {
+            inner: Arc::new(exporter(config, runtime)?),
+            runtime: runtime.handle.clone(),
+            failing: AtomicBool::new(false),
+        })
+    }
+}
+
 impl SpanExporter for OtlpExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
@@ -169,5 +171,50 @@ impl SpanExporter for OtlpExporter {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.set_resource(resource);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::test_support::Buffer;
+    use crate::{LogConfig, log};
+
+    #[test]
+    fn an_outage_is_logged_once_with_the_remedy_and_is_no_error_of_the_pipeline() {
+        // Bound and closed again, so nobody listens there.
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let text = Buffer::default();
+        let writer = text.clone();
+        let layer = log::layer(&LogConfig::default(), move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
+                let config = OtlpConfig {
+                    protocol,
+                    endpoint: Some(endpoint.clone()),
+                    timeout: Duration::from_millis(50),
+                    ..OtlpConfig::default()
+                };
+                let runtime = ExportRuntime::start().unwrap();
+                let exporter = OtlpExporter::new(&config, &runtime).unwrap();
+                let here = Builder::new_current_thread().build().unwrap();
+                for _ in 0..2 {
+                    here.block_on(exporter.export(Vec::new())).unwrap();
+                }
+            }
+        });
+        let text = text.text();
+        assert_eq!(
+            text.matches("cannot be exported over OTLP").count(),
+            2,
+            "{text}"
+        );
+        assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{text}");
     }
 }

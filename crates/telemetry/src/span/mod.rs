@@ -67,21 +67,21 @@ fn mint(parent: Option<&SpanContext>) -> SpanContext {
     }
 }
 
-/// The value of `http.request.method`: a method that the semantic conventions know, or `_OTHER`.
+/// The value of `http.request.method` for a method that the semantic conventions know: those of RFC
+/// 9110 and RFC 5789. Any other is [`OTHER_METHOD`].
 fn known_method(method: &Method) -> Option<&str> {
-    // `http` has an inline form for exactly the methods of RFC 9110 and RFC 5789.
-    let known = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::CONNECT,
-        Method::PATCH,
-        Method::TRACE,
-    ];
-    known.contains(method).then(|| method.as_str())
+    match *method {
+        Method::GET
+        | Method::POST
+        | Method::PUT
+        | Method::DELETE
+        | Method::HEAD
+        | Method::OPTIONS
+        | Method::CONNECT
+        | Method::PATCH
+        | Method::TRACE => Some(method.as_str()),
+        _ => None,
+    }
 }
 
 const OTHER_METHOD: &str = "_OTHER";
