@@ -1,0 +1,394 @@
+//! What a service may reach, by name. Deny by default.
+//!
+//! A grant says nothing of the addresses that a name resolves to; that is a policy of its own, after
+//! resolution.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+
+use crate::target::{Host, Scheme, Target};
+
+/// The forms of a grant, for messages.
+const FORMS: &str = "*, HOST, HOST:PORT, http://HOST[:PORT], https://HOST[:PORT]; HOST is a name, \
+                     *.NAME for all names below it, an IPv4 address, or an IPv6 address in brackets";
+
+/// Everything that a service may reach. Empty: nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants(Vec<Grant>);
+
+/// One value of `--allow-outgoing`.
+///
+/// | form | scheme | port |
+/// | --- | --- | --- |
+/// | `*` | both | any |
+/// | `HOST` | both | any |
+/// | `HOST:PORT` | both | this |
+/// | `http://HOST` | this | 80 |
+/// | `https://HOST` | this | 443 |
+/// | `http://HOST:PORT` | this | this |
+///
+/// `*` may stand for the host in each form, and `*.example.com` is every name below `example.com`,
+/// at any depth, without `example.com` itself. Case and a final dot do not matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    scheme: Option<Scheme>,
+    host: HostPattern,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum HostPattern {
+    Any,
+    Exactly(Host),
+    /// The name with a dot before it.
+    Below(String),
+}
+
+/// A grant that cannot be read.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("cannot allow outgoing requests to \"{value}\": {problem}; accepted are: {FORMS}")]
+pub struct GrantError {
+    value: String,
+    problem: &'static str,
+}
+
+// === impl Grants ===
+
+impl Grants {
+    /// Nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Everything.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(vec![Grant {
+            scheme: None,
+            host: HostPattern::Any,
+            port: None,
+        }])
+    }
+
+    /// Reads the values of `--allow-outgoing`.
+    ///
+    /// # Errors
+    ///
+    /// For the first value that is of no accepted form.
+    pub fn parse<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> Result<Self, GrantError> {
+        values
+            .into_iter()
+            .map(|value| value.as_ref().parse())
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether a URI may be reached. One that is not an absolute `http` or `https` URI may not.
+    #[must_use]
+    pub fn allow(&self, uri: &Uri) -> bool {
+        Target::of(uri).is_ok_and(|target| self.allow_target(&target))
+    }
+
+    pub(crate) fn allow_target(&self, target: &Target) -> bool {
+        self.0.iter().any(|grant| grant.allows(target))
+    }
+
+    /// Whether nothing may be reached.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether everything may be reached.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.0.iter().any(|grant| {
+            (grant.scheme, grant.port) == (None, None) && grant.host == HostPattern::Any
+        })
+    }
+
+    /// The single grants.
+    pub fn iter(&self) -> impl Iterator<Item = &Grant> {
+        self.0.iter()
+    }
+}
+
+// === impl Grant ===
+
+impl Grant {
+    fn allows(&self, target: &Target) -> bool {
+        self.scheme.is_none_or(|scheme| scheme == target.scheme)
+            && self.port.is_none_or(|port| port == target.port)
+            && self.host.matches(&target.host)
+    }
+}
+
+impl FromStr for Grant {
+    type Err = GrantError;
+
+    fn from_str(value: &str) -> Result<Self, GrantError> {
+        let bad = |problem| GrantError {
+            value: value.to_owned(),
+            problem,
+        };
+        let (scheme, rest) = match value.split_once("://") {
+            Some((scheme, rest)) => {
+                let scheme = Scheme::parse(scheme).ok_or(bad("its scheme is not http or https"))?;
+                // As people copy it from a browser.
+                (Some(scheme), rest.strip_suffix('/').unwrap_or(rest))
+            }
+            None => (None, value),
+        };
+        if rest.contains(['/', '?', '#']) {
+            return Err(bad("it has a path, and grants are for whole hosts"));
+        }
+        if rest.contains('@') {
+            return Err(bad("it has user information"));
+        }
+        // The colons of an IPv6 address stand before its closing bracket.
+        let after_address = rest.rfind(']').map_or(0, |bracket| bracket + 1);
+        let (host, port) = match rest[after_address..].split_once(':') {
+            Some((host_end, port)) => {
+                let port = port.parse().ok().filter(|port| *port != 0);
+                let port = port.ok_or(bad("its port is not a number from 1 to 65535"))?;
+                (&rest[..after_address + host_end.len()], Some(port))
+            }
+            None => (rest, None),
+        };
+        Ok(Self {
+            scheme,
+            host: HostPattern::parse(host).map_err(bad)?,
+            port: port.or(scheme.map(Scheme::default_port)),
+        })
+    }
+}
+
+// === impl HostPattern ===
+
+impl HostPattern {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if let Some(name) = text.strip_prefix("*.") {
+            return match Host::parse(name) {
+                Some(Host::Name(name)) => Ok(Self::Below(format!(".{name}"))),
+                Some(Host::Address(_)) => Err("addresses have nothing below them"),
+                None => Err("its host is malformed"),
+            };
+        }
+        if text.contains('*') {
+            return Err("\"*\" stands only alone or as the whole first label");
+        }
+        if !text.is_ascii() {
+            return Err("its name is not ASCII (write it in its xn-- form)");
+        }
+        Host::parse(text)
+            .map(Self::Exactly)
+            .ok_or("its host is malformed")
+    }
+
+    fn matches(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Any, _) => true,
+            (Self::Exactly(granted), host) => granted == host,
+            (Self::Below(suffix), Host::Name(name)) => {
+                name.len() > suffix.len() && name.ends_with(suffix)
+            }
+            (Self::Below(_), Host::Address(_)) => false,
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scheme) = self.scheme {
+            write!(f, "{scheme}://")?;
+        }
+        match &self.host {
+            HostPattern::Any => f.write_str("*")?,
+            HostPattern::Exactly(host) => host.fmt(f)?,
+            HostPattern::Below(suffix) => write!(f, "*{suffix}")?,
+        }
+        match self.port {
+            Some(port) if self.scheme.map(Scheme::default_port) != Some(port) => {
+                write!(f, ":{port}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheme_host_and_port_all_mean_something() {
+        for (grant, allowed, denied) in [
+            (
+                "*",
+                &["http://a.example/", "https://[::1]:1/", "http://127.0.0.1/"][..],
+                &["ftp://a.example/", "/a"][..],
+            ),
+            (
+                "example.com",
+                &[
+                    "http://example.com/",
+                    "https://example.com/x",
+                    "http://example.com:8080/",
+                    "http://EXAMPLE.com./",
+                ],
+                &[
+                    "http://evilexample.com/",
+                    "http://example.com.evil/",
+                    "http://sub.example.com/",
+                    "http://example.co/",
+                    "http://example.com@evil/",
+                    "http://evil/?example.com",
+                ],
+            ),
+            (
+                "Example.COM.:8080",
+                &["http://example.com:8080/", "https://example.com:8080/"],
+                &["http://example.com/", "http://example.com:80801/"],
+            ),
+            (
+                "https://example.com",
+                &["https://example.com/", "https://example.com:443/"],
+                &[
+                    "http://example.com/",
+                    "https://example.com:8443/",
+                    "http://example.com:443/",
+                ],
+            ),
+            (
+                "http://127.0.0.1:9000",
+                &["http://127.0.0.1:9000/x"],
+                &[
+                    "http://127.0.0.1/",
+                    "https://127.0.0.1:9000/",
+                    "http://127.1:9000/",
+                    "http://2130706433:9000/",
+                    "http://0x7f000001:9000/",
+                    "http://localhost:9000/",
+                    "http://[::ffff:127.0.0.1]:9000/",
+                ],
+            ),
+            (
+                "*.example.com:443",
+                &[
+                    "https://a.example.com/",
+                    "https://a.b.example.com/",
+                    "http://A.Example.com.:443/",
+                ],
+                &[
+                    "https://example.com/",
+                    "https://evilexample.com/",
+                    "https://a.example.com.evil/",
+                    "http://a.example.com/",
+                    "https://.example.com/",
+                ],
+            ),
+            (
+                "[::1]:9000",
+                &["http://[::1]:9000/", "http://[0:0:0::1]:9000/"],
+                &[
+                    "http://[::1]/",
+                    "http://[::2]:9000/",
+                    "http://127.0.0.1:9000/",
+                ],
+            ),
+            (
+                "[::1]",
+                &["http://[::1]:9000/", "https://[::1]/"],
+                &["http://[::2]/"],
+            ),
+            (
+                "https://*",
+                &["https://a.example/"],
+                &["http://a.example/", "https://a.example:444/"],
+            ),
+            (
+                "https://example.com/",
+                &["https://example.com/deep/path"],
+                &["http://example.com/"],
+            ),
+        ] {
+            let grants = Grants::parse([grant]).unwrap();
+            for uri in allowed {
+                assert!(grants.allow(&uri.parse().unwrap()), "{grant} {uri}");
+            }
+            for uri in denied {
+                // What is no URI at all never gets here.
+                let allowed = uri.parse().is_ok_and(|uri| grants.allow(&uri));
+                assert!(!allowed, "{grant} {uri}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_allowed_by_default_and_one_grant_of_several_suffices() {
+        let uri = "http://b.example/".parse().unwrap();
+        assert!(!Grants::none().allow(&uri));
+        assert!(Grants::none().is_empty());
+        assert!(Grants::all().allow(&uri) && Grants::all().is_all());
+        let grants = Grants::parse(["a.example", "b.example"]).unwrap();
+        assert!(grants.allow(&uri) && !grants.is_all());
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_the_accepted_forms() {
+        for value in [
+            "",
+            " ",
+            "ftp://a.example",
+            "a.example/path",
+            "https://a.example/path",
+            "https://a.example?x",
+            "user@a.example",
+            "a.example:0",
+            "a.example:99999",
+            "a.example:http",
+            "a.example:",
+            "a.*.example",
+            "*example.com",
+            "*.*.example",
+            "*.127.0.0.1",
+            "*.",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[fe80::1%eth0]",
+            "a..example",
+            "bücher.example",
+            "https://",
+            "a,b",
+        ] {
+            let error = Grants::parse(["fine.example", value])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(&format!("\"{value}\"")), "{error}");
+            assert!(error.contains("HOST:PORT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_grant_is_shown_as_it_is_written() {
+        for grant in [
+            "*",
+            "a.example",
+            "a.example:81",
+            "https://a.example",
+            "https://a.example:444",
+            "*.a.example:443",
+            "[::1]:1",
+        ] {
+            let grants = Grants::parse([grant]).unwrap();
+            assert_eq!(grants.iter().next().unwrap().to_string(), grant);
+        }
+    }
+}

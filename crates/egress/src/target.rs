@@ -1,0 +1,176 @@
+//! Where an outgoing request goes: scheme, host and port of its URI, in one spelling.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::Uri;
+
+use crate::EgressError;
+
+/// The two schemes that the client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+/// A host as it is compared: an address, or a name in lower case without its final dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Host {
+    Address(IpAddr),
+    Name(String),
+}
+
+/// Scheme, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Reads an absolute URI.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::InvalidUri`] for anything but `http` or `https` with a host, no user
+    /// information and a port from 1 to 65535.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, EgressError> {
+        let invalid = |reason| EgressError::InvalidUri { reason };
+        let scheme = uri
+            .scheme_str()
+            .and_then(Scheme::parse)
+            .ok_or(invalid("its scheme is not http or https"))?;
+        let authority = uri.authority().ok_or(invalid("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(invalid("it has user information"));
+        }
+        let host = Host::parse(authority.host()).ok_or(invalid("its host is malformed"))?;
+        // `Authority::port` is `None` for a malformed port too, so the text decides.
+        let port = match authority.as_str().get(authority.host().len()..) {
+            None | Some("" | ":") => scheme.default_port(),
+            Some(port) => port
+                .strip_prefix(':')
+                .and_then(|port| port.parse().ok())
+                .filter(|port| *port != 0)
+                .ok_or(invalid("its port is not a number from 1 to 65535"))?,
+        };
+        Ok(Self { scheme, host, port })
+    }
+}
+
+// === impl Scheme ===
+
+impl Scheme {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("http") {
+            Some(Self::Http)
+        } else if text.eq_ignore_ascii_case("https") {
+            Some(Self::Https)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    /// Reads a host as URIs have it: a name, an IPv4 address, or an IPv6 address in brackets.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if let Some(address) = text.strip_prefix('[') {
+            // No zone: an interface's name is no business of a guest's.
+            let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+            return Some(Self::Address(address.into()));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let well_formed = !name.is_empty()
+            && name.split('.').all(|label| !label.is_empty())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !well_formed {
+            return None;
+        }
+        Some(match name.parse() {
+            Ok(address) => Self::Address(address),
+            Err(_) => Self::Name(name.to_ascii_lowercase()),
+        })
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_one_spelling() {
+        for (uri, target) in [
+            ("http://A.Example./x", "http://a.example:80"),
+            ("HTTPS://a.example", "https://a.example:443"),
+            ("http://a.example:", "http://a.example:80"),
+            ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
+            ("http://[0:0::1]/", "http://[::1]:80"),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(Target::of(&uri).unwrap().to_string(), target);
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused() {
+        for uri in [
+            "/path",
+            "a.example:80",
+            "ftp://a.example/",
+            "http://user@a.example/",
+            "http://a.example:0/",
+            "http://a.example:99999/",
+            "http://a..example/",
+            "http://a%2eexample/",
+            "http://[fe80::1%25eth0]/",
+            "http://[::1]x/",
+        ] {
+            // Some of them are no URI to begin with.
+            if let Ok(uri) = uri.parse::<Uri>() {
+                let refused = matches!(Target::of(&uri), Err(EgressError::InvalidUri { .. }));
+                assert!(refused, "{uri}");
+            }
+        }
+    }
+}

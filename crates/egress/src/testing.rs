@@ -1,0 +1,140 @@
+//! Upstreams on free ports, and requests to them.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use headwater_core::{
+    Attribution, Body, BodyError, RequestId, RequestScope, ScopeParts, SpanContext, SpanId,
+    TraceFlags, TraceId, TraceState, Witness,
+};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Egress, EgressError, EgressParams, Grants, SendOptions};
+
+/// An upstream, and how many connections it has accepted.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    pub(crate) accepted: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn uri(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+/// Accepts for ever and hands each connection to `each`.
+pub(crate) async fn listen<F, R>(each: F) -> Upstream
+where
+    F: Fn(TcpStream) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let upstream = Upstream {
+        address: listener.local_addr().unwrap(),
+        accepted: Arc::default(),
+    };
+    let accepted = Arc::clone(&upstream.accepted);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            accepted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(each(stream));
+        }
+    });
+    upstream
+}
+
+/// An upstream that speaks HTTP.
+pub(crate) async fn serve<F, R>(respond: F) -> Upstream
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    listen(move |stream| serve_on(stream, respond.clone())).await
+}
+
+/// Speaks HTTP on one connection.
+pub(crate) async fn serve_on<S, F, R>(stream: S, respond: F)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let response = respond(request);
+        async { Ok::<_, Infallible>(response.await) }
+    });
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// A service that may reach everything.
+pub(crate) fn egress() -> Egress {
+    Egress::new(EgressParams {
+        grants: Grants::all(),
+        ..EgressParams::new("test")
+    })
+}
+
+/// The scope of some incoming request.
+pub(crate) fn scope() -> Arc<RequestScope> {
+    RequestScope::new(ScopeParts {
+        id: RequestId::new(),
+        parent: None,
+        span: SpanContext::new(
+            TraceId::from(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c),
+            SpanId::from(0xb7ad_6b71_6920_3331),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::default(),
+        ),
+        service: "test".into(),
+        route: "/...".into(),
+        client: None,
+        started: Instant::now(),
+        deadline: None,
+    })
+}
+
+pub(crate) fn attributed(scope: &Arc<RequestScope>) -> Attribution {
+    Attribution::exact(Arc::clone(scope), Witness::Sole)
+}
+
+pub(crate) fn get(uri: &str) -> Request<Body> {
+    Request::get(uri).body(headwater_core::empty()).unwrap()
+}
+
+/// Sends on behalf of nobody in particular.
+pub(crate) async fn send(
+    egress: &Egress,
+    request: Request<Body>,
+) -> Result<Response<Body>, EgressError> {
+    egress
+        .send(request, SendOptions::default(), Attribution::unknown())
+        .await
+}
+
+/// All of a body.
+pub(crate) async fn whole(body: Body) -> Result<Bytes, BodyError> {
+    Ok(body.collect().await?.to_bytes())
+}
+
+/// Long enough to be told from "at once", short enough to wait for. A timeout is the event that is
+/// awaited; nothing is decided by how long it took.
+pub(crate) const SHORT: Duration = Duration::from_millis(20);

@@ -1,0 +1,5 @@
+//! What a service and its upstreams see, over real sockets.
+
+mod failures;
+mod sending;
+mod tls;
