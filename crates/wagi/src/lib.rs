@@ -1,1 +1,34 @@
-//! TODO
+//! Runs WAGI modules: core modules on WASI preview1 (or preview0) that speak CGI on their standard
+//! streams.
+//!
+//! The life of a request: `environment` and `argv` say what the module is told, a fresh instance
+//! runs with the request's body as its stdin, and `response` reads its stdout. Modules run as they
+//! are, never turned into components, because many old ones cannot be.
+//!
+//! The behaviour is that of WAGI 0.8.1, the last version, where a module could rely on it, and is
+//! put right where it was plainly broken; each place says which of the two it is.
+
+mod argv;
+mod authority;
+mod deadline;
+mod environment;
+mod error;
+mod linker;
+mod memory;
+mod module;
+mod response;
+mod route;
+mod run;
+mod settings;
+mod stderr;
+mod stdin;
+mod stdout;
+mod vectored;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::WagiError;
+pub use module::WagiModule;
+pub use settings::{Volume, WagiSettings};
+pub use stdin::UNSIZED_BODY;

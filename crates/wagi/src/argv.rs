@@ -1,0 +1,85 @@
+/// The module's arguments (WAGI 0.8.1: path and query undecoded, `=` does not keep a part out).
+///
+/// Without a template: the whole path, then the query's parts between `&`. With one: `${SCRIPT_NAME}`
+/// is replaced by the path and `${ARGS}` by the query with spaces for `&`, and the result is split at
+/// white space; there is no quoting.
+///
+/// The template is read once, so a path that contains the text `${ARGS}` stays as it is (0.8.1
+/// expanded it).
+pub(crate) fn argv(template: Option<&str>, path: &str, query: Option<&str>) -> Vec<String> {
+    let Some(template) = template else {
+        let parts = query.into_iter().flat_map(|query| query.split('&'));
+        return std::iter::once(path)
+            .chain(parts)
+            .map(String::from)
+            .collect();
+    };
+    expand(template, path, &query.unwrap_or_default().replace('&', " "))
+        .split_whitespace()
+        .map(String::from)
+        .collect()
+}
+
+fn expand(template: &str, script_name: &str, args: &str) -> String {
+    const SCRIPT_NAME: &str = "${SCRIPT_NAME}";
+    const ARGS: &str = "${ARGS}";
+    let mut text = String::with_capacity(template.len() + script_name.len() + args.len());
+    let mut rest = template;
+    while let Some(at) = rest.find("${") {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix(SCRIPT_NAME) {
+            text.push_str(script_name);
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix(ARGS) {
+            text.push_str(args);
+            rest = after;
+        } else {
+            text.push_str("${");
+            rest = &rest["${".len()..];
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments() {
+        let ruby = Some("ruby /env.rb ${SCRIPT_NAME} ${ARGS}");
+        let table: &[(Option<&str>, &str, Option<&str>, &[&str])] = &[
+            (None, "/a/b", None, &["/a/b"]),
+            (None, "/a", Some(""), &["/a", ""]),
+            (None, "/a", Some("x=1&y"), &["/a", "x=1", "y"]),
+            (None, "/a", Some("a&&b"), &["/a", "a", "", "b"]),
+            (None, "/a%20b", Some("c%20d+e"), &["/a%20b", "c%20d+e"]),
+            (
+                ruby,
+                "/",
+                Some("p1=v1&p2=v2"),
+                &["ruby", "/env.rb", "/", "p1=v1", "p2=v2"],
+            ),
+            (ruby, "/", None, &["ruby", "/env.rb", "/"]),
+            (ruby, "/", Some("a&&b"), &["ruby", "/env.rb", "/", "a", "b"]),
+            (Some("   "), "/", Some("a"), &[]),
+            (Some("a${SCRIPT_NAME}b"), "/x", None, &["a/xb"]),
+            (Some("${HOME} $ ${"), "/x", None, &["${HOME}", "$", "${"]),
+            (
+                Some("${SCRIPT_NAME}"),
+                "/${ARGS}",
+                Some("-e&code"),
+                &["/${ARGS}"],
+            ),
+        ];
+        for (template, path, query, expected) in table {
+            assert_eq!(
+                argv(*template, path, *query),
+                *expected,
+                "{template:?} {path} {query:?}"
+            );
+        }
+    }
+}

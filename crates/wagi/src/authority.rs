@@ -1,0 +1,161 @@
+use http::Uri;
+use http::header::{HOST, HeaderMap};
+
+/// The server's name and port as the client addressed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Authority {
+    /// A name, an IPv4 address, or an IPv6 address in brackets (as RFC 3875, 4.1.14 has it).
+    pub(crate) host: String,
+    /// The port: the scheme's own where none was given, because a client leaves out no other.
+    pub(crate) port: u16,
+    /// Whether the request came by `https`.
+    pub(crate) secure: bool,
+}
+
+impl Authority {
+    /// The first that names a host, of: the URI, which holds what the front established; the `Host`
+    /// header; `default_host`; `localhost`.
+    ///
+    /// WAGI 0.8.1 split IPv6 addresses at their first colon, and took a missing port from its
+    /// `--hostname`, under TLS too.
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap, default_host: &str) -> Self {
+        let from_uri = uri.authority().map(|authority| {
+            let text = authority.as_str();
+            text.rsplit_once('@').map_or(text, |(_, host)| host)
+        });
+        let from_header = headers.get(HOST).and_then(|value| value.to_str().ok());
+        let (host, port) = [from_uri, from_header, Some(default_host)]
+            .into_iter()
+            .flatten()
+            .map(split)
+            .find(|(host, _)| !host.is_empty())
+            .unwrap_or(("localhost", None));
+        let secure = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        Self {
+            host: host.to_owned(),
+            port: port.unwrap_or(if secure { 443 } else { 80 }),
+            secure,
+        }
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`. A port that is not one is left out.
+fn split(text: &str) -> (&str, Option<u16>) {
+    // The port's colon is the first after an IPv6 address's bracket, or the first of all.
+    let name = match text.find(']') {
+        Some(bracket) if text.starts_with('[') => bracket + 1,
+        _ => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, rest) = text.split_at(name);
+    (
+        host,
+        rest.strip_prefix(':').and_then(|port| port.parse().ok()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn host_and_port() {
+        for (uri, header, default, expected) in [
+            // What the front established comes first.
+            (
+                "http://example.com:8080/a",
+                None,
+                "d:1",
+                "http example.com 8080",
+            ),
+            (
+                "http://example.com/a",
+                Some("other:9"),
+                "d:1",
+                "http example.com 80",
+            ),
+            // Then the Host header, then the default, then localhost.
+            (
+                "/a",
+                Some("example.com:8080"),
+                "d:1",
+                "http example.com 8080",
+            ),
+            (
+                "/a",
+                Some("example.com"),
+                "localhost:3000",
+                "http example.com 80",
+            ),
+            ("/a", None, "localhost:3000", "http localhost 3000"),
+            ("/a", None, "", "http localhost 80"),
+            ("/a", Some(""), "example.com", "http example.com 80"),
+            ("/a", Some(":9"), "example.com:1", "http example.com 1"),
+            // TLS has a port of its own.
+            (
+                "https://example.com/a",
+                None,
+                "d:1",
+                "https example.com 443",
+            ),
+            (
+                "https://example.com:8443/a",
+                None,
+                "d:1",
+                "https example.com 8443",
+            ),
+            // IPv6.
+            ("http://[::1]:3000/a", None, "d:1", "http [::1] 3000"),
+            (
+                "https://[2001:db8::7]/a",
+                None,
+                "d:1",
+                "https [2001:db8::7] 443",
+            ),
+            ("/a", Some("[::1]:3000"), "d:1", "http [::1] 3000"),
+            ("/a", Some("[::1]"), "d:1", "http [::1] 80"),
+            ("/a", None, "[::1]:8080", "http [::1] 8080"),
+            // Not a port.
+            ("/a", Some("example.com:"), "d:1", "http example.com 80"),
+            ("/a", Some("example.com:x"), "d:1", "http example.com 80"),
+            (
+                "/a",
+                Some("example.com:70000"),
+                "d:1",
+                "http example.com 80",
+            ),
+            // Credentials are no part of the name.
+            (
+                "http://user:secret@example.com:81/",
+                None,
+                "d:1",
+                "http example.com 81",
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert(HOST, HeaderValue::from_static(header));
+            }
+            let found = Authority::of(&uri.parse().unwrap(), &headers, default);
+            assert_eq!(
+                format!("{} {} {}", found.scheme(), found.host, found.port),
+                expected,
+                "{uri} {header:?} {default}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_header_that_is_not_text_is_ignored() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_bytes(b"ex\xffmple").unwrap());
+        let found = Authority::of(&"/".parse().unwrap(), &headers, "localhost:3000");
+        assert_eq!((found.host.as_str(), found.port), ("localhost", 3000));
+    }
+}

@@ -1,0 +1,172 @@
+use std::fs;
+use std::sync::Arc;
+
+use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
+use http::Request;
+use wasmtime::{Engine, ExternType, InstancePre, Module, UnknownImportError};
+
+use crate::error::WagiError;
+use crate::linker::{State, linker};
+use crate::run::run;
+use crate::settings::WagiSettings;
+
+/// A module that is compiled, checked and linked, and answers requests, each in an instance of its
+/// own.
+#[derive(Clone)]
+pub struct WagiModule(Arc<Prepared>);
+
+/// What all of a module's requests share.
+pub(crate) struct Prepared {
+    pub(crate) service: Arc<str>,
+    pub(crate) settings: WagiSettings,
+    pub(crate) instance: InstancePre<State>,
+}
+
+impl WagiModule {
+    /// Compiles a module (in binary or text form) and checks all that can be checked before a
+    /// request: its entrypoint, its imports, its memory, its volumes.
+    ///
+    /// The engine must have epoch interruption, and something that increments the epoch: a guest
+    /// lets go of its thread at each increment. Compiling a large module takes a while; call this
+    /// where a thread may be held up.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the module or its settings, and what to do.
+    pub fn load(engine: &Engine, bytes: &[u8], settings: WagiSettings) -> Result<Self, WagiError> {
+        let service = || settings.name.clone();
+        if is_component(bytes) {
+            return Err(WagiError::Component { service: service() });
+        }
+        let module = Module::new(engine, bytes).map_err(|error| WagiError::Compile {
+            service: service(),
+            source: error.into(),
+        })?;
+        check_entrypoint(&module, &settings)?;
+        check_memory(&module, &settings)?;
+        check_volumes(&settings)?;
+        let instance = linker(engine)
+            .and_then(|linker| linker.instantiate_pre(&module))
+            .map_err(|error| link_error(error, service()))?;
+        Ok(Self(Arc::new(Prepared {
+            service: settings.name.as_str().into(),
+            settings,
+            instance,
+        })))
+    }
+
+    /// The service's settings.
+    #[must_use]
+    pub fn settings(&self) -> &WagiSettings {
+        &self.0.settings
+    }
+}
+
+impl Handler for WagiModule {
+    fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
+        let module = Arc::clone(&self.0);
+        Box::pin(async move { run(&module, request, scope).await })
+    }
+}
+
+impl std::fmt::Debug for WagiModule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WagiModule").field(&self.0.service).finish()
+    }
+}
+
+/// A component's preamble has a version of its own, and the layer 1.
+fn is_component(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
+}
+
+fn check_entrypoint(module: &Module, settings: &WagiSettings) -> Result<(), WagiError> {
+    let (service, entrypoint) = (settings.name.clone(), settings.entrypoint.clone());
+    let found = match module.get_export(&entrypoint) {
+        Some(ExternType::Func(function)) => {
+            if function.params().len() == 0 && function.results().len() == 0 {
+                return Ok(());
+            }
+            format!("of type {function}")
+        }
+        Some(ExternType::Global(_)) => "a global".to_owned(),
+        Some(ExternType::Memory(_)) => "a memory".to_owned(),
+        Some(ExternType::Table(_)) => "a table".to_owned(),
+        Some(_) => "not a function".to_owned(),
+        None => {
+            let exports: Vec<_> = module
+                .exports()
+                .filter(|export| export.ty().func().is_some())
+                .map(|export| format!("`{}`", export.name()))
+                .collect();
+            return Err(WagiError::NoEntrypoint {
+                service,
+                entrypoint,
+                exports: match exports.is_empty() {
+                    true => "none".to_owned(),
+                    false => exports.join(", "),
+                },
+            });
+        }
+    };
+    Err(WagiError::EntrypointType {
+        service,
+        entrypoint,
+        found,
+    })
+}
+
+fn check_memory(module: &Module, settings: &WagiSettings) -> Result<(), WagiError> {
+    let needed = module
+        .exports()
+        .filter_map(|export| export.ty().memory().cloned())
+        .map(|memory| memory.minimum().saturating_mul(memory.page_size()))
+        .max()
+        .unwrap_or(0);
+    let limit = settings.limits.guest_memory;
+    if usize::try_from(needed).is_ok_and(|needed| needed <= limit) {
+        return Ok(());
+    }
+    Err(WagiError::Memory {
+        service: settings.name.clone(),
+        needed,
+        limit,
+    })
+}
+
+/// WAGI left out a directory that it could not open, which moved the descriptors of those after it.
+fn check_volumes(settings: &WagiSettings) -> Result<(), WagiError> {
+    for volume in &settings.volumes {
+        fs::read_dir(&volume.host).map_err(|source| WagiError::Volume {
+            service: settings.name.clone(),
+            guest: volume.guest.clone(),
+            host: volume.host.clone(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn link_error(error: wasmtime::Error, service: String) -> WagiError {
+    let Some(import) = error.downcast_ref::<UnknownImportError>() else {
+        return WagiError::Link {
+            service,
+            source: error.into(),
+        };
+    };
+    let remedy = match import.module() {
+        "wasi_experimental_http" => {
+            "WAGI's outgoing HTTP, which is not supported yet: serve a build without it"
+        }
+        "wasi_snapshot_preview1" | "wasi_unstable" => {
+            "which is no function of WASI's: rebuild the module with a current toolchain"
+        }
+        _ => "which is not part of WASI preview1: build the module without it",
+    };
+    WagiError::UnknownImport {
+        module: import.module().to_owned(),
+        field: import.name().to_owned(),
+        service,
+        remedy,
+    }
+}

@@ -1,0 +1,81 @@
+/// A WAGI route pattern: `/foo` is that path alone; `/foo/...` is `/foo` and all below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    /// Exactly this path; a trailing slash matters.
+    Exact(&'a str),
+    /// This prefix, at a slash. `/...` has the empty prefix.
+    Prefix(&'a str),
+}
+
+impl<'a> Route<'a> {
+    /// Reads a pattern. Anything that does not end in `/...` is exact, `...` alone included.
+    pub(crate) fn parse(pattern: &'a str) -> Self {
+        match pattern.strip_suffix("/...") {
+            Some(prefix) => Self::Prefix(prefix),
+            None => Self::Exact(pattern),
+        }
+    }
+
+    /// CGI's `SCRIPT_NAME`: the part of the path that names the module.
+    pub(crate) fn script_name(self) -> String {
+        match self {
+            Self::Exact(path) => path.to_owned(),
+            Self::Prefix(prefix) if prefix.starts_with('/') => prefix.to_owned(),
+            Self::Prefix(prefix) => format!("/{prefix}"),
+        }
+    }
+
+    /// CGI's `PATH_INFO` before decoding: what is left of the path below a prefix.
+    pub(crate) fn path_info(self, path: &str) -> &str {
+        match self {
+            Self::Exact(_) => "",
+            Self::Prefix(prefix) => match path.strip_prefix(prefix) {
+                Some(rest) if rest.starts_with('/') => rest,
+                _ => "",
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_path() {
+        for (pattern, path, info) in [
+            ("/static/...", "/static/images/icon.png", "/images/icon.png"),
+            ("/static/...", "/static", ""),
+            ("/static/...", "/static/", "/"),
+            ("/static/...", "/staticfoo", ""),
+            ("/static/...", "/other", ""),
+            ("/static", "/static", ""),
+            ("/...", "/", "/"),
+            ("/...", "/x", "/x"),
+            ("/...", "/x%2Fy/", "/x%2Fy/"),
+            ("/", "/", ""),
+            ("...", "...", ""),
+        ] {
+            assert_eq!(
+                Route::parse(pattern).path_info(path),
+                info,
+                "{pattern} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_script_name_is_the_route_without_its_wildcard() {
+        for (pattern, name) in [
+            ("/", "/"),
+            ("/foo", "/foo"),
+            ("/foo/", "/foo/"),
+            ("/foo/...", "/foo"),
+            ("/foo/bar/...", "/foo/bar"),
+            ("/...", "/"),
+            ("foo/...", "/foo"),
+        ] {
+            assert_eq!(Route::parse(pattern).script_name(), name, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headwater_core::RequestScope;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// The longest line, in bytes; a longer one goes on in the next.
+const LONGEST_LINE: usize = 8 << 10;
+
+/// How many bytes of one request are logged: a module that does nothing but print should fill a
+/// screen, not a disk.
+const MOST_BYTES: usize = 1 << 20;
+
+/// A module's stderr, as log lines that name the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Stderr(Arc<Mutex<Log>>);
+
+#[derive(Debug)]
+struct Log {
+    service: Arc<str>,
+    scope: Arc<RequestScope>,
+    lines: Lines,
+}
+
+impl Stderr {
+    pub(crate) fn new(service: Arc<str>, scope: Arc<RequestScope>) -> Self {
+        Self(Arc::new(Mutex::new(Log {
+            service,
+            scope,
+            lines: Lines::default(),
+        })))
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Log {
+            service,
+            scope,
+            lines,
+        } = &mut *log;
+        lines.push(bytes, |line| emit(service, scope, line));
+    }
+}
+
+impl Drop for Log {
+    /// A last line without a line feed counts too.
+    fn drop(&mut self) {
+        let Self {
+            service,
+            scope,
+            lines,
+        } = self;
+        lines.finish(|line| emit(service, scope, line));
+    }
+}
+
+fn emit(service: &str, scope: &RequestScope, line: &str) {
+    tracing::info!(
+        target: "headwater::guest",
+        service,
+        stream = "stderr",
+        request_id = %scope.id(),
+        "{line}"
+    );
+}
+
+/// Cuts bytes into printable lines.
+#[derive(Debug, Default)]
+struct Lines {
+    partial: Vec<u8>,
+    seen: usize,
+    /// The bound was reached, and the log says so.
+    cut: bool,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8], mut emit: impl FnMut(&str)) {
+        if self.cut {
+            return;
+        }
+        let room = (MOST_BYTES - self.seen).min(bytes.len());
+        self.seen += room;
+        for piece in bytes[..room].split_inclusive(|byte| *byte == b'\n') {
+            let (mut text, ends) = match piece.strip_suffix(b"\n") {
+                Some(text) => (text, true),
+                None => (piece, false),
+            };
+            while self.partial.len() + text.len() > LONGEST_LINE {
+                let (now, later) = text.split_at(LONGEST_LINE - self.partial.len());
+                self.partial.extend_from_slice(now);
+                self.flush(&mut emit);
+                text = later;
+            }
+            self.partial.extend_from_slice(text);
+            if ends {
+                self.flush(&mut emit);
+            }
+        }
+        if room < bytes.len() {
+            self.cut = true;
+            self.finish(&mut emit);
+            emit("(the module printed more than is logged for one request)");
+        }
+    }
+
+    fn finish(&mut self, mut emit: impl FnMut(&str)) {
+        if !self.partial.is_empty() {
+            self.flush(&mut emit);
+        }
+    }
+
+    fn flush(&mut self, emit: &mut impl FnMut(&str)) {
+        let line = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
+        emit(&printable(line));
+        self.partial.clear();
+    }
+}
+
+/// Control characters could make a log line look like several, or move a terminal's cursor.
+fn printable(line: &[u8]) -> String {
+    let mut text = String::with_capacity(line.len());
+    for character in String::from_utf8_lossy(line).chars() {
+        if character.is_control() && character != '\t' {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+#[async_trait]
+impl Pollable for Stderr {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Stderr {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.append(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+impl AsyncWrite for Stderr {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.append(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl IsTerminal for Stderr {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Stderr {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(writes: &[&[u8]]) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut lines = Lines::default();
+        for write in writes {
+            lines.push(write, |line| found.push(line.to_owned()));
+        }
+        lines.finish(|line| found.push(line.to_owned()));
+        found
+    }
+
+    #[test]
+    fn lines_are_put_together_from_writes() {
+        assert_eq!(
+            lines(&[b"a", b"b\nc\r\n", b"\nlast"]),
+            ["ab", "c", "", "last"]
+        );
+        assert!(lines(&[b""]).is_empty());
+    }
+
+    #[test]
+    fn a_character_cut_in_two_writes_is_whole() {
+        let text = "é".as_bytes();
+        assert_eq!(lines(&[&text[..1], &text[1..]]), ["é"]);
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(
+            lines(&[b"a\x1b[2J\tb\0\xff\n"]),
+            ["a\\u{1b}[2J\tb\\u{0}\u{fffd}"]
+        );
+    }
+
+    #[test]
+    fn lines_and_requests_are_bounded() {
+        let long = vec![b'a'; LONGEST_LINE + 1];
+        assert_eq!(lines(&[&long]), ["a".repeat(LONGEST_LINE), "a".to_owned()]);
+
+        let many = "a\n".repeat(MOST_BYTES);
+        let (most, rest) = many.as_bytes().split_at(MOST_BYTES);
+        for writes in [[many.as_bytes(), rest], [most, rest]] {
+            let found = lines(&writes);
+            assert_eq!(found.len(), MOST_BYTES / 2 + 1);
+            assert!(found.last().unwrap().contains("more than is logged"));
+        }
+    }
+}

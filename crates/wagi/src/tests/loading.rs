@@ -1,0 +1,137 @@
+use super::*;
+use crate::{Volume, WagiError};
+
+fn refusal(bytes: &[u8], settings: WagiSettings) -> WagiError {
+    WagiModule::load(&engine().engine, bytes, settings).unwrap_err()
+}
+
+#[test]
+fn what_is_no_module_is_told_so() {
+    let wasm = "(module)";
+    for bytes in [
+        &b""[..],
+        b"hello",
+        b"\0asm",
+        b"\0asm\x01\0\0\0\x01",
+        b"(module",
+    ] {
+        let error = refusal(bytes, settings());
+        assert!(matches!(error, WagiError::Compile { .. }), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("guest: not a WebAssembly module"),
+            "{error}"
+        );
+    }
+    let component = refusal(b"\0asm\x0d\0\x01\0", settings());
+    assert!(
+        matches!(component, WagiError::Component { .. }),
+        "{component}"
+    );
+    let library = refusal(wasm.as_bytes(), settings());
+    assert!(
+        library.to_string().contains("(exported functions: none)"),
+        "{library}"
+    );
+}
+
+#[test]
+fn a_missing_entrypoint_is_told_with_what_there_is() {
+    let wat = br#"(module (func (export "run")) (func (export "init")) (memory (export "m") 1))"#;
+    let message = refusal(wat, settings()).to_string();
+    assert!(message.starts_with("guest: the module does not export its entrypoint `_start`"));
+    assert!(message.contains("`run`, `init`"), "{message}");
+}
+
+#[test]
+fn an_entrypoint_of_another_type_is_refused() {
+    for (export, found) in [
+        (
+            "(func (export \"_start\") (param i32))",
+            "of type (type (func (param i32)))",
+        ),
+        (
+            "(func (export \"_start\") (result i32) i32.const 0)",
+            "(result i32)",
+        ),
+        ("(memory (export \"_start\") 1)", "a memory"),
+        ("(global (export \"_start\") i32 (i32.const 0))", "a global"),
+    ] {
+        let message = refusal(format!("(module {export})").as_bytes(), settings()).to_string();
+        assert!(message.contains(found), "{message}");
+    }
+}
+
+#[test]
+fn an_unknown_import_is_named() {
+    for (module, field, remedy) in [
+        ("env", "abort", "not part of WASI preview1"),
+        ("wasi_experimental_http", "req", "not supported yet"),
+        ("wasi_snapshot_preview1", "fork", "no function of WASI's"),
+    ] {
+        let wat =
+            format!(r#"(module (import "{module}" "{field}" (func)) (func (export "_start")))"#);
+        let message = refusal(wat.as_bytes(), settings()).to_string();
+        assert!(
+            message.contains(&format!("`{module}` `{field}`")),
+            "{message}"
+        );
+        assert!(message.contains(remedy), "{message}");
+    }
+    let wat = br#"(module (import "wasi_snapshot_preview1" "fd_write" (func))
+        (func (export "_start")))"#;
+    let error = refusal(wat, settings());
+    assert!(matches!(error, WagiError::Link { .. }), "{error}");
+}
+
+#[test]
+fn memory_and_volumes_are_checked_before_a_request() {
+    let mut settings = settings();
+    settings.limits.guest_memory = 1 << 16;
+    let wat = br#"(module (memory (export "memory") 2) (func (export "_start")))"#;
+    let message = refusal(wat, settings.clone()).to_string();
+    assert!(
+        message.contains("131072") && message.contains("`guest_memory`"),
+        "{message}"
+    );
+
+    settings.volumes = vec![Volume {
+        guest: "/data".to_owned(),
+        host: "/does/not/exist".into(),
+    }];
+    let wat = br#"(module (func (export "_start")))"#;
+    let message = refusal(wat, settings).to_string();
+    assert!(
+        message.contains("`/data`") && message.contains("/does/not/exist"),
+        "{message}"
+    );
+}
+
+/// Prints the descriptors from 3 on that are directories, as many as there are.
+#[tokio::test]
+async fn volumes_are_descriptors_from_3_on_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings();
+    settings.volumes = ["/z", "/a", "/mm"]
+        .map(|guest| Volume {
+            guest: guest.to_owned(),
+            host: directory.path().to_owned(),
+        })
+        .to_vec();
+    // A prestat is a tag and the length of the name; the lengths tell the third from the others.
+    let wat = program(
+        &format!(r#"(data (i32.const 1024) "{}3456")"#, HEAD.escape_default()),
+        r#"
+        (local $at i32)
+        (loop $next
+            (if (i32.eqz (call $fd_prestat_get
+                    (i32.add (local.get $at) (i32.const 3)) (i32.const 16)))
+                (then (i32.store8 (i32.add (local.get $at) (i32.const 1050))
+                    (i32.add (i32.const 48) (i32.load (i32.const 20))))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $at) (i32.const 4))))
+        (call $print (i32.const 1024) (i32.const 30))"#,
+    );
+    assert_eq!(body_of(&engine().load_with(&wat, settings)).await, "2226");
+}

@@ -1,0 +1,160 @@
+//! Modules, written out in WebAssembly text, run against the handler.
+
+mod iovecs;
+mod limits;
+mod loading;
+mod outcomes;
+mod streams;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use headwater_core::{
+    Body, Fault, Handler, RequestId, RequestScope, ScopeParts, SpanContext, empty,
+};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::{WagiModule, WagiSettings};
+
+/// An engine as the server has it: pooled instances, and epochs that pass by themselves.
+struct Ticking {
+    engine: Engine,
+    /// Ends the ticker when dropped.
+    _stop: mpsc::Sender<()>,
+}
+
+const INSTANCES: u32 = 4;
+
+fn engine() -> Ticking {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_core_instances(INSTANCES)
+        .total_memories(INSTANCES * 2)
+        .total_tables(INSTANCES)
+        .total_stacks(INSTANCES)
+        .max_memories_per_module(2)
+        .max_memory_size(64 << 20);
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&config).unwrap();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let ticked = engine.weak();
+    thread::spawn(move || {
+        while let Err(mpsc::RecvTimeoutError::Timeout) =
+            stopped.recv_timeout(Duration::from_millis(1))
+        {
+            let Some(engine) = ticked.upgrade() else {
+                break;
+            };
+            engine.increment_epoch();
+        }
+    });
+    Ticking {
+        engine,
+        _stop: stop,
+    }
+}
+
+fn settings() -> WagiSettings {
+    WagiSettings::new("guest")
+}
+
+impl Ticking {
+    fn load(&self, wat: &str) -> WagiModule {
+        self.load_with(wat, settings())
+    }
+
+    fn load_with(&self, wat: &str, settings: WagiSettings) -> WagiModule {
+        WagiModule::load(&self.engine, wat.as_bytes(), settings).unwrap()
+    }
+}
+
+fn get(uri: &str) -> Request<Body> {
+    Request::get(uri).body(empty()).unwrap()
+}
+
+fn scope(deadline: Option<Duration>) -> Arc<RequestScope> {
+    RequestScope::new(ScopeParts {
+        id: RequestId::new(),
+        parent: None,
+        span: SpanContext::empty_context(),
+        service: "guest".into(),
+        route: "/...".into(),
+        client: Some("127.0.0.1:4000".parse().unwrap()),
+        started: Instant::now(),
+        deadline: deadline.map(|deadline| Instant::now() + deadline),
+    })
+}
+
+async fn send(module: &WagiModule, request: Request<Body>) -> Result<Response<Bytes>, Fault> {
+    let response = module.handle(request, scope(None)).await?;
+    let (head, body) = response.into_parts();
+    Ok(Response::from_parts(
+        head,
+        body.collect().await.unwrap().to_bytes(),
+    ))
+}
+
+/// The answer's body, as text, to a plain request.
+async fn body_of(module: &WagiModule) -> String {
+    let response = send(module, get("http://localhost/")).await.unwrap();
+    String::from_utf8(response.into_body().to_vec()).unwrap()
+}
+
+async fn fault_of(module: &WagiModule) -> Fault {
+    send(module, get("http://localhost/")).await.unwrap_err()
+}
+
+/// The imports that the guests here use, of this version of WASI; `fd_write` and `fd_read` take
+/// (descriptor, buffers, count, result).
+fn imports(wasi: &str) -> String {
+    format!(
+        r#"
+        (import "{wasi}" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+        (import "{wasi}" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+        (import "{wasi}" "proc_exit" (func $proc_exit (param i32)))
+        (import "{wasi}" "environ_sizes_get" (func $environ_sizes_get (param i32 i32) (result i32)))
+        (import "{wasi}" "environ_get" (func $environ_get (param i32 i32) (result i32)))
+        (import "{wasi}" "args_sizes_get" (func $args_sizes_get (param i32 i32) (result i32)))
+        (import "{wasi}" "args_get" (func $args_get (param i32 i32) (result i32)))
+        (import "{wasi}" "fd_prestat_get" (func $fd_prestat_get (param i32 i32) (result i32)))
+        (memory (export "memory") 2)
+        (func $print (param $at i32) (param $length i32)
+            (i32.store (i32.const 0) (local.get $at))
+            (i32.store (i32.const 4) (local.get $length))
+            (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+        "#
+    )
+}
+
+const PREVIEW1: &str = "wasi_snapshot_preview1";
+
+/// A module that prints `text`, then goes on with `then`.
+fn printing(text: &str, then: &str) -> String {
+    let data: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    format!(
+        r#"(module {imports}
+            (data (i32.const 1024) "{data}")
+            (func (export "_start")
+                (call $print (i32.const 1024) (i32.const {length}))
+                {then}))"#,
+        imports = imports(PREVIEW1),
+        length = text.len(),
+    )
+}
+
+/// A module of this body of `_start`, and these further fields.
+fn program(fields: &str, start: &str) -> String {
+    format!(
+        r#"(module {imports} {fields} (func (export "_start") {start}))"#,
+        imports = imports(PREVIEW1)
+    )
+}
+
+const HEAD: &str = "content-type: text/plain\n\n";
