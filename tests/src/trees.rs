@@ -1,21 +1,29 @@
 //! The trace trees that the host prints, told apart.
 
-/// One printed tree: its first line, which is not indented, and those below it.
+/// One printed tree: the line of the incoming request, those of its outgoing requests below it, and
+/// those that were printed after its response, wherever they stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     lines: Vec<String>,
 }
 
 impl Tree {
-    /// All trees in these lines. Lines that stand alone are no trees.
+    /// All trees in these lines, in order.
     #[must_use]
     pub fn all(lines: &[String]) -> Vec<Self> {
         let mut trees: Vec<Self> = Vec::new();
         for line in lines {
-            match trees.last_mut() {
-                _ if line.trim().is_empty() => {}
-                Some(tree) if is_below(line) => tree.lines.push(line.clone()),
-                _ => trees.push(Self {
+            let tree = match line.chars().next() {
+                None => continue,
+                Some(' ' | '├' | '└' | '│') => trees.last_mut(),
+                Some('↳') => trees
+                    .iter_mut()
+                    .rfind(|tree| request(tree.root()).is_some_and(|id| request(line) == Some(id))),
+                Some(_) => None,
+            };
+            match tree {
+                Some(tree) => tree.lines.push(line.clone()),
+                None => trees.push(Self {
                     lines: vec![line.clone()],
                 }),
             }
@@ -36,9 +44,9 @@ impl Tree {
     }
 }
 
-/// Whether a line hangs under one before it.
-fn is_below(line: &str) -> bool {
-    line.starts_with([' ', '\t', '├', '└', '│'])
+/// The short request id in a line: the word that starts with `#`.
+fn request(line: &str) -> Option<&str> {
+    line.split_whitespace().find(|word| word.starts_with('#'))
 }
 
 #[cfg(test)]
@@ -46,12 +54,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trees_are_told_apart_by_their_indentation() {
-        let lines = ["a", "├─ b", "└─ c", "", "d", "e", "  f"].map(str::to_owned);
+    fn trees_are_told_apart_and_late_lines_go_where_they_belong() {
+        let lines = [
+            "GET /a  200  a  #0a",
+            "├─ GET h/1",
+            "└─ GET h/2",
+            "",
+            "GET /b  200  b  #0b",
+            "GET /c  200  c  #0c",
+            "↳ GET h/3  of #0b (b), after its response",
+        ]
+        .map(str::to_owned);
         let trees = Tree::all(&lines);
         let roots: Vec<_> = trees.iter().map(Tree::root).collect();
-        assert_eq!(roots, ["a", "d", "e"]);
-        assert_eq!(trees[0].lines().len(), 3);
-        assert_eq!(trees[2].lines(), ["e", "  f"]);
+        assert_eq!(roots, [&*lines[0], &*lines[4], &*lines[5]]);
+        assert_eq!(trees[0].lines(), &lines[..3]);
+        assert_eq!(trees[1].lines(), [lines[4].clone(), lines[6].clone()]);
+        assert_eq!(trees[2].lines(), &lines[5..6]);
     }
 }
