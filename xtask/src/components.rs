@@ -1,6 +1,6 @@
 //! Building the guests.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -24,6 +24,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     ));
     let stamps = folder.join(".stamps");
     fs::create_dir_all(&stamps).with_context(|| format!("making {}", stamps.display()))?;
+    let _alone = alone(&stamps)?;
 
     let found = Guests::find(&workspace.guests())?;
     let number = found.guests.len();
@@ -44,6 +45,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         stamp.write()?;
     }
     Ok(())
+}
+
+/// Waits until no other xtask builds into the same folder; until the file is dropped, none does.
+fn alone(stamps: &Path) -> Result<File> {
+    let path = stamps.join("lock");
+    let lock = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    if lock.try_lock().is_err() {
+        say("waiting for another xtask that builds guests");
+        lock.lock()
+            .with_context(|| format!("locking {}", path.display()))?;
+    }
+    Ok(lock)
 }
 
 fn fingerprint(

@@ -4,6 +4,7 @@
 //! through, and fails with the remedy.
 
 #![allow(
+    clippy::print_stderr,
     clippy::print_stdout,
     reason = "telling the person at the terminal is what this is for"
 )]
@@ -59,7 +60,10 @@ enum Command {
         arguments: Vec<String>,
     },
     /// Check format, lints, documentation, unused dependencies, licences and advisories.
-    Check,
+    Check {
+        /// Only checks whose name contains this.
+        filter: Option<String>,
+    },
     /// Serve three guests, send them overlapping requests, show whose each outgoing call was.
     Demo {
         /// Stop after that in place of serving on; fail if anything was wrong.
@@ -78,7 +82,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            println!("\nerror: {error:#}");
+            eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -92,7 +96,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { filter, arguments } => {
             test::run(&workspace, filter.as_deref(), &arguments).map(|()| ExitCode::SUCCESS)
         }
-        Command::Check => check::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Command::Check { filter } => check::run(&workspace, filter.as_deref().unwrap_or_default())
+            .map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => serve::demo(&workspace, once),
         Command::Bench { arguments } => serve::bench(&workspace, &arguments),
     }

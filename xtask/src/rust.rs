@@ -70,7 +70,15 @@ impl Rust {
                 .args(["target", "add"])
                 .args(&missing),
             &by_hand,
-        )
+        )?;
+        // rustup's active toolchain need not be the one that builds.
+        if let Some(target) = missing.into_iter().find(|target| !has(target)) {
+            bail!(
+                "rustup added {target}, but `{}` still lacks it: it is of another toolchain",
+                rustc()
+            );
+        }
+        Ok(())
     }
 
     /// Builds a guest; says where it is.

@@ -138,7 +138,7 @@ fn componentize(workspace: &Workspace, module: &Path) -> Result<PathBuf> {
     say(format!("making a component of {}", module.display()));
     let mut command = workspace.cargo();
     command
-        .args(["run", "--quiet", "--package", "componentize", "--"])
+        .args(["run", "--package", "componentize", "--"])
         .arg(module)
         .arg(&component);
     process::run(&mut command, "The message above says why.")?;
