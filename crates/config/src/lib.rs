@@ -1,1 +1,21 @@
-//! TODO
+//! The `headwater.toml` schema: what a file may say, and errors that name the place in it.
+//!
+//! ```
+//! let file = headwater_config::File::parse(
+//!     r#"
+//!     [[service]]
+//!     name = "api"
+//!     route = "/api/..."
+//!     component = "api.wasm"
+//!     allow_outgoing = ["https://api.example.com"]
+//!     "#,
+//! )
+//! .unwrap();
+//! assert_eq!(file.service[0].name, "api");
+//! ```
+
+mod duration;
+mod file;
+
+pub use duration::{DurationError, parse_duration};
+pub use file::{ConfigError, File, Guest, Service};

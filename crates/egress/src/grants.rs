@@ -116,6 +116,12 @@ impl Grants {
     }
 }
 
+impl FromIterator<Grant> for Grants {
+    fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Self {
+        Self(grants.into_iter().collect())
+    }
+}
+
 // === impl Grant ===
 
 impl Grant {

@@ -1,1 +1,27 @@
-//! TODO
+//! Runs components for Headwater: the engine, loading and linking, instances and their reuse, and
+//! the attribution of what guests do.
+//!
+//! A [`ComponentService`] is a [`headwater_core::Handler`]; how its instances are kept and what the
+//! component-model call stack says about a guest's outgoing requests stays inside.
+
+mod artifact;
+mod attribution;
+mod dispatch;
+mod engine;
+mod error_code;
+mod hooks;
+mod limiter;
+mod linker;
+mod output;
+mod response;
+mod service;
+mod state;
+#[cfg(test)]
+mod testing;
+mod world;
+
+pub use artifact::{Artifact, ArtifactError};
+pub use engine::{EPOCH_TICK, Engine, EngineError};
+pub use output::GuestOutput;
+pub use service::{ComponentService, ComponentSettings, Directory, LoadError, Reuse};
+pub use world::World;

@@ -1,0 +1,200 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::parse_duration;
+
+/// What a `headwater.toml` says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The services, each with its route.
+    pub service: Vec<Service>,
+}
+
+/// A named guest with its settings. Deny by default: a guest gets what is named here.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The name, in traces and logs. Unique in the file.
+    pub name: String,
+    /// Which paths it answers: `/x` exactly, or `/x/...` for `/x` and everything below.
+    pub route: String,
+    /// A component, relative to the file.
+    component: Option<PathBuf>,
+    /// A WAGI module (a core module of WASI preview1), relative to the file.
+    module: Option<PathBuf>,
+    /// Destinations of outgoing requests. Default: none.
+    #[serde(default)]
+    pub allow_outgoing: Vec<String>,
+    /// Environment variables. Default: none.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Directories, as the guest calls them, and where they are (relative to the file). Default:
+    /// none.
+    #[serde(default)]
+    pub directories: BTreeMap<String, PathBuf>,
+    /// How long a request may take until its response head. Default: that of the command line.
+    #[serde(default, deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
+    /// Requests that one instance serves in all. Components only.
+    pub max_requests_per_instance: Option<usize>,
+    /// Requests that may be in one instance at once. 0.3 components only.
+    pub max_concurrent_per_instance: Option<usize>,
+}
+
+/// What a service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guest<'a> {
+    /// A component.
+    Component(&'a Path),
+    /// A WAGI module.
+    Module(&'a Path),
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It does not parse, or has a key that there is none of; with line, column and the text there.
+    #[error("{0}")]
+    Syntax(String),
+    /// It is WAGI's own format.
+    #[error(
+        "this is a modules.toml of WAGI, which is not read yet; write each `[[module]]` as a \
+         `[[service]]` with `name`, `route` and `module`"
+    )]
+    Wagi,
+    /// A service has neither or both of `component` and `module`.
+    #[error("service `{0}` needs either `component = \"FILE\"` or `module = \"FILE\"`{1}")]
+    Guest(String, &'static str),
+    /// Two services have one name.
+    #[error("there are two services named `{0}`; give each a name of its own")]
+    Duplicate(String),
+    /// A bound is zero.
+    #[error("service `{0}`: `{1}` must be 1 or more")]
+    Zero(String, &'static str),
+    /// The file has no service.
+    #[error("there is no service; add a `[[service]]` with `name`, `route` and `component`")]
+    Empty,
+}
+
+impl File {
+    /// Reads the text of a `headwater.toml`.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no TOML, has an unknown key, or says what makes no sense.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file: Self = toml::from_str(text).map_err(|error| {
+            // Told from the whole text: WAGI's files fail on their first key.
+            if text.lines().any(|line| line.trim() == "[[module]]") {
+                ConfigError::Wagi
+            } else {
+                ConfigError::Syntax(error.to_string().trim_end().to_owned())
+            }
+        })?;
+        if file.service.is_empty() {
+            return Err(ConfigError::Empty);
+        }
+        for (index, service) in file.service.iter().enumerate() {
+            service.check()?;
+            if file.service[..index]
+                .iter()
+                .any(|other| other.name == service.name)
+            {
+                return Err(ConfigError::Duplicate(service.name.clone()));
+            }
+        }
+        Ok(file)
+    }
+}
+
+impl Service {
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |hint| Err(ConfigError::Guest(self.name.clone(), hint));
+        match (&self.component, &self.module) {
+            (Some(_), Some(_)) => return wrong(", not both"),
+            (None, None) => return wrong(""),
+            _ => {}
+        }
+        let zero = |key| Err(ConfigError::Zero(self.name.clone(), key));
+        if self.max_requests_per_instance == Some(0) {
+            return zero("max_requests_per_instance");
+        }
+        if self.max_concurrent_per_instance == Some(0) {
+            return zero("max_concurrent_per_instance");
+        }
+        Ok(())
+    }
+
+    /// What the service runs.
+    #[must_use]
+    pub fn guest(&self) -> Guest<'_> {
+        match (&self.component, &self.module) {
+            (Some(component), _) => Guest::Component(component),
+            (None, Some(module)) => Guest::Module(module),
+            (None, None) => unreachable!("`File::parse` refuses a service without a guest"),
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [[service]]
+        name = "a"
+        route = "/a/..."
+        component = "a.wasm"
+        timeout = "5s"
+        environment = { K = "V" }
+        directories = { "/data" = "data" }
+
+        [[service]]
+        name = "b"
+        route = "/b"
+        module = "b.wasm"
+    "#;
+
+    #[test]
+    fn a_file_names_services_with_their_grants() {
+        let file = File::parse(GOOD).unwrap();
+        let [a, b] = &file.service[..] else {
+            panic!("two services")
+        };
+        assert_eq!(a.guest(), Guest::Component(Path::new("a.wasm")));
+        assert_eq!(a.timeout, Some(Duration::from_secs(5)));
+        assert_eq!(a.environment["K"], "V");
+        assert_eq!(a.directories["/data"], Path::new("data"));
+        assert!(a.allow_outgoing.is_empty());
+        assert_eq!(b.guest(), Guest::Module(Path::new("b.wasm")));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let text = GOOD.replace("timeout", "time_out");
+        let error = File::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("line 6"), "{error}");
+        assert!(error.contains("time_out"), "{error}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let error = |text: &str| File::parse(text).unwrap_err().to_string();
+        assert!(error("service = []").contains("no service"));
+        assert!(error(&GOOD.replace("name = \"b\"", "name = \"a\"")).contains("`a`"));
+        assert!(error(&GOOD.replace("component = \"a.wasm\"", "")).contains("`a` needs either"));
+        assert!(error(&GOOD.replace("5s", "5 parsecs")).contains("5 parsecs"));
+        assert!(error("[[module]]\nroute = \"/\"\nmodule = \"x.wasm\"").contains("modules.toml"));
+    }
+}

@@ -1,0 +1,83 @@
+use std::net::SocketAddr;
+
+use crate::services::{Loaded, Runner};
+
+/// Says on standard output what is served, where, and what each guest may do.
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+pub(crate) fn print(services: &[Loaded], address: SocketAddr) {
+    println!("Headwater {}", env!("CARGO_PKG_VERSION"));
+    for service in services {
+        println!();
+        for line in describe(service) {
+            println!("{line}");
+        }
+    }
+    println!();
+    println!("Listening on http://{address}");
+}
+
+fn describe(service: &Loaded) -> Vec<String> {
+    let kind = match &service.runner {
+        Runner::Component(component) => {
+            let composed = if component.is_composed() {
+                ", composed"
+            } else {
+                ""
+            };
+            format!("component, {}{composed}", component.world())
+        }
+        Runner::Module(_) => "WAGI module".to_owned(),
+    };
+    let mut lines = vec![
+        format!("  {}  {}", service.name, service.route),
+        format!("    runs         {} ({kind})", service.file.display()),
+        format!("    instances    {}", instances(&service.runner)),
+        format!("    may call     {}", list(&service.grants.iter().map(ToString::to_string).collect::<Vec<_>>())),
+    ];
+    if service.grants.is_all() {
+        lines.push(
+            "    WARNING      this guest may call any address, this machine's own included"
+                .to_owned(),
+        );
+    }
+    // Names only: values may be secrets.
+    let names: Vec<_> = service
+        .environment
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    lines.push(format!("    environment  {}", list(&names)));
+    let directories: Vec<_> = service
+        .directories
+        .iter()
+        .map(|directory| format!("{} as {}", directory.host.display(), directory.guest))
+        .collect();
+    lines.push(format!("    directories  {}", list(&directories)));
+    lines
+}
+
+fn instances(runner: &Runner) -> String {
+    let Runner::Component(component) = runner else {
+        return "a fresh one for each request".to_owned();
+    };
+    let reuse = component.reuse();
+    match (
+        reuse.max_concurrent_per_instance,
+        reuse.max_requests_per_instance,
+    ) {
+        (_, 1) => "a fresh one for each request".to_owned(),
+        (1, requests) => format!("one request at a time, renewed after {requests}"),
+        (concurrent, requests) => format!(
+            "shared by up to {concurrent} requests at once unless the guest applies backpressure, \
+             renewed after {requests}"
+        ),
+    }
+}
+
+fn list<T: AsRef<str>>(items: &[T]) -> String {
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    let items: Vec<_> = items.iter().map(AsRef::as_ref).collect();
+    items.join(", ")
+}

@@ -1,0 +1,210 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use headwater_config::parse_duration;
+use headwater_egress::Grant;
+use headwater_runtime::Directory;
+
+/// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
+/// request it was made for.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a component, a WAGI module, or the services of a headwater.toml
+    Serve(Box<Serve>),
+}
+
+/// Serve a component, a WAGI module, or the services of a headwater.toml.
+///
+/// FILE is told by its content: a component (`wasi:http/service@0.3` or `wasi:http/proxy@0.2`) or a
+/// core module (WAGI: CGI on stdin and stdout) answers every path; a TOML file names several
+/// services with their routes. Guests may do nothing outside but what is granted here.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headwater serve hello.wasm
+  headwater serve shop.wasm --allow-outgoing https://api.example.com --env STAGE=test
+  headwater serve legacy-cgi.wasm --dir ./site::/ --timeout 5s
+  headwater serve headwater.toml --listen 0.0.0.0:80 --trace-file traces.jsonl
+
+Traces go to an OpenTelemetry collector when OTEL_EXPORTER_OTLP_ENDPOINT is set.")]
+pub(crate) struct Serve {
+    /// A component, a core module, or a headwater.toml
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where to listen; port 0 picks a free one and prints it
+    #[arg(short, long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+
+    #[command(flatten)]
+    pub(crate) grants: GrantArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
+}
+
+/// What a guest is granted. In a headwater.toml each service has its own.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Grants (default: none)")]
+pub(crate) struct GrantArgs {
+    /// Let the guest call HOST: `example.com`, `*.example.com:443`, `http://127.0.0.1:9000`, or `*`
+    /// for anything; may be given several times
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_outgoing: Vec<Grant>,
+
+    /// Set an environment variable for the guest; may be given several times
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(crate) environment: Vec<(String, String)>,
+
+    /// Let the guest use a directory, under another name if one is given; may be given several
+    /// times
+    #[arg(long = "dir", value_name = "HOST_DIR[::GUEST_DIR]", value_parser = parse_directory)]
+    pub(crate) directories: Vec<Directory>,
+}
+
+/// Bounds, for all services that do not have their own.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits and reuse")]
+pub(crate) struct LimitArgs {
+    /// How long a request may take until its response head (`500ms`, `30s`, `2m`)
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Memory of one instance, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) memory: u32,
+
+    /// Requests that may be in one 0.3 instance at once, unless its guest applies backpressure
+    /// [default: 16]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    pub(crate) max_concurrent_per_instance: Option<usize>,
+
+    /// Requests that one instance serves before it is retired [default: 1000 for 0.3, 1 for 0.2]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    pub(crate) max_requests_per_instance: Option<usize>,
+
+    /// How long an instance is kept with nothing to do
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) idle_timeout: Duration,
+
+    /// How long requests in flight may go on after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Traces and logs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Traces and logs")]
+pub(crate) struct TraceArgs {
+    /// Append spans to a file, as OTLP JSON lines (the format of the collector's file exporter)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) trace_file: Option<PathBuf>,
+
+    /// Print a tree for each request: on a terminal, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) trace_tree: When,
+
+    /// What to log, as a filter such as `info` or `headwater_runtime=debug,warn`
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    pub(crate) log: String,
+
+    /// How to log, to standard error
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl GrantArgs {
+    /// The first flag that was given, if any was.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        if !self.allow_outgoing.is_empty() {
+            Some("--allow-outgoing")
+        } else if !self.environment.is_empty() {
+            Some("--env")
+        } else if !self.directories.is_empty() {
+            Some("--dir")
+        } else {
+            None
+        }
+    }
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+fn parse_directory(text: &str) -> Result<Directory, String> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err("write HOST_DIR or HOST_DIR::GUEST_DIR".to_owned());
+    }
+    Ok(Directory {
+        host: host.into(),
+        guest: guest.to_owned(),
+    })
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("write a whole number from 1 up".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_directory_may_have_another_name_for_the_guest() {
+        let directory = parse_directory("./site::/").unwrap();
+        assert_eq!(directory.host, PathBuf::from("./site"));
+        assert_eq!(directory.guest, "/");
+        assert_eq!(parse_directory("data").unwrap().guest, "data");
+        assert!(parse_directory("::/").is_err());
+    }
+
+    #[test]
+    fn a_variable_needs_a_name() {
+        assert_eq!(
+            parse_variable("A=b=c"),
+            Ok(("A".to_owned(), "b=c".to_owned()))
+        );
+        assert!(parse_variable("=x").is_err());
+        assert!(parse_variable("A").is_err());
+    }
+}

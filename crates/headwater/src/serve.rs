@@ -1,0 +1,121 @@
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use headwater_runtime::Engine;
+use headwater_server::{ServeOutcome, Server, ServerParams};
+use headwater_telemetry::{LogConfig, LogFormat, OtlpConfig, TelemetryConfig, TreeConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::banner;
+use crate::cli::{self, Serve, TraceArgs, When};
+use crate::services;
+
+/// Flags that do not go together. Ends the process with the exit code of wrong usage.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// `headwater serve`.
+pub(crate) fn run(arguments: Serve) -> Result<()> {
+    let planned = services::plan(&arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that serve requests")?;
+    runtime.block_on(async {
+        let telemetry = headwater_telemetry::init(telemetry_config(&arguments.traces)?)?;
+        let served = serve(&arguments, planned).await;
+        // Whatever became of serving, what was recorded is written.
+        telemetry.shutdown();
+        served
+    })
+}
+
+async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()> {
+    let server = Server::bind(ServerParams {
+        listen: arguments.listen,
+        drain_timeout: arguments.limits.drain_timeout,
+        ..ServerParams::default()
+    })
+    .await?;
+    let address = server.local_addr();
+
+    let engine = Arc::new(Engine::new()?);
+    let loaded = tokio::task::spawn_blocking({
+        let engine = engine.clone();
+        move || services::load(&engine, planned, address)
+    })
+    .await
+    .context("loading was interrupted")??;
+    let router = services::router(&loaded)?;
+
+    banner::print(&loaded, address);
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
+    let outcome = server.serve(router, shutdown).await;
+    signals.abort();
+    match outcome {
+        ServeOutcome::Drained => Ok(()),
+        ServeOutcome::Cut { connections } => anyhow::bail!(
+            "{connections} connections were cut with requests in flight when the drain's time was \
+             over; --drain-timeout gives them longer"
+        ),
+    }
+}
+
+/// The first signal starts the drain, the second ends the process at once.
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    if let Err(error) = signal().await {
+        tracing::error!(%error, "signals cannot be received; end the process by other means");
+        return std::future::pending().await;
+    }
+    tracing::info!("draining: no new connections; a second signal ends at once");
+    shutdown.cancel();
+    if signal().await.is_ok() {
+        std::process::exit(1);
+    }
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+fn telemetry_config(arguments: &TraceArgs) -> Result<TelemetryConfig> {
+    let tree = match arguments.trace_tree {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => std::io::stderr().is_terminal(),
+    };
+    Ok(TelemetryConfig {
+        log: LogConfig {
+            filter: arguments.log.clone(),
+            format: match arguments.log_format {
+                cli::LogFormat::Text => LogFormat::Text,
+                cli::LogFormat::Json => LogFormat::Json,
+            },
+            ..LogConfig::default()
+        },
+        trace_file: arguments.trace_file.clone(),
+        trace_tree: tree.then(TreeConfig::stderr),
+        otlp: OtlpConfig::from_env()?,
+    })
+}

@@ -1,0 +1,272 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use headwater_config::{File, Guest, Service};
+use headwater_core::{Handler, Limits};
+use headwater_egress::{Egress, EgressParams, Grants, TlsRoots};
+use headwater_runtime::{Artifact, ComponentService, ComponentSettings, Directory, Engine};
+use headwater_server::{Route, Router};
+use headwater_wagi::{Volume, WagiModule, WagiSettings};
+
+use crate::cli::{LimitArgs, Serve};
+use crate::serve::Usage;
+
+/// A service whose settings are known and whose guest is read, but not compiled.
+pub(crate) struct Planned {
+    pub(crate) name: Arc<str>,
+    pub(crate) route: Arc<str>,
+    pub(crate) file: PathBuf,
+    pub(crate) grants: Grants,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directories: Vec<Directory>,
+    pub(crate) limits: Limits,
+    guest: Binary,
+    reuse: ReuseSettings,
+}
+
+enum Binary {
+    Component(Vec<u8>),
+    Module(Vec<u8>),
+}
+
+#[derive(Clone, Copy)]
+struct ReuseSettings {
+    max_requests_per_instance: Option<usize>,
+    max_concurrent_per_instance: Option<usize>,
+    idle_timeout: Duration,
+}
+
+/// A service that can answer.
+pub(crate) struct Loaded {
+    pub(crate) name: Arc<str>,
+    pub(crate) route: Arc<str>,
+    pub(crate) file: PathBuf,
+    pub(crate) grants: Grants,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directories: Vec<Directory>,
+    pub(crate) runner: Runner,
+    timeout: Duration,
+}
+
+/// What answers for a service.
+pub(crate) enum Runner {
+    Component(Arc<ComponentService>),
+    Module(Arc<WagiModule>),
+}
+
+/// Reads what FILE is and says which services it makes.
+pub(crate) fn plan(arguments: &Serve) -> Result<Vec<Planned>> {
+    let path = &arguments.file;
+    let artifact =
+        Artifact::read(path).with_context(|| format!("cannot serve `{}`", path.display()))?;
+    match artifact {
+        Artifact::Component(binary) => single(arguments, Binary::Component(binary)),
+        Artifact::Module(binary) => single(arguments, Binary::Module(binary)),
+        Artifact::Toml(text) => several(arguments, &text),
+    }
+}
+
+/// One guest for every path, with the grants of the command line.
+fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
+    let name = arguments
+        .file
+        .file_stem()
+        .map_or_else(|| "service".into(), |stem| stem.to_string_lossy());
+    Ok(vec![Planned {
+        name: name.into(),
+        route: "/...".into(),
+        file: arguments.file.clone(),
+        grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
+        environment: arguments.grants.environment.clone(),
+        directories: arguments.grants.directories.clone(),
+        limits: limits(&arguments.limits, None),
+        guest,
+        reuse: ReuseSettings {
+            max_requests_per_instance: arguments.limits.max_requests_per_instance,
+            max_concurrent_per_instance: arguments.limits.max_concurrent_per_instance,
+            idle_timeout: arguments.limits.idle_timeout,
+        },
+    }])
+}
+
+/// The services of a headwater.toml.
+fn several(arguments: &Serve, text: &str) -> Result<Vec<Planned>> {
+    let path = arguments.file.display();
+    if let Some(flag) = arguments.grants.first_given() {
+        return Err(Usage(format!(
+            "{flag} is for a single guest, and `{path}` names several services: write the grant \
+             into the service that it is for"
+        ))
+        .into());
+    }
+    let file = File::parse(text).with_context(|| format!("cannot serve `{path}`"))?;
+    let base = arguments.file.parent().unwrap_or(Path::new(""));
+    file.service
+        .iter()
+        .map(|service| {
+            from_file(service, base, &arguments.limits)
+                .with_context(|| format!("in `{path}`, service `{}`", service.name))
+        })
+        .collect()
+}
+
+fn from_file(service: &Service, base: &Path, defaults: &LimitArgs) -> Result<Planned> {
+    let (file, wants_component) = match service.guest() {
+        Guest::Component(file) => (base.join(file), true),
+        Guest::Module(file) => (base.join(file), false),
+    };
+    let artifact =
+        Artifact::read(&file).with_context(|| format!("cannot serve `{}`", file.display()))?;
+    let guest = match (artifact, wants_component) {
+        (Artifact::Component(binary), true) => Binary::Component(binary),
+        (Artifact::Module(binary), false) => Binary::Module(binary),
+        (Artifact::Component(_), false) => anyhow::bail!(
+            "`{}` is a component, not a core module: write `component = …`",
+            file.display()
+        ),
+        (Artifact::Module(_), true) => anyhow::bail!(
+            "`{}` is a core module, not a component: write `module = …`",
+            file.display()
+        ),
+        (Artifact::Toml(_), _) => {
+            anyhow::bail!("`{}` is text, not WebAssembly", file.display())
+        }
+    };
+    let grants = Grants::parse(&service.allow_outgoing).context("in `allow_outgoing`")?;
+    Ok(Planned {
+        name: service.name.as_str().into(),
+        route: service.route.as_str().into(),
+        file,
+        grants,
+        environment: service.environment.clone().into_iter().collect(),
+        directories: service
+            .directories
+            .iter()
+            .map(|(guest, host)| Directory {
+                host: base.join(host),
+                guest: guest.clone(),
+            })
+            .collect(),
+        limits: limits(defaults, service.timeout),
+        guest,
+        reuse: ReuseSettings {
+            max_requests_per_instance: service
+                .max_requests_per_instance
+                .or(defaults.max_requests_per_instance),
+            max_concurrent_per_instance: service
+                .max_concurrent_per_instance
+                .or(defaults.max_concurrent_per_instance),
+            idle_timeout: defaults.idle_timeout,
+        },
+    })
+}
+
+fn limits(defaults: &LimitArgs, timeout: Option<Duration>) -> Limits {
+    Limits {
+        request_timeout: timeout.unwrap_or(defaults.timeout),
+        guest_memory: usize::try_from(defaults.memory).map_or(usize::MAX, |mib| mib << 20),
+        ..Limits::default()
+    }
+}
+
+/// Compiles and links all services.
+pub(crate) fn load(
+    engine: &Engine,
+    planned: Vec<Planned>,
+    address: SocketAddr,
+) -> Result<Vec<Loaded>> {
+    // Shared, so that the machine's certificates are read once.
+    let tls_roots = TlsRoots::default();
+    planned
+        .into_iter()
+        .map(|service| {
+            let (name, file) = (service.name.clone(), service.file.clone());
+            load_one(engine, service, address, tls_roots.clone())
+                .with_context(|| format!("cannot serve `{}` as `{name}`", file.display()))
+        })
+        .collect()
+}
+
+fn load_one(
+    engine: &Engine,
+    service: Planned,
+    address: SocketAddr,
+    tls_roots: TlsRoots,
+) -> Result<Loaded> {
+    let Planned {
+        name,
+        route,
+        file,
+        grants,
+        environment,
+        directories,
+        limits,
+        guest,
+        reuse,
+    } = service;
+    let timeout = limits.request_timeout;
+    let runner = match guest {
+        Binary::Component(binary) => {
+            let egress = Egress::new(EgressParams {
+                grants: grants.clone(),
+                tls_roots,
+                ..EgressParams::new(name.clone())
+            });
+            let settings = ComponentSettings {
+                service: name.clone(),
+                environment: environment.clone(),
+                directories: directories.clone(),
+                limits,
+                max_requests_per_instance: reuse.max_requests_per_instance,
+                max_concurrent_per_instance: reuse.max_concurrent_per_instance,
+                idle_timeout: Some(reuse.idle_timeout),
+            };
+            let component = ComponentService::load(engine, &binary, egress, settings)?;
+            Runner::Component(Arc::new(component))
+        }
+        Binary::Module(binary) => {
+            let settings = WagiSettings {
+                environment: environment.clone(),
+                volumes: directories
+                    .iter()
+                    .map(|directory| Volume {
+                        guest: directory.guest.clone(),
+                        host: directory.host.clone(),
+                    })
+                    .collect(),
+                default_host: address.to_string(),
+                limits,
+                ..WagiSettings::new(&*name)
+            };
+            let module = WagiModule::load(engine.wasmtime(), &binary, settings)?;
+            Runner::Module(Arc::new(module))
+        }
+    };
+    Ok(Loaded {
+        name,
+        route,
+        file,
+        grants,
+        environment,
+        directories,
+        runner,
+        timeout,
+    })
+}
+
+/// Which path each service answers.
+pub(crate) fn router(services: &[Loaded]) -> Result<Router> {
+    let routes = services.iter().map(|service| Route {
+        pattern: service.route.clone(),
+        service: service.name.clone(),
+        handler: match &service.runner {
+            Runner::Component(component) => component.clone() as Arc<dyn Handler>,
+            Runner::Module(module) => module.clone(),
+        },
+        timeout: service.timeout,
+    });
+    Ok(Router::new(routes)?)
+}

@@ -1,0 +1,169 @@
+//! Whom a guest's call is attributed to.
+//!
+//! This module is the only one that touches wasmtime's async call stack. Its shape is that of the
+//! task groups which later wasmtime lines have instead of the stack: a root starts with a scope,
+//! and the current scope can be asked for.
+//!
+//! # What the stack is worth on wasmtime 48
+//!
+//! `StoreContextMut::async_call_stack` yields the calling tasks, youngest first; the last one is the
+//! root, whose id `start_call_concurrent` told us. The walk holds synchronously inside an import
+//! call only, so the answer is taken there and carried along.
+//!
+//! Task ids are table indices that are used again, and a parent may be gone while its subtask lives
+//! (wasmtime issue 14247). In a component that is not composed every task is a root and lives for
+//! as long as its threads do, so the walk is exact. In a composed one it may silently lead to
+//! another request, or never end: there the walk is no evidence, and only an instance that ever has
+//! one request is attributed exactly.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use headwater_core::{Attribution, RequestScope, Witness};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime::component::GuestTaskId;
+
+use crate::state::State;
+
+/// The longest walk. A walk can be endless (a cycle of reused slots); one that gets this far is no
+/// evidence.
+const MAX_DEPTH: usize = 64;
+
+/// Which evidence an instance can give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// The call stack, which is sound here: one component, many requests at once.
+    Stack,
+    /// The instance has one request at a time, and none of a request's work outlives its call
+    /// (0.2), or it only ever has one request.
+    Sole,
+    /// Neither: a composed component whose instances are shared.
+    Unsound,
+}
+
+/// The requests of one instance, by the root task that each was started as.
+pub(crate) struct Roots {
+    evidence: Evidence,
+    /// Entries of ended tasks stay until their slot is used by the next root, so the map is as
+    /// large as the most requests that were ever in the instance at once.
+    by_task: HashMap<GuestTaskId, Arc<RequestScope>>,
+    /// The one request, where there is one at a time.
+    sole: Option<Arc<RequestScope>>,
+}
+
+impl Roots {
+    pub(crate) fn new(evidence: Evidence) -> Self {
+        Self {
+            evidence,
+            by_task: HashMap::new(),
+            sole: None,
+        }
+    }
+
+    /// Notes that `task` is the root task of a request. To be called before the guest runs.
+    pub(crate) fn start(&mut self, task: GuestTaskId, scope: Arc<RequestScope>) {
+        match self.evidence {
+            Evidence::Stack => {
+                self.by_task.insert(task, scope);
+            }
+            Evidence::Sole => self.sole = Some(scope),
+            Evidence::Unsound => {}
+        }
+    }
+
+    /// The verdict on a call that was reached by this walk.
+    fn judge(&self, walk: &Walk) -> Attribution {
+        match self.evidence {
+            Evidence::Sole => match &self.sole {
+                Some(scope) => Attribution::exact(scope.clone(), Witness::Sole),
+                // The instance is being set up: no request has reached it yet.
+                None => Attribution::unknown(),
+            },
+            Evidence::Unsound => Attribution::ambiguous(Witness::Stack),
+            Evidence::Stack => match walk {
+                Walk::Endless => Attribution::ambiguous(Witness::Stack),
+                Walk::Root(root) => match self.by_task.get(root) {
+                    Some(scope) => Attribution::exact(scope.clone(), Witness::Stack),
+                    None => Attribution::unknown(),
+                },
+                Walk::Nowhere => Attribution::unknown(),
+            },
+        }
+    }
+}
+
+/// Where the walk from the calling task led.
+enum Walk {
+    /// To this task, which has no caller.
+    Root(GuestTaskId),
+    /// Nowhere within [`MAX_DEPTH`] steps.
+    Endless,
+    /// There is no calling task: the guest is being instantiated, or runs outside any call.
+    Nowhere,
+}
+
+impl Walk {
+    fn from(mut store: StoreContextMut<'_, State>) -> Self {
+        let Ok(stack) = store.async_call_stack() else {
+            return Self::Nowhere;
+        };
+        let mut depth = 0;
+        let root = stack.take(MAX_DEPTH).inspect(|_| depth += 1).last();
+        match root {
+            Some(_) if depth == MAX_DEPTH => Self::Endless,
+            Some(root) => Self::Root(root),
+            None => Self::Nowhere,
+        }
+    }
+}
+
+/// The request that the running guest code works for.
+///
+/// Right only when called synchronously from an import that the guest has just called, before the
+/// import's first await.
+pub(crate) fn current(mut store: StoreContextMut<'_, State>) -> Attribution {
+    let walk = match store.data().roots.evidence {
+        Evidence::Stack => Walk::from(store.as_context_mut()),
+        Evidence::Sole | Evidence::Unsound => Walk::Nowhere,
+    };
+    store.data().roots.judge(&walk)
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::Verdict;
+
+    use super::*;
+
+    fn verdict(evidence: Evidence, walk: &Walk) -> Verdict {
+        Roots::new(evidence).judge(walk).verdict()
+    }
+
+    #[test]
+    fn a_call_from_outside_any_request_is_unknown() {
+        assert_eq!(verdict(Evidence::Stack, &Walk::Nowhere), Verdict::Unknown);
+        assert_eq!(verdict(Evidence::Sole, &Walk::Nowhere), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_walk_that_does_not_end_is_ambiguous() {
+        assert_eq!(verdict(Evidence::Stack, &Walk::Endless), Verdict::Ambiguous);
+    }
+
+    #[test]
+    fn a_shared_instance_of_a_composed_component_is_never_exact() {
+        let mut roots = Roots::new(Evidence::Unsound);
+        roots.sole = Some(crate::testing::scope());
+        assert_eq!(roots.judge(&Walk::Nowhere).verdict(), Verdict::Ambiguous);
+    }
+
+    #[test]
+    fn the_one_request_of_an_instance_is_named_whatever_the_stack_says() {
+        let scope = crate::testing::scope();
+        let mut roots = Roots::new(Evidence::Sole);
+        roots.sole = Some(scope.clone());
+        let attribution = roots.judge(&Walk::Nowhere);
+        assert_eq!(attribution.witness(), Witness::Sole);
+        assert_eq!(attribution.scope().map(|named| named.id()), Some(scope.id()));
+    }
+}

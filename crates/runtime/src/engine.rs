@@ -1,0 +1,179 @@
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often running guests are made to yield their thread.
+///
+/// A guest that computes holds up the others on its thread for one or two ticks. Five milliseconds
+/// is below what a person or a p99 notices and costs an idle host 200 wake-ups a second.
+pub const EPOCH_TICK: Duration = Duration::from_millis(5);
+
+/// Guest instances that can be alive at once, over all services.
+///
+/// Each reserves 4 GiB of address space (none of it memory until touched), so 1,000 take 4 TiB of
+/// the 128 TiB that a process has.
+const MAX_INSTANCES: u32 = 1_000;
+
+/// What is tried where the address space is limited (`ulimit -v`, a small container).
+const MAX_INSTANCES_LIMITED: u32 = 50;
+
+/// Bytes of a linear memory that stay mapped when its instance ends, so that the next instance does
+/// not fault them in again: most services touch less than this.
+const MEMORY_KEEP_RESIDENT: usize = 128 << 10;
+
+/// The same for a table.
+const TABLE_KEEP_RESIDENT: usize = 16 << 10;
+
+/// The one wasmtime engine of the process, and the ticker that makes its guests yield.
+///
+/// Pooling allocation, copy-on-write memory images, epochs, the async component model. Compiled
+/// code is cached on disk in wasmtime's cache directory.
+#[derive(Clone)]
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    _ticker: Arc<Ticker>,
+}
+
+/// Why no engine could be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot set up the WebAssembly engine: {0:#}; Headwater needs a 64-bit Linux, macOS or Windows \
+     machine that lets a process reserve address space (see `ulimit -v`)"
+)]
+pub struct EngineError(wasmtime::Error);
+
+impl Engine {
+    /// Makes the engine and starts its ticker.
+    ///
+    /// # Errors
+    ///
+    /// When this machine cannot run compiled WebAssembly.
+    pub fn new() -> Result<Self, EngineError> {
+        let wasmtime = Self::pooling(MAX_INSTANCES)
+            .or_else(|error| {
+                tracing::warn!(
+                    error = format_args!("{error:#}"),
+                    instances = MAX_INSTANCES_LIMITED,
+                    "address space is limited: fewer instances can be alive at once",
+                );
+                Self::pooling(MAX_INSTANCES_LIMITED)
+            })
+            .map_err(EngineError)?;
+        let ticker = Ticker::start(wasmtime.clone()).map_err(|error| EngineError(error.into()))?;
+        Ok(Self {
+            wasmtime,
+            _ticker: Arc::new(ticker),
+        })
+    }
+
+    /// The wasmtime engine.
+    #[must_use]
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
+    }
+
+    fn pooling(instances: u32) -> wasmtime::Result<wasmtime::Engine> {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(instances)
+            // A component is made of several core modules; Rust's have three to five.
+            .total_core_instances(instances * 4)
+            .total_memories(instances)
+            .total_tables(instances * 4)
+            .total_stacks(instances)
+            .max_memories_per_module(4)
+            .max_tables_per_module(8)
+            // Language runtimes have large function tables: CPython's has 12,000 entries.
+            .table_elements(100_000)
+            .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
+            .table_keep_resident(TABLE_KEEP_RESIDENT)
+            .pagemap_scan(Enabled::Auto);
+
+        let mut config = Config::new();
+        config
+            .wasm_component_model(true)
+            .wasm_component_model_async(true)
+            .epoch_interruption(true)
+            .memory_init_cow(true)
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+            .cache(disk_cache());
+        wasmtime::Engine::new(&config)
+    }
+}
+
+/// The cache of compiled code. A host without a home directory runs without it.
+fn disk_cache() -> Option<Cache> {
+    match Cache::from_file(None) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(
+                error = format_args!("{error:#}"),
+                "compiled code is not cached on disk"
+            );
+            None
+        }
+    }
+}
+
+/// Increments the engine's epoch from a thread of its own, so that time passes for a guest that
+/// keeps every executor thread busy.
+struct Ticker {
+    /// Dropped to end the thread, which waits on the other end.
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
+        let (stop, stopping) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name("epoch-ticker".into())
+            .spawn(move || {
+                while let Err(mpsc::RecvTimeoutError::Timeout) = stopping.recv_timeout(EPOCH_TICK) {
+                    engine.increment_epoch();
+                }
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // The thread wakes at once when its channel closes, and has nothing to report.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_spins_is_interrupted_by_the_ticker() {
+        let engine = Engine::new().unwrap();
+        let module = wasmtime::Module::new(
+            engine.wasmtime(),
+            r#"(module (func (export "spin") (loop (br 0))))"#,
+        )
+        .unwrap();
+        let mut store = wasmtime::Store::new(engine.wasmtime(), ());
+        store.epoch_deadline_trap();
+        store.set_epoch_deadline(2);
+        let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+        let spin = instance
+            .get_typed_func::<(), ()>(&mut store, "spin")
+            .unwrap();
+        let error = spin.call(&mut store, ()).unwrap_err();
+        assert_eq!(
+            error.downcast_ref::<wasmtime::Trap>(),
+            Some(&wasmtime::Trap::Interrupt)
+        );
+    }
+}

@@ -1,0 +1,89 @@
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime::component::{Accessor, HasData, Linker, Resource};
+use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView, p2, p3};
+
+use crate::attribution;
+use crate::state::State;
+
+/// Links everything that a component for an HTTP world may import.
+///
+/// That is the whole of WASI 0.2 and 0.3 and not the HTTP worlds alone: what Python's and
+/// JavaScript's toolchains emit imports all of `wasi:cli`, filesystem and sockets too. The contexts
+/// behind the imports grant nothing that the operator did not.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+
+    p2::bindings::http::types::add_to_linker::<State, WasiHttp>(
+        &mut linker,
+        &p2::bindings::LinkOptions::default().into(),
+        State::http,
+    )?;
+    p3::bindings::http::types::add_to_linker::<State, WasiHttp>(&mut linker, State::http)?;
+
+    // The two ways out, which are ours: each takes the attribution of the call first.
+    p3::bindings::http::client::add_to_linker::<State, AttributedClient>(&mut linker, State::http)?;
+    add_outgoing_handler(&mut linker)?;
+    Ok(linker)
+}
+
+/// `wasi:http/client@0.3`, attributed.
+struct AttributedClient;
+
+impl HasData for AttributedClient {
+    type Data<'a> = WasiHttpCtxView<'a>;
+}
+
+impl p3::bindings::http::client::HostWithStore<State> for AttributedClient {
+    async fn send(
+        accessor: &Accessor<State, Self>,
+        request: Resource<p3::Request>,
+    ) -> Result<Resource<p3::Response>, TrappableError<p3::bindings::http::types::ErrorCode>> {
+        // In the future's first poll, which happens within the guest's call: the only time when
+        // the call stack is the caller's. The stock implementation calls the `send_request` hook
+        // in the same poll, before it awaits anything; the hook takes the attribution from here.
+        accessor.with(|mut access| note_caller(access.as_context_mut()));
+        <WasiHttp as p3::bindings::http::client::HostWithStore<State>>::send(
+            &accessor.with_getter::<WasiHttp>(State::http),
+            request,
+        )
+        .await
+    }
+}
+
+/// `wasi:http/outgoing-handler@0.2`, attributed.
+///
+/// The stock binding's host trait has no store, hence no call stack; so the one function is defined
+/// here by hand. A 0.3 component may import it as well.
+fn add_outgoing_handler(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    use p2::bindings::http::outgoing_handler::{Host, OutgoingRequest, RequestOptions};
+    use p2::bindings::http::types::{ErrorCode, FutureIncomingResponse, Host as Types};
+
+    type Arguments = (Resource<OutgoingRequest>, Option<Resource<RequestOptions>>);
+    type Answer = (Result<Resource<FutureIncomingResponse>, ErrorCode>,);
+
+    linker
+        // The 0.2 version of wasmtime-wasi-http 48; 0.2.x versions link to each other.
+        .instance("wasi:http/outgoing-handler@0.2.12")?
+        .func_wrap(
+            "handle",
+            |mut store: StoreContextMut<'_, State>,
+             (request, options): Arguments|
+             -> wasmtime::Result<Answer> {
+                note_caller(store.as_context_mut());
+                let mut http = store.data_mut().http();
+                match http.handle(request, options) {
+                    Ok(response) => Ok((Ok(response),)),
+                    Err(error) => Ok((Err(Types::convert_error_code(&mut http, error)?),)),
+                }
+            },
+        )
+}
+
+/// Takes the attribution of the running call and leaves it for the `send_request` hook.
+fn note_caller(mut store: StoreContextMut<'_, State>) {
+    let attribution = attribution::current(store.as_context_mut());
+    store.data_mut().hooks.next = Some(attribution);
+}

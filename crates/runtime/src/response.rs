@@ -1,0 +1,119 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headwater_core::{Body, BodyError, Fault};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, TrapOrPanicError};
+use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
+
+use crate::dispatch::{InstanceRecord, Ticket, one_line};
+
+/// A request's body as the guest is given it.
+pub(crate) fn to_wasi(body: Body) -> WasiBody {
+    body.map_err(|error| match error.downcast::<Error>() {
+        Ok(error) => *error,
+        // The client's connection broke, or its message was malformed.
+        Err(error) => Error::InternalError(Some(error.to_string())),
+    })
+    .boxed_unsync()
+}
+
+/// The guest's response body as the front is given it.
+pub(crate) fn from_wasi(body: WasiBody, instance: Option<Arc<InstanceRecord>>) -> Body {
+    GuestBody { body, instance }.boxed_unsync()
+}
+
+/// A response's body, of which the end counts only if the instance that wrote it is well.
+///
+/// When a store is dropped because its guest failed, the body that the guest was writing ends
+/// without an error. To the client that must not look like the end of the message.
+struct GuestBody {
+    body: WasiBody,
+    instance: Option<Arc<InstanceRecord>>,
+}
+
+/// The guest failed while its response was on the way.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest failed before the end of its response")]
+struct CutShort;
+
+impl http_body::Body for GuestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body)
+            .poll_frame(cx)
+            .map(|frame| match frame {
+                Some(Ok(frame)) => Some(Ok(frame)),
+                Some(Err(error)) => Some(Err(error.into())),
+                None if self
+                    .instance
+                    .as_ref()
+                    .is_some_and(|instance| instance.has_failed()) =>
+                {
+                    Some(Err(CutShort.into()))
+                }
+                None => None,
+            })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Says whose fault it is that a guest gave no response.
+pub(crate) async fn fault(
+    error: wasmtime::Error,
+    instance: Option<&Arc<InstanceRecord>>,
+) -> Fault {
+    if error.is::<ExpirationError>() {
+        return Fault::deadline();
+    }
+    if let Some(code) = error.downcast_ref::<p3::bindings::http::types::ErrorCode>() {
+        return returned_error(format!("{code:?}"));
+    }
+    if let Some(code) = error.downcast_ref::<p2::bindings::http::types::ErrorCode>() {
+        return returned_error(format!("{code:?}"));
+    }
+    if let Some(failed) = error.downcast_ref::<InstantiationError<Ticket>>() {
+        return instantiation(&failed.error);
+    }
+    if error.is::<TrapOrPanicError>() {
+        // The cause is known to whoever ends the instance, which may be still at it.
+        let cause = match instance {
+            Some(instance) => match instance.ended().await {
+                Err(cause) => format!("instance {}: {cause}", instance.number),
+                Ok(()) => format!("instance {} ended without an answer", instance.number),
+            },
+            None => "the instance ended before it took the request".to_owned(),
+        };
+        return Fault::trap().caused_by(cause);
+    }
+    Fault::trap().caused_by(one_line(&error))
+}
+
+fn returned_error(code: String) -> Fault {
+    Fault::bad_response("the service returned an error in place of a response").caused_by(code)
+}
+
+/// No instance could be made: too many are alive, or the component's own start failed.
+fn instantiation(error: &wasmtime::Error) -> Fault {
+    let cause = one_line(error);
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        Fault::overload("no_instance", std::time::Duration::from_secs(1)).caused_by(cause)
+    } else {
+        Fault::trap().caused_by(format!("the component cannot be instantiated: {cause}"))
+    }
+}
