@@ -14,7 +14,7 @@ use crate::exchange::Exchange;
 /// Counts what is sent and settles the [`Exchange`] when the last byte was, or never will be.
 ///
 /// An error of the inner body stays one, and hyper then aborts the connection (HTTP/1) or resets the
-/// stream (HTTP/2).
+/// stream (HTTP/2). So does an end before the declared length.
 pub(crate) struct ResponseBody {
     inner: Body,
     // `None` once settled.
@@ -22,6 +22,8 @@ pub(crate) struct ResponseBody {
     // Bytes still to come, where that is known: hyper drops a body of known length at its last byte
     // without asking whether more follows.
     remaining: Option<u64>,
+    // An error that has been seen and not yet been passed on.
+    cut: Option<BodyError>,
 }
 
 // === impl ResponseBody ===
@@ -33,7 +35,21 @@ impl ResponseBody {
             remaining: length.or_else(|| inner.size_hint().exact()),
             inner,
             exchange: Some(exchange),
+            cut: None,
         }
+    }
+
+    /// Settles the exchange as failed, and passes the error on at the next poll: hyper throws away
+    /// what it has not written yet when a body fails, so it first gets the chance to write. The
+    /// client then has the head, with the request's id, and what the service sent until here.
+    fn cut(&mut self, error: BodyError, cx: &mut Context<'_>) {
+        if let Some(mut exchange) = self.exchange.take() {
+            let fault = Fault::bad_response("the response was cut").caused_by(error.to_string());
+            log(&fault, exchange.scope());
+            exchange.failed(&fault);
+        }
+        self.cut = Some(error);
+        cx.waker().wake_by_ref();
     }
 
     /// The response has no body on the wire, whatever the handler gave (RFC 9110 6.4.1).
@@ -53,8 +69,10 @@ impl http_body::Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let next = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        match &next {
+        if let Some(error) = self.cut.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     if let Some(exchange) = &self.exchange {
@@ -64,22 +82,25 @@ impl http_body::Body for ResponseBody {
                         .remaining
                         .map(|remaining| remaining.saturating_sub(data.len() as u64));
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                if let Some(mut exchange) = self.exchange.take() {
-                    let fault =
-                        Fault::bad_response("the response was cut").caused_by(error.to_string());
-                    log(&fault, exchange.scope());
-                    exchange.failed(&fault);
-                }
+                self.cut(error, cx);
+                Poll::Pending
             }
-            None => self.exchange = None,
+            None if self.exchange.is_some() && self.remaining.is_some_and(|bytes| bytes > 0) => {
+                self.cut("the body is shorter than its content-length".into(), cx);
+                Poll::Pending
+            }
+            None => {
+                self.exchange = None;
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.cut.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

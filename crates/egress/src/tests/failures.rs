@@ -136,7 +136,12 @@ async fn timeouts_of_zero_and_of_ages_do_not_panic() {
         )
         .await
         .unwrap_err();
-    assert!(matches!(error, EgressError::ConnectTimeout), "{error:?}");
+    // Which of them is met first is the machine's business.
+    let timed_out = matches!(
+        error,
+        EgressError::ConnectTimeout | EgressError::FirstByteTimeout
+    );
+    assert!(timed_out, "{error:?}");
 }
 
 #[tokio::test]
@@ -190,12 +195,17 @@ async fn a_switch_of_protocols_is_refused() {
 #[tokio::test]
 async fn a_request_body_that_is_cut_reaches_the_upstream_as_cut() {
     let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
-    let upstream = serve(move |request: Request<hyper::body::Incoming>| {
+    let upstream = listen(move |mut stream: TcpStream| {
         let seen = seen.clone();
         async move {
-            let whole = request.into_body().collect().await;
-            seen.send(whole.is_err()).unwrap();
-            Response::new(headwater_core::empty())
+            let mut all = Vec::new();
+            while !all.ends_with(b"\r\n4\r\npart\r\n") {
+                assert_ne!(stream.read_buf(&mut all).await.unwrap(), 0);
+            }
+            seen.send(String::new()).unwrap();
+            // A reset is as good an end as a close.
+            let _ = stream.read_to_end(&mut all).await;
+            seen.send(String::from_utf8(all).unwrap()).unwrap();
         }
     })
     .await;
@@ -205,8 +215,10 @@ async fn a_request_body_that_is_cut_reaches_the_upstream_as_cut() {
         .unwrap();
     let sending = tokio::spawn(async move { send(&egress(), request).await });
     sender.send_data(Bytes::from_static(b"part")).await.unwrap();
+    sees.recv().await.unwrap();
     sender.abort("cut".into());
     let error = sending.await.unwrap().unwrap_err();
     assert!(matches!(error, EgressError::RequestBody(_)), "{error:?}");
-    assert_eq!(sees.recv().await, Some(true));
+    let all = sees.recv().await.unwrap();
+    assert!(all.ends_with("\r\n4\r\npart\r\n"), "{all}");
 }

@@ -191,7 +191,10 @@ async fn a_large_body_that_nobody_reads_neither_hangs_nor_costs_the_answer() {
 async fn a_client_that_asks_before_it_sends_is_told_only_if_the_body_is_wanted() {
     let server = start(each(|request, _| async move {
         Ok(Response::new(match request.uri().path() {
-            "/wanted" => request.into_body(),
+            "/wanted" => {
+                let whole = request.into_body().collect().await.unwrap();
+                headwater_core::full(whole.to_bytes())
+            }
             _ => headwater_core::full("unwanted"),
         }))
     }))
