@@ -46,7 +46,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for text in ["", "30", "s", "-1s", "0s", "1d", "1e400h", "999999999999999999999h"] {
+        for text in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "0s",
+            "1d",
+            "1e400h",
+            "999999999999999999999h",
+        ] {
             let error = parse_duration(text).unwrap_err();
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }

@@ -32,7 +32,16 @@ fn describe(service: &Loaded) -> Vec<String> {
         format!("  {}  {}", service.name, service.route),
         format!("    runs         {} ({kind})", service.file.display()),
         format!("    instances    {}", instances(&service.runner)),
-        format!("    may call     {}", list(&service.grants.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        format!(
+            "    may call     {}",
+            list(
+                &service
+                    .grants
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+            )
+        ),
     ];
     if service.grants.is_all() {
         lines.push(

@@ -42,7 +42,12 @@ pub(crate) struct Serve {
     pub(crate) file: PathBuf,
 
     /// Where to listen; port 0 picks a free one and prints it
-    #[arg(short, long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(
+        short,
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
     pub(crate) listen: SocketAddr,
 
     #[command(flatten)]

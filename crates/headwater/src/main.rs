@@ -33,7 +33,10 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where a command's failure is told")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where a command's failure is told"
+)]
 fn complain(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
 }

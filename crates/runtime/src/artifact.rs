@@ -18,7 +18,7 @@ pub enum Artifact {
 pub enum ArtifactError {
     /// The file could not be read.
     #[error("cannot read it: {0}; check the path and its permissions")]
-    Unreadable(#[from] std::io::Error),
+    Unreadable(std::io::Error),
     /// The file has no bytes.
     #[error("the file is empty; a component, a core module or a TOML file was expected")]
     Empty,
@@ -47,7 +47,7 @@ impl Artifact {
     /// When the file cannot be read, or is of no kind that can be served. Whether WebAssembly is
     /// valid is found out when it is loaded.
     pub fn read(path: &Path) -> Result<Self, ArtifactError> {
-        Self::recognise(std::fs::read(path)?)
+        Self::recognise(std::fs::read(path).map_err(ArtifactError::Unreadable)?)
     }
 
     /// Tells what these bytes are.
@@ -66,8 +66,8 @@ impl Artifact {
             return Err(ArtifactError::Foreign);
         };
         if is_webassembly_text(&text) {
-            let binary = wat::parse_str(&text)
-                .map_err(|error| ArtifactError::Text(error.to_string()))?;
+            let binary =
+                wat::parse_str(&text).map_err(|error| ArtifactError::Text(error.to_string()))?;
             return Self::from_binary(binary);
         }
         // Whether it is good TOML is for the configuration to say, with the line; here it is enough

@@ -20,8 +20,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use headwater_core::{Attribution, RequestScope, Witness};
-use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime::component::GuestTaskId;
+use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::state::State;
 
@@ -164,6 +164,9 @@ mod tests {
         roots.sole = Some(scope.clone());
         let attribution = roots.judge(&Walk::Nowhere);
         assert_eq!(attribution.witness(), Witness::Sole);
-        assert_eq!(attribution.scope().map(|named| named.id()), Some(scope.id()));
+        assert_eq!(
+            attribution.scope().map(|named| named.id()),
+            Some(scope.id())
+        );
     }
 }

@@ -150,17 +150,21 @@ impl WorkerState for Worker {
     }
 }
 
-/// The whole cause of an error on one line. wasmtime prints a backtrace over several.
+/// The whole of an error on one line, what is at its root first. wasmtime puts a trap's backtrace
+/// before the trap, over many lines.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
-    let text = format!("{error:#}");
-    let mut line = String::with_capacity(text.len());
-    for part in text.split_whitespace() {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(part);
-    }
-    line
+    let mut causes: Vec<String> = error
+        .chain()
+        .map(|cause| {
+            cause
+                .to_string()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    causes.reverse();
+    causes.join("; ")
 }
 
 /// Ends an instance that is idle for too long, or that holds up its event loop so that the deadline

@@ -1,5 +1,5 @@
-use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
+use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView, p2, p3};
 

@@ -74,6 +74,9 @@ impl LineLog {
             })
             .collect();
         self.line.clear();
+        if line.is_empty() {
+            return;
+        }
         tracing::info!(
             target: "headwater::guest",
             service = %self.output.service,

@@ -74,10 +74,7 @@ impl http_body::Body for GuestBody {
 }
 
 /// Says whose fault it is that a guest gave no response.
-pub(crate) async fn fault(
-    error: wasmtime::Error,
-    instance: Option<&Arc<InstanceRecord>>,
-) -> Fault {
+pub(crate) async fn fault(error: wasmtime::Error, instance: Option<&Arc<InstanceRecord>>) -> Fault {
     if error.is::<ExpirationError>() {
         return Fault::deadline();
     }

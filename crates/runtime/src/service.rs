@@ -165,11 +165,10 @@ impl ComponentService {
 
         for directory in &settings.directories {
             // Now, and not when the first request needs it.
-            std::fs::read_dir(&directory.host)
-                .map_err(|error| LoadError::Directory {
-                    path: directory.host.clone(),
-                    error,
-                })?;
+            std::fs::read_dir(&directory.host).map_err(|error| LoadError::Directory {
+                path: directory.host.clone(),
+                error,
+            })?;
         }
 
         let reuse = reuse(world, composed, &settings);
@@ -277,9 +276,7 @@ impl Handler for ComponentService {
             let answer = handler.handle(ticket, request).await;
             let instance = instance.get();
             match answer {
-                Ok(answer) => {
-                    Ok(answer.map(|body| response::from_wasi(body, instance.cloned())))
-                }
+                Ok(answer) => Ok(answer.map(|body| response::from_wasi(body, instance.cloned()))),
                 Err(error) => Err(response::fault(error, instance).await),
             }
         })
