@@ -63,7 +63,28 @@ impl Output {
             .context("a line that was there is gone")
     }
 
-    /// Every line from number `first` on, one at a time; `None` once the stream has ended.
+    /// Waits until there are `count` lines that `wanted` accepts.
+    ///
+    /// # Errors
+    ///
+    /// If the stream ends before, or it takes too long.
+    pub async fn wait_for_lines(
+        &self,
+        what: &str,
+        count: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let number = |lines: &[String]| lines.iter().filter(|line| wanted(line)).count();
+        let mut lines = self.lines.clone();
+        let waited = within(what, lines.wait_for(|lines| number(lines) >= count)).await;
+        let waited = match waited {
+            Ok(waited) => waited.map(drop).context("the output has ended"),
+            Err(late) => Err(late),
+        };
+        waited.with_context(|| format!("{} of {count} lines: {what}", number(&self.lines())))
+    }
+
+    /// The line of this number, counted from 0, once it is there; `None` if the stream ends before.
     pub async fn line(&self, number: usize) -> Option<String> {
         let mut lines = self.lines.clone();
         // An error means that the stream has ended; the line may be there all the same.

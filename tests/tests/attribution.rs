@@ -83,8 +83,9 @@ impl Bench {
             .args(["--allow-outgoing", &upstream.url()])
             .arg("--trace-file")
             .arg(folder.path().join("trace.jsonl"))
-            // Tells of each instance that starts.
+            // Tells of each instance that starts, and of each span that ends.
             .args(["--log", "headwater_runtime=debug,info"])
+            .args(["--trace-tree", "always"])
             .start()
             .await?;
         Ok(Self { host, folder })
@@ -108,6 +109,12 @@ impl Bench {
         let counts = ledger.judge(&calls);
         ensure!(counts.all_right(CLIENTS * ROUNDS * CALLS), "{counts}");
 
+        // The upstream knows of a call before the host knows of its answer.
+        let tree = self.host.stderr();
+        tree.wait_for_lines("the calls' spans", counts.total(), |line| {
+            line.contains("/call/")
+        })
+        .await?;
         let status = self.host.stop().await?;
         ensure!(status.success(), "the host ended with {status}");
         let trace = TraceFile::read(self.folder.path().join("trace.jsonl"))?;

@@ -201,9 +201,7 @@ impl Demo {
             "{}\n",
             heading("Each outgoing call hangs under its own incoming request")
         );
-        let mut lines = self.host.stdout().lines();
-        lines.extend(self.host.stderr().lines());
-        let trees = Tree::all(&lines);
+        let trees = Tree::all(&self.host.stderr().lines());
         for service in &SERVICES {
             let tree = trees.iter().rev().find(|tree| {
                 tree.root().contains(service.route) && tree.lines().len() > service.calls
