@@ -47,10 +47,18 @@ fn expand(template: &str, script_name: &str, args: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Template, path, query, and what they give.
+    type Case = (
+        Option<&'static str>,
+        &'static str,
+        Option<&'static str>,
+        &'static [&'static str],
+    );
+
     #[test]
     fn arguments() {
         let ruby = Some("ruby /env.rb ${SCRIPT_NAME} ${ARGS}");
-        let table: &[(Option<&str>, &str, Option<&str>, &[&str])] = &[
+        let table: &[Case] = &[
             (None, "/a/b", None, &["/a/b"]),
             (None, "/a", Some(""), &["/a", ""]),
             (None, "/a", Some("x=1&y"), &["/a", "x=1", "y"]),

@@ -27,6 +27,9 @@ enum Operation {
     WriteAt(u64),
 }
 
+/// Makes the operation at an offset into the file.
+type AtOffset = fn(u64) -> Operation;
+
 /// The arguments that the four functions share, as the guest passed them.
 #[derive(Debug, Clone, Copy)]
 struct Arguments {
@@ -55,7 +58,7 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
             },
         )?;
     }
-    let at: [(_, fn(u64) -> Operation); 2] = [
+    let at: [(&str, AtOffset); 2] = [
         ("fd_pread", Operation::ReadAt),
         ("fd_pwrite", Operation::WriteAt),
     ];

@@ -7,7 +7,6 @@ mod outcomes;
 mod streams;
 
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,11 +20,10 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::{WagiModule, WagiSettings};
 
-/// An engine as the server has it: pooled instances, and epochs that pass by themselves.
+/// An engine as the server has it: pooled instances, and epochs that pass by themselves for as long
+/// as anything holds it.
 struct Ticking {
     engine: Engine,
-    /// Ends the ticker when dropped.
-    _stop: mpsc::Sender<()>,
 }
 
 const INSTANCES: u32 = 4;
@@ -43,22 +41,15 @@ fn engine() -> Ticking {
         .epoch_interruption(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config).unwrap();
-    let (stop, stopped) = mpsc::channel::<()>();
     let ticked = engine.weak();
     thread::spawn(move || {
-        while let Err(mpsc::RecvTimeoutError::Timeout) =
-            stopped.recv_timeout(Duration::from_millis(1))
-        {
-            let Some(engine) = ticked.upgrade() else {
-                break;
-            };
+        while let Some(engine) = ticked.upgrade() {
             engine.increment_epoch();
+            drop(engine);
+            thread::park_timeout(Duration::from_millis(1));
         }
     });
-    Ticking {
-        engine,
-        _stop: stop,
-    }
+    Ticking { engine }
 }
 
 fn settings() -> WagiSettings {
