@@ -153,13 +153,13 @@ mod tests {
     #[test]
     fn a_shared_instance_of_a_composed_component_is_never_exact() {
         let mut roots = Roots::new(Evidence::Unsound);
-        roots.sole = Some(crate::testing::scope());
+        roots.sole = Some(crate::measure::scope());
         assert_eq!(roots.judge(&Walk::Nowhere).verdict(), Verdict::Ambiguous);
     }
 
     #[test]
     fn the_one_request_of_an_instance_is_named_whatever_the_stack_says() {
-        let scope = crate::testing::scope();
+        let scope = crate::measure::scope();
         let mut roots = Roots::new(Evidence::Sole);
         roots.sole = Some(scope.clone());
         let attribution = roots.judge(&Walk::Nowhere);

@@ -12,12 +12,11 @@ mod error_code;
 mod hooks;
 mod limiter;
 mod linker;
+pub mod measure;
 mod output;
 mod response;
 mod service;
 mod state;
-#[cfg(test)]
-mod testing;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};

@@ -1,0 +1,43 @@
+//! What attribution adds to an outgoing call. `cargo xtask bench` runs it.
+#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use headwater_runtime::measure::attribution_cost;
+
+/// Import calls per round.
+const CALLS: u32 = 1_000_000;
+/// The median of so many rounds counts.
+const ROUNDS: usize = 5;
+/// The most that attribution may add to an outgoing call.
+const MOST: Duration = Duration::from_micros(2);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    let mut shares = Vec::new();
+    println!("attribution: {ROUNDS} rounds of {CALLS} import calls with it and without it");
+    for _ in 0..ROUNDS {
+        let cost = attribution_cost(CALLS).await?;
+        println!(
+            "  with {:4} ns, without {:4} ns per call",
+            cost.attributed.as_nanos(),
+            cost.plain.as_nanos()
+        );
+        shares.push(cost.share());
+    }
+    shares.sort();
+    let share = shares[ROUNDS / 2];
+    println!(
+        "  attribution adds {} ns to a call (median); the target is under {} ns",
+        share.as_nanos(),
+        MOST.as_nanos()
+    );
+    let asserted = std::env::args().any(|argument| argument == "--assert");
+    Ok(if asserted && share >= MOST {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

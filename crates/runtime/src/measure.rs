@@ -1,0 +1,186 @@
+//! What attribution costs, measured on a real call stack. For `cargo xtask bench`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headwater_core::{Attribution, RequestId, RequestScope, ScopeParts, SpanContext};
+use headwater_egress::{Egress, EgressParams};
+use wasmtime::component::{Component, Linker, TypedFunc};
+use wasmtime::{AsContextMut, Store, StoreContextMut};
+
+use crate::attribution::{self, Evidence, Roots};
+use crate::engine::{Engine, EngineError};
+use crate::hooks::Hooks;
+use crate::limiter::Limiter;
+use crate::state::State;
+
+/// A guest that calls one import again and again.
+const GUEST: &str = r#"
+(component
+  (import "call" (func $call))
+  (core func $lowered (canon lower (func $call)))
+  (core module $module
+    (import "host" "call" (func $call))
+    (func (export "run") (param $times i32)
+      (block $done
+        (loop $again
+          (br_if $done (i32.eqz (local.get $times)))
+          (call $call)
+          (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+          (br $again)))))
+  (core instance $instance
+    (instantiate $module
+      (with "host" (instance (export "call" (func $lowered))))))
+  (func (export "run") (param "times" u32)
+    (canon lift (core func $instance "run"))))
+"#;
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The guest failed.
+    #[error("the guest that is measured failed: {0:#}")]
+    Guest(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for MeasureError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+/// How long one import call takes that finds out whom it is for, and one that does not.
+#[derive(Debug, Clone, Copy)]
+pub struct AttributionCost {
+    /// With attribution.
+    pub attributed: Duration,
+    /// The same call without it.
+    pub plain: Duration,
+}
+
+impl AttributionCost {
+    /// What attribution adds to a call.
+    #[must_use]
+    pub fn share(&self) -> Duration {
+        self.attributed.saturating_sub(self.plain)
+    }
+}
+
+/// Makes `calls` import calls with attribution and as many without, in an instance that has as many
+/// requests as a shared one, and gives the time of one call of each kind.
+///
+/// # Errors
+///
+/// When the guest cannot be run.
+pub async fn attribution_cost(calls: u32) -> Result<AttributionCost, MeasureError> {
+    let attributed = run(calls, |mut store| {
+        let attribution = attribution::current(store.as_context_mut());
+        store.data_mut().hooks.next = Some(attribution);
+    })
+    .await?;
+    let plain = run(calls, |_store| {}).await?;
+    Ok(AttributionCost {
+        attributed: attributed.elapsed / calls.max(1),
+        plain: plain.elapsed / calls.max(1),
+    })
+}
+
+/// What a run of the guest came to.
+struct Run {
+    elapsed: Duration,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at it"))]
+    last: Option<Attribution>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at it"))]
+    scope: Arc<RequestScope>,
+}
+
+async fn run(
+    calls: u32,
+    import: impl Fn(StoreContextMut<'_, State>) + Send + Sync + 'static,
+) -> Result<Run, MeasureError> {
+    let engine = Engine::new()?;
+    let component = Component::new(engine.wasmtime(), GUEST)?;
+    let mut linker = Linker::<State>::new(engine.wasmtime());
+    linker
+        .root()
+        .func_wrap("call", move |store: StoreContextMut<'_, State>, (): ()| {
+            import(store);
+            Ok(())
+        })?;
+    let mut store = Store::new(engine.wasmtime(), state());
+    store.epoch_deadline_async_yield_and_update(1);
+    let instance = linker.instantiate_async(&mut store, &component).await?;
+    let guest: TypedFunc<(u32,), ()> = instance.get_typed_func(&mut store, "run")?;
+
+    let scope = scope();
+    let elapsed = store
+        .run_concurrent(async |accessor| {
+            let call = accessor.with(|mut access| {
+                let call = guest.start_call_concurrent(access.as_context_mut(), (calls,))?;
+                access.data_mut().roots.start(call.task(), scope.clone());
+                wasmtime::error::Ok(call)
+            })?;
+            let started = Instant::now();
+            guest.finish_call_concurrent(accessor, call).await?;
+            wasmtime::error::Ok(started.elapsed())
+        })
+        .await??;
+    Ok(Run {
+        elapsed,
+        last: store.data_mut().hooks.next.take(),
+        scope,
+    })
+}
+
+fn state() -> State {
+    let service: Arc<str> = "measured".into();
+    State {
+        table: wasmtime::component::ResourceTable::new(),
+        wasi: wasmtime_wasi::WasiCtxBuilder::new().build(),
+        http: wasmtime_wasi_http::WasiHttpCtx::new(),
+        hooks: Hooks::new(Egress::new(EgressParams::new(service.clone()))),
+        limiter: Limiter::new(service, usize::MAX),
+        roots: Roots::new(Evidence::Stack),
+    }
+}
+
+/// The scope of a request that nobody sent.
+pub(crate) fn scope() -> Arc<RequestScope> {
+    RequestScope::new(ScopeParts {
+        id: RequestId::new(),
+        parent: None,
+        span: SpanContext::empty_context(),
+        service: "measured".into(),
+        route: "/...".into(),
+        client: None,
+        started: Instant::now(),
+        deadline: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::{Verdict, Witness};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_by_a_root_task_is_attributed_exactly_by_the_stack() {
+        let run = run(3, |mut store| {
+            let attribution = attribution::current(store.as_context_mut());
+            store.data_mut().hooks.next = Some(attribution);
+        })
+        .await
+        .unwrap();
+        let attribution = run.last.unwrap();
+        assert_eq!(attribution.verdict(), Verdict::Exact);
+        assert_eq!(attribution.witness(), Witness::Stack);
+        assert_eq!(
+            attribution.scope().map(|named| named.id()),
+            Some(run.scope.id())
+        );
+    }
+}
