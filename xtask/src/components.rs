@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::fingerprint::{Fingerprint, Stamp};
 use crate::guest::{Guest, Guests, Kind};
-use crate::process::say;
+use crate::process::{self, say};
 use crate::setup::{self, Compilers};
 use crate::workspace::Workspace;
 
@@ -99,11 +99,13 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
         Kind::Text => {
             // Both forms, because a host takes both.
             let source = guest.folder.join("main.wat");
-            let text = read(&source)?;
-            let binary = wat::parse_bytes(&text)
-                .with_context(|| format!("assembling {}", source.display()))?;
-            place(&binary, &output)?;
-            place(&text, &output.with_extension("wat"))
+            let building = output.with_extension("new");
+            let mut assemble = workspace.cargo();
+            assemble.args(["run", "--package", "assemble", "--"]);
+            assemble.arg(&source).arg(&building);
+            process::run(&mut assemble, "The message above says why.")?;
+            rename(&building, &output)?;
+            place(&read(&source)?, &output.with_extension("wat"))
         }
     }
 }
