@@ -9,6 +9,7 @@
     reason = "telling the person at the terminal is what this is for"
 )]
 
+mod build;
 mod check;
 mod clang;
 mod components;

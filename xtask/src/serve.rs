@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::Result;
 
+use crate::build;
 use crate::components;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
@@ -12,8 +13,10 @@ use crate::workspace::Workspace;
 /// Runs the demo; its exit code is ours.
 pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
     components::run(workspace)?;
-    say("building the host and the demo");
-    build(workspace, &[], "demo")?;
+    say(
+        "building the host, the demo and the tests; the first time this compiles wasmtime, which takes minutes",
+    );
+    build::debug(workspace)?;
     say("running the demo");
     let mut demo = program(workspace, "debug", "demo");
     if once {
@@ -26,22 +29,23 @@ pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     components::run(workspace)?;
     say("building the host and the benchmark, optimised: this takes some minutes the first time");
-    build(workspace, &["--release"], "bench")?;
-    say("measuring");
-    let mut bench = program(workspace, "release", "bench");
-    Ok(code(process::status(bench.args(arguments))?))
-}
+    build::release(workspace)?;
 
-fn build(workspace: &Workspace, profile: &[&str], binary: &str) -> Result<()> {
-    let mut build = workspace.cargo();
-    build.arg("build").args(profile).args([
-        "--package",
-        "headwater",
-        "--package",
-        "headwater-tests",
-    ]);
-    build.args(["--bin", "headwater", "--bin", binary]);
-    process::run(&mut build, "Cargo's message above says where.")
+    say("measuring the host against a plain hyper server");
+    let mut bench = program(workspace, "release", "bench");
+    let host = process::status(bench.args(arguments))?;
+    if !host.success() {
+        return Ok(code(host));
+    }
+
+    say("measuring what attribution adds to an outgoing call");
+    let mut bench = workspace.cargo();
+    // The same selection of packages as above, so that nothing is compiled again.
+    bench.args(["bench", "--workspace", "--bench", "attribution"]);
+    if arguments.iter().any(|argument| argument == "--assert") {
+        bench.args(["--", "--assert"]);
+    }
+    Ok(code(process::status(&mut bench)?))
 }
 
 fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {

@@ -2,16 +2,17 @@
 
 use anyhow::Result;
 
+use crate::build;
 use crate::components;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>, arguments: &[String]) -> Result<()> {
     components::run(workspace)?;
-    say("building the binary that the end-to-end tests run");
-    let mut build = workspace.cargo();
-    build.args(["build", "--package", "headwater", "--bin", "headwater"]);
-    process::run(&mut build, "Cargo's message above says where.")?;
+    say(
+        "building the binary and the tests; the first time this compiles wasmtime, which takes minutes",
+    );
+    build::debug(workspace)?;
 
     say("running the workspace's tests");
     let mut test = workspace.cargo();

@@ -1,5 +1,6 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_runtime::Engine;
@@ -23,6 +24,9 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// How long a thread that is in a blocking call may hold up the end of the process.
+const ABANDON: Duration = Duration::from_secs(1);
+
 /// `headwater serve`.
 pub(crate) fn run(arguments: Serve) -> Result<()> {
     let planned = services::plan(&arguments)?;
@@ -30,13 +34,13 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the threads that serve requests")?;
-    runtime.block_on(async {
-        let telemetry = headwater_telemetry::init(telemetry_config(&arguments.traces)?)?;
-        let served = serve(&arguments, planned).await;
-        // Whatever became of serving, what was recorded is written.
-        telemetry.shutdown();
-        served
-    })
+    let telemetry = headwater_telemetry::init(telemetry_config(&arguments.traces)?)?;
+    let served = runtime.block_on(serve(&arguments, planned));
+    // Ends what guests still do in the background, and with it the spans of their open calls; then
+    // what was recorded is written, whatever became of serving.
+    runtime.shutdown_timeout(ABANDON);
+    telemetry.shutdown();
+    served
 }
 
 async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()> {
@@ -55,7 +59,8 @@ async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()>
     })
     .await
     .context("loading was interrupted")??;
-    let router = services::router(&loaded)?;
+    let router = services::router(&loaded)
+        .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
 
     banner::print(&loaded, address);
     let shutdown = CancellationToken::new();

@@ -74,7 +74,7 @@ impl Artifact {
         // to tell it from text that was never meant to be.
         if text.lines().any(|line| {
             let line = line.trim();
-            line.starts_with('[') || line.contains('=')
+            line.starts_with('[') || line.starts_with('#') || line.contains('=')
         }) {
             return Ok(Self::Toml(text));
         }
@@ -141,6 +141,7 @@ mod tests {
             recognise(b"# services\n[[service]]\n"),
             Ok(Artifact::Toml(_))
         ));
+        assert!(matches!(recognise(b"# empty\n"), Ok(Artifact::Toml(_))));
     }
 
     #[test]

@@ -19,6 +19,8 @@ use wasmtime_wasi_http::handler::{
 };
 
 use crate::attribution::Roots;
+use crate::hooks::Hooks;
+use crate::memory::MemoryBudget;
 use crate::service::{Blueprint, Reuse};
 use crate::state::State;
 
@@ -138,7 +140,11 @@ impl WorkerState for Worker {
                 Ok(())
             }
             Err(error) => {
-                let cause: Arc<str> = one_line(&error).into();
+                let mut cause = one_line(&error);
+                if store.data().memory.refused() {
+                    cause.push_str("; it had been refused memory before: --memory gives it more");
+                }
+                let cause: Arc<str> = cause.into();
                 tracing::debug!(service = %self.service, instance = number, %cause, "instance failed");
                 Err(cause)
             }
@@ -152,7 +158,8 @@ impl WorkerState for Worker {
 
 /// The whole of an error on one line, what is at its root first. wasmtime puts a trap's backtrace
 /// before the trap, over many lines.
-pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+#[must_use]
+pub fn one_line(error: &wasmtime::Error) -> String {
     let mut causes: Vec<String> = error
         .chain()
         .map(|cause| {
@@ -220,12 +227,12 @@ impl Blueprint {
             table: wasmtime::component::ResourceTable::new(),
             wasi: self.wasi()?,
             http: wasmtime_wasi_http::WasiHttpCtx::new(),
-            hooks: crate::hooks::Hooks::new(self.egress.clone()),
-            limiter: crate::limiter::Limiter::new(self.service.clone(), self.guest_memory),
+            hooks: Hooks::new(self.egress.clone()),
+            memory: MemoryBudget::new(self.guest_memory),
             roots: Roots::new(self.evidence),
         };
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limiter);
+        store.limiter(|state| &mut state.memory);
         // A guest that computes yields its thread at each tick of the epoch.
         store.set_epoch_deadline(1);
         // tokio's own yield and not the engine's: after it, sockets, timers and other tasks get their

@@ -11,7 +11,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 use crate::attribution::{self, Evidence, Roots};
 use crate::engine::{Engine, EngineError};
 use crate::hooks::Hooks;
-use crate::limiter::Limiter;
+use crate::memory::MemoryBudget;
 use crate::state::State;
 
 /// A guest that calls one import again and again.
@@ -141,8 +141,8 @@ fn state() -> State {
         table: wasmtime::component::ResourceTable::new(),
         wasi: wasmtime_wasi::WasiCtxBuilder::new().build(),
         http: wasmtime_wasi_http::WasiHttpCtx::new(),
-        hooks: Hooks::new(Egress::new(EgressParams::new(service.clone()))),
-        limiter: Limiter::new(service, usize::MAX),
+        hooks: Hooks::new(Egress::new(EgressParams::new(service))),
+        memory: MemoryBudget::new(usize::MAX),
         roots: Roots::new(Evidence::Stack),
     }
 }

@@ -4,7 +4,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::attribution::Roots;
 use crate::hooks::Hooks;
-use crate::limiter::Limiter;
+use crate::memory::MemoryBudget;
 
 /// What the store of one instance holds.
 pub(crate) struct State {
@@ -12,7 +12,7 @@ pub(crate) struct State {
     pub(crate) wasi: WasiCtx,
     pub(crate) http: WasiHttpCtx,
     pub(crate) hooks: Hooks,
-    pub(crate) limiter: Limiter,
+    pub(crate) memory: MemoryBudget,
     pub(crate) roots: Roots,
 }
 

@@ -2,8 +2,8 @@ use wasmtime::{Engine, Linker, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{p0, p1};
 
-use crate::memory::MemoryBudget;
 use crate::vectored;
+use headwater_runtime::MemoryBudget;
 
 /// What an instance's imports work on.
 pub(crate) struct State {

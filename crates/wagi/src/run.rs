@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::{Body, Fault, RequestScope, full};
+use headwater_runtime::{GuestOutput, MemoryBudget, one_line};
 use http::{Request, Response};
 use thiserror::Error;
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
@@ -12,11 +13,9 @@ use crate::argv::argv;
 use crate::deadline::{Elapsed, until};
 use crate::environment::{Facts, environment};
 use crate::linker::State;
-use crate::memory::MemoryBudget;
 use crate::module::Prepared;
 use crate::response::{BadOutput, compose, excerpt};
 use crate::settings::WagiSettings;
-use crate::stderr::Stderr;
 use crate::stdin::{Stdin, measure};
 use crate::stdout::{OutputTooLarge, Stdout};
 
@@ -59,7 +58,9 @@ pub(crate) async fn run(
         context
             .stdin(Stdin::new(body))
             .stdout(stdout.clone())
-            .stderr(Stderr::new(Arc::clone(&module.service), Arc::clone(&scope)));
+            .stderr(
+                GuestOutput::stderr(Arc::clone(&module.service)).of_request(Arc::clone(&scope)),
+            );
         for (name, value) in environment(facts) {
             context.env(name, value);
         }
@@ -135,11 +136,7 @@ fn fault(error: wasmtime::Error, refused_memory: Option<usize>) -> Result<(), Fa
         let fault = Fault::bad_response("the module's output is too large");
         return Err(fault.caused_by(error.clone()));
     }
-    // With the backtrace, which takes several lines; log records are one line each.
-    let trap = format!("{error:#}")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let trap = one_line(&error);
     Err(Fault::trap().caused_by(match refused_memory {
         Some(limit) => Failure::OutOfMemory { limit, trap },
         None => Failure::Trap(trap),

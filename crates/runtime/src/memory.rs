@@ -2,9 +2,10 @@ use wasmtime::{ResourceLimiter, Result};
 
 /// Bounds the linear memories of one instance, all together.
 ///
-/// Growth beyond the bound fails as it does where memory is short: `memory.grow` says -1.
+/// Growth beyond the bound fails as it does where memory is short: `memory.grow` says -1. Tables are
+/// bounded one by one, at a million elements.
 #[derive(Debug)]
-pub(crate) struct MemoryBudget {
+pub struct MemoryBudget {
     limit: usize,
     used: usize,
     refused: bool,
@@ -15,7 +16,9 @@ pub(crate) struct MemoryBudget {
 const TABLE_ELEMENTS: usize = 1 << 20;
 
 impl MemoryBudget {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
             used: 0,
@@ -24,7 +27,8 @@ impl MemoryBudget {
     }
 
     /// Whether growth was ever refused: what a module that then fails most likely failed of.
-    pub(crate) fn refused(&self) -> bool {
+    #[must_use]
+    pub fn refused(&self) -> bool {
         self.refused
     }
 }
