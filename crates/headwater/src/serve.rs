@@ -1,6 +1,6 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use headwater_runtime::Engine;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::banner;
 use crate::cli::{self, Serve, TraceArgs, When};
-use crate::services;
+use crate::services::{self, Loaded, Runner};
 
 /// Flags that do not go together. Ends the process with the exit code of wrong usage.
 #[derive(Debug)]
@@ -65,7 +65,11 @@ async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()>
     banner::print(&loaded, address);
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
+    let drain_began = tokio::spawn(moment_of(shutdown.clone()));
     let outcome = server.serve(router, shutdown).await;
+    if let Ok(began) = drain_began.await {
+        finish_background_work(&loaded, began + arguments.limits.drain_timeout).await;
+    }
     signals.abort();
     match outcome {
         ServeOutcome::Drained => Ok(()),
@@ -73,6 +77,25 @@ async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()>
             "{connections} connections were cut with requests in flight when the drain's time was \
              over; --drain-timeout gives them longer"
         ),
+    }
+}
+
+async fn moment_of(shutdown: CancellationToken) -> Instant {
+    shutdown.cancelled_owned().await;
+    Instant::now()
+}
+
+/// Lets guests finish what they still do for requests that have their answer.
+async fn finish_background_work(services: &[Loaded], until: Instant) {
+    let idle = async {
+        for service in services {
+            if let Runner::Component(component) = &service.runner {
+                component.idle().await;
+            }
+        }
+    };
+    if tokio::time::timeout_at(until.into(), idle).await.is_err() {
+        tracing::warn!("guests had work left that they did after their responses: it was ended");
     }
 }
 

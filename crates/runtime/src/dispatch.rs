@@ -32,6 +32,38 @@ pub(crate) struct Instances {
     pub(crate) pre: ProxyPre<State>,
     pub(crate) blueprint: Blueprint,
     pub(crate) next_number: AtomicU64,
+    pub(crate) busy: Busy,
+}
+
+/// How many instances of a service have something to do: requests, or work after the response.
+#[derive(Clone)]
+pub(crate) struct Busy(watch::Sender<usize>);
+
+/// Counts one instance as busy for as long as it is held.
+struct BusyInstance(Busy);
+
+impl Busy {
+    pub(crate) fn new() -> Self {
+        Self(watch::channel(0).0)
+    }
+
+    /// Waits until no instance has anything to do.
+    pub(crate) async fn none(&self) {
+        let mut count = self.0.subscribe();
+        // Fails only once the sender is gone, and `self` holds it.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+
+    fn enter(&self) -> BusyInstance {
+        self.0.send_modify(|count| *count += 1);
+        BusyInstance(self.clone())
+    }
+}
+
+impl Drop for BusyInstance {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// What travels with a request into the instance that takes it.
@@ -83,7 +115,11 @@ impl HandlerState for Instances {
             store,
             proxy,
             view: State::http,
-            expiration: Expiration::new(blueprint.request_timeout, &blueprint.reuse),
+            expiration: Expiration::new(
+                blueprint.request_timeout,
+                &blueprint.reuse,
+                self.busy.clone(),
+            ),
             state: Worker {
                 service: blueprint.service.clone(),
                 reuse: blueprint.reuse.clone(),
@@ -182,15 +218,21 @@ pub(crate) struct Expiration {
     idle: Duration,
     due: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    busy: Busy,
+    /// Held unless the instance is idle.
+    at_work: Option<BusyInstance>,
 }
 
 impl Expiration {
-    fn new(request_timeout: Duration, reuse: &Reuse) -> Self {
+    fn new(request_timeout: Duration, reuse: &Reuse, busy: Busy) -> Self {
         Self {
             requests: request_timeout.saturating_add(GRACE),
             post_return: reuse.post_return_timeout,
             idle: reuse.idle_timeout,
             due: None,
+            // Instances are made for a request.
+            at_work: Some(busy.enter()),
+            busy,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
     }
@@ -203,6 +245,13 @@ impl WorkerExpiration for Expiration {
         status: WorkerStatus,
         start: Instant,
     ) -> Poll<()> {
+        match status {
+            WorkerStatus::Idle => self.at_work = None,
+            WorkerStatus::Requests | WorkerStatus::PostReturn if self.at_work.is_none() => {
+                self.at_work = Some(self.busy.enter());
+            }
+            WorkerStatus::Requests | WorkerStatus::PostReturn => {}
+        }
         let allowed = match status {
             WorkerStatus::Requests => self.requests,
             WorkerStatus::PostReturn => self.post_return,

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::attribution::Evidence;
-use crate::dispatch::{Instances, Ticket, one_line};
+use crate::dispatch::{Busy, Instances, Ticket, one_line};
 use crate::engine::Engine;
 use crate::output::GuestOutput;
 use crate::world::{World, exports, is_composed};
@@ -188,6 +188,7 @@ impl ComponentService {
                 pre,
                 blueprint,
                 next_number: AtomicU64::new(1),
+                busy: Busy::new(),
             }),
             world,
             composed,
@@ -204,6 +205,12 @@ impl ComponentService {
     #[must_use]
     pub fn is_composed(&self) -> bool {
         self.composed
+    }
+
+    /// Waits until no instance has anything to do: neither a request nor work that goes on after
+    /// its response.
+    pub async fn idle(&self) {
+        self.handler.state().busy.none().await;
     }
 
     /// How its instances are reused.

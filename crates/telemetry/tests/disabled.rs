@@ -16,7 +16,7 @@ fn without_traces_request_spans_are_disabled_at_their_callsite_whatever_is_logge
     tracing::dispatcher::with_default(&dispatch, || {
         assert!(!tracing::span_enabled!(target: TARGET, tracing::Level::INFO));
         assert!(tracing::info_span!(target: TARGET, "server").is_disabled());
-        assert!(tracing::span_enabled!(tracing::Level::TRACE));
+        assert!(tracing::event_enabled!(tracing::Level::TRACE));
     });
     telemetry.shutdown();
 }
