@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::parse_duration;
+use crate::{parse_duration, parse_range};
 
 /// What a `headwater.toml` says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -39,8 +40,25 @@ pub struct Service {
     /// How long a request may take until its response head. Default: that of the command line.
     #[serde(default, deserialize_with = "duration")]
     pub timeout: Option<Duration>,
-    /// Requests that one instance serves in all. Components only.
-    pub max_requests_per_instance: Option<usize>,
+    /// Requests that one instance serves in all, or a range such as `"750-1000"` of which each
+    /// instance draws its own number. Components only.
+    #[serde(default, deserialize_with = "range")]
+    pub max_requests_per_instance: Option<RangeInclusive<usize>>,
+    /// Instances that may be alive at once. Components only.
+    pub max_instances: Option<usize>,
+    /// Instances that are kept when there is nothing to do. Components only.
+    pub min_idle: Option<usize>,
+    /// How long an instance beyond those is kept with nothing to do. Components only.
+    #[serde(default, deserialize_with = "duration")]
+    pub idle_timeout: Option<Duration>,
+    /// How long work may go on in an instance after its last response. Components only.
+    #[serde(default, deserialize_with = "duration")]
+    pub post_return_timeout: Option<Duration>,
+    /// Requests that may wait for an instance, one that is being started included. Components only.
+    pub max_queue: Option<usize>,
+    /// How long a request may wait for an instance. Components only.
+    #[serde(default, deserialize_with = "duration")]
+    pub queue_timeout: Option<Duration>,
     /// Requests that may be in one instance at once. 0.3 components only.
     pub max_concurrent_per_instance: Option<usize>,
 }
@@ -120,8 +138,11 @@ impl Service {
             _ => {}
         }
         let zero = |key| Err(ConfigError::Zero(self.name.clone(), key));
-        if self.max_requests_per_instance == Some(0) {
-            return zero("max_requests_per_instance");
+        if self.max_instances == Some(0) {
+            return zero("max_instances");
+        }
+        if self.max_queue == Some(0) {
+            return zero("max_queue");
         }
         if self.max_concurrent_per_instance == Some(0) {
             return zero("max_concurrent_per_instance");
@@ -143,6 +164,24 @@ impl Service {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+fn range<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<RangeInclusive<usize>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Requests {
+        Number(usize),
+        Range(String),
+    }
+    let text = match Requests::deserialize(deserializer)? {
+        Requests::Number(number) => number.to_string(),
+        Requests::Range(text) => text,
+    };
+    parse_range(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }

@@ -16,6 +16,8 @@
 
 mod duration;
 mod file;
+mod range;
 
 pub use duration::{DurationError, parse_duration};
 pub use file::{ConfigError, File, Guest, Service};
+pub use range::{RangeError, parse_range};

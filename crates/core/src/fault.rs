@@ -172,19 +172,25 @@ impl Fault {
     /// The cause with all that it rests on, on one line, for the log.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
-        let mut error: &dyn Error = self.source.as_deref()?;
-        let mut text = error.to_string();
-        while let Some(source) = error.source() {
-            let source_text = source.to_string();
-            // Some errors print their source as a part of themselves.
-            if !text.contains(&source_text) {
-                text.push_str(": ");
-                text.push_str(&source_text);
-            }
-            error = source;
-        }
-        Some(text)
+        self.source.as_deref().map(|error| explain(error))
     }
+}
+
+/// An error with all that it rests on, on one line; what it says of its source itself is not said
+/// again.
+#[must_use]
+pub fn explain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut error = error;
+    while let Some(source) = error.source() {
+        let source_text = source.to_string();
+        if !text.contains(&source_text) {
+            text.push_str(": ");
+            text.push_str(&source_text);
+        }
+        error = source;
+    }
+    text
 }
 
 impl Blame {

@@ -14,7 +14,7 @@ mod scope;
 
 pub use attribution::{Attribution, Verdict, Witness};
 pub use body::{Body, BodyError, empty, full};
-pub use fault::{Blame, Fault};
+pub use fault::{Blame, Fault, explain};
 pub use handler::{Handler, HandlerFuture};
 pub use id::RequestId;
 pub use limits::Limits;

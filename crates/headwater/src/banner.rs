@@ -69,16 +69,20 @@ fn instances(runner: &Runner) -> String {
     let Runner::Component(component) = runner else {
         return "a fresh one for each request".to_owned();
     };
-    let reuse = component.reuse();
-    match (
-        reuse.max_concurrent_per_instance,
-        reuse.max_requests_per_instance,
-    ) {
-        (_, 1) => "a fresh one for each request".to_owned(),
-        (1, requests) => format!("one request at a time, renewed after {requests}"),
-        (concurrent, requests) => format!(
-            "shared by up to {concurrent} requests at once unless the guest applies backpressure, \
-             renewed after {requests}"
+    let pool = component.pool_settings();
+    let most = pool.max_instances;
+    let (least, last) = pool.max_requests_per_instance.clone().into_inner();
+    let renewed = if least == last {
+        least.to_string()
+    } else {
+        format!("{least} to {last}")
+    };
+    match (pool.max_concurrent_per_instance, last) {
+        (_, 1) => format!("a fresh one for each request, up to {most} at once"),
+        (1, _) => format!("up to {most}, one request at a time, renewed after {renewed}"),
+        (concurrent, _) => format!(
+            "up to {most}, shared by up to {concurrent} requests at once unless the guest applies \
+             backpressure, renewed after {renewed}"
         ),
     }
 }

@@ -1,11 +1,12 @@
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use headwater_config::parse_duration;
+use headwater_config::{parse_duration, parse_range};
 use headwater_egress::Grant;
-use headwater_runtime::Directory;
+use headwater_runtime::{Directory, PoolOverrides};
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
 /// request it was made for.
@@ -96,13 +97,34 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub(crate) max_concurrent_per_instance: Option<usize>,
 
-    /// Requests that one instance serves before it is retired [default: 1000 for 0.3, 1 for 0.2]
-    #[arg(long, value_name = "N", value_parser = parse_positive)]
-    pub(crate) max_requests_per_instance: Option<usize>,
+    /// Requests that one instance serves before it is retired; of a range, each instance draws its
+    /// own number [default: 750-1000 for 0.3, 1 for 0.2]
+    #[arg(long, value_name = "N[-M]", value_parser = parse_range)]
+    pub(crate) max_requests_per_instance: Option<RangeInclusive<usize>>,
 
-    /// How long an instance is kept with nothing to do
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
-    pub(crate) idle_timeout: Duration,
+    /// Instances of a service that may be alive at once [default: 100]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    pub(crate) max_instances: Option<usize>,
+
+    /// Instances that are kept when there is nothing to do [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) min_idle: Option<usize>,
+
+    /// How long an instance beyond those is kept with nothing to do [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// How long work may go on in an instance after its last response [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) post_return_timeout: Option<Duration>,
+
+    /// Requests that may wait for an instance; one more is answered 503 [default: 1000]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    pub(crate) max_queue: Option<usize>,
+
+    /// How long a request may wait for an instance before it is answered 503 [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) queue_timeout: Option<Duration>,
 
     /// How long requests in flight may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
@@ -141,6 +163,23 @@ pub(crate) enum When {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+impl LimitArgs {
+    /// What was set of the instance pool.
+    pub(crate) fn pool(&self) -> PoolOverrides {
+        PoolOverrides {
+            max_instances: self.max_instances,
+            min_idle: self.min_idle,
+            max_requests_per_instance: self.max_requests_per_instance.clone(),
+            max_concurrent_per_instance: self.max_concurrent_per_instance,
+            spread: None,
+            idle_timeout: self.idle_timeout,
+            post_return_timeout: self.post_return_timeout,
+            max_queue: self.max_queue,
+            queue_timeout: self.queue_timeout,
+        }
+    }
 }
 
 impl GrantArgs {

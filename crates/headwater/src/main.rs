@@ -4,6 +4,7 @@ mod banner;
 mod cli;
 mod serve;
 mod services;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -38,5 +39,5 @@ fn main() -> ExitCode {
     reason = "the one place where a command's failure is told"
 )]
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", headwater_core::explain(error.as_ref()));
 }

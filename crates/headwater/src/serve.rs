@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use headwater_runtime::Engine;
 use headwater_server::{ServeOutcome, Server, ServerParams};
-use headwater_telemetry::{LogConfig, LogFormat, OtlpConfig, TelemetryConfig, TreeConfig};
+use headwater_telemetry::{
+    LogConfig, LogFormat, OtlpConfig, TelemetryConfig, TelemetryError, TreeConfig,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::banner;
 use crate::cli::{self, Serve, TraceArgs, When};
 use crate::services::{self, Loaded, Runner};
+use crate::signals::Signals;
 
 /// Flags that do not go together. Ends the process with the exit code of wrong usage.
 #[derive(Debug)]
@@ -34,7 +37,12 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the threads that serve requests")?;
-    let telemetry = headwater_telemetry::init(telemetry_config(&arguments.traces)?)?;
+    let telemetry = headwater_telemetry::init(telemetry_config(&arguments.traces)?).map_err(
+        |error| match error {
+            TelemetryError::LogFilter { .. } => Usage(error.to_string()).into(),
+            error => anyhow::Error::from(error),
+        },
+    )?;
     let served = runtime.block_on(serve(&arguments, planned));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
@@ -62,9 +70,12 @@ async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()>
     let router = services::router(&loaded)
         .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
 
+    // Before anybody is told that the host is up: until then a signal would end it on the spot, and
+    // take with it what was not written yet.
+    let signals = Signals::listen().context("signals cannot be received")?;
     banner::print(&loaded, address);
     let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
+    let signals = tokio::spawn(cancel_on_signal(signals, shutdown.clone()));
     let drain_began = tokio::spawn(moment_of(shutdown.clone()));
     let outcome = server.serve(router, shutdown).await;
     if let Ok(began) = drain_began.await {
@@ -100,31 +111,12 @@ async fn finish_background_work(services: &[Loaded], until: Instant) {
 }
 
 /// The first signal starts the drain, the second ends the process at once.
-async fn cancel_on_signal(shutdown: CancellationToken) {
-    if let Err(error) = signal().await {
-        tracing::error!(%error, "signals cannot be received; end the process by other means");
-        return std::future::pending().await;
-    }
+async fn cancel_on_signal(mut signals: Signals, shutdown: CancellationToken) {
+    signals.next().await;
     tracing::info!("draining: no new connections; a second signal ends at once");
     shutdown.cancel();
-    if signal().await.is_ok() {
-        std::process::exit(1);
-    }
-}
-
-#[cfg(unix)]
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+    signals.next().await;
+    std::process::exit(1);
 }
 
 fn telemetry_config(arguments: &TraceArgs) -> Result<TelemetryConfig> {

@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use headwater_config::{File, Guest, Service};
 use headwater_core::{Handler, Limits};
 use headwater_egress::{Egress, EgressParams, Grants, TlsRoots};
-use headwater_runtime::{Artifact, ComponentService, ComponentSettings, Directory, Engine};
+use headwater_runtime::{
+    Artifact, ComponentService, ComponentSettings, Directory, Engine, PoolOverrides,
+};
 use headwater_server::{Route, Router};
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
@@ -24,19 +26,12 @@ pub(crate) struct Planned {
     pub(crate) directories: Vec<Directory>,
     pub(crate) limits: Limits,
     guest: Binary,
-    reuse: ReuseSettings,
+    pool: PoolOverrides,
 }
 
 enum Binary {
     Component(Vec<u8>),
     Module(Vec<u8>),
-}
-
-#[derive(Clone, Copy)]
-struct ReuseSettings {
-    max_requests_per_instance: Option<usize>,
-    max_concurrent_per_instance: Option<usize>,
-    idle_timeout: Duration,
 }
 
 /// A service that can answer.
@@ -84,11 +79,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         directories: arguments.grants.directories.clone(),
         limits: limits(&arguments.limits, None),
         guest,
-        reuse: ReuseSettings {
-            max_requests_per_instance: arguments.limits.max_requests_per_instance,
-            max_concurrent_per_instance: arguments.limits.max_concurrent_per_instance,
-            idle_timeout: arguments.limits.idle_timeout,
-        },
+        pool: arguments.limits.pool(),
     }])
 }
 
@@ -152,16 +143,28 @@ fn from_file(service: &Service, base: &Path, defaults: &LimitArgs) -> Result<Pla
             .collect(),
         limits: limits(defaults, service.timeout),
         guest,
-        reuse: ReuseSettings {
-            max_requests_per_instance: service
-                .max_requests_per_instance
-                .or(defaults.max_requests_per_instance),
-            max_concurrent_per_instance: service
-                .max_concurrent_per_instance
-                .or(defaults.max_concurrent_per_instance),
-            idle_timeout: defaults.idle_timeout,
-        },
+        pool: pool(service, defaults.pool()),
     })
+}
+
+/// What the file says of a service's pool, and where it is silent, what the command line says.
+fn pool(service: &Service, defaults: PoolOverrides) -> PoolOverrides {
+    PoolOverrides {
+        max_instances: service.max_instances.or(defaults.max_instances),
+        min_idle: service.min_idle.or(defaults.min_idle),
+        max_requests_per_instance: service
+            .max_requests_per_instance
+            .clone()
+            .or(defaults.max_requests_per_instance),
+        max_concurrent_per_instance: service
+            .max_concurrent_per_instance
+            .or(defaults.max_concurrent_per_instance),
+        spread: defaults.spread,
+        idle_timeout: service.idle_timeout.or(defaults.idle_timeout),
+        post_return_timeout: service.post_return_timeout.or(defaults.post_return_timeout),
+        max_queue: service.max_queue.or(defaults.max_queue),
+        queue_timeout: service.queue_timeout.or(defaults.queue_timeout),
+    }
 }
 
 fn limits(defaults: &LimitArgs, timeout: Option<Duration>) -> Limits {
@@ -205,7 +208,7 @@ fn load_one(
         directories,
         limits,
         guest,
-        reuse,
+        pool,
     } = service;
     let timeout = limits.request_timeout;
     let runner = match guest {
@@ -220,9 +223,7 @@ fn load_one(
                 environment: environment.clone(),
                 directories: directories.clone(),
                 limits,
-                max_requests_per_instance: reuse.max_requests_per_instance,
-                max_concurrent_per_instance: reuse.max_concurrent_per_instance,
-                idle_timeout: Some(reuse.idle_timeout),
+                pool,
             };
             let component = ComponentService::load(engine, &binary, egress, settings)?;
             Runner::Component(Arc::new(component))

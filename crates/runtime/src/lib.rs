@@ -6,23 +6,26 @@
 
 mod artifact;
 mod attribution;
-mod dispatch;
+mod blueprint;
 mod engine;
 mod error_code;
 mod hooks;
 mod linker;
 pub mod measure;
 mod memory;
+mod one_line;
 mod output;
+mod pool;
 mod response;
 mod service;
 mod state;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use dispatch::one_line;
 pub use engine::{EPOCH_TICK, Engine, EngineError};
 pub use memory::MemoryBudget;
+pub use one_line::one_line;
 pub use output::GuestOutput;
-pub use service::{ComponentService, ComponentSettings, Directory, LoadError, Reuse};
+pub use pool::{CircuitState, PoolOverrides, PoolSettings, PoolTotals, PoolView};
+pub use service::{ComponentService, ComponentSettings, Directory, LoadError};
 pub use world::World;

@@ -1,15 +1,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::{Body, BodyError, Fault};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, TrapOrPanicError};
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
-use crate::dispatch::{InstanceRecord, Ticket, one_line};
+use crate::one_line::one_line;
+use crate::pool::{InstanceRecord, NoResponse, Slot};
 
 /// A request's body as the guest is given it.
 pub(crate) fn to_wasi(body: Body) -> WasiBody {
@@ -22,8 +23,15 @@ pub(crate) fn to_wasi(body: Body) -> WasiBody {
 }
 
 /// The guest's response body as the front is given it.
-pub(crate) fn from_wasi(body: WasiBody, instance: Option<Arc<InstanceRecord>>) -> Body {
-    GuestBody { body, instance }.boxed_unsync()
+///
+/// The body holds the request's place in the pool until it is sent or dropped.
+pub(crate) fn from_wasi(body: WasiBody, instance: Option<Arc<InstanceRecord>>, slot: Slot) -> Body {
+    GuestBody {
+        body,
+        instance,
+        _slot: slot,
+    }
+    .boxed_unsync()
 }
 
 /// A response's body, of which the end counts only if the instance that wrote it is well.
@@ -33,6 +41,7 @@ pub(crate) fn from_wasi(body: WasiBody, instance: Option<Arc<InstanceRecord>>) -
 struct GuestBody {
     body: WasiBody,
     instance: Option<Arc<InstanceRecord>>,
+    _slot: Slot,
 }
 
 /// The guest failed while its response was on the way.
@@ -74,43 +83,33 @@ impl http_body::Body for GuestBody {
 }
 
 /// Says whose fault it is that a guest gave no response.
-pub(crate) async fn fault(error: wasmtime::Error, instance: Option<&Arc<InstanceRecord>>) -> Fault {
-    if error.is::<ExpirationError>() {
-        return Fault::deadline();
-    }
+pub(crate) fn fault(error: wasmtime::Error) -> Fault {
     if let Some(code) = error.downcast_ref::<p3::bindings::http::types::ErrorCode>() {
         return returned_error(format!("{code:?}"));
     }
     if let Some(code) = error.downcast_ref::<p2::bindings::http::types::ErrorCode>() {
         return returned_error(format!("{code:?}"));
     }
-    if let Some(failed) = error.downcast_ref::<InstantiationError<Ticket>>() {
-        return instantiation(&failed.error);
+    if error.is::<NoResponse>() {
+        return Fault::bad_response("the service ended without a response")
+            .caused_by(one_line(&error));
     }
-    if error.is::<TrapOrPanicError>() {
-        // The cause is known to whoever ends the instance, which may be still at it.
-        let cause = match instance {
-            Some(instance) => match instance.ended().await {
-                Err(cause) => format!("instance {}: {cause}", instance.number),
-                Ok(()) => format!("instance {} ended without an answer", instance.number),
-            },
-            None => "the instance ended before it took the request".to_owned(),
-        };
-        return Fault::trap().caused_by(cause);
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return Fault::overload("no_instance", Duration::from_secs(1)).caused_by(one_line(&error));
     }
     Fault::trap().caused_by(one_line(&error))
 }
 
-fn returned_error(code: String) -> Fault {
-    Fault::bad_response("the service returned an error in place of a response").caused_by(code)
+/// The same for a request whose instance ended before it answered.
+pub(crate) async fn lost(instance: &InstanceRecord) -> Fault {
+    // The cause is known to whoever ends the instance, which may be still at it.
+    let number = instance.key.0;
+    Fault::trap().caused_by(match instance.ended().await {
+        Err(cause) => format!("instance {number}: {cause}"),
+        Ok(()) => format!("instance {number} ended without an answer"),
+    })
 }
 
-/// No instance could be made: too many are alive, or the component's own start failed.
-fn instantiation(error: &wasmtime::Error) -> Fault {
-    let cause = one_line(error);
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        Fault::overload("no_instance", std::time::Duration::from_secs(1)).caused_by(cause)
-    } else {
-        Fault::trap().caused_by(format!("the component cannot be instantiated: {cause}"))
-    }
+fn returned_error(code: String) -> Fault {
+    Fault::bad_response("the service returned an error in place of a response").caused_by(code)
 }

@@ -1,55 +1,21 @@
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use headwater_core::{Body, Handler, HandlerFuture, Limits, RequestScope};
 use headwater_egress::Egress;
 use http::Request;
 use wasmtime::component::Component;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
-use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
+use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::attribution::Evidence;
-use crate::dispatch::{Busy, Instances, Ticket, one_line};
+use crate::blueprint::Blueprint;
 use crate::engine::Engine;
-use crate::output::GuestOutput;
+use crate::one_line::one_line;
+use crate::pool::{CircuitState, InstancePool, PoolOverrides, PoolSettings, PoolTotals, PoolView};
 use crate::world::{World, exports, is_composed};
 use crate::{linker, response};
-
-/// How a service's instances are reused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reuse {
-    /// Requests that one instance serves in all before it is retired.
-    pub max_requests_per_instance: usize,
-    /// Requests that may be in one instance at once, unless its guest applies backpressure.
-    pub max_concurrent_per_instance: usize,
-    /// How long an instance is kept with nothing to do.
-    pub idle_timeout: Duration,
-    /// How long work may go on in an instance after its last response.
-    pub post_return_timeout: Duration,
-}
-
-impl Reuse {
-    /// The default for components of a world: 0.3 is reused by many requests at once; 0.2 gets a
-    /// fresh instance for each request, which is what guests of that world were written for.
-    #[must_use]
-    pub fn of(world: World) -> Self {
-        let (requests, concurrent) = match world {
-            // Enough that starting an instance costs nothing per request, and few enough that a
-            // guest that leaks is renewed in time.
-            World::Service => (1_000, 16),
-            World::Proxy => (1, 1),
-        };
-        Self {
-            max_requests_per_instance: requests,
-            max_concurrent_per_instance: concurrent,
-            idle_timeout: Duration::from_secs(60),
-            post_return_timeout: Duration::from_secs(30),
-        }
-    }
-}
 
 /// A directory that a guest may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +37,8 @@ pub struct ComponentSettings {
     pub directories: Vec<Directory>,
     /// Bounds on the guest.
     pub limits: Limits,
-    /// Overrides of [`Reuse::of`] the component's world.
-    pub max_requests_per_instance: Option<usize>,
-    /// Likewise. Has no effect on 0.2 components, which cannot be entered by two requests at once.
-    pub max_concurrent_per_instance: Option<usize>,
-    /// Likewise.
-    pub idle_timeout: Option<Duration>,
+    /// What differs from the pool's defaults for the component's world.
+    pub pool: PoolOverrides,
 }
 
 /// Why a component cannot be served.
@@ -108,22 +70,9 @@ pub enum LoadError {
     },
 }
 
-/// What instances of a service are made by.
-pub(crate) struct Blueprint {
-    pub(crate) engine: wasmtime::Engine,
-    pub(crate) service: Arc<str>,
-    pub(crate) egress: Egress,
-    pub(crate) evidence: Evidence,
-    pub(crate) reuse: Reuse,
-    pub(crate) request_timeout: Duration,
-    pub(crate) guest_memory: usize,
-    environment: Vec<(String, String)>,
-    directories: Vec<Directory>,
-}
-
 /// A component that is served.
 pub struct ComponentService {
-    handler: ProxyHandler<Instances>,
+    pool: InstancePool,
     world: World,
     composed: bool,
 }
@@ -171,25 +120,22 @@ impl ComponentService {
             })?;
         }
 
-        let reuse = reuse(world, composed, &settings);
+        let pool = settings.pool.apply(world, composed);
         let blueprint = Blueprint {
             engine: engine.wasmtime().clone(),
             service: settings.service,
             egress,
-            evidence: evidence(world, composed, &reuse),
-            reuse,
+            evidence: evidence(world, composed, &pool),
             request_timeout: settings.limits.request_timeout,
             guest_memory: settings.limits.guest_memory,
             environment: settings.environment,
             directories: settings.directories,
         };
+        // Services draw from streams of their own; what is drawn is no secret.
+        let mut hasher = std::hash::DefaultHasher::new();
+        blueprint.service.hash(&mut hasher);
         Ok(Self {
-            handler: ProxyHandler::new(Instances {
-                pre,
-                blueprint,
-                next_number: AtomicU64::new(1),
-                busy: Busy::new(),
-            }),
+            pool: InstancePool::new(pre, blueprint, pool, hasher.finish()),
             world,
             composed,
         })
@@ -210,82 +156,46 @@ impl ComponentService {
     /// Waits until no instance has anything to do: neither a request nor work that goes on after
     /// its response.
     pub async fn idle(&self) {
-        self.handler.state().busy.none().await;
+        self.pool.idle().await;
     }
 
-    /// How its instances are reused.
+    /// How its instances are kept and shared.
     #[must_use]
-    pub fn reuse(&self) -> &Reuse {
-        &self.handler.state().blueprint.reuse
+    pub fn pool_settings(&self) -> &PoolSettings {
+        self.pool.settings()
+    }
+
+    /// What its pool does at this moment.
+    #[must_use]
+    pub fn pool(&self) -> PoolView {
+        self.pool.view()
+    }
+
+    /// What its pool has done so far.
+    #[must_use]
+    pub fn pool_totals(&self) -> PoolTotals {
+        self.pool.totals()
+    }
+
+    /// Whether requests pass to the service, which may keep failing.
+    #[must_use]
+    pub fn circuit(&self) -> CircuitState {
+        self.pool.circuit()
     }
 }
 
-fn reuse(world: World, composed: bool, settings: &ComponentSettings) -> Reuse {
-    let mut reuse = Reuse::of(world);
-    if composed {
-        // The call stack is no evidence in a composed component; with an instance of its own, each
-        // request's calls are attributed exactly all the same. An operator who prefers shared
-        // instances says so, and gets `ambiguous`.
-        reuse.max_requests_per_instance = 1;
-    }
-    if let Some(requests) = settings.max_requests_per_instance {
-        reuse.max_requests_per_instance = requests;
-    }
-    if let Some(concurrent) = settings.max_concurrent_per_instance {
-        reuse.max_concurrent_per_instance = concurrent;
-    }
-    if world == World::Proxy {
-        reuse.max_concurrent_per_instance = 1;
-    }
-    if let Some(idle) = settings.idle_timeout {
-        reuse.idle_timeout = idle;
-    }
-    reuse
-}
-
-fn evidence(world: World, composed: bool, reuse: &Reuse) -> Evidence {
+fn evidence(world: World, composed: bool, pool: &PoolSettings) -> Evidence {
     match world {
         World::Proxy => Evidence::Sole,
-        World::Service if reuse.max_requests_per_instance == 1 => Evidence::Sole,
+        World::Service if *pool.max_requests_per_instance.end() == 1 => Evidence::Sole,
         World::Service if composed => Evidence::Unsound,
         World::Service => Evidence::Stack,
     }
 }
 
-impl Blueprint {
-    /// A WASI context that grants what the operator granted, and nothing else: no arguments, no
-    /// standard input, no sockets, no name look-ups.
-    pub(crate) fn wasi(&self) -> wasmtime::Result<WasiCtx> {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .envs(&self.environment)
-            .stdout(GuestOutput::stdout(self.service.clone()))
-            .stderr(GuestOutput::stderr(self.service.clone()));
-        for directory in &self.directories {
-            wasi.preopened_dir(&directory.host, &directory.guest, FsPerms::ReadWrite)?;
-        }
-        Ok(wasi.build())
-    }
-}
-
 impl Handler for ComponentService {
     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
-        let handler = self.handler.clone();
-        Box::pin(async move {
-            let instance = Arc::new(OnceLock::new());
-            let ticket = Ticket {
-                scope,
-                instance: instance.clone(),
-            };
-            let request = request.map(response::to_wasi);
-            let answer = handler.handle(ticket, request).await;
-            let instance = instance.get();
-            match answer {
-                Ok(answer) => Ok(answer.map(|body| response::from_wasi(body, instance.cloned()))),
-                Err(error) => Err(response::fault(error, instance).await),
-            }
-        })
+        let pool = self.pool.clone();
+        Box::pin(async move { pool.answer(request.map(response::to_wasi), scope).await })
     }
 }

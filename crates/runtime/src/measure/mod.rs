@@ -1,0 +1,9 @@
+//! What the parts of the runtime cost. For `cargo xtask bench`.
+
+mod attribution;
+mod stock;
+
+#[cfg(test)]
+pub(crate) use self::attribution::scope;
+pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
+pub use self::stock::StockService;

@@ -1,0 +1,147 @@
+//! The stock dispatch of wasmtime-wasi-http, as a thing to measure the pool against.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use headwater_core::{Body, BodyError, Fault, Handler, HandlerFuture, RequestScope};
+use headwater_egress::{Egress, EgressParams};
+use http::Request;
+use http_body_util::BodyExt;
+use wasmtime::component::{Component, GuestTaskId};
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
+    WorkerStatus,
+};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use crate::attribution::Evidence;
+use crate::blueprint::Blueprint;
+use crate::engine::Engine;
+use crate::measure::MeasureError;
+use crate::one_line::one_line;
+use crate::pool::PoolSettings;
+use crate::state::State;
+use crate::world::World;
+use crate::{linker, response};
+
+/// A 0.3 component behind `ProxyHandler`, with the same stores, imports and reuse as the pool's.
+pub struct StockService(ProxyHandler<Instances>);
+
+struct Instances {
+    pre: ProxyPre<State>,
+    blueprint: Blueprint,
+    settings: PoolSettings,
+}
+
+impl StockService {
+    /// Compiles and links a component.
+    ///
+    /// # Errors
+    ///
+    /// When it is no component of `wasi:http/service@0.3`.
+    pub fn load(
+        engine: &Engine,
+        binary: &[u8],
+        limits: &headwater_core::Limits,
+    ) -> Result<Self, MeasureError> {
+        let component = Component::new(engine.wasmtime(), binary)?;
+        let pre = linker::linker(engine.wasmtime())?.instantiate_pre(&component)?;
+        let service: Arc<str> = "stock".into();
+        Ok(Self(ProxyHandler::new(Instances {
+            pre: ProxyPre::P3(ServicePre::new(pre)?),
+            blueprint: Blueprint {
+                engine: engine.wasmtime().clone(),
+                egress: Egress::new(EgressParams::new(service.clone())),
+                service,
+                evidence: Evidence::Stack,
+                request_timeout: limits.request_timeout,
+                guest_memory: limits.guest_memory,
+                environment: Vec::new(),
+                directories: Vec::new(),
+            },
+            settings: PoolSettings::of(World::Service),
+        })))
+    }
+}
+
+impl Handler for StockService {
+    fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
+        let handler = self.0.clone();
+        Box::pin(async move {
+            let answer = handler.handle(scope, request.map(response::to_wasi)).await;
+            match answer {
+                Ok(answer) => Ok(answer.map(|body| body.map_err(BodyError::from).boxed_unsync())),
+                Err(error) => Err(Fault::trap().caused_by(one_line(&error))),
+            }
+        })
+    }
+}
+
+impl HandlerState for Instances {
+    type StoreData = State;
+    type WorkerExpiration = Never;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Never, Worker>> {
+        let mut store = self.blueprint.store()?;
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        Ok(Instance {
+            store,
+            proxy,
+            view: State::http,
+            expiration: Never,
+            state: Worker {
+                requests: *self.settings.max_requests_per_instance.end(),
+                concurrent: self.settings.max_concurrent_per_instance,
+            },
+        })
+    }
+}
+
+struct Worker {
+    requests: usize,
+    concurrent: usize,
+}
+
+impl WorkerState for Worker {
+    type StoreData = State;
+    type RequestData = Arc<RequestScope>;
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.requests {
+            ShouldAccept::Never
+        } else if concurrent >= self.concurrent {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, State>,
+        scope: Arc<RequestScope>,
+        task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        store.data_mut().roots.start(task, scope);
+        Box::pin(std::future::pending())
+    }
+
+    fn drop(&self, store: Store<State>, _result: Result<(), wasmtime::Error>) {
+        drop(store);
+    }
+}
+
+/// Instances that live as long as the measurement.
+struct Never;
+
+impl WorkerExpiration for Never {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, _: WorkerStatus, _: Instant) -> Poll<()> {
+        Poll::Pending
+    }
+}

@@ -1,0 +1,244 @@
+//! One request in an instance, from the call of the guest to its return.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use headwater_core::RequestScope;
+use http::Request;
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+use wasmtime::component::{Accessor, Func, GuestTaskId, Resource, TypedFuncCallConcurrent};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi_http::handler::Proxy;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
+
+use crate::pool::ticket::Answer;
+use crate::state::State;
+
+/// A call that is prepared but has not run: its task exists, and no instruction of the guest has been
+/// executed for it.
+pub(crate) enum Call<'a> {
+    /// 0.3.
+    Service {
+        guest: &'a p3::bindings::Service,
+        call: ServiceCall,
+        sent: Sent,
+        answer: oneshot::Sender<Answer>,
+    },
+    /// 0.2. The answer is given in the middle of the call.
+    Proxy {
+        guest: &'a p2::bindings::Proxy,
+        call: ProxyCall,
+        answer: Once,
+    },
+}
+
+type ServiceCall = TypedFuncCallConcurrent<
+    State,
+    (Resource<p3::Request>,),
+    (Result<Resource<p3::Response>, p3::bindings::http::types::ErrorCode>,),
+>;
+
+type ProxyCall = TypedFuncCallConcurrent<
+    State,
+    (
+        Resource<p2::bindings::http::types::IncomingRequest>,
+        Resource<p2::bindings::http::types::ResponseOutparam>,
+    ),
+    (),
+>;
+
+/// Resolves when the guest has done with the request's body; the guest is told of errors by it.
+type Sent = std::pin::Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
+
+/// An answer that can be given once, from either of two places.
+#[derive(Clone)]
+pub(crate) struct Once(Arc<Mutex<Option<oneshot::Sender<Answer>>>>);
+
+impl Once {
+    fn new(answer: oneshot::Sender<Answer>) -> Self {
+        Self(Arc::new(Mutex::new(Some(answer))))
+    }
+
+    fn give(&self, answer: impl FnOnce() -> Answer) {
+        let sender = self.lock().take();
+        if let Some(sender) = sender {
+            // The receiver may have gone at this moment: nobody waits, and nothing is lost.
+            let _ = sender.send(answer());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<oneshot::Sender<Answer>>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A way to the client that may close before an answer was given.
+trait Closing {
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Closing for oneshot::Sender<Answer> {
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        oneshot::Sender::poll_closed(self, cx)
+    }
+}
+
+impl Closing for Once {
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.lock() {
+            Some(sender) => sender.poll_closed(cx),
+            // It was given; the call goes on to its end.
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Prepares the call, and notes whom its task works for before the guest runs.
+    pub(crate) fn start(
+        mut store: StoreContextMut<'_, State>,
+        proxy: &'a Proxy,
+        request: Request<WasiBody>,
+        scope: Arc<RequestScope>,
+        answer: oneshot::Sender<Answer>,
+    ) -> wasmtime::Result<Self> {
+        let (call, task) = match proxy {
+            Proxy::P3(guest) => start_service(store.as_context_mut(), guest, request, answer)?,
+            Proxy::P2(guest) => start_proxy(store.as_context_mut(), guest, request, answer)?,
+        };
+        store.data_mut().roots.start(task, scope);
+        Ok(call)
+    }
+
+    /// Runs the call until the guest has returned and its answer is delivered, or nobody waits for it
+    /// any more. An error is a trap: the instance has failed.
+    pub(crate) async fn run(self, accessor: &Accessor<State>) -> wasmtime::Result<()> {
+        match self {
+            Self::Service {
+                guest,
+                call,
+                sent,
+                mut answer,
+            } => {
+                let returned = guest
+                    .wasi_http_handler()
+                    .func_handle()
+                    .finish_call_concurrent(accessor, call);
+                let Some(returned) = unless_closed(returned, &mut answer).await else {
+                    return Ok(());
+                };
+                let response = match returned?.0 {
+                    Ok(response) => accessor.with(|mut access| {
+                        let response = access.get().table.delete(response)?;
+                        response.into_http_with_getter(access.as_context_mut(), sent, State::http)
+                    }),
+                    Err(code) => Err(code.into()),
+                };
+                let _ = answer.send(response);
+            }
+            Self::Proxy {
+                guest,
+                call,
+                mut answer,
+            } => {
+                let returned = guest
+                    .wasi_http_incoming_handler()
+                    .func_handle()
+                    .finish_call_concurrent(accessor, call);
+                if let Some(returned) = unless_closed(returned, &mut answer).await {
+                    returned?;
+                    answer.give(|| Err(NoResponse.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A 0.2 guest returned without setting a response.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest returned without setting a response")]
+pub(crate) struct NoResponse;
+
+/// The guest function that requests call: where its instance's backpressure is asked for.
+pub(crate) fn entrance(proxy: &Proxy) -> Func {
+    match proxy {
+        Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
+        Proxy::P2(guest) => *guest.wasi_http_incoming_handler().func_handle().func(),
+    }
+}
+
+fn start_service<'a>(
+    mut store: StoreContextMut<'_, State>,
+    guest: &'a p3::bindings::Service,
+    request: Request<WasiBody>,
+    answer: oneshot::Sender<Answer>,
+) -> wasmtime::Result<(Call<'a>, GuestTaskId)> {
+    let view = store.data_mut().http();
+    let (request, sent) = p3::Request::from_http(view.hooks, request);
+    let request = view.table.push(request)?;
+    let call = guest
+        .wasi_http_handler()
+        .func_handle()
+        .start_call_concurrent(store, (request,))?;
+    let task = call.task();
+    let sent = Box::pin(sent);
+    let call = Call::Service {
+        guest,
+        call,
+        sent,
+        answer,
+    };
+    Ok((call, task))
+}
+
+fn start_proxy<'a>(
+    mut store: StoreContextMut<'_, State>,
+    guest: &'a p2::bindings::Proxy,
+    request: Request<WasiBody>,
+    answer: oneshot::Sender<Answer>,
+) -> wasmtime::Result<(Call<'a>, GuestTaskId)> {
+    let answer = Once::new(answer);
+    let mut view = store.data_mut().http();
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => p2::bindings::http::types::Scheme::Https,
+        _ => p2::bindings::http::types::Scheme::Http,
+    };
+    let request = view.new_incoming_request(scheme, request)?;
+    let outparam = view.new_response_outparam_from_callback({
+        let answer = answer.clone();
+        move |response| {
+            answer.give(|| match response {
+                Ok(response) => Ok(response.map(BodyExt::boxed_unsync)),
+                Err(code) => Err(code.into()),
+            });
+        }
+    })?;
+    let call = guest
+        .wasi_http_incoming_handler()
+        .func_handle()
+        .start_call_concurrent(store, (request, outparam))?;
+    let task = call.task();
+    let call = Call::Proxy {
+        guest,
+        call,
+        answer,
+    };
+    Ok((call, task))
+}
+
+/// The output of `work`, or none if nobody waits for the answer before that.
+async fn unless_closed<T>(work: impl Future<Output = T>, answer: &mut impl Closing) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        answer.poll_closed(cx).map(|()| None)
+    })
+    .await
+}

@@ -1,0 +1,454 @@
+//! Which request goes where: the pool's decisions, and nothing else.
+//!
+//! Events go in, actions come out; nothing here waits, locks, or knows wasmtime. Chance is a seed, and
+//! time is for the surroundings. What surrounds it carries the actions out and reports what becomes of them.
+//!
+//! # Invariants
+//!
+//! Between two events:
+//!
+//! 1. A request is in one place: in the queue, in one instance, or gone.
+//! 2. No more than `max_instances` instances are alive, whatever their state.
+//! 3. No instance has more than `max_concurrent_per_instance` requests, nor was it ever given more
+//!    than its limit in all.
+//! 4. An instance that is starting, retiring or under backpressure is given no request.
+//! 5. No request waits while an instance has room for it, and none waits for nothing: if the queue is
+//!    not empty, something is alive or starting that will take from it, or a probe is due.
+//! 6. The queue is served in the order of arrival, and holds no more than `max_queue`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::pool::settings::PoolSettings;
+
+/// A request, as the pool names it: by a number that rises in the order of arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RequestKey(pub(crate) u64);
+
+/// An instance, as the pool names it. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct InstanceKey(pub(crate) u64);
+
+/// What the surroundings are to do, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Give the request to the instance.
+    Assign(RequestKey, InstanceKey),
+    /// Start an instance.
+    Start(InstanceKey),
+    /// Answer that the service is overloaded.
+    Refuse(RequestKey, Refusal),
+    /// Let the instance finish what it has and end.
+    Retire(InstanceKey, Retirement),
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The queue is full.
+    QueueFull,
+}
+
+/// Why an instance is retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Retirement {
+    /// It was given all the requests that it may have.
+    Served,
+    /// It had nothing to do for too long.
+    Idle,
+    /// A request in it missed its deadline.
+    Deadline,
+}
+
+impl Retirement {
+    /// All causes, in the order of their numbers.
+    pub(crate) const ALL: [Self; 3] = [Self::Served, Self::Idle, Self::Deadline];
+
+    /// The label in logs and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Idle => "idle",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+/// The pool of one service.
+#[derive(Debug)]
+pub(crate) struct PoolCore {
+    settings: PoolSettings,
+    /// Threads that run guests: so many instances are worth having before one is shared, because an
+    /// instance runs on one thread at a time.
+    parallelism: usize,
+    /// In the order of their keys, which is that of their starts.
+    instances: Vec<Instance>,
+    /// Who waits, longest first. Few leave it from the middle.
+    queue: VecDeque<RequestKey>,
+    /// Where the requests are that were given to an instance.
+    assigned: BTreeMap<RequestKey, InstanceKey>,
+    next_instance: u64,
+    /// Where the next drawing comes from.
+    seed: u64,
+    /// The most requests that an instance was seen to hold before its guest applied backpressure;
+    /// how many of those that wait one more instance can be expected to take.
+    expected_share: usize,
+}
+
+#[derive(Debug)]
+struct Instance {
+    key: InstanceKey,
+    phase: Phase,
+    /// Requests in it.
+    in_flight: usize,
+    /// Requests that it may still be given.
+    left: usize,
+    /// The guest applies backpressure.
+    held: bool,
+    /// Requests or work after them.
+    at_work: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Ready,
+    Retiring,
+}
+
+/// What can be seen of the pool from outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolView {
+    /// Instances that are being started.
+    pub starting: usize,
+    /// Instances with nothing to do.
+    pub idle: usize,
+    /// Instances with requests, or with work that goes on after them.
+    pub active: usize,
+    /// Those, idle or active, that take no more because their guest applies backpressure or computes.
+    pub held: usize,
+    /// Instances that finish what they have and end.
+    pub retiring: usize,
+    /// Requests in instances.
+    pub in_flight: usize,
+    /// Requests that wait for an instance.
+    pub queued: usize,
+}
+
+impl PoolCore {
+    pub(crate) fn new(settings: PoolSettings, parallelism: usize, seed: u64) -> Self {
+        // No instance takes more than it may have in all.
+        let expected_share = settings
+            .max_concurrent_per_instance
+            .min(*settings.max_requests_per_instance.start())
+            .max(1);
+        Self {
+            settings,
+            parallelism: parallelism.max(1),
+            instances: Vec::new(),
+            queue: VecDeque::new(),
+            assigned: BTreeMap::new(),
+            next_instance: 0,
+            seed,
+            expected_share,
+        }
+    }
+
+    /// A request arrives.
+    pub(crate) fn arrive(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
+        // Whoever waits goes first.
+        if self.queue.is_empty()
+            && let Some(index) = self.place()
+        {
+            // A thread that could run guests is worth an instance of its own, for the requests to
+            // come; this one need not wait for it.
+            if self.instances[index].in_flight > 0
+                && self.instances.len() < self.parallelism.min(self.settings.max_instances)
+            {
+                self.start(actions);
+            }
+            self.assign(request, index, actions);
+            return;
+        }
+        if self.queue.len() >= self.settings.max_queue {
+            actions.push(Action::Refuse(request, Refusal::QueueFull));
+            return;
+        }
+        self.queue.push_back(request);
+        self.start_if_needed(actions);
+    }
+
+    /// Nobody waits for the request any more, wherever it is. Says whether it was in the queue.
+    pub(crate) fn abandon(&mut self, request: RequestKey, actions: &mut Vec<Action>) -> bool {
+        if let Some(position) = self.queue.iter().position(|queued| *queued == request) {
+            self.queue.remove(position);
+            return true;
+        }
+        self.finish(request, actions);
+        false
+    }
+
+    /// The request is over: its answer was sent to the last byte, or it failed.
+    pub(crate) fn finish(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
+        let Some(key) = self.assigned.remove(&request) else {
+            return;
+        };
+        if let Some(instance) = self.instance_mut(key) {
+            instance.in_flight -= 1;
+        }
+        self.serve_queue(actions);
+    }
+
+    /// An instance gives back a request that it has not started, because its guest applies
+    /// backpressure or because it has ended. The request goes elsewhere, before those that wait.
+    pub(crate) fn give_back(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
+        let Some(key) = self.assigned.remove(&request) else {
+            return;
+        };
+        if let Some(instance) = self.instance_mut(key) {
+            instance.in_flight -= 1;
+            instance.left += 1;
+            // Either way it takes nothing now, least of all this request, until it lets go.
+            instance.held = true;
+        }
+        // Beyond the bound by the few that were under way; they were let in before. Whoever was
+        // given back earlier may have arrived earlier.
+        let position = self.queue.partition_point(|queued| *queued < request);
+        self.queue.insert(position, request);
+        self.serve_queue(actions);
+    }
+
+    /// An instance is ready for requests.
+    pub(crate) fn started(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
+        if let Some(instance) = self.instance_mut(key)
+            && instance.phase == Phase::Starting
+        {
+            instance.phase = Phase::Ready;
+        }
+        self.serve_queue(actions);
+    }
+
+    /// The guest of an instance applies backpressure while it has so many requests, or lets go.
+    pub(crate) fn backpressure(
+        &mut self,
+        key: InstanceKey,
+        held: bool,
+        running: usize,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(instance) = self.instance_mut(key) else {
+            return;
+        };
+        instance.held = held;
+        if held {
+            self.expected_share = self.expected_share.min(running.max(1));
+        }
+        self.serve_queue(actions);
+    }
+
+    /// An instance has something to do, or has nothing to do any more.
+    pub(crate) fn at_work(&mut self, key: InstanceKey, at_work: bool) {
+        if let Some(instance) = self.instance_mut(key) {
+            instance.at_work = at_work;
+        }
+    }
+
+    /// An instance had nothing to do for the idle time.
+    pub(crate) fn idle_expired(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
+        let spare = self
+            .instances
+            .iter()
+            .filter(|instance| instance.is_idle() && !instance.held)
+            .count();
+        let may_go = spare > self.settings.min_idle;
+        // A guest that holds backpressure with nothing to do is of no use to the next request.
+        if let Some(instance) = self.instance_mut(key)
+            && instance.is_idle()
+            && (may_go || instance.held)
+        {
+            instance.phase = Phase::Retiring;
+            actions.push(Action::Retire(key, Retirement::Idle));
+        }
+    }
+
+    /// A request missed its deadline in this instance, which may be the reason.
+    pub(crate) fn deadline_missed(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
+        if let Some(instance) = self.instance_mut(key)
+            && instance.phase == Phase::Ready
+        {
+            instance.phase = Phase::Retiring;
+            actions.push(Action::Retire(key, Retirement::Deadline));
+        }
+        self.start_if_needed(actions);
+    }
+
+    /// An instance is gone. What was in it and had started is over.
+    pub(crate) fn ended(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
+        self.instances.retain(|instance| instance.key != key);
+        self.assigned.retain(|_, at| *at != key);
+        self.serve_queue(actions);
+    }
+
+    /// An instance could not be started. Gives the request that fails with it: one, not the queue.
+    pub(crate) fn start_failed(
+        &mut self,
+        key: InstanceKey,
+        actions: &mut Vec<Action>,
+    ) -> Option<RequestKey> {
+        self.instances.retain(|instance| instance.key != key);
+        let failed = self.queue.pop_front();
+        self.serve_queue(actions);
+        failed
+    }
+
+    /// Empties the queue, because nothing is to serve it.
+    pub(crate) fn empty_queue(&mut self) -> Vec<RequestKey> {
+        self.queue.drain(..).collect()
+    }
+
+    /// An instance is about to end: it is given nothing more.
+    pub(crate) fn close(&mut self, key: InstanceKey) {
+        if let Some(instance) = self.instance_mut(key) {
+            instance.phase = Phase::Retiring;
+        }
+    }
+
+    /// The instance that a request was given to.
+    pub(crate) fn place_of(&self, request: RequestKey) -> Option<InstanceKey> {
+        self.assigned.get(&request).copied()
+    }
+
+    /// Requests that wait, and instances that have something to do.
+    pub(crate) fn busy(&self) -> usize {
+        let at_work = self
+            .instances
+            .iter()
+            .filter(|instance| instance.in_flight > 0 || instance.at_work);
+        self.queue.len() + at_work.count()
+    }
+
+    pub(crate) fn view(&self) -> PoolView {
+        let mut view = PoolView {
+            queued: self.queue.len(),
+            ..PoolView::default()
+        };
+        for instance in &self.instances {
+            view.in_flight += instance.in_flight;
+            view.held += usize::from(instance.phase == Phase::Ready && instance.held);
+            match instance.phase {
+                Phase::Starting => view.starting += 1,
+                Phase::Retiring => view.retiring += 1,
+                Phase::Ready if instance.is_idle() => view.idle += 1,
+                Phase::Ready => view.active += 1,
+            }
+        }
+        view
+    }
+
+    /// Where a request goes now, if anywhere.
+    ///
+    /// Newest first, because a recent instance's memory is warm and the oldest become idle and end;
+    /// but the least loaded of as many as there are threads, because an instance runs on one thread
+    /// at a time and requests that compute would wait for each other beside an idle thread.
+    fn place(&self) -> Option<usize> {
+        self.instances
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, instance)| self.has_room(instance))
+            .take(self.parallelism)
+            .min_by_key(|(_, instance)| instance.in_flight)
+            .map(|(index, _)| index)
+    }
+
+    fn has_room(&self, instance: &Instance) -> bool {
+        instance.phase == Phase::Ready
+            && !instance.held
+            && instance.left > 0
+            && instance.in_flight < self.settings.max_concurrent_per_instance
+    }
+
+    fn assign(&mut self, request: RequestKey, index: usize, actions: &mut Vec<Action>) {
+        let instance = &mut self.instances[index];
+        instance.in_flight += 1;
+        instance.left -= 1;
+        self.assigned.insert(request, instance.key);
+        actions.push(Action::Assign(request, instance.key));
+        if instance.left == 0 {
+            instance.phase = Phase::Retiring;
+            actions.push(Action::Retire(instance.key, Retirement::Served));
+        }
+    }
+
+    /// Gives those that wait to whoever has room, and starts what the rest needs.
+    fn serve_queue(&mut self, actions: &mut Vec<Action>) {
+        while !self.queue.is_empty() {
+            let Some(index) = self.place() else { break };
+            if let Some(request) = self.queue.pop_front() {
+                self.assign(request, index, actions);
+            }
+        }
+        self.start_if_needed(actions);
+    }
+
+    /// Starts instances until those that are starting can be expected to take all that wait.
+    fn start_if_needed(&mut self, actions: &mut Vec<Action>) {
+        let needed = self.queue.len().div_ceil(self.expected_share);
+        let mut starting = self
+            .instances
+            .iter()
+            .filter(|instance| instance.phase == Phase::Starting)
+            .count();
+        while starting < needed && self.instances.len() < self.settings.max_instances {
+            self.start(actions);
+            starting += 1;
+        }
+    }
+
+    fn start(&mut self, actions: &mut Vec<Action>) {
+        let key = InstanceKey(self.next_instance);
+        self.next_instance += 1;
+        let limit = self.draw_limit();
+        self.instances.push(Instance {
+            key,
+            phase: Phase::Starting,
+            in_flight: 0,
+            left: limit,
+            held: false,
+            at_work: false,
+        });
+        actions.push(Action::Start(key));
+    }
+
+    /// How many requests the next instance serves, from the range of the settings.
+    fn draw_limit(&mut self) -> usize {
+        // SplitMix64 (Steele, Lea, Flood 2014): all that is asked of it is to spread.
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut random = self.seed;
+        random = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        random ^= random >> 31;
+
+        let (least, most) = self.settings.max_requests_per_instance.clone().into_inner();
+        let choices = most.saturating_sub(least).saturating_add(1) as u64;
+        // Below `choices`, which is a usize's worth.
+        let offset = usize::try_from(random % choices).unwrap_or(0);
+        least.saturating_add(offset).max(1)
+    }
+
+    fn instance_mut(&mut self, key: InstanceKey) -> Option<&mut Instance> {
+        let index = self
+            .instances
+            .binary_search_by_key(&key, |instance| instance.key)
+            .ok()?;
+        Some(&mut self.instances[index])
+    }
+}
+
+impl Instance {
+    fn is_idle(&self) -> bool {
+        self.phase == Phase::Ready && self.in_flight == 0 && !self.at_work
+    }
+}
+
+#[cfg(test)]
+mod tests;

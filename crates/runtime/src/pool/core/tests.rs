@@ -1,0 +1,151 @@
+//! The pool's decisions, held to their promises: one by one, under random events, and over the
+//! lives of thousands of requests.
+
+mod crowd;
+mod lives;
+mod model;
+mod placement;
+mod profiles;
+mod properties;
+mod simulation;
+
+use super::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
+use crate::pool::settings::PoolSettings;
+use crate::world::World;
+
+/// Requests of the warm-up have lower numbers, because they arrive earlier.
+const FIRST: u64 = 100;
+
+/// Few of everything, so that bounds are near.
+fn settings() -> PoolSettings {
+    PoolSettings {
+        max_instances: 4,
+        max_requests_per_instance: 1_000..=1_000,
+        max_concurrent_per_instance: 4,
+        max_queue: 8,
+        ..PoolSettings::of(World::Service)
+    }
+}
+
+/// A pool that answers each event with the actions that follow from it.
+struct Pool(PoolCore);
+
+impl Pool {
+    fn new(settings: PoolSettings, parallelism: usize) -> Self {
+        Self(PoolCore::new(settings, parallelism, 7))
+    }
+
+    /// A pool with so many idle instances, named from zero.
+    fn warm(settings: PoolSettings, parallelism: usize, instances: usize) -> Self {
+        let mut pool = Self::new(settings, parallelism);
+        let mut requests = 0;
+        let mut started = 0;
+        while started < instances {
+            for action in pool.arrive(requests) {
+                if let Action::Start(InstanceKey(instance)) = action {
+                    pool.started(instance);
+                    started += 1;
+                }
+            }
+            requests += 1;
+            assert!(requests < FIRST, "no so many instances are started");
+        }
+        for request in 0..requests {
+            pool.finish(request);
+        }
+        for instance in 0..started as u64 {
+            pool.at_work(instance, false);
+        }
+        assert_eq!(pool.0.view().idle, instances);
+        pool
+    }
+
+    /// Lets so many requests arrive, the first of them numbered [`FIRST`].
+    fn arrive_many(&mut self, requests: u64) -> Vec<Action> {
+        (FIRST..FIRST + requests)
+            .flat_map(|request| self.arrive(request))
+            .collect()
+    }
+
+    fn arrive(&mut self, request: u64) -> Vec<Action> {
+        actions(|actions| self.0.arrive(RequestKey(request), actions))
+    }
+
+    fn finish(&mut self, request: u64) -> Vec<Action> {
+        actions(|actions| self.0.finish(RequestKey(request), actions))
+    }
+
+    fn give_back(&mut self, request: u64) -> Vec<Action> {
+        actions(|actions| self.0.give_back(RequestKey(request), actions))
+    }
+
+    fn abandon(&mut self, request: u64) -> (bool, Vec<Action>) {
+        let mut queued = false;
+        let actions = actions(|actions| queued = self.0.abandon(RequestKey(request), actions));
+        (queued, actions)
+    }
+
+    fn started(&mut self, instance: u64) -> Vec<Action> {
+        actions(|actions| self.0.started(InstanceKey(instance), actions))
+    }
+
+    fn start_failed(&mut self, instance: u64) -> (Option<u64>, Vec<Action>) {
+        let mut failed = None;
+        let actions =
+            actions(|actions| failed = self.0.start_failed(InstanceKey(instance), actions));
+        (failed.map(|RequestKey(request)| request), actions)
+    }
+
+    /// The guest holds backpressure with so many requests in it.
+    fn hold(&mut self, instance: u64, running: usize) -> Vec<Action> {
+        actions(|actions| {
+            self.0
+                .backpressure(InstanceKey(instance), true, running, actions);
+        })
+    }
+
+    fn let_go(&mut self, instance: u64) -> Vec<Action> {
+        actions(|actions| {
+            self.0
+                .backpressure(InstanceKey(instance), false, 0, actions);
+        })
+    }
+
+    fn at_work(&mut self, instance: u64, at_work: bool) {
+        self.0.at_work(InstanceKey(instance), at_work);
+    }
+
+    fn idle_expired(&mut self, instance: u64) -> Vec<Action> {
+        actions(|actions| self.0.idle_expired(InstanceKey(instance), actions))
+    }
+
+    fn deadline_missed(&mut self, instance: u64) -> Vec<Action> {
+        actions(|actions| self.0.deadline_missed(InstanceKey(instance), actions))
+    }
+
+    fn ended(&mut self, instance: u64) -> Vec<Action> {
+        actions(|actions| self.0.ended(InstanceKey(instance), actions))
+    }
+}
+
+fn actions(event: impl FnOnce(&mut Vec<Action>)) -> Vec<Action> {
+    let mut actions = Vec::new();
+    event(&mut actions);
+    actions
+}
+
+fn assign(request: u64, instance: u64) -> Action {
+    Action::Assign(RequestKey(request), InstanceKey(instance))
+}
+
+fn start(instance: u64) -> Action {
+    Action::Start(InstanceKey(instance))
+}
+
+fn refuse(request: u64) -> Action {
+    Action::Refuse(RequestKey(request), Refusal::QueueFull)
+}
+
+fn retire(instance: u64, why: Retirement) -> Action {
+    Action::Retire(InstanceKey(instance), why)
+}

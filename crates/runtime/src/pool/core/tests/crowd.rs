@@ -1,0 +1,101 @@
+//! What goes into a simulation, and what comes out.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::pool::settings::PoolSettings;
+
+/// Virtual microseconds.
+pub(super) type Time = u64;
+
+/// What clients and guests do. Rates are per thousand.
+#[derive(Clone)]
+pub(super) struct Profile {
+    pub(super) settings: PoolSettings,
+    pub(super) requests: usize,
+    /// From one arrival to the next.
+    pub(super) gap: Range<Time>,
+    pub(super) start: Range<Time>,
+    pub(super) service: Range<Time>,
+    /// Work in the instance after each request.
+    pub(super) after: Range<Time>,
+    pub(super) idle_timeout: Time,
+    /// A request that is not answered in this time has missed its deadline.
+    pub(super) deadline: Time,
+    /// How long a request waits for an instance before it is refused.
+    pub(super) queue_timeout: Time,
+    pub(super) backpressure: Backpressure,
+    pub(super) starts_fail: u64,
+    pub(super) requests_trap: u64,
+    /// They never end.
+    pub(super) requests_hang: u64,
+    pub(super) clients_leave: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Backpressure {
+    Never,
+    /// While so many requests run.
+    At(usize),
+    /// For a while, after some of the requests that it starts.
+    NowAndThen,
+    /// After its first request, for ever.
+    ForEver,
+}
+
+/// What became of all requests.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    outcomes: BTreeMap<Outcome, usize>,
+    /// How often an instance gave a request back.
+    pub(super) given_back: usize,
+}
+
+impl Tally {
+    pub(super) fn new(outcomes: impl Iterator<Item = Outcome>, given_back: usize) -> Self {
+        let mut tally = Self {
+            given_back,
+            ..Self::default()
+        };
+        for outcome in outcomes {
+            *tally.outcomes.entry(outcome).or_default() += 1;
+        }
+        tally
+    }
+
+    pub(super) fn of(&self, outcome: Outcome) -> usize {
+        self.outcomes.get(&outcome).copied().unwrap_or(0)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    Answered,
+    FailedWithInstance,
+    FailedWithStart,
+    DeadlineMissed,
+    QueueFull,
+    QueueTimeout,
+    Abandoned,
+}
+
+/// SplitMix64: the same throws for the same seed, on every machine.
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    fn throw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    pub(super) fn within(&mut self, range: &Range<Time>) -> Time {
+        range.start + self.throw() % (range.end - range.start)
+    }
+
+    pub(super) fn happens(&mut self, per_thousand: u64) -> bool {
+        self.throw() % 1_000 < per_thousand
+    }
+}

@@ -1,0 +1,110 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::pool::core::Retirement;
+
+/// What a pool has done since it was made, counted as it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    started: AtomicU64,
+    failed: AtomicU64,
+    start_failures: AtomicU64,
+    retired: [AtomicU64; Retirement::ALL.len()],
+    queue_full: AtomicU64,
+    queue_timeout: AtomicU64,
+    circuit_open: AtomicU64,
+    waited: AtomicU64,
+    waited_micros: AtomicU64,
+}
+
+/// What a pool has done since it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolTotals {
+    /// Instances that were started.
+    pub started: u64,
+    /// Instances that ended by a trap, or were ended beyond a deadline.
+    pub failed: u64,
+    /// Instances that could not be started.
+    pub start_failures: u64,
+    /// Instances that were retired, by cause.
+    pub retired: Vec<(&'static str, u64)>,
+    /// Requests refused because the queue was full.
+    pub queue_full: u64,
+    /// Requests refused because they had waited for too long.
+    pub queue_timeout: u64,
+    /// Requests refused because the service kept failing.
+    pub circuit_open: u64,
+    /// Requests that waited for an instance, and were given to one.
+    pub waited: u64,
+    /// How long they waited, in all.
+    pub wait: Duration,
+}
+
+/// What is counted one by one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Count {
+    Started,
+    Failed,
+    StartFailed,
+    Retired(Retirement),
+    QueueFull,
+    QueueTimeout,
+    CircuitOpen,
+    Waited(Duration),
+}
+
+impl Counters {
+    pub(crate) fn count(&self, what: Count) {
+        let counter = match what {
+            Count::Started => &self.started,
+            Count::Failed => &self.failed,
+            Count::StartFailed => &self.start_failures,
+            Count::Retired(why) => &self.retired[why as usize],
+            Count::QueueFull => &self.queue_full,
+            Count::QueueTimeout => &self.queue_timeout,
+            Count::CircuitOpen => &self.circuit_open,
+            Count::Waited(wait) => {
+                let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+                self.waited_micros.fetch_add(micros, Ordering::Relaxed);
+                &self.waited
+            }
+        };
+        // Read for reporting only; orders nothing.
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn totals(&self) -> PoolTotals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PoolTotals {
+            started: read(&self.started),
+            failed: read(&self.failed),
+            start_failures: read(&self.start_failures),
+            retired: Retirement::ALL
+                .iter()
+                .map(|why| (why.as_str(), read(&self.retired[*why as usize])))
+                .collect(),
+            queue_full: read(&self.queue_full),
+            queue_timeout: read(&self.queue_timeout),
+            circuit_open: read(&self.circuit_open),
+            waited: read(&self.waited),
+            wait: Duration::from_micros(read(&self.waited_micros)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_counted_under_its_own_name() {
+        let counters = Counters::default();
+        counters.count(Count::Retired(Retirement::Idle));
+        counters.count(Count::Retired(Retirement::Idle));
+        counters.count(Count::Waited(Duration::from_millis(3)));
+        let totals = counters.totals();
+        assert!(totals.retired.contains(&("idle", 2)));
+        assert!(totals.retired.contains(&("served", 0)));
+        assert_eq!((totals.waited, totals.wait), (1, Duration::from_millis(3)));
+    }
+}

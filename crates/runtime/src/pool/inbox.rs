@@ -1,0 +1,84 @@
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::pool::core::Retirement;
+use crate::pool::ticket::Ticket;
+
+/// What the pool has for an instance: requests, and the word to finish.
+///
+/// It can be emptied from outside of the instance's event loop, which a guest that computes holds up.
+#[derive(Default)]
+pub(crate) struct Inbox(Mutex<Contents>);
+
+#[derive(Default)]
+struct Contents {
+    tickets: VecDeque<Ticket>,
+    retired: Option<(Retirement, Instant)>,
+    /// The instance's task.
+    waker: Option<Waker>,
+}
+
+impl Inbox {
+    /// Hands a request over.
+    pub(crate) fn push(&self, ticket: Ticket) {
+        self.change(|contents| contents.tickets.push_back(ticket));
+    }
+
+    /// Says that the instance is to finish what it has. The first reason counts, unless a later one
+    /// is a missed deadline, which is more urgent.
+    pub(crate) fn retire(&self, why: Retirement) {
+        self.change(|contents| {
+            let earlier = contents.retired.map(|(why, _)| why);
+            if earlier.is_none() || (why == Retirement::Deadline && earlier != Some(why)) {
+                contents.retired = Some((why, Instant::now()));
+            }
+        });
+    }
+
+    /// The request that has waited longest.
+    pub(crate) fn pop(&self) -> Option<Ticket> {
+        self.lock().tickets.pop_front()
+    }
+
+    /// All requests that have not been taken, the last first.
+    pub(crate) fn take_back(&self) -> Vec<Ticket> {
+        self.lock().tickets.drain(..).rev().collect()
+    }
+
+    /// Whether a request waits.
+    pub(crate) fn has_tickets(&self) -> bool {
+        !self.lock().tickets.is_empty()
+    }
+
+    /// Why the instance is to finish, and since when, if it is.
+    pub(crate) fn retired(&self) -> Option<(Retirement, Instant)> {
+        self.lock().retired
+    }
+
+    /// Whom to wake when something arrives.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut contents = self.lock();
+        match &mut contents.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Contents)) {
+        let waker = {
+            let mut contents = self.lock();
+            change(&mut contents);
+            contents.waker.clone()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Contents> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
