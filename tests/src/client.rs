@@ -135,6 +135,13 @@ impl Answer {
         value.and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
+    /// Whether this is how overload is answered: 503, and when to come back, in seconds.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let seconds = self.header("retry-after").parse::<u64>();
+        self.status == StatusCode::SERVICE_UNAVAILABLE && seconds.is_ok_and(|seconds| seconds > 0)
+    }
+
     /// The id that the host gave to the request; empty if it gave none.
     #[must_use]
     pub fn request_id(&self) -> &str {

@@ -8,8 +8,10 @@
 pub mod attribution;
 pub mod client;
 pub mod collector;
+pub mod crafted;
 pub mod guests;
 pub mod host;
+pub mod instances;
 pub mod load;
 pub mod output;
 pub mod patience;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::within;
+
 /// A process of ours, by its id.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
@@ -80,6 +82,37 @@ impl Process {
         Ok(Duration::from_secs(ticks) / u32::try_from(per_second)?)
     }
 
+    /// How many file descriptors it has open.
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn open_files(self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid);
+        let all = fs::read_dir(&path).with_context(|| format!("reading {path}"))?;
+        Ok(all.count())
+    }
+
+    /// Waits until it computes next to nothing: less than a tenth of one core, for half a second.
+    ///
+    /// # Errors
+    ///
+    /// If it goes on computing, or has ended.
+    pub async fn calm(self) -> Result<()> {
+        const WINDOW: Duration = Duration::from_millis(500);
+        within("the end of all computing in the host", async {
+            loop {
+                let before = self.cpu_time()?;
+                // What is measured, and not a wait for something to happen.
+                tokio::time::sleep(WINDOW).await;
+                if self.cpu_time()?.saturating_sub(before) < WINDOW / 10 {
+                    return Ok(());
+                }
+            }
+        })
+        .await?
+    }
+
     /// Asks the process to end (SIGTERM).
     ///
     /// # Errors
@@ -125,5 +158,6 @@ mod tests {
         assert!(this.rss().unwrap() > 0);
         assert!(this.peak_rss().unwrap() >= this.rss().unwrap() / 2);
         this.cpu_time().unwrap();
+        assert!(this.open_files().unwrap() >= 3);
     }
 }

@@ -13,6 +13,8 @@ use crate::guests::guest;
 #[derive(Debug, Default)]
 pub struct Settings {
     text: String,
+    /// Files beside it, by name.
+    files: Vec<(String, String)>,
 }
 
 /// A `headwater.toml` on disk; its folder is removed when this is dropped.
@@ -28,7 +30,22 @@ impl Settings {
     ///
     /// If the guest was not built.
     pub fn component(self, name: &str, route: &str, allow: &[&str]) -> Result<Self> {
-        Ok(self.service("component", name, route, &guest(name)?, allow))
+        self.component_as(name, name, route, allow)
+    }
+
+    /// A component of `components/` under a name of the test's own: the same may be served twice.
+    ///
+    /// # Errors
+    ///
+    /// If the guest was not built.
+    pub fn component_as(
+        self,
+        name: &str,
+        component: &str,
+        route: &str,
+        allow: &[&str],
+    ) -> Result<Self> {
+        Ok(self.service("component", name, route, &guest(component)?, allow))
     }
 
     /// A WAGI module of `components/`, at a route.
@@ -40,7 +57,16 @@ impl Settings {
         Ok(self.service("module", name, route, &guest(name)?, &[]))
     }
 
-    /// Lines of the caller's own.
+    /// A component in the text format, such as those of [`crate::crafted`], at a route.
+    #[must_use]
+    pub fn crafted(mut self, name: &str, route: &str, component: impl Into<String>) -> Self {
+        let file = format!("{name}.wat");
+        self = self.service("component", name, route, Path::new(&file), &[]);
+        self.files.push((file, component.into()));
+        self
+    }
+
+    /// Lines of the caller's own: after a service, more keys of it.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
         self.text.push_str(text);
@@ -69,6 +95,10 @@ impl Settings {
         let folder = TempDir::with_prefix("headwater-").context("making a temporary folder")?;
         let file = SettingsFile { folder };
         fs::write(file.path(), self.text).context("writing headwater.toml")?;
+        for (name, text) in self.files {
+            fs::write(file.folder.path().join(&name), text)
+                .with_context(|| format!("writing {name}"))?;
+        }
         Ok(file)
     }
 }

@@ -26,6 +26,8 @@ pub(crate) fn release(workspace: &Workspace) -> Result<()> {
             "bench",
             "--bench",
             "attribution",
+            "--bench",
+            "dispatch",
         ],
     )
 }

@@ -71,6 +71,12 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Load a host with good and bad guests and clients for minutes; fail if anything is lost or leaks.
+    Soak {
+        /// Passed on to the soak: `--minutes N`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure the optimised binary against a plain hyper server.
     Bench {
         /// Passed on to the benchmark.
@@ -100,6 +106,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Check { filter } => check::run(&workspace, filter.as_deref().unwrap_or_default())
             .map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => serve::demo(&workspace, once),
+        Command::Soak { arguments } => serve::soak(&workspace, &arguments),
         Command::Bench { arguments } => serve::bench(&workspace, &arguments),
     }
 }

@@ -1,4 +1,4 @@
-//! Running the real binary: the demo, and the benchmark.
+//! Running the real binary: the demo, the soak, and the benchmark.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -25,6 +25,18 @@ pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
     Ok(code(process::status(&mut demo)?))
 }
 
+/// Runs the soak; its exit code is ours.
+pub(crate) fn soak(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    components::run(workspace)?;
+    say(
+        "building the host and the soak; the first time this compiles wasmtime, which takes minutes",
+    );
+    build::debug(workspace)?;
+    say("loading a host");
+    let mut soak = program(workspace, "debug", "soak");
+    Ok(code(process::status(soak.args(arguments))?))
+}
+
 /// Runs the benchmark; its exit code is ours.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     components::run(workspace)?;
@@ -38,14 +50,24 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
         return Ok(code(host));
     }
 
-    say("measuring what attribution adds to an outgoing call");
-    let mut bench = workspace.cargo();
-    // The same selection of packages as above, so that nothing is compiled again.
-    bench.args(["bench", "--workspace", "--bench", "attribution"]);
-    if arguments.iter().any(|argument| argument == "--assert") {
-        bench.args(["--", "--assert"]);
+    for (name, what) in [
+        ("attribution", "what attribution adds to an outgoing call"),
+        ("dispatch", "the instance pool against the stock dispatch"),
+    ] {
+        say(format!("measuring {what}"));
+        let mut bench = workspace.cargo();
+        // The same selection of packages as above, so that nothing is compiled again.
+        bench.args(["bench", "--workspace", "--bench", name]);
+        if arguments.iter().any(|argument| argument == "--assert") {
+            bench.args(["--", "--assert"]);
+        }
+        workspace.tell(&mut bench, "release");
+        let status = process::status(&mut bench)?;
+        if !status.success() {
+            return Ok(code(status));
+        }
     }
-    Ok(code(process::status(&mut bench)?))
+    Ok(ExitCode::SUCCESS)
 }
 
 fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {

@@ -1,30 +1,69 @@
 //! All the ways to go wrong, each under a path of its own, and a good answer under every other: what
 //! goes wrong for one request must leave the others alone.
 //!
-//! `GET /trap`, `/error`, `/spin`, `/never`, `/late-trap`
+//! Before an answer: `GET /trap`, `/error`, `/spin`, `/never`, `/exit`, `/trap-together?n=16`; after
+//! one: see [`after`]; in the middle of a body: [`cut`]; with memory and handles: [`hoard`]; with
+//! backpressure: [`pressure`]
 
-use guest::{ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, text, wait};
+mod after;
+mod cut;
+mod hoard;
+mod pressure;
+
+use guest::{Call, ErrorCode, Query, Request, Response, text, wait};
 use std::hint::black_box;
-use wasip3::{spawn_local, wit_future, wit_stream};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use wasip3::{cli::exit::exit, random};
 
 const AN_HOUR: u64 = 60 * 60 * 1000;
+
+/// The same for the life of the instance.
+static INSTANCE: LazyLock<u64> = LazyLock::new(random::random::get_random_u64);
+static SERVED: AtomicU64 = AtomicU64::new(0);
+/// Requests that wait for enough others to trap together.
+static DOOMED: AtomicU64 = AtomicU64::new(0);
 
 struct Faulty;
 
 impl wasip3::exports::http::handler::Guest for Faulty {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        match Query::of(&request).path.as_str() {
-            "/trap" => panic!("deliberate panic"),
+        let query = Query::of(&request);
+        match query.path.as_str() {
+            "/trap" => {
+                call_if_asked(&query, &request).await;
+                panic!("deliberate panic")
+            }
             "/error" => Err(ErrorCode::InternalError(Some(
                 "deliberate error".to_owned(),
             ))),
-            "/spin" => loop {
-                black_box(());
-            },
-            "/never" => loop {
-                wait(AN_HOUR).await;
-            },
-            "/late-trap" => Ok(late_trap()),
+            "/spin" => spin(),
+            "/never" => forever().await,
+            "/exit" => {
+                exit(Err(()));
+                Ok(text(200, "the guest went on after its exit\n"))
+            }
+            "/trap-together" => trap_together(query.number("n", 16)).await,
+            "/late-trap" => Ok(cut::late_trap()),
+            "/drop-body" => Ok(cut::drop_body()),
+            "/trailer-error" => Ok(cut::trailer_error()),
+            "/no-end" => Ok(cut::no_end()),
+            "/drip" => Ok(cut::drip(query, &request)),
+            "/spin-after" => Ok(after::spin_after()),
+            "/exit-after" => Ok(after::exit_after()),
+            "/respond-and-stay" => Ok(after::stay()),
+            "/memory" => hoard::memory(),
+            "/handles" => Ok(hoard::handles(&query)),
+            "/hold" => Ok(pressure::hold()),
+            "/hold-and-leave" => Ok(pressure::hold_and_leave()),
+            "/hold-and-trap" => pressure::hold_and_trap(&query, &request).await,
+            "/held-slow" => Ok(pressure::held_slow(query.number("ms", 20)).await),
+            "/toggle" => Ok(pressure::toggle(query.number("n", 100)).await),
+            "/slow" => {
+                wait(query.number("ms", 20)).await;
+                Ok(who())
+            }
+            "/instance" => Ok(who()),
             // The request's body is dropped unread.
             _ => Ok(text(200, "fine\n")),
         }
@@ -33,19 +72,39 @@ impl wasip3::exports::http::handler::Guest for Faulty {
 
 wasip3::http::service::export!(Faulty);
 
-/// A head and five bytes; then, when they have had time to leave, a trap.
-fn late_trap() -> Response {
-    let headers = Fields::from_list(&[("content-type".into(), b"text/plain".into())])
-        .expect("the header is valid");
-    let (mut writer, reader) = wit_stream::new();
-    let (end_writer, end) = wit_future::new(WHOLE_BODY);
-    let (response, _sent) = Response::new(headers, Some(reader), end);
-    spawn_local(async move {
-        writer.write_all(b"first".into()).await;
-        wait(50).await;
-        // Both ends of the body are still open: nothing but the trap says that it is over.
-        black_box((&writer, &end_writer));
-        panic!("deliberate panic in the middle of a body");
-    });
-    response
+/// `INSTANCE N`: which instance answers, and how many requests it has told this.
+fn who() -> Response {
+    let served = SERVED.fetch_add(1, Relaxed) + 1;
+    text(200, format!("{:016x} {served}\n", *INSTANCE))
+}
+
+/// Loops for ever without a host call.
+fn spin() -> ! {
+    loop {
+        black_box(());
+    }
+}
+
+/// Waits for ever, by the host's clock.
+async fn forever() -> ! {
+    loop {
+        wait(AN_HOUR).await;
+    }
+}
+
+/// With `to=URL`, makes one outgoing request and waits for its answer: whoever holds that back decides
+/// when the guest goes on.
+async fn call_if_asked(query: &Query, request: &Request) {
+    if let Ok(call) = Call::to(query, request) {
+        // A call that fails is over, too.
+        let _ = call.make(0).await;
+    }
+}
+
+/// Traps once `n` requests are here, so that each of them had been started, and none was answered.
+async fn trap_together(n: u64) -> Result<Response, ErrorCode> {
+    if DOOMED.fetch_add(1, Relaxed) + 1 >= n {
+        panic!("deliberate panic of {n} requests together");
+    }
+    forever().await
 }

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
 use crate::one_line::one_line;
-use crate::pool::{InstanceRecord, NoResponse, Slot};
+use crate::pool::{InstanceRecord, NoResponse, Slot, SlowStart};
 
 /// A request's body as the guest is given it.
 pub(crate) fn to_wasi(body: Body) -> WasiBody {
@@ -93,6 +93,9 @@ pub(crate) fn fault(error: wasmtime::Error) -> Fault {
     if error.is::<NoResponse>() {
         return Fault::bad_response("the service ended without a response")
             .caused_by(one_line(&error));
+    }
+    if error.is::<SlowStart>() {
+        return Fault::deadline().caused_by(one_line(&error));
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return Fault::overload("no_instance", Duration::from_secs(1)).caused_by(one_line(&error));

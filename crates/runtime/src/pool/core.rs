@@ -106,6 +106,8 @@ struct Instance {
     held: bool,
     /// Requests or work after them.
     at_work: bool,
+    /// A request missed its deadline in it.
+    late: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,10 +274,13 @@ impl PoolCore {
 
     /// A request missed its deadline in this instance, which may be the reason.
     pub(crate) fn deadline_missed(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
+        // Also one that is retired already: a missed deadline is more urgent than what it was retired
+        // for.
         if let Some(instance) = self.instance_mut(key)
-            && instance.phase == Phase::Ready
+            && !instance.late
         {
             instance.phase = Phase::Retiring;
+            instance.late = true;
             actions.push(Action::Retire(key, Retirement::Deadline));
         }
         self.start_if_needed(actions);
@@ -315,6 +320,13 @@ impl PoolCore {
     /// The instance that a request was given to.
     pub(crate) fn place_of(&self, request: RequestKey) -> Option<InstanceKey> {
         self.assigned.get(&request).copied()
+    }
+
+    /// How many requests an instance has, those included of which the answer is being sent.
+    pub(crate) fn in_flight(&self, key: InstanceKey) -> usize {
+        self.instances
+            .binary_search_by_key(&key, |instance| instance.key)
+            .map_or(0, |index| self.instances[index].in_flight)
     }
 
     /// Requests that wait, and instances that have something to do.
@@ -415,6 +427,7 @@ impl PoolCore {
             left: limit,
             held: false,
             at_work: false,
+            late: false,
         });
         actions.push(Action::Start(key));
     }

@@ -25,6 +25,10 @@ use crate::state::State;
 /// instance ends, of this service or of another.
 const RETRY_START: Duration = Duration::from_millis(20);
 
+/// How long a guest may go on computing without a pause after a request missed its deadline. Those that
+/// share its instance cannot get on meanwhile, so there is little to wait for.
+const STUCK_GRACE: Duration = Duration::from_secs(1);
+
 /// What the inside of the event loop and its outside know of each other.
 ///
 /// The outside is polled also while a guest computes, which the inside is not (wasmtime issues 11869
@@ -62,6 +66,11 @@ enum Overdue {
     #[error("its work after the response was not done within post_return_timeout")]
     PostReturn,
 }
+
+/// An instance was not started within the time that a request has.
+#[derive(Debug, thiserror::Error)]
+#[error("the component was not instantiated within the time of a request")]
+pub(crate) struct SlowStart;
 
 /// Starts an instance and serves what its inbox gives it, to the end.
 pub(crate) async fn drive(shared: Arc<Shared>, key: InstanceKey, inbox: Arc<Inbox>) {
@@ -117,7 +126,12 @@ impl Drop for Presence {
 async fn start(shared: &Shared) -> wasmtime::Result<(Store<State>, Proxy)> {
     loop {
         let mut store = shared.blueprint.store()?;
-        match shared.pre.instantiate_async(&mut store).await {
+        let limit = shared.blueprint.request_timeout;
+        let started = tokio::time::timeout(limit, shared.pre.instantiate_async(&mut store));
+        let started = started
+            .await
+            .unwrap_or_else(|_elapsed| Err(SlowStart.into()));
+        match started {
             Ok(proxy) => return Ok((store, proxy)),
             // The engine's room is shared by all services, and a start that waits for it holds up
             // nobody: requests go to other instances as these come free.
@@ -293,6 +307,8 @@ struct Outside<'a> {
     pulse: &'a Pulse,
     /// Since when the guest computes without a pause.
     stuck: Option<Instant>,
+    /// Since when no answer is being sent, as far as was looked.
+    sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     due: Option<Instant>,
 }
@@ -305,6 +321,7 @@ impl<'a> Outside<'a> {
             inbox,
             pulse,
             stuck: None,
+            sent: None,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             due: None,
         }
@@ -323,15 +340,13 @@ impl<'a> Outside<'a> {
             _ => None,
         };
         let limit = match (late, phase, self.stuck) {
-            // It may have been computing for long; the others in it had their chance until now.
-            (Some(late), _, Some(stuck)) => Some((late.max(stuck), settings.grace)),
-            // By then each of the others has its answer, or has missed its own deadline.
-            (Some(late), Phase::Requests, None) => {
-                Some((late, self.shared.blueprint.request_timeout + settings.grace))
-            }
+            (Some(late), _, Some(stuck)) => Some((late.max(stuck), STUCK_GRACE)),
+            (Some(late), _, None) => Some((late, settings.grace)),
             (None, Phase::Requests, _) => None,
-            (_, Phase::PostReturn, _) => Some((since, settings.post_return_timeout)),
-            (_, Phase::Idle, _) => Some((since, settings.idle_timeout)),
+            (None, Phase::PostReturn, _) => self
+                .last_answer_sent(since)
+                .map(|since| (since, settings.post_return_timeout)),
+            (None, Phase::Idle, _) => Some((since, settings.idle_timeout)),
         };
         let Some(due) = limit.and_then(|(since, allowed)| since.checked_add(allowed)) else {
             return Poll::Pending;
@@ -345,7 +360,9 @@ impl<'a> Outside<'a> {
         }
         match phase {
             _ if late.is_some() && self.stuck.is_some() => Poll::Ready(Err(Overdue::Stuck.into())),
-            Phase::Requests => Poll::Ready(Err(Overdue::Late.into())),
+            _ if late.is_some() => Poll::Ready(Err(Overdue::Late.into())),
+            // Has no limit unless it is late.
+            Phase::Requests => Poll::Pending,
             Phase::PostReturn => Poll::Ready(Err(Overdue::PostReturn.into())),
             Phase::Idle => {
                 // If the pool keeps it, the idle time begins anew.
@@ -360,6 +377,19 @@ impl<'a> Outside<'a> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Since when all that the guest does is work after its answers: none while an answer is being
+    /// sent, for then the work is to send it.
+    fn last_answer_sent(&mut self, returned: Instant) -> Option<Instant> {
+        let sending = self.shared.in_flight(self.key) > 0;
+        self.inbox.watch_leaving(sending);
+        if sending {
+            self.sent = None;
+            return None;
+        }
+        let sent = *self.sent.get_or_insert_with(Instant::now);
+        Some(sent.max(returned))
     }
 
     /// A guest that computes takes no further request; those that it was given go elsewhere.

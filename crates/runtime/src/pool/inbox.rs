@@ -16,6 +16,8 @@ pub(crate) struct Inbox(Mutex<Contents>);
 struct Contents {
     tickets: VecDeque<Ticket>,
     retired: Option<(Retirement, Instant)>,
+    /// The instance waits for a request to leave it.
+    watches_leaving: bool,
     /// The instance's task.
     waker: Option<Waker>,
 }
@@ -55,6 +57,18 @@ impl Inbox {
     /// Why the instance is to finish, and since when, if it is.
     pub(crate) fn retired(&self) -> Option<(Retirement, Instant)> {
         self.lock().retired
+    }
+
+    /// Whether the instance is to be woken when a request leaves it.
+    pub(crate) fn watch_leaving(&self, watch: bool) {
+        self.lock().watches_leaving = watch;
+    }
+
+    /// A request has left the instance: its answer is sent, or nobody waits for it.
+    pub(crate) fn left(&self) {
+        if self.lock().watches_leaving {
+            self.change(|_| {});
+        }
     }
 
     /// Whom to wake when something arrives.

@@ -37,6 +37,7 @@ pub(crate) use self::call::NoResponse;
 pub use self::circuit::CircuitState;
 pub use self::core::PoolView;
 pub use self::counters::PoolTotals;
+pub(crate) use self::driver::SlowStart;
 pub use self::settings::{PoolOverrides, PoolSettings};
 pub(crate) use self::ticket::InstanceRecord;
 
@@ -307,7 +308,14 @@ impl Shared {
                 core.deadline_missed(at, actions);
             }
         });
+        if let Some(inbox) = at.and_then(|at| shell.inboxes.get(&at)) {
+            inbox.left();
+        }
         self.tell_busy(&shell);
+    }
+
+    pub(crate) fn in_flight(&self, key: InstanceKey) -> usize {
+        self.lock().core.in_flight(key)
     }
 
     pub(crate) fn started(self: &Arc<Self>, key: InstanceKey) {
@@ -332,9 +340,11 @@ impl Shared {
         drop(shell);
         tracing::debug!(service = %self.service(), instance = key.0, %cause, "instance not started");
         if let Some(ticket) = failed {
-            let _ = ticket.answer.send(Err(wasmtime::Error::msg(format!(
-                "the component cannot be instantiated: {cause}"
-            ))));
+            let _ = ticket.answer.send(Err(if error.is::<SlowStart>() {
+                SlowStart.into()
+            } else {
+                wasmtime::Error::msg(format!("the component cannot be instantiated: {cause}"))
+            }));
         }
     }
 

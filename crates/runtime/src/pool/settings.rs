@@ -55,7 +55,8 @@ impl PoolSettings {
             // Longer than the pauses of a service that is used by a person.
             idle_timeout: Duration::from_secs(60),
             post_return_timeout: Duration::from_secs(30),
-            grace: Duration::from_secs(1),
+            // Enough for what is nearly done; the instance takes nothing new meanwhile.
+            grace: Duration::from_secs(5),
             // A queue that is longer than what is served within its timeout only makes requests
             // late that will be refused all the same.
             max_queue: 1_000,

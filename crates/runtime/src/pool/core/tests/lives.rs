@@ -192,7 +192,9 @@ fn an_instance_that_is_about_to_end_is_given_nothing_more() {
     assert_eq!(pool.let_go(0), []);
     assert_eq!(pool.finish(100), [assign(102, 1)]);
     assert_eq!(pool.0.view().retiring, 1);
-    assert_eq!(pool.deadline_missed(0), [], "it retires already");
+    let retire = Action::Retire(InstanceKey(0), Retirement::Deadline);
+    assert_eq!(pool.deadline_missed(0), [retire], "it is more urgent now");
+    assert_eq!(pool.deadline_missed(0), [], "that was said");
 }
 
 #[test]

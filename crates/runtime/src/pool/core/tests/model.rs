@@ -28,6 +28,8 @@ pub(super) struct Model {
 pub(super) struct Seen {
     pub(super) ready: bool,
     pub(super) retiring: bool,
+    /// A request missed its deadline in it.
+    late: bool,
     pub(super) held: bool,
     pub(super) at_work: bool,
     /// It has given something back, and takes nothing until it lets go or ends.
@@ -224,7 +226,10 @@ impl Model {
             }
             Action::Retire(key, why) => {
                 let seen = &self.instances[&key];
-                assert!(seen.ready && !seen.retiring, "{seen:?} retires");
+                // A missed deadline is said once more of one that retires already.
+                let again = why == Retirement::Deadline && !seen.late;
+                assert!(!seen.retiring || again, "{seen:?} retires");
+                assert!(seen.ready, "{seen:?} retires");
                 match why {
                     Retirement::Served => {
                         let range = &self.settings.max_requests_per_instance;
@@ -237,7 +242,9 @@ impl Model {
                     }
                     Retirement::Deadline => {}
                 }
-                self.instances.get_mut(&key).expect("is alive").retiring = true;
+                let seen = self.instances.get_mut(&key).expect("is alive");
+                seen.retiring = true;
+                seen.late |= why == Retirement::Deadline;
             }
         }
     }

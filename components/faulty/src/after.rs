@@ -1,0 +1,32 @@
+//! A good answer first, and then: `GET /spin-after`, `/exit-after`, `/respond-and-stay`.
+
+use crate::{forever, spin};
+use guest::{Response, text, wait};
+use std::future::Future;
+use wasip3::{cli::exit::exit, spawn_local};
+
+/// Time for an answer to be read to its end by the host, in milliseconds.
+const LEAVE: u64 = 100;
+
+/// Loops for ever without a host call.
+pub fn spin_after() -> Response {
+    answer_and(async { spin() })
+}
+
+/// Ends the program.
+pub fn exit_after() -> Response {
+    answer_and(async { exit(Ok(())) })
+}
+
+/// Waits for ever.
+pub fn stay() -> Response {
+    answer_and(async { forever().await })
+}
+
+fn answer_and(then: impl Future<Output = ()> + 'static) -> Response {
+    spawn_local(async move {
+        wait(LEAVE).await;
+        then.await;
+    });
+    text(200, "answered\n")
+}

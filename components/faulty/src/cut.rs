@@ -1,0 +1,91 @@
+//! Bodies that do not come to a proper end: `GET /late-trap`, `/drop-body`, `/trailer-error`,
+//! `/no-end`; and one that does, in its own time: `/drip?to=URL`.
+
+use crate::forever;
+use guest::{BodyEnd, Call, ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, wait};
+use std::hint::black_box;
+use wasip3::wit_bindgen::{FutureWriter, StreamWriter};
+use wasip3::{spawn_local, wit_future, wit_stream};
+
+/// A head without `content-length`; the body and its end are still to be written.
+fn begun() -> (Response, StreamWriter<u8>, FutureWriter<BodyEnd>) {
+    let headers = Fields::from_list(&[("content-type".into(), b"text/plain".into())])
+        .expect("the header is valid");
+    let (writer, reader) = wit_stream::new();
+    let (end_writer, end) = wit_future::new(WHOLE_BODY);
+    let (response, _sent) = Response::new(headers, Some(reader), end);
+    (response, writer, end_writer)
+}
+
+fn deliberate() -> ErrorCode {
+    ErrorCode::InternalError(Some("deliberate error in the middle of a body".to_owned()))
+}
+
+/// A head and five bytes; then, when they have had time to leave, a trap.
+pub fn late_trap() -> Response {
+    let (response, mut writer, end_writer) = begun();
+    spawn_local(async move {
+        writer.write_all(b"first".into()).await;
+        wait(50).await;
+        // Both ends of the body are still open: nothing but the trap says that it is over.
+        black_box((&writer, &end_writer));
+        panic!("deliberate panic in the middle of a body");
+    });
+    response
+}
+
+/// Five bytes; then the stream is dropped, and what ends it is an error.
+pub fn drop_body() -> Response {
+    let headers = Fields::new();
+    let (mut writer, reader) = wit_stream::new();
+    // A writer that is dropped sends this.
+    let (end_writer, end) = wit_future::new(|| BodyEnd::Err(deliberate()));
+    let (response, _sent) = Response::new(headers, Some(reader), end);
+    spawn_local(async move {
+        writer.write_all(b"first".into()).await;
+        drop((writer, end_writer));
+    });
+    response
+}
+
+/// Five bytes, the proper end of the stream, and an error in place of trailers.
+pub fn trailer_error() -> Response {
+    let (response, mut writer, end_writer) = begun();
+    spawn_local(async move {
+        writer.write_all(b"first".into()).await;
+        drop(writer);
+        let _ = end_writer.write(Err(deliberate())).await;
+    });
+    response
+}
+
+/// Five bytes, the proper end of the stream, and never a word on whether there are trailers.
+pub fn no_end() -> Response {
+    let (response, mut writer, end_writer) = begun();
+    spawn_local(async move {
+        writer.write_all(b"first".into()).await;
+        drop(writer);
+        let _kept = end_writer;
+        forever().await;
+    });
+    response
+}
+
+/// `first`, and, once the upstream has answered, `last`. Without an upstream, `last` never comes.
+pub fn drip(query: Query, request: &Request) -> Response {
+    let call = Call::to(&query, request).ok();
+    let (response, mut writer, end_writer) = begun();
+    spawn_local(async move {
+        writer.write_all(b"first".into()).await;
+        match call {
+            Some(call) => {
+                // A call that fails is over, too.
+                let _ = call.make(0).await;
+            }
+            None => forever().await,
+        }
+        writer.write_all(b"last".into()).await;
+        drop((writer, end_writer));
+    });
+    response
+}

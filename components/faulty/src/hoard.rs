@@ -1,0 +1,44 @@
+//! Takes what it can get: `GET /memory`, `/handles?n=100000&kind=fields`.
+
+use guest::{BodyEnd, ErrorCode, Fields, Query, Response, WHOLE_BODY, text};
+use std::hint::black_box;
+use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+use wasip3::{wit_future, wit_stream};
+
+/// Asks for a megabyte at a time, until it is refused: which, in Rust, is a trap.
+pub fn memory() -> Result<Response, ErrorCode> {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    loop {
+        all.push(vec![1; 1 << 20]);
+        black_box(&all);
+    }
+}
+
+/// Makes `n` handles of a `kind` (`fields`, `streams` or `futures`; of the last two, each is a pair)
+/// and keeps them until the last is made. The handles are all in the host's tables; the guest itself
+/// keeps a few bytes for each.
+pub fn handles(query: &Query) -> Response {
+    let n = query.number("n", 100_000);
+    let made = match query.get("kind").unwrap_or("fields") {
+        "fields" => keep(n, Fields::new),
+        "streams" => keep(n, || -> (StreamWriter<u8>, StreamReader<u8>) {
+            wit_stream::new()
+        }),
+        "futures" => keep(n, || -> (FutureWriter<BodyEnd>, FutureReader<BodyEnd>) {
+            wit_future::new(WHOLE_BODY)
+        }),
+        other => return text(400, format!("there is no kind {other}\n")),
+    };
+    text(200, format!("{made} made\n"))
+}
+
+fn keep<T>(n: u64, make: impl Fn() -> T) -> usize {
+    let mut all = Vec::new();
+    for _ in 0..n {
+        all.push(make());
+    }
+    let made = all.len();
+    // Dropping so many would take its time, and futures would have to be written first.
+    std::mem::forget(black_box(all));
+    made
+}
