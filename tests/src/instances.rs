@@ -1,6 +1,6 @@
 //! What a host's log tells of the instances of a service.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::output::Output;
 
@@ -29,6 +29,25 @@ impl Instances {
     pub fn started(&self) -> usize {
         let lines = self.log.lines();
         lines.iter().filter(|line| self.has_started(line)).count()
+    }
+
+    /// Waits until so many were started, and checks that no more were. What the host has logged takes
+    /// a moment to be read.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long, or more were started.
+    pub async fn wait_started(&self, count: usize) -> Result<()> {
+        let what = format!("an instance of {} is started", self.service);
+        self.log
+            .wait_for_lines(&what, count, |line| self.has_started(line))
+            .await?;
+        let started = self.started();
+        ensure!(
+            started == count,
+            "{started} instances were started, not {count}"
+        );
+        Ok(())
     }
 
     /// How many began to retire so far, for this cause.

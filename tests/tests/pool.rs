@@ -141,8 +141,8 @@ async fn a_guest_that_never_lets_go_starves_nobody_but_itself() -> Result<()> {
     for answer in &others {
         ensure!(answer.status == 200, "{answer:?}");
     }
-    let started = Instances::of("faulty", host.stderr()).started();
-    ensure!(started == 2, "{started} instances were started");
+    let instances = Instances::of("faulty", host.stderr());
+    instances.wait_started(2).await?;
     Ok(())
 }
 
@@ -171,7 +171,9 @@ async fn recovers(path: &str, arguments: &[&str]) -> Result<()> {
     let next = get("/").await;
     let next = next.with_context(|| format!("the log:\n{}", host.stderr().text()))?;
     ensure!(next.status == 200, "{next:?}");
-    ensure!(Instances::of("faulty", host.stderr()).started() == 2);
+    Instances::of("faulty", host.stderr())
+        .wait_started(2)
+        .await?;
     Ok(())
 }
 
@@ -203,7 +205,9 @@ async fn a_trap_under_backpressure_sends_those_that_waited_to_another_instance()
         let answer = answer??;
         ensure!(answer.status == 200, "{answer:?}");
     }
-    ensure!(Instances::of("faulty", host.stderr()).started() == 2);
+    Instances::of("faulty", host.stderr())
+        .wait_started(2)
+        .await?;
     Ok(())
 }
 
@@ -254,7 +258,9 @@ async fn each_of_sixteen_requests_in_an_instance_that_traps_gets_its_own_answer(
     ensure!(ids.len() == 16, "ids of other requests: {ids:?}");
     let later = Client::new().get(host.url()).await?;
     ensure!(later.status == 200, "{later:?}");
-    ensure!(Instances::of("faulty", host.stderr()).started() == 2);
+    Instances::of("faulty", host.stderr())
+        .wait_started(2)
+        .await?;
     Ok(())
 }
 

@@ -80,11 +80,8 @@ async fn idle_instances_end_down_to_those_that_are_to_be_kept() -> Result<()> {
     three.host.pass_a_second().await?;
     ensure!(three.instances.retired("idle") == 2);
     three.host.ok("/fanout", three.query()).await?;
-    ensure!(
-        three.instances.started() == 3,
-        "the last one was not kept:\n{}",
-        three.host.host.stderr().text()
-    );
+    // The last one was kept.
+    three.instances.wait_started(3).await?;
     Ok(())
 }
 
@@ -94,7 +91,7 @@ async fn all_idle_instances_end_if_none_is_to_be_kept() -> Result<()> {
     three.instances.wait_retired(3, "idle").await?;
     three.instances.wait_gone(3).await?;
     three.host.ok("/fanout", three.query()).await?;
-    ensure!(three.instances.started() == 4);
+    three.instances.wait_started(4).await?;
     Ok(())
 }
 
@@ -115,7 +112,7 @@ async fn work_after_the_response_goes_on_in_an_instance_that_is_not_idle() -> Re
     held.wait_for(2).await?;
     let instances = Instances::of("detached", services.host.stderr());
     instances.wait_retired(1, "idle").await?;
-    ensure!(instances.started() == 1);
+    instances.wait_started(1).await?;
     Ok(())
 }
 
@@ -252,11 +249,9 @@ async fn a_component_of_0_2_gets_an_instance_for_each_request_unless_told_otherw
         for (tag, answer) in &sent.answers {
             ensure!(answer.status == 200, "{tag}: {answer:?}");
         }
-        let started = Instances::of("outgoing-p2", host.stderr()).started();
-        ensure!(
-            started == expected,
-            "{started} instances with {arguments:?}"
-        );
+        let instances = Instances::of("outgoing-p2", host.stderr());
+        let started = instances.wait_started(expected).await;
+        started.with_context(|| format!("with {arguments:?}"))?;
     }
     Ok(())
 }
@@ -290,7 +285,9 @@ async fn a_reused_instance_of_0_2_still_serves_one_request_at_a_time() -> Result
         let answer = answer.await??;
         ensure!(answer.status == 200, "{answer:?}");
     }
-    ensure!(Instances::of("outgoing-p2", host.stderr()).started() == 2);
+    Instances::of("outgoing-p2", host.stderr())
+        .wait_started(2)
+        .await?;
     Ok(())
 }
 
@@ -321,7 +318,7 @@ impl Three {
         };
         let requests = (0..3).map(|_| three.host.ok("/fanout", three.query()));
         futures::try_join!(try_join_all(requests), released)?;
-        ensure!(three.instances.started() == 3);
+        three.instances.wait_started(3).await?;
         Ok(three)
     }
 

@@ -108,9 +108,12 @@ impl Circuit {
     }
 
     fn open_if(&mut self, tripped: bool, now: Instant, chance: f64) -> bool {
-        let probe_failed = matches!(self.state, State::Probing { .. });
-        let closed = self.state == State::Closed;
-        if !probe_failed && !(closed && tripped) {
+        let opens = match self.state {
+            State::Closed => tripped,
+            State::Probing { .. } => true,
+            State::Open { .. } => false,
+        };
+        if !opens {
             return false;
         }
         self.trips += 1;

@@ -185,10 +185,12 @@ async fn serve(
         // Nothing of the guest can run on now: either all its tasks wait, and it may be given the next
         // request, or one computes and has yielded.
         let stuck = !pulse.beats.load(Ordering::Relaxed);
-        if !stuck && !pulse.calm.swap(true, Ordering::Relaxed) && inbox.has_tickets() {
-            if let Poll::Ready(result) = inside.as_mut().poll(cx) {
-                return Poll::Ready(result.flatten());
-            }
+        if !stuck
+            && !pulse.calm.swap(true, Ordering::Relaxed)
+            && inbox.has_tickets()
+            && let Poll::Ready(result) = inside.as_mut().poll(cx)
+        {
+            return Poll::Ready(result.flatten());
         }
         outside.poll(cx, stuck)
     })
