@@ -61,6 +61,14 @@ pub struct Service {
     pub queue_timeout: Option<Duration>,
     /// Requests that may be in one instance at once. 0.3 components only.
     pub max_concurrent_per_instance: Option<usize>,
+    /// Outgoing requests that one instance may have open at once. Components only.
+    pub max_outgoing_per_instance: Option<usize>,
+    /// CPU time that one request may take. Components only.
+    #[serde(default, deserialize_with = "duration")]
+    pub max_cpu_time: Option<Duration>,
+    /// Whether a request whose instance failed is tried once more, if it had no effect that can be
+    /// seen. Components only.
+    pub retry: Option<bool>,
 }
 
 /// What a service runs.
@@ -146,6 +154,9 @@ impl Service {
         }
         if self.max_concurrent_per_instance == Some(0) {
             return zero("max_concurrent_per_instance");
+        }
+        if self.max_outgoing_per_instance == Some(0) {
+            return zero("max_outgoing_per_instance");
         }
         Ok(())
     }

@@ -97,6 +97,18 @@ impl Fault {
         )
     }
 
+    /// The guest computed for longer than one request may: 500. Nobody else is to blame for it, as a
+    /// slow upstream might be for a missed deadline.
+    #[must_use]
+    pub fn cpu_time() -> Self {
+        Self::new(
+            Blame::Guest,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "cpu_time",
+            "the service computed for too long",
+        )
+    }
+
     /// Something that the guest called failed: 502.
     #[must_use]
     pub fn upstream() -> Self {

@@ -49,6 +49,9 @@ pub struct Counters {
     pub request_bytes: AtomicU64,
     /// Bytes of the response's body that were handed to the connection.
     pub response_bytes: AtomicU64,
+    /// CPU time of the guest, in nanoseconds. While several requests are in an instance and none
+    /// computes for longer than an epoch tick, each has an equal share of it.
+    pub cpu_nanos: AtomicU64,
 }
 
 impl RequestScope {

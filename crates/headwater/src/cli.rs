@@ -106,6 +106,10 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub(crate) max_instances: Option<usize>,
 
+    /// Instances of all services that may be alive at once; each takes 4 GiB of address space
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) places: u32,
+
     /// Instances that are kept when there is nothing to do [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) min_idle: Option<usize>,
@@ -125,6 +129,20 @@ pub(crate) struct LimitArgs {
     /// How long a request may wait for an instance before it is answered 503 [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) queue_timeout: Option<Duration>,
+
+    /// Outgoing requests that one instance may have open at once [default: 256]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    pub(crate) max_outgoing_per_instance: Option<usize>,
+
+    /// CPU time that one request may take; beyond it its instance is ended [default: none but the
+    /// timeout's]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) max_cpu_time: Option<Duration>,
+
+    /// Try a request once more if its instance failed: one without a body, which had made no
+    /// outgoing request, of a service without directories
+    #[arg(long)]
+    pub(crate) retry: bool,
 
     /// How long requests in flight may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
@@ -178,6 +196,9 @@ impl LimitArgs {
             post_return_timeout: self.post_return_timeout,
             max_queue: self.max_queue,
             queue_timeout: self.queue_timeout,
+            max_outgoing_per_instance: self.max_outgoing_per_instance,
+            max_cpu_time: self.max_cpu_time,
+            retry: self.retry.then_some(true),
         }
     }
 }

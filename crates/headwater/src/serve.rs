@@ -60,7 +60,7 @@ async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()>
     .await?;
     let address = server.local_addr();
 
-    let engine = Arc::new(Engine::new()?);
+    let engine = Arc::new(Engine::with_places(arguments.limits.places)?);
     let loaded = tokio::task::spawn_blocking({
         let engine = engine.clone();
         move || services::load(&engine, planned, address)

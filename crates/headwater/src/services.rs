@@ -164,6 +164,11 @@ fn pool(service: &Service, defaults: PoolOverrides) -> PoolOverrides {
         post_return_timeout: service.post_return_timeout.or(defaults.post_return_timeout),
         max_queue: service.max_queue.or(defaults.max_queue),
         queue_timeout: service.queue_timeout.or(defaults.queue_timeout),
+        max_outgoing_per_instance: service
+            .max_outgoing_per_instance
+            .or(defaults.max_outgoing_per_instance),
+        max_cpu_time: service.max_cpu_time.or(defaults.max_cpu_time),
+        retry: service.retry.or(defaults.retry),
     }
 }
 
@@ -242,7 +247,7 @@ fn load_one(
                 limits,
                 ..WagiSettings::new(&*name)
             };
-            let module = WagiModule::load(engine.wasmtime(), &binary, settings)?;
+            let module = WagiModule::load(engine.wasmtime(), engine.room(), &binary, settings)?;
             Runner::Module(Arc::new(module))
         }
     };

@@ -2,13 +2,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_egress::Egress;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{AsContextMut, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use crate::attribution::{Evidence, Roots};
+use crate::attribution::{self, Evidence, Roots};
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
+use crate::outgoing::Outgoing;
 use crate::output::GuestOutput;
+use crate::pool::Meter;
 use crate::service::Directory;
 use crate::state::State;
 
@@ -23,6 +25,10 @@ const MAX_TASKS: usize = 64 << 10;
 /// here because a bound should not change with an update (CVE-2026-27204).
 const MAX_HOSTCALL_BYTES: usize = 128 << 20;
 
+/// Bytes of the header fields of one message, as `wasi:http` counts them: its own default, said here
+/// for the same reason (CVE-2026-27572).
+const MAX_FIELD_BYTES: usize = 128 << 10;
+
 /// What instances of a service are made by.
 pub(crate) struct Blueprint {
     pub(crate) engine: wasmtime::Engine,
@@ -31,6 +37,8 @@ pub(crate) struct Blueprint {
     pub(crate) evidence: Evidence,
     pub(crate) request_timeout: Duration,
     pub(crate) guest_memory: usize,
+    pub(crate) max_outgoing: usize,
+    pub(crate) max_cpu_time: Option<Duration>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directories: Vec<Directory>,
 }
@@ -38,13 +46,17 @@ pub(crate) struct Blueprint {
 impl Blueprint {
     /// A store for one new instance.
     pub(crate) fn store(&self) -> wasmtime::Result<Store<State>> {
+        let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELD_BYTES);
+        let outgoing = Arc::new(Outgoing::new(self.max_outgoing));
         let state = State {
             table: wasmtime::component::ResourceTable::new(),
             wasi: self.wasi()?,
-            http: wasmtime_wasi_http::WasiHttpCtx::new(),
-            hooks: Hooks::new(self.egress.clone()),
+            http,
+            hooks: Hooks::new(self.egress.clone(), outgoing),
             memory: MemoryBudget::new(self.guest_memory),
             roots: Roots::new(self.evidence),
+            meter: Arc::new(Meter::new(self.max_cpu_time)),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
@@ -57,7 +69,9 @@ impl Blueprint {
         store.set_epoch_deadline(1);
         // tokio's own yield and not the engine's: after it, sockets, timers and other tasks get their
         // turn first.
-        store.epoch_deadline_callback(|_| {
+        store.epoch_deadline_callback(|mut store| {
+            let computes = attribution::current(store.as_context_mut());
+            store.data().meter.ticked(computes.scope());
             Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(tokio::task::yield_now()),

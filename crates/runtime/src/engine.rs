@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::neighbours::Neighbours;
+
 /// How often running guests are made to yield their thread.
 ///
 /// A guest that computes holds up the others on its thread for one or two ticks. Five milliseconds
 /// is below what a person or a p99 notices and costs an idle host 200 wake-ups a second.
 pub const EPOCH_TICK: Duration = Duration::from_millis(5);
 
-/// Guest instances that can be alive at once, over all services.
+/// Guest instances that can be alive at once, over all services, unless [`Engine::with_places`] says
+/// otherwise.
 ///
 /// Each reserves 4 GiB of address space (none of it memory until touched), so 1,000 take 4 TiB of
 /// the 128 TiB that a process has.
@@ -33,7 +36,22 @@ const TABLE_KEEP_RESIDENT: usize = 16 << 10;
 #[derive(Clone)]
 pub struct Engine {
     wasmtime: wasmtime::Engine,
+    neighbours: Arc<Neighbours>,
     _ticker: Arc<Ticker>,
+}
+
+/// How room for one more instance is made where all places of an [`Engine`] are taken. The default
+/// knows of nobody who could give way.
+#[derive(Clone, Default)]
+pub struct Room(Arc<Neighbours>);
+
+impl Room {
+    /// Has a service end an instance that has nothing to do. Its place is free a moment later.
+    ///
+    /// Says whether there was any.
+    pub fn make(&self) -> bool {
+        self.0.evict_one()
+    }
 }
 
 /// Why no engine could be made.
@@ -51,19 +69,29 @@ impl Engine {
     ///
     /// When this machine cannot run compiled WebAssembly.
     pub fn new() -> Result<Self, EngineError> {
-        let wasmtime = Self::pooling(MAX_INSTANCES)
+        Self::with_places(MAX_INSTANCES)
+    }
+
+    /// The same, with places for so many instances at once. Each takes 4 GiB of address space.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn with_places(instances: u32) -> Result<Self, EngineError> {
+        let wasmtime = Self::pooling(instances)
             .or_else(|error| {
                 tracing::warn!(
                     error = format_args!("{error:#}"),
-                    instances = MAX_INSTANCES_LIMITED,
+                    instances = MAX_INSTANCES_LIMITED.min(instances),
                     "address space is limited: fewer instances can be alive at once",
                 );
-                Self::pooling(MAX_INSTANCES_LIMITED)
+                Self::pooling(MAX_INSTANCES_LIMITED.min(instances))
             })
             .map_err(EngineError)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(|error| EngineError(error.into()))?;
         Ok(Self {
             wasmtime,
+            neighbours: Arc::default(),
             _ticker: Arc::new(ticker),
         })
     }
@@ -72,6 +100,17 @@ impl Engine {
     #[must_use]
     pub fn wasmtime(&self) -> &wasmtime::Engine {
         &self.wasmtime
+    }
+
+    /// A way to room for one more instance where all places are taken.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room(self.neighbours.clone())
+    }
+
+    /// The pools whose instances this engine runs.
+    pub(crate) fn neighbours(&self) -> &Arc<Neighbours> {
+        &self.neighbours
     }
 
     fn pooling(instances: u32) -> wasmtime::Result<wasmtime::Engine> {

@@ -1,26 +1,35 @@
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use headwater_core::{Attribution, Body, BodyError, empty};
 use headwater_egress::{Egress, SendOptions};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::error_code;
+use crate::outgoing::{Outgoing, Place};
 
 /// Where `wasi:http`'s host implementation hands outgoing requests over to egress.
 pub(crate) struct Hooks {
     egress: Egress,
+    pub(crate) outgoing: Arc<Outgoing>,
     /// The attribution of the outgoing call that is being made; set by the import just before the
     /// stock implementation calls [`WasiHttpHooks::send_request`] in the same poll.
     pub(crate) next: Option<Attribution>,
 }
 
 impl Hooks {
-    pub(crate) fn new(egress: Egress) -> Self {
-        Self { egress, next: None }
+    pub(crate) fn new(egress: Egress, outgoing: Arc<Outgoing>) -> Self {
+        Self {
+            egress,
+            outgoing,
+            next: None,
+        }
     }
 }
 
@@ -40,6 +49,13 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let attribution = self.next.take().unwrap_or_else(Attribution::unknown);
+        if attribution.scope().is_none() {
+            self.outgoing.note_unattributed();
+        }
+        let Some(place) = self.outgoing.open() else {
+            self.outgoing.note_refused(self.egress.service());
+            return Box::new(async { Err(Error::ConnectionLimitReached) });
+        };
         let egress = self.egress.clone();
         let options = options.map_or_else(SendOptions::default, |options| SendOptions {
             connect_timeout: options.connect_timeout,
@@ -53,12 +69,41 @@ impl WasiHttpHooks for Hooks {
                 .await
                 .map_err(|error| error_code::from_egress(&error))?;
             let response = response.map(|body| {
-                body.map_err(|error| error_code::from_body(&error))
-                    .boxed_unsync()
+                Placed {
+                    body: body.map_err(|error| error_code::from_body(&error)),
+                    _place: place,
+                }
+                .boxed_unsync()
             });
             // The connection is driven by the client's pool, so there is nothing left to wait for.
             Ok((response, Box::new(async { Ok(()) }) as _))
         })
+    }
+}
+
+/// The body of a response to an outgoing request, which has its place until then.
+struct Placed<B> {
+    body: B,
+    _place: Place,
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for Placed<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -13,7 +13,9 @@ mod hooks;
 mod linker;
 pub mod measure;
 mod memory;
+mod neighbours;
 mod one_line;
+mod outgoing;
 mod output;
 mod pool;
 mod response;
@@ -22,7 +24,7 @@ mod state;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use engine::{EPOCH_TICK, Engine, EngineError};
+pub use engine::{EPOCH_TICK, Engine, EngineError, Room};
 pub use memory::MemoryBudget;
 pub use one_line::one_line;
 pub use output::GuestOutput;

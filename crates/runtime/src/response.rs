@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError, Fault};
+use headwater_core::{Body, BodyError, Fault, RequestId};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
@@ -20,6 +20,11 @@ pub(crate) fn to_wasi(body: Body) -> WasiBody {
         Err(error) => Error::InternalError(Some(error.to_string())),
     })
     .boxed_unsync()
+}
+
+/// A request's body that is none.
+pub(crate) fn empty() -> WasiBody {
+    to_wasi(headwater_core::empty())
 }
 
 /// The guest's response body as the front is given it.
@@ -104,13 +109,16 @@ pub(crate) fn fault(error: wasmtime::Error) -> Fault {
 }
 
 /// The same for a request whose instance ended before it answered.
-pub(crate) async fn lost(instance: &InstanceRecord) -> Fault {
+pub(crate) async fn lost(instance: &InstanceRecord, request: RequestId) -> Fault {
     // The cause is known to whoever ends the instance, which may be still at it.
     let number = instance.key.0;
-    Fault::trap().caused_by(match instance.ended().await {
-        Err(cause) => format!("instance {number}: {cause}"),
-        Ok(()) => format!("instance {number} ended without an answer"),
-    })
+    match instance.ended().await {
+        Err(failure) if failure.culprit == Some(request) => {
+            Fault::cpu_time().caused_by(format!("instance {number}: {}", failure.cause))
+        }
+        Err(failure) => Fault::trap().caused_by(format!("instance {number}: {}", failure.cause)),
+        Ok(()) => Fault::trap().caused_by(format!("instance {number} ended without an answer")),
+    }
 }
 
 fn returned_error(code: String) -> Fault {

@@ -128,6 +128,8 @@ impl ComponentService {
             evidence: evidence(world, composed, &pool),
             request_timeout: settings.limits.request_timeout,
             guest_memory: settings.limits.guest_memory,
+            max_outgoing: pool.max_outgoing_per_instance,
+            max_cpu_time: pool.max_cpu_time,
             environment: settings.environment,
             directories: settings.directories,
         };
@@ -135,7 +137,7 @@ impl ComponentService {
         let mut hasher = std::hash::DefaultHasher::new();
         blueprint.service.hash(&mut hasher);
         Ok(Self {
-            pool: InstancePool::new(pre, blueprint, pool, hasher.finish()),
+            pool: InstancePool::new(pre, blueprint, pool, engine.neighbours(), hasher.finish()),
             world,
             composed,
         })

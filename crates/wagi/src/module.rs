@@ -2,6 +2,7 @@ use std::fs;
 use std::sync::Arc;
 
 use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
+use headwater_runtime::Room;
 use http::Request;
 use wasmtime::{Engine, ExternType, InstancePre, Module, UnknownImportError};
 
@@ -20,6 +21,7 @@ pub(crate) struct Prepared {
     pub(crate) service: Arc<str>,
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
+    pub(crate) room: Room,
 }
 
 impl WagiModule {
@@ -28,12 +30,17 @@ impl WagiModule {
     ///
     /// The engine must have epoch interruption, and something that increments the epoch: a guest
     /// lets go of its thread at each increment. Compiling a large module takes a while; call this
-    /// where a thread may be held up.
+    /// where a thread may be held up. `room` is how the engine's full places are made fewer.
     ///
     /// # Errors
     ///
     /// Says what is wrong with the module or its settings, and what to do.
-    pub fn load(engine: &Engine, bytes: &[u8], settings: WagiSettings) -> Result<Self, WagiError> {
+    pub fn load(
+        engine: &Engine,
+        room: Room,
+        bytes: &[u8],
+        settings: WagiSettings,
+    ) -> Result<Self, WagiError> {
         let service = || settings.name.clone();
         if is_component(bytes) {
             return Err(WagiError::Component { service: service() });
@@ -52,6 +59,7 @@ impl WagiModule {
             service: settings.name.as_str().into(),
             settings,
             instance,
+            room,
         })))
     }
 

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater_core::{Body, Fault, RequestScope, full};
@@ -21,6 +21,12 @@ use crate::stdout::{OutputTooLarge, Stdout};
 
 /// When a client may come back that met too many instances. Requests to WAGI modules are short.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a request waits for room in a full engine. Others' requests are short, too.
+const ROOM_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long it waits between two tries: room comes by whatever ends anywhere in the process.
+const RETRY_START: Duration = Duration::from_millis(20);
 
 /// How a module failed to run to its end.
 #[derive(Debug, Error)]
@@ -111,7 +117,7 @@ async fn execute(module: &Prepared, context: &mut WasiCtxBuilder) -> Result<(), 
         ))
     });
     let outcome = async {
-        let instance = module.instance.instantiate_async(&mut store).await?;
+        let instance = instantiate(module, &mut store).await?;
         let entrypoint = &module.settings.entrypoint;
         let entrypoint = instance.get_typed_func::<(), ()>(&mut store, entrypoint)?;
         entrypoint.call_async(&mut store, ()).await
@@ -119,6 +125,23 @@ async fn execute(module: &Prepared, context: &mut WasiCtxBuilder) -> Result<(), 
     match outcome.await {
         Ok(()) => Ok(()),
         Err(error) => fault(error, store.data().memory.refused().then_some(limit)),
+    }
+}
+
+/// Makes an instance. Where the engine has no room, whoever has an idle instance is asked to give way.
+async fn instantiate(
+    module: &Prepared,
+    store: &mut Store<State>,
+) -> wasmtime::Result<wasmtime::Instance> {
+    let until = Instant::now() + ROOM_WITHIN;
+    loop {
+        match module.instance.instantiate_async(&mut *store).await {
+            Err(error) if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until => {
+                module.room.make();
+                tokio::time::sleep(RETRY_START).await;
+            }
+            made => return made,
+        }
     }
 }
 

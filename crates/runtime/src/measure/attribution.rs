@@ -12,6 +12,8 @@ use crate::attribution::{self, Evidence, Roots};
 use crate::engine::{Engine, EngineError};
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
+use crate::outgoing::Outgoing;
+use crate::pool::Meter;
 use crate::state::State;
 
 /// A guest that calls one import again and again.
@@ -141,9 +143,13 @@ fn state() -> State {
         table: wasmtime::component::ResourceTable::new(),
         wasi: wasmtime_wasi::WasiCtxBuilder::new().build(),
         http: wasmtime_wasi_http::WasiHttpCtx::new(),
-        hooks: Hooks::new(Egress::new(EgressParams::new(service))),
+        hooks: Hooks::new(
+            Egress::new(EgressParams::new(service)),
+            Arc::new(Outgoing::new(1)),
+        ),
         memory: MemoryBudget::new(usize::MAX),
         roots: Roots::new(Evidence::Stack),
+        meter: Arc::new(Meter::new(None)),
     }
 }
 

@@ -61,6 +61,8 @@ impl StockService {
                 evidence: Evidence::Stack,
                 request_timeout: limits.request_timeout,
                 guest_memory: limits.guest_memory,
+                max_outgoing: usize::MAX,
+                max_cpu_time: None,
                 environment: Vec::new(),
                 directories: Vec::new(),
             },

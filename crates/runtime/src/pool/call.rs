@@ -106,6 +106,8 @@ impl<'a> Call<'a> {
         scope: Arc<RequestScope>,
         answer: oneshot::Sender<Answer>,
     ) -> wasmtime::Result<Self> {
+        // Ticks that passed while nothing ran are not this guest's.
+        store.set_epoch_deadline(1);
         let (call, task) = match proxy {
             Proxy::P3(guest) => start_service(store.as_context_mut(), guest, request, answer)?,
             Proxy::P2(guest) => start_proxy(store.as_context_mut(), guest, request, answer)?,
@@ -138,6 +140,7 @@ impl<'a> Call<'a> {
                     }),
                     Err(code) => Err(code.into()),
                 };
+                accessor.with(|mut access| access.get().meter.settle());
                 let _ = answer.send(response);
             }
             Self::Proxy {

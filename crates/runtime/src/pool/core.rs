@@ -57,11 +57,13 @@ pub(crate) enum Retirement {
     Idle,
     /// A request in it missed its deadline.
     Deadline,
+    /// It had nothing to do, and another service needed its place in the engine.
+    Evicted,
 }
 
 impl Retirement {
     /// All causes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 3] = [Self::Served, Self::Idle, Self::Deadline];
+    pub(crate) const ALL: [Self; 4] = [Self::Served, Self::Idle, Self::Deadline, Self::Evicted];
 
     /// The label in logs and metrics.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -69,6 +71,7 @@ impl Retirement {
             Self::Served => "served",
             Self::Idle => "idle",
             Self::Deadline => "deadline",
+            Self::Evicted => "evicted",
         }
     }
 }
@@ -89,8 +92,8 @@ pub(crate) struct PoolCore {
     next_instance: u64,
     /// Where the next drawing comes from.
     seed: u64,
-    /// The most requests that an instance was seen to hold before its guest applied backpressure;
-    /// how many of those that wait one more instance can be expected to take.
+    /// How many of those that wait one more instance can be expected to take: as many as an instance
+    /// was last seen to have, either when its guest began to apply backpressure, or without it.
     expected_share: usize,
 }
 
@@ -196,6 +199,11 @@ impl PoolCore {
         };
         if let Some(instance) = self.instance_mut(key) {
             instance.in_flight -= 1;
+            if !instance.held {
+                // It was not too much for the guest to have this one beside the others.
+                let taken = instance.in_flight + 1;
+                self.expected_share = self.expected_share.max(taken);
+            }
         }
         self.serve_queue(actions);
     }
@@ -270,6 +278,23 @@ impl PoolCore {
             instance.phase = Phase::Retiring;
             actions.push(Action::Retire(key, Retirement::Idle));
         }
+    }
+
+    /// Another service needs a place in the engine: the instance that has had nothing to do for
+    /// longest gives up its own, if there is one. Those that `min_idle` keeps are no exception,
+    /// because a request that waits is worth more than one that may come.
+    pub(crate) fn evict(&mut self, actions: &mut Vec<Action>) -> bool {
+        // The newest are used first, so the oldest has been idle for longest.
+        let Some(instance) = self
+            .instances
+            .iter_mut()
+            .find(|instance| instance.is_idle())
+        else {
+            return false;
+        };
+        instance.phase = Phase::Retiring;
+        actions.push(Action::Retire(instance.key, Retirement::Evicted));
+        true
     }
 
     /// A request missed its deadline in this instance, which may be the reason.

@@ -13,6 +13,7 @@ pub(crate) struct Counters {
     queue_full: AtomicU64,
     queue_timeout: AtomicU64,
     circuit_open: AtomicU64,
+    retried: AtomicU64,
     waited: AtomicU64,
     waited_micros: AtomicU64,
 }
@@ -34,6 +35,8 @@ pub struct PoolTotals {
     pub queue_timeout: u64,
     /// Requests refused because the service kept failing.
     pub circuit_open: u64,
+    /// Requests that were tried once more because their instance failed.
+    pub retried: u64,
     /// Requests that waited for an instance, and were given to one.
     pub waited: u64,
     /// How long they waited, in all.
@@ -50,6 +53,7 @@ pub(crate) enum Count {
     QueueFull,
     QueueTimeout,
     CircuitOpen,
+    Retried,
     Waited(Duration),
 }
 
@@ -63,6 +67,7 @@ impl Counters {
             Count::QueueFull => &self.queue_full,
             Count::QueueTimeout => &self.queue_timeout,
             Count::CircuitOpen => &self.circuit_open,
+            Count::Retried => &self.retried,
             Count::Waited(wait) => {
                 let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
                 self.waited_micros.fetch_add(micros, Ordering::Relaxed);
@@ -86,6 +91,7 @@ impl Counters {
             queue_full: read(&self.queue_full),
             queue_timeout: read(&self.queue_timeout),
             circuit_open: read(&self.circuit_open),
+            retried: read(&self.retried),
             waited: read(&self.waited),
             wait: Duration::from_micros(read(&self.waited_micros)),
         }

@@ -18,7 +18,8 @@ use crate::pool::Shared;
 use crate::pool::call::{Call, entrance};
 use crate::pool::core::{InstanceKey, Retirement};
 use crate::pool::inbox::Inbox;
-use crate::pool::ticket::InstanceRecord;
+use crate::pool::meter::{CpuTimeExceeded, Meter};
+use crate::pool::ticket::{Failure, InstanceRecord};
 use crate::state::State;
 
 /// How long a start that found no room in the engine waits for its next try. Room comes when an
@@ -89,7 +90,7 @@ pub(crate) async fn drive(shared: Arc<Shared>, key: InstanceKey, inbox: Arc<Inbo
     tracing::debug!(service = %shared.service(), instance = key.0, "instance started");
     shared.started(key);
 
-    let record = InstanceRecord::new(key);
+    let record = InstanceRecord::new(key, store.data().hooks.outgoing.clone());
     let result = serve(shared, key, &presence.inbox, &record, &mut store, &proxy).await;
     let ended = match result {
         Ok(()) => {
@@ -103,7 +104,9 @@ pub(crate) async fn drive(shared: Arc<Shared>, key: InstanceKey, inbox: Arc<Inbo
             }
             tracing::debug!(service = %shared.service(), instance = key.0, %cause, "instance failed");
             shared.failed();
-            Err(Arc::from(cause))
+            let culprit = error.downcast_ref::<CpuTimeExceeded>();
+            let culprit = culprit.map(|exceeded| exceeded.request);
+            Err(Arc::new(Failure { cause, culprit }))
         }
     };
     record.end(ended);
@@ -140,6 +143,7 @@ async fn start(shared: &Shared) -> wasmtime::Result<(Store<State>, Proxy)> {
                 if !shared.anyone_waits() {
                     return Err(error);
                 }
+                shared.neighbours.evict_one();
                 tokio::time::sleep(RETRY_START).await;
             }
             Err(error) => return Err(error),
@@ -163,6 +167,8 @@ async fn serve(
         phase: Mutex::new((Phase::Idle, Instant::now())),
     };
     let pulse = &pulse;
+    let meter = store.data().meter.clone();
+    let meter = &*meter;
     let mut outside = Outside::new(shared, key, inbox, pulse);
     let mut inside = pin!(store.run_concurrent(async |accessor| {
         Inside {
@@ -171,6 +177,7 @@ async fn serve(
             inbox,
             record,
             pulse,
+            meter,
             proxy,
             accessor,
         }
@@ -179,7 +186,9 @@ async fn serve(
     }));
     poll_fn(|cx| {
         pulse.beats.store(false, Ordering::Relaxed);
+        meter.begin();
         if let Poll::Ready(result) = inside.as_mut().poll(cx) {
+            let _ = meter.end();
             return Poll::Ready(result.flatten());
         }
         // Nothing of the guest can run on now: either all its tasks wait, and it may be given the next
@@ -190,7 +199,11 @@ async fn serve(
             && inbox.has_tickets()
             && let Poll::Ready(result) = inside.as_mut().poll(cx)
         {
+            let _ = meter.end();
             return Poll::Ready(result.flatten());
+        }
+        if let Err(exceeded) = meter.end() {
+            return Poll::Ready(Err(exceeded.into()));
         }
         outside.poll(cx, stuck)
     })
@@ -204,6 +217,7 @@ struct Inside<'a> {
     inbox: &'a Inbox,
     record: &'a Arc<InstanceRecord>,
     pulse: &'a Pulse,
+    meter: &'a Meter,
     proxy: &'a Proxy,
     accessor: &'a Accessor<State>,
 }
@@ -214,6 +228,7 @@ impl<'a> Inside<'a> {
         let entrance = entrance(self.proxy);
         poll_fn(|cx| {
             self.pulse.beats.store(true, Ordering::Relaxed);
+            self.meter.between();
             self.inbox.register(cx.waker());
             loop {
                 while let Poll::Ready(Some(returned)) = calls.poll_next_unpin(cx) {
@@ -243,6 +258,7 @@ impl<'a> Inside<'a> {
                     // as it can.
                     self.pulse.calm.store(false, Ordering::Relaxed);
                     let _ = ticket.instance.set(self.record.clone());
+                    self.meter.enter(ticket.scope.clone());
                     let call = self.accessor.with(|mut access| {
                         Call::start(
                             access.as_context_mut(),
@@ -270,6 +286,7 @@ impl<'a> Inside<'a> {
                     // Not calm yet; the outside polls again.
                     return Poll::Pending;
                 }
+                self.meter.idle();
                 if self.inbox.retired().is_some() {
                     return Poll::Ready(Ok(()));
                 }

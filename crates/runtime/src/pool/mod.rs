@@ -9,6 +9,8 @@ mod core;
 mod counters;
 mod driver;
 mod inbox;
+mod meter;
+mod retry;
 mod settings;
 mod ticket;
 
@@ -29,6 +31,7 @@ use self::counters::{Count, Counters};
 use self::inbox::Inbox;
 use self::ticket::Ticket;
 use crate::blueprint::Blueprint;
+use crate::neighbours::{Neighbour, Neighbours};
 use crate::one_line::one_line;
 use crate::response;
 use crate::state::State;
@@ -38,6 +41,7 @@ pub use self::circuit::CircuitState;
 pub use self::core::PoolView;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
+pub(crate) use self::meter::Meter;
 pub use self::settings::{PoolOverrides, PoolSettings};
 pub(crate) use self::ticket::InstanceRecord;
 
@@ -53,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) pre: ProxyPre<State>,
     pub(crate) blueprint: Blueprint,
     settings: PoolSettings,
+    neighbours: Arc<Neighbours>,
     state: Mutex<Shell>,
     counters: Counters,
     /// The circuit has counted a failure since the last success.
@@ -78,9 +83,10 @@ impl InstancePool {
         pre: ProxyPre<State>,
         blueprint: Blueprint,
         settings: PoolSettings,
+        neighbours: &Arc<Neighbours>,
         seed: u64,
     ) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             pre,
             blueprint,
             state: Mutex::new(Shell {
@@ -94,8 +100,12 @@ impl InstancePool {
             counters: Counters::default(),
             troubled: AtomicBool::new(false),
             settings,
+            neighbours: neighbours.clone(),
             busy: watch::channel(0).0,
-        }))
+        });
+        let neighbour: Arc<dyn Neighbour> = shared.clone();
+        neighbours.join(Arc::downgrade(&neighbour));
+        Self(shared)
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -122,12 +132,40 @@ impl InstancePool {
         let _ = busy.wait_for(|busy| *busy == 0).await;
     }
 
-    /// Has an instance answer a request.
+    /// Has an instance answer a request; if that fails and the settings say so, one more.
     pub(crate) async fn answer(
         &self,
         request: Request<WasiBody>,
         scope: Arc<RequestScope>,
     ) -> Result<Response<headwater_core::Body>, Fault> {
+        let copy = self.0.copy_for_retry(&request);
+        let answer = self.attempt(request, scope.clone()).await;
+        let failed = match &answer {
+            Err(NoAnswer::InstanceFailed(instance, _)) => Some(instance.clone()),
+            _ => None,
+        };
+        if let (Some(instance), Some(copy)) = (failed, copy)
+            && retry::is_invisible(&scope, &instance).await
+        {
+            self.0.counters.count(Count::Retried);
+            tracing::debug!(
+                service = %self.0.service(),
+                request_id = %scope.id(),
+                instance = instance.key.0,
+                "the instance failed; the request is tried once more in another"
+            );
+            let again = self.attempt(copy.map(|()| response::empty()), scope).await;
+            return again.map_err(NoAnswer::into_fault);
+        }
+        answer.map_err(NoAnswer::into_fault)
+    }
+
+    /// Has an instance answer a request.
+    async fn attempt(
+        &self,
+        request: Request<WasiBody>,
+        scope: Arc<RequestScope>,
+    ) -> Result<Response<headwater_core::Body>, NoAnswer> {
         let (sender, answer) = oneshot::channel();
         let instance = Arc::new(OnceLock::new());
         let admitted = self
@@ -144,7 +182,7 @@ impl InstancePool {
                 Some(answer) => answer,
                 None => {
                     self.0.counters.count(Count::QueueTimeout);
-                    return Err(Fault::overload("queue_timeout", RETRY_AFTER));
+                    return Err(Fault::overload("queue_timeout", RETRY_AFTER).into());
                 }
             }
         } else {
@@ -157,12 +195,36 @@ impl InstancePool {
                 let record = instance.get().cloned();
                 Ok(answer.map(|body| response::from_wasi(body, record, slot)))
             }
-            Ok(Err(error)) => Err(response::fault(error)),
+            Ok(Err(error)) => Err(response::fault(error).into()),
             Err(_dropped) => Err(match instance.get() {
-                Some(record) => response::lost(record).await,
-                None => self.0.refusal(),
+                Some(record) => {
+                    let fault = response::lost(record, slot.scope.id()).await;
+                    NoAnswer::InstanceFailed(record.clone(), fault)
+                }
+                None => self.0.refusal().into(),
             }),
         }
+    }
+}
+
+/// Why a request got no answer.
+enum NoAnswer {
+    /// Its instance failed while the request was in it.
+    InstanceFailed(Arc<InstanceRecord>, Fault),
+    Other(Fault),
+}
+
+impl NoAnswer {
+    fn into_fault(self) -> Fault {
+        match self {
+            Self::InstanceFailed(_, fault) | Self::Other(fault) => fault,
+        }
+    }
+}
+
+impl From<Fault> for NoAnswer {
+    fn from(fault: Fault) -> Self {
+        Self::Other(fault)
     }
 }
 
@@ -205,6 +267,12 @@ impl Shared {
 
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
+    }
+
+    /// A copy of the request, if it may be tried again and can be: its body would be gone.
+    fn copy_for_retry(&self, request: &Request<WasiBody>) -> Option<Request<()>> {
+        let may = self.settings.retry && self.blueprint.directories.is_empty();
+        may.then(|| retry::copy(request)).flatten()
     }
 
     fn arrive(
@@ -465,6 +533,20 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Shell> {
         // The core does not panic on any order of events, and says so in its tests.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Neighbour for Shared {
+    fn idle_instances(&self) -> usize {
+        self.lock().core.view().idle
+    }
+
+    fn evict(self: Arc<Self>) -> bool {
+        let mut evicted = false;
+        self.change(&mut self.lock(), |core, actions| {
+            evicted = core.evict(actions);
+        });
+        evicted
     }
 }
 

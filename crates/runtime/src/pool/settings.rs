@@ -29,6 +29,16 @@ pub struct PoolSettings {
     pub max_queue: usize,
     /// How long a request waits for an instance before it is refused.
     pub queue_timeout: Duration,
+    /// Outgoing requests that one instance may have open at once, to the last byte of their
+    /// responses; one more fails with `connection-limit-reached`.
+    pub max_outgoing_per_instance: usize,
+    /// CPU time that one request may take in all; none for no bound but the request's deadline.
+    /// Beyond it the instance is ended.
+    pub max_cpu_time: Option<Duration>,
+    /// Whether a request whose instance failed is tried once more in another. Only one that had no
+    /// effect that can be seen: it has no body, no response head was given, no outgoing request
+    /// made, and the service has no directory to write to.
+    pub retry: bool,
 }
 
 impl PoolSettings {
@@ -61,6 +71,12 @@ impl PoolSettings {
             // late that will be refused all the same.
             max_queue: 1_000,
             queue_timeout: Duration::from_secs(10),
+            // Sixteen for each of sixteen requests.
+            max_outgoing_per_instance: 256,
+            // The deadline bounds it, and what is a fair share depends on the service.
+            max_cpu_time: None,
+            // A request that makes its guest trap would do so twice.
+            retry: false,
         }
     }
 }
@@ -87,6 +103,12 @@ pub struct PoolOverrides {
     pub max_queue: Option<usize>,
     /// See [`PoolSettings::queue_timeout`].
     pub queue_timeout: Option<Duration>,
+    /// See [`PoolSettings::max_outgoing_per_instance`].
+    pub max_outgoing_per_instance: Option<usize>,
+    /// See [`PoolSettings::max_cpu_time`].
+    pub max_cpu_time: Option<Duration>,
+    /// See [`PoolSettings::retry`].
+    pub retry: Option<bool>,
 }
 
 impl PoolOverrides {
@@ -102,6 +124,9 @@ impl PoolOverrides {
             post_return_timeout,
             max_queue,
             queue_timeout,
+            max_outgoing_per_instance,
+            max_cpu_time,
+            retry,
         } = self.clone();
         let mut settings = PoolSettings::of(world);
         if composed {
@@ -119,6 +144,10 @@ impl PoolOverrides {
         );
         set(&mut settings.spread, spread);
         set(&mut settings.max_queue, max_queue);
+        set(
+            &mut settings.max_outgoing_per_instance,
+            max_outgoing_per_instance,
+        );
         if world == World::Proxy {
             settings.max_concurrent_per_instance = 1;
         }
@@ -131,6 +160,8 @@ impl PoolOverrides {
         set(&mut settings.idle_timeout, idle_timeout);
         set(&mut settings.post_return_timeout, post_return_timeout);
         set(&mut settings.queue_timeout, queue_timeout);
+        settings.max_cpu_time = max_cpu_time.or(settings.max_cpu_time);
+        settings.retry = retry.unwrap_or(settings.retry);
         settings
     }
 }

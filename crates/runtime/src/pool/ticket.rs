@@ -1,11 +1,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use headwater_core::RequestScope;
+use headwater_core::{RequestId, RequestScope};
 use http::{Request, Response};
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 
+use crate::outgoing::Outgoing;
 use crate::pool::core::{InstanceKey, RequestKey};
 
 /// What an instance answers a request with.
@@ -27,16 +28,27 @@ pub(crate) struct Ticket {
 /// What is known of one instance outside of it.
 pub(crate) struct InstanceRecord {
     pub(crate) key: InstanceKey,
+    pub(crate) outgoing: Arc<Outgoing>,
     ended: watch::Sender<Option<Ended>>,
 }
 
-/// How an instance ended: with the cause, if it failed.
-pub(crate) type Ended = Result<(), Arc<str>>;
+/// How an instance ended.
+pub(crate) type Ended = Result<(), Arc<Failure>>;
+
+/// Why an instance failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// On one line, for the log.
+    pub(crate) cause: String,
+    /// The request whose fault it certainly was, if that is known.
+    pub(crate) culprit: Option<RequestId>,
+}
 
 impl InstanceRecord {
-    pub(crate) fn new(key: InstanceKey) -> Arc<Self> {
+    pub(crate) fn new(key: InstanceKey, outgoing: Arc<Outgoing>) -> Arc<Self> {
         Arc::new(Self {
             key,
+            outgoing,
             ended: watch::channel(None).0,
         })
     }

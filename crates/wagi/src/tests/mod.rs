@@ -14,6 +14,7 @@ use bytes::Bytes;
 use headwater_core::{
     Body, Fault, Handler, RequestId, RequestScope, ScopeParts, SpanContext, empty,
 };
+use headwater_runtime::Room;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -62,7 +63,7 @@ impl Ticking {
     }
 
     fn load_with(&self, wat: &str, settings: WagiSettings) -> WagiModule {
-        WagiModule::load(&self.engine, wat.as_bytes(), settings).unwrap()
+        WagiModule::load(&self.engine, Room::default(), wat.as_bytes(), settings).unwrap()
     }
 }
 

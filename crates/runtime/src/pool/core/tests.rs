@@ -119,6 +119,12 @@ impl Pool {
         actions(|actions| self.0.idle_expired(InstanceKey(instance), actions))
     }
 
+    fn evict(&mut self) -> (bool, Vec<Action>) {
+        let mut evicted = false;
+        let actions = actions(|actions| evicted = self.0.evict(actions));
+        (evicted, actions)
+    }
+
     fn deadline_missed(&mut self, instance: u64) -> Vec<Action> {
         actions(|actions| self.0.deadline_missed(InstanceKey(instance), actions))
     }

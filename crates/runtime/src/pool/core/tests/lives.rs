@@ -134,6 +134,21 @@ fn an_idle_instance_under_backpressure_is_not_kept_for_the_next_request() {
 }
 
 #[test]
+fn a_place_that_another_service_needs_is_given_up_by_the_longest_idle_only() {
+    let settings = PoolSettings {
+        min_idle: 3,
+        ..settings()
+    };
+    let mut pool = Pool::warm(settings, 3, 3);
+    pool.arrive(100);
+    assert_eq!(pool.evict(), (true, vec![retire(0, Retirement::Evicted)]));
+    assert_eq!(pool.evict(), (true, vec![retire(1, Retirement::Evicted)]));
+    assert_eq!(pool.evict(), (false, vec![]), "the last has a request");
+    pool.finish(100);
+    assert_eq!(pool.evict(), (true, vec![retire(2, Retirement::Evicted)]));
+}
+
+#[test]
 fn an_instance_in_which_a_deadline_was_missed_retires() {
     let mut pool = Pool::warm(settings(), 1, 1);
     pool.arrive_many(2);

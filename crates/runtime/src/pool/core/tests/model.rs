@@ -149,6 +149,11 @@ impl Model {
         self.follow(|core, actions| core.idle_expired(key, actions))
     }
 
+    pub(super) fn evict(&mut self) -> Vec<Action> {
+        let idle = self.instances.values().any(Seen::is_idle);
+        self.follow(|core, actions| assert_eq!(core.evict(actions), idle))
+    }
+
     pub(super) fn deadline_missed(&mut self, key: InstanceKey) -> Vec<Action> {
         let actions = self.follow(|core, actions| core.deadline_missed(key, actions));
         if let Some(seen) = self.instances.get(&key) {
@@ -240,6 +245,7 @@ impl Model {
                         let idle = self.instances.values().filter(|seen| seen.is_idle());
                         assert!(seen.held || idle.count() > self.settings.min_idle);
                     }
+                    Retirement::Evicted => assert!(seen.is_idle(), "{seen:?} retires"),
                     Retirement::Deadline => {}
                 }
                 let seen = self.instances.get_mut(&key).expect("is alive");

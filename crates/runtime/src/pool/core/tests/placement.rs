@@ -150,6 +150,21 @@ fn a_guest_seen_to_hold_at_one_gets_an_instance_per_waiting_request() {
 }
 
 #[test]
+fn a_guest_that_takes_more_again_gets_fewer_instances_again() {
+    let mut pool = Pool::warm(settings(), 1, 1);
+    pool.hold(0, 1);
+    pool.let_go(0);
+    pool.arrive_many(3);
+    // Three were in it, and it did not hold.
+    pool.finish(100);
+    pool.hold(0, 4);
+    let waiting: Vec<_> = (200..204)
+        .flat_map(|request| pool.arrive(request))
+        .collect();
+    assert_eq!(waiting, [start(1), start(2)], "three to each");
+}
+
+#[test]
 fn a_hold_that_is_first_seen_with_requests_waiting_starts_what_they_need() {
     let mut pool = Pool::warm(settings(), 1, 1);
     pool.hold(0, 4);

@@ -25,6 +25,8 @@ enum Event {
     /// An instance begins to work, or has nothing to do any more.
     Work,
     IdleExpired,
+    /// Another service needs a place.
+    Evict,
     DeadlineMissed,
     /// A retiring instance has finished what it had.
     Drained,
@@ -47,6 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Event::LetGo),
         3 => Just(Event::Work),
         3 => Just(Event::IdleExpired),
+        1 => Just(Event::Evict),
         1 => Just(Event::DeadlineMissed),
         2 => Just(Event::Drained),
         1 => Just(Event::Trap),
@@ -138,6 +141,9 @@ fn apply(model: &mut Model, (event, choice, detail): Step) -> Option<()> {
         Event::Work => {
             let key = instance(model, choice, |seen| seen.ready)?;
             model.at_work(key, detail % 2 == 0);
+        }
+        Event::Evict => {
+            model.evict();
         }
         Event::IdleExpired => {
             let key = instance(model, choice, |seen| seen.ready)?;
