@@ -1,7 +1,8 @@
 //! Promise: a guest that means harm gets its own answer, and others do not notice.
 //!
 //! The ids are those of the rows of the hardening table. G4, G9 and G19 are in `hoarding_guests.rs`, G13
-//! and G14 in `pool.rs`, G3's timeouts in `retirement.rs`, the simple traps in `faults.rs`.
+//! and G14 in `pool.rs`, what becomes of those beside a request that missed its deadline in
+//! `deadlines.rs`, the simple traps in `faults.rs`.
 
 use std::collections::BTreeSet;
 
@@ -67,6 +68,38 @@ async fn an_infinite_loop_whose_client_has_left_is_dropped_too() -> Result<()> {
     leaving.abort();
     services.instances("faulty").wait_gone(1).await?;
     services.host().process().calm().await?;
+    services.ok("/").await?;
+    Ok(())
+}
+
+// G1, C8
+#[tokio::test(flavor = "multi_thread")]
+async fn a_synchronous_host_call_whose_client_has_left_is_dropped_too() -> Result<()> {
+    let component = Proxy {
+        handle: crafted::BLOCK,
+        ..Proxy::default()
+    };
+    let arguments = ["--timeout", "600s", "--post-return-timeout", "500ms"];
+    let services = Services::crafted(component, &arguments).await?;
+    let url = format!("{}/", services.host().url());
+    let leaving = tokio::spawn(async move { Client::new().get(&url).await });
+    services.instances("faulty").wait_started(1).await?;
+    services.host().process().calm().await?;
+    leaving.abort();
+    services.instances("faulty").wait_gone(1).await
+}
+
+// G1
+#[tokio::test(flavor = "multi_thread")]
+async fn more_infinite_loops_than_cores_do_not_stop_the_server() -> Result<()> {
+    let services = Services::faulty(&["--timeout", "2s"]).await?;
+    let (spins, _) = futures::try_join!(
+        try_join_all((0..8).map(|_| services.get("/spin"))),
+        services.all_ok("/hello", 20),
+    )?;
+    for spin in &spins {
+        ensure!(spin.status == 504, "{spin:?}");
+    }
     services.ok("/").await?;
     Ok(())
 }
@@ -161,6 +194,13 @@ async fn a_loop_after_the_response_ends_with_the_post_return_timeout() -> Result
     services.host().process().calm().await?;
     services.ok("/").await?;
     Ok(())
+}
+
+// G3
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_never_answers_is_a_504_at_the_timeout() -> Result<()> {
+    let services = Services::faulty(&["--timeout", "1s"]).await?;
+    times_out(&services, "/never").await
 }
 
 // G3
