@@ -12,6 +12,16 @@ use headwater_tests::crafted::{self, Proxy, Service};
 use headwater_tests::{Answer, Client, Services, client, pattern};
 use http::Request;
 
+/// Nothing but the time for work that nobody waits for ends an instance.
+const ABANDONED: [&str; 6] = [
+    "--timeout",
+    "600s",
+    "--idle-timeout",
+    "600s",
+    "--post-return-timeout",
+    "500ms",
+];
+
 // G1
 #[tokio::test(flavor = "multi_thread")]
 async fn an_infinite_loop_is_a_504_and_its_instance_is_dropped() -> Result<()> {
@@ -60,8 +70,7 @@ async fn a_synchronous_host_call_that_blocks_is_a_504() -> Result<()> {
 // G1, C8
 #[tokio::test(flavor = "multi_thread")]
 async fn an_infinite_loop_whose_client_has_left_is_dropped_too() -> Result<()> {
-    let arguments = ["--timeout", "600s", "--post-return-timeout", "500ms"];
-    let services = Services::faulty(&arguments).await?;
+    let services = Services::faulty(&ABANDONED).await?;
     let url = format!("{}/spin", services.host().url());
     let leaving = tokio::spawn(async move { Client::new().get(&url).await });
     services.host().process().busy().await?;
@@ -79,8 +88,7 @@ async fn a_synchronous_host_call_whose_client_has_left_is_dropped_too() -> Resul
         handle: crafted::BLOCK,
         ..Proxy::default()
     };
-    let arguments = ["--timeout", "600s", "--post-return-timeout", "500ms"];
-    let services = Services::crafted(component, &arguments).await?;
+    let services = Services::crafted(component, &ABANDONED).await?;
     let url = format!("{}/", services.host().url());
     let leaving = tokio::spawn(async move { Client::new().get(&url).await });
     services.instances("faulty").wait_started(1).await?;

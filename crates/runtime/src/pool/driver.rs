@@ -393,12 +393,13 @@ impl<'a> Outside<'a> {
     /// Since when all that the guest does is work after its answers: none while an answer is being
     /// sent, for then the work is to send it.
     fn last_answer_sent(&mut self, returned: Instant) -> Option<Instant> {
-        let sending = self.shared.in_flight(self.key) > 0;
-        self.inbox.watch_leaving(sending);
-        if sending {
+        // Before the look, so that who leaves right after it is not missed.
+        self.inbox.watch_leaving(true);
+        if self.shared.in_flight(self.key) > 0 {
             self.sent = None;
             return None;
         }
+        self.inbox.watch_leaving(false);
         let sent = *self.sent.get_or_insert_with(Instant::now);
         Some(sent.max(returned))
     }
