@@ -142,6 +142,15 @@ impl Answer {
         self.status == StatusCode::SERVICE_UNAVAILABLE && seconds.is_ok_and(|seconds| seconds > 0)
     }
 
+    /// Whether this is how a guest's failure is answered: 500, with the request's id in the text.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        let id = self.request_id();
+        self.status == StatusCode::INTERNAL_SERVER_ERROR
+            && !id.is_empty()
+            && self.text().contains(id)
+    }
+
     /// The id that the host gave to the request; empty if it gave none.
     #[must_use]
     pub fn request_id(&self) -> &str {

@@ -1,65 +1,119 @@
 //! Components in the text format that do what no compiler lets a guest do: go wrong while they are
-//! instantiated, in `cabi_realloc`, in post-return.
-
-/// A `wasi:http/service@0.3` component whose start function is `start`, in WebAssembly's text. Its
-/// handler, which is not meant to be reached, traps.
-#[must_use]
-pub fn service_that_starts_with(start: &str) -> String {
-    SERVICE.replace("START", start)
-}
-
-/// A `wasi:http/proxy@0.2` component whose start function is `start`. Its handler traps.
-#[must_use]
-pub fn proxy_that_starts_with(start: &str) -> String {
-    proxy(
-        &format!("(func $start {start}) (start $start)"),
-        "unreachable",
-    )
-}
-
-/// A `wasi:http/proxy@0.2` component whose handler does `handle`, and never answers.
-#[must_use]
-pub fn proxy_that_does(handle: &str) -> String {
-    proxy("(table $table 0 funcref)", handle)
-}
+//! instantiated, in `cabi_realloc`, in post-return, in a callback; be made of very many parts.
+//!
+//! There is a template for each world, [`Proxy`] and [`Service`]: what differs is what the functions do.
 
 /// The body of a function that never ends.
-pub const SPIN: &str = "(loop $ever (br $ever))";
+pub const SPIN: &str = "(loop $ever (br $ever)) unreachable";
 
 /// The body of a function that traps.
 pub const TRAP: &str = "unreachable";
 
-/// The body of a function that grows a table until it is refused, and then traps.
+/// The body of a `handle` of [`Proxy`] that blocks for a day in a synchronous host call.
+pub const BLOCK: &str = "(call $block (call $subscribe (i64.const 86400000000000)))";
+
+/// The body of a `handle` of [`Proxy`] that grows a table until it is refused, and then traps.
 pub const GROW_A_TABLE: &str = "
     (loop $more
       (br_if $more (i32.ne (i32.const -1) (table.grow $table (ref.null func) (i32.const 4096)))))
     unreachable";
 
-fn proxy(fields: &str, handle: &str) -> String {
-    PROXY.replace("FIELDS", fields).replace("HANDLE", handle)
+/// The body of a `handle` that asks the host for the request's path, which the host gives by calling
+/// the guest's `realloc`; if that returns, it traps.
+pub const ASK_FOR_THE_PATH: &str = "(call $path (local.get 0) (i32.const 16)) unreachable";
+
+/// The bodies of the functions of a `wasi:http/proxy@0.2` component, in WebAssembly's text, and what
+/// else it is made of. It never gives an answer; by itself, it returns without one.
+#[derive(Debug, Clone, Default)]
+pub struct Proxy {
+    /// Of the start function.
+    pub start: &'static str,
+    /// Of the function that requests call: two parameters, no result. It may call `$path`, `$block` and
+    /// `$subscribe`, and has a `$table`.
+    pub handle: &'static str,
+    /// Of `cabi_realloc`; empty means [`TRAP`].
+    pub realloc: &'static str,
+    /// Of the post-return function of `handle`.
+    pub post_return: &'static str,
+    /// More definitions of the component, such as [`instances_of`].
+    pub more: String,
+}
+
+/// The bodies of the functions of a `wasi:http/service@0.3` component, in WebAssembly's text. Those that
+/// are empty are [`TRAP`], but for `start`, which then does nothing.
+///
+/// Its export is lifted with a callback. A function lifted so has no post-return function: it gives its
+/// result by calling `$return`, and may go on after it.
+#[derive(Debug, Clone, Default)]
+pub struct Service {
+    /// Of the start function.
+    pub start: &'static str,
+    /// Of the function that requests call: one parameter, the result is what to do next. It may call
+    /// `$path` and `$return`.
+    pub handle: &'static str,
+    /// Of the callback: three parameters, the same result.
+    pub callback: &'static str,
+    /// Of `cabi_realloc`.
+    pub realloc: &'static str,
+}
+
+/// The body of a `handle` of [`Service`] that lets others run and is called back.
+pub const YIELD: &str = "(i32.const 1)";
+
+/// The body of a `handle` of [`Service`] that returns an error in place of a response, and then loops
+/// for ever without a pause.
+pub const RETURN_AND_SPIN: &str = "
+    (call $return (i32.const 1) (i32.const 0) (i32.const 0) (i64.const 0)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+    (loop $ever (br $ever)) unreachable";
+
+/// Components of both worlds whose start function does this.
+#[must_use]
+pub fn that_start_with(start: &'static str) -> [String; 2] {
+    let service = Service {
+        start,
+        ..Service::default()
+    };
+    let proxy = Proxy {
+        start,
+        ..Proxy::default()
+    };
+    [service.into(), proxy.into()]
+}
+
+/// A core module of these fields, and so many instances of it.
+#[must_use]
+pub fn instances_of(fields: &str, count: usize) -> String {
+    let instances = "(core instance (instantiate $part))\n".repeat(count);
+    format!("(core module $part {fields})\n{instances}")
+}
+
+impl From<Proxy> for String {
+    fn from(proxy: Proxy) -> Self {
+        PROXY
+            .replace("START", proxy.start)
+            .replace("HANDLE", proxy.handle)
+            .replace("REALLOC", or_trap(proxy.realloc))
+            .replace("POST", proxy.post_return)
+            .replace("MORE", &proxy.more)
+    }
+}
+
+impl From<Service> for String {
+    fn from(service: Service) -> Self {
+        SERVICE
+            .replace("START", service.start)
+            .replace("HANDLE", or_trap(service.handle))
+            .replace("CALLBACK", or_trap(service.callback))
+            .replace("REALLOC", or_trap(service.realloc))
+    }
+}
+
+fn or_trap(body: &'static str) -> &'static str {
+    if body.is_empty() { TRAP } else { body }
 }
 
 const PROXY: &str = r#"
-(component
-  (import "wasi:http/types@0.2.0" (instance $types
-    (export "incoming-request" (type (sub resource)))
-    (export "response-outparam" (type (sub resource)))))
-  (alias export $types "incoming-request" (type $request))
-  (alias export $types "response-outparam" (type $response))
-  (core module $m
-    FIELDS
-    (func (export "handle") (param i32 i32) HANDLE))
-  (core instance $i (instantiate $m))
-  (func $handle
-    (param "request" (own $request)) (param "response-out" (own $response))
-    (canon lift (core func $i "handle")))
-  (instance $handler (export "handle" (func $handle)))
-  (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))
-"#;
-
-/// A `wasi:http/proxy@0.2` component that loops for ever in its `cabi_realloc`: the host calls it to
-/// give the guest the path that it asks for.
-pub const SPINS_IN_REALLOC: &str = r#"
 (component
   (import "wasi:http/types@0.2.0" (instance $types
     (export "incoming-request" (type $r (sub resource)))
@@ -68,40 +122,35 @@ pub const SPINS_IN_REALLOC: &str = r#"
       (func (param "self" (borrow $r)) (result (option string))))))
   (alias export $types "incoming-request" (type $request))
   (alias export $types "response-outparam" (type $response))
+  (import "wasi:io/poll@0.2.0" (instance $poll
+    (export "pollable" (type $p (sub resource)))
+    (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+  (alias export $poll "pollable" (type $pollable))
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+    (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
   (core module $allocator
     (memory (export "memory") 1)
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-      (loop $ever (br $ever)) unreachable))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) REALLOC))
   (core instance $a (instantiate $allocator))
   (core func $path (canon lower
     (func $types "[method]incoming-request.path-with-query")
     (memory (core memory $a "memory")) (realloc (core func $a "realloc"))))
+  (core func $block (canon lower (func $poll "[method]pollable.block")))
+  (core func $subscribe (canon lower (func $clock "subscribe-duration")))
   (core module $m
-    (import "types" "path" (func $path (param i32 i32)))
-    (func (export "handle") (param i32 i32)
-      (call $path (local.get 0) (i32.const 16))))
-  (core instance $i (instantiate $m
-    (with "types" (instance (export "path" (func $path))))))
-  (func $handle
-    (param "request" (own $request)) (param "response-out" (own $response))
-    (canon lift (core func $i "handle")))
-  (instance $handler (export "handle" (func $handle)))
-  (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))
-"#;
-
-/// A `wasi:http/proxy@0.2` component that returns without an answer, keeps the place where the answer
-/// belongs, and loops for ever in its post-return function.
-pub const SPINS_IN_POST_RETURN: &str = r#"
-(component
-  (import "wasi:http/types@0.2.0" (instance $types
-    (export "incoming-request" (type (sub resource)))
-    (export "response-outparam" (type (sub resource)))))
-  (alias export $types "incoming-request" (type $request))
-  (alias export $types "response-outparam" (type $response))
-  (core module $m
-    (func (export "handle") (param i32 i32))
-    (func (export "post") (loop $ever (br $ever))))
-  (core instance $i (instantiate $m))
+    (import "host" "path" (func $path (param i32 i32)))
+    (import "host" "block" (func $block (param i32)))
+    (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
+    (table $table 0 funcref)
+    (func $start START)
+    (start $start)
+    (func (export "handle") (param i32 i32) HANDLE)
+    (func (export "post") POST))
+  (core instance $i (instantiate $m (with "host" (instance
+    (export "path" (func $path))
+    (export "block" (func $block))
+    (export "subscribe" (func $subscribe))))))
+  MORE
   (func $handle
     (param "request" (own $request)) (param "response-out" (own $response))
     (canon lift (core func $i "handle") (post-return (core func $i "post"))))
@@ -109,41 +158,13 @@ pub const SPINS_IN_POST_RETURN: &str = r#"
   (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))
 "#;
 
-/// A `wasi:http/proxy@0.2` component that blocks for a day in a synchronous host call.
-pub const BLOCKS_IN_THE_HOST: &str = r#"
-(component
-  (import "wasi:http/types@0.2.0" (instance $types
-    (export "incoming-request" (type (sub resource)))
-    (export "response-outparam" (type (sub resource)))))
-  (alias export $types "incoming-request" (type $request))
-  (alias export $types "response-outparam" (type $response))
-  (import "wasi:io/poll@0.2.0" (instance $poll
-    (export "pollable" (type $p (sub resource)))
-    (export "[method]pollable.block" (func (param "self" (borrow $p))))))
-  (alias export $poll "pollable" (type $pollable))
-  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
-    (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
-  (core func $block (canon lower (func $poll "[method]pollable.block")))
-  (core func $subscribe (canon lower (func $clock "subscribe-duration")))
-  (core module $m
-    (import "host" "block" (func $block (param i32)))
-    (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
-    (func (export "handle") (param i32 i32)
-      (call $block (call $subscribe (i64.const 86400000000000)))))
-  (core instance $i (instantiate $m (with "host" (instance
-    (export "block" (func $block)) (export "subscribe" (func $subscribe))))))
-  (func $handle
-    (param "request" (own $request)) (param "response-out" (own $response))
-    (canon lift (core func $i "handle")))
-  (instance $handler (export "handle" (func $handle)))
-  (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))
-"#;
-
 const SERVICE: &str = r#"
 (component
   (import "wasi:http/types@0.3.0" (instance $types
-    (export "request" (type (sub resource)))
+    (export "request" (type $r (sub resource)))
     (export "response" (type (sub resource)))
+    (export "[method]request.get-path-with-query"
+      (func (param "self" (borrow $r)) (result (option string))))
     (type $dns' (record (field "rcode" (option string)) (field "info-code" (option u16))))
     (export "DNS-error-payload" (type $dns (eq $dns')))
     (type $tls' (record (field "alert-id" (option u8)) (field "alert-message" (option string))))
@@ -194,18 +215,30 @@ const SERVICE: &str = r#"
   (alias export $types "request" (type $request))
   (alias export $types "response" (type $response))
   (alias export $types "error-code" (type $error))
-  (core module $m
+  (core module $allocator
     (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) REALLOC))
+  (core instance $a (instantiate $allocator))
+  (core func $path (canon lower
+    (func $types "[method]request.get-path-with-query")
+    (memory (core memory $a "memory")) (realloc (core func $a "realloc"))))
+  (core func $return (canon task.return
+    (result (result (own $response) (error $error))) (memory (core memory $a "memory"))))
+  (core module $m
+    (import "host" "path" (func $path (param i32 i32)))
+    (import "host" "return" (func $return (param i32 i32 i32 i64 i32 i32 i32 i32)))
     (func $start START)
     (start $start)
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-    (func (export "handle") (param i32) (result i32) unreachable)
-    (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
-  (core instance $i (instantiate $m))
+    (func (export "handle") (param i32) (result i32) HANDLE)
+    (func (export "callback") (param i32 i32 i32) (result i32) CALLBACK))
+  (core instance $i (instantiate $m (with "host" (instance
+    (export "path" (func $path))
+    (export "return" (func $return))))))
   (func $handle async
     (param "request" (own $request))
     (result (result (own $response) (error $error)))
-    (canon lift (core func $i "handle") async (memory (core memory $i "memory")) (realloc (core func $i "realloc"))
+    (canon lift (core func $i "handle") async
+      (memory (core memory $a "memory")) (realloc (core func $a "realloc"))
       (callback (core func $i "callback"))))
   (instance $handler (export "handle" (func $handle)))
   (export "wasi:http/handler@0.3.0" (instance $handler)))

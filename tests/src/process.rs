@@ -99,13 +99,30 @@ impl Process {
     ///
     /// If it goes on computing, or has ended.
     pub async fn calm(self) -> Result<()> {
+        self.wait_for_load("the end of all computing in the host", |share| share < 0.1)
+            .await
+    }
+
+    /// Waits until it computes: more than half of one core, for half a second.
+    ///
+    /// # Errors
+    ///
+    /// If it does not, or has ended.
+    pub async fn busy(self) -> Result<()> {
+        self.wait_for_load("computing in the host", |share| share > 0.5)
+            .await
+    }
+
+    /// Waits until its share of one core is such.
+    async fn wait_for_load(self, what: &str, wanted: impl Fn(f64) -> bool) -> Result<()> {
         const WINDOW: Duration = Duration::from_millis(500);
-        within("the end of all computing in the host", async {
+        within(what, async {
             loop {
                 let before = self.cpu_time()?;
                 // What is measured, and not a wait for something to happen.
                 tokio::time::sleep(WINDOW).await;
-                if self.cpu_time()?.saturating_sub(before) < WINDOW / 10 {
+                let used = self.cpu_time()?.saturating_sub(before);
+                if wanted(used.as_secs_f64() / WINDOW.as_secs_f64()) {
                     return Ok(());
                 }
             }

@@ -1,18 +1,14 @@
-//! Promise: what cannot be served gets one message that names the thing and the remedy.
+//! Promise: what cannot be served gets one message that names the thing and the remedy. Settings are in
+//! `bad_settings.rs`.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use headwater_tests::Host;
 use headwater_tests::guests::guest;
-use headwater_tests::{Finished, Host};
+use headwater_tests::refusal::{FAILURE, USAGE, refused, refuses};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-
-/// Exit code for a command line that makes no sense.
-const USAGE: i32 = 2;
-/// Exit code for everything else.
-const FAILURE: i32 = 1;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_file() -> Result<()> {
@@ -31,14 +27,14 @@ async fn a_folder_in_place_of_a_file() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_file() -> Result<()> {
-    serving(b"", "empty.wasm", &["empty.wasm", "empty"]).await
+    refuses(b"", "empty.wasm", &["empty.wasm", "empty"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_was_cut_off() -> Result<()> {
     let whole = fs::read(guest("hello")?)?;
     for length in [6, whole.len() / 2, whole.len() - 1] {
-        serving(&whole[..length], "cut.wasm", &["cut.wasm"]).await?;
+        refuses(&whole[..length], "cut.wasm", &["cut.wasm"]).await?;
     }
     Ok(())
 }
@@ -46,12 +42,12 @@ async fn a_component_that_was_cut_off() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture() -> Result<()> {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01";
-    serving(png, "picture.wasm", &["picture.wasm"]).await
+    refuses(png, "picture.wasm", &["picture.wasm"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_that_is_no_settings_file() -> Result<()> {
-    serving(
+    refuses(
         b"Dear reader,\nthis is a letter.\n",
         "letter.txt",
         &["letter.txt"],
@@ -62,7 +58,7 @@ async fn a_text_that_is_no_settings_file() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_exports_nothing() -> Result<()> {
     let expected = ["other.wat", "wasi:http"];
-    serving(b"(component)", "other.wat", &expected).await
+    refuses(b"(component)", "other.wat", &expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +72,7 @@ async fn a_component_of_another_world() -> Result<()> {
           (export "wasi:cli/run@0.2.3" (instance $cli)))"#;
     // It says what the component is as well as what it should be.
     let expected = ["command.wat", "wasi:http", "wasi:cli/run"];
-    serving(command, "command.wat", &expected).await
+    refuses(command, "command.wat", &expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,13 +92,13 @@ async fn a_component_with_an_import_that_nobody_offers() -> Result<()> {
             (canon lift (core func $i "handle")))
           (instance $handler (export "handle" (func $handle)))
           (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#;
-    serving(importing, "robot.wat", &["robot.wat", "acme:robots/arm"]).await
+    refuses(importing, "robot.wat", &["robot.wat", "acme:robots/arm"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_module_without_an_entrypoint() -> Result<()> {
     let module = br#"(module (memory (export "memory") 1))"#;
-    serving(module, "library.wat", &["library.wat", "_start"]).await
+    refuses(module, "library.wat", &["library.wat", "_start"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +108,7 @@ async fn a_module_with_an_import_that_nobody_offers() -> Result<()> {
           (import "env" "launch_rockets" (func))
           (memory (export "memory") 1)
           (func (export "_start")))"#;
-    serving(
+    refuses(
         module,
         "rockets.wat",
         &["rockets.wat", "env", "launch_rockets"],
@@ -123,7 +119,7 @@ async fn a_module_with_an_import_that_nobody_offers() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_module_with_a_mistake() -> Result<()> {
     let module = b"(module\n  (func (export \"_start\")\n    i32.bogus))";
-    serving(module, "mistake.wat", &["mistake.wat", "i32.bogus"]).await
+    refuses(module, "mistake.wat", &["mistake.wat", "i32.bogus"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,6 +153,8 @@ async fn bad_values_of_flags() -> Result<()> {
         ("--env", "=value"),
         ("--dir", "::/data"),
         ("--memory", "0"),
+        ("--memory", "64MB"),
+        ("--memory", "5GiB"),
         ("--max-concurrent-per-instance", "0"),
         ("--max-requests-per-instance", "many"),
         ("--trace-tree", "sometimes"),
@@ -209,44 +207,6 @@ async fn a_trace_file_that_cannot_be_written() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_with_a_mistake_name_the_line() -> Result<()> {
-    let broken = b"# comment\n[[service]]\nname = \"x\nroute = \"/\"\n";
-    serving(broken, "broken.toml", &["broken.toml", "3"]).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_with_an_unknown_key_name_it_and_what_may_stand_there() -> Result<()> {
-    let unknown = b"[[service]]\nname = \"x\"\nroute = \"/\"\ncompnent = \"x.wasm\"\n";
-    serving(
-        unknown,
-        "unknown.toml",
-        &["unknown.toml", "compnent", "component", "4"],
-    )
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_that_name_a_missing_component() -> Result<()> {
-    let missing = b"[[service]]\nname = \"x\"\nroute = \"/\"\ncomponent = \"gone.wasm\"\n";
-    serving(missing, "missing.toml", &["gone.wasm"]).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_with_one_route_for_two_services() -> Result<()> {
-    let hello = guest("hello")?;
-    let twice = format!(
-        "[[service]]\nname = \"a\"\nroute = \"/x\"\ncomponent = {hello:?}\n\
-         [[service]]\nname = \"b\"\nroute = \"/x\"\ncomponent = {hello:?}\n"
-    );
-    serving(twice.as_bytes(), "twice.toml", &["twice.toml", "/x"]).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_without_a_service() -> Result<()> {
-    serving(b"# nothing yet\n", "none.toml", &["none.toml", "service"]).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn no_file_at_all() -> Result<()> {
     let finished = Host::headwater().arg("serve").run_to_end().await?;
     refused(&finished, USAGE, &["FILE"])
@@ -273,46 +233,5 @@ async fn help_is_no_error_and_tells_of_every_option() -> Result<()> {
             finished.stdout
         );
     }
-    Ok(())
-}
-
-/// Serving a file of these contents and of this name is refused with a message that has all of
-/// `expected` in it.
-async fn serving(contents: &[u8], name: &str, expected: &[&str]) -> Result<()> {
-    let folder = TempDir::new()?;
-    let path: PathBuf = folder.path().join(name);
-    fs::write(&path, contents)?;
-    let finished = Host::serve(&path).run_to_end().await?;
-    refused(&finished, FAILURE, expected)
-}
-
-fn refused(finished: &Finished, code: i32, expected: &[&str]) -> Result<()> {
-    let message = &finished.stderr;
-    ensure!(
-        finished.code == Some(code),
-        "exit code {:?}:\n{message}",
-        finished.code
-    );
-    ensure!(
-        message.starts_with("error: ") && message.matches("error: ").count() == 1,
-        "not one message:\n{message}"
-    );
-    for word in expected {
-        ensure!(message.contains(word), "{word:?} is not in:\n{message}");
-    }
-    for word in [
-        "panicked",
-        "RUST_BACKTRACE",
-        "Stack backtrace",
-        "stack backtrace",
-        "Caused by",
-    ] {
-        ensure!(!message.contains(word), "{word:?} is in:\n{message}");
-    }
-    ensure!(
-        !finished.stdout.contains("Listening on"),
-        "it said that it listens:\n{}",
-        finished.stdout
-    );
     Ok(())
 }

@@ -1,14 +1,15 @@
-//! Promise: a guest that fails is answered for, and harms nobody else.
+//! Promise: a guest that fails is answered for, and harms nobody else. Those that mean harm are in
+//! `hostile_guests.rs`.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::future::try_join_all;
-use headwater_tests::settings::{Settings, SettingsFile};
-use headwater_tests::{Answer, Client, Host, client, pattern};
+use headwater_tests::settings::Settings;
+use headwater_tests::{Client, Services, client, pattern};
 use http::Request;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> Result<()> {
-    let services = Services::start(&[]).await?;
+    let services = Services::faulty(&[]).await?;
     let answer = services.get("/trap").await?;
     ensure!(answer.status == 500, "{}", answer.status);
     let id = answer.request_id();
@@ -18,7 +19,7 @@ async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> 
     ensure!(!answer.text().contains("panic"), "{}", answer.text());
     ensure!(!answer.text().contains("unreachable"), "{}", answer.text());
 
-    let log = services.host.stderr();
+    let log = services.host().stderr();
     log.wait_for("a log line with the id and the cause", |line| {
         line.contains(id) && line.contains("unreachable")
     })
@@ -33,12 +34,12 @@ async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_in_place_of_a_response_is_a_500_with_the_request_id_and_a_log_line() -> Result<()>
 {
-    let services = Services::start(&[]).await?;
+    let services = Services::faulty(&[]).await?;
     let answer = services.get("/error").await?;
     ensure!(answer.status == 500, "{}", answer.status);
     let id = answer.request_id();
     ensure!(!id.is_empty() && answer.text().contains(id), "{answer:?}");
-    let log = services.host.stderr();
+    let log = services.host().stderr();
     log.wait_for("a log line with the id", |line| line.contains(id))
         .await?;
     Ok(())
@@ -46,7 +47,7 @@ async fn an_error_in_place_of_a_response_is_a_500_with_the_request_id_and_a_log_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traps_leave_later_requests_and_other_services_unharmed() -> Result<()> {
-    let services = Services::start(&[]).await?;
+    let services = Services::faulty(&[]).await?;
     let (traps, others) = futures::try_join!(
         try_join_all((0..20).map(|_| services.get("/trap"))),
         try_join_all((0..50).map(|_| services.get("/hello"))),
@@ -66,9 +67,9 @@ async fn traps_leave_later_requests_and_other_services_unharmed() -> Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_in_the_middle_of_a_body_cuts_the_response_and_never_ends_it_cleanly() -> Result<()>
 {
-    let services = Services::start(&[]).await?;
+    let services = Services::faulty(&[]).await?;
     for client in [Client::new(), Client::http2()] {
-        let url = format!("{}/late-trap", services.host.url());
+        let url = format!("{}/late-trap", services.host().url());
         let request = Request::get(&url).body(client::empty())?;
         // The head may be lost with the connection; a whole answer must not come.
         let answer = client.send(request).await;
@@ -79,39 +80,10 @@ async fn a_trap_in_the_middle_of_a_body_cuts_the_response_and_never_ends_it_clea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_never_answers_is_a_504_at_the_timeout() -> Result<()> {
-    let services = Services::start(&["--timeout", "1s"]).await?;
-    timed_out(&services, "/never").await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_spins_is_a_504_at_the_timeout_while_others_are_answered() -> Result<()> {
-    let services = Services::start(&["--timeout", "1s"]).await?;
-    timed_out(&services, "/spin").await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn more_spinning_guests_than_cores_do_not_stop_the_server() -> Result<()> {
-    let services = Services::start(&["--timeout", "2s"]).await?;
-    let (spins, others) = futures::try_join!(
-        try_join_all((0..8).map(|_| services.get("/spin"))),
-        try_join_all((0..20).map(|_| services.get("/hello"))),
-    )?;
-    ensure!(
-        spins.iter().all(|answer| answer.status == 504),
-        "{:?}",
-        spins.iter().map(|answer| answer.status).collect::<Vec<_>>()
-    );
-    ensure!(others.iter().all(|answer| answer.status == 200));
-    ensure!(services.get("/").await?.status == 200);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_for_a_guest_that_never_reads_it_does_not_hang() -> Result<()> {
-    let services = Services::start(&[]).await?;
+    let services = Services::faulty(&[]).await?;
     let body = client::streamed(pattern::chunks(64 << 20), None);
-    let request = Request::post(format!("{}/", services.host.url())).body(body)?;
+    let request = Request::post(format!("{}/", services.host().url())).body(body)?;
     let answer = Client::new().send(request).await?;
     ensure!(
         answer.status == 200 && answer.text() == "fine\n",
@@ -123,55 +95,9 @@ async fn a_large_body_for_a_guest_that_never_reads_it_does_not_hang() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_of_no_service_is_a_404_with_the_request_id() -> Result<()> {
-    let settings = Settings::default()
-        .component("hello", "/hello", &[])?
-        .write()?;
-    let host = Host::serve(settings.path()).start().await?;
-    let answer = Client::new()
-        .get(&format!("{}/nowhere", host.url()))
-        .await?;
+    let services = Services::beside_hello(Settings::default(), &[]).await?;
+    let answer = services.get("/nowhere").await?;
     ensure!(answer.status == 404, "{}", answer.status);
     ensure!(!answer.request_id().is_empty(), "{:?}", answer.headers);
     Ok(())
-}
-
-async fn timed_out(services: &Services, path: &str) -> Result<()> {
-    let (late, others) = futures::try_join!(
-        services.get(path),
-        try_join_all((0..20).map(|_| services.get("/hello"))),
-    )?;
-    ensure!(late.status == 504, "{path}: {}", late.status);
-    let id = late.request_id();
-    ensure!(!id.is_empty() && late.text().contains(id), "{late:?}");
-    ensure!(others.iter().all(|answer| answer.status == 200));
-    let later = services.get("/").await?;
-    ensure!(later.status == 200, "after {path}: {}", later.status);
-    Ok(())
-}
-
-/// A host with `faulty`, and `hello` beside it.
-struct Services {
-    host: Host,
-    _settings: SettingsFile,
-}
-
-impl Services {
-    async fn start(arguments: &[&str]) -> Result<Self> {
-        let settings = Settings::default()
-            .component("faulty", "/...", &[])?
-            .component("hello", "/hello", &[])?
-            .write()?;
-        let host = Host::serve(settings.path()).args(arguments).start().await?;
-        Ok(Self {
-            host,
-            _settings: settings,
-        })
-    }
-
-    async fn get(&self, path: &str) -> Result<Answer> {
-        let answer = Client::new()
-            .get(&format!("{}{path}", self.host.url()))
-            .await;
-        answer.with_context(|| format!("the log:\n{}", self.host.stderr().text()))
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::{parse_duration, parse_range};
+use crate::{parse_duration, parse_memory, parse_range};
 
 /// What a `headwater.toml` says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -40,6 +40,10 @@ pub struct Service {
     /// How long a request may take until its response head. Default: that of the command line.
     #[serde(default, deserialize_with = "duration")]
     pub timeout: Option<Duration>,
+    /// Memory of one instance, in bytes: `"64MiB"`, or `64`, which is in MiB. Default: that of the
+    /// command line.
+    #[serde(default, deserialize_with = "memory")]
+    pub memory: Option<u64>,
     /// Requests that one instance serves in all, or a range such as `"750-1000"` of which each
     /// instance draws its own number. Components only.
     #[serde(default, deserialize_with = "range")]
@@ -179,22 +183,37 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
         .map_err(serde::de::Error::custom)
 }
 
+fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = NumberOrText::deserialize(deserializer)?.into_text();
+    parse_memory(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
 fn range<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<RangeInclusive<usize>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Requests {
-        Number(usize),
-        Range(String),
-    }
-    let text = match Requests::deserialize(deserializer)? {
-        Requests::Number(number) => number.to_string(),
-        Requests::Range(text) => text,
-    };
+    let text = NumberOrText::deserialize(deserializer)?.into_text();
     parse_range(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
+}
+
+/// What may be written without quotation marks if it is a plain number.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a whole number or text")]
+enum NumberOrText {
+    Number(i64),
+    Text(String),
+}
+
+impl NumberOrText {
+    fn into_text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -207,6 +226,7 @@ mod tests {
         route = "/a/..."
         component = "a.wasm"
         timeout = "5s"
+        memory = "64MiB"
         environment = { K = "V" }
         directories = { "/data" = "data" }
 
@@ -224,10 +244,24 @@ mod tests {
         };
         assert_eq!(a.guest(), Guest::Component(Path::new("a.wasm")));
         assert_eq!(a.timeout, Some(Duration::from_secs(5)));
+        assert_eq!(a.memory, Some(64 << 20));
         assert_eq!(a.environment["K"], "V");
         assert_eq!(a.directories["/data"], Path::new("data"));
         assert!(a.allow_outgoing.is_empty());
         assert_eq!(b.guest(), Guest::Module(Path::new("b.wasm")));
+        assert_eq!(b.memory, None);
+    }
+
+    #[test]
+    fn a_size_of_memory_needs_no_unit_and_a_wrong_one_is_named_with_its_line() {
+        let plain = File::parse(&GOOD.replace("\"64MiB\"", "64")).unwrap();
+        assert_eq!(plain.service[0].memory, Some(64 << 20));
+        for wrong in ["0", "-1", "4097", "1.5", "true", "\"64MB\"", "\"\""] {
+            let text = GOOD.replace("\"64MiB\"", wrong);
+            let error = File::parse(&text).unwrap_err().to_string();
+            assert!(error.contains("line 7"), "{error}");
+            assert!(error.contains("memory ="), "{error}");
+        }
     }
 
     #[test]

@@ -16,8 +16,10 @@
 
 mod duration;
 mod file;
+mod memory;
 mod range;
 
 pub use duration::{DurationError, parse_duration};
 pub use file::{ConfigError, File, Guest, Service};
+pub use memory::{MemoryError, parse_memory};
 pub use range::{RangeError, parse_range};

@@ -17,6 +17,7 @@ pub(crate) fn print(services: &[Loaded], address: SocketAddr) {
 }
 
 fn describe(service: &Loaded) -> Vec<String> {
+    let outline = &service.outline;
     let kind = match &service.runner {
         Runner::Component(component) => {
             let composed = if component.is_composed() {
@@ -29,13 +30,13 @@ fn describe(service: &Loaded) -> Vec<String> {
         Runner::Module(_) => "WAGI module".to_owned(),
     };
     let mut lines = vec![
-        format!("  {}  {}", service.name, service.route),
-        format!("    runs         {} ({kind})", service.file.display()),
+        format!("  {}  {}", outline.name, outline.route),
+        format!("    runs         {} ({kind})", outline.file.display()),
         format!("    instances    {}", instances(&service.runner)),
         format!(
             "    may call     {}",
             list(
-                &service
+                &outline
                     .grants
                     .iter()
                     .map(ToString::to_string)
@@ -43,20 +44,20 @@ fn describe(service: &Loaded) -> Vec<String> {
             )
         ),
     ];
-    if service.grants.is_all() {
+    if outline.grants.is_all() {
         lines.push(
             "    WARNING      this guest may call any address, this machine's own included"
                 .to_owned(),
         );
     }
     // Names only: values may be secrets.
-    let names: Vec<_> = service
+    let names: Vec<_> = outline
         .environment
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
     lines.push(format!("    environment  {}", list(&names)));
-    let directories: Vec<_> = service
+    let directories: Vec<_> = outline
         .directories
         .iter()
         .map(|directory| format!("{} as {}", directory.host.display(), directory.guest))

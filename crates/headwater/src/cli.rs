@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use headwater_config::{parse_duration, parse_range};
+use headwater_config::{parse_duration, parse_memory, parse_range};
 use headwater_egress::Grant;
 use headwater_runtime::{Directory, PoolOverrides};
 
@@ -88,9 +88,9 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
 
-    /// Memory of one instance, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) memory: u32,
+    /// Memory of one instance (`64MiB`, `1GiB`; without a unit it is MiB)
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_memory)]
+    pub(crate) memory: u64,
 
     /// Requests that may be in one 0.3 instance at once, unless its guest applies backpressure
     /// [default: 16]

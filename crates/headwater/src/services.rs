@@ -16,15 +16,20 @@ use headwater_wagi::{Volume, WagiModule, WagiSettings};
 use crate::cli::{LimitArgs, Serve};
 use crate::serve::Usage;
 
-/// A service whose settings are known and whose guest is read, but not compiled.
-pub(crate) struct Planned {
+/// What is known of a service from its settings, and told at start.
+pub(crate) struct Outline {
     pub(crate) name: Arc<str>,
     pub(crate) route: Arc<str>,
     pub(crate) file: PathBuf,
     pub(crate) grants: Grants,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directories: Vec<Directory>,
-    pub(crate) limits: Limits,
+}
+
+/// A service whose settings are known and whose guest is read, but not compiled.
+pub(crate) struct Planned {
+    outline: Outline,
+    limits: Limits,
     guest: Binary,
     pool: PoolOverrides,
 }
@@ -36,12 +41,7 @@ enum Binary {
 
 /// A service that can answer.
 pub(crate) struct Loaded {
-    pub(crate) name: Arc<str>,
-    pub(crate) route: Arc<str>,
-    pub(crate) file: PathBuf,
-    pub(crate) grants: Grants,
-    pub(crate) environment: Vec<(String, String)>,
-    pub(crate) directories: Vec<Directory>,
+    pub(crate) outline: Outline,
     pub(crate) runner: Runner,
     timeout: Duration,
 }
@@ -71,13 +71,15 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         .file_stem()
         .map_or_else(|| "service".into(), |stem| stem.to_string_lossy());
     Ok(vec![Planned {
-        name: name.into(),
-        route: "/...".into(),
-        file: arguments.file.clone(),
-        grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
-        environment: arguments.grants.environment.clone(),
-        directories: arguments.grants.directories.clone(),
-        limits: limits(&arguments.limits, None),
+        outline: Outline {
+            name: name.into(),
+            route: "/...".into(),
+            file: arguments.file.clone(),
+            grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
+            environment: arguments.grants.environment.clone(),
+            directories: arguments.grants.directories.clone(),
+        },
+        limits: limits(&arguments.limits, None, None),
         guest,
         pool: arguments.limits.pool(),
     }])
@@ -128,20 +130,22 @@ fn from_file(service: &Service, base: &Path, defaults: &LimitArgs) -> Result<Pla
     };
     let grants = Grants::parse(&service.allow_outgoing).context("in `allow_outgoing`")?;
     Ok(Planned {
-        name: service.name.as_str().into(),
-        route: service.route.as_str().into(),
-        file,
-        grants,
-        environment: service.environment.clone().into_iter().collect(),
-        directories: service
-            .directories
-            .iter()
-            .map(|(guest, host)| Directory {
-                host: base.join(host),
-                guest: guest.clone(),
-            })
-            .collect(),
-        limits: limits(defaults, service.timeout),
+        outline: Outline {
+            name: service.name.as_str().into(),
+            route: service.route.as_str().into(),
+            file,
+            grants,
+            environment: service.environment.clone().into_iter().collect(),
+            directories: service
+                .directories
+                .iter()
+                .map(|(guest, host)| Directory {
+                    host: base.join(host),
+                    guest: guest.clone(),
+                })
+                .collect(),
+        },
+        limits: limits(defaults, service.timeout, service.memory),
         guest,
         pool: pool(service, defaults.pool()),
     })
@@ -172,10 +176,11 @@ fn pool(service: &Service, defaults: PoolOverrides) -> PoolOverrides {
     }
 }
 
-fn limits(defaults: &LimitArgs, timeout: Option<Duration>) -> Limits {
+/// What a service says of its limits, and where it is silent, what the command line says.
+fn limits(defaults: &LimitArgs, timeout: Option<Duration>, memory: Option<u64>) -> Limits {
     Limits {
         request_timeout: timeout.unwrap_or(defaults.timeout),
-        guest_memory: usize::try_from(defaults.memory).map_or(usize::MAX, |mib| mib << 20),
+        guest_memory: usize::try_from(memory.unwrap_or(defaults.memory)).unwrap_or(usize::MAX),
         ..Limits::default()
     }
 }
@@ -191,7 +196,7 @@ pub(crate) fn load(
     planned
         .into_iter()
         .map(|service| {
-            let (name, file) = (service.name.clone(), service.file.clone());
+            let (name, file) = (service.outline.name.clone(), service.outline.file.clone());
             load_one(engine, service, address, tls_roots.clone())
                 .with_context(|| format!("cannot serve `{}` as `{name}`", file.display()))
         })
@@ -205,12 +210,7 @@ fn load_one(
     tls_roots: TlsRoots,
 ) -> Result<Loaded> {
     let Planned {
-        name,
-        route,
-        file,
-        grants,
-        environment,
-        directories,
+        outline,
         limits,
         guest,
         pool,
@@ -219,14 +219,14 @@ fn load_one(
     let runner = match guest {
         Binary::Component(binary) => {
             let egress = Egress::new(EgressParams {
-                grants: grants.clone(),
+                grants: outline.grants.clone(),
                 tls_roots,
-                ..EgressParams::new(name.clone())
+                ..EgressParams::new(outline.name.clone())
             });
             let settings = ComponentSettings {
-                service: name.clone(),
-                environment: environment.clone(),
-                directories: directories.clone(),
+                service: outline.name.clone(),
+                environment: outline.environment.clone(),
+                directories: outline.directories.clone(),
                 limits,
                 pool,
             };
@@ -235,8 +235,9 @@ fn load_one(
         }
         Binary::Module(binary) => {
             let settings = WagiSettings {
-                environment: environment.clone(),
-                volumes: directories
+                environment: outline.environment.clone(),
+                volumes: outline
+                    .directories
                     .iter()
                     .map(|directory| Volume {
                         guest: directory.guest.clone(),
@@ -245,19 +246,14 @@ fn load_one(
                     .collect(),
                 default_host: address.to_string(),
                 limits,
-                ..WagiSettings::new(&*name)
+                ..WagiSettings::new(&*outline.name)
             };
             let module = WagiModule::load(engine.wasmtime(), engine.room(), &binary, settings)?;
             Runner::Module(Arc::new(module))
         }
     };
     Ok(Loaded {
-        name,
-        route,
-        file,
-        grants,
-        environment,
-        directories,
+        outline,
         runner,
         timeout,
     })
@@ -266,8 +262,8 @@ fn load_one(
 /// Which path each service answers.
 pub(crate) fn router(services: &[Loaded]) -> Result<Router> {
     let routes = services.iter().map(|service| Route {
-        pattern: service.route.clone(),
-        service: service.name.clone(),
+        pattern: service.outline.route.clone(),
+        service: service.outline.name.clone(),
         handler: match &service.runner {
             Runner::Component(component) => component.clone() as Arc<dyn Handler>,
             Runner::Module(module) => module.clone(),

@@ -22,6 +22,16 @@ const MAX_INSTANCES: u32 = 1_000;
 /// What is tried where the address space is limited (`ulimit -v`, a small container).
 const MAX_INSTANCES_LIMITED: u32 = 50;
 
+/// Core module instances that one instance of a component may consist of, and tables.
+///
+/// Compilers emit three to five core modules, so this is a composition of forty components. It is what
+/// the engine has room for where the address space is limited, so that each component that loads can be
+/// instantiated.
+const MAX_CORE_INSTANCES: u32 = MAX_INSTANCES_LIMITED * 4;
+
+/// Linear memories of one instance of a component: one for each component of such a composition.
+const MAX_MEMORIES: u32 = MAX_INSTANCES_LIMITED;
+
 /// Bytes of a linear memory that stay mapped when its instance ends, so that the next instance does
 /// not fault them in again: most services touch less than this.
 const MEMORY_KEEP_RESIDENT: usize = 128 << 10;
@@ -121,6 +131,9 @@ impl Engine {
             .total_memories(instances)
             .total_tables(instances * 4)
             .total_stacks(instances)
+            .max_core_instances_per_component(MAX_CORE_INSTANCES)
+            .max_memories_per_component(MAX_MEMORIES)
+            .max_tables_per_component(MAX_CORE_INSTANCES)
             .max_memories_per_module(4)
             .max_tables_per_module(8)
             // Language runtimes have large function tables: CPython's has 12,000 entries.

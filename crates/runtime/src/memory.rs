@@ -15,6 +15,10 @@ pub struct MemoryBudget {
 /// thousand functions.
 const TABLE_ELEMENTS: usize = 1 << 20;
 
+/// What an operator is told of a guest that failed after it was refused memory.
+pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: `memory` in headwater.toml, \
+                                      or --memory, gives it more";
+
 impl MemoryBudget {
     /// A budget of so many bytes.
     #[must_use]

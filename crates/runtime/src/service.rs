@@ -47,6 +47,12 @@ pub enum LoadError {
     /// It does not compile.
     #[error("it is not a valid component: {0}; if the file was cut or damaged, build it again")]
     Invalid(String),
+    /// One instance of it would take more than the engine gives to one.
+    #[error(
+        "an instance of it takes more than Headwater gives to one: {0}; compose it of fewer \
+         components, or serve them one by one"
+    )]
+    TooLarge(String),
     /// It is a component of another world.
     #[error(
         "it exports no HTTP handler: `wasi:http/handler@0.3` (world `wasi:http/service`) or \
@@ -90,8 +96,8 @@ impl ComponentService {
         egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
-        let component = Component::new(engine.wasmtime(), binary)
-            .map_err(|error| LoadError::Invalid(one_line(&error)))?;
+        let component =
+            Component::new(engine.wasmtime(), binary).map_err(|error| refused(&error))?;
         let world = World::of(&component).ok_or_else(|| {
             let exports = exports(&component);
             LoadError::World(if exports.is_empty() {
@@ -183,6 +189,18 @@ impl ComponentService {
     #[must_use]
     pub fn circuit(&self) -> CircuitState {
         self.pool.circuit()
+    }
+}
+
+/// Why a component was not compiled.
+fn refused(error: &wasmtime::Error) -> LoadError {
+    let cause = one_line(error);
+    // wasmtime has no type for what is beyond the engine's limits; all those messages name what has
+    // the limits.
+    if cause.contains("pooling allocator") {
+        LoadError::TooLarge(cause)
+    } else {
+        LoadError::Invalid(cause)
     }
 }
 

@@ -77,7 +77,7 @@ pub enum WagiError {
     /// The module starts with more memory than an instance may have.
     #[error(
         "{service}: the module starts with {needed} bytes of memory, and an instance may have \
-         {limit}: raise `guest_memory`"
+         {limit}: `memory` in headwater.toml, or --memory, gives it more"
     )]
     Memory {
         /// The service.

@@ -35,9 +35,7 @@ enum Failure {
     Exit(i32),
     #[error("the module trapped: {0}")]
     Trap(String),
-    #[error(
-        "the module trapped after it was refused memory (`guest_memory`: {limit} bytes): {trap}"
-    )]
+    #[error("the module trapped after it was refused memory (`memory`: {limit} bytes): {trap}")]
     OutOfMemory { limit: usize, trap: String },
 }
 

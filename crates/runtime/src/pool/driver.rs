@@ -13,6 +13,7 @@ use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
 
+use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
 use crate::pool::Shared;
 use crate::pool::call::{Call, entrance};
@@ -66,6 +67,8 @@ enum Overdue {
     Late,
     #[error("its work after the response was not done within post_return_timeout")]
     PostReturn,
+    #[error("it went on computing for post_return_timeout when nobody waited for it any more")]
+    Abandoned,
 }
 
 /// An instance was not started within the time that a request has.
@@ -100,7 +103,8 @@ pub(crate) async fn drive(shared: Arc<Shared>, key: InstanceKey, inbox: Arc<Inbo
         Err(error) => {
             let mut cause = one_line(&error);
             if store.data().memory.refused() {
-                cause.push_str("; it had been refused memory before: --memory gives it more");
+                cause.push_str("; ");
+                cause.push_str(MORE_MEMORY);
             }
             tracing::debug!(service = %shared.service(), instance = key.0, %cause, "instance failed");
             shared.failed();
@@ -146,6 +150,7 @@ async fn start(shared: &Shared) -> wasmtime::Result<(Store<State>, Proxy)> {
                 shared.neighbours.evict_one();
                 tokio::time::sleep(RETRY_START).await;
             }
+            Err(error) if store.data().memory.refused() => return Err(error.context(MORE_MEMORY)),
             Err(error) => return Err(error),
         }
     }
@@ -361,7 +366,12 @@ impl<'a> Outside<'a> {
         let limit = match (late, phase, self.stuck) {
             (Some(late), _, Some(stuck)) => Some((late.max(stuck), STUCK_GRACE)),
             (Some(late), _, None) => Some((late, settings.grace)),
-            (None, Phase::Requests, _) => None,
+            // What it computes for may have been dropped before its deadline, with its client. Inside of
+            // the event loop that cannot be seen.
+            (None, Phase::Requests, Some(stuck)) => self
+                .last_answer_sent(since.max(stuck))
+                .map(|since| (since, settings.post_return_timeout)),
+            (None, Phase::Requests, None) => None,
             (None, Phase::PostReturn, _) => self
                 .last_answer_sent(since)
                 .map(|since| (since, settings.post_return_timeout)),
@@ -380,8 +390,7 @@ impl<'a> Outside<'a> {
         match phase {
             _ if late.is_some() && self.stuck.is_some() => Poll::Ready(Err(Overdue::Stuck.into())),
             _ if late.is_some() => Poll::Ready(Err(Overdue::Late.into())),
-            // Has no limit unless it is late.
-            Phase::Requests => Poll::Pending,
+            Phase::Requests => Poll::Ready(Err(Overdue::Abandoned.into())),
             Phase::PostReturn => Poll::Ready(Err(Overdue::PostReturn.into())),
             Phase::Idle => {
                 // If the pool keeps it, the idle time begins anew.
@@ -401,12 +410,13 @@ impl<'a> Outside<'a> {
     /// Since when all that the guest does is work after its answers: none while an answer is being
     /// sent, for then the work is to send it.
     fn last_answer_sent(&mut self, returned: Instant) -> Option<Instant> {
-        let sending = self.shared.in_flight(self.key) > 0;
-        self.inbox.watch_leaving(sending);
-        if sending {
+        // Before the look, so that who leaves right after it is not missed.
+        self.inbox.watch_leaving(true);
+        if self.shared.in_flight(self.key) > 0 {
             self.sent = None;
             return None;
         }
+        self.inbox.watch_leaving(false);
         let sent = *self.sent.get_or_insert_with(Instant::now);
         Some(sent.max(returned))
     }

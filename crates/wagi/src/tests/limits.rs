@@ -105,7 +105,7 @@ async fn memory_beyond_the_bound_is_refused() {
     );
     let fault = fault_of(&engine.load_with(&allocating, settings)).await;
     let cause = fault.cause().unwrap();
-    assert!(cause.contains("`guest_memory`: 262144 bytes"), "{cause}");
+    assert!(cause.contains("`memory`: 262144 bytes"), "{cause}");
 }
 
 #[tokio::test]

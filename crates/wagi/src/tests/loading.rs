@@ -92,7 +92,7 @@ fn memory_and_volumes_are_checked_before_a_request() {
     let wat = br#"(module (memory (export "memory") 2) (func (export "_start")))"#;
     let message = refusal(wat, settings.clone()).to_string();
     assert!(
-        message.contains("131072") && message.contains("`guest_memory`"),
+        message.contains("131072") && message.contains("`memory`"),
         "{message}"
     );
 

@@ -1,0 +1,79 @@
+//! Promise: an instance that holds up somebody's deadline ends, and those that share it have their time.
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::guests::guest;
+use headwater_tests::instances::{self, Instances};
+use headwater_tests::upstream::Behaviour;
+use headwater_tests::{Client, Host, Upstream, client, within};
+use http::Request;
+use http_body_util::BodyExt;
+
+// G3
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_missed_a_deadline_takes_nothing_new_and_is_dropped() -> Result<()> {
+    let host = Host::serve(guest("faulty")?)
+        .args(["--timeout", "1s", "--log", instances::LOG])
+        .start()
+        .await?;
+    let client = Client::new();
+    let first = client.get(&format!("{}/instance", host.url())).await?;
+    let late = client.get(&format!("{}/never", host.url())).await?;
+    ensure!(late.status == 504, "{late:?}");
+    let next = client.get(&format!("{}/instance", host.url())).await?;
+    ensure!(next.status == 200, "{next:?}");
+    ensure!(
+        first.text().split(' ').next() != next.text().split(' ').next(),
+        "the same instance serves on: {}",
+        next.text()
+    );
+    let instances = Instances::of("faulty", host.stderr());
+    instances.wait_retired(1, "deadline").await?;
+    instances.wait_gone(1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_ends_within_the_grace_after_a_siblings_deadline_is_whole() -> Result<()> {
+    let held = Upstream::with(Behaviour::Hold).await?;
+    let host = Host::serve(guest("faulty")?)
+        .args(["--max-instances", "1", "--timeout", "1s"])
+        .args(["--allow-outgoing", &held.url()])
+        .start()
+        .await?;
+    let url = format!("{}/drip?to={}", host.url(), held.url());
+    let sibling = Client::new()
+        .open(Request::get(url).body(client::empty())?)
+        .await?;
+    held.wait_for(1).await?;
+    let late = Client::new().get(&format!("{}/never", host.url())).await?;
+    ensure!(late.status == 504, "{late:?}");
+    held.release();
+    let body = within("the end of the body", sibling.into_body().collect()).await?;
+    let body = body.context("the body was cut")?.to_bytes();
+    ensure!(body == "firstlast", "{body:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_outlasts_the_grace_is_cut_and_never_ends_cleanly() -> Result<()> {
+    let host = Host::serve(guest("faulty")?)
+        .args(["--max-instances", "1", "--timeout", "1s"])
+        // The grace is over long before.
+        .args(["--post-return-timeout", "600s", "--idle-timeout", "600s"])
+        .start()
+        .await?;
+    for client in [Client::new(), Client::http2()] {
+        let url = format!("{}/drip", host.url());
+        let sibling = client
+            .open(Request::get(url).body(client::empty())?)
+            .await?;
+        ensure!(sibling.status() == 200);
+        let late = client.get(&format!("{}/never", host.url())).await?;
+        ensure!(late.status == 504, "{late:?}");
+        let body = within("the end of the body", sibling.into_body().collect()).await?;
+        ensure!(
+            body.is_err(),
+            "the body ended as if it were whole: {body:?}"
+        );
+    }
+    Ok(())
+}

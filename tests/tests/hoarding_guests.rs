@@ -1,0 +1,249 @@
+//! Promise: a guest that takes all that it can get meets a bound, and others have what they need.
+//!
+//! The ids are those of the rows of the hardening table.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use headwater_tests::crafted::{self, Proxy};
+use headwater_tests::refusal::refuses;
+use headwater_tests::settings::Settings;
+use headwater_tests::{Answer, Client, Services};
+
+const MIB: u64 = 1 << 20;
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_without_end_is_a_500_with_a_log_line_that_names_the_setting() -> Result<()> {
+    // The setting of the service counts, and in its absence the flag.
+    for (flag, setting) in [("64", ""), ("1GiB", "memory = \"64MiB\"\n")] {
+        let settings = Settings::default()
+            .component("faulty", "/...", &[])?
+            .text(setting);
+        let services = Services::beside_hello(settings, &["--memory", flag]).await?;
+        let process = services.host().process();
+        services.ok("/").await?;
+        let before = process.rss()?;
+        process.reset_peak_rss()?;
+        let answer = services.get("/memory").await?;
+        failed_for_want_of_memory(&services, &answer).await?;
+        let taken = process.peak_rss()?.saturating_sub(before);
+        ensure!(taken < 128 * MIB, "{taken} bytes were taken");
+        services.ok("/").await?;
+    }
+    Ok(())
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_starts_with_more_memory_than_its_service_has_is_a_500_likewise() -> Result<()>
+{
+    // Pages of 64 KiB: 128 MiB.
+    let component = Proxy {
+        more: crafted::instances_of("(memory 2048)", 1),
+        ..Proxy::default()
+    };
+    let settings = Settings::default()
+        .crafted("small", "/small", component.clone())
+        .text("memory = \"64MiB\"\n")
+        .crafted("large", "/large", component);
+    let services = Services::beside_hello(settings, &[]).await?;
+    let small = services.get("/small").await?;
+    failed_for_want_of_memory(&services, &small).await?;
+    // It runs, although it has nothing to say.
+    let large = services.get("/large").await?;
+    ensure!(large.text().contains("without a response"), "{large:?}");
+    services.instances("large").wait_started(1).await?;
+    ensure!(services.instances("small").started() == 0);
+    Ok(())
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_grows_without_end_is_a_500() -> Result<()> {
+    let component = Proxy {
+        handle: crafted::GROW_A_TABLE,
+        ..Proxy::default()
+    };
+    let services = Services::crafted(component, &[]).await?;
+    let process = services.host().process();
+    let before = process.rss()?;
+    process.reset_peak_rss()?;
+    let answer = services.get("/").await?;
+    ensure!(answer.is_failure(), "{answer:?}");
+    let taken = process.peak_rss()?.saturating_sub(before);
+    ensure!(taken < 128 * MIB, "{taken} bytes were taken");
+    services.ok("/hello").await?;
+    Ok(())
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_of_more_parts_than_one_may_have_is_refused_when_it_is_loaded() -> Result<()> {
+    for (part, count, what, most) in [
+        ("", 300, "core module instances", "200"),
+        ("(memory 0)", 60, "memories", "50"),
+        ("(table 0 funcref) (table 0 funcref)", 110, "tables", "200"),
+        // More than any valid component has.
+        ("", 100_000, "instances", "limit"),
+    ] {
+        let component = Proxy {
+            more: crafted::instances_of(part, count),
+            ..Proxy::default()
+        };
+        let component = String::from(component);
+        let expected = ["parts.wat", what, most];
+        let refused = refuses(component, "parts.wat", &expected).await;
+        refused.with_context(|| format!("{count} of ({part})"))?;
+    }
+    Ok(())
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn components_within_components_do_not_get_around_that() -> Result<()> {
+    // Each level has ten of the one below: ten thousand.
+    let mut nested =
+        "(component $level (core module $part) (core instance (instantiate $part)))".to_owned();
+    for _ in 0..4 {
+        let ten = "(instance (instantiate $level))\n".repeat(10);
+        nested = format!("(component $level {nested}\n{ten})");
+    }
+    let component = Proxy {
+        more: format!("{nested} (instance (instantiate $level))"),
+        ..Proxy::default()
+    };
+    let component = String::from(component);
+    refuses(
+        component,
+        "nested.wat",
+        &["nested.wat", "core module instances", "200"],
+    )
+    .await
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_of_more_parts_than_one_may_have_is_refused_when_it_is_loaded() -> Result<()> {
+    for (part, count, what, most) in [
+        ("(memory 1)", 5, "memories", "4"),
+        ("(table 0 funcref)", 9, "tables", "8"),
+    ] {
+        let parts = part.repeat(count);
+        let module = format!("(module {parts} (func (export \"_start\")))");
+        refuses(module, "parts.wat", &["parts.wat", what, most]).await?;
+    }
+    Ok(())
+}
+
+// G9
+#[tokio::test(flavor = "multi_thread")]
+async fn handles_without_end_are_a_500_and_take_a_bounded_part_of_the_hosts_memory() -> Result<()> {
+    let services = Services::faulty(&["--memory", "64"]).await?;
+    let process = services.host().process();
+    services.ok("/").await?;
+    for kind in ["fields", "streams", "futures"] {
+        let before = process.rss()?;
+        process.reset_peak_rss()?;
+        let many = format!("/handles?n=100000&kind={kind}");
+        let many = services.get(&many).await?;
+        // Whether a hundred thousand are too many is the host's decision.
+        ensure!(many.status == 200 || many.status == 500, "{kind}: {many:?}");
+        let endless = format!("/handles?n=1000000000000&kind={kind}");
+        let endless = services.get(&endless).await?;
+        ensure!(endless.is_failure(), "{kind}: {endless:?}");
+        let taken = process.peak_rss()?.saturating_sub(before);
+        ensure!(taken < 512 * MIB, "{kind}: {taken} bytes were taken");
+        services.ok("/").await?;
+    }
+    Ok(())
+}
+
+// G19
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_in_the_start_function_fails_its_own_request_and_nobody_elses() -> Result<()> {
+    for component in crafted::that_start_with(crafted::TRAP) {
+        let services = Services::crafted(component, &["--max-instances", "2"]).await?;
+        let first = services.get("/").await?;
+        ensure!(first.is_failure(), "{first:?}");
+        let (all, _) = futures::try_join!(
+            try_join_all((0..20).map(|_| services.get("/"))),
+            services.all_ok("/hello", 20),
+        )?;
+        let ids: BTreeSet<_> = all.iter().map(Answer::request_id).collect();
+        ensure!(ids.len() == 20, "{ids:?}");
+        for answer in &all {
+            // After some failures, the host may know what to expect.
+            ensure!(answer.is_failure() || answer.is_refusal(), "{answer:?}");
+        }
+    }
+    Ok(())
+}
+
+// G19
+#[tokio::test(flavor = "multi_thread")]
+async fn more_instances_than_the_engine_has_room_for_fail_no_request() -> Result<()> {
+    // The engine has room for a thousand, over all services.
+    const CONNECTIONS: usize = 11;
+    const EACH: usize = 100;
+    let services = Services::beside_hello(
+        Settings::default()
+            .component("faulty", "/...", &[])?
+            .text("max_instances = 2000\nmax_concurrent_per_instance = 1\nmax_queue = 2000\n")
+            .text("queue_timeout = \"600s\"\n"),
+        // Idle instances make room for others once this is over.
+        &["--timeout", "600s", "--idle-timeout", "1s"],
+    )
+    .await?;
+    let url = format!("{}/held-slow?ms=3000", services.host().url());
+    let clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::http2()).collect();
+    let all = clients
+        .iter()
+        .flat_map(|client| (0..EACH).map(|_| client.get(&url)));
+    let answers = try_join_all(all).await?;
+    ensure!(answers.len() == CONNECTIONS * EACH);
+    for answer in &answers {
+        ensure!(answer.status == 200, "{answer:?}");
+    }
+    services.ok("/hello").await?;
+    Ok(())
+}
+
+// G19
+#[tokio::test(flavor = "multi_thread")]
+async fn components_of_so_many_parts_that_few_fit_in_the_engine_fail_no_request() -> Result<()> {
+    // The engine has room for a thousand memories: for twenty instances of fifty, the most that one may
+    // have.
+    const REQUESTS: usize = 60;
+    let component = Proxy {
+        handle: "(call $block (call $subscribe (i64.const 200000000)))",
+        more: crafted::instances_of("(memory 1)", 49),
+        ..Proxy::default()
+    };
+    let settings = Settings::default()
+        .crafted("faulty", "/...", component)
+        .text("queue_timeout = \"600s\"\n");
+    let services = Services::beside_hello(settings, &["--timeout", "600s"]).await?;
+    let answers = try_join_all((0..REQUESTS).map(|_| services.get("/"))).await?;
+    for answer in &answers {
+        // It comes to its end, and gives no answer of its own.
+        ensure!(answer.is_failure(), "{answer:?}");
+        ensure!(answer.text().contains("without a response"), "{answer:?}");
+    }
+    services.instances("faulty").wait_started(REQUESTS).await?;
+    services.ok("/hello").await?;
+    Ok(())
+}
+
+/// The guest failed, and the log says what would have given it more memory.
+async fn failed_for_want_of_memory(services: &Services, answer: &Answer) -> Result<()> {
+    ensure!(answer.is_failure(), "{answer:?}");
+    let id = answer.request_id();
+    let log = services.host().stderr();
+    log.wait_for("a log line with the id and the setting", |line| {
+        line.contains(id) && line.contains("`memory`") && line.contains("--memory")
+    })
+    .await?;
+    Ok(())
+}
