@@ -126,13 +126,16 @@ impl Engine {
     fn pooling(instances: u32) -> wasmtime::Result<wasmtime::Engine> {
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(instances)
-            // A component is made of several core modules; Rust's have three to five.
-            .total_core_instances(instances * 4)
+            // A component is made of several core modules; Rust's have three to five. And where there
+            // are few places, the largest that is loaded has room in one of them.
+            .total_core_instances((instances * 4).max(MAX_CORE_INSTANCES))
+            // What takes address space, and so what bounds the instances of modules.
             .total_memories(instances)
-            .total_tables(instances * 4)
-            .total_stacks(instances)
+            .total_tables((instances * 4).max(MAX_CORE_INSTANCES))
+            // Of those that are alive, more than one may run for a request at once.
+            .total_stacks(instances * 2)
             .max_core_instances_per_component(MAX_CORE_INSTANCES)
-            .max_memories_per_component(MAX_MEMORIES)
+            .max_memories_per_component(MAX_MEMORIES.min(instances))
             .max_tables_per_component(MAX_CORE_INSTANCES)
             .max_memories_per_module(4)
             .max_tables_per_module(8)
