@@ -9,6 +9,7 @@ mod core;
 mod counters;
 mod driver;
 mod inbox;
+mod lives;
 mod settings;
 mod ticket;
 
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_core::{Fault, RequestScope};
+use headwater_telemetry::Metrics;
 use http::{Request, Response};
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
@@ -27,6 +29,7 @@ use self::circuit::Circuit;
 use self::core::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
 use self::counters::{Count, Counters};
 use self::inbox::Inbox;
+use self::lives::Lives;
 use self::ticket::Ticket;
 use crate::blueprint::Blueprint;
 use crate::one_line::one_line;
@@ -38,6 +41,7 @@ pub use self::circuit::CircuitState;
 pub use self::core::PoolView;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
+pub use self::lives::{InstanceState, InstanceView};
 pub use self::settings::{PoolOverrides, PoolSettings};
 pub(crate) use self::ticket::InstanceRecord;
 
@@ -55,6 +59,7 @@ pub(crate) struct Shared {
     settings: PoolSettings,
     state: Mutex<Shell>,
     counters: Counters,
+    lives: Lives,
     /// The circuit has counted a failure since the last success.
     troubled: AtomicBool,
     /// Requests and instances that have something to do; kept only while somebody waits for none.
@@ -78,9 +83,12 @@ impl InstancePool {
         pre: ProxyPre<State>,
         blueprint: Blueprint,
         settings: PoolSettings,
+        metrics: Metrics,
         seed: u64,
     ) -> Self {
         Self(Arc::new(Shared {
+            counters: Counters::new(metrics, blueprint.service.clone()),
+            lives: Lives::default(),
             pre,
             blueprint,
             state: Mutex::new(Shell {
@@ -91,7 +99,6 @@ impl InstancePool {
                 inboxes: HashMap::new(),
                 actions: Vec::new(),
             }),
-            counters: Counters::default(),
             troubled: AtomicBool::new(false),
             settings,
             busy: watch::channel(0).0,
@@ -111,7 +118,16 @@ impl InstancePool {
     }
 
     pub(crate) fn totals(&self) -> PoolTotals {
-        self.0.counters.totals()
+        PoolTotals {
+            backpressure: self.0.lives.held(Instant::now()),
+            ..self.0.counters.totals()
+        }
+    }
+
+    pub(crate) fn instances(&self) -> Vec<InstanceView> {
+        let now = Instant::now();
+        let age = |key| self.0.lives.age(key, now);
+        self.0.lock().core.instances(age)
     }
 
     /// Waits until no instance has anything to do.
@@ -395,6 +411,7 @@ impl Shared {
         self.give_back(inbox);
         let mut shell = self.lock();
         self.change(&mut shell, |core, actions| core.ended(key, actions));
+        self.lives.end(key, Instant::now());
         self.tell_busy(&shell);
     }
 
@@ -429,6 +446,7 @@ impl Shared {
                 Action::Start(instance) => {
                     let inbox = Arc::new(Inbox::default());
                     shell.inboxes.insert(instance, inbox.clone());
+                    self.lives.begin(instance, Instant::now());
                     tokio::spawn(driver::drive(self.clone(), instance, inbox));
                 }
                 Action::Refuse(request, Refusal::QueueFull) => {
