@@ -1,4 +1,5 @@
-//! A small OpenTelemetry collector: receives spans by OTLP, over HTTP and over gRPC, on one port.
+//! A small OpenTelemetry collector: receives spans and metrics by OTLP, over HTTP and over gRPC, on one
+//! port.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -19,19 +21,28 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::metrics::Metrics;
 use crate::within;
 
-/// The path of OTLP over HTTP.
-const HTTP_PATH: &str = "/v1/traces";
-/// The path of OTLP over gRPC.
-const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// The paths of OTLP over HTTP.
+const HTTP_TRACES: &str = "/v1/traces";
+const HTTP_METRICS: &str = "/v1/metrics";
+/// The paths of OTLP over gRPC.
+const GRPC_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const GRPC_METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 /// A running collector on a free port of 127.0.0.1; ends when dropped.
 #[derive(Debug)]
 pub struct Collector {
     url: String,
-    spans: Arc<watch::Sender<Vec<Span>>>,
+    received: Arc<Received>,
     task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Received {
+    spans: watch::Sender<Vec<Span>>,
+    metrics: watch::Sender<Metrics>,
 }
 
 impl Collector {
@@ -45,8 +56,11 @@ impl Collector {
             .await
             .context("binding a port for the collector")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let spans = Arc::new(watch::Sender::new(Vec::new()));
-        let sink = Arc::clone(&spans);
+        let received = Arc::new(Received {
+            spans: watch::Sender::new(Vec::new()),
+            metrics: watch::Sender::new(Metrics::default()),
+        });
+        let sink = Arc::clone(&received);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let sink = Arc::clone(&sink);
@@ -60,7 +74,7 @@ impl Collector {
         });
         Ok(Self {
             url,
-            spans,
+            received,
             task: task.abort_handle(),
         })
     }
@@ -77,10 +91,43 @@ impl Collector {
     ///
     /// If it takes too long.
     pub async fn wait_for(&self, what: &str, wanted: impl Fn(&Span) -> bool) -> Result<Span> {
-        let mut spans = self.spans.subscribe();
+        let mut spans = self.received.spans.subscribe();
         let spans = within(what, spans.wait_for(|spans| spans.iter().any(&wanted))).await??;
         let span = spans.iter().find(|span| wanted(span));
         span.cloned().context("a span that was there is gone")
+    }
+
+    /// Whether any span has arrived.
+    #[must_use]
+    pub fn has_spans(&self) -> bool {
+        !self.received.spans.borrow().is_empty()
+    }
+
+    /// Whether any metric has arrived.
+    #[must_use]
+    pub fn has_metrics(&self) -> bool {
+        self.received.metrics.borrow().iter().next().is_some()
+    }
+
+    /// The metrics as last received, once `wanted` accepts them.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long; the error has the metrics.
+    pub async fn wait_for_metrics(
+        &self,
+        what: &str,
+        wanted: impl Fn(&Metrics) -> bool,
+    ) -> Result<Metrics> {
+        let mut metrics = self.received.metrics.subscribe();
+        let waited = within(what, metrics.wait_for(wanted)).await;
+        match waited {
+            Ok(metrics) => Ok(metrics?.clone()),
+            Err(error) => {
+                let metrics = self.received.metrics.borrow();
+                Err(error.context(format!("the metrics are {:#?}", *metrics)))
+            }
+        }
     }
 }
 
@@ -91,12 +138,14 @@ impl Drop for Collector {
 }
 
 async fn receive(
-    sink: Arc<watch::Sender<Vec<Span>>>,
+    sink: Arc<Received>,
     request: Request<Incoming>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Infallible> {
-    let grpc = match request.uri().path() {
-        HTTP_PATH => false,
-        GRPC_PATH => true,
+    let (metrics, grpc) = match request.uri().path() {
+        HTTP_TRACES => (false, false),
+        GRPC_TRACES => (false, true),
+        HTTP_METRICS => (true, false),
+        GRPC_METRICS => (true, true),
         _ => return Ok(status(StatusCode::NOT_FOUND)),
     };
     let Ok(body) = request.into_body().collect().await else {
@@ -107,15 +156,23 @@ async fn receive(
         // A gRPC message has five bytes before it: whether it is compressed, and its length.
         body.advance(body.len().min(5));
     }
-    let Ok(export) = ExportTraceServiceRequest::decode(body) else {
-        return Ok(status(StatusCode::BAD_REQUEST));
+    let decoded = if metrics {
+        ExportMetricsServiceRequest::decode(body).map(|export| {
+            sink.metrics.send_modify(|all| all.merge(export));
+        })
+    } else {
+        ExportTraceServiceRequest::decode(body).map(|export| {
+            let spans = export
+                .resource_spans
+                .into_iter()
+                .flat_map(|resource| resource.scope_spans)
+                .flat_map(|scope| scope.spans);
+            sink.spans.send_modify(|all| all.extend(spans));
+        })
     };
-    let spans = export
-        .resource_spans
-        .into_iter()
-        .flat_map(|resource| resource.scope_spans)
-        .flat_map(|scope| scope.spans);
-    sink.send_modify(|all| all.extend(spans));
+    if decoded.is_err() {
+        return Ok(status(StatusCode::BAD_REQUEST));
+    }
     // The reply is an empty message in both protocols.
     Ok(if grpc {
         grpc_reply()

@@ -13,6 +13,7 @@ pub mod guests;
 pub mod host;
 pub mod instances;
 pub mod load;
+pub mod metrics;
 pub mod output;
 pub mod patience;
 pub mod pattern;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
 use headwater_core::{Attribution, Body, Counters};
-use headwater_telemetry::{ClientRequest, ClientSpan, propagation};
+use headwater_telemetry::{ClientRequest, ClientSpan, Metrics, propagation};
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -35,6 +35,7 @@ struct Inner {
     service: Arc<str>,
     grants: Grants,
     timeouts: Timeouts,
+    metrics: Metrics,
     client: Client<Connector, Body>,
 }
 
@@ -50,6 +51,7 @@ impl Egress {
             timeouts,
             pool,
             tls_roots,
+            metrics,
         } = params;
         let PoolParams {
             max_idle_per_host,
@@ -70,6 +72,7 @@ impl Egress {
             service,
             grants,
             timeouts,
+            metrics,
             client,
         }))
     }
@@ -104,6 +107,7 @@ impl Egress {
         options: SendOptions,
         attribution: Attribution,
     ) -> Result<Response<Body>, EgressError> {
+        self.0.metrics.attributed(&self.0.service, &attribution);
         let mut span = ClientSpan::start(ClientRequest {
             attribution: &attribution,
             service: &self.0.service,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_telemetry::Metrics;
+
 use crate::{Grants, TlsRoots};
 
 /// What an [`Egress`](crate::Egress) is made of.
@@ -18,6 +20,8 @@ pub struct EgressParams {
     pub pool: PoolParams,
     /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
     pub tls_roots: TlsRoots,
+    /// What is measured with. Default: nothing is.
+    pub metrics: Metrics,
 }
 
 /// How long each phase of an outgoing request may take.
@@ -65,6 +69,7 @@ impl EgressParams {
             timeouts: Timeouts::default(),
             pool: PoolParams::default(),
             tls_roots: TlsRoots::default(),
+            metrics: Metrics::default(),
         }
     }
 }

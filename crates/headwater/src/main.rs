@@ -2,6 +2,7 @@
 
 mod banner;
 mod cli;
+mod metrics;
 mod serve;
 mod services;
 mod signals;

@@ -6,12 +6,14 @@ use anyhow::{Context, Result};
 use headwater_runtime::Engine;
 use headwater_server::{ServeOutcome, Server, ServerParams};
 use headwater_telemetry::{
-    LogConfig, LogFormat, OtlpConfig, TelemetryConfig, TelemetryError, TreeConfig,
+    LogConfig, LogFormat, Metrics, MetricsConfig, OtlpConfig, TelemetryConfig, TelemetryError,
+    TreeConfig,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::banner;
 use crate::cli::{self, Serve, TraceArgs, When};
+use crate::metrics;
 use crate::services::{self, Loaded, Runner};
 use crate::signals::Signals;
 
@@ -43,7 +45,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             error => anyhow::Error::from(error),
         },
     )?;
-    let served = runtime.block_on(serve(&arguments, planned));
+    let served = runtime.block_on(serve(&arguments, planned, telemetry.metrics()));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
     runtime.shutdown_timeout(ABANDON);
@@ -51,10 +53,15 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
     served
 }
 
-async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()> {
+async fn serve(
+    arguments: &Serve,
+    planned: Vec<services::Planned>,
+    metrics: &Metrics,
+) -> Result<()> {
     let server = Server::bind(ServerParams {
         listen: arguments.listen,
         drain_timeout: arguments.limits.drain_timeout,
+        metrics: metrics.clone(),
         ..ServerParams::default()
     })
     .await?;
@@ -63,12 +70,15 @@ async fn serve(arguments: &Serve, planned: Vec<services::Planned>) -> Result<()>
     let engine = Arc::new(Engine::with_places(arguments.limits.places)?);
     let loaded = tokio::task::spawn_blocking({
         let engine = engine.clone();
-        move || services::load(&engine, planned, address)
+        let metrics = metrics.clone();
+        move || services::load(&engine, planned, address, &metrics)
     })
     .await
     .context("loading was interrupted")??;
     let router = services::router(&loaded)
         .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
+
+    metrics::observe_pools(&metrics.meter(), &loaded);
 
     // Before anybody is told that the host is up: until then a signal would end it on the spot, and
     // take with it what was not written yet.
@@ -137,5 +147,6 @@ fn telemetry_config(arguments: &TraceArgs) -> Result<TelemetryConfig> {
         trace_file: arguments.trace_file.clone(),
         trace_tree: tree.then(TreeConfig::stderr),
         otlp: OtlpConfig::from_env()?,
+        metrics: MetricsConfig::from_env()?,
     })
 }

@@ -11,6 +11,7 @@ use headwater_runtime::{
     Artifact, ComponentService, ComponentSettings, Directory, Engine, PoolOverrides,
 };
 use headwater_server::{Route, Router};
+use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
 use crate::cli::{LimitArgs, Serve};
@@ -190,6 +191,7 @@ pub(crate) fn load(
     engine: &Engine,
     planned: Vec<Planned>,
     address: SocketAddr,
+    metrics: &Metrics,
 ) -> Result<Vec<Loaded>> {
     // Shared, so that the machine's certificates are read once.
     let tls_roots = TlsRoots::default();
@@ -197,7 +199,7 @@ pub(crate) fn load(
         .into_iter()
         .map(|service| {
             let (name, file) = (service.outline.name.clone(), service.outline.file.clone());
-            load_one(engine, service, address, tls_roots.clone())
+            load_one(engine, service, address, tls_roots.clone(), metrics)
                 .with_context(|| format!("cannot serve `{}` as `{name}`", file.display()))
         })
         .collect()
@@ -208,6 +210,7 @@ fn load_one(
     service: Planned,
     address: SocketAddr,
     tls_roots: TlsRoots,
+    metrics: &Metrics,
 ) -> Result<Loaded> {
     let Planned {
         outline,
@@ -221,6 +224,7 @@ fn load_one(
             let egress = Egress::new(EgressParams {
                 grants: outline.grants.clone(),
                 tls_roots,
+                metrics: metrics.clone(),
                 ..EgressParams::new(outline.name.clone())
             });
             let settings = ComponentSettings {
@@ -229,6 +233,7 @@ fn load_one(
                 directories: outline.directories.clone(),
                 limits,
                 pool,
+                metrics: metrics.clone(),
             };
             let component = ComponentService::load(engine, &binary, egress, settings)?;
             Runner::Component(Arc::new(component))

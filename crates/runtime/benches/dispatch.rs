@@ -11,6 +11,7 @@ use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanC
 use headwater_egress::{Egress, EgressParams};
 use headwater_runtime::measure::StockService;
 use headwater_runtime::{ComponentService, ComponentSettings, Engine, PoolOverrides};
+use headwater_telemetry::Metrics;
 use http::Request;
 use http_body_util::BodyExt;
 
@@ -115,6 +116,7 @@ fn load(engine: &Engine, binary: &[u8], spread: Option<usize>) -> Result<Arc<dyn
                 spread,
                 ..PoolOverrides::default()
             },
+            metrics: Metrics::default(),
         },
     )?))
 }

@@ -28,6 +28,8 @@ pub use engine::{EPOCH_TICK, Engine, EngineError, Room};
 pub use memory::MemoryBudget;
 pub use one_line::one_line;
 pub use output::GuestOutput;
-pub use pool::{CircuitState, PoolOverrides, PoolSettings, PoolTotals, PoolView};
+pub use pool::{
+    CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
+};
 pub use service::{ComponentService, ComponentSettings, Directory, LoadError};
 pub use world::World;

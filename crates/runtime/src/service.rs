@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::{Body, Handler, HandlerFuture, Limits, RequestScope};
 use headwater_egress::Egress;
+use headwater_telemetry::Metrics;
 use http::Request;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -13,7 +14,9 @@ use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
 use crate::one_line::one_line;
-use crate::pool::{CircuitState, InstancePool, PoolOverrides, PoolSettings, PoolTotals, PoolView};
+use crate::pool::{
+    CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
+};
 use crate::world::{World, exports, is_composed};
 use crate::{linker, response};
 
@@ -39,6 +42,8 @@ pub struct ComponentSettings {
     pub limits: Limits,
     /// What differs from the pool's defaults for the component's world.
     pub pool: PoolOverrides,
+    /// What is measured with. The default measures nothing.
+    pub metrics: Metrics,
 }
 
 /// Why a component cannot be served.
@@ -143,7 +148,14 @@ impl ComponentService {
         let mut hasher = std::hash::DefaultHasher::new();
         blueprint.service.hash(&mut hasher);
         Ok(Self {
-            pool: InstancePool::new(pre, blueprint, pool, engine.neighbours(), hasher.finish()),
+            pool: InstancePool::new(
+                pre,
+                blueprint,
+                pool,
+                engine.neighbours(),
+                settings.metrics,
+                hasher.finish(),
+            ),
             world,
             composed,
         })
@@ -177,6 +189,12 @@ impl ComponentService {
     #[must_use]
     pub fn pool(&self) -> PoolView {
         self.pool.view()
+    }
+
+    /// Its instances at this moment, the oldest first.
+    #[must_use]
+    pub fn instances(&self) -> Vec<InstanceView> {
+        self.pool.instances()
     }
 
     /// What its pool has done so far.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::{Counters, Fault, RequestScope};
 use headwater_telemetry::ServerSpan;
+use headwater_telemetry::metrics::RequestMeasure;
 use http::StatusCode;
 
 /// What nginx calls the end of a request whose client went away. Never sent: nobody is there.
@@ -21,16 +22,18 @@ pub(crate) struct Exchange {
     scope: Arc<RequestScope>,
     // Ends when it is dropped, which is after `Drop::drop` below has run.
     span: ServerSpan,
+    measure: RequestMeasure,
     answered: bool,
 }
 
 // === impl Exchange ===
 
 impl Exchange {
-    pub(crate) fn new(scope: Arc<RequestScope>, span: ServerSpan) -> Self {
+    pub(crate) fn new(scope: Arc<RequestScope>, span: ServerSpan, measure: RequestMeasure) -> Self {
         Self {
             scope,
             span,
+            measure,
             answered: false,
         }
     }
@@ -72,6 +75,7 @@ impl Drop for Exchange {
             self.abandoned();
         }
         self.span.counters(self.scope.counters());
+        self.measure.end(self.span.status(), self.span.error());
         self.scope.cancellation().cancel();
     }
 }

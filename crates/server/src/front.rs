@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
 use headwater_core::{Body, Fault, RequestId, RequestScope, ScopeParts};
-use headwater_telemetry::{ServerRequest, ServerSpan, propagation};
+use headwater_telemetry::metrics::RequestStart;
+use headwater_telemetry::{Metrics, ServerRequest, ServerSpan, propagation};
 use http::header::EXPECT;
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -29,6 +31,7 @@ pub(crate) struct Front {
     origin: Origin,
     local: SocketAddr,
     linger: Duration,
+    metrics: Metrics,
     /// Service and route of a request that has none.
     nobody: Arc<str>,
 }
@@ -36,12 +39,19 @@ pub(crate) struct Front {
 // === impl Front ===
 
 impl Front {
-    pub(crate) fn new(router: Router, origin: Origin, local: SocketAddr, linger: Duration) -> Self {
+    pub(crate) fn new(
+        router: Router,
+        origin: Origin,
+        local: SocketAddr,
+        linger: Duration,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             router,
             origin,
             local,
             linger,
+            metrics,
             nobody: Arc::from(""),
         }
     }
@@ -146,7 +156,15 @@ impl Front {
             // A timeout beyond what the clock can tell is none.
             deadline: route.and_then(|route| started.checked_add(route.timeout)),
         });
-        Exchange::new(scope, span)
+        let measure = self.metrics.begin_request(RequestStart {
+            method: &parts.method,
+            tls: self.origin.scheme == Scheme::HTTPS,
+            version: parts.version,
+            service,
+            route: pattern,
+            started,
+        });
+        Exchange::new(scope, span, measure)
     }
 
     /// Whether an unwanted request body is read to its end. In HTTP/2 a stream can end early without

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use headwater_telemetry::Metrics;
+
 /// What a [`Server`](crate::Server) is made of.
 #[derive(Debug, Clone)]
 pub struct ServerParams {
@@ -16,6 +18,8 @@ pub struct ServerParams {
     pub drain_timeout: Duration,
     /// How each connection is spoken with.
     pub connection: ConnectionParams,
+    /// What requests are measured with. Default: they are not.
+    pub metrics: Metrics,
 }
 
 /// How connections are spoken with.
@@ -96,6 +100,7 @@ impl Default for ServerParams {
             backlog: 1024,
             drain_timeout: Duration::from_secs(25),
             connection: ConnectionParams::default(),
+            metrics: Metrics::default(),
         }
     }
 }

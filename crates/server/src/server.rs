@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_telemetry::Metrics;
 use http::uri::{Authority, Scheme};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -25,6 +26,7 @@ pub struct Server {
     local: SocketAddr,
     connection: ConnectionParams,
     drain_timeout: Duration,
+    metrics: Metrics,
 }
 
 /// How serving ended.
@@ -94,6 +96,7 @@ impl Server {
             backlog,
             drain_timeout,
             connection,
+            metrics,
         } = params;
         let listener = listen_on(listen, backlog).map_err(|error| BindError::new(listen, error))?;
         let local = listener
@@ -104,6 +107,7 @@ impl Server {
             local,
             connection,
             drain_timeout,
+            metrics,
         })
     }
 
@@ -121,12 +125,14 @@ impl Server {
             local,
             connection,
             drain_timeout,
+            metrics,
         } = self;
         let origin = Origin {
             scheme: Scheme::HTTP,
             authority: authority(local),
         };
-        let front = Arc::new(Front::new(router, origin, local, connection.http1.linger));
+        let linger = connection.http1.linger;
+        let front = Arc::new(Front::new(router, origin, local, linger, metrics));
         let codec = connection::codec(connection);
         let graceful = GracefulShutdown::new();
         // Owns the connections' tasks, so that whatever becomes of this future, none outlives it.

@@ -1,4 +1,4 @@
-//! The names of span attributes.
+//! The names of attributes of spans and metrics.
 //!
 //! Those of HTTP are the stable names of the OpenTelemetry semantic conventions; the `headwater.*`
 //! ones are our own.
@@ -32,3 +32,12 @@ pub const ATTRIBUTION: &str = "headwater.attribution";
 
 /// The evidence that the verdict rests on: `stack`, `sole` or `none`.
 pub const ATTRIBUTION_WITNESS: &str = "headwater.attribution.witness";
+
+/// What an instance does: `starting`, `idle`, `active` or `retiring`.
+pub const INSTANCE_STATE: &str = "headwater.instance.state";
+
+/// Why an instance was retired or could not go on, or why a request was refused.
+pub const CAUSE: &str = "headwater.cause";
+
+/// Whether requests pass to a service: `closed` (they do), `open` or `probing`.
+pub const CIRCUIT_STATE: &str = "headwater.circuit.state";

@@ -42,15 +42,22 @@ pub enum TelemetryError {
         expected: &'static str,
     },
 
-    /// The OTLP exporter cannot be built.
+    /// The OTLP exporter of traces cannot be built.
     #[error(
         "traces cannot be exported over OTLP: {0}; check the variables OTEL_EXPORTER_OTLP_*, or \
          set OTEL_TRACES_EXPORTER=none"
     )]
-    Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
+    OtlpTraces(#[source] opentelemetry_otlp::ExporterBuildError),
+
+    /// The OTLP exporter of metrics cannot be built.
+    #[error(
+        "metrics cannot be exported over OTLP: {0}; check the variables OTEL_EXPORTER_OTLP_*, or \
+         set OTEL_METRICS_EXPORTER=none"
+    )]
+    OtlpMetrics(#[source] opentelemetry_otlp::ExporterBuildError),
 
     /// The thread that exports over OTLP cannot be started.
-    #[error("the thread that exports traces cannot be started: {0}")]
+    #[error("the thread that exports over OTLP cannot be started: {0}")]
     Thread(#[source] std::io::Error),
 
     /// [`init`](crate::init) was called twice, or another subscriber is installed.

@@ -1,9 +1,11 @@
-//! Telemetry: logs, traces and their export, and the propagation of trace context.
+//! Telemetry: logs, traces, metrics and their export, and the propagation of trace context.
 //!
 //! A request has one [`ServerSpan`], made at the front. Each outgoing request has a [`ClientSpan`],
 //! a child of the server span of the request that it is attributed to. Parents are given
 //! explicitly, never taken from the current span: a reused instance's task is not the request's
 //! task, and a guest may call out after its request's span has ended.
+//!
+//! [`Metrics`] is handed to whoever measures; its default measures nothing and costs nothing.
 //!
 //! ```
 //! use headwater_telemetry::{TelemetryConfig, build};
@@ -17,8 +19,10 @@
 
 pub mod attributes;
 mod config;
+mod environment;
 mod error;
 mod log;
+pub mod metrics;
 mod otlp;
 mod pipeline;
 pub mod propagation;
@@ -27,8 +31,11 @@ mod trace_file;
 mod trace_tree;
 mod tracestate;
 
-pub use config::{LogConfig, LogFormat, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig};
+pub use config::{
+    LogConfig, LogFormat, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig,
+};
 pub use error::TelemetryError;
+pub use metrics::Metrics;
 pub use pipeline::{Telemetry, build, init};
 pub use span::{ClientRequest, ClientSpan, ServerRequest, ServerSpan, TARGET};
 

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use opentelemetry_semantic_conventions::resource::{SERVICE_NAME, SERVICE_VERSION};
 use tracing::Dispatch;
@@ -11,6 +13,7 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 
+use crate::metrics::Metrics;
 use crate::otlp::ExportRuntime;
 use crate::trace_tree::TreeProcessor;
 use crate::{TARGET, TelemetryConfig, TelemetryError, log, otlp, trace_file};
@@ -19,14 +22,19 @@ use crate::{TARGET, TelemetryConfig, TelemetryError, log, otlp, trace_file};
 /// milliseconds; one that does not shall not delay a restart.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// What keeps traces going.
+/// The instrumentation scope of all spans and metrics.
+const SCOPE: &str = "headwater";
+
+/// What keeps traces and metrics going.
 ///
 /// Shut it down before the process ends: finished spans wait in batches.
 #[derive(Debug)]
 pub struct Telemetry {
-    provider: Option<SdkTracerProvider>,
+    tracers: Option<SdkTracerProvider>,
+    meters: Option<SdkMeterProvider>,
+    metrics: Metrics,
     // Dropped last, when nothing exports any more.
-    _runtime: Option<ExportRuntime>,
+    runtime: Option<ExportRuntime>,
 }
 
 /// Sets up logs and traces for the whole process.
@@ -51,21 +59,34 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         trace_file,
         trace_tree,
         otlp,
+        metrics,
     } = config;
     let log = log::layer(&log, std::io::stderr)?;
-
     let tracing = trace_file.is_some() || trace_tree.is_some() || otlp.is_some();
+    let runtime = (otlp.is_some() || metrics.is_some())
+        .then(ExportRuntime::start)
+        .transpose()?;
+    let mut telemetry = Telemetry {
+        tracers: None,
+        meters: None,
+        metrics: Metrics::default(),
+        runtime,
+    };
+
+    if let (Some(config), Some(runtime)) = (metrics, &telemetry.runtime) {
+        let provider = SdkMeterProvider::builder()
+            .with_resource(resource())
+            .with_reader(otlp::metrics::reader(&config, runtime)?)
+            .build();
+        telemetry.metrics = Metrics::new(provider.meter(SCOPE));
+        telemetry.meters = Some(provider);
+    }
     if !tracing {
-        let telemetry = Telemetry {
-            provider: None,
-            _runtime: None,
-        };
         return Ok((dispatch(None, log), telemetry));
     }
 
     // The sampler and its argument come from the environment, `parentbased_always_on` by default.
     let mut provider = SdkTracerProvider::builder().with_resource(resource());
-    let mut runtime = None;
     if let Some(path) = trace_file {
         provider = provider.with_span_processor(trace_file::processor(&path)?);
     }
@@ -73,21 +94,16 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         provider = provider.with_span_processor(TreeProcessor::new(tree));
     }
     // Last: shutdown goes in this order, and only a collector can make it wait.
-    if let Some(config) = otlp {
-        let (processor, exports) = otlp::processor(&config)?;
-        provider = provider.with_span_processor(processor);
-        runtime = Some(exports);
+    if let (Some(config), Some(runtime)) = (otlp, &telemetry.runtime) {
+        provider = provider.with_span_processor(otlp::traces::processor(&config, runtime)?);
     }
     let provider = provider.build();
-    let tracer = provider.tracer("headwater");
-    let telemetry = Telemetry {
-        provider: Some(provider),
-        _runtime: runtime,
-    };
+    let tracer = provider.tracer(SCOPE);
+    telemetry.tracers = Some(provider);
     Ok((dispatch(Some(tracer), log), telemetry))
 }
 
-/// What the spans are of: by `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, or else Headwater.
+/// What spans and metrics are of: by `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, or else Headwater.
 fn resource() -> Resource {
     let resource = Resource::builder()
         .with_attribute(KeyValue::new(SERVICE_VERSION, env!("CARGO_PKG_VERSION")))
@@ -135,20 +151,51 @@ impl Telemetry {
     /// Whether anybody traces.
     #[must_use]
     pub fn traces(&self) -> bool {
-        self.provider.is_some()
+        self.tracers.is_some()
     }
 
-    /// Exports what is finished, and stops. Spans that end later are lost.
+    /// What to measure with. Measures nothing if nobody exports metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Exports what is finished, and stops. Spans that end later, and what is measured later, are
+    /// lost.
     ///
     /// Blocks for three seconds at most for each of trace file and collector, also if the collector
-    /// does not answer, and says in the log if spans were lost. It needs no runtime of the caller's
-    /// to make progress.
+    /// does not answer, and says in the log if something was lost. It needs no runtime of the
+    /// caller's to make progress.
     pub fn shutdown(self) {
-        let Some(provider) = &self.provider else {
-            return;
-        };
-        if let Err(error) = provider.shutdown_with_timeout(SHUTDOWN) {
+        if let Some(runtime) = &self.runtime {
+            runtime.stop_after(SHUTDOWN);
+        }
+        std::thread::scope(|scope| {
+            // Beside the traces, so that the two wait for a dead collector together. Without a
+            // thread to be had, one after the other.
+            let metrics = std::thread::Builder::new().spawn_scoped(scope, || self.stop_meters());
+            self.stop_tracers();
+            match metrics {
+                Ok(stopped) => drop(stopped.join()),
+                Err(_) => self.stop_meters(),
+            }
+        });
+    }
+
+    fn stop_tracers(&self) {
+        if let Some(provider) = &self.tracers
+            && let Err(error) = provider.shutdown_with_timeout(SHUTDOWN)
+        {
             tracing::warn!(%error, "the last traces could not be exported in time and are lost");
+        }
+    }
+
+    fn stop_meters(&self) {
+        // Waits for as long as the export runtime lets its exports go on.
+        if let Some(provider) = &self.meters
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "the last metrics could not be exported in time and are lost");
         }
     }
 }

@@ -17,7 +17,9 @@
 //! 6. The queue is served in the order of arrival, and holds no more than `max_queue`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
+use crate::pool::lives::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
 
 /// A request, as the pool names it: by a number that rises in the order of arrival.
@@ -371,14 +373,27 @@ impl PoolCore {
         for instance in &self.instances {
             view.in_flight += instance.in_flight;
             view.held += usize::from(instance.phase == Phase::Ready && instance.held);
-            match instance.phase {
-                Phase::Starting => view.starting += 1,
-                Phase::Retiring => view.retiring += 1,
-                Phase::Ready if instance.is_idle() => view.idle += 1,
-                Phase::Ready => view.active += 1,
+            match instance.state() {
+                InstanceState::Starting => view.starting += 1,
+                InstanceState::Retiring => view.retiring += 1,
+                InstanceState::Idle => view.idle += 1,
+                InstanceState::Active => view.active += 1,
             }
         }
         view
+    }
+
+    /// Each instance, given how old each is.
+    pub(crate) fn instances(&self, age: impl Fn(InstanceKey) -> Duration) -> Vec<InstanceView> {
+        let view = |instance: &Instance| InstanceView {
+            number: instance.key.0,
+            state: instance.state(),
+            in_flight: instance.in_flight,
+            held: instance.held,
+            remaining: instance.left,
+            age: age(instance.key),
+        };
+        self.instances.iter().map(view).collect()
     }
 
     /// Where a request goes now, if anywhere.
@@ -483,6 +498,15 @@ impl PoolCore {
 }
 
 impl Instance {
+    fn state(&self) -> InstanceState {
+        match self.phase {
+            Phase::Starting => InstanceState::Starting,
+            Phase::Retiring => InstanceState::Retiring,
+            Phase::Ready if self.is_idle() => InstanceState::Idle,
+            Phase::Ready => InstanceState::Active,
+        }
+    }
+
     fn is_idle(&self) -> bool {
         self.phase == Phase::Ready && self.in_flight == 0 && !self.at_work
     }

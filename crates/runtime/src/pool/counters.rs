@@ -1,5 +1,8 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use headwater_telemetry::Metrics;
 
 use crate::pool::core::Retirement;
 
@@ -16,6 +19,9 @@ pub(crate) struct Counters {
     retried: AtomicU64,
     waited: AtomicU64,
     waited_micros: AtomicU64,
+    /// Where the waits go one by one.
+    metrics: Metrics,
+    service: Arc<str>,
 }
 
 /// What a pool has done since it was made.
@@ -41,6 +47,8 @@ pub struct PoolTotals {
     pub waited: u64,
     /// How long they waited, in all.
     pub wait: Duration,
+    /// How long guests held their instances by backpressure, in all, those included that do so now.
+    pub backpressure: Duration,
 }
 
 /// What is counted one by one.
@@ -58,6 +66,14 @@ pub(crate) enum Count {
 }
 
 impl Counters {
+    pub(crate) fn new(metrics: Metrics, service: Arc<str>) -> Self {
+        Self {
+            metrics,
+            service,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn count(&self, what: Count) {
         let counter = match what {
             Count::Started => &self.started,
@@ -71,6 +87,7 @@ impl Counters {
             Count::Waited(wait) => {
                 let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
                 self.waited_micros.fetch_add(micros, Ordering::Relaxed);
+                self.metrics.queued(&self.service, wait);
                 &self.waited
             }
         };
@@ -78,6 +95,7 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// All but what is not counted here.
     pub(crate) fn totals(&self) -> PoolTotals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PoolTotals {
@@ -94,6 +112,7 @@ impl Counters {
             retried: read(&self.retried),
             waited: read(&self.waited),
             wait: Duration::from_micros(read(&self.waited_micros)),
+            backpressure: Duration::ZERO,
         }
     }
 }

@@ -249,6 +249,7 @@ impl<'a> Inside<'a> {
                     .is_pending();
                 let held = backpressure || (calls.is_empty() && self.has_leftovers(cx));
                 if held != self.pulse.held.swap(held, Ordering::Relaxed) {
+                    self.shared.lives.hold(self.key, held, Instant::now());
                     self.shared.backpressure(self.key, held, calls.len());
                 }
                 if held {

@@ -9,6 +9,7 @@ mod core;
 mod counters;
 mod driver;
 mod inbox;
+mod lives;
 mod meter;
 mod retry;
 mod settings;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_core::{Fault, RequestScope};
+use headwater_telemetry::Metrics;
 use http::{Request, Response};
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
@@ -29,6 +31,7 @@ use self::circuit::Circuit;
 use self::core::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
 use self::counters::{Count, Counters};
 use self::inbox::Inbox;
+use self::lives::Lives;
 use self::ticket::Ticket;
 use crate::blueprint::Blueprint;
 use crate::neighbours::{Neighbour, Neighbours};
@@ -41,6 +44,7 @@ pub use self::circuit::CircuitState;
 pub use self::core::PoolView;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
+pub use self::lives::{InstanceState, InstanceView};
 pub(crate) use self::meter::Meter;
 pub use self::settings::{PoolOverrides, PoolSettings};
 pub(crate) use self::ticket::InstanceRecord;
@@ -60,6 +64,7 @@ pub(crate) struct Shared {
     neighbours: Arc<Neighbours>,
     state: Mutex<Shell>,
     counters: Counters,
+    lives: Lives,
     /// The circuit has counted a failure since the last success.
     troubled: AtomicBool,
     /// Requests and instances that have something to do; kept only while somebody waits for none.
@@ -84,9 +89,12 @@ impl InstancePool {
         blueprint: Blueprint,
         settings: PoolSettings,
         neighbours: &Arc<Neighbours>,
+        metrics: Metrics,
         seed: u64,
     ) -> Self {
         let shared = Arc::new(Shared {
+            counters: Counters::new(metrics, blueprint.service.clone()),
+            lives: Lives::default(),
             pre,
             blueprint,
             state: Mutex::new(Shell {
@@ -97,7 +105,6 @@ impl InstancePool {
                 inboxes: HashMap::new(),
                 actions: Vec::new(),
             }),
-            counters: Counters::default(),
             troubled: AtomicBool::new(false),
             settings,
             neighbours: neighbours.clone(),
@@ -121,7 +128,16 @@ impl InstancePool {
     }
 
     pub(crate) fn totals(&self) -> PoolTotals {
-        self.0.counters.totals()
+        PoolTotals {
+            backpressure: self.0.lives.held(Instant::now()),
+            ..self.0.counters.totals()
+        }
+    }
+
+    pub(crate) fn instances(&self) -> Vec<InstanceView> {
+        let now = Instant::now();
+        let age = |key| self.0.lives.age(key, now);
+        self.0.lock().core.instances(age)
     }
 
     /// Waits until no instance has anything to do.
@@ -463,6 +479,7 @@ impl Shared {
         self.give_back(inbox);
         let mut shell = self.lock();
         self.change(&mut shell, |core, actions| core.ended(key, actions));
+        self.lives.end(key, Instant::now());
         self.tell_busy(&shell);
     }
 
@@ -497,6 +514,7 @@ impl Shared {
                 Action::Start(instance) => {
                     let inbox = Arc::new(Inbox::default());
                     shell.inboxes.insert(instance, inbox.clone());
+                    self.lives.begin(instance, Instant::now());
                     tokio::spawn(driver::drive(self.clone(), instance, inbox));
                 }
                 Action::Refuse(request, Refusal::QueueFull) => {

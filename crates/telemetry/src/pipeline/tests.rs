@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::test_support::{Buffer, Incoming, exact, outgoing};
-use crate::{LogConfig, OtlpConfig, OtlpProtocol, TreeConfig};
+use crate::{LogConfig, MetricsConfig, OtlpConfig, OtlpProtocol, TreeConfig};
 
 /// Longer than a loaded machine takes; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -183,7 +183,15 @@ fn a_dead_collector_does_not_hang_the_shutdown() {
     for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
         let mut config = config(protocol, format!("http://{address}/v1/traces"));
         config.otlp.as_mut().unwrap().timeout = Duration::from_secs(3600);
+        config.metrics = config.otlp.clone().map(|otlp| MetricsConfig {
+            otlp,
+            interval: Duration::from_secs(3600),
+        });
         let (dispatch, telemetry) = build(config).unwrap();
+        assert!(telemetry.metrics().enabled());
+        telemetry
+            .metrics()
+            .queued(&"shop".into(), Duration::from_secs(1));
         tracing::dispatcher::with_default(&dispatch, request);
         let started = Instant::now();
         telemetry.shutdown();

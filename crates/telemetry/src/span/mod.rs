@@ -69,25 +69,25 @@ fn mint(parent: Option<&SpanContext>) -> SpanContext {
 
 /// The value of `http.request.method` for a method that the semantic conventions know: those of RFC
 /// 9110 and RFC 5789. Any other is [`OTHER_METHOD`].
-fn known_method(method: &Method) -> Option<&str> {
-    match *method {
-        Method::GET
-        | Method::POST
-        | Method::PUT
-        | Method::DELETE
-        | Method::HEAD
-        | Method::OPTIONS
-        | Method::CONNECT
-        | Method::PATCH
-        | Method::TRACE => Some(method.as_str()),
-        _ => None,
-    }
+pub(crate) fn known_method(method: &Method) -> Option<&'static str> {
+    Some(match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::PATCH => "PATCH",
+        Method::TRACE => "TRACE",
+        _ => return None,
+    })
 }
 
-const OTHER_METHOD: &str = "_OTHER";
+pub(crate) const OTHER_METHOD: &str = "_OTHER";
 
 /// The value of `network.protocol.version`.
-fn protocol_version(version: Version) -> Option<&'static str> {
+pub(crate) fn protocol_version(version: Version) -> Option<&'static str> {
     Some(match version {
         Version::HTTP_09 => "0.9",
         Version::HTTP_10 => "1.0",

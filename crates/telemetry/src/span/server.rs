@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use headwater_core::{Counters, Fault, RequestId, SpanContext};
@@ -117,6 +118,18 @@ impl ServerSpan {
         });
     }
 
+    /// The status that was sent, as far as is known.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.outcome.sent()
+    }
+
+    /// What went wrong, if anything did: the value of `error.type`.
+    #[must_use]
+    pub fn error(&self) -> Option<Cow<'static, str>> {
+        self.outcome.error()
+    }
+
     /// Ends the span, as dropping it does.
     pub fn end(self) {}
 }
@@ -128,33 +141,44 @@ impl Drop for ServerSpan {
 }
 
 impl Outcome {
+    fn sent(&self) -> Option<StatusCode> {
+        self.status
+            .or(self.fault.as_ref().map(|fault| fault.status))
+    }
+
+    /// The server's own error, or an answer that was cut after its head for the server's reasons.
+    fn failed(&self) -> bool {
+        let fault = self.fault.as_ref().map(|fault| fault.status);
+        fault
+            .or(self.status)
+            .is_some_and(|status| status.is_server_error())
+    }
+
+    fn error(&self) -> Option<Cow<'static, str>> {
+        match (&self.fault, self.status) {
+            (Some(fault), _) => Some(fault.kind.into()),
+            // The conventions' `error.type` for a failure that has no better name.
+            (None, Some(status)) if self.failed() => Some(status.as_str().to_owned().into()),
+            (None, _) => None,
+        }
+    }
+
     fn record(&self, span: &Span) {
         if span.is_disabled() {
             return;
         }
         let Self {
-            status,
+            status: _,
             fault,
             counters,
         } = self;
-        let sent = status.or(fault.as_ref().map(|fault| fault.status));
-        // The server's own error, or an answer that was cut after its head for the server's reasons.
-        let failed = fault
-            .as_ref()
-            .map_or(sent, |fault| Some(fault.status))
-            .is_some_and(|status| status.is_server_error());
-        let error = match (fault, &sent) {
-            (Some(fault), _) => Some(fault.kind),
-            // The conventions' `error.type` for a failure that has no better name.
-            (None, Some(status)) if failed => Some(status.as_str()),
-            (None, _) => None,
-        };
+        let error = self.error();
         // The conventions leave the status unset for 4xx, and its description empty.
         tracing::record_all!(
             span,
-            { HTTP_RESPONSE_STATUS_CODE } = sent.map(|status| i64::from(status.as_u16())),
-            otel.status_code = failed.then_some("ERROR"),
-            { ERROR_TYPE } = error,
+            { HTTP_RESPONSE_STATUS_CODE } = self.sent().map(|status| i64::from(status.as_u16())),
+            otel.status_code = self.failed().then_some("ERROR"),
+            { ERROR_TYPE } = error.as_deref(),
             { FAULT } = fault.as_ref().map(|fault| fault.blame),
             { OUTGOING_REQUESTS } = counters.as_ref().map(|counts| integer(counts.outgoing)),
             { HTTP_REQUEST_BODY_SIZE } = counters

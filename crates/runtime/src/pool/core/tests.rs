@@ -8,6 +8,7 @@ mod placement;
 mod profiles;
 mod properties;
 mod simulation;
+mod views;
 
 use super::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
 use crate::pool::settings::PoolSettings;

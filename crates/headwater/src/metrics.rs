@@ -1,0 +1,262 @@
+//! What pools do, as metrics that are observed when they are exported.
+
+use std::sync::Arc;
+
+use headwater_runtime::{
+    CircuitState, ComponentService, InstanceState, PoolSettings, PoolTotals, PoolView,
+};
+use headwater_telemetry::attributes::{CAUSE, CIRCUIT_STATE, INSTANCE_STATE, SERVICE};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Meter};
+
+use crate::services::{Loaded, Runner};
+
+/// Makes the instruments that observe the pools of these services. The services live for as long as
+/// the meter, so that the last export has what they did to their end.
+pub(crate) fn observe_pools(meter: &Meter, services: &[Loaded]) {
+    let pools = services.iter().filter_map(|service| match &service.runner {
+        Runner::Component(component) => Some(Pool {
+            service: service.outline.name.clone(),
+            component: component.clone(),
+        }),
+        Runner::Module(_) => None,
+    });
+    Observer {
+        meter,
+        pools: pools.collect(),
+    }
+    .observe();
+}
+
+/// The pool of one service.
+struct Pool {
+    service: Arc<str>,
+    component: Arc<ComponentService>,
+}
+
+/// Makes instruments that look at all pools.
+struct Observer<'a> {
+    meter: &'a Meter,
+    pools: Arc<[Pool]>,
+}
+
+/// Tells an instrument one number, under the service and perhaps one more attribute.
+type Tell<'a, N> = &'a dyn Fn(N, Option<KeyValue>);
+
+impl Observer<'_> {
+    fn observe(&self) {
+        self.instances();
+        self.requests();
+        self.health();
+    }
+
+    fn instances(&self) {
+        self.level(
+            "headwater.pool.instance.count",
+            "{instance}",
+            "Instances, by what they do",
+            |pool, tell| {
+                let PoolView {
+                    starting,
+                    idle,
+                    active,
+                    retiring,
+                    ..
+                } = pool.view();
+                for (state, count) in [
+                    (InstanceState::Starting, starting),
+                    (InstanceState::Idle, idle),
+                    (InstanceState::Active, active),
+                    (InstanceState::Retiring, retiring),
+                ] {
+                    tell(
+                        signed(count),
+                        Some(KeyValue::new(INSTANCE_STATE, state.as_str())),
+                    );
+                }
+            },
+        );
+        self.level(
+            "headwater.pool.instance.limit",
+            "{instance}",
+            "The most instances that may be there at once",
+            |pool, tell| tell(signed(pool.settings().max_instances), None),
+        );
+        self.level(
+            "headwater.pool.instance.held",
+            "{instance}",
+            "Instances, idle or active, that take no request because their guest applies \
+             backpressure or computes",
+            |pool, tell| tell(signed(pool.view().held), None),
+        );
+        self.count(
+            "headwater.pool.instance.started",
+            "{instance}",
+            "Instances that were started",
+            |pool, tell| tell(pool.totals().started, None),
+        );
+        self.count(
+            "headwater.pool.instance.failed",
+            "{instance}",
+            "Instances that could not be started, or were ended by a trap or beyond a deadline",
+            |pool, tell| {
+                let totals = pool.totals();
+                tell(totals.start_failures, Some(KeyValue::new(CAUSE, "start")));
+                tell(totals.failed, Some(KeyValue::new(CAUSE, "run")));
+            },
+        );
+        self.count(
+            "headwater.pool.instance.retired",
+            "{instance}",
+            "Instances that were told to finish what they had and end",
+            |pool, tell| {
+                for (cause, count) in pool.totals().retired {
+                    tell(count, Some(KeyValue::new(CAUSE, cause)));
+                }
+            },
+        );
+    }
+
+    fn requests(&self) {
+        self.level(
+            "headwater.pool.request.active",
+            "{request}",
+            "Requests in instances, until the last byte of their answer",
+            |pool, tell| tell(signed(pool.view().in_flight), None),
+        );
+        self.level(
+            "headwater.pool.queue.length",
+            "{request}",
+            "Requests that wait for an instance",
+            |pool, tell| tell(signed(pool.view().queued), None),
+        );
+        self.level(
+            "headwater.pool.queue.limit",
+            "{request}",
+            "The most requests that may wait",
+            |pool, tell| tell(signed(pool.settings().max_queue), None),
+        );
+        self.count(
+            "headwater.pool.request.refused",
+            "{request}",
+            "Requests that were answered 503 before an instance took them",
+            |pool, tell| {
+                let totals = pool.totals();
+                for (cause, count) in [
+                    ("queue_full", totals.queue_full),
+                    ("queue_timeout", totals.queue_timeout),
+                    ("circuit_open", totals.circuit_open),
+                ] {
+                    tell(count, Some(KeyValue::new(CAUSE, cause)));
+                }
+            },
+        );
+    }
+
+    fn health(&self) {
+        self.count(
+            "headwater.pool.request.retried",
+            "{request}",
+            "Requests that were tried once more because their instance failed",
+            |pool, tell| tell(pool.totals().retried, None),
+        );
+        let pools = self.pools.clone();
+        self.meter
+            .f64_observable_counter("headwater.pool.backpressure.time")
+            .with_unit("s")
+            .with_description("How long guests held their instances by backpressure, added up")
+            .with_callback(move |instrument| {
+                tell_of_each(&pools, instrument, |pool, tell| {
+                    tell(pool.totals().backpressure.as_secs_f64(), None);
+                });
+            })
+            .build();
+        self.level(
+            "headwater.circuit.state",
+            "1",
+            "1 for the state that the service's circuit is in, 0 for the others",
+            |pool, tell| {
+                let current = pool.component.circuit();
+                for (state, name) in [
+                    (CircuitState::Closed, "closed"),
+                    (CircuitState::Open, "open"),
+                    (CircuitState::Probing, "probing"),
+                ] {
+                    let is = i64::from(state == current);
+                    tell(is, Some(KeyValue::new(CIRCUIT_STATE, name)));
+                }
+            },
+        );
+    }
+
+    /// A number that goes up and down.
+    fn level(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+        look: impl Fn(&Pool, Tell<'_, i64>) + Send + Sync + 'static,
+    ) {
+        let pools = self.pools.clone();
+        self.meter
+            .i64_observable_up_down_counter(name)
+            .with_unit(unit)
+            .with_description(description)
+            .with_callback(move |instrument| tell_of_each(&pools, instrument, &look))
+            .build();
+    }
+
+    /// A number that only goes up.
+    fn count(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+        look: impl Fn(&Pool, Tell<'_, u64>) + Send + Sync + 'static,
+    ) {
+        let pools = self.pools.clone();
+        self.meter
+            .u64_observable_counter(name)
+            .with_unit(unit)
+            .with_description(description)
+            .with_callback(move |instrument| tell_of_each(&pools, instrument, &look))
+            .build();
+    }
+}
+
+fn tell_of_each<N>(
+    pools: &[Pool],
+    instrument: &dyn AsyncInstrument<N>,
+    look: impl Fn(&Pool, Tell<'_, N>),
+) {
+    for pool in pools {
+        look(pool, &|number, attribute| {
+            let service = KeyValue::new(SERVICE, pool.service.clone());
+            match attribute {
+                Some(attribute) => instrument.observe(number, &[service, attribute]),
+                None => instrument.observe(number, &[service]),
+            }
+        });
+    }
+}
+
+impl Pool {
+    fn view(&self) -> PoolView {
+        self.component.pool()
+    }
+
+    fn totals(&self) -> PoolTotals {
+        self.component.pool_totals()
+    }
+
+    fn settings(&self) -> &PoolSettings {
+        self.component.pool_settings()
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

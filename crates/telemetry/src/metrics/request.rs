@@ -1,0 +1,143 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Method, StatusCode, Version};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Histogram, Meter, UpDownCounter};
+use opentelemetry_semantic_conventions::metric::{
+    HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_REQUEST_DURATION,
+};
+
+use super::{Instruments, SECONDS};
+use crate::attributes::{
+    ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
+    NETWORK_PROTOCOL_VERSION, SERVICE, URL_SCHEME,
+};
+use crate::span::{OTHER_METHOD, known_method, protocol_version};
+
+/// The instruments of incoming requests, by the semantic conventions for HTTP servers.
+pub(super) struct RequestInstruments {
+    duration: Histogram<f64>,
+    active: UpDownCounter<i64>,
+}
+
+/// What is known of an incoming request when it begins.
+#[derive(Debug)]
+pub struct RequestStart<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Whether the client came over TLS.
+    pub tls: bool,
+    /// The version of HTTP.
+    pub version: Version,
+    /// The service that answers; empty if none does.
+    pub service: &'a Arc<str>,
+    /// The route pattern that matched; empty if none did.
+    pub route: &'a Arc<str>,
+    /// When the request's head had arrived.
+    pub started: Instant,
+}
+
+/// The measurement of one incoming request. While it lives, the request counts as active.
+#[derive(Debug, Default)]
+pub struct RequestMeasure(Option<Box<Measured>>);
+
+struct Measured {
+    instruments: Arc<Instruments>,
+    started: Instant,
+    attributes: Vec<KeyValue>,
+    /// How many of them, from the first, an active request is counted under.
+    active: usize,
+}
+
+/// Method, scheme and service; then route, version, status and error.
+const ATTRIBUTES: usize = 7;
+
+impl RequestInstruments {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self {
+            duration: meter
+                .f64_histogram(HTTP_SERVER_REQUEST_DURATION)
+                .with_unit("s")
+                .with_description("From a request's head to the last byte of its answer")
+                .with_boundaries(SECONDS.to_vec())
+                .build(),
+            active: meter
+                .i64_up_down_counter(HTTP_SERVER_ACTIVE_REQUESTS)
+                .with_unit("{request}")
+                .with_description("Requests that are being answered")
+                .build(),
+        }
+    }
+}
+
+impl RequestMeasure {
+    pub(super) fn new(instruments: &Arc<Instruments>, request: RequestStart<'_>) -> Self {
+        let RequestStart {
+            method,
+            tls,
+            version,
+            service,
+            route,
+            started,
+        } = request;
+        let mut attributes = Vec::with_capacity(ATTRIBUTES);
+        let method = known_method(method).unwrap_or(OTHER_METHOD);
+        attributes.push(KeyValue::new(HTTP_REQUEST_METHOD, method));
+        let scheme = if tls { "https" } else { "http" };
+        attributes.push(KeyValue::new(URL_SCHEME, scheme));
+        if !service.is_empty() {
+            attributes.push(KeyValue::new(SERVICE, service.clone()));
+        }
+        let active = attributes.len();
+        instruments.request.active.add(1, &attributes);
+        if !route.is_empty() {
+            attributes.push(KeyValue::new(HTTP_ROUTE, route.clone()));
+        }
+        if let Some(version) = protocol_version(version) {
+            attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
+        }
+        Self(Some(Box::new(Measured {
+            instruments: instruments.clone(),
+            started,
+            attributes,
+            active,
+        })))
+    }
+
+    /// The request is over: its answer was sent to the last byte, or never will be. Without this it
+    /// was active and has no duration.
+    pub fn end(&mut self, status: Option<StatusCode>, error: Option<Cow<'static, str>>) {
+        let Some(mut measured) = self.0.take() else {
+            return;
+        };
+        let seconds = measured.started.elapsed().as_secs_f64();
+        let attributes = &mut measured.attributes;
+        if let Some(status) = status {
+            let status = i64::from(status.as_u16());
+            attributes.push(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status));
+        }
+        if let Some(error) = error {
+            attributes.push(KeyValue::new(ERROR_TYPE, error));
+        }
+        let duration = &measured.instruments.request.duration;
+        duration.record(seconds, &measured.attributes);
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let attributes = &self.attributes[..self.active];
+        self.instruments.request.active.add(-1, attributes);
+    }
+}
+
+impl fmt::Debug for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measured")
+            .field("attributes", &self.attributes)
+            .finish_non_exhaustive()
+    }
+}

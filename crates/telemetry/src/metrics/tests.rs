@@ -1,0 +1,157 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use headwater_core::Attribution;
+use http::{Method, StatusCode, Version};
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
+
+use super::*;
+
+/// What a collector would be sent of what was measured in `work`.
+fn measured(work: impl FnOnce(&Metrics)) -> Vec<ResourceMetrics> {
+    let exporter = InMemoryMetricExporter::default();
+    let provider = SdkMeterProvider::builder()
+        .with_periodic_exporter(exporter.clone())
+        .build();
+    work(&Metrics::new(provider.meter("test")));
+    provider.force_flush().unwrap();
+    exporter.get_finished_metrics().unwrap()
+}
+
+fn metric<'a>(measured: &'a [ResourceMetrics], name: &str) -> &'a Metric {
+    let mut metrics = measured
+        .iter()
+        .flat_map(ResourceMetrics::scope_metrics)
+        .flat_map(|scope| scope.metrics());
+    metrics.find(|metric| metric.name() == name).unwrap()
+}
+
+fn text<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> String {
+    let mut pairs: Vec<_> = attributes
+        .map(|pair| format!("{}={}", pair.key, pair.value))
+        .collect();
+    pairs.sort();
+    pairs.join(" ")
+}
+
+fn get(metrics: &Metrics, service: &str, route: &str) -> RequestMeasure {
+    metrics.begin_request(RequestStart {
+        method: &Method::GET,
+        tls: false,
+        version: Version::HTTP_11,
+        service: &service.into(),
+        route: &route.into(),
+        started: Instant::now(),
+    })
+}
+
+#[test]
+fn a_request_has_a_duration_under_the_attributes_of_the_conventions() {
+    let measured = measured(|metrics| {
+        get(metrics, "shop", "/api/...").end(Some(StatusCode::OK), None);
+        get(metrics, "", "").end(Some(StatusCode::NOT_FOUND), Some("not_found".into()));
+    });
+    let AggregatedMetrics::F64(MetricData::Histogram(durations)) =
+        metric(&measured, "http.server.request.duration").data()
+    else {
+        panic!("{measured:?}");
+    };
+    let mut found: Vec<_> = durations
+        .data_points()
+        .map(|point| (text(point.attributes()), point.count()))
+        .collect();
+    found.sort();
+    let common = "http.request.method=GET";
+    assert_eq!(
+        found,
+        [
+            (
+                format!(
+                    "error.type=not_found {common} http.response.status_code=404 \
+                     network.protocol.version=1.1 url.scheme=http"
+                ),
+                1
+            ),
+            (
+                format!(
+                    "headwater.service=shop {common} http.response.status_code=200 \
+                     http.route=/api/... network.protocol.version=1.1 url.scheme=http"
+                ),
+                1
+            ),
+        ]
+    );
+    let bounds: Vec<_> = durations.data_points().next().unwrap().bounds().collect();
+    assert_eq!(bounds, SECONDS);
+}
+
+#[test]
+fn a_request_is_active_until_it_ends_or_is_dropped() {
+    let mut open = RequestMeasure::default();
+    let measured = measured(|metrics| {
+        open = get(metrics, "shop", "/...");
+        get(metrics, "shop", "/...").end(None, None);
+        drop(get(metrics, "shop", "/..."));
+    });
+    let AggregatedMetrics::I64(MetricData::Sum(active)) =
+        metric(&measured, "http.server.active_requests").data()
+    else {
+        panic!("{measured:?}");
+    };
+    let found: Vec<_> = active
+        .data_points()
+        .map(|point| (text(point.attributes()), point.value()))
+        .collect();
+    let attributes = "headwater.service=shop http.request.method=GET url.scheme=http";
+    assert_eq!(found, [(attributes.to_owned(), 1)]);
+}
+
+#[test]
+fn outgoing_calls_are_counted_by_service_verdict_and_witness() {
+    let service: Arc<str> = "shop".into();
+    let measured = measured(|metrics| {
+        metrics.attributed(&service, &Attribution::unknown());
+        metrics.attributed(&service, &Attribution::unknown());
+    });
+    let AggregatedMetrics::U64(MetricData::Sum(calls)) =
+        metric(&measured, "headwater.attribution.calls").data()
+    else {
+        panic!("{measured:?}");
+    };
+    let found: Vec<_> = calls
+        .data_points()
+        .map(|point| (text(point.attributes()), point.value()))
+        .collect();
+    let attributes =
+        "headwater.attribution.witness=none headwater.attribution=unknown headwater.service=shop";
+    assert_eq!(found, [(attributes.to_owned(), 2)]);
+}
+
+#[test]
+fn a_wait_in_the_queue_is_counted_in_seconds() {
+    let measured = measured(|metrics| metrics.queued(&"shop".into(), Duration::from_millis(1500)));
+    let AggregatedMetrics::F64(MetricData::Histogram(waits)) =
+        metric(&measured, "headwater.pool.queue.wait").data()
+    else {
+        panic!("{measured:?}");
+    };
+    let sums: Vec<_> = waits.data_points().map(|point| point.sum()).collect();
+    assert_eq!(sums, [1.5]);
+}
+
+#[test]
+fn the_default_measures_nothing() {
+    let metrics = Metrics::default();
+    assert!(!metrics.enabled());
+    get(&metrics, "shop", "/...").end(Some(StatusCode::OK), None);
+    let observed = Arc::new(());
+    let held = observed.clone();
+    metrics
+        .meter()
+        .u64_observable_counter("anything")
+        .with_callback(move |_| drop(held.clone()))
+        .build();
+    assert_eq!(Arc::strong_count(&observed), 1, "the callback is kept");
+}
