@@ -228,7 +228,7 @@ async fn the_time_under_backpressure_is_counted_while_it_lasts_and_after() -> Re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_cannot_start_shows_its_open_circuit() -> Result<()> {
-    let doomed = crafted::service_that_starts_with(crafted::TRAP);
+    let [doomed, _] = crafted::that_start_with(crafted::TRAP);
     let settings = Settings::default()
         .crafted("doomed", "/doomed", doomed)
         .component("hello", "/...", &[])?;
