@@ -45,10 +45,18 @@ pub struct ScopeParts {
 pub struct Counters {
     /// Outgoing requests made.
     pub outgoing: AtomicU64,
+    /// Bytes of outgoing requests' bodies that were handed to upstreams' connections.
+    pub outgoing_sent_bytes: AtomicU64,
+    /// Bytes of upstreams' bodies that arrived.
+    pub outgoing_received_bytes: AtomicU64,
     /// Bytes of the request's body that arrived.
     pub request_bytes: AtomicU64,
     /// Bytes of the response's body that were handed to the connection.
     pub response_bytes: AtomicU64,
+    /// Lines of the guest's output that were logged.
+    pub log_lines: AtomicU64,
+    /// Time that the guest computed, in nanoseconds; zero if it was not measured.
+    pub cpu_nanos: AtomicU64,
 }
 
 impl RequestScope {

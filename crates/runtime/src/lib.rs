@@ -19,13 +19,14 @@ mod pool;
 mod response;
 mod service;
 mod state;
+mod unattributed;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use engine::{EPOCH_TICK, Engine, EngineError};
 pub use memory::MemoryBudget;
 pub use one_line::one_line;
-pub use output::GuestOutput;
+pub use output::{RequestStderr, ServiceOutput};
 pub use pool::{CircuitState, PoolOverrides, PoolSettings, PoolTotals, PoolView};
 pub use service::{ComponentService, ComponentSettings, Directory, LoadError};
 pub use world::World;

@@ -12,6 +12,8 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
+use crate::output::ServiceOutput;
+use crate::unattributed::Unattributed;
 use crate::one_line::one_line;
 use crate::pool::{CircuitState, InstancePool, PoolOverrides, PoolSettings, PoolTotals, PoolView};
 use crate::world::{World, exports, is_composed};
@@ -123,6 +125,8 @@ impl ComponentService {
         let pool = settings.pool.apply(world, composed);
         let blueprint = Blueprint {
             engine: engine.wasmtime().clone(),
+            output: ServiceOutput::new(settings.service.clone()),
+            unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             service: settings.service,
             egress,
             evidence: evidence(world, composed, &pool),

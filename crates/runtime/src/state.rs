@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -5,6 +7,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::attribution::Roots;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
+use crate::output::{InstanceOutput, Outbox};
+use crate::unattributed::Unattributed;
 
 /// What the store of one instance holds.
 pub(crate) struct State {
@@ -14,6 +18,9 @@ pub(crate) struct State {
     pub(crate) hooks: Hooks,
     pub(crate) memory: MemoryBudget,
     pub(crate) roots: Roots,
+    pub(crate) unattributed: Arc<Unattributed>,
+    pub(crate) output: InstanceOutput,
+    pub(crate) outbox: Outbox,
 }
 
 impl WasiView for State {

@@ -12,7 +12,9 @@ use crate::attribution::{self, Evidence, Roots};
 use crate::engine::{Engine, EngineError};
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
+use crate::output::{InstanceOutput, Outbox, ServiceOutput};
 use crate::state::State;
+use crate::unattributed::Unattributed;
 
 /// A guest that calls one import again and again.
 const GUEST: &str = r#"
@@ -141,9 +143,12 @@ fn state() -> State {
         table: wasmtime::component::ResourceTable::new(),
         wasi: wasmtime_wasi::WasiCtxBuilder::new().build(),
         http: wasmtime_wasi_http::WasiHttpCtx::new(),
-        hooks: Hooks::new(Egress::new(EgressParams::new(service))),
+        hooks: Hooks::new(Egress::new(EgressParams::new(service.clone()))),
         memory: MemoryBudget::new(usize::MAX),
         roots: Roots::new(Evidence::Stack),
+        unattributed: Arc::new(Unattributed::new(service.clone())),
+        output: InstanceOutput::new(ServiceOutput::new(service), None),
+        outbox: Outbox::default(),
     }
 }
 
