@@ -12,10 +12,10 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
-use crate::output::ServiceOutput;
-use crate::unattributed::Unattributed;
 use crate::one_line::one_line;
+use crate::output::ServiceOutput;
 use crate::pool::{CircuitState, InstancePool, PoolOverrides, PoolSettings, PoolTotals, PoolView};
+use crate::unattributed::Unattributed;
 use crate::world::{World, exports, is_composed};
 use crate::{linker, response};
 

@@ -15,6 +15,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use crate::access::AccessRecord;
 use crate::answer::{answer, log, name_request};
 use crate::exchange::Exchange;
 use crate::request_body;
@@ -146,7 +147,8 @@ impl Front {
             // A timeout beyond what the clock can tell is none.
             deadline: route.and_then(|route| started.checked_add(route.timeout)),
         });
-        Exchange::new(scope, span)
+        let access = AccessRecord::begin(parts, &scope);
+        Exchange::new(scope, span, access)
     }
 
     /// Whether an unwanted request body is read to its end. In HTTP/2 a stream can end early without

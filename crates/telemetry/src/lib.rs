@@ -18,6 +18,7 @@
 pub mod attributes;
 mod config;
 mod error;
+mod guest_line;
 mod log;
 mod otlp;
 mod pipeline;

@@ -16,6 +16,10 @@ const REQUEST_RATE: Rate = Rate {
     per_second: 16 << 10,
 };
 
+/// How many lines without an end a request may have at once, one in each of its streams; beyond that
+/// the oldest is ended. So they are never more than 128 KiB.
+const MOST_OPEN: usize = 16;
+
 /// How long a line without an end is kept when its request is over and nothing is added to it. Work
 /// after the response may still be printing it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -117,9 +121,7 @@ impl InstanceOutput {
         account.at = now;
         account.stream = stream;
         account.verdict = attribution.verdict();
-        account.write(origin, bytes, |account, line| {
-            account.log(&self.0, line, now);
-        });
+        account.write(&self.0, origin, bytes);
         if !book.sweeping {
             book.sweeping = self.sweep_later();
         }
@@ -206,21 +208,26 @@ impl Book {
 }
 
 impl Account {
-    fn write(&mut self, origin: Origin, bytes: &[u8], mut emit: impl FnMut(&mut Self, &[u8])) {
-        let stream = self.stream;
-        let same = |(of, from, _): &(Stream, Origin, Lines)| *of == stream && *from == origin;
+    fn write(&mut self, shared: &Shared, origin: Origin, bytes: &[u8]) {
+        let (stream, now) = (self.stream, self.at);
+        let same = |open: &(Stream, Origin, Lines)| (open.0, open.1) == (stream, origin);
         let at = self.lines.iter().position(same);
-        let mut lines = at
-            .map(|at| self.lines.swap_remove(at).2)
-            .unwrap_or_default();
-        lines.push(bytes, |line| emit(self, line));
+        let mut lines = at.map(|at| self.lines.remove(at).2).unwrap_or_default();
+        lines.push(bytes, |line| self.log(shared, line, now));
         if self.scope.is_none() && origin == Origin::Shared {
             // The next piece may be anybody's.
-            lines.finish(|line| emit(self, line));
+            lines.finish(|line| self.log(shared, line, now));
         }
-        if !lines.is_empty() {
-            self.lines.push((stream, origin, lines));
+        if lines.is_empty() {
+            return;
         }
+        if self.lines.len() == MOST_OPEN {
+            let (of, _, mut oldest) = self.lines.remove(0);
+            self.stream = of;
+            oldest.finish(|line| self.log(shared, line, now));
+            self.stream = stream;
+        }
+        self.lines.push((stream, origin, lines));
     }
 
     /// Ends lines that have no end.

@@ -123,7 +123,7 @@ impl ServiceOutput {
             headwater.attribution = verdict.as_str(),
             dropped_lines = dropped.lines,
             dropped_bytes = dropped.bytes,
-            "({} lines, {} bytes were left out: the request printed more than is logged of one)",
+            "({} lines, {} bytes were left out: more was printed than is logged of one request)",
             dropped.lines,
             dropped.bytes,
         );
@@ -167,10 +167,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let bound = self
-            .bound
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let bound = self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(dropped) = bound.dropped.take() {
             self.tell(dropped);
         }
