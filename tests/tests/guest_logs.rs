@@ -258,7 +258,7 @@ async fn lines_of_a_0_2_guest_are_of_their_request() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_accounted_for_in_its_access_record() -> Result<()> {
     let upstream = Upstream::with(Behaviour::Answer(std::time::Duration::ZERO)).await?;
-    let arguments = ["--allow-outgoing", upstream.url(), "--access-log"];
+    let arguments = ["--allow-outgoing", &upstream.url(), "--access-log"];
     let mut service = Service::start("fanout", &arguments).await?;
     let path = format!("/?to={}&k=3&wait=1", upstream.url());
     let request = service.send(&path, "counted").await?;
