@@ -34,9 +34,10 @@ struct Posted {
 impl Outbox {
     /// Takes what was written since the last time. Costs next to nothing if that is nothing.
     pub(crate) fn take(&self) -> Vec<(Stream, Bytes)> {
-        if !self.0.any.swap(false, Ordering::Relaxed) {
+        if !self.0.any.load(Ordering::Relaxed) {
             return Vec::new();
         }
+        self.0.any.store(false, Ordering::Relaxed);
         let mut pieces = self.0.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *pieces)
     }
@@ -44,7 +45,8 @@ impl Outbox {
     fn post(&self, stream: Stream, bytes: Bytes) {
         let mut pieces = self.0.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         pieces.push((stream, bytes));
-        // The store has one thread at a time, so no order is needed beyond its own.
+        // The store has one thread at a time, and only its own calls come here, so no order is needed
+        // beyond its own.
         self.0.any.store(true, Ordering::Relaxed);
     }
 }
