@@ -45,10 +45,16 @@ pub struct ScopeParts {
 pub struct Counters {
     /// Outgoing requests made.
     pub outgoing: AtomicU64,
+    /// Bytes of outgoing requests' bodies that were handed to upstreams' connections.
+    pub outgoing_sent_bytes: AtomicU64,
+    /// Bytes of upstreams' bodies that arrived.
+    pub outgoing_received_bytes: AtomicU64,
     /// Bytes of the request's body that arrived.
     pub request_bytes: AtomicU64,
     /// Bytes of the response's body that were handed to the connection.
     pub response_bytes: AtomicU64,
+    /// Lines of the guest's output that were logged.
+    pub log_lines: AtomicU64,
     /// CPU time of the guest, in nanoseconds. While several requests are in an instance and none
     /// computes for longer than an epoch tick, each has an equal share of it.
     pub cpu_nanos: AtomicU64,

@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use crate::connector::Connector;
 use crate::error::Phase;
 use crate::params::{EgressParams, PoolParams, SendOptions, Timeouts};
+use crate::request_body;
 use crate::resolve::AddressPolicy;
 use crate::response_body::ResponseBody;
 use crate::target::Target;
@@ -123,8 +124,9 @@ impl Egress {
                 let between_bytes = options
                     .between_bytes_timeout
                     .unwrap_or(self.0.timeouts.between_bytes);
+                let scope = attribution.scope().cloned();
                 let mut response = response
-                    .map(|body| ResponseBody::new(body, span, between_bytes).boxed_unsync());
+                    .map(|body| ResponseBody::new(body, span, scope, between_bytes).boxed_unsync());
                 strip_hop_by_hop(response.headers_mut());
                 Ok(response)
             }
@@ -149,7 +151,8 @@ impl Egress {
         }
         prepare(request, span)?;
 
-        let mut request = std::mem::replace(request, Request::new(headwater_core::empty()));
+        let request = std::mem::replace(request, Request::new(headwater_core::empty()));
+        let mut request = request.map(|body| request_body::counted(body, attribution));
         let connection = capture_connection(&mut request);
         let timeouts = &self.0.timeouts;
         let response = Phases {

@@ -12,6 +12,7 @@ mod egress;
 mod error;
 mod grants;
 mod params;
+mod request_body;
 mod resolve;
 mod response_body;
 mod target;

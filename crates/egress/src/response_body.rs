@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::BodyError;
+use headwater_core::{BodyError, Counters, RequestScope};
 use headwater_telemetry::ClientSpan;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -15,12 +16,13 @@ use tokio::time::{Instant, Sleep};
 use crate::EgressError;
 use crate::error::Phase;
 
-/// Watches the time between two parts, names what goes wrong, and ends the span when the body is at
-/// its end or dropped.
+/// Watches the time between two parts, names what goes wrong, counts the bytes for the request that
+/// the body is for, and ends the span when the body is at its end or dropped.
 pub(crate) struct ResponseBody {
     // `None` after the end or an error; dropping it closes or frees the connection.
     inner: Option<Incoming>,
     span: Option<ClientSpan>,
+    scope: Option<Arc<RequestScope>>,
     between_bytes: Duration,
     // Runs only while the guest waits, and is made only when it first has to.
     timer: Option<Pin<Box<Sleep>>>,
@@ -30,10 +32,16 @@ pub(crate) struct ResponseBody {
 // === impl ResponseBody ===
 
 impl ResponseBody {
-    pub(crate) fn new(inner: Incoming, span: ClientSpan, between_bytes: Duration) -> Self {
+    pub(crate) fn new(
+        inner: Incoming,
+        span: ClientSpan,
+        scope: Option<Arc<RequestScope>>,
+        between_bytes: Duration,
+    ) -> Self {
         Self {
             inner: Some(inner),
             span: Some(span),
+            scope,
             between_bytes,
             timer: None,
             waiting: false,
@@ -83,6 +91,10 @@ impl Body for ResponseBody {
         match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.waiting = false;
+                if let (Some(scope), Some(data)) = (&this.scope, frame.data_ref()) {
+                    let received = &scope.counters().outgoing_received_bytes;
+                    Counters::add(received, data.len() as u64);
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => this.fail(EgressError::classify(error, Phase::Body)),

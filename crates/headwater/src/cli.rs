@@ -168,6 +168,10 @@ pub(crate) struct TraceArgs {
     /// How to log, to standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+
+    /// Log each answered request: whose it was, how long it took, what was done for it
+    #[arg(long)]
+    pub(crate) access_log: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -142,6 +142,7 @@ fn telemetry_config(arguments: &TraceArgs) -> Result<TelemetryConfig> {
                 cli::LogFormat::Text => LogFormat::Text,
                 cli::LogFormat::Json => LogFormat::Json,
             },
+            access: arguments.access_log,
             ..LogConfig::default()
         },
         trace_file: arguments.trace_file.clone(),

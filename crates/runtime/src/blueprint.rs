@@ -9,10 +9,11 @@ use crate::attribution::{self, Evidence, Roots};
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
 use crate::outgoing::Outgoing;
-use crate::output::GuestOutput;
+use crate::output::{InstanceOutput, Outbox, ServiceOutput, Stdio, Stream};
 use crate::pool::Meter;
 use crate::service::Directory;
 use crate::state::State;
+use crate::unattributed::Unattributed;
 
 /// Host resources (requests, responses, fields, streams of 0.2 …) that one instance may hold. A
 /// thousand for each of sixteen requests; a guest that keeps more leaks.
@@ -33,6 +34,8 @@ const MAX_FIELD_BYTES: usize = 128 << 10;
 pub(crate) struct Blueprint {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) service: Arc<str>,
+    pub(crate) output: ServiceOutput,
+    pub(crate) unattributed: Arc<Unattributed>,
     pub(crate) egress: Egress,
     pub(crate) evidence: Evidence,
     pub(crate) request_timeout: Duration,
@@ -44,19 +47,23 @@ pub(crate) struct Blueprint {
 }
 
 impl Blueprint {
-    /// A store for one new instance.
-    pub(crate) fn store(&self) -> wasmtime::Result<Store<State>> {
+    /// A store for a new instance, which has this number in its pool.
+    pub(crate) fn store(&self, instance: u64) -> wasmtime::Result<Store<State>> {
         let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELD_BYTES);
         let outgoing = Arc::new(Outgoing::new(self.max_outgoing));
+        let outbox = Outbox::default();
         let state = State {
             table: wasmtime::component::ResourceTable::new(),
-            wasi: self.wasi()?,
+            wasi: self.wasi(&outbox)?,
             http,
             hooks: Hooks::new(self.egress.clone(), outgoing),
             memory: MemoryBudget::new(self.guest_memory),
             roots: Roots::new(self.evidence),
             meter: Arc::new(Meter::new(self.max_cpu_time)),
+            unattributed: self.unattributed.clone(),
+            output: InstanceOutput::new(self.output.clone(), Some(instance)),
+            outbox,
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
@@ -82,14 +89,14 @@ impl Blueprint {
 
     /// A WASI context that grants what the operator granted, and nothing else: no arguments, no
     /// standard input, no sockets, no name look-ups.
-    fn wasi(&self) -> wasmtime::Result<WasiCtx> {
+    fn wasi(&self, outbox: &Outbox) -> wasmtime::Result<WasiCtx> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .envs(&self.environment)
-            .stdout(GuestOutput::stdout(self.service.clone()))
-            .stderr(GuestOutput::stderr(self.service.clone()));
+            .stdout(Stdio::new(outbox, Stream::Stdout))
+            .stderr(Stdio::new(outbox, Stream::Stderr));
         for directory in &self.directories {
             wasi.preopened_dir(&directory.host, &directory.guest, FsPerms::ReadWrite)?;
         }

@@ -21,13 +21,14 @@ mod pool;
 mod response;
 mod service;
 mod state;
+mod unattributed;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use engine::{EPOCH_TICK, Engine, EngineError, Room};
 pub use memory::MemoryBudget;
 pub use one_line::one_line;
-pub use output::GuestOutput;
+pub use output::{RequestStderr, ServiceOutput};
 pub use pool::{
     CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
 };

@@ -14,9 +14,11 @@ use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
 use crate::one_line::one_line;
+use crate::output::ServiceOutput;
 use crate::pool::{
     CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
 };
+use crate::unattributed::Unattributed;
 use crate::world::{World, exports, is_composed};
 use crate::{linker, response};
 
@@ -134,6 +136,8 @@ impl ComponentService {
         let pool = settings.pool.apply(world, composed);
         let blueprint = Blueprint {
             engine: engine.wasmtime().clone(),
+            output: ServiceOutput::new(settings.service.clone()),
+            unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             service: settings.service,
             egress,
             evidence: evidence(world, composed, &pool),

@@ -7,7 +7,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::attribution::Roots;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
+use crate::output::{InstanceOutput, Outbox};
 use crate::pool::Meter;
+use crate::unattributed::Unattributed;
 
 /// What the store of one instance holds.
 pub(crate) struct State {
@@ -18,6 +20,9 @@ pub(crate) struct State {
     pub(crate) memory: MemoryBudget,
     pub(crate) roots: Roots,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) unattributed: Arc<Unattributed>,
+    pub(crate) output: InstanceOutput,
+    pub(crate) outbox: Outbox,
 }
 
 impl WasiView for State {

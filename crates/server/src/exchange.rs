@@ -7,6 +7,8 @@ use headwater_telemetry::ServerSpan;
 use headwater_telemetry::metrics::RequestMeasure;
 use http::StatusCode;
 
+use crate::access::AccessRecord;
+
 /// What nginx calls the end of a request whose client went away. Never sent: nobody is there.
 const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
@@ -23,17 +25,24 @@ pub(crate) struct Exchange {
     // Ends when it is dropped, which is after `Drop::drop` below has run.
     span: ServerSpan,
     measure: RequestMeasure,
+    access: Option<Box<AccessRecord>>,
     answered: bool,
 }
 
 // === impl Exchange ===
 
 impl Exchange {
-    pub(crate) fn new(scope: Arc<RequestScope>, span: ServerSpan, measure: RequestMeasure) -> Self {
+    pub(crate) fn new(
+        scope: Arc<RequestScope>,
+        span: ServerSpan,
+        measure: RequestMeasure,
+        access: Option<Box<AccessRecord>>,
+    ) -> Self {
         Self {
             scope,
             span,
             measure,
+            access,
             answered: false,
         }
     }
@@ -45,12 +54,18 @@ impl Exchange {
     /// The response head is decided.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.span.response(status);
+        if let Some(access) = &mut self.access {
+            access.answered(status);
+        }
         self.answered = true;
     }
 
     /// The request got no proper answer, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
         self.span.fault(fault);
+        if let Some(access) = &mut self.access {
+            access.failed(fault);
+        }
     }
 
     /// The client went away before the answer's end.
@@ -76,6 +91,9 @@ impl Drop for Exchange {
         }
         self.span.counters(self.scope.counters());
         self.measure.end(self.span.status(), self.span.error());
+        if let Some(access) = &self.access {
+            access.end();
+        }
         self.scope.cancellation().cancel();
     }
 }

@@ -17,6 +17,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use crate::access::AccessRecord;
 use crate::answer::{answer, log, name_request};
 use crate::exchange::Exchange;
 use crate::request_body;
@@ -164,7 +165,8 @@ impl Front {
             route: pattern,
             started,
         });
-        Exchange::new(scope, span, measure)
+        let access = AccessRecord::begin(parts, &scope);
+        Exchange::new(scope, span, measure, access)
     }
 
     /// Whether an unwanted request body is read to its end. In HTTP/2 a stream can end early without

@@ -10,6 +10,7 @@
 //! Nothing here knows what runs behind a handler.
 
 mod accept;
+mod access;
 mod answer;
 mod connection;
 mod exchange;

@@ -27,6 +27,18 @@ pub const FAULT: &str = "headwater.fault";
 /// How many outgoing requests were made for the request by the time its span ended.
 pub const OUTGOING_REQUESTS: &str = "headwater.outgoing_requests";
 
+/// Bytes of outgoing requests' bodies that were sent for the request by then.
+pub const OUTGOING_SENT_BYTES: &str = "headwater.outgoing_sent_bytes";
+
+/// Bytes of upstreams' bodies that were received for the request by then.
+pub const OUTGOING_RECEIVED_BYTES: &str = "headwater.outgoing_received_bytes";
+
+/// How many lines of the guest's output were logged for the request by then.
+pub const LOG_LINES: &str = "headwater.log_lines";
+
+/// How long the guest computed for the request by then, in nanoseconds. Absent if not measured.
+pub const CPU_NANOS: &str = "headwater.cpu_nanos";
+
 /// The verdict on an outgoing request: `exact`, `ambiguous` or `unknown`.
 pub const ATTRIBUTION: &str = "headwater.attribution";
 

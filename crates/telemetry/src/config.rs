@@ -29,6 +29,9 @@ pub struct LogConfig {
     pub filter: String,
     /// How. Default: text.
     pub format: LogFormat,
+    /// Whether each answered request is logged too, under the target `headwater::access`. A filter
+    /// that names this target has the last word. Default: no.
+    pub access: bool,
     /// Whether text has colours. Default: whether standard error is a terminal and the variable
     /// `NO_COLOR` is not set.
     pub color: bool,
@@ -98,6 +101,7 @@ impl Default for LogConfig {
         Self {
             filter: "info".to_owned(),
             format: LogFormat::default(),
+            access: false,
             color: use_color(io::stderr().is_terminal()),
         }
     }

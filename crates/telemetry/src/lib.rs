@@ -21,6 +21,7 @@ pub mod attributes;
 mod config;
 mod environment;
 mod error;
+mod guest_line;
 mod log;
 pub mod metrics;
 mod otlp;

@@ -4,6 +4,7 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{Layer, Registry, fmt};
 
+use crate::guest_line::GuestLines;
 use crate::{LogConfig, LogFormat, TelemetryError};
 
 /// A layer that writes log lines, of either format.
@@ -15,7 +16,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter =
-        EnvFilter::try_new(&config.filter).map_err(|source| TelemetryError::LogFilter {
+        EnvFilter::try_new(directives(config)).map_err(|source| TelemetryError::LogFilter {
             filter: config.filter.clone(),
             source,
         })?;
@@ -27,19 +28,36 @@ where
 
     let layer = fmt::layer().with_writer(writer);
     Ok(match config.format {
-        LogFormat::Text => layer.with_ansi(config.color).with_filter(filter).boxed(),
+        LogFormat::Text => layer
+            .with_ansi(config.color)
+            .event_format(GuestLines(fmt::format()))
+            .with_filter(filter)
+            .boxed(),
         LogFormat::Json => layer.json().with_filter(filter).boxed(),
     })
 }
 
+/// The filter, with what it does not say of the access log.
+fn directives(config: &LogConfig) -> String {
+    const ACCESS: &str = "headwater::access";
+    let filter = &config.filter;
+    if filter.contains(ACCESS) {
+        return filter.clone();
+    }
+    // The longest target decides, so this holds beside whatever else is there.
+    let level = if config.access { "info" } else { "off" };
+    let comma = if filter.trim().is_empty() { "" } else { "," };
+    format!("{filter}{comma}{ACCESS}={level}")
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
     use crate::test_support::Buffer;
 
-    fn log(config: &LogConfig, work: impl FnOnce()) -> String {
+    pub(crate) fn log(config: &LogConfig, work: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let layer = layer(config, move || writer.clone()).unwrap();
@@ -65,8 +83,7 @@ mod tests {
     fn json_lines_are_json_and_text_has_colour_only_if_asked_for() {
         let config = LogConfig {
             format: LogFormat::Json,
-            color: false,
-            filter: "info".to_owned(),
+            ..LogConfig::default()
         };
         let line = log(&config, || tracing::info!(port = 8080, "serving"));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -75,12 +92,36 @@ mod tests {
 
         for color in [true, false] {
             let config = LogConfig {
-                format: LogFormat::Text,
                 color,
-                filter: "info".to_owned(),
+                ..LogConfig::default()
             };
             let line = log(&config, || tracing::info!("serving"));
             assert_eq!(line.contains('\x1b'), color, "{line}");
+        }
+    }
+
+    #[test]
+    fn requests_are_logged_only_if_asked_for() {
+        for (access, filter, logged) in [
+            (false, "info", false),
+            (true, "info", true),
+            (true, "off", true),
+            (true, "", true),
+            (false, "", false),
+            (false, "headwater=trace", false),
+            (false, "warn,headwater::access=info", true),
+            (true, "headwater::access=off", false),
+        ] {
+            let config = LogConfig {
+                access,
+                filter: filter.to_owned(),
+                ..LogConfig::default()
+            };
+            let line = log(
+                &config,
+                || tracing::info!(target: "headwater::access", "GET"),
+            );
+            assert_eq!(line.contains("GET"), logged, "{config:?}");
         }
     }
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::sync::Arc;
 
 use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
-use headwater_runtime::Room;
+use headwater_runtime::{Room, ServiceOutput};
 use http::Request;
 use wasmtime::{Engine, ExternType, InstancePre, Module, UnknownImportError};
 
@@ -19,6 +19,7 @@ pub struct WagiModule(Arc<Prepared>);
 /// What all of a module's requests share.
 pub(crate) struct Prepared {
     pub(crate) service: Arc<str>,
+    pub(crate) output: ServiceOutput,
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
     pub(crate) room: Room,
@@ -56,6 +57,7 @@ impl WagiModule {
             .and_then(|linker| linker.instantiate_pre(&module))
             .map_err(|error| link_error(error, service()))?;
         Ok(Self(Arc::new(Prepared {
+            output: ServiceOutput::new(settings.name.as_str().into()),
             service: settings.name.as_str().into(),
             settings,
             instance,

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater_core::{Body, Fault, RequestScope, full};
-use headwater_runtime::{GuestOutput, MemoryBudget, one_line};
+use headwater_runtime::{MemoryBudget, RequestStderr, one_line};
 use http::{Request, Response};
 use thiserror::Error;
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
@@ -62,9 +62,7 @@ pub(crate) async fn run(
         context
             .stdin(Stdin::new(body))
             .stdout(stdout.clone())
-            .stderr(
-                GuestOutput::stderr(Arc::clone(&module.service)).of_request(Arc::clone(&scope)),
-            );
+            .stderr(RequestStderr::new(&module.output, Arc::clone(&scope)));
         for (name, value) in environment(facts) {
             context.env(name, value);
         }

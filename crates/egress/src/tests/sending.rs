@@ -237,3 +237,42 @@ async fn a_request_that_cannot_be_sent_is_refused_before_a_connection() {
     }
     assert_eq!(upstream.accepted(), 0);
 }
+
+#[tokio::test]
+async fn bytes_both_ways_are_counted_for_the_request_that_they_are_for() {
+    let upstream = serve(|request: Request<hyper::body::Incoming>| async {
+        let echo = request.into_body().collect().await.unwrap().to_bytes();
+        Response::new(headwater_core::full([&echo[..], b"!"].concat()))
+    })
+    .await;
+    let scope = scope();
+    let (mut sender, channel) = Channel::<Bytes, BodyError>::new(1);
+    let request = Request::post(upstream.uri("/"))
+        .body(channel.boxed_unsync())
+        .unwrap();
+    let egress = egress();
+    let (answer, ()) = tokio::join!(
+        egress.send(request, SendOptions::default(), attributed(&scope)),
+        async {
+            sender.send_data("12".into()).await.unwrap();
+            sender.send_data("345".into()).await.unwrap();
+            drop(sender);
+        }
+    );
+    let answer = whole(answer.unwrap().into_body()).await.unwrap();
+    assert_eq!(answer, "12345!");
+    let counters = scope.counters();
+    assert_eq!(Counters::get(&counters.outgoing_sent_bytes), 5);
+    assert_eq!(Counters::get(&counters.outgoing_received_bytes), 6);
+
+    // A body that is there from the beginning is counted, too.
+    let request = Request::post(upstream.uri("/"))
+        .body(headwater_core::full("1"))
+        .unwrap();
+    let answer = egress
+        .send(request, SendOptions::default(), attributed(&scope))
+        .await
+        .unwrap();
+    whole(answer.into_body()).await.unwrap();
+    assert_eq!(Counters::get(&counters.outgoing_sent_bytes), 6);
+}

@@ -13,8 +13,10 @@ use crate::engine::{Engine, EngineError};
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
 use crate::outgoing::Outgoing;
+use crate::output::{InstanceOutput, Outbox, ServiceOutput};
 use crate::pool::Meter;
 use crate::state::State;
+use crate::unattributed::Unattributed;
 
 /// A guest that calls one import again and again.
 const GUEST: &str = r#"
@@ -144,12 +146,15 @@ fn state() -> State {
         wasi: wasmtime_wasi::WasiCtxBuilder::new().build(),
         http: wasmtime_wasi_http::WasiHttpCtx::new(),
         hooks: Hooks::new(
-            Egress::new(EgressParams::new(service)),
+            Egress::new(EgressParams::new(service.clone())),
             Arc::new(Outgoing::new(1)),
         ),
         memory: MemoryBudget::new(usize::MAX),
         roots: Roots::new(Evidence::Stack),
         meter: Arc::new(Meter::new(None)),
+        unattributed: Arc::new(Unattributed::new(service.clone())),
+        output: InstanceOutput::new(ServiceOutput::new(service), None),
+        outbox: Outbox::default(),
     }
 }
 

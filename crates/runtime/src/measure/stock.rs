@@ -24,8 +24,10 @@ use crate::blueprint::Blueprint;
 use crate::engine::Engine;
 use crate::measure::MeasureError;
 use crate::one_line::one_line;
+use crate::output::ServiceOutput;
 use crate::pool::PoolSettings;
 use crate::state::State;
+use crate::unattributed::Unattributed;
 use crate::world::World;
 use crate::{linker, response};
 
@@ -57,6 +59,8 @@ impl StockService {
             blueprint: Blueprint {
                 engine: engine.wasmtime().clone(),
                 egress: Egress::new(EgressParams::new(service.clone())),
+                output: ServiceOutput::new(service.clone()),
+                unattributed: Arc::new(Unattributed::new(service.clone())),
                 service,
                 evidence: Evidence::Stack,
                 request_timeout: limits.request_timeout,
@@ -90,7 +94,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Never, Worker>> {
-        let mut store = self.blueprint.store()?;
+        let mut store = self.blueprint.store(0)?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,

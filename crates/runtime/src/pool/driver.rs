@@ -81,7 +81,7 @@ pub(crate) async fn drive(shared: Arc<Shared>, key: InstanceKey, inbox: Arc<Inbo
     // Whatever becomes of this future, the pool hears that the instance is gone.
     let presence = Presence { shared, key, inbox };
     let shared = &presence.shared;
-    let (mut store, proxy) = match start(shared).await {
+    let (mut store, proxy) = match start(shared, key).await {
         Ok(started) => started,
         // Nobody waits any more, and the engine has no room: that is no fault of the service.
         Err(error) if error.is::<PoolConcurrencyLimitError>() => return,
@@ -130,9 +130,9 @@ impl Drop for Presence {
     }
 }
 
-async fn start(shared: &Shared) -> wasmtime::Result<(Store<State>, Proxy)> {
+async fn start(shared: &Shared, key: InstanceKey) -> wasmtime::Result<(Store<State>, Proxy)> {
     loop {
-        let mut store = shared.blueprint.store()?;
+        let mut store = shared.blueprint.store(key.0)?;
         let limit = shared.blueprint.request_timeout;
         let started = tokio::time::timeout(limit, shared.pre.instantiate_async(&mut store));
         let started = started

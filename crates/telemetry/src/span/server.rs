@@ -65,8 +65,12 @@ struct FaultLabels {
 #[derive(Debug)]
 struct Counts {
     outgoing: u64,
+    outgoing_sent_bytes: u64,
+    outgoing_received_bytes: u64,
     request_bytes: u64,
     response_bytes: u64,
+    log_lines: u64,
+    cpu_nanos: u64,
 }
 
 impl ServerSpan {
@@ -113,8 +117,12 @@ impl ServerSpan {
     pub fn counters(&mut self, counters: &Counters) {
         self.outcome.counters = Some(Counts {
             outgoing: Counters::get(&counters.outgoing),
+            outgoing_sent_bytes: Counters::get(&counters.outgoing_sent_bytes),
+            outgoing_received_bytes: Counters::get(&counters.outgoing_received_bytes),
             request_bytes: Counters::get(&counters.request_bytes),
             response_bytes: Counters::get(&counters.response_bytes),
+            log_lines: Counters::get(&counters.log_lines),
+            cpu_nanos: Counters::get(&counters.cpu_nanos),
         });
     }
 
@@ -173,6 +181,7 @@ impl Outcome {
             counters,
         } = self;
         let error = self.error();
+        let count = |of: fn(&Counts) -> u64| counters.as_ref().map(|counts| integer(of(counts)));
         // The conventions leave the status unset for 4xx, and its description empty.
         tracing::record_all!(
             span,
@@ -180,13 +189,13 @@ impl Outcome {
             otel.status_code = self.failed().then_some("ERROR"),
             { ERROR_TYPE } = error.as_deref(),
             { FAULT } = fault.as_ref().map(|fault| fault.blame),
-            { OUTGOING_REQUESTS } = counters.as_ref().map(|counts| integer(counts.outgoing)),
-            { HTTP_REQUEST_BODY_SIZE } = counters
-                .as_ref()
-                .map(|counts| integer(counts.request_bytes)),
-            { HTTP_RESPONSE_BODY_SIZE } = counters
-                .as_ref()
-                .map(|counts| integer(counts.response_bytes)),
+            { OUTGOING_REQUESTS } = count(|counts| counts.outgoing),
+            { OUTGOING_SENT_BYTES } = count(|counts| counts.outgoing_sent_bytes),
+            { OUTGOING_RECEIVED_BYTES } = count(|counts| counts.outgoing_received_bytes),
+            { HTTP_REQUEST_BODY_SIZE } = count(|counts| counts.request_bytes),
+            { HTTP_RESPONSE_BODY_SIZE } = count(|counts| counts.response_bytes),
+            { LOG_LINES } = count(|counts| counts.log_lines),
+            { CPU_NANOS } = count(|counts| counts.cpu_nanos).filter(|nanos| *nanos > 0),
         );
     }
 }
@@ -242,8 +251,12 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         { ERROR_TYPE } = Empty,
         { FAULT } = Empty,
         { OUTGOING_REQUESTS } = Empty,
+        { OUTGOING_SENT_BYTES } = Empty,
+        { OUTGOING_RECEIVED_BYTES } = Empty,
         { HTTP_REQUEST_BODY_SIZE } = Empty,
         { HTTP_RESPONSE_BODY_SIZE } = Empty,
+        { LOG_LINES } = Empty,
+        { CPU_NANOS } = Empty,
     )
 }
 

@@ -161,6 +161,10 @@ fn a_server_span_has_the_attributes_of_the_conventions() {
         Counters::add(&counters.outgoing, 2);
         Counters::add(&counters.request_bytes, 3);
         Counters::add(&counters.response_bytes, 4);
+        Counters::add(&counters.outgoing_sent_bytes, 5);
+        Counters::add(&counters.outgoing_received_bytes, 6);
+        Counters::add(&counters.log_lines, 7);
+        Counters::add(&counters.cpu_nanos, 8);
         server.counters(&counters);
         server.response(StatusCode::NOT_FOUND);
     });
@@ -176,6 +180,7 @@ fn a_server_span_has_the_attributes_of_the_conventions() {
     let expected: Vec<(&str, Value)> = vec![
         (CLIENT_ADDRESS, "192.0.2.7".into()),
         (CLIENT_REQUEST_ID, "abc-1".into()),
+        (CPU_NANOS, 8.into()),
         (HTTP_REQUEST_BODY_SIZE, 3.into()),
         (HTTP_REQUEST_METHOD, "GET".into()),
         (HTTP_RESPONSE_BODY_SIZE, 4.into()),
@@ -185,6 +190,9 @@ fn a_server_span_has_the_attributes_of_the_conventions() {
         (NETWORK_PEER_PORT, 4711.into()),
         (NETWORK_PROTOCOL_VERSION, "1.1".into()),
         (OUTGOING_REQUESTS, 2.into()),
+        (OUTGOING_SENT_BYTES, 5.into()),
+        (OUTGOING_RECEIVED_BYTES, 6.into()),
+        (LOG_LINES, 7.into()),
         (REQUEST_ID, incoming.id.to_string().into()),
         (SERVER_ADDRESS, "shop.example".into()),
         (SERVER_PORT, 8080.into()),

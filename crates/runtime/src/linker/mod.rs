@@ -1,3 +1,35 @@
+//! What guests import.
+//!
+//! # How an import gets its attribution
+//!
+//! By one call, `attribution::current(store)`, made synchronously in the import function: before its
+//! first await, while the guest that called is on the stack. What it gives is carried along by value,
+//! as the [`headwater_core::Attribution`] that it is. So an import needs the store:
+//!
+//! - defined by hand, with `func_wrap` or `func_wrap_async`, it is given the store;
+//! - of generated bindings, those whose host trait is `HostWithStore` give an `Access` or an `Accessor`,
+//!   for a `HasData` type of our own that may delegate to the stock one. The others have no store; such
+//!   a function is defined by hand over the stock one (`allow_shadowing`), and calls it.
+//!
+//! A key-value store, say, would be attributed so:
+//!
+//! ```ignore
+//! linker.instance("wasi:keyvalue/store@0.2.0")?.func_wrap_async(
+//!     "[method]bucket.get",
+//!     |mut store: StoreContextMut<'_, State>, (bucket, key): (Resource<Bucket>, String)| {
+//!         // Here, and not in the future: it may first be polled when another task is on the stack.
+//!         let attribution = attribution::current(store.as_context_mut());
+//!         Box::new(async move {
+//!             let span = ClientSpan::start(KeyValue { attribution: &attribution, .. });
+//!             Ok((store.data_mut().buckets.get(bucket, key).await,))
+//!         })
+//!     },
+//! )?;
+//! ```
+
+mod stdio;
+mod streams;
+
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
 use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi::TrappableError;
@@ -26,6 +58,12 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     // The two ways out, which are ours: each takes the attribution of the call first.
     p3::bindings::http::client::add_to_linker::<State, AttributedClient>(&mut linker, State::http)?;
     add_outgoing_handler(&mut linker)?;
+
+    // What guests print, over the stock functions.
+    linker.allow_shadowing(true);
+    stdio::add(&mut linker)?;
+    streams::add(&mut linker)?;
+    linker.allow_shadowing(false);
     Ok(linker)
 }
 
@@ -85,5 +123,6 @@ fn add_outgoing_handler(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// Takes the attribution of the running call and leaves it for the `send_request` hook.
 fn note_caller(mut store: StoreContextMut<'_, State>) {
     let attribution = attribution::current(store.as_context_mut());
+    store.data().unattributed.note(&attribution);
     store.data_mut().hooks.next = Some(attribution);
 }

@@ -1,0 +1,60 @@
+use std::io::Write;
+
+use wasip3::wit_bindgen::StreamWriter;
+use wasip3::{cli, wit_stream};
+
+/// How to print.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// The standard library's stderr, which has no buffer: each write is a call of 0.2.
+    Stderr,
+    /// The standard library's stdout, whose buffer all tasks share and which is flushed by whoever
+    /// writes the end of a line.
+    Stdout,
+    /// A stream of 0.3.
+    Stream,
+}
+
+/// Something to print to.
+pub enum Out {
+    Stderr,
+    Stdout,
+    Stream(StreamWriter<u8>),
+}
+
+impl Way {
+    pub fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "stderr" => Self::Stderr,
+            "stdout" => Self::Stdout,
+            "stream" => Self::Stream,
+            _ => return None,
+        })
+    }
+
+    pub fn open(self) -> Out {
+        match self {
+            Self::Stderr => Out::Stderr,
+            Self::Stdout => Out::Stdout,
+            Self::Stream => {
+                let (writer, reader) = wit_stream::new();
+                // What it gives resolves when the writer is dropped, and nobody waits for that.
+                drop(cli::stdout::write_via_stream(reader));
+                Out::Stream(writer)
+            }
+        }
+    }
+}
+
+impl Out {
+    pub async fn write(&mut self, bytes: Vec<u8>) {
+        match self {
+            // Nobody is told if it fails, as by `eprint!`.
+            Self::Stderr => std::io::stderr().write_all(&bytes).unwrap_or_default(),
+            Self::Stdout => std::io::stdout().write_all(&bytes).unwrap_or_default(),
+            Self::Stream(writer) => {
+                writer.write_all(bytes).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `wasi:cli/stdout@0.3` and `stderr@0.3`, attributed.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use headwater_core::Attribution;
+use tokio::sync::oneshot;
+use wasmtime::component::{
+    Access, FutureReader, HasData, Linker, Source, StreamConsumer, StreamReader, StreamResult,
+};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi::cli::{WasiCliCtxView, WasiCliView};
+use wasmtime_wasi::p3::bindings::cli::types::ErrorCode;
+use wasmtime_wasi::p3::bindings::cli::{stderr, stdout};
+
+use crate::attribution;
+use crate::output::{InstanceOutput, Origin, PERMIT, Stream};
+use crate::state::State;
+
+/// Defines both over the stock ones.
+pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    stdout::add_to_linker::<State, AttributedCli>(linker, State::cli)?;
+    stderr::add_to_linker::<State, AttributedCli>(linker, State::cli)
+}
+
+struct AttributedCli;
+
+impl HasData for AttributedCli {
+    type Data<'a> = WasiCliCtxView<'a>;
+}
+
+impl stdout::HostWithStore<State> for AttributedCli {
+    fn write_via_stream(
+        store: Access<'_, State, Self>,
+        data: StreamReader<u8>,
+    ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
+        print(store, data, Stream::Stdout)
+    }
+}
+
+impl stderr::HostWithStore<State> for AttributedCli {
+    fn write_via_stream(
+        store: Access<'_, State, Self>,
+        data: StreamReader<u8>,
+    ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
+        print(store, data, Stream::Stderr)
+    }
+}
+
+/// Prints what comes by the stream, as output of whoever makes this call, and gives what resolves at
+/// the stream's end.
+fn print(
+    mut store: Access<'_, State, AttributedCli>,
+    data: StreamReader<u8>,
+    stream: Stream,
+) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
+    // Of the call, and not of the writes: these come from wherever the guest's stream leads.
+    let attribution = attribution::current(store.as_context_mut());
+    let output = store.data_mut().output.clone();
+    let (ended, end) = oneshot::channel::<()>();
+    data.pipe(
+        &mut store,
+        Printer {
+            origin: output.open(),
+            output,
+            attribution,
+            stream,
+            _ended: ended,
+        },
+    )?;
+    FutureReader::new(&mut store, async move {
+        // Nothing is ever sent; the sender goes when the stream is at its end.
+        let _ = end.await;
+        wasmtime::error::Ok(Ok(()))
+    })
+}
+
+/// The end of a stream that is printed.
+struct Printer {
+    output: InstanceOutput,
+    attribution: Attribution,
+    stream: Stream,
+    origin: Origin,
+    _ended: oneshot::Sender<()>,
+}
+
+impl StreamConsumer<State> for Printer {
+    type Item = u8;
+
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        store: StoreContextMut<'_, State>,
+        source: Source<'_, Self::Item>,
+        _finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let mut source = source.as_direct(store);
+        let bytes = source.remaining();
+        // A guest's write may be as large as its memory; what is left of it comes again.
+        let bytes = &bytes[..bytes.len().min(PERMIT)];
+        self.output
+            .write(&self.attribution, self.stream, self.origin, bytes);
+        let taken = bytes.len();
+        source.mark_read(taken);
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+}
+
+impl Drop for Printer {
+    fn drop(&mut self) {
+        self.output
+            .close(&self.attribution, self.stream, self.origin);
+    }
+}

@@ -1,0 +1,190 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use headwater_core::{RequestScope, Verdict};
+
+use super::allowance::{Allowance, Rate};
+use super::instance::Stream;
+use super::lines::Printable;
+
+/// The target of guests' lines, by which the log shows them in a way of their own.
+macro_rules! target {
+    () => {
+        "headwater::guest"
+    };
+}
+
+/// What one service may log: ten thousand lines of a hundred bytes at once, and four thousand a second
+/// from then on, which a service that logs each request needs when it is busy. It is 90 GB a day in the
+/// worst case.
+const SERVICE_RATE: Rate = Rate {
+    burst: 4 << 20,
+    per_second: 1 << 20,
+};
+
+/// What a line is charged beside its own bytes: about what the record adds. Without it a guest that
+/// prints lines of one byte would make a hundred times its rate.
+pub(super) const RECORD: u64 = 128;
+
+/// What the instances of one service print. Cheap to clone; the clones share one bound.
+#[derive(Debug, Clone)]
+pub struct ServiceOutput(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    service: Arc<str>,
+    bound: Mutex<Bound>,
+}
+
+#[derive(Debug)]
+struct Bound {
+    allowance: Allowance,
+    dropped: Dropped,
+}
+
+/// What was not logged, and is yet to be told of.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dropped {
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+}
+
+/// What a record says beside its text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Label<'a> {
+    pub(super) instance: Option<u64>,
+    pub(super) scope: Option<&'a RequestScope>,
+    pub(super) verdict: Verdict,
+    pub(super) stream: Stream,
+}
+
+impl ServiceOutput {
+    /// The output of a service that has not printed anything yet.
+    #[must_use]
+    pub fn new(service: Arc<str>) -> Self {
+        Self::bounded(service, SERVICE_RATE)
+    }
+
+    pub(super) fn bounded(service: Arc<str>, rate: Rate) -> Self {
+        Self(Arc::new(Shared {
+            service,
+            bound: Mutex::new(Bound {
+                allowance: Allowance::new(rate, Instant::now()),
+                dropped: Dropped::default(),
+            }),
+        }))
+    }
+
+    /// Logs a line, unless the service has logged too much; says whether it did.
+    pub(super) fn line(&self, label: Label<'_>, line: &[u8], now: Instant) -> bool {
+        let admitted = self.admit(line.len() as u64, now);
+        if admitted {
+            let Label {
+                instance,
+                scope,
+                verdict,
+                stream,
+            } = label;
+            tracing::info!(
+                target: target!(),
+                parent: None,
+                request_id = scope.map(|scope| tracing::field::display(scope.id())),
+                trace_id = scope.map(|scope| tracing::field::display(scope.span().trace_id())),
+                service = &*self.0.service,
+                instance,
+                stream = stream.as_str(),
+                headwater.attribution = verdict.as_str(),
+                "{}",
+                Printable(line)
+            );
+        }
+        admitted
+    }
+
+    /// Says that a request, or what is of none, printed more than it may.
+    pub(super) fn notice(&self, label: Label<'_>, dropped: Dropped, now: Instant) {
+        if !self.admit(0, now) {
+            return;
+        }
+        let Label {
+            instance,
+            scope,
+            verdict,
+            stream,
+        } = label;
+        tracing::warn!(
+            target: target!(),
+            parent: None,
+            request_id = scope.map(|scope| tracing::field::display(scope.id())),
+            trace_id = scope.map(|scope| tracing::field::display(scope.span().trace_id())),
+            service = &*self.0.service,
+            instance,
+            stream = stream.as_str(),
+            headwater.attribution = verdict.as_str(),
+            dropped_lines = dropped.lines,
+            dropped_bytes = dropped.bytes,
+            "({} lines, {} bytes were left out: more was printed than is logged of one request)",
+            dropped.lines,
+            dropped.bytes,
+        );
+    }
+
+    fn admit(&self, bytes: u64, now: Instant) -> bool {
+        let mut bound = self.0.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let Bound { allowance, dropped } = &mut *bound;
+        let admitted = allowance.take(bytes.saturating_add(RECORD), now);
+        if !admitted {
+            if dropped.is_none() {
+                tracing::warn!(
+                    target: target!(),
+                    parent: None,
+                    service = &*self.0.service,
+                    "(the service prints more than is logged of one: lines are left out)"
+                );
+            }
+            dropped.count(bytes);
+        } else if let Some(dropped) = dropped.take() {
+            self.0.tell(dropped);
+        }
+        admitted
+    }
+}
+
+impl Shared {
+    fn tell(&self, dropped: Dropped) {
+        tracing::warn!(
+            target: target!(),
+            parent: None,
+            service = &*self.service,
+            dropped_lines = dropped.lines,
+            dropped_bytes = dropped.bytes,
+            "({} lines, {} bytes of the service's output were left out)",
+            dropped.lines,
+            dropped.bytes,
+        );
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let bound = self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dropped) = bound.dropped.take() {
+            self.tell(dropped);
+        }
+    }
+}
+
+impl Dropped {
+    pub(super) fn count(&mut self, bytes: u64) {
+        self.lines += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn is_none(self) -> bool {
+        self.lines == 0
+    }
+
+    pub(super) fn take(&mut self) -> Option<Self> {
+        (!self.is_none()).then(|| std::mem::take(self))
+    }
+}
