@@ -19,5 +19,5 @@ mod file;
 mod range;
 
 pub use duration::{DurationError, parse_duration};
-pub use file::{ConfigError, File, Guest, Service};
+pub use file::{ConfigError, File, Guest, GuestTraceparent, Service};
 pub use range::{RangeError, parse_range};

@@ -16,6 +16,7 @@
 //! ```
 
 pub mod attributes;
+mod baggage;
 mod config;
 mod error;
 mod log;
