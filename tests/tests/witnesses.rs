@@ -150,16 +150,11 @@ async fn the_id_of_another_instance_s_request_counts_as_absent() -> Result<()> {
 async fn a_token_counts_while_its_request_lives_and_not_after() -> Result<()> {
     let bench = Bench::start(&[]).await?;
     let holder = bench.hold("holder").await?;
-    ensure!(bench.ask("/kept", "asks").await?.text() == "live\n");
+    ensure!(bench.is_kept_alive().await?);
     bench.ask("/use-kept", "early").await?;
     bench.release(holder).await?;
     // The answer has arrived; the host is about to know that it is over.
-    for attempt in 0.. {
-        if bench.ask("/kept", "asks").await?.text() == "gone\n" {
-            break;
-        }
-        ensure!(attempt < 10_000, "the request does not end");
-    }
+    bench.await_the_end_of_what_is_kept().await?;
     let late = bench.ask("/use-kept", "late").await?;
 
     let ended = bench.stop().await?;
@@ -169,6 +164,30 @@ async fn a_token_counts_while_its_request_lives_and_not_after() -> Result<()> {
     let span = ended.only_call_of("late")?;
     ensure!(is(span, "exact", "stack"), "{span:?}");
     ensure!(span.attribute("headwater.request_id") == Some(late.request_id()));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_lives_while_what_its_handler_spawned_goes_on_after_the_answer() -> Result<()> {
+    let bench = Bench::start(&["--trace-tree", "always"]).await?;
+    let url = format!("{}/linger?to={}", bench.host.url(), bench.held.url());
+    let answer = bench.client.get(&url).await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    bench.held.wait_for(1).await?;
+    // Its span has ended, and so its answer is over.
+    let ended = |line: &str| line.contains("GET /linger");
+    let tree = bench.host.stderr();
+    tree.wait_for_lines("the request's span", 1, ended).await?;
+    ensure!(bench.is_kept_alive().await?);
+    bench.ask("/use-kept", "meanwhile").await?;
+    bench.held.release();
+    bench.await_the_end_of_what_is_kept().await?;
+
+    let lingering = answer.request_id();
+    let ended = bench.stop().await?;
+    let call = ended.only_call_of("meanwhile")?;
+    ensure!(is(call, "exact", "declaration"), "{call:?}");
+    ensure!(call.attribute("headwater.request_id") == Some(lingering));
     Ok(())
 }
 
@@ -408,11 +427,23 @@ impl Bench {
     }
 
     async fn ask(&self, path: &str, tag: &str) -> Result<Answer> {
-        let url = self.url(path);
-        let answer = self.client.get_tagged(&url, tag, &TraceParent::fresh());
-        let answer = answer.await?;
+        let (url, parent) = (self.url(path), TraceParent::fresh());
+        let answer = self.client.get_tagged(&url, tag, &parent).await?;
         ensure!(answer.status == 200, "{path}: {}", answer.text());
         Ok(answer)
+    }
+
+    /// Whether the request lives whose token the guest has kept.
+    async fn is_kept_alive(&self) -> Result<bool> {
+        Ok(self.ask("/kept", "asks").await?.text() == "live\n")
+    }
+
+    async fn await_the_end_of_what_is_kept(&self) -> Result<()> {
+        let ended = async {
+            while self.is_kept_alive().await? {}
+            anyhow::Ok(())
+        };
+        headwater_tests::within("the end of the request", ended).await?
     }
 
     async fn hold(&self, tag: &str) -> Result<Holder> {

@@ -3,6 +3,7 @@
 //! - `/keep`: keeps a token of this request for later.
 //! - `/hold?to=URL`: likewise; sends a response head and a part of the body, then makes a call, and
 //!   ends when it is answered. Meanwhile it is the other request of `witness.rs`.
+//! - `/linger?to=URL`: likewise; answers at once, and makes the call in a spawned task.
 //! - `/kept`: `live` or `gone`: whether the request of the token that was kept lives.
 //! - `/use-kept?to=URL`: makes a call under the token that was kept.
 //! - `/order?to=URL`: enters a token twice and leaves in the wrong order; call 0 is made while it is
@@ -47,6 +48,13 @@ pub async fn answer(query: &Query, request: &Request) -> Result<Response, String
         "/hold" => {
             KEPT.set(Some(token()?));
             return Ok(hold(Call::to(query, request)?, Present::enter(request)));
+        }
+        "/linger" => {
+            KEPT.set(Some(token()?));
+            let call = Call::to(query, request)?;
+            spawn_local(async move {
+                let _ = call.make(0).await;
+            });
         }
         path => return Ok(text(404, format!("there is no {path}\n"))),
     }
