@@ -22,6 +22,8 @@ const CLIENTS: usize = 12;
 const ROUNDS: usize = 8;
 /// Calls of each request that the executor swaps.
 const SWAPPED: usize = 3;
+/// All requests are in one instance.
+const ONE: &[&str] = &["--max-instances", "1"];
 /// The path of the call that each request makes itself, without a word.
 const DIRECT: &str = "/call/1000";
 
@@ -87,7 +89,7 @@ async fn headers_that_name_two_requests_are_ambiguous_and_name_both() -> Result<
 }
 
 async fn names_both(witness: &str) -> Result<()> {
-    let bench = Bench::start(&[]).await?;
+    let bench = Bench::start(ONE).await?;
     let holder = bench.hold("holder").await?;
     let sent = bench
         .ask(&format!("/?witness={witness}&k=2"), "liar")
@@ -109,7 +111,7 @@ async fn names_both(witness: &str) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_may_lie_about_its_own_requests_and_the_stack_s_word_is_noted() -> Result<()> {
-    let bench = Bench::start(&[]).await?;
+    let bench = Bench::start(ONE).await?;
     let holder = bench.hold("holder").await?;
     bench.ask("/?witness=lie&k=1", "liar").await?;
     let ended = bench.end(holder).await?;
@@ -124,8 +126,9 @@ async fn a_guest_may_lie_about_its_own_requests_and_the_stack_s_word_is_noted() 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_id_of_another_instance_s_request_counts_as_absent() -> Result<()> {
     // The two are in one instance, and then in two.
-    for (concurrent, named_by) in [("16", "echo"), ("1", "stack")] {
-        let bench = Bench::start(&["--max-concurrent-per-instance", concurrent]).await?;
+    let two = &["--max-concurrent-per-instance", "1"];
+    for (instances, named_by) in [(ONE, "echo"), (two, "stack")] {
+        let bench = Bench::start(instances).await?;
         let holder = bench.hold("holder").await?;
         let url = bench.url("/?witness=given&k=1");
         let request = Request::get(url)
@@ -148,7 +151,7 @@ async fn the_id_of_another_instance_s_request_counts_as_absent() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_counts_while_its_request_lives_and_not_after() -> Result<()> {
-    let bench = Bench::start(&[]).await?;
+    let bench = Bench::start(ONE).await?;
     let holder = bench.hold("holder").await?;
     ensure!(bench.is_kept_alive().await?);
     bench.ask("/use-kept", "early").await?;
@@ -169,7 +172,7 @@ async fn a_token_counts_while_its_request_lives_and_not_after() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_lives_while_what_its_handler_spawned_goes_on_after_the_answer() -> Result<()> {
-    let bench = Bench::start(&["--trace-tree", "always"]).await?;
+    let bench = Bench::start(&[ONE, &["--trace-tree", "always"]].concat()).await?;
     let url = format!("{}/linger?to={}", bench.host.url(), bench.held.url());
     let answer = bench.client.get(&url).await?;
     ensure!(answer.status == 200, "{}", answer.text());
@@ -193,7 +196,7 @@ async fn a_request_lives_while_what_its_handler_spawned_goes_on_after_the_answer
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_left_when_the_last_of_what_was_entered_is() -> Result<()> {
-    let bench = Bench::start(&[]).await?;
+    let bench = Bench::start(ONE).await?;
     let sent = bench.ask("/order", "own").await?;
     ensure!(sent.status == 200, "{}", sent.text());
     let ended = bench.stop().await?;
@@ -207,7 +210,7 @@ async fn a_token_is_left_when_the_last_of_what_was_entered_is() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_entered_across_an_await_proves_nothing_and_makes_another_s_task_doubtful()
 -> Result<()> {
-    let bench = Bench::start(&[]).await?;
+    let bench = Bench::start(ONE).await?;
     let holder = bench.hold("holder").await?;
     bench.ask("/across-kept", "other").await?;
     let ended = bench.end(holder).await?;
@@ -216,7 +219,7 @@ async fn what_is_entered_across_an_await_proves_nothing_and_makes_another_s_task
     let left = ended.call_of("other", "/call/1")?;
     ensure!(is(left, "exact", "stack"), "{left:?}");
 
-    let bench = Bench::start(&[]).await?;
+    let bench = Bench::start(ONE).await?;
     bench.ask("/across", "own").await?;
     let ended = bench.stop().await?;
     // It agrees with the stack.
@@ -284,7 +287,7 @@ impl Load {
     async fn run(witness: &str) -> Result<Self> {
         let upstream = Upstream::start().await?;
         let folder = TempDir::new()?;
-        let mut host = serve("executor", &upstream, &folder, &["--max-instances", "1"]).await?;
+        let mut host = serve("executor", &upstream, &folder, ONE).await?;
         let (to, k) = (upstream.url(), SWAPPED);
         let url = format!("{}/?to={to}&k={k}&wait=10&witness={witness}", host.url());
         let sent = load::tagged(witness, CLIENTS, ROUNDS, &url).await?;
