@@ -229,6 +229,30 @@ async fn what_is_entered_across_an_await_proves_nothing_and_makes_another_s_task
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_from_instantiation_is_nobody_s_and_there_is_no_token_either() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let folder = TempDir::new()?;
+    let variable = upstream.url().replace("http://", "UPSTREAM=");
+    let mut host = serve("early", &upstream, &folder, &["--env", &variable]).await?;
+    let sent = load::tagged("early", 4, 4, &host.url().to_owned()).await?;
+    for (tag, answer) in &sent.answers {
+        let text = answer.text();
+        ensure!(text == "early call: sent, token: none\n", "{tag}: {text}");
+    }
+    let calls = upstream.wait_for(1).await?;
+    host.stop().await?;
+    let counts = sent.ledger.judge(&calls);
+    ensure!(counts.unknown == calls.len(), "{counts}");
+    let trace = TraceFile::read(folder.path().join("trace.jsonl"))?;
+    for call in &calls {
+        let client = client_span(&trace, call)?;
+        ensure!(is(client, "unknown", "none"), "{client:?}");
+        ensure!(client.parent_id.is_none(), "{client:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_component_of_wasi_0_2_may_echo_and_its_calls_hang_under_its_request() -> Result<()> {
     let upstream = Upstream::start().await?;
     let folder = TempDir::new()?;
