@@ -234,7 +234,7 @@ async fn a_call_from_instantiation_is_nobody_s_and_there_is_no_token_either() ->
     let folder = TempDir::new()?;
     let variable = upstream.url().replace("http://", "UPSTREAM=");
     let mut host = serve("early", &upstream, &folder, &["--env", &variable]).await?;
-    let sent = load::tagged("early", 4, 4, &host.url().to_owned()).await?;
+    let sent = load::tagged("early", 4, 4, host.url()).await?;
     for (tag, answer) in &sent.answers {
         let text = answer.text();
         ensure!(text == "early call: sent, token: none\n", "{tag}: {text}");

@@ -14,12 +14,9 @@ use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
 
 static EARLY: OnceLock<String> = OnceLock::new();
 
-/// Run by the instance's start function.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = at_start;
-
-extern "C" fn at_start() {
+/// Called when the component is instantiated.
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
     let token = Scope::current();
     let token_is_there = token.is_some();
     let call = call().unwrap_or("failed");
