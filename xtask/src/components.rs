@@ -71,6 +71,7 @@ fn fingerprint(
         fingerprint.text(&compilers.rust.version()?);
         fingerprint.files(&workspace.guests().join("Cargo.toml"))?;
         fingerprint.files(&workspace.guests().join("Cargo.lock"))?;
+        fingerprint.files(&workspace.wit())?;
         for library in &found.libraries {
             fingerprint.files(library)?;
         }

@@ -51,6 +51,11 @@ impl Workspace {
         self.root.join("components")
     }
 
+    /// The interfaces that guests may be written for.
+    pub(crate) fn wit(&self) -> PathBuf {
+        self.root.join("wit")
+    }
+
     /// The built guests.
     pub(crate) fn components(&self) -> PathBuf {
         self.target.join("components")

@@ -28,7 +28,7 @@ pub struct Call {
     https: bool,
     authority: String,
     base_path: String,
-    tag: Vec<u8>,
+    headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Call {
@@ -49,14 +49,20 @@ impl Call {
             https,
             authority: authority.to_owned(),
             base_path: format!("/{path}").trim_end_matches('/').to_owned(),
-            tag: tag(request),
+            headers: vec![(TAG.to_owned(), tag(request))],
         })
+    }
+
+    /// The same, with one more header.
+    pub fn with_header(mut self, name: &str, value: Vec<u8>) -> Self {
+        self.headers.push((name.to_owned(), value));
+        self
     }
 
     /// `GET {to}/call/{i}`, and its answer read to the end. Any status is an answer.
     pub async fn make(&self, i: u64) -> Result<(), String> {
-        let headers = Fields::from_list(&[(TAG.to_owned(), self.tag.clone())])
-            .map_err(|error| format!("x-tag: {error}"))?;
+        let headers = Fields::from_list(&self.headers)
+            .map_err(|error| format!("the call's headers: {error}"))?;
         let (_, no_trailers) = wit_future::new(WHOLE_BODY);
         let (request, _sent) = Request::new(headers, None, no_trailers, None);
         let scheme = if self.https {

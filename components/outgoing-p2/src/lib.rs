@@ -1,8 +1,8 @@
 //! A `wasi:http/proxy@0.2` component that calls out: what guests of the older WASI version get.
 //!
-//! `GET /?to=URL&k=1`
+//! `GET /?to=URL&k=1`; with `echo`, its calls carry the `traceparent` that it was given.
 
-use wstd::http::{Body, Client, Error, Request, Response, body::Bytes};
+use wstd::http::{Body, Client, Error, HeaderValue, Request, Response, body::Bytes};
 
 #[wstd::http_server]
 async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
@@ -22,8 +22,11 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
         .map(|tag| tag.as_bytes())
         .unwrap_or_default();
 
+    let parent = request.headers().get("traceparent");
+    let parent = parent.filter(|_| parameter("echo").is_some());
     for i in 0..calls {
-        if let Err(problem) = call(&format!("{}/call/{i}", to.trim_end_matches('/')), tag).await {
+        let url = format!("{}/call/{i}", to.trim_end_matches('/'));
+        if let Err(problem) = call(&url, tag, parent).await {
             return answer(502, format!("{problem}\n"));
         }
     }
@@ -33,8 +36,12 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
 }
 
 /// One outgoing request, and its answer read to the end. Any status is an answer.
-async fn call(url: &str, tag: &[u8]) -> Result<(), Error> {
-    let request = Request::get(url).header("x-tag", tag).body(Body::empty())?;
+async fn call(url: &str, tag: &[u8], parent: Option<&HeaderValue>) -> Result<(), Error> {
+    let mut request = Request::get(url).header("x-tag", tag);
+    if let Some(parent) = parent {
+        request = request.header("traceparent", parent);
+    }
+    let request = request.body(Body::empty())?;
     let response = Client::new().send(request).await?;
     response.into_body().contents().await?;
     Ok(())

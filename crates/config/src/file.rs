@@ -73,6 +73,23 @@ pub struct Service {
     /// Whether a request whose instance failed is tried once more, if it had no effect that can be
     /// seen. Components only.
     pub retry: Option<bool>,
+    /// What becomes of a `traceparent` that the guest sets on an outgoing request. Components only.
+    pub guest_traceparent: Option<GuestTraceparent>,
+    /// Whether outgoing requests carry the `x-request-id` of the request that they are made for.
+    /// Components only.
+    pub forward_request_id: Option<bool>,
+}
+
+/// What becomes of a `traceparent` that a guest sets on an outgoing request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuestTraceparent {
+    /// It is sent.
+    Keep,
+    /// The outgoing request carries that of its own span.
+    Replace,
+    /// Likewise, and the span has a link to the guest's.
+    Link,
 }
 
 /// What a service runs.
@@ -262,6 +279,23 @@ mod tests {
             assert!(error.contains("line 7"), "{error}");
             assert!(error.contains("memory ="), "{error}");
         }
+    }
+
+    #[test]
+    fn trace_headers_are_set_by_service() {
+        let text = GOOD.replace(
+            "timeout = \"5s\"",
+            "guest_traceparent = \"link\"\nforward_request_id = true",
+        );
+        let file = File::parse(&text).unwrap();
+        assert_eq!(
+            file.service[0].guest_traceparent,
+            Some(GuestTraceparent::Link)
+        );
+        assert_eq!(file.service[0].forward_request_id, Some(true));
+        assert_eq!(file.service[1].guest_traceparent, None);
+        let error = File::parse(&text.replace("link", "drop")).unwrap_err();
+        assert!(error.to_string().contains("`keep`"), "{error}");
     }
 
     #[test]

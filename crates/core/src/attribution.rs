@@ -17,10 +17,19 @@ pub enum Verdict {
 /// The evidence that a verdict rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Witness {
+    /// The guest declared it: it had entered a token of the request (`headwater:attribution/scope`).
+    Declaration,
+    /// The outgoing request carries the request's own `traceparent` or `x-request-id`, and the call
+    /// stack names another request, or none.
+    Echo,
+    /// The outgoing request's headers and the call stack name the same request.
+    StackAndEcho,
     /// The component-model async call stack.
     Stack,
     /// The instance can only ever have this one request (0.2, WAGI).
     Sole,
+    /// Two witnesses, which name different live requests.
+    Both,
     /// No evidence.
     None,
 }
@@ -42,8 +51,12 @@ impl Witness {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Declaration => "declaration",
+            Self::Echo => "echo",
+            Self::StackAndEcho => "stack+echo",
             Self::Stack => "stack",
             Self::Sole => "sole",
+            Self::Both => "both",
             Self::None => "none",
         }
     }
@@ -66,9 +79,18 @@ impl fmt::Display for Witness {
 /// The scope is there exactly when the verdict is [`Verdict::Exact`]; the constructors keep it so.
 #[derive(Debug, Clone)]
 pub struct Attribution {
-    scope: Option<Arc<RequestScope>>,
-    verdict: Verdict,
+    requests: Requests,
     witness: Witness,
+    disagreement: bool,
+}
+
+/// The requests that are named, in the shape that each verdict allows.
+#[derive(Debug, Clone)]
+enum Requests {
+    One(Arc<RequestScope>),
+    Either([Arc<RequestScope>; 2]),
+    Untold,
+    Nobody,
 }
 
 impl Attribution {
@@ -76,19 +98,29 @@ impl Attribution {
     #[must_use]
     pub fn exact(scope: Arc<RequestScope>, witness: Witness) -> Self {
         Self {
-            scope: Some(scope),
-            verdict: Verdict::Exact,
+            requests: Requests::One(scope),
             witness,
+            disagreement: false,
         }
     }
 
-    /// Evidence that cannot be trusted, or that names several requests.
+    /// Evidence that cannot be trusted, without a request that it might name.
     #[must_use]
     pub fn ambiguous(witness: Witness) -> Self {
         Self {
-            scope: None,
-            verdict: Verdict::Ambiguous,
+            requests: Requests::Untold,
             witness,
+            disagreement: false,
+        }
+    }
+
+    /// Evidence that names two live requests.
+    #[must_use]
+    pub fn either(one: Arc<RequestScope>, other: Arc<RequestScope>, witness: Witness) -> Self {
+        Self {
+            requests: Requests::Either([one, other]),
+            witness,
+            disagreement: false,
         }
     }
 
@@ -96,27 +128,60 @@ impl Attribution {
     #[must_use]
     pub fn unknown() -> Self {
         Self {
-            scope: None,
-            verdict: Verdict::Unknown,
+            requests: Requests::Nobody,
             witness: Witness::None,
+            disagreement: false,
+        }
+    }
+
+    /// The same, with a note that the call stack did not confirm it.
+    #[must_use]
+    pub fn against_the_stack(self) -> Self {
+        Self {
+            disagreement: true,
+            ..self
         }
     }
 
     /// The request, if it is known exactly.
     #[must_use]
     pub fn scope(&self) -> Option<&Arc<RequestScope>> {
-        self.scope.as_ref()
+        match &self.requests {
+            Requests::One(scope) => Some(scope),
+            Requests::Either(_) | Requests::Untold | Requests::Nobody => None,
+        }
+    }
+
+    /// The requests that an ambiguous effect may have been for: two, or none if the evidence tells
+    /// none. Empty for the other verdicts.
+    #[must_use]
+    pub fn candidates(&self) -> &[Arc<RequestScope>] {
+        match &self.requests {
+            Requests::Either(scopes) => scopes,
+            Requests::One(_) | Requests::Untold | Requests::Nobody => &[],
+        }
     }
 
     /// The verdict.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.verdict
+        match self.requests {
+            Requests::One(_) => Verdict::Exact,
+            Requests::Either(_) | Requests::Untold => Verdict::Ambiguous,
+            Requests::Nobody => Verdict::Unknown,
+        }
     }
 
     /// What the verdict rests on.
     #[must_use]
     pub fn witness(&self) -> Witness {
         self.witness
+    }
+
+    /// Whether the verdict was reached against the call stack, or where that is broken: the guest's
+    /// runtime works for one request in another's task, or the guest does not tell the truth.
+    #[must_use]
+    pub fn is_against_the_stack(&self) -> bool {
+        self.disagreement
     }
 }

@@ -17,6 +17,14 @@ impl RequestId {
         Self(Uuid::now_v7())
     }
 
+    /// Reads an id that a guest or an upstream sends back. That it names a request is not said.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let id = Uuid::try_parse_ascii(text).ok()?;
+        // In the one form that `Display` gives; a UUID has several.
+        (text.len() == uuid::fmt::Hyphenated::LENGTH).then_some(Self(id))
+    }
+
     /// The id as a UUID.
     #[must_use]
     pub fn as_uuid(&self) -> &Uuid {
@@ -56,6 +64,18 @@ mod tests {
         let ids: std::collections::HashSet<_> = (0..1_000).map(|_| RequestId::new()).collect();
         assert_eq!(ids.len(), 1_000);
         assert!(ids.iter().all(|id| id.as_uuid().get_version_num() == 7));
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_is_written_and_in_no_other_form() {
+        let id = RequestId::new();
+        let text = id.to_string();
+        assert_eq!(RequestId::parse(text.as_bytes()), Some(id));
+        let simple = text.replace('-', "");
+        let braced = format!("{{{text}}}");
+        for other in ["", "client-4711", &text[1..], &simple, &braced] {
+            assert_eq!(RequestId::parse(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
 use headwater_core::{Attribution, Body, Counters};
-use headwater_telemetry::{ClientRequest, ClientSpan, Metrics, propagation};
+use headwater_telemetry::{ClientRequest, ClientSpan, Metrics};
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -25,7 +25,7 @@ use crate::request_body;
 use crate::resolve::AddressPolicy;
 use crate::response_body::ResponseBody;
 use crate::target::Target;
-use crate::{EgressError, Grants};
+use crate::{EgressError, Grants, TraceHeaders};
 
 /// The outgoing client of one service: its grants, its connections, its TLS sessions. Cheap to
 /// clone; the clones share all of it.
@@ -37,6 +37,7 @@ struct Inner {
     grants: Grants,
     timeouts: Timeouts,
     metrics: Metrics,
+    trace_headers: TraceHeaders,
     client: Client<Connector, Body>,
 }
 
@@ -50,6 +51,7 @@ impl Egress {
             service,
             grants,
             timeouts,
+            trace_headers,
             pool,
             tls_roots,
             metrics,
@@ -74,6 +76,7 @@ impl Egress {
             grants,
             timeouts,
             metrics,
+            trace_headers,
             client,
         }))
     }
@@ -93,9 +96,9 @@ impl Egress {
     /// Sends a request on behalf of the one it is attributed to, and resolves at the response's head.
     ///
     /// The URI is absolute. `Host` and hop-by-hop fields are the host's: the former is made of the
-    /// URI, so that what was granted is what is asked for, and the latter are removed. A
-    /// `traceparent` that the guest set is kept; otherwise the request carries its own span's.
-    /// Redirects are the guest's business.
+    /// URI, so that what was granted is what is asked for, and the latter are removed. Of trace
+    /// headers that the guest set the service's [`TraceHeaders`] decide; otherwise the request
+    /// carries its own span's. Redirects are the guest's business.
     ///
     /// An error of the response's body is an [`EgressError`] in its box.
     ///
@@ -149,7 +152,9 @@ impl Egress {
         if let Some(scope) = attribution.scope() {
             Counters::add(&scope.counters().outgoing, 1);
         }
-        prepare(request, span)?;
+        prepare(request)?;
+        let headers = request.headers_mut();
+        self.0.trace_headers.apply(headers, attribution, span);
 
         let request = std::mem::replace(request, Request::new(headwater_core::empty()));
         let mut request = request.map(|body| request_body::counted(body, attribution));
@@ -189,7 +194,7 @@ impl Egress {
 }
 
 /// Makes the request fit to be sent.
-fn prepare(request: &mut Request<Body>, span: &ClientSpan) -> Result<(), EgressError> {
+fn prepare(request: &mut Request<Body>) -> Result<(), EgressError> {
     if *request.method() == Method::CONNECT {
         return Err(EgressError::InvalidMethod);
     }
@@ -208,9 +213,6 @@ fn prepare(request: &mut Request<Body>, span: &ClientSpan) -> Result<(), EgressE
     let headers = request.headers_mut();
     strip_hop_by_hop(headers);
     headers.remove(HOST);
-    if !headers.contains_key(propagation::TRACEPARENT) {
-        propagation::inject(span.context(), headers);
-    }
     Ok(())
 }
 

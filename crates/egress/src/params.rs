@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headwater_telemetry::Metrics;
 
-use crate::{Grants, TlsRoots};
+use crate::{Grants, TlsRoots, TraceHeaders};
 
 /// What an [`Egress`](crate::Egress) is made of.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct EgressParams {
     pub grants: Grants,
     /// What holds where the guest asks for nothing.
     pub timeouts: Timeouts,
+    /// Which trace headers its requests carry.
+    pub trace_headers: TraceHeaders,
     /// Its connections.
     pub pool: PoolParams,
     /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
@@ -67,6 +69,7 @@ impl EgressParams {
             service: service.into(),
             grants: Grants::none(),
             timeouts: Timeouts::default(),
+            trace_headers: TraceHeaders::default(),
             pool: PoolParams::default(),
             tls_roots: TlsRoots::default(),
             metrics: Metrics::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headwater_config::{parse_duration, parse_memory, parse_range};
-use headwater_egress::Grant;
+use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
 use headwater_runtime::{Directory, PoolOverrides};
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
@@ -161,6 +161,15 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) trace_tree: When,
 
+    /// What becomes of a `traceparent` that a guest sets on an outgoing request: it is kept,
+    /// replaced by that of the outgoing request's own span, or replaced and linked to that span
+    #[arg(long, value_name = "WHAT", default_value = "keep")]
+    pub(crate) guest_traceparent: Traceparent,
+
+    /// Let outgoing requests carry the `x-request-id` of the request that they are made for
+    #[arg(long)]
+    pub(crate) forward_request_id: bool,
+
     /// What to log, as a filter such as `info` or `headwater_runtime=debug,warn`
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     pub(crate) log: String,
@@ -179,6 +188,13 @@ pub(crate) enum When {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Traceparent {
+    Keep,
+    Replace,
+    Link,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -203,6 +219,20 @@ impl LimitArgs {
             max_outgoing_per_instance: self.max_outgoing_per_instance,
             max_cpu_time: self.max_cpu_time,
             retry: self.retry.then_some(true),
+        }
+    }
+}
+
+impl TraceArgs {
+    /// Which trace headers outgoing requests carry.
+    pub(crate) fn headers(&self) -> TraceHeaders {
+        TraceHeaders {
+            traceparent: match self.guest_traceparent {
+                Traceparent::Keep => GuestTraceparent::Keep,
+                Traceparent::Replace => GuestTraceparent::Replace,
+                Traceparent::Link => GuestTraceparent::Link,
+            },
+            request_id: self.forward_request_id,
         }
     }
 }

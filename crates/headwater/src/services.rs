@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use headwater_config::{File, Guest, Service};
 use headwater_core::{Handler, Limits};
-use headwater_egress::{Egress, EgressParams, Grants, TlsRoots};
+use headwater_egress::{Egress, EgressParams, Grants, GuestTraceparent, TlsRoots, TraceHeaders};
 use headwater_runtime::{
     Artifact, ComponentService, ComponentSettings, Directory, Engine, PoolOverrides,
 };
@@ -33,6 +33,7 @@ pub(crate) struct Planned {
     limits: Limits,
     guest: Binary,
     pool: PoolOverrides,
+    trace_headers: TraceHeaders,
 }
 
 enum Binary {
@@ -83,6 +84,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         limits: limits(&arguments.limits, None, None),
         guest,
         pool: arguments.limits.pool(),
+        trace_headers: arguments.traces.headers(),
     }])
 }
 
@@ -101,13 +103,14 @@ fn several(arguments: &Serve, text: &str) -> Result<Vec<Planned>> {
     file.service
         .iter()
         .map(|service| {
-            from_file(service, base, &arguments.limits)
+            from_file(service, base, arguments)
                 .with_context(|| format!("in `{path}`, service `{}`", service.name))
         })
         .collect()
 }
 
-fn from_file(service: &Service, base: &Path, defaults: &LimitArgs) -> Result<Planned> {
+fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planned> {
+    let defaults = &arguments.limits;
     let (file, wants_component) = match service.guest() {
         Guest::Component(file) => (base.join(file), true),
         Guest::Module(file) => (base.join(file), false),
@@ -149,7 +152,23 @@ fn from_file(service: &Service, base: &Path, defaults: &LimitArgs) -> Result<Pla
         limits: limits(defaults, service.timeout, service.memory),
         guest,
         pool: pool(service, defaults.pool()),
+        trace_headers: trace_headers(service, arguments.traces.headers()),
     })
+}
+
+/// What the file says of a service's outgoing trace headers, and where it is silent, what the command
+/// line says.
+fn trace_headers(service: &Service, defaults: TraceHeaders) -> TraceHeaders {
+    use headwater_config::GuestTraceparent as Said;
+    TraceHeaders {
+        traceparent: match service.guest_traceparent {
+            Some(Said::Keep) => GuestTraceparent::Keep,
+            Some(Said::Replace) => GuestTraceparent::Replace,
+            Some(Said::Link) => GuestTraceparent::Link,
+            None => defaults.traceparent,
+        },
+        request_id: service.forward_request_id.unwrap_or(defaults.request_id),
+    }
 }
 
 /// What the file says of a service's pool, and where it is silent, what the command line says.
@@ -217,12 +236,14 @@ fn load_one(
         limits,
         guest,
         pool,
+        trace_headers,
     } = service;
     let timeout = limits.request_timeout;
     let runner = match guest {
         Binary::Component(binary) => {
             let egress = Egress::new(EgressParams {
                 grants: outline.grants.clone(),
+                trace_headers,
                 tls_roots,
                 metrics: metrics.clone(),
                 ..EgressParams::new(outline.name.clone())

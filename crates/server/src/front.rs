@@ -10,7 +10,7 @@ use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
 use headwater_core::{Body, Fault, RequestId, RequestScope, ScopeParts};
 use headwater_telemetry::metrics::RequestStart;
 use headwater_telemetry::{Metrics, ServerRequest, ServerSpan, propagation};
-use http::header::EXPECT;
+use http::header::{EXPECT, HeaderMap};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -73,6 +73,7 @@ impl Front {
             Ok(route) => {
                 let method = parts.method.clone();
                 let linger = self.linger_for(&parts);
+                introduce(exchange.scope(), &mut parts.headers);
                 let body = request_body::wrap(incoming, exchange.scope(), linger);
                 call(route, Request::from_parts(parts, body), exchange.scope())
                     .await
@@ -176,6 +177,12 @@ impl Front {
         (parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT))
             .then_some(self.linger)
     }
+}
+
+/// Puts the request's own names where the client's were: they are what a guest may pass on.
+fn introduce(scope: &RequestScope, headers: &mut HeaderMap) {
+    propagation::introduce(scope.span(), headers);
+    name_request(headers, scope.id());
 }
 
 /// Calls the handler, under the request's deadline and with panics caught.

@@ -42,8 +42,16 @@ pub const CPU_NANOS: &str = "headwater.cpu_nanos";
 /// The verdict on an outgoing request: `exact`, `ambiguous` or `unknown`.
 pub const ATTRIBUTION: &str = "headwater.attribution";
 
-/// The evidence that the verdict rests on: `stack`, `sole` or `none`.
+/// The evidence that the verdict rests on: `declaration`, `echo`, `stack+echo`, `stack`, `sole`,
+/// `both` (two witnesses that name different requests) or `none`.
 pub const ATTRIBUTION_WITNESS: &str = "headwater.attribution.witness";
+
+/// The ids of the requests that an ambiguous outgoing request may have been made for, with a comma
+/// between them. The span has a link to the server span of each.
+pub const ATTRIBUTION_CANDIDATES: &str = "headwater.attribution.candidates";
+
+/// `true` where the verdict was reached against the call stack, or where that is broken.
+pub const ATTRIBUTION_DISAGREEMENT: &str = "headwater.attribution.disagreement";
 
 /// What an instance does: `starting`, `idle`, `active` or `retiring`.
 pub const INSTANCE_STATE: &str = "headwater.instance.state";

@@ -18,6 +18,7 @@
 //! ```
 
 pub mod attributes;
+mod baggage;
 mod config;
 mod environment;
 mod error;

@@ -6,15 +6,17 @@
 //! `tracestate`. What a client sends ends up in every outgoing request, so here a header that is not
 //! exactly what the standard says counts as absent.
 
-use headwater_core::{SpanContext, SpanId, TraceFlags, TraceId};
+use headwater_core::{RequestId, SpanContext, SpanId, TraceFlags, TraceId};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::tracestate;
+use crate::{baggage, tracestate};
 
 /// The header that names the caller's span.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The header that carries what tracing vendors add.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// The header that carries what the application adds.
+pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// The header that names a request, in both directions.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -36,6 +38,40 @@ pub fn extract(headers: &HeaderMap) -> Option<SpanContext> {
     let (trace_id, span_id, flags) = parse_traceparent(sole(headers, &TRACEPARENT)?)?;
     let state = tracestate::extract(headers, &TRACESTATE);
     Some(SpanContext::new(trace_id, span_id, flags, true, state))
+}
+
+/// The trace and the span that `traceparent` names, under the conditions of [`extract`].
+#[must_use]
+pub fn traceparent(headers: &HeaderMap) -> Option<(TraceId, SpanId)> {
+    let (trace_id, span_id, _) = parse_traceparent(sole(headers, &TRACEPARENT)?)?;
+    Some((trace_id, span_id))
+}
+
+/// The id of ours that `x-request-id` names, if there is exactly one and it has our form.
+///
+/// Whether it is the id of a request is not said.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> Option<RequestId> {
+    RequestId::parse(sole(headers, &X_REQUEST_ID)?)
+}
+
+/// Makes the headers of an incoming request fit for the guest that answers it: `traceparent` and
+/// `tracestate` become those of the request's own server span, whose parent is what the client sent.
+/// A guest that copies `traceparent` to an outgoing request names its request by it. A malformed or
+/// oversized `baggage` is removed.
+pub fn introduce(span: &SpanContext, headers: &mut HeaderMap) {
+    headers.remove(TRACEPARENT);
+    headers.remove(TRACESTATE);
+    inject(span, headers);
+    clean_baggage(headers);
+}
+
+/// Removes `baggage` if it is malformed or oversized (W3C Baggage); otherwise it is passed on as it
+/// is.
+pub fn clean_baggage(headers: &mut HeaderMap) {
+    if headers.contains_key(BAGGAGE) && !baggage::is_well_formed(headers, &BAGGAGE) {
+        headers.remove(BAGGAGE);
+    }
 }
 
 /// Makes `headers` say that `context` is the caller's span, whatever they said before.
@@ -235,6 +271,31 @@ mod tests {
             &mut outgoing,
         );
         assert_eq!(outgoing.keys().collect::<Vec<_>>(), [&TRACEPARENT]);
+    }
+
+    #[test]
+    fn a_guest_is_given_the_request_s_own_span_in_place_of_the_client_s() {
+        let own = GOOD.replace("b7ad6b7169203331", "00f067aa0ba902b7");
+        let span = extract(&headers(&[(TRACEPARENT, &own), (TRACESTATE, "a=1")])).unwrap();
+        let mut seen = headers(&[
+            (TRACEPARENT, GOOD),
+            (TRACEPARENT, GOOD),
+            (TRACESTATE, "b=2"),
+            (BAGGAGE, "user=1"),
+        ]);
+        introduce(&span, &mut seen);
+        assert_eq!(traceparent(&seen), Some((span.trace_id(), span.span_id())));
+        assert_eq!(seen[TRACESTATE], "a=1");
+        assert_eq!(seen[BAGGAGE], "user=1");
+        assert_eq!(seen.len(), 3, "{seen:?}");
+    }
+
+    #[test]
+    fn an_id_that_is_not_ours_is_no_request_id() {
+        assert_eq!(request_id(&headers(&[(X_REQUEST_ID, "client-1")])), None);
+        let ours = RequestId::new().to_string();
+        let twice = headers(&[(X_REQUEST_ID, &ours), (X_REQUEST_ID, &ours)]);
+        assert_eq!(request_id(&twice), None, "a duplicate");
     }
 
     #[test]

@@ -35,7 +35,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView, p2, p3};
 
-use crate::attribution;
+use crate::attribution::{self, Names};
 use crate::state::State;
 
 /// Links everything that a component for an HTTP world may import.
@@ -58,6 +58,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     // The two ways out, which are ours: each takes the attribution of the call first.
     p3::bindings::http::client::add_to_linker::<State, AttributedClient>(&mut linker, State::http)?;
     add_outgoing_handler(&mut linker)?;
+    attribution::add_to_linker(&mut linker)?;
 
     // What guests print, over the stock functions.
     linker.allow_shadowing(true);
@@ -82,7 +83,13 @@ impl p3::bindings::http::client::HostWithStore<State> for AttributedClient {
         // In the future's first poll, which happens within the guest's call: the only time when
         // the call stack is the caller's. The stock implementation calls the `send_request` hook
         // in the same poll, before it awaits anything; the hook takes the attribution from here.
-        accessor.with(|mut access| note_caller(access.as_context_mut()));
+        accessor.with(|mut access| {
+            let mut store = access.as_context_mut();
+            // A request that is not there is the stock implementation's to report.
+            let named = store.data().table.get(&request);
+            let names = named.map_or_else(|_| Names::default(), |it| Names::read(&it.headers));
+            note_caller(store.as_context_mut(), &names);
+        });
         <WasiHttp as p3::bindings::http::client::HostWithStore<State>>::send(
             &accessor.with_getter::<WasiHttp>(State::http),
             request,
@@ -110,7 +117,8 @@ fn add_outgoing_handler(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             |mut store: StoreContextMut<'_, State>,
              (request, options): Arguments|
              -> wasmtime::Result<Answer> {
-                note_caller(store.as_context_mut());
+                let names = Names::read(&store.data().table.get(&request)?.headers);
+                note_caller(store.as_context_mut(), &names);
                 let mut http = store.data_mut().http();
                 match http.handle(request, options) {
                     Ok(response) => Ok((Ok(response),)),
@@ -120,9 +128,10 @@ fn add_outgoing_handler(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         )
 }
 
-/// Takes the attribution of the running call and leaves it for the `send_request` hook.
-fn note_caller(mut store: StoreContextMut<'_, State>) {
-    let attribution = attribution::current(store.as_context_mut());
+/// Takes the attribution of the outgoing request that is being made, whose headers repeat these
+/// names, and leaves it for the `send_request` hook.
+fn note_caller(mut store: StoreContextMut<'_, State>, names: &Names) {
+    let attribution = attribution::of_outgoing(store.as_context_mut(), names);
     store.data().unattributed.note(&attribution);
     store.data_mut().hooks.next = Some(attribution);
 }

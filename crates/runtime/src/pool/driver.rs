@@ -234,6 +234,9 @@ impl<'a> Inside<'a> {
         poll_fn(|cx| {
             self.pulse.beats.store(true, Ordering::Relaxed);
             self.meter.between();
+            // Polled before each work item: what the guest did in the one before is over.
+            self.accessor
+                .with(|mut access| access.data_mut().roots.next_turn());
             self.inbox.register(cx.waker());
             loop {
                 while let Poll::Ready(Some(returned)) = calls.poll_next_unpin(cx) {

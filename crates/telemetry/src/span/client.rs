@@ -45,6 +45,9 @@ impl ClientSpan {
             Span::none()
         };
         let context = start(&span, parent);
+        for candidate in request.attribution.candidates() {
+            span.add_link(candidate.span().clone());
+        }
         Self {
             span,
             context,
@@ -131,10 +134,19 @@ fn new_span(request: &ClientRequest<'_>) -> Span {
         { SERVER_PORT } = port.flatten().map(i64::from),
         { ATTRIBUTION } = attribution.verdict().as_str(),
         { ATTRIBUTION_WITNESS } = attribution.witness().as_str(),
+        { ATTRIBUTION_CANDIDATES } = candidates(attribution),
+        { ATTRIBUTION_DISAGREEMENT } = attribution.is_against_the_stack().then_some(true),
         { REQUEST_ID } = attribution.scope().map(|scope| tracing::field::display(scope.id())),
         { SERVICE } = service,
         { HTTP_RESPONSE_STATUS_CODE } = Empty,
         { NETWORK_PROTOCOL_VERSION } = Empty,
         { ERROR_TYPE } = Empty,
     )
+}
+
+/// The ids of the requests that it may have been for, if there are any.
+fn candidates(attribution: &Attribution) -> Option<String> {
+    let ids = attribution.candidates().iter();
+    let ids: Vec<_> = ids.map(|scope| scope.id().to_string()).collect();
+    (!ids.is_empty()).then(|| ids.join(","))
 }

@@ -1,0 +1,220 @@
+//! Which task of an instance has declared what.
+//!
+//! A guest declares by entering a token of `headwater:attribution/scope`, and takes it back by
+//! leaving. What was entered holds
+//!
+//! - for the task that entered it and for no other: the youngest on the call stack. So what a task
+//!   does between another's `enter` and `leave` is not taken to be declared; and
+//! - until that task yields to the host. A guest that has yielded may come back to do anything: an
+//!   executor that was polled for one request and returned pending is next polled for another, in
+//!   the same task. (The same trap is known of `tracing`'s guards that are held across an await.)
+//!   The guest's library enters anew at each poll.
+//!
+//! What is entered still when its task has yielded has *lapsed*. It proves nothing any more, but it
+//! is a reason to doubt the call stack if that names another request.
+//!
+//! Yields are told by turns: wasmtime's event loop polls the driver's future before each work item,
+//! and between a task's entry into the guest and its return to the loop there is no other item. (The
+//! exception is a synchronous task that yields, to which nothing can happen meanwhile.)
+//!
+//! Several may be entered at once, the innermost counts, and leaving in another order than entering
+//! leaves what is left. An innermost one whose request is gone does not uncover the one beneath: the
+//! guest said that it does *not* work for that one now.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use headwater_core::RequestId;
+
+/// The declarations of the tasks of one instance.
+#[derive(Debug)]
+pub(crate) struct Declarations<Task> {
+    turn: u64,
+    last: u64,
+    by_task: HashMap<Task, Vec<Entry>>,
+}
+
+/// What was entered, to leave by.
+#[derive(Debug)]
+pub(crate) struct Entered<Task> {
+    /// None for what was entered outside of any task, where it has no effect.
+    task: Option<Task>,
+    number: u64,
+}
+
+/// What a task says that it works for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Declared {
+    /// This, and it has not yielded since it said so.
+    Holds(RequestId),
+    /// This; it has yielded since.
+    Lapsed(RequestId),
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    turn: u64,
+    request: RequestId,
+}
+
+impl<Task> Default for Declarations<Task> {
+    fn default() -> Self {
+        Self {
+            turn: 0,
+            last: 0,
+            by_task: HashMap::new(),
+        }
+    }
+}
+
+impl<Task: Copy + Eq + Hash> Declarations<Task> {
+    /// The guest has yielded to the host, or may have.
+    pub(crate) fn next_turn(&mut self) {
+        self.turn += 1;
+    }
+
+    /// `task` is a new one; what another of the same number has left behind is forgotten.
+    pub(crate) fn task_starts(&mut self, task: Task) {
+        if !self.by_task.is_empty() {
+            self.by_task.remove(&task);
+        }
+    }
+
+    /// Whether nothing is entered, by any task.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_task.is_empty()
+    }
+
+    /// From now on `task` works for `request`.
+    pub(crate) fn enter(&mut self, task: Option<Task>, request: RequestId) -> Entered<Task> {
+        self.last += 1;
+        let number = self.last;
+        if let Some(task) = task {
+            self.by_task.entry(task).or_default().push(Entry {
+                number,
+                turn: self.turn,
+                request,
+            });
+        }
+        Entered { task, number }
+    }
+
+    /// Takes back what was entered.
+    pub(crate) fn leave(&mut self, entered: Entered<Task>) {
+        let Entered { task, number } = entered;
+        let Some(task) = task else { return };
+        let Some(entries) = self.by_task.get_mut(&task) else {
+            // The task has ended, and its number is another's.
+            return;
+        };
+        entries.retain(|entry| entry.number != number);
+        if entries.is_empty() {
+            self.by_task.remove(&task);
+        }
+    }
+
+    /// What `task` declares now.
+    pub(crate) fn of(&self, task: Task) -> Option<Declared> {
+        let entries = self.by_task.get(&task)?;
+        let fresh = entries.iter().rev().find(|entry| entry.turn == self.turn);
+        match fresh {
+            Some(entry) => Some(Declared::Holds(entry.request)),
+            None => entries.last().map(|entry| Declared::Lapsed(entry.request)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: u32 = 1;
+    const OTHER: u32 = 2;
+
+    fn id() -> RequestId {
+        RequestId::new()
+    }
+
+    #[test]
+    fn it_holds_for_the_task_that_entered_and_for_no_other() {
+        let mut declarations = Declarations::default();
+        let request = id();
+        let entered = declarations.enter(Some(ONE), request);
+        assert_eq!(declarations.of(ONE), Some(Declared::Holds(request)));
+        assert_eq!(declarations.of(OTHER), None);
+        declarations.leave(entered);
+        assert_eq!(declarations.of(ONE), None);
+        assert!(declarations.is_empty());
+    }
+
+    #[test]
+    fn it_lapses_when_the_guest_yields_and_holds_again_when_it_is_entered_anew() {
+        let mut declarations = Declarations::default();
+        let request = id();
+        let kept = declarations.enter(Some(ONE), request);
+        declarations.next_turn();
+        assert_eq!(declarations.of(ONE), Some(Declared::Lapsed(request)));
+        assert_eq!(declarations.of(OTHER), None);
+        let again = declarations.enter(Some(ONE), request);
+        assert_eq!(declarations.of(ONE), Some(Declared::Holds(request)));
+        declarations.leave(again);
+        assert_eq!(declarations.of(ONE), Some(Declared::Lapsed(request)));
+        declarations.leave(kept);
+        assert_eq!(declarations.of(ONE), None);
+    }
+
+    #[test]
+    fn the_innermost_counts_in_whatever_order_they_are_left() {
+        let mut declarations = Declarations::default();
+        let (a, b) = (id(), id());
+        let outer = declarations.enter(Some(ONE), a);
+        let inner = declarations.enter(Some(ONE), b);
+        let again = declarations.enter(Some(ONE), b);
+        assert_eq!(declarations.of(ONE), Some(Declared::Holds(b)));
+        declarations.leave(outer);
+        assert_eq!(declarations.of(ONE), Some(Declared::Holds(b)));
+        declarations.leave(again);
+        assert_eq!(declarations.of(ONE), Some(Declared::Holds(b)));
+        declarations.leave(inner);
+        assert_eq!(declarations.of(ONE), None);
+    }
+
+    #[test]
+    fn what_was_entered_in_this_turn_counts_above_what_was_left_over() {
+        let mut declarations = Declarations::default();
+        let (a, b) = (id(), id());
+        let _leaked = declarations.enter(Some(ONE), a);
+        declarations.next_turn();
+        let entered = declarations.enter(Some(ONE), b);
+        assert_eq!(declarations.of(ONE), Some(Declared::Holds(b)));
+        declarations.leave(entered);
+        assert_eq!(declarations.of(ONE), Some(Declared::Lapsed(a)));
+    }
+
+    #[test]
+    fn a_new_task_of_the_same_number_has_declared_nothing() {
+        let mut declarations = Declarations::default();
+        let leaked = declarations.enter(Some(ONE), id());
+        declarations.task_starts(ONE);
+        assert_eq!(declarations.of(ONE), None);
+        let request = id();
+        let _entered = declarations.enter(Some(ONE), request);
+        declarations.leave(leaked);
+        assert_eq!(declarations.of(ONE), Some(Declared::Holds(request)));
+    }
+
+    #[test]
+    fn another_task_may_leave_and_outside_of_any_task_nothing_is_entered() {
+        let mut declarations = Declarations::<u32>::default();
+        let entered = declarations.enter(None, id());
+        assert!(declarations.is_empty());
+        declarations.leave(entered);
+        let _here = declarations.enter(Some(ONE), id());
+        let there = declarations.enter(Some(OTHER), id());
+        // Nothing of the task that leaves is asked for.
+        declarations.leave(there);
+        assert!(declarations.of(ONE).is_some());
+        assert_eq!(declarations.of(OTHER), None);
+    }
+}

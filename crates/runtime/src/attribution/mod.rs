@@ -1,0 +1,259 @@
+//! Whom a guest's call is attributed to.
+//!
+//! This module is the only one that touches wasmtime's async call stack. Its shape is that of the
+//! task groups which later wasmtime lines have instead of the stack: a root starts with a scope,
+//! and the current scope can be asked for.
+//!
+//! # What the stack is worth on wasmtime 48
+//!
+//! `StoreContextMut::async_call_stack` yields the calling tasks, youngest first; the last one is the
+//! root, whose id `start_call_concurrent` told us. The walk holds synchronously inside an import
+//! call only, so the answer is taken there and carried along.
+//!
+//! Task ids are table indices that are used again, and a parent may be gone while its subtask lives
+//! (wasmtime issue 14247). In a component that is not composed every task is a root and lives for
+//! as long as its threads do, so the walk is exact. In a composed one it may silently lead to
+//! another request, or never end: there the walk is no evidence, and only an instance that ever has
+//! one request is attributed exactly.
+//!
+//! # The other witnesses
+//!
+//! The stack says whose task calls, and a guest's language runtime may poll one request's work in
+//! another's task. So a guest can say whom it works for: by entering a token ([`declaration`]), or by
+//! the headers of its outgoing request ([`echo`]). Both count only for a request that lives in the
+//! same instance ([`requests`]). What all of them come to is decided in [`verdict`].
+
+mod declaration;
+mod echo;
+mod requests;
+mod task;
+mod tokens;
+mod verdict;
+
+use std::sync::Arc;
+
+use headwater_core::{Attribution, RequestScope};
+use wasmtime::component::GuestTaskId;
+use wasmtime::{AsContextMut, StoreContextMut};
+
+use self::declaration::{Declarations, Declared};
+use self::requests::{Found, Requests};
+use self::verdict::{Declaration, Echo, StackEvidence, Witnesses};
+use crate::state::State;
+
+pub(crate) use self::echo::Names;
+pub(crate) use self::tokens::add_to_linker;
+
+/// The longest walk. A walk can be endless (a cycle of reused slots); one that gets this far is no
+/// evidence.
+const MAX_DEPTH: usize = 64;
+
+/// Which evidence an instance can give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// The call stack, which is sound here: one component, many requests at once.
+    Stack,
+    /// The instance has one request at a time, and none of a request's work outlives its call
+    /// (0.2), or it only ever has one request.
+    Sole,
+    /// Neither: a composed component whose instances are shared.
+    Unsound,
+}
+
+/// The requests of one instance, and what its tasks declared.
+pub(crate) struct Roots {
+    evidence: Evidence,
+    requests: Requests<GuestTaskId>,
+    declarations: Declarations<GuestTaskId>,
+    /// The one request, where there is one at a time.
+    sole: Option<Arc<RequestScope>>,
+}
+
+impl Roots {
+    pub(crate) fn new(evidence: Evidence) -> Self {
+        Self {
+            evidence,
+            requests: Requests::default(),
+            declarations: Declarations::default(),
+            sole: None,
+        }
+    }
+
+    /// Notes that `task` is the root task of a request. To be called before the guest runs.
+    pub(crate) fn start(&mut self, task: GuestTaskId, scope: Arc<RequestScope>) {
+        self.declarations.task_starts(task);
+        match self.evidence {
+            Evidence::Stack | Evidence::Unsound => self.requests.start(task, scope),
+            Evidence::Sole => self.sole = Some(scope),
+        }
+    }
+
+    /// The guest has yielded. To be called between any two work items of the event loop.
+    pub(crate) fn next_turn(&mut self) {
+        self.declarations.next_turn();
+    }
+
+    /// What the walk of a caller comes to.
+    fn stack(&self, walk: &Walk) -> StackEvidence {
+        match (self.evidence, walk) {
+            (Evidence::Sole, _) => StackEvidence::None,
+            (Evidence::Unsound, _) | (Evidence::Stack, Walk::Endless) => StackEvidence::Unsound,
+            (Evidence::Stack, Walk::Root(root)) => match self.requests.of_task(root) {
+                Some(scope) => StackEvidence::Sound(scope.clone()),
+                None => StackEvidence::None,
+            },
+            (Evidence::Stack, Walk::Nowhere) => StackEvidence::None,
+        }
+    }
+
+    /// The request that `is_it` is true of, if it may live in this instance.
+    fn find(&self, is_it: impl Fn(&RequestScope) -> bool) -> Option<Found<GuestTaskId>> {
+        match self.evidence {
+            Evidence::Stack | Evidence::Unsound => self.requests.find(is_it),
+            Evidence::Sole => {
+                let sole = self.sole.as_ref().filter(|scope| is_it(scope));
+                sole.map(|scope| Found::Lives(scope.clone()))
+            }
+        }
+    }
+}
+
+/// Where the walk from the calling task led.
+#[derive(Debug, Clone, Copy)]
+enum Walk {
+    /// To this task, which has no caller.
+    Root(GuestTaskId),
+    /// Nowhere within [`MAX_DEPTH`] steps.
+    Endless,
+    /// There is no calling task: the guest is being instantiated, or runs outside any call.
+    Nowhere,
+}
+
+/// The task that calls the host, and where the walk from it led.
+///
+/// Right only when read synchronously in an import that the guest has just called, before the
+/// import's first await.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    task: Option<GuestTaskId>,
+    walk: Walk,
+}
+
+impl Caller {
+    fn of(mut store: StoreContextMut<'_, State>) -> Self {
+        let nobody = Self {
+            task: None,
+            walk: Walk::Nowhere,
+        };
+        let Ok(stack) = store.async_call_stack() else {
+            return nobody;
+        };
+        let mut ends = None;
+        let mut depth = 0;
+        for task in stack.take(MAX_DEPTH) {
+            let (youngest, _) = ends.unwrap_or((task, task));
+            ends = Some((youngest, task));
+            depth += 1;
+        }
+        match ends {
+            Some((youngest, root)) => Self {
+                task: Some(youngest),
+                walk: if depth == MAX_DEPTH {
+                    Walk::Endless
+                } else {
+                    Walk::Root(root)
+                },
+            },
+            None => nobody,
+        }
+    }
+
+    /// The live request of the instance that `is_it` is true of.
+    fn live(
+        &self,
+        store: StoreContextMut<'_, State>,
+        is_it: impl Fn(&RequestScope) -> bool,
+    ) -> Option<Arc<RequestScope>> {
+        match store.data().roots.find(is_it)? {
+            Found::Lives(scope) => Some(scope),
+            // The calling task runs for certain; it shows what a task looks like.
+            Found::LivesIfRunning(scope, root) => {
+                task::is_running(store, root, self.task?).then_some(scope)
+            }
+        }
+    }
+
+    fn declaration(&self, store: StoreContextMut<'_, State>) -> Declaration {
+        let declared = self
+            .task
+            .and_then(|task| store.data().roots.declarations.of(task));
+        match declared {
+            Some(Declared::Holds(id)) => self
+                .live(store, |scope| scope.id() == id)
+                .map_or(Declaration::None, Declaration::Holds),
+            Some(Declared::Lapsed(id)) => self
+                .live(store, |scope| scope.id() == id)
+                .map_or(Declaration::None, Declaration::Lapsed),
+            None => Declaration::None,
+        }
+    }
+
+    fn echo(&self, mut store: StoreContextMut<'_, State>, names: &Names) -> Echo {
+        let span = self.live(store.as_context_mut(), |scope| names.by_span(scope));
+        let id = self.live(store, |scope| names.by_id(scope));
+        match (span, id) {
+            (Some(span), Some(id)) if span.id() != id.id() => Echo::Two([span, id]),
+            (Some(one), _) | (None, Some(one)) => Echo::One(one),
+            (None, None) => Echo::None,
+        }
+    }
+}
+
+/// The request that the running guest code works for.
+///
+/// Right only when called synchronously from an import that the guest has just called, before the
+/// import's first await.
+pub(crate) fn current(store: StoreContextMut<'_, State>) -> Attribution {
+    judge(store, &Names::default())
+}
+
+/// Likewise, for an outgoing request with these headers.
+pub(crate) fn of_outgoing(store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
+    judge(store, names)
+}
+
+fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
+    let roots = &store.data().roots;
+    let declares = !roots.declarations.is_empty();
+    let echoes = !names.is_empty();
+    if roots.evidence == Evidence::Sole && !declares && !echoes {
+        // Nothing needs the stack.
+        let witnesses = Witnesses {
+            sole: roots.sole.clone(),
+            ..Witnesses::default()
+        };
+        return witnesses.judge();
+    }
+    let caller = Caller::of(store.as_context_mut());
+    let declaration = if declares {
+        caller.declaration(store.as_context_mut())
+    } else {
+        Declaration::None
+    };
+    let echo = if echoes {
+        caller.echo(store.as_context_mut(), names)
+    } else {
+        Echo::None
+    };
+    let roots = &store.data().roots;
+    let witnesses = Witnesses {
+        declaration,
+        echo,
+        stack: roots.stack(&caller.walk),
+        sole: roots.sole.clone(),
+    };
+    witnesses.judge()
+}
+
+#[cfg(test)]
+mod tests;

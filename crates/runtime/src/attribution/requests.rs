@@ -1,0 +1,146 @@
+//! The requests that live in one instance.
+//!
+//! A request lives there from its start until its answer is over *and* its root task has ended: for
+//! as long, that is, as wasmtime's later task groups would live. Its answer is over when the last
+//! byte was sent or nobody waits any more; its root task ends when the handler and all that it
+//! spawned are done. What a task of *another* request still does for it then does not keep it alive.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use headwater_core::RequestScope;
+
+/// The requests of one instance, by the root task that each was started as.
+#[derive(Debug)]
+pub(crate) struct Requests<Task> {
+    /// Entries of ended tasks stay until their number is that of the next root, so the map is as
+    /// large as the most requests that were ever in the instance at once.
+    by_task: HashMap<Task, Arc<RequestScope>>,
+    /// Requests whose root task has ended, and its number was given away, while their answer is still
+    /// being sent.
+    answering: Vec<Arc<RequestScope>>,
+}
+
+/// A request that may live.
+#[derive(Debug)]
+pub(crate) enum Found<Task> {
+    /// It does.
+    Lives(Arc<RequestScope>),
+    /// Its answer is over: it does if this task, its root, has not ended.
+    LivesIfRunning(Arc<RequestScope>, Task),
+}
+
+impl<Task> Default for Requests<Task> {
+    fn default() -> Self {
+        Self {
+            by_task: HashMap::new(),
+            answering: Vec::new(),
+        }
+    }
+}
+
+impl<Task: Copy + Eq + Hash> Requests<Task> {
+    /// Notes that `task` is the root task of a request.
+    pub(crate) fn start(&mut self, task: Task, scope: Arc<RequestScope>) {
+        if !self.answering.is_empty() {
+            self.answering.retain(is_answering);
+        }
+        if let Some(ended) = self.by_task.insert(task, scope)
+            && is_answering(&ended)
+        {
+            self.answering.push(ended);
+        }
+    }
+
+    /// The request that `task` is the root task of, if it is one. To be asked of a task that runs.
+    pub(crate) fn of_task(&self, task: &Task) -> Option<&Arc<RequestScope>> {
+        self.by_task.get(task)
+    }
+
+    /// The request that `is_it` is true of, if it lives.
+    ///
+    /// Looks at each request in turn: there are as many as one instance has at once, and only guests
+    /// that declare or echo cause a look.
+    pub(crate) fn find(&self, is_it: impl Fn(&RequestScope) -> bool) -> Option<Found<Task>> {
+        let started = self.by_task.iter().find(|(_, scope)| is_it(scope));
+        if let Some((task, scope)) = started {
+            return Some(if is_answering(scope) {
+                Found::Lives(scope.clone())
+            } else {
+                Found::LivesIfRunning(scope.clone(), *task)
+            });
+        }
+        let mut answering = self.answering.iter();
+        let found = answering.find(|scope| is_it(scope) && is_answering(scope));
+        found.map(|scope| Found::Lives(scope.clone()))
+    }
+}
+
+fn is_answering(scope: &Arc<RequestScope>) -> bool {
+    !scope.cancellation().is_cancelled()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::scope;
+
+    fn lives(requests: &Requests<u32>, scope: &Arc<RequestScope>, running: &[u32]) -> bool {
+        match requests.find(|other| other.id() == scope.id()) {
+            Some(Found::Lives(found)) => Arc::ptr_eq(&found, scope),
+            Some(Found::LivesIfRunning(found, task)) => {
+                Arc::ptr_eq(&found, scope) && running.contains(&task)
+            }
+            None => false,
+        }
+    }
+
+    #[test]
+    fn a_request_lives_until_its_answer_is_over_and_its_task_has_ended() {
+        let mut requests = Requests::default();
+        let request = scope();
+        requests.start(1, request.clone());
+        assert!(lives(&requests, &request, &[1]));
+        assert!(lives(&requests, &request, &[]), "it is being answered");
+        request.cancellation().cancel();
+        assert!(lives(&requests, &request, &[1]), "its task runs on");
+        assert!(!lives(&requests, &request, &[]));
+    }
+
+    #[test]
+    fn a_request_whose_task_number_is_another_s_lives_as_long_as_its_answer() {
+        let mut requests = Requests::default();
+        let (ended, next) = (scope(), scope());
+        requests.start(1, ended.clone());
+        requests.start(1, next.clone());
+        assert!(lives(&requests, &ended, &[1]));
+        ended.cancellation().cancel();
+        assert!(
+            !lives(&requests, &ended, &[1]),
+            "that is the next one's task"
+        );
+        assert!(lives(&requests, &next, &[1]));
+    }
+
+    #[test]
+    fn what_is_kept_does_not_grow_with_the_requests_that_were_served() {
+        let mut requests = Requests::default();
+        let mut previous = scope();
+        for _ in 0..1_000 {
+            let request = scope();
+            requests.start(1, request.clone());
+            previous.cancellation().cancel();
+            previous = request;
+        }
+        assert_eq!(requests.by_task.len(), 1);
+        assert!(requests.answering.len() <= 1, "{:?}", requests.answering);
+    }
+
+    #[test]
+    fn a_request_that_was_never_started_here_is_not_found() {
+        let mut requests = Requests::default();
+        requests.start(1, scope());
+        assert!(!lives(&requests, &scope(), &[1]));
+    }
+}

@@ -1,0 +1,74 @@
+//! `headwater:attribution/scope`, by which guests declare whom they work for.
+
+use headwater_core::RequestId;
+use wasmtime::component::{GuestTaskId, Linker, Resource, ResourceType};
+use wasmtime::{AsContextMut, StoreContextMut};
+
+use super::declaration::Entered;
+use super::{Caller, current};
+use crate::state::State;
+
+/// The interface's name; its text is in `wit/headwater-attribution`.
+const SCOPE: &str = "headwater:attribution/scope@0.1.0";
+
+/// A `token`: names a request of the instance whose store it is in.
+struct Token(RequestId);
+
+/// Links the interface. It grants nothing, so every guest may import it.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut scope = linker.instance(SCOPE)?;
+    scope.resource("token", ResourceType::host::<Token>(), |mut store, rep| {
+        let token = Resource::<Token>::new_own(rep);
+        store.data_mut().table.delete(token)?;
+        Ok(())
+    })?;
+    scope.resource(
+        "entered",
+        ResourceType::host::<Entered<GuestTaskId>>(),
+        |mut store, rep| {
+            let entered = Resource::<Entered<GuestTaskId>>::new_own(rep);
+            let state = store.data_mut();
+            let entered = state.table.delete(entered)?;
+            state.roots.declarations.leave(entered);
+            Ok(())
+        },
+    )?;
+    scope.func_wrap("current", |store, (): ()| Ok((take(store)?,)))?;
+    scope.func_wrap("[method]token.enter", |store, (token,)| {
+        Ok((enter(store, &token)?,))
+    })?;
+    scope.func_wrap("[method]token.is-live", |store, (token,)| {
+        Ok((is_live(store, &token)?,))
+    })?;
+    Ok(())
+}
+
+fn take(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<Option<Resource<Token>>> {
+    let attribution = current(store.as_context_mut());
+    let Some(scope) = attribution.scope() else {
+        return Ok(None);
+    };
+    let token = Token(scope.id());
+    Ok(Some(store.data_mut().table.push(token)?))
+}
+
+fn enter(
+    mut store: StoreContextMut<'_, State>,
+    token: &Resource<Token>,
+) -> wasmtime::Result<Resource<Entered<GuestTaskId>>> {
+    let caller = Caller::of(store.as_context_mut());
+    let state = store.data_mut();
+    let request = state.table.get(token)?.0;
+    let entered = state.roots.declarations.enter(caller.task, request);
+    Ok(state.table.push(entered)?)
+}
+
+fn is_live(
+    mut store: StoreContextMut<'_, State>,
+    token: &Resource<Token>,
+) -> wasmtime::Result<bool> {
+    let caller = Caller::of(store.as_context_mut());
+    let request = store.data().table.get(token)?.0;
+    let live = caller.live(store, |scope| scope.id() == request);
+    Ok(live.is_some())
+}

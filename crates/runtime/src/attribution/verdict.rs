@@ -1,0 +1,374 @@
+//! The verdict on one effect of a guest, from what the witnesses say. A pure function: the one place
+//! where they are weighed.
+//!
+//! | declaration | echo | call stack | verdict | witness |
+//! | --- | --- | --- | --- | --- |
+//! | A | A or none | any | exact A | declaration |
+//! | A | B | any | ambiguous A, B | both |
+//! | none | A | A | exact A | stack+echo |
+//! | none | A | B or broken | exact A, against the stack | echo |
+//! | none | A and B | any | ambiguous A, B | both |
+//! | none | none | A, sound | exact A | stack |
+//! | lapsed B | none | A, sound | ambiguous A, B | both |
+//! | none | none | unsound | ambiguous | stack |
+//! | none | none | none | unknown | none |
+//!
+//! Where the instance only ever has one request, that request takes the stack's place, and is the
+//! witness `sole` unless the guest declared.
+
+use std::sync::Arc;
+
+use headwater_core::{Attribution, RequestScope, Witness};
+
+/// What the witnesses say. A token or an id that is not of a live request of the instance is not
+/// among it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Witnesses {
+    pub(crate) declaration: Declaration,
+    pub(crate) echo: Echo,
+    pub(crate) stack: StackEvidence,
+    /// The request, where the instance has one at a time.
+    pub(crate) sole: Option<Arc<RequestScope>>,
+}
+
+/// What the guest declared by a token.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Declaration {
+    /// Nothing.
+    #[default]
+    None,
+    /// That it works for this request.
+    Holds(Arc<RequestScope>),
+    /// Likewise; but it has yielded to the host since, and may be working for another by now. That
+    /// proves nothing, but it is a reason to doubt the call stack alone.
+    Lapsed(Arc<RequestScope>),
+}
+
+/// The requests that the outgoing request's headers name.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Echo {
+    /// None.
+    #[default]
+    None,
+    /// One.
+    One(Arc<RequestScope>),
+    /// `traceparent` and `x-request-id` name different ones.
+    Two([Arc<RequestScope>; 2]),
+}
+
+/// What the call stack says.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum StackEvidence {
+    /// It leads to this request, and can be trusted.
+    Sound(Arc<RequestScope>),
+    /// It cannot be trusted.
+    Unsound,
+    /// It leads nowhere.
+    #[default]
+    None,
+}
+
+impl Witnesses {
+    /// Weighs them.
+    pub(crate) fn judge(self) -> Attribution {
+        let Self {
+            declaration,
+            echo,
+            stack,
+            sole,
+        } = self;
+        match (declaration, echo) {
+            (Declaration::Holds(declared), echo) => declared_and_echoed(declared, echo),
+            (_, Echo::One(echoed)) => echoed_and_seen(echoed, stack, sole),
+            (_, Echo::Two([one, other])) => Attribution::either(one, other, Witness::Both),
+            (declaration, Echo::None) => seen(declaration, stack, sole),
+        }
+    }
+}
+
+fn declared_and_echoed(declared: Arc<RequestScope>, echo: Echo) -> Attribution {
+    let other = match echo {
+        Echo::None => None,
+        Echo::One(echoed) => Some(echoed),
+        Echo::Two([one, other]) if is_same(&one, &declared) => Some(other),
+        Echo::Two([one, _]) => Some(one),
+    };
+    match other {
+        Some(other) if !is_same(&other, &declared) => {
+            Attribution::either(declared, other, Witness::Both)
+        }
+        _ => Attribution::exact(declared, Witness::Declaration),
+    }
+}
+
+fn echoed_and_seen(
+    echoed: Arc<RequestScope>,
+    stack: StackEvidence,
+    sole: Option<Arc<RequestScope>>,
+) -> Attribution {
+    match (sole, stack) {
+        (Some(sole), _) if is_same(&sole, &echoed) => Attribution::exact(sole, Witness::Sole),
+        (Some(sole), _) => Attribution::either(sole, echoed, Witness::Both),
+        (None, StackEvidence::Sound(seen)) if is_same(&seen, &echoed) => {
+            Attribution::exact(seen, Witness::StackAndEcho)
+        }
+        (None, _) => Attribution::exact(echoed, Witness::Echo).against_the_stack(),
+    }
+}
+
+fn seen(
+    declaration: Declaration,
+    stack: StackEvidence,
+    sole: Option<Arc<RequestScope>>,
+) -> Attribution {
+    match (sole, stack, declaration) {
+        (Some(sole), _, _) => Attribution::exact(sole, Witness::Sole),
+        (None, StackEvidence::Sound(seen), Declaration::Lapsed(lapsed))
+            if !is_same(&seen, &lapsed) =>
+        {
+            Attribution::either(seen, lapsed, Witness::Both)
+        }
+        (None, StackEvidence::Sound(seen), _) => Attribution::exact(seen, Witness::Stack),
+        (None, StackEvidence::Unsound, _) => Attribution::ambiguous(Witness::Stack),
+        (None, StackEvidence::None, _) => Attribution::unknown(),
+    }
+}
+
+/// There is one scope for each request.
+fn is_same(one: &Arc<RequestScope>, other: &Arc<RequestScope>) -> bool {
+    Arc::ptr_eq(one, other)
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::Verdict;
+
+    use super::*;
+    use crate::measure::scope;
+
+    /// Two requests, the sides of each row.
+    struct Case {
+        a: Arc<RequestScope>,
+        b: Arc<RequestScope>,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            Self {
+                a: scope(),
+                b: scope(),
+            }
+        }
+
+        fn name(&self, scope: &Arc<RequestScope>) -> char {
+            if Arc::ptr_eq(scope, &self.a) {
+                'A'
+            } else {
+                'B'
+            }
+        }
+
+        /// `-`, `A`, `B`, or for a lapsed declaration `a`, `b`.
+        fn declaration(&self, what: char) -> Declaration {
+            match what {
+                'A' => Declaration::Holds(self.a.clone()),
+                'B' => Declaration::Holds(self.b.clone()),
+                'a' => Declaration::Lapsed(self.a.clone()),
+                'b' => Declaration::Lapsed(self.b.clone()),
+                _ => Declaration::None,
+            }
+        }
+
+        /// `-`, `A`, `B`, or `2` for both.
+        fn echo(&self, what: char) -> Echo {
+            match what {
+                'A' => Echo::One(self.a.clone()),
+                'B' => Echo::One(self.b.clone()),
+                '2' => Echo::Two([self.a.clone(), self.b.clone()]),
+                _ => Echo::None,
+            }
+        }
+
+        /// `-`, `A`, `B`, or `?` for unsound.
+        fn stack(&self, what: char) -> StackEvidence {
+            match what {
+                'A' => StackEvidence::Sound(self.a.clone()),
+                'B' => StackEvidence::Sound(self.b.clone()),
+                '?' => StackEvidence::Unsound,
+                _ => StackEvidence::None,
+            }
+        }
+
+        fn sole(&self, what: char) -> Option<Arc<RequestScope>> {
+            match what {
+                'A' => Some(self.a.clone()),
+                'B' => Some(self.b.clone()),
+                _ => None,
+            }
+        }
+
+        fn judge(&self, [declaration, echo, stack, sole]: [char; 4]) -> Attribution {
+            let witnesses = Witnesses {
+                declaration: self.declaration(declaration),
+                echo: self.echo(echo),
+                stack: self.stack(stack),
+                sole: self.sole(sole),
+            };
+            witnesses.judge()
+        }
+    }
+
+    /// What declaration, echo, stack and sole come to: the verdict's witness, whom it names (in
+    /// order of their names), and whether it is against the stack.
+    fn say(what: &str) -> (Verdict, Witness, String, bool) {
+        let case = Case::new();
+        let what: Vec<char> = what.chars().collect();
+        let attribution = case.judge(what.try_into().unwrap());
+        let named = attribution.scope().into_iter();
+        let mut named: Vec<char> = named
+            .chain(attribution.candidates())
+            .map(|scope| case.name(scope))
+            .collect();
+        named.sort_unstable();
+        (
+            attribution.verdict(),
+            attribution.witness(),
+            named.into_iter().collect(),
+            attribution.is_against_the_stack(),
+        )
+    }
+
+    fn exact(witness: Witness) -> (Verdict, Witness, String, bool) {
+        (Verdict::Exact, witness, "A".to_owned(), false)
+    }
+
+    fn either() -> (Verdict, Witness, String, bool) {
+        (Verdict::Ambiguous, Witness::Both, "AB".to_owned(), false)
+    }
+
+    const STACKS: [char; 4] = ['-', 'A', 'B', '?'];
+
+    #[test]
+    fn a_declaration_that_no_echo_contradicts_is_exact_whatever_the_stack_says() {
+        for stack in STACKS {
+            for echo in ['-', 'A'] {
+                for sole in ['-', 'A'] {
+                    let what = format!("A{echo}{stack}{sole}");
+                    assert_eq!(say(&what), exact(Witness::Declaration), "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_declaration_that_an_echo_contradicts_is_ambiguous() {
+        for stack in STACKS {
+            for what in [format!("AB{stack}-"), format!("BA{stack}-")] {
+                assert_eq!(say(&what), either(), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_echo_that_the_stack_confirms_is_exact_by_both() {
+        for declaration in ['-', 'a', 'b'] {
+            let what = format!("{declaration}AA-");
+            assert_eq!(say(&what), exact(Witness::StackAndEcho), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_echo_is_exact_against_another_or_a_broken_stack_and_that_is_noted() {
+        for declaration in ['-', 'a', 'b'] {
+            for stack in ['-', 'B', '?'] {
+                let what = format!("{declaration}A{stack}-");
+                let (verdict, witness, named, against) = say(&what);
+                assert_eq!(
+                    (verdict, witness),
+                    (Verdict::Exact, Witness::Echo),
+                    "{what}"
+                );
+                assert_eq!(named, "A", "{what}");
+                assert!(against, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn headers_that_name_two_requests_are_ambiguous_with_and_without_a_declaration() {
+        for declaration in ['-', 'a', 'b', 'A', 'B'] {
+            for stack in STACKS {
+                let what = format!("{declaration}2{stack}-");
+                assert_eq!(say(&what), either(), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sound_stack_alone_is_exact() {
+        assert_eq!(say("--A-"), exact(Witness::Stack));
+    }
+
+    #[test]
+    fn a_lapsed_declaration_confirms_the_stack_or_makes_it_doubtful_and_proves_nothing() {
+        assert_eq!(say("a-A-"), exact(Witness::Stack));
+        assert_eq!(say("b-A-"), either());
+        assert_eq!(say("a---").0, Verdict::Unknown);
+        assert_eq!(say("a-?-").0, Verdict::Ambiguous);
+    }
+
+    #[test]
+    fn an_unsound_stack_alone_is_ambiguous_and_names_nobody() {
+        let (verdict, witness, named, _) = say("--?-");
+        assert_eq!((verdict, witness), (Verdict::Ambiguous, Witness::Stack));
+        assert_eq!(named, "");
+    }
+
+    #[test]
+    fn the_one_request_of_an_instance_is_exact_whatever_the_stack_says() {
+        for stack in STACKS {
+            for declaration in ['-', 'a', 'b'] {
+                for echo in ['-', 'A'] {
+                    let what = format!("{declaration}{echo}{stack}A");
+                    assert_eq!(say(&what), exact(Witness::Sole), "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_echo_that_contradicts_the_one_request_is_ambiguous() {
+        assert_eq!(say("-AAB"), either());
+    }
+
+    #[test]
+    fn no_evidence_is_unknown() {
+        let (verdict, witness, named, against) = say("----");
+        assert_eq!((verdict, witness), (Verdict::Unknown, Witness::None));
+        assert_eq!((named.as_str(), against), ("", false));
+    }
+
+    #[test]
+    fn whatever_is_said_a_request_is_named_only_by_somebody_who_said_so() {
+        for declaration in ['-', 'A', 'B', 'a', 'b'] {
+            for echo in ['-', 'A', 'B', '2'] {
+                for stack in STACKS {
+                    for sole in ['-', 'A', 'B'] {
+                        let what: String = [declaration, echo, stack, sole].iter().collect();
+                        let said = what.to_uppercase().replace('2', "AB");
+                        let (verdict, _, named, _) = say(&what);
+                        for name in named.chars() {
+                            assert!(said.contains(name), "{what} named {name}");
+                        }
+                        let expected = match verdict {
+                            Verdict::Exact => named.len() == 1,
+                            Verdict::Ambiguous => named.len() != 1,
+                            Verdict::Unknown => named.is_empty(),
+                        };
+                        assert!(expected, "{what}: {verdict} names {named:?}");
+                    }
+                }
+            }
+        }
+    }
+}
