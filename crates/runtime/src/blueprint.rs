@@ -5,7 +5,7 @@ use headwater_egress::Egress;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use crate::attribution::{Evidence, Roots};
+use crate::attribution::{self, Evidence, Roots};
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
 use crate::output::GuestOutput;
@@ -53,6 +53,7 @@ impl Blueprint {
         if let Some(tasks) = store.concurrent_resource_table() {
             tasks.set_max_capacity(MAX_TASKS);
         }
+        attribution::install(&mut store);
         // A guest that computes yields its thread at each tick of the epoch.
         store.set_epoch_deadline(1);
         // tokio's own yield and not the engine's: after it, sockets, timers and other tasks get their

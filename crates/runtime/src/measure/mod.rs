@@ -3,7 +3,7 @@
 mod attribution;
 mod stock;
 
-#[cfg(test)]
-pub(crate) use self::attribution::scope;
 pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
+#[cfg(test)]
+pub(crate) use self::attribution::{scope, state};
 pub use self::stock::StockService;

@@ -14,6 +14,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
 
+use crate::attribution;
 use crate::pool::ticket::Answer;
 use crate::state::State;
 
@@ -106,11 +107,12 @@ impl<'a> Call<'a> {
         scope: Arc<RequestScope>,
         answer: oneshot::Sender<Answer>,
     ) -> wasmtime::Result<Self> {
+        attribution::starting(&mut store);
         let (call, task) = match proxy {
             Proxy::P3(guest) => start_service(store.as_context_mut(), guest, request, answer)?,
             Proxy::P2(guest) => start_proxy(store.as_context_mut(), guest, request, answer)?,
         };
-        store.data_mut().roots.start(task, scope);
+        attribution::started(&mut store, task, scope);
         Ok(call)
     }
 

@@ -57,11 +57,13 @@ pub(crate) enum Retirement {
     Idle,
     /// A request in it missed its deadline.
     Deadline,
+    /// It keeps more tasks than can be told apart.
+    Outgrown,
 }
 
 impl Retirement {
     /// All causes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 3] = [Self::Served, Self::Idle, Self::Deadline];
+    pub(crate) const ALL: [Self; 4] = [Self::Served, Self::Idle, Self::Deadline, Self::Outgrown];
 
     /// The label in logs and metrics.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -69,6 +71,7 @@ impl Retirement {
             Self::Served => "served",
             Self::Idle => "idle",
             Self::Deadline => "deadline",
+            Self::Outgrown => "outgrown",
         }
     }
 }
@@ -282,6 +285,17 @@ impl PoolCore {
             instance.phase = Phase::Retiring;
             instance.late = true;
             actions.push(Action::Retire(key, Retirement::Deadline));
+        }
+        self.start_if_needed(actions);
+    }
+
+    /// An instance is to finish what it has: it keeps more tasks than can be told apart.
+    pub(crate) fn outgrown(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
+        if let Some(instance) = self.instance_mut(key)
+            && instance.phase == Phase::Ready
+        {
+            instance.phase = Phase::Retiring;
+            actions.push(Action::Retire(key, Retirement::Outgrown));
         }
         self.start_if_needed(actions);
     }

@@ -13,16 +13,18 @@
 //! Task ids are table indices that are used again, and a parent may be gone while its subtask lives
 //! (wasmtime issue 14247). In a component that is not composed every task is a root and lives for
 //! as long as its threads do, so the walk is exact. In a composed one it may silently lead to
-//! another request, or never end: there the walk is no evidence, and only an instance that ever has
-//! one request is attributed exactly.
+//! another request, or never end: there the [`ledger`] says what the walk is worth.
+
+pub(crate) mod ledger;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use headwater_core::{Attribution, RequestScope, Witness};
 use wasmtime::component::GuestTaskId;
-use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime::{AsContextMut, Store, StoreContextMut};
 
+use self::ledger::{Health, Ledger, Listen, StackEvidence};
 use crate::state::State;
 
 /// The longest walk. A walk can be endless (a cycle of reused slots); one that gets this far is no
@@ -37,8 +39,8 @@ pub(crate) enum Evidence {
     /// The instance has one request at a time, and none of a request's work outlives its call
     /// (0.2), or it only ever has one request.
     Sole,
-    /// Neither: a composed component whose instances are shared.
-    Unsound,
+    /// The call stack with a ledger of tasks, without which it is not sound: a composed component.
+    Ledger(Listen),
 }
 
 /// The requests of one instance, by the root task that each was started as.
@@ -49,6 +51,8 @@ pub(crate) struct Roots {
     by_task: HashMap<GuestTaskId, Arc<RequestScope>>,
     /// The one request, where there is one at a time.
     sole: Option<Arc<RequestScope>>,
+    /// What is known of tasks, where the stack alone says too little.
+    pub(self) ledger: Option<Box<Ledger>>,
 }
 
 impl Roots {
@@ -57,6 +61,10 @@ impl Roots {
             evidence,
             by_task: HashMap::new(),
             sole: None,
+            ledger: match evidence {
+                Evidence::Ledger(listen) => Some(Ledger::new(listen)),
+                Evidence::Stack | Evidence::Sole => None,
+            },
         }
     }
 
@@ -67,7 +75,8 @@ impl Roots {
                 self.by_task.insert(task, scope);
             }
             Evidence::Sole => self.sole = Some(scope),
-            Evidence::Unsound => {}
+            // See `started`.
+            Evidence::Ledger(_) => {}
         }
     }
 
@@ -79,8 +88,12 @@ impl Roots {
                 // The instance is being set up: no request has reached it yet.
                 None => Attribution::unknown(),
             },
-            Evidence::Unsound => Attribution::ambiguous(Witness::Stack),
-            Evidence::Stack => match walk {
+            Evidence::Stack | Evidence::Ledger(_) => match walk {
+                Walk::Ledger(StackEvidence::Sound(scope)) => {
+                    Attribution::exact(scope.clone(), Witness::Stack)
+                }
+                Walk::Ledger(StackEvidence::Unsound) => Attribution::ambiguous(Witness::Stack),
+                Walk::Ledger(StackEvidence::None) => Attribution::unknown(),
                 Walk::Endless => Attribution::ambiguous(Witness::Stack),
                 Walk::Root(root) => match self.by_task.get(root) {
                     Some(scope) => Attribution::exact(scope.clone(), Witness::Stack),
@@ -100,6 +113,8 @@ enum Walk {
     Endless,
     /// There is no calling task: the guest is being instantiated, or runs outside any call.
     Nowhere,
+    /// To what the ledger knows of the tasks on it.
+    Ledger(StackEvidence),
 }
 
 impl Walk {
@@ -124,9 +139,54 @@ impl Walk {
 pub(crate) fn current(mut store: StoreContextMut<'_, State>) -> Attribution {
     let walk = match store.data().roots.evidence {
         Evidence::Stack => Walk::from(store.as_context_mut()),
-        Evidence::Sole | Evidence::Unsound => Walk::Nowhere,
+        Evidence::Sole => Walk::Nowhere,
+        Evidence::Ledger(_) => Walk::Ledger(ledger::evidence(store.as_context_mut())),
     };
     store.data().roots.judge(&walk)
+}
+
+/// Makes a new store's evidence ready.
+pub(crate) fn install(store: &mut Store<State>) {
+    if let Evidence::Ledger(listen) = store.data().roots.evidence {
+        ledger::install(store, listen);
+    }
+}
+
+/// To be called just before the root task of a request is made, with nothing in between.
+pub(crate) fn starting(store: &mut StoreContextMut<'_, State>) {
+    if store.data().roots.ledger.is_some() {
+        ledger::starting(store);
+    }
+}
+
+/// Notes that `task` is the root task of a request. To be called before the guest runs.
+pub(crate) fn started(
+    store: &mut StoreContextMut<'_, State>,
+    task: GuestTaskId,
+    scope: Arc<RequestScope>,
+) {
+    if store.data().roots.ledger.is_some() {
+        ledger::started(store, task, scope);
+    } else {
+        store.data_mut().roots.start(task, scope);
+    }
+}
+
+impl Evidence {
+    /// Whether [`checkpoint`] is to be called.
+    pub(crate) fn has_checkpoints(self) -> bool {
+        matches!(self, Self::Ledger(_))
+    }
+}
+
+/// To be called first thing in every poll inside the event loop.
+pub(crate) fn checkpoint(store: StoreContextMut<'_, State>) -> Health {
+    ledger::checkpoint(store)
+}
+
+/// To be called when no task that could run is left in the instance, and no request in it.
+pub(crate) fn settled(store: StoreContextMut<'_, State>) {
+    ledger::settled(store);
 }
 
 #[cfg(test)]
@@ -151,10 +211,18 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_instance_of_a_composed_component_is_never_exact() {
-        let mut roots = Roots::new(Evidence::Unsound);
-        roots.sole = Some(crate::measure::scope());
-        assert_eq!(roots.judge(&Walk::Nowhere).verdict(), Verdict::Ambiguous);
+    fn a_composed_component_is_judged_by_its_ledger() {
+        let evidence = Evidence::Ledger(Listen::Entries);
+        for (said, expected) in [
+            (
+                StackEvidence::Sound(crate::measure::scope()),
+                Verdict::Exact,
+            ),
+            (StackEvidence::Unsound, Verdict::Ambiguous),
+            (StackEvidence::None, Verdict::Unknown),
+        ] {
+            assert_eq!(verdict(evidence, &Walk::Ledger(said)), expected);
+        }
     }
 
     #[test]
