@@ -158,7 +158,7 @@ mod tests {
         assert!(calls(
             "(component (component (core module $m (func (export \"f\") (param i32)))
                (core instance $i (instantiate $m)) (alias core export $i \"f\" (core func $f))
-               (type (resource (rep i32) (dtor (func $f))))))"
+               (type (resource (rep i32) (dtor (core func $f))))))"
         ));
     }
 

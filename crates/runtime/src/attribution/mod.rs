@@ -52,7 +52,7 @@ pub(crate) struct Roots {
     /// The one request, where there is one at a time.
     sole: Option<Arc<RequestScope>>,
     /// What is known of tasks, where the stack alone says too little.
-    pub(self) ledger: Option<Box<Ledger>>,
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Roots {
@@ -62,7 +62,7 @@ impl Roots {
             by_task: HashMap::new(),
             sole: None,
             ledger: match evidence {
-                Evidence::Ledger(listen) => Some(Ledger::new(listen)),
+                Evidence::Ledger(_) => Some(Ledger::new()),
                 Evidence::Stack | Evidence::Sole => None,
             },
         }

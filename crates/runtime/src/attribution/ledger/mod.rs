@@ -84,7 +84,6 @@ pub(crate) enum Listen {
 /// The ledger of one instance.
 pub(crate) struct Ledger {
     tasks: Tasks,
-    listen: Listen,
     /// Guest code ran since the last checkpoint; otherwise no task can have died.
     ran: bool,
     /// The number that the next task will have, between [`starting`] and [`started`].
@@ -92,10 +91,9 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(listen: Listen) -> Box<Self> {
+    pub(crate) fn new() -> Box<Self> {
         Box::new(Self {
             tasks: Tasks::default(),
-            listen,
             ran: false,
             next: None,
         })

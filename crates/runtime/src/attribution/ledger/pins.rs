@@ -4,7 +4,6 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use futures::future::FutureExt;
 use wasmtime::component::{Component, Linker, Resource, ResourceTable, TypedFunc};

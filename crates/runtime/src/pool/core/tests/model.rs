@@ -240,7 +240,7 @@ impl Model {
                         let idle = self.instances.values().filter(|seen| seen.is_idle());
                         assert!(seen.held || idle.count() > self.settings.min_idle);
                     }
-                    Retirement::Deadline => {}
+                    Retirement::Deadline | Retirement::Outgrown => {}
                 }
                 let seen = self.instances.get_mut(&key).expect("is alive");
                 seen.retiring = true;
