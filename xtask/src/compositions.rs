@@ -49,7 +49,7 @@ pub(crate) fn run(workspace: &Workspace, stamps: &Path) -> Result<()> {
         say(format!("[{nth}/{number}] composing {name}"));
         let building = output.with_extension("new");
         let mut compose = workspace.cargo();
-        compose.args(["run", "--package", "compose", "--"]);
+        compose.args(["run", "--quiet", "--package", "compose", "--"]);
         compose.arg(&building).args(&parts);
         process::run(&mut compose, "The message above says why.")?;
         components::rename(&building, &output)?;
