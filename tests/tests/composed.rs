@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use headwater_tests::guests::guest;
 use headwater_tests::instances::{self, Instances};
 use headwater_tests::load;
 use headwater_tests::trace_context::TraceParent;
 use headwater_tests::trace_file::TraceFile;
 use headwater_tests::upstream::Behaviour;
-use headwater_tests::{Answer, Client, Host, Upstream};
+use headwater_tests::{Client, Host, Upstream};
 use tempfile::TempDir;
 
 /// One way to be wrong.
@@ -180,28 +180,30 @@ async fn a_return_to_a_caller_that_is_gone_costs_the_siblings_clean_answers_only
             (tag, parent)
         })
         .collect();
-    let answers = try_join_all(
+    let answers = join_all(
         requests
             .iter()
             .map(async |(tag, parent)| Client::new().get_tagged(&url, tag, parent).await),
     )
-    .await?;
-    let mut failed = 0;
-    for answer in &answers {
-        let left = answer.status == 200 && answer.text() == "left alone\n";
-        let clean = answer.status == 500 && answer.text().contains(answer.request_id());
-        failed += usize::from(clean);
-        ensure!(left || clean || answer.is_refusal(), "{answer:?}");
+    .await;
+    let mut ids = BTreeSet::new();
+    for answer in answers {
+        match answer {
+            Ok(answer) => {
+                let left = answer.status == 200 && answer.text() == "left alone\n";
+                let clean = answer.status == 500 && answer.text().contains(answer.request_id());
+                ensure!(left || clean || answer.is_refusal(), "{answer:?}");
+                ensure!(ids.insert(answer.request_id().to_owned()), "{answer:?}");
+            }
+            // Its head was sent before the trap: the client sees that it is cut.
+            Err(error) if format!("{error:#}").contains("was cut") => {}
+            Err(error) => return Err(error),
+        }
     }
-    let ids: BTreeSet<_> = answers.iter().map(Answer::request_id).collect();
-    ensure!(ids.len() == answers.len(), "{ids:?}");
     Instances::of("mwraw-fanout", host.stderr())
         .wait_gone(1)
         .await?;
     let counts = ledger.judge(&upstream.calls());
-    ensure!(
-        counts.wrong == 0 && counts.unknown == 0,
-        "{counts}, {failed} failed"
-    );
+    ensure!(counts.wrong == 0 && counts.unknown == 0, "{counts}");
     host.process().calm().await
 }

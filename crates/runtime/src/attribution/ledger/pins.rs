@@ -126,10 +126,9 @@ async fn events() -> Vec<Event> {
                     "a root task is no longer the first that is put into wasmtime's table when a \
                      call is started"
                 );
-                let table = access.as_context_mut();
-                let mut table = table;
+                let mut store = access.as_context_mut();
                 assert!(
-                    table
+                    store
                         .concurrent_resource_table()
                         .unwrap()
                         .get_any_mut(task)
@@ -149,8 +148,7 @@ async fn events() -> Vec<Event> {
         })
         .await
         .unwrap();
-    let events = log.lock().unwrap().clone();
-    events
+    log.lock().unwrap().clone()
 }
 
 /// The slot that the next entry will have.

@@ -280,10 +280,8 @@ impl Tasks {
         let all = table.iter_mut().filter(|entry| (**entry).type_id() == kind);
         let all = all.count();
         let known = self.live.iter().filter(|&&task| is(table, task, kind));
-        if all == known.count() {
-            if self.release(table).is_err() {
-                return self.give_up();
-            }
+        if all == known.count() && self.release(table).is_err() {
+            return self.give_up();
         }
         self.next_census = self.parked.len() + self.parked.len() / 2 + SLACK;
     }
