@@ -112,6 +112,32 @@ fn a_number_used_again_at_once_by_another_request_is_ambiguous() {
     assert!(world.is_unsound(&[callee, root_a]));
 }
 
+/// The census takes it for the one in whose place it is, so its caller's number is given back: to a task
+/// of the request that the one whose place it is in worked for.
+#[test]
+fn a_task_in_anothers_place_is_ambiguous_also_when_its_caller_seems_to_fit() {
+    let (mut world, a, b) = (World::default(), scope(), scope());
+    let (root_a, root_b) = (world.root(&a), world.root(&b));
+    let callee = world.call(root_a);
+    world.free::<Task>(callee);
+    assert_eq!(world.push(Task), callee, "called by request b");
+    world.ends(root_b);
+    // Up to the next census.
+    while !world.tasks.parked.is_empty() {
+        let other = world.root(&scope());
+        world.ends(other);
+        assert!(world.tasks.size() <= 2 * SLACK, "there was no census");
+    }
+    let again = (0..4 * SLACK).find(|_| world.call(root_a) == root_b);
+    assert!(again.is_some(), "the number was not given back");
+    world.tasks.entered(callee, Some(root_b));
+    assert!(world.is_unsound(&[callee, root_b, root_a]));
+    // Also what it calls, when it is itself gone.
+    let below = world.call(callee);
+    world.ends(callee);
+    assert!(world.is_unsound(&[below, callee]));
+}
+
 #[test]
 fn a_known_number_under_an_unknown_caller_is_ambiguous() {
     let mut world = World::default();
