@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::compositions;
 use crate::fingerprint::{Fingerprint, Stamp};
 use crate::guest::{Guest, Guests, Kind};
 use crate::process::{self, say};
@@ -44,7 +45,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             .with_context(|| format!("building the guest {}", guest.name))?;
         stamp.write()?;
     }
-    Ok(())
+    compositions::run(workspace, &stamps)
 }
 
 /// Waits until no other xtask builds into the same folder; until the file is dropped, none does.
@@ -122,6 +123,6 @@ fn place(bytes: &[u8], path: &Path) -> Result<()> {
     rename(&new, path)
 }
 
-fn rename(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| format!("moving {} to {}", from.display(), to.display()))
 }

@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod clang;
 mod components;
+mod compositions;
 mod debian;
 mod fingerprint;
 mod guest;

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use headwater_runtime::measure::attribution_cost;
+use headwater_runtime::measure::{attribution_cost, ledger_cost};
 
 /// Import calls per round.
 const CALLS: u32 = 1_000_000;
+/// Requests to a composed component per round.
+const REQUESTS: u32 = 100_000;
 /// The median of so many rounds counts.
 const ROUNDS: usize = 5;
 /// The most that attribution may add to an outgoing call.
@@ -33,6 +35,22 @@ async fn main() -> Result<ExitCode> {
         "  attribution adds {} ns to a call (median); the target is under {} ns",
         share.as_nanos(),
         MOST.as_nanos()
+    );
+    let mut shares = Vec::new();
+    println!("ledger: {ROUNDS} rounds of {REQUESTS} requests to a composed component");
+    for _ in 0..ROUNDS {
+        let cost = ledger_cost(REQUESTS).await?;
+        println!(
+            "  with {:5} ns, without {:5} ns per request",
+            cost.with.as_nanos(),
+            cost.without.as_nanos()
+        );
+        shares.push(cost.share());
+    }
+    shares.sort();
+    println!(
+        "  the ledger and two questions to it add {} ns to a request (median)",
+        shares[ROUNDS / 2].as_nanos()
     );
     let asserted = std::env::args().any(|argument| argument == "--assert");
     Ok(if asserted && share >= MOST {

@@ -72,6 +72,7 @@ impl Blueprint {
         if let Some(tasks) = store.concurrent_resource_table() {
             tasks.set_max_capacity(MAX_TASKS);
         }
+        attribution::install(&mut store);
         // A guest that computes yields its thread at each tick of the epoch.
         store.set_epoch_deadline(1);
         // tokio's own yield and not the engine's: after it, sockets, timers and other tasks get their

@@ -11,6 +11,7 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::attribution::Evidence;
+use crate::attribution::ledger::Listen;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
 use crate::one_line::one_line;
@@ -19,7 +20,7 @@ use crate::pool::{
     CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
 };
 use crate::unattributed::Unattributed;
-use crate::world::{World, exports, is_composed};
+use crate::world::{World, calls_synchronously, exports, is_composed};
 use crate::{linker, response};
 
 /// A directory that a guest may use.
@@ -133,14 +134,14 @@ impl ComponentService {
             })?;
         }
 
-        let pool = settings.pool.apply(world, composed);
+        let pool = settings.pool.apply(world);
         let blueprint = Blueprint {
             engine: engine.wasmtime().clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             service: settings.service,
             egress,
-            evidence: evidence(world, composed, &pool),
+            evidence: evidence(world, composed.then_some(binary), &pool),
             request_timeout: settings.limits.request_timeout,
             guest_memory: settings.limits.guest_memory,
             max_outgoing: pool.max_outgoing_per_instance,
@@ -226,12 +227,15 @@ fn refused(error: &wasmtime::Error) -> LoadError {
     }
 }
 
-fn evidence(world: World, composed: bool, pool: &PoolSettings) -> Evidence {
-    match world {
-        World::Proxy => Evidence::Sole,
-        World::Service if *pool.max_requests_per_instance.end() == 1 => Evidence::Sole,
-        World::Service if composed => Evidence::Unsound,
-        World::Service => Evidence::Stack,
+fn evidence(world: World, composed: Option<&[u8]>, pool: &PoolSettings) -> Evidence {
+    match (world, composed) {
+        (World::Proxy, _) => Evidence::Sole,
+        (World::Service, _) if *pool.max_requests_per_instance.end() == 1 => Evidence::Sole,
+        (World::Service, None) => Evidence::Stack,
+        (World::Service, Some(binary)) if calls_synchronously(binary) => {
+            Evidence::Ledger(Listen::Everywhere)
+        }
+        (World::Service, Some(_)) => Evidence::Ledger(Listen::Entries),
     }
 }
 

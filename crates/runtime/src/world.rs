@@ -2,7 +2,7 @@ use std::fmt;
 
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::wasmparser::{Parser, Payload};
+use wasmtime::wasmparser::{CanonicalFunction, CanonicalOption, ComponentType, Parser, Payload};
 
 /// The world that a component is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,30 @@ pub(crate) fn is_composed(binary: &[u8]) -> bool {
     false
 }
 
+/// Whether one of a composed component's parts may be called synchronously by another: a function that
+/// is lifted without `async`, or a resource's destructor.
+pub(crate) fn calls_synchronously(binary: &[u8]) -> bool {
+    Parser::new(0)
+        .parse_all(binary)
+        .any(|payload| match payload {
+            Ok(Payload::ComponentCanonicalSection(functions)) => {
+                functions.into_iter().any(|function| match function {
+                    Ok(CanonicalFunction::Lift { options, .. }) => {
+                        !options.contains(&CanonicalOption::Async)
+                    }
+                    Ok(_) => false,
+                    Err(_) => true,
+                })
+            }
+            Ok(Payload::ComponentTypeSection(types)) => types.into_iter().any(|ty| {
+                !matches!(&ty, Ok(ty) if !matches!(ty, ComponentType::Resource { dtor: Some(_), .. }))
+            }),
+            Ok(_) => false,
+            // It will be reported when the component is compiled.
+            Err(_) => true,
+        })
+}
+
 #[derive(PartialEq)]
 enum Nested {
     Component,
@@ -108,6 +132,33 @@ mod tests {
         ));
         assert!(composed(
             "(component (component (component (core module))))"
+        ));
+    }
+
+    #[test]
+    fn a_function_lifted_without_async_or_a_destructor_is_called_synchronously() {
+        let calls = |text: &str| calls_synchronously(&wat::parse_str(text).unwrap());
+        let lifted = |kind: &str, options: &str| {
+            format!(
+                "(component (component
+                   (core module $m (func (export \"f\")) (func (export \"a\") (result i32) unreachable)
+                     (func (export \"b\") (param i32 i32 i32) (result i32) unreachable))
+                   (core instance $i (instantiate $m))
+                   (func (export \"f\") {kind} (canon lift {options}))))"
+            )
+        };
+        assert!(calls(&lifted("", "(core func $i \"f\")")));
+        assert!(!calls(&lifted(
+            "async",
+            "(core func $i \"a\") async (callback (core func $i \"b\"))"
+        )));
+        assert!(!calls(
+            "(component (component (type (resource (rep i32)))))"
+        ));
+        assert!(calls(
+            "(component (component (core module $m (func (export \"f\") (param i32)))
+               (core instance $i (instantiate $m)) (alias core export $i \"f\" (core func $f))
+               (type (resource (rep i32) (dtor (core func $f))))))"
         ));
     }
 

@@ -13,8 +13,7 @@
 //! Task ids are table indices that are used again, and a parent may be gone while its subtask lives
 //! (wasmtime issue 14247). In a component that is not composed every task is a root and lives for
 //! as long as its threads do, so the walk is exact. In a composed one it may silently lead to
-//! another request, or never end: there the walk is no evidence, and only an instance that ever has
-//! one request is attributed exactly.
+//! another request, or never end: there the [`ledger`] says what the walk is worth.
 //!
 //! # The other witnesses
 //!
@@ -25,6 +24,8 @@
 
 mod declaration;
 mod echo;
+pub(crate) mod ledger;
+mod number;
 mod requests;
 mod task;
 mod tokens;
@@ -34,9 +35,10 @@ use std::sync::Arc;
 
 use headwater_core::{Attribution, RequestScope};
 use wasmtime::component::GuestTaskId;
-use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use self::declaration::{Declarations, Declared};
+use self::ledger::{Health, Ledger, Listen};
 use self::requests::{Found, Requests};
 use self::verdict::{Declaration, Echo, StackEvidence, Witnesses};
 use crate::state::State;
@@ -56,8 +58,8 @@ pub(crate) enum Evidence {
     /// The instance has one request at a time, and none of a request's work outlives its call
     /// (0.2), or it only ever has one request.
     Sole,
-    /// Neither: a composed component whose instances are shared.
-    Unsound,
+    /// The call stack with a ledger of tasks, without which it is not sound: a composed component.
+    Ledger(Listen),
 }
 
 /// The requests of one instance, and what its tasks declared.
@@ -67,6 +69,8 @@ pub(crate) struct Roots {
     declarations: Declarations<GuestTaskId>,
     /// The one request, where there is one at a time.
     sole: Option<Arc<RequestScope>>,
+    /// What is known of tasks, where the stack alone says too little.
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Roots {
@@ -76,14 +80,18 @@ impl Roots {
             requests: Requests::default(),
             declarations: Declarations::default(),
             sole: None,
+            ledger: match evidence {
+                Evidence::Ledger(_) => Some(Ledger::new()),
+                Evidence::Stack | Evidence::Sole => None,
+            },
         }
     }
 
-    /// Notes that `task` is the root task of a request. To be called before the guest runs.
+    /// Notes that `task` is the root task of a request. The [`ledger`] notes it for itself.
     pub(crate) fn start(&mut self, task: GuestTaskId, scope: Arc<RequestScope>) {
         self.declarations.task_starts(task);
         match self.evidence {
-            Evidence::Stack | Evidence::Unsound => self.requests.start(task, scope),
+            Evidence::Stack | Evidence::Ledger(_) => self.requests.start(task, scope),
             Evidence::Sole => self.sole = Some(scope),
         }
     }
@@ -93,11 +101,11 @@ impl Roots {
         self.declarations.next_turn();
     }
 
-    /// What the walk of a caller comes to.
+    /// What the walk of a caller comes to, where there is no ledger.
     fn stack(&self, walk: &Walk) -> StackEvidence {
         match (self.evidence, walk) {
             (Evidence::Sole, _) => StackEvidence::None,
-            (Evidence::Unsound, _) | (Evidence::Stack, Walk::Endless) => StackEvidence::Unsound,
+            (Evidence::Ledger(_), _) | (Evidence::Stack, Walk::Endless) => StackEvidence::Unsound,
             (Evidence::Stack, Walk::Root(root)) => match self.requests.of_task(root) {
                 Some(scope) => StackEvidence::Sound(scope.clone()),
                 None => StackEvidence::None,
@@ -109,7 +117,7 @@ impl Roots {
     /// The request that `is_it` is true of, if it may live in this instance.
     fn find(&self, is_it: impl Fn(&RequestScope) -> bool) -> Option<Found<GuestTaskId>> {
         match self.evidence {
-            Evidence::Stack | Evidence::Unsound => self.requests.find(is_it),
+            Evidence::Stack | Evidence::Ledger(_) => self.requests.find(is_it),
             Evidence::Sole => {
                 let sole = self.sole.as_ref().filter(|scope| is_it(scope));
                 sole.map(|scope| Found::Lives(scope.clone()))
@@ -245,14 +253,62 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
     } else {
         Echo::None
     };
+    let stack = if store.data().roots.ledger.is_some() {
+        ledger::evidence(store.as_context_mut())
+    } else {
+        store.data().roots.stack(&caller.walk)
+    };
     let roots = &store.data().roots;
     let witnesses = Witnesses {
         declaration,
         echo,
-        stack: roots.stack(&caller.walk),
+        stack,
         sole: roots.sole.clone(),
     };
     witnesses.judge()
+}
+
+/// Makes a new store's evidence ready.
+pub(crate) fn install(store: &mut Store<State>) {
+    if let Evidence::Ledger(listen) = store.data().roots.evidence {
+        ledger::install(store, listen);
+    }
+}
+
+/// To be called just before the root task of a request is made, with nothing in between.
+pub(crate) fn starting(store: &mut StoreContextMut<'_, State>) {
+    if store.data().roots.ledger.is_some() {
+        ledger::starting(store);
+    }
+}
+
+/// Notes that `task` is the root task of a request. To be called before the guest runs.
+pub(crate) fn started(
+    store: &mut StoreContextMut<'_, State>,
+    task: GuestTaskId,
+    scope: Arc<RequestScope>,
+) {
+    if store.data().roots.ledger.is_some() {
+        ledger::started(store, task, scope.clone());
+    }
+    store.data_mut().roots.start(task, scope);
+}
+
+impl Evidence {
+    /// Whether [`checkpoint`] is to be called.
+    pub(crate) fn has_checkpoints(self) -> bool {
+        matches!(self, Self::Ledger(_))
+    }
+}
+
+/// To be called first thing in every poll inside the event loop.
+pub(crate) fn checkpoint(store: StoreContextMut<'_, State>) -> Health {
+    ledger::checkpoint(store)
+}
+
+/// To be called when no task that could run is left in the instance, and no request in it.
+pub(crate) fn settled(store: StoreContextMut<'_, State>) {
+    ledger::settled(store);
 }
 
 #[cfg(test)]

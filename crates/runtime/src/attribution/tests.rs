@@ -28,14 +28,6 @@ fn a_walk_that_does_not_end_is_ambiguous() {
 }
 
 #[test]
-fn a_shared_instance_of_a_composed_component_is_never_exact_by_its_stack() {
-    assert_eq!(
-        verdict(Evidence::Unsound, &Walk::Nowhere),
-        Verdict::Ambiguous
-    );
-}
-
-#[test]
 fn the_one_request_of_an_instance_is_named_whatever_the_stack_says() {
     let scope = scope();
     let mut roots = Roots::new(Evidence::Sole);

@@ -114,7 +114,7 @@ async fn run(
             import(store);
             Ok(())
         })?;
-    let mut store = Store::new(engine.wasmtime(), state());
+    let mut store = Store::new(engine.wasmtime(), state(Evidence::Stack));
     store.epoch_deadline_async_yield_and_update(1);
     let instance = linker.instantiate_async(&mut store, &component).await?;
     let guest: TypedFunc<(u32,), ()> = instance.get_typed_func(&mut store, "run")?;
@@ -139,7 +139,7 @@ async fn run(
     })
 }
 
-fn state() -> State {
+pub(crate) fn state(evidence: Evidence) -> State {
     let service: Arc<str> = "measured".into();
     State {
         table: wasmtime::component::ResourceTable::new(),
@@ -150,7 +150,7 @@ fn state() -> State {
             Arc::new(Outgoing::new(1)),
         ),
         memory: MemoryBudget::new(usize::MAX),
-        roots: Roots::new(Evidence::Stack),
+        roots: Roots::new(evidence),
         meter: Arc::new(Meter::new(None)),
         unattributed: Arc::new(Unattributed::new(service.clone())),
         output: InstanceOutput::new(ServiceOutput::new(service), None),

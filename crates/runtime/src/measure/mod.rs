@@ -1,9 +1,11 @@
 //! What the parts of the runtime cost. For `cargo xtask bench`.
 
 mod attribution;
+mod ledger;
 mod stock;
 
-#[cfg(test)]
-pub(crate) use self::attribution::scope;
 pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
+#[cfg(test)]
+pub(crate) use self::attribution::{scope, state};
+pub use self::ledger::{LedgerCost, ledger_cost};
 pub use self::stock::StockService;

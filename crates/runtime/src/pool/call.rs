@@ -14,6 +14,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
 
+use crate::attribution;
 use crate::pool::ticket::Answer;
 use crate::state::State;
 
@@ -108,11 +109,12 @@ impl<'a> Call<'a> {
     ) -> wasmtime::Result<Self> {
         // Ticks that passed while nothing ran are not this guest's.
         store.set_epoch_deadline(1);
+        attribution::starting(&mut store);
         let (call, task) = match proxy {
             Proxy::P3(guest) => start_service(store.as_context_mut(), guest, request, answer)?,
             Proxy::P2(guest) => start_proxy(store.as_context_mut(), guest, request, answer)?,
         };
-        store.data_mut().roots.start(task, scope);
+        attribution::started(&mut store, task, scope);
         Ok(call)
     }
 

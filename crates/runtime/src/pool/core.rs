@@ -61,11 +61,19 @@ pub(crate) enum Retirement {
     Deadline,
     /// It had nothing to do, and another service needed its place in the engine.
     Evicted,
+    /// It keeps more tasks than can be told apart.
+    Outgrown,
 }
 
 impl Retirement {
     /// All causes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 4] = [Self::Served, Self::Idle, Self::Deadline, Self::Evicted];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Served,
+        Self::Idle,
+        Self::Deadline,
+        Self::Evicted,
+        Self::Outgrown,
+    ];
 
     /// The label in logs and metrics.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -74,6 +82,7 @@ impl Retirement {
             Self::Idle => "idle",
             Self::Deadline => "deadline",
             Self::Evicted => "evicted",
+            Self::Outgrown => "outgrown",
         }
     }
 }
@@ -309,6 +318,17 @@ impl PoolCore {
             instance.phase = Phase::Retiring;
             instance.late = true;
             actions.push(Action::Retire(key, Retirement::Deadline));
+        }
+        self.start_if_needed(actions);
+    }
+
+    /// An instance is to finish what it has: it keeps more tasks than can be told apart.
+    pub(crate) fn outgrown(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
+        if let Some(instance) = self.instance_mut(key)
+            && instance.phase == Phase::Ready
+        {
+            instance.phase = Phase::Retiring;
+            actions.push(Action::Retire(key, Retirement::Outgrown));
         }
         self.start_if_needed(actions);
     }

@@ -13,6 +13,7 @@ use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
 
+use crate::attribution::{self, ledger::Health};
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
 use crate::pool::Shared;
@@ -231,7 +232,12 @@ impl<'a> Inside<'a> {
     async fn run(self) -> wasmtime::Result<()> {
         let mut calls = FuturesUnordered::new();
         let entrance = entrance(self.proxy);
+        let composed = self.shared.blueprint.evidence.has_checkpoints();
         poll_fn(|cx| {
+            // Before anything else: it is what happens between two work items of the event loop.
+            if composed {
+                self.checkpoint();
+            }
             self.pulse.beats.store(true, Ordering::Relaxed);
             self.meter.between();
             // Polled before each work item: what the guest did in the one before is over.
@@ -291,6 +297,10 @@ impl<'a> Inside<'a> {
                     self.enter(Phase::PostReturn);
                     return Poll::Pending;
                 }
+                if composed {
+                    self.accessor
+                        .with(|mut access| attribution::settled(access.as_context_mut()));
+                }
                 if self.inbox.has_tickets() {
                     // Not calm yet; the outside polls again.
                     return Poll::Pending;
@@ -304,6 +314,16 @@ impl<'a> Inside<'a> {
             }
         })
         .await
+    }
+
+    /// Lets the ledger of a composed component's tasks look which are gone.
+    fn checkpoint(&self) {
+        let health = self
+            .accessor
+            .with(|mut access| attribution::checkpoint(access.as_context_mut()));
+        if health == Health::Outgrown {
+            self.shared.outgrown(self.key);
+        }
     }
 
     /// Whether a 0.2 guest still works for a request that nobody waits for any more. It is not given

@@ -450,6 +450,13 @@ impl Shared {
         });
     }
 
+    /// An instance keeps more tasks than the ledger of a composed component holds.
+    pub(crate) fn outgrown(self: &Arc<Self>, key: InstanceKey) {
+        self.change(&mut self.lock(), |core, actions| {
+            core.outgrown(key, actions);
+        });
+    }
+
     /// Takes back what an instance was given and has not started.
     pub(crate) fn give_back(self: &Arc<Self>, inbox: &Inbox) {
         let tickets = inbox.take_back();

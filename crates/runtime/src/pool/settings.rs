@@ -113,7 +113,7 @@ pub struct PoolOverrides {
 
 impl PoolOverrides {
     /// The settings of a component of this world.
-    pub(crate) fn apply(&self, world: World, composed: bool) -> PoolSettings {
+    pub(crate) fn apply(&self, world: World) -> PoolSettings {
         let Self {
             max_instances,
             min_idle,
@@ -129,12 +129,6 @@ impl PoolOverrides {
             retry,
         } = self.clone();
         let mut settings = PoolSettings::of(world);
-        if composed {
-            // The call stack is no evidence in a composed component; with an instance of its own,
-            // each request's calls are attributed exactly all the same. An operator who prefers
-            // shared instances says so, and gets `ambiguous`.
-            settings.max_requests_per_instance = 1..=1;
-        }
         let set = |setting: &mut usize, value: Option<usize>| *setting = value.unwrap_or(*setting);
         set(&mut settings.max_instances, max_instances);
         set(&mut settings.min_idle, min_idle);

@@ -246,7 +246,7 @@ impl Model {
                         assert!(seen.held || idle.count() > self.settings.min_idle);
                     }
                     Retirement::Evicted => assert!(seen.is_idle(), "{seen:?} retires"),
-                    Retirement::Deadline => {}
+                    Retirement::Deadline | Retirement::Outgrown => {}
                 }
                 let seen = self.instances.get_mut(&key).expect("is alive");
                 seen.retiring = true;

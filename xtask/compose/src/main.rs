@@ -1,0 +1,42 @@
+//! `compose OUTPUT FIRST … LAST`: composes components so that each one's imports are what the next
+//! exports. The result exports what the first does.
+//!
+//! No part of xtask for the reason that `assemble` is none.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+use wac_graph::types::Package;
+use wac_graph::{CompositionGraph, EncodeOptions, plug};
+
+fn main() -> Result<()> {
+    let paths: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
+    let [output, outer @ .., last] = paths.as_slice() else {
+        bail!("usage: compose OUTPUT FIRST … LAST");
+    };
+    if outer.is_empty() {
+        bail!("usage: compose OUTPUT FIRST … LAST");
+    }
+    let mut composed = read(last)?;
+    for socket in outer.iter().rev() {
+        composed = put_behind(&read(socket)?, &composed)
+            .with_context(|| format!("putting a component behind {}", socket.display()))?;
+    }
+    fs::write(output, composed).with_context(|| format!("writing {}", output.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// `socket` with its imports taken from `behind`, as far as that exports them.
+fn put_behind(socket: &[u8], behind: &[u8]) -> Result<Vec<u8>> {
+    let mut graph = CompositionGraph::new();
+    let behind = Package::from_bytes("headwater:behind", None, behind, graph.types_mut())?;
+    let behind = graph.register_package(behind)?;
+    let socket = Package::from_bytes("headwater:socket", None, socket, graph.types_mut())?;
+    let socket = graph.register_package(socket)?;
+    plug(&mut graph, vec![behind], socket)?;
+    Ok(graph.encode(EncodeOptions::default())?)
+}
