@@ -82,6 +82,13 @@ impl Instances {
             .await
     }
 
+    /// How many are gone so far: ended or failed.
+    #[must_use]
+    pub fn gone(&self) -> usize {
+        let lines = self.log.lines();
+        lines.iter().filter(|line| self.is_gone(line)).count()
+    }
+
     fn has_started(&self, line: &str) -> bool {
         line.contains("instance started") && has(line, "service", &self.service)
     }

@@ -28,6 +28,8 @@ pub(crate) fn release(workspace: &Workspace) -> Result<()> {
             "attribution",
             "--bench",
             "dispatch",
+            "--bench",
+            "instances",
         ],
     )
 }

@@ -78,7 +78,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure the optimised binary against a plain hyper server.
+    /// Measure the optimised binary: against a plain hyper server, the stock dispatch, wasmtime alone.
     Bench {
         /// Passed on to the benchmark.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -7,6 +7,10 @@ use std::time::Duration;
 use anyhow::Result;
 use headwater_runtime::measure::{attribution_cost, ledger_cost};
 
+/// As in the binary, so that what users run is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Import calls per round.
 const CALLS: u32 = 1_000_000;
 /// Requests to a composed component per round.
@@ -32,9 +36,10 @@ async fn main() -> Result<ExitCode> {
     shares.sort();
     let share = shares[ROUNDS / 2];
     println!(
-        "  attribution adds {} ns to a call (median); the target is under {} ns",
+        "  target: attribution adds under {} ns to a call: {} (median), {}",
+        MOST.as_nanos(),
         share.as_nanos(),
-        MOST.as_nanos()
+        if share < MOST { "met" } else { "MISSED" }
     );
     let mut shares = Vec::new();
     println!("ledger: {ROUNDS} rounds of {REQUESTS} requests to a composed component");

@@ -1,11 +1,13 @@
 //! What the parts of the runtime cost. For `cargo xtask bench`.
 
 mod attribution;
+mod bare;
 mod ledger;
 mod stock;
 
 pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
 #[cfg(test)]
 pub(crate) use self::attribution::{scope, state};
+pub use self::bare::{BareInstance, BareService};
 pub use self::ledger::{LedgerCost, ledger_cost};
 pub use self::stock::StockService;

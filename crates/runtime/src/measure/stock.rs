@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use headwater_core::{Body, BodyError, Fault, Handler, HandlerFuture, RequestScope};
-use headwater_egress::{Egress, EgressParams};
 use http::Request;
 use http_body_util::BodyExt;
 use wasmtime::component::{Component, GuestTaskId};
@@ -19,15 +18,13 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
 use crate::measure::MeasureError;
+use crate::measure::bare::blueprint;
 use crate::one_line::one_line;
-use crate::output::ServiceOutput;
 use crate::pool::PoolSettings;
 use crate::state::State;
-use crate::unattributed::Unattributed;
 use crate::world::World;
 use crate::{linker, response};
 
@@ -53,23 +50,9 @@ impl StockService {
     ) -> Result<Self, MeasureError> {
         let component = Component::new(engine.wasmtime(), binary)?;
         let pre = linker::linker(engine.wasmtime())?.instantiate_pre(&component)?;
-        let service: Arc<str> = "stock".into();
         Ok(Self(ProxyHandler::new(Instances {
             pre: ProxyPre::P3(ServicePre::new(pre)?),
-            blueprint: Blueprint {
-                engine: engine.wasmtime().clone(),
-                egress: Egress::new(EgressParams::new(service.clone())),
-                output: ServiceOutput::new(service.clone()),
-                unattributed: Arc::new(Unattributed::new(service.clone())),
-                service,
-                evidence: Evidence::Stack,
-                request_timeout: limits.request_timeout,
-                guest_memory: limits.guest_memory,
-                max_outgoing: usize::MAX,
-                max_cpu_time: None,
-                environment: Vec::new(),
-                directories: Vec::new(),
-            },
+            blueprint: blueprint(engine, "stock", limits),
             settings: PoolSettings::of(World::Service),
         })))
     }

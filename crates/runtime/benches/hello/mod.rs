@@ -1,0 +1,84 @@
+//! The guest that is measured, and requests to it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanContext, empty};
+use headwater_egress::{Egress, EgressParams};
+use headwater_runtime::{ComponentService, ComponentSettings, Engine, PoolOverrides};
+use headwater_telemetry::Metrics;
+use http::Request;
+use http_body_util::BodyExt;
+
+/// The component `hello`, as it was built.
+pub(crate) fn binary() -> Result<Vec<u8>> {
+    let guests = std::env::var_os("HEADWATER_COMPONENTS")
+        .context("HEADWATER_COMPONENTS is not set; run this by `cargo xtask bench`")?;
+    let hello = Path::new(&guests).join("hello.wasm");
+    std::fs::read(&hello).with_context(|| {
+        format!(
+            "cannot read {}; run `cargo xtask components`",
+            hello.display()
+        )
+    })
+}
+
+/// The component in a pool with these settings.
+pub(crate) fn pool(
+    engine: &Engine,
+    binary: &[u8],
+    pool: PoolOverrides,
+) -> Result<Arc<dyn Handler>> {
+    Ok(Arc::new(ComponentService::load(
+        engine,
+        binary,
+        Egress::new(EgressParams::new("bench")),
+        ComponentSettings {
+            service: "bench".into(),
+            environment: Vec::new(),
+            directories: Vec::new(),
+            limits: Limits::default(),
+            pool,
+            metrics: Metrics::default(),
+        },
+    )?))
+}
+
+/// Sends requests one after another, and reads the answers.
+pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result<()> {
+    for _ in 0..number {
+        let request = Request::get("http://localhost/").body(empty())?;
+        let response = handler.handle(request, scope()).await?;
+        ensure!(response.status() == 200, "{}", response.status());
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|error| anyhow!(error))?;
+        ensure!(!body.to_bytes().is_empty());
+    }
+    Ok(())
+}
+
+/// Several clients at once, each a task of its own that sends so many requests.
+pub(crate) async fn clients(handler: &Arc<dyn Handler>, clients: usize, each: usize) -> Result<()> {
+    let clients: Vec<_> = (0..clients)
+        .map(|_| tokio::spawn(requests(handler.clone(), each)))
+        .collect();
+    for client in clients {
+        client.await??;
+    }
+    Ok(())
+}
+
+fn scope() -> Arc<RequestScope> {
+    RequestScope::new(ScopeParts {
+        id: RequestId::new(),
+        parent: None,
+        span: SpanContext::empty_context(),
+        service: "bench".into(),
+        route: "/...".into(),
+        client: None,
+        started: Instant::now(),
+        deadline: None,
+    })
+}

@@ -1,0 +1,186 @@
+//! What a request costs in a warm instance beside wasmtime's own call, and what a new instance costs:
+//! CPU time of the one thread that does it all. `cargo xtask bench` runs it, with the guests built.
+#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+
+mod hello;
+mod rounds;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use headwater_core::{Handler, Limits};
+use headwater_runtime::measure::{BareInstance, BareService};
+use headwater_runtime::{Engine, PoolOverrides};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::rounds::{Rounds, asserted, micros, verdict};
+
+/// As in the binary, so that what users run is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Rounds of each, in turn; the medians count.
+const ROUNDS: usize = 15;
+/// Calls of a round.
+const CALLS: usize = 16_000;
+/// Requests at once, where several are.
+const CONCURRENT: usize = 32;
+/// Instances of a round, and requests to fresh ones.
+const INSTANCES: usize = 2_000;
+
+/// The most that a warm dispatch may add to wasmtime's call, in µs.
+const MOST_DISPATCH: f64 = 1.5;
+/// The most that an instance may take from its start to its end, in µs.
+const MOST_INSTANCE: f64 = 70.0;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    let engine = Engine::new()?;
+    let binary = hello::binary()?;
+    let bare = BareService::load(&engine, &binary, &Limits::default())?;
+    let warm = hello::pool(&engine, &binary, PoolOverrides::default())?;
+    let fresh = hello::pool(
+        &engine,
+        &binary,
+        PoolOverrides {
+            max_requests_per_instance: Some(1..=1),
+            ..PoolOverrides::default()
+        },
+    )?;
+
+    let dispatch = dispatch(&bare, &warm).await?;
+    let instance = instance(&bare, &warm, &fresh).await?;
+    Ok(if asserted() && !(dispatch && instance) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Whether the cost of a warm dispatch is within its target.
+async fn dispatch(bare: &BareService, pool: &Arc<dyn Handler>) -> Result<bool> {
+    println!(
+        "dispatch in a warm instance: {ROUNDS} rounds of {CALLS} requests, in turn, by CPU time"
+    );
+    let mut instance = bare.start().await?;
+    let mut worst = 0.0_f64;
+    for concurrent in [1, CONCURRENT] {
+        let mut plain = Rounds::new("wasmtime's own call");
+        let mut pooled = Rounds::new("the same by the pool");
+        for round in 0..=ROUNDS {
+            let calls = bare_calls(&mut instance, concurrent).await?;
+            let requests = pooled_calls(pool, concurrent).await?;
+            // The first warms up.
+            if round > 0 {
+                plain.push(calls);
+                pooled.push(requests);
+            }
+        }
+        for rounds in [&plain, &pooled] {
+            println!(
+                "  {:24} {:6.2} µs per request, {concurrent} at once",
+                rounds.name,
+                per(rounds.median(), CALLS)
+            );
+        }
+        let added = per(pooled.median(), CALLS) - per(plain.median(), CALLS);
+        println!("  {:24} {added:6.2} µs", "the difference");
+        worst = worst.max(added);
+    }
+    let met = worst < MOST_DISPATCH;
+    println!(
+        "  target: a dispatch under {MOST_DISPATCH} µs: {worst:.2}, {}",
+        verdict(met)
+    );
+    Ok(met)
+}
+
+/// Whether the cost of a new instance is within its target.
+async fn instance(
+    bare: &BareService,
+    warm: &Arc<dyn Handler>,
+    fresh: &Arc<dyn Handler>,
+) -> Result<bool> {
+    println!("a new instance: {ROUNDS} rounds of {INSTANCES}, in turn, by CPU time");
+    let mut alone = Rounds::new("started and disposed of");
+    let mut called = Rounds::new("the same, with one call");
+    let mut in_warm = Rounds::new("a request, warm");
+    let mut in_fresh = Rounds::new("a request, fresh instance");
+    for round in 0..=ROUNDS {
+        let rounds = [
+            (&mut alone, start_and_drop(bare).await?),
+            (&mut called, start_call_and_drop(bare).await?),
+            (&mut in_warm, one_by_one(warm).await?),
+            (&mut in_fresh, one_by_one(fresh).await?),
+        ];
+        // The first warms up.
+        if round > 0 {
+            for (rounds, time) in rounds {
+                rounds.push(time);
+            }
+        }
+    }
+    for rounds in [&alone, &called, &in_warm, &in_fresh] {
+        println!(
+            "  {:26} {:6.2} µs",
+            rounds.name,
+            per(rounds.median(), INSTANCES)
+        );
+    }
+    let cost = per(alone.median(), INSTANCES);
+    let met = cost < MOST_INSTANCE;
+    println!(
+        "  target: an instance, start to end, under {MOST_INSTANCE} µs: {cost:.2}, {}",
+        verdict(met)
+    );
+    Ok(met)
+}
+
+async fn bare_calls(instance: &mut BareInstance, concurrent: usize) -> Result<Duration> {
+    let before = thread_cpu();
+    instance.call(concurrent, CALLS / concurrent).await?;
+    Ok(thread_cpu() - before)
+}
+
+async fn pooled_calls(pool: &Arc<dyn Handler>, concurrent: usize) -> Result<Duration> {
+    let before = thread_cpu();
+    hello::clients(pool, concurrent, CALLS / concurrent).await?;
+    Ok(thread_cpu() - before)
+}
+
+async fn start_and_drop(bare: &BareService) -> Result<Duration> {
+    let before = thread_cpu();
+    for _ in 0..INSTANCES {
+        drop(bare.start().await?);
+    }
+    Ok(thread_cpu() - before)
+}
+
+async fn start_call_and_drop(bare: &BareService) -> Result<Duration> {
+    let before = thread_cpu();
+    for _ in 0..INSTANCES {
+        bare.start().await?.call(1, 1).await?;
+    }
+    Ok(thread_cpu() - before)
+}
+
+async fn one_by_one(pool: &Arc<dyn Handler>) -> Result<Duration> {
+    let before = thread_cpu();
+    hello::requests(pool.clone(), INSTANCES).await?;
+    Ok(thread_cpu() - before)
+}
+
+fn per(time: Duration, number: usize) -> f64 {
+    micros(time) / number as f64
+}
+
+/// CPU time of this thread so far, which does not see what else the machine does.
+fn thread_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or_default(),
+        u32::try_from(now.tv_nsec).unwrap_or_default(),
+    )
+}

@@ -1,0 +1,145 @@
+//! wasmtime's own calls and instances with nothing of ours around them: what the pool adds is the
+//! difference.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use headwater_core::empty;
+use headwater_egress::{Egress, EgressParams};
+use http::Request;
+use http_body_util::BodyExt;
+use wasmtime::component::{Accessor, Component};
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p3;
+use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+
+use crate::attribution::Evidence;
+use crate::blueprint::Blueprint;
+use crate::engine::Engine;
+use crate::measure::MeasureError;
+use crate::output::ServiceOutput;
+use crate::state::State;
+use crate::unattributed::Unattributed;
+use crate::{linker, response};
+
+/// A 0.3 component with the same stores and imports as the pool's, and without the pool.
+pub struct BareService {
+    pre: ServicePre<State>,
+    blueprint: Blueprint,
+}
+
+/// One instance of a [`BareService`], for calls one after another or at once.
+pub struct BareInstance {
+    store: Store<State>,
+    guest: Service,
+}
+
+impl BareService {
+    /// Compiles and links a component.
+    ///
+    /// # Errors
+    ///
+    /// When it is no component of `wasi:http/service@0.3`.
+    pub fn load(
+        engine: &Engine,
+        binary: &[u8],
+        limits: &headwater_core::Limits,
+    ) -> Result<Self, MeasureError> {
+        let component = Component::new(engine.wasmtime(), binary)?;
+        let pre = linker::linker(engine.wasmtime())?.instantiate_pre(&component)?;
+        Ok(Self {
+            pre: ServicePre::new(pre)?,
+            blueprint: blueprint(engine, "bare", limits),
+        })
+    }
+
+    /// Starts an instance. To drop it is to dispose of it.
+    ///
+    /// # Errors
+    ///
+    /// When the guest cannot be started.
+    pub async fn start(&self) -> Result<BareInstance, MeasureError> {
+        let mut store = self.blueprint.store(0)?;
+        let guest = self.pre.instantiate_async(&mut store).await?;
+        Ok(BareInstance { store, guest })
+    }
+}
+
+impl BareInstance {
+    /// Makes `each` calls in each of `concurrent` turns that go on side by side, and reads the
+    /// answers to their end: all in one event loop and one task.
+    ///
+    /// # Errors
+    ///
+    /// When the guest fails or does not answer.
+    pub async fn call(&mut self, concurrent: usize, each: usize) -> Result<(), MeasureError> {
+        let guest = &self.guest;
+        self.store
+            .run_concurrent(async |accessor| {
+                let turns = (0..concurrent).map(async |_| {
+                    for _ in 0..each {
+                        call(accessor, guest).await?;
+                    }
+                    wasmtime::error::Ok(())
+                });
+                try_join_all(turns).await
+            })
+            .await??;
+        Ok(())
+    }
+}
+
+/// Resolves when the guest has done with the request's body.
+type Sent = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
+
+/// What `pool::call` does of wasmtime's, in the same order, and the reading of the answer.
+async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<()> {
+    let request = Request::get("http://localhost/").body(response::to_wasi(empty()))?;
+    let handler = guest.wasi_http_handler();
+    let (call, sent) = accessor.with(|mut access| {
+        let view = access.data_mut().http();
+        let (request, sent) = p3::Request::from_http(view.hooks, request);
+        let request = view.table.push(request)?;
+        // As the pool does; the box ends the future's borrow of the store, too.
+        let sent: Sent = Box::pin(sent);
+        let call = handler
+            .func_handle()
+            .start_call_concurrent(access.as_context_mut(), (request,))?;
+        wasmtime::error::Ok((call, sent))
+    })?;
+    let (answer,) = handler
+        .func_handle()
+        .finish_call_concurrent(accessor, call)
+        .await?;
+    let answer = accessor.with(|mut access| {
+        let answer = access.get().table.delete(answer?)?;
+        answer.into_http_with_getter(access.as_context_mut(), sent, State::http)
+    })?;
+    answer.into_body().collect().await?;
+    Ok(())
+}
+
+/// What the instances that are measured are made by: no grants, the pool's limits.
+pub(crate) fn blueprint(
+    engine: &Engine,
+    service: &str,
+    limits: &headwater_core::Limits,
+) -> Blueprint {
+    let service: Arc<str> = service.into();
+    Blueprint {
+        engine: engine.wasmtime().clone(),
+        egress: Egress::new(EgressParams::new(service.clone())),
+        output: ServiceOutput::new(service.clone()),
+        unattributed: Arc::new(Unattributed::new(service.clone())),
+        service,
+        evidence: Evidence::Stack,
+        request_timeout: limits.request_timeout,
+        guest_memory: limits.guest_memory,
+        max_outgoing: usize::MAX,
+        max_cpu_time: None,
+        environment: Vec::new(),
+        directories: Vec::new(),
+    }
+}

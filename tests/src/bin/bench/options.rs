@@ -1,0 +1,79 @@
+//! The command line.
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) const USAGE: &str = "\
+Usage: bench [--assert] [--rounds N] [--requests N] [speed | idle | neighbour]...
+
+  speed         hello against a plain hyper server, and its memory
+  idle          the memory of 1,000 idle instances
+  neighbour     the latency of hello beside a guest that spins
+                [default: all of them]
+
+  --assert      exit with 1 if a target is missed
+  --rounds N    rounds of each, in turn; medians are shown [default: 5]
+  --requests N  requests per round of `speed` [default: 10000]";
+
+pub(crate) enum Command {
+    Bench(Options),
+    /// Hidden: this binary as the server to compare with.
+    PlainServer,
+    Help,
+}
+
+pub(crate) struct Options {
+    pub(crate) assert: bool,
+    pub(crate) rounds: usize,
+    pub(crate) requests: usize,
+    /// Empty for all.
+    parts: Vec<Part>,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Speed,
+    Idle,
+    Neighbour,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 3] = [Self::Speed, Self::Idle, Self::Neighbour];
+}
+
+impl Options {
+    pub(crate) fn wants(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+}
+
+impl Command {
+    pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Options {
+            assert: false,
+            rounds: 5,
+            requests: 10_000,
+            parts: Vec::new(),
+        };
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> Result<usize> {
+                let value = arguments.next().unwrap_or_default();
+                let number = value.parse().ok().filter(|&number| number > 0);
+                number.with_context(|| format!("{argument} needs a number from 1 up"))
+            };
+            match argument.as_str() {
+                "--assert" => options.assert = true,
+                "--rounds" => options.rounds = number()?,
+                "--requests" => options.requests = number()?,
+                "speed" => options.parts.push(Part::Speed),
+                "idle" => options.parts.push(Part::Idle),
+                "neighbour" => options.parts.push(Part::Neighbour),
+                "plain-server" => return Ok(Self::PlainServer),
+                "-h" | "--help" => return Ok(Self::Help),
+                _ => bail!("there is no option {argument}"),
+            }
+        }
+        Ok(Self::Bench(options))
+    }
+}
