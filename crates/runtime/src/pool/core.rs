@@ -16,76 +16,18 @@
 //!    not empty, something is alive or starting that will take from it, or a probe is due.
 //! 6. The queue is served in the order of arrival, and holds no more than `max_queue`.
 
+mod instance;
+mod words;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use self::instance::{Instance, Phase};
 use crate::pool::lives::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
 
-/// A request, as the pool names it: by a number that rises in the order of arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct RequestKey(pub(crate) u64);
-
-/// An instance, as the pool names it. Never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct InstanceKey(pub(crate) u64);
-
-/// What the surroundings are to do, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Give the request to the instance.
-    Assign(RequestKey, InstanceKey),
-    /// Start an instance.
-    Start(InstanceKey),
-    /// Answer that the service is overloaded.
-    Refuse(RequestKey, Refusal),
-    /// Let the instance finish what it has and end.
-    Retire(InstanceKey, Retirement),
-}
-
-/// Why a request is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The queue is full.
-    QueueFull,
-}
-
-/// Why an instance is retired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Retirement {
-    /// It was given all the requests that it may have.
-    Served,
-    /// It had nothing to do for too long.
-    Idle,
-    /// A request in it missed its deadline.
-    Deadline,
-    /// It had nothing to do, and another service needed its place in the engine.
-    Evicted,
-    /// It keeps more tasks than can be told apart.
-    Outgrown,
-}
-
-impl Retirement {
-    /// All causes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Served,
-        Self::Idle,
-        Self::Deadline,
-        Self::Evicted,
-        Self::Outgrown,
-    ];
-
-    /// The label in logs and metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Served => "served",
-            Self::Idle => "idle",
-            Self::Deadline => "deadline",
-            Self::Evicted => "evicted",
-            Self::Outgrown => "outgrown",
-        }
-    }
-}
+pub use self::instance::PoolView;
+pub(crate) use self::words::{Action, InstanceKey, Refusal, RequestKey, Retirement};
 
 /// The pool of one service.
 #[derive(Debug)]
@@ -106,48 +48,6 @@ pub(crate) struct PoolCore {
     /// How many of those that wait one more instance can be expected to take: as many as an instance
     /// was last seen to have, either when its guest began to apply backpressure, or without it.
     expected_share: usize,
-}
-
-#[derive(Debug)]
-struct Instance {
-    key: InstanceKey,
-    phase: Phase,
-    /// Requests in it.
-    in_flight: usize,
-    /// Requests that it may still be given.
-    left: usize,
-    /// The guest applies backpressure.
-    held: bool,
-    /// Requests or work after them.
-    at_work: bool,
-    /// A request missed its deadline in it.
-    late: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Starting,
-    Ready,
-    Retiring,
-}
-
-/// What can be seen of the pool from outside.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PoolView {
-    /// Instances that are being started.
-    pub starting: usize,
-    /// Instances with nothing to do.
-    pub idle: usize,
-    /// Instances with requests, or with work that goes on after them.
-    pub active: usize,
-    /// Those, idle or active, that take no more because their guest applies backpressure or computes.
-    pub held: usize,
-    /// Instances that finish what they have and end.
-    pub retiring: usize,
-    /// Requests in instances.
-    pub in_flight: usize,
-    /// Requests that wait for an instance.
-    pub queued: usize,
 }
 
 impl PoolCore {
@@ -514,21 +414,6 @@ impl PoolCore {
             .binary_search_by_key(&key, |instance| instance.key)
             .ok()?;
         Some(&mut self.instances[index])
-    }
-}
-
-impl Instance {
-    fn state(&self) -> InstanceState {
-        match self.phase {
-            Phase::Starting => InstanceState::Starting,
-            Phase::Retiring => InstanceState::Retiring,
-            Phase::Ready if self.is_idle() => InstanceState::Idle,
-            Phase::Ready => InstanceState::Active,
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.phase == Phase::Ready && self.in_flight == 0 && !self.at_work
     }
 }
 

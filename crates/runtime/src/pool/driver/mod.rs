@@ -1,0 +1,213 @@
+//! The life of one instance: start, event loop, end.
+
+mod inside;
+mod outside;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use wasmtime::{PoolConcurrencyLimitError, Store};
+use wasmtime_wasi_http::handler::Proxy;
+
+use self::inside::Inside;
+use self::outside::Outside;
+use crate::memory::MORE_MEMORY;
+use crate::one_line::one_line;
+use crate::pool::core::InstanceKey;
+use crate::pool::inbox::Inbox;
+use crate::pool::meter::CpuTimeExceeded;
+use crate::pool::shared::Shared;
+use crate::pool::ticket::{Failure, InstanceRecord};
+use crate::state::State;
+
+/// How long a start that found no room in the engine waits for its next try. Room comes when an
+/// instance ends, of this service or of another.
+const RETRY_START: Duration = Duration::from_millis(20);
+
+/// What the inside of the event loop and its outside know of each other.
+///
+/// The outside is polled also while a guest computes, which the inside is not (wasmtime issues 11869
+/// and 11870): deadlines are enforced there.
+pub(super) struct Pulse {
+    /// The inside was polled since the outside looked last.
+    pub(super) beats: AtomicBool,
+    /// The guest may be given a request: none of its tasks is computing.
+    pub(super) calm: AtomicBool,
+    /// The guest applies backpressure.
+    pub(super) held: AtomicBool,
+    /// Calls of the guest that are running.
+    pub(super) running: AtomicUsize,
+    pub(super) phase: Mutex<(Phase, Instant)>,
+}
+
+/// What an instance is busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// With requests that have no answer yet.
+    Requests,
+    /// With work that goes on after the last answer.
+    PostReturn,
+    /// With nothing.
+    Idle,
+}
+
+/// Why an instance was ended from outside.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Overdue {
+    #[error("it went on computing beyond the deadline of a request")]
+    Stuck,
+    #[error("a request missed its deadline, and others were not done in their time")]
+    Late,
+    #[error("its work after the response was not done within post_return_timeout")]
+    PostReturn,
+    #[error("it went on computing for post_return_timeout when nobody waited for it any more")]
+    Abandoned,
+}
+
+/// An instance was not started within the time that a request has.
+#[derive(Debug, thiserror::Error)]
+#[error("the component was not instantiated within the time of a request")]
+pub(crate) struct SlowStart;
+
+/// Starts an instance and serves what its inbox gives it, to the end.
+pub(crate) async fn drive(shared: Arc<Shared>, key: InstanceKey, inbox: Arc<Inbox>) {
+    // Whatever becomes of this future, the pool hears that the instance is gone.
+    let presence = Presence { shared, key, inbox };
+    let shared = &presence.shared;
+    let (mut store, proxy) = match start(shared, key).await {
+        Ok(started) => started,
+        // Nobody waits any more, and the engine has no room: that is no fault of the service.
+        Err(error) if error.is::<PoolConcurrencyLimitError>() => return,
+        Err(error) => {
+            shared.start_failed(key, &error);
+            return;
+        }
+    };
+    tracing::debug!(service = %shared.service(), instance = key.0, "instance started");
+    shared.started(key);
+
+    let record = InstanceRecord::new(key, store.data().hooks.outgoing.clone());
+    let result = serve(shared, key, &presence.inbox, &record, &mut store, &proxy).await;
+    let ended = match result {
+        Ok(()) => {
+            tracing::debug!(service = %shared.service(), instance = key.0, "instance ended");
+            Ok(())
+        }
+        Err(error) => {
+            let mut cause = one_line(&error);
+            if store.data().memory.refused() {
+                cause.push_str("; ");
+                cause.push_str(MORE_MEMORY);
+            }
+            tracing::debug!(service = %shared.service(), instance = key.0, %cause, "instance failed");
+            shared.failed();
+            let culprit = error.downcast_ref::<CpuTimeExceeded>();
+            let culprit = culprit.map(|exceeded| exceeded.request);
+            Err(Arc::new(Failure { cause, culprit }))
+        }
+    };
+    record.end(ended);
+    drop(store);
+}
+
+/// Tells the pool that an instance is gone, when it is dropped.
+struct Presence {
+    shared: Arc<Shared>,
+    key: InstanceKey,
+    inbox: Arc<Inbox>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.shared.ended(self.key, &self.inbox);
+    }
+}
+
+async fn start(shared: &Shared, key: InstanceKey) -> wasmtime::Result<(Store<State>, Proxy)> {
+    loop {
+        let mut store = shared.blueprint.store(key.0)?;
+        let limit = shared.blueprint.request_timeout;
+        let started = tokio::time::timeout(limit, shared.pre.instantiate_async(&mut store));
+        let started = started
+            .await
+            .unwrap_or_else(|_elapsed| Err(SlowStart.into()));
+        match started {
+            Ok(proxy) => return Ok((store, proxy)),
+            // The engine's room is shared by all services, and a start that waits for it holds up
+            // nobody: requests go to other instances as these come free.
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => {
+                drop(store);
+                if !shared.anyone_waits() {
+                    return Err(error);
+                }
+                shared.neighbours.evict_one();
+                tokio::time::sleep(RETRY_START).await;
+            }
+            Err(error) if store.data().memory.refused() => return Err(error.context(MORE_MEMORY)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    key: InstanceKey,
+    inbox: &Inbox,
+    record: &Arc<InstanceRecord>,
+    store: &mut Store<State>,
+    proxy: &Proxy,
+) -> wasmtime::Result<()> {
+    let pulse = Pulse {
+        beats: AtomicBool::new(false),
+        calm: AtomicBool::new(true),
+        held: AtomicBool::new(false),
+        running: AtomicUsize::new(0),
+        phase: Mutex::new((Phase::Idle, Instant::now())),
+    };
+    let pulse = &pulse;
+    let meter = store.data().meter.clone();
+    let meter = &*meter;
+    let mut outside = Outside::new(shared, key, inbox, pulse);
+    let mut inside = pin!(store.run_concurrent(async |accessor| {
+        Inside {
+            shared,
+            key,
+            inbox,
+            record,
+            pulse,
+            meter,
+            proxy,
+            accessor,
+        }
+        .run()
+        .await
+    }));
+    poll_fn(|cx| {
+        pulse.beats.store(false, Ordering::Relaxed);
+        meter.begin();
+        if let Poll::Ready(result) = inside.as_mut().poll(cx) {
+            let _ = meter.end();
+            return Poll::Ready(result.flatten());
+        }
+        // Nothing of the guest can run on now: either all its tasks wait, and it may be given the next
+        // request, or one computes and has yielded.
+        let stuck = !pulse.beats.load(Ordering::Relaxed);
+        if !stuck
+            && !pulse.calm.swap(true, Ordering::Relaxed)
+            && inbox.has_tickets()
+            && let Poll::Ready(result) = inside.as_mut().poll(cx)
+        {
+            let _ = meter.end();
+            return Poll::Ready(result.flatten());
+        }
+        if let Err(exceeded) = meter.end() {
+            return Poll::Ready(Err(exceeded.into()));
+        }
+        outside.poll(cx, stuck)
+    })
+    .await
+}

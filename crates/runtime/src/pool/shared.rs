@@ -1,0 +1,398 @@
+//! The shell around the core: a lock, and the carrying out of decisions.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use headwater_core::{Fault, RequestScope};
+use headwater_telemetry::Metrics;
+use http::Request;
+use tokio::sync::{oneshot, watch};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::ProxyPre;
+
+use crate::blueprint::Blueprint;
+use crate::neighbours::{Neighbour, Neighbours};
+use crate::one_line::one_line;
+use crate::pool::RETRY_AFTER;
+use crate::pool::circuit::{Circuit, CircuitState};
+use crate::pool::core::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
+use crate::pool::counters::{Count, Counters};
+use crate::pool::driver::{self, SlowStart};
+use crate::pool::inbox::Inbox;
+use crate::pool::lives::Lives;
+use crate::pool::retry;
+use crate::pool::settings::PoolSettings;
+use crate::pool::ticket::{self, InstanceRecord, Ticket};
+use crate::state::State;
+
+/// What the pool and its instances share.
+pub(crate) struct Shared {
+    pub(crate) pre: ProxyPre<State>,
+    pub(crate) blueprint: Blueprint,
+    pub(super) settings: PoolSettings,
+    pub(super) neighbours: Arc<Neighbours>,
+    state: Mutex<Shell>,
+    pub(super) counters: Counters,
+    pub(super) lives: Lives,
+    /// The circuit has counted a failure since the last success.
+    troubled: AtomicBool,
+    /// Requests and instances that have something to do; kept only while somebody waits for none.
+    pub(super) busy: watch::Sender<usize>,
+}
+
+/// The core, and what its names stand for.
+pub(super) struct Shell {
+    pub(super) core: PoolCore,
+    pub(super) circuit: Circuit,
+    next_request: u64,
+    /// Requests that the core has in its queue, or has just assigned.
+    waiting: HashMap<RequestKey, Ticket>,
+    inboxes: HashMap<InstanceKey, Arc<Inbox>>,
+    /// Kept for its room.
+    actions: Vec<Action>,
+}
+
+/// What became of a request on arrival.
+pub(super) struct Admitted {
+    pub(super) key: RequestKey,
+    pub(super) queued: bool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        pre: ProxyPre<State>,
+        blueprint: Blueprint,
+        settings: PoolSettings,
+        neighbours: &Arc<Neighbours>,
+        metrics: Metrics,
+        seed: u64,
+    ) -> Arc<Self> {
+        let shared = Arc::new(Self {
+            counters: Counters::new(metrics, blueprint.service.clone()),
+            lives: Lives::default(),
+            pre,
+            blueprint,
+            state: Mutex::new(Shell {
+                core: PoolCore::new(settings.clone(), settings.spread, seed),
+                circuit: Circuit::new(),
+                next_request: 0,
+                waiting: HashMap::new(),
+                inboxes: HashMap::new(),
+                actions: Vec::new(),
+            }),
+            troubled: AtomicBool::new(false),
+            settings,
+            neighbours: neighbours.clone(),
+            busy: watch::channel(0).0,
+        });
+        let neighbour: Arc<dyn Neighbour> = shared.clone();
+        neighbours.join(Arc::downgrade(&neighbour));
+        shared
+    }
+
+    pub(crate) fn service(&self) -> &Arc<str> {
+        &self.blueprint.service
+    }
+
+    pub(crate) fn settings(&self) -> &PoolSettings {
+        &self.settings
+    }
+
+    /// A copy of the request, if it may be tried again and can be: its body would be gone.
+    pub(super) fn copy_for_retry(&self, request: &Request<WasiBody>) -> Option<Request<()>> {
+        let may = self.settings.retry && self.blueprint.directories.is_empty();
+        may.then(|| retry::copy(request)).flatten()
+    }
+
+    pub(super) fn arrive(
+        self: &Arc<Self>,
+        request: Request<WasiBody>,
+        scope: Arc<RequestScope>,
+        answer: oneshot::Sender<ticket::Answer>,
+        instance: Arc<OnceLock<Arc<InstanceRecord>>>,
+    ) -> Result<Admitted, Fault> {
+        let mut shell = self.lock();
+        if let Err(pause) = shell.circuit.admit(Instant::now()) {
+            drop(shell);
+            self.counters.count(Count::CircuitOpen);
+            return Err(Fault::overload("circuit_open", pause)
+                .caused_by("the service kept failing, and is given a pause"));
+        }
+        let key = RequestKey(shell.next_request);
+        shell.next_request += 1;
+        let ticket = Ticket {
+            key,
+            request,
+            scope,
+            answer,
+            instance,
+            since: Instant::now(),
+        };
+        shell.waiting.insert(key, ticket);
+        self.change(&mut shell, |core, actions| core.arrive(key, actions));
+        Ok(Admitted {
+            key,
+            queued: shell.waiting.contains_key(&key),
+        })
+    }
+
+    /// The answer of a request that waits for an instance; none if it waited for too long.
+    pub(super) async fn wait(
+        &self,
+        key: RequestKey,
+        mut answer: oneshot::Receiver<ticket::Answer>,
+    ) -> Option<Result<ticket::Answer, oneshot::error::RecvError>> {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return Some(answer),
+            () = tokio::time::sleep(self.settings.queue_timeout) => {}
+        }
+        if self.lock().waiting.contains_key(&key) {
+            return None;
+        }
+        Some(answer.await)
+    }
+
+    /// A request that was dropped before any instance took it: the queue was full, or the circuit
+    /// opened while it waited.
+    pub(super) fn refusal(&self) -> Fault {
+        let open = self.lock().circuit.state() != CircuitState::Closed;
+        let (kind, count) = if open {
+            ("circuit_open", Count::CircuitOpen)
+        } else {
+            ("queue_full", Count::QueueFull)
+        };
+        self.counters.count(count);
+        Fault::overload(kind, RETRY_AFTER)
+    }
+
+    /// Answers all that wait, because nothing is to serve them for now.
+    fn refuse_queue(&self, shell: &mut Shell) {
+        tracing::warn!(
+            service = %self.service(),
+            "the service keeps failing: requests are refused for a while, and then one is tried"
+        );
+        for request in shell.core.empty_queue() {
+            // The other end sees its ticket dropped.
+            drop(shell.waiting.remove(&request));
+        }
+    }
+
+    /// A request was answered by its guest. Costs nothing while nothing fails.
+    pub(super) fn succeeded(&self) {
+        if self.troubled.swap(false, Ordering::Relaxed) {
+            self.lock().circuit.succeeded();
+        }
+    }
+
+    /// An instance ended by its own fault.
+    pub(crate) fn failed(&self) {
+        self.counters.count(Count::Failed);
+        let mut shell = self.lock();
+        self.troubled.store(true, Ordering::Relaxed);
+        if shell.circuit.failed(Instant::now(), chance()) {
+            self.refuse_queue(&mut shell);
+        }
+    }
+
+    pub(super) fn leave(self: &Arc<Self>, key: RequestKey, missed_deadline: bool) {
+        let mut shell = self.lock();
+        drop(shell.waiting.remove(&key));
+        let at = shell.core.place_of(key);
+        self.change(&mut shell, |core, actions| {
+            core.abandon(key, actions);
+            if missed_deadline && let Some(at) = at {
+                core.deadline_missed(at, actions);
+            }
+        });
+        if let Some(inbox) = at.and_then(|at| shell.inboxes.get(&at)) {
+            inbox.left();
+        }
+        self.tell_busy(&shell);
+    }
+
+    pub(crate) fn in_flight(&self, key: InstanceKey) -> usize {
+        self.lock().core.in_flight(key)
+    }
+
+    pub(crate) fn started(self: &Arc<Self>, key: InstanceKey) {
+        self.counters.count(Count::Started);
+        self.change(&mut self.lock(), |core, actions| core.started(key, actions));
+    }
+
+    pub(crate) fn start_failed(self: &Arc<Self>, key: InstanceKey, error: &wasmtime::Error) {
+        let cause = one_line(error);
+        let mut shell = self.lock();
+        self.counters.count(Count::StartFailed);
+        let mut failed = None;
+        self.change(&mut shell, |core, actions| {
+            failed = core.start_failed(key, actions);
+        });
+        self.troubled.store(true, Ordering::Relaxed);
+        if shell.circuit.start_failed(Instant::now(), chance()) {
+            self.refuse_queue(&mut shell);
+        }
+        shell.inboxes.remove(&key);
+        let failed = failed.and_then(|request| shell.waiting.remove(&request));
+        drop(shell);
+        tracing::debug!(service = %self.service(), instance = key.0, %cause, "instance not started");
+        if let Some(ticket) = failed {
+            let _ = ticket.answer.send(Err(if error.is::<SlowStart>() {
+                SlowStart.into()
+            } else {
+                wasmtime::Error::msg(format!("the component cannot be instantiated: {cause}"))
+            }));
+        }
+    }
+
+    pub(crate) fn backpressure(self: &Arc<Self>, key: InstanceKey, held: bool, running: usize) {
+        self.change(&mut self.lock(), |core, actions| {
+            core.backpressure(key, held, running, actions);
+        });
+    }
+
+    pub(crate) fn at_work(&self, key: InstanceKey, at_work: bool) {
+        let mut shell = self.lock();
+        shell.core.at_work(key, at_work);
+        self.tell_busy(&shell);
+    }
+
+    pub(crate) fn idle_expired(self: &Arc<Self>, key: InstanceKey) {
+        self.change(&mut self.lock(), |core, actions| {
+            core.idle_expired(key, actions);
+        });
+    }
+
+    /// An instance keeps more tasks than the ledger of a composed component holds.
+    pub(crate) fn outgrown(self: &Arc<Self>, key: InstanceKey) {
+        self.change(&mut self.lock(), |core, actions| {
+            core.outgrown(key, actions);
+        });
+    }
+
+    /// Takes back what an instance was given and has not started.
+    pub(crate) fn give_back(self: &Arc<Self>, inbox: &Inbox) {
+        let tickets = inbox.take_back();
+        if tickets.is_empty() {
+            return;
+        }
+        let mut shell = self.lock();
+        for ticket in tickets {
+            let key = ticket.key;
+            // Its client may have left while it was in the inbox.
+            if shell.core.place_of(key).is_none() {
+                continue;
+            }
+            shell.waiting.insert(key, ticket);
+            self.change(&mut shell, |core, actions| core.give_back(key, actions));
+        }
+    }
+
+    /// An instance is gone; what it had not started goes elsewhere.
+    pub(crate) fn ended(self: &Arc<Self>, key: InstanceKey, inbox: &Inbox) {
+        {
+            // From here on the core gives it nothing, so what is in the inbox is all there is.
+            let mut shell = self.lock();
+            shell.inboxes.remove(&key);
+            shell.core.close(key);
+        }
+        self.give_back(inbox);
+        let mut shell = self.lock();
+        self.change(&mut shell, |core, actions| core.ended(key, actions));
+        self.lives.end(key, Instant::now());
+        self.tell_busy(&shell);
+    }
+
+    /// Tells who waits for the pool to be idle, if anybody does: counting takes a while.
+    pub(super) fn tell_busy(&self, shell: &Shell) {
+        if self.busy.receiver_count() > 0 {
+            self.busy.send_replace(shell.core.busy());
+        }
+    }
+
+    pub(crate) fn anyone_waits(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
+    /// Lets the core decide, and carries its decisions out.
+    fn change(
+        self: &Arc<Self>,
+        shell: &mut Shell,
+        decide: impl FnOnce(&mut PoolCore, &mut Vec<Action>),
+    ) {
+        let mut actions = std::mem::take(&mut shell.actions);
+        decide(&mut shell.core, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Assign(request, instance) => {
+                    let ticket = shell.waiting.remove(&request);
+                    if let (Some(ticket), Some(inbox)) = (ticket, shell.inboxes.get(&instance)) {
+                        self.count_wait(&ticket);
+                        inbox.push(ticket);
+                    }
+                }
+                Action::Start(instance) => {
+                    let inbox = Arc::new(Inbox::default());
+                    shell.inboxes.insert(instance, inbox.clone());
+                    self.lives.begin(instance, Instant::now());
+                    tokio::spawn(driver::drive(self.clone(), instance, inbox));
+                }
+                Action::Refuse(request, Refusal::QueueFull) => {
+                    // Its answer's other end sees the ticket dropped.
+                    drop(shell.waiting.remove(&request));
+                }
+                Action::Retire(instance, why) => self.retire(shell, instance, why),
+            }
+        }
+        shell.actions = actions;
+    }
+
+    fn count_wait(&self, ticket: &Ticket) {
+        let wait = ticket.since.elapsed();
+        // Less is the time that it takes to get here.
+        if wait >= Duration::from_millis(1) {
+            self.counters.count(Count::Waited(wait));
+        }
+    }
+
+    fn retire(&self, shell: &Shell, instance: InstanceKey, why: Retirement) {
+        tracing::debug!(
+            service = %self.service(),
+            instance = instance.0,
+            cause = why.as_str(),
+            "instance retired"
+        );
+        self.counters.count(Count::Retired(why));
+        if let Some(inbox) = shell.inboxes.get(&instance) {
+            inbox.retire(why);
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shell> {
+        // The core does not panic on any order of events, and says so in its tests.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Neighbour for Shared {
+    fn idle_instances(&self) -> usize {
+        self.lock().core.view().idle
+    }
+
+    fn evict(self: Arc<Self>) -> bool {
+        let mut evicted = false;
+        self.change(&mut self.lock(), |core, actions| {
+            evicted = core.evict(actions);
+        });
+        evicted
+    }
+}
+
+/// A number from 0 to 1 that nobody can plan with.
+fn chance() -> f64 {
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
+    // The upper half, which a double holds exactly.
+    f64::from((random >> 32) as u32) / f64::from(u32::MAX)
+}
