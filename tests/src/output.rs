@@ -81,7 +81,13 @@ impl Output {
             Ok(waited) => waited.map(drop).context("the output has ended"),
             Err(late) => Err(late),
         };
-        waited.with_context(|| format!("{} of {count} lines: {what}", number(&self.lines())))
+        waited.with_context(|| {
+            let lines = number(&self.lines());
+            format!(
+                "{lines} of {count} lines: {what}; the output:\n{}",
+                self.text()
+            )
+        })
     }
 
     /// The line of this number, counted from 0, once it is there; `None` if the stream ends before.
