@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
 use headwater_tests::guests::guest;
 use headwater_tests::trace_context::TraceParent;
@@ -253,6 +253,32 @@ async fn lines_of_a_0_2_guest_are_of_their_request() -> Result<()> {
         ensure!(texts == BTreeSet::from(expected), "{request:?}: {texts:?}");
     }
     exact_and_no_others(&lines, &sent, 3 * CLIENTS * ROUNDS)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_by_another_request_s_stream_is_not_taken_for_that_one_s() -> Result<()> {
+    let mut service = Service::start("chatty", &["--max-instances", "1"]).await?;
+    let opener = service.send("/shared", "opener").await?;
+    let other = service.send("/shared", "other").await?;
+    let lines = service.end().await?;
+    let [own] = lines_of(&lines, &opener)[..] else {
+        bail!("not one line: {lines:?}");
+    };
+    ensure!(
+        own.text == "opener shares" && own.verdict == "exact",
+        "{own:?}"
+    );
+    let others: Vec<_> = lines
+        .iter()
+        .filter(|line| line.text == "other shares")
+        .collect();
+    ensure!(others.len() == 1, "{lines:?}");
+    ensure!(
+        others[0].verdict == "ambiguous" && others[0].request_id.is_none(),
+        "{others:?}"
+    );
+    ensure!(lines_of(&lines, &other).is_empty(), "{lines:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
