@@ -7,9 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
 use headwater_tests::guests::guest;
 use headwater_tests::trace_context::TraceParent;
+use headwater_tests::trace_file::TraceFile;
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Answer, Client, Host, Upstream};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Clients at once: as many as an instance takes.
 const CLIENTS: usize = 16;
@@ -278,6 +280,31 @@ async fn what_is_printed_by_another_request_s_stream_is_not_taken_for_that_one_s
         "{others:?}"
     );
     ensure!(lines_of(&lines, &other).is_empty(), "{lines:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cpu_time_of_a_request_that_computes_is_in_its_access_record_and_on_its_span()
+-> Result<()> {
+    let folder = TempDir::new()?;
+    let file = folder.path().join("trace.jsonl");
+    let trace = file.to_str().context("a path that is no text")?;
+    let mut service = Service::start("faulty", &["--access-log", "--trace-file", trace]).await?;
+    let computes = service.send("/compute?ms=40", "computes").await?;
+    ensure!(computes.answer.status == 200, "{computes:?}");
+    service.end().await?;
+    let access = service.access(&computes)?;
+    let cpu = access["cpu_us"].as_u64().context("no cpu_us")?;
+    ensure!(
+        cpu > 0 && Some(cpu) <= access["total_us"].as_u64(),
+        "{access}"
+    );
+    let trace = TraceFile::read(&file)?;
+    let span = trace.servers().next().context("no server span")?;
+    let nanos = span
+        .attribute("headwater.cpu_nanos")
+        .context("no CPU time")?;
+    ensure!(nanos.parse::<u64>()? / 1_000 == cpu, "{nanos}: {access}");
     Ok(())
 }
 
