@@ -71,6 +71,28 @@ async fn calls_from_components_of_wasi_0_2_are_all_right() -> Result<()> {
     bench.judge(&upstream, &sent.ledger, "sole").await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_a_reused_instance_of_wasi_0_2_makes_after_its_answer_are_all_right()
+-> Result<()> {
+    let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
+    let reused = [
+        "--max-requests-per-instance",
+        "1000",
+        "--max-instances",
+        "1",
+    ];
+    let bench = Bench::with("outgoing-p2", &upstream, &reused).await?;
+    let url = bench.url(&upstream, &format!("k={CALLS}&after=5"));
+
+    let sent = load::tagged("p2", CLIENTS, ROUNDS, &url).await?;
+    for (tag, answer) in &sent.answers {
+        ensure!(answer.text() == format!("{tag}: answered\n"), "{answer:?}");
+    }
+    upstream.wait_for(CLIENTS * ROUNDS * CALLS).await?;
+    ensure!(bench.instances() == 1, "{} instances", bench.instances());
+    bench.judge(&upstream, &sent.ledger, "sole").await
+}
+
 struct Bench {
     host: Host,
     folder: TempDir,
@@ -78,6 +100,10 @@ struct Bench {
 
 impl Bench {
     async fn start(name: &str, upstream: &Upstream) -> Result<Self> {
+        Self::with(name, upstream, &[]).await
+    }
+
+    async fn with(name: &str, upstream: &Upstream, arguments: &[&str]) -> Result<Self> {
         let folder = TempDir::new()?;
         let host = Host::serve(guest(name)?)
             .args(["--allow-outgoing", &upstream.url()])
@@ -86,6 +112,7 @@ impl Bench {
             // Tells of each instance that starts, and of each span that ends.
             .args(["--log", "headwater_runtime=debug,info"])
             .args(["--trace-tree", "always"])
+            .args(arguments)
             .start()
             .await?;
         Ok(Self { host, folder })

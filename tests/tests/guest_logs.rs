@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
 use headwater_tests::guests::guest;
 use headwater_tests::trace_context::TraceParent;
+use headwater_tests::trace_file::TraceFile;
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Answer, Client, Host, Upstream};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Clients at once: as many as an instance takes.
 const CLIENTS: usize = 16;
@@ -253,6 +255,57 @@ async fn lines_of_a_0_2_guest_are_of_their_request() -> Result<()> {
         ensure!(texts == BTreeSet::from(expected), "{request:?}: {texts:?}");
     }
     exact_and_no_others(&lines, &sent, 3 * CLIENTS * ROUNDS)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_by_another_request_s_stream_is_not_taken_for_that_one_s() -> Result<()> {
+    let mut service = Service::start("chatty", &["--max-instances", "1"]).await?;
+    let opener = service.send("/shared", "opener").await?;
+    let other = service.send("/shared", "other").await?;
+    let lines = service.end().await?;
+    let [own] = lines_of(&lines, &opener)[..] else {
+        bail!("not one line: {lines:?}");
+    };
+    ensure!(
+        own.text == "opener shares" && own.verdict == "exact",
+        "{own:?}"
+    );
+    let others: Vec<_> = lines
+        .iter()
+        .filter(|line| line.text == "other shares")
+        .collect();
+    ensure!(others.len() == 1, "{lines:?}");
+    ensure!(
+        others[0].verdict == "ambiguous" && others[0].request_id.is_none(),
+        "{others:?}"
+    );
+    ensure!(lines_of(&lines, &other).is_empty(), "{lines:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cpu_time_of_a_request_that_computes_is_in_its_access_record_and_on_its_span()
+-> Result<()> {
+    let folder = TempDir::new()?;
+    let file = folder.path().join("trace.jsonl");
+    let trace = file.to_str().context("a path that is no text")?;
+    let mut service = Service::start("faulty", &["--access-log", "--trace-file", trace]).await?;
+    let computes = service.send("/compute?ms=40", "computes").await?;
+    ensure!(computes.answer.status == 200, "{computes:?}");
+    service.end().await?;
+    let access = service.access(&computes)?;
+    let cpu = access["cpu_us"].as_u64().context("no cpu_us")?;
+    ensure!(
+        cpu > 0 && Some(cpu) <= access["total_us"].as_u64(),
+        "{access}"
+    );
+    let trace = TraceFile::read(&file)?;
+    let span = trace.servers().next().context("no server span")?;
+    let nanos = span
+        .attribute("headwater.cpu_nanos")
+        .context("no CPU time")?;
+    ensure!(nanos.parse::<u64>()? / 1_000 == cpu, "{nanos}: {access}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

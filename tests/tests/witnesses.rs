@@ -241,6 +241,16 @@ async fn a_call_from_instantiation_is_nobody_s_and_there_is_no_token_either() ->
     }
     let calls = upstream.wait_for(1).await?;
     host.stop().await?;
+    let told = host.stderr().lines();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|line| line.contains("headwater::attribution"))
+        .collect();
+    ensure!(told.len() == 1, "once and not for each: {told:?}");
+    ensure!(
+        told[0].contains("unknown=1") && told[0].contains("To stay exact"),
+        "{told:?}"
+    );
     let counts = sent.ledger.judge(&calls);
     ensure!(counts.unknown == calls.len(), "{counts}");
     let trace = TraceFile::read(folder.path().join("trace.jsonl"))?;

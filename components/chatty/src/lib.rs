@@ -32,13 +32,17 @@ impl wasip3::exports::http::handler::Guest for Chatty {
             "/flood" => flood(way, &tag, query.number("n", 10_000)).await,
             "/endless" => endless(way, &tag, query.number("n", 1 << 20)).await,
             "/binary" => {
-                let mut line = format!("{tag} \x1b[2J\x1b]0;title\x07 \0 \u{202e}\u{9b}").into_bytes();
+                let mut line =
+                    format!("{tag} \x1b[2J\x1b]0;title\x07 \0 \u{202e}\u{9b}").into_bytes();
                 line.extend(b"\xff\xfe\r\n");
                 way.open().write(line).await;
             }
             "/forge" => forge(way, &tag, query.get("id").unwrap_or_default()).await,
+            "/shared" => out::share(format!("{tag} shares\n").into()).await,
             "/trap" => {
-                way.open().write(format!("{tag} has last words").into()).await;
+                way.open()
+                    .write(format!("{tag} has last words").into())
+                    .await;
                 // A panic would print, too.
                 core::arch::wasm32::unreachable();
             }

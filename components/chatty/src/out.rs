@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::io::Write;
 
 use wasip3::wit_bindgen::StreamWriter;
@@ -44,6 +45,19 @@ impl Way {
             }
         }
     }
+}
+
+thread_local! {
+    /// A stream that all requests of the instance print by.
+    static SHARED: RefCell<Option<Out>> = const { RefCell::new(None) };
+}
+
+/// Prints by the one stream of the instance, which the first request to print opens. If another is at it,
+/// by a stream of its own.
+pub async fn share(bytes: Vec<u8>) {
+    let mut out = SHARED.take().unwrap_or_else(|| Way::Stream.open());
+    out.write(bytes).await;
+    SHARED.set(Some(out));
 }
 
 impl Out {

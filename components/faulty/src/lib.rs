@@ -14,7 +14,7 @@ use guest::{Call, ErrorCode, Query, Request, Response, text, wait};
 use std::hint::black_box;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use wasip3::{cli::exit::exit, random};
+use wasip3::{cli::exit::exit, clocks::monotonic_clock, random};
 
 const AN_HOUR: u64 = 60 * 60 * 1000;
 
@@ -64,6 +64,10 @@ impl wasip3::exports::http::handler::Guest for Faulty {
                 Ok(who())
             }
             "/instance" => Ok(who()),
+            "/compute" => {
+                compute(query.number("ms", 20));
+                Ok(who())
+            }
             // The request's body is dropped unread.
             _ => Ok(text(200, "fine\n")),
         }
@@ -82,6 +86,16 @@ fn who() -> Response {
 fn spin() -> ! {
     loop {
         black_box(());
+    }
+}
+
+/// Computes for so long by the clock, which it looks at now and then.
+fn compute(milliseconds: u64) {
+    let end = monotonic_clock::now() + milliseconds * 1_000_000;
+    while monotonic_clock::now() < end {
+        for n in 0..100_000 {
+            black_box(n);
+        }
     }
 }
 

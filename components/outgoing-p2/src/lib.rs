@@ -1,8 +1,12 @@
 //! A `wasi:http/proxy@0.2` component that calls out: what guests of the older WASI version get.
 //!
-//! `GET /?to=URL&k=1`; with `echo`, its calls carry the `traceparent` that it was given.
+//! `GET /?to=URL&k=1`; with `echo`, its calls carry the `traceparent` that it was given; with `after=50`,
+//! it answers first, and makes them so many milliseconds after the last byte that it announced.
 
+use futures::future::ready;
+use futures::{StreamExt, stream};
 use wstd::http::{Body, Client, Error, HeaderValue, Request, Response, body::Bytes};
+use wstd::{task, time::Duration};
 
 #[wstd::http_server]
 async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
@@ -24,15 +28,49 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
 
     let parent = request.headers().get("traceparent");
     let parent = parent.filter(|_| parameter("echo").is_some());
-    for i in 0..calls {
-        let url = format!("{}/call/{i}", to.trim_end_matches('/'));
-        if let Err(problem) = call(&url, tag, parent).await {
-            return answer(502, format!("{problem}\n"));
-        }
+    if let Some(after) = parameter("after").and_then(|after| after.parse().ok()) {
+        let (to, tag, parent) = (to.clone(), tag.to_vec(), parent.cloned());
+        return later(tag.clone(), async move {
+            task::sleep(Duration::from_millis(after)).await;
+            // Nobody waits to hear of a failure.
+            let _ = make(calls, &to, &tag, parent.as_ref()).await;
+        });
+    }
+    if let Err(problem) = make(calls, &to, tag, parent).await {
+        return answer(502, format!("{problem}\n"));
     }
     let mut body = tag.to_vec();
     body.extend(format!(": {calls} of {calls} answered\n").bytes());
     answer(200, body)
+}
+
+/// An answer whose body ends where its length says, and for the guest only when the work is done.
+fn later(
+    mut tag: Vec<u8>,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> Result<Response<Body>, Error> {
+    tag.extend(b": answered\n");
+    let length = tag.len();
+    let text = stream::once(async { Bytes::from(tag) });
+    // Without a byte, for which there is no reader by then.
+    let rest = stream::once(work).filter_map(|()| ready(None));
+    let response = Response::builder()
+        .header("content-type", "text/plain")
+        .header("content-length", length);
+    Ok(response.body(Body::from_stream(text.chain(rest)))?)
+}
+
+/// So many outgoing requests, one after another.
+async fn make(calls: u64, to: &str, tag: &[u8], parent: Option<&HeaderValue>) -> Result<(), Error> {
+    for i in 0..calls {
+        call(
+            &format!("{}/call/{i}", to.trim_end_matches('/')),
+            tag,
+            parent,
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// One outgoing request, and its answer read to the end. Any status is an answer.

@@ -100,28 +100,56 @@ impl Egress {
     /// headers that the guest set the service's [`TraceHeaders`] decide; otherwise the request
     /// carries its own span's. Redirects are the guest's business.
     ///
+    /// It is counted by the time that this returns, whether or not the future is ever polled.
+    ///
     /// An error of the response's body is an [`EgressError`] in its box.
     ///
     /// # Errors
     ///
     /// See [`EgressError`]. A request that is denied never causes a look-up or a connection.
-    pub async fn send(
+    pub fn send(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         options: SendOptions,
         attribution: Attribution,
-    ) -> Result<Response<Body>, EgressError> {
+    ) -> impl Future<Output = Result<Response<Body>, EgressError>> + Send + use<> {
         self.0.metrics.attributed(&self.0.service, &attribution);
-        let mut span = ClientSpan::start(ClientRequest {
+        let span = ClientSpan::start(ClientRequest {
             attribution: &attribution,
             service: &self.0.service,
             method: request.method(),
             uri: request.uri(),
         });
-        match self
-            .exchange(&mut request, options, &attribution, &span)
-            .await
+        let checked = self.check(&request, &attribution);
+        if checked.is_ok()
+            && let Some(scope) = attribution.scope()
         {
+            Counters::add(&scope.counters().outgoing, 1);
+        }
+        let this = self.clone();
+        async move {
+            this.finish(request, options, attribution, span, checked)
+                .await
+        }
+    }
+
+    /// All that takes time.
+    async fn finish(
+        &self,
+        mut request: Request<Body>,
+        options: SendOptions,
+        attribution: Attribution,
+        mut span: ClientSpan,
+        checked: Result<(), EgressError>,
+    ) -> Result<Response<Body>, EgressError> {
+        let sent = match checked {
+            Ok(()) => {
+                self.exchange(&mut request, options, &attribution, &span)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        match sent {
             Ok(response) => {
                 span.response(response.status(), response.version());
                 let between_bytes = options
@@ -140,7 +168,7 @@ impl Egress {
         }
     }
 
-    /// All that may fail before the response's body.
+    /// All that may fail between the check and the response's body.
     async fn exchange(
         &self,
         request: &mut Request<Body>,
@@ -148,10 +176,6 @@ impl Egress {
         attribution: &Attribution,
         span: &ClientSpan,
     ) -> Result<Response<Incoming>, EgressError> {
-        self.check(request, attribution)?;
-        if let Some(scope) = attribution.scope() {
-            Counters::add(&scope.counters().outgoing, 1);
-        }
         prepare(request)?;
         let headers = request.headers_mut();
         self.0.trace_headers.apply(headers, attribution, span);

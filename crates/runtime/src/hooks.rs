@@ -56,16 +56,16 @@ impl WasiHttpHooks for Hooks {
             self.outgoing.note_refused(self.egress.service());
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
-        let egress = self.egress.clone();
         let options = options.map_or_else(SendOptions::default, |options| SendOptions {
             connect_timeout: options.connect_timeout,
             first_byte_timeout: options.first_byte_timeout,
             between_bytes_timeout: options.between_bytes_timeout,
         });
         let request = bodiless(request.map(|body| body.map_err(BodyError::from).boxed_unsync()));
+        // Now, and not when the future is first polled: in 0.2 another task does that.
+        let sending = self.egress.send(request, options, attribution);
         Box::new(async move {
-            let response = egress
-                .send(request, options, attribution)
+            let response = sending
                 .await
                 .map_err(|error| error_code::from_egress(&error))?;
             let response = response.map(|body| {

@@ -35,8 +35,12 @@ impl Unattributed {
         if verdict == Verdict::Exact {
             return;
         }
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((ambiguous, unknown)) = tally.count(verdict, Instant::now()) {
+        let due = {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.count(verdict, Instant::now())
+        };
+        // Without the lock: whoever reads the log may be slow.
+        if let Some((ambiguous, unknown)) = due {
             tracing::warn!(
                 target: "headwater::attribution",
                 parent: None,

@@ -276,3 +276,21 @@ async fn bytes_both_ways_are_counted_for_the_request_that_they_are_for() {
     whole(answer.into_body()).await.unwrap();
     assert_eq!(Counters::get(&counters.outgoing_sent_bytes), 6);
 }
+
+#[tokio::test]
+async fn a_request_is_counted_when_it_is_made_and_not_when_it_is_sent_and_not_if_it_is_denied() {
+    let egress = Egress::new(EgressParams {
+        grants: Grants::parse(["http://127.0.0.1:1"]).unwrap(),
+        ..EgressParams::new("test")
+    });
+    let scope = scope();
+    let outgoing = || Counters::get(&scope.counters().outgoing);
+    let make = |uri: &str| {
+        let request = Request::get(uri).body(headwater_core::empty()).unwrap();
+        drop(egress.send(request, SendOptions::default(), attributed(&scope)));
+    };
+    make("http://nobody.granted.example/");
+    assert_eq!(outgoing(), 0);
+    make("http://127.0.0.1:1/");
+    assert_eq!(outgoing(), 1);
+}

@@ -292,6 +292,20 @@ pub(crate) fn started(
         ledger::started(store, task, scope.clone());
     }
     store.data_mut().roots.start(task, scope);
+    if store.data().roots.requests.are_many() {
+        forget_ended(store, task);
+    }
+}
+
+/// Forgets the requests that live no more. `fresh` is a task that was just made.
+fn forget_ended(store: &mut StoreContextMut<'_, State>, fresh: GuestTaskId) {
+    // Where that cannot be told, not even of this one, all are kept.
+    if !task::is_running(store.as_context_mut(), fresh, fresh) {
+        return;
+    }
+    let mut requests = std::mem::take(&mut store.data_mut().roots.requests);
+    requests.forget(|task| task::is_running(store.as_context_mut(), task, fresh));
+    store.data_mut().roots.requests = requests;
 }
 
 impl Evidence {

@@ -11,12 +11,17 @@ use std::sync::Arc;
 
 use headwater_core::RequestScope;
 
+/// How many requests an instance may have noted before it looks which of them are over.
+const MANY: usize = 64;
+
 /// The requests of one instance, by the root task that each was started as.
 #[derive(Debug)]
 pub(crate) struct Requests<Task> {
-    /// Entries of ended tasks stay until their number is that of the next root, so the map is as
-    /// large as the most requests that were ever in the instance at once.
+    /// Entries of ended tasks stay until their number is that of the next root, or until there are many:
+    /// where numbers are kept out of use, that may be never.
     by_task: HashMap<Task, Arc<RequestScope>>,
+    /// How many entries are worth a look for those that are over.
+    many: usize,
     /// Requests whose root task has ended, and its number was given away, while their answer is still
     /// being sent.
     answering: Vec<Arc<RequestScope>>,
@@ -35,6 +40,7 @@ impl<Task> Default for Requests<Task> {
     fn default() -> Self {
         Self {
             by_task: HashMap::new(),
+            many: MANY,
             answering: Vec::new(),
         }
     }
@@ -51,6 +57,19 @@ impl<Task: Copy + Eq + Hash> Requests<Task> {
         {
             self.answering.push(ended);
         }
+    }
+
+    /// Whether there are so many that those which are over should be [forgotten](Self::forget).
+    pub(crate) fn are_many(&self) -> bool {
+        self.by_task.len() >= self.many
+    }
+
+    /// Forgets the requests that do not live any more. The next look is worth it when there are twice as
+    /// many as are left, so that a request pays for a few others at most.
+    pub(crate) fn forget(&mut self, mut is_running: impl FnMut(Task) -> bool) {
+        self.by_task
+            .retain(|task, scope| is_answering(scope) || is_running(*task));
+        self.many = MANY.max(2 * self.by_task.len());
     }
 
     /// The request that `task` is the root task of, if it is one. To be asked of a task that runs.
@@ -135,6 +154,26 @@ mod tests {
         }
         assert_eq!(requests.by_task.len(), 1);
         assert!(requests.answering.len() <= 1, "{:?}", requests.answering);
+    }
+
+    #[test]
+    fn nor_where_no_number_is_used_again_and_those_that_live_are_kept() {
+        let mut requests = Requests::default();
+        let (answering, running) = (scope(), scope());
+        running.cancellation().cancel();
+        requests.start(0, answering.clone());
+        requests.start(1, running.clone());
+        for task in 2..10_000 {
+            let request = scope();
+            request.cancellation().cancel();
+            requests.start(task, request);
+            if requests.are_many() {
+                requests.forget(|task| task == 1);
+            }
+            assert!(requests.by_task.len() <= MANY);
+        }
+        assert!(lives(&requests, &answering, &[1]));
+        assert!(lives(&requests, &running, &[1]));
     }
 
     #[test]

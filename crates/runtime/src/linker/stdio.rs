@@ -1,9 +1,10 @@
 //! `wasi:cli/stdout@0.3` and `stderr@0.3`, attributed.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use headwater_core::Attribution;
+use headwater_core::{Attribution, Verdict, Witness};
 use tokio::sync::oneshot;
 use wasmtime::component::{
     Access, FutureReader, HasData, Linker, Source, StreamConsumer, StreamReader, StreamResult,
@@ -54,7 +55,8 @@ fn print(
     data: StreamReader<u8>,
     stream: Stream,
 ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
-    // Of the call, and not of the writes: these come from wherever the guest's stream leads.
+    // Of the call, so that what comes from the host, such as a request's body, has an owner too. Each write
+    // of the guest's must bear it out.
     let attribution = attribution::current(store.as_context_mut());
     let output = store.data_mut().output.clone();
     let (ended, end) = oneshot::channel::<()>();
@@ -84,22 +86,45 @@ struct Printer {
     _ended: oneshot::Sender<()>,
 }
 
+impl Printer {
+    /// Whose a piece is, and what it may be put together with.
+    ///
+    /// A guest's write is taken within its call, while the task that writes is on the stack. A runtime
+    /// that opens its standard output once and prints by it for all requests would otherwise have all of
+    /// it attributed to the request that was the first to print.
+    fn of_write(&self, store: StoreContextMut<'_, State>) -> (Attribution, Origin) {
+        let own = || (self.attribution.clone(), self.origin);
+        let Some(opener) = self.attribution.scope() else {
+            return own();
+        };
+        let writer = attribution::current(store);
+        let doubtful = match writer.scope() {
+            Some(scope) if Arc::ptr_eq(scope, opener) => return own(),
+            Some(scope) => Attribution::either(opener.clone(), scope.clone(), Witness::Both),
+            // No guest writes: the host does, or what was written before is taken.
+            None if writer.verdict() == Verdict::Unknown => return own(),
+            None => writer,
+        };
+        (doubtful, Origin::Shared)
+    }
+}
+
 impl StreamConsumer<State> for Printer {
     type Item = u8;
 
     fn poll_consume(
         self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
-        store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, State>,
         source: Source<'_, Self::Item>,
         _finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        let (attribution, origin) = self.of_write(store.as_context_mut());
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
         // A guest's write may be as large as its memory; what is left of it comes again.
         let bytes = &bytes[..bytes.len().min(PERMIT)];
-        self.output
-            .write(&self.attribution, self.stream, self.origin, bytes);
+        self.output.write(&attribution, self.stream, origin, bytes);
         let taken = bytes.len();
         source.mark_read(taken);
         Poll::Ready(Ok(StreamResult::Completed))

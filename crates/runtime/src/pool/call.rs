@@ -208,6 +208,7 @@ fn start_proxy<'a>(
     answer: oneshot::Sender<Answer>,
 ) -> wasmtime::Result<(Call<'a>, GuestTaskId)> {
     let answer = Once::new(answer);
+    let meter = store.data().meter.clone();
     let mut view = store.data_mut().http();
     let scheme = match request.uri().scheme_str() {
         Some("https") => p2::bindings::http::types::Scheme::Https,
@@ -217,6 +218,7 @@ fn start_proxy<'a>(
     let outparam = view.new_response_outparam_from_callback({
         let answer = answer.clone();
         move |response| {
+            meter.settle();
             answer.give(|| match response {
                 Ok(response) => Ok(response.map(BodyExt::boxed_unsync)),
                 Err(code) => Err(code.into()),

@@ -68,7 +68,8 @@ impl<'a> Inside<'a> {
                 }
                 if held {
                     self.shared.give_back(self.inbox);
-                } else if self.pulse.calm.load(Ordering::Relaxed)
+                } else if !(self.is_one_at_a_time() && !calls.is_empty())
+                    && self.pulse.calm.load(Ordering::Relaxed)
                     && let Some(ticket) = self.inbox.pop()
                 {
                     if ticket.answer.is_closed() {
@@ -131,10 +132,17 @@ impl<'a> Inside<'a> {
         }
     }
 
+    /// Whether the instance is of 0.2. A request has its answer, and its place is free, before its
+    /// call is over; the next waits for that all the same, because calls that the guest makes are
+    /// attributed to the one request that it has.
+    fn is_one_at_a_time(&self) -> bool {
+        matches!(self.proxy, Proxy::P2(_))
+    }
+
     /// Whether a 0.2 guest still works for a request that nobody waits for any more. It is not given
     /// the next before that, because its calls are attributed to the one request that it has.
     fn has_leftovers(&self, cx: &mut Context<'_>) -> bool {
-        matches!(self.proxy, Proxy::P2(_))
+        self.is_one_at_a_time()
             && self.accessor.poll_no_interesting_tasks(cx).is_pending()
     }
 
