@@ -4,7 +4,6 @@ mod attribution;
 mod bare;
 mod stock;
 
-#[cfg(test)]
 pub(crate) use self::attribution::scope;
 pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
 pub use self::bare::{BareInstance, BareService};
