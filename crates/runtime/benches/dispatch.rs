@@ -7,14 +7,15 @@ mod rounds;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use headwater_core::{Handler, Limits};
 use headwater_runtime::measure::StockService;
 use headwater_runtime::{Engine, PoolOverrides};
+use rustix::time::ClockId;
 
-use crate::rounds::{Rounds, asserted, micros, verdict};
+use crate::rounds::{Rounds, asserted, cpu, verdict};
 
 /// As in the binary, so that what users run is measured.
 #[global_allocator]
@@ -25,7 +26,7 @@ const CONCURRENT: usize = 32;
 /// Requests of a round, for each of the concurrent.
 const REQUESTS: usize = 1_000;
 /// Rounds of each, in turn; the median counts.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 15;
 /// The least speed of the pool, as a share of the stock dispatch's.
 const LEAST: f64 = 1.0;
 
@@ -35,7 +36,7 @@ async fn main() -> Result<ExitCode> {
     let binary = hello::binary()?;
     let stock: Arc<dyn Handler> =
         Arc::new(StockService::load(&engine, &binary, &Limits::default())?);
-    let mut contestants = vec![(Rounds::new("stock ProxyHandler"), stock)];
+    let mut contestants = vec![Contestant::new("stock ProxyHandler", stock)];
     for (name, spread) in [
         ("pool, spread over the threads", None),
         ("pool, newest first", Some(1)),
@@ -45,7 +46,8 @@ async fn main() -> Result<ExitCode> {
             spread,
             ..PoolOverrides::default()
         };
-        contestants.push((Rounds::new(name), hello::pool(&engine, &binary, settings)?));
+        let handler = hello::pool(&engine, &binary, settings)?;
+        contestants.push(Contestant::new(name, handler));
     }
 
     println!(
@@ -53,25 +55,34 @@ async fn main() -> Result<ExitCode> {
         CONCURRENT * REQUESTS
     );
     for round in 0..=ROUNDS {
-        for (rounds, handler) in &mut contestants {
-            let started = Instant::now();
+        for Contestant {
+            handler,
+            elapsed,
+            computed,
+        } in &mut contestants
+        {
+            let (started, before) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
             hello::clients(handler, CONCURRENT, REQUESTS).await?;
             // The first warms up.
             if round > 0 {
-                rounds.push(started.elapsed());
+                elapsed.push(started.elapsed());
+                computed.push(cpu(ClockId::ProcessCPUTime) - before);
             }
         }
     }
-    let speed = |rounds: &Rounds| ratio(contestants[0].0.median(), rounds.median());
-    for (rounds, _) in &contestants {
+    let stock = &contestants[0];
+    let speed = |of: &Rounds, stock: &Rounds| of.beside(stock, |of, stock| stock / of);
+    for one in &contestants {
         println!(
-            "  {:30} {:6.2} µs per request, {:4.2} of stock's speed",
-            rounds.name,
-            micros(rounds.median()) / (CONCURRENT * REQUESTS) as f64,
-            speed(rounds)
+            "  {:30} {:6.2} µs per request, {:4.2} of stock's speed; {:6.2} µs of CPU, {:4.2}",
+            one.elapsed.name,
+            one.elapsed.median() / (CONCURRENT * REQUESTS) as f64,
+            speed(&one.elapsed, &stock.elapsed),
+            one.computed.median() / (CONCURRENT * REQUESTS) as f64,
+            speed(&one.computed, &stock.computed),
         );
     }
-    let speed = speed(&contestants[1].0);
+    let speed = speed(&contestants[1].elapsed, &stock.elapsed);
     let met = speed >= LEAST;
     println!(
         "  target: the pool is at least {LEAST:.2} times as fast as stock: {speed:.2}, {}",
@@ -84,6 +95,20 @@ async fn main() -> Result<ExitCode> {
     })
 }
 
-fn ratio(one: Duration, other: Duration) -> f64 {
-    one.as_secs_f64() / other.as_secs_f64()
+/// One way to dispatch.
+struct Contestant {
+    handler: Arc<dyn Handler>,
+    elapsed: Rounds,
+    /// CPU time of the whole process.
+    computed: Rounds,
+}
+
+impl Contestant {
+    fn new(name: &'static str, handler: Arc<dyn Handler>) -> Self {
+        Self {
+            handler,
+            elapsed: Rounds::new(name),
+            computed: Rounds::new(name),
+        }
+    }
 }

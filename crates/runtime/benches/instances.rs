@@ -13,9 +13,9 @@ use anyhow::Result;
 use headwater_core::{Handler, Limits};
 use headwater_runtime::measure::{BareInstance, BareService};
 use headwater_runtime::{Engine, PoolOverrides};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
-use crate::rounds::{Rounds, asserted, micros, verdict};
+use crate::rounds::{Rounds, asserted, cpu, verdict};
 
 /// As in the binary, so that what users run is measured.
 #[global_allocator]
@@ -82,10 +82,10 @@ async fn dispatch(bare: &BareService, pool: &Arc<dyn Handler>) -> Result<bool> {
             println!(
                 "  {:24} {:6.2} µs per request, {concurrent} at once",
                 rounds.name,
-                per(rounds.median(), CALLS)
+                rounds.median() / CALLS as f64
             );
         }
-        let added = per(pooled.median(), CALLS) - per(plain.median(), CALLS);
+        let added = pooled.beside(&plain, |pooled, plain| pooled - plain) * 1e6 / CALLS as f64;
         println!("  {:24} {added:6.2} µs", "the difference");
         worst = worst.max(added);
     }
@@ -126,10 +126,10 @@ async fn instance(
         println!(
             "  {:26} {:6.2} µs",
             rounds.name,
-            per(rounds.median(), INSTANCES)
+            rounds.median() / INSTANCES as f64
         );
     }
-    let cost = per(alone.median(), INSTANCES);
+    let cost = alone.median() / INSTANCES as f64;
     let met = cost < MOST_INSTANCE;
     println!(
         "  target: an instance, start to end, under {MOST_INSTANCE} µs: {cost:.2}, {}",
@@ -139,48 +139,35 @@ async fn instance(
 }
 
 async fn bare_calls(instance: &mut BareInstance, concurrent: usize) -> Result<Duration> {
-    let before = thread_cpu();
+    let before = cpu(ClockId::ThreadCPUTime);
     instance.call(concurrent, CALLS / concurrent).await?;
-    Ok(thread_cpu() - before)
+    Ok(cpu(ClockId::ThreadCPUTime) - before)
 }
 
 async fn pooled_calls(pool: &Arc<dyn Handler>, concurrent: usize) -> Result<Duration> {
-    let before = thread_cpu();
+    let before = cpu(ClockId::ThreadCPUTime);
     hello::clients(pool, concurrent, CALLS / concurrent).await?;
-    Ok(thread_cpu() - before)
+    Ok(cpu(ClockId::ThreadCPUTime) - before)
 }
 
 async fn start_and_drop(bare: &BareService) -> Result<Duration> {
-    let before = thread_cpu();
+    let before = cpu(ClockId::ThreadCPUTime);
     for _ in 0..INSTANCES {
         drop(bare.start().await?);
     }
-    Ok(thread_cpu() - before)
+    Ok(cpu(ClockId::ThreadCPUTime) - before)
 }
 
 async fn start_call_and_drop(bare: &BareService) -> Result<Duration> {
-    let before = thread_cpu();
+    let before = cpu(ClockId::ThreadCPUTime);
     for _ in 0..INSTANCES {
         bare.start().await?.call(1, 1).await?;
     }
-    Ok(thread_cpu() - before)
+    Ok(cpu(ClockId::ThreadCPUTime) - before)
 }
 
 async fn one_by_one(pool: &Arc<dyn Handler>) -> Result<Duration> {
-    let before = thread_cpu();
+    let before = cpu(ClockId::ThreadCPUTime);
     hello::requests(pool.clone(), INSTANCES).await?;
-    Ok(thread_cpu() - before)
-}
-
-fn per(time: Duration, number: usize) -> f64 {
-    micros(time) / number as f64
-}
-
-/// CPU time of this thread so far, which does not see what else the machine does.
-fn thread_cpu() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(
-        u64::try_from(now.tv_sec).unwrap_or_default(),
-        u32::try_from(now.tv_nsec).unwrap_or_default(),
-    )
+    Ok(cpu(ClockId::ThreadCPUTime) - before)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The rounds of one contestant.
 pub(crate) struct Rounds {
     pub(crate) name: &'static str,
@@ -20,12 +22,32 @@ impl Rounds {
         self.rounds.push(round);
     }
 
-    /// The time that counts.
-    pub(crate) fn median(&self) -> Duration {
-        let mut rounds = self.rounds.clone();
-        rounds.sort();
-        rounds[rounds.len() / 2]
+    /// The time of a round that counts, in µs.
+    pub(crate) fn median(&self) -> f64 {
+        median(self.rounds.iter().map(Duration::as_secs_f64)) * 1e6
     }
+
+    /// What `compare` makes of each round and the other contestant's beside it: a machine that is slow
+    /// for a while is slow for both.
+    pub(crate) fn beside(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> f64 {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        median(pairs.map(|(one, other)| compare(one.as_secs_f64(), other.as_secs_f64())))
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// CPU time by one of the system's clocks, which do not see what else the machine does.
+pub(crate) fn cpu(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or_default(),
+        u32::try_from(now.tv_nsec).unwrap_or_default(),
+    )
 }
 
 /// Whether a miss is to fail the run.
@@ -36,8 +58,4 @@ pub(crate) fn asserted() -> bool {
 /// How a target came out, in words.
 pub(crate) fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
-}
-
-pub(crate) fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }

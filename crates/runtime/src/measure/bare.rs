@@ -18,7 +18,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
-use crate::measure::MeasureError;
+use crate::measure::{MeasureError, scope};
 use crate::output::ServiceOutput;
 use crate::state::State;
 use crate::unattributed::Unattributed;
@@ -96,6 +96,8 @@ type Sent = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> +
 
 /// What `pool::call` does of wasmtime's, in the same order, and the reading of the answer.
 async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<()> {
+    // The front makes it for each request, and the pool's requests have one too.
+    let scope = scope();
     let request = Request::get("http://localhost/").body(response::to_wasi(empty()))?;
     let handler = guest.wasi_http_handler();
     let (call, sent) = accessor.with(|mut access| {
@@ -118,6 +120,7 @@ async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<(
         answer.into_http_with_getter(access.as_context_mut(), sent, State::http)
     })?;
     answer.into_body().collect().await?;
+    drop(scope);
     Ok(())
 }
 

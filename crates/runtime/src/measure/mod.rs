@@ -5,9 +5,10 @@ mod bare;
 mod ledger;
 mod stock;
 
-pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
+pub(crate) use self::attribution::scope;
 #[cfg(test)]
-pub(crate) use self::attribution::{scope, state};
+pub(crate) use self::attribution::state;
+pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
 pub use self::bare::{BareInstance, BareService};
 pub use self::ledger::{LedgerCost, ledger_cost};
 pub use self::stock::StockService;

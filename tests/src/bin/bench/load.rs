@@ -21,11 +21,11 @@ pub(crate) const CONNECTIONS: usize = 32;
 /// A server under load, and the connections to it.
 pub(crate) struct Target {
     pub(crate) server: Host,
-    pub(crate) connections: Vec<Connection>,
+    connections: Vec<Connection>,
 }
 
 /// A keep-alive connection, and what is asked for over it.
-pub(crate) struct Connection {
+struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     authority: Arc<str>,
     path: &'static str,
@@ -93,7 +93,7 @@ impl Connection {
     }
 
     /// One request, and its answer read to the end.
-    pub(crate) async fn get(&mut self) -> Result<()> {
+    async fn get(&mut self) -> Result<()> {
         let Self {
             sender,
             authority,

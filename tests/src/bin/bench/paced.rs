@@ -1,67 +1,92 @@
 //! Requests that come when they come, however the server is getting on: what a latency is to be
 //! measured with.
 
-use std::sync::Arc;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tokio::sync::{Mutex, mpsc};
 
-use crate::load::{Connection, Target};
+use crate::load::CONNECTIONS;
 
-type Due = Arc<Mutex<mpsc::UnboundedReceiver<Instant>>>;
+/// How requests come, evenly spaced.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    pub(crate) authority: String,
+    pub(crate) path: &'static str,
+    pub(crate) per_second: f64,
+    pub(crate) length: Duration,
+}
 
-impl Target {
-    /// Sends `per_second` requests a second for so long, evenly spaced, and gives the 99th percentile
-    /// of their latencies. A request's latency counts from when it was due, so that one which had to
-    /// wait for a connection is not taken for a quick one.
-    pub(crate) async fn p99(&mut self, per_second: f64, length: Duration) -> Result<Duration> {
-        let (sender, due) = mpsc::unbounded_channel();
-        let due: Due = Arc::new(Mutex::new(due));
-        // A thread, because tokio's timers are accurate to a millisecond.
-        let pacer = std::thread::spawn(move || {
-            let interval = Duration::from_secs_f64(1.0 / per_second);
-            let mut next = Instant::now();
-            let end = next + length;
-            while next < end {
-                #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
-                std::thread::sleep(next.saturating_duration_since(Instant::now()));
-                if sender.send(next).is_err() {
-                    return;
-                }
-                next += interval;
-            }
-        });
-        let tasks: Vec<_> = self
-            .connections
-            .drain(..)
-            .map(|connection| tokio::spawn(send(connection, due.clone())))
+impl Pace {
+    /// Sends requests at this pace, over the connections in turn, and gives the 99th percentile of
+    /// their latencies. A latency counts from when its request was due: one that had to wait for its
+    /// connection is not taken for a quick one.
+    pub(crate) async fn p99(&self) -> Result<Duration> {
+        let started = Instant::now();
+        let threads: Vec<_> = (0..CONNECTIONS)
+            .map(|turn| {
+                let pace = self.clone();
+                tokio::task::spawn_blocking(move || pace.send(started, turn))
+            })
             .collect();
         let mut all = Vec::new();
-        for task in tasks {
-            let (connection, latencies) = task.await??;
-            self.connections.push(connection);
-            all.extend(latencies);
+        for thread in threads {
+            all.extend(thread.await??);
         }
-        pacer
-            .join()
-            .ok()
-            .context("the pacing thread has panicked")?;
         ensure!(!all.is_empty(), "no request was due");
         all.sort();
         Ok(all[all.len() * 99 / 100])
     }
+
+    /// One connection on a thread of its own: tokio's timers are accurate to a millisecond, and what
+    /// the client does on these cores is missing for the server.
+    fn send(&self, started: Instant, turn: usize) -> Result<Vec<Duration>> {
+        let mut stream = TcpStream::connect(&self.authority)?;
+        stream.set_nodelay(true)?;
+        let Self {
+            authority, path, ..
+        } = self;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\n\r\n");
+        let interval = Duration::from_secs_f64(1.0 / self.per_second);
+        let mut latencies = Vec::new();
+        for number in 0.. {
+            let place = u32::try_from(turn + number * CONNECTIONS)?;
+            let due = started + interval * place;
+            if due >= started + self.length {
+                break;
+            }
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            stream.write_all(request.as_bytes())?;
+            read_answer(&mut stream)?;
+            latencies.push(due.elapsed());
+        }
+        Ok(latencies)
+    }
 }
 
-/// Sends a request whenever one is due and this connection's turn has come.
-async fn send(mut connection: Connection, due: Due) -> Result<(Connection, Vec<Duration>)> {
-    let mut latencies = Vec::new();
+/// Reads a 200 of known length to its end.
+fn read_answer(stream: &mut TcpStream) -> Result<()> {
+    let mut buffer = [0; 4096];
+    let mut filled = 0;
     loop {
-        let next = due.lock().await.recv().await;
-        let Some(due) = next else {
-            return Ok((connection, latencies));
+        let read = stream.read(&mut buffer[filled..])?;
+        ensure!(read > 0, "the connection was closed, or the head is long");
+        filled += read;
+        let text = str::from_utf8(&buffer[..filled]).context("the answer is no text")?;
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
         };
-        connection.get().await?;
-        latencies.push(due.elapsed());
+        ensure!(head.starts_with("HTTP/1.1 200 "), "it answered {head}");
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .context("the answer has no length")?
+            .parse()?;
+        if body.len() >= length {
+            return Ok(());
+        }
     }
 }

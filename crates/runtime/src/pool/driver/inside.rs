@@ -142,8 +142,7 @@ impl<'a> Inside<'a> {
     /// Whether a 0.2 guest still works for a request that nobody waits for any more. It is not given
     /// the next before that, because its calls are attributed to the one request that it has.
     fn has_leftovers(&self, cx: &mut Context<'_>) -> bool {
-        self.is_one_at_a_time()
-            && self.accessor.poll_no_interesting_tasks(cx).is_pending()
+        self.is_one_at_a_time() && self.accessor.poll_no_interesting_tasks(cx).is_pending()
     }
 
     fn enter(&self, phase: Phase) {
