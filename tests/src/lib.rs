@@ -18,6 +18,7 @@ pub mod output;
 pub mod patience;
 pub mod pattern;
 pub mod process;
+pub mod prove;
 pub mod refusal;
 pub mod services;
 pub mod settings;

@@ -2,7 +2,8 @@
 //! exporter writes it.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -43,6 +44,38 @@ pub enum Kind {
     Other,
 }
 
+/// Reads a file whose writer has finished, and gives away span after span: it need not fit into
+/// memory.
+///
+/// # Errors
+///
+/// If it is missing, is not OTLP JSON, or `visit` fails.
+pub fn each_span(path: impl AsRef<Path>, visit: impl FnMut(Span) -> Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    let named = || format!("the trace file {}", path.display());
+    let file = File::open(path).with_context(named)?;
+    visit_lines(BufReader::new(file), visit).with_context(named)
+}
+
+fn visit_lines(text: impl BufRead, mut visit: impl FnMut(Span) -> Result<()>) -> Result<()> {
+    for (index, line) in text.lines().enumerate() {
+        let number = index + 1;
+        let value: Value =
+            serde_json::from_str(&line?).with_context(|| format!("line {number}"))?;
+        for span in [&value]
+            .into_iter()
+            .flat_map(|request| elements(request, "resourceSpans"))
+            .flat_map(|resource| elements(resource, "scopeSpans"))
+            .flat_map(|scope| elements(scope, "spans"))
+        {
+            Span::read(span)
+                .and_then(&mut visit)
+                .with_context(|| format!("a span in line {number}: {span}"))?;
+        }
+    }
+    Ok(())
+}
+
 impl TraceFile {
     /// Reads a file whose writer has finished.
     ///
@@ -50,33 +83,18 @@ impl TraceFile {
     ///
     /// If it is missing or is not OTLP JSON.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("reading the trace file {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("in the trace file {}", path.display()))
+        let mut file = Self::default();
+        each_span(path, |span| file.add(span))?;
+        Ok(file)
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let mut file = Self::default();
-        for (index, line) in text.lines().enumerate() {
-            let value: Value =
-                serde_json::from_str(line).with_context(|| format!("line {}", index + 1))?;
-            for span in [&value]
-                .into_iter()
-                .flat_map(|request| elements(request, "resourceSpans"))
-                .flat_map(|resource| elements(resource, "scopeSpans"))
-                .flat_map(|scope| elements(scope, "spans"))
-            {
-                let span = Span::read(span)
-                    .with_context(|| format!("a span in line {}: {span}", index + 1))?;
-                let id = span.span_id.clone();
-                ensure!(
-                    file.spans.insert(id.clone(), span).is_none(),
-                    "span {id} is there twice"
-                );
-            }
-        }
-        Ok(file)
+    fn add(&mut self, span: Span) -> Result<()> {
+        let id = span.span_id.clone();
+        ensure!(
+            self.spans.insert(id.clone(), span).is_none(),
+            "span {id} is there twice"
+        );
+        Ok(())
     }
 
     /// The span with this id.
@@ -182,6 +200,12 @@ fn any_value(value: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<TraceFile> {
+        let mut file = TraceFile::default();
+        visit_lines(text.as_bytes(), |span| file.add(span))?;
+        Ok(file)
+    }
+
     #[test]
     fn a_server_span_with_a_client_span_under_it_is_read() {
         let line = r#"{"resourceSpans":[{"resource":{},"scopeSpans":[{"spans":[
@@ -190,7 +214,7 @@ mod tests {
             {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"00000000000000bb","parentSpanId":"00000000000000aa","name":"GET","kind":3,
              "status":{"code":2}}]}]}]}"#
             .replace('\n', "");
-        let file = TraceFile::parse(&line).unwrap();
+        let file = parse(&line).unwrap();
         let server = file.servers().next().unwrap();
         assert_eq!(server.attribute("http.response.status_code"), Some("200"));
         assert_eq!(server.parent_id, None);
@@ -203,6 +227,6 @@ mod tests {
     fn ids_that_are_not_hexadecimal_are_an_error() {
         let line =
             r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"AAEC","spanId":"x"}]}]}]}"#;
-        assert!(TraceFile::parse(line).is_err());
+        assert!(parse(line).is_err());
     }
 }

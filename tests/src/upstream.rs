@@ -103,6 +103,15 @@ impl Upstream {
         self.shared.calls.borrow().clone()
     }
 
+    /// The calls since the last time, which it forgets.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<Call> {
+        let mut taken = Vec::new();
+        let calls = &self.shared.calls;
+        calls.send_modify(|calls| taken = std::mem::take(calls));
+        taken
+    }
+
     /// The calls, once there are at least `count`.
     ///
     /// # Errors

@@ -78,6 +78,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compare 200,000 outgoing requests of a random mix with what they were made for; fail if one is
+    /// attributed wrongly.
+    ProveAttribution {
+        /// Passed on to the proof: `--calls N`, `--seed S`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure the optimised binary: against a plain hyper server, the stock dispatch, wasmtime alone.
     Bench {
         /// Passed on to the benchmark.
@@ -108,6 +115,7 @@ fn run(command: Command) -> Result<ExitCode> {
             .map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => serve::demo(&workspace, once),
         Command::Soak { arguments } => serve::soak(&workspace, &arguments),
+        Command::ProveAttribution { arguments } => serve::prove_attribution(&workspace, &arguments),
         Command::Bench { arguments } => serve::bench(&workspace, &arguments),
     }
 }

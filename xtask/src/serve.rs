@@ -1,4 +1,4 @@
-//! Running the real binary: the demo, the soak, and the benchmark.
+//! Running the real binary: the demo, the soak, the proof of attribution, and the benchmark.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -35,6 +35,18 @@ pub(crate) fn soak(workspace: &Workspace, arguments: &[String]) -> Result<ExitCo
     say("loading a host");
     let mut soak = program(workspace, "debug", "soak");
     Ok(code(process::status(soak.args(arguments))?))
+}
+
+/// Runs the proof of attribution; its exit code is ours.
+pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    components::run(workspace)?;
+    say(
+        "building the host and the proof; the first time this compiles wasmtime, which takes minutes",
+    );
+    build::debug(workspace)?;
+    say("comparing outgoing requests with what they were made for");
+    let mut proof = program(workspace, "debug", "prove_attribution");
+    Ok(code(process::status(proof.args(arguments))?))
 }
 
 /// Runs the benchmarks, all of them, whatever becomes of the first; the first failure's exit code is

@@ -22,19 +22,19 @@ thread_local! {
     static KEPT: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-pub async fn answer(query: &Query, request: &Request) -> Result<Response, String> {
+pub async fn answer(what: &str, query: &Query, request: &Request) -> Result<Response, String> {
     let token = || Scope::current().ok_or_else(|| "no token".to_owned());
-    match query.path.as_str() {
-        "/keep" => KEPT.set(Some(token()?)),
-        "/kept" => {
+    match what {
+        "keep" => KEPT.set(Some(token()?)),
+        "kept" => {
             let state = if kept()?.is_live() { "live" } else { "gone" };
             return Ok(text(200, format!("{state}\n")));
         }
-        "/use-kept" => {
+        "use-kept" => {
             let call = Call::to(query, request)?;
             Scope::wrap(kept()?, call.make(0)).await?;
         }
-        "/order" => {
+        "order" => {
             let (scope, call) = (token()?, Call::to(query, request)?);
             let (first, second) = (scope.enter(), scope.enter());
             drop(first);
@@ -43,20 +43,20 @@ pub async fn answer(query: &Query, request: &Request) -> Result<Response, String
             drop(second);
             call.make(1).await?;
         }
-        "/across" => across(token()?, Call::to(query, request)?).await?,
-        "/across-kept" => across(kept()?, Call::to(query, request)?).await?,
-        "/hold" => {
+        "across" => across(token()?, Call::to(query, request)?).await?,
+        "across-kept" => across(kept()?, Call::to(query, request)?).await?,
+        "hold" => {
             KEPT.set(Some(token()?));
             return Ok(hold(Call::to(query, request)?, Present::enter(request)));
         }
-        "/linger" => {
+        "linger" => {
             KEPT.set(Some(token()?));
             let call = Call::to(query, request)?;
             spawn_local(async move {
                 let _ = call.make(0).await;
             });
         }
-        path => return Ok(text(404, format!("there is no {path}\n"))),
+        what => return Ok(text(404, format!("there is no /{what}\n"))),
     }
     let mut body = tag(request);
     body.extend(b": done\n");

@@ -21,9 +21,11 @@ struct Executor;
 impl wasip3::exports::http::handler::Guest for Executor {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let query = Query::of(&request);
-        let answer = match query.path.as_str() {
-            "/" => swapped(&query, &request).await,
-            _ => hostile::answer(&query, &request).await,
+        // Whatever route it is served under.
+        let what = query.path.rsplit('/').next().unwrap_or_default();
+        let answer = match what {
+            "" => swapped(&query, &request).await,
+            _ => hostile::answer(what, &query, &request).await,
         };
         Ok(answer.unwrap_or_else(|problem| text(502, problem + "\n")))
     }

@@ -1,0 +1,70 @@
+//! The command line.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    pub(crate) calls: u64,
+    pub(crate) seed: u64,
+}
+
+impl Arguments {
+    /// `None` asks for help.
+    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
+        let mut read = Self {
+            calls: 200_000,
+            seed: fresh_seed(),
+        };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().unwrap_or_default().parse::<u64>().ok();
+            match argument.as_str() {
+                "-h" | "--help" => return Ok(None),
+                "--calls" => {
+                    read.calls = value()
+                        .filter(|calls| (4_000..=10_000_000).contains(calls))
+                        .context("--calls needs a number from 4000 to 10000000")?;
+                }
+                "--seed" => read.seed = value().context("--seed needs a whole number")?,
+                _ => bail!("there is no option {argument}"),
+            }
+        }
+        Ok(Some(read))
+    }
+}
+
+/// Short enough to be typed.
+fn fresh_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(1, |now| u64::from(now.subsec_micros()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Arguments>> {
+        Arguments::read(text.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn calls_and_seed_are_read_in_any_order() {
+        let expected = Some(Arguments {
+            calls: 5_000,
+            seed: 7,
+        });
+        assert_eq!(read("--calls 5000 --seed 7").unwrap(), expected);
+        assert_eq!(read("--seed 7 --calls 5000").unwrap(), expected);
+        assert_eq!(read("").unwrap().unwrap().calls, 200_000);
+        assert_eq!(read("--help").unwrap(), None);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error() {
+        for wrong in ["--calls", "--calls 5", "--calls many", "--seed -1", "5000"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The requests that are sent, drawn by a seed: the same seed draws the same.
+
+use fastrand::Rng;
+
+use super::mix::{Kind, Made, SERVICES, Service};
+use super::request::Planned;
+
+/// All requests of a run.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// By number, which is also the tag.
+    pub(super) requests: Vec<Planned>,
+    /// Calls that will surely be made.
+    pub(super) calls: u64,
+}
+
+impl Plan {
+    /// Requests that make at least `calls` calls for sure, and some beyond.
+    pub(super) fn draw(calls: u64, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let sure = SERVICES.iter().filter(|service| service.is_sure());
+        let parts: u64 = sure.map(|service| u64::from(service.share)).sum();
+        let mut plan = Self {
+            requests: Vec::new(),
+            calls: 0,
+        };
+        for (index, service) in SERVICES.iter().enumerate() {
+            let target = (calls * u64::from(service.share)).div_ceil(parts);
+            let mut drawn = 0;
+            while drawn < target {
+                let request = Planned::draw(index, service, &mut rng);
+                let kind = request.kind();
+                if kind.made == Made::All {
+                    plan.calls += request.calls();
+                    drawn += request.calls();
+                }
+                if !service.is_sure() {
+                    drawn += 1;
+                }
+                plan.requests.push(request);
+            }
+        }
+        plan
+    }
+}
+
+impl Service {
+    /// Whether some of its requests make calls that nothing prevents.
+    fn is_sure(&self) -> bool {
+        let sure = |kind: &Kind| kind.made == Made::All && kind.most_calls > 0;
+        self.kinds.iter().any(sure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_the_same_each_time_and_another_draws_otherwise() {
+        let urls = |seed| {
+            let plan = Plan::draw(2_000, seed);
+            let requests = plan.requests.iter();
+            requests
+                .map(|request| request.path("http://up") + &request.parent().to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(urls(1), urls(1));
+        assert_ne!(urls(1), urls(2));
+    }
+
+    #[test]
+    fn what_will_surely_be_called_is_at_least_what_was_asked_for() {
+        let plan = Plan::draw(5_000, 7);
+        assert!((5_000..5_500).contains(&plan.calls), "{}", plan.calls);
+    }
+
+    #[test]
+    fn every_kind_is_drawn_and_has_a_rule_for_each_of_its_calls() {
+        let plan = Plan::draw(4_000, 3);
+        for (index, service) in SERVICES.iter().enumerate() {
+            for kind in service.kinds {
+                let mut requests = plan.requests.iter();
+                let drawn = requests
+                    .find(|request| request.service == index && std::ptr::eq(request.kind(), kind));
+                let drawn = drawn.unwrap_or_else(|| panic!("{}: {}", service.name, kind.mode));
+                for number in drawn.numbers() {
+                    assert!(kind.rule(number).is_some(), "{}: {number}", kind.mode);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The counts, and whether they prove anything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::judge::Verdict;
+use super::mix::{DIRECT, EARLY, EARLY_RULING, Of, Rule, SERVICES};
+use super::observed::Client;
+
+/// Problems that are told; of more, the number.
+const TOLD: usize = 20;
+
+/// What a run came to. Its text is the table.
+#[derive(Debug)]
+pub struct Report {
+    /// What the choices were drawn by.
+    pub seed: u64,
+    /// Calls that were asked for.
+    pub wanted: u64,
+    /// Requests that were sent.
+    pub requests: u64,
+    /// How long they took.
+    pub elapsed: Duration,
+    rows: BTreeMap<Place, Row>,
+    problems: Vec<String>,
+}
+
+/// What is counted together: the calls that one rule is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Kind { service: usize, kind: usize, of: Of },
+    Early,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    right: u64,
+    wrong: u64,
+    unknown: u64,
+    ambiguous: u64,
+    by: BTreeMap<(Box<str>, Box<str>), u64>,
+}
+
+impl Report {
+    pub(super) fn new(seed: u64, wanted: u64, requests: u64, elapsed: Duration) -> Self {
+        Self {
+            seed,
+            wanted,
+            requests,
+            elapsed,
+            rows: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn count(&mut self, place: Place, verdict: Verdict, client: &Client) {
+        let row = self.rows.entry(place).or_default();
+        *match verdict {
+            Verdict::Right => &mut row.right,
+            Verdict::Wrong => &mut row.wrong,
+            Verdict::Unknown => &mut row.unknown,
+            Verdict::Ambiguous => &mut row.ambiguous,
+        } += 1;
+        let by = (client.verdict.clone(), client.witness.clone());
+        *row.by.entry(by).or_default() += 1;
+    }
+
+    pub(super) fn problem(&mut self, text: String) {
+        self.problems.push(text);
+    }
+
+    /// All calls that were judged.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.rows.values().map(Row::calls).sum()
+    }
+
+    /// Calls that were attributed to another request, beyond the documented limit.
+    #[must_use]
+    pub fn wrong(&self) -> u64 {
+        self.proven().map(|(_, row)| row.wrong).sum()
+    }
+
+    /// Whether all is as documented, and all that is documented was seen.
+    #[must_use]
+    pub fn good(&self) -> bool {
+        self.problems.is_empty() && self.wrong() == 0 && self.calls() >= self.wanted
+    }
+
+    /// Notes what was not seen although it should be: without it the run proves less than it says.
+    pub(super) fn look_for_what_is_missing(&mut self) {
+        let mut missing = Vec::new();
+        for (place, rule) in Place::all() {
+            let row = self.rows.get(&place);
+            let first = rule.map_or(EARLY_RULING, |rule| rule.allowed[0]);
+            let seen = row.is_some_and(|row| row.by(first.0, first.1) > 0);
+            if !seen {
+                missing.push(format!("no call was {} ({}): {place}", first.0, first.1));
+            }
+            let polled = rule.is_some_and(|rule| rule.names_who_polls);
+            if polled && row.is_none_or(|row| row.wrong == 0) {
+                missing.push(format!(
+                    "no work was done in another's task, so witnesses were not needed: {place}"
+                ));
+            }
+        }
+        self.problems.append(&mut missing);
+    }
+
+    fn proven(&self) -> impl Iterator<Item = (&Place, &Row)> {
+        self.rows.iter().filter(|(place, _)| !place.is_limit())
+    }
+
+    fn limits(&self) -> impl Iterator<Item = (&Place, &Row)> {
+        self.rows.iter().filter(|(place, _)| place.is_limit())
+    }
+}
+
+impl Place {
+    fn all() -> impl Iterator<Item = (Self, Option<&'static Rule>)> {
+        let services = SERVICES.iter().enumerate();
+        let kinds = services.flat_map(|(service, entry)| {
+            let kinds = entry.kinds.iter().enumerate();
+            kinds
+                .filter(|(_, kind)| kind.most_calls > 0)
+                .flat_map(move |(kind, entry)| {
+                    let rules = entry.rules.iter();
+                    let there = move |rule: &&Rule| rule.of != Of::One(DIRECT) || entry.direct;
+                    rules.filter(there).map(move |rule| {
+                        let of = rule.of;
+                        (Self::Kind { service, kind, of }, Some(rule))
+                    })
+                })
+        });
+        kinds.chain([(Self::Early, None)])
+    }
+
+    fn is_limit(self) -> bool {
+        let Self::Kind { service, kind, of } = self else {
+            return false;
+        };
+        let mut rules = SERVICES[service].kinds[kind].rules.iter();
+        rules.any(|rule| rule.of == of && rule.names_who_polls)
+    }
+
+    /// Guest and mode.
+    fn names(self) -> (&'static str, String) {
+        match self {
+            Self::Early => (EARLY, "while it is instantiated".to_owned()),
+            Self::Kind { service, kind, of } => {
+                let service = &SERVICES[service];
+                let mode = service.kinds[kind].mode;
+                let which = match of {
+                    Of::Rest => String::new(),
+                    Of::One(DIRECT) => ": its own call".to_owned(),
+                    Of::One(number) => format!(": call {number}"),
+                };
+                (service.name, format!("{mode}{which}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (guest, mode) = self.names();
+        write!(f, "{guest}, {mode}")
+    }
+}
+
+impl Row {
+    fn calls(&self) -> u64 {
+        self.right + self.wrong + self.unknown + self.ambiguous
+    }
+
+    fn by(&self, verdict: &str, witness: &str) -> u64 {
+        let by = self.by.get(&(verdict.into(), witness.into()));
+        by.copied().unwrap_or(0)
+    }
+
+    fn plus(mut self, other: &Self) -> Self {
+        self.right += other.right;
+        self.wrong += other.wrong;
+        self.unknown += other.unknown;
+        self.ambiguous += other.ambiguous;
+        for (by, count) in &other.by {
+            *self.by.entry(by.clone()).or_default() += count;
+        }
+        self
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, guest: &str, mode: &str) -> fmt::Result {
+        let by = self.by.iter();
+        let by: Vec<String> = by
+            .map(|((verdict, witness), count)| format!("{verdict} ({witness}) {count}"))
+            .collect();
+        writeln!(
+            f,
+            "{guest:<19}{mode:<37}{:>8}{:>8}{:>7}{:>8}{:>10}  {}",
+            self.calls(),
+            self.right,
+            self.wrong,
+            self.unknown,
+            self.ambiguous,
+            by.join(", ")
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = |f: &mut fmt::Formatter<'_>| {
+            writeln!(
+                f,
+                "{:<56}{:>8}{:>8}{:>7}{:>8}{:>10}  verdict (witness)",
+                "", "calls", "right", "wrong", "unknown", "ambiguous"
+            )
+        };
+        head(f)?;
+        let mut all = Row::default();
+        for (place, row) in self.proven() {
+            let (guest, mode) = place.names();
+            row.write(f, guest, &mode)?;
+            all = all.plus(row);
+        }
+        all.write(f, "all", "")?;
+        writeln!(
+            f,
+            "\nThe documented limit: work that is done in another's task, and says nothing. The task \
+             that polls it is named.\n"
+        )?;
+        head(f)?;
+        for (place, row) in self.limits() {
+            let (guest, mode) = place.names();
+            row.write(f, guest, &mode)?;
+        }
+        writeln!(
+            f,
+            "\n{} requests and {} calls in {:.0} s, by the seed {}\n",
+            self.requests,
+            self.calls(),
+            self.elapsed.as_secs_f64(),
+            self.seed
+        )?;
+        for problem in self.problems.iter().take(TOLD) {
+            writeln!(f, "problem: {problem}")?;
+        }
+        if self.problems.len() > TOLD {
+            writeln!(f, "… and {} more", self.problems.len() - TOLD)?;
+        }
+        let verdict = if self.good() { "PROVEN" } else { "NOT PROVEN" };
+        write!(
+            f,
+            "{} of {} calls wrong, each call made as it should be, and nothing unknown or ambiguous \
+             beyond what is documented: {verdict}",
+            self.wrong(),
+            all.calls()
+        )
+    }
+}

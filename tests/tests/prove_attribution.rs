@@ -1,0 +1,20 @@
+//! Promise: in a random mix of all that is hard to attribute, no call is attributed to a request that it
+//! was not made for, and none is in doubt but where the documentation says so. `cargo xtask
+//! prove-attribution` proves it of many times as many calls.
+
+use anyhow::{Result, ensure};
+use headwater_tests::prove::{Options, prove};
+use tempfile::TempDir;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_of_a_random_mix_is_attributed_wrongly() -> Result<()> {
+    let folder = TempDir::new()?;
+    let options = Options {
+        calls: 4_000,
+        seed: 4_000,
+        trace_file: &folder.path().join("trace.jsonl"),
+    };
+    let report = prove(&options, |_, _| ()).await?;
+    ensure!(report.good(), "{report}");
+    Ok(())
+}
