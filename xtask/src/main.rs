@@ -66,7 +66,7 @@ enum Command {
         /// Only checks whose name contains this.
         filter: Option<String>,
     },
-    /// Serve three guests, send them overlapping requests, show whose each outgoing call was.
+    /// Serve five guests, send them overlapping requests, show whose each outgoing call was.
     Demo {
         /// Stop after that in place of serving on; fail if anything was wrong.
         #[arg(long)]

@@ -1,4 +1,4 @@
-//! Headwater in a minute: a host with four services, an upstream that they call, overlapping
+//! Headwater in a minute: a host with five services, an upstream that they call, overlapping
 //! requests, and proof that each outgoing call was attributed to the right one. `cargo xtask demo`
 //! builds what it needs and starts it.
 #![allow(
@@ -17,7 +17,7 @@ use headwater_tests::attribution::Counts;
 use headwater_tests::load::{self, Sent};
 use headwater_tests::settings::{Settings, SettingsFile};
 use headwater_tests::trees::Tree;
-use headwater_tests::upstream::{Behaviour, Upstream};
+use headwater_tests::upstream::{Behaviour, Call, Upstream};
 use headwater_tests::{Host, guests};
 
 /// Clients at once, per service.
@@ -85,7 +85,7 @@ struct Service {
 }
 
 /// In this order everywhere.
-const SERVICES: [Service; 4] = [
+const SERVICES: [Service; 5] = [
     Service {
         route: "/fanout/",
         query: "k=5&wait=20",
@@ -97,6 +97,12 @@ const SERVICES: [Service; 4] = [
         query: "k=1&wait=100",
         calls: 1,
         about: "component, WASI 0.3: answers first, calls afterwards",
+    },
+    Service {
+        route: "/composed/",
+        query: "k=2",
+        calls: 2,
+        about: "two components in one: answers first, calls when its caller has ended",
     },
     Service {
         route: "/p2/",
@@ -127,6 +133,7 @@ impl Demo {
         let settings = Settings::default()
             .component("fanout", "/fanout/...", &allow)?
             .component("detached", "/detached/...", &allow)?
+            .component("mw2-quiet", "/composed/...", &allow)?
             .component("outgoing-p2", "/p2/...", &allow)?
             .module("wagi-rust", "/wagi/...")?
             .write()?;
@@ -182,16 +189,27 @@ impl Demo {
         for load in futures::future::try_join_all(loads).await? {
             sent.merge(load);
         }
-        let calls: usize = SERVICES.iter().map(|service| service.calls).sum();
-        let expected = calls * CLIENTS * ROUNDS;
+        let each: usize = SERVICES.iter().map(|service| service.calls).sum();
+        let expected = each * CLIENTS * ROUNDS;
         // Calls that never come show in the counts.
         let _ = self.upstream.wait_for(expected).await;
         let answered = sent.answers.iter();
+        let calls = self.upstream.calls();
+        let right = SERVICES.map(|service| {
+            let prefix = format!("{}-", service.route.trim_matches('/'));
+            let own = calls.iter().filter(|call| {
+                let tag = call.tag.as_deref();
+                tag.is_some_and(|tag| tag.starts_with(&prefix))
+            });
+            let own: Vec<Call> = own.cloned().collect();
+            sent.ledger.judge(&own).right
+        });
         Ok(Outcome {
             requests: CLIENTS * ROUNDS * SERVICES.len(),
             answered: answered.filter(|(_, answer)| answer.status == 200).count(),
             calls: expected,
-            counts: sent.ledger.judge(&self.upstream.calls()),
+            counts: sent.ledger.judge(&calls),
+            right,
         })
     }
 
@@ -245,6 +263,8 @@ struct Outcome {
     answered: usize,
     calls: usize,
     counts: Counts,
+    /// Of each service, the calls that were right.
+    right: [usize; SERVICES.len()],
 }
 
 impl Outcome {
@@ -258,6 +278,7 @@ impl Outcome {
             answered,
             calls,
             counts,
+            right,
         } = self;
         println!("{}\n", heading("What the upstream saw"));
         println!("  {answered} of {requests} requests were answered");
@@ -276,6 +297,16 @@ impl Outcome {
             (counts.wrong, "wrong", "the trace id of another request"),
         ] {
             println!("  {count:>6}  {verdict:<9}{meaning}");
+        }
+        println!("\n  Right, by service:");
+        for (service, right) in SERVICES.iter().zip(right) {
+            let made = service.calls * CLIENTS * ROUNDS;
+            if made > 0 {
+                println!(
+                    "  {right:>6} of {made:<4} {:<12}{}",
+                    service.route, service.about
+                );
+            }
         }
         let verdict = if self.good() {
             "As it should be."

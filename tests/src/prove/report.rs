@@ -123,7 +123,7 @@ impl Place {
         let kinds = services.flat_map(|(service, entry)| {
             let kinds = entry.kinds.iter().enumerate();
             kinds
-                .filter(|(_, kind)| kind.most_calls > 0)
+                .filter(|(_, kind)| kind.is_steady())
                 .flat_map(move |(kind, entry)| {
                     let rules = entry.rules.iter();
                     let there = move |rule: &&Rule| rule.of != Of::One(DIRECT) || entry.direct;

@@ -25,6 +25,8 @@ use crate::{Client, Host, client};
 const CLIENTS: usize = 24;
 /// How long the upstream takes for an answer: so long that requests overlap.
 const LATENCY: Duration = Duration::from_millis(5);
+/// How long the slow one takes: so long that others meet the request in the meantime.
+const SLOWLY: Duration = Duration::from_millis(200);
 /// How often the calls are taken from the upstream.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -102,6 +104,7 @@ pub async fn prove(options: &Options<'_>, progress: impl Fn(u64, u64)) -> Result
 struct Run<'a> {
     plan: &'a Plan,
     upstream: Upstream,
+    slow: Upstream,
     host: Host,
     _settings: SettingsFile,
 }
@@ -112,13 +115,19 @@ type Answered = (usize, Result<bool>);
 impl<'a> Run<'a> {
     async fn start(plan: &'a Plan, trace_file: &Path) -> Result<Self> {
         let upstream = Upstream::with(Behaviour::Answer(LATENCY)).await?;
+        let slow = Upstream::with(Behaviour::Answer(SLOWLY)).await?;
         let url = upstream.url();
         let authority = url.trim_start_matches("http://");
         let mut settings = Settings::default();
         for service in SERVICES {
             let route = format!("{}/...", service.base);
             settings = settings
-                .component_as(service.name, service.component, &route, &[&url])?
+                .component_as(
+                    service.name,
+                    service.component,
+                    &route,
+                    &[&url, &slow.url()],
+                )?
                 .text(service.settings);
             if service.name == EARLY {
                 settings =
@@ -137,6 +146,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             plan,
             upstream,
+            slow,
             host,
             _settings: settings,
         })
@@ -167,7 +177,11 @@ impl<'a> Run<'a> {
     }
 
     async fn send_one(&self, client: &Client, number: usize, request: &Planned) -> Result<bool> {
-        let url = format!("{}{}", self.host.url(), request.path(&self.upstream.url()));
+        let upstream = match request.kind().slow {
+            true => &self.slow,
+            false => &self.upstream,
+        };
+        let url = format!("{}{}", self.host.url(), request.path(&upstream.url()));
         let http = Request::get(&url)
             .header("x-tag", number.to_string())
             .header("traceparent", request.parent().to_string())
@@ -225,8 +239,10 @@ impl<'a> Run<'a> {
     }
 
     fn take(&self, calls: &mut Vec<Call>) -> Result<()> {
-        for call in self.upstream.take_calls() {
-            calls.push(Call::of(&call, self.plan)?);
+        for upstream in [&self.upstream, &self.slow] {
+            for call in upstream.take_calls() {
+                calls.push(Call::of(&call, self.plan)?);
+            }
         }
         Ok(())
     }

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, ensure};
 
-use super::mix::{EARLY_RULING, Made, Rule, Ruling};
-use super::observed::{Call, Client, Spans};
-use super::plan::Plan;
-use super::report::{Place, Report};
+use crate::prove::mix::{DIRECT, EARLY_RULING, Made, Rule, Ruling};
+use crate::prove::observed::{Call, Client, Spans};
+use crate::prove::plan::Plan;
+use crate::prove::report::{Place, Report};
 
 /// Whom a call was attributed to, as far as it shows outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl<'a> Judge<'a> {
                 let made = made.remove(&(nth, number)).unwrap_or(0);
                 let copies = match number {
                     _ if nothing => 0,
-                    super::mix::DIRECT => 1,
+                    DIRECT => 1,
                     _ => request.copies,
                 };
                 if made > copies || (exactly && made < copies) {
@@ -193,3 +193,6 @@ impl<'a> Judge<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! The services, and which guest each is.
+
+use super::kinds::{
+    BODIES, BY_SOLE, EXECUTOR, LATE, LYING_EXECUTOR, P2, QUIET, kind, leaving, short,
+};
+use super::{EARLY, Kind, Made, Service};
+
+const fn service(
+    base: &'static str,
+    component: &'static str,
+    share: u32,
+    kinds: &'static [Kind],
+) -> Service {
+    Service {
+        // Without the slash; a constant function has no `strip_prefix`.
+        name: base.split_at(1).1,
+        base,
+        component,
+        settings: SHARED,
+        share,
+        kinds,
+    }
+}
+
+/// So few instances that requests share them, and none for long.
+const SHARED: &str = "max_instances = 2\nmax_requests_per_instance = \"150-300\"\n";
+/// One request at a time, in the same instance.
+const REUSED_P2: &str = "max_instances = 4\nmax_requests_per_instance = \"20-60\"\n";
+const ONE_REQUEST: &str = "max_instances = 4\nmax_requests_per_instance = \"1\"\n";
+const SHORT_LIVED: &str = "max_instances = 2\nmax_requests_per_instance = \"3-9\"\n";
+const REPLACED: &str = "max_instances = 2\nguest_traceparent = \"replace\"\n";
+
+/// All services, each with its share.
+pub const SERVICES: &[Service] = &[
+    service(
+        "/fanout",
+        "fanout",
+        40,
+        &[
+            kind("calls at once", "/?k=K&wait=W", 6, 8),
+            leaving("/?k=K&wait=W", 2, 8),
+            short("/?k=0", 4),
+        ],
+    ),
+    Service {
+        settings: ONE_REQUEST,
+        ..service(
+            "/fanout-sole",
+            "fanout",
+            4,
+            &[Kind {
+                rules: BY_SOLE,
+                ..kind("one request an instance", "/?k=K&wait=W", 1, 8)
+            }],
+        )
+    },
+    service(
+        "/detached",
+        "detached",
+        25,
+        &[
+            Kind {
+                longest_wait: 80,
+                ..kind("after the response", "/?k=K&wait=W", 3, 3)
+            },
+            short("/?k=0&wait=0", 4),
+        ],
+    ),
+    Service {
+        settings: ONE_REQUEST,
+        ..service("/p2", "outgoing-p2", 4, P2)
+    },
+    Service {
+        settings: REUSED_P2,
+        ..service("/p2-reused", "outgoing-p2", 8, P2)
+    },
+    service(
+        "/streamer",
+        "streamer",
+        12,
+        &[kind("between chunks, and after", "/?k=K", 1, 8)],
+    ),
+    service("/executor", "executor", 30, EXECUTOR),
+    Service {
+        settings: REPLACED,
+        ..service("/executor-lying", "executor", 20, LYING_EXECUTOR)
+    },
+    service(
+        "/mw-detached",
+        "mw-detached",
+        20,
+        &[
+            Kind {
+                longest_wait: 50,
+                ..kind("all callers gone", "/?k=K&wait=W", 3, 2)
+            },
+            short("/?k=0&wait=0", 4),
+        ],
+    ),
+    service(
+        "/mw-fanout",
+        "mw-fanout",
+        15,
+        &[
+            kind("middleware waits", "/?k=K&wait=W", 4, 6),
+            leaving("/?k=K&wait=W", 1, 6),
+            short("/?k=0", 2),
+        ],
+    ),
+    service(
+        "/mw-mw-detached",
+        "mw-mw-detached",
+        15,
+        &[
+            kind("all callers gone", "/?k=K&wait=W", 3, 2),
+            short("/?k=0&wait=0", 3),
+        ],
+    ),
+    service("/mw-mw2-detached", "mw-mw2-detached", 25, LATE),
+    service(
+        "/mwraw-detached",
+        "mwraw-detached",
+        12,
+        &[
+            kind("caller does not wait", "/?k=K&wait=W", 3, 2),
+            short("/?k=0&wait=0", 3),
+        ],
+    ),
+    service("/mwraw-mw2-detached", "mwraw-mw2-detached", 12, LATE),
+    service("/mw2-quiet", "mw2-quiet", 20, QUIET),
+    service("/mw2-mw2-quiet", "mw2-mw2-quiet", 15, QUIET),
+    service("/mw2-streamer", "mw2-streamer", 12, BODIES),
+    service("/mw-mw2-streamer", "mw-mw2-streamer", 12, BODIES),
+    service(
+        "/mwraw-fanout",
+        "mwraw-fanout",
+        1,
+        &[Kind {
+            made: Made::UntilTrap,
+            ..kind("traps by its caller's end", "/?k=K&wait=W", 1, 4)
+        }],
+    ),
+    Service {
+        // It goes by the whole path.
+        base: "",
+        ..service(
+            "/faulty",
+            "faulty",
+            1,
+            &[Kind {
+                made: Made::UntilTrap,
+                ..kind("traps after its call", "/trap", 1, 1)
+            }],
+        )
+    },
+    Service {
+        settings: SHORT_LIVED,
+        ..service("/early", EARLY, 2, &[short("/", 1)])
+    },
+];
