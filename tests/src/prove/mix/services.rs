@@ -22,8 +22,17 @@ const fn service(
     }
 }
 
-/// So few instances that requests share them, and none for long.
-const SHARED: &str = "max_instances = 2\nmax_requests_per_instance = \"150-300\"\n";
+/// So few instances that requests share them, and none for long. Answers come quicker than the calls
+/// after them, which a busy machine must not cut off.
+const SHARED: &str = "max_instances = 2\nmax_requests_per_instance = \"150-300\"\n\
+                      post_return_timeout = \"600s\"\n";
+/// The task of a request whose client has left does not end, and holds up its instance's end. All that
+/// must be called is called before the answer.
+const LEFT: &str = "max_instances = 3\nmax_requests_per_instance = \"150-300\"\n\
+                    post_return_timeout = \"5s\"\n";
+/// Likewise for some callers that do not wait; and there are calls after the answer.
+const LEFT_BEHIND: &str = "max_instances = 6\nmax_requests_per_instance = \"100-200\"\n\
+                           post_return_timeout = \"30s\"\n";
 /// One request at a time, in the same instance.
 const REUSED_P2: &str = "max_instances = 4\nmax_requests_per_instance = \"20-60\"\n";
 const ONE_REQUEST: &str = "max_instances = 4\nmax_requests_per_instance = \"1\"\n";
@@ -31,17 +40,20 @@ const SHORT_LIVED: &str = "max_instances = 2\nmax_requests_per_instance = \"3-9\
 const REPLACED: &str = "max_instances = 2\nguest_traceparent = \"replace\"\n";
 
 /// All services, each with its share.
-pub const SERVICES: &[Service] = &[
-    service(
-        "/fanout",
-        "fanout",
-        40,
-        &[
-            kind("calls at once", "/?k=K&wait=W", 6, 8),
-            leaving("/?k=K&wait=W", 2, 8),
-            short("/?k=0", 4),
-        ],
-    ),
+pub static SERVICES: &[Service] = &[
+    Service {
+        settings: LEFT,
+        ..service(
+            "/fanout",
+            "fanout",
+            40,
+            &[
+                kind("calls at once", "/?k=K&wait=W", 6, 8),
+                leaving("/?k=K&wait=W", 2, 8),
+                short("/?k=0", 4),
+            ],
+        )
+    },
     Service {
         settings: ONE_REQUEST,
         ..service(
@@ -80,7 +92,10 @@ pub const SERVICES: &[Service] = &[
         12,
         &[kind("between chunks, and after", "/?k=K", 1, 8)],
     ),
-    service("/executor", "executor", 30, EXECUTOR),
+    Service {
+        settings: LEFT,
+        ..service("/executor", "executor", 30, EXECUTOR)
+    },
     Service {
         settings: REPLACED,
         ..service("/executor-lying", "executor", 20, LYING_EXECUTOR)
@@ -97,16 +112,19 @@ pub const SERVICES: &[Service] = &[
             short("/?k=0&wait=0", 4),
         ],
     ),
-    service(
-        "/mw-fanout",
-        "mw-fanout",
-        15,
-        &[
-            kind("middleware waits", "/?k=K&wait=W", 4, 6),
-            leaving("/?k=K&wait=W", 1, 6),
-            short("/?k=0", 2),
-        ],
-    ),
+    Service {
+        settings: LEFT,
+        ..service(
+            "/mw-fanout",
+            "mw-fanout",
+            15,
+            &[
+                kind("middleware waits", "/?k=K&wait=W", 4, 6),
+                leaving("/?k=K&wait=W", 1, 6),
+                short("/?k=0", 2),
+            ],
+        )
+    },
     service(
         "/mw-mw-detached",
         "mw-mw-detached",
@@ -126,7 +144,10 @@ pub const SERVICES: &[Service] = &[
             short("/?k=0&wait=0", 3),
         ],
     ),
-    service("/mwraw-mw2-detached", "mwraw-mw2-detached", 12, LATE),
+    Service {
+        settings: LEFT_BEHIND,
+        ..service("/mwraw-mw2-detached", "mwraw-mw2-detached", 12, LATE)
+    },
     service("/mw2-quiet", "mw2-quiet", 20, QUIET),
     service("/mw2-mw2-quiet", "mw2-mw2-quiet", 15, QUIET),
     service("/mw2-streamer", "mw2-streamer", 12, BODIES),
