@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
+use headwater_tests::instances::{self, Instances};
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Answer, Client, Host, Upstream, client, within};
 use http::{Request, StatusCode};
@@ -51,6 +52,24 @@ async fn in_the_middle_of(path: &str) -> Result<()> {
         drop((body, client));
         one.is_free().await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_nobody_waits_for_leaves_no_task_behind() -> Result<()> {
+    let arguments = ["--max-requests-per-instance", "2", "--log", instances::LOG];
+    let one = Room::start("fanout", &arguments).await?;
+    let leaving = one.get(Client::new(), &one.held);
+    one.held.wait_for(1).await?;
+    leaving.abort();
+    one.is_free().await?;
+    // The guest has its answer now, and returns a response of which nobody reads the body.
+    one.held.release();
+    let instances = Instances::of("fanout", one.host.stderr());
+    instances.wait_retired(1, "served").await?;
+    instances.wait_gone(1).await?;
+    let log = one.host.stderr().text();
+    ensure!(!log.contains("instance failed"), "{log}");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -118,9 +119,17 @@ impl<'a> Call<'a> {
         Ok(call)
     }
 
-    /// Runs the call until the guest has returned and its answer is delivered, or nobody waits for it
-    /// any more. An error is a trap: the instance has failed.
-    pub(crate) async fn run(self, accessor: &Accessor<State>) -> wasmtime::Result<()> {
+    /// Runs the call until the guest has returned and its answer is delivered. An error is a trap: the
+    /// instance has failed.
+    ///
+    /// A 0.3 call that nobody waits for any more is counted as abandoned, and goes on: the response
+    /// that its guest may yet return must be taken and closed, or the task that writes its body would
+    /// wait for a reader for as long as the instance lives.
+    pub(crate) async fn run(
+        self,
+        accessor: &Accessor<State>,
+        abandoned: &AtomicUsize,
+    ) -> wasmtime::Result<()> {
         match self {
             Self::Service {
                 guest,
@@ -128,12 +137,20 @@ impl<'a> Call<'a> {
                 sent,
                 mut answer,
             } => {
-                let returned = guest
-                    .wasi_http_handler()
-                    .func_handle()
-                    .finish_call_concurrent(accessor, call);
-                let Some(returned) = unless_closed(returned, &mut answer).await else {
-                    return Ok(());
+                let mut returned = pin!(
+                    guest
+                        .wasi_http_handler()
+                        .func_handle()
+                        .finish_call_concurrent(accessor, call)
+                );
+                let returned = match unless_closed(returned.as_mut(), &mut answer).await {
+                    Some(returned) => returned,
+                    None => {
+                        abandoned.fetch_add(1, Ordering::Relaxed);
+                        let returned = returned.await;
+                        abandoned.fetch_sub(1, Ordering::Relaxed);
+                        returned
+                    }
                 };
                 let response = match returned?.0 {
                     Ok(response) => accessor.with(|mut access| {

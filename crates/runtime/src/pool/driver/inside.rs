@@ -1,7 +1,7 @@
 //! What happens within an instance's event loop.
 
 use std::future::poll_fn;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -35,6 +35,9 @@ pub(super) struct Inside<'a> {
 
 impl<'a> Inside<'a> {
     pub(super) async fn run(self) -> wasmtime::Result<()> {
+        // Calls that nobody waits for any more, of those below.
+        let abandoned = AtomicUsize::new(0);
+        let abandoned = &abandoned;
         let mut calls = FuturesUnordered::new();
         let entrance = entrance(self.proxy);
         let composed = self.shared.blueprint.evidence.has_checkpoints();
@@ -56,19 +59,20 @@ impl<'a> Inside<'a> {
                         return Poll::Ready(Err(error));
                     }
                 }
-                self.pulse.running.store(calls.len(), Ordering::Relaxed);
+                let waited_for = calls.len() - abandoned.load(Ordering::Relaxed);
+                self.pulse.running.store(waited_for, Ordering::Relaxed);
                 let backpressure = self
                     .accessor
                     .poll_ready_for_concurrent_call(entrance, cx)
                     .is_pending();
-                let held = backpressure || (calls.is_empty() && self.has_leftovers(cx));
+                let held = backpressure || (waited_for == 0 && self.has_leftovers(cx));
                 if held != self.pulse.held.swap(held, Ordering::Relaxed) {
                     self.shared.lives.hold(self.key, held, Instant::now());
-                    self.shared.backpressure(self.key, held, calls.len());
+                    self.shared.backpressure(self.key, held, waited_for);
                 }
                 if held {
                     self.shared.give_back(self.inbox);
-                } else if !(self.is_one_at_a_time() && !calls.is_empty())
+                } else if !(self.is_one_at_a_time() && waited_for > 0)
                     && self.pulse.calm.load(Ordering::Relaxed)
                     && let Some(ticket) = self.inbox.pop()
                 {
@@ -90,13 +94,13 @@ impl<'a> Inside<'a> {
                         )
                     });
                     match call {
-                        Ok(call) => calls.push(call.run(self.accessor)),
+                        Ok(call) => calls.push(call.run(self.accessor, abandoned)),
                         Err(error) => return Poll::Ready(Err(error)),
                     }
                     self.enter(Phase::Requests);
                     continue;
                 }
-                if !calls.is_empty() {
+                if waited_for > 0 {
                     return Poll::Pending;
                 }
                 if self.accessor.poll_no_interesting_tasks(cx).is_pending() {
