@@ -50,11 +50,14 @@ pub(crate) fn pool(
 pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result<()> {
     for _ in 0..number {
         let request = Request::get("http://localhost/").body(empty())?;
-        let response = handler.handle(request, scope()).await?;
+        let scope = scope();
+        let response = handler.handle(request, scope.clone()).await?;
         ensure!(response.status() == 200, "{}", response.status());
         let body = response.into_body().collect().await;
         let body = body.map_err(|error| anyhow!(error))?;
         ensure!(!body.to_bytes().is_empty());
+        // As the front does when the last byte is sent: what is kept for a request goes by it.
+        scope.cancellation().cancel();
     }
     Ok(())
 }

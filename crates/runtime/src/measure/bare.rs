@@ -120,7 +120,7 @@ async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<(
         answer.into_http_with_getter(access.as_context_mut(), sent, State::http)
     })?;
     answer.into_body().collect().await?;
-    drop(scope);
+    scope.cancellation().cancel();
     Ok(())
 }
 
