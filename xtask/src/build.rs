@@ -25,11 +25,7 @@ pub(crate) fn release(workspace: &Workspace) -> Result<()> {
             "--bin",
             "bench",
             "--bench",
-            "attribution",
-            "--bench",
-            "dispatch",
-            "--bench",
-            "instances",
+            "parts",
         ],
     )
 }

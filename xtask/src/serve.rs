@@ -60,24 +60,15 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     let mut bench = program(workspace, "release", "bench");
     let mut statuses = vec![process::status(bench.args(arguments))?];
 
-    for (name, what) in [
-        ("attribution", "what attribution adds to an outgoing call"),
-        ("dispatch", "the instance pool against the stock dispatch"),
-        (
-            "instances",
-            "a dispatch beside wasmtime's own call, and a new instance",
-        ),
-    ] {
-        say(format!("measuring {what}"));
-        let mut bench = workspace.cargo();
-        // The same selection of packages as above, so that nothing is compiled again.
-        bench.args(["bench", "--workspace", "--bench", name]);
-        if arguments.iter().any(|argument| argument == "--assert") {
-            bench.args(["--", "--assert"]);
-        }
-        workspace.tell(&mut bench, "release");
-        statuses.push(process::status(&mut bench)?);
+    say("measuring the parts of the runtime, without sockets");
+    let mut bench = workspace.cargo();
+    // The same selection of packages as above, so that nothing is compiled again.
+    bench.args(["bench", "--workspace", "--bench", "parts"]);
+    if arguments.iter().any(|argument| argument == "--assert") {
+        bench.args(["--", "--assert"]);
     }
+    workspace.tell(&mut bench, "release");
+    statuses.push(process::status(&mut bench)?);
     let failed = statuses.into_iter().find(|status| !status.success());
     Ok(failed.map_or(ExitCode::SUCCESS, code))
 }

@@ -1,11 +1,6 @@
 //! What a request costs in a warm instance beside wasmtime's own call, and what a new instance costs:
-//! CPU time of the one thread that does it all. `cargo xtask bench` runs it, with the guests built.
-#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+//! CPU time of the one thread that does it all.
 
-mod hello;
-mod rounds;
-
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +10,8 @@ use headwater_runtime::measure::{BareInstance, BareService};
 use headwater_runtime::{Engine, PoolOverrides};
 use rustix::time::ClockId;
 
-use crate::rounds::{Rounds, asserted, cpu, verdict};
-
-/// As in the binary, so that what users run is measured.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use crate::hello;
+use crate::rounds::{Rounds, cpu, verdict};
 
 /// Rounds of each, in turn; the medians count.
 const ROUNDS: usize = 15;
@@ -35,8 +27,7 @@ const MOST_DISPATCH: f64 = 1.5;
 /// The most that an instance may take from its start to its end, in µs.
 const MOST_INSTANCE: f64 = 70.0;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode> {
+pub(crate) async fn measure() -> Result<bool> {
     let engine = Engine::new()?;
     let binary = hello::binary()?;
     let bare = BareService::load(&engine, &binary, &Limits::default())?;
@@ -52,11 +43,7 @@ async fn main() -> Result<ExitCode> {
 
     let dispatch = dispatch(&bare, &warm).await?;
     let instance = instance(&bare, &warm, &fresh).await?;
-    Ok(if asserted() && !(dispatch && instance) {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(dispatch && instance)
 }
 
 /// Whether the cost of a warm dispatch is within its target.

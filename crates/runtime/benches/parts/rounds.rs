@@ -50,11 +50,6 @@ pub(crate) fn cpu(clock: ClockId) -> Duration {
     )
 }
 
-/// Whether a miss is to fail the run.
-pub(crate) fn asserted() -> bool {
-    std::env::args().any(|argument| argument == "--assert")
-}
-
 /// How a target came out, in words.
 pub(crate) fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }

@@ -1,0 +1,86 @@
+//! What the parts of the runtime cost, in one process and without sockets. `cargo xtask bench` runs
+//! it, with the guests built; the name of a part measures that part alone.
+//!
+//! One binary for all of them: each is linked with all of wasmtime, which takes minutes.
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "its output is what it is for"
+)]
+
+mod attribution;
+mod dispatch;
+mod hello;
+mod instances;
+mod rounds;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tokio::runtime::{Builder, Runtime};
+
+/// As in the binary, so that what users run is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Attribution,
+    Dispatch,
+    Instances,
+}
+
+impl Part {
+    const ALL: [(&str, Self); 3] = [
+        ("attribution", Self::Attribution),
+        ("dispatch", Self::Dispatch),
+        ("instances", Self::Instances),
+    ];
+
+    /// Whether its targets are met.
+    fn measure(self) -> Result<bool> {
+        match self {
+            Self::Attribution => one_thread()?.block_on(attribution::measure()),
+            Self::Dispatch => Runtime::new()?.block_on(dispatch::measure()),
+            Self::Instances => one_thread()?.block_on(instances::measure()),
+        }
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let mut parts = Vec::new();
+    let mut assert = false;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--assert" => assert = true,
+            // Cargo's own, to all benchmarks.
+            "--bench" => {}
+            name => match Part::ALL.into_iter().find(|(named, _)| *named == name) {
+                Some((_, part)) => parts.push(part),
+                None => {
+                    let names = Part::ALL.map(|(name, _)| name).join(", ");
+                    eprintln!("error: no part is called {name}; there are: {names}, and --assert");
+                    return Ok(ExitCode::from(2));
+                }
+            },
+        }
+    }
+    if parts.is_empty() {
+        parts = Part::ALL.map(|(_, part)| part).into();
+    }
+    let mut met = true;
+    for part in parts {
+        met &= part.measure()?;
+    }
+    Ok(if assert && !met {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// What is measured by a thread's CPU time has to be done by one.
+fn one_thread() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
