@@ -148,13 +148,14 @@ struct Caller {
 }
 
 impl Caller {
+    const NOBODY: Self = Self {
+        task: None,
+        walk: Walk::Nowhere,
+    };
+
     fn of(mut store: StoreContextMut<'_, State>) -> Self {
-        let nobody = Self {
-            task: None,
-            walk: Walk::Nowhere,
-        };
         let Ok(stack) = store.async_call_stack() else {
-            return nobody;
+            return Self::NOBODY;
         };
         let mut ends = None;
         let mut depth = 0;
@@ -172,7 +173,7 @@ impl Caller {
                     Walk::Root(root)
                 },
             },
-            None => nobody,
+            None => Self::NOBODY,
         }
     }
 
@@ -242,7 +243,13 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
         };
         return witnesses.judge();
     }
-    let caller = Caller::of(store.as_context_mut());
+    let has_ledger = roots.ledger.is_some();
+    // The ledger walks for itself, and needs all of the way.
+    let caller = if declares || echoes || !has_ledger {
+        Caller::of(store.as_context_mut())
+    } else {
+        Caller::NOBODY
+    };
     let declaration = if declares {
         caller.declaration(store.as_context_mut())
     } else {
@@ -253,7 +260,7 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
     } else {
         Echo::None
     };
-    let stack = if store.data().roots.ledger.is_some() {
+    let stack = if has_ledger {
         ledger::evidence(store.as_context_mut())
     } else {
         store.data().roots.stack(&caller.walk)

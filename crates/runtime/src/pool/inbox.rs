@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -9,8 +10,12 @@ use crate::pool::ticket::Ticket;
 /// What the pool has for an instance: requests, and the word to finish.
 ///
 /// It can be emptied from outside of the instance's event loop, which a guest that computes holds up.
+/// The other way round it says whether the instance has something to do.
 #[derive(Default)]
-pub(crate) struct Inbox(Mutex<Contents>);
+pub(crate) struct Inbox {
+    contents: Mutex<Contents>,
+    at_work: AtomicBool,
+}
 
 #[derive(Default)]
 struct Contents {
@@ -71,6 +76,16 @@ impl Inbox {
         }
     }
 
+    /// Whether the instance has requests, or work after them.
+    pub(crate) fn at_work(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed)
+    }
+
+    /// The instance has something to do, or has nothing to do any more.
+    pub(crate) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Relaxed);
+    }
+
     /// Whom to wake when something arrives.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut contents = self.lock();
@@ -93,6 +108,6 @@ impl Inbox {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Contents> {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

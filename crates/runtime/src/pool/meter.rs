@@ -79,9 +79,12 @@ impl Meter {
 
     /// Charges what was not charged yet, in the midst of a poll: an account is about to be read.
     pub(crate) fn settle(&self) {
-        // Nobody is ended here: the end of the poll comes soon enough.
-        let _ = self.end();
-        self.begin();
+        let mut requests = self.lock();
+        let now = self.now();
+        if let Some(mark) = requests.mark.replace(now) {
+            // Nobody is ended here: the end of the poll comes soon enough.
+            let _ = requests.charge(now.since(mark), self.limit);
+        }
     }
 
     /// A request is started in the instance.
@@ -101,14 +104,17 @@ impl Meter {
     pub(crate) fn idle(&self) {
         // Nobody is ended for what is over.
         let _ = self.end();
-        *self.lock() = Requests::default();
+        let mut requests = self.lock();
+        requests.present.clear();
+        requests.leftovers = false;
+        requests.computing = None;
     }
 
     /// The end of a poll, or of one of its parts.
     pub(crate) fn end(&self) -> Result<(), CpuTimeExceeded> {
-        let mark = self.lock().mark.take();
-        match mark {
-            Some(mark) => self.charge(mark.elapsed()),
+        let mut requests = self.lock();
+        match requests.mark.take() {
+            Some(mark) => requests.charge(self.now().since(mark), self.limit),
             None => Ok(()),
         }
     }
@@ -121,30 +127,9 @@ impl Meter {
         Mark::Wall(Instant::now())
     }
 
+    #[cfg(test)]
     fn charge(&self, time: Duration) -> Result<(), CpuTimeExceeded> {
-        let mut requests = self.lock();
-        let certain = match requests.computing.take() {
-            Some(scope) => requests.find(&scope),
-            None if requests.present.len() == 1 && !requests.leftovers => {
-                requests.present.first_mut()
-            }
-            None => {
-                requests.share(time);
-                return Ok(());
-            }
-        };
-        let Some(present) = certain else {
-            return Ok(());
-        };
-        add(&present.scope, time);
-        present.own += time;
-        match self.limit {
-            Some(limit) if present.own > limit => Err(CpuTimeExceeded {
-                request: present.scope.id(),
-                limit,
-            }),
-            _ => Ok(()),
-        }
+        self.lock().charge(time, self.limit)
     }
 
     fn lock(&self) -> MutexGuard<'_, Requests> {
@@ -154,6 +139,29 @@ impl Meter {
 }
 
 impl Requests {
+    fn charge(&mut self, time: Duration, limit: Option<Duration>) -> Result<(), CpuTimeExceeded> {
+        let certain = match self.computing.take() {
+            Some(scope) => self.find(&scope),
+            None if self.present.len() == 1 && !self.leftovers => self.present.first_mut(),
+            None => {
+                self.share(time);
+                return Ok(());
+            }
+        };
+        let Some(present) = certain else {
+            return Ok(());
+        };
+        add(&present.scope, time);
+        present.own += time;
+        match limit {
+            Some(limit) if present.own > limit => Err(CpuTimeExceeded {
+                request: present.scope.id(),
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The entry of a request; one that was over and computes all the same has a new one.
     fn find(&mut self, scope: &Arc<RequestScope>) -> Option<&mut Present> {
         let known = self
@@ -187,11 +195,15 @@ impl Requests {
 }
 
 impl Mark {
-    fn elapsed(&self) -> Duration {
-        match self {
-            Self::Wall(since) => since.elapsed(),
+    /// The time from an earlier moment, by the same clock, to this one.
+    fn since(self, earlier: Self) -> Duration {
+        match (self, earlier) {
+            (Self::Wall(now), Self::Wall(earlier)) => now.saturating_duration_since(earlier),
             #[cfg(unix)]
-            Self::Thread(since) => thread_time().saturating_sub(*since),
+            (Self::Thread(now), Self::Thread(earlier)) => now.saturating_sub(earlier),
+            // A meter keeps to its clock.
+            #[cfg(unix)]
+            _ => Duration::ZERO,
         }
     }
 }
@@ -282,7 +294,7 @@ mod tests {
         let meter = Meter::new(Some(MS));
         let mark = meter.now();
         let started = Instant::now();
-        while mark.elapsed() < MS / 10 {
+        while meter.now().since(mark) < MS / 10 {
             assert!(started.elapsed() < Duration::from_secs(10), "it stands");
         }
     }

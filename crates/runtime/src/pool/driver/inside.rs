@@ -51,7 +51,6 @@ impl<'a> Inside<'a> {
             // Polled before each work item: what the guest did in the one before is over.
             self.accessor
                 .with(|mut access| access.data_mut().roots.next_turn());
-            self.inbox.register(cx.waker());
             loop {
                 while let Poll::Ready(Some(returned)) = calls.poll_next_unpin(cx) {
                     let returned: wasmtime::Result<()> = returned;
@@ -158,7 +157,10 @@ impl<'a> Inside<'a> {
         if current.0 != phase {
             *current = (phase, Instant::now());
             drop(current);
-            self.shared.at_work(self.key, phase != Phase::Idle);
+            self.inbox.set_at_work(phase != Phase::Idle);
+            if phase == Phase::Idle {
+                self.shared.at_rest();
+            }
         }
     }
 }

@@ -187,23 +187,22 @@ async fn serve(
         .await
     }));
     poll_fn(|cx| {
-        pulse.beats.store(false, Ordering::Relaxed);
+        // The inside wakes by the same waker.
+        inbox.register(cx.waker());
         meter.begin();
-        if let Poll::Ready(result) = inside.as_mut().poll(cx) {
-            let _ = meter.end();
-            return Poll::Ready(result.flatten());
-        }
-        // Nothing of the guest can run on now: either all its tasks wait, and it may be given the next
-        // request, or one computes and has yielded.
-        let stuck = !pulse.beats.load(Ordering::Relaxed);
-        if !stuck
-            && !pulse.calm.swap(true, Ordering::Relaxed)
-            && inbox.has_tickets()
-            && let Poll::Ready(result) = inside.as_mut().poll(cx)
-        {
-            let _ = meter.end();
-            return Poll::Ready(result.flatten());
-        }
+        let stuck = loop {
+            pulse.beats.store(false, Ordering::Relaxed);
+            if let Poll::Ready(result) = inside.as_mut().poll(cx) {
+                let _ = meter.end();
+                return Poll::Ready(result.flatten());
+            }
+            // Nothing of the guest can run on now: either all its tasks wait, and it may be given the
+            // next request, or one computes and has yielded.
+            let stuck = !pulse.beats.load(Ordering::Relaxed);
+            if stuck || pulse.calm.swap(true, Ordering::Relaxed) || !inbox.has_tickets() {
+                break stuck;
+            }
+        };
         if let Err(exceeded) = meter.end() {
             return Poll::Ready(Err(exceeded.into()));
         }
