@@ -65,6 +65,9 @@ pub struct Service {
     pub queue_timeout: Option<Duration>,
     /// Requests that may be in one instance at once. 0.3 components only.
     pub max_concurrent_per_instance: Option<usize>,
+    /// Whether an instance is given the next request only when nothing of the one before goes on in
+    /// it. Components only; those of 0.2 always are.
+    pub serial: Option<bool>,
     /// Outgoing requests that one instance may have open at once. Components only.
     pub max_outgoing_per_instance: Option<usize>,
     /// CPU time that one request may take. Components only.
@@ -119,6 +122,12 @@ pub enum ConfigError {
     /// Two services have one name.
     #[error("there are two services named `{0}`; give each a name of its own")]
     Duplicate(String),
+    /// A serial service is to have several requests in an instance.
+    #[error(
+        "service `{0}`: `serial = true` is one request at a time; leave \
+         `max_concurrent_per_instance` out"
+    )]
+    Serial(String),
     /// A bound is zero.
     #[error("service `{0}`: `{1}` must be 1 or more")]
     Zero(String, &'static str),
@@ -165,6 +174,9 @@ impl Service {
             (Some(_), Some(_)) => return wrong(", not both"),
             (None, None) => return wrong(""),
             _ => {}
+        }
+        if self.serial == Some(true) && self.max_concurrent_per_instance.is_some() {
+            return Err(ConfigError::Serial(self.name.clone()));
         }
         let zero = |key| Err(ConfigError::Zero(self.name.clone(), key));
         if self.max_instances == Some(0) {

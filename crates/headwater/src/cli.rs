@@ -139,6 +139,10 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) max_cpu_time: Option<Duration>,
 
+    /// Give an instance the next request only when nothing of the one before goes on in it
+    #[arg(long, conflicts_with = "max_concurrent_per_instance")]
+    pub(crate) serial: bool,
+
     /// Try a request once more if its instance failed: one without a body, which had made no
     /// outgoing request, of a service without directories
     #[arg(long)]
@@ -211,6 +215,7 @@ impl LimitArgs {
             min_idle: self.min_idle,
             max_requests_per_instance: self.max_requests_per_instance.clone(),
             max_concurrent_per_instance: self.max_concurrent_per_instance,
+            serial: self.serial.then_some(true),
             spread: None,
             idle_timeout: self.idle_timeout,
             post_return_timeout: self.post_return_timeout,

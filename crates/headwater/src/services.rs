@@ -183,6 +183,7 @@ fn pool(service: &Service, defaults: PoolOverrides) -> PoolOverrides {
         max_concurrent_per_instance: service
             .max_concurrent_per_instance
             .or(defaults.max_concurrent_per_instance),
+        serial: service.serial.or(defaults.serial),
         spread: defaults.spread,
         idle_timeout: service.idle_timeout.or(defaults.idle_timeout),
         post_return_timeout: service.post_return_timeout.or(defaults.post_return_timeout),

@@ -230,7 +230,9 @@ fn refused(error: &wasmtime::Error) -> LoadError {
 fn evidence(world: World, composed: Option<&[u8]>, pool: &PoolSettings) -> Evidence {
     match (world, composed) {
         (World::Proxy, _) => Evidence::Sole,
-        (World::Service, _) if *pool.max_requests_per_instance.end() == 1 => Evidence::Sole,
+        (World::Service, _) if pool.serial || *pool.max_requests_per_instance.end() == 1 => {
+            Evidence::Sole
+        }
         (World::Service, None) => Evidence::Stack,
         (World::Service, Some(binary)) if calls_synchronously(binary) => {
             Evidence::Ledger(Listen::Everywhere)

@@ -1,4 +1,4 @@
-//! The guest that is measured, and requests to it.
+//! The guests that are measured, and requests to them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,13 +14,22 @@ use http_body_util::BodyExt;
 
 /// The component `hello`, as it was built.
 pub(crate) fn binary() -> Result<Vec<u8>> {
+    built("hello")
+}
+
+/// `hello` behind a middleware, composed to one component.
+pub(crate) fn composed() -> Result<Vec<u8>> {
+    built("mw-hello")
+}
+
+fn built(name: &str) -> Result<Vec<u8>> {
     let guests = std::env::var_os("HEADWATER_COMPONENTS")
         .context("HEADWATER_COMPONENTS is not set; run this by `cargo xtask bench`")?;
-    let hello = Path::new(&guests).join("hello.wasm");
-    std::fs::read(&hello).with_context(|| {
+    let path = Path::new(&guests).join(format!("{name}.wasm"));
+    std::fs::read(&path).with_context(|| {
         format!(
             "cannot read {}; run `cargo xtask components`",
-            hello.display()
+            path.display()
         )
     })
 }

@@ -15,6 +15,9 @@ use crate::pool::ticket::Ticket;
 pub(crate) struct Inbox {
     contents: Mutex<Contents>,
     at_work: AtomicBool,
+    /// There are tickets. Set before whoever is to take them is woken, so that he need not lock to see
+    /// that there are none.
+    filled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -30,7 +33,10 @@ struct Contents {
 impl Inbox {
     /// Hands a request over.
     pub(crate) fn push(&self, ticket: Ticket) {
-        self.change(|contents| contents.tickets.push_back(ticket));
+        self.change(|contents| {
+            contents.tickets.push_back(ticket);
+            self.filled.store(true, Ordering::Release);
+        });
     }
 
     /// Says that the instance is to finish what it has. The first reason counts, unless a later one
@@ -46,17 +52,26 @@ impl Inbox {
 
     /// The request that has waited longest.
     pub(crate) fn pop(&self) -> Option<Ticket> {
-        self.lock().tickets.pop_front()
+        if !self.has_tickets() {
+            return None;
+        }
+        let mut contents = self.lock();
+        let ticket = contents.tickets.pop_front();
+        self.filled
+            .store(!contents.tickets.is_empty(), Ordering::Relaxed);
+        ticket
     }
 
     /// All requests that have not been taken, the last first.
     pub(crate) fn take_back(&self) -> Vec<Ticket> {
-        self.lock().tickets.drain(..).rev().collect()
+        let mut contents = self.lock();
+        self.filled.store(false, Ordering::Relaxed);
+        contents.tickets.drain(..).rev().collect()
     }
 
     /// Whether a request waits.
     pub(crate) fn has_tickets(&self) -> bool {
-        !self.lock().tickets.is_empty()
+        self.filled.load(Ordering::Acquire)
     }
 
     /// Why the instance is to finish, and since when, if it is.

@@ -49,7 +49,7 @@ pub(crate) struct CpuTimeExceeded {
 
 /// A moment from which CPU time is measured.
 #[derive(Debug, Clone, Copy)]
-enum Mark {
+pub(crate) enum Mark {
     /// By the wall: cheap to read, and the same unless the thread was interrupted.
     Wall(Instant),
     /// By the thread's own clock: nobody is ended for the time that others took from him.
@@ -65,9 +65,14 @@ impl Meter {
         }
     }
 
-    /// The beginning of a poll, which must end on the same thread.
-    pub(crate) fn begin(&self) {
-        self.lock().mark = Some(self.now());
+    /// The beginning of a poll, at this time. It must end on the same thread.
+    pub(crate) fn begin(&self, now: Instant) {
+        let mark = if self.limit.is_some() {
+            Mark::of_thread()
+        } else {
+            Mark::Wall(now)
+        };
+        self.lock().mark = Some(mark);
     }
 
     /// The moment between two work items.
@@ -120,11 +125,11 @@ impl Meter {
     }
 
     fn now(&self) -> Mark {
-        #[cfg(unix)]
         if self.limit.is_some() {
-            return Mark::Thread(thread_time());
+            Mark::of_thread()
+        } else {
+            Mark::Wall(Instant::now())
         }
-        Mark::Wall(Instant::now())
     }
 
     #[cfg(test)]
@@ -195,8 +200,16 @@ impl Requests {
 }
 
 impl Mark {
+    /// This moment by the thread's own clock, or by the wall where threads have none.
+    pub(crate) fn of_thread() -> Self {
+        #[cfg(unix)]
+        return Self::Thread(thread_time());
+        #[cfg(not(unix))]
+        Self::Wall(Instant::now())
+    }
+
     /// The time from an earlier moment, by the same clock, to this one.
-    fn since(self, earlier: Self) -> Duration {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         match (self, earlier) {
             (Self::Wall(now), Self::Wall(earlier)) => now.saturating_duration_since(earlier),
             #[cfg(unix)]

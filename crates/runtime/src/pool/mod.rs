@@ -40,7 +40,7 @@ pub use self::core::PoolView;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
 pub use self::lives::{InstanceState, InstanceView};
-pub(crate) use self::meter::Meter;
+pub(crate) use self::meter::{Mark, Meter};
 pub use self::settings::{PoolOverrides, PoolSettings};
 pub(crate) use self::ticket::InstanceRecord;
 

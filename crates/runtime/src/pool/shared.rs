@@ -114,8 +114,9 @@ impl Shared {
         answer: oneshot::Sender<ticket::Answer>,
         instance: Arc<OnceLock<Arc<InstanceRecord>>>,
     ) -> Result<Admitted, Fault> {
+        let now = Instant::now();
         let mut shell = self.lock();
-        if let Err(pause) = shell.circuit.admit(Instant::now()) {
+        if let Err(pause) = shell.circuit.admit(now) {
             drop(shell);
             self.counters.count(Count::CircuitOpen);
             return Err(Fault::overload("circuit_open", pause)
@@ -129,7 +130,7 @@ impl Shared {
             scope,
             answer,
             instance,
-            since: Instant::now(),
+            since: now,
         };
         // Most are assigned at once, and never wait.
         let mut arriving = Some(ticket);
@@ -354,10 +355,14 @@ impl Shared {
         for action in actions.drain(..) {
             match action {
                 Action::Assign(request, instance) => {
-                    let arriving = arriving.take_if(|ticket| ticket.key == request);
-                    let ticket = arriving.or_else(|| shell.waiting.remove(&request));
+                    let ticket = match arriving.take_if(|ticket| ticket.key == request) {
+                        Some(ticket) => Some(ticket),
+                        None => {
+                            let waited = shell.waiting.remove(&request);
+                            waited.inspect(|ticket| self.count_wait(ticket))
+                        }
+                    };
                     if let (Some(ticket), Some(inbox)) = (ticket, shell.inboxes.get(&instance)) {
-                        self.count_wait(&ticket);
                         inbox.push(ticket);
                     }
                 }

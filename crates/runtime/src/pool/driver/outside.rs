@@ -1,15 +1,15 @@
 //! What happens outside of an instance's event loop, where a guest that computes holds nothing up.
 
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
 use crate::pool::core::{InstanceKey, Retirement};
-use crate::pool::driver::{Overdue, Phase, Pulse};
+use crate::pool::driver::Overdue;
+use crate::pool::driver::pulse::{Phase, Pulse};
 use crate::pool::inbox::Inbox;
 use crate::pool::shared::Shared;
 
@@ -54,11 +54,7 @@ impl<'a> Outside<'a> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, stuck: bool) -> Poll<wasmtime::Result<()>> {
         self.note(stuck);
         let settings = self.shared.settings();
-        let (phase, since) = *self
-            .pulse
-            .phase
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let (phase, since) = self.pulse.phase();
         let late = match self.inbox.retired() {
             Some((Retirement::Deadline, since)) => Some(since),
             _ => None,
@@ -102,11 +98,7 @@ impl<'a> Outside<'a> {
             Phase::PostReturn => Poll::Ready(Err(Overdue::PostReturn.into())),
             Phase::Idle => {
                 // If the pool keeps it, the idle time begins anew.
-                *self
-                    .pulse
-                    .phase
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = (Phase::Idle, Instant::now());
+                self.pulse.renew(Phase::Idle);
                 self.shared.idle_expired(self.key);
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -143,8 +135,7 @@ impl<'a> Outside<'a> {
             }
             (false, Some(_)) => {
                 self.stuck = None;
-                let held = self.pulse.held.load(Ordering::Relaxed);
-                let running = self.pulse.running.load(Ordering::Relaxed);
+                let (held, running) = (self.pulse.is_held(), self.pulse.running());
                 self.shared.backpressure(self.key, held, running);
             }
             _ => {}
