@@ -37,8 +37,12 @@ pub(crate) struct Connection {
 pub(crate) struct Lease(Arc<Connection>);
 
 /// A connection that nobody was given yet is on its way to whom it was made for, and is not taken
-/// for idle for so long. If that one has found another meanwhile, it is idle.
-const NEW: Duration = Duration::from_secs(1);
+/// for idle for so long: a moment, on a machine that is not overloaded. If that one has found another
+/// meanwhile, the pool keeps it without a word.
+const ON_ITS_WAY: Duration = Duration::from_millis(20);
+
+/// Nor does it end for so long, on any machine: an end would fail the request that it is for.
+const SURELY_THERE: Duration = Duration::from_secs(1);
 
 // === impl Connection ===
 
@@ -85,7 +89,7 @@ impl Connection {
             return None;
         }
         match self.idle_since.load(Ordering::Relaxed) {
-            0 if self.opened.elapsed() < NEW => None,
+            0 if self.opened.elapsed() < ON_ITS_WAY => None,
             since => Some(self.opened + Duration::from_nanos(since)),
         }
     }
@@ -100,13 +104,25 @@ impl Connection {
     ///
     /// A request that is given the connection just now is still answered. For so long there is one
     /// connection too many.
-    pub(crate) fn close(&self) -> bool {
+    pub(crate) fn close(self: &Arc<Self>) -> bool {
         if self.is_used() || self.closing.swap(true, Ordering::SeqCst) {
             return false;
         }
         drop(self.lock_place().take());
-        self.wake_reader();
+        if self.may_be_on_its_way() {
+            let connection = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(SURELY_THERE).await;
+                connection.wake_reader();
+            });
+        } else {
+            self.wake_reader();
+        }
         true
+    }
+
+    fn may_be_on_its_way(&self) -> bool {
+        self.idle_since.load(Ordering::Relaxed) == 0 && self.opened.elapsed() < SURELY_THERE
     }
 
     /// Whether its reader is to find its end. If not, it is told when that changes.
@@ -119,7 +135,7 @@ impl Connection {
             }
         }
         // After the waker was left: whoever changes either looks for it afterwards.
-        self.closing.load(Ordering::SeqCst) && !self.is_used()
+        self.closing.load(Ordering::SeqCst) && !self.is_used() && !self.may_be_on_its_way()
     }
 
     /// It is closed.
@@ -167,7 +183,7 @@ impl Clone for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let connection = &*self.0;
+        let connection = &self.0;
         if connection.leases.fetch_sub(1, Ordering::SeqCst) != 2 {
             return;
         }

@@ -5,6 +5,7 @@
 //! closed in favour of the new one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +27,9 @@ pub(crate) struct Connections {
     next: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
 }
+
+/// How often those who wait for a place look for idle connections themselves.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 // === impl Connections ===
 
@@ -63,12 +67,15 @@ impl Connections {
 
     async fn wait_for_place(&self, limit: Limit) -> Result<Place, EgressError> {
         let _waiting = self.shared.wait();
-        // One that became idle before it could know that it is wanted.
-        self.close_idle(limit);
-        self.places
-            .take(self.wait)
-            .await
-            .map_err(EgressError::Limit)
+        let mut taking = pin!(self.places.take(self.wait));
+        loop {
+            // One that became idle before it could know that it is wanted, or without a word: the
+            // pool keeps a new connection whose request has found another meanwhile.
+            self.close_idle(limit);
+            if let Ok(taken) = tokio::time::timeout(LOOK_AGAIN, taking.as_mut()).await {
+                return taken.map_err(EgressError::Limit);
+            }
+        }
     }
 
     /// Closes the connection that has been idle the longest: of this service, or if the bound on all
@@ -81,7 +88,7 @@ impl Connections {
     }
 
     /// One of them has become idle: whoever waits for its place gets it.
-    pub(crate) fn became_idle(&self, connection: &Connection) {
+    pub(crate) fn became_idle(&self, connection: &Arc<Connection>) {
         if self.shared.is_waited_for() && self.places.are_taken() {
             connection.close();
         }

@@ -70,10 +70,18 @@ impl Stopwatch {
         let Some((due, late)) = self.due else {
             return Poll::Pending;
         };
+        let moved = self
+            .timer
+            .as_ref()
+            .is_none_or(|timer| timer.deadline() != due);
+        // The timer is a millisecond late; no time at all is over now.
+        if moved && due <= Instant::now() {
+            return Poll::Ready(late);
+        }
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() != due {
+        if moved {
             timer.as_mut().reset(due);
         }
         timer.as_mut().poll(cx).map(|()| late)
