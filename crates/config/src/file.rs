@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::{parse_duration, parse_memory, parse_range};
+use crate::{Outgoing, parse_duration, parse_memory, parse_range};
 
 /// What a `headwater.toml` says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -81,6 +81,9 @@ pub struct Service {
     /// Whether outgoing requests carry the `x-request-id` of the request that they are made for.
     /// Components only.
     pub forward_request_id: Option<bool>,
+    /// How it calls out. Components only.
+    #[serde(default)]
+    pub outgoing: Outgoing,
 }
 
 /// What becomes of a `traceparent` that a guest sets on an outgoing request.
@@ -190,6 +193,9 @@ impl Service {
         }
         if self.max_outgoing_per_instance == Some(0) {
             return zero("max_outgoing_per_instance");
+        }
+        if let Some(key) = self.outgoing.zero() {
+            return zero(key);
         }
         Ok(())
     }

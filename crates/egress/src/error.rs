@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use rustls::Error as TlsError;
 
+use crate::Limit;
+
 /// A cause, shared because errors of one connection may be seen by several requests.
 type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -83,9 +85,43 @@ pub enum EgressError {
     /// `HTTP-response-incomplete`: the connection ended within the response's body.
     #[error("the response ended before its end")]
     ResponseIncomplete(#[source] Cause),
-    /// `HTTP-response-header-section-size`.
-    #[error("the response's head is too large")]
-    ResponseHeadSize(#[source] Cause),
+    /// `connection-write-timeout`: the request's body stopped in its middle. For too long the guest
+    /// gave no part of it, or the upstream took none.
+    #[error("the request did not go on in time")]
+    WriteTimeout,
+    /// `HTTP-response-timeout`: the whole exchange took too long.
+    #[error("the response was not complete in time")]
+    TotalTimeout,
+    /// `connection-limit-reached`: as much goes out as may.
+    #[error("{0}")]
+    Limit(Limit),
+    /// `HTTP-request-header-section-size`, with the size.
+    #[error(
+        "the outgoing request's header fields have {0} bytes, more than --max-outgoing-request-head"
+    )]
+    RequestHeadSize(u32),
+    /// `HTTP-request-trailer-section-size`, with the size.
+    #[error(
+        "the outgoing request's trailers have {0} bytes, more than --max-outgoing-request-head"
+    )]
+    RequestTrailersSize(u32),
+    /// `HTTP-request-body-size`, with what was declared or had been sent by then.
+    #[error(
+        "the outgoing request's body has {0} bytes at least, more than --max-outgoing-request-body"
+    )]
+    RequestBodySize(u64),
+    /// `HTTP-response-header-section-size`, with the size if it is known.
+    #[error(
+        "the response's head is larger than --max-outgoing-response-head, or has more fields than \
+         --max-outgoing-response-fields"
+    )]
+    ResponseHeadSize(Option<u32>),
+    /// `HTTP-response-trailer-section-size`, with the size.
+    #[error("the response's trailers have {0} bytes, more than --max-outgoing-response-head")]
+    ResponseTrailersSize(u32),
+    /// `HTTP-response-body-size`, with what was declared or had been received by then.
+    #[error("the response's body has {0} bytes at least, more than --max-outgoing-response-body")]
+    ResponseBodySize(u64),
     /// `HTTP-upgrade-failed`: the upstream changed protocols, which nobody asked for.
     #[error("the upstream switched protocols unasked")]
     Upgrade,
@@ -129,7 +165,15 @@ impl EgressError {
             Self::BetweenBytesTimeout => "between_bytes_timeout",
             Self::ConnectionTerminated(_) => "connection_terminated",
             Self::ResponseIncomplete(_) => "response_incomplete",
+            Self::WriteTimeout => "write_timeout",
+            Self::TotalTimeout => "total_timeout",
+            Self::Limit(limit) => limit.as_str(),
+            Self::RequestHeadSize(_) => "request_head_size",
+            Self::RequestTrailersSize(_) => "request_trailers_size",
+            Self::RequestBodySize(_) => "request_body_size",
             Self::ResponseHeadSize(_) => "response_head_size",
+            Self::ResponseTrailersSize(_) => "response_trailers_size",
+            Self::ResponseBodySize(_) => "response_body_size",
             Self::Upgrade => "upgrade",
             Self::Protocol(_) => "protocol",
             Self::NoRoots(_) => "no_roots",
@@ -183,7 +227,7 @@ impl EgressError {
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             if error.is_parse_too_large() {
-                return Some(Self::ResponseHeadSize(Arc::clone(cause)));
+                return Some(Self::ResponseHeadSize(None));
             }
             if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
                 return Some(ended(Arc::clone(cause)));

@@ -1,32 +1,52 @@
 //! The outgoing HTTP client that services call out by.
 //!
-//! An outgoing request passes, in this order: the [`Grants`] of its service, name resolution, a look
-//! at the addresses, and a pooled connection; each is a step of its own. It carries the
+//! An outgoing request passes, in this order: the [`Grants`] of its service, the bound on how many
+//! there may be ([`EgressLimits`]), and a pooled connection, for which a name is resolved and the
+//! addresses are looked at; each is a step of its own, and each is bounded in time ([`Timeouts`]). It
+//! carries the
 //! `traceparent` of its own span, a child of the request that it is attributed to, or the guest's
 //! ([`TraceHeaders`]). What goes wrong
 //! is an [`EgressError`], which says as much as `wasi:http`'s error codes can.
 //!
 //! Each service has an [`Egress`] of its own: connections and TLS sessions are never shared.
 
+mod client;
+mod connection;
+mod connections;
 mod connector;
 mod egress;
 mod error;
+mod exchange;
 mod grants;
+mod h2c;
+mod head;
+mod limits;
 mod params;
 mod request_body;
 mod resolve;
 mod response_body;
+mod shared;
+mod stopwatch;
 mod target;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod tls;
+mod totals;
 mod trace_headers;
+mod tracked;
+mod upload;
 
 pub use egress::Egress;
 pub use error::EgressError;
 pub use grants::{Grant, GrantError, Grants};
-pub use params::{EgressParams, PoolParams, SendOptions, Timeouts};
+pub use h2c::{H2c, H2cError};
+pub use limits::{EgressLimits, Limit, SharedLimits};
+pub use params::{EgressParams, PoolParams, SendOptions};
+pub use shared::EgressShared;
+pub use timeouts::Timeouts;
 pub use tls::TlsRoots;
+pub use totals::{ConnectionCount, EgressTotals};
 pub use trace_headers::{GuestTraceparent, TraceHeaders};

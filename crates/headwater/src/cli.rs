@@ -8,6 +8,8 @@ use headwater_config::{parse_duration, parse_memory, parse_range};
 use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
 use headwater_runtime::{Directory, PoolOverrides};
 
+use crate::outgoing::OutgoingArgs;
+
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
 /// request it was made for.
 #[derive(Debug, Parser)]
@@ -56,6 +58,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) outgoing: OutgoingArgs,
 
     #[command(flatten)]
     pub(crate) traces: TraceArgs,
@@ -275,7 +280,7 @@ fn parse_directory(text: &str) -> Result<Directory, String> {
     })
 }
 
-fn parse_positive(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("write a whole number from 1 up".to_owned()),

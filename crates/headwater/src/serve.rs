@@ -71,7 +71,8 @@ async fn serve(
     let loaded = tokio::task::spawn_blocking({
         let engine = engine.clone();
         let metrics = metrics.clone();
-        move || services::load(&engine, planned, address, &metrics)
+        let shared = arguments.outgoing.shared();
+        move || services::load(&engine, planned, address, &shared, &metrics)
     })
     .await
     .context("loading was interrupted")??;
@@ -79,6 +80,7 @@ async fn serve(
         .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
 
     metrics::observe_pools(&metrics.meter(), &loaded);
+    metrics::observe_outgoing(&metrics.meter(), &loaded);
 
     // Before anybody is told that the host is up: until then a signal would end it on the spot, and
     // take with it what was not written yet.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use headwater_config::{File, Guest, Service};
 use headwater_core::{Handler, Limits};
-use headwater_egress::{Egress, EgressParams, Grants, GuestTraceparent, TlsRoots, TraceHeaders};
+use headwater_egress::{
+    Egress, EgressParams, EgressShared, Grants, GuestTraceparent, TlsRoots, TraceHeaders,
+};
 use headwater_runtime::{
     Artifact, ComponentService, ComponentSettings, Directory, Engine, PoolOverrides,
 };
@@ -15,6 +17,7 @@ use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
 use crate::cli::{LimitArgs, Serve};
+use crate::outgoing;
 use crate::serve::Usage;
 
 /// What is known of a service from its settings, and told at start.
@@ -34,6 +37,7 @@ pub(crate) struct Planned {
     guest: Binary,
     pool: PoolOverrides,
     trace_headers: TraceHeaders,
+    outgoing: outgoing::Settings,
 }
 
 enum Binary {
@@ -45,6 +49,8 @@ enum Binary {
 pub(crate) struct Loaded {
     pub(crate) outline: Outline,
     pub(crate) runner: Runner,
+    /// What it calls out by, if it can.
+    pub(crate) egress: Option<Egress>,
     timeout: Duration,
 }
 
@@ -85,6 +91,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         guest,
         pool: arguments.limits.pool(),
         trace_headers: arguments.traces.headers(),
+        outgoing: arguments.outgoing.settings(),
     }])
 }
 
@@ -153,6 +160,7 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
         guest,
         pool: pool(service, defaults.pool()),
         trace_headers: trace_headers(service, arguments.traces.headers()),
+        outgoing: arguments.outgoing.settings_of(&service.outgoing)?,
     })
 }
 
@@ -211,6 +219,7 @@ pub(crate) fn load(
     engine: &Engine,
     planned: Vec<Planned>,
     address: SocketAddr,
+    shared: &EgressShared,
     metrics: &Metrics,
 ) -> Result<Vec<Loaded>> {
     // Shared, so that the machine's certificates are read once.
@@ -219,7 +228,7 @@ pub(crate) fn load(
         .into_iter()
         .map(|service| {
             let (name, file) = (service.outline.name.clone(), service.outline.file.clone());
-            load_one(engine, service, address, tls_roots.clone(), metrics)
+            load_one(engine, service, address, shared, tls_roots.clone(), metrics)
                 .with_context(|| format!("cannot serve `{}` as `{name}`", file.display()))
         })
         .collect()
@@ -229,6 +238,7 @@ fn load_one(
     engine: &Engine,
     service: Planned,
     address: SocketAddr,
+    shared: &EgressShared,
     tls_roots: TlsRoots,
     metrics: &Metrics,
 ) -> Result<Loaded> {
@@ -238,17 +248,31 @@ fn load_one(
         guest,
         pool,
         trace_headers,
+        outgoing,
     } = service;
     let timeout = limits.request_timeout;
+    let mut egress = None;
     let runner = match guest {
         Binary::Component(binary) => {
-            let egress = Egress::new(EgressParams {
+            let outgoing::Settings {
+                timeouts,
+                limits: outgoing_limits,
+                pool: connections,
+                h2c,
+            } = outgoing;
+            let client = Egress::new(EgressParams {
                 grants: outline.grants.clone(),
+                timeouts,
+                limits: outgoing_limits,
+                shared: shared.clone(),
+                pool: connections,
+                h2c,
                 trace_headers,
                 tls_roots,
                 metrics: metrics.clone(),
                 ..EgressParams::new(outline.name.clone())
             });
+            egress = Some(client.clone());
             let settings = ComponentSettings {
                 service: outline.name.clone(),
                 environment: outline.environment.clone(),
@@ -257,7 +281,7 @@ fn load_one(
                 pool,
                 metrics: metrics.clone(),
             };
-            let component = ComponentService::load(engine, &binary, egress, settings)?;
+            let component = ComponentService::load(engine, &binary, client, settings)?;
             Runner::Component(Arc::new(component))
         }
         Binary::Module(binary) => {
@@ -282,6 +306,7 @@ fn load_one(
     Ok(Loaded {
         outline,
         runner,
+        egress,
         timeout,
     })
 }

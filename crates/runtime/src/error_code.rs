@@ -27,7 +27,17 @@ pub(crate) fn from_egress(error: &EgressError) -> Error {
         }
         EgressError::ConnectionTerminated(_) => Error::ConnectionTerminated,
         EgressError::ResponseIncomplete(_) => Error::HttpResponseIncomplete,
-        EgressError::ResponseHeadSize(_) => Error::HttpResponseHeaderSectionSize(None),
+        EgressError::WriteTimeout => Error::ConnectionWriteTimeout,
+        EgressError::TotalTimeout => Error::HttpResponseTimeout,
+        EgressError::Limit(_) => Error::ConnectionLimitReached,
+        EgressError::RequestHeadSize(size) => Error::HttpRequestHeaderSectionSize(Some(*size)),
+        EgressError::RequestTrailersSize(size) => Error::HttpRequestTrailerSectionSize(Some(*size)),
+        EgressError::RequestBodySize(size) => Error::HttpRequestBodySize(Some(*size)),
+        EgressError::ResponseHeadSize(size) => Error::HttpResponseHeaderSectionSize(*size),
+        EgressError::ResponseTrailersSize(size) => {
+            Error::HttpResponseTrailerSectionSize(Some(*size))
+        }
+        EgressError::ResponseBodySize(size) => Error::HttpResponseBodySize(Some(*size)),
         EgressError::Upgrade => Error::HttpUpgradeFailed,
         EgressError::Protocol(_) => Error::HttpProtocolError,
         EgressError::NoRoots(_) => Error::ConfigurationError,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use headwater_core::{Attribution, Body, BodyError, empty};
-use headwater_egress::{Egress, SendOptions};
+use headwater_egress::{Egress, Limit, SendOptions};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
 use http_body::{Body as _, Frame, SizeHint};
@@ -54,7 +54,10 @@ impl WasiHttpHooks for Hooks {
         }
         let Some(place) = self.outgoing.open() else {
             self.outgoing.note_refused(self.egress.service());
-            return Box::new(async { Err(Error::ConnectionLimitReached) });
+            let error = self
+                .egress
+                .refuse(&request, &attribution, Limit::InstanceRequests);
+            return Box::new(async move { Err(error_code::from_egress(&error)) });
         };
         let options = options.map_or_else(SendOptions::default, |options| SendOptions {
             connect_timeout: options.connect_timeout,

@@ -1,0 +1,184 @@
+//! From a request that may be sent to the head of its response, each phase in its time.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use headwater_core::{Body, RequestScope};
+use headwater_telemetry::ClientSpan;
+use http::{Extensions, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Error as ClientError;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+
+use crate::EgressError;
+use crate::client::{Clients, Protocol};
+use crate::connection::Lease;
+use crate::error::Phase;
+use crate::head;
+use crate::limits::EgressLimits;
+use crate::request_body::{RequestBody, RequestBodyParams};
+use crate::stopwatch::{Late, Stopwatch};
+use crate::timeouts::Phases;
+use crate::totals::Totals;
+use crate::upload::Upload;
+
+/// One request on its way.
+pub(crate) struct Exchange<'a> {
+    pub(crate) clients: &'a Clients,
+    pub(crate) protocol: Protocol,
+    pub(crate) limits: &'a EgressLimits,
+    pub(crate) totals: &'a Totals,
+    pub(crate) phases: Phases,
+    pub(crate) scope: Option<&'a Arc<RequestScope>>,
+    pub(crate) span: &'a mut ClientSpan,
+    pub(crate) stopwatch: &'a mut Stopwatch,
+}
+
+/// A response's head, its body to come, and the hold on its connection.
+pub(crate) type Answered = (Response<Incoming>, Option<Lease>);
+
+type Answer = Result<Response<Incoming>, ClientError>;
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// Sends the request, whose head is as it should be, and waits for the head of the response. The
+    /// phase of connecting has begun.
+    pub(crate) async fn run(
+        &mut self,
+        request: Request<Body>,
+        declared: Option<u64>,
+    ) -> Result<Answered, EgressError> {
+        let (mut request, upload) = self.watch_upload(request, declared);
+        let mut connection = capture_connection(&mut request);
+        let response = pin!(self.clients.send(request, self.protocol));
+        let answered = self
+            .head(response, &mut connection, upload.as_deref())
+            .await;
+        let mut response = answered.map_err(|failed| match &upload {
+            // What was wrong with the body; over HTTP/2 the client says only that it was cut.
+            Some(upload) => upload.failure().cloned().unwrap_or(failed),
+            None => failed,
+        })?;
+        let lease = response.extensions_mut().remove();
+        head::check(&response, self.limits)?;
+        let declared = response.body().size_hint().exact();
+        if let (Some(size), Some(most)) = (declared, self.limits.response_body)
+            && size > most
+        {
+            return Err(EgressError::ResponseBodySize(size));
+        }
+        Ok((response, lease))
+    }
+
+    /// A body that is there to be sent is watched.
+    fn watch_upload(
+        &self,
+        request: Request<Body>,
+        declared: Option<u64>,
+    ) -> (Request<Body>, Option<Arc<Upload>>) {
+        if request.body().is_end_stream() {
+            return (request, None);
+        }
+        let (head, body) = request.into_parts();
+        let (body, upload) = RequestBody::wrap(
+            body,
+            RequestBodyParams {
+                scope: self.scope,
+                declared,
+                limits: self.limits,
+                write: self.phases.write,
+            },
+        );
+        (Request::from_parts(head, body), Some(upload))
+    }
+
+    /// The phases until the response's head.
+    async fn head(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = Answer>>,
+        connection: &mut CaptureConnection,
+        upload: Option<&Upload>,
+    ) -> Result<Response<Incoming>, EgressError> {
+        let classify = |error| EgressError::classify(error, Phase::Head);
+        let connected = connected(connection);
+        match self.either(response.as_mut(), connected).await? {
+            Either::Answer(early) => {
+                // It may have failed on a connection, or before there was one.
+                self.note(connection);
+                return early.map_err(classify);
+            }
+            Either::Other(()) => self.note(connection),
+        }
+        if let Some(upload) = upload {
+            let uploading = self.upload(response.as_mut(), upload).await?;
+            if let Either::Answer(early) = uploading {
+                return early.map_err(classify);
+            }
+        }
+        self.stopwatch
+            .start(self.phases.first_byte, Late::FirstByte);
+        self.stopwatch.bound(response).await?.map_err(classify)
+    }
+
+    /// Waits for the end of the upload, as long as it goes on.
+    async fn upload(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = Answer>>,
+        upload: &Upload,
+    ) -> Result<Either, EgressError> {
+        loop {
+            let last_moved = upload.last_moved();
+            let due = last_moved.checked_add(self.phases.write);
+            self.stopwatch.set(due, Late::Write);
+            match self.either(response.as_mut(), pin!(upload.over())).await {
+                Err(Late::Write) if upload.last_moved() != last_moved => {}
+                ended => return Ok(ended?),
+            }
+        }
+    }
+
+    /// The response, or what may come before it; the response first if both are there.
+    async fn either(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = Answer>>,
+        other: impl Future<Output = ()>,
+    ) -> Result<Either, Late> {
+        let mut other = pin!(other);
+        let first = poll_fn(|cx| {
+            if let Poll::Ready(answer) = response.as_mut().poll(cx) {
+                return Poll::Ready(Either::Answer(answer));
+            }
+            other.as_mut().poll(cx).map(Either::Other)
+        });
+        self.stopwatch.bound(first).await
+    }
+
+    /// Notes which connection the request was given, if it was.
+    fn note(&mut self, connection: &CaptureConnection) {
+        let mut extras = Extensions::new();
+        if let Some(connected) = &*connection.connection_metadata() {
+            connected.get_extras(&mut extras);
+        }
+        if let Some(lease) = extras.get::<Lease>() {
+            let reused = lease.count_request();
+            self.totals.connection(reused);
+            self.span.connection(lease.peer(), reused);
+        }
+    }
+}
+
+/// What came first.
+enum Either {
+    Answer(Answer),
+    Other(()),
+}
+
+/// Waits until the request was given a connection.
+async fn connected(connection: &mut CaptureConnection) {
+    // What it yields holds a lock, and is dropped here.
+    let _ = connection.wait_for_connection_metadata().await;
+}
