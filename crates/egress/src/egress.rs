@@ -18,13 +18,16 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::connector::Connector;
+use crate::audit::Audit;
+use crate::connector::{Connector, ConnectorParams};
 use crate::error::Phase;
 use crate::params::{EgressParams, PoolParams, SendOptions, Timeouts};
+use crate::policy::AddressPolicy;
+use crate::proxy::Proxy;
 use crate::request_body;
-use crate::resolve::AddressPolicy;
 use crate::response_body::ResponseBody;
 use crate::target::Target;
+use crate::tls::Tls;
 use crate::{EgressError, Grants, TraceHeaders};
 
 /// The outgoing client of one service: its grants, its connections, its TLS sessions. Cheap to
@@ -38,6 +41,8 @@ struct Inner {
     timeouts: Timeouts,
     metrics: Metrics,
     trace_headers: TraceHeaders,
+    proxy: Proxy,
+    audit: Audit,
     client: Client<Connector, Body>,
 }
 
@@ -54,13 +59,25 @@ impl Egress {
             trace_headers,
             pool,
             tls_roots,
+            tls,
+            proxy,
+            network,
             metrics,
         } = params;
         let PoolParams {
             max_idle_per_host,
             idle_timeout,
         } = pool;
-        let connector = Connector::new(AddressPolicy, tls_roots, timeouts.connect);
+        let audit = Audit::new(Arc::clone(&service));
+        let connector = Connector::new(ConnectorParams {
+            policy: AddressPolicy::new(grants.clone()),
+            network,
+            tls: Tls::new(Arc::clone(&service), tls_roots, tls),
+            proxy: proxy.clone(),
+            audit: audit.clone(),
+            connect: timeouts.connect,
+            tls_handshake: timeouts.tls_handshake,
+        });
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -77,6 +94,8 @@ impl Egress {
             timeouts,
             metrics,
             trace_headers,
+            proxy,
+            audit,
             client,
         }))
     }
@@ -120,7 +139,7 @@ impl Egress {
             method: request.method(),
             uri: request.uri(),
         });
-        let checked = self.check(&request, &attribution);
+        let checked = self.check(&request);
         if checked.is_ok()
             && let Some(scope) = attribution.scope()
         {
@@ -163,6 +182,7 @@ impl Egress {
             }
             Err(error) => {
                 span.error(error.kind());
+                self.0.audit.denied(&attribution, &error);
                 Err(error)
             }
         }
@@ -179,15 +199,19 @@ impl Egress {
         prepare(request)?;
         let headers = request.headers_mut();
         self.0.trace_headers.apply(headers, attribution, span);
+        let destination = request.uri().clone();
+        self.0.proxy.authorize(&destination, request.headers_mut());
 
         let request = std::mem::replace(request, Request::new(headwater_core::empty()));
         let mut request = request.map(|body| request_body::counted(body, attribution));
         let connection = capture_connection(&mut request);
         let timeouts = &self.0.timeouts;
+        // Its parts are bounded by the connector, each with an error of its own.
+        let connect = timeouts.connect.saturating_add(timeouts.tls_handshake);
         let response = Phases {
             connect: options
                 .connect_timeout
-                .map_or(timeouts.connect, |asked| asked.min(timeouts.connect)),
+                .map_or(connect, |asked| asked.min(connect)),
             first_byte: options.first_byte_timeout.unwrap_or(timeouts.first_byte),
         }
         .bound(pin!(self.0.client.request(request)), connection)
@@ -198,22 +222,15 @@ impl Egress {
         Ok(response)
     }
 
-    /// Whether the service may reach the destination.
-    fn check(&self, request: &Request<Body>, attribution: &Attribution) -> Result<(), EgressError> {
+    /// Whether the service may reach the destination, as it is written.
+    fn check(&self, request: &Request<Body>) -> Result<(), EgressError> {
         let target = Target::of(request.uri())?;
         if self.0.grants.allow_target(&target) {
             return Ok(());
         }
-        let destination = target.to_string();
-        tracing::warn!(
-            target: "headwater::egress",
-            parent: None,
-            request_id = attribution.scope().map(|scope| tracing::field::display(scope.id())),
-            service = &*self.0.service,
-            destination,
-            "an outgoing request was denied: no grant covers it"
-        );
-        Err(EgressError::Denied { destination })
+        Err(EgressError::Denied {
+            destination: target.to_string(),
+        })
     }
 }
 

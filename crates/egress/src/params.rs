@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headwater_telemetry::Metrics;
 
-use crate::{Grants, TlsRoots, TraceHeaders};
+use crate::{Grants, Network, Proxy, TlsRoots, TlsSettings, TraceHeaders};
 
 /// What an [`Egress`](crate::Egress) is made of.
 #[derive(Debug, Clone)]
@@ -22,6 +22,12 @@ pub struct EgressParams {
     pub pool: PoolParams,
     /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
     pub tls_roots: TlsRoots,
+    /// What its TLS is besides. Default: nothing.
+    pub tls: TlsSettings,
+    /// By which forward proxy it goes. Default: by none.
+    pub proxy: Proxy,
+    /// By what addresses are found and reached. Default: the system.
+    pub network: Network,
     /// What is measured with. Default: nothing is.
     pub metrics: Metrics,
 }
@@ -29,10 +35,12 @@ pub struct EgressParams {
 /// How long each phase of an outgoing request may take.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// Name resolution, connecting and the TLS handshake, together. Default: 10 seconds, three
-    /// retransmissions of a lost SYN (after 1, 3 and 7 seconds). It also bounds what a guest asks
-    /// for, since a connection that is being made may serve another request.
+    /// Name resolution and connecting, together. Default: 10 seconds, three retransmissions of a lost
+    /// SYN (after 1, 3 and 7 seconds). With the handshake's it also bounds what a guest asks for,
+    /// since a connection that is being made may serve another request.
     pub connect: Duration,
+    /// The TLS handshake. Default: 10 seconds, for the same reason.
+    pub tls_handshake: Duration,
     /// From the connection to the response's head, the sending of the request included. Default: 60
     /// seconds, what proxies commonly wait.
     pub first_byte: Duration,
@@ -72,6 +80,9 @@ impl EgressParams {
             trace_headers: TraceHeaders::default(),
             pool: PoolParams::default(),
             tls_roots: TlsRoots::default(),
+            tls: TlsSettings::default(),
+            proxy: Proxy::default(),
+            network: Network::default(),
             metrics: Metrics::default(),
         }
     }
@@ -81,6 +92,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
+            tls_handshake: Duration::from_secs(10),
             first_byte: Duration::from_secs(60),
             between_bytes: Duration::from_secs(60),
         }

@@ -7,8 +7,8 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::testing::{Upstream, get, listen, send, serve_on, whole};
-use crate::{Egress, EgressError, EgressParams, Grants, SendOptions, TlsRoots};
+use crate::testing::{Upstream, everything, get, listen, send, serve_on, whole};
+use crate::{Egress, EgressError, EgressParams, SendOptions, TlsRoots};
 
 /// An upstream with a certificate for `localhost`, and roots that vouch for it.
 async fn https(protocols: &[&[u8]]) -> (Upstream, TlsRoots) {
@@ -41,7 +41,7 @@ async fn https(protocols: &[&[u8]]) -> (Upstream, TlsRoots) {
 
 fn egress_with(roots: TlsRoots) -> Egress {
     Egress::new(EgressParams {
-        grants: Grants::all(),
+        grants: everything(),
         tls_roots: roots,
         ..EgressParams::new("test")
     })
