@@ -20,6 +20,6 @@ mod memory;
 mod range;
 
 pub use duration::{DurationError, parse_duration};
-pub use file::{ConfigError, File, Guest, GuestTraceparent, Service};
+pub use file::{ClientCertificate, ConfigError, File, Guest, GuestTraceparent, Service};
 pub use memory::{MemoryError, parse_memory};
 pub use range::{RangeError, parse_range};

@@ -59,8 +59,22 @@ const fn host_v6(address: Ipv6Addr, name: &'static str) -> Range {
 static RANGES: [Range; 43] = [
     // Metadata services. They give credentials to whoever asks.
     v4(169, 254, 169, 254, 32, "a cloud's metadata service"),
-    v4(169, 254, 170, 2, 32, "the metadata service of AWS containers"),
-    v4(100, 100, 100, 200, 32, "the metadata service of Alibaba Cloud"),
+    v4(
+        169,
+        254,
+        170,
+        2,
+        32,
+        "the metadata service of AWS containers",
+    ),
+    v4(
+        100,
+        100,
+        100,
+        200,
+        32,
+        "the metadata service of Alibaba Cloud",
+    ),
     v4(192, 0, 0, 192, 32, "the metadata service of Oracle Cloud"),
     // The only one in a public range.
     v4(168, 63, 129, 16, 32, "the host services of Azure"),
@@ -73,7 +87,14 @@ static RANGES: [Range; 43] = [
         "the metadata service of Google Cloud",
     ),
     // IPv4.
-    v4(0, 0, 0, 0, 32, "the unspecified address, which is this machine"),
+    v4(
+        0,
+        0,
+        0,
+        0,
+        32,
+        "the unspecified address, which is this machine",
+    ),
     v4(0, 0, 0, 0, 8, "this network"),
     v4(10, 0, 0, 0, 8, "private"),
     v4(100, 64, 0, 0, 10, "shared by a provider's customers"),
@@ -146,9 +167,7 @@ pub(crate) fn special(address: IpAddr) -> Option<Special> {
 }
 
 fn range(address: IpAddr) -> Option<&'static Range> {
-    RANGES
-        .iter()
-        .find(|range| range.network.contains(&address))
+    RANGES.iter().find(|range| range.network.contains(&address))
 }
 
 impl fmt::Display for Range {

@@ -116,7 +116,9 @@ impl Host {
 /// number checker", <https://url.spec.whatwg.org/#ends-in-a-number-checker>).
 fn ends_in_a_number(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or_default();
-    let hexadecimal = last.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"))
+    let hexadecimal = last
+        .get(..2)
+        .is_some_and(|start| start.eq_ignore_ascii_case("0x"))
         && last[2..].bytes().all(|byte| byte.is_ascii_hexdigit());
     hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit())
 }

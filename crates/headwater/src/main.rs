@@ -3,6 +3,7 @@
 mod banner;
 mod cli;
 mod metrics;
+mod outgoing;
 mod serve;
 mod services;
 mod signals;

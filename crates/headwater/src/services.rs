@@ -15,6 +15,7 @@ use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
 use crate::cli::{LimitArgs, Serve};
+use crate::outgoing::Outgoing;
 use crate::serve::Usage;
 
 /// What is known of a service from its settings, and told at start.
@@ -23,6 +24,7 @@ pub(crate) struct Outline {
     pub(crate) route: Arc<str>,
     pub(crate) file: PathBuf,
     pub(crate) grants: Grants,
+    pub(crate) outgoing: Outgoing,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directories: Vec<Directory>,
 }
@@ -78,6 +80,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
             route: "/...".into(),
             file: arguments.file.clone(),
             grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
+            outgoing: arguments.outgoing.single()?,
             environment: arguments.grants.environment.clone(),
             directories: arguments.grants.directories.clone(),
         },
@@ -91,7 +94,8 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
 /// The services of a headwater.toml.
 fn several(arguments: &Serve, text: &str) -> Result<Vec<Planned>> {
     let path = arguments.file.display();
-    if let Some(flag) = arguments.grants.first_given() {
+    let given = arguments.grants.first_given();
+    if let Some(flag) = given.or_else(|| arguments.outgoing.first_given()) {
         return Err(Usage(format!(
             "{flag} is for a single guest, and `{path}` names several services: write the grant \
              into the service that it is for"
@@ -139,6 +143,7 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
             route: service.route.as_str().into(),
             file,
             grants,
+            outgoing: arguments.outgoing.of(service, base)?,
             environment: service.environment.clone().into_iter().collect(),
             directories: service
                 .directories
@@ -245,6 +250,8 @@ fn load_one(
                 grants: outline.grants.clone(),
                 trace_headers,
                 tls_roots,
+                tls: outline.outgoing.tls.clone(),
+                proxy: outline.outgoing.proxy.clone(),
                 metrics: metrics.clone(),
                 ..EgressParams::new(outline.name.clone())
             });

@@ -195,11 +195,7 @@ impl Tls {
         read.await.ok().flatten()
     }
 
-    async fn build(
-        &self,
-        profile: Profile,
-        loaded: &Loaded,
-    ) -> Result<ClientConfig, EgressError> {
+    async fn build(&self, profile: Profile, loaded: &Loaded) -> Result<ClientConfig, EgressError> {
         let failed = |error| EgressError::TlsProtocol(Arc::new(error));
         let provider = Arc::new(provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
