@@ -57,6 +57,8 @@ async fn a_grant_for_all_is_for_the_internet_and_not_for_this_machine_and_is_sai
     for to in [&url, &by_name] {
         let answer = call(&host, to).await?;
         ensure!(answer.status == 502, "{to}: {}", answer.status);
+        let told = String::from_utf8_lossy(&answer.body);
+        ensure!(told.contains("DestinationIpProhibited"), "{to}: {told}");
     }
     ensure!(upstream.calls().is_empty(), "{:?}", upstream.calls());
     let said = host.stdout().text();

@@ -59,6 +59,18 @@ mod tests {
     }
 
     #[test]
+    fn a_denied_address_is_told_from_a_denied_name() {
+        let error = EgressError::AddressDenied {
+            destination: "http://a.example:80".into(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            range: "loopback (127.0.0.0/8)".into(),
+            remedy: "http://127.0.0.1:80".into(),
+        };
+        let told = from_egress(&error);
+        assert!(matches!(told, Error::DestinationIpProhibited), "{told:?}");
+    }
+
+    #[test]
     fn a_cut_upstream_body_keeps_its_kind() {
         let error = BodyError::from(EgressError::BetweenBytesTimeout);
         assert!(matches!(from_body(&error), Error::ConnectionReadTimeout));
