@@ -14,6 +14,7 @@ pub mod host;
 pub mod instances;
 pub mod load;
 pub mod metrics;
+pub mod nginx;
 pub mod output;
 pub mod patience;
 pub mod pattern;

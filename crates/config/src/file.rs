@@ -30,6 +30,21 @@ pub struct Service {
     /// Destinations of outgoing requests. Default: none.
     #[serde(default)]
     pub allow_outgoing: Vec<String>,
+    /// Files of certificates (PEM) that its outgoing TLS trusts besides the machine's, relative to
+    /// the file. Default: those of the command line.
+    pub ca: Option<Vec<PathBuf>>,
+    /// Certificates that it shows to upstreams. Default: none.
+    #[serde(default)]
+    pub client_certificates: Vec<ClientCertificate>,
+    /// Hosts whose certificates are not verified: for development only. Default: none.
+    #[serde(default)]
+    pub danger_no_verify: Vec<String>,
+    /// The forward proxy of its outgoing requests: a URL, `"env"` for what the environment's
+    /// `HTTPS_PROXY` and its like say, or `"none"`. Default: that of the command line.
+    pub proxy: Option<String>,
+    /// What it reaches without that proxy: names, addresses and networks. Default: that of the
+    /// command line.
+    pub no_proxy: Option<Vec<String>>,
     /// Environment variables. Default: none.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -84,6 +99,18 @@ pub struct Service {
     /// How it calls out. Components only.
     #[serde(default)]
     pub outgoing: Outgoing,
+}
+
+/// A certificate that a service shows to upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// To which hosts: a name, `*.NAME`, an address or a network.
+    pub host: String,
+    /// The certificate and its chain (PEM), relative to the file.
+    pub certificate: PathBuf,
+    /// Its key (PEM, not encrypted), relative to the file.
+    pub key: PathBuf,
 }
 
 /// What becomes of a `traceparent` that a guest sets on an outgoing request.
@@ -314,6 +341,31 @@ mod tests {
         assert_eq!(file.service[1].guest_traceparent, None);
         let error = File::parse(&text.replace("link", "drop")).unwrap_err();
         assert!(error.to_string().contains("`keep`"), "{error}");
+    }
+
+    #[test]
+    fn tls_and_a_proxy_are_set_by_service() {
+        let text = GOOD.replace(
+            "timeout = \"5s\"",
+            r#"ca = ["ca.pem"]
+            client_certificates = [{ host = "*.a.example", certificate = "c.pem", key = "k.pem" }]
+            danger_no_verify = ["localhost"]
+            proxy = "env"
+            no_proxy = ["b.example", "10.0.0.0/8"]"#,
+        );
+        let file = File::parse(&text).unwrap();
+        let [a, b] = &file.service[..] else {
+            panic!("two services")
+        };
+        assert_eq!(a.ca.as_deref(), Some(&["ca.pem".into()][..]));
+        assert_eq!(a.client_certificates[0].host, "*.a.example");
+        assert_eq!(a.danger_no_verify, ["localhost"]);
+        assert_eq!(a.proxy.as_deref(), Some("env"));
+        assert_eq!(a.no_proxy.as_ref().unwrap().len(), 2);
+        assert_eq!((&b.ca, &b.proxy, &b.no_proxy), (&None, &None, &None));
+        assert!(b.client_certificates.is_empty() && b.danger_no_verify.is_empty());
+        let error = File::parse(&text.replace("key = \"k.pem\"", "")).unwrap_err();
+        assert!(error.to_string().contains("`key`"), "{error}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod range;
 mod size;
 
 pub use duration::{DurationError, parse_duration};
-pub use file::{ConfigError, File, Guest, GuestTraceparent, Service};
+pub use file::{ClientCertificate, ConfigError, File, Guest, GuestTraceparent, Service};
 pub use memory::{MemoryError, parse_memory};
 pub use outgoing::Outgoing;
 pub use range::{RangeError, parse_range};

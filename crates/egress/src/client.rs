@@ -10,12 +10,11 @@ use http::Request;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::connector::Connector;
 use crate::limits::EgressLimits;
 use crate::params::PoolParams;
 use crate::tracked::Tracked;
 
-type Pooled = Client<Tracked<Connector>, Body>;
+type Pooled = Client<Tracked, Body>;
 
 /// The clients of one service: one that speaks HTTP/1.1, or HTTP/2 where TLS agrees on it, and one
 /// for upstreams that speak HTTP/2 without TLS.
@@ -41,7 +40,7 @@ const USUAL_FIELDS: usize = 100;
 
 impl Clients {
     pub(crate) fn new(
-        connector: Tracked<Connector>,
+        connector: Tracked,
         pool: &PoolParams,
         limits: &EgressLimits,
     ) -> Self {
@@ -60,7 +59,7 @@ impl Clients {
 }
 
 fn client(
-    connector: Tracked<Connector>,
+    connector: Tracked,
     protocol: Protocol,
     pool: &PoolParams,
     limits: &EgressLimits,

@@ -4,7 +4,6 @@
 //! the request is handed over, and keeps one clone itself. So the number of [`Lease`]s tells whether
 //! anybody uses the connection: nobody does while there is only the pool's. A test holds it to that.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
@@ -12,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use crate::connections::Connections;
 use crate::limits::Place;
+use crate::transport::ConnectionInfo;
 
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// Host and port of the requests that it is for.
     server: (Arc<str>, u16),
-    peer: Option<SocketAddr>,
+    info: ConnectionInfo,
     opened: Instant,
     of: Arc<Connections>,
     leases: AtomicUsize,
@@ -51,12 +51,12 @@ impl Connection {
     pub(crate) fn new(
         of: &Arc<Connections>,
         server: (Arc<str>, u16),
-        peer: Option<SocketAddr>,
+        info: ConnectionInfo,
         place: Place,
     ) -> Arc<Self> {
         Arc::new(Self {
             server,
-            peer,
+            info,
             opened: Instant::now(),
             of: Arc::clone(of),
             leases: AtomicUsize::new(0),
@@ -164,9 +164,9 @@ impl Lease {
         Self(Arc::clone(connection))
     }
 
-    /// The upstream's address, or a proxy's.
-    pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.0.peer
+    /// What is known of the connection.
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        &self.0.info
     }
 
     /// Counts one more request, and says whether it is not the first.

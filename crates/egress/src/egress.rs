@@ -10,17 +10,20 @@ use headwater_telemetry::{ClientRequest, ClientSpan, Metrics};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
+use crate::audit::Audit;
 use crate::client::{Clients, Protocol};
 use crate::connections::Connections;
-use crate::connector::Connector;
+use crate::connector::{Connector, ConnectorParams};
 use crate::exchange::Exchange;
 use crate::head;
 use crate::limits::{EgressLimits, Limit, Places};
 use crate::params::{EgressParams, SendOptions};
-use crate::resolve::AddressPolicy;
+use crate::policy::AddressPolicy;
+use crate::proxy::Proxy;
 use crate::response_body::{Open, ResponseBody, ResponseBodyParams};
 use crate::stopwatch::{Late, Stopwatch};
 use crate::target::Target;
+use crate::tls::Tls;
 use crate::totals::{ConnectionCount, EgressTotals, Totals};
 use crate::tracked::Tracked;
 use crate::{EgressError, Grants, H2c, Timeouts, TraceHeaders};
@@ -42,6 +45,8 @@ struct Inner {
     trace_headers: TraceHeaders,
     connections: Arc<Connections>,
     clients: Clients,
+    proxy: Proxy,
+    audit: Audit,
 }
 
 // === impl Egress ===
@@ -60,9 +65,21 @@ impl Egress {
             pool,
             h2c,
             tls_roots,
+            tls,
+            proxy,
+            network,
             metrics,
         } = params;
-        let connector = Connector::new(AddressPolicy, tls_roots, timeouts.connect);
+        let audit = Audit::new(Arc::clone(&service));
+        let connector = Connector::new(ConnectorParams {
+            policy: AddressPolicy::new(grants.clone()),
+            network,
+            tls: Tls::new(Arc::clone(&service), tls_roots, tls),
+            proxy: proxy.clone(),
+            audit: audit.clone(),
+            connect: timeouts.connect,
+            tls_handshake: timeouts.tls_handshake,
+        });
         let connections = Connections::new(&service, &limits, &shared, &metrics);
         let connector = Tracked::new(connector, &connections, timeouts.write);
         Self(Arc::new(Inner {
@@ -77,6 +94,8 @@ impl Egress {
             metrics,
             trace_headers,
             connections,
+            proxy,
+            audit,
         }))
     }
 
@@ -113,7 +132,7 @@ impl Egress {
         attribution: Attribution,
     ) -> impl Future<Output = Result<Response<Body>, EgressError>> + Send + use<> {
         let span = self.begin(&request, &attribution);
-        let checked = self.check(&request, &attribution);
+        let checked = self.check(&request);
         if checked.is_ok()
             && let Some(scope) = attribution.scope()
         {
@@ -195,6 +214,7 @@ impl Egress {
             Ok(exchanged) => exchanged,
             Err(error) => {
                 self.failed(&mut span, &error);
+                self.0.audit.denied(&attribution, &error);
                 return Err(error);
             }
         };
@@ -234,12 +254,15 @@ impl Egress {
             totals,
             trace_headers,
             clients,
+            proxy,
             ..
         } = &*self.0;
         let phases = timeouts.phases(options, limits.wait);
         let mut stopwatch = Stopwatch::new(phases.total);
         let declared = head::prepare(&mut request, limits)?;
         trace_headers.apply(request.headers_mut(), attribution, span);
+        let destination = request.uri().clone();
+        proxy.authorize(&destination, request.headers_mut());
         stopwatch.start(phases.connection, Late::Connect);
         let place = stopwatch.bound(requests.take(limits.wait)).await?;
         let place = place.map_err(EgressError::Limit)?;
@@ -263,11 +286,7 @@ impl Egress {
     }
 
     /// Whether the service may reach the destination, and how it is spoken to.
-    fn check(
-        &self,
-        request: &Request<Body>,
-        attribution: &Attribution,
-    ) -> Result<Protocol, EgressError> {
+    fn check(&self, request: &Request<Body>) -> Result<Protocol, EgressError> {
         let target = Target::of(request.uri())?;
         if self.0.grants.allow_target(&target) {
             return Ok(match self.0.h2c.iter().any(|h2c| h2c.is(&target)) {
@@ -275,16 +294,9 @@ impl Egress {
                 false => Protocol::Usual,
             });
         }
-        let destination = target.to_string();
-        tracing::warn!(
-            target: "headwater::egress",
-            parent: None,
-            request_id = attribution.scope().map(|scope| tracing::field::display(scope.id())),
-            service = &*self.0.service,
-            destination,
-            "an outgoing request was denied: no grant covers it"
-        );
-        Err(EgressError::Denied { destination })
+        Err(EgressError::Denied {
+            destination: target.to_string(),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::Error as TlsError;
@@ -25,6 +26,23 @@ pub enum EgressError {
         /// Scheme, host and port.
         destination: String,
     },
+    /// `destination-IP-prohibited`: what the destination resolves to is special, and was not granted
+    /// as an address.
+    #[error(
+        "outgoing requests to {destination} are denied: its address {address} is {range}, which a \
+         grant of a name or of * does not cover; if it is meant, allow it as an address too: \
+         --allow-outgoing {remedy} (or its network, such as 10.0.0.0/8)"
+    )]
+    AddressDenied {
+        /// Scheme, host and port.
+        destination: String,
+        /// The first address that it resolved to.
+        address: IpAddr,
+        /// What is special about it.
+        range: String,
+        /// The grant that would cover it.
+        remedy: String,
+    },
     /// `HTTP-request-URI-invalid`.
     #[error("the outgoing request's URI is invalid: {reason}")]
     InvalidUri {
@@ -45,9 +63,17 @@ pub enum EgressError {
     Dns {
         /// The name.
         host: String,
+        /// DNS's own name for it, if there is one: `NXDOMAIN` or `SERVFAIL`.
+        rcode: Option<&'static str>,
         /// What the resolver says.
         #[source]
         source: Cause,
+    },
+    /// `DNS-timeout`.
+    #[error("the name {host} was not resolved in time")]
+    DnsTimeout {
+        /// The name.
+        host: String,
     },
     /// `connection-refused`.
     #[error("the connection was refused")]
@@ -55,9 +81,21 @@ pub enum EgressError {
     /// `destination-unavailable`: no route to the host or the network, or another failure to connect.
     #[error("the destination cannot be reached")]
     Unreachable(#[source] Cause),
-    /// `connection-timeout`: resolution, connection and handshake took too long together.
+    /// `connection-timeout`: the connection was not there in time.
     #[error("the connection was not made in time")]
     ConnectTimeout,
+    /// `connection-timeout`: the TLS handshake took too long.
+    #[error("the TLS handshake did not end in time")]
+    TlsHandshakeTimeout,
+    /// `destination-unavailable`: the proxy does not let it through.
+    #[error("the proxy {proxy} makes no connection to the upstream")]
+    Proxy {
+        /// The proxy, without its password.
+        proxy: String,
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
     /// `TLS-certificate-error`.
     #[error("the upstream's certificate is not valid")]
     TlsCertificate(#[source] Cause),
@@ -131,11 +169,16 @@ pub enum EgressError {
     /// `configuration-error`: the host cannot do TLS.
     #[error("no root certificates can be had: install the system's (the package ca-certificates)")]
     NoRoots(#[source] Cause),
+    /// `configuration-error`: the certificates of the service's settings cannot be used.
+    #[error("the certificates for outgoing requests cannot be used")]
+    TlsSettings(#[source] Cause),
 }
 
 /// How far an outgoing request had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// Within the TLS handshake.
+    Handshake,
     /// Until the response's head.
     Head,
     /// Within the response's body.
@@ -150,14 +193,18 @@ impl EgressError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Denied { .. } => "denied",
+            Self::AddressDenied { .. } => "address_denied",
             Self::InvalidUri { .. } => "invalid_uri",
             Self::InvalidMethod => "invalid_method",
             Self::ContentLength => "content_length",
             Self::RequestBody(_) => "request_body",
             Self::Dns { .. } => "dns",
+            Self::DnsTimeout { .. } => "dns_timeout",
             Self::ConnectionRefused => "connection_refused",
             Self::Unreachable(_) => "unreachable",
             Self::ConnectTimeout => "connect_timeout",
+            Self::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Self::Proxy { .. } => "proxy",
             Self::TlsCertificate(_) => "tls_certificate",
             Self::TlsAlert { .. } => "tls_alert",
             Self::TlsProtocol(_) => "tls_protocol",
@@ -177,6 +224,7 @@ impl EgressError {
             Self::Upgrade => "upgrade",
             Self::Protocol(_) => "protocol",
             Self::NoRoots(_) => "no_roots",
+            Self::TlsSettings(_) => "tls_settings",
         }
     }
 
@@ -197,7 +245,24 @@ impl EgressError {
         if connecting {
             return Self::Unreachable(cause);
         }
-        Self::Protocol(cause)
+        match phase {
+            Phase::Handshake => Self::TlsProtocol(cause),
+            Phase::Head | Phase::Body => Self::Protocol(cause),
+        }
+    }
+
+    /// What it means that no address could be connected to.
+    pub(crate) fn of_dialling(error: impl Error + Send + Sync + 'static) -> Self {
+        let cause: Cause = Arc::new(error);
+        let mut next: Option<&(dyn Error + 'static)> = Some(&*cause);
+        while let Some(error) = next {
+            match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::ConnectionRefused) => return Self::ConnectionRefused,
+                Some(io::ErrorKind::TimedOut) => return Self::ConnectTimeout,
+                _ => next = inner(error),
+            }
+        }
+        Self::Unreachable(cause)
     }
 
     fn named(
@@ -207,7 +272,7 @@ impl EgressError {
         phase: Phase,
     ) -> Option<Self> {
         let ended = |cause| match phase {
-            Phase::Head => Self::ConnectionTerminated(cause),
+            Phase::Handshake | Phase::Head => Self::ConnectionTerminated(cause),
             Phase::Body => Self::ResponseIncomplete(cause),
         };
         if let Some(error) = error.downcast_ref::<Self>() {
@@ -286,10 +351,21 @@ mod tests {
     }
 
     #[test]
+    fn what_no_connection_could_be_made_for_is_told_apart() {
+        let of = |kind| EgressError::of_dialling(io::Error::other(io::Error::from(kind))).kind();
+        assert_eq!(of(io::ErrorKind::ConnectionRefused), "connection_refused");
+        assert_eq!(of(io::ErrorKind::TimedOut), "connect_timeout");
+        assert_eq!(of(io::ErrorKind::HostUnreachable), "unreachable");
+        assert_eq!(of(io::ErrorKind::PermissionDenied), "unreachable");
+    }
+
+    #[test]
     fn an_end_is_named_after_what_it_cut() {
         let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
         let head = EgressError::classify(reset(), Phase::Head);
         assert!(matches!(head, EgressError::ConnectionTerminated(_)));
+        let handshake = EgressError::classify(reset(), Phase::Handshake);
+        assert!(matches!(handshake, EgressError::ConnectionTerminated(_)));
         let body = EgressError::classify(reset(), Phase::Body);
         assert!(matches!(body, EgressError::ResponseIncomplete(_)));
     }

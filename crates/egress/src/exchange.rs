@@ -63,7 +63,12 @@ impl Exchange<'_> {
             Some(upload) => upload.failure().cloned().unwrap_or(failed),
             None => failed,
         })?;
-        let lease = response.extensions_mut().remove();
+        let lease: Option<Lease> = response.extensions_mut().remove();
+        // For tests to look at; putting it there for all would cost each response an allocation.
+        #[cfg(test)]
+        if let Some(lease) = &lease {
+            response.extensions_mut().insert(lease.info().clone());
+        }
         head::check(&response, self.limits)?;
         let declared = response.body().size_hint().exact();
         if let (Some(size), Some(most)) = (declared, self.limits.response_body)
@@ -166,7 +171,7 @@ impl Exchange<'_> {
         if let Some(lease) = extras.get::<Lease>() {
             let reused = lease.count_request();
             self.totals.connection(reused);
-            self.span.connection(lease.peer(), reused);
+            self.span.connection(Some(lease.info().peer), reused);
         }
     }
 }

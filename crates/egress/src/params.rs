@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use headwater_telemetry::Metrics;
 
-use crate::{EgressLimits, EgressShared, Grants, H2c, Timeouts, TlsRoots, TraceHeaders};
+use crate::{
+    EgressLimits, EgressShared, Grants, H2c, Network, Proxy, Timeouts, TlsRoots, TlsSettings,
+    TraceHeaders,
+};
 
 /// What an [`Egress`](crate::Egress) is made of.
 #[derive(Debug, Clone)]
@@ -29,6 +32,12 @@ pub struct EgressParams {
     pub h2c: Vec<H2c>,
     /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
     pub tls_roots: TlsRoots,
+    /// What its TLS is besides. Default: nothing.
+    pub tls: TlsSettings,
+    /// By which forward proxy it goes. Default: by none.
+    pub proxy: Proxy,
+    /// By what addresses are found and reached. Default: the system.
+    pub network: Network,
     /// What is measured with. Default: nothing is.
     pub metrics: Metrics,
 }
@@ -75,6 +84,9 @@ impl EgressParams {
             pool: PoolParams::default(),
             h2c: Vec::new(),
             tls_roots: TlsRoots::default(),
+            tls: TlsSettings::default(),
+            proxy: Proxy::default(),
+            network: Network::default(),
             metrics: Metrics::default(),
         }
     }

@@ -8,21 +8,24 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use headwater_core::BodyError;
+use http::Uri;
 use http::uri::Scheme;
-use http::{Extensions, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection as Connect, HttpInfo};
+use hyper_util::client::legacy::connect::{Connected, Connection as Connect};
+use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use crate::EgressError;
 use crate::connection::{Connection, Lease};
 use crate::connections::Connections;
+use crate::connector::Connector;
 use crate::stopwatch::{Late, Stopwatch};
+use crate::transport::Link;
 
 /// A connector whose connections are counted.
-#[derive(Debug, Clone)]
-pub(crate) struct Tracked<C> {
-    connector: C,
+#[derive(Clone)]
+pub(crate) struct Tracked {
+    connector: Connector,
     connections: Arc<Connections>,
     /// See [`Timeouts::write`](crate::Timeouts::write).
     write: Duration,
@@ -30,8 +33,8 @@ pub(crate) struct Tracked<C> {
 
 /// A connection that is counted until it is dropped.
 #[derive(Debug)]
-pub(crate) struct TrackedStream<S> {
-    stream: S,
+pub(crate) struct TrackedStream {
+    stream: TokioIo<Link>,
     connection: Arc<Connection>,
     id: u64,
     write: Duration,
@@ -41,8 +44,12 @@ pub(crate) struct TrackedStream<S> {
 
 // === impl Tracked ===
 
-impl<C> Tracked<C> {
-    pub(crate) fn new(connector: C, connections: &Arc<Connections>, write: Duration) -> Self {
+impl Tracked {
+    pub(crate) fn new(
+        connector: Connector,
+        connections: &Arc<Connections>,
+        write: Duration,
+    ) -> Self {
         Self {
             connector,
             connections: Arc::clone(connections),
@@ -51,14 +58,8 @@ impl<C> Tracked<C> {
     }
 }
 
-impl<C> Service<Uri> for Tracked<C>
-where
-    C: Service<Uri> + Clone + Send + 'static,
-    C::Response: Connect + Send,
-    C::Error: Into<BodyError>,
-    C::Future: Send,
-{
-    type Response = TrackedStream<C::Response>;
+impl Service<Uri> for Tracked {
+    type Response = TrackedStream;
     type Error = BodyError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BodyError>> + Send>>;
 
@@ -75,9 +76,9 @@ where
         let server = server(&destination);
         Box::pin(async move {
             let place = connections.place().await?;
-            let stream = connector.call(destination).await.map_err(Into::into)?;
-            let peer = peer(&stream.connected());
-            let connection = Connection::new(&connections, server, peer, place);
+            let stream = connector.call(destination).await?;
+            let connection =
+                Connection::new(&connections, server, stream.inner().info.clone(), place);
             let id = connections.insert(&connection);
             Ok(TrackedStream {
                 stream,
@@ -102,15 +103,9 @@ fn server(destination: &Uri) -> (Arc<str>, u16) {
     (host.into(), port)
 }
 
-fn peer(connected: &Connected) -> Option<std::net::SocketAddr> {
-    let mut extras = Extensions::new();
-    connected.get_extras(&mut extras);
-    extras.get().map(HttpInfo::remote_addr)
-}
-
 // === impl TrackedStream ===
 
-impl<S> TrackedStream<S> {
+impl TrackedStream {
     /// Fails a write that has been pending for too long.
     fn watch<T>(
         &mut self,
@@ -132,7 +127,7 @@ impl<S> TrackedStream<S> {
     }
 }
 
-impl<S: Connect> Connect for TrackedStream<S> {
+impl Connect for TrackedStream {
     fn connected(&self) -> Connected {
         let inner = self.stream.connected();
         // Not what else was attached: it would be cloned for each request.
@@ -147,7 +142,7 @@ impl<S: Connect> Connect for TrackedStream<S> {
     }
 }
 
-impl<S: Read + Unpin> Read for TrackedStream<S> {
+impl Read for TrackedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -161,7 +156,7 @@ impl<S: Read + Unpin> Read for TrackedStream<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for TrackedStream<S> {
+impl Write for TrackedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -195,7 +190,7 @@ impl<S: Write + Unpin> Write for TrackedStream<S> {
     }
 }
 
-impl<S> Drop for TrackedStream<S> {
+impl Drop for TrackedStream {
     fn drop(&mut self) {
         self.connection.closed();
         self.connection.of().remove(self.id);

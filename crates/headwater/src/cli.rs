@@ -8,6 +8,7 @@ use headwater_config::{parse_duration, parse_memory, parse_range};
 use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
 use headwater_runtime::{Directory, PoolOverrides};
 
+use crate::connecting::ConnectingArgs;
 use crate::outgoing::OutgoingArgs;
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
@@ -57,6 +58,9 @@ pub(crate) struct Serve {
     pub(crate) grants: GrantArgs,
 
     #[command(flatten)]
+    pub(crate) connecting: ConnectingArgs,
+
+    #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
     #[command(flatten)]
@@ -70,8 +74,10 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Grants (default: none)")]
 pub(crate) struct GrantArgs {
-    /// Let the guest call HOST: `example.com`, `*.example.com:443`, `http://127.0.0.1:9000`, or `*`
-    /// for anything; may be given several times
+    /// Let the guest call HOST: `example.com`, `*.example.com:443`, or `*` for the whole internet. A
+    /// private or local address is reached only if it is granted as an address or a network, such as
+    /// `http://127.0.0.1:9000` or `10.0.0.0/8:5432`, beside the name that resolves to it. May be
+    /// given several times
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_outgoing: Vec<Grant>,
 
@@ -165,6 +171,10 @@ pub(crate) struct TraceArgs {
     /// Append spans to a file, as OTLP JSON lines (the format of the collector's file exporter)
     #[arg(long, value_name = "PATH")]
     pub(crate) trace_file: Option<PathBuf>,
+
+    /// Append the audit log to a file, as JSON lines: each outgoing request that was denied, and why
+    #[arg(long, value_name = "PATH")]
+    pub(crate) audit_log: Option<PathBuf>,
 
     /// Print a tree for each request: on a terminal, always, or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]

@@ -2,6 +2,7 @@
 
 mod banner;
 mod cli;
+mod connecting;
 mod metrics;
 mod outgoing;
 mod serve;

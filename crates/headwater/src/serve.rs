@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             error => anyhow::Error::from(error),
         },
     )?;
+    arguments.connecting.note_unused_environment();
     let served = runtime.block_on(serve(&arguments, planned, telemetry.metrics()));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
@@ -147,6 +148,7 @@ fn telemetry_config(arguments: &TraceArgs) -> Result<TelemetryConfig> {
             access: arguments.access_log,
             ..LogConfig::default()
         },
+        audit_file: arguments.audit_log.clone(),
         trace_file: arguments.trace_file.clone(),
         trace_tree: tree.then(TreeConfig::stderr),
         otlp: OtlpConfig::from_env()?,

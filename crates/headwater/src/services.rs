@@ -17,6 +17,7 @@ use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
 use crate::cli::{LimitArgs, Serve};
+use crate::connecting::Connecting;
 use crate::outgoing;
 use crate::serve::Usage;
 
@@ -26,6 +27,7 @@ pub(crate) struct Outline {
     pub(crate) route: Arc<str>,
     pub(crate) file: PathBuf,
     pub(crate) grants: Grants,
+    pub(crate) connecting: Connecting,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directories: Vec<Directory>,
 }
@@ -84,6 +86,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
             route: "/...".into(),
             file: arguments.file.clone(),
             grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
+            connecting: arguments.connecting.single()?,
             environment: arguments.grants.environment.clone(),
             directories: arguments.grants.directories.clone(),
         },
@@ -98,7 +101,8 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
 /// The services of a headwater.toml.
 fn several(arguments: &Serve, text: &str) -> Result<Vec<Planned>> {
     let path = arguments.file.display();
-    if let Some(flag) = arguments.grants.first_given() {
+    let given = arguments.grants.first_given();
+    if let Some(flag) = given.or_else(|| arguments.connecting.first_given()) {
         return Err(Usage(format!(
             "{flag} is for a single guest, and `{path}` names several services: write the grant \
              into the service that it is for"
@@ -146,6 +150,7 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
             route: service.route.as_str().into(),
             file,
             grants,
+            connecting: arguments.connecting.of(service, base)?,
             environment: service.environment.clone().into_iter().collect(),
             directories: service
                 .directories
@@ -269,6 +274,8 @@ fn load_one(
                 h2c,
                 trace_headers,
                 tls_roots,
+                tls: outline.connecting.tls.clone(),
+                proxy: outline.connecting.proxy.clone(),
                 metrics: metrics.clone(),
                 ..EgressParams::new(outline.name.clone())
             });

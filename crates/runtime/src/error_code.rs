@@ -6,16 +6,18 @@ use wasmtime_wasi_http::Error;
 pub(crate) fn from_egress(error: &EgressError) -> Error {
     match error {
         EgressError::Denied { .. } => Error::HttpRequestDenied,
+        EgressError::AddressDenied { .. } => Error::DestinationIpProhibited,
         EgressError::InvalidUri { .. } => Error::HttpRequestUriInvalid,
         EgressError::InvalidMethod => Error::HttpRequestMethodInvalid,
         EgressError::ContentLength => Error::HttpRequestBodySize(None),
-        EgressError::Dns { .. } => Error::DnsError {
-            rcode: None,
+        EgressError::Dns { rcode, .. } => Error::DnsError {
+            rcode: rcode.map(str::to_owned),
             info_code: None,
         },
+        EgressError::DnsTimeout { .. } => Error::DnsTimeout,
         EgressError::ConnectionRefused => Error::ConnectionRefused,
-        EgressError::Unreachable(_) => Error::DestinationUnavailable,
-        EgressError::ConnectTimeout => Error::ConnectionTimeout,
+        EgressError::Unreachable(_) | EgressError::Proxy { .. } => Error::DestinationUnavailable,
+        EgressError::ConnectTimeout | EgressError::TlsHandshakeTimeout => Error::ConnectionTimeout,
         EgressError::TlsCertificate(_) => Error::TlsCertificateError,
         EgressError::TlsAlert { id, .. } => Error::TlsAlertReceived {
             alert_id: Some(*id),
@@ -40,7 +42,7 @@ pub(crate) fn from_egress(error: &EgressError) -> Error {
         EgressError::ResponseBodySize(size) => Error::HttpResponseBodySize(Some(*size)),
         EgressError::Upgrade => Error::HttpUpgradeFailed,
         EgressError::Protocol(_) => Error::HttpProtocolError,
-        EgressError::NoRoots(_) => Error::ConfigurationError,
+        EgressError::NoRoots(_) | EgressError::TlsSettings(_) => Error::ConfigurationError,
         // Of the guest's own making, or of a kind that this crate does not know yet.
         error => Error::InternalError(Some(error.to_string())),
     }
@@ -64,6 +66,18 @@ mod tests {
             destination: "http://127.0.0.1:1".into(),
         };
         assert!(matches!(from_egress(&error), Error::HttpRequestDenied));
+    }
+
+    #[test]
+    fn a_denied_address_is_told_from_a_denied_name() {
+        let error = EgressError::AddressDenied {
+            destination: "http://a.example:80".into(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            range: "loopback (127.0.0.0/8)".into(),
+            remedy: "http://127.0.0.1:80".into(),
+        };
+        let told = from_egress(&error);
+        assert!(matches!(told, Error::DestinationIpProhibited), "{told:?}");
     }
 
     #[test]

@@ -5,5 +5,8 @@ mod connections;
 mod failures;
 mod limits;
 mod phases;
+mod policy;
+mod proxy;
 mod sending;
 mod tls;
+mod tls_settings;
