@@ -54,7 +54,7 @@ fn describe(service: &Loaded) -> Vec<String> {
             "    WARNING      this guest may call any public address on the internet".to_owned(),
         );
     }
-    for hosts in &outline.outgoing.tls.unverified {
+    for hosts in &outline.connecting.tls.unverified {
         lines.push(format!(
             "    WARNING      anybody may pretend to be {hosts}: its certificate is not verified"
         ));
