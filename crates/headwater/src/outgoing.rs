@@ -84,7 +84,7 @@ pub(crate) struct OutgoingArgs {
     max_idle_per_host: Option<usize>,
 
     /// How long they are kept [default: 90s]
-    #[arg(long = "outgoing-idle-timeout", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(id = "outgoing_idle_timeout", long = "outgoing-idle-timeout", value_name = "TIME", value_parser = parse_duration)]
     idle_timeout: Option<Duration>,
 
     /// Speak HTTP/2 without TLS to an upstream; may be given several times
