@@ -145,7 +145,7 @@ async fn a_service_s_own_settings_hold_for_it_alone_and_metrics_tell_them_apart(
     let url = upstream.url();
     let settings = Settings::default()
         .component_as("small", "fanout", "/small", &[&url])?
-        .text("[service.outgoing]\nmax_response_body = \"3B\"\n")
+        .text("[service.outgoing]\nmax_response_body = \"3B\"\nidle_timeout = \"100ms\"\n")
         .component_as("none", "fanout", "/none", &[])?
         .component_as("usual", "fanout", "/usual", &[&url])?
         .write()?;

@@ -39,11 +39,7 @@ const USUAL_FIELDS: usize = 100;
 // === impl Clients ===
 
 impl Clients {
-    pub(crate) fn new(
-        connector: Tracked,
-        pool: &PoolParams,
-        limits: &EgressLimits,
-    ) -> Self {
+    pub(crate) fn new(connector: Tracked, pool: &PoolParams, limits: &EgressLimits) -> Self {
         Self {
             usual: client(connector.clone(), Protocol::Usual, pool, limits),
             h2c: client(connector, Protocol::H2c, pool, limits),

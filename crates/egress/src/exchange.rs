@@ -58,12 +58,17 @@ impl Exchange<'_> {
         let answered = self
             .head(response, &mut connection, upload.as_deref())
             .await;
-        let mut response = answered.map_err(|failed| match &upload {
-            // What was wrong with the body; over HTTP/2 the client says only that it was cut.
-            Some(upload) => upload.failure().cloned().unwrap_or(failed),
-            None => failed,
-        })?;
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(failed) => {
+                self.note(captured(&connection).as_ref());
+                // What was wrong with the body; over HTTP/2 the client says only that it was cut.
+                let upload = upload.as_deref().and_then(Upload::failure);
+                return Err(upload.cloned().unwrap_or(failed));
+            }
+        };
         let lease: Option<Lease> = response.extensions_mut().remove();
+        self.note(lease.as_ref());
         // For tests to look at; putting it there for all would cost each response an allocation.
         #[cfg(test)]
         if let Some(lease) = &lease {
@@ -110,13 +115,8 @@ impl Exchange<'_> {
     ) -> Result<Response<Incoming>, EgressError> {
         let classify = |error| EgressError::classify(error, Phase::Head);
         let connected = connected(connection);
-        match self.either(response.as_mut(), connected).await? {
-            Either::Answer(early) => {
-                // It may have failed on a connection, or before there was one.
-                self.note(connection);
-                return early.map_err(classify);
-            }
-            Either::Other(()) => self.note(connection),
+        if let Either::Answer(early) = self.either(response.as_mut(), connected).await? {
+            return early.map_err(classify);
         }
         if let Some(upload) = upload {
             let uploading = self.upload(response.as_mut(), upload).await?;
@@ -163,17 +163,22 @@ impl Exchange<'_> {
     }
 
     /// Notes which connection the request was given, if it was.
-    fn note(&mut self, connection: &CaptureConnection) {
-        let mut extras = Extensions::new();
-        if let Some(connected) = &*connection.connection_metadata() {
-            connected.get_extras(&mut extras);
-        }
-        if let Some(lease) = extras.get::<Lease>() {
+    fn note(&mut self, lease: Option<&Lease>) {
+        if let Some(lease) = lease {
             let reused = lease.count_request();
             self.totals.connection(reused);
             self.span.connection(Some(lease.info().peer), reused);
         }
     }
+}
+
+/// The connection that a request without a response was given.
+fn captured(connection: &CaptureConnection) -> Option<Lease> {
+    let mut extras = Extensions::new();
+    if let Some(connected) = &*connection.connection_metadata() {
+        connected.get_extras(&mut extras);
+    }
+    extras.remove()
 }
 
 /// What came first.
