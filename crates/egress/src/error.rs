@@ -86,6 +86,12 @@ pub enum EgressError {
     /// `HTTP-response-header-section-size`.
     #[error("the response's head is too large")]
     ResponseHeadSize(#[source] Cause),
+    /// `HTTP-response-trailer-section-size`, with the size if it is known.
+    #[error("the response's trailers are too large")]
+    ResponseTrailersSize(Option<u32>),
+    /// `HTTP-response-transfer-coding`: the chunks of the response's body are not as they should be.
+    #[error("the chunks of the response's body are malformed")]
+    TransferCoding(#[source] Cause),
     /// `HTTP-upgrade-failed`: the upstream changed protocols, which nobody asked for.
     #[error("the upstream switched protocols unasked")]
     Upgrade,
@@ -96,6 +102,10 @@ pub enum EgressError {
     #[error("no root certificates can be had: install the system's (the package ca-certificates)")]
     NoRoots(#[source] Cause),
 }
+
+/// How hyper begins to say that trailers are too many or too long. It has no type for it; a test through
+/// real sockets notices when it says so in other words.
+const TRAILERS: &str = "chunk trailers";
 
 /// How far an outgoing request had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +140,8 @@ impl EgressError {
             Self::ConnectionTerminated(_) => "connection_terminated",
             Self::ResponseIncomplete(_) => "response_incomplete",
             Self::ResponseHeadSize(_) => "response_head_size",
+            Self::ResponseTrailersSize(_) => "response_trailers_size",
+            Self::TransferCoding(_) => "transfer_coding",
             Self::Upgrade => "upgrade",
             Self::Protocol(_) => "protocol",
             Self::NoRoots(_) => "no_roots",
@@ -192,8 +204,28 @@ impl EgressError {
                 return Some(Self::RequestBody(Arc::clone(cause)));
             }
         }
-        let error = error.downcast_ref::<io::Error>()?;
+        let h2 = error.downcast_ref::<h2::Error>();
+        if let Some(error) = h2
+            && error.is_remote()
+            && (error.is_reset() || error.is_go_away())
+        {
+            // The upstream gave the stream or all of them up, for whatever reason.
+            return Some(ended(Arc::clone(cause)));
+        }
+        // HTTP/2's errors do not name what they have of the system as their source.
+        let error = h2
+            .and_then(h2::Error::get_io)
+            .or_else(|| error.downcast_ref())?;
         match error.kind() {
+            // How hyper says what it thinks of chunks and of the trailers after them.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+                if phase == Phase::Body && h2.is_none() =>
+            {
+                Some(match error.to_string().starts_with(TRAILERS) {
+                    true => Self::ResponseTrailersSize(None),
+                    false => Self::TransferCoding(Arc::clone(cause)),
+                })
+            }
             io::ErrorKind::ConnectionRefused => Some(Self::ConnectionRefused),
             io::ErrorKind::TimedOut if connecting => Some(Self::ConnectTimeout),
             io::ErrorKind::HostUnreachable
@@ -239,6 +271,23 @@ mod tests {
             matches!(error, EgressError::TlsAlert { id: 40, .. }),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn bytes_that_are_no_chunks_are_told_from_a_response_that_ended() {
+        let of = |kind, said: &str| {
+            let error = io::Error::new(kind, said.to_owned());
+            EgressError::classify(error, Phase::Body).kind()
+        };
+        let chunks = of(io::ErrorKind::InvalidInput, "Invalid chunk size");
+        assert_eq!(chunks, "transfer_coding");
+        let trailers = of(
+            io::ErrorKind::InvalidData,
+            "chunk trailers bytes over limit",
+        );
+        assert_eq!(trailers, "response_trailers_size");
+        let end = of(io::ErrorKind::UnexpectedEof, "end of file");
+        assert_eq!(end, "response_incomplete");
     }
 
     #[test]

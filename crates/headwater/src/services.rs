@@ -8,11 +8,13 @@ use headwater_config::{File, Guest, Service};
 use headwater_core::{Handler, Limits};
 use headwater_egress::{Egress, EgressParams, Grants, GuestTraceparent, TlsRoots, TraceHeaders};
 use headwater_runtime::{
-    Artifact, ComponentService, ComponentSettings, Directory, Engine, PoolOverrides,
+    Artifact, ComponentService, ComponentSettings, Directory, Engine, ForbiddenHeaders,
+    PoolOverrides,
 };
 use headwater_server::{Route, Router};
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
+use http::HeaderName;
 
 use crate::cli::{LimitArgs, Serve};
 use crate::serve::Usage;
@@ -34,6 +36,7 @@ pub(crate) struct Planned {
     guest: Binary,
     pool: PoolOverrides,
     trace_headers: TraceHeaders,
+    forbidden_headers: ForbiddenHeaders,
 }
 
 enum Binary {
@@ -85,6 +88,11 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         guest,
         pool: arguments.limits.pool(),
         trace_headers: arguments.traces.headers(),
+        forbidden_headers: ForbiddenHeaders::with(
+            &arguments.grants.forbid_header,
+            &arguments.grants.allow_header,
+        )
+        .map_err(|error| Usage(format!("--allow-header: {error}")))?,
     }])
 }
 
@@ -153,7 +161,22 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
         guest,
         pool: pool(service, defaults.pool()),
         trace_headers: trace_headers(service, arguments.traces.headers()),
+        forbidden_headers: forbidden_headers(service)?,
     })
+}
+
+/// What the file says of the header fields that are kept from a service.
+fn forbidden_headers(service: &Service) -> Result<ForbiddenHeaders> {
+    let names = |key: &'static str, names: &[String]| {
+        let parsed = names.iter().map(|name| {
+            let parsed = name.parse::<HeaderName>();
+            parsed.with_context(|| format!("in `{key}`: `{name}` is no name of a header field"))
+        });
+        parsed.collect::<Result<Vec<_>>>()
+    };
+    let forbidden = names("forbid_headers", &service.forbid_headers)?;
+    let allowed = names("allow_headers", &service.allow_headers)?;
+    ForbiddenHeaders::with(&forbidden, &allowed).context("in `allow_headers`")
 }
 
 /// What the file says of a service's outgoing trace headers, and where it is silent, what the command
@@ -237,6 +260,7 @@ fn load_one(
         guest,
         pool,
         trace_headers,
+        forbidden_headers,
     } = service;
     let timeout = limits.request_timeout;
     let runner = match guest {
@@ -253,6 +277,7 @@ fn load_one(
                 environment: outline.environment.clone(),
                 directories: outline.directories.clone(),
                 limits,
+                forbidden_headers,
                 pool,
                 metrics: metrics.clone(),
             };
