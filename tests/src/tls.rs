@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
+use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -38,7 +40,7 @@ pub enum Flaw {
     Expired,
     /// Its certificate is of another host.
     OtherName,
-    /// It asks for a client's certificate.
+    /// It asks for a client's certificate (by TLS 1.2).
     WantsCertificate,
 }
 
@@ -93,8 +95,12 @@ impl Authority {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?;
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        // By TLS 1.3 it is told that it lacks a certificate when it takes itself for connected.
+        let config = match flaw {
+            Flaw::WantsCertificate => config.with_protocol_versions(&[&rustls::version::TLS12])?,
+            _ => config.with_safe_default_protocol_versions()?,
+        };
         let config = if flaw == Flaw::WantsCertificate {
             let mut roots = RootCertStore::empty();
             roots.add(self.issuer.der().clone())?;
@@ -165,10 +171,15 @@ async fn respond(request: Request<Incoming>) -> Result<Response<Body>> {
     // Whoever sends a body has it read.
     let _ = request.into_body().collect().await;
     Ok(Response::new(match path.as_str() {
-        "/reset-in-body" => frames(vec![
-            Ok(Frame::data("part".into())),
-            Err(anyhow!("no more")),
-        ]),
+        "/reset-in-body" => {
+            let part = futures::stream::iter([Ok(Frame::data(Bytes::from("part")))]);
+            let end = futures::stream::once(async {
+                // A reset overtakes what was not sent yet.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(anyhow!("no more"))
+            });
+            StreamBody::new(part.chain(end)).boxed_unsync()
+        }
         "/trailers" => {
             let mut trailers = HeaderMap::new();
             trailers.insert("x-end", HeaderValue::from_static("reached"));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use headwater_tests::crooked::{Act, Message, Unaccepting};
 use headwater_tests::probe::{Ask, PROBES, Seen};
 use headwater_tests::settings::Settings;
-use headwater_tests::{Client, Crooked, Services, client, within};
+use headwater_tests::{Client, Crooked, Host, Services, client, within};
 use http::Request;
 
 /// Nanoseconds: of a timeout that is meant to be over.
@@ -532,13 +532,13 @@ async fn g18_a_response_that_its_guest_lets_go_of_closes_its_connection() -> Res
     for probe in PROBES {
         for path in ["/hold-in-body", "/body-forever", "/drip-body"] {
             for read in ["part", "never"] {
-                let before = probes.open_files().await?;
+                let before = probes.sockets().await?;
                 let ask = probes.ask(path).patient().with("read", read);
                 let seen = probes.told(probe, &ask).await?;
                 ensure!(seen.status() == Some(200), "{probe}, {path}: {seen:?}");
                 ensure!(seen.failure().is_none(), "{probe}, {path}: {seen:?}");
                 // The upstream would hold it for ever.
-                probes.wait_for_files(before).await?;
+                wait_for_sockets(probes.services.host(), before).await?;
             }
         }
     }
@@ -601,8 +601,8 @@ async fn a_body_of_nothing_is_accepted_until_its_guest_finishes_it() -> Result<(
 struct Probes {
     services: Services,
     crooked: Crooked,
-    /// Open files of the host when it had answered, but called nobody yet.
-    files: usize,
+    /// Sockets of the host when it had answered, but called nobody yet.
+    sockets: usize,
 }
 
 impl Probes {
@@ -620,7 +620,7 @@ impl Probes {
         let services = Services::beside_hello(settings, arguments).await?;
         services.ok("/hello").await?;
         let probes = Self {
-            files: services.host().process().open_files()?,
+            sockets: services.host().process().open_sockets()?,
             services,
             crooked: Crooked::start().await?,
         };
@@ -669,23 +669,10 @@ impl Probes {
         }
     }
 
-    /// Open files, once no connection of a client is among them.
-    async fn open_files(&self) -> Result<usize> {
+    /// Sockets, once no connection of a client is among them.
+    async fn sockets(&self) -> Result<usize> {
         self.services.ok("/hello").await?;
-        self.services.host().process().open_files()
-    }
-
-    async fn wait_for_files(&self, most: usize) -> Result<()> {
-        let process = self.services.host().process();
-        let waited = within("the end of sockets", async {
-            while process.open_files()? > most {
-                // There is no event to wait for.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Ok(())
-        });
-        let waited = waited.await.and_then(|files| files);
-        waited.with_context(|| format!("{:?} open files, not {most}", process.open_files()))
+        self.services.host().process().open_sockets()
     }
 
     /// Everybody is served as before, nothing panicked, and when the upstream is gone, no socket is left.
@@ -702,23 +689,28 @@ impl Probes {
         let Self {
             services,
             crooked,
-            files,
+            sockets,
         } = self;
         drop(crooked);
-        let process = services.host().process();
-        let waited = within("the end of all sockets", async {
-            while process.open_files()? > files {
-                // There is no event to wait for.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            anyhow::Ok(())
-        });
-        let waited = waited.await.and_then(|files| files);
-        waited.with_context(|| format!("{:?} open files, not {files}", process.open_files()))?;
+        wait_for_sockets(services.host(), sockets).await?;
         let log = services.host().stderr().text();
         ensure!(!log.contains("panicked at"), "{log}");
         Ok(())
     }
+}
+
+/// Waits until the host has no more sockets than these.
+async fn wait_for_sockets(host: &Host, most: usize) -> Result<()> {
+    let process = host.process();
+    let waited = within("the end of sockets", async {
+        while process.open_sockets()? > most {
+            // There is no event to wait for.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    });
+    let waited = waited.await.and_then(|ended| ended);
+    waited.with_context(|| format!("{:?} sockets, not {most}", process.open_sockets()))
 }
 
 /// Each message on a connection is a request from its first byte to its last, but for the last one, which

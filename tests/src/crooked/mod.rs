@@ -211,8 +211,10 @@ impl Connection {
     async fn serve(mut self, greeting: Option<Vec<Act>>) -> Result<()> {
         if let Some(acts) = greeting {
             self.more().await?;
-            self.play(acts, 0).await?;
-            return self.until_closed().await;
+            return match self.play(acts, 0).await? {
+                Next::Go => self.until_closed().await,
+                Next::End => Ok(()),
+            };
         }
         loop {
             let Some(message) = self.head().await? else {
