@@ -20,12 +20,15 @@ pub async fn run(plan: &Plan, prepared: Prepared) -> Report {
         trailers,
         sent,
     } = prepared;
-    let writing = pin!(write(plan, body, end, trailers));
-    let reading = pin!(exchange(plan, request));
-    // Who has the response does not wait for an upstream that does not take the rest of the body.
-    let (mut report, written) = match select(writing, reading).await {
-        Either::Left((written, reading)) => (reading.await, written),
-        Either::Right((report, writing)) => (report, writing.now_or_never().flatten()),
+    let (mut report, written) = {
+        let writing = pin!(write(plan, body, end, trailers));
+        let reading = pin!(exchange(plan, request));
+        // Who has the response does not wait for an upstream that does not take the rest of the body,
+        // and lets go of it here.
+        match select(writing, reading).await {
+            Either::Left((written, reading)) => (reading.await, written),
+            Either::Right((report, writing)) => (report, writing.now_or_never().flatten()),
+        }
     };
     match (plan.send, written) {
         (Send::Hold, _) => return report,
@@ -56,17 +59,11 @@ async fn write(
     end: FutureWriter<BodyEnd>,
     trailers: Option<Trailers>,
 ) -> Option<Unfinished> {
-    if let Some(body) = &mut body {
-        let bytes = plan.body_bytes();
-        if plan.send == Send::Trickle {
-            for byte in bytes {
-                body.write_all(vec![byte]).await;
-                wait(1).await;
-            }
-        } else {
-            // What is left over was not wanted.
-            body.write_all(bytes).await;
-        }
+    if let Some(stream) = &mut body
+        && !write_all(plan, stream).await
+    {
+        // Nobody reads it any more; to write once more would be a trap.
+        body = None;
     }
     match plan.send {
         Send::Whole | Send::Trickle => finish(body, end, trailers).await,
@@ -78,6 +75,21 @@ async fn write(
         Send::Late | Send::Hold => return Some(Unfinished(body, end, trailers)),
     }
     None
+}
+
+/// Says whether all of it was taken.
+async fn write_all(plan: &Plan, stream: &mut StreamWriter<u8>) -> bool {
+    let bytes = plan.body_bytes();
+    if plan.send != Send::Trickle {
+        return stream.write_all(bytes).await.is_empty();
+    }
+    for byte in bytes {
+        if !stream.write_all(vec![byte]).await.is_empty() {
+            return false;
+        }
+        wait(1).await;
+    }
+    true
 }
 
 async fn finish(

@@ -83,11 +83,20 @@ fn add_outgoing_handler(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     .map(|body| unfinished::named(body, declared));
                 let names = Names::read(&made.headers);
                 note_caller(store.as_context_mut(), &names);
+                let lent = options
+                    .as_ref()
+                    .map(|options| Resource::new_borrow(options.rep()));
                 let mut http = store.data_mut().http();
-                match http.handle(request, options) {
-                    Ok(response) => Ok((Ok(response),)),
-                    Err(error) => Ok((Err(Types::convert_error_code(&mut http, error)?),)),
+                let answer = match http.handle(request, lent) {
+                    Ok(response) => Ok(response),
+                    Err(error) => Err(Types::convert_error_code(&mut http, error)?),
+                };
+                // The stock implementation keeps them for ever: a guest that sets a timeout would have a
+                // resource less with each request, until it has none left.
+                if let Some(options) = options {
+                    http.table.delete(options)?;
                 }
+                Ok((answer,))
             },
         )
 }
