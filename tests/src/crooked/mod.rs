@@ -1,4 +1,4 @@
-//! An upstream that goes wrong, in the way that the path of a request asks for: see [`mod@script`].
+//! An upstream that goes wrong, in the way that the path of a request asks for: see [`script()`].
 //!
 //! It reads requests byte for byte, without an HTTP library, so that it sees what is really on the wire,
 //! and remembers all of them with their connections.
