@@ -45,6 +45,14 @@ pub struct Service {
     /// What it reaches without that proxy: names, addresses and networks. Default: that of the
     /// command line.
     pub no_proxy: Option<Vec<String>>,
+    /// Header fields that the guest may neither set nor see, beside those that are always kept from it.
+    /// Components only.
+    #[serde(default)]
+    pub forbid_headers: Vec<String>,
+    /// Header fields that are left to the guest although they are kept from it by default:
+    /// `proxy-authorization` and `proxy-authenticate`. Components only.
+    #[serde(default)]
+    pub allow_headers: Vec<String>,
     /// Environment variables. Default: none.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,

@@ -154,12 +154,15 @@ pub enum EgressError {
          --max-outgoing-response-fields"
     )]
     ResponseHeadSize(Option<u32>),
-    /// `HTTP-response-trailer-section-size`, with the size.
-    #[error("the response's trailers have {0} bytes, more than --max-outgoing-response-head")]
-    ResponseTrailersSize(u32),
+    /// `HTTP-response-trailer-section-size`, with the size if it is known.
+    #[error("the response's trailers are larger than --max-outgoing-response-head")]
+    ResponseTrailersSize(Option<u32>),
     /// `HTTP-response-body-size`, with what was declared or had been received by then.
     #[error("the response's body has {0} bytes at least, more than --max-outgoing-response-body")]
     ResponseBodySize(u64),
+    /// `HTTP-response-transfer-coding`: the chunks of the response's body are not as they should be.
+    #[error("the chunks of the response's body are malformed")]
+    TransferCoding(#[source] Cause),
     /// `HTTP-upgrade-failed`: the upstream changed protocols, which nobody asked for.
     #[error("the upstream switched protocols unasked")]
     Upgrade,
@@ -173,6 +176,10 @@ pub enum EgressError {
     #[error("the certificates for outgoing requests cannot be used")]
     TlsSettings(#[source] Cause),
 }
+
+/// How hyper begins to say that trailers are too many or too long. It has no type for it; a test through
+/// real sockets notices when it says so in other words.
+const TRAILERS: &str = "chunk trailers";
 
 /// How far an outgoing request had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +228,7 @@ impl EgressError {
             Self::ResponseHeadSize(_) => "response_head_size",
             Self::ResponseTrailersSize(_) => "response_trailers_size",
             Self::ResponseBodySize(_) => "response_body_size",
+            Self::TransferCoding(_) => "transfer_coding",
             Self::Upgrade => "upgrade",
             Self::Protocol(_) => "protocol",
             Self::NoRoots(_) => "no_roots",
@@ -301,8 +309,28 @@ impl EgressError {
                 return Some(Self::RequestBody(Arc::clone(cause)));
             }
         }
-        let error = error.downcast_ref::<io::Error>()?;
+        let h2 = error.downcast_ref::<h2::Error>();
+        if let Some(error) = h2
+            && error.is_remote()
+            && (error.is_reset() || error.is_go_away())
+        {
+            // The upstream gave the stream or all of them up, for whatever reason.
+            return Some(ended(Arc::clone(cause)));
+        }
+        // HTTP/2's errors do not name what they have of the system as their source.
+        let error = h2
+            .and_then(h2::Error::get_io)
+            .or_else(|| error.downcast_ref())?;
         match error.kind() {
+            // How hyper says what it thinks of chunks and of the trailers after them.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+                if phase == Phase::Body && h2.is_none() =>
+            {
+                Some(match error.to_string().starts_with(TRAILERS) {
+                    true => Self::ResponseTrailersSize(None),
+                    false => Self::TransferCoding(Arc::clone(cause)),
+                })
+            }
             io::ErrorKind::ConnectionRefused => Some(Self::ConnectionRefused),
             io::ErrorKind::TimedOut if connecting => Some(Self::ConnectTimeout),
             io::ErrorKind::HostUnreachable
@@ -357,6 +385,23 @@ mod tests {
         assert_eq!(of(io::ErrorKind::TimedOut), "connect_timeout");
         assert_eq!(of(io::ErrorKind::HostUnreachable), "unreachable");
         assert_eq!(of(io::ErrorKind::PermissionDenied), "unreachable");
+    }
+
+    #[test]
+    fn bytes_that_are_no_chunks_are_told_from_a_response_that_ended() {
+        let of = |kind, said: &str| {
+            let error = io::Error::new(kind, said.to_owned());
+            EgressError::classify(error, Phase::Body).kind()
+        };
+        let chunks = of(io::ErrorKind::InvalidInput, "Invalid chunk size");
+        assert_eq!(chunks, "transfer_coding");
+        let trailers = of(
+            io::ErrorKind::InvalidData,
+            "chunk trailers bytes over limit",
+        );
+        assert_eq!(trailers, "response_trailers_size");
+        let end = of(io::ErrorKind::UnexpectedEof, "end of file");
+        assert_eq!(end, "response_incomplete");
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl ResponseBody {
             }
         } else if let Some(trailers) = frame.trailers_ref() {
             let within = head::within(trailers, self.most_trailers);
-            within.map_err(EgressError::ResponseTrailersSize)?;
+            within.map_err(|size| EgressError::ResponseTrailersSize(Some(size)))?;
         }
         Ok(())
     }

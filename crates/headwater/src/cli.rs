@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use headwater_config::{parse_duration, parse_memory, parse_range};
 use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
 use headwater_runtime::{Directory, PoolOverrides};
+use http::HeaderName;
 
 use crate::connecting::ConnectingArgs;
 use crate::outgoing::OutgoingArgs;
@@ -80,6 +81,16 @@ pub(crate) struct GrantArgs {
     /// given several times
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_outgoing: Vec<Grant>,
+
+    /// Keep a header field from the guest, which may then neither set nor see it, as it is with
+    /// `host` and `connection` always; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) forbid_header: Vec<HeaderName>,
+
+    /// Leave a header field to the guest that is kept from it otherwise: `proxy-authorization` or
+    /// `proxy-authenticate`; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_header: Vec<HeaderName>,
 
     /// Set an environment variable for the guest; may be given several times
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse_variable)]
@@ -262,6 +273,10 @@ impl GrantArgs {
     pub(crate) fn first_given(&self) -> Option<&'static str> {
         if !self.allow_outgoing.is_empty() {
             Some("--allow-outgoing")
+        } else if !self.forbid_header.is_empty() {
+            Some("--forbid-header")
+        } else if !self.allow_header.is_empty() {
+            Some("--allow-header")
         } else if !self.environment.is_empty() {
             Some("--env")
         } else if !self.directories.is_empty() {

@@ -10,11 +10,13 @@ use headwater_egress::{
     Egress, EgressParams, EgressShared, Grants, GuestTraceparent, TlsRoots, TraceHeaders,
 };
 use headwater_runtime::{
-    Artifact, ComponentService, ComponentSettings, Directory, Engine, PoolOverrides,
+    Artifact, ComponentService, ComponentSettings, Directory, Engine, ForbiddenHeaders,
+    PoolOverrides,
 };
 use headwater_server::{Route, Router};
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
+use http::HeaderName;
 
 use crate::cli::{LimitArgs, Serve};
 use crate::connecting::Connecting;
@@ -40,6 +42,7 @@ pub(crate) struct Planned {
     pool: PoolOverrides,
     trace_headers: TraceHeaders,
     outgoing: outgoing::Settings,
+    forbidden_headers: ForbiddenHeaders,
 }
 
 enum Binary {
@@ -95,6 +98,11 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         pool: arguments.limits.pool(),
         trace_headers: arguments.traces.headers(),
         outgoing: arguments.outgoing.settings(),
+        forbidden_headers: ForbiddenHeaders::with(
+            &arguments.grants.forbid_header,
+            &arguments.grants.allow_header,
+        )
+        .map_err(|error| Usage(format!("--allow-header: {error}")))?,
     }])
 }
 
@@ -166,7 +174,22 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
         pool: pool(service, defaults.pool()),
         trace_headers: trace_headers(service, arguments.traces.headers()),
         outgoing: arguments.outgoing.settings_of(&service.outgoing)?,
+        forbidden_headers: forbidden_headers(service)?,
     })
+}
+
+/// What the file says of the header fields that are kept from a service.
+fn forbidden_headers(service: &Service) -> Result<ForbiddenHeaders> {
+    let names = |key: &'static str, names: &[String]| {
+        let parsed = names.iter().map(|name| {
+            let parsed = name.parse::<HeaderName>();
+            parsed.with_context(|| format!("in `{key}`: `{name}` is no name of a header field"))
+        });
+        parsed.collect::<Result<Vec<_>>>()
+    };
+    let forbidden = names("forbid_headers", &service.forbid_headers)?;
+    let allowed = names("allow_headers", &service.allow_headers)?;
+    ForbiddenHeaders::with(&forbidden, &allowed).context("in `allow_headers`")
 }
 
 /// What the file says of a service's outgoing trace headers, and where it is silent, what the command
@@ -254,6 +277,7 @@ fn load_one(
         pool,
         trace_headers,
         outgoing,
+        forbidden_headers,
     } = service;
     let timeout = limits.request_timeout;
     let mut egress = None;
@@ -285,6 +309,7 @@ fn load_one(
                 environment: outline.environment.clone(),
                 directories: outline.directories.clone(),
                 limits,
+                forbidden_headers,
                 pool,
                 metrics: metrics.clone(),
             };

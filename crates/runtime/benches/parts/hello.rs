@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanContext, empty};
 use headwater_egress::{Egress, EgressParams};
-use headwater_runtime::{ComponentService, ComponentSettings, Engine, PoolOverrides};
+use headwater_runtime::{
+    ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
+};
 use headwater_telemetry::Metrics;
 use http::Request;
 use http_body_util::BodyExt;
@@ -49,6 +51,7 @@ pub(crate) fn pool(
             environment: Vec::new(),
             directories: Vec::new(),
             limits: Limits::default(),
+            forbidden_headers: ForbiddenHeaders::default(),
             pool,
             metrics: Metrics::default(),
         },

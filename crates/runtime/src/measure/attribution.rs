@@ -10,6 +10,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use crate::attribution::{self, Evidence, Roots};
 use crate::engine::{Engine, EngineError};
+use crate::forbidden::ForbiddenHeaders;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
 use crate::outgoing::Outgoing;
@@ -147,6 +148,7 @@ pub(crate) fn state(evidence: Evidence) -> State {
         http: wasmtime_wasi_http::WasiHttpCtx::new(),
         hooks: Hooks::new(
             Egress::new(EgressParams::new(service.clone())),
+            ForbiddenHeaders::default(),
             Arc::new(Outgoing::new(1)),
         ),
         memory: MemoryBudget::new(usize::MAX),
