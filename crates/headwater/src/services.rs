@@ -268,6 +268,7 @@ fn load_one(
                     .map(|directory| Volume {
                         guest: directory.guest.clone(),
                         host: directory.host.clone(),
+                        read_only: false,
                     })
                     .collect(),
                 default_host: address.to_string(),

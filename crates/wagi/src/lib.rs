@@ -28,5 +28,5 @@ mod tests;
 
 pub use error::WagiError;
 pub use module::WagiModule;
-pub use settings::{Volume, WagiSettings};
+pub use settings::{Compat, ResponseMode, Volume, WagiSettings};
 pub use stdin::UNSIZED_BODY;

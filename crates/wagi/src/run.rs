@@ -81,8 +81,12 @@ pub(crate) async fn run(
 /// In the order of the settings, so that descriptors are always the same.
 fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result<(), Fault> {
     for volume in &settings.volumes {
+        let permissions = match volume.read_only {
+            true => FsPerms::ReadOnly,
+            false => FsPerms::ReadWrite,
+        };
         context
-            .preopened_dir(&volume.host, &volume.guest, FsPerms::ReadWrite)
+            .preopened_dir(&volume.host, &volume.guest, permissions)
             .map_err(|error| {
                 Fault::host("volume").caused_by(error.context(format!(
                     "the volume `{}` ({}) is gone",

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use headwater_core::Limits;
 
@@ -21,17 +22,72 @@ pub struct WagiSettings {
     /// `host` or `host:port` for a request that names neither. Default: `localhost:3000`, as in
     /// WAGI; a server passes the address it listens on.
     pub default_host: String,
+    /// How closely WAGI's ways are followed where they were plainly broken.
+    pub compat: Compat,
+    /// Whether the answer is sent while the module prints it. Default: [`Compat::response`].
+    pub response: ResponseMode,
+    /// Where the module may send requests by `wasi_experimental_http`, as a modules.toml says it:
+    /// URLs of which only the host counts, or `insecure:allow-all`. Default: nowhere.
+    pub allowed_hosts: Vec<String>,
+    /// Responses of `wasi_experimental_http` that an instance may have open at once. Default: no
+    /// bound of its own; 0 is the same, as in a release build of WAGI.
+    pub http_max_concurrency: Option<u32>,
+    /// Whether the client's `Authorization` is given to the module, as `HTTP_AUTHORIZATION`. Default:
+    /// no, as in WAGI.
+    pub pass_authorization: bool,
+    /// Where each route has a folder with its `module.stderr`, as WAGI had it. Default: nowhere; what
+    /// modules print on stderr is in the log anyway.
+    pub log_dir: Option<PathBuf>,
+    /// Instances of the module that may be alive at once. Default: as many as the engine has room for.
+    pub max_instances: Option<usize>,
+    /// CPU time that one request may take. Default: no bound but the request's timeout.
+    pub max_cpu_time: Option<Duration>,
     /// Bounds on what an instance may take. The front enforces the request's timeout.
     pub limits: Limits,
 }
 
-/// A directory of the host that a module may read and write.
+/// How closely the ways of WAGI 0.8.1 are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compat {
+    /// As WAGI, but put right where it was plainly broken.
+    #[default]
+    Default,
+    /// As WAGI 0.8.1, also where it was broken, as far as a module could depend on it.
+    Strict,
+    /// As the default, with the variables that modules of WAGI 0.2 look for (`X_RELATIVE_PATH`).
+    V0_2,
+}
+
+/// When the answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResponseMode {
+    /// When the module has ended: a module that fails after its headers is a 500, as in WAGI.
+    #[default]
+    Buffer,
+    /// From the blank line on, while the module prints: a module that fails after it cuts its answer.
+    Stream,
+}
+
+impl Compat {
+    /// How the answer is sent unless the module's settings say it.
+    ///
+    /// A module that fails after its headers is a 500 under WAGI, and clients may rely on that they
+    /// never see half an answer, so streaming is asked for.
+    #[must_use]
+    pub const fn response(self) -> ResponseMode {
+        ResponseMode::Buffer
+    }
+}
+
+/// A directory of the host that a module may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     /// The directory's name in the guest.
     pub guest: String,
     /// The directory.
     pub host: PathBuf,
+    /// Whether the module may only read in it.
+    pub read_only: bool,
 }
 
 impl WagiSettings {
@@ -45,6 +101,14 @@ impl WagiSettings {
             argv: None,
             volumes: Vec::new(),
             default_host: "localhost:3000".to_owned(),
+            compat: Compat::Default,
+            response: Compat::Default.response(),
+            allowed_hosts: Vec::new(),
+            http_max_concurrency: None,
+            pass_authorization: false,
+            log_dir: None,
+            max_instances: None,
+            max_cpu_time: None,
             limits: Limits::default(),
         }
     }

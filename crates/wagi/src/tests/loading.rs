@@ -99,6 +99,7 @@ fn memory_and_volumes_are_checked_before_a_request() {
     settings.volumes = vec![Volume {
         guest: "/data".to_owned(),
         host: "/does/not/exist".into(),
+        read_only: false,
     }];
     let wat = br#"(module (func (export "_start")))"#;
     let message = refusal(wat, settings).to_string();
@@ -116,6 +117,7 @@ async fn volumes_are_descriptors_from_3_on_in_their_order() {
         .map(|guest| Volume {
             guest: guest.to_owned(),
             host: directory.path().to_owned(),
+            read_only: false,
         })
         .to_vec();
     // A prestat is a tag and the length of the name, which tells one from another.
