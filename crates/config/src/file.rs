@@ -109,8 +109,8 @@ pub enum ConfigError {
     Syntax(String),
     /// It is WAGI's own format.
     #[error(
-        "this is a modules.toml of WAGI, which is not read yet; write each `[[module]]` as a \
-         `[[service]]` with `name`, `route` and `module`"
+        "this is a modules.toml of WAGI: serve it with `headwater wagi -c FILE`, or write each \
+         `[[module]]` as a `[[service]]` with `name`, `route` and `module`"
     )]
     Wagi,
     /// A service has neither or both of `component` and `module`.
@@ -193,14 +193,16 @@ impl Service {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }
 
-fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = NumberOrText::deserialize(deserializer)?.into_text();
     parse_memory(&text)
         .map(Some)

@@ -1,4 +1,4 @@
-//! The `headwater.toml` schema: what a file may say, and errors that name the place in it.
+//! The schemas of `headwater.toml` and of WAGI's [`modules`]`.toml`: what a file may say, and errors that name the place in it.
 //!
 //! ```
 //! let file = headwater_config::File::parse(
@@ -17,6 +17,7 @@
 mod duration;
 mod file;
 mod memory;
+pub mod modules;
 mod range;
 
 pub use duration::{DurationError, parse_duration};
