@@ -1,6 +1,8 @@
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
@@ -15,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::testing::{Running, each, get, params, route, start_with};
+use crate::testing::{LONG, Running, each, get, params, route, start_with};
 use crate::{ServeOutcome, ServerParams, TlsParams};
 
 struct Identity {
@@ -111,7 +113,7 @@ async fn the_protocol_is_agreed_on_and_the_scheme_is_https() {
 async fn a_client_that_stalls_its_handshake_holds_up_nobody_and_is_dropped() {
     let identity = identity();
     let mut tls = identity.params();
-    tls.handshake_timeout = std::time::Duration::from_millis(20);
+    tls.handshake_timeout = Duration::from_millis(20);
     let server = serve(tls).await;
     let mut stalled = TcpStream::connect(server.address).await.unwrap();
     let stream = identity.connect(server.address, b"http/1.1").await;
@@ -129,7 +131,7 @@ async fn a_client_that_stalls_its_handshake_holds_up_nobody_and_is_dropped() {
 async fn a_handshake_in_progress_does_not_hold_up_the_end() {
     let identity = identity();
     let mut tls = identity.params();
-    tls.handshake_timeout = crate::testing::LONG;
+    tls.handshake_timeout = LONG;
     let server = serve(tls).await;
     let mut stalled = TcpStream::connect(server.address).await.unwrap();
     // The connection before was accepted when the next one is answered.
@@ -152,16 +154,16 @@ async fn a_client_that_speaks_no_tls_is_refused() {
         .expect_err("no answer without TLS");
 }
 
+fn refusal(certificate: &Path, key: &Path) -> String {
+    let refused = TlsParams::from_pem_files(certificate, key);
+    refused.unwrap_err().to_string()
+}
+
 #[test]
 fn files_that_are_none_are_named_with_what_was_expected() {
     let identity = identity();
     let other = self::identity();
     let file = |name| identity.folder.path().join(name);
-    let refusal = |certificate, key| {
-        TlsParams::from_pem_files(certificate, key)
-            .unwrap_err()
-            .to_string()
-    };
     let told = refusal(&file("gone.pem"), &file("key.pem"));
     assert!(
         told.contains("gone.pem") && told.contains("certificate"),
