@@ -6,6 +6,7 @@ mod metrics;
 mod serve;
 mod services;
 mod signals;
+mod wagi;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(arguments) => serve::run(*arguments),
+        Command::Wagi(arguments) => wagi::run(*arguments),
+        Command::Check(arguments) => wagi::check::run(*arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

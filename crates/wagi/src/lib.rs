@@ -11,10 +11,13 @@
 mod argv;
 mod authority;
 mod deadline;
+mod dynamic;
 mod environment;
 mod error;
 mod linker;
 mod module;
+mod mount;
+mod reference;
 mod response;
 mod route;
 mod run;
@@ -26,7 +29,11 @@ mod vectored;
 #[cfg(test)]
 mod tests;
 
+pub use dynamic::RoutesError;
+pub use environment::SET_BY_HOST;
 pub use error::WagiError;
 pub use module::WagiModule;
+pub use mount::{Health, Mount};
+pub use reference::{ModuleReference, ReferenceError};
 pub use settings::{Compat, ResponseMode, Volume, WagiSettings};
 pub use stdin::UNSIZED_BODY;

@@ -6,6 +6,7 @@ use headwater_runtime::{Room, ServiceOutput};
 use http::Request;
 use wasmtime::{Engine, ExternType, InstancePre, Module, UnknownImportError};
 
+use crate::dynamic::has_routes;
 use crate::error::WagiError;
 use crate::linker::{State, linker};
 use crate::run::run;
@@ -17,6 +18,7 @@ use crate::settings::WagiSettings;
 pub struct WagiModule(Arc<Prepared>);
 
 /// What all of a module's requests share.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) service: Arc<str>,
     pub(crate) output: ServiceOutput,
@@ -50,7 +52,10 @@ impl WagiModule {
             service: service(),
             source: error.into(),
         })?;
-        check_entrypoint(&module, &settings)?;
+        // One that names routes with entrypoints of their own may do without one itself.
+        if !has_routes(&module) {
+            check_entrypoint(&module, &settings)?;
+        }
         check_memory(&module, &settings)?;
         check_volumes(&settings)?;
         let instance = linker(engine)
@@ -63,6 +68,33 @@ impl WagiModule {
             instance,
             room,
         })))
+    }
+
+    /// The same module, compiled once, with another entrypoint.
+    ///
+    /// # Errors
+    ///
+    /// When the module does not export it, or as something else than a function of type `() -> ()`.
+    pub fn with_entrypoint(&self, entrypoint: &str) -> Result<Self, WagiError> {
+        let mut prepared = (*self.0).clone();
+        entrypoint.clone_into(&mut prepared.settings.entrypoint);
+        check_entrypoint(self.core(), &prepared.settings)?;
+        Ok(Self(Arc::new(prepared)))
+    }
+
+    /// What the module imports: the module it is imported from, and its name there.
+    pub fn imports(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.core()
+            .imports()
+            .map(|import| (import.module(), import.name()))
+    }
+
+    pub(crate) fn core(&self) -> &Module {
+        self.0.instance.module()
+    }
+
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.0
     }
 
     /// The service's settings.

@@ -57,6 +57,8 @@ pub(crate) async fn run(
             content_length,
             configured: &settings.environment,
             default_host: &settings.default_host,
+            compat: settings.compat,
+            pass_authorization: settings.pass_authorization,
         };
         let mut context = WasiCtxBuilder::new();
         context
@@ -67,7 +69,8 @@ pub(crate) async fn run(
             context.env(name, value);
         }
         let (path, query) = (head.uri.path(), head.uri.query());
-        context.args(&argv(settings.argv.as_deref(), path, query));
+        let template = settings.argv.as_deref();
+        context.args(&argv(settings.compat, template, path, query));
         open_volumes(&mut context, settings)?;
         execute(module, &mut context).await?;
         Ok(stdout.take())
