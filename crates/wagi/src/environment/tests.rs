@@ -300,3 +300,16 @@ fn protocols_hosts_and_addresses() {
         ],
     );
 }
+
+#[test]
+fn what_is_said_to_be_set_by_each_request_is() {
+    let configured = SET_BY_HOST.map(|name| (name.to_owned(), "configured".to_owned()));
+    let head = head(|request| request.uri("http://h/x"));
+    let found = environment(Facts {
+        configured: &configured,
+        ..facts(&head, "/...")
+    });
+    for name in SET_BY_HOST {
+        assert_ne!(found[name], "configured", "{name}");
+    }
+}

@@ -1,8 +1,10 @@
 //! Modules, written out in WebAssembly text, run against the handler.
 
+mod checklist;
 mod iovecs;
 mod limits;
 mod loading;
+mod mounting;
 mod outcomes;
 mod streams;
 
