@@ -12,6 +12,7 @@ mod argv;
 mod authority;
 mod cpu;
 mod deadline;
+mod descriptors;
 mod environment;
 mod error;
 mod experimental_http;

@@ -3,6 +3,7 @@ use wasmtime::{Engine, Linker, Module, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{p0, p1};
 
+use crate::descriptors::{self, Descriptors};
 use crate::experimental_http::{self, Outgoing};
 use crate::output::Output;
 use crate::vectored;
@@ -12,8 +13,7 @@ pub(crate) struct State {
     pub(crate) wasi: WasiP1Ctx,
     pub(crate) memory: MemoryBudget,
     pub(crate) output: Output,
-    /// Whether the guest closed the descriptor of stdout or gave it another meaning.
-    pub(crate) stdout_moved: bool,
+    pub(crate) descriptors: Descriptors,
     pub(crate) outgoing: Outgoing,
 }
 
@@ -28,7 +28,7 @@ impl State {
             wasi,
             memory,
             output,
-            stdout_moved: false,
+            descriptors: Descriptors::default(),
             outgoing,
         }
     }
@@ -43,8 +43,10 @@ pub(crate) fn linker(engine: &Engine, module: &Module) -> Result<Linker<State>> 
     p1::add_to_linker_async(&mut linker, wasi)?;
     p0::add_to_linker_async(&mut linker, wasi)?;
     linker.allow_shadowing(true);
-    vectored::add_to_linker(&mut linker, "wasi_snapshot_preview1")?;
-    vectored::add_to_linker(&mut linker, "wasi_unstable")?;
+    for wasi in ["wasi_snapshot_preview1", "wasi_unstable"] {
+        vectored::add_to_linker(&mut linker, wasi)?;
+        descriptors::add_to_linker(&mut linker, wasi)?;
+    }
     linker.allow_shadowing(false);
     experimental_http::add_to_linker(&mut linker, module)?;
     Ok(linker)

@@ -46,11 +46,10 @@ struct Arguments {
 }
 
 /// The descriptor that is stdout, unless the guest made it something else.
-const STDOUT: i32 = 1;
+pub(crate) const STDOUT: i32 = 1;
 
 /// Puts the four functions over those of the module `wasi`, which must allow it
-/// ([`Linker::allow_shadowing`]); and the two that can make stdout's descriptor something else, which
-/// is noted.
+/// ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     for (name, operation) in [("fd_read", Operation::Read), ("fd_write", Operation::Write)] {
         linker.func_wrap_async(
@@ -79,28 +78,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()
             },
         )?;
     }
-    linker.func_wrap_async(
-        wasi,
-        "fd_close",
-        |mut caller: Caller<'_, State>, (descriptor,): (i32,)| {
-            Box::new(async move {
-                let (mut memory, state) = parts(&mut caller)?;
-                state.stdout_moved |= descriptor == STDOUT;
-                stock::fd_close(&mut state.wasi, &mut memory, descriptor).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        wasi,
-        "fd_renumber",
-        |mut caller: Caller<'_, State>, (from, to): (i32, i32)| {
-            Box::new(async move {
-                let (mut memory, state) = parts(&mut caller)?;
-                state.stdout_moved |= from == STDOUT || to == STDOUT;
-                stock::fd_renumber(&mut state.wasi, &mut memory, from, to).await
-            })
-        },
-    )?;
     Ok(())
 }
 
@@ -128,15 +105,17 @@ async fn call(
     let (mut memory, state) = parts(caller)?;
     if matches!(operation, Operation::Write)
         && arguments.descriptor == STDOUT
-        && !state.stdout_moved
+        && !state.descriptors.stdout_moved
     {
         return print(&state.output, &mut memory, arguments).await;
     }
     run(&mut state.wasi, &mut memory, operation, arguments).await
 }
 
-/// Finds the guest's memory as the stock functions do.
-fn parts<'a>(caller: &'a mut Caller<'_, State>) -> Result<(GuestMemory<'a>, &'a mut State)> {
+/// Finds the guest's memory as the stock functions do, and gives them their fuel.
+pub(crate) fn parts<'a>(
+    caller: &'a mut Caller<'_, State>,
+) -> Result<(GuestMemory<'a>, &'a mut State)> {
     let fuel = caller.as_context_mut().hostcall_fuel();
     let export = caller.get_export("memory");
     let (memory, state) = match &export {

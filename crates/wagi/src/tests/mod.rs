@@ -1,9 +1,13 @@
 //! Modules, written out in WebAssembly text, run against the handler.
 
+mod fidelity;
+mod hostile;
 mod iovecs;
 mod limits;
 mod loading;
 mod outcomes;
+mod outgoing;
+mod streaming;
 mod streams;
 
 use std::sync::Arc;
