@@ -20,6 +20,7 @@ mod head;
 mod linker;
 mod log_file;
 mod module;
+mod old_poll;
 mod output;
 mod places;
 mod response;

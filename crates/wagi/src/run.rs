@@ -70,13 +70,13 @@ async fn answer(
     let streams = module.settings.response == ResponseMode::Stream;
     let (mut running, output) = start(module, request, scope, streams).await?;
     let reached = match streams {
-        true => running.to_answer().await?,
-        false => running.to_end().await.map(|()| Reached::End)?,
+        true => running.run_to_answer().await?,
+        false => running.run_to_end().await.map(|()| Reached::End)?,
     };
     let mut head = head(module, scope, &output)?;
     if has_no_body(&method, head.response.status()) {
         output.discard();
-        running.to_end().await?;
+        running.run_to_end().await?;
         if method == Method::HEAD {
             announce(&mut head, output.body_length());
         }

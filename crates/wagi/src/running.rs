@@ -72,13 +72,13 @@ impl Running {
     }
 
     /// Runs the module to its end.
-    pub(crate) async fn to_end(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn run_to_end(&mut self) -> Result<(), Fault> {
         std::future::poll_fn(|cx| self.poll_run(cx)).await
     }
 
     /// Runs it until there is something to send: it has ended, or has printed its headers and then
     /// waits, has much to say, or computes for long.
-    pub(crate) async fn to_answer(&mut self) -> Result<Reached, Fault> {
+    pub(crate) async fn run_to_answer(&mut self) -> Result<Reached, Fault> {
         std::future::poll_fn(|cx| {
             if let Poll::Ready(ended) = self.poll_run(cx) {
                 return Poll::Ready(ended.map(|()| Reached::End));

@@ -1,8 +1,12 @@
 //! The one function of `wasi_experimental_http` 0.1 and 0.2 (until March 2021), by which the guest gets
 //! the whole answer in memory that it allocates itself. WAGI 0.2 and later could not load such modules.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use futures::FutureExt;
+use headwater_core::{Body, BodyError};
+use http_body_util::{BodyExt, Collected, Limited};
 use wasmtime::{AsContextMut, Caller, Extern, ExternType, Linker, Module, Result};
 
 use super::memory::{Span, parts, put};
@@ -39,7 +43,7 @@ struct Req {
 /// An answer, in full.
 struct Answer {
     status: u16,
-    headers: String,
+    headers: Bytes,
     body: Bytes,
 }
 
@@ -125,7 +129,7 @@ async fn req(caller: &mut Caller<'_, State>, arguments: Req) -> Result<i32> {
         return Ok(0);
     };
     // There is nothing left to tell a guest that cannot even take this.
-    let _ = allocate(caller, arguments.error_to, code.as_str().as_bytes()).await?;
+    let _ = allocate(caller, arguments.error_to, code.as_str().into()).await?;
     Ok(code as i32)
 }
 
@@ -139,12 +143,21 @@ async fn send(caller: &mut Caller<'_, State>, arguments: Req) -> Result<Answer, 
         Bytes::copy_from_slice(arguments.body.get(memory)?),
     )?;
     let (head, body) = wanted.send(&egress, &scope).await?.into_parts();
-    let body = Limited::new(body, LARGEST_BODY).collect().await;
     Ok(Answer {
         status: head.status.as_u16(),
-        headers: headers_text(&head.headers)?,
-        body: body.map_err(|_| Code::Request)?.to_bytes(),
+        headers: headers_text(&head.headers)?.into(),
+        body: in_full(body).await.map_err(|_| Code::Request)?,
     })
+}
+
+/// Boxed, because the compiler cannot tell that this future is `Send` from within another one
+/// (rust-lang/rust#110338).
+fn in_full(body: Body) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>> {
+    Box::pin(
+        Limited::new(body, LARGEST_BODY)
+            .collect()
+            .map(|collected| collected.map(Collected::to_bytes)),
+    )
 }
 
 async fn give(
@@ -152,11 +165,10 @@ async fn give(
     arguments: Req,
     answer: Answer,
 ) -> Result<Result<(), Code>> {
-    if let Err(code) = allocate(caller, arguments.body_to, &answer.body).await? {
+    if let Err(code) = allocate(caller, arguments.body_to, answer.body).await? {
         return Ok(Err(code));
     }
-    let headers = answer.headers.as_bytes();
-    if let Err(code) = allocate(caller, arguments.headers_to, headers).await? {
+    if let Err(code) = allocate(caller, arguments.headers_to, answer.headers).await? {
         return Ok(Err(code));
     }
     Ok(parts(caller)
@@ -167,7 +179,7 @@ async fn give(
 async fn allocate(
     caller: &mut Caller<'_, State>,
     place: Place,
-    bytes: &[u8],
+    bytes: Bytes,
 ) -> Result<Result<(), Code>> {
     let Some(Extern::Func(alloc)) = caller.get_export("alloc") else {
         return Ok(Err(Code::MemoryNotFound));
@@ -180,7 +192,7 @@ async fn allocate(
     };
     let address = alloc.call_async(caller.as_context_mut(), size).await?;
     Ok(parts(caller).and_then(|(memory, _)| {
-        put(memory, address, bytes)?;
+        put(memory, address, &bytes)?;
         put(memory, place.address_at, &address.to_le_bytes())?;
         put(memory, place.length_at, &length(bytes.len())?)
     }))
