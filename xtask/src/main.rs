@@ -18,6 +18,7 @@ mod debian;
 mod fingerprint;
 mod guest;
 mod process;
+mod registry;
 mod rust;
 mod serve;
 mod setup;
