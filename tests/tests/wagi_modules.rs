@@ -221,8 +221,8 @@ async fn a_volume_may_be_read_only() -> Result<()> {
     let more = format!("volumes = {{ \"/\" = {{ path = {site:?}, read_only = true }} }}");
     let modules = modules.guest("/", "wagi-rust", &more)?;
     let host = Host::wagi(modules.write()?).start().await?;
-    let request = Client::new().get(&format!("{}/?files", host.url()));
-    ensure!(request.await?.text() == "granted.txt\n");
+    let answer = Client::new().get(&format!("{}/?files", host.url())).await?;
+    ensure!(answer.text() == "granted.txt\n", "{}", answer.text());
     let told = Host::headwater()
         .args(["check"])
         .arg(modules.write()?)

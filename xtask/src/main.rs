@@ -19,6 +19,7 @@ mod fingerprint;
 mod guest;
 mod oci_registry;
 mod process;
+mod registry;
 mod rust;
 mod serve;
 mod setup;

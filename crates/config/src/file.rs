@@ -48,7 +48,7 @@ pub struct Service {
     /// instance draws its own number. Components only.
     #[serde(default, deserialize_with = "range")]
     pub max_requests_per_instance: Option<RangeInclusive<usize>>,
-    /// Instances that may be alive at once. Components only.
+    /// Instances that may be alive at once.
     pub max_instances: Option<usize>,
     /// Instances that are kept when there is nothing to do. Components only.
     pub min_idle: Option<usize>,
@@ -67,16 +67,15 @@ pub struct Service {
     pub max_concurrent_per_instance: Option<usize>,
     /// Outgoing requests that one instance may have open at once. Components only.
     pub max_outgoing_per_instance: Option<usize>,
-    /// CPU time that one request may take. Components only.
+    /// CPU time that one request may take.
     #[serde(default, deserialize_with = "duration")]
     pub max_cpu_time: Option<Duration>,
     /// Whether a request whose instance failed is tried once more, if it had no effect that can be
     /// seen. Components only.
     pub retry: Option<bool>,
-    /// What becomes of a `traceparent` that the guest sets on an outgoing request. Components only.
+    /// What becomes of a `traceparent` that the guest sets on an outgoing request.
     pub guest_traceparent: Option<GuestTraceparent>,
     /// Whether outgoing requests carry the `x-request-id` of the request that they are made for.
-    /// Components only.
     pub forward_request_id: Option<bool>,
 }
 

@@ -239,15 +239,15 @@ fn load_one(
         trace_headers,
     } = service;
     let timeout = limits.request_timeout;
+    let egress = Egress::new(EgressParams {
+        grants: outline.grants.clone(),
+        trace_headers,
+        tls_roots,
+        metrics: metrics.clone(),
+        ..EgressParams::new(outline.name.clone())
+    });
     let runner = match guest {
         Binary::Component(binary) => {
-            let egress = Egress::new(EgressParams {
-                grants: outline.grants.clone(),
-                trace_headers,
-                tls_roots,
-                metrics: metrics.clone(),
-                ..EgressParams::new(outline.name.clone())
-            });
             let settings = ComponentSettings {
                 service: outline.name.clone(),
                 environment: outline.environment.clone(),
@@ -273,9 +273,17 @@ fn load_one(
                     .collect(),
                 default_host: address.to_string(),
                 limits,
+                max_instances: pool.max_instances,
+                max_cpu_time: pool.max_cpu_time,
                 ..WagiSettings::new(&*outline.name)
             };
-            let module = WagiModule::load(engine.wasmtime(), engine.room(), &binary, settings)?;
+            let module = WagiModule::load_with_egress(
+                engine.wasmtime(),
+                engine.room(),
+                &binary,
+                settings,
+                Some(egress),
+            )?;
             Runner::Module(Arc::new(module))
         }
     };

@@ -2,7 +2,6 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use wasmtime::{ExternType, Module, Store, UpdateDeadline};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 use headwater_runtime::{MemoryBudget, one_line};
@@ -10,13 +9,11 @@ use headwater_runtime::{MemoryBudget, one_line};
 use crate::deadline::{Elapsed, until};
 use crate::linker::State;
 use crate::module::Prepared;
+use crate::output::{Hold, Output, OutputLimit};
 use crate::settings::Compat;
 
 /// The export by which a module names further routes.
 pub(crate) const ROUTES: &str = "_routes";
-
-/// The most that `_routes` may print, in bytes: some thousand routes.
-const MOST_OUTPUT: usize = 256 << 10;
 
 /// A route that a module named itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,14 +67,18 @@ pub(crate) async fn ask(module: &Prepared) -> Result<Vec<DynamicRoute>, RoutesEr
 
 /// What `_routes` prints.
 async fn call(module: &Prepared) -> Result<Vec<u8>, RoutesError> {
-    let stdout = MemoryOutputPipe::new(MOST_OUTPUT);
-    let mut store = Store::new(
-        module.instance.module().engine(),
-        State {
-            wasi: WasiCtxBuilder::new().stdout(stdout.clone()).build_p1(),
-            memory: MemoryBudget::new(module.settings.limits.guest_memory),
-        },
+    let limit = OutputLimit {
+        bytes: module.settings.limits.buffered_response as u64,
+        setting: "max_response",
+    };
+    let output = Output::new(Hold::All, Some(limit));
+    let state = State::new(
+        WasiCtxBuilder::new().stdout(output.clone()).build_p1(),
+        MemoryBudget::new(module.settings.limits.guest_memory),
+        output.clone(),
+        module.outgoing_of_nobody(),
     );
+    let mut store = Store::new(module.instance.module().engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| {
@@ -92,12 +93,10 @@ async fn call(module: &Prepared) -> Result<Vec<u8>, RoutesError> {
         routes.call_async(&mut store, ()).await
     };
     match outcome.await {
-        Ok(()) => Ok(stdout.contents().to_vec()),
+        Ok(()) => Ok(output.whole()),
         Err(error) => match error.downcast_ref::<I32Exit>() {
             // A trap to WAGI, whatever the code.
-            Some(I32Exit(0)) if module.settings.compat != Compat::Strict => {
-                Ok(stdout.contents().to_vec())
-            }
+            Some(I32Exit(0)) if module.settings.compat != Compat::Strict => Ok(output.whole()),
             Some(I32Exit(code)) => Err(RoutesError::Failed(format!("it exited with code {code}"))),
             None => Err(RoutesError::Failed(one_line(&error))),
         },

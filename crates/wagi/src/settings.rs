@@ -38,10 +38,18 @@ pub struct WagiSettings {
     /// Where each route has a folder with its `module.stderr`, as WAGI had it. Default: nowhere; what
     /// modules print on stderr is in the log anyway.
     pub log_dir: Option<PathBuf>,
-    /// Instances of the module that may be alive at once. Default: as many as the engine has room for.
+    /// Instances of the module that may be alive at once. Default: 100, as many as a component may
+    /// have.
     pub max_instances: Option<usize>,
-    /// CPU time that one request may take. Default: no bound but the request's timeout.
+    /// CPU time that one request may take. Default: as long as the request's timeout, which does not
+    /// hold any more while an answer is sent.
     pub max_cpu_time: Option<Duration>,
+    /// How long one request may run in all, from its arrival, while its answer is sent too. Default:
+    /// no bound: server-sent events are as legal as a long download, and take no CPU time in between.
+    pub max_wall_time: Option<Duration>,
+    /// Bytes that one request may print, sent at once or not. Default: no bound but that on what is
+    /// held in memory (`limits.buffered_response`).
+    pub max_output: Option<u64>,
     /// Bounds on what an instance may take. The front enforces the request's timeout.
     pub limits: Limits,
 }
@@ -64,18 +72,24 @@ pub enum ResponseMode {
     /// When the module has ended: a module that fails after its headers is a 500, as in WAGI.
     #[default]
     Buffer,
-    /// From the blank line on, while the module prints: a module that fails after it cuts its answer.
+    /// From the blank line on, while the module prints: what a module that fails later has sent by then
+    /// is cut. Until the module waits for something, has printed 128 KiB or computed for 20
+    /// milliseconds nothing is sent, so that a short answer is sent whole.
     Stream,
 }
 
 impl Compat {
     /// How the answer is sent unless the module's settings say it.
     ///
-    /// A module that fails after its headers is a 500 under WAGI, and clients may rely on that they
-    /// never see half an answer, so streaming is asked for.
+    /// While it is printed, because nothing else lets a module print as much as it could under WAGI in
+    /// bounded memory, and within the request's timeout. A module that is soon done notices nothing:
+    /// its answer is sent whole, or is a 500 (see `run`). Strictly, when it has ended.
     #[must_use]
     pub const fn response(self) -> ResponseMode {
-        ResponseMode::Buffer
+        match self {
+            Self::Strict => ResponseMode::Buffer,
+            Self::Default | Self::V0_2 => ResponseMode::Stream,
+        }
     }
 }
 
@@ -109,6 +123,8 @@ impl WagiSettings {
             log_dir: None,
             max_instances: None,
             max_cpu_time: None,
+            max_wall_time: None,
+            max_output: None,
             limits: Limits::default(),
         }
     }

@@ -58,6 +58,12 @@ pub struct ModuleEntry {
     /// CPU time that one request may take. Default: no bound but `timeout`.
     #[serde(default, deserialize_with = "duration")]
     pub max_cpu_time: Option<Duration>,
+    /// How long one request may run in all, while its answer is sent too. Default: no bound.
+    #[serde(default, deserialize_with = "duration")]
+    pub max_wall_time: Option<Duration>,
+    /// Bytes that one request may print. Default: no bound but `max_response` on what is held.
+    #[serde(default, deserialize_with = "memory")]
+    pub max_output: Option<u64>,
     /// How closely WAGI's ways are followed. Default: that of the command line.
     pub compat: Option<Compat>,
     /// When the answer is sent. Default: that of `compat`.

@@ -23,6 +23,8 @@ memory = "64MiB"
 max_response = "1MiB"
 max_instances = 7
 max_cpu_time = "100ms"
+max_wall_time = "1m"
+max_output = "2GiB"
 compat = "0.2"
 response = "stream"
 
@@ -61,6 +63,8 @@ fn every_key_is_read_and_none_is_unknown() {
     assert_eq!(first.max_response, Some(1 << 20));
     assert_eq!(first.max_instances, Some(7));
     assert_eq!(first.max_cpu_time, Some(Duration::from_millis(100)));
+    assert_eq!(first.max_wall_time, Some(Duration::from_secs(60)));
+    assert_eq!(first.max_output, Some(2 << 30));
     assert_eq!(first.compat, Some(Compat::V0_2));
     assert_eq!(first.response, Some(Response::Stream));
     assert_eq!(second.module, "oci:example/second:1");

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use headwater_config::modules::{self, ModuleEntry, ModulesFile};
 use headwater_core::Limits;
+use headwater_egress::{Egress, EgressParams, TlsRoots, TraceHeaders};
 use headwater_oci::{ModuleCache, Origin, Reference};
 use headwater_runtime::Engine;
 use headwater_server::HostPattern;
+use headwater_telemetry::Metrics;
 use headwater_wagi::{
-    Compat, ModuleReference, Mount, ResponseMode, Volume, WagiModule, WagiSettings,
+    Compat, ModuleReference, Mount, ResponseMode, Volume, WagiModule, WagiSettings, allowed_hosts,
 };
 use tempfile::TempDir;
 
@@ -22,6 +24,10 @@ pub(crate) struct Common {
     log_dir: Option<PathBuf>,
     /// What the command line gives to all modules.
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) trace_headers: TraceHeaders,
+    pub(crate) metrics: Metrics,
+    /// Shared, so that the machine's certificates are read once.
+    tls_roots: TlsRoots,
 }
 
 /// The modules of a file, each loaded, or why it is not.
@@ -48,6 +54,9 @@ impl Common {
             environment: variables::given(arguments)?,
             arguments: arguments.clone(),
             log_dir,
+            trace_headers: TraceHeaders::default(),
+            metrics: Metrics::default(),
+            tls_roots: TlsRoots::default(),
         })
     }
 
@@ -76,6 +85,8 @@ impl Common {
             log_dir: self.log_dir.clone(),
             max_instances: entry.max_instances,
             max_cpu_time: entry.max_cpu_time,
+            max_wall_time: entry.max_wall_time,
+            max_output: entry.max_output,
             limits: Limits {
                 request_timeout: entry.timeout.unwrap_or(self.arguments.timeout),
                 guest_memory: bytes(entry.memory.unwrap_or(self.arguments.memory)),
@@ -180,7 +191,20 @@ async fn load_one(
         ModuleReference::Oci(reference) => cache.fetch(&reference).await?,
     };
     let settings = common.settings(name, entry);
-    let module = WagiModule::load(engine.wasmtime(), engine.room(), &bytes, settings)?;
+    let egress = Egress::new(EgressParams {
+        grants: allowed_hosts(&entry.allowed_hosts)?,
+        trace_headers: common.trace_headers,
+        tls_roots: common.tls_roots.clone(),
+        metrics: common.metrics.clone(),
+        ..EgressParams::new(name)
+    });
+    let module = WagiModule::load_with_egress(
+        engine.wasmtime(),
+        engine.room(),
+        &bytes,
+        settings,
+        Some(egress),
+    )?;
     let mounts = module.mount(&entry.route).await?;
     Ok(Loaded {
         name: name.to_owned(),

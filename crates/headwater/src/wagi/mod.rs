@@ -29,7 +29,8 @@ use self::load::{Common, Loaded, Table};
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
     let path = modules_toml(&arguments.source)?;
     let file = read(&path)?;
-    let common = Common::new(&arguments.modules, arguments.log_dir.clone())?;
+    let mut common = Common::new(&arguments.modules, arguments.log_dir.clone())?;
+    common.trace_headers = arguments.traces.headers();
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(
             TlsParams::from_pem_files(certificate, key)
@@ -46,25 +47,30 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
         places: arguments.places,
         cache: cache.place,
     };
-    host(hosting, &arguments.traces, move |engine, address, _| {
-        for unknown in &file.unknown {
-            tracing::warn!(file = %path.display(), "{unknown}");
-        }
-        for key in &cache.ignored {
-            tracing::warn!(
-                "in the cache.toml, `{key}` has no effect: `enabled` and `directory` are read"
-            );
-        }
-        let table = tokio::runtime::Handle::current()
-            .block_on(Table::load(&path, file, &common, engine))
-            .into_loaded()
-            .with_context(|| format!("cannot serve `{}`", path.display()))?;
-        Ok(Hosted {
-            services: Vec::new(),
-            banner: lines(&table, scheme, address),
-            router: router(&table),
-        })
-    })
+    host(
+        hosting,
+        &arguments.traces,
+        move |engine, address, metrics| {
+            common.metrics = metrics.clone();
+            for unknown in &file.unknown {
+                tracing::warn!(file = %path.display(), "{unknown}");
+            }
+            for key in &cache.ignored {
+                tracing::warn!(
+                    "in the cache.toml, `{key}` has no effect: `enabled` and `directory` are read"
+                );
+            }
+            let table = tokio::runtime::Handle::current()
+                .block_on(Table::load(&path, file, &common, engine))
+                .into_loaded()
+                .with_context(|| format!("cannot serve `{}`", path.display()))?;
+            Ok(Hosted {
+                services: Vec::new(),
+                banner: lines(&table, scheme, address),
+                router: router(&table),
+            })
+        },
+    )
 }
 
 /// The modules.toml that is to be served.

@@ -67,7 +67,11 @@ fn an_entrypoint_of_another_type_is_refused() {
 fn an_unknown_import_is_named() {
     for (module, field, remedy) in [
         ("env", "abort", "not part of WASI preview1"),
-        ("wasi_experimental_http", "req", "not supported yet"),
+        (
+            "wasi_experimental_http",
+            "fetch",
+            "no function of WAGI's outgoing HTTP",
+        ),
         ("wasi_snapshot_preview1", "fork", "no function of WASI's"),
     ] {
         let wat =
