@@ -63,7 +63,7 @@ impl ModuleCache {
         if let (true, Some((digest, bytes))) = (settled, &known) {
             return Ok(fetched(digest, bytes.clone(), Origin::Cache));
         }
-        match (self.from_registry(reference, known.as_ref()).await, known) {
+        match (self.ask(reference, known.as_ref()).await, known) {
             (Ok(fetched), _) => Ok(fetched),
             (Err(error @ OciError::Cache { .. }), _) | (Err(error), None) => Err(error),
             (Err(error), Some((digest, bytes))) => {
@@ -77,7 +77,7 @@ impl ModuleCache {
         }
     }
 
-    async fn from_registry(
+    async fn ask(
         &self,
         reference: &Reference,
         known: Option<&(Digest, Vec<u8>)>,

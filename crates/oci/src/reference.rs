@@ -43,7 +43,7 @@ impl Reference {
                     .bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
                 // Never a path of its own.
-                && part.trim_matches('.') != ""
+                && !part.trim_matches('.').is_empty()
         };
         let is_tag = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if !name.split('/').all(is_name) || tag.is_empty() || !tag.bytes().all(is_tag) {

@@ -55,8 +55,10 @@ struct Report {
 
 impl Report {
     fn of(table: &Table, unknown: &[UnknownKey], common: &Common) -> Self {
-        let mut report = Self::default();
-        report.without_effect = unknown.iter().map(ToString::to_string).collect();
+        let mut report = Self {
+            without_effect: unknown.iter().map(ToString::to_string).collect(),
+            ..Self::default()
+        };
         report.routes(table);
         for (entry, loaded) in &table.modules {
             match loaded {

@@ -17,8 +17,8 @@ pub(crate) fn shadowed_by(before: &[Place<'_>], place: &Place<'_>) -> Option<usi
 
 /// Whether no request's path is like this pattern.
 pub(crate) fn matches_nothing(pattern: &str) -> bool {
-    let base = pattern.strip_suffix("/...").unwrap_or(pattern);
-    !(base.is_empty() && pattern.ends_with("/...")) && !base.starts_with('/')
+    // A path begins with a slash, and so does a pattern that is like one.
+    !pattern.starts_with('/')
 }
 
 /// Whether all paths of one pattern are of the other, too.
