@@ -74,6 +74,7 @@ fn settings(folder: &Path, port: u16) -> String {
          http {{\n\
            access_log off;\n\
            keepalive_requests 1000000;\n\
+           keepalive_timeout 1h;\n\
            client_body_temp_path {folder}/body;\n\
            fastcgi_temp_path {folder}/fastcgi;\n\
            proxy_temp_path {folder}/proxy;\n\
