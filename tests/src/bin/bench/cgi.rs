@@ -67,7 +67,9 @@ impl Cgi {
 fn settings(folder: &Path, port: u16) -> String {
     let folder = folder.display();
     format!(
-        "daemon off;\n\
+        // Where nobody else may look into the folder; without root's rights nginx ignores it.
+        "user root root;\n\
+         daemon off;\n\
          worker_processes auto;\n\
          pid {folder}/nginx.pid;\n\
          events {{ worker_connections 1024; }}\n\
