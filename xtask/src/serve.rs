@@ -79,8 +79,8 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
 /// to leave out.
 fn native_cgi(arguments: &[String]) {
     let parts = ["speed", "idle", "neighbour", "wagi"];
-    let named = |part: &&str| arguments.iter().any(|argument| argument == part);
-    let all = !parts.iter().any(|part| named(&part));
+    let named = |part: &&str| arguments.iter().any(|argument| argument == *part);
+    let all = !parts.iter().any(named);
     let missing: Vec<String> = [
         ("nginx", "nginx-light"),
         ("fcgiwrap", "fcgiwrap"),

@@ -103,9 +103,7 @@ impl Response {
         let mut body = Vec::new();
         loop {
             let (mut piece, mut read) = ([0; 4096], 0);
-            check(unsafe {
-                body_read(self.handle, piece.as_mut_ptr(), piece.len(), &mut read)
-            })?;
+            check(unsafe { body_read(self.handle, piece.as_mut_ptr(), piece.len(), &mut read) })?;
             if read == 0 {
                 return Ok(body);
             }

@@ -7,18 +7,21 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::{Host, within};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 
-/// Its processes.
-pub(crate) struct Cgi;
+/// Its processes, ended when this is dropped.
+pub(crate) struct Cgi {
+    groups: Vec<Pid>,
+}
 
 /// fcgiwrap's processes, each of which runs one program at a time: more than there are cores, so that none
 /// is idle.
 const WORKERS: usize = 8;
 
 impl Cgi {
-    /// Builds the program and starts both servers, which end with the shell that is their host.
-    pub(crate) async fn start(folder: &Path) -> Result<Host> {
+    /// Builds the program and starts both servers, which a shell announces as one host.
+    pub(crate) async fn start(folder: &Path) -> Result<(Host, Self)> {
         let program = folder.join("hello.cgi");
         let mut cc = Command::new("cc");
         cc.args(["-O2", "-o"])
@@ -42,14 +45,23 @@ impl Cgi {
             .port();
         fs::write(folder.join("nginx.conf"), settings(folder, port))?;
         let script = format!(
-            "fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock & wrap=$!\n\
-             nginx -p {folder} -e stderr -c nginx.conf & nginx=$!\n\
-             trap 'kill $wrap $nginx; wait; exit 0' TERM\n\
+            // fcgiwrap does not end its workers, so each server is in a group of its own. Nothing of them
+            // holds the shell's output open.
+            "set -m\n\
+             fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock >{folder}/log 2>&1 & wrap=$!\n\
+             nginx -p {folder} -e stderr -c nginx.conf >{folder}/log 2>&1 & nginx=$!\n\
+             echo $wrap $nginx > {folder}/groups\n\
              echo Listening on http://127.0.0.1:{port}\n\
              wait",
             folder = folder.display(),
         );
         let host = Host::program("sh").args(["-c", &script]).start().await?;
+        let groups = fs::read_to_string(folder.join("groups"))?;
+        let groups = groups
+            .split_whitespace()
+            .filter_map(|group| Pid::from_raw(group.parse().ok()?))
+            .collect();
+        let cgi = Self { groups };
         within("nginx", async {
             while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
                 .await
@@ -60,20 +72,32 @@ impl Cgi {
             }
         })
         .await?;
-        Ok(host)
+        Ok((host, cgi))
+    }
+}
+
+impl Drop for Cgi {
+    fn drop(&mut self) {
+        for group in &self.groups {
+            // It may have ended. fcgiwrap takes no other hint.
+            let _ = kill_process_group(*group, Signal::KILL);
+        }
     }
 }
 
 fn settings(folder: &Path, port: u16) -> String {
     let folder = folder.display();
     format!(
-        "daemon off;\n\
+        // Where nobody else may look into the folder; without root's rights nginx ignores it.
+        "user root root;\n\
+         daemon off;\n\
          worker_processes auto;\n\
          pid {folder}/nginx.pid;\n\
          events {{ worker_connections 1024; }}\n\
          http {{\n\
            access_log off;\n\
            keepalive_requests 1000000;\n\
+           keepalive_timeout 1h;\n\
            client_body_temp_path {folder}/body;\n\
            fastcgi_temp_path {folder}/fastcgi;\n\
            proxy_temp_path {folder}/proxy;\n\

@@ -53,7 +53,7 @@ async fn small_and_large(options: &Options) -> Result<Vec<Goal>> {
     let large = Host::serve(guest("wagi-large")?).start().await?;
     let mut large = Target::connect(large, "/a?b=c").await?;
     let native = match Cgi::start(folder.path()).await {
-        Ok(host) => Some(Target::connect(host, "/a?b=c").await?),
+        Ok((host, cgi)) => Some((Target::connect(host, "/a?b=c").await?, cgi)),
         Err(error) => {
             println!("  SKIPPED the native CGI: {error:#}\n");
             None
@@ -67,14 +67,12 @@ async fn small_and_large(options: &Options) -> Result<Vec<Goal>> {
     for _ in 0..options.rounds {
         of_small.push(small.load(options.requests).await?);
         of_large.push(large.load(options.requests).await?);
-        if let Some(native) = &mut native {
+        if let Some((native, _)) = &mut native {
             // A process each: a tenth of the requests takes as long.
             of_native.push(native.load((options.requests / 10).max(1)).await?);
         }
     }
-    if let Some(mut native) = native {
-        native.server.stop().await?;
-    }
+    drop(native);
     let rate = |rounds: &[Round]| median(rounds.iter().map(Round::per_second));
     let (c, rust) = (cpu(&of_small), cpu(&of_large));
     println!("{:<28}{:>12}{:>19}", "", "requests/s", "CPU per request");
