@@ -50,6 +50,14 @@ impl Host {
             .args(["--listen", "127.0.0.1:0"])
     }
 
+    /// `headwater wagi -c FILE` on a free port.
+    pub fn wagi(file: impl AsRef<Path>) -> HostBuilder {
+        Self::headwater()
+            .args(["wagi", "-c"])
+            .arg(file.as_ref())
+            .args(["-l", "127.0.0.1:0"])
+    }
+
     /// `headwater` without any argument.
     #[must_use]
     pub fn headwater() -> HostBuilder {
@@ -206,7 +214,8 @@ impl HostBuilder {
         // What the tests say must not depend on the shell that they were started from.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("OTEL_") || name.starts_with("RUST_") {
+            let tells = ["OTEL_", "RUST_", "WAGI_", "BINDLE_"];
+            if tells.iter().any(|prefix| name.starts_with(prefix)) {
                 command.env_remove(&*name);
             }
         }
@@ -222,7 +231,10 @@ impl HostBuilder {
 
 /// The URL in a `Listening on` line.
 fn listening_url(line: &str) -> Option<&str> {
-    let (_, url) = line.split_once("Listening on ")?;
+    // The second is what WAGI said.
+    let (_, url) = ["Listening on ", "Ready: serving on "]
+        .into_iter()
+        .find_map(|words| line.split_once(words))?;
     let url = url.split_whitespace().next()?.trim_end_matches('/');
     url.starts_with("http").then_some(url)
 }
@@ -236,6 +248,10 @@ mod tests {
         assert_eq!(
             listening_url("Listening on http://127.0.0.1:8080"),
             Some("http://127.0.0.1:8080")
+        );
+        assert_eq!(
+            listening_url("Ready: serving on https://127.0.0.1:8080"),
+            Some("https://127.0.0.1:8080")
         );
         assert_eq!(listening_url("Listening on the port"), None);
     }

@@ -111,6 +111,17 @@ async fn calls_that_a_reused_instance_of_wasi_0_2_makes_after_its_answer_are_all
     bench.judge(&upstream, &sent.ledger, "sole").await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_wagi_modules_are_all_right() -> Result<()> {
+    let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
+    let bench = Bench::start("wagi-outgoing", &upstream).await?;
+    let url = bench.url(&upstream, &format!("k={CALLS}"));
+
+    let sent = load::tagged("wagi", CLIENTS, ROUNDS, &url).await?;
+    all_answered(&sent)?;
+    bench.judge(&upstream, &sent.ledger, "sole").await
+}
+
 struct Bench {
     host: Host,
     folder: TempDir,

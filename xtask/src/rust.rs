@@ -119,7 +119,7 @@ impl Kind {
         match self {
             Self::Component => Ok(TARGETS[0]),
             Self::Command => Ok(TARGETS[1]),
-            Self::C | Self::Text => bail!("only guests in Rust are built by Cargo"),
+            _ => bail!("only guests in Rust are built by Cargo"),
         }
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::build;
 use crate::components;
+use crate::debian;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
@@ -56,6 +57,7 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
     build::release(workspace)?;
 
+    native_cgi(arguments);
     say("measuring the host over sockets");
     let mut bench = program(workspace, "release", "bench");
     let mut statuses = vec![process::status(bench.args(arguments))?];
@@ -71,6 +73,29 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     statuses.push(process::status(&mut bench)?);
     let failed = statuses.into_iter().find(|status| !status.success());
     Ok(failed.map_or(ExitCode::SUCCESS, code))
+}
+
+/// Installs what WAGI modules are compared with, where that is asked for; the benchmark tells what it had
+/// to leave out.
+fn native_cgi(arguments: &[String]) {
+    let parts = ["speed", "idle", "neighbour", "wagi"];
+    let named = |part: &&str| arguments.iter().any(|argument| argument == *part);
+    let all = !parts.iter().any(named);
+    let missing: Vec<String> = [
+        ("nginx", "nginx-light"),
+        ("fcgiwrap", "fcgiwrap"),
+        ("cc", "gcc"),
+    ]
+    .into_iter()
+    .filter(|(program, _)| debian::which(program).is_none())
+    .map(|(_, package)| package.to_owned())
+    .collect();
+    if (all || named(&"wagi"))
+        && !missing.is_empty()
+        && let Err(error) = debian::install(&missing)
+    {
+        say(format!("the native CGI will be left out: {error:#}"));
+    }
 }
 
 fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {

@@ -5,11 +5,13 @@ use anyhow::Result;
 use crate::build;
 use crate::components;
 use crate::nginx;
+use crate::oci_registry;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>, arguments: &[String]) -> Result<()> {
     components::run(workspace)?;
+    oci_registry::find_or_install();
     say(
         "building the binary and the tests; the first time this compiles wasmtime, which takes minutes",
     );

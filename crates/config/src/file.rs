@@ -71,7 +71,7 @@ pub struct Service {
     /// instance draws its own number. Components only.
     #[serde(default, deserialize_with = "range")]
     pub max_requests_per_instance: Option<RangeInclusive<usize>>,
-    /// Instances that may be alive at once. Components only.
+    /// Instances that may be alive at once.
     pub max_instances: Option<usize>,
     /// Instances that are kept when there is nothing to do. Components only.
     pub min_idle: Option<usize>,
@@ -93,16 +93,15 @@ pub struct Service {
     pub serial: Option<bool>,
     /// Outgoing requests that one instance may have open at once. Components only.
     pub max_outgoing_per_instance: Option<usize>,
-    /// CPU time that one request may take. Components only.
+    /// CPU time that one request may take.
     #[serde(default, deserialize_with = "duration")]
     pub max_cpu_time: Option<Duration>,
     /// Whether a request whose instance failed is tried once more, if it had no effect that can be
     /// seen. Components only.
     pub retry: Option<bool>,
-    /// What becomes of a `traceparent` that the guest sets on an outgoing request. Components only.
+    /// What becomes of a `traceparent` that the guest sets on an outgoing request.
     pub guest_traceparent: Option<GuestTraceparent>,
     /// Whether outgoing requests carry the `x-request-id` of the request that they are made for.
-    /// Components only.
     pub forward_request_id: Option<bool>,
     /// How it calls out. Components only.
     #[serde(default)]
@@ -150,8 +149,8 @@ pub enum ConfigError {
     Syntax(String),
     /// It is WAGI's own format.
     #[error(
-        "this is a modules.toml of WAGI, which is not read yet; write each `[[module]]` as a \
-         `[[service]]` with `name`, `route` and `module`"
+        "this is a modules.toml of WAGI: serve it with `headwater wagi -c FILE`, or write each \
+         `[[module]]` as a `[[service]]` with `name`, `route` and `module`"
     )]
     Wagi,
     /// A service has neither or both of `component` and `module`.
@@ -246,14 +245,16 @@ impl Service {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }
 
-fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = NumberOrText::deserialize(deserializer)?.into_text();
     parse_memory(&text)
         .map(Some)

@@ -1,4 +1,5 @@
-//! The `headwater.toml` schema: what a file may say, and errors that name the place in it.
+//! The schemas of `headwater.toml` and of WAGI's [`modules`]`.toml`: what a file may say, and errors that
+//! name the place in it.
 //!
 //! ```
 //! let file = headwater_config::File::parse(
@@ -14,13 +15,16 @@
 //! assert_eq!(file.service[0].name, "api");
 //! ```
 
+mod cache_file;
 mod duration;
 mod file;
 mod memory;
+pub mod modules;
 mod outgoing;
 mod range;
 mod size;
 
+pub use cache_file::CacheFile;
 pub use duration::{DurationError, parse_duration};
 pub use file::{ClientCertificate, ConfigError, File, Guest, GuestTraceparent, Service};
 pub use memory::{MemoryError, parse_memory};

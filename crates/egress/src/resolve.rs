@@ -8,6 +8,10 @@ use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 
 use crate::EgressError;
 
+/// What a test says that a name resolves to.
+#[cfg(test)]
+type Script = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
 /// Says which addresses a name has.
 #[derive(Clone, Default)]
 pub(crate) enum Resolver {
@@ -16,7 +20,7 @@ pub(crate) enum Resolver {
     System,
     /// What a test says, at each look-up anew.
     #[cfg(test)]
-    Scripted(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Scripted(Script),
 }
 
 // === impl Resolver ===

@@ -2,18 +2,28 @@ use std::net::SocketAddr;
 
 use crate::services::{Loaded, Runner};
 
-/// Says on standard output what is served, where, and what each guest may do.
+/// Says these lines on standard output.
 #[expect(clippy::print_stdout, reason = "this is the command's output")]
-pub(crate) fn print(services: &[Loaded], address: SocketAddr) {
-    println!("Headwater {}", env!("CARGO_PKG_VERSION"));
-    for service in services {
-        println!();
-        for line in describe(service) {
-            println!("{line}");
-        }
+pub(crate) fn print(lines: &[String]) {
+    for line in lines {
+        println!("{line}");
     }
-    println!();
-    println!("Listening on http://{address}");
+}
+
+/// What is served, where, and what each guest may do.
+pub(crate) fn lines(services: &[Loaded], address: SocketAddr) -> Vec<String> {
+    let mut lines = vec![title()];
+    for service in services {
+        lines.push(String::new());
+        lines.extend(describe(service));
+    }
+    lines.push(String::new());
+    lines.push(format!("Listening on http://{address}"));
+    lines
+}
+
+pub(crate) fn title() -> String {
+    format!("Headwater {}", env!("CARGO_PKG_VERSION"))
 }
 
 fn describe(service: &Loaded) -> Vec<String> {
@@ -97,7 +107,8 @@ fn instances(runner: &Runner) -> String {
     }
 }
 
-fn list<T: AsRef<str>>(items: &[T]) -> String {
+/// What is in a list, or that there is nothing.
+pub(crate) fn list<T: AsRef<str>>(items: &[T]) -> String {
     if items.is_empty() {
         return "none".to_owned();
     }

@@ -1,3 +1,5 @@
+pub(crate) mod wagi;
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -25,6 +27,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a component, a WAGI module, or the services of a headwater.toml
     Serve(Box<Serve>),
+    /// Serve the modules of a WAGI modules.toml, with the flags of the `wagi` command
+    Wagi(Box<wagi::Wagi>),
+    /// Explain what a modules.toml does, without serving it
+    Check(Box<wagi::Check>),
 }
 
 /// Serve a component, a WAGI module, or the services of a headwater.toml.

@@ -8,6 +8,7 @@ mod outgoing;
 mod serve;
 mod services;
 mod signals;
+mod wagi;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(arguments) => serve::run(*arguments),
+        Command::Wagi(arguments) => wagi::run(*arguments),
+        Command::Check(arguments) => wagi::check::run(*arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,10 +1,11 @@
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use headwater_runtime::Engine;
-use headwater_server::{ServeOutcome, Server, ServerParams};
+use headwater_runtime::{CodeCache, Engine};
+use headwater_server::{Router, ServeOutcome, Server, ServerParams, TlsParams};
 use headwater_telemetry::{
     LogConfig, LogFormat, Metrics, MetricsConfig, OtlpConfig, TelemetryConfig, TelemetryError,
     TreeConfig,
@@ -35,18 +36,65 @@ const ABANDON: Duration = Duration::from_secs(1);
 /// `headwater serve`.
 pub(crate) fn run(arguments: Serve) -> Result<()> {
     let planned = services::plan(&arguments)?;
+    let hosting = Hosting {
+        listen: arguments.listen,
+        tls: None,
+        drain_timeout: arguments.limits.drain_timeout,
+        places: arguments.limits.places,
+        cache: CodeCache::Default,
+    };
+    host(
+        hosting,
+        &arguments.traces,
+        move |engine, address, metrics| {
+            // Not before now: it is said where logs go.
+            arguments.connecting.note_unused_environment();
+            let shared = arguments.outgoing.shared();
+            let services = services::load(engine, planned, address, &shared, metrics)?;
+            let router = services::router(&services)
+                .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
+            Ok(Hosted {
+                banner: banner::lines(&services, address),
+                services,
+                router,
+            })
+        },
+    )
+}
+
+/// How the process serves, whatever it serves.
+pub(crate) struct Hosting {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tls: Option<TlsParams>,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) places: u32,
+    pub(crate) cache: CodeCache,
+}
+
+/// What it serves.
+pub(crate) struct Hosted {
+    pub(crate) services: Vec<Loaded>,
+    pub(crate) router: Router,
+    /// Said when it listens.
+    pub(crate) banner: Vec<String>,
+}
+
+/// Serves what `load` makes, until a signal ends it. `load` is called where a thread may be held up.
+pub(crate) fn host(
+    hosting: Hosting,
+    traces: &TraceArgs,
+    load: impl FnOnce(&Engine, SocketAddr, &Metrics) -> Result<Hosted> + Send + 'static,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads that serve requests")?;
-    let telemetry = headwater_telemetry::init(telemetry_config(&arguments.traces)?).map_err(
-        |error| match error {
+    let telemetry =
+        headwater_telemetry::init(telemetry_config(traces)?).map_err(|error| match error {
             TelemetryError::LogFilter { .. } => Usage(error.to_string()).into(),
             error => anyhow::Error::from(error),
-        },
-    )?;
-    arguments.connecting.note_unused_environment();
-    let served = runtime.block_on(serve(&arguments, planned, telemetry.metrics()));
+        })?;
+    let served = runtime.block_on(serve(hosting, load, telemetry.metrics()));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
     runtime.shutdown_timeout(ABANDON);
@@ -55,44 +103,53 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
 }
 
 async fn serve(
-    arguments: &Serve,
-    planned: Vec<services::Planned>,
+    hosting: Hosting,
+    load: impl FnOnce(&Engine, SocketAddr, &Metrics) -> Result<Hosted> + Send + 'static,
     metrics: &Metrics,
 ) -> Result<()> {
+    let Hosting {
+        listen,
+        tls,
+        drain_timeout,
+        places,
+        cache,
+    } = hosting;
     let server = Server::bind(ServerParams {
-        listen: arguments.listen,
-        drain_timeout: arguments.limits.drain_timeout,
+        listen,
+        tls,
+        drain_timeout,
         metrics: metrics.clone(),
         ..ServerParams::default()
     })
     .await?;
     let address = server.local_addr();
 
-    let engine = Arc::new(Engine::with_places(arguments.limits.places)?);
-    let loaded = tokio::task::spawn_blocking({
+    let engine = Arc::new(Engine::with_cache(places, &cache)?);
+    let Hosted {
+        services,
+        router,
+        banner,
+    } = tokio::task::spawn_blocking({
         let engine = engine.clone();
         let metrics = metrics.clone();
-        let shared = arguments.outgoing.shared();
-        move || services::load(&engine, planned, address, &shared, &metrics)
+        move || load(&engine, address, &metrics)
     })
     .await
     .context("loading was interrupted")??;
-    let router = services::router(&loaded)
-        .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
 
-    metrics::observe_pools(&metrics.meter(), &loaded);
-    metrics::observe_outgoing(&metrics.meter(), &loaded);
+    metrics::observe_pools(&metrics.meter(), &services);
+    metrics::observe_outgoing(&metrics.meter(), &services);
 
     // Before anybody is told that the host is up: until then a signal would end it on the spot, and
     // take with it what was not written yet.
     let signals = Signals::listen().context("signals cannot be received")?;
-    banner::print(&loaded, address);
+    banner::print(&banner);
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(signals, shutdown.clone()));
     let drain_began = tokio::spawn(moment_of(shutdown.clone()));
     let outcome = server.serve(router, shutdown).await;
     if let Ok(began) = drain_began.await {
-        finish_background_work(&loaded, began + arguments.limits.drain_timeout).await;
+        finish_background_work(&services, began + drain_timeout).await;
     }
     signals.abort();
     match outcome {

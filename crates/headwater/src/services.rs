@@ -55,7 +55,7 @@ pub(crate) struct Loaded {
     pub(crate) outline: Outline,
     pub(crate) runner: Runner,
     /// What it calls out by, if it can.
-    pub(crate) egress: Option<Egress>,
+    pub(crate) egress: Egress,
     timeout: Duration,
 }
 
@@ -280,30 +280,28 @@ fn load_one(
         forbidden_headers,
     } = service;
     let timeout = limits.request_timeout;
-    let mut egress = None;
+    let outgoing::Settings {
+        timeouts,
+        limits: outgoing_limits,
+        pool: connections,
+        h2c,
+    } = outgoing;
+    let egress = Egress::new(EgressParams {
+        grants: outline.grants.clone(),
+        timeouts,
+        limits: outgoing_limits,
+        shared: shared.clone(),
+        pool: connections,
+        h2c,
+        trace_headers,
+        tls_roots,
+        tls: outline.connecting.tls.clone(),
+        proxy: outline.connecting.proxy.clone(),
+        metrics: metrics.clone(),
+        ..EgressParams::new(outline.name.clone())
+    });
     let runner = match guest {
         Binary::Component(binary) => {
-            let outgoing::Settings {
-                timeouts,
-                limits: outgoing_limits,
-                pool: connections,
-                h2c,
-            } = outgoing;
-            let client = Egress::new(EgressParams {
-                grants: outline.grants.clone(),
-                timeouts,
-                limits: outgoing_limits,
-                shared: shared.clone(),
-                pool: connections,
-                h2c,
-                trace_headers,
-                tls_roots,
-                tls: outline.connecting.tls.clone(),
-                proxy: outline.connecting.proxy.clone(),
-                metrics: metrics.clone(),
-                ..EgressParams::new(outline.name.clone())
-            });
-            egress = Some(client.clone());
             let settings = ComponentSettings {
                 service: outline.name.clone(),
                 environment: outline.environment.clone(),
@@ -313,7 +311,7 @@ fn load_one(
                 pool,
                 metrics: metrics.clone(),
             };
-            let component = ComponentService::load(engine, &binary, client, settings)?;
+            let component = ComponentService::load(engine, &binary, egress.clone(), settings)?;
             Runner::Component(Arc::new(component))
         }
         Binary::Module(binary) => {
@@ -325,13 +323,22 @@ fn load_one(
                     .map(|directory| Volume {
                         guest: directory.guest.clone(),
                         host: directory.host.clone(),
+                        read_only: false,
                     })
                     .collect(),
                 default_host: address.to_string(),
                 limits,
+                max_instances: pool.max_instances,
+                max_cpu_time: pool.max_cpu_time,
                 ..WagiSettings::new(&*outline.name)
             };
-            let module = WagiModule::load(engine.wasmtime(), engine.room(), &binary, settings)?;
+            let module = WagiModule::load_with_egress(
+                engine.wasmtime(),
+                engine.room(),
+                &binary,
+                settings,
+                Some(egress.clone()),
+            )?;
             Runner::Module(Arc::new(module))
         }
     };

@@ -1,8 +1,11 @@
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
 
 use crate::neighbours::Neighbours;
 
@@ -64,6 +67,18 @@ impl Room {
     }
 }
 
+/// Where compiled code is kept on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CodeCache {
+    /// In wasmtime's own folder.
+    #[default]
+    Default,
+    /// In this folder.
+    Folder(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
 /// Why no engine could be made.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -88,14 +103,23 @@ impl Engine {
     ///
     /// As [`Engine::new`].
     pub fn with_places(instances: u32) -> Result<Self, EngineError> {
-        let wasmtime = Self::pooling(instances)
+        Self::with_cache(instances, &CodeCache::Default)
+    }
+
+    /// The same, with compiled code kept elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn with_cache(instances: u32, cache: &CodeCache) -> Result<Self, EngineError> {
+        let wasmtime = Self::pooling(instances, cache)
             .or_else(|error| {
                 tracing::warn!(
                     error = format_args!("{error:#}"),
                     instances = MAX_INSTANCES_LIMITED.min(instances),
                     "address space is limited: fewer instances can be alive at once",
                 );
-                Self::pooling(MAX_INSTANCES_LIMITED.min(instances))
+                Self::pooling(MAX_INSTANCES_LIMITED.min(instances), cache)
             })
             .map_err(EngineError)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(|error| EngineError(error.into()))?;
@@ -123,7 +147,7 @@ impl Engine {
         &self.neighbours
     }
 
-    fn pooling(instances: u32) -> wasmtime::Result<wasmtime::Engine> {
+    fn pooling(instances: u32, cache: &CodeCache) -> wasmtime::Result<wasmtime::Engine> {
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(instances)
             // A component is made of several core modules; Rust's have three to five. And where there
@@ -152,14 +176,23 @@ impl Engine {
             .epoch_interruption(true)
             .memory_init_cow(true)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-            .cache(disk_cache());
+            .cache(disk_cache(cache));
         wasmtime::Engine::new(&config)
     }
 }
 
 /// The cache of compiled code. A host without a home directory runs without it.
-fn disk_cache() -> Option<Cache> {
-    match Cache::from_file(None) {
+fn disk_cache(cache: &CodeCache) -> Option<Cache> {
+    let made = match cache {
+        CodeCache::Default => Cache::from_file(None),
+        CodeCache::Folder(folder) => {
+            let mut config = CacheConfig::new();
+            config.with_directory(folder);
+            Cache::new(config)
+        }
+        CodeCache::Off => return None,
+    };
+    match made {
         Ok(cache) => Some(cache),
         Err(error) => {
             tracing::warn!(

@@ -27,7 +27,7 @@ mod unattributed;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use engine::{EPOCH_TICK, Engine, EngineError, Room};
+pub use engine::{CodeCache, EPOCH_TICK, Engine, EngineError, Room};
 pub use forbidden::{ForbiddenHeaders, NotAllowed};
 pub use memory::MemoryBudget;
 pub use one_line::one_line;

@@ -8,10 +8,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::front::Front;
 use crate::params::{ConnectionParams, Http1Params, Http2Params};
+use crate::tls::Handshake;
 
 /// Speaks HTTP/1 or HTTP/2 with clients, whichever they begin with.
 pub(crate) type Codec = auto::Builder<TokioExecutor>;
@@ -89,6 +91,7 @@ pub(crate) fn codec(params: ConnectionParams) -> Codec {
 pub(crate) async fn serve(
     stream: TcpStream,
     client: SocketAddr,
+    tls: Option<Handshake>,
     codec: Codec,
     front: Arc<Front>,
     watcher: Watcher,
@@ -97,6 +100,24 @@ pub(crate) async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(target: "headwater::server", %client, %error, "TCP_NODELAY could not be set");
     }
+    let Some(tls) = tls else {
+        return speak(stream, client, codec, front, watcher).await;
+    };
+    match tls.accept(stream).await {
+        Ok(stream) => speak(stream, client, codec, front, watcher).await,
+        Err(error) => {
+            tracing::debug!(target: "headwater::server", %client, %error, "a TLS handshake failed");
+        }
+    }
+}
+
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    client: SocketAddr,
+    codec: Codec,
+    front: Arc<Front>,
+    watcher: Watcher,
+) {
     let service = service_fn(move |request| {
         let front = Arc::clone(&front);
         async move { Ok::<_, Infallible>(front.respond(request, client).await) }

@@ -112,7 +112,7 @@ impl Front {
             &mut parts.headers,
             &self.origin,
         )?;
-        self.router.find(parts.uri.path()).ok_or_else(|| {
+        self.router.find(&parts.uri).ok_or_else(|| {
             Fault::client(
                 StatusCode::NOT_FOUND,
                 "not_found",

@@ -15,6 +15,8 @@ mod answer;
 mod connection;
 mod exchange;
 mod front;
+mod host;
+mod ordered;
 mod params;
 mod request_body;
 mod response_body;
@@ -25,7 +27,10 @@ mod target;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 
+pub use host::{HostError, HostPattern};
 pub use params::{ConnectionParams, Http1Params, Http2Params, ServerParams};
 pub use router::{Route, RouteError, Router};
 pub use server::{BindError, ServeOutcome, Server};
+pub use tls::{TlsError, TlsParams};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use headwater_telemetry::Metrics;
 
+use crate::tls::TlsParams;
+
 /// What a [`Server`](crate::Server) is made of.
 #[derive(Debug, Clone)]
 pub struct ServerParams {
@@ -16,6 +18,8 @@ pub struct ServerParams {
     /// How long requests in flight may take to finish at the end. Default: 25 seconds, under the 30
     /// that container platforms grant between SIGTERM and SIGKILL.
     pub drain_timeout: Duration,
+    /// How connections are encrypted. Default: they are not.
+    pub tls: Option<TlsParams>,
     /// How each connection is spoken with.
     pub connection: ConnectionParams,
     /// What requests are measured with. Default: they are not.
@@ -99,6 +103,7 @@ impl Default for ServerParams {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             backlog: 1024,
             drain_timeout: Duration::from_secs(25),
+            tls: None,
             connection: ConnectionParams::default(),
             metrics: Metrics::default(),
         }

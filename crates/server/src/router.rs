@@ -9,6 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::Handler;
+use http::Uri;
+
+use crate::host::HostPattern;
+use crate::ordered::Place;
 
 /// One pattern and who answers for it.
 #[derive(Clone)]
@@ -23,12 +27,20 @@ pub struct Route {
     pub timeout: Duration,
 }
 
-/// Finds the route of a path: an exact pattern before a prefix, a longer prefix before a shorter.
+/// Finds the route of a path: an exact pattern before a prefix, a longer prefix before a shorter; or
+/// the first that fits, for [`Router::in_order`].
 #[derive(Debug)]
 pub struct Router {
-    // Indices, because a prefix pattern is three entries of the tree and one route.
-    tree: matchit::Router<usize>,
+    table: Table,
     routes: Vec<Route>,
+}
+
+#[derive(Debug)]
+enum Table {
+    /// Indices, because a prefix pattern is three entries of the tree and one route.
+    Tree(matchit::Router<usize>),
+    /// The places of the routes, in the same order.
+    Ordered(Vec<Place>),
 }
 
 /// Why routes cannot be served together.
@@ -99,13 +111,33 @@ impl Router {
             }
             insert(&mut tree, base, "/{*rest}", index, &routes)?;
         }
-        Ok(Self { tree, routes })
+        Ok(Self {
+            table: Table::Tree(tree),
+            routes,
+        })
     }
 
-    /// The route of a path, as it stands in the request line.
+    /// Makes a router whose routes are tried in this order, each for its hosts (none: for all). A
+    /// pattern that is not of a known form is taken for an exact path, as WAGI does.
     #[must_use]
-    pub fn find(&self, path: &str) -> Option<&Route> {
-        let index = *self.tree.at(path).ok()?.value;
+    pub fn in_order(routes: impl IntoIterator<Item = (Vec<HostPattern>, Route)>) -> Self {
+        let (places, routes) = routes
+            .into_iter()
+            .map(|(hosts, route)| (Place::new(&route.pattern, hosts), route))
+            .unzip();
+        Self {
+            table: Table::Ordered(places),
+            routes,
+        }
+    }
+
+    /// The route of an absolute URI, with its path as it stands in the request line.
+    #[must_use]
+    pub fn find(&self, uri: &Uri) -> Option<&Route> {
+        let index = match &self.table {
+            Table::Tree(tree) => *tree.at(uri.path()).ok()?.value,
+            Table::Ordered(places) => places.iter().position(|place| place.holds(uri))?,
+        };
         self.routes.get(index)
     }
 
@@ -206,6 +238,42 @@ mod tests {
         )
     }
 
+    fn find<'a>(router: &'a Router, path: &str) -> Option<&'a Route> {
+        router.find(&path.parse().ok()?)
+    }
+
+    #[test]
+    fn in_order_the_first_that_fits_wins() {
+        let named = |name: &str, pattern: &str, hosts: &[&str]| {
+            let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            let mut route = route(pattern, answer_with("ok"));
+            route.service = name.into();
+            (hosts, route)
+        };
+        let router = Router::in_order([
+            named("host", "/a/...", &["h.example"]),
+            named("wide", "/a/...", &[]),
+            named("never", "/a/b", &[]),
+            named("odd", "no slash", &[]),
+            named("twice", "/c", &[]),
+            named("never", "/c", &[]),
+            named("rest", "/...", &["*.example"]),
+        ]);
+        for (uri, expected) in [
+            ("http://h.example/a/b", Some("host")),
+            ("http://x.example/a/b", Some("wide")),
+            ("http://x.example/a", Some("wide")),
+            ("http://x.example/ab", Some("rest")),
+            ("http://x.example/c", Some("twice")),
+            ("http://other/ab", None),
+        ] {
+            let found = router
+                .find(&uri.parse().unwrap())
+                .map(|route| &*route.service);
+            assert_eq!(found, expected, "{uri}");
+        }
+    }
+
     #[test]
     fn the_longest_pattern_wins_and_an_exact_one_beats_a_prefix() {
         let router = router(&[
@@ -248,7 +316,7 @@ mod tests {
             ("/odd{name}/x", "/odd{name}/..."),
             ("/oddx/x", "/..."),
         ] {
-            let found = router.find(path).map(|route| &*route.pattern);
+            let found = find(&router, path).map(|route| &*route.pattern);
             assert_eq!(found, Some(pattern), "{path}");
         }
     }
@@ -256,9 +324,9 @@ mod tests {
     #[test]
     fn the_raw_path_is_matched_and_nothing_is_decoded() {
         let router = router(&["/a/b", "/a%2Fb"]).unwrap();
-        assert_eq!(&*router.find("/a%2Fb").unwrap().pattern, "/a%2Fb");
+        assert_eq!(&*find(&router, "/a%2Fb").unwrap().pattern, "/a%2Fb");
         for path in ["/a%2fb", "/a/./b", "/a//b", "/A/b", "*", "", "/a/%62"] {
-            assert!(router.find(path).is_none(), "{path}");
+            assert!(find(&router, path).is_none(), "{path}");
         }
     }
 

@@ -18,12 +18,14 @@ use crate::front::Front;
 use crate::params::{ConnectionParams, ServerParams};
 use crate::router::Router;
 use crate::target::Origin;
+use crate::tls::{Handshake, TlsParams};
 
 /// A bound listener that does not accept yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     local: SocketAddr,
+    tls: Option<TlsParams>,
     connection: ConnectionParams,
     drain_timeout: Duration,
     metrics: Metrics,
@@ -95,6 +97,7 @@ impl Server {
             listen,
             backlog,
             drain_timeout,
+            tls,
             connection,
             metrics,
         } = params;
@@ -105,6 +108,7 @@ impl Server {
         Ok(Self {
             listener,
             local,
+            tls,
             connection,
             drain_timeout,
             metrics,
@@ -123,12 +127,16 @@ impl Server {
         let Self {
             listener,
             local,
+            tls,
             connection,
             drain_timeout,
             metrics,
         } = self;
         let origin = Origin {
-            scheme: Scheme::HTTP,
+            scheme: match tls {
+                Some(_) => Scheme::HTTPS,
+                None => Scheme::HTTP,
+            },
             authority: authority(local),
         };
         let linger = connection.http1.linger;
@@ -138,7 +146,15 @@ impl Server {
         // Owns the connections' tasks, so that whatever becomes of this future, none outlives it.
         let mut connections = JoinSet::new();
 
-        let accepting = accept(listener, &codec, &front, &graceful, &mut connections);
+        let tls = tls.map(|tls| Handshake::new(tls, shutdown.clone()));
+        let accepting = accept(
+            listener,
+            tls.as_ref(),
+            &codec,
+            &front,
+            &graceful,
+            &mut connections,
+        );
         // Dropping the loop closes the listener: from now on the system refuses new connections.
         let _ = shutdown.run_until_cancelled(accepting).await;
 
@@ -177,6 +193,7 @@ fn authority(local: SocketAddr) -> Authority {
 /// Accepts for ever.
 async fn accept(
     listener: TcpListener,
+    tls: Option<&Handshake>,
     codec: &Codec,
     front: &Arc<Front>,
     graceful: &GracefulShutdown,
@@ -190,6 +207,7 @@ async fn accept(
                 connections.spawn(connection::serve(
                     stream,
                     client,
+                    tls.cloned(),
                     codec.clone(),
                     Arc::clone(front),
                     graceful.watcher(),

@@ -1,12 +1,19 @@
+use crate::settings::Compat;
+
 /// The module's arguments (WAGI 0.8.1: path and query undecoded, `=` does not keep a part out).
 ///
 /// Without a template: the whole path, then the query's parts between `&`. With one: `${SCRIPT_NAME}`
 /// is replaced by the path and `${ARGS}` by the query with spaces for `&`, and the result is split at
 /// white space; there is no quoting.
 ///
-/// The template is read once, so a path that contains the text `${ARGS}` stays as it is (0.8.1
-/// expanded it).
-pub(crate) fn argv(template: Option<&str>, path: &str, query: Option<&str>) -> Vec<String> {
+/// The template is read once, so a path that contains the text `${ARGS}` stays as it is. 0.8.1
+/// expanded it, and strictly so does this.
+pub(crate) fn argv(
+    compat: Compat,
+    template: Option<&str>,
+    path: &str,
+    query: Option<&str>,
+) -> Vec<String> {
     let Some(template) = template else {
         let parts = query.into_iter().flat_map(|query| query.split('&'));
         return std::iter::once(path)
@@ -14,15 +21,18 @@ pub(crate) fn argv(template: Option<&str>, path: &str, query: Option<&str>) -> V
             .map(String::from)
             .collect();
     };
-    expand(template, path, &query.unwrap_or_default().replace('&', " "))
-        .split_whitespace()
-        .map(String::from)
-        .collect()
+    let args = query.unwrap_or_default().replace('&', " ");
+    let text = match compat {
+        Compat::Strict => template.replace(SCRIPT_NAME, path).replace(ARGS, &args),
+        Compat::Default | Compat::V0_2 => expand(template, path, &args),
+    };
+    text.split_whitespace().map(String::from).collect()
 }
 
+const SCRIPT_NAME: &str = "${SCRIPT_NAME}";
+const ARGS: &str = "${ARGS}";
+
 fn expand(template: &str, script_name: &str, args: &str) -> String {
-    const SCRIPT_NAME: &str = "${SCRIPT_NAME}";
-    const ARGS: &str = "${ARGS}";
     let mut text = String::with_capacity(template.len() + script_name.len() + args.len());
     let mut rest = template;
     while let Some(at) = rest.find("${") {
@@ -83,11 +93,25 @@ mod tests {
             ),
         ];
         for (template, path, query, expected) in table {
-            assert_eq!(
-                argv(*template, path, *query),
-                *expected,
-                "{template:?} {path} {query:?}"
-            );
+            for compat in [Compat::Default, Compat::Strict, Compat::V0_2] {
+                if compat == Compat::Strict && path.contains(ARGS) {
+                    continue;
+                }
+                assert_eq!(
+                    argv(compat, *template, path, *query),
+                    *expected,
+                    "{template:?} {path} {query:?}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn strictly_the_query_is_put_into_a_path_that_asks_for_it() {
+        let template = Some("${SCRIPT_NAME}");
+        assert_eq!(
+            argv(Compat::Strict, template, "/${ARGS}", Some("-e&code")),
+            ["/-e", "code"]
+        );
     }
 }

@@ -6,8 +6,9 @@ use http::header::{HOST, HeaderMap};
 pub(crate) struct Authority {
     /// A name, an IPv4 address, or an IPv6 address in brackets (as RFC 3875, 4.1.14 has it).
     pub(crate) host: String,
-    /// The port: the scheme's own where none was given, because a client leaves out no other.
-    pub(crate) port: u16,
+    /// The port: the scheme's own where none was given, because a client leaves out no other. A number
+    /// but for what 0.8.1 made of IPv6 addresses.
+    pub(crate) port: String,
     /// Whether the request came by `https`.
     pub(crate) secure: bool,
 }
@@ -33,9 +34,29 @@ impl Authority {
         let secure = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
         Self {
             host: host.to_owned(),
-            port: port.unwrap_or(if secure { 443 } else { 80 }),
+            port: port.unwrap_or(if secure { 443 } else { 80 }).to_string(),
             secure,
         }
+    }
+
+    /// As WAGI 0.8.1 found it: the URI, then `--hostname`, then the `Host` header, each laid over the
+    /// one before in the parts that it has, and split at its first colon.
+    pub(crate) fn as_in_wagi(uri: &Uri, headers: &HeaderMap, default_host: &str) -> Self {
+        let mut found = Self {
+            host: uri.host().unwrap_or("localhost").to_owned(),
+            port: uri.port_u16().unwrap_or(80).to_string(),
+            secure: uri.scheme() == Some(&http::uri::Scheme::HTTPS),
+        };
+        let from_header = headers.get(HOST).and_then(|value| value.to_str().ok());
+        for text in [Some(default_host), from_header].into_iter().flatten() {
+            let (host, port) = text.split_once(':').unwrap_or((text, ""));
+            for (part, said) in [(&mut found.host, host), (&mut found.port, port)] {
+                if !said.is_empty() {
+                    said.clone_into(part);
+                }
+            }
+        }
+        found
     }
 
     /// `http` or `https`.
@@ -152,10 +173,72 @@ mod tests {
     }
 
     #[test]
+    fn strict_is_what_0_8_1_made_of_it() {
+        for (uri, header, default, expected) in [
+            // The port of --hostname where the client gives none, under TLS too.
+            (
+                "http://example.com/a",
+                Some("example.com"),
+                "localhost:3000",
+                "example.com 3000",
+            ),
+            (
+                "https://example.com/a",
+                Some("example.com"),
+                "localhost:3000",
+                "example.com 3000",
+            ),
+            (
+                "https://example.com/a",
+                Some("example.com"),
+                "",
+                "example.com 80",
+            ),
+            (
+                "/a",
+                Some("example.com:8080"),
+                "localhost:3000",
+                "example.com 8080",
+            ),
+            // HTTP/2 without a Host header.
+            (
+                "http://example.com:81/a",
+                None,
+                "localhost:3000",
+                "localhost 3000",
+            ),
+            ("http://example.com:81/a", None, "fallback", "fallback 81"),
+            // An IPv6 address is split at its first colon.
+            (
+                "http://[::1]:3000/a",
+                Some("[::1]:3000"),
+                "localhost:3000",
+                "[ :1]:3000",
+            ),
+            ("/a", Some(":9"), "example.com", "example.com 9"),
+            ("/a", None, "", "localhost 80"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert(HOST, HeaderValue::from_static(header));
+            }
+            let found = Authority::as_in_wagi(&uri.parse().unwrap(), &headers, default);
+            assert_eq!(
+                format!("{} {}", found.host, found.port),
+                expected,
+                "{uri} {header:?} {default}"
+            );
+        }
+    }
+
+    #[test]
     fn a_host_header_that_is_not_text_is_ignored() {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_bytes(b"ex\xffmple").unwrap());
         let found = Authority::of(&"/".parse().unwrap(), &headers, "localhost:3000");
-        assert_eq!((found.host.as_str(), found.port), ("localhost", 3000));
+        assert_eq!(
+            (found.host.as_str(), found.port.as_str()),
+            ("localhost", "3000")
+        );
     }
 }

@@ -10,23 +10,41 @@
 
 mod argv;
 mod authority;
+mod cpu;
 mod deadline;
+mod descriptors;
+mod dynamic;
 mod environment;
 mod error;
+mod experimental_http;
+mod head;
 mod linker;
+mod log_file;
 mod module;
+mod mount;
+mod old_poll;
+mod output;
+mod places;
+mod reference;
 mod response;
 mod route;
 mod run;
+mod running;
 mod settings;
+mod stderr;
 mod stdin;
-mod stdout;
+mod strict;
 mod vectored;
 
 #[cfg(test)]
 mod tests;
 
+pub use dynamic::RoutesError;
+pub use environment::SET_BY_HOST;
 pub use error::WagiError;
+pub use experimental_http::{AllowedHostsError, allowed_hosts};
 pub use module::WagiModule;
-pub use settings::{Volume, WagiSettings};
+pub use mount::{Health, Mount};
+pub use reference::{ModuleReference, ReferenceError};
+pub use settings::{Compat, ResponseMode, Volume, WagiSettings};
 pub use stdin::UNSIZED_BODY;

@@ -1,15 +1,32 @@
 use std::fs;
 use std::sync::Arc;
+use std::time::Instant;
 
-use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
-use headwater_runtime::{Room, ServiceOutput};
+use headwater_core::{
+    Body, Handler, HandlerFuture, RequestId, RequestScope, ScopeParts, SpanContext,
+};
+use headwater_egress::Egress;
+use headwater_runtime::{RequestStderr, Room, ServiceOutput};
 use http::Request;
 use wasmtime::{Engine, ExternType, InstancePre, Module, UnknownImportError};
 
+use crate::dynamic::has_routes;
 use crate::error::WagiError;
+use crate::experimental_http::Outgoing;
 use crate::linker::{State, linker};
+use crate::log_file::LogFolder;
+use crate::places::Places;
 use crate::run::run;
 use crate::settings::WagiSettings;
+use crate::stderr::Stderr;
+
+/// Instances of a module that may be alive at once unless its settings say otherwise: as many as a
+/// component may have, so that one service cannot take all of the engine's places.
+const INSTANCES: usize = 100;
+
+/// Answers to outgoing requests that one instance may have open at once in any case: as many as an
+/// instance of a component.
+const OUTGOING: usize = 256;
 
 /// A module that is compiled, checked and linked, and answers requests, each in an instance of its
 /// own.
@@ -17,12 +34,16 @@ use crate::settings::WagiSettings;
 pub struct WagiModule(Arc<Prepared>);
 
 /// What all of a module's requests share.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) service: Arc<str>,
     pub(crate) output: ServiceOutput,
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
     pub(crate) room: Room,
+    pub(crate) places: Arc<Places>,
+    egress: Option<Egress>,
+    logs: Option<Arc<LogFolder>>,
 }
 
 impl WagiModule {
@@ -42,6 +63,22 @@ impl WagiModule {
         bytes: &[u8],
         settings: WagiSettings,
     ) -> Result<Self, WagiError> {
+        Self::load_with_egress(engine, room, bytes, settings, None)
+    }
+
+    /// The same, for a module that may make outgoing requests by `wasi_experimental_http`: by this
+    /// client, whose grants say where to. Without one, as by [`WagiModule::load`], each is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`WagiModule::load`].
+    pub fn load_with_egress(
+        engine: &Engine,
+        room: Room,
+        bytes: &[u8],
+        settings: WagiSettings,
+        egress: Option<Egress>,
+    ) -> Result<Self, WagiError> {
         let service = || settings.name.clone();
         if is_component(bytes) {
             return Err(WagiError::Component { service: service() });
@@ -50,19 +87,55 @@ impl WagiModule {
             service: service(),
             source: error.into(),
         })?;
-        check_entrypoint(&module, &settings)?;
+        // One that names routes with entrypoints of their own may do without one itself.
+        if !has_routes(&module) {
+            check_entrypoint(&module, &settings)?;
+        }
         check_memory(&module, &settings)?;
         check_volumes(&settings)?;
-        let instance = linker(engine)
+        let instance = linker(engine, &module)
             .and_then(|linker| linker.instantiate_pre(&module))
             .map_err(|error| link_error(error, service()))?;
         Ok(Self(Arc::new(Prepared {
             output: ServiceOutput::new(settings.name.as_str().into()),
             service: settings.name.as_str().into(),
+            places: Arc::new(Places::new(settings.max_instances.unwrap_or(INSTANCES))),
+            logs: settings
+                .log_dir
+                .clone()
+                .map(|path| Arc::new(LogFolder::new(path))),
             settings,
             instance,
             room,
+            egress,
         })))
+    }
+
+    /// The same module, compiled once, with another entrypoint.
+    ///
+    /// # Errors
+    ///
+    /// When the module does not export it, or as something else than a function of type `() -> ()`.
+    pub fn with_entrypoint(&self, entrypoint: &str) -> Result<Self, WagiError> {
+        let mut prepared = (*self.0).clone();
+        entrypoint.clone_into(&mut prepared.settings.entrypoint);
+        check_entrypoint(self.core(), &prepared.settings)?;
+        Ok(Self(Arc::new(prepared)))
+    }
+
+    /// What the module imports: the module it is imported from, and its name there.
+    pub fn imports(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.core()
+            .imports()
+            .map(|import| (import.module(), import.name()))
+    }
+
+    pub(crate) fn core(&self) -> &Module {
+        self.0.instance.module()
+    }
+
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.0
     }
 
     /// The service's settings.
@@ -72,10 +145,43 @@ impl WagiModule {
     }
 }
 
+impl Prepared {
+    /// Where the module's stderr goes for this request.
+    pub(crate) fn stderr(&self, scope: &Arc<RequestScope>) -> Stderr {
+        let lines = RequestStderr::new(&self.output, Arc::clone(scope));
+        let file = self.logs.as_ref().map(|logs| logs.file(scope.route()));
+        Stderr::new(lines, file)
+    }
+
+    /// Outgoing requests outside of all requests: none.
+    pub(crate) fn outgoing_of_nobody(&self) -> Outgoing {
+        let nobody = RequestScope::new(ScopeParts {
+            id: RequestId::new(),
+            parent: None,
+            span: SpanContext::empty_context(),
+            service: self.service.clone(),
+            route: "".into(),
+            client: None,
+            started: Instant::now(),
+            deadline: None,
+        });
+        Outgoing::new(None, nobody, 0)
+    }
+
+    /// The outgoing requests of this request's instance.
+    pub(crate) fn outgoing(&self, scope: &Arc<RequestScope>) -> Outgoing {
+        let most = match self.settings.http_max_concurrency {
+            None | Some(0) => OUTGOING,
+            Some(most) => OUTGOING.min(most as usize),
+        };
+        Outgoing::new(self.egress.clone(), Arc::clone(scope), most)
+    }
+}
+
 impl Handler for WagiModule {
     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
         let module = Arc::clone(&self.0);
-        Box::pin(async move { run(&module, request, scope).await })
+        Box::pin(run(module, request, scope))
     }
 }
 
@@ -166,7 +272,7 @@ fn link_error(error: wasmtime::Error, service: String) -> WagiError {
     };
     let remedy = match import.module() {
         "wasi_experimental_http" => {
-            "WAGI's outgoing HTTP, which is not supported yet: serve a build without it"
+            "which is no function of WAGI's outgoing HTTP: rebuild the module with version 0.10 of it"
         }
         "wasi_snapshot_preview1" | "wasi_unstable" => {
             "which is no function of WASI's: rebuild the module with a current toolchain"

@@ -1,6 +1,5 @@
-//! Reads a module's stdout: CGI header lines, a blank line, the body (WAGI 0.8.1's grammar).
+//! Makes a response head of what a module printed before the blank line (WAGI 0.8.1's grammar).
 
-use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -8,16 +7,18 @@ use http::header::{
 use http::{Response, StatusCode};
 use thiserror::Error;
 
-/// The longest header block, in bytes: what the most patient of browsers (Chrome) takes.
-const LONGEST_HEAD: usize = 256 << 10;
+use crate::head::HeadTooLarge;
+use crate::settings::Compat;
 
 /// How many oddities of one response are told apart; a module may print millions.
 const MOST_WARNINGS: usize = 8;
 
-/// A response, and what was left out of it.
+/// A response's head, and what was left out of it.
 #[derive(Debug)]
 pub(crate) struct Composed {
-    pub(crate) response: Response<Bytes>,
+    pub(crate) response: Response<()>,
+    /// What the module says of the body's length. It is no header of the response: the server counts.
+    pub(crate) declared: Option<u64>,
     /// One sentence per header line that was left out or replaced, for the log.
     pub(crate) warnings: Vec<String>,
 }
@@ -29,19 +30,24 @@ pub(crate) enum BadOutput {
     Insufficient,
     #[error("the module's response headers are not UTF-8")]
     NotUtf8,
-    #[error("the module's response headers are longer than {LONGEST_HEAD} bytes, or too many")]
-    HeadTooLarge,
+    #[error(transparent)]
+    HeadTooLarge(#[from] HeadTooLarge),
 }
 
-/// Makes a response of a module's whole output.
+/// Makes a response head of a header block, as [`crate::head::HeadScanner`] gives it.
 ///
 /// Other than WAGI 0.8.1, which kept headers in a map of random order: duplicates are kept, an
 /// explicit status wins over the 302 that a location brings, and what frames the message is left to
 /// the front. A value that HTTP does not allow is left out (0.8.1 dropped the connection).
-pub(crate) fn compose(stdout: &Bytes) -> Result<Composed, BadOutput> {
-    let (head, body) = split(stdout)?;
-    let head = std::str::from_utf8(&head).map_err(|_| BadOutput::NotUtf8)?;
-    let mut builder = Builder::default();
+///
+/// With [`Compat::Strict`], of headers of one name the last counts, as it did where they were spelled
+/// alike. What was random there, or ended the connection, is as it is without.
+pub(crate) fn compose(head: &[u8], compat: Compat) -> Result<Composed, BadOutput> {
+    let head = std::str::from_utf8(head).map_err(|_| BadOutput::NotUtf8)?;
+    let mut builder = Builder {
+        replaces: compat == Compat::Strict,
+        ..Builder::default()
+    };
     for line in head.trim().split('\n').filter(|line| !line.is_empty()) {
         match line.split_once(':') {
             Some((name, value)) => builder.header(name.trim(), value.trim())?,
@@ -53,7 +59,7 @@ pub(crate) fn compose(stdout: &Bytes) -> Result<Composed, BadOutput> {
             }),
         }
     }
-    builder.finish(body)
+    builder.finish()
 }
 
 /// The first bytes of a module's output, printable, for the log.
@@ -66,35 +72,15 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     )
 }
 
-/// The header block, without CR and NUL, and the body as it is.
-///
-/// The block ends at the second of two line feeds in a row, carriage returns aside. Without them
-/// there is neither block nor body.
-fn split(stdout: &Bytes) -> Result<(Vec<u8>, Bytes), BadOutput> {
-    let mut head = Vec::new();
-    let mut after_line_feed = false;
-    for (at, &byte) in stdout.iter().enumerate() {
-        match byte {
-            b'\r' | b'\0' => {}
-            b'\n' if after_line_feed => return Ok((head, stdout.slice(at + 1..))),
-            _ => {
-                after_line_feed = byte == b'\n';
-                head.push(byte);
-            }
-        }
-        if at >= LONGEST_HEAD {
-            return Err(BadOutput::HeadTooLarge);
-        }
-    }
-    Ok((Vec::new(), Bytes::new()))
-}
-
 #[derive(Debug, Default)]
 struct Builder {
     response: Response<()>,
     /// What the last status line says; `None` inside if that is not a status.
     explicit: Option<Option<StatusCode>>,
     sufficient: bool,
+    /// Whether a header replaces an earlier one of its name.
+    replaces: bool,
+    declared: Option<u64>,
     warnings: Vec<String>,
 }
 
@@ -117,6 +103,10 @@ impl Builder {
             self.warn(|| format!("the value of {header} holds control characters"));
             return Ok(());
         };
+        if header == CONTENT_LENGTH {
+            self.declared = value.to_str().ok().and_then(|value| value.parse().ok());
+            return Ok(());
+        }
         if is_framing(&header) {
             self.warn(|| format!("{header} is the server's to set"));
             return Ok(());
@@ -124,15 +114,15 @@ impl Builder {
         let single = header == CONTENT_TYPE || header == LOCATION;
         self.sufficient |= single;
         let headers = self.response.headers_mut();
-        let result = if single {
+        let result = if single || self.replaces {
             headers.try_insert(header, value).map(drop)
         } else {
             headers.try_append(header, value).map(drop)
         };
-        result.map_err(|_| BadOutput::HeadTooLarge)
+        result.map_err(|_| HeadTooLarge.into())
     }
 
-    fn finish(mut self, body: Bytes) -> Result<Composed, BadOutput> {
+    fn finish(mut self) -> Result<Composed, BadOutput> {
         if !self.sufficient {
             return Err(BadOutput::Insufficient);
         }
@@ -142,12 +132,9 @@ impl Builder {
             None => StatusCode::OK,
         };
         *self.response.status_mut() = status;
-        // These have no body, whatever is printed (RFC 9110, 6.4.1).
-        let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         Ok(Composed {
-            response: self
-                .response
-                .map(|()| if has_body { body } else { Bytes::new() }),
+            response: self.response,
+            declared: self.declared,
             warnings: self.warnings,
         })
     }
@@ -169,31 +156,48 @@ fn status(value: &str) -> Option<StatusCode> {
 /// Headers about the message's way rather than its content: the front's business. A module that set
 /// them could make the next response on a connection look like a part of its own.
 fn is_framing(name: &HeaderName) -> bool {
-    [
-        CONNECTION,
-        CONTENT_LENGTH,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ]
-    .contains(name)
+    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
         || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use http::header::SET_COOKIE;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::head::{HeadScanner, LONGEST_HEAD};
 
-    fn composed(stdout: &[u8]) -> Composed {
-        compose(&Bytes::copy_from_slice(stdout)).unwrap()
+    /// What becomes of a module's whole output.
+    #[derive(Debug)]
+    struct Whole {
+        response: Response<Bytes>,
+        declared: Option<u64>,
+        warnings: Vec<String>,
+    }
+
+    fn whole(stdout: &[u8], compat: Compat) -> Result<Whole, BadOutput> {
+        let mut head = HeadScanner::default();
+        let used = head.push(stdout)?;
+        let Composed {
+            response,
+            declared,
+            warnings,
+        } = compose(head.text(), compat)?;
+        Ok(Whole {
+            response: response.map(|()| Bytes::copy_from_slice(&stdout[used..])),
+            declared,
+            warnings,
+        })
+    }
+
+    fn composed(stdout: &[u8]) -> Whole {
+        whole(stdout, Compat::Default).unwrap()
     }
 
     fn failure(stdout: &[u8]) -> BadOutput {
-        compose(&Bytes::copy_from_slice(stdout)).unwrap_err()
+        whole(stdout, Compat::Default).unwrap_err()
     }
 
     #[test]
@@ -290,14 +294,6 @@ mod tests {
     }
 
     #[test]
-    fn statuses_that_have_no_body_get_none() {
-        for status in ["204", "304"] {
-            let response = composed(format!("status: {status}\n\nbody").as_bytes()).response;
-            assert!(response.body().is_empty(), "{status}");
-        }
-    }
-
-    #[test]
     fn headers_keep_their_order_and_their_duplicates() {
         let stdout = "Set-Cookie: a=1\ncontent-type: t\nset-cookie: b=2\nSET-COOKIE: c=3\n\
             X-Url: http://h:1/\ncontent-type: u\n\n";
@@ -307,23 +303,35 @@ mod tests {
         assert_eq!(response.headers()["x-url"], "http://h:1/");
         let types: Vec<_> = response.headers().get_all(CONTENT_TYPE).iter().collect();
         assert_eq!(types, ["u"], "the last, of what there can be one of only");
+
+        let strict = whole(stdout.as_bytes(), Compat::Strict).unwrap().response;
+        let cookies: Vec<_> = strict.headers().get_all(SET_COOKIE).iter().collect();
+        assert_eq!(cookies, ["c=3"], "WAGI 0.8.1 kept one");
+        assert_eq!(strict.headers()["x-url"], "http://h:1/");
     }
 
     #[test]
     fn what_frames_the_message_is_left_to_the_server() {
         let stdout = "content-type: t\nContent-Length: 3\nTransfer-Encoding: chunked\n\
             Connection: close\nKeep-Alive: 1\nUpgrade: h2c\nTrailer: x\nTE: y\n\nbody";
-        let Composed { response, warnings } = composed(stdout.as_bytes());
+        let Whole {
+            response,
+            declared,
+            warnings,
+        } = composed(stdout.as_bytes());
         assert_eq!(response.headers().len(), 1);
         assert_eq!(response.body(), "body");
-        assert_eq!(warnings.len(), 7);
+        assert_eq!(declared, Some(3));
+        assert_eq!(warnings.len(), 6);
     }
 
     #[test]
     fn odd_lines_are_left_out_and_told() {
         let stdout = b"content-type: t\nno colon here\nx-bell: a\x07b\nx y: 1\n: 2\n<b>: 3\n\
             x-high: caf\xc3\xa9\nx-tab: a\tb\nx-nul: a\0b\nx-empty:\n\n";
-        let Composed { response, warnings } = composed(stdout);
+        let Whole {
+            response, warnings, ..
+        } = composed(stdout);
         let names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(
             names,
@@ -349,12 +357,18 @@ mod tests {
         let found = composed(format!("content-type: t\n{many}\nbody").as_bytes());
         assert_eq!(found.warnings.len(), MOST_WARNINGS);
 
-        let long = format!("content-type: t\nx: {}\n\n", "a".repeat(1 << 20));
-        assert_eq!(failure(long.as_bytes()), BadOutput::HeadTooLarge);
+        let long = format!("content-type: t\nx: {}\n\n", "a".repeat(LONGEST_HEAD));
+        assert_eq!(
+            failure(long.as_bytes()),
+            BadOutput::HeadTooLarge(HeadTooLarge)
+        );
         // More names than a header map can hold.
         let many: String = (0..30_000).map(|number| format!("{number:x}:\n")).collect();
         let many = format!("content-type: t\n{many}\n");
-        assert_eq!(failure(many.as_bytes()), BadOutput::HeadTooLarge);
+        assert_eq!(
+            failure(many.as_bytes()),
+            BadOutput::HeadTooLarge(HeadTooLarge)
+        );
     }
 
     #[test]
@@ -380,7 +394,7 @@ mod tests {
                 }
                 let bytes = Bytes::from(bytes);
                 for output in [bytes.clone(), bytes.slice("status:".len()..)] {
-                    if let Ok(found) = compose(&output) {
+                    if let Ok(found) = whole(&output, Compat::Default) {
                         assert!(output.ends_with(found.response.body()));
                     }
                 }
@@ -391,7 +405,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_output_panics(stdout in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = compose(&Bytes::from(stdout));
+            let _ = whole(&stdout, Compat::Strict);
         }
 
         #[test]
@@ -406,12 +420,8 @@ mod tests {
             stdout.extend(value.iter().filter(|byte| **byte != b'\n'));
             stdout.extend_from_slice(b"\n\n");
             stdout.extend_from_slice(&body);
-            match compose(&Bytes::from(stdout)) {
-                Ok(found) => {
-                    let status = found.response.status();
-                    prop_assert!(status.as_u16() == 204 || status.as_u16() == 304
-                        || found.response.body() == &body);
-                }
+            match whole(&stdout, Compat::Default) {
+                Ok(found) => prop_assert_eq!(found.response.body(), &body),
                 Err(error) => prop_assert_eq!(error, BadOutput::NotUtf8),
             }
         }

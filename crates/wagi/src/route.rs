@@ -1,3 +1,5 @@
+use crate::settings::Compat;
+
 /// A WAGI route pattern: `/foo` is that path alone; `/foo/...` is `/foo` and all below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
@@ -14,6 +16,20 @@ impl<'a> Route<'a> {
             Some(prefix) => Self::Prefix(prefix),
             None => Self::Exact(pattern),
         }
+    }
+
+    /// The pattern of a route that a module names below its own: one slash between the two, and a
+    /// wildcard if the lower one has it.
+    ///
+    /// 0.8.1 made `/x//...` of `/...` below `/x`, which matches next to nothing.
+    pub(crate) fn below(self, pattern: &str, compat: Compat) -> String {
+        let (Self::Exact(base) | Self::Prefix(base)) = self;
+        let base = base.strip_suffix('/').unwrap_or(base);
+        if compat == Compat::Strict && pattern == "/..." {
+            return format!("{base}//...");
+        }
+        let rest = pattern.strip_prefix('/').unwrap_or(pattern);
+        format!("{base}/{rest}")
     }
 
     /// CGI's `SCRIPT_NAME`: the part of the path that names the module.
@@ -62,6 +78,31 @@ mod tests {
                 "{pattern} {path}"
             );
         }
+    }
+
+    #[test]
+    fn a_route_below_another_has_one_slash_between() {
+        for (route, below, expected) in [
+            ("/", "/exact", "/exact"),
+            ("/", "exact", "/exact"),
+            ("/...", "/exact", "/exact"),
+            ("/exactparent", "/exact", "/exactparent/exact"),
+            ("/exactparentslash/", "/exact", "/exactparentslash/exact"),
+            ("/wildcardparent/...", "/exact", "/wildcardparent/exact"),
+            (
+                "/wildcardparent/...",
+                "/wild/...",
+                "/wildcardparent/wild/...",
+            ),
+            ("/exactparent", "wild/...", "/exactparent/wild/..."),
+            ("/x", "/", "/x/"),
+        ] {
+            for compat in [Compat::Default, Compat::Strict] {
+                assert_eq!(Route::parse(route).below(below, compat), expected);
+            }
+        }
+        assert_eq!(Route::parse("/x").below("/...", Compat::Default), "/x/...");
+        assert_eq!(Route::parse("/x").below("/...", Compat::Strict), "/x//...");
     }
 
     #[test]

@@ -1,26 +1,30 @@
+//! The life of a request.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use headwater_core::{Body, Fault, RequestScope, full};
-use headwater_runtime::{MemoryBudget, RequestStderr, one_line};
-use http::{Request, Response};
+use headwater_core::{Body, Fault, RequestScope, empty, full};
+use headwater_runtime::{MemoryBudget, one_line};
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use thiserror::Error;
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 use crate::argv::argv;
+use crate::cpu::CpuMeter;
 use crate::deadline::{Elapsed, until};
 use crate::environment::{Facts, environment};
 use crate::linker::State;
 use crate::module::Prepared;
-use crate::response::{BadOutput, compose, excerpt};
-use crate::settings::WagiSettings;
+use crate::output::{Hold, Output, OutputError, OutputLimit};
+use crate::places::RETRY_AFTER;
+use crate::response::{BadOutput, Composed, compose, excerpt};
+use crate::running::{Reached, Running, Yielded};
+use crate::settings::{Compat, ResponseMode, WagiSettings};
 use crate::stdin::{Stdin, measure};
-use crate::stdout::{OutputTooLarge, Stdout};
-
-/// When a client may come back that met too many instances. Requests to WAGI modules are short.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+use crate::strict;
 
 /// How long a request waits for room in a full engine. Others' requests are short, too.
 const ROOM_WITHIN: Duration = Duration::from_millis(500);
@@ -40,49 +44,152 @@ enum Failure {
 }
 
 /// Answers one request in a new instance.
+///
+/// With [`ResponseMode::Stream`] what a module prints is sent when it first waits after its headers, has
+/// printed much, or computes for long. A module that is done before that is answered for as if the
+/// response were held: with a length, or with a 500 if it fails.
 pub(crate) async fn run(
-    module: &Prepared,
+    module: Arc<Prepared>,
     request: Request<Body>,
     scope: Arc<RequestScope>,
 ) -> Result<Response<Body>, Fault> {
-    let settings = &module.settings;
-    let answer = until(scope.deadline(), async {
-        let (head, body) = request.into_parts();
-        let (content_length, body) = measure(&head.headers, body).await?;
-        let stdout = Stdout::new(settings.limits.buffered_response);
-        let facts = Facts {
-            head: &head,
-            route: scope.route(),
-            client: scope.client(),
-            content_length,
-            configured: &settings.environment,
-            default_host: &settings.default_host,
-        };
-        let mut context = WasiCtxBuilder::new();
-        context
-            .stdin(Stdin::new(body))
-            .stdout(stdout.clone())
-            .stderr(RequestStderr::new(&module.output, Arc::clone(&scope)));
-        for (name, value) in environment(facts) {
-            context.env(name, value);
-        }
-        let (path, query) = (head.uri.path(), head.uri.query());
-        context.args(&argv(settings.argv.as_deref(), path, query));
-        open_volumes(&mut context, settings)?;
-        execute(module, &mut context).await?;
-        Ok(stdout.take())
-    });
-    match answer.await {
-        Ok(output) => respond(module, &scope, &output?),
-        Err(Elapsed) => Err(Fault::deadline()),
+    let deadline = scope.deadline();
+    let answered = until(deadline, answer(&module, request, &scope)).await;
+    match answered.unwrap_or_else(|Elapsed| Err(Fault::deadline())) {
+        Err(fault) if module.settings.compat == Compat::Strict => strict::answer(fault, &scope),
+        answered => answered,
     }
+}
+
+async fn answer(
+    module: &Arc<Prepared>,
+    request: Request<Body>,
+    scope: &Arc<RequestScope>,
+) -> Result<Response<Body>, Fault> {
+    let method = request.method().clone();
+    let streams = module.settings.response == ResponseMode::Stream;
+    let (mut running, output) = start(module, request, scope, streams).await?;
+    let reached = match streams {
+        true => running.run_to_answer().await?,
+        false => running.run_to_end().await.map(|()| Reached::End)?,
+    };
+    let mut head = head(module, scope, &output)?;
+    if has_no_body(&method, head.response.status()) {
+        output.discard();
+        running.run_to_end().await?;
+        if method == Method::HEAD {
+            announce(&mut head, output.body_length());
+        }
+        return Ok(head.response.map(|()| empty()));
+    }
+    Ok(match reached {
+        Reached::End => head.response.map(|()| full(output.take())),
+        Reached::Answer => head.response.map(|()| running.boxed_unsync()),
+    })
+}
+
+/// These have no body, whatever is printed (RFC 9110, 6.4.1). The module runs to its end all the same.
+fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Of a HEAD, the length of what a GET would have had: as the module says, else as it printed.
+fn announce(head: &mut Composed, printed: u64) {
+    if let Some(length) = head.declared.or_else(|| (printed > 0).then_some(printed)) {
+        let headers = head.response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Makes all that the module runs with. It does not run yet.
+async fn start(
+    module: &Arc<Prepared>,
+    request: Request<Body>,
+    scope: &Arc<RequestScope>,
+    streams: bool,
+) -> Result<(Running, Output), Fault> {
+    let settings = &module.settings;
+    let (head, body) = request.into_parts();
+    let (content_length, body) = measure(&head.headers, body).await?;
+    let place = module.places.take().await?;
+    let output = Output::new(
+        if streams { Hold::Some } else { Hold::All },
+        output_limit(settings, streams),
+    );
+    let facts = Facts {
+        head: &head,
+        route: scope.route(),
+        client: scope.client(),
+        content_length,
+        configured: &settings.environment,
+        default_host: &settings.default_host,
+        compat: settings.compat,
+        pass_authorization: settings.pass_authorization,
+    };
+    let mut context = WasiCtxBuilder::new();
+    context
+        .stdin(Stdin::new(body))
+        .stdout(output.clone())
+        .stderr(module.stderr(scope));
+    for (name, value) in environment(facts) {
+        context.env(name, value);
+    }
+    let (path, query) = (head.uri.path(), head.uri.query());
+    let template = settings.argv.as_deref();
+    context.args(&argv(settings.compat, template, path, query));
+    open_volumes(&mut context, settings)?;
+    let state = State::new(
+        context.build_p1(),
+        MemoryBudget::new(settings.limits.guest_memory),
+        output.clone(),
+        module.outgoing(scope),
+    );
+    let yielded = Yielded::default();
+    let ends = settings
+        .max_wall_time
+        .and_then(|time| scope.started().checked_add(time));
+    let run = {
+        let (module, yielded) = (module.clone(), yielded.clone());
+        async move {
+            let _place = place;
+            match until(ends, execute(&module, state, yielded)).await {
+                Ok(ended) => ended,
+                Err(Elapsed) => Err(Fault::deadline().caused_by("it ran for `max_wall_time`")),
+            }
+        }
+    };
+    let meter = CpuMeter::new(
+        settings
+            .max_cpu_time
+            .unwrap_or(settings.limits.request_timeout),
+    );
+    let running = Running::new(Box::pin(run), output.clone(), meter, scope.clone(), yielded);
+    Ok((running, output))
+}
+
+fn output_limit(settings: &WagiSettings, streams: bool) -> Option<OutputLimit> {
+    let held = (!streams).then_some(OutputLimit {
+        bytes: settings.limits.buffered_response as u64,
+        setting: "buffered_response",
+    });
+    let printed = settings.max_output.map(|bytes| OutputLimit {
+        bytes,
+        setting: "max_output",
+    });
+    held.into_iter()
+        .chain(printed)
+        .min_by_key(|limit| limit.bytes)
 }
 
 /// In the order of the settings, so that descriptors are always the same.
 fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result<(), Fault> {
     for volume in &settings.volumes {
+        let permissions = match volume.read_only {
+            true => FsPerms::ReadOnly,
+            false => FsPerms::ReadWrite,
+        };
         context
-            .preopened_dir(&volume.host, &volume.guest, FsPerms::ReadWrite)
+            .preopened_dir(&volume.host, &volume.guest, permissions)
             .map_err(|error| {
                 Fault::host("volume").caused_by(error.context(format!(
                     "the volume `{}` ({}) is gone",
@@ -95,18 +202,14 @@ fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result
 }
 
 /// Runs the entrypoint to its end. The instance, and what it holds of the request, is gone after it.
-async fn execute(module: &Prepared, context: &mut WasiCtxBuilder) -> Result<(), Fault> {
-    let limit = module.settings.limits.guest_memory;
-    let state = State {
-        wasi: context.build_p1(),
-        memory: MemoryBudget::new(limit),
-    };
+async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<(), Fault> {
     let mut store = Store::new(module.instance.module().engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     // Tokio's own yield rather than the engine's: after it, other tasks, sockets and timers get their
     // turn first, even on a runtime with one thread.
-    store.epoch_deadline_callback(|_| {
+    store.epoch_deadline_callback(move |_| {
+        yielded.note();
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(tokio::task::yield_now()),
@@ -120,7 +223,14 @@ async fn execute(module: &Prepared, context: &mut WasiCtxBuilder) -> Result<(), 
     };
     match outcome.await {
         Ok(()) => Ok(()),
-        Err(error) => fault(error, store.data().memory.refused().then_some(limit)),
+        Err(error) => {
+            let refused = store.data().memory.refused();
+            fault(
+                error,
+                refused.then_some(module.settings.limits.guest_memory),
+                module.settings.compat,
+            )
+        }
     }
 }
 
@@ -141,19 +251,27 @@ async fn instantiate(
     }
 }
 
-/// What an end by error means; `proc_exit(0)` is one, and a success.
-fn fault(error: wasmtime::Error, refused_memory: Option<usize>) -> Result<(), Fault> {
+/// What an end by error means; `proc_exit(0)` is one, and a success (strictly, a failure as any).
+fn fault(
+    error: wasmtime::Error,
+    refused_memory: Option<usize>,
+    compat: Compat,
+) -> Result<(), Fault> {
     match error.downcast_ref::<I32Exit>() {
-        Some(I32Exit(0)) => return Ok(()),
+        Some(I32Exit(0)) if compat != Compat::Strict => return Ok(()),
         Some(I32Exit(code)) => return Err(Fault::trap().caused_by(Failure::Exit(*code))),
         None => {}
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Err(Fault::overload("instance_limit", RETRY_AFTER).caused_by(error));
     }
-    if let Some(error) = error.downcast_ref::<OutputTooLarge>() {
-        let fault = Fault::bad_response("the module's output is too large");
-        return Err(fault.caused_by(error.clone()));
+    match error.downcast_ref::<OutputError>() {
+        Some(OutputError::TooLarge(error)) => {
+            let fault = Fault::bad_response("the module's output is too large");
+            return Err(fault.caused_by(error.clone()));
+        }
+        Some(OutputError::Head(error)) => return Err(Fault::bad_response(error.to_string())),
+        None => {}
     }
     let trap = one_line(&error);
     Err(Fault::trap().caused_by(match refused_memory {
@@ -162,25 +280,29 @@ fn fault(error: wasmtime::Error, refused_memory: Option<usize>) -> Result<(), Fa
     }))
 }
 
-fn respond(
-    module: &Prepared,
-    scope: &RequestScope,
-    output: &Bytes,
-) -> Result<Response<Body>, Fault> {
-    let composed = compose(output).map_err(|error| bad_output(&error, output))?;
-    for warning in composed.warnings {
+/// The response's head, from what was printed.
+fn head(module: &Prepared, scope: &RequestScope, output: &Output) -> Result<Composed, Fault> {
+    let composed = output
+        .head(|head| compose(head, module.settings.compat))
+        .map_err(|error| bad_output(&error, output))?;
+    for warning in &composed.warnings {
         tracing::warn!(service = %module.service, request_id = %scope.id(), "left out of the response: {warning}");
     }
-    Ok(composed.response.map(full))
+    Ok(composed)
 }
 
-fn bad_output(error: &BadOutput, output: &Bytes) -> Fault {
-    let cause = match output.len() {
+fn bad_output(error: &BadOutput, output: &Output) -> Fault {
+    let summary = output.summary();
+    let cause = match summary.printed {
         0 => "the module printed nothing".to_owned(),
         length => format!(
             "of {length} bytes printed, the first are {}",
-            excerpt(output)
+            excerpt(&summary.opening)
         ),
     };
-    Fault::bad_response(error.to_string()).caused_by(cause)
+    Fault::bad_response(match error {
+        BadOutput::Insufficient => strict::INSUFFICIENT.to_owned(),
+        error => error.to_string(),
+    })
+    .caused_by(cause)
 }

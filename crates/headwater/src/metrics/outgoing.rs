@@ -17,7 +17,7 @@ use crate::services::Loaded;
 pub(crate) fn observe_outgoing(meter: &Meter, services: &[Loaded]) {
     let clients: Arc<[Egress]> = services
         .iter()
-        .filter_map(|service| service.egress.clone())
+        .map(|service| service.egress.clone())
         .collect();
     open_connections(meter, clients.clone());
     connections_used(meter, clients.clone());

@@ -102,6 +102,7 @@ async fn files_gather_and_scatter_too() {
     settings.volumes = vec![Volume {
         guest: "/data".to_owned(),
         host: directory.path().to_owned(),
+        read_only: false,
     }];
     let wat = r#"(module
         (import "wasi_snapshot_preview1" "path_open"

@@ -113,6 +113,7 @@ async fn a_response_beyond_the_bound_ends_the_module() {
     let engine = engine();
     let mut settings = settings();
     settings.limits.buffered_response = 100_000;
+    settings.response = crate::ResponseMode::Buffer;
     let endless = printing(
         HEAD,
         "(loop $more (call $print (i32.const 1024) (i32.const 9999)) (br $more))",

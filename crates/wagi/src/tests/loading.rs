@@ -67,7 +67,11 @@ fn an_entrypoint_of_another_type_is_refused() {
 fn an_unknown_import_is_named() {
     for (module, field, remedy) in [
         ("env", "abort", "not part of WASI preview1"),
-        ("wasi_experimental_http", "req", "not supported yet"),
+        (
+            "wasi_experimental_http",
+            "fetch",
+            "no function of WAGI's outgoing HTTP",
+        ),
         ("wasi_snapshot_preview1", "fork", "no function of WASI's"),
     ] {
         let wat =
@@ -99,6 +103,7 @@ fn memory_and_volumes_are_checked_before_a_request() {
     settings.volumes = vec![Volume {
         guest: "/data".to_owned(),
         host: "/does/not/exist".into(),
+        read_only: false,
     }];
     let wat = br#"(module (func (export "_start")))"#;
     let message = refusal(wat, settings).to_string();
@@ -116,6 +121,7 @@ async fn volumes_are_descriptors_from_3_on_in_their_order() {
         .map(|guest| Volume {
             guest: guest.to_owned(),
             host: directory.path().to_owned(),
+            read_only: false,
         })
         .to_vec();
     // A prestat is a tag and the length of the name, which tells one from another.

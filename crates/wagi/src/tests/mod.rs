@@ -1,9 +1,15 @@
 //! Modules, written out in WebAssembly text, run against the handler.
 
+mod checklist;
+mod fidelity;
+mod hostile;
 mod iovecs;
 mod limits;
 mod loading;
+mod mounting;
 mod outcomes;
+mod outgoing;
+mod streaming;
 mod streams;
 
 use std::sync::Arc;

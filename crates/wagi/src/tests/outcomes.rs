@@ -129,8 +129,8 @@ async fn the_module_is_told_of_the_request_and_of_nothing_else() {
         let expected = "/a%20b\nx=1\ny\n\
             AUTH_TYPE=\nCONTENT_LENGTH=0\nCONTENT_TYPE=\nGATEWAY_INTERFACE=CGI/1.1\nGREETING=hi\n\
             HTTP_ACCEPT=*/*\nPATH_INFO=/a b\nPATH_TRANSLATED=/a b\nQUERY_STRING=x=1&y\n\
-            REMOTE_ADDR=127.0.0.1\nREMOTE_HOST=127.0.0.1\nREMOTE_USER=\nREQUEST_METHOD=GET\n\
-            SCRIPT_NAME=/\nSERVER_NAME=example.com\nSERVER_PORT=80\nSERVER_PROTOCOL=HTTP/1.1\n\
+            REMOTE_ADDR=127.0.0.1\nREMOTE_HOST=127.0.0.1\nREMOTE_PORT=4000\nREMOTE_USER=\n\
+            REQUEST_METHOD=GET\nREQUEST_SCHEME=http\nREQUEST_URI=/a%20b?x=1&y\nSCRIPT_NAME=/\nSERVER_NAME=example.com\nSERVER_PORT=80\nSERVER_PROTOCOL=HTTP/1.1\n\
             SERVER_SOFTWARE=WAGI/1\nX_FULL_URL=http://example.com:80/a%20b?x=1&y\n\
             X_MATCHED_ROUTE=/...\nX_RAW_PATH_INFO=/a%20b\n";
         assert_eq!(std::str::from_utf8(&body).unwrap(), expected, "{wasi}");

@@ -3,11 +3,12 @@
 use anyhow::{Context, Result, bail};
 
 pub(crate) const USAGE: &str = "\
-Usage: bench [--assert] [--rounds N] [--requests N] [speed | idle | neighbour]...
+Usage: bench [--assert] [--rounds N] [--requests N] [speed | idle | neighbour | wagi]...
 
   speed         hello against a plain hyper server, and its memory
   idle          the memory of 1,000 idle instances
   neighbour     the latency of hello beside a guest that spins
+  wagi          WAGI modules against a native CGI behind nginx; a long answer; CPython
                 [default: all of them]
 
   --assert      exit with 1 if a target is missed
@@ -35,10 +36,11 @@ pub(crate) enum Part {
     Speed,
     Idle,
     Neighbour,
+    Wagi,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 3] = [Self::Speed, Self::Idle, Self::Neighbour];
+    pub(crate) const ALL: [Self; 4] = [Self::Speed, Self::Idle, Self::Neighbour, Self::Wagi];
 }
 
 impl Options {
@@ -69,6 +71,7 @@ impl Command {
                 "speed" => options.parts.push(Part::Speed),
                 "idle" => options.parts.push(Part::Idle),
                 "neighbour" => options.parts.push(Part::Neighbour),
+                "wagi" => options.parts.push(Part::Wagi),
                 "plain-server" => return Ok(Self::PlainServer),
                 "-h" | "--help" => return Ok(Self::Help),
                 _ => bail!("there is no option {argument}"),

@@ -1,0 +1,126 @@
+/// A key of a `[[module]]`, and how it is written.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) example: &'static str,
+}
+
+const fn key(name: &'static str, example: &'static str) -> Key {
+    Key { name, example }
+}
+
+/// All keys of a `[[module]]`.
+pub(super) const KEYS: &[Key] = &[
+    key("route", r#"route = "/path/...""#),
+    key("module", r#"module = "path/to/module.wasm""#),
+    key("entrypoint", r#"entrypoint = "_start""#),
+    key("bindle_server", r#"bindle_server = "http://host/v1""#),
+    key(
+        "volumes",
+        r#"volumes = { "/in-the-guest" = "a/directory" }"#,
+    ),
+    key(
+        "allowed_hosts",
+        r#"allowed_hosts = ["https://api.example.com"]"#,
+    ),
+    key("http_max_concurrency", "http_max_concurrency = 8"),
+    key("argv", r#"argv = "program ${SCRIPT_NAME} ${ARGS}""#),
+    key("name", r#"name = "shop""#),
+    key("environment", r#"environment = { NAME = "value" }"#),
+    key("host", r#"host = "shop.example.com""#),
+    key("pass_authorization", "pass_authorization = true"),
+    key("timeout", r#"timeout = "30s""#),
+    key("memory", r#"memory = "64MiB""#),
+    key("max_response", r#"max_response = "64MiB""#),
+    key("max_instances", "max_instances = 100"),
+    key("max_cpu_time", r#"max_cpu_time = "500ms""#),
+    key("max_wall_time", r#"max_wall_time = "5m""#),
+    key("max_output", r#"max_output = "1GiB""#),
+    key("compat", r#"compat = "strict" (or "0.2", "default")"#),
+    key("response", r#"response = "stream" (or "buffer")"#),
+];
+
+/// What is found in files, has no effect, and had some elsewhere or once.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("repository", "WAGI reserved it and never read it"),
+    (
+        "default_host",
+        "WAGI dropped it in 2021: --hostname names the default host, and `host` in a [[module]] the \
+         hosts of a route",
+    ),
+    ("executor", "it is Spin's: write `argv` and `entrypoint`"),
+    ("source", "it is Spin's: write `module`"),
+    ("component", "a modules.toml has `module`"),
+    ("wasm", "write `module`"),
+    ("file", "write `module`"),
+    ("path", "write `route`"),
+    ("url", "write `route`"),
+    ("id", "write `name`"),
+    ("env", "write `environment`"),
+    ("variables", "write `environment`"),
+    ("args", "write `argv`"),
+    ("arguments", "write `argv`"),
+    ("function", "write `entrypoint`"),
+    ("handler", "write `entrypoint`"),
+    ("files", "write `volumes`"),
+    ("mounts", "write `volumes`"),
+    ("directories", "in a modules.toml it is `volumes`"),
+    ("dirs", "write `volumes`"),
+    ("hostname", "write `host`"),
+    ("hostnames", "write `host`"),
+    ("hosts", "write `host`"),
+    ("allow_outgoing", "in a modules.toml it is `allowed_hosts`"),
+    ("allowed_http_hosts", "it is Spin's: write `allowed_hosts`"),
+    (
+        "allowed_outbound_hosts",
+        "it is Spin's: write `allowed_hosts`",
+    ),
+    (
+        "http_method",
+        "it is wagi-dotnet's: the module sees REQUEST_METHOD, and gets every method",
+    ),
+    (
+        "policies",
+        "it is wagi-dotnet's: put a proxy that authenticates in front",
+    ),
+    (
+        "roles",
+        "it is wagi-dotnet's: put a proxy that authenticates in front",
+    ),
+    ("buffered_response", "write `max_response`"),
+    ("max_concurrency", "write `max_instances`"),
+];
+
+/// How a key is written, if there is one of this name.
+pub(super) fn example(name: &str) -> Option<&'static str> {
+    let found = KEYS.iter().find(|key| key.name == name);
+    found.map(|key| key.example)
+}
+
+/// What an unknown key probably means.
+pub(super) fn meaning(name: &str) -> String {
+    // `Environment` and `allowed-hosts` are how other hosts of modules spell it.
+    let plain = name.to_ascii_lowercase().replace('-', "_");
+    if example(&plain).is_some() {
+        return format!("write `{plain}`");
+    }
+    if let Some((_, said)) = ELSEWHERE.iter().find(|(key, _)| *key == plain) {
+        return (*said).to_owned();
+    }
+    match nearest(&plain, KEYS.iter().map(|key| key.name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+            format!("the keys are {}", names.join(", "))
+        }
+    }
+}
+
+/// The name that is at most a third of its letters away.
+pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| distance * 3 <= known.len())
+        .min()
+        .map(|(_, known)| known)
+}

@@ -1,0 +1,64 @@
+use std::fmt;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys;
+
+/// A key that has no effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// The line it stands in, from 1.
+    pub line: usize,
+    /// The key.
+    pub key: String,
+    /// What it probably means.
+    pub meaning: String,
+}
+
+impl fmt::Display for UnknownKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, key, meaning } = self;
+        write!(f, "line {line}: `{key}` has no effect: {meaning}")
+    }
+}
+
+/// The keys of a file that nothing reads, in its order.
+pub(super) fn find(text: &str) -> Vec<UnknownKey> {
+    let Ok(document) = DeTable::parse(text) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (key, value) in document.get_ref() {
+        match value.get_ref() {
+            DeValue::Array(modules) if key.get_ref() == "module" => {
+                let tables = modules
+                    .iter()
+                    .filter_map(|module| module.get_ref().as_table());
+                let keys = tables.flat_map(|table| table.keys());
+                found.extend(keys.filter(|key| keys::example(key.get_ref()).is_none()));
+            }
+            _ => found.push(key),
+        }
+    }
+    found.sort_by_key(|key| key.span().start);
+    found.into_iter().map(|key| unknown(text, key)).collect()
+}
+
+fn unknown<T: AsRef<str>>(text: &str, key: &Spanned<T>) -> UnknownKey {
+    let name = key.get_ref().as_ref();
+    UnknownKey {
+        line: line(text, key.span().start),
+        key: name.to_owned(),
+        meaning: match keys::example(name) {
+            // Known, but above the first [[module]].
+            Some(_) => "it belongs below a [[module]]".to_owned(),
+            None => keys::meaning(name),
+        },
+    }
+}
+
+fn line(text: &str, at: usize) -> usize {
+    let before = text.as_bytes().get(..at).unwrap_or_default();
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}

@@ -1,0 +1,235 @@
+//! The command line of WAGI 0.8.1, with its flags, variables and defaults, and some flags more.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use headwater_config::{parse_duration, parse_memory};
+
+use super::TraceArgs;
+
+/// Serve the modules of a WAGI modules.toml, with the flags of the `wagi` command.
+///
+/// Routes are tried in the order of the file, and the first that fits answers; /healthz answers OK.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headwater wagi -c modules.toml
+  headwater wagi -c modules.toml -l 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+  headwater wagi -c modules.toml -e STAGE=test --log-dir logs --module-cache modules
+
+`headwater check modules.toml` explains what a file does.")]
+pub(crate) struct Wagi {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Where to listen; port 0 picks a free one and prints it
+    #[arg(short, long, value_name = "IP_PORT", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: SocketAddr,
+
+    #[command(flatten)]
+    pub(crate) modules: ModuleArgs,
+
+    /// A folder where each route has a folder with its `module.stderr` [default: none; what modules
+    /// print on stderr is in the log anyway]
+    #[arg(long, value_name = "LOG_DIR", env = "WAGI_LOG_DIR")]
+    pub(crate) log_dir: Option<PathBuf>,
+
+    /// The certificate for https, and those that vouch for it, as PEM
+    #[arg(
+        long,
+        value_name = "TLS_CERT",
+        env = "WAGI_TLS_CERT",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate, as PEM
+    #[arg(
+        long,
+        value_name = "TLS_KEY",
+        env = "WAGI_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// A cache.toml that says where compiled code is kept [default: cache.toml, if there is one]
+    #[arg(long, value_name = "CACHE_TOML")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// How long requests in flight may go on after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) drain_timeout: Duration,
+
+    /// Instances of all modules that may be alive at once; each takes 4 GiB of address space
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) places: u32,
+
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
+}
+
+/// What is served: WAGI had two ways to say it.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// The modules.toml
+    #[arg(short, long, value_name = "MODULES_TOML")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Not supported any more: a Bindle ID
+    #[arg(short, long, value_name = "BINDLE_ID", hide = true)]
+    pub(crate) bindle: Option<String>,
+
+    /// Not supported any more: a folder of standalone bindles
+    #[arg(long, value_name = "BINDLE_PATH", hide = true)]
+    pub(crate) bindle_path: Option<PathBuf>,
+
+    /// Not supported any more: a Bindle server
+    #[arg(long, value_name = "BINDLE_URL", env = "BINDLE_URL", hide = true)]
+    pub(crate) bindle_url: Option<String>,
+
+    /// Not supported any more: credentials for a Bindle server
+    #[arg(long, value_name = "USER", env = "BINDLE_HTTP_USER", hide = true)]
+    pub(crate) bindle_http_user: Option<String>,
+
+    /// Not supported any more: credentials for a Bindle server
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "BINDLE_HTTP_PASSWORD",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub(crate) bindle_http_password: Option<String>,
+
+    /// Not supported any more: trust any Bindle server
+    #[arg(short = 'k', long, hide = true)]
+    pub(crate) bindle_insecure: bool,
+}
+
+/// Explain what a modules.toml does, without serving it.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A modules.toml
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) modules: ModuleArgs,
+}
+
+/// What all modules of a file have in common.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModuleArgs {
+    /// The host, and the port if not 80, for requests that name none
+    #[arg(
+        long,
+        visible_alias = "default-host",
+        value_name = "HOSTNAME",
+        default_value = "localhost:3000"
+    )]
+    pub(crate) hostname: String,
+
+    /// Where modules from registries are kept [default: a folder that is removed at the end]
+    #[arg(long, value_name = "MODULE_CACHE_DIR")]
+    pub(crate) module_cache: Option<PathBuf>,
+
+    /// Whether registries are asked at start if a tag has moved, or what is in the module cache is
+    /// used as it is, as WAGI did
+    #[arg(long, value_name = "WHEN", default_value = "start")]
+    pub(crate) module_refresh: Refresh,
+
+    /// Set environment variables for every module, over those of the file; may be given several times
+    #[arg(short, long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parse_quoted)]
+    pub(crate) env: Vec<(String, String)>,
+
+    /// Read environment variables from a file of NAME=VALUE lines; may be given several times
+    #[arg(long, value_name = "ENV_FILE", num_args = 1..)]
+    pub(crate) env_file: Vec<PathBuf>,
+
+    /// How closely WAGI 0.8.1 is followed, by modules that do not say it themselves
+    #[arg(long, value_name = "HOW", default_value = "default")]
+    pub(crate) compat: Compat,
+
+    /// How long a request may take until its response head, unless its module says it
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Memory of one instance, unless its module says it
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_memory)]
+    pub(crate) memory: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Refresh {
+    Start,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compat {
+    /// Put right where WAGI was plainly broken
+    Default,
+    /// To the letter
+    Strict,
+    /// As the default, with what modules of WAGI 0.2 look for
+    #[value(name = "0.2")]
+    V0_2,
+}
+
+/// `NAME=VALUE`; of a value in quotation marks, they are no part.
+fn parse_quoted(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), unquote(value).to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// The text without the quotation marks around it, if there are two of a kind.
+pub(crate) fn unquote(text: &str) -> &str {
+    for mark in ['"', '\''] {
+        let inner = text
+            .strip_prefix(mark)
+            .and_then(|rest| rest.strip_suffix(mark));
+        if let Some(inner) = inner {
+            return inner;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// WAGI's own cases.
+    #[test]
+    fn test_successful_env_var_parse() {
+        for (text, value) in [
+            ("FOO=bar", "bar"),
+            ("FOO=", ""),
+            ("FOO=\"bar -s\"", "bar -s"),
+            ("FOO='bar -s'", "bar -s"),
+            ("FOO=\"bar \" -s", "\"bar \" -s"),
+            ("FOO=bar\"", "bar\""),
+            ("FOO='bar ' -s", "'bar ' -s"),
+            ("FOO=\"\"", ""),
+            ("FOO=''", ""),
+            ("FOO=\"", "\""),
+            ("FOO=a=b", "a=b"),
+        ] {
+            assert_eq!(
+                parse_quoted(text),
+                Ok(("FOO".to_owned(), value.to_owned())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn test_unsuccessful_env_var_parse() {
+        assert!(parse_quoted("FOO").is_err());
+        assert!(parse_quoted("=bar").is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! `headwater wagi`: what the `wagi` command did, and `headwater check`, which tells what it would do.
+
+pub(crate) mod check;
+mod load;
+mod names;
+mod shadow;
+mod variables;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use headwater_config::CacheFile;
+use headwater_config::modules::ModulesFile;
+use headwater_core::Handler;
+use headwater_runtime::CodeCache;
+use headwater_server::{HostPattern, Route, Router, TlsParams};
+use headwater_wagi::Health;
+
+use crate::banner::{self, list};
+use crate::cli::wagi::{SourceArgs, Wagi};
+use crate::serve::{Hosted, Hosting, Usage, host};
+
+use self::load::{Common, Loaded, Table};
+
+/// `headwater wagi`.
+pub(crate) fn run(arguments: Wagi) -> Result<()> {
+    let path = modules_toml(&arguments.source)?;
+    let file = read(&path)?;
+    let mut common = Common::new(&arguments.modules, arguments.log_dir.clone())?;
+    common.trace_headers = arguments.traces.headers();
+    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(certificate), Some(key)) => Some(
+            TlsParams::from_pem_files(certificate, key)
+                .context("cannot serve https (--tls-cert, --tls-key)")?,
+        ),
+        _ => None,
+    };
+    let cache = code_cache(arguments.cache.as_deref())?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let hosting = Hosting {
+        listen: arguments.listen,
+        tls,
+        drain_timeout: arguments.drain_timeout,
+        places: arguments.places,
+        cache: cache.place,
+    };
+    host(
+        hosting,
+        &arguments.traces,
+        move |engine, address, metrics| {
+            common.metrics = metrics.clone();
+            for unknown in &file.unknown {
+                tracing::warn!(file = %path.display(), "{unknown}");
+            }
+            for key in &cache.ignored {
+                tracing::warn!(
+                    "in the cache.toml, `{key}` has no effect: `enabled` and `directory` are read"
+                );
+            }
+            let table = tokio::runtime::Handle::current()
+                .block_on(Table::load(&path, file, &common, engine))
+                .into_loaded()
+                .with_context(|| format!("cannot serve `{}`", path.display()))?;
+            Ok(Hosted {
+                services: Vec::new(),
+                banner: lines(&table, scheme, address),
+                router: router(&table),
+            })
+        },
+    )
+}
+
+/// The modules.toml that is to be served.
+fn modules_toml(source: &SourceArgs) -> Result<PathBuf> {
+    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    if given(&source.bindle) {
+        let advice = "Bindle is not supported (the project has ended): fetch the bindle's parcels once, \
+             and name them in a modules.toml that is given by -c";
+        return Err(Usage(format!("-b/--bindle: {advice}")).into());
+    }
+    let Some(path) = source
+        .config
+        .clone()
+        .filter(|path| !path.as_os_str().is_empty())
+    else {
+        return Err(Usage("write -c MODULES_TOML".to_owned()).into());
+    };
+    // WAGI ignored them beside -c; as variables they may be left from another time.
+    if source.bindle_path.is_some() || source.bindle_insecure {
+        return Err(Usage(
+            "--bindle-path and --bindle-insecure are for -b, and have no effect: leave them out"
+                .to_owned(),
+        )
+        .into());
+    }
+    Ok(path)
+}
+
+fn read(path: &Path) -> Result<ModulesFile> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read `{name}`: check the path and its permissions"))?;
+    ModulesFile::parse(&text).with_context(|| format!("cannot use `{name}`"))
+}
+
+/// What a cache.toml says.
+#[derive(Default)]
+struct CacheToml {
+    place: CodeCache,
+    ignored: Vec<String>,
+}
+
+/// Where compiled code is kept: as a cache.toml says, which need not be there unless it is named.
+fn code_cache(named: Option<&Path>) -> Result<CacheToml> {
+    let path = named.unwrap_or(Path::new("cache.toml"));
+    if named.is_none() && !path.is_file() {
+        return Ok(CacheToml::default());
+    }
+    let name = path.display();
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read `{name}` (--cache)"))?;
+    let file = match CacheFile::parse(&text) {
+        Ok(file) => file,
+        Err(error) => bail!("cannot use `{name}` (--cache): {error}"),
+    };
+    let place = match (file.enabled, file.directory) {
+        (false, _) => CodeCache::Off,
+        (true, None) => CodeCache::Default,
+        (true, Some(folder)) => CodeCache::Folder(
+            std::path::absolute(&folder)
+                .with_context(|| format!("in `{name}`: the folder {}", folder.display()))?,
+        ),
+    };
+    Ok(CacheToml {
+        place,
+        ignored: file.ignored,
+    })
+}
+
+fn router(modules: &[Loaded]) -> Router {
+    let health = Route {
+        pattern: Health::ROUTE.into(),
+        service: "healthz".into(),
+        handler: Arc::new(Health) as Arc<dyn Handler>,
+        timeout: Duration::from_secs(30),
+    };
+    let routes = modules.iter().flat_map(|module| {
+        module.mounts.iter().map(|mount| {
+            let route = Route {
+                pattern: mount.pattern.as_str().into(),
+                service: module.name.as_str().into(),
+                handler: mount.handler.clone(),
+                timeout: module.module.settings().limits.request_timeout,
+            };
+            (module.hosts.clone(), route)
+        })
+    });
+    Router::in_order(
+        [(Vec::<HostPattern>::new(), health)]
+            .into_iter()
+            .chain(routes),
+    )
+}
+
+/// What is said when the server is up; the last line as WAGI had it.
+fn lines(modules: &[Loaded], scheme: &str, address: SocketAddr) -> Vec<String> {
+    let mut lines = vec![banner::title(), String::new()];
+    for module in modules {
+        let routes: Vec<_> = module.mounts.iter().map(|mount| &mount.pattern).collect();
+        lines.push(format!(
+            "  {}  {} ({})",
+            module.name,
+            list(&routes),
+            module.origin
+        ));
+    }
+    lines.push(String::new());
+    lines.push(format!("Ready: serving on {scheme}://{address}"));
+    lines
+}

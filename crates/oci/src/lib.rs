@@ -1,0 +1,18 @@
+//! Fetches WebAssembly modules from OCI registries into a folder, by digest.
+//!
+//! What the distribution specification asks of a client that only pulls is small: a manifest, a blob, a
+//! token where the registry wants one. It is spoken here with the HTTP and TLS that Headwater has
+//! anyway.
+
+mod cache;
+mod challenge;
+mod credentials;
+mod digest;
+mod error;
+mod manifest;
+mod reference;
+mod registry;
+
+pub use cache::{Fetched, ModuleCache, Origin, Refresh};
+pub use error::OciError;
+pub use reference::Reference;

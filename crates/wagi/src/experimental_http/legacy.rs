@@ -1,0 +1,199 @@
+//! The one function of `wasi_experimental_http` 0.1 and 0.2 (until March 2021), by which the guest gets
+//! the whole answer in memory that it allocates itself. WAGI 0.2 and later could not load such modules.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use headwater_core::{Body, BodyError};
+use http_body_util::{BodyExt, Collected, Limited};
+use wasmtime::{AsContextMut, Caller, Extern, ExternType, Linker, Module, Result};
+
+use super::memory::{Span, parts, put};
+use super::request::Wanted;
+use super::{Code, MODULE, headers_text, length};
+use crate::linker::State;
+
+/// How many parameters it has; those since have ten.
+const PARAMETERS: usize = 15;
+
+/// The largest body of an answer, in bytes: the guest has to hold it all.
+const LARGEST_BODY: usize = 64 << 20;
+
+/// Where the guest wants the address of something that it allocates, and its length.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    address_at: i32,
+    length_at: i32,
+}
+
+/// What the guest passed.
+#[derive(Debug, Clone, Copy)]
+struct Req {
+    url: Span,
+    method: Span,
+    body: Span,
+    headers: Span,
+    body_to: Place,
+    headers_to: Place,
+    status_at: i32,
+    error_to: Place,
+}
+
+/// An answer, in full.
+struct Answer {
+    status: u16,
+    headers: Bytes,
+    body: Bytes,
+}
+
+/// Whether the module was built for this interface.
+pub(super) fn is_imported_by(module: &Module) -> bool {
+    module.imports().any(|import| {
+        (import.module(), import.name()) == (MODULE, "req")
+            && matches!(import.ty(), ExternType::Func(of) if of.params().len() == PARAMETERS)
+    })
+}
+
+#[allow(clippy::type_complexity, reason = "the type is the interface")]
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap_async(
+        MODULE,
+        "req",
+        |mut caller: Caller<'_, State>,
+         (
+            url,
+            url_length,
+            method,
+            method_length,
+            body,
+            body_length,
+            headers,
+            headers_length,
+            body_to,
+            body_to_length,
+            headers_to,
+            headers_to_length,
+            status_at,
+            error_to,
+            error_to_length,
+        ): (
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+            i32,
+        )| {
+            let arguments = Req {
+                url: Span::new(url, url_length),
+                method: Span::new(method, method_length),
+                body: Span::new(body, body_length),
+                headers: Span::new(headers, headers_length),
+                body_to: Place::new(body_to, body_to_length),
+                headers_to: Place::new(headers_to, headers_to_length),
+                status_at,
+                error_to: Place::new(error_to, error_to_length),
+            };
+            Box::new(async move { req(&mut caller, arguments).await })
+        },
+    )?;
+    Ok(())
+}
+
+impl Place {
+    fn new(address_at: i32, length_at: i32) -> Self {
+        Self {
+            address_at,
+            length_at,
+        }
+    }
+}
+
+/// 0, or the code of the error, with its text where the guest wants it.
+async fn req(caller: &mut Caller<'_, State>, arguments: Req) -> Result<i32> {
+    let answered = match send(caller, arguments).await {
+        Ok(answer) => give(caller, arguments, answer).await?,
+        Err(code) => Err(code),
+    };
+    let Err(code) = answered else {
+        return Ok(0);
+    };
+    // There is nothing left to tell a guest that cannot even take this.
+    let _ = allocate(caller, arguments.error_to, code.as_str().into()).await?;
+    Ok(code as i32)
+}
+
+async fn send(caller: &mut Caller<'_, State>, arguments: Req) -> Result<Answer, Code> {
+    let (memory, state) = parts(caller)?;
+    let (egress, scope) = state.outgoing.sender()?;
+    let wanted = Wanted::new(
+        arguments.url.text(memory)?,
+        arguments.method.text(memory)?,
+        arguments.headers.text(memory)?,
+        Bytes::copy_from_slice(arguments.body.get(memory)?),
+    )?;
+    let (head, body) = wanted.send(&egress, &scope).await?.into_parts();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: headers_text(&head.headers)?.into(),
+        body: in_full(body).await.map_err(|_| Code::Request)?,
+    })
+}
+
+/// Boxed, because the compiler cannot tell that this future is `Send` from within another one
+/// (rust-lang/rust#110338).
+fn in_full(body: Body) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>> {
+    Box::pin(
+        Limited::new(body, LARGEST_BODY)
+            .collect()
+            .map(|collected| collected.map(Collected::to_bytes)),
+    )
+}
+
+async fn give(
+    caller: &mut Caller<'_, State>,
+    arguments: Req,
+    answer: Answer,
+) -> Result<Result<(), Code>> {
+    if let Err(code) = allocate(caller, arguments.body_to, answer.body).await? {
+        return Ok(Err(code));
+    }
+    if let Err(code) = allocate(caller, arguments.headers_to, answer.headers).await? {
+        return Ok(Err(code));
+    }
+    Ok(parts(caller)
+        .and_then(|(memory, _)| put(memory, arguments.status_at, &answer.status.to_le_bytes())))
+}
+
+/// Has the guest allocate memory for these bytes, and says where. An error outside is a trap in there.
+async fn allocate(
+    caller: &mut Caller<'_, State>,
+    place: Place,
+    bytes: Bytes,
+) -> Result<Result<(), Code>> {
+    let Some(Extern::Func(alloc)) = caller.get_export("alloc") else {
+        return Ok(Err(Code::MemoryNotFound));
+    };
+    let Ok(alloc) = alloc.typed::<i32, i32>(caller.as_context_mut()) else {
+        return Ok(Err(Code::MemoryNotFound));
+    };
+    let Ok(size) = i32::try_from(bytes.len()) else {
+        return Ok(Err(Code::MemoryAccess));
+    };
+    let address = alloc.call_async(caller.as_context_mut(), size).await?;
+    Ok(parts(caller).and_then(|(memory, _)| {
+        put(memory, address, &bytes)?;
+        put(memory, place.address_at, &address.to_le_bytes())?;
+        put(memory, place.length_at, &length(bytes.len())?)
+    }))
+}

@@ -1,0 +1,240 @@
+//! `wasi_experimental_http`: outgoing requests as WAGI's modules make them.
+//!
+//! The functions block the guest and nobody else. Requests leave by the service's [`Egress`], and are the
+//! incoming request's: an instance has no other. What WAGI 0.8.1 panicked at is an error code here.
+//! Bodies of responses are read from the upstream as the guest reads them.
+
+mod answers;
+mod code;
+mod hosts;
+mod legacy;
+mod memory;
+mod request;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_core::RequestScope;
+use headwater_egress::Egress;
+use wasmtime::{Caller, Linker, Module, Result};
+
+use answers::Answers;
+pub(crate) use code::Code;
+use code::number;
+pub use hosts::{AllowedHostsError, allowed_hosts};
+use memory::{Span, parts, put};
+use request::Wanted;
+
+use crate::linker::State;
+
+/// What is imported from.
+pub(crate) const MODULE: &str = "wasi_experimental_http";
+
+/// The outgoing requests of one instance.
+pub(crate) struct Outgoing {
+    /// None if the module may reach nothing.
+    egress: Option<Egress>,
+    scope: Arc<RequestScope>,
+    /// Responses that may be open at once.
+    most: usize,
+    answers: Answers,
+}
+
+/// The arguments of `req`, as the guest passed them.
+#[derive(Debug, Clone, Copy)]
+struct Req {
+    url: Span,
+    method: Span,
+    headers: Span,
+    body: Span,
+    status_at: i32,
+    handle_at: i32,
+}
+
+impl Outgoing {
+    pub(crate) fn new(egress: Option<Egress>, scope: Arc<RequestScope>, most: usize) -> Self {
+        Self {
+            egress,
+            scope,
+            most,
+            answers: Answers::default(),
+        }
+    }
+
+    /// What a request is sent by, and for whom, if one more may be open.
+    fn sender(&self) -> Result<(Egress, Arc<RequestScope>), Code> {
+        if self.answers.len() >= self.most {
+            return Err(Code::TooManySessions);
+        }
+        let egress = self.egress.clone().ok_or(Code::DestinationNotAllowed)?;
+        Ok((egress, self.scope.clone()))
+    }
+}
+
+/// Adds the functions, in the form that this module imports `req` in.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>, module: &Module) -> Result<()> {
+    match legacy::is_imported_by(module) {
+        true => legacy::add_to_linker(linker)?,
+        false => add_req(linker)?,
+    }
+    linker.func_wrap_async(
+        MODULE,
+        "body_read",
+        |mut caller: Caller<'_, State>, (handle, at, length, read_at): (i32, i32, i32, i32)| {
+            Box::new(async move {
+                number(body_read(&mut caller, handle, Span::new(at, length), read_at).await)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "header_get",
+        |mut caller: Caller<'_, State>,
+         handle: i32,
+         name: i32,
+         name_length: i32,
+         value: i32,
+         value_length: i32,
+         written_at: i32| {
+            let (name, value) = (Span::new(name, name_length), Span::new(value, value_length));
+            number(header_get(&mut caller, handle, name, value, written_at))
+        },
+    )?;
+    // Some versions of the Rust crate spell it without the `s`.
+    for name in ["headers_get_all", "header_get_all"] {
+        linker.func_wrap(
+            MODULE,
+            name,
+            |mut caller: Caller<'_, State>, handle: i32, at: i32, length: i32, written_at: i32| {
+                let buffer = Span::new(at, length);
+                number(headers_get_all(&mut caller, handle, buffer, written_at))
+            },
+        )?;
+    }
+    linker.func_wrap(
+        MODULE,
+        "close",
+        |mut caller: Caller<'_, State>, handle: i32| {
+            caller.data_mut().outgoing.answers.close(handle);
+            0
+        },
+    )?;
+    Ok(())
+}
+
+fn add_req(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap_async(
+        MODULE,
+        "req",
+        |mut caller: Caller<'_, State>,
+         (
+            url,
+            url_length,
+            method,
+            method_length,
+            headers,
+            headers_length,
+            body,
+            body_length,
+            status_at,
+            handle_at,
+        ): (i32, i32, i32, i32, i32, i32, i32, i32, i32, i32)| {
+            let arguments = Req {
+                url: Span::new(url, url_length),
+                method: Span::new(method, method_length),
+                headers: Span::new(headers, headers_length),
+                body: Span::new(body, body_length),
+                status_at,
+                handle_at,
+            };
+            Box::new(async move { number(req(&mut caller, arguments).await) })
+        },
+    )?;
+    Ok(())
+}
+
+async fn req(caller: &mut Caller<'_, State>, arguments: Req) -> Result<(), Code> {
+    let Req {
+        url,
+        method,
+        headers,
+        body,
+        status_at,
+        handle_at,
+    } = arguments;
+    let (memory, state) = parts(caller)?;
+    let (egress, scope) = state.outgoing.sender()?;
+    let wanted = Wanted::new(
+        url.text(memory)?,
+        method.text(memory)?,
+        headers.text(memory)?,
+        Bytes::copy_from_slice(body.get(memory)?),
+    )?;
+    let response = wanted.send(&egress, &scope).await?;
+    let (memory, state) = parts(caller)?;
+    put(memory, status_at, &response.status().as_u16().to_le_bytes())?;
+    let handle = state.outgoing.answers.keep(response);
+    put(memory, handle_at, &handle.to_le_bytes())
+}
+
+async fn body_read(
+    caller: &mut Caller<'_, State>,
+    handle: i32,
+    buffer: Span,
+    read_at: i32,
+) -> Result<(), Code> {
+    let (memory, state) = parts(caller)?;
+    let answer = state.outgoing.answers.get(handle)?;
+    let read = answer.read(buffer.room(memory)?).await?;
+    put(memory, read_at, &length(read)?)
+}
+
+fn header_get(
+    caller: &mut Caller<'_, State>,
+    handle: i32,
+    name: Span,
+    value: Span,
+    written_at: i32,
+) -> Result<(), Code> {
+    let (memory, state) = parts(caller)?;
+    let answer = state.outgoing.answers.get(handle)?;
+    let name = name.text(memory)?.to_ascii_lowercase();
+    let found = answer.headers.get(&name).ok_or(Code::HeaderNotFound)?;
+    fill(memory, value, found.as_bytes(), written_at)
+}
+
+fn headers_get_all(
+    caller: &mut Caller<'_, State>,
+    handle: i32,
+    buffer: Span,
+    written_at: i32,
+) -> Result<(), Code> {
+    let (memory, state) = parts(caller)?;
+    let text = headers_text(&state.outgoing.answers.get(handle)?.headers)?;
+    fill(memory, buffer, text.as_bytes(), written_at)
+}
+
+/// A line `name:value` for each header.
+fn headers_text(headers: &http::HeaderMap) -> Result<String, Code> {
+    let mut text = String::new();
+    for (name, value) in headers {
+        let value = value.to_str().map_err(|_| Code::Runtime)?;
+        text.extend([name.as_str(), ":", value, "\n"]);
+    }
+    Ok(text)
+}
+
+/// Writes bytes into a buffer of the guest's, and how many they are.
+fn fill(memory: &mut [u8], buffer: Span, bytes: &[u8], written_at: i32) -> Result<(), Code> {
+    if bytes.len() > buffer.length.cast_unsigned() as usize {
+        return Err(Code::BufferTooSmall);
+    }
+    put(memory, buffer.at, bytes)?;
+    put(memory, written_at, &length(bytes.len())?)
+}
+
+fn length(bytes: usize) -> Result<[u8; 4], Code> {
+    u32::try_from(bytes)
+        .map(u32::to_le_bytes)
+        .map_err(|_| Code::Runtime)
+}

@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use headwater_core::{Body, Fault, Handler, HandlerFuture, RequestScope};
+use http::{Request, Response};
+
+use crate::WagiModule;
+use crate::dynamic::{self, RoutesError};
+use crate::route::Route;
+use crate::settings::Compat;
+
+/// A route of a module, and what answers there.
+#[derive(Clone)]
+pub struct Mount {
+    /// The route, as WAGI writes it.
+    pub pattern: String,
+    /// The export that answers.
+    pub entrypoint: String,
+    /// The answers.
+    pub handler: Arc<dyn Handler>,
+    /// Why every answer is a 500, if it is.
+    pub problem: Option<String>,
+}
+
+impl WagiModule {
+    /// The routes of a module that has this one, in the order in which they are tried: those that it
+    /// names by `_routes`, the last one first, and then its own.
+    ///
+    /// A module whose `_routes` fails answers 500 at its own route, so that nobody else answers in its
+    /// place, and does nothing to others; so does a route whose entrypoint is missing.
+    ///
+    /// # Errors
+    ///
+    /// If `_routes` fails, and WAGI is followed strictly: there it kept the server from starting.
+    pub async fn mount(&self, route: &str) -> Result<Vec<Mount>, RoutesError> {
+        let own = self.settings().entrypoint.clone();
+        let mut mounts = match dynamic::has_routes(self.core()) {
+            false => Vec::new(),
+            true => match dynamic::ask(self.prepared()).await {
+                Ok(routes) => routes,
+                Err(error) if self.settings().compat == Compat::Strict => return Err(error),
+                Err(error) => return Ok(vec![unavailable(route, &own, error.to_string())]),
+            },
+        };
+        mounts.reverse();
+        let compat = self.settings().compat;
+        let mounts = mounts.into_iter().map(|dynamic| {
+            let pattern = Route::parse(route).below(&dynamic.pattern, compat);
+            self.at(&pattern, &dynamic.entrypoint)
+        });
+        Ok(mounts.chain([self.at(route, &own)]).collect())
+    }
+
+    fn at(&self, pattern: &str, entrypoint: &str) -> Mount {
+        match self.with_entrypoint(entrypoint) {
+            Ok(module) => Mount {
+                pattern: pattern.to_owned(),
+                entrypoint: entrypoint.to_owned(),
+                handler: Arc::new(module),
+                problem: None,
+            },
+            Err(error) => unavailable(pattern, entrypoint, error.to_string()),
+        }
+    }
+}
+
+fn unavailable(pattern: &str, entrypoint: &str, problem: String) -> Mount {
+    Mount {
+        pattern: pattern.to_owned(),
+        entrypoint: entrypoint.to_owned(),
+        handler: Arc::new(Unavailable(problem.as_str().into())),
+        problem: Some(problem),
+    }
+}
+
+/// Answers for what cannot.
+struct Unavailable(Arc<str>);
+
+impl Handler for Unavailable {
+    fn handle(&self, _request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
+        let fault = Fault::trap().caused_by(self.0.to_string());
+        Box::pin(async { Err(fault) })
+    }
+}
+
+/// WAGI's `/healthz`: 200 and `OK`, whatever the method.
+#[derive(Debug, Clone, Copy)]
+pub struct Health;
+
+impl Health {
+    /// The route, before all others.
+    pub const ROUTE: &str = "/healthz";
+}
+
+impl Handler for Health {
+    fn handle(&self, _request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
+        Box::pin(async { Ok(Response::new(headwater_core::full("OK"))) })
+    }
+}
+
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mount")
+            .field("pattern", &self.pattern)
+            .field("entrypoint", &self.entrypoint)
+            .field("problem", &self.problem)
+            .finish_non_exhaustive()
+    }
+}

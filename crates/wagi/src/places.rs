@@ -1,0 +1,108 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use headwater_core::Fault;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// When a client may come back that met too many instances. Requests to WAGI modules are short.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Requests that wait at once; one more is refused. As for components: a queue that is longer than what
+/// is served in its time only makes requests late that will be refused all the same.
+const MOST_WAITING: usize = 1_000;
+
+/// How long a request waits. As for components.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// A module's own places: how many of its instances may be alive at once.
+#[derive(Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    patience: Duration,
+}
+
+/// A request's place, until it is dropped.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+impl Places {
+    pub(crate) fn new(instances: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(instances.clamp(1, Semaphore::MAX_PERMITS))),
+            waiting: AtomicUsize::new(0),
+            patience: WAIT,
+        }
+    }
+
+    /// A place, at once or when another request leaves its own.
+    ///
+    /// # Errors
+    ///
+    /// Overload, if too many wait already, or none leaves in time.
+    pub(crate) async fn take(&self) -> Result<Place, Fault> {
+        if let Ok(place) = self.free.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = Waiting::begin(&self.waiting)?;
+        match tokio::time::timeout(self.patience, self.free.clone().acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => Err(Fault::overload("queue_timeout", RETRY_AFTER)),
+        }
+    }
+}
+
+/// One that waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Result<Self, Fault> {
+        let one = Self(waiting);
+        match waiting.fetch_add(1, Ordering::Relaxed) < MOST_WAITING {
+            true => Ok(one),
+            false => Err(Fault::overload("queue_full", RETRY_AFTER)),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_waits_for_a_place_in_turn_and_a_queue_has_an_end() {
+        let places = Places::new(1);
+        let first = places.take().await.unwrap();
+        let mut queue = Vec::new();
+        for _ in 0..MOST_WAITING {
+            let mut waiting = Box::pin(places.take());
+            assert!(poll!(&mut waiting).is_pending());
+            queue.push(waiting);
+        }
+        assert_eq!(places.take().await.unwrap_err().kind(), "queue_full");
+        drop(first);
+        let second = queue.remove(0).await.unwrap();
+        drop(queue);
+        drop(second);
+        assert!(places.take().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_too_long_is_refused() {
+        let places = Places {
+            patience: Duration::from_millis(1),
+            ..Places::new(1)
+        };
+        let _first = places.take().await.unwrap();
+        assert_eq!(places.take().await.unwrap_err().kind(), "queue_timeout");
+    }
+}

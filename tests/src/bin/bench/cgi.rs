@@ -1,0 +1,127 @@
+//! A native CGI program behind nginx and fcgiwrap, as one would have it without WebAssembly.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::{Host, within};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::net::TcpStream;
+
+/// Its processes, ended when this is dropped.
+pub(crate) struct Cgi {
+    groups: Vec<Pid>,
+}
+
+/// fcgiwrap's processes, each of which runs one program at a time: more than there are cores, so that none
+/// is idle.
+const WORKERS: usize = 8;
+
+impl Cgi {
+    /// Builds the program and starts both servers, which a shell announces as one host.
+    pub(crate) async fn start(folder: &Path) -> Result<(Host, Self)> {
+        let program = folder.join("hello.cgi");
+        let mut cc = Command::new("cc");
+        cc.args(["-O2", "-o"])
+            .arg(&program)
+            .arg(crate::wagi::source());
+        ensure!(
+            cc.status().context("starting cc")?.success(),
+            "cc failed: is a C compiler installed?"
+        );
+        for (name, package) in [("nginx", "nginx-light"), ("fcgiwrap", "fcgiwrap")] {
+            let found = Command::new("sh")
+                .args(["-c", &format!("command -v {name} >/dev/null")])
+                .status()?;
+            ensure!(
+                found.success(),
+                "there is no {name}: apt-get install {package}"
+            );
+        }
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
+        fs::write(folder.join("nginx.conf"), settings(folder, port))?;
+        let script = format!(
+            // fcgiwrap does not end its workers, so each server is in a group of its own. Nothing of them
+            // holds the shell's output open.
+            "set -m\n\
+             fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock >{folder}/log 2>&1 & wrap=$!\n\
+             nginx -p {folder} -e stderr -c nginx.conf >{folder}/log 2>&1 & nginx=$!\n\
+             echo $wrap $nginx > {folder}/groups\n\
+             echo Listening on http://127.0.0.1:{port}\n\
+             wait",
+            folder = folder.display(),
+        );
+        let host = Host::program("sh").args(["-c", &script]).start().await?;
+        let groups = fs::read_to_string(folder.join("groups"))?;
+        let groups = groups
+            .split_whitespace()
+            .filter_map(|group| Pid::from_raw(group.parse().ok()?))
+            .collect();
+        let cgi = Self { groups };
+        within("nginx", async {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+                .await
+                .is_err()
+            {
+                // There is no event to wait for.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        })
+        .await?;
+        Ok((host, cgi))
+    }
+}
+
+impl Drop for Cgi {
+    fn drop(&mut self) {
+        for group in &self.groups {
+            // It may have ended. fcgiwrap takes no other hint.
+            let _ = kill_process_group(*group, Signal::KILL);
+        }
+    }
+}
+
+fn settings(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        // Where nobody else may look into the folder; without root's rights nginx ignores it.
+        "user root root;\n\
+         daemon off;\n\
+         worker_processes auto;\n\
+         pid {folder}/nginx.pid;\n\
+         events {{ worker_connections 1024; }}\n\
+         http {{\n\
+           access_log off;\n\
+           keepalive_requests 1000000;\n\
+           keepalive_timeout 1h;\n\
+           client_body_temp_path {folder}/body;\n\
+           fastcgi_temp_path {folder}/fastcgi;\n\
+           proxy_temp_path {folder}/proxy;\n\
+           uwsgi_temp_path {folder}/uwsgi;\n\
+           scgi_temp_path {folder}/scgi;\n\
+           server {{\n\
+             listen 127.0.0.1:{port};\n\
+             location / {{\n\
+               fastcgi_pass unix:{folder}/cgi.sock;\n\
+               fastcgi_param SCRIPT_FILENAME {folder}/hello.cgi;\n\
+               fastcgi_param GATEWAY_INTERFACE CGI/1.1;\n\
+               fastcgi_param QUERY_STRING $query_string;\n\
+               fastcgi_param REQUEST_METHOD $request_method;\n\
+               fastcgi_param CONTENT_TYPE $content_type;\n\
+               fastcgi_param CONTENT_LENGTH $content_length;\n\
+               fastcgi_param SCRIPT_NAME /;\n\
+               fastcgi_param PATH_INFO $uri;\n\
+               fastcgi_param REQUEST_URI $request_uri;\n\
+               fastcgi_param SERVER_PROTOCOL $server_protocol;\n\
+               fastcgi_param REMOTE_ADDR $remote_addr;\n\
+               fastcgi_param SERVER_NAME $server_name;\n\
+               fastcgi_param SERVER_PORT $server_port;\n\
+             }}\n\
+           }}\n\
+         }}\n"
+    )
+}

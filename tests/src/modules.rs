@@ -1,0 +1,82 @@
+//! A `modules.toml`, in a folder of its own with what it names.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::guests::guest;
+
+/// A `modules.toml` that grows by a module at a time; its folder is removed when this is dropped.
+#[derive(Debug)]
+pub struct Modules {
+    folder: TempDir,
+    text: String,
+}
+
+impl Modules {
+    /// An empty one.
+    ///
+    /// # Errors
+    ///
+    /// If there is no temporary folder.
+    pub fn new() -> Result<Self> {
+        let folder = TempDir::new().context("making a temporary folder")?;
+        Ok(Self {
+            folder,
+            text: String::new(),
+        })
+    }
+
+    /// A guest of `components/` at a route, and further lines of its table.
+    ///
+    /// # Errors
+    ///
+    /// If the guest was not built.
+    pub fn guest(self, route: &str, name: &str, more: &str) -> Result<Self> {
+        let path = guest(name)?;
+        Ok(self.named(route, &path.display().to_string(), more))
+    }
+
+    /// A module in text form, in a file of its own, at a route.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn wat(self, route: &str, text: &str, more: &str) -> Result<Self> {
+        let count = fs::read_dir(self.folder.path())?.count();
+        let path = self.folder.path().join(format!("module-{count}.wat"));
+        fs::write(&path, text).context("writing a module")?;
+        Ok(self.named(route, &path.display().to_string(), more))
+    }
+
+    /// A module by a reference, at a route.
+    #[must_use]
+    pub fn named(mut self, route: &str, module: &str, more: &str) -> Self {
+        // Writing to a String cannot fail.
+        _ = write!(
+            self.text,
+            "[[module]]\nroute = {route:?}\nmodule = {module:?}\n{more}\n"
+        );
+        self
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn write(&self) -> Result<PathBuf> {
+        let path = self.folder.path().join("modules.toml");
+        fs::write(&path, &self.text).context("writing a modules.toml")?;
+        Ok(path)
+    }
+
+    /// The folder it is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}

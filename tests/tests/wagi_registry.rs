@@ -1,0 +1,138 @@
+//! Promise: `oci:` modules are fetched once, by digest, and again when their tag moves.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use headwater_tests::registry::{Registry, WAGI_LAYER};
+use headwater_tests::{Client, Host, Modules};
+
+/// A module that answers with this word.
+fn module(word: &str) -> Vec<u8> {
+    let length = 26 + word.len();
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write"
+                (func $fd_write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 64) "content-type: text/plain\n\n{word}")
+            (func (export "_start")
+                (i32.store (i32.const 0) (i32.const 64))
+                (i32.store (i32.const 4) (i32.const {length}))
+                (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#
+    )
+    .into_bytes()
+}
+
+/// What the module of a modules.toml answers, fetched with these flags.
+async fn answer(modules: &Modules, cache: &Path, flags: &[&str]) -> Result<(String, String)> {
+    let mut host = Host::wagi(modules.write()?)
+        .arg("--module-cache")
+        .arg(cache)
+        .args(flags)
+        .start()
+        .await?;
+    let answer = Client::new().get(host.url()).await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    host.stop().await?;
+    Ok((answer.text(), host.stderr().text()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_is_fetched_once_and_again_when_its_tag_moves() -> Result<()> {
+    let Some(registry) = Registry::start().await? else {
+        return Ok(());
+    };
+    let (one, two) = (module("one"), module("two"));
+    registry
+        .push("example/hello", "dev", &one, WAGI_LAYER)
+        .await?;
+    let reference = format!("oci://{}/example/hello:dev", registry.address());
+    let modules = Modules::new()?.named("/", &reference, "");
+    let cache = modules.folder().join("cache");
+
+    let (text, log) = answer(&modules, &cache, &[]).await?;
+    ensure!(
+        text == "one" && log.contains("module fetched"),
+        "{text} {log}"
+    );
+    let (text, log) = answer(&modules, &cache, &[]).await?;
+    ensure!(
+        text == "one" && log.contains("module cached"),
+        "{text} {log}"
+    );
+
+    // The tag moves: who asks sees it, who does not keeps what there is, as WAGI did.
+    registry
+        .push("example/hello", "dev", &two, "application/wasm")
+        .await?;
+    let (text, _) = answer(&modules, &cache, &["--module-refresh", "never"]).await?;
+    ensure!(text == "one", "{text}");
+    let (text, log) = answer(&modules, &cache, &[]).await?;
+    ensure!(
+        text == "two" && log.contains("module fetched"),
+        "{text} {log}"
+    );
+
+    // Without the registry, what there is serves.
+    drop(registry);
+    let (text, log) = answer(&modules, &cache, &[]).await?;
+    ensure!(
+        text == "two" && log.contains("what is in the module cache is used"),
+        "{text} {log}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_by_digest_stays_and_is_never_asked_for_again() -> Result<()> {
+    let Some(registry) = Registry::start().await? else {
+        return Ok(());
+    };
+    let digest = registry
+        .push("hello", "1", &module("pinned"), WAGI_LAYER)
+        .await?;
+    registry
+        .push("hello", "1", &module("moved"), WAGI_LAYER)
+        .await?;
+    let reference = format!("oci://{}/hello@{digest}", registry.address());
+    let modules = Modules::new()?.named("/", &reference, "");
+    let cache = modules.folder().join("cache");
+    let (text, _) = answer(&modules, &cache, &[]).await?;
+    ensure!(text == "pinned", "{text}");
+    drop(registry);
+    let (text, log) = answer(&modules, &cache, &[]).await?;
+    ensure!(text == "pinned" && !log.contains("WARN"), "{text} {log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_not_whole_or_no_module_is_told() -> Result<()> {
+    let Some(registry) = Registry::start().await? else {
+        return Ok(());
+    };
+    let bytes = module("broken");
+    registry.push("broken", "1", &bytes, WAGI_LAYER).await?;
+    registry.corrupt(&bytes)?;
+    registry.push("other", "1", b"text", "text/plain").await?;
+    for (name, told) in [
+        (
+            "gone:1",
+            vec!["gone/manifests/1", "check the name and the tag"],
+        ),
+        ("broken:1", vec!["other bytes"]),
+        ("other:1", vec!["`text/plain`", WAGI_LAYER]),
+    ] {
+        let reference = format!("oci://{}/{name}", registry.address());
+        let modules = Modules::new()?.named("/", &reference, "");
+        let ended = Host::wagi(modules.write()?).run_to_end().await?;
+        ensure!(ended.code == Some(1), "{name}: {:?}", ended.code);
+        for words in told {
+            ensure!(
+                ended.stderr.contains(words),
+                "{name}: {words}: {}",
+                ended.stderr
+            );
+        }
+    }
+    Ok(())
+}
