@@ -130,24 +130,39 @@ async fn run(requests: u32, evidence: Evidence) -> Result<Duration, MeasureError
                         return Poll::Ready(Err(error));
                     }
                 }
-                while left > 0 && calls.len() < CONCURRENT as usize {
+                if !calls.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                if left == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                // All at once, and the next when these are done: wasmtime puts a task that gives way
+                // behind all that is new, so that with one new for each that returns none would end.
+                for _ in 0..left.min(CONCURRENT) {
                     left -= 1;
+                    let scope = scope();
                     let call = accessor.with(|mut access| {
                         let mut store = access.as_context_mut();
                         attribution::starting(&mut store);
                         let call = guest.start_call_concurrent(store.as_context_mut(), ())?;
-                        attribution::started(&mut store, call.task(), scope());
+                        attribution::started(&mut store, call.task(), scope.clone());
                         wasmtime::error::Ok(call)
                     });
                     match call {
-                        Ok(call) => calls.push(guest.finish_call_concurrent(accessor, call)),
+                        Ok(call) => {
+                            let returned = guest.finish_call_concurrent(accessor, call);
+                            calls.push(async move {
+                                let returned = returned.await;
+                                // As the front does when the last byte is sent: what is kept for a
+                                // request goes by it.
+                                scope.cancellation().cancel();
+                                returned
+                            });
+                        }
                         Err(error) => return Poll::Ready(Err(error)),
                     }
                     // Its first poll asks to be woken.
                     cx.waker().wake_by_ref();
-                }
-                if left == 0 && calls.is_empty() {
-                    return accessor.poll_no_interesting_tasks(cx).map(Ok);
                 }
                 Poll::Pending
             })
