@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
-use headwater_core::{Attribution, Body, Counters};
+use headwater_core::{Attribution, Body, Caller, Counters, Hops, LoopGuard};
 use headwater_telemetry::{ClientRequest, ClientSpan, Metrics};
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::Incoming as FromNetwork;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::connector::Connector;
 use crate::error::Phase;
+use crate::incoming::Incoming;
+use crate::internal::{self, InternalServices, Way};
 use crate::params::{EgressParams, PoolParams, SendOptions, Timeouts};
 use crate::request_body;
 use crate::resolve::AddressPolicy;
@@ -38,6 +40,8 @@ struct Inner {
     timeouts: Timeouts,
     metrics: Metrics,
     trace_headers: TraceHeaders,
+    internal: InternalServices,
+    loops: LoopGuard,
     client: Client<Connector, Body>,
 }
 
@@ -55,6 +59,8 @@ impl Egress {
             pool,
             tls_roots,
             metrics,
+            internal,
+            loops,
         } = params;
         let PoolParams {
             max_idle_per_host,
@@ -77,6 +83,8 @@ impl Egress {
             timeouts,
             metrics,
             trace_headers,
+            internal,
+            loops,
             client,
         }))
     }
@@ -99,6 +107,10 @@ impl Egress {
     /// URI, so that what was granted is what is asked for, and the latter are removed. Of trace
     /// headers that the guest set the service's [`TraceHeaders`] decide; otherwise the request
     /// carries its own span's. Redirects are the guest's business.
+    ///
+    /// `cdn-loop` is the host's, too: it says what the request came through that this one is made for.
+    /// If that request is not known, the extension [`Hops`] is to say what it may have come through at
+    /// most.
     ///
     /// It is counted by the time that this returns, whether or not the future is ever polled.
     ///
@@ -140,16 +152,22 @@ impl Egress {
         options: SendOptions,
         attribution: Attribution,
         mut span: ClientSpan,
-        checked: Result<(), EgressError>,
+        checked: Result<Way, EgressError>,
     ) -> Result<Response<Body>, EgressError> {
         let sent = match checked {
-            Ok(()) => {
-                self.exchange(&mut request, options, &attribution, &span)
+            Ok(way) => {
+                self.exchange(way, &mut request, options, &attribution, &span)
                     .await
             }
             Err(error) => Err(error),
         };
         match sent {
+            Ok(response) if self.0.loops.has_refused(&response) => {
+                span.response(response.status(), response.version());
+                span.error(EgressError::LoopDetected.kind());
+                self.complain_of_loop(&attribution);
+                Err(EgressError::LoopDetected)
+            }
             Ok(response) => {
                 span.response(response.status(), response.version());
                 let between_bytes = options
@@ -171,17 +189,47 @@ impl Egress {
     /// All that may fail between the check and the response's body.
     async fn exchange(
         &self,
+        way: Way,
         request: &mut Request<Body>,
         options: SendOptions,
         attribution: &Attribution,
         span: &ClientSpan,
     ) -> Result<Response<Incoming>, EgressError> {
         prepare(request)?;
+        let hops = request.extensions_mut().remove::<Hops>();
         let headers = request.headers_mut();
         self.0.trace_headers.apply(headers, attribution, span);
+        match attribution.scope() {
+            Some(scope) => self.0.loops.pass_on(scope.hops(), headers),
+            None => self.0.loops.pass_on(&hops.unwrap_or_default(), headers),
+        }
 
         let request = std::mem::replace(request, Request::new(headwater_core::empty()));
-        let mut request = request.map(|body| request_body::counted(body, attribution));
+        let request = request.map(|body| request_body::counted(body, attribution));
+        match way {
+            Way::Network => {
+                let response = self.exchange_by_network(request, options).await?;
+                Ok(response.map(Incoming::Network))
+            }
+            Way::Internal(service) => {
+                let caller = Caller {
+                    service: Arc::clone(&self.0.service),
+                    scope: attribution.scope().cloned(),
+                };
+                let first_byte = options
+                    .first_byte_timeout
+                    .unwrap_or(self.0.timeouts.first_byte);
+                let response = internal::exchange(service, request, caller, first_byte).await?;
+                Ok(response.map(Incoming::Internal))
+            }
+        }
+    }
+
+    async fn exchange_by_network(
+        &self,
+        mut request: Request<Body>,
+        options: SendOptions,
+    ) -> Result<Response<FromNetwork>, EgressError> {
         let connection = capture_connection(&mut request);
         let timeouts = &self.0.timeouts;
         let response = Phases {
@@ -198,13 +246,35 @@ impl Egress {
         Ok(response)
     }
 
-    /// Whether the service may reach the destination.
-    fn check(&self, request: &Request<Body>, attribution: &Attribution) -> Result<(), EgressError> {
+    /// By what way the service may reach the destination, if it may.
+    fn check(
+        &self,
+        request: &Request<Body>,
+        attribution: &Attribution,
+    ) -> Result<Way, EgressError> {
         let target = Target::of(request.uri())?;
-        if self.0.grants.allow_target(&target) {
-            return Ok(());
-        }
+        let internal = &self.0.internal;
+        let allowed = if internal.claims(&target) {
+            // "Everything" is everything outside: a service for the internet has no business with its
+            // neighbours.
+            self.0.grants.allow_by_name(&target)
+        } else {
+            self.0.grants.allow_target(&target)
+        };
         let destination = target.to_string();
+        if allowed {
+            return internal.way(&target).inspect_err(|error| {
+                tracing::warn!(
+                    target: "headwater::egress",
+                    parent: None,
+                    request_id = attribution.scope().map(|scope| tracing::field::display(scope.id())),
+                    service = &*self.0.service,
+                    destination,
+                    "an outgoing request cannot reach a service of this host: {}",
+                    headwater_core::explain(error),
+                );
+            });
+        }
         tracing::warn!(
             target: "headwater::egress",
             parent: None,
@@ -214,6 +284,17 @@ impl Egress {
             "an outgoing request was denied: no grant covers it"
         );
         Err(EgressError::Denied { destination })
+    }
+
+    fn complain_of_loop(&self, attribution: &Attribution) {
+        tracing::warn!(
+            target: "headwater::egress",
+            parent: None,
+            request_id = attribution.scope().map(|scope| tracing::field::display(scope.id())),
+            service = &*self.0.service,
+            "an outgoing request came back to this host too often: a service calls itself, or several \
+             call each other in a circle; --max-hops allows longer chains"
+        );
     }
 }
 
@@ -251,9 +332,9 @@ impl Phases {
     /// other.
     async fn bound(
         self,
-        mut response: Pin<&mut impl Future<Output = Result<Response<Incoming>, ClientError>>>,
+        mut response: Pin<&mut impl Future<Output = Result<Response<FromNetwork>, ClientError>>>,
         mut connection: CaptureConnection,
-    ) -> Result<Response<Incoming>, EgressError> {
+    ) -> Result<Response<FromNetwork>, EgressError> {
         let classify = |error| EgressError::classify(error, Phase::Head);
         // Of its own, because what it yields holds a lock.
         let connected = async move {

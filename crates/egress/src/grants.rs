@@ -96,6 +96,12 @@ impl Grants {
         self.0.iter().any(|grant| grant.allows(target))
     }
 
+    /// Whether a target may be reached by a grant that names its host, which `*` alone does not.
+    pub(crate) fn allow_by_name(&self, target: &Target) -> bool {
+        let mut named = self.0.iter().filter(|grant| grant.host != HostPattern::Any);
+        named.any(|grant| grant.allows(target))
+    }
+
     /// Whether nothing may be reached.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -6,12 +6,17 @@
 //! ([`TraceHeaders`]). What goes wrong
 //! is an [`EgressError`], which says as much as `wasi:http`'s error codes can.
 //!
+//! A request to a service of the same host ([`InternalServices`]) takes no connection: that service's
+//! front is called in its place.
+//!
 //! Each service has an [`Egress`] of its own: connections and TLS sessions are never shared.
 
 mod connector;
 mod egress;
 mod error;
 mod grants;
+mod incoming;
+mod internal;
 mod params;
 mod request_body;
 mod resolve;
@@ -27,6 +32,7 @@ mod trace_headers;
 pub use egress::Egress;
 pub use error::EgressError;
 pub use grants::{Grant, GrantError, Grants};
+pub use internal::{InternalNameError, InternalServices};
 pub use params::{EgressParams, PoolParams, SendOptions, Timeouts};
 pub use tls::TlsRoots;
 pub use trace_headers::{GuestTraceparent, TraceHeaders};

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_core::LoopGuard;
 use headwater_telemetry::Metrics;
 
-use crate::{Grants, TlsRoots, TraceHeaders};
+use crate::{Grants, InternalServices, TlsRoots, TraceHeaders};
 
 /// What an [`Egress`](crate::Egress) is made of.
 #[derive(Debug, Clone)]
@@ -24,6 +25,11 @@ pub struct EgressParams {
     pub tls_roots: TlsRoots,
     /// What is measured with. Default: nothing is.
     pub metrics: Metrics,
+    /// The services of the same host. Default: none.
+    pub internal: InternalServices,
+    /// What names the host in its outgoing requests. To be shared with the front, which knows by it
+    /// what goes round in circles. Default: one of its own.
+    pub loops: LoopGuard,
 }
 
 /// How long each phase of an outgoing request may take.
@@ -73,6 +79,8 @@ impl EgressParams {
             pool: PoolParams::default(),
             tls_roots: TlsRoots::default(),
             metrics: Metrics::default(),
+            internal: InternalServices::default(),
+            loops: LoopGuard::default(),
         }
     }
 }

@@ -10,11 +10,10 @@ use bytes::Bytes;
 use headwater_core::{BodyError, Counters, RequestScope};
 use headwater_telemetry::ClientSpan;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::EgressError;
-use crate::error::Phase;
+use crate::incoming::Incoming;
 
 /// Watches the time between two parts, names what goes wrong, counts the bytes for the request that
 /// the body is for, and ends the span when the body is at its end or dropped.
@@ -97,7 +96,7 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => this.fail(EgressError::classify(error, Phase::Body)),
+            Poll::Ready(Some(Err(error))) => this.fail(error),
             Poll::Ready(None) => {
                 this.inner = None;
                 this.span = None;

@@ -6,6 +6,7 @@ use wasmtime_wasi_http::Error;
 pub(crate) fn from_egress(error: &EgressError) -> Error {
     match error {
         EgressError::Denied { .. } => Error::HttpRequestDenied,
+        EgressError::LoopDetected => Error::LoopDetected,
         EgressError::InvalidUri { .. } => Error::HttpRequestUriInvalid,
         EgressError::InvalidMethod => Error::HttpRequestMethodInvalid,
         EgressError::ContentLength => Error::HttpRequestBodySize(None),

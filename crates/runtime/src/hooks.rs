@@ -49,7 +49,8 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let attribution = self.next.take().unwrap_or_else(Attribution::unknown);
-        if attribution.scope().is_none() {
+        let unattributed = attribution.scope().is_none();
+        if unattributed {
             self.outgoing.note_unattributed();
         }
         let Some(place) = self.outgoing.open() else {
@@ -61,7 +62,11 @@ impl WasiHttpHooks for Hooks {
             first_byte_timeout: options.first_byte_timeout,
             between_bytes_timeout: options.between_bytes_timeout,
         });
-        let request = bodiless(request.map(|body| body.map_err(BodyError::from).boxed_unsync()));
+        let mut request =
+            bodiless(request.map(|body| body.map_err(BodyError::from).boxed_unsync()));
+        if unattributed {
+            request.extensions_mut().insert(self.outgoing.most_hops());
+        }
         // Now, and not when the future is first polled: in 0.2 another task does that.
         let sending = self.egress.send(request, options, attribution);
         Box::new(async move {

@@ -7,6 +7,9 @@
 //! [`Fault`](headwater_core::Fault) becomes one too. The scope ends with the last byte, or with the
 //! client's going away.
 //!
+//! A service that calls another of the same host passes its [`InternalFront`] in place of a socket: the
+//! same is done for the request, from its id to its last byte.
+//!
 //! Nothing here knows what runs behind a handler.
 
 mod accept;
@@ -15,7 +18,9 @@ mod answer;
 mod connection;
 mod exchange;
 mod front;
+mod internal;
 mod params;
+mod reception;
 mod request_body;
 mod response_body;
 mod router;
@@ -26,6 +31,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use internal::InternalFront;
 pub use params::{ConnectionParams, Http1Params, Http2Params, ServerParams};
 pub use router::{Route, RouteError, Router};
 pub use server::{BindError, ServeOutcome, Server};
