@@ -60,7 +60,7 @@ impl Host {
         }
     }
 
-    /// Another program that prints the same `Listening on` line.
+    /// Another program that prints the same `Listening on` line, or wasmtime's `Serving HTTP on`.
     pub fn program(program: impl Into<OsString>) -> HostBuilder {
         HostBuilder {
             program: Ok(program.into()),
@@ -220,9 +220,11 @@ impl HostBuilder {
     }
 }
 
-/// The URL in a `Listening on` line.
+/// The URL in a `Listening on` line, or in what `wasmtime serve` says in its place.
 fn listening_url(line: &str) -> Option<&str> {
-    let (_, url) = line.split_once("Listening on ")?;
+    let (_, url) = line
+        .split_once("Listening on ")
+        .or_else(|| line.split_once("Serving HTTP on "))?;
     let url = url.split_whitespace().next()?.trim_end_matches('/');
     url.starts_with("http").then_some(url)
 }
@@ -235,6 +237,10 @@ mod tests {
     fn the_url_is_found_in_the_line_that_announces_it() {
         assert_eq!(
             listening_url("Listening on http://127.0.0.1:8080"),
+            Some("http://127.0.0.1:8080")
+        );
+        assert_eq!(
+            listening_url("Serving HTTP on http://127.0.0.1:8080/"),
             Some("http://127.0.0.1:8080")
         );
         assert_eq!(listening_url("Listening on the port"), None);

@@ -14,6 +14,7 @@ pub mod host;
 pub mod instances;
 pub mod load;
 pub mod metrics;
+pub mod outgoing_soak;
 pub mod output;
 pub mod patience;
 pub mod pattern;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::banner;
 use crate::cli::{self, Serve, TraceArgs, When};
 use crate::metrics;
-use crate::services::{self, Loaded, Runner};
+use crate::services::{self, Common, Loaded, Runner};
 use crate::signals::Signals;
 
 /// Flags that do not go together. Ends the process with the exit code of wrong usage.
@@ -58,23 +58,33 @@ async fn serve(
     planned: Vec<services::Planned>,
     metrics: &Metrics,
 ) -> Result<()> {
+    let loops = arguments.limits.loops()?;
     let server = Server::bind(ServerParams {
         listen: arguments.listen,
         drain_timeout: arguments.limits.drain_timeout,
         metrics: metrics.clone(),
+        loops: loops.clone(),
         ..ServerParams::default()
     })
     .await?;
     let address = server.local_addr();
 
     let engine = Arc::new(Engine::with_places(arguments.limits.places)?);
+    let common = Arc::new(Common {
+        metrics: metrics.clone(),
+        loops,
+        ..Common::default()
+    });
     let loaded = tokio::task::spawn_blocking({
         let engine = engine.clone();
-        let metrics = metrics.clone();
-        move || services::load(&engine, planned, address, &metrics)
+        let common = common.clone();
+        move || services::load(&engine, planned, address, &common)
     })
     .await
     .context("loading was interrupted")??;
+    // Kept to the end: the services hold each other by it.
+    let _internal = services::connect(&loaded, &common)
+        .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
     let router = services::router(&loaded)
         .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
 

@@ -6,6 +6,7 @@
     reason = "its output is what it is for"
 )]
 
+mod egress;
 mod goal;
 mod idle;
 mod load;
@@ -14,6 +15,7 @@ mod options;
 mod paced;
 mod plain;
 mod speed;
+mod time_wait;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,7 @@ async fn measure(options: &Options) -> Result<bool> {
                 Part::Speed => speed::measure(options).await?,
                 Part::Idle => idle::measure().await?,
                 Part::Neighbour => neighbour::measure(options).await?,
+                Part::Egress => egress::measure(options).await?,
             };
             for goal in &goals {
                 println!("{goal}");

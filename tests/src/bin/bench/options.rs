@@ -3,11 +3,13 @@
 use anyhow::{Context, Result, bail};
 
 pub(crate) const USAGE: &str = "\
-Usage: bench [--assert] [--rounds N] [--requests N] [speed | idle | neighbour]...
+Usage: bench [--assert] [--rounds N] [--requests N] [speed | idle | neighbour | egress]...
 
   speed         hello against a plain hyper server, and its memory
   idle          the memory of 1,000 idle instances
   neighbour     the latency of hello beside a guest that spins
+  egress        fanout with one outgoing request, against `wasmtime serve`
+                (the program that HEADWATER_WASMTIME names)
                 [default: all of them]
 
   --assert      exit with 1 if a target is missed
@@ -35,10 +37,11 @@ pub(crate) enum Part {
     Speed,
     Idle,
     Neighbour,
+    Egress,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 3] = [Self::Speed, Self::Idle, Self::Neighbour];
+    pub(crate) const ALL: [Self; 4] = [Self::Speed, Self::Idle, Self::Neighbour, Self::Egress];
 }
 
 impl Options {
@@ -69,6 +72,7 @@ impl Command {
                 "speed" => options.parts.push(Part::Speed),
                 "idle" => options.parts.push(Part::Idle),
                 "neighbour" => options.parts.push(Part::Neighbour),
+                "egress" => options.parts.push(Part::Egress),
                 "plain-server" => return Ok(Self::PlainServer),
                 "-h" | "--help" => return Ok(Self::Help),
                 _ => bail!("there is no option {argument}"),
