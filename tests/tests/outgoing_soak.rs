@@ -5,7 +5,7 @@ use headwater_tests::outgoing_soak;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_outgoing_requests_are_answered_and_leave_no_socket_behind() -> Result<()> {
-    let figures = outgoing_soak::run(6_000).await?;
+    let figures = outgoing_soak::run(3_000).await?;
     let problems = figures.problems();
     ensure!(problems.is_empty(), "{problems:?}\n{figures}");
     // All but those within the host, and those that nobody answers.
