@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
-use crate::reception::{Arrival, From, Reception};
+use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body;
 use crate::response_body::ResponseBody;
 use crate::router::{Route, Router};
@@ -71,7 +71,7 @@ impl Front {
                 .and_then(|route| started.checked_add(route.timeout)),
             service,
             route,
-            from: From::Network {
+            entrance: Entrance::Network {
                 client,
                 local: self.local,
                 scheme: &self.origin.scheme,

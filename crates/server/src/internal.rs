@@ -10,7 +10,7 @@ use headwater_telemetry::Metrics;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
-use crate::reception::{Arrival, From, Reception};
+use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body;
 use crate::router::Route;
 
@@ -61,7 +61,7 @@ impl InternalFront {
             deadline: self.deadline(started, &caller),
             service: &self.service,
             route: &self.route,
-            from: From::Inside(&caller),
+            entrance: Entrance::Inside(&caller),
         });
         let scope = exchange.scope();
         // What is not wanted of it is dropped: no connection suffers.

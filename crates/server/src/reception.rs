@@ -38,11 +38,11 @@ pub(crate) struct Arrival<'a> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) service: &'a Arc<str>,
     pub(crate) route: &'a Arc<str>,
-    pub(crate) from: From<'a>,
+    pub(crate) entrance: Entrance<'a>,
 }
 
-/// Where a request comes from.
-pub(crate) enum From<'a> {
+/// By which way a request comes.
+pub(crate) enum Entrance<'a> {
     Network {
         client: SocketAddr,
         local: SocketAddr,
@@ -62,15 +62,15 @@ impl Reception {
             deadline,
             service,
             route,
-            from,
+            entrance,
         } = arrival;
-        let (client, local, caller, tls) = match from {
-            From::Network {
+        let (client, local, caller, tls) = match entrance {
+            Entrance::Network {
                 client,
                 local,
                 scheme,
             } => (Some(client), Some(local), None, *scheme == Scheme::HTTPS),
-            From::Inside(caller) => (None, None, Some(caller), false),
+            Entrance::Inside(caller) => (None, None, Some(caller), false),
         };
         let id = RequestId::new();
         let parent = propagation::extract(&parts.headers);
