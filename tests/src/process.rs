@@ -93,6 +93,21 @@ impl Process {
         Ok(all.count())
     }
 
+    /// How many sockets it has open: connections, and what it listens by.
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn open_sockets(self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid);
+        let all = fs::read_dir(&path).with_context(|| format!("reading {path}"))?;
+        // One that is closed meanwhile has no target any more.
+        let targets = all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        Ok(targets
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count())
+    }
+
     /// Waits until it computes next to nothing: less than a tenth of one core, for half a second.
     ///
     /// # Errors
@@ -185,5 +200,8 @@ mod tests {
         assert!(this.peak_rss().unwrap() >= this.rss().unwrap() / 2);
         this.cpu_time().unwrap();
         assert!(this.open_files().unwrap() >= 3);
+        let sockets = this.open_sockets().unwrap();
+        let _listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        assert!(this.open_sockets().unwrap() > sockets);
     }
 }

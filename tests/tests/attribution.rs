@@ -61,6 +61,24 @@ async fn calls_made_after_the_response_are_all_right() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_serial_instance_has_one_request_at_a_time_and_its_work_after_the_answer_is_right()
+-> Result<()> {
+    let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
+    let serial = ["--serial", "--max-instances", "2"];
+    let bench = Bench::with("detached", &upstream, &serial).await?;
+    // Of two requests in one instance at once, one would be taken for the other.
+    let url = bench.url(&upstream, &format!("k={CALLS}&wait=5"));
+
+    let sent = load::tagged("serial", CLIENTS, ROUNDS, &url).await?;
+    for (tag, answer) in &sent.answers {
+        ensure!(answer.text() == format!("{tag}: answered\n"), "{answer:?}");
+    }
+    upstream.wait_for(CLIENTS * ROUNDS * CALLS).await?;
+    ensure!(bench.instances() <= 2, "{} instances", bench.instances());
+    bench.judge(&upstream, &sent.ledger, "sole").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_from_components_of_wasi_0_2_are_all_right() -> Result<()> {
     let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
     let bench = Bench::start("outgoing-p2", &upstream).await?;

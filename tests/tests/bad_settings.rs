@@ -38,6 +38,18 @@ async fn one_route_for_two_services_is_named() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_serial_service_with_several_requests_in_an_instance_is_named() -> Result<()> {
+    let both = b"[[service]]\nname = \"x\"\nroute = \"/\"\ncomponent = \"x.wasm\"\n\
+                 serial = true\nmax_concurrent_per_instance = 4\n";
+    refuses(
+        both,
+        "both.toml",
+        &["both.toml", "serial", "max_concurrent"],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_without_a_service() -> Result<()> {
     refuses(b"# nothing yet\n", "none.toml", &["none.toml", "service"]).await
 }

@@ -42,10 +42,81 @@ async fn a_grant_for_one_port_is_none_for_another() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_for_all_is_said_aloud_at_start() -> Result<()> {
+async fn a_grant_for_all_is_for_the_internet_and_not_for_this_machine_and_is_said_aloud()
+-> Result<()> {
+    let folder = TempDir::new()?;
+    let audit = folder.path().join("audit.jsonl");
+    let upstream = Upstream::start().await?;
+    let url = upstream.url();
+    let by_name = url.replace("127.0.0.1", "localhost");
+    let mut host = Host::serve(guest("fanout")?)
+        .args(["--allow-outgoing", "*", "--audit-log"])
+        .arg(&audit)
+        .start()
+        .await?;
+    for to in [&url, &by_name] {
+        let answer = call(&host, to).await?;
+        ensure!(answer.status == 502, "{to}: {}", answer.status);
+        let told = String::from_utf8_lossy(&answer.body);
+        ensure!(told.contains("DestinationIpProhibited"), "{to}: {told}");
+    }
+    ensure!(upstream.calls().is_empty(), "{:?}", upstream.calls());
+    let said = host.stdout().text();
+    ensure!(
+        said.contains("WARNING") && said.contains("any public address"),
+        "{said}"
+    );
+    host.stop().await?;
+
+    let lines = std::fs::read_to_string(&audit)?;
+    let lines: Vec<serde_json::Value> = lines
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    ensure!(lines.len() == 2, "{lines:?}");
+    for (line, to) in lines.iter().zip([url, by_name]) {
+        ensure!(line["event"] == "denied", "{line}");
+        ensure!(line["service"] == "fanout", "{line}");
+        ensure!(line["destination"] == to, "{line}");
+        ensure!(
+            line["rule"]
+                .as_str()
+                .is_some_and(|rule| rule.contains("loopback")),
+            "{line}"
+        );
+        ensure!(line["request_id"].is_string(), "{line}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_needs_a_grant_beside_that_of_its_address() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let by_address = upstream.url();
+    let by_name = by_address.replace("127.0.0.1", "localhost");
+    let start = async |grants: &[&str]| {
+        let grants = grants.iter().flat_map(|grant| ["--allow-outgoing", grant]);
+        Host::serve(guest("fanout")?).args(grants).start().await
+    };
+    for grants in [&[by_name.as_str()][..], &[by_address.as_str()]] {
+        let host = start(grants).await?;
+        ensure!(call(&host, &by_name).await?.status == 502);
+        let log = host.stderr().text();
+        ensure!(log.contains("--allow-outgoing"), "{log}");
+    }
+    ensure!(upstream.calls().is_empty(), "{:?}", upstream.calls());
+    for grant in [by_address.as_str(), "127.0.0.0/8"] {
+        let host = start(&[&by_name, grant]).await?;
+        ensure!(call(&host, &by_name).await?.status == 200);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_of_every_address_is_said_aloud_at_start() -> Result<()> {
     let upstream = Upstream::start().await?;
     let host = Host::serve(guest("fanout")?)
-        .args(["--allow-outgoing", "*"])
+        .args(["--allow-outgoing", "0.0.0.0/0"])
         .start()
         .await?;
     ensure!(call(&host, &upstream.url()).await?.status == 200);

@@ -17,6 +17,7 @@ mod compositions;
 mod debian;
 mod fingerprint;
 mod guest;
+mod nginx;
 mod process;
 mod rust;
 mod serve;

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::build;
 use crate::components;
+use crate::nginx;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
@@ -13,6 +14,7 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>, arguments: &[Stri
         "building the binary and the tests; the first time this compiles wasmtime, which takes minutes",
     );
     build::debug(workspace)?;
+    nginx::provide(workspace);
 
     say("running the workspace's tests");
     let mut test = workspace.cargo();

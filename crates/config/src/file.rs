@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::{parse_duration, parse_memory, parse_range};
+use crate::{Outgoing, parse_duration, parse_memory, parse_range};
 
 /// What a `headwater.toml` says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -30,6 +30,29 @@ pub struct Service {
     /// Destinations of outgoing requests. Default: none.
     #[serde(default)]
     pub allow_outgoing: Vec<String>,
+    /// Files of certificates (PEM) that its outgoing TLS trusts besides the machine's, relative to
+    /// the file. Default: those of the command line.
+    pub ca: Option<Vec<PathBuf>>,
+    /// Certificates that it shows to upstreams. Default: none.
+    #[serde(default)]
+    pub client_certificates: Vec<ClientCertificate>,
+    /// Hosts whose certificates are not verified: for development only. Default: none.
+    #[serde(default)]
+    pub danger_no_verify: Vec<String>,
+    /// The forward proxy of its outgoing requests: a URL, `"env"` for what the environment's
+    /// `HTTPS_PROXY` and its like say, or `"none"`. Default: that of the command line.
+    pub proxy: Option<String>,
+    /// What it reaches without that proxy: names, addresses and networks. Default: that of the
+    /// command line.
+    pub no_proxy: Option<Vec<String>>,
+    /// Header fields that the guest may neither set nor see, beside those that are always kept from it.
+    /// Components only.
+    #[serde(default)]
+    pub forbid_headers: Vec<String>,
+    /// Header fields that are left to the guest although they are kept from it by default:
+    /// `proxy-authorization` and `proxy-authenticate`. Components only.
+    #[serde(default)]
+    pub allow_headers: Vec<String>,
     /// Environment variables. Default: none.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -65,6 +88,9 @@ pub struct Service {
     pub queue_timeout: Option<Duration>,
     /// Requests that may be in one instance at once. 0.3 components only.
     pub max_concurrent_per_instance: Option<usize>,
+    /// Whether an instance is given the next request only when nothing of the one before goes on in
+    /// it. Components only; those of 0.2 always are.
+    pub serial: Option<bool>,
     /// Outgoing requests that one instance may have open at once. Components only.
     pub max_outgoing_per_instance: Option<usize>,
     /// CPU time that one request may take. Components only.
@@ -78,6 +104,21 @@ pub struct Service {
     /// Whether outgoing requests carry the `x-request-id` of the request that they are made for.
     /// Components only.
     pub forward_request_id: Option<bool>,
+    /// How it calls out. Components only.
+    #[serde(default)]
+    pub outgoing: Outgoing,
+}
+
+/// A certificate that a service shows to upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// To which hosts: a name, `*.NAME`, an address or a network.
+    pub host: String,
+    /// The certificate and its chain (PEM), relative to the file.
+    pub certificate: PathBuf,
+    /// Its key (PEM, not encrypted), relative to the file.
+    pub key: PathBuf,
 }
 
 /// What becomes of a `traceparent` that a guest sets on an outgoing request.
@@ -119,6 +160,12 @@ pub enum ConfigError {
     /// Two services have one name.
     #[error("there are two services named `{0}`; give each a name of its own")]
     Duplicate(String),
+    /// A serial service is to have several requests in an instance.
+    #[error(
+        "service `{0}`: `serial = true` is one request at a time; leave \
+         `max_concurrent_per_instance` out"
+    )]
+    Serial(String),
     /// A bound is zero.
     #[error("service `{0}`: `{1}` must be 1 or more")]
     Zero(String, &'static str),
@@ -166,6 +213,9 @@ impl Service {
             (None, None) => return wrong(""),
             _ => {}
         }
+        if self.serial == Some(true) && self.max_concurrent_per_instance.is_some() {
+            return Err(ConfigError::Serial(self.name.clone()));
+        }
         let zero = |key| Err(ConfigError::Zero(self.name.clone(), key));
         if self.max_instances == Some(0) {
             return zero("max_instances");
@@ -178,6 +228,9 @@ impl Service {
         }
         if self.max_outgoing_per_instance == Some(0) {
             return zero("max_outgoing_per_instance");
+        }
+        if let Some(key) = self.outgoing.zero() {
+            return zero(key);
         }
         Ok(())
     }
@@ -296,6 +349,31 @@ mod tests {
         assert_eq!(file.service[1].guest_traceparent, None);
         let error = File::parse(&text.replace("link", "drop")).unwrap_err();
         assert!(error.to_string().contains("`keep`"), "{error}");
+    }
+
+    #[test]
+    fn tls_and_a_proxy_are_set_by_service() {
+        let text = GOOD.replace(
+            "timeout = \"5s\"",
+            r#"ca = ["ca.pem"]
+            client_certificates = [{ host = "*.a.example", certificate = "c.pem", key = "k.pem" }]
+            danger_no_verify = ["localhost"]
+            proxy = "env"
+            no_proxy = ["b.example", "10.0.0.0/8"]"#,
+        );
+        let file = File::parse(&text).unwrap();
+        let [a, b] = &file.service[..] else {
+            panic!("two services")
+        };
+        assert_eq!(a.ca.as_deref(), Some(&["ca.pem".into()][..]));
+        assert_eq!(a.client_certificates[0].host, "*.a.example");
+        assert_eq!(a.danger_no_verify, ["localhost"]);
+        assert_eq!(a.proxy.as_deref(), Some("env"));
+        assert_eq!(a.no_proxy.as_ref().unwrap().len(), 2);
+        assert_eq!((&b.ca, &b.proxy, &b.no_proxy), (&None, &None, &None));
+        assert!(b.client_certificates.is_empty() && b.danger_no_verify.is_empty());
+        let error = File::parse(&text.replace("key = \"k.pem\"", "")).unwrap_err();
+        assert!(error.to_string().contains("`key`"), "{error}");
     }
 
     #[test]

@@ -17,9 +17,13 @@
 mod duration;
 mod file;
 mod memory;
+mod outgoing;
 mod range;
+mod size;
 
 pub use duration::{DurationError, parse_duration};
-pub use file::{ConfigError, File, Guest, GuestTraceparent, Service};
+pub use file::{ClientCertificate, ConfigError, File, Guest, GuestTraceparent, Service};
 pub use memory::{MemoryError, parse_memory};
+pub use outgoing::Outgoing;
 pub use range::{RangeError, parse_range};
+pub use size::{SizeError, parse_size};

@@ -1,93 +1,253 @@
-//! A connection to an upstream: resolve, vet, dial, and TLS where the scheme asks for it.
+//! A connection to an upstream, step by step: by a proxy or directly, resolve, vet, dial, and TLS
+//! where the scheme asks for it.
 
-use std::future::Future;
+use std::fmt;
+use std::future::{Future, Ready, ready};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use headwater_core::BodyError;
 use http::Uri;
-use http::uri::Scheme;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::resolve::{AddressPolicy, VettingResolver};
-use crate::tls::{self, TlsRoots};
+use crate::EgressError;
+use crate::audit::Audit;
+use crate::dial::Dialler;
+use crate::policy::AddressPolicy;
+use crate::proxy::{Hop, Proxy};
+use crate::resolve::Resolver;
+use crate::target::{Host, Scheme, Target};
+use crate::tls::Tls;
+use crate::transport::{ConnectionInfo, Link, Transport};
 
-type Tcp = HttpConnector<VettingResolver>;
+/// By what addresses are found and reached.
+#[derive(Clone, Default)]
+pub struct Network {
+    pub(crate) resolver: Resolver,
+    pub(crate) dialler: Dialler,
+}
+
+/// What connections are made with.
+pub(crate) struct ConnectorParams {
+    pub(crate) policy: AddressPolicy,
+    pub(crate) network: Network,
+    pub(crate) tls: Tls,
+    pub(crate) proxy: Proxy,
+    pub(crate) audit: Audit,
+    /// For name resolution, dialling and a proxy's consent, together.
+    pub(crate) connect: Duration,
+    /// For each TLS handshake.
+    pub(crate) tls_handshake: Duration,
+}
 
 /// Makes connections for one service.
 #[derive(Clone)]
-pub(crate) struct Connector {
-    tcp: Tcp,
-    policy: AddressPolicy,
-    // Made when `https` is first used.
-    tls: Arc<OnceCell<HttpsConnector<Tcp>>>,
-    roots: TlsRoots,
+pub(crate) struct Connector(Arc<ConnectorParams>);
+
+/// The time that is left for several steps together.
+struct Remaining(Option<Instant>);
+
+// === impl Network ===
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
 }
 
 // === impl Connector ===
 
 impl Connector {
-    /// `timeout` is shared out among a name's addresses, so that one that does not answer leaves
-    /// time for the next.
-    pub(crate) fn new(policy: AddressPolicy, roots: TlsRoots, timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(VettingResolver::new(policy.clone()));
-        // TLS wraps this connector, so it sees `https` too.
-        tcp.enforce_http(false);
-        // A small request must not wait for an acknowledgement of the one before it.
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeout));
-        Self {
-            tcp,
-            policy,
-            tls: Arc::default(),
-            roots,
+    pub(crate) fn new(params: ConnectorParams) -> Self {
+        Self(Arc::new(params))
+    }
+
+    async fn connect(&self, destination: Uri) -> Result<Link, EgressError> {
+        let target = Target::of(&destination)?;
+        let hop = self.0.proxy.hop(&destination);
+        let (transport, peer) = match &hop {
+            None => self.directly(&target).await?,
+            Some(hop) => self.by_proxy(hop, &target, destination).await?,
+        };
+        let proxied = hop.is_some();
+        let tls = &self.0.tls;
+        let mut info = ConnectionInfo {
+            peer,
+            proxied,
+            unverified: false,
+        };
+        Ok(match target.scheme {
+            Scheme::Http => Link {
+                transport,
+                info,
+                absolute_form: proxied,
+            },
+            Scheme::Https => {
+                let transport = self.secure(&target.host, transport, true).await?;
+                if !tls.verifies(&target.host) {
+                    info.unverified = true;
+                    self.0.audit.unverified(&target, peer);
+                }
+                Link {
+                    transport,
+                    info,
+                    absolute_form: false,
+                }
+            }
+        })
+    }
+
+    /// Connects to the destination itself, at an address that the policy permits.
+    async fn directly(&self, target: &Target) -> Result<(Transport, SocketAddr), EgressError> {
+        let left = Remaining::of(self.0.connect);
+        let found = self.resolve(&target.host, &left).await?;
+        let vetted = self.0.policy.vet(target, &found)?;
+        self.dial(vetted, &left).await
+    }
+
+    /// Connects to a proxy, and for `https` through it to the destination.
+    async fn by_proxy(
+        &self,
+        hop: &Hop,
+        target: &Target,
+        destination: Uri,
+    ) -> Result<(Transport, SocketAddr), EgressError> {
+        // Of a name's addresses only the proxy knows.
+        if let Host::Address(address) = target.host {
+            self.0.policy.vet(target, &[address])?;
+        }
+        let left = Remaining::of(self.0.connect);
+        // The operator's choice, not the guest's: so no policy.
+        let proxy = Target::of(hop.uri())?;
+        let found = self.resolve(&proxy.host, &left).await?;
+        let with_port = |address| SocketAddr::new(address, proxy.port);
+        let addresses = found.into_iter().map(with_port).collect();
+        let (mut transport, peer) = self.dial(addresses, &left).await?;
+        if proxy.scheme == Scheme::Https {
+            transport = self.secure(&proxy.host, transport, false).await?;
+        }
+        if target.scheme == Scheme::Https {
+            transport = self.tunnel(hop, transport, destination, &left).await?;
+        }
+        Ok((transport, peer))
+    }
+
+    async fn resolve(&self, host: &Host, left: &Remaining) -> Result<Vec<IpAddr>, EgressError> {
+        match host {
+            Host::Address(address) => Ok(vec![*address]),
+            Host::Name(name) => {
+                let resolving = self.0.network.resolver.resolve(name);
+                timeout(left.get(), resolving)
+                    .await
+                    .map_err(|_elapsed| EgressError::DnsTimeout { host: name.clone() })?
+            }
+        }
+    }
+
+    async fn dial(
+        &self,
+        addresses: Vec<SocketAddr>,
+        left: &Remaining,
+    ) -> Result<(Transport, SocketAddr), EgressError> {
+        let most = left.get();
+        let stream = timeout(most, self.0.network.dialler.dial(addresses, most))
+            .await
+            .map_err(|_elapsed| EgressError::ConnectTimeout)??;
+        let peer = stream
+            .peer_addr()
+            .map_err(|error| EgressError::Unreachable(Arc::new(error)))?;
+        Ok((Transport::Tcp(stream), peer))
+    }
+
+    async fn secure(
+        &self,
+        host: &Host,
+        transport: Transport,
+        h2: bool,
+    ) -> Result<Transport, EgressError> {
+        timeout(
+            self.0.tls_handshake,
+            self.0.tls.handshake(host, transport, h2),
+        )
+        .await
+        .map_err(|_elapsed| EgressError::TlsHandshakeTimeout)?
+    }
+
+    /// Asks a proxy for a connection to the destination.
+    async fn tunnel(
+        &self,
+        hop: &Hop,
+        transport: Transport,
+        destination: Uri,
+        left: &Remaining,
+    ) -> Result<Transport, EgressError> {
+        let connected = Connected(Some(transport));
+        let mut tunnel = Tunnel::new(hop.uri().clone(), connected);
+        if let Some(authorization) = hop.authorization() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        match timeout(left.get(), tunnel.call(destination)).await {
+            Ok(Ok(through)) => Ok(through.into_inner()),
+            Ok(Err(error)) => Err(EgressError::Proxy {
+                proxy: hop.uri().to_string(),
+                source: Arc::new(error),
+            }),
+            Err(_elapsed) => Err(EgressError::ConnectTimeout),
         }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BodyError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BodyError>> + Send>>;
+    type Response = TokioIo<Link>;
+    type Error = EgressError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, EgressError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        // As the resolver.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
-        let Self {
-            mut tcp,
-            policy,
-            tls,
-            roots,
-        } = self.clone();
-        Box::pin(async move {
-            policy.vet_literal(destination.host().unwrap_or_default())?;
-            if destination.scheme() != Some(&Scheme::HTTPS) {
-                return Ok(MaybeHttpsStream::Http(tcp.call(destination).await?));
-            }
-            let connector = tls
-                .get_or_try_init(|| async {
-                    let config = tls::client_config(&roots).await?;
-                    Ok::<_, crate::EgressError>(
-                        HttpsConnectorBuilder::new()
-                            .with_tls_config(config)
-                            .https_only()
-                            // Offers HTTP/2 and HTTP/1.1 by ALPN.
-                            .enable_all_versions()
-                            .wrap_connector(tcp),
-                    )
-                })
-                .await?;
-            connector.clone().call(destination).await
-        })
+        let this = self.clone();
+        Box::pin(async move { this.connect(destination).await.map(TokioIo::new) })
+    }
+}
+
+// === impl Remaining ===
+
+impl Remaining {
+    fn of(whole: Duration) -> Self {
+        // None if it is for ages.
+        Self(Instant::now().checked_add(whole))
+    }
+
+    fn get(&self) -> Duration {
+        match self.0 {
+            Some(end) => end.saturating_duration_since(Instant::now()),
+            None => Duration::MAX,
+        }
+    }
+}
+
+/// A connector for a connection that is there already.
+struct Connected(Option<Transport>);
+
+impl Service<Uri> for Connected {
+    type Response = TokioIo<Transport>;
+    type Error = io::Error;
+    type Future = Ready<Result<Self::Response, io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let taken = self.0.take().map(TokioIo::new);
+        ready(taken.ok_or_else(|| io::ErrorKind::NotConnected.into()))
     }
 }

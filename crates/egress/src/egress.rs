@@ -2,32 +2,32 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
-use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
+use headwater_core::fields::strip_hop_by_hop;
 use headwater_core::{Attribution, Body, Caller, Counters, Hops, LoopGuard};
 use headwater_telemetry::{ClientRequest, ClientSpan, Metrics};
-use http::header::HOST;
-use http::{Method, Request, Response, StatusCode, Version};
-use http_body::Body as _;
+use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming as FromNetwork;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::connector::Connector;
-use crate::error::Phase;
-use crate::incoming::Incoming;
-use crate::internal::{self, InternalServices, Way};
-use crate::params::{EgressParams, PoolParams, SendOptions, Timeouts};
-use crate::request_body;
-use crate::resolve::AddressPolicy;
-use crate::response_body::ResponseBody;
+use crate::audit::Audit;
+use crate::client::{Clients, Protocol};
+use crate::connections::Connections;
+use crate::connector::{Connector, ConnectorParams};
+use crate::exchange::{Exchange, Way};
+use crate::head;
+use crate::internal::InternalServices;
+use crate::limits::{EgressLimits, Limit, Places};
+use crate::params::{EgressParams, SendOptions};
+use crate::policy::AddressPolicy;
+use crate::proxy::Proxy;
+use crate::response_body::{Open, ResponseBody, ResponseBodyParams};
+use crate::stopwatch::{Late, Stopwatch};
 use crate::target::Target;
-use crate::{EgressError, Grants, TraceHeaders};
+use crate::tls::Tls;
+use crate::totals::{ConnectionCount, EgressTotals, Totals};
+use crate::tracked::Tracked;
+use crate::{EgressError, Grants, H2c, Timeouts, TraceHeaders};
 
 /// The outgoing client of one service: its grants, its connections, its TLS sessions. Cheap to
 /// clone; the clones share all of it.
@@ -38,11 +38,18 @@ struct Inner {
     service: Arc<str>,
     grants: Grants,
     timeouts: Timeouts,
+    limits: EgressLimits,
+    requests: Places,
+    h2c: Vec<H2c>,
     metrics: Metrics,
+    totals: Totals,
     trace_headers: TraceHeaders,
     internal: InternalServices,
     loops: LoopGuard,
-    client: Client<Connector, Body>,
+    connections: Arc<Connections>,
+    clients: Clients,
+    proxy: Proxy,
+    audit: Audit,
 }
 
 // === impl Egress ===
@@ -55,37 +62,47 @@ impl Egress {
             service,
             grants,
             timeouts,
+            limits,
+            shared,
             trace_headers,
             pool,
+            h2c,
             tls_roots,
+            tls,
+            proxy,
+            network,
             metrics,
             internal,
             loops,
         } = params;
-        let PoolParams {
-            max_idle_per_host,
-            idle_timeout,
-        } = pool;
-        let connector = Connector::new(AddressPolicy, tls_roots, timeouts.connect);
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(idle_timeout)
-            .pool_max_idle_per_host(max_idle_per_host)
-            // From the URI's authority.
-            .set_host(true)
-            // A kept connection that turns out closed; only a request of which nothing was sent.
-            .retry_canceled_requests(true)
-            .build(connector);
+        let audit = Audit::new(Arc::clone(&service));
+        let connector = Connector::new(ConnectorParams {
+            policy: AddressPolicy::new(grants.clone()),
+            network,
+            tls: Tls::new(Arc::clone(&service), tls_roots, tls),
+            proxy: proxy.clone(),
+            audit: audit.clone(),
+            connect: timeouts.connect,
+            tls_handshake: timeouts.tls_handshake,
+        });
+        let connections = Connections::new(&service, &limits, &shared, &metrics);
+        let connector = Tracked::new(connector, &connections, timeouts.write);
         Self(Arc::new(Inner {
+            clients: Clients::new(connector, &pool, &limits),
+            requests: shared.requests(limits.max_requests),
+            totals: Totals::default(),
             service,
             grants,
             timeouts,
+            limits,
+            h2c,
             metrics,
             trace_headers,
             internal,
             loops,
-            client,
+            connections,
+            proxy,
+            audit,
         }))
     }
 
@@ -125,14 +142,8 @@ impl Egress {
         options: SendOptions,
         attribution: Attribution,
     ) -> impl Future<Output = Result<Response<Body>, EgressError>> + Send + use<> {
-        self.0.metrics.attributed(&self.0.service, &attribution);
-        let span = ClientSpan::start(ClientRequest {
-            attribution: &attribution,
-            service: &self.0.service,
-            method: request.method(),
-            uri: request.uri(),
-        });
-        let checked = self.check(&request, &attribution);
+        let span = self.begin(&request, &attribution);
+        let checked = self.check(&request);
         if checked.is_ok()
             && let Some(scope) = attribution.scope()
         {
@@ -145,145 +156,197 @@ impl Egress {
         }
     }
 
+    /// Notes a request that is not sent, because one of the caller's own limits refuses it, and
+    /// returns the error for it.
+    ///
+    /// It has a span and is counted, like one that a limit of this client refuses.
+    pub fn refuse<B>(
+        &self,
+        request: &Request<B>,
+        attribution: &Attribution,
+        limit: Limit,
+    ) -> EgressError {
+        let mut span = self.begin(request, attribution);
+        let error = EgressError::Limit(limit);
+        self.failed(&mut span, &error);
+        error
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn totals(&self) -> EgressTotals {
+        self.0.totals.read()
+    }
+
+    /// The connections that are open now, by upstream.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionCount> {
+        self.0.connections.count()
+    }
+
+    /// Counts and traces a request from now on.
+    fn begin<B>(&self, request: &Request<B>, attribution: &Attribution) -> ClientSpan {
+        let Inner {
+            service, metrics, ..
+        } = &*self.0;
+        metrics.attributed(service, attribution);
+        let (method, uri) = (request.method(), request.uri());
+        let span = ClientSpan::start(ClientRequest {
+            attribution,
+            service,
+            method,
+            uri,
+        });
+        span.measured_by(metrics.begin_outgoing(service, method, uri))
+    }
+
+    fn failed(&self, span: &mut ClientSpan, error: &EgressError) {
+        self.0.totals.failed(error);
+        span.error(error.kind());
+    }
+
     /// All that takes time.
     async fn finish(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         options: SendOptions,
         attribution: Attribution,
         mut span: ClientSpan,
         checked: Result<Way, EgressError>,
     ) -> Result<Response<Body>, EgressError> {
-        let sent = match checked {
+        let exchanged = match checked {
             Ok(way) => {
-                self.exchange(way, &mut request, options, &attribution, &span)
+                self.exchange(request, options, way, &attribution, &mut span)
                     .await
             }
             Err(error) => Err(error),
         };
-        match sent {
-            Ok(response) if self.0.loops.has_refused(&response) => {
-                span.response(response.status(), response.version());
-                span.error(EgressError::LoopDetected.kind());
-                self.complain_of_loop(&attribution);
-                Err(EgressError::LoopDetected)
-            }
-            Ok(response) => {
-                span.response(response.status(), response.version());
-                let between_bytes = options
-                    .between_bytes_timeout
-                    .unwrap_or(self.0.timeouts.between_bytes);
-                let scope = attribution.scope().cloned();
-                let mut response = response
-                    .map(|body| ResponseBody::new(body, span, scope, between_bytes).boxed_unsync());
-                strip_hop_by_hop(response.headers_mut());
-                Ok(response)
-            }
+        let (response, stopwatch) = match exchanged {
+            Ok(exchanged) => exchanged,
             Err(error) => {
-                span.error(error.kind());
-                Err(error)
+                self.failed(&mut span, &error);
+                self.0.audit.denied(&attribution, &error);
+                return Err(error);
             }
+        };
+        span.response(response.status(), response.version());
+        if self.0.loops.has_refused(&response) {
+            self.failed(&mut span, &EgressError::LoopDetected);
+            self.complain_of_loop(&attribution);
+            return Err(EgressError::LoopDetected);
         }
+        let mut response = response.map(|open| {
+            ResponseBody::new(ResponseBodyParams {
+                open,
+                span,
+                scope: attribution.scope().cloned(),
+                stopwatch,
+                between_bytes: self
+                    .0
+                    .timeouts
+                    .phases(options, self.0.limits.wait)
+                    .between_bytes,
+                limits: &self.0.limits,
+            })
+            .boxed_unsync()
+        });
+        strip_hop_by_hop(response.headers_mut());
+        Ok(response)
     }
 
     /// All that may fail between the check and the response's body.
     async fn exchange(
         &self,
-        way: Way,
-        request: &mut Request<Body>,
-        options: SendOptions,
-        attribution: &Attribution,
-        span: &ClientSpan,
-    ) -> Result<Response<Incoming>, EgressError> {
-        prepare(request)?;
-        let hops = request.extensions_mut().remove::<Hops>();
-        let headers = request.headers_mut();
-        self.0.trace_headers.apply(headers, attribution, span);
-        match attribution.scope() {
-            Some(scope) => self.0.loops.pass_on(scope.hops(), headers),
-            None => self.0.loops.pass_on(&hops.unwrap_or_default(), headers),
-        }
-
-        let request = std::mem::replace(request, Request::new(headwater_core::empty()));
-        let request = request.map(|body| request_body::counted(body, attribution));
-        match way {
-            Way::Network => {
-                let response = self.exchange_by_network(request, options).await?;
-                Ok(response.map(Incoming::Network))
-            }
-            Way::Internal(service) => {
-                let caller = Caller {
-                    service: Arc::clone(&self.0.service),
-                    scope: attribution.scope().cloned(),
-                };
-                let first_byte = options
-                    .first_byte_timeout
-                    .unwrap_or(self.0.timeouts.first_byte);
-                let response = internal::exchange(service, request, caller, first_byte).await?;
-                Ok(response.map(Incoming::Internal))
-            }
-        }
-    }
-
-    async fn exchange_by_network(
-        &self,
         mut request: Request<Body>,
         options: SendOptions,
-    ) -> Result<Response<FromNetwork>, EgressError> {
-        let connection = capture_connection(&mut request);
-        let timeouts = &self.0.timeouts;
-        let response = Phases {
-            connect: options
-                .connect_timeout
-                .map_or(timeouts.connect, |asked| asked.min(timeouts.connect)),
-            first_byte: options.first_byte_timeout.unwrap_or(timeouts.first_byte),
+        way: Way,
+        attribution: &Attribution,
+        span: &mut ClientSpan,
+    ) -> Result<(Response<Open>, Stopwatch), EgressError> {
+        let Inner {
+            service,
+            timeouts,
+            limits,
+            requests,
+            totals,
+            trace_headers,
+            loops,
+            clients,
+            proxy,
+            ..
+        } = &*self.0;
+        let scope = attribution.scope();
+        let phases = timeouts.phases(options, limits.wait);
+        let mut stopwatch = Stopwatch::new(phases.total);
+        let declared = head::prepare(&mut request, limits)?;
+        let hops = request.extensions_mut().remove::<Hops>();
+        let headers = request.headers_mut();
+        trace_headers.apply(headers, attribution, span);
+        match scope {
+            Some(scope) => loops.pass_on(scope.hops(), headers),
+            None => loops.pass_on(&hops.unwrap_or_default(), headers),
         }
-        .bound(pin!(self.0.client.request(request)), connection)
-        .await?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(EgressError::Upgrade);
-        }
-        Ok(response)
+        stopwatch.start(phases.connection, Late::Connect);
+        let place = stopwatch.bound(requests.take(limits.wait)).await?;
+        let place = place.map_err(EgressError::Limit)?;
+        let mut exchange = Exchange {
+            clients,
+            limits,
+            totals,
+            phases,
+            scope,
+            span,
+            stopwatch: &mut stopwatch,
+        };
+        let (response, lease) = match way {
+            Way::Network(protocol) => {
+                let destination = request.uri().clone();
+                proxy.authorize(&destination, request.headers_mut());
+                exchange.by_network(request, declared, protocol).await?
+            }
+            Way::Internal(other) => {
+                let caller = Caller {
+                    service: Arc::clone(service),
+                    scope: scope.cloned(),
+                };
+                let sending = exchange.by_internal(request, declared, other, caller);
+                sending.await?
+            }
+        };
+        let response = response.map(|body| Open {
+            body,
+            _lease: lease,
+            _place: place,
+        });
+        Ok((response, stopwatch))
     }
 
     /// By what way the service may reach the destination, if it may.
-    fn check(
-        &self,
-        request: &Request<Body>,
-        attribution: &Attribution,
-    ) -> Result<Way, EgressError> {
+    fn check(&self, request: &Request<Body>) -> Result<Way, EgressError> {
         let target = Target::of(request.uri())?;
-        let internal = &self.0.internal;
+        let Inner {
+            grants,
+            internal,
+            h2c,
+            ..
+        } = &*self.0;
         let allowed = if internal.claims(&target) {
             // "Everything" is everything outside: a service for the internet has no business with its
             // neighbours.
-            self.0.grants.allow_by_name(&target)
+            grants.allow_by_name(&target)
         } else {
-            self.0.grants.allow_target(&target)
+            grants.allow_target(&target)
         };
-        let destination = target.to_string();
         if allowed {
-            return internal.way(&target).inspect_err(|error| {
-                tracing::warn!(
-                    target: "headwater::egress",
-                    parent: None,
-                    request_id = attribution.scope().map(|scope| tracing::field::display(scope.id())),
-                    service = &*self.0.service,
-                    destination,
-                    "an outgoing request cannot reach a service of this host: {}",
-                    headwater_core::explain(error),
-                );
+            return Ok(match internal.service(&target)? {
+                Some(service) => Way::Internal(service),
+                None if h2c.iter().any(|h2c| h2c.is(&target)) => Way::Network(Protocol::H2c),
+                None => Way::Network(Protocol::Usual),
             });
         }
-        tracing::warn!(
-            target: "headwater::egress",
-            parent: None,
-            request_id = attribution.scope().map(|scope| tracing::field::display(scope.id())),
-            service = &*self.0.service,
-            destination,
-            "an outgoing request was denied: no grant covers it"
-        );
-        Err(EgressError::Denied { destination })
+        Err(EgressError::Denied {
+            destination: target.to_string(),
+        })
     }
 
     fn complain_of_loop(&self, attribution: &Attribution) {
@@ -295,67 +358,6 @@ impl Egress {
             "an outgoing request came back to this host too often: a service calls itself, or several \
              call each other in a circle; --max-hops allows longer chains"
         );
-    }
-}
-
-/// Makes the request fit to be sent.
-fn prepare(request: &mut Request<Body>) -> Result<(), EgressError> {
-    if *request.method() == Method::CONNECT {
-        return Err(EgressError::InvalidMethod);
-    }
-    let declared = declared_length(request.headers());
-    let actual = request.body().size_hint().exact();
-    match (declared, actual) {
-        (DeclaredLength::Exactly(declared), Some(actual)) if declared != actual => {
-            return Err(EgressError::ContentLength);
-        }
-        (DeclaredLength::Invalid, _) => return Err(EgressError::ContentLength),
-        // Otherwise hyper holds the body to what was declared.
-        _ => {}
-    }
-    // The connection decides the version; a request that insists on one would fail.
-    *request.version_mut() = Version::HTTP_11;
-    let headers = request.headers_mut();
-    strip_hop_by_hop(headers);
-    headers.remove(HOST);
-    Ok(())
-}
-
-/// The timeouts of the two phases until the response's head.
-struct Phases {
-    connect: Duration,
-    first_byte: Duration,
-}
-
-impl Phases {
-    /// Waits for the response: until a connection is there by one timeout, and from then on by the
-    /// other.
-    async fn bound(
-        self,
-        mut response: Pin<&mut impl Future<Output = Result<Response<FromNetwork>, ClientError>>>,
-        mut connection: CaptureConnection,
-    ) -> Result<Response<FromNetwork>, EgressError> {
-        let classify = |error| EgressError::classify(error, Phase::Head);
-        // Of its own, because what it yields holds a lock.
-        let connected = async move {
-            let _ = connection.wait_for_connection_metadata().await;
-        };
-        let connecting = async {
-            tokio::select! {
-                biased;
-                early = response.as_mut() => Some(early),
-                () = connected => None,
-            }
-        };
-        match tokio::time::timeout(self.connect, connecting).await {
-            Ok(Some(early)) => return early.map_err(classify),
-            Ok(None) => {}
-            Err(_elapsed) => return Err(EgressError::ConnectTimeout),
-        }
-        tokio::time::timeout(self.first_byte, response)
-            .await
-            .map_err(|_elapsed| EgressError::FirstByteTimeout)?
-            .map_err(classify)
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::Error as TlsError;
+
+use crate::Limit;
 
 /// A cause, shared because errors of one connection may be seen by several requests.
 type Cause = Arc<dyn Error + Send + Sync>;
@@ -22,6 +25,23 @@ pub enum EgressError {
     Denied {
         /// Scheme, host and port.
         destination: String,
+    },
+    /// `destination-IP-prohibited`: what the destination resolves to is special, and was not granted
+    /// as an address.
+    #[error(
+        "outgoing requests to {destination} are denied: its address {address} is {range}, which a \
+         grant of a name or of * does not cover; if it is meant, allow it as an address too: \
+         --allow-outgoing {remedy} (or its network, such as 10.0.0.0/8)"
+    )]
+    AddressDenied {
+        /// Scheme, host and port.
+        destination: String,
+        /// The first address that it resolved to.
+        address: IpAddr,
+        /// What is special about it.
+        range: String,
+        /// The grant that would cover it.
+        remedy: String,
     },
     /// `internal-error`: a service of the same host cannot be reached in this way.
     #[error("the service {host} of this host cannot be called so: {reason}")]
@@ -54,9 +74,17 @@ pub enum EgressError {
     Dns {
         /// The name.
         host: String,
+        /// DNS's own name for it, if there is one: `NXDOMAIN` or `SERVFAIL`.
+        rcode: Option<&'static str>,
         /// What the resolver says.
         #[source]
         source: Cause,
+    },
+    /// `DNS-timeout`.
+    #[error("the name {host} was not resolved in time")]
+    DnsTimeout {
+        /// The name.
+        host: String,
     },
     /// `connection-refused`.
     #[error("the connection was refused")]
@@ -64,9 +92,21 @@ pub enum EgressError {
     /// `destination-unavailable`: no route to the host or the network, or another failure to connect.
     #[error("the destination cannot be reached")]
     Unreachable(#[source] Cause),
-    /// `connection-timeout`: resolution, connection and handshake took too long together.
+    /// `connection-timeout`: the connection was not there in time.
     #[error("the connection was not made in time")]
     ConnectTimeout,
+    /// `connection-timeout`: the TLS handshake took too long.
+    #[error("the TLS handshake did not end in time")]
+    TlsHandshakeTimeout,
+    /// `destination-unavailable`: the proxy does not let it through.
+    #[error("the proxy {proxy} makes no connection to the upstream")]
+    Proxy {
+        /// The proxy, without its password.
+        proxy: String,
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
     /// `TLS-certificate-error`.
     #[error("the upstream's certificate is not valid")]
     TlsCertificate(#[source] Cause),
@@ -94,9 +134,46 @@ pub enum EgressError {
     /// `HTTP-response-incomplete`: the connection ended within the response's body.
     #[error("the response ended before its end")]
     ResponseIncomplete(#[source] Cause),
-    /// `HTTP-response-header-section-size`.
-    #[error("the response's head is too large")]
-    ResponseHeadSize(#[source] Cause),
+    /// `connection-write-timeout`: the request's body stopped in its middle. For too long the guest
+    /// gave no part of it, or the upstream took none.
+    #[error("the request did not go on in time")]
+    WriteTimeout,
+    /// `HTTP-response-timeout`: the whole exchange took too long.
+    #[error("the response was not complete in time")]
+    TotalTimeout,
+    /// `connection-limit-reached`: as much goes out as may.
+    #[error("{0}")]
+    Limit(Limit),
+    /// `HTTP-request-header-section-size`, with the size.
+    #[error(
+        "the outgoing request's header fields have {0} bytes, more than --max-outgoing-request-head"
+    )]
+    RequestHeadSize(u32),
+    /// `HTTP-request-trailer-section-size`, with the size.
+    #[error(
+        "the outgoing request's trailers have {0} bytes, more than --max-outgoing-request-head"
+    )]
+    RequestTrailersSize(u32),
+    /// `HTTP-request-body-size`, with what was declared or had been sent by then.
+    #[error(
+        "the outgoing request's body has {0} bytes at least, more than --max-outgoing-request-body"
+    )]
+    RequestBodySize(u64),
+    /// `HTTP-response-header-section-size`, with the size if it is known.
+    #[error(
+        "the response's head is larger than --max-outgoing-response-head, or has more fields than \
+         --max-outgoing-response-fields"
+    )]
+    ResponseHeadSize(Option<u32>),
+    /// `HTTP-response-trailer-section-size`, with the size if it is known.
+    #[error("the response's trailers are larger than --max-outgoing-response-head")]
+    ResponseTrailersSize(Option<u32>),
+    /// `HTTP-response-body-size`, with what was declared or had been received by then.
+    #[error("the response's body has {0} bytes at least, more than --max-outgoing-response-body")]
+    ResponseBodySize(u64),
+    /// `HTTP-response-transfer-coding`: the chunks of the response's body are not as they should be.
+    #[error("the chunks of the response's body are malformed")]
+    TransferCoding(#[source] Cause),
     /// `HTTP-upgrade-failed`: the upstream changed protocols, which nobody asked for.
     #[error("the upstream switched protocols unasked")]
     Upgrade,
@@ -106,11 +183,20 @@ pub enum EgressError {
     /// `configuration-error`: the host cannot do TLS.
     #[error("no root certificates can be had: install the system's (the package ca-certificates)")]
     NoRoots(#[source] Cause),
+    /// `configuration-error`: the certificates of the service's settings cannot be used.
+    #[error("the certificates for outgoing requests cannot be used")]
+    TlsSettings(#[source] Cause),
 }
+
+/// How hyper begins to say that trailers are too many or too long. It has no type for it; a test through
+/// real sockets notices when it says so in other words.
+const TRAILERS: &str = "chunk trailers";
 
 /// How far an outgoing request had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// Within the TLS handshake.
+    Handshake,
     /// Until the response's head.
     Head,
     /// Within the response's body.
@@ -125,6 +211,7 @@ impl EgressError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Denied { .. } => "denied",
+            Self::AddressDenied { .. } => "address_denied",
             Self::Internal { .. } => "internal",
             Self::LoopDetected => "loop_detected",
             Self::InvalidUri { .. } => "invalid_uri",
@@ -132,9 +219,12 @@ impl EgressError {
             Self::ContentLength => "content_length",
             Self::RequestBody(_) => "request_body",
             Self::Dns { .. } => "dns",
+            Self::DnsTimeout { .. } => "dns_timeout",
             Self::ConnectionRefused => "connection_refused",
             Self::Unreachable(_) => "unreachable",
             Self::ConnectTimeout => "connect_timeout",
+            Self::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Self::Proxy { .. } => "proxy",
             Self::TlsCertificate(_) => "tls_certificate",
             Self::TlsAlert { .. } => "tls_alert",
             Self::TlsProtocol(_) => "tls_protocol",
@@ -142,10 +232,20 @@ impl EgressError {
             Self::BetweenBytesTimeout => "between_bytes_timeout",
             Self::ConnectionTerminated(_) => "connection_terminated",
             Self::ResponseIncomplete(_) => "response_incomplete",
+            Self::WriteTimeout => "write_timeout",
+            Self::TotalTimeout => "total_timeout",
+            Self::Limit(limit) => limit.as_str(),
+            Self::RequestHeadSize(_) => "request_head_size",
+            Self::RequestTrailersSize(_) => "request_trailers_size",
+            Self::RequestBodySize(_) => "request_body_size",
             Self::ResponseHeadSize(_) => "response_head_size",
+            Self::ResponseTrailersSize(_) => "response_trailers_size",
+            Self::ResponseBodySize(_) => "response_body_size",
+            Self::TransferCoding(_) => "transfer_coding",
             Self::Upgrade => "upgrade",
             Self::Protocol(_) => "protocol",
             Self::NoRoots(_) => "no_roots",
+            Self::TlsSettings(_) => "tls_settings",
         }
     }
 
@@ -166,7 +266,24 @@ impl EgressError {
         if connecting {
             return Self::Unreachable(cause);
         }
-        Self::Protocol(cause)
+        match phase {
+            Phase::Handshake => Self::TlsProtocol(cause),
+            Phase::Head | Phase::Body => Self::Protocol(cause),
+        }
+    }
+
+    /// What it means that no address could be connected to.
+    pub(crate) fn of_dialling(error: impl Error + Send + Sync + 'static) -> Self {
+        let cause: Cause = Arc::new(error);
+        let mut next: Option<&(dyn Error + 'static)> = Some(&*cause);
+        while let Some(error) = next {
+            match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::ConnectionRefused) => return Self::ConnectionRefused,
+                Some(io::ErrorKind::TimedOut) => return Self::ConnectTimeout,
+                _ => next = inner(error),
+            }
+        }
+        Self::Unreachable(cause)
     }
 
     fn named(
@@ -176,7 +293,7 @@ impl EgressError {
         phase: Phase,
     ) -> Option<Self> {
         let ended = |cause| match phase {
-            Phase::Head => Self::ConnectionTerminated(cause),
+            Phase::Handshake | Phase::Head => Self::ConnectionTerminated(cause),
             Phase::Body => Self::ResponseIncomplete(cause),
         };
         if let Some(error) = error.downcast_ref::<Self>() {
@@ -196,7 +313,7 @@ impl EgressError {
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             if error.is_parse_too_large() {
-                return Some(Self::ResponseHeadSize(Arc::clone(cause)));
+                return Some(Self::ResponseHeadSize(None));
             }
             if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
                 return Some(ended(Arc::clone(cause)));
@@ -205,8 +322,28 @@ impl EgressError {
                 return Some(Self::RequestBody(Arc::clone(cause)));
             }
         }
-        let error = error.downcast_ref::<io::Error>()?;
+        let h2 = error.downcast_ref::<h2::Error>();
+        if let Some(error) = h2
+            && error.is_remote()
+            && (error.is_reset() || error.is_go_away())
+        {
+            // The upstream gave the stream or all of them up, for whatever reason.
+            return Some(ended(Arc::clone(cause)));
+        }
+        // HTTP/2's errors do not name what they have of the system as their source.
+        let error = h2
+            .and_then(h2::Error::get_io)
+            .or_else(|| error.downcast_ref())?;
         match error.kind() {
+            // How hyper says what it thinks of chunks and of the trailers after them.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+                if phase == Phase::Body && h2.is_none() =>
+            {
+                Some(match error.to_string().starts_with(TRAILERS) {
+                    true => Self::ResponseTrailersSize(None),
+                    false => Self::TransferCoding(Arc::clone(cause)),
+                })
+            }
             io::ErrorKind::ConnectionRefused => Some(Self::ConnectionRefused),
             io::ErrorKind::TimedOut if connecting => Some(Self::ConnectTimeout),
             io::ErrorKind::HostUnreachable
@@ -255,10 +392,38 @@ mod tests {
     }
 
     #[test]
+    fn what_no_connection_could_be_made_for_is_told_apart() {
+        let of = |kind| EgressError::of_dialling(io::Error::other(io::Error::from(kind))).kind();
+        assert_eq!(of(io::ErrorKind::ConnectionRefused), "connection_refused");
+        assert_eq!(of(io::ErrorKind::TimedOut), "connect_timeout");
+        assert_eq!(of(io::ErrorKind::HostUnreachable), "unreachable");
+        assert_eq!(of(io::ErrorKind::PermissionDenied), "unreachable");
+    }
+
+    #[test]
+    fn bytes_that_are_no_chunks_are_told_from_a_response_that_ended() {
+        let of = |kind, said: &str| {
+            let error = io::Error::new(kind, said.to_owned());
+            EgressError::classify(error, Phase::Body).kind()
+        };
+        let chunks = of(io::ErrorKind::InvalidInput, "Invalid chunk size");
+        assert_eq!(chunks, "transfer_coding");
+        let trailers = of(
+            io::ErrorKind::InvalidData,
+            "chunk trailers bytes over limit",
+        );
+        assert_eq!(trailers, "response_trailers_size");
+        let end = of(io::ErrorKind::UnexpectedEof, "end of file");
+        assert_eq!(end, "response_incomplete");
+    }
+
+    #[test]
     fn an_end_is_named_after_what_it_cut() {
         let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
         let head = EgressError::classify(reset(), Phase::Head);
         assert!(matches!(head, EgressError::ConnectionTerminated(_)));
+        let handshake = EgressError::classify(reset(), Phase::Handshake);
+        assert!(matches!(handshake, EgressError::ConnectionTerminated(_)));
         let body = EgressError::classify(reset(), Phase::Body);
         assert!(matches!(body, EgressError::ResponseIncomplete(_)));
     }

@@ -1,18 +1,21 @@
-//! What a service may reach, by name. Deny by default.
+//! What a service may reach, as its guest writes it: the first layer of its policy. Deny by default.
 //!
-//! A grant says nothing of the addresses that a name resolves to; that is a policy of its own, after
-//! resolution.
+//! What a destination resolves to is the business of the second layer ([`crate::policy`]), which asks
+//! the same grants whether an address was granted as such.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::Uri;
 
-use crate::target::{Host, Scheme, Target};
+use crate::host_pattern::HostPattern;
+use crate::target::{Scheme, Target};
 
 /// The forms of a grant, for messages.
 const FORMS: &str = "*, HOST, HOST:PORT, http://HOST[:PORT], https://HOST[:PORT]; HOST is a name, \
-                     *.NAME for all names below it, an IPv4 address, or an IPv6 address in brackets";
+                     *.NAME for all names below it, an IPv4 address, an IPv6 address in brackets, \
+                     or a network as 10.0.0.0/8 or [fd00::]/8";
 
 /// Everything that a service may reach. Empty: nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,21 +32,17 @@ pub struct Grants(Vec<Grant>);
 /// | `https://HOST` | this | 443 |
 /// | `http://HOST:PORT` | this | this |
 ///
-/// `*` may stand for the host in each form, and `*.example.com` is every name below `example.com`,
-/// at any depth, without `example.com` itself. Case and a final dot do not matter.
+/// `HOST` is one of the forms of a [`HostPattern`]: a name, `*.example.com` for every name below
+/// `example.com`, an address, a network such as `10.0.0.0/8` or `[fd00::]/8`, or `*`. Case and a
+/// final dot do not matter.
+///
+/// A special address (loopback, private, link-local and so on) is reached only by a grant that names
+/// it as an address or by its network; `*` and names do not cover what they resolve to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     scheme: Option<Scheme>,
     host: HostPattern,
     port: Option<u16>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum HostPattern {
-    Any,
-    Exactly(Host),
-    /// The name with a dot before it.
-    Below(String),
 }
 
 /// A grant that cannot be read.
@@ -63,12 +62,12 @@ impl Grants {
         Self::default()
     }
 
-    /// Everything.
+    /// `*`: everything on the public internet.
     #[must_use]
     pub fn all() -> Self {
         Self(vec![Grant {
             scheme: None,
-            host: HostPattern::Any,
+            host: HostPattern::ANY,
             port: None,
         }])
     }
@@ -86,7 +85,8 @@ impl Grants {
             .map(Self)
     }
 
-    /// Whether a URI may be reached. One that is not an absolute `http` or `https` URI may not.
+    /// Whether a URI may be reached, by what is written in it. One that is not an absolute `http` or
+    /// `https` URI may not.
     #[must_use]
     pub fn allow(&self, uri: &Uri) -> bool {
         Target::of(uri).is_ok_and(|target| self.allow_target(&target))
@@ -98,8 +98,16 @@ impl Grants {
 
     /// Whether a target may be reached by a grant that names its host, which `*` alone does not.
     pub(crate) fn allow_by_name(&self, target: &Target) -> bool {
-        let mut named = self.0.iter().filter(|grant| grant.host != HostPattern::Any);
+        let mut named = self.0.iter().filter(|grant| !grant.host.is_any());
         named.any(|grant| grant.allows(target))
+    }
+
+    /// Whether an address that a destination resolved to was granted as an address, for its scheme
+    /// and port.
+    pub(crate) fn allow_address(&self, target: &Target, address: IpAddr) -> bool {
+        self.0
+            .iter()
+            .any(|grant| grant.is_for(target) && grant.host.names_address(address))
     }
 
     /// Whether nothing may be reached.
@@ -108,12 +116,21 @@ impl Grants {
         self.0.is_empty()
     }
 
-    /// Whether everything may be reached.
+    /// Whether any public address may be reached: by `*`.
     #[must_use]
     pub fn is_all(&self) -> bool {
-        self.0.iter().any(|grant| {
-            (grant.scheme, grant.port) == (None, None) && grant.host == HostPattern::Any
-        })
+        self.0
+            .iter()
+            .any(|grant| grant.is_for_all() && grant.host.is_any())
+    }
+
+    /// Whether special addresses may be reached without exception in a family, those of this machine
+    /// included: by `0.0.0.0/0` or `[::]/0`.
+    #[must_use]
+    pub fn is_every_address(&self) -> bool {
+        self.0
+            .iter()
+            .any(|grant| grant.is_for_all() && grant.host.is_every_address())
     }
 
     /// The single grants.
@@ -132,9 +149,18 @@ impl FromIterator<Grant> for Grants {
 
 impl Grant {
     fn allows(&self, target: &Target) -> bool {
+        self.is_for(target) && self.host.matches(&target.host)
+    }
+
+    /// Whether scheme and port are those of a destination.
+    fn is_for(&self, target: &Target) -> bool {
         self.scheme.is_none_or(|scheme| scheme == target.scheme)
             && self.port.is_none_or(|port| port == target.port)
-            && self.host.matches(&target.host)
+    }
+
+    /// Whether it says nothing of scheme and port.
+    fn is_for_all(&self) -> bool {
+        (self.scheme, self.port) == (None, None)
     }
 }
 
@@ -154,8 +180,8 @@ impl FromStr for Grant {
             }
             None => (None, value),
         };
-        if rest.contains(['/', '?', '#']) {
-            return Err(bad("it has a path, and grants are for whole hosts"));
+        if rest.contains(['?', '#']) {
+            return Err(bad("it has a query, and grants are for whole hosts"));
         }
         if rest.contains('@') {
             return Err(bad("it has user information"));
@@ -178,53 +204,12 @@ impl FromStr for Grant {
     }
 }
 
-// === impl HostPattern ===
-
-impl HostPattern {
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        if let Some(name) = text.strip_prefix("*.") {
-            return match Host::parse(name) {
-                Some(Host::Name(name)) => Ok(Self::Below(format!(".{name}"))),
-                Some(Host::Address(_)) => Err("addresses have nothing below them"),
-                None => Err("its host is malformed"),
-            };
-        }
-        if text.contains('*') {
-            return Err("\"*\" stands only alone or as the whole first label");
-        }
-        if !text.is_ascii() {
-            return Err("its name is not ASCII (write it in its xn-- form)");
-        }
-        Host::parse(text)
-            .map(Self::Exactly)
-            .ok_or("its host is malformed")
-    }
-
-    fn matches(&self, host: &Host) -> bool {
-        match (self, host) {
-            (Self::Any, _) => true,
-            (Self::Exactly(granted), host) => granted == host,
-            (Self::Below(suffix), Host::Name(name)) => {
-                name.len() > suffix.len() && name.ends_with(suffix)
-            }
-            (Self::Below(_), Host::Address(_)) => false,
-        }
-    }
-}
-
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(scheme) = self.scheme {
             write!(f, "{scheme}://")?;
         }
-        match &self.host {
-            HostPattern::Any => f.write_str("*")?,
-            HostPattern::Exactly(host) => host.fmt(f)?,
-            HostPattern::Below(suffix) => write!(f, "*{suffix}")?,
-        }
+        self.host.fmt(f)?;
         match self.port {
             Some(port) if self.scheme.map(Scheme::default_port) != Some(port) => {
                 write!(f, ":{port}")
@@ -329,6 +314,26 @@ mod tests {
                 &["https://example.com/deep/path"],
                 &["http://example.com/"],
             ),
+            (
+                "10.0.0.0/8:5432",
+                &["http://10.1.2.3:5432/", "https://10.255.255.255:5432/"],
+                &[
+                    "http://10.1.2.3/",
+                    "http://11.0.0.0:5432/",
+                    "http://[::ffff:10.1.2.3]:5432/",
+                    "http://10.example:5432/",
+                ],
+            ),
+            (
+                "https://10.0.0.0/8",
+                &["https://10.1.2.3/"],
+                &["https://10.1.2.3:444/", "http://10.1.2.3/"],
+            ),
+            (
+                "[fd00::]/8",
+                &["http://[fd12::1]/", "https://[fdff::]:1/"],
+                &["http://[fc00::1]/", "http://10.0.0.1/"],
+            ),
         ] {
             let grants = Grants::parse([grant]).unwrap();
             for uri in allowed {
@@ -350,6 +355,8 @@ mod tests {
         assert!(Grants::all().allow(&uri) && Grants::all().is_all());
         let grants = Grants::parse(["a.example", "b.example"]).unwrap();
         assert!(grants.allow(&uri) && !grants.is_all());
+        assert!(Grants::parse(["[::]/0"]).unwrap().is_every_address());
+        assert!(!Grants::all().is_every_address());
     }
 
     #[test]
@@ -379,6 +386,19 @@ mod tests {
             "bücher.example",
             "https://",
             "a,b",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10.0.0.1/8",
+            "10.0.0.0:80/8",
+            "a.example/8",
+            "fd00::/8",
+            "[fd00::/8]",
+            "[fd00::]/129",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "0177.0.0.1",
         ] {
             let error = Grants::parse(["fine.example", value])
                 .unwrap_err()
@@ -398,6 +418,8 @@ mod tests {
             "https://a.example:444",
             "*.a.example:443",
             "[::1]:1",
+            "10.0.0.0/8",
+            "http://[fd00::]/8:81",
         ] {
             let grants = Grants::parse([grant]).unwrap();
             assert_eq!(grants.iter().next().unwrap().to_string(), grant);

@@ -1,8 +1,10 @@
 //! The outgoing HTTP client that services call out by.
 //!
-//! An outgoing request passes, in this order: the [`Grants`] of its service, name resolution, a look
-//! at the addresses, and a pooled connection; each is a step of its own. It carries the
-//! `traceparent` of its own span, a child of the request that it is attributed to, or the guest's
+//! An outgoing request passes, in this order: the [`Grants`] of its service, the bound on how many
+//! there may be ([`EgressLimits`]), and a pooled connection, for which a name is resolved and the
+//! addresses are looked at (`docs/egress-policy.md`); each is a step of its own, and each is bounded in
+//! time ([`Timeouts`]). It carries the `traceparent` of its own span, a child of the request that it is
+//! attributed to, or the guest's
 //! ([`TraceHeaders`]). What goes wrong
 //! is an [`EgressError`], which says as much as `wasi:http`'s error codes can.
 //!
@@ -11,28 +13,56 @@
 //!
 //! Each service has an [`Egress`] of its own: connections and TLS sessions are never shared.
 
+mod address;
+mod audit;
+mod client;
+mod connection;
+mod connections;
 mod connector;
+mod dial;
 mod egress;
 mod error;
+mod exchange;
 mod grants;
+mod h2c;
+mod head;
+mod host_pattern;
 mod incoming;
 mod internal;
+mod limits;
 mod params;
+mod policy;
+mod proxy;
 mod request_body;
 mod resolve;
 mod response_body;
+mod shared;
+mod stopwatch;
 mod target;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod tls;
+mod totals;
 mod trace_headers;
+mod tracked;
+mod transport;
+mod upload;
 
+pub use connector::Network;
 pub use egress::Egress;
 pub use error::EgressError;
 pub use grants::{Grant, GrantError, Grants};
+pub use h2c::{H2c, H2cError};
+pub use host_pattern::{HostPattern, HostPatternError};
 pub use internal::{InternalNameError, InternalServices};
-pub use params::{EgressParams, PoolParams, SendOptions, Timeouts};
-pub use tls::TlsRoots;
+pub use limits::{EgressLimits, Limit, SharedLimits};
+pub use params::{EgressParams, PoolParams, SendOptions};
+pub use proxy::{Proxy, ProxyError};
+pub use shared::EgressShared;
+pub use timeouts::Timeouts;
+pub use tls::{ClientIdentity, TlsFileError, TlsRoots, TlsSettings};
+pub use totals::{ConnectionCount, EgressTotals};
 pub use trace_headers::{GuestTraceparent, TraceHeaders};

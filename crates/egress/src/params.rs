@@ -6,7 +6,10 @@ use std::time::Duration;
 use headwater_core::LoopGuard;
 use headwater_telemetry::Metrics;
 
-use crate::{Grants, InternalServices, TlsRoots, TraceHeaders};
+use crate::{
+    EgressLimits, EgressShared, Grants, H2c, InternalServices, Network, Proxy, Timeouts, TlsRoots,
+    TlsSettings, TraceHeaders,
+};
 
 /// What an [`Egress`](crate::Egress) is made of.
 #[derive(Debug, Clone)]
@@ -19,10 +22,23 @@ pub struct EgressParams {
     pub timeouts: Timeouts,
     /// Which trace headers its requests carry.
     pub trace_headers: TraceHeaders,
+    /// How much may go out at once, and how large messages may be.
+    pub limits: EgressLimits,
+    /// The bounds that it shares with other services.
+    pub shared: EgressShared,
     /// Its connections.
     pub pool: PoolParams,
+    /// Upstreams that are spoken to by HTTP/2 without TLS. Default: none, for there is no telling
+    /// from the outside which can.
+    pub h2c: Vec<H2c>,
     /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
     pub tls_roots: TlsRoots,
+    /// What its TLS is besides. Default: nothing.
+    pub tls: TlsSettings,
+    /// By which forward proxy it goes. Default: by none.
+    pub proxy: Proxy,
+    /// By what addresses are found and reached. Default: the system.
+    pub network: Network,
     /// What is measured with. Default: nothing is.
     pub metrics: Metrics,
     /// The services of the same host. Default: none.
@@ -30,20 +46,6 @@ pub struct EgressParams {
     /// What names the host in its outgoing requests. To be shared with the front, which knows by it
     /// what goes round in circles. Default: one of its own.
     pub loops: LoopGuard,
-}
-
-/// How long each phase of an outgoing request may take.
-#[derive(Debug, Clone)]
-pub struct Timeouts {
-    /// Name resolution, connecting and the TLS handshake, together. Default: 10 seconds, three
-    /// retransmissions of a lost SYN (after 1, 3 and 7 seconds). It also bounds what a guest asks
-    /// for, since a connection that is being made may serve another request.
-    pub connect: Duration,
-    /// From the connection to the response's head, the sending of the request included. Default: 60
-    /// seconds, what proxies commonly wait.
-    pub first_byte: Duration,
-    /// Between two parts of the response's body, while the guest waits for one. Default: 60 seconds.
-    pub between_bytes: Duration,
 }
 
 /// How connections are kept.
@@ -54,12 +56,19 @@ pub struct PoolParams {
     pub max_idle_per_host: usize,
     /// How long an idle connection is kept. Default: 90 seconds.
     pub idle_timeout: Duration,
+    /// How long an HTTP/2 connection with open streams may be silent before the upstream is asked
+    /// whether it is there, and how long it then has to say so. Default: 20 seconds, so that a path
+    /// that has gone dead is found before the first requests on it time out. Nothing is sent on idle
+    /// connections.
+    pub h2_keep_alive: Duration,
 }
 
-/// What a guest asks for one request (`request-options`); `None` leaves it to the [`Timeouts`].
+/// What a guest asks for one request (`request-options`). It may ask for less than the [`Timeouts`]
+/// say, and not for more; `None` leaves it to them. Zero is over at once: what is not there already
+/// is late.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SendOptions {
-    /// See [`Timeouts::connect`].
+    /// Until there is a connection for the request, a wait for one and the TLS handshake included.
     pub connect_timeout: Option<Duration>,
     /// See [`Timeouts::first_byte`].
     pub first_byte_timeout: Option<Duration>,
@@ -76,21 +85,17 @@ impl EgressParams {
             grants: Grants::none(),
             timeouts: Timeouts::default(),
             trace_headers: TraceHeaders::default(),
+            limits: EgressLimits::default(),
+            shared: EgressShared::default(),
             pool: PoolParams::default(),
+            h2c: Vec::new(),
             tls_roots: TlsRoots::default(),
+            tls: TlsSettings::default(),
+            proxy: Proxy::default(),
+            network: Network::default(),
             metrics: Metrics::default(),
             internal: InternalServices::default(),
             loops: LoopGuard::default(),
-        }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(60),
-            between_bytes: Duration::from_secs(60),
         }
     }
 }
@@ -100,6 +105,7 @@ impl Default for PoolParams {
         Self {
             max_idle_per_host: 32,
             idle_timeout: Duration::from_secs(90),
+            h2_keep_alive: Duration::from_secs(20),
         }
     }
 }

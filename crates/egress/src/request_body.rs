@@ -3,30 +3,115 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::{Attribution, Body, BodyError, Counters, RequestScope};
+use headwater_core::{Body, BodyError, Counters, RequestScope};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
-/// Counts a body's bytes for the request that the outgoing one is made for, if that is known.
-pub(crate) fn counted(body: Body, attribution: &Attribution) -> Body {
-    match attribution.scope() {
-        Some(scope) if !http_body::Body::is_end_stream(&body) => RequestBody {
-            inner: body,
-            scope: Arc::clone(scope),
-        }
-        .boxed_unsync(),
-        _ => body,
-    }
+use crate::EgressError;
+use crate::head;
+use crate::limits::EgressLimits;
+use crate::stopwatch::{Late, Stopwatch};
+use crate::upload::Upload;
+
+/// Holds the body to its declared length and to the limits, bounds how long the guest may take
+/// between two parts, and counts the bytes for the request that the outgoing one is made for.
+///
+/// An error makes the client cut the request, so that an upstream never takes it for whole, and never
+/// takes what follows for a part of it.
+pub(crate) struct RequestBody {
+    inner: Body,
+    scope: Option<Arc<RequestScope>>,
+    upload: Arc<Upload>,
+    /// `content-length`.
+    declared: Option<u64>,
+    sent: u64,
+    most: Option<u64>,
+    most_trailers: usize,
+    write: Duration,
+    /// Runs while the guest is waited for.
+    stopwatch: Stopwatch,
+    waiting: bool,
 }
 
-struct RequestBody {
-    inner: Body,
-    scope: Arc<RequestScope>,
+/// What a [`RequestBody`] is made of, besides the guest's body.
+pub(crate) struct RequestBodyParams<'a> {
+    pub(crate) scope: Option<&'a Arc<RequestScope>>,
+    pub(crate) declared: Option<u64>,
+    pub(crate) limits: &'a EgressLimits,
+    pub(crate) write: Duration,
 }
 
 // === impl RequestBody ===
+
+impl RequestBody {
+    /// The body as it is sent, and what is to be seen of it.
+    pub(crate) fn wrap(inner: Body, params: RequestBodyParams<'_>) -> (Body, Arc<Upload>) {
+        let RequestBodyParams {
+            scope,
+            declared,
+            limits,
+            write,
+        } = params;
+        let upload = Arc::new(Upload::new());
+        let body = Self {
+            inner,
+            scope: scope.cloned(),
+            upload: Arc::clone(&upload),
+            declared,
+            sent: 0,
+            most: limits.request_body,
+            most_trailers: limits.request_head,
+            write,
+            stopwatch: Stopwatch::new(None),
+            waiting: false,
+        };
+        (body.boxed_unsync(), upload)
+    }
+
+    fn fail(&self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.upload.fail(error.clone());
+        Poll::Ready(Some(Err(Box::new(error))))
+    }
+
+    /// Whether a part may be sent.
+    fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), EgressError> {
+        if let Some(data) = frame.data_ref() {
+            self.sent += data.len() as u64;
+            if self.declared.is_some_and(|declared| self.sent > declared) {
+                return Err(EgressError::ContentLength);
+            }
+            if self.most.is_some_and(|most| self.sent > most) {
+                return Err(EgressError::RequestBodySize(self.sent));
+            }
+            if let Some(scope) = &self.scope {
+                let sent = &scope.counters().outgoing_sent_bytes;
+                Counters::add(sent, data.len() as u64);
+            }
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.check_end()?;
+            head::within(trailers, self.most_trailers).map_err(EgressError::RequestTrailersSize)?;
+        }
+        Ok(())
+    }
+
+    fn check_end(&self) -> Result<(), EgressError> {
+        match self.declared {
+            Some(declared) if self.sent < declared => Err(EgressError::ContentLength),
+            _ => Ok(()),
+        }
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
+        if !self.waiting {
+            self.waiting = true;
+            self.stopwatch.start(self.write, Late::Write);
+        }
+        self.stopwatch.poll(cx)
+    }
+}
 
 impl http_body::Body for RequestBody {
     type Data = Bytes;
@@ -36,21 +121,45 @@ impl http_body::Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            let sent = &self.scope.counters().outgoing_sent_bytes;
-            Counters::add(sent, data.len() as u64);
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        if polled.is_ready() {
+            this.waiting = false;
+            this.upload.advance();
         }
-        polled
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => match this.check(&frame) {
+                Ok(()) => Poll::Ready(Some(Ok(frame))),
+                Err(error) => this.fail(error),
+            },
+            Poll::Ready(Some(Err(error))) => this.fail(EgressError::RequestBody(error.into())),
+            Poll::Ready(None) => match this.check_end() {
+                Ok(()) => {
+                    this.upload.end();
+                    Poll::Ready(None)
+                }
+                Err(error) => this.fail(error),
+            },
+            Poll::Pending => match this.poll_late(cx) {
+                Poll::Ready(late) => this.fail(late.into()),
+                Poll::Pending => Poll::Pending,
+            },
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        // One that is too short shows it only at its end.
+        self.inner.is_end_stream() && self.check_end().is_ok()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        // All that was declared was sent, or the connection wants no more.
+        self.upload.end();
     }
 }

@@ -1,87 +1,115 @@
-//! From a name to addresses that may be dialled.
-//!
-//! Two steps. The second sees every address before it is dialled, whatever the URI's spelling was,
-//! and what it returns is what is dialled: a second look-up that answers otherwise has no chance.
+//! From a name to addresses. What is thought of them is the policy's business.
 
-use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use tower_service::Service;
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 
 use crate::EgressError;
 
-/// What is thought of an address. For now everything is let through: the name decides
-/// ([`Grants`](crate::Grants)).
-#[derive(Debug, Clone, Default)]
-pub(crate) struct AddressPolicy;
-
-/// The system's resolver, with a look at what it says.
-#[derive(Debug, Clone)]
-pub(crate) struct VettingResolver {
-    system: GaiResolver,
-    policy: AddressPolicy,
+/// Says which addresses a name has.
+#[derive(Clone, Default)]
+pub(crate) enum Resolver {
+    /// The system's: `/etc/hosts`, DNS, and whatever else it is set up for.
+    #[default]
+    System,
+    /// What a test says, at each look-up anew.
+    #[cfg(test)]
+    Scripted(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
 }
 
-// === impl AddressPolicy ===
+// === impl Resolver ===
 
-impl AddressPolicy {
-    /// Whether an address may be dialled.
-    #[expect(clippy::unused_self, reason = "the seam where ranges are denied")]
-    pub(crate) fn permits(&self, _address: IpAddr) -> bool {
-        true
-    }
-
-    /// For a host that is an address already, and so is never resolved.
-    pub(crate) fn vet_literal(&self, host: &str) -> Result<(), EgressError> {
-        let text = host.trim_start_matches('[').trim_end_matches(']');
-        match text.parse() {
-            Ok(address) if !self.permits(address) => Err(EgressError::Denied {
-                destination: host.to_owned(),
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-// === impl VettingResolver ===
-
-impl VettingResolver {
-    pub(crate) fn new(policy: AddressPolicy) -> Self {
-        Self {
-            system: GaiResolver::new(),
-            policy,
-        }
-    }
-}
-
-impl Service<Name> for VettingResolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = EgressError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, EgressError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
-        // The system's resolver always is.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let policy = self.policy.clone();
-        let host = name.as_str().to_owned();
-        let resolving = self.system.call(name);
-        Box::pin(async move {
-            let found = resolving.await.map_err(|error| EgressError::Dns {
-                host: host.clone(),
-                source: Arc::new(error),
-            })?;
-            let permitted: Vec<_> = found.filter(|found| policy.permits(found.ip())).collect();
-            if permitted.is_empty() {
-                return Err(EgressError::Denied { destination: host });
+impl Resolver {
+    /// Looks a name up. An answer has at least one address.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::Dns`].
+    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
+        let found = match self {
+            Self::System => {
+                let name = host.to_owned();
+                // The system's resolver blocks, for seconds if a name server does not answer.
+                match tokio::task::spawn_blocking(move || look_up(&name)).await {
+                    Ok(found) => found.map_err(|error| failure(host, error))?,
+                    Err(ended) => return Err(failure(host, io::Error::other(ended).into())),
+                }
             }
-            Ok(permitted.into_iter())
-        })
+            #[cfg(test)]
+            Self::Scripted(script) => script(host),
+        };
+        if found.is_empty() {
+            return Err(EgressError::Dns {
+                host: host.to_owned(),
+                rcode: Some(NXDOMAIN),
+                source: Arc::new(io::Error::from(io::ErrorKind::NotFound)),
+            });
+        }
+        Ok(found)
+    }
+}
+
+/// DNS's own names for what went wrong (RFC 1035, 4.1.1), which `wasi:http` passes on. The system's
+/// resolver does not tell a name that does not exist from one without an address.
+const NXDOMAIN: &str = "NXDOMAIN";
+const SERVFAIL: &str = "SERVFAIL";
+
+/// All addresses of a name, in the order in which the system would have them tried (RFC 6724).
+fn look_up(name: &str) -> Result<Vec<IpAddr>, LookupError> {
+    let hints = AddrInfoHints {
+        // Otherwise each address is there once for each kind of socket.
+        socktype: SockType::Stream.into(),
+        ..AddrInfoHints::default()
+    };
+    let found = dns_lookup::getaddrinfo(Some(name), None, Some(hints))?;
+    Ok(found
+        .filter_map(Result::ok)
+        .map(|info| info.sockaddr.ip())
+        .collect())
+}
+
+fn failure(host: &str, error: LookupError) -> EgressError {
+    let rcode = match error.kind() {
+        LookupErrorKind::NoName | LookupErrorKind::NoData => Some(NXDOMAIN),
+        LookupErrorKind::Again | LookupErrorKind::Fail => Some(SERVFAIL),
+        _ => None,
+    };
+    EgressError::Dns {
+        host: host.to_owned(),
+        rcode,
+        source: Arc::new(io::Error::from(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_knows_its_own_name() {
+        let found = Resolver::System.resolve("localhost").await.unwrap();
+        assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+        // Each once.
+        let mut once = found.clone();
+        once.dedup();
+        assert_eq!(found, once);
+    }
+
+    #[test]
+    fn what_the_resolver_says_has_its_name_in_dns() {
+        for (number, expected) in [
+            // Linux's numbers, negative as in netdb.h: EAI_NONAME, EAI_AGAIN, EAI_FAIL, EAI_MEMORY.
+            (-2, Some("NXDOMAIN")),
+            (-3, Some("SERVFAIL")),
+            (-4, Some("SERVFAIL")),
+            (-10, None),
+        ] {
+            let EgressError::Dns { rcode, .. } = failure("a", LookupError::new(number)) else {
+                panic!("another error");
+            };
+            assert_eq!(rcode, expected, "{number}");
+        }
     }
 }

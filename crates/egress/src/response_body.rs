@@ -1,6 +1,5 @@
 //! The upstream's body on its way to the guest.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,68 +9,110 @@ use bytes::Bytes;
 use headwater_core::{BodyError, Counters, RequestScope};
 use headwater_telemetry::ClientSpan;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
 
 use crate::EgressError;
+use crate::connection::Lease;
+use crate::head;
 use crate::incoming::Incoming;
+use crate::limits::{EgressLimits, Place};
+use crate::stopwatch::{Late, Stopwatch};
 
-/// Watches the time between two parts, names what goes wrong, counts the bytes for the request that
-/// the body is for, and ends the span when the body is at its end or dropped.
+/// Watches the time between two parts, holds the body to the limits, names what goes wrong, counts
+/// the bytes for the request that the body is for, and ends the span when the body is at its end or
+/// dropped.
 pub(crate) struct ResponseBody {
-    // `None` after the end or an error; dropping it closes or frees the connection.
-    inner: Option<Incoming>,
+    /// `None` after the end or an error.
+    open: Option<Open>,
     span: Option<ClientSpan>,
     scope: Option<Arc<RequestScope>>,
     between_bytes: Duration,
-    // Runs only while the guest waits, and is made only when it first has to.
-    timer: Option<Pin<Box<Sleep>>>,
+    stopwatch: Stopwatch,
+    /// Whether the stopwatch runs for the next part; only while the guest waits for it.
     waiting: bool,
+    received: u64,
+    most: Option<u64>,
+    most_trailers: usize,
+}
+
+/// What there is of an exchange whose response has begun.
+pub(crate) struct Open {
+    // In this order: dropping the first closes or frees the connection.
+    pub(crate) body: Incoming,
+    pub(crate) _lease: Option<Lease>,
+    pub(crate) _place: Place,
+}
+
+/// What a [`ResponseBody`] is made of.
+pub(crate) struct ResponseBodyParams<'a> {
+    pub(crate) open: Open,
+    pub(crate) span: ClientSpan,
+    pub(crate) scope: Option<Arc<RequestScope>>,
+    /// What has run until now.
+    pub(crate) stopwatch: Stopwatch,
+    pub(crate) between_bytes: Duration,
+    pub(crate) limits: &'a EgressLimits,
 }
 
 // === impl ResponseBody ===
 
 impl ResponseBody {
-    pub(crate) fn new(
-        inner: Incoming,
-        span: ClientSpan,
-        scope: Option<Arc<RequestScope>>,
-        between_bytes: Duration,
-    ) -> Self {
+    pub(crate) fn new(params: ResponseBodyParams<'_>) -> Self {
+        let ResponseBodyParams {
+            open,
+            span,
+            scope,
+            stopwatch,
+            between_bytes,
+            limits,
+        } = params;
         Self {
-            inner: Some(inner),
+            open: Some(open),
             span: Some(span),
             scope,
             between_bytes,
-            timer: None,
+            stopwatch,
             waiting: false,
+            received: 0,
+            most: limits.response_body,
+            most_trailers: limits.response_head,
         }
     }
 
     fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.inner = None;
+        self.open = None;
         if let Some(mut span) = self.span.take() {
             span.error(error.kind());
         }
         Poll::Ready(Some(Err(Box::new(error))))
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether a part may be passed on.
+    fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), EgressError> {
+        if self.stopwatch.is_over() {
+            return Err(EgressError::TotalTimeout);
+        }
+        if let Some(data) = frame.data_ref() {
+            self.received += data.len() as u64;
+            if self.most.is_some_and(|most| self.received > most) {
+                return Err(EgressError::ResponseBodySize(self.received));
+            }
+            if let Some(scope) = &self.scope {
+                let received = &scope.counters().outgoing_received_bytes;
+                Counters::add(received, data.len() as u64);
+            }
+        } else if let Some(trailers) = frame.trailers_ref() {
+            let within = head::within(trailers, self.most_trailers);
+            within.map_err(|size| EgressError::ResponseTrailersSize(Some(size)))?;
+        }
+        Ok(())
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
         if !self.waiting {
             self.waiting = true;
-            match (
-                &mut self.timer,
-                Instant::now().checked_add(self.between_bytes),
-            ) {
-                (Some(timer), Some(at)) => timer.as_mut().reset(at),
-                (timer @ None, Some(at)) => *timer = Some(Box::pin(tokio::time::sleep_until(at))),
-                // Longer than the clock can tell is for ever.
-                (timer, None) => *timer = None,
-            }
+            self.stopwatch.start(self.between_bytes, Late::BetweenBytes);
         }
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
+        self.stopwatch.poll(cx)
     }
 }
 
@@ -84,38 +125,39 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(inner) = &mut this.inner else {
+        let Some(open) = &mut this.open else {
             return Poll::Ready(None);
         };
-        match Pin::new(inner).poll_frame(cx) {
+        match Pin::new(&mut open.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.waiting = false;
-                if let (Some(scope), Some(data)) = (&this.scope, frame.data_ref()) {
-                    let received = &scope.counters().outgoing_received_bytes;
-                    Counters::add(received, data.len() as u64);
+                match this.check(&frame) {
+                    Ok(()) => Poll::Ready(Some(Ok(frame))),
+                    Err(error) => this.fail(error),
                 }
-                Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => this.fail(error),
             Poll::Ready(None) => {
-                this.inner = None;
+                this.open = None;
                 this.span = None;
                 Poll::Ready(None)
             }
-            Poll::Pending => match this.poll_timer(cx) {
-                Poll::Ready(()) => this.fail(EgressError::BetweenBytesTimeout),
+            Poll::Pending => match this.poll_late(cx) {
+                Poll::Ready(late) => this.fail(late.into()),
                 Poll::Pending => Poll::Pending,
             },
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.open
+            .as_ref()
+            .is_none_or(|open| open.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
+        self.open
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+            .map_or_else(|| SizeHint::with_exact(0), |open| open.body.size_hint())
     }
 }

@@ -1,7 +1,7 @@
 //! Where an outgoing request goes: scheme, host and port of its URI, in one spelling.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 
@@ -86,7 +86,8 @@ impl Scheme {
 // === impl Host ===
 
 impl Host {
-    /// Reads a host as URIs have it: a name, an IPv4 address, or an IPv6 address in brackets.
+    /// Reads a host as URIs have it: a name, an IPv4 address of four decimal numbers, or an IPv6
+    /// address in brackets.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(address) = text.strip_prefix('[') {
             // No zone: an interface's name is no business of a guest's.
@@ -102,11 +103,24 @@ impl Host {
         if !well_formed {
             return None;
         }
-        Some(match name.parse() {
-            Ok(address) => Self::Address(address),
-            Err(_) => Self::Name(name.to_ascii_lowercase()),
-        })
+        match name.parse::<Ipv4Addr>() {
+            Ok(address) => Some(Self::Address(address.into())),
+            Err(_) if ends_in_a_number(name) => None,
+            Err(_) => Some(Self::Name(name.to_ascii_lowercase())),
+        }
     }
+}
+
+/// Whether resolvers may take a host for an IPv4 address in one of its old spellings: `127.1`,
+/// `2130706433`, `0177.0.0.1`, `0x7f000001`. No name ends in a number (the URL standard's "ends in a
+/// number checker", <https://url.spec.whatwg.org/#ends-in-a-number-checker>).
+fn ends_in_a_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last
+        .get(..2)
+        .is_some_and(|start| start.eq_ignore_ascii_case("0x"))
+        && last[2..].bytes().all(|byte| byte.is_ascii_hexdigit());
+    hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Scheme {
@@ -165,6 +179,15 @@ mod tests {
             "http://a%2eexample/",
             "http://[fe80::1%25eth0]/",
             "http://[::1]x/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f000001/",
+            "http://0X7F.1/",
+            "http://0177.0.0.1/",
+            "http://127.0.0.01/",
+            "http://a.example.1/",
+            "http://1.2.3.4.5/",
+            "http://0x./",
         ] {
             // Some of them are no URI to begin with.
             if let Ok(uri) = uri.parse::<Uri>() {

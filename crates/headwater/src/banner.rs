@@ -44,11 +44,20 @@ fn describe(service: &Loaded) -> Vec<String> {
             )
         ),
     ];
-    if outline.grants.is_all() {
+    if outline.grants.is_every_address() {
         lines.push(
             "    WARNING      this guest may call any address, this machine's own included"
                 .to_owned(),
         );
+    } else if outline.grants.is_all() {
+        lines.push(
+            "    WARNING      this guest may call any public address on the internet".to_owned(),
+        );
+    }
+    for hosts in &outline.connecting.tls.unverified {
+        lines.push(format!(
+            "    WARNING      anybody may pretend to be {hosts}: its certificate is not verified"
+        ));
     }
     // Names only: values may be secrets.
     let names: Vec<_> = outline

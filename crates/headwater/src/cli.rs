@@ -9,6 +9,10 @@ use headwater_core::LoopGuard;
 use headwater_core::hops::BadHostId;
 use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
 use headwater_runtime::{Directory, PoolOverrides};
+use http::HeaderName;
+
+use crate::connecting::ConnectingArgs;
+use crate::outgoing::OutgoingArgs;
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
 /// request it was made for.
@@ -57,7 +61,13 @@ pub(crate) struct Serve {
     pub(crate) grants: GrantArgs,
 
     #[command(flatten)]
+    pub(crate) connecting: ConnectingArgs,
+
+    #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) outgoing: OutgoingArgs,
 
     #[command(flatten)]
     pub(crate) traces: TraceArgs,
@@ -67,10 +77,22 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Grants (default: none)")]
 pub(crate) struct GrantArgs {
-    /// Let the guest call HOST: `example.com`, `*.example.com:443`, `http://127.0.0.1:9000`, or `*`
-    /// for anything; may be given several times
+    /// Let the guest call HOST: `example.com`, `*.example.com:443`, or `*` for the whole internet. A
+    /// private or local address is reached only if it is granted as an address or a network, such as
+    /// `http://127.0.0.1:9000` or `10.0.0.0/8:5432`, beside the name that resolves to it. May be
+    /// given several times
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_outgoing: Vec<Grant>,
+
+    /// Keep a header field from the guest, which may then neither set nor see it, as it is with
+    /// `host` and `connection` always; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) forbid_header: Vec<HeaderName>,
+
+    /// Leave a header field to the guest that is kept from it otherwise: `proxy-authorization` or
+    /// `proxy-authenticate`; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_header: Vec<HeaderName>,
 
     /// Set an environment variable for the guest; may be given several times
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse_variable)]
@@ -141,6 +163,10 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) max_cpu_time: Option<Duration>,
 
+    /// Give an instance the next request only when nothing of the one before goes on in it
+    #[arg(long, conflicts_with = "max_concurrent_per_instance")]
+    pub(crate) serial: bool,
+
     /// Try a request once more if its instance failed: one without a body, which had made no
     /// outgoing request, of a service without directories
     #[arg(long)]
@@ -168,6 +194,10 @@ pub(crate) struct TraceArgs {
     /// Append spans to a file, as OTLP JSON lines (the format of the collector's file exporter)
     #[arg(long, value_name = "PATH")]
     pub(crate) trace_file: Option<PathBuf>,
+
+    /// Append the audit log to a file, as JSON lines: each outgoing request that was denied, and why
+    #[arg(long, value_name = "PATH")]
+    pub(crate) audit_log: Option<PathBuf>,
 
     /// Print a tree for each request: on a terminal, always, or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -231,6 +261,7 @@ impl LimitArgs {
             min_idle: self.min_idle,
             max_requests_per_instance: self.max_requests_per_instance.clone(),
             max_concurrent_per_instance: self.max_concurrent_per_instance,
+            serial: self.serial.then_some(true),
             spread: None,
             idle_timeout: self.idle_timeout,
             post_return_timeout: self.post_return_timeout,
@@ -262,6 +293,10 @@ impl GrantArgs {
     pub(crate) fn first_given(&self) -> Option<&'static str> {
         if !self.allow_outgoing.is_empty() {
             Some("--allow-outgoing")
+        } else if !self.forbid_header.is_empty() {
+            Some("--forbid-header")
+        } else if !self.allow_header.is_empty() {
+            Some("--allow-header")
         } else if !self.environment.is_empty() {
             Some("--env")
         } else if !self.directories.is_empty() {
@@ -294,7 +329,7 @@ fn parse_host_id(text: &str) -> Result<String, BadHostId> {
     LoopGuard::new(text, 0).map(|_| text.to_owned())
 }
 
-fn parse_positive(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("write a whole number from 1 up".to_owned()),

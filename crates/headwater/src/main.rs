@@ -2,7 +2,9 @@
 
 mod banner;
 mod cli;
+mod connecting;
 mod metrics;
+mod outgoing;
 mod serve;
 mod services;
 mod signals;

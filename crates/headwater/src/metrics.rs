@@ -1,5 +1,7 @@
 //! What pools do, as metrics that are observed when they are exported.
 
+mod outgoing;
+
 use std::sync::Arc;
 
 use headwater_runtime::{
@@ -9,6 +11,7 @@ use headwater_telemetry::attributes::{CAUSE, CIRCUIT_STATE, INSTANCE_STATE, SERV
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
+pub(crate) use self::outgoing::observe_outgoing;
 use crate::services::{Loaded, Runner};
 
 /// Makes the instruments that observe the pools of these services. The services live for as long as

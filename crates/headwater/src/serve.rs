@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             error => anyhow::Error::from(error),
         },
     )?;
+    arguments.connecting.note_unused_environment();
     let served = runtime.block_on(serve(&arguments, planned, telemetry.metrics()));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
@@ -72,6 +73,7 @@ async fn serve(
     let engine = Arc::new(Engine::with_places(arguments.limits.places)?);
     let common = Arc::new(Common {
         metrics: metrics.clone(),
+        shared: arguments.outgoing.shared(),
         loops,
         ..Common::default()
     });
@@ -89,6 +91,7 @@ async fn serve(
         .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
 
     metrics::observe_pools(&metrics.meter(), &loaded);
+    metrics::observe_outgoing(&metrics.meter(), &loaded);
 
     // Before anybody is told that the host is up: until then a signal would end it on the spot, and
     // take with it what was not written yet.
@@ -155,6 +158,7 @@ fn telemetry_config(arguments: &TraceArgs) -> Result<TelemetryConfig> {
             access: arguments.access_log,
             ..LogConfig::default()
         },
+        audit_file: arguments.audit_log.clone(),
         trace_file: arguments.trace_file.clone(),
         trace_tree: tree.then(TreeConfig::stderr),
         otlp: OtlpConfig::from_env()?,

@@ -7,16 +7,21 @@ use anyhow::{Context, Result};
 use headwater_config::{File, Guest, Service};
 use headwater_core::{Handler, Limits, LoopGuard};
 use headwater_egress::{
-    Egress, EgressParams, Grants, GuestTraceparent, InternalServices, TlsRoots, TraceHeaders,
+    Egress, EgressParams, EgressShared, Grants, GuestTraceparent, InternalServices, TlsRoots,
+    TraceHeaders,
 };
 use headwater_runtime::{
-    Artifact, ComponentService, ComponentSettings, Directory, Engine, PoolOverrides,
+    Artifact, ComponentService, ComponentSettings, Directory, Engine, ForbiddenHeaders,
+    PoolOverrides,
 };
 use headwater_server::{InternalFront, Route, Router};
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
+use http::HeaderName;
 
 use crate::cli::{LimitArgs, Serve};
+use crate::connecting::Connecting;
+use crate::outgoing;
 use crate::serve::Usage;
 
 /// What is known of a service from its settings, and told at start.
@@ -25,6 +30,7 @@ pub(crate) struct Outline {
     pub(crate) route: Arc<str>,
     pub(crate) file: PathBuf,
     pub(crate) grants: Grants,
+    pub(crate) connecting: Connecting,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directories: Vec<Directory>,
 }
@@ -36,6 +42,8 @@ pub(crate) struct Planned {
     guest: Binary,
     pool: PoolOverrides,
     trace_headers: TraceHeaders,
+    outgoing: outgoing::Settings,
+    forbidden_headers: ForbiddenHeaders,
 }
 
 enum Binary {
@@ -47,6 +55,8 @@ enum Binary {
 pub(crate) struct Loaded {
     pub(crate) outline: Outline,
     pub(crate) runner: Runner,
+    /// What it calls out by, if it can.
+    pub(crate) egress: Option<Egress>,
     timeout: Duration,
 }
 
@@ -80,6 +90,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
             route: "/...".into(),
             file: arguments.file.clone(),
             grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
+            connecting: arguments.connecting.single()?,
             environment: arguments.grants.environment.clone(),
             directories: arguments.grants.directories.clone(),
         },
@@ -87,13 +98,20 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         guest,
         pool: arguments.limits.pool(),
         trace_headers: arguments.traces.headers(),
+        outgoing: arguments.outgoing.settings(),
+        forbidden_headers: ForbiddenHeaders::with(
+            &arguments.grants.forbid_header,
+            &arguments.grants.allow_header,
+        )
+        .map_err(|error| Usage(format!("--allow-header: {error}")))?,
     }])
 }
 
 /// The services of a headwater.toml.
 fn several(arguments: &Serve, text: &str) -> Result<Vec<Planned>> {
     let path = arguments.file.display();
-    if let Some(flag) = arguments.grants.first_given() {
+    let given = arguments.grants.first_given();
+    if let Some(flag) = given.or_else(|| arguments.connecting.first_given()) {
         return Err(Usage(format!(
             "{flag} is for a single guest, and `{path}` names several services: write the grant \
              into the service that it is for"
@@ -141,6 +159,7 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
             route: service.route.as_str().into(),
             file,
             grants,
+            connecting: arguments.connecting.of(service, base)?,
             environment: service.environment.clone().into_iter().collect(),
             directories: service
                 .directories
@@ -155,7 +174,23 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
         guest,
         pool: pool(service, defaults.pool()),
         trace_headers: trace_headers(service, arguments.traces.headers()),
+        outgoing: arguments.outgoing.settings_of(&service.outgoing)?,
+        forbidden_headers: forbidden_headers(service)?,
     })
+}
+
+/// What the file says of the header fields that are kept from a service.
+fn forbidden_headers(service: &Service) -> Result<ForbiddenHeaders> {
+    let names = |key: &'static str, names: &[String]| {
+        let parsed = names.iter().map(|name| {
+            let parsed = name.parse::<HeaderName>();
+            parsed.with_context(|| format!("in `{key}`: `{name}` is no name of a header field"))
+        });
+        parsed.collect::<Result<Vec<_>>>()
+    };
+    let forbidden = names("forbid_headers", &service.forbid_headers)?;
+    let allowed = names("allow_headers", &service.allow_headers)?;
+    ForbiddenHeaders::with(&forbidden, &allowed).context("in `allow_headers`")
 }
 
 /// What the file says of a service's outgoing trace headers, and where it is silent, what the command
@@ -185,6 +220,7 @@ fn pool(service: &Service, defaults: PoolOverrides) -> PoolOverrides {
         max_concurrent_per_instance: service
             .max_concurrent_per_instance
             .or(defaults.max_concurrent_per_instance),
+        serial: service.serial.or(defaults.serial),
         spread: defaults.spread,
         idle_timeout: service.idle_timeout.or(defaults.idle_timeout),
         post_return_timeout: service.post_return_timeout.or(defaults.post_return_timeout),
@@ -212,6 +248,8 @@ fn limits(defaults: &LimitArgs, timeout: Option<Duration>, memory: Option<u64>) 
 pub(crate) struct Common {
     /// Shared, so that the machine's certificates are read once.
     pub(crate) tls_roots: TlsRoots,
+    /// The bounds on what all of them send.
+    pub(crate) shared: EgressShared,
     pub(crate) metrics: Metrics,
     pub(crate) loops: LoopGuard,
     /// Each other.
@@ -243,6 +281,7 @@ fn load_one(
 ) -> Result<Loaded> {
     let Common {
         tls_roots,
+        shared,
         metrics,
         loops,
         internal,
@@ -253,28 +292,46 @@ fn load_one(
         guest,
         pool,
         trace_headers,
+        outgoing,
+        forbidden_headers,
     } = service;
     let timeout = limits.request_timeout;
+    let mut egress = None;
     let runner = match guest {
         Binary::Component(binary) => {
-            let egress = Egress::new(EgressParams {
+            let outgoing::Settings {
+                timeouts,
+                limits: outgoing_limits,
+                pool: connections,
+                h2c,
+            } = outgoing;
+            let client = Egress::new(EgressParams {
                 grants: outline.grants.clone(),
+                timeouts,
+                limits: outgoing_limits,
+                shared: shared.clone(),
+                pool: connections,
+                h2c,
                 trace_headers,
                 tls_roots: tls_roots.clone(),
+                tls: outline.connecting.tls.clone(),
+                proxy: outline.connecting.proxy.clone(),
                 metrics: metrics.clone(),
                 internal: internal.clone(),
                 loops: loops.clone(),
                 ..EgressParams::new(outline.name.clone())
             });
+            egress = Some(client.clone());
             let settings = ComponentSettings {
                 service: outline.name.clone(),
                 environment: outline.environment.clone(),
                 directories: outline.directories.clone(),
                 limits,
+                forbidden_headers,
                 pool,
                 metrics: metrics.clone(),
             };
-            let component = ComponentService::load(engine, &binary, egress, settings)?;
+            let component = ComponentService::load(engine, &binary, client, settings)?;
             Runner::Component(Arc::new(component))
         }
         Binary::Module(binary) => {
@@ -299,6 +356,7 @@ fn load_one(
     Ok(Loaded {
         outline,
         runner,
+        egress,
         timeout,
     })
 }

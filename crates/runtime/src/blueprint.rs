@@ -6,6 +6,7 @@ use wasmtime::{AsContextMut, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::attribution::{self, Evidence, Roots};
+use crate::forbidden::ForbiddenHeaders;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
 use crate::outgoing::Outgoing;
@@ -37,6 +38,7 @@ pub(crate) struct Blueprint {
     pub(crate) output: ServiceOutput,
     pub(crate) unattributed: Arc<Unattributed>,
     pub(crate) egress: Egress,
+    pub(crate) forbidden_headers: ForbiddenHeaders,
     pub(crate) evidence: Evidence,
     pub(crate) request_timeout: Duration,
     pub(crate) guest_memory: usize,
@@ -57,7 +59,11 @@ impl Blueprint {
             table: wasmtime::component::ResourceTable::new(),
             wasi: self.wasi(&outbox)?,
             http,
-            hooks: Hooks::new(self.egress.clone(), outgoing),
+            hooks: Hooks::new(
+                self.egress.clone(),
+                self.forbidden_headers.clone(),
+                outgoing,
+            ),
             memory: MemoryBudget::new(self.guest_memory),
             roots: Roots::new(self.evidence),
             meter: Arc::new(Meter::new(self.max_cpu_time)),

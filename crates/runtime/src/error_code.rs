@@ -1,26 +1,60 @@
+//! What guests are told of outgoing requests that failed, in the terms of `wasi:http`.
+//!
+//! The cases of its `error-code` are the proxy error types of RFC 9209, whose definitions decide which is
+//! the right one. `docs/egress-errors.md` has the table.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
 use headwater_core::BodyError;
 use headwater_egress::EgressError;
 use wasmtime_wasi_http::Error;
 
-/// What a guest is told of an outgoing request that failed, in the terms of `wasi:http`.
+/// What a guest's own request body ended with, on its way through the client and back to the guest.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body was cut by its sender")]
+pub(crate) struct CutByGuest(Mutex<Option<Error>>);
+
+impl CutByGuest {
+    pub(crate) fn new(error: Error) -> Self {
+        Self(Mutex::new(Some(error)))
+    }
+
+    /// The error; for the first who asks.
+    fn take(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What a guest is told of an outgoing request that failed.
 pub(crate) fn from_egress(error: &EgressError) -> Error {
     match error {
         EgressError::Denied { .. } => Error::HttpRequestDenied,
         EgressError::LoopDetected => Error::LoopDetected,
+        EgressError::AddressDenied { .. } => Error::DestinationIpProhibited,
         EgressError::InvalidUri { .. } => Error::HttpRequestUriInvalid,
         EgressError::InvalidMethod => Error::HttpRequestMethodInvalid,
         EgressError::ContentLength => Error::HttpRequestBodySize(None),
-        EgressError::Dns { .. } => Error::DnsError {
-            rcode: None,
+        // It knows best why.
+        EgressError::RequestBody(cause) => find(&**cause, CutByGuest::take)
+            .unwrap_or_else(|| Error::InternalError(Some(error.to_string()))),
+        EgressError::Dns { rcode, .. } => Error::DnsError {
+            rcode: rcode.map(str::to_owned),
             info_code: None,
         },
+        EgressError::DnsTimeout { .. } => Error::DnsTimeout,
         EgressError::ConnectionRefused => Error::ConnectionRefused,
-        EgressError::Unreachable(_) => Error::DestinationUnavailable,
-        EgressError::ConnectTimeout => Error::ConnectionTimeout,
+        EgressError::Unreachable(cause) => match find(&**cause, is_unroutable) {
+            Some(()) => Error::DestinationIpUnroutable,
+            None => Error::DestinationUnavailable,
+        },
+        EgressError::Proxy { .. } => Error::DestinationUnavailable,
+        EgressError::ConnectTimeout | EgressError::TlsHandshakeTimeout => Error::ConnectionTimeout,
         EgressError::TlsCertificate(_) => Error::TlsCertificateError,
         EgressError::TlsAlert { id, .. } => Error::TlsAlertReceived {
             alert_id: Some(*id),
-            alert_message: None,
+            alert_message: alert_name(*id).map(str::to_owned),
         },
         EgressError::TlsProtocol(_) => Error::TlsProtocolError,
         EgressError::FirstByteTimeout | EgressError::BetweenBytesTimeout => {
@@ -28,11 +62,22 @@ pub(crate) fn from_egress(error: &EgressError) -> Error {
         }
         EgressError::ConnectionTerminated(_) => Error::ConnectionTerminated,
         EgressError::ResponseIncomplete(_) => Error::HttpResponseIncomplete,
-        EgressError::ResponseHeadSize(_) => Error::HttpResponseHeaderSectionSize(None),
+        EgressError::WriteTimeout => Error::ConnectionWriteTimeout,
+        EgressError::TotalTimeout => Error::HttpResponseTimeout,
+        EgressError::Limit(_) => Error::ConnectionLimitReached,
+        EgressError::RequestHeadSize(size) => Error::HttpRequestHeaderSectionSize(Some(*size)),
+        EgressError::RequestTrailersSize(size) => Error::HttpRequestTrailerSectionSize(Some(*size)),
+        EgressError::RequestBodySize(size) => Error::HttpRequestBodySize(Some(*size)),
+        EgressError::ResponseHeadSize(size) => Error::HttpResponseHeaderSectionSize(*size),
+        EgressError::ResponseTrailersSize(size) => Error::HttpResponseTrailerSectionSize(*size),
+        EgressError::TransferCoding(_) => {
+            Error::HttpResponseTransferCoding(Some("chunked".to_owned()))
+        }
+        EgressError::ResponseBodySize(size) => Error::HttpResponseBodySize(Some(*size)),
         EgressError::Upgrade => Error::HttpUpgradeFailed,
         EgressError::Protocol(_) => Error::HttpProtocolError,
-        EgressError::NoRoots(_) => Error::ConfigurationError,
-        // Of the guest's own making, or of a kind that this crate does not know yet.
+        EgressError::NoRoots(_) | EgressError::TlsSettings(_) => Error::ConfigurationError,
+        // Of a kind that this crate does not know yet.
         error => Error::InternalError(Some(error.to_string())),
     }
 }
@@ -45,8 +90,70 @@ pub(crate) fn from_body(error: &BodyError) -> Error {
     }
 }
 
+/// What the first cause of this type says, from the outside in.
+fn find<E: StdError + 'static, T>(
+    error: &(dyn StdError + 'static),
+    ask: impl Fn(&E) -> Option<T>,
+) -> Option<T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(said) = error.downcast_ref().and_then(&ask) {
+            return Some(said);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Whether there is no way to the address at all.
+fn is_unroutable(error: &io::Error) -> Option<()> {
+    matches!(
+        error.kind(),
+        io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::AddrNotAvailable
+    )
+    .then_some(())
+}
+
+/// What a TLS alert is called, by IANA's registry. Those that TLS 1.2 and 1.3 have.
+fn alert_name(id: u8) -> Option<&'static str> {
+    Some(match id {
+        0 => "close_notify",
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        22 => "record_overflow",
+        40 => "handshake_failure",
+        42 => "bad_certificate",
+        43 => "unsupported_certificate",
+        44 => "certificate_revoked",
+        45 => "certificate_expired",
+        46 => "certificate_unknown",
+        47 => "illegal_parameter",
+        48 => "unknown_ca",
+        49 => "access_denied",
+        50 => "decode_error",
+        51 => "decrypt_error",
+        70 => "protocol_version",
+        71 => "insufficient_security",
+        80 => "internal_error",
+        86 => "inappropriate_fallback",
+        90 => "user_canceled",
+        109 => "missing_extension",
+        110 => "unsupported_extension",
+        112 => "unrecognized_name",
+        113 => "bad_certificate_status_response",
+        115 => "unknown_psk_identity",
+        116 => "certificate_required",
+        120 => "no_application_protocol",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -58,8 +165,61 @@ mod tests {
     }
 
     #[test]
+    fn a_denied_address_is_told_from_a_denied_name() {
+        let error = EgressError::AddressDenied {
+            destination: "http://a.example:80".into(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            range: "loopback (127.0.0.0/8)".into(),
+            remedy: "http://127.0.0.1:80".into(),
+        };
+        let told = from_egress(&error);
+        assert!(matches!(told, Error::DestinationIpProhibited), "{told:?}");
+    }
+
+    #[test]
     fn a_cut_upstream_body_keeps_its_kind() {
         let error = BodyError::from(EgressError::BetweenBytesTimeout);
         assert!(matches!(from_body(&error), Error::ConnectionReadTimeout));
+    }
+
+    #[test]
+    fn what_a_guests_own_body_ended_with_comes_back_to_it() {
+        let cut = CutByGuest::new(Error::HttpRequestBodySize(Some(3)));
+        let error = EgressError::RequestBody(Arc::new(cut));
+        let told = from_egress(&error);
+        assert!(matches!(told, Error::HttpRequestBodySize(Some(3))));
+        // Whoever else asks is told that it was the body.
+        assert!(matches!(from_egress(&error), Error::InternalError(Some(_))));
+    }
+
+    #[test]
+    fn no_way_to_an_address_is_told_from_other_failures_to_connect() {
+        for (kind, unroutable) in [
+            (io::ErrorKind::HostUnreachable, true),
+            (io::ErrorKind::NetworkUnreachable, true),
+            (io::ErrorKind::AddrNotAvailable, true),
+            (io::ErrorKind::PermissionDenied, false),
+        ] {
+            let error = EgressError::Unreachable(Arc::new(io::Error::from(kind)));
+            let told = from_egress(&error);
+            match unroutable {
+                true => assert!(matches!(told, Error::DestinationIpUnroutable)),
+                false => assert!(matches!(told, Error::DestinationUnavailable)),
+            }
+        }
+    }
+
+    #[test]
+    fn an_alert_has_its_name() {
+        let error = EgressError::TlsAlert {
+            id: 40,
+            source: Arc::new(io::Error::other("handshake failure")),
+        };
+        let told = from_egress(&error);
+        assert!(matches!(
+            told,
+            Error::TlsAlertReceived { alert_id: Some(40), alert_message: Some(name) }
+                if name == "handshake_failure"
+        ));
     }
 }

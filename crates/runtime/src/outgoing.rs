@@ -10,6 +10,7 @@ pub(crate) struct Outgoing {
     free: Arc<Semaphore>,
     unattributed: AtomicBool,
     refused: AtomicBool,
+    unsent: AtomicBool,
     /// Of the request that had come the longest way.
     hops: Mutex<Hops>,
 }
@@ -24,6 +25,7 @@ impl Outgoing {
             free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             unattributed: AtomicBool::new(false),
             refused: AtomicBool::new(false),
+            unsent: AtomicBool::new(false),
             hops: Mutex::default(),
         }
     }
@@ -58,6 +60,17 @@ impl Outgoing {
                 service,
                 "a guest has as many outgoing requests open as an instance may: further ones fail \
                  with connection-limit-reached; --max-outgoing-per-instance allows more"
+            );
+        }
+    }
+
+    /// Says in the log that a part of a body was not sent, if it is the first.
+    pub(crate) fn note_unsent(&self, service: &str) {
+        if !self.unsent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                service,
+                "a guest wrote a body to a GET or HEAD request, or more than it had declared: it was \
+                 not sent; a body is sent with these methods if the request has its content-length"
             );
         }
     }

@@ -14,6 +14,7 @@ use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
+use crate::forbidden::ForbiddenHeaders;
 use crate::one_line::one_line;
 use crate::output::ServiceOutput;
 use crate::pool::{
@@ -43,6 +44,8 @@ pub struct ComponentSettings {
     pub directories: Vec<Directory>,
     /// Bounds on the guest.
     pub limits: Limits,
+    /// Header fields that the guest may neither set nor see.
+    pub forbidden_headers: ForbiddenHeaders,
     /// What differs from the pool's defaults for the component's world.
     pub pool: PoolOverrides,
     /// What is measured with. The default measures nothing.
@@ -141,6 +144,7 @@ impl ComponentService {
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             service: settings.service,
             egress,
+            forbidden_headers: settings.forbidden_headers,
             evidence: evidence(world, composed.then_some(binary), &pool),
             request_timeout: settings.limits.request_timeout,
             guest_memory: settings.limits.guest_memory,
@@ -230,7 +234,9 @@ fn refused(error: &wasmtime::Error) -> LoadError {
 fn evidence(world: World, composed: Option<&[u8]>, pool: &PoolSettings) -> Evidence {
     match (world, composed) {
         (World::Proxy, _) => Evidence::Sole,
-        (World::Service, _) if *pool.max_requests_per_instance.end() == 1 => Evidence::Sole,
+        (World::Service, _) if pool.serial || *pool.max_requests_per_instance.end() == 1 => {
+            Evidence::Sole
+        }
         (World::Service, None) => Evidence::Stack,
         (World::Service, Some(binary)) if calls_synchronously(binary) => {
             Evidence::Ledger(Listen::Everywhere)

@@ -4,10 +4,10 @@
 //! ones are our own.
 
 pub use opentelemetry_semantic_conventions::attribute::{
-    CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
+    CLIENT_ADDRESS, ERROR_TYPE, HTTP_CONNECTION_STATE, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
     HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_BODY_SIZE, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
-    NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT,
-    URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
+    NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT, NETWORK_PROTOCOL_NAME, NETWORK_PROTOCOL_VERSION,
+    SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
 };
 
 /// The id that the front gave the request: on its server span, and on the client span of each
@@ -58,6 +58,10 @@ pub const ATTRIBUTION_CANDIDATES: &str = "headwater.attribution.candidates";
 
 /// `true` where the verdict was reached against the call stack, or where that is broken.
 pub const ATTRIBUTION_DISAGREEMENT: &str = "headwater.attribution.disagreement";
+
+/// `true` where an outgoing request was sent on a connection that had served another before. Absent
+/// where it was given none.
+pub const CONNECTION_REUSED: &str = "headwater.connection.reused";
 
 /// What an instance does: `starting`, `idle`, `active` or `retiring`.
 pub const INSTANCE_STATE: &str = "headwater.instance.state";

@@ -10,6 +10,9 @@ use std::time::Duration;
 pub struct TelemetryConfig {
     /// The log.
     pub log: LogConfig,
+    /// Append the audit log to this file, one JSON object per line: the events of the target
+    /// `headwater::audit`, whatever the log's filter says. Default: no file.
+    pub audit_file: Option<PathBuf>,
     /// Append traces to this file, one OTLP JSON object per line, as the OpenTelemetry collector's
     /// `file` exporter writes them. Default: no file.
     pub trace_file: Option<PathBuf>,

@@ -18,6 +18,19 @@ pub enum TelemetryError {
         source: tracing_subscriber::filter::ParseError,
     },
 
+    /// The file of the audit log cannot be opened.
+    #[error(
+        "the audit log {} cannot be opened for appending: {source}; its directory must exist and \
+         be writable",
+        path.display()
+    )]
+    AuditFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+
     /// The trace file cannot be opened.
     #[error(
         "the trace file {} cannot be opened for appending: {source}; its directory must exist and \

@@ -18,6 +18,7 @@
 //! ```
 
 pub mod attributes;
+mod audit_file;
 mod baggage;
 mod config;
 mod environment;

@@ -16,7 +16,7 @@ use tracing_subscriber::{Layer, Registry};
 use crate::metrics::Metrics;
 use crate::otlp::ExportRuntime;
 use crate::trace_tree::TreeProcessor;
-use crate::{TARGET, TelemetryConfig, TelemetryError, log, otlp, trace_file};
+use crate::{TARGET, TelemetryConfig, TelemetryError, audit_file, log, otlp, trace_file};
 
 /// How long a shutdown waits for each way of export, at most. A collector that answers takes
 /// milliseconds; one that does not shall not delay a restart.
@@ -56,12 +56,16 @@ pub fn init(config: TelemetryConfig) -> Result<Telemetry, TelemetryError> {
 pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), TelemetryError> {
     let TelemetryConfig {
         log,
+        audit_file,
         trace_file,
         trace_tree,
         otlp,
         metrics,
     } = config;
-    let log = log::layer(&log, std::io::stderr)?;
+    let mut log = log::layer(&log, std::io::stderr)?;
+    if let Some(path) = audit_file {
+        log = log.and_then(audit_file::layer(&path)?).boxed();
+    }
     let tracing = trace_file.is_some() || trace_tree.is_some() || otlp.is_some();
     let runtime = (otlp.is_some() || metrics.is_some())
         .then(ExportRuntime::start)

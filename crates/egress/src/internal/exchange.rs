@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_core::{Body, Caller, InternalService};
 use http::header::HOST;
@@ -13,12 +12,11 @@ use crate::internal::exact::hold_to_length;
 ///
 /// # Errors
 ///
-/// Only that of time. What goes wrong at the other side is an answer.
+/// Only when there will be no answer. What goes wrong at the other side is one.
 pub(crate) async fn exchange(
     service: Arc<dyn InternalService>,
     mut request: Request<Body>,
     caller: Caller,
-    first_byte: Duration,
 ) -> Result<Response<Body>, EgressError> {
     name_host(&mut request);
     let (head, body) = request.into_parts();
@@ -28,9 +26,8 @@ pub(crate) async fn exchange(
     // caller, which polls this, nor be counted as its time; and a chain of services would have a
     // stack as deep as it is long.
     let mut answer = Task(tokio::spawn(service.call(request, caller)));
-    let response = tokio::time::timeout(first_byte, &mut answer.0)
+    let response = (&mut answer.0)
         .await
-        .map_err(|_elapsed| EgressError::FirstByteTimeout)?
         // The process is at its end, or the other side's front failed.
         .map_err(|error| EgressError::ConnectionTerminated(Arc::new(error)))?;
     let (head, body) = response.into_parts();

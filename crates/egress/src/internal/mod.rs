@@ -10,14 +10,5 @@ mod exchange;
 mod services;
 
 pub(crate) use exchange::exchange;
+pub(crate) use services::NoSuchService;
 pub use services::{InternalNameError, InternalServices};
-
-use std::sync::Arc;
-
-use headwater_core::InternalService;
-
-/// By what way a request leaves its service.
-pub(crate) enum Way {
-    Network,
-    Internal(Arc<dyn InternalService>),
-}

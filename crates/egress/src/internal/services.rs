@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use headwater_core::InternalService;
 
 use crate::EgressError;
-use crate::internal::Way;
 use crate::target::{Host, Scheme, Target};
 
 /// The domain that a service's name is put before.
@@ -73,14 +72,17 @@ impl InternalServices {
             .is_some_and(|name| !name.contains('.') || self.find(name).is_some())
     }
 
-    /// The way to a target.
+    /// The service that a target is; `None` for one that is reached by the network.
     ///
     /// # Errors
     ///
     /// For a target that is [claimed](Self::claims) and cannot be reached.
-    pub(crate) fn way(&self, target: &Target) -> Result<Way, EgressError> {
+    pub(crate) fn service(
+        &self,
+        target: &Target,
+    ) -> Result<Option<Arc<dyn InternalService>>, EgressError> {
         let Some(name) = self.name(target).filter(|_| self.claims(target)) else {
-            return Ok(Way::Network);
+            return Ok(None);
         };
         if target.scheme == Scheme::Https {
             return Err(EgressError::Internal {
@@ -95,9 +97,11 @@ impl InternalServices {
             });
         }
         match self.find(name) {
-            Some(service) => Ok(Way::Internal(service)),
+            Some(service) => Ok(Some(service)),
             None => Err(EgressError::Dns {
                 host: target.host.to_string(),
+                // What a name server for the domain would say.
+                rcode: Some("NXDOMAIN"),
                 source: Arc::new(NoSuchService),
             }),
         }
@@ -118,7 +122,7 @@ impl InternalServices {
 /// Why the name could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("no service of this host has that name")]
-struct NoSuchService;
+pub(crate) struct NoSuchService;
 
 impl fmt::Debug for InternalServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,7 +163,7 @@ mod tests {
             "http://a.b.internal",
         ] {
             assert!(
-                matches!(services.way(&target(uri)), Ok(Way::Internal(_))),
+                matches!(services.service(&target(uri)), Ok(Some(_))),
                 "{uri}"
             );
         }
@@ -172,10 +176,7 @@ mod tests {
             "http://127.0.0.1",
         ] {
             assert!(!services.claims(&target(uri)), "{uri}");
-            assert!(
-                matches!(services.way(&target(uri)), Ok(Way::Network)),
-                "{uri}"
-            );
+            assert!(matches!(services.service(&target(uri)), Ok(None)), "{uri}");
         }
     }
 
@@ -183,7 +184,7 @@ mod tests {
     fn what_is_not_there_or_not_spoken_is_refused_with_its_reason() {
         let service = Arc::new(Nothing);
         let services = InternalServices::default();
-        let error = |uri| match services.way(&target(uri)) {
+        let error = |uri| match services.service(&target(uri)) {
             Err(error) => headwater_core::explain(&error),
             Ok(_) => panic!("{uri} is reached"),
         };

@@ -1,11 +1,12 @@
 use bytes::Bytes;
 use headwater_core::{Attribution, BodyError, Counters};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tokio::sync::mpsc;
 
 use crate::testing::{attributed, egress, get, scope, send, serve, whole};
+use crate::transport::ConnectionInfo;
 use crate::{Egress, EgressError, EgressParams, Grants, SendOptions};
 
 /// Answers with nothing and reports what it was asked.
@@ -28,6 +29,15 @@ async fn ten_requests_in_a_row_take_one_connection() {
         assert_eq!(whole(answer.into_body()).await.unwrap(), "ok");
     }
     assert_eq!(upstream.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_response_tells_of_its_connection() {
+    let upstream = serve(|_| async { Response::new(headwater_core::empty()) }).await;
+    let answer = send(&egress(), get(&upstream.uri("/"))).await.unwrap();
+    let info = answer.extensions().get::<ConnectionInfo>().unwrap();
+    assert_eq!(info.peer, upstream.address);
+    assert!(!info.proxied && !info.unverified);
 }
 
 #[tokio::test]
@@ -143,17 +153,21 @@ async fn host_and_the_connection_s_fields_are_not_the_guest_s_to_set() {
 
 #[tokio::test]
 async fn a_redirect_is_the_guest_s_business() {
-    let upstream = serve(|_| async {
-        Response::builder()
-            .status(StatusCode::FOUND)
-            .header("location", "http://127.0.0.1:1/")
-            .body(headwater_core::empty())
-            .unwrap()
-    })
-    .await;
-    let answer = send(&egress(), get(&upstream.uri("/"))).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::FOUND);
-    assert_eq!(answer.headers()["location"], "http://127.0.0.1:1/");
+    let elsewhere = serve(|_| async { Response::new(headwater_core::empty()) }).await;
+    let location = elsewhere.uri("/");
+    for status in [301, 302, 303, 307, 308] {
+        let to = location.clone();
+        let upstream = serve(move |_| {
+            let redirect = Response::builder().status(status).header("location", &to);
+            let redirect = redirect.body(headwater_core::empty()).unwrap();
+            async { redirect }
+        })
+        .await;
+        let answer = send(&egress(), get(&upstream.uri("/"))).await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["location"], location);
+    }
+    assert_eq!(elsewhere.accepted(), 0);
 }
 
 #[tokio::test]

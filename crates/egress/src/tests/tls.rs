@@ -2,46 +2,65 @@ use std::sync::Arc;
 
 use headwater_core::Attribution;
 use http::{Response, Version};
+use rcgen::Certificate;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::testing::{Upstream, get, listen, send, serve_on, whole};
-use crate::{Egress, EgressError, EgressParams, Grants, SendOptions, TlsRoots};
+use crate::testing::{Upstream, everything, get, listen, send, serve_on, whole};
+use crate::{Egress, EgressError, EgressParams, SendOptions, TlsRoots};
 
-/// An upstream with a certificate for `localhost`, and roots that vouch for it.
-async fn https(protocols: &[&[u8]]) -> (Upstream, TlsRoots) {
+/// A server's TLS with a certificate for `localhost` of its own, which vouches for itself.
+pub(super) fn certified() -> (ServerConfig, Certificate) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let certificate = made.cert.der().clone();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
+        .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    (config, made.cert)
+}
+
+/// An upstream that answers `secret`, and shows each connection when its handshake is done.
+pub(super) async fn https_by(
+    config: ServerConfig,
+    show: impl Fn(&ServerConnection) + Clone + Send + 'static,
+) -> Upstream {
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let upstream = listen(move |stream: TcpStream| {
-        let acceptor = acceptor.clone();
+    listen(move |stream: TcpStream| {
+        let (acceptor, show) = (acceptor.clone(), show.clone());
         async move {
             if let Ok(stream) = acceptor.accept(stream).await {
+                show(stream.get_ref().1);
                 let respond = |_| async { Response::new(headwater_core::full("secret")) };
                 serve_on(stream, respond).await;
             }
         }
     })
-    .await;
+    .await
+}
+
+/// An upstream with a certificate for `localhost`, and roots that vouch for it.
+pub(super) async fn https(protocols: &[&[u8]]) -> (Upstream, TlsRoots) {
+    let (mut config, certificate) = certified();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let upstream = https_by(config, |_| {}).await;
+    (upstream, roots(&certificate))
+}
+
+pub(super) fn roots(certificate: &Certificate) -> TlsRoots {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
-    (upstream, TlsRoots::given(roots))
+    roots.add(certificate.der().clone()).unwrap();
+    TlsRoots::given(roots)
 }
 
 fn egress_with(roots: TlsRoots) -> Egress {
     Egress::new(EgressParams {
-        grants: Grants::all(),
+        grants: everything(),
         tls_roots: roots,
         ..EgressParams::new("test")
     })

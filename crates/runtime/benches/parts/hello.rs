@@ -1,4 +1,4 @@
-//! The guest that is measured, and requests to it.
+//! The guests that are measured, and requests to them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,20 +7,31 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanContext, empty};
 use headwater_egress::{Egress, EgressParams};
-use headwater_runtime::{ComponentService, ComponentSettings, Engine, PoolOverrides};
+use headwater_runtime::{
+    ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
+};
 use headwater_telemetry::Metrics;
 use http::Request;
 use http_body_util::BodyExt;
 
 /// The component `hello`, as it was built.
 pub(crate) fn binary() -> Result<Vec<u8>> {
+    built("hello")
+}
+
+/// `hello` behind a middleware, composed to one component.
+pub(crate) fn composed() -> Result<Vec<u8>> {
+    built("mw-hello")
+}
+
+fn built(name: &str) -> Result<Vec<u8>> {
     let guests = std::env::var_os("HEADWATER_COMPONENTS")
         .context("HEADWATER_COMPONENTS is not set; run this by `cargo xtask bench`")?;
-    let hello = Path::new(&guests).join("hello.wasm");
-    std::fs::read(&hello).with_context(|| {
+    let path = Path::new(&guests).join(format!("{name}.wasm"));
+    std::fs::read(&path).with_context(|| {
         format!(
             "cannot read {}; run `cargo xtask components`",
-            hello.display()
+            path.display()
         )
     })
 }
@@ -40,6 +51,7 @@ pub(crate) fn pool(
             environment: Vec::new(),
             directories: Vec::new(),
             limits: Limits::default(),
+            forbidden_headers: ForbiddenHeaders::default(),
             pool,
             metrics: Metrics::default(),
         },

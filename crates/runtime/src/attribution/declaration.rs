@@ -23,13 +23,34 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_core::RequestId;
+
+/// The turns of one instance's event loop, which its driver counts: each time that it is polled, the
+/// guest has yielded to the host, or may have.
+///
+/// Both are in one task; the number is apart from the store because the way there takes longer than
+/// the counting.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Turn(Arc<AtomicU64>);
+
+impl Turn {
+    /// The guest has yielded to the host, or may have.
+    pub(crate) fn next(&self) {
+        self.0.store(self.now() + 1, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// The declarations of the tasks of one instance.
 #[derive(Debug)]
 pub(crate) struct Declarations<Task> {
-    turn: u64,
+    turn: Turn,
     last: u64,
     by_task: HashMap<Task, Vec<Entry>>,
 }
@@ -61,7 +82,7 @@ struct Entry {
 impl<Task> Default for Declarations<Task> {
     fn default() -> Self {
         Self {
-            turn: 0,
+            turn: Turn::default(),
             last: 0,
             by_task: HashMap::new(),
         }
@@ -69,9 +90,9 @@ impl<Task> Default for Declarations<Task> {
 }
 
 impl<Task: Copy + Eq + Hash> Declarations<Task> {
-    /// The guest has yielded to the host, or may have.
-    pub(crate) fn next_turn(&mut self) {
-        self.turn += 1;
+    /// The turns to count.
+    pub(crate) fn turn(&self) -> &Turn {
+        &self.turn
     }
 
     /// `task` is a new one; what another of the same number has left behind is forgotten.
@@ -93,7 +114,7 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
         if let Some(task) = task {
             self.by_task.entry(task).or_default().push(Entry {
                 number,
-                turn: self.turn,
+                turn: self.turn.now(),
                 request,
             });
         }
@@ -117,7 +138,8 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
     /// What `task` declares now.
     pub(crate) fn of(&self, task: Task) -> Option<Declared> {
         let entries = self.by_task.get(&task)?;
-        let fresh = entries.iter().rev().find(|entry| entry.turn == self.turn);
+        let now = self.turn.now();
+        let fresh = entries.iter().rev().find(|entry| entry.turn == now);
         match fresh {
             Some(entry) => Some(Declared::Holds(entry.request)),
             None => entries.last().map(|entry| Declared::Lapsed(entry.request)),
@@ -153,7 +175,7 @@ mod tests {
         let mut declarations = Declarations::default();
         let request = id();
         let kept = declarations.enter(Some(ONE), request);
-        declarations.next_turn();
+        declarations.turn().next();
         assert_eq!(declarations.of(ONE), Some(Declared::Lapsed(request)));
         assert_eq!(declarations.of(OTHER), None);
         let again = declarations.enter(Some(ONE), request);
@@ -185,7 +207,7 @@ mod tests {
         let mut declarations = Declarations::default();
         let (a, b) = (id(), id());
         let _leaked = declarations.enter(Some(ONE), a);
-        declarations.next_turn();
+        declarations.turn().next();
         let entered = declarations.enter(Some(ONE), b);
         assert_eq!(declarations.of(ONE), Some(Declared::Holds(b)));
         declarations.leave(entered);

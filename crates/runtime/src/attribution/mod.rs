@@ -43,6 +43,7 @@ use self::requests::{Found, Requests};
 use self::verdict::{Declaration, Echo, StackEvidence, Witnesses};
 use crate::state::State;
 
+pub(crate) use self::declaration::Turn;
 pub(crate) use self::echo::Names;
 pub(crate) use self::tokens::add_to_linker;
 
@@ -55,8 +56,8 @@ const MAX_DEPTH: usize = 64;
 pub(crate) enum Evidence {
     /// The call stack, which is sound here: one component, many requests at once.
     Stack,
-    /// The instance has one request at a time, and none of a request's work outlives its call
-    /// (0.2), or it only ever has one request.
+    /// The instance is given a request when nothing of the one before goes on in it (0.2, and what is
+    /// set to be serial), or it only ever has one request.
     Sole,
     /// The call stack with a ledger of tasks, without which it is not sound: a composed component.
     Ledger(Listen),
@@ -96,9 +97,9 @@ impl Roots {
         }
     }
 
-    /// The guest has yielded. To be called between any two work items of the event loop.
-    pub(crate) fn next_turn(&mut self) {
-        self.declarations.next_turn();
+    /// The turns of the event loop, to be counted between any two of its work items.
+    pub(crate) fn turn(&self) -> Turn {
+        self.declarations.turn().clone()
     }
 
     /// What the walk of a caller comes to, where there is no ledger.
@@ -148,13 +149,14 @@ struct Caller {
 }
 
 impl Caller {
+    const NOBODY: Self = Self {
+        task: None,
+        walk: Walk::Nowhere,
+    };
+
     fn of(mut store: StoreContextMut<'_, State>) -> Self {
-        let nobody = Self {
-            task: None,
-            walk: Walk::Nowhere,
-        };
         let Ok(stack) = store.async_call_stack() else {
-            return nobody;
+            return Self::NOBODY;
         };
         let mut ends = None;
         let mut depth = 0;
@@ -172,7 +174,7 @@ impl Caller {
                     Walk::Root(root)
                 },
             },
-            None => nobody,
+            None => Self::NOBODY,
         }
     }
 
@@ -242,7 +244,13 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
         };
         return witnesses.judge();
     }
-    let caller = Caller::of(store.as_context_mut());
+    let has_ledger = roots.ledger.is_some();
+    // The ledger walks for itself, and needs all of the way.
+    let caller = if declares || echoes || !has_ledger {
+        Caller::of(store.as_context_mut())
+    } else {
+        Caller::NOBODY
+    };
     let declaration = if declares {
         caller.declaration(store.as_context_mut())
     } else {
@@ -253,7 +261,7 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
     } else {
         Echo::None
     };
-    let stack = if store.data().roots.ledger.is_some() {
+    let stack = if has_ledger {
         ledger::evidence(store.as_context_mut())
     } else {
         store.data().roots.stack(&caller.walk)

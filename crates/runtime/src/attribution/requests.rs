@@ -10,6 +10,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use headwater_core::RequestScope;
+use rustc_hash::FxBuildHasher;
 
 /// How many requests an instance may have noted before it looks which of them are over.
 const MANY: usize = 64;
@@ -19,7 +20,7 @@ const MANY: usize = 64;
 pub(crate) struct Requests<Task> {
     /// Entries of ended tasks stay until their number is that of the next root, or until there are many:
     /// where numbers are kept out of use, that may be never.
-    by_task: HashMap<Task, Arc<RequestScope>>,
+    by_task: HashMap<Task, Arc<RequestScope>, FxBuildHasher>,
     /// How many entries are worth a look for those that are over.
     many: usize,
     /// Requests whose root task has ended, and its number was given away, while their answer is still
@@ -39,7 +40,7 @@ pub(crate) enum Found<Task> {
 impl<Task> Default for Requests<Task> {
     fn default() -> Self {
         Self {
-            by_task: HashMap::new(),
+            by_task: HashMap::default(),
             many: MANY,
             answering: Vec::new(),
         }

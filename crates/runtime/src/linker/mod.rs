@@ -27,16 +27,20 @@
 //! )?;
 //! ```
 
+mod fields;
+mod outgoing;
 mod stdio;
+mod stream_error;
 mod streams;
 
-use wasmtime::component::{Accessor, HasData, Linker, Resource};
-use wasmtime::{AsContextMut, StoreContextMut};
-use wasmtime_wasi::TrappableError;
-use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView, p2, p3};
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView, p2, p3};
 
-use crate::attribution::{self, Names};
+use crate::attribution;
 use crate::state::State;
+
+/// The 0.2 version of wasmtime-wasi-http 48; 0.2.x versions link to each other.
+const TYPES_P2: &str = "wasi:http/types@0.2.12";
 
 /// Links everything that a component for an HTTP world may import.
 ///
@@ -55,83 +59,15 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     )?;
     p3::bindings::http::types::add_to_linker::<State, WasiHttp>(&mut linker, State::http)?;
 
-    // The two ways out, which are ours: each takes the attribution of the call first.
-    p3::bindings::http::client::add_to_linker::<State, AttributedClient>(&mut linker, State::http)?;
-    add_outgoing_handler(&mut linker)?;
+    outgoing::add(&mut linker)?;
     attribution::add_to_linker(&mut linker)?;
 
-    // What guests print, over the stock functions.
+    // Over the stock functions: what guests print, and what the stock ones get wrong.
     linker.allow_shadowing(true);
+    fields::add(&mut linker)?;
+    stream_error::add(&mut linker)?;
     stdio::add(&mut linker)?;
     streams::add(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
-}
-
-/// `wasi:http/client@0.3`, attributed.
-struct AttributedClient;
-
-impl HasData for AttributedClient {
-    type Data<'a> = WasiHttpCtxView<'a>;
-}
-
-impl p3::bindings::http::client::HostWithStore<State> for AttributedClient {
-    async fn send(
-        accessor: &Accessor<State, Self>,
-        request: Resource<p3::Request>,
-    ) -> Result<Resource<p3::Response>, TrappableError<p3::bindings::http::types::ErrorCode>> {
-        // In the future's first poll, which happens within the guest's call: the only time when
-        // the call stack is the caller's. The stock implementation calls the `send_request` hook
-        // in the same poll, before it awaits anything; the hook takes the attribution from here.
-        accessor.with(|mut access| {
-            let mut store = access.as_context_mut();
-            // A request that is not there is the stock implementation's to report.
-            let named = store.data().table.get(&request);
-            let names = named.map_or_else(|_| Names::default(), |it| Names::read(&it.headers));
-            note_caller(store.as_context_mut(), &names);
-        });
-        <WasiHttp as p3::bindings::http::client::HostWithStore<State>>::send(
-            &accessor.with_getter::<WasiHttp>(State::http),
-            request,
-        )
-        .await
-    }
-}
-
-/// `wasi:http/outgoing-handler@0.2`, attributed.
-///
-/// The stock binding's host trait has no store, hence no call stack; so the one function is defined
-/// here by hand. A 0.3 component may import it as well.
-fn add_outgoing_handler(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    use p2::bindings::http::outgoing_handler::{Host, OutgoingRequest, RequestOptions};
-    use p2::bindings::http::types::{ErrorCode, FutureIncomingResponse, Host as Types};
-
-    type Arguments = (Resource<OutgoingRequest>, Option<Resource<RequestOptions>>);
-    type Answer = (Result<Resource<FutureIncomingResponse>, ErrorCode>,);
-
-    linker
-        // The 0.2 version of wasmtime-wasi-http 48; 0.2.x versions link to each other.
-        .instance("wasi:http/outgoing-handler@0.2.12")?
-        .func_wrap(
-            "handle",
-            |mut store: StoreContextMut<'_, State>,
-             (request, options): Arguments|
-             -> wasmtime::Result<Answer> {
-                let names = Names::read(&store.data().table.get(&request)?.headers);
-                note_caller(store.as_context_mut(), &names);
-                let mut http = store.data_mut().http();
-                match http.handle(request, options) {
-                    Ok(response) => Ok((Ok(response),)),
-                    Err(error) => Ok((Err(Types::convert_error_code(&mut http, error)?),)),
-                }
-            },
-        )
-}
-
-/// Takes the attribution of the outgoing request that is being made, whose headers repeat these
-/// names, and leaves it for the `send_request` hook.
-fn note_caller(mut store: StoreContextMut<'_, State>, names: &Names) {
-    let attribution = attribution::of_outgoing(store.as_context_mut(), names);
-    store.data().unattributed.note(&attribution);
-    store.data_mut().hooks.next = Some(attribution);
 }

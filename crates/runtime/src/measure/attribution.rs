@@ -10,11 +10,12 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use crate::attribution::{self, Evidence, Roots};
 use crate::engine::{Engine, EngineError};
+use crate::forbidden::ForbiddenHeaders;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
 use crate::outgoing::Outgoing;
 use crate::output::{InstanceOutput, Outbox, ServiceOutput};
-use crate::pool::Meter;
+use crate::pool::{Mark, Meter};
 use crate::state::State;
 use crate::unattributed::Unattributed;
 
@@ -56,7 +57,7 @@ impl From<wasmtime::Error> for MeasureError {
     }
 }
 
-/// How long one import call takes that finds out whom it is for, and one that does not.
+/// The CPU time of an import call that finds out whom it is for, and of one that does not.
 #[derive(Debug, Clone, Copy)]
 pub struct AttributionCost {
     /// With attribution.
@@ -127,9 +128,9 @@ async fn run(
                 access.data_mut().roots.start(call.task(), scope.clone());
                 wasmtime::error::Ok(call)
             })?;
-            let started = Instant::now();
+            let started = Mark::of_thread();
             guest.finish_call_concurrent(accessor, call).await?;
-            wasmtime::error::Ok(started.elapsed())
+            wasmtime::error::Ok(Mark::of_thread().since(started))
         })
         .await??;
     Ok(Run {
@@ -147,6 +148,7 @@ pub(crate) fn state(evidence: Evidence) -> State {
         http: wasmtime_wasi_http::WasiHttpCtx::new(),
         hooks: Hooks::new(
             Egress::new(EgressParams::new(service.clone())),
+            ForbiddenHeaders::default(),
             Arc::new(Outgoing::new(1)),
         ),
         memory: MemoryBudget::new(usize::MAX),

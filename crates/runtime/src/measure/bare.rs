@@ -18,6 +18,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
+use crate::forbidden::ForbiddenHeaders;
 use crate::measure::{MeasureError, scope};
 use crate::output::ServiceOutput;
 use crate::state::State;
@@ -137,6 +138,7 @@ pub(crate) fn blueprint(
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone())),
         service,
+        forbidden_headers: ForbiddenHeaders::default(),
         evidence: Evidence::Stack,
         request_timeout: limits.request_timeout,
         guest_memory: limits.guest_memory,

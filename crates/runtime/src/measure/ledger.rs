@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use wasmtime::component::{Component, Linker, TypedFunc};
@@ -13,6 +13,7 @@ use crate::attribution::{self, Evidence};
 use crate::engine::Engine;
 use crate::measure::MeasureError;
 use crate::measure::attribution::{scope, state};
+use crate::pool::Mark;
 use crate::state::State;
 
 /// Requests at once, as many as a shared instance has.
@@ -64,7 +65,7 @@ const GUEST: &str = r#"
   (export "run" (func $out "run")))
 "#;
 
-/// How long a request to a composed component takes that does nothing but two calls of the host.
+/// The CPU time of a request to a composed component that does nothing but two calls of the host.
 #[derive(Debug, Clone, Copy)]
 pub struct LedgerCost {
     /// With the ledger.
@@ -114,7 +115,7 @@ async fn run(requests: u32, evidence: Evidence) -> Result<Duration, MeasureError
     let instance = linker.instantiate_async(&mut store, &component).await?;
     let guest: TypedFunc<(), ()> = instance.get_typed_func(&mut store, "run")?;
 
-    let started = Instant::now();
+    let started = Mark::of_thread();
     let mut left = requests;
     store
         .run_concurrent(async |accessor| {
@@ -153,7 +154,7 @@ async fn run(requests: u32, evidence: Evidence) -> Result<Duration, MeasureError
             .await
         })
         .await??;
-    Ok(started.elapsed())
+    Ok(Mark::of_thread().since(started))
 }
 
 #[cfg(test)]

@@ -19,8 +19,10 @@
 mod instance;
 mod words;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
+
+use rustc_hash::FxBuildHasher;
 
 use self::instance::{Instance, Phase};
 use crate::pool::lives::{InstanceState, InstanceView};
@@ -41,7 +43,7 @@ pub(crate) struct PoolCore {
     /// Who waits, longest first. Few leave it from the middle.
     queue: VecDeque<RequestKey>,
     /// Where the requests are that were given to an instance.
-    assigned: BTreeMap<RequestKey, InstanceKey>,
+    assigned: HashMap<RequestKey, InstanceKey, FxBuildHasher>,
     next_instance: u64,
     /// Where the next drawing comes from.
     seed: u64,
@@ -62,7 +64,7 @@ impl PoolCore {
             parallelism: parallelism.max(1),
             instances: Vec::new(),
             queue: VecDeque::new(),
-            assigned: BTreeMap::new(),
+            assigned: HashMap::default(),
             next_instance: 0,
             seed,
             expected_share,

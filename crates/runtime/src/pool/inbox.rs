@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -9,8 +10,15 @@ use crate::pool::ticket::Ticket;
 /// What the pool has for an instance: requests, and the word to finish.
 ///
 /// It can be emptied from outside of the instance's event loop, which a guest that computes holds up.
+/// The other way round it says whether the instance has something to do.
 #[derive(Default)]
-pub(crate) struct Inbox(Mutex<Contents>);
+pub(crate) struct Inbox {
+    contents: Mutex<Contents>,
+    at_work: AtomicBool,
+    /// There are tickets. Set before whoever is to take them is woken, so that he need not lock to see
+    /// that there are none.
+    filled: AtomicBool,
+}
 
 #[derive(Default)]
 struct Contents {
@@ -25,7 +33,10 @@ struct Contents {
 impl Inbox {
     /// Hands a request over.
     pub(crate) fn push(&self, ticket: Ticket) {
-        self.change(|contents| contents.tickets.push_back(ticket));
+        self.change(|contents| {
+            contents.tickets.push_back(ticket);
+            self.filled.store(true, Ordering::Release);
+        });
     }
 
     /// Says that the instance is to finish what it has. The first reason counts, unless a later one
@@ -41,17 +52,26 @@ impl Inbox {
 
     /// The request that has waited longest.
     pub(crate) fn pop(&self) -> Option<Ticket> {
-        self.lock().tickets.pop_front()
+        if !self.has_tickets() {
+            return None;
+        }
+        let mut contents = self.lock();
+        let ticket = contents.tickets.pop_front();
+        self.filled
+            .store(!contents.tickets.is_empty(), Ordering::Relaxed);
+        ticket
     }
 
     /// All requests that have not been taken, the last first.
     pub(crate) fn take_back(&self) -> Vec<Ticket> {
-        self.lock().tickets.drain(..).rev().collect()
+        let mut contents = self.lock();
+        self.filled.store(false, Ordering::Relaxed);
+        contents.tickets.drain(..).rev().collect()
     }
 
     /// Whether a request waits.
     pub(crate) fn has_tickets(&self) -> bool {
-        !self.lock().tickets.is_empty()
+        self.filled.load(Ordering::Acquire)
     }
 
     /// Why the instance is to finish, and since when, if it is.
@@ -69,6 +89,16 @@ impl Inbox {
         if self.lock().watches_leaving {
             self.change(|_| {});
         }
+    }
+
+    /// Whether the instance has requests, or work after them.
+    pub(crate) fn at_work(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed)
+    }
+
+    /// The instance has something to do, or has nothing to do any more.
+    pub(crate) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Relaxed);
     }
 
     /// Whom to wake when something arrives.
@@ -93,6 +123,6 @@ impl Inbox {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Contents> {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct CpuTimeExceeded {
 
 /// A moment from which CPU time is measured.
 #[derive(Debug, Clone, Copy)]
-enum Mark {
+pub(crate) enum Mark {
     /// By the wall: cheap to read, and the same unless the thread was interrupted.
     Wall(Instant),
     /// By the thread's own clock: nobody is ended for the time that others took from him.
@@ -65,9 +65,14 @@ impl Meter {
         }
     }
 
-    /// The beginning of a poll, which must end on the same thread.
-    pub(crate) fn begin(&self) {
-        self.lock().mark = Some(self.now());
+    /// The beginning of a poll, at this time. It must end on the same thread.
+    pub(crate) fn begin(&self, now: Instant) {
+        let mark = if self.limit.is_some() {
+            Mark::of_thread()
+        } else {
+            Mark::Wall(now)
+        };
+        self.lock().mark = Some(mark);
     }
 
     /// The moment between two work items.
@@ -79,9 +84,12 @@ impl Meter {
 
     /// Charges what was not charged yet, in the midst of a poll: an account is about to be read.
     pub(crate) fn settle(&self) {
-        // Nobody is ended here: the end of the poll comes soon enough.
-        let _ = self.end();
-        self.begin();
+        let mut requests = self.lock();
+        let now = self.now();
+        if let Some(mark) = requests.mark.replace(now) {
+            // Nobody is ended here: the end of the poll comes soon enough.
+            let _ = requests.charge(now.since(mark), self.limit);
+        }
     }
 
     /// A request is started in the instance.
@@ -101,50 +109,32 @@ impl Meter {
     pub(crate) fn idle(&self) {
         // Nobody is ended for what is over.
         let _ = self.end();
-        *self.lock() = Requests::default();
+        let mut requests = self.lock();
+        requests.present.clear();
+        requests.leftovers = false;
+        requests.computing = None;
     }
 
     /// The end of a poll, or of one of its parts.
     pub(crate) fn end(&self) -> Result<(), CpuTimeExceeded> {
-        let mark = self.lock().mark.take();
-        match mark {
-            Some(mark) => self.charge(mark.elapsed()),
+        let mut requests = self.lock();
+        match requests.mark.take() {
+            Some(mark) => requests.charge(self.now().since(mark), self.limit),
             None => Ok(()),
         }
     }
 
     fn now(&self) -> Mark {
-        #[cfg(unix)]
         if self.limit.is_some() {
-            return Mark::Thread(thread_time());
+            Mark::of_thread()
+        } else {
+            Mark::Wall(Instant::now())
         }
-        Mark::Wall(Instant::now())
     }
 
+    #[cfg(test)]
     fn charge(&self, time: Duration) -> Result<(), CpuTimeExceeded> {
-        let mut requests = self.lock();
-        let certain = match requests.computing.take() {
-            Some(scope) => requests.find(&scope),
-            None if requests.present.len() == 1 && !requests.leftovers => {
-                requests.present.first_mut()
-            }
-            None => {
-                requests.share(time);
-                return Ok(());
-            }
-        };
-        let Some(present) = certain else {
-            return Ok(());
-        };
-        add(&present.scope, time);
-        present.own += time;
-        match self.limit {
-            Some(limit) if present.own > limit => Err(CpuTimeExceeded {
-                request: present.scope.id(),
-                limit,
-            }),
-            _ => Ok(()),
-        }
+        self.lock().charge(time, self.limit)
     }
 
     fn lock(&self) -> MutexGuard<'_, Requests> {
@@ -154,6 +144,29 @@ impl Meter {
 }
 
 impl Requests {
+    fn charge(&mut self, time: Duration, limit: Option<Duration>) -> Result<(), CpuTimeExceeded> {
+        let certain = match self.computing.take() {
+            Some(scope) => self.find(&scope),
+            None if self.present.len() == 1 && !self.leftovers => self.present.first_mut(),
+            None => {
+                self.share(time);
+                return Ok(());
+            }
+        };
+        let Some(present) = certain else {
+            return Ok(());
+        };
+        add(&present.scope, time);
+        present.own += time;
+        match limit {
+            Some(limit) if present.own > limit => Err(CpuTimeExceeded {
+                request: present.scope.id(),
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The entry of a request; one that was over and computes all the same has a new one.
     fn find(&mut self, scope: &Arc<RequestScope>) -> Option<&mut Present> {
         let known = self
@@ -187,11 +200,23 @@ impl Requests {
 }
 
 impl Mark {
-    fn elapsed(&self) -> Duration {
-        match self {
-            Self::Wall(since) => since.elapsed(),
+    /// This moment by the thread's own clock, or by the wall where threads have none.
+    pub(crate) fn of_thread() -> Self {
+        #[cfg(unix)]
+        return Self::Thread(thread_time());
+        #[cfg(not(unix))]
+        Self::Wall(Instant::now())
+    }
+
+    /// The time from an earlier moment, by the same clock, to this one.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        match (self, earlier) {
+            (Self::Wall(now), Self::Wall(earlier)) => now.saturating_duration_since(earlier),
             #[cfg(unix)]
-            Self::Thread(since) => thread_time().saturating_sub(*since),
+            (Self::Thread(now), Self::Thread(earlier)) => now.saturating_sub(earlier),
+            // A meter keeps to its clock.
+            #[cfg(unix)]
+            _ => Duration::ZERO,
         }
     }
 }
@@ -282,7 +307,7 @@ mod tests {
         let meter = Meter::new(Some(MS));
         let mark = meter.now();
         let started = Instant::now();
-        while mark.elapsed() < MS / 10 {
+        while meter.now().since(mark) < MS / 10 {
             assert!(started.elapsed() < Duration::from_secs(10), "it stands");
         }
     }

@@ -40,7 +40,7 @@ pub use self::core::PoolView;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
 pub use self::lives::{InstanceState, InstanceView};
-pub(crate) use self::meter::Meter;
+pub(crate) use self::meter::{Mark, Meter};
 pub use self::settings::{PoolOverrides, PoolSettings};
 pub(crate) use self::ticket::InstanceRecord;
 
@@ -70,7 +70,7 @@ impl InstancePool {
     }
 
     pub(crate) fn view(&self) -> PoolView {
-        self.0.lock().core.view()
+        self.0.look().core.view()
     }
 
     pub(crate) fn circuit(&self) -> CircuitState {
@@ -87,13 +87,12 @@ impl InstancePool {
     pub(crate) fn instances(&self) -> Vec<InstanceView> {
         let now = Instant::now();
         let age = |key| self.0.lives.age(key, now);
-        self.0.lock().core.instances(age)
+        self.0.look().core.instances(age)
     }
 
     /// Waits until no instance has anything to do.
     pub(crate) async fn idle(&self) {
-        let mut busy = self.0.busy.subscribe();
-        self.0.tell_busy(&self.0.lock());
+        let mut busy = self.0.watch_busy();
         // Fails only once the sender is gone, and `self` holds it.
         let _ = busy.wait_for(|busy| *busy == 0).await;
     }

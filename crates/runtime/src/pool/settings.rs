@@ -17,6 +17,10 @@ pub struct PoolSettings {
     /// Requests that may be in one instance at once, unless its guest applies backpressure. At least
     /// one.
     pub max_concurrent_per_instance: usize,
+    /// Whether an instance is given the next request only when nothing of the one before goes on in
+    /// it, its work after the response included: then whatever the guest does is done for the one
+    /// request that it has. 0.2 components are always used so.
+    pub serial: bool,
     /// Instances among which requests are spread evenly before the next is used. At least one.
     pub spread: usize,
     /// How long an instance beyond `min_idle` is kept with nothing to do.
@@ -60,6 +64,8 @@ impl PoolSettings {
             min_idle: 0,
             max_requests_per_instance: requests,
             max_concurrent_per_instance: concurrent,
+            // A guest that waits would have its instance to itself.
+            serial: world == World::Proxy,
             // An instance runs on one thread at a time. Measured with `cargo xtask bench`.
             spread: std::thread::available_parallelism().map_or(1, usize::from),
             // Longer than the pauses of a service that is used by a person.
@@ -93,6 +99,9 @@ pub struct PoolOverrides {
     /// See [`PoolSettings::max_concurrent_per_instance`]. Has no effect on 0.2 components, which
     /// cannot be entered by two requests at once.
     pub max_concurrent_per_instance: Option<usize>,
+    /// See [`PoolSettings::serial`]. Goes before
+    /// [`max_concurrent_per_instance`](Self::max_concurrent_per_instance).
+    pub serial: Option<bool>,
     /// See [`PoolSettings::spread`].
     pub spread: Option<usize>,
     /// See [`PoolSettings::idle_timeout`].
@@ -119,6 +128,7 @@ impl PoolOverrides {
             min_idle,
             max_requests_per_instance,
             max_concurrent_per_instance,
+            serial,
             spread,
             idle_timeout,
             post_return_timeout,
@@ -142,7 +152,8 @@ impl PoolOverrides {
             &mut settings.max_outgoing_per_instance,
             max_outgoing_per_instance,
         );
-        if world == World::Proxy {
+        settings.serial |= serial.unwrap_or(false);
+        if settings.serial {
             settings.max_concurrent_per_instance = 1;
         }
         if let Some(requests) = max_requests_per_instance {

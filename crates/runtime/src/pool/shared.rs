@@ -1,13 +1,14 @@
 //! The shell around the core: a lock, and the carrying out of decisions.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_core::{Fault, RequestScope};
 use headwater_telemetry::Metrics;
 use http::Request;
+use rustc_hash::FxBuildHasher;
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -39,7 +40,7 @@ pub(crate) struct Shared {
     /// The circuit has counted a failure since the last success.
     troubled: AtomicBool,
     /// Requests and instances that have something to do; kept only while somebody waits for none.
-    pub(super) busy: watch::Sender<usize>,
+    busy: watch::Sender<usize>,
 }
 
 /// The core, and what its names stand for.
@@ -47,9 +48,9 @@ pub(super) struct Shell {
     pub(super) core: PoolCore,
     pub(super) circuit: Circuit,
     next_request: u64,
-    /// Requests that the core has in its queue, or has just assigned.
-    waiting: HashMap<RequestKey, Ticket>,
-    inboxes: HashMap<InstanceKey, Arc<Inbox>>,
+    /// Requests that the core has in its queue, or is about to assign.
+    waiting: HashMap<RequestKey, Ticket, FxBuildHasher>,
+    inboxes: HashMap<InstanceKey, Arc<Inbox>, FxBuildHasher>,
     /// Kept for its room.
     actions: Vec<Action>,
 }
@@ -78,8 +79,8 @@ impl Shared {
                 core: PoolCore::new(settings.clone(), settings.spread, seed),
                 circuit: Circuit::new(),
                 next_request: 0,
-                waiting: HashMap::new(),
-                inboxes: HashMap::new(),
+                waiting: HashMap::default(),
+                inboxes: HashMap::default(),
                 actions: Vec::new(),
             }),
             troubled: AtomicBool::new(false),
@@ -113,8 +114,9 @@ impl Shared {
         answer: oneshot::Sender<ticket::Answer>,
         instance: Arc<OnceLock<Arc<InstanceRecord>>>,
     ) -> Result<Admitted, Fault> {
+        let now = Instant::now();
         let mut shell = self.lock();
-        if let Err(pause) = shell.circuit.admit(Instant::now()) {
+        if let Err(pause) = shell.circuit.admit(now) {
             drop(shell);
             self.counters.count(Count::CircuitOpen);
             return Err(Fault::overload("circuit_open", pause)
@@ -128,14 +130,18 @@ impl Shared {
             scope,
             answer,
             instance,
-            since: Instant::now(),
+            since: now,
         };
-        shell.waiting.insert(key, ticket);
-        self.change(&mut shell, |core, actions| core.arrive(key, actions));
-        Ok(Admitted {
-            key,
-            queued: shell.waiting.contains_key(&key),
-        })
+        // Most are assigned at once, and never wait.
+        let mut arriving = Some(ticket);
+        self.change_for(&mut shell, &mut arriving, |core, actions| {
+            core.arrive(key, actions);
+        });
+        let queued = arriving.is_some();
+        if let Some(ticket) = arriving {
+            shell.waiting.insert(key, ticket);
+        }
+        Ok(Admitted { key, queued })
     }
 
     /// The answer of a request that waits for an instance; none if it waited for too long.
@@ -210,7 +216,7 @@ impl Shared {
         if let Some(inbox) = at.and_then(|at| shell.inboxes.get(&at)) {
             inbox.left();
         }
-        self.tell_busy(&shell);
+        self.tell_busy(&mut shell);
     }
 
     pub(crate) fn in_flight(&self, key: InstanceKey) -> usize {
@@ -253,14 +259,17 @@ impl Shared {
         });
     }
 
-    pub(crate) fn at_work(&self, key: InstanceKey, at_work: bool) {
-        let mut shell = self.lock();
-        shell.core.at_work(key, at_work);
-        self.tell_busy(&shell);
+    /// An instance has nothing to do any more.
+    pub(crate) fn at_rest(&self) {
+        // Either this sees who waits, or who waits sees that the instance rests: `watch_busy`.
+        fence(Ordering::SeqCst);
+        if self.busy.receiver_count() > 0 {
+            self.tell_busy(&mut self.lock());
+        }
     }
 
     pub(crate) fn idle_expired(self: &Arc<Self>, key: InstanceKey) {
-        self.change(&mut self.lock(), |core, actions| {
+        self.change(&mut self.look(), |core, actions| {
             core.idle_expired(key, actions);
         });
     }
@@ -302,12 +311,21 @@ impl Shared {
         let mut shell = self.lock();
         self.change(&mut shell, |core, actions| core.ended(key, actions));
         self.lives.end(key, Instant::now());
-        self.tell_busy(&shell);
+        self.tell_busy(&mut shell);
+    }
+
+    /// The number of requests and instances that have something to do, from now on.
+    pub(super) fn watch_busy(&self) -> watch::Receiver<usize> {
+        let busy = self.busy.subscribe();
+        fence(Ordering::SeqCst);
+        self.tell_busy(&mut self.lock());
+        busy
     }
 
     /// Tells who waits for the pool to be idle, if anybody does: counting takes a while.
-    pub(super) fn tell_busy(&self, shell: &Shell) {
+    fn tell_busy(&self, shell: &mut Shell) {
         if self.busy.receiver_count() > 0 {
+            shell.look();
             self.busy.send_replace(shell.core.busy());
         }
     }
@@ -322,14 +340,29 @@ impl Shared {
         shell: &mut Shell,
         decide: impl FnOnce(&mut PoolCore, &mut Vec<Action>),
     ) {
+        self.change_for(shell, &mut None, decide);
+    }
+
+    /// Likewise; takes a request that arrives unless it is to wait.
+    fn change_for(
+        self: &Arc<Self>,
+        shell: &mut Shell,
+        arriving: &mut Option<Ticket>,
+        decide: impl FnOnce(&mut PoolCore, &mut Vec<Action>),
+    ) {
         let mut actions = std::mem::take(&mut shell.actions);
         decide(&mut shell.core, &mut actions);
         for action in actions.drain(..) {
             match action {
                 Action::Assign(request, instance) => {
-                    let ticket = shell.waiting.remove(&request);
+                    let ticket = match arriving.take_if(|ticket| ticket.key == request) {
+                        Some(ticket) => Some(ticket),
+                        None => {
+                            let waited = shell.waiting.remove(&request);
+                            waited.inspect(|ticket| self.count_wait(ticket))
+                        }
+                    };
                     if let (Some(ticket), Some(inbox)) = (ticket, shell.inboxes.get(&instance)) {
-                        self.count_wait(&ticket);
                         inbox.push(ticket);
                     }
                 }
@@ -341,6 +374,7 @@ impl Shared {
                 }
                 Action::Refuse(request, Refusal::QueueFull) => {
                     // Its answer's other end sees the ticket dropped.
+                    drop(arriving.take_if(|ticket| ticket.key == request));
                     drop(shell.waiting.remove(&request));
                 }
                 Action::Retire(instance, why) => self.retire(shell, instance, why),
@@ -374,16 +408,33 @@ impl Shared {
         // The core does not panic on any order of events, and says so in its tests.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The core, with what its instances do at this moment.
+    pub(super) fn look(&self) -> MutexGuard<'_, Shell> {
+        let mut shell = self.lock();
+        shell.look();
+        shell
+    }
+}
+
+impl Shell {
+    /// Tells the core which instances have something to do. They do not tell each time themselves: it
+    /// changes with nearly every request, and few decisions need it.
+    fn look(&mut self) {
+        for (key, inbox) in &self.inboxes {
+            self.core.at_work(*key, inbox.at_work());
+        }
+    }
 }
 
 impl Neighbour for Shared {
     fn idle_instances(&self) -> usize {
-        self.lock().core.view().idle
+        self.look().core.view().idle
     }
 
     fn evict(self: Arc<Self>) -> bool {
         let mut evicted = false;
-        self.change(&mut self.lock(), |core, actions| {
+        self.change(&mut self.look(), |core, actions| {
             evicted = core.evict(actions);
         });
         evicted

@@ -3,6 +3,7 @@
 //! Whoever measures is given a [`Metrics`]; there is no global one. Names, units and attributes are
 //! OpenTelemetry's where its semantic conventions have them, and `headwater.*` otherwise.
 
+mod outgoing;
 mod request;
 
 use std::fmt;
@@ -10,11 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::Attribution;
+use http::{Method, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, NoopMeterProvider};
 
-use crate::attributes::{ATTRIBUTION, ATTRIBUTION_WITNESS, SERVICE};
+use crate::attributes::{ATTRIBUTION, ATTRIBUTION_WITNESS, SERVER_ADDRESS, SERVER_PORT, SERVICE};
 
+use self::outgoing::OutgoingInstruments;
+pub use self::outgoing::OutgoingMeasure;
 use self::request::RequestInstruments;
 pub use self::request::{RequestMeasure, RequestStart};
 
@@ -33,6 +37,7 @@ pub struct Metrics(Option<Arc<Instruments>>);
 struct Instruments {
     meter: Meter,
     request: RequestInstruments,
+    outgoing: OutgoingInstruments,
     queue_wait: Histogram<f64>,
     attributed: Counter<u64>,
 }
@@ -43,6 +48,7 @@ impl Metrics {
     pub fn new(meter: Meter) -> Self {
         let instruments = Instruments {
             request: RequestInstruments::new(&meter),
+            outgoing: OutgoingInstruments::new(&meter),
             queue_wait: meter
                 .f64_histogram("headwater.pool.queue.wait")
                 .with_unit("s")
@@ -80,6 +86,39 @@ impl Metrics {
         match &self.0 {
             Some(instruments) => RequestMeasure::new(instruments, request),
             None => RequestMeasure::default(),
+        }
+    }
+
+    /// Measures an outgoing request of this service, from now on.
+    #[must_use]
+    pub fn begin_outgoing(
+        &self,
+        service: &Arc<str>,
+        method: &Method,
+        uri: &Uri,
+    ) -> OutgoingMeasure {
+        match &self.0 {
+            Some(instruments) => OutgoingMeasure::new(instruments, service, method, uri),
+            None => OutgoingMeasure::default(),
+        }
+    }
+
+    /// A connection of this service to an upstream was closed at this age.
+    pub fn outgoing_connection_closed(
+        &self,
+        service: &Arc<str>,
+        address: &Arc<str>,
+        port: u16,
+        age: Duration,
+    ) {
+        if let Some(instruments) = &self.0 {
+            let attributes = [
+                KeyValue::new(SERVICE, service.clone()),
+                KeyValue::new(SERVER_ADDRESS, address.clone()),
+                KeyValue::new(SERVER_PORT, i64::from(port)),
+            ];
+            let closed = &instruments.outgoing.connection;
+            closed.record(age.as_secs_f64(), &attributes);
         }
     }
 

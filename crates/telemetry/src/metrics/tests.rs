@@ -2,12 +2,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use headwater_core::Attribution;
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode, Uri, Version};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 
 use super::*;
+use crate::{ClientRequest, ClientSpan};
 
 /// What a collector would be sent of what was measured in `work`.
 fn measured(work: impl FnOnce(&Metrics)) -> Vec<ResourceMetrics> {
@@ -127,6 +128,55 @@ fn outgoing_calls_are_counted_by_service_verdict_and_witness() {
     let attributes =
         "headwater.attribution.witness=none headwater.attribution=unknown headwater.service=shop";
     assert_eq!(found, [(attributes.to_owned(), 2)]);
+}
+
+#[test]
+fn an_outgoing_request_has_a_duration_when_its_span_ends_whether_it_is_traced_or_not() {
+    let service: Arc<str> = "shop".into();
+    let call = |metrics: &Metrics, uri: &'static str| {
+        let uri = Uri::from_static(uri);
+        let span = ClientSpan::start(ClientRequest {
+            attribution: &Attribution::unknown(),
+            service: &service,
+            method: &Method::GET,
+            uri: &uri,
+        });
+        span.measured_by(metrics.begin_outgoing(&service, &Method::GET, &uri))
+    };
+    let measured = measured(|metrics| {
+        call(metrics, "http://[::1]:8080/x").response(StatusCode::OK, Version::HTTP_2);
+        call(metrics, "https://a.example/").error("dns");
+    });
+    let AggregatedMetrics::F64(MetricData::Histogram(durations)) =
+        metric(&measured, "http.client.request.duration").data()
+    else {
+        panic!("{measured:?}");
+    };
+    let mut found: Vec<_> = durations
+        .data_points()
+        .map(|point| (text(point.attributes()), point.count()))
+        .collect();
+    found.sort();
+    let common = "headwater.service=shop http.request.method=GET";
+    assert_eq!(
+        found,
+        [
+            (
+                format!(
+                    "error.type=dns {common} server.address=a.example server.port=443 \
+                     url.scheme=https"
+                ),
+                1
+            ),
+            (
+                format!(
+                    "{common} http.response.status_code=200 network.protocol.version=2 \
+                     server.address=::1 server.port=8080 url.scheme=http"
+                ),
+                1
+            ),
+        ]
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use headwater_core::{Attribution, SpanContext};
 use http::{Method, StatusCode, Uri, Version};
@@ -8,8 +9,12 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
 use crate::attributes::*;
+use crate::metrics::OutgoingMeasure;
 
 /// The span of an outgoing request, by the semantic conventions for HTTP clients.
+///
+/// It has no `http.request.resend_count`: a request that has reached the wire is never sent again by
+/// the host, and one that has not was not sent.
 ///
 /// A child of the server span of the request that it is attributed to, even if that has ended; a
 /// root of its own if there is none. It ends when it is dropped.
@@ -19,6 +24,7 @@ pub struct ClientSpan {
     context: SpanContext,
     response: Option<(StatusCode, Version)>,
     error: Option<Cow<'static, str>>,
+    measure: OutgoingMeasure,
 }
 
 /// What a [`ClientSpan`] is made from.
@@ -53,7 +59,15 @@ impl ClientSpan {
             context,
             response: None,
             error: None,
+            measure: OutgoingMeasure::default(),
         }
+    }
+
+    /// The same, whose time is measured too: until the span ends.
+    #[must_use]
+    pub fn measured_by(mut self, measure: OutgoingMeasure) -> Self {
+        self.measure = measure;
+        self
     }
 
     /// The span's own context, for the outgoing request's `traceparent`. Always valid.
@@ -66,6 +80,21 @@ impl ClientSpan {
     /// and the host replaced.
     pub fn link(&self, other: &SpanContext) {
         self.span.add_link(other.clone());
+    }
+
+    /// The connection that the request was given: whom it leads to, and whether it had served another
+    /// request before.
+    pub fn connection(&mut self, peer: Option<SocketAddr>, reused: bool) {
+        let span = &self.span;
+        if span.is_disabled() {
+            return;
+        }
+        tracing::record_all!(
+            span,
+            { NETWORK_PEER_ADDRESS } = peer.map(|peer| tracing::field::display(peer.ip())),
+            { NETWORK_PEER_PORT } = peer.map(|peer| i64::from(peer.port())),
+            { CONNECTION_REUSED } = reused,
+        );
     }
 
     /// The upstream's answer. For a client 4xx and 5xx are errors.
@@ -81,14 +110,14 @@ impl ClientSpan {
 
 impl Drop for ClientSpan {
     fn drop(&mut self) {
-        if self.span.is_disabled() {
-            return;
-        }
         let status = self.response.map(|(status, _)| status);
-        let error = match (&self.error, &status) {
-            (Some(kind), _) => Some(kind.as_ref()),
+        let version = self
+            .response
+            .and_then(|(_, version)| protocol_version(version));
+        let error = match (self.error.take(), &status) {
+            (Some(kind), _) => Some(kind),
             (None, Some(status)) if status.is_client_error() || status.is_server_error() => {
-                Some(status.as_str())
+                Some(Cow::Owned(status.as_str().to_owned()))
             }
             (None, _) => None,
         };
@@ -96,12 +125,12 @@ impl Drop for ClientSpan {
         tracing::record_all!(
             span,
             { HTTP_RESPONSE_STATUS_CODE } = status.map(|status| i64::from(status.as_u16())),
-            { NETWORK_PROTOCOL_VERSION } = self
-                .response
-                .and_then(|(_, version)| protocol_version(version)),
-            otel.status_code = error.map(|_| "ERROR"),
-            { ERROR_TYPE } = error,
+            { NETWORK_PROTOCOL_NAME } = version.map(|_| "http"),
+            { NETWORK_PROTOCOL_VERSION } = version,
+            otel.status_code = error.as_ref().map(|_| "ERROR"),
+            { ERROR_TYPE } = error.as_deref(),
         );
+        self.measure.end(status, version, error);
     }
 }
 
@@ -139,6 +168,10 @@ fn new_span(request: &ClientRequest<'_>) -> Span {
         { REQUEST_ID } = attribution.scope().map(|scope| tracing::field::display(scope.id())),
         { SERVICE } = service,
         { HTTP_RESPONSE_STATUS_CODE } = Empty,
+        { NETWORK_PEER_ADDRESS } = Empty,
+        { NETWORK_PEER_PORT } = Empty,
+        { CONNECTION_REUSED } = Empty,
+        { NETWORK_PROTOCOL_NAME } = Empty,
         { NETWORK_PROTOCOL_VERSION } = Empty,
         { ERROR_TYPE } = Empty,
     )

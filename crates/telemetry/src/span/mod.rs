@@ -2,7 +2,7 @@
 
 mod client;
 mod server;
-mod url;
+pub(crate) mod url;
 
 pub use client::{ClientRequest, ClientSpan};
 pub use server::{ServerRequest, ServerSpan};

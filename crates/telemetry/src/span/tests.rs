@@ -280,6 +280,7 @@ fn a_client_span_has_the_attributes_of_the_conventions() {
         let attribution = exact(&incoming.scope(&server));
         let mut client = outgoing(&attribution, "https://ann:pw@stock.example/a?b=c");
         client.link(&caller(TRACEPARENT));
+        client.connection(Some("[2001:db8::1]:443".parse().unwrap()), true);
         client.response(StatusCode::NOT_FOUND, Version::HTTP_2);
     });
     let span = of_kind(&spans, SpanKind::Client);
@@ -300,12 +301,16 @@ fn a_client_span_has_the_attributes_of_the_conventions() {
         (REQUEST_ID, &incoming.id.to_string()),
         (SERVICE, "shop"),
         (HTTP_RESPONSE_STATUS_CODE, "404"),
+        (NETWORK_PEER_ADDRESS, "2001:db8::1"),
+        (NETWORK_PEER_PORT, "443"),
+        (CONNECTION_REUSED, "true"),
+        (NETWORK_PROTOCOL_NAME, "http"),
         (NETWORK_PROTOCOL_VERSION, "2"),
         (ERROR_TYPE, "404"),
     ] {
         assert_eq!(text(span, key), value, "{key}");
     }
-    assert_eq!(span.attributes.len(), 12, "{:?}", span.attributes);
+    assert_eq!(span.attributes.len(), 16, "{:?}", span.attributes);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use http::Uri;
 use http::uri::Authority;
 
 /// `server.address` and `server.port` of an authority; the port is the scheme's if none is given.
-pub(super) fn address_and_port(authority: &Authority, scheme: &str) -> (String, Option<u16>) {
+pub(crate) fn address_and_port(authority: &Authority, scheme: &str) -> (String, Option<u16>) {
     let host = authority.host();
     // An IPv6 address has brackets in a URL only.
     let host = host

@@ -90,6 +90,10 @@ impl Pool {
         actions(|actions| self.0.started(InstanceKey(instance), actions))
     }
 
+    fn outgrown(&mut self, instance: u64) -> Vec<Action> {
+        actions(|actions| self.0.outgrown(InstanceKey(instance), actions))
+    }
+
     fn start_failed(&mut self, instance: u64) -> (Option<u64>, Vec<Action>) {
         let mut failed = None;
         let actions =

@@ -1,20 +1,20 @@
 //! What happens within an instance's event loop.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use futures::stream::{FuturesUnordered, StreamExt};
 use wasmtime::AsContextMut;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::handler::Proxy;
 
-use crate::attribution::{self, ledger::Health};
+use crate::attribution::{self, Turn, ledger::Health};
 use crate::pool::call::{Call, entrance};
 use crate::pool::core::InstanceKey;
-use crate::pool::driver::{Phase, Pulse};
+use crate::pool::driver::calls::{Calls, Woken};
+use crate::pool::driver::pulse::{Phase, Pulse};
 use crate::pool::inbox::Inbox;
 use crate::pool::meter::Meter;
 use crate::pool::shared::Shared;
@@ -29,6 +29,8 @@ pub(super) struct Inside<'a> {
     pub(super) record: &'a Arc<InstanceRecord>,
     pub(super) pulse: &'a Pulse,
     pub(super) meter: &'a Meter,
+    pub(super) turn: &'a Turn,
+    pub(super) woken: &'a Arc<Woken>,
     pub(super) proxy: &'a Proxy,
     pub(super) accessor: &'a Accessor<State>,
 }
@@ -38,7 +40,7 @@ impl<'a> Inside<'a> {
         // Calls that nobody waits for any more, of those below.
         let abandoned = AtomicUsize::new(0);
         let abandoned = &abandoned;
-        let mut calls = FuturesUnordered::new();
+        let mut calls = Calls::new(self.woken.clone());
         let entrance = entrance(self.proxy);
         let composed = self.shared.blueprint.evidence.has_checkpoints();
         poll_fn(|cx| {
@@ -46,34 +48,33 @@ impl<'a> Inside<'a> {
             if composed {
                 self.checkpoint();
             }
-            self.pulse.beats.store(true, Ordering::Relaxed);
+            self.pulse.beat();
             self.meter.between();
             // Polled before each work item: what the guest did in the one before is over.
-            self.accessor
-                .with(|mut access| access.data_mut().roots.next_turn());
-            self.inbox.register(cx.waker());
+            self.turn.next();
             loop {
-                while let Poll::Ready(Some(returned)) = calls.poll_next_unpin(cx) {
+                while let Some(returned) = calls.poll() {
                     let returned: wasmtime::Result<()> = returned;
                     if let Err(error) = returned {
                         return Poll::Ready(Err(error));
                     }
                 }
                 let waited_for = calls.len() - abandoned.load(Ordering::Relaxed);
-                self.pulse.running.store(waited_for, Ordering::Relaxed);
+                self.pulse.set_running(waited_for);
                 let backpressure = self
                     .accessor
                     .poll_ready_for_concurrent_call(entrance, cx)
                     .is_pending();
                 let held = backpressure || (waited_for == 0 && self.has_leftovers(cx));
-                if held != self.pulse.held.swap(held, Ordering::Relaxed) {
+                if held != self.pulse.is_held() {
+                    self.pulse.set_held(held);
                     self.shared.lives.hold(self.key, held, Instant::now());
                     self.shared.backpressure(self.key, held, waited_for);
                 }
                 if held {
                     self.shared.give_back(self.inbox);
-                } else if !(self.is_one_at_a_time() && waited_for > 0)
-                    && self.pulse.calm.load(Ordering::Relaxed)
+                } else if !(self.is_serial() && waited_for > 0)
+                    && self.pulse.is_calm()
                     && let Some(ticket) = self.inbox.pop()
                 {
                     if ticket.answer.is_closed() {
@@ -81,7 +82,7 @@ impl<'a> Inside<'a> {
                     }
                     // One at a time: whether the guest wants more shows when this one has run as far
                     // as it can.
-                    self.pulse.calm.store(false, Ordering::Relaxed);
+                    self.pulse.stir();
                     let _ = ticket.instance.set(self.record.clone());
                     self.meter.enter(ticket.scope.clone());
                     self.record.outgoing.note_hops(ticket.scope.hops());
@@ -137,29 +138,24 @@ impl<'a> Inside<'a> {
         }
     }
 
-    /// Whether the instance is of 0.2. A request has its answer, and its place is free, before its
-    /// call is over; the next waits for that all the same, because calls that the guest makes are
-    /// attributed to the one request that it has.
-    fn is_one_at_a_time(&self) -> bool {
-        matches!(self.proxy, Proxy::P2(_))
+    /// Whether calls that the guest makes are attributed to the one request that it has. A request has
+    /// its answer, and its place is free, before its call is over; the next waits for that all the
+    /// same.
+    fn is_serial(&self) -> bool {
+        self.shared.settings.serial
     }
 
-    /// Whether a 0.2 guest still works for a request that nobody waits for any more. It is not given
-    /// the next before that, because its calls are attributed to the one request that it has.
+    /// Whether a guest that is used serially still works for a request that nobody waits for any more.
     fn has_leftovers(&self, cx: &mut Context<'_>) -> bool {
-        self.is_one_at_a_time() && self.accessor.poll_no_interesting_tasks(cx).is_pending()
+        self.is_serial() && self.accessor.poll_no_interesting_tasks(cx).is_pending()
     }
 
     fn enter(&self, phase: Phase) {
-        let mut current = self
-            .pulse
-            .phase
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if current.0 != phase {
-            *current = (phase, Instant::now());
-            drop(current);
-            self.shared.at_work(self.key, phase != Phase::Idle);
+        if self.pulse.enter(phase) {
+            self.inbox.set_at_work(phase != Phase::Idle);
+            if phase == Phase::Idle {
+                self.shared.at_rest();
+            }
         }
     }
 }

@@ -1,20 +1,23 @@
 //! The life of one instance: start, event loop, end.
 
+mod calls;
 mod inside;
 mod outside;
+mod pulse;
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
 
+use self::calls::Woken;
 use self::inside::Inside;
 use self::outside::Outside;
+use self::pulse::Pulse;
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
 use crate::pool::core::InstanceKey;
@@ -27,33 +30,6 @@ use crate::state::State;
 /// How long a start that found no room in the engine waits for its next try. Room comes when an
 /// instance ends, of this service or of another.
 const RETRY_START: Duration = Duration::from_millis(20);
-
-/// What the inside of the event loop and its outside know of each other.
-///
-/// The outside is polled also while a guest computes, which the inside is not (wasmtime issues 11869
-/// and 11870): deadlines are enforced there.
-pub(super) struct Pulse {
-    /// The inside was polled since the outside looked last.
-    pub(super) beats: AtomicBool,
-    /// The guest may be given a request: none of its tasks is computing.
-    pub(super) calm: AtomicBool,
-    /// The guest applies backpressure.
-    pub(super) held: AtomicBool,
-    /// Calls of the guest that are running.
-    pub(super) running: AtomicUsize,
-    pub(super) phase: Mutex<(Phase, Instant)>,
-}
-
-/// What an instance is busy with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// With requests that have no answer yet.
-    Requests,
-    /// With work that goes on after the last answer.
-    PostReturn,
-    /// With nothing.
-    Idle,
-}
 
 /// Why an instance was ended from outside.
 #[derive(Debug, thiserror::Error)]
@@ -161,16 +137,12 @@ async fn serve(
     store: &mut Store<State>,
     proxy: &Proxy,
 ) -> wasmtime::Result<()> {
-    let pulse = Pulse {
-        beats: AtomicBool::new(false),
-        calm: AtomicBool::new(true),
-        held: AtomicBool::new(false),
-        running: AtomicUsize::new(0),
-        phase: Mutex::new((Phase::Idle, Instant::now())),
-    };
-    let pulse = &pulse;
+    let pulse = &Pulse::new();
     let meter = store.data().meter.clone();
     let meter = &*meter;
+    let turn = store.data().roots.turn();
+    let turn = &turn;
+    let woken = &Arc::new(Woken::default());
     let mut outside = Outside::new(shared, key, inbox, pulse);
     let mut inside = pin!(store.run_concurrent(async |accessor| {
         Inside {
@@ -180,6 +152,8 @@ async fn serve(
             record,
             pulse,
             meter,
+            turn,
+            woken,
             proxy,
             accessor,
         }
@@ -187,23 +161,24 @@ async fn serve(
         .await
     }));
     poll_fn(|cx| {
-        pulse.beats.store(false, Ordering::Relaxed);
-        meter.begin();
-        if let Poll::Ready(result) = inside.as_mut().poll(cx) {
-            let _ = meter.end();
-            return Poll::Ready(result.flatten());
-        }
-        // Nothing of the guest can run on now: either all its tasks wait, and it may be given the next
-        // request, or one computes and has yielded.
-        let stuck = !pulse.beats.load(Ordering::Relaxed);
-        if !stuck
-            && !pulse.calm.swap(true, Ordering::Relaxed)
-            && inbox.has_tickets()
-            && let Poll::Ready(result) = inside.as_mut().poll(cx)
-        {
-            let _ = meter.end();
-            return Poll::Ready(result.flatten());
-        }
+        // Of all that brings the inside on: it is polled whenever this is.
+        inbox.register(cx.waker());
+        woken.register(cx.waker());
+        let now = Instant::now();
+        pulse.polled(now);
+        meter.begin(now);
+        let stuck = loop {
+            if let Poll::Ready(result) = inside.as_mut().poll(cx) {
+                let _ = meter.end();
+                return Poll::Ready(result.flatten());
+            }
+            // Nothing of the guest can run on now: either all its tasks wait, and it may be given the
+            // next request, or one computes and has yielded.
+            let stuck = !pulse.take_beat();
+            if stuck || !pulse.calm_down() || !inbox.has_tickets() {
+                break stuck;
+            }
+        };
         if let Err(exceeded) = meter.end() {
             return Poll::Ready(Err(exceeded.into()));
         }

@@ -1,15 +1,15 @@
 //! What happens outside of an instance's event loop, where a guest that computes holds nothing up.
 
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
 use crate::pool::core::{InstanceKey, Retirement};
-use crate::pool::driver::{Overdue, Phase, Pulse};
+use crate::pool::driver::Overdue;
+use crate::pool::driver::pulse::{Phase, Pulse};
 use crate::pool::inbox::Inbox;
 use crate::pool::shared::Shared;
 
@@ -28,7 +28,8 @@ pub(super) struct Outside<'a> {
     /// Since when no answer is being sent, as far as was looked.
     sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
-    due: Option<Instant>,
+    /// What the timer is set to: not later than what is due.
+    alarm: Option<Instant>,
 }
 
 impl<'a> Outside<'a> {
@@ -46,18 +47,14 @@ impl<'a> Outside<'a> {
             stuck: None,
             sent: None,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            due: None,
+            alarm: None,
         }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, stuck: bool) -> Poll<wasmtime::Result<()>> {
         self.note(stuck);
         let settings = self.shared.settings();
-        let (phase, since) = *self
-            .pulse
-            .phase
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let (phase, since) = self.pulse.phase();
         let late = match self.inbox.retired() {
             Some((Retirement::Deadline, since)) => Some(since),
             _ => None,
@@ -79,13 +76,21 @@ impl<'a> Outside<'a> {
         let Some(due) = limit.and_then(|(since, allowed)| since.checked_add(allowed)) else {
             return Poll::Pending;
         };
-        if self.due != Some(due) {
-            self.due = Some(due);
-            self.timer.as_mut().reset(due.into());
+        // What is due moves on with nearly every request; setting the timer anew each time costs more
+        // than a look when it rings too early.
+        if self.alarm.is_none_or(|alarm| due < alarm) {
+            self.set(due);
         }
-        if self.timer.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
+        loop {
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if due <= Instant::now() {
+                break;
+            }
+            self.set(due);
         }
+        self.alarm = None;
         match phase {
             _ if late.is_some() && self.stuck.is_some() => Poll::Ready(Err(Overdue::Stuck.into())),
             _ if late.is_some() => Poll::Ready(Err(Overdue::Late.into())),
@@ -93,17 +98,17 @@ impl<'a> Outside<'a> {
             Phase::PostReturn => Poll::Ready(Err(Overdue::PostReturn.into())),
             Phase::Idle => {
                 // If the pool keeps it, the idle time begins anew.
-                self.due = None;
-                *self
-                    .pulse
-                    .phase
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = (Phase::Idle, Instant::now());
+                self.pulse.renew(Phase::Idle);
                 self.shared.idle_expired(self.key);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
         }
+    }
+
+    fn set(&mut self, due: Instant) {
+        self.alarm = Some(due);
+        self.timer.as_mut().reset(due.into());
     }
 
     /// Since when all that the guest does is work after its answers: none while an answer is being
@@ -130,8 +135,7 @@ impl<'a> Outside<'a> {
             }
             (false, Some(_)) => {
                 self.stuck = None;
-                let held = self.pulse.held.load(Ordering::Relaxed);
-                let running = self.pulse.running.load(Ordering::Relaxed);
+                let (held, running) = (self.pulse.is_held(), self.pulse.running());
                 self.shared.backpressure(self.key, held, running);
             }
             _ => {}

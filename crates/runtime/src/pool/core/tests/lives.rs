@@ -67,6 +67,16 @@ fn limits_differ_between_instances_and_stay_in_their_range() {
 }
 
 #[test]
+fn an_instance_that_is_outgrown_finishes_what_it_has_and_takes_nothing_more() {
+    let mut pool = Pool::warm(settings(), 1, 1);
+    assert_eq!(pool.arrive(FIRST), [assign(FIRST, 0)]);
+    assert_eq!(pool.outgrown(0), [retire(0, Retirement::Outgrown)]);
+    assert_eq!(pool.outgrown(0), [], "once");
+    assert_eq!(pool.arrive(FIRST + 1), [start(1)]);
+    assert_eq!(pool.0.view().in_flight, 1);
+}
+
+#[test]
 fn a_request_given_back_does_not_count_towards_the_limit() {
     let settings = PoolSettings {
         max_requests_per_instance: 2..=2,

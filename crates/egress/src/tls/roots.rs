@@ -1,9 +1,9 @@
-//! Whom TLS trusts.
+//! Whom TLS trusts by default.
 
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use tokio::sync::OnceCell;
 
 use crate::EgressError;
@@ -34,7 +34,7 @@ impl TlsRoots {
         Self(Arc::new(Source::Given(Arc::new(roots))))
     }
 
-    async fn get(&self) -> Result<Arc<RootCertStore>, EgressError> {
+    pub(super) async fn get(&self) -> Result<Arc<RootCertStore>, EgressError> {
         match &*self.0 {
             Source::Given(roots) => Ok(Arc::clone(roots)),
             Source::Machine(cell) => cell
@@ -77,16 +77,4 @@ fn read_machine_roots() -> Result<Arc<RootCertStore>, EgressError> {
         }));
     }
     Ok(Arc::new(roots))
-}
-
-/// One service's TLS: its sessions are resumed by nobody else. The protocols to offer are left to
-/// the connector.
-pub(crate) async fn client_config(roots: &TlsRoots) -> Result<ClientConfig, EgressError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| EgressError::TlsProtocol(Arc::new(error)))?
-        .with_root_certificates(roots.get().await?)
-        .with_no_client_auth();
-    Ok(config)
 }

@@ -1,0 +1,199 @@
+//! One connection to an upstream, and who uses it.
+//!
+//! hyper-util clones what a connector attaches to a connection for everyone who is given it, before
+//! the request is handed over, and keeps one clone itself. So the number of [`Lease`]s tells whether
+//! anybody uses the connection: nobody does while there is only the pool's. A test holds it to that.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use crate::connections::Connections;
+use crate::limits::Place;
+use crate::transport::ConnectionInfo;
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Host and port of the requests that it is for.
+    server: (Arc<str>, u16),
+    info: ConnectionInfo,
+    opened: Instant,
+    of: Arc<Connections>,
+    leases: AtomicUsize,
+    /// Nanoseconds since `opened`; 0 for one that nobody has used yet.
+    idle_since: AtomicU64,
+    requests: AtomicU64,
+    closing: AtomicBool,
+    /// `None` once another has it.
+    place: Mutex<Option<Place>>,
+    /// Who reads from it.
+    reader: Mutex<Option<Waker>>,
+}
+
+/// The pool's hold on a connection, and with each clone that of a request.
+#[derive(Debug)]
+pub(crate) struct Lease(Arc<Connection>);
+
+/// A connection that nobody was given yet is on its way to whom it was made for, and is not taken
+/// for idle for so long: a moment, on a machine that is not overloaded. If that one has found another
+/// meanwhile, the pool keeps it without a word.
+const ON_ITS_WAY: Duration = Duration::from_millis(20);
+
+/// Nor does it end for so long, on any machine: an end would fail the request that it is for.
+const SURELY_THERE: Duration = Duration::from_secs(1);
+
+// === impl Connection ===
+
+impl Connection {
+    /// One that was just made.
+    pub(crate) fn new(
+        of: &Arc<Connections>,
+        server: (Arc<str>, u16),
+        info: ConnectionInfo,
+        place: Place,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            server,
+            info,
+            opened: Instant::now(),
+            of: Arc::clone(of),
+            leases: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            place: Mutex::new(Some(place)),
+            reader: Mutex::default(),
+        })
+    }
+
+    /// Host and port of the requests that it is for.
+    pub(crate) fn server(&self) -> (&Arc<str>, u16) {
+        (&self.server.0, self.server.1)
+    }
+
+    /// The connections that it is one of.
+    pub(crate) fn of(&self) -> &Connections {
+        &self.of
+    }
+
+    /// How long ago it was made.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// Since when nobody uses it. `None` if anybody does.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        if self.is_used() {
+            return None;
+        }
+        match self.idle_since.load(Ordering::Relaxed) {
+            0 if self.opened.elapsed() < ON_ITS_WAY => None,
+            since => Some(self.opened + Duration::from_nanos(since)),
+        }
+    }
+
+    /// Whether anybody uses it.
+    pub(crate) fn is_used(&self) -> bool {
+        self.leases.load(Ordering::SeqCst) > 1
+    }
+
+    /// Closes it as soon as nobody uses it, and gives its place away now. Returns `false` if
+    /// somebody uses it, or if it is being closed already.
+    ///
+    /// A request that is given the connection just now is still answered. For so long there is one
+    /// connection too many.
+    pub(crate) fn close(self: &Arc<Self>) -> bool {
+        if self.is_used() || self.closing.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        drop(self.lock_place().take());
+        if self.may_be_on_its_way() {
+            let connection = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(SURELY_THERE).await;
+                connection.wake_reader();
+            });
+        } else {
+            self.wake_reader();
+        }
+        true
+    }
+
+    fn may_be_on_its_way(&self) -> bool {
+        self.idle_since.load(Ordering::Relaxed) == 0 && self.opened.elapsed() < SURELY_THERE
+    }
+
+    /// Whether its reader is to find its end. If not, it is told when that changes.
+    pub(crate) fn is_at_end(&self, cx: &Context<'_>) -> bool {
+        {
+            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *reader {
+                Some(waker) => waker.clone_from(cx.waker()),
+                reader @ None => *reader = Some(cx.waker().clone()),
+            }
+        }
+        // After the waker was left: whoever changes either looks for it afterwards.
+        self.closing.load(Ordering::SeqCst) && !self.is_used() && !self.may_be_on_its_way()
+    }
+
+    /// It is closed.
+    pub(crate) fn closed(&self) {
+        drop(self.lock_place().take());
+    }
+
+    fn wake_reader(&self) {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = &*reader {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn lock_place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// The pool's own.
+    pub(crate) fn new(connection: &Arc<Connection>) -> Self {
+        connection.leases.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(connection))
+    }
+
+    /// What is known of the connection.
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        &self.0.info
+    }
+
+    /// Counts one more request, and says whether it is not the first.
+    pub(crate) fn count_request(&self) -> bool {
+        self.0.requests.fetch_add(1, Ordering::Relaxed) > 0
+    }
+}
+
+impl Clone for Lease {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let connection = &self.0;
+        if connection.leases.fetch_sub(1, Ordering::SeqCst) != 2 {
+            return;
+        }
+        let since = connection.opened.elapsed().as_nanos();
+        let since = u64::try_from(since).unwrap_or(u64::MAX).max(1);
+        connection.idle_since.store(since, Ordering::Relaxed);
+        if connection.closing.load(Ordering::SeqCst) {
+            connection.wake_reader();
+        } else {
+            connection.of.became_idle(connection);
+        }
+    }
+}

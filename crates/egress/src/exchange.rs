@@ -1,0 +1,240 @@
+//! From a request that may be sent to the head of its response, each phase in its time.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use headwater_core::{Body, Caller, InternalService, RequestScope};
+use headwater_telemetry::ClientSpan;
+use http::{Extensions, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming as FromNetwork;
+use hyper_util::client::legacy::Error as ClientError;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+
+use crate::EgressError;
+use crate::client::{Clients, Protocol};
+use crate::connection::Lease;
+use crate::error::Phase;
+use crate::head;
+use crate::incoming::Incoming;
+use crate::internal;
+use crate::limits::EgressLimits;
+use crate::request_body::{RequestBody, RequestBodyParams};
+use crate::stopwatch::{Late, Stopwatch};
+use crate::timeouts::Phases;
+use crate::totals::Totals;
+use crate::upload::Upload;
+
+/// One request on its way.
+pub(crate) struct Exchange<'a> {
+    pub(crate) clients: &'a Clients,
+    pub(crate) limits: &'a EgressLimits,
+    pub(crate) totals: &'a Totals,
+    pub(crate) phases: Phases,
+    pub(crate) scope: Option<&'a Arc<RequestScope>>,
+    pub(crate) span: &'a mut ClientSpan,
+    pub(crate) stopwatch: &'a mut Stopwatch,
+}
+
+/// By what way a request leaves its service.
+pub(crate) enum Way {
+    /// By a connection, on which this is spoken.
+    Network(Protocol),
+    /// To a service of the same host.
+    Internal(Arc<dyn InternalService>),
+}
+
+/// A response's head, its body to come, and the hold on its connection, if it has one.
+pub(crate) type Answered = (Response<Incoming>, Option<Lease>);
+
+type Answer = Result<Response<FromNetwork>, ClientError>;
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// Sends the request, whose head is as it should be, by a connection, and waits for the head of
+    /// the response. The phase of connecting has begun.
+    pub(crate) async fn by_network(
+        &mut self,
+        request: Request<Body>,
+        declared: Option<u64>,
+        protocol: Protocol,
+    ) -> Result<Answered, EgressError> {
+        let (mut request, upload) = self.watch_upload(request, declared);
+        let mut connection = capture_connection(&mut request);
+        let response = pin!(self.clients.send(request, protocol));
+        let answered = self
+            .head(response, &mut connection, upload.as_deref())
+            .await;
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(failed) => {
+                self.note(captured(&connection).as_ref());
+                // What was wrong with the body; over HTTP/2 the client says only that it was cut.
+                let upload = upload.as_deref().and_then(Upload::failure);
+                return Err(upload.cloned().unwrap_or(failed));
+            }
+        };
+        let lease: Option<Lease> = response.extensions_mut().remove();
+        self.note(lease.as_ref());
+        // For tests to look at; putting it there for all would cost each response an allocation.
+        #[cfg(test)]
+        if let Some(lease) = &lease {
+            response.extensions_mut().insert(lease.info().clone());
+        }
+        let response = response.map(Incoming::Network);
+        self.check(&response)?;
+        Ok((response, lease))
+    }
+
+    /// Has a service of the same host answer the request, whose head is as it should be.
+    pub(crate) async fn by_internal(
+        &mut self,
+        request: Request<Body>,
+        declared: Option<u64>,
+        service: Arc<dyn InternalService>,
+        caller: Caller,
+    ) -> Result<Answered, EgressError> {
+        let (request, upload) = self.watch_upload(request, declared);
+        let response = pin!(internal::exchange(service, request, caller));
+        let answered = self.answer(response, upload.as_deref()).await;
+        // To cut a body is to cut the exchange, as a connection would be; the other side's answer to
+        // half of a request is none to it.
+        if let Some(failure) = upload.as_deref().and_then(Upload::failure) {
+            return Err(failure.clone());
+        }
+        let response = answered??.map(Incoming::Internal);
+        self.check(&response)?;
+        Ok((response, None))
+    }
+
+    /// Whether a response may be passed on, as far as its head tells.
+    fn check(&self, response: &Response<Incoming>) -> Result<(), EgressError> {
+        head::check(response, self.limits)?;
+        let declared = response.body().size_hint().exact();
+        if let (Some(size), Some(most)) = (declared, self.limits.response_body)
+            && size > most
+        {
+            return Err(EgressError::ResponseBodySize(size));
+        }
+        Ok(())
+    }
+
+    /// A body that is there to be sent is watched.
+    fn watch_upload(
+        &self,
+        request: Request<Body>,
+        declared: Option<u64>,
+    ) -> (Request<Body>, Option<Arc<Upload>>) {
+        if request.body().is_end_stream() {
+            return (request, None);
+        }
+        let (head, body) = request.into_parts();
+        let (body, upload) = RequestBody::wrap(
+            body,
+            RequestBodyParams {
+                scope: self.scope,
+                declared,
+                limits: self.limits,
+                write: self.phases.write,
+            },
+        );
+        (Request::from_parts(head, body), Some(upload))
+    }
+
+    /// The phases until the response's head, by a connection.
+    async fn head(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = Answer>>,
+        connection: &mut CaptureConnection,
+        upload: Option<&Upload>,
+    ) -> Result<Response<FromNetwork>, EgressError> {
+        let classify = |error| EgressError::classify(error, Phase::Head);
+        let connected = connected(connection);
+        if let Either::Answer(early) = self.either(response.as_mut(), connected).await? {
+            return early.map_err(classify);
+        }
+        self.answer(response, upload).await?.map_err(classify)
+    }
+
+    /// The phases from where there is somebody to take the request.
+    async fn answer<T>(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = T>>,
+        upload: Option<&Upload>,
+    ) -> Result<T, EgressError> {
+        if let Some(upload) = upload
+            && let Either::Answer(early) = self.upload(response.as_mut(), upload).await?
+        {
+            return Ok(early);
+        }
+        self.stopwatch
+            .start(self.phases.first_byte, Late::FirstByte);
+        Ok(self.stopwatch.bound(response).await?)
+    }
+
+    /// Waits for the end of the upload, as long as it goes on.
+    async fn upload<T>(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = T>>,
+        upload: &Upload,
+    ) -> Result<Either<T>, EgressError> {
+        loop {
+            let last_moved = upload.last_moved();
+            let due = last_moved.checked_add(self.phases.write);
+            self.stopwatch.set(due, Late::Write);
+            match self.either(response.as_mut(), pin!(upload.over())).await {
+                Err(Late::Write) if upload.last_moved() != last_moved => {}
+                ended => return Ok(ended?),
+            }
+        }
+    }
+
+    /// The response, or what may come before it; the response first if both are there.
+    async fn either<T>(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = T>>,
+        other: impl Future<Output = ()>,
+    ) -> Result<Either<T>, Late> {
+        let mut other = pin!(other);
+        let first = poll_fn(|cx| {
+            if let Poll::Ready(answer) = response.as_mut().poll(cx) {
+                return Poll::Ready(Either::Answer(answer));
+            }
+            other.as_mut().poll(cx).map(Either::Other)
+        });
+        self.stopwatch.bound(first).await
+    }
+
+    /// Notes which connection the request was given, if it was.
+    fn note(&mut self, lease: Option<&Lease>) {
+        if let Some(lease) = lease {
+            let reused = lease.count_request();
+            self.totals.connection(reused);
+            self.span.connection(Some(lease.info().peer), reused);
+        }
+    }
+}
+
+/// The connection that a request without a response was given.
+fn captured(connection: &CaptureConnection) -> Option<Lease> {
+    let mut extras = Extensions::new();
+    if let Some(connected) = &*connection.connection_metadata() {
+        connected.get_extras(&mut extras);
+    }
+    extras.remove()
+}
+
+/// What came first.
+enum Either<T> {
+    Answer(T),
+    Other(()),
+}
+
+/// Waits until the request was given a connection.
+async fn connected(connection: &mut CaptureConnection) {
+    // What it yields holds a lock, and is dropped here.
+    let _ = connection.wait_for_connection_metadata().await;
+}

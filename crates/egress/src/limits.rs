@@ -1,0 +1,258 @@
+//! How much may go out at once, and how large a message may be.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The bounds of one service's outgoing requests, each with its default and the reason for it.
+#[derive(Debug, Clone)]
+pub struct EgressLimits {
+    /// Outgoing requests open at once, to the end of their responses' bodies. Default: 1024, four
+    /// instances' worth of `max-outgoing-per-instance`.
+    pub max_requests: usize,
+    /// Connections open at once, idle ones included. Default: 512, of which several services fit
+    /// into [`SharedLimits::max_connections`]; an upstream with HTTP/2 takes one.
+    pub max_connections: usize,
+    /// How long a request may wait where there are as many requests or connections as may be.
+    /// Default: none, so that the guest learns of it at once and may do something else. The wait for
+    /// a connection counts as part of the time to connect.
+    pub wait: Duration,
+    /// The fields of a request's head, and again of its trailers, in bytes: names, values and 32 for
+    /// each (RFC 9113, 6.5.2). Default: 64 KiB; common servers refuse more than 8 to 64 KiB.
+    pub request_head: usize,
+    /// The same of a response. Default: 64 KiB. Over HTTP/1.1 a head is held in memory until it is
+    /// whole, and is given up at 400 KiB at the latest, whatever is set here.
+    pub response_head: usize,
+    /// Fields of a response's head. Default: 100, as many as the parser has room for without asking
+    /// for memory.
+    pub response_fields: usize,
+    /// A request's body, in bytes. Default: no bound, for it is streamed and never held whole.
+    pub request_body: Option<u64>,
+    /// A response's body, in bytes. Default: no bound, for the same reason.
+    pub response_body: Option<u64>,
+}
+
+/// The bounds of all services together.
+#[derive(Debug, Clone)]
+pub struct SharedLimits {
+    /// Outgoing requests open at once. Default: 8192.
+    pub max_requests: usize,
+    /// Connections open at once, idle ones included. Default: 4096, which leaves room for the front
+    /// under the limit of open files that systems commonly set for a service (8192 or more).
+    pub max_connections: usize,
+}
+
+/// A bound on what may go out at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Outgoing requests of one instance. Whoever runs instances counts them.
+    InstanceRequests,
+    /// See [`EgressLimits::max_requests`].
+    ServiceRequests,
+    /// See [`SharedLimits::max_requests`].
+    AllRequests,
+    /// See [`EgressLimits::max_connections`].
+    ServiceConnections,
+    /// See [`SharedLimits::max_connections`].
+    AllConnections,
+}
+
+/// Places for so many things of one service, among so many of all services.
+#[derive(Debug)]
+pub(crate) struct Places {
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+    own_limit: Limit,
+    all_limit: Limit,
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+// === impl EgressLimits ===
+
+impl Default for EgressLimits {
+    fn default() -> Self {
+        Self {
+            max_requests: 1024,
+            max_connections: 512,
+            wait: Duration::ZERO,
+            request_head: 64 << 10,
+            response_head: 64 << 10,
+            response_fields: 100,
+            request_body: None,
+            response_body: None,
+        }
+    }
+}
+
+impl Default for SharedLimits {
+    fn default() -> Self {
+        Self {
+            max_requests: 8192,
+            max_connections: 4096,
+        }
+    }
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::InstanceRequests,
+        Self::ServiceRequests,
+        Self::AllRequests,
+        Self::ServiceConnections,
+        Self::AllConnections,
+    ];
+
+    /// A short stable label, for metrics and the attribute `error.type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InstanceRequests => "instance_requests",
+            Self::ServiceRequests => "service_requests",
+            Self::AllRequests => "all_requests",
+            Self::ServiceConnections => "service_connections",
+            Self::AllConnections => "all_connections",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InstanceRequests => {
+                "the instance has as many outgoing requests open as it may: \
+                 --max-outgoing-per-instance allows more"
+            }
+            Self::ServiceRequests => {
+                "the service has as many outgoing requests open as it may: \
+                 --max-outgoing-requests allows more"
+            }
+            Self::AllRequests => {
+                "all services together have as many outgoing requests open as they may: \
+                 --max-outgoing-requests-in-all allows more"
+            }
+            Self::ServiceConnections => {
+                "the service has as many connections to upstreams as it may, and all are in use: \
+                 --max-outgoing-connections allows more"
+            }
+            Self::AllConnections => {
+                "all services together have as many connections to upstreams as they may, and all \
+                 are in use: --max-outgoing-connections-in-all allows more"
+            }
+        })
+    }
+}
+
+// === impl Places ===
+
+impl Places {
+    /// `own` places of a service, which are also places of `all`.
+    pub(crate) fn new(
+        own: usize,
+        own_limit: Limit,
+        all: &Arc<Semaphore>,
+        all_limit: Limit,
+    ) -> Self {
+        Self {
+            own: semaphore(own),
+            all: Arc::clone(all),
+            own_limit,
+            all_limit,
+        }
+    }
+
+    /// A place, if there is one now.
+    pub(crate) fn try_take(&self) -> Result<Place, Limit> {
+        let own = Arc::clone(&self.own).try_acquire_owned();
+        let own = own.map_err(|_none_left| self.own_limit)?;
+        let all = Arc::clone(&self.all).try_acquire_owned();
+        let all = all.map_err(|_none_left| self.all_limit)?;
+        Ok(Place {
+            _own: own,
+            _all: all,
+        })
+    }
+
+    /// A place, for which it waits for so long at the most.
+    pub(crate) async fn take(&self, wait: Duration) -> Result<Place, Limit> {
+        let limit = match self.try_take() {
+            Err(limit) if !wait.is_zero() => limit,
+            taken => return taken,
+        };
+        let taking = async {
+            let own = Arc::clone(&self.own).acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+            Some(Place {
+                _own: own,
+                _all: all,
+            })
+        };
+        let taken = tokio::time::timeout(wait, taking).await;
+        taken.ok().flatten().ok_or(limit)
+    }
+
+    /// Whether there is none left.
+    pub(crate) fn are_taken(&self) -> bool {
+        self.own.available_permits() == 0 || self.all.available_permits() == 0
+    }
+}
+
+/// So many permits, or as many as a semaphore can have.
+pub(crate) fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(own: usize, all: &Arc<Semaphore>) -> Places {
+        Places::new(own, Limit::ServiceRequests, all, Limit::AllRequests)
+    }
+
+    #[tokio::test]
+    async fn the_limit_that_is_met_is_named_and_a_place_that_is_dropped_is_free() {
+        let all = semaphore(3);
+        let (one, other) = (places(2, &all), places(2, &all));
+        let first = one.try_take().unwrap();
+        let _second = one.try_take().unwrap();
+        assert_eq!(one.try_take().unwrap_err(), Limit::ServiceRequests);
+        let _third = other.try_take().unwrap();
+        assert_eq!(other.try_take().unwrap_err(), Limit::AllRequests);
+        drop(first);
+        other.try_take().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_the_place_that_becomes_free() {
+        let all = semaphore(1);
+        let places = Arc::new(places(1, &all));
+        let held = places.try_take().unwrap();
+        let waiting = tokio::spawn({
+            let places = Arc::clone(&places);
+            async move { places.take(Duration::MAX).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends() {
+        let all = semaphore(1);
+        let places = places(1, &all);
+        let _held = places.try_take().unwrap();
+        let limit = places.take(Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(limit, Limit::ServiceRequests);
+    }
+}

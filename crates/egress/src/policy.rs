@@ -1,0 +1,136 @@
+//! What a service may reach, by address: the second layer of its policy.
+//!
+//! The first layer ([`Grants`]) sees the destination as the guest wrote it, and cannot know what it
+//! resolves to. This one sees each address just before it is dialled. An ordinary public address
+//! passes; a special one (see [`crate::address`]) does only if it was granted as an address or as a
+//! part of a network. A grant of a name, or of `*`, does not cover it: whoever wrote it meant the
+//! internet, and whoever owns the name decides what it resolves to.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::address::{canonical, special};
+use crate::target::{Host, Target};
+use crate::{EgressError, Grants};
+
+/// Judges the addresses that a service's outgoing requests resolve to.
+#[derive(Debug, Clone)]
+pub(crate) struct AddressPolicy {
+    grants: Grants,
+}
+
+// === impl AddressPolicy ===
+
+impl AddressPolicy {
+    pub(crate) fn new(grants: Grants) -> Self {
+        Self { grants }
+    }
+
+    /// Of the addresses that a destination resolved to, those that may be dialled, with its port.
+    /// They are what has to be dialled: another look-up may say otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::AddressDenied`] if there is none, for the first.
+    pub(crate) fn vet(
+        &self,
+        target: &Target,
+        found: &[IpAddr],
+    ) -> Result<Vec<SocketAddr>, EgressError> {
+        let mut first_denied = None;
+        let mut permitted = Vec::with_capacity(found.len());
+        for address in found {
+            let address = canonical(*address);
+            match special(address) {
+                Some(special) if !self.grants.allow_address(target, address) => {
+                    first_denied.get_or_insert((address, special));
+                }
+                _ => permitted.push(SocketAddr::new(address, target.port)),
+            }
+        }
+        match first_denied {
+            Some((address, special)) if permitted.is_empty() => Err(EgressError::AddressDenied {
+                destination: target.to_string(),
+                address,
+                range: special.to_string(),
+                remedy: Target {
+                    host: Host::Address(address),
+                    ..target.clone()
+                }
+                .to_string(),
+            }),
+            _ => Ok(permitted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(grants: &[&str]) -> AddressPolicy {
+        AddressPolicy::new(Grants::parse(grants).unwrap())
+    }
+
+    fn target(uri: &str) -> Target {
+        Target::of(&uri.parse().unwrap()).unwrap()
+    }
+
+    fn vet(grants: &[&str], uri: &str, found: &[&str]) -> Result<Vec<String>, EgressError> {
+        let found: Vec<IpAddr> = found.iter().map(|found| found.parse().unwrap()).collect();
+        let permitted = policy(grants).vet(&target(uri), &found)?;
+        Ok(permitted.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_special_address_needs_a_grant_of_its_own_with_scheme_and_port() {
+        let local = "http://localhost:9000/";
+        for (grants, allowed) in [
+            (&["*"][..], false),
+            (&["localhost"], false),
+            (&["http://localhost:9000", "http://localhost"], false),
+            (&["*", "127.0.0.1"], true),
+            (&["127.0.0.1:9000"], true),
+            (&["http://127.0.0.1:9000"], true),
+            (&["[::ffff:127.0.0.1]:9000"], true),
+            (&["127.0.0.0/8"], true),
+            (&["http://127.0.0.0/8:9000"], true),
+            (&["0.0.0.0/0"], true),
+            (&["http://127.0.0.1"], false),
+            (&["https://127.0.0.1:9000"], false),
+            (&["127.0.0.1:9001"], false),
+            (&["127.0.0.2"], false),
+            (&["127.0.0.0/8:80"], false),
+            (&["[::1]", "[::]/0"], false),
+        ] {
+            let vetted = vet(grants, local, &["127.0.0.1"]);
+            assert_eq!(vetted.is_ok(), allowed, "{grants:?}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_needs_none() {
+        let vetted = vet(&["a.example"], "https://a.example/", &["93.184.215.14"]).unwrap();
+        assert_eq!(vetted, ["93.184.215.14:443"]);
+    }
+
+    #[test]
+    fn of_several_addresses_only_the_permitted_are_left_in_their_one_spelling() {
+        let found = ["10.0.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "::1"];
+        let vetted = vet(&["a.example"], "http://a.example:81/", &found).unwrap();
+        assert_eq!(vetted, ["[2606:4700::1111]:81", "8.8.8.8:81"]);
+    }
+
+    #[test]
+    fn a_denial_names_address_range_and_remedy() {
+        let error = vet(&["*"], "http://db.example:5432/", &["10.0.0.5", "::1"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("http://db.example:5432"), "{text}");
+        assert!(text.contains("10.0.0.5"), "{text}");
+        assert!(text.contains("private (10.0.0.0/8)"), "{text}");
+        let remedy = "--allow-outgoing http://10.0.0.5:5432";
+        assert!(text.contains(remedy), "{text}");
+        // What it says helps.
+        let grants = ["*", "http://10.0.0.5:5432"];
+        assert!(vet(&grants, "http://db.example:5432/", &["10.0.0.5"]).is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! How long each phase of an outgoing request may take.
+
+use std::time::Duration;
+
+use crate::SendOptions;
+
+/// The times that a host gives each phase: what holds where the guest asks for nothing, and the most
+/// that it may ask for. One that is longer than the clock can tell is for ever.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// Name resolution and connecting. Default: 10 seconds, three retransmissions of a lost SYN
+    /// (after 1, 3 and 7 seconds).
+    pub connect: Duration,
+    /// The TLS handshake. Default: 10 seconds, as for the connection: it takes as many round trips.
+    pub tls_handshake: Duration,
+    /// From the last byte of the request, or from the connection if it has no body, to the head of
+    /// the response. Default: 60 seconds, what proxies commonly wait. A slow upload is not the
+    /// upstream's delay, and has [`Timeouts::write`].
+    pub first_byte: Duration,
+    /// Between two parts of the response's body, while the guest waits for one. Default: 60 seconds.
+    pub between_bytes: Duration,
+    /// Between two parts of the request's body, whether it is the guest that gives none or the
+    /// upstream that takes none. Default: 60 seconds, as in the other direction. Not for the guest
+    /// to choose: `request-options` have no field for it.
+    pub write: Duration,
+    /// From the call to the last byte of the response. Default: no bound, for a response may be a
+    /// stream that goes on for as long as it is wanted, and a guest that waits for a response is
+    /// itself bounded by the timeout of its request.
+    pub total: Option<Duration>,
+}
+
+/// The times of one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Phases {
+    /// Until there is a connection.
+    pub(crate) connection: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) between_bytes: Duration,
+    pub(crate) write: Duration,
+    pub(crate) total: Option<Duration>,
+}
+
+// === impl Timeouts ===
+
+impl Timeouts {
+    /// What a request gets whose guest asks for this, and that may wait so long for a place.
+    pub(crate) fn phases(&self, asked: SendOptions, wait: Duration) -> Phases {
+        let Self {
+            connect,
+            tls_handshake,
+            first_byte,
+            between_bytes,
+            write,
+            total,
+        } = self;
+        let SendOptions {
+            connect_timeout,
+            first_byte_timeout,
+            between_bytes_timeout,
+        } = asked;
+        let within =
+            |most: Duration, asked: Option<Duration>| asked.map_or(most, |asked| asked.min(most));
+        let connection = wait.saturating_add(*connect).saturating_add(*tls_handshake);
+        Phases {
+            connection: within(connection, connect_timeout),
+            first_byte: within(*first_byte, first_byte_timeout),
+            between_bytes: within(*between_bytes, between_bytes_timeout),
+            write: *write,
+            total: *total,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            tls_handshake: Duration::from_secs(10),
+            first_byte: Duration::from_secs(60),
+            between_bytes: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+            total: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_may_ask_for_less_and_not_for_more() {
+        let timeouts = Timeouts::default();
+        let asked = |timeout| SendOptions {
+            connect_timeout: Some(timeout),
+            first_byte_timeout: Some(timeout),
+            between_bytes_timeout: Some(timeout),
+        };
+        let most = timeouts.phases(SendOptions::default(), Duration::ZERO);
+        assert_eq!(most.connection, Duration::from_secs(20));
+        for (timeout, granted) in [
+            (Duration::ZERO, Duration::ZERO),
+            (Duration::from_secs(1), Duration::from_secs(1)),
+            (Duration::MAX, timeouts.first_byte),
+        ] {
+            let phases = timeouts.phases(asked(timeout), Duration::ZERO);
+            assert_eq!(phases.first_byte, granted);
+            assert_eq!(phases.between_bytes, granted);
+            assert_eq!(phases.connection, granted.min(most.connection));
+        }
+        let endless = timeouts.phases(SendOptions::default(), Duration::MAX);
+        assert_eq!(endless.connection, Duration::MAX);
+    }
+}

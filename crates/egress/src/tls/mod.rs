@@ -1,0 +1,244 @@
+//! One service's TLS: whom it trusts, who it says it is, and its sessions, which are resumed by
+//! nobody else.
+
+mod files;
+mod roots;
+mod settings;
+mod unverified;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+
+use crate::EgressError;
+use crate::error::Phase;
+use crate::target::Host;
+use crate::transport::Transport;
+
+use files::{Loaded, Stamps};
+use unverified::Unverified;
+
+pub use files::TlsFileError;
+pub use roots::TlsRoots;
+pub use settings::{ClientIdentity, TlsSettings};
+
+/// Speaks TLS for one service. Cheap to clone; the clones share all of it.
+#[derive(Clone)]
+pub(crate) struct Tls(Arc<Inner>);
+
+struct Inner {
+    service: Arc<str>,
+    roots: TlsRoots,
+    settings: Arc<TlsSettings>,
+    // Held while files are read, so that they are read once.
+    state: Mutex<Option<State>>,
+}
+
+/// What was made of the files as they were.
+struct State {
+    stamps: Stamps,
+    checked: Instant,
+    loaded: Arc<Loaded>,
+    /// With the sessions that were made by them.
+    configs: HashMap<Profile, Arc<ClientConfig>>,
+}
+
+/// What decides of a connection's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Profile {
+    identity: Option<usize>,
+    verified: bool,
+    /// Whether HTTP/2 is offered.
+    h2: bool,
+}
+
+/// The one provider of cryptography, as everywhere in Headwater.
+fn provider() -> CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}
+
+// === impl Tls ===
+
+impl Tls {
+    pub(crate) fn new(service: Arc<str>, roots: TlsRoots, settings: TlsSettings) -> Self {
+        Self(Arc::new(Inner {
+            service,
+            roots,
+            settings: Arc::new(settings),
+            state: Mutex::new(None),
+        }))
+    }
+
+    /// Whether a host's certificate is verified.
+    pub(crate) fn verifies(&self, host: &Host) -> bool {
+        self.0.settings.verifies(host)
+    }
+
+    /// The handshake with a host, over what is connected to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of TLS, [`EgressError::ConnectionTerminated`] if the other end leaves, and
+    /// [`EgressError::NoRoots`] and [`EgressError::TlsSettings`] if there is no configuration.
+    pub(crate) async fn handshake(
+        &self,
+        host: &Host,
+        transport: Transport,
+        h2: bool,
+    ) -> Result<Transport, EgressError> {
+        let config = self.config(host, h2).await?;
+        let name = match host {
+            Host::Address(address) => ServerName::from(*address),
+            Host::Name(name) => {
+                ServerName::try_from(name.clone()).map_err(|_| EgressError::InvalidUri {
+                    reason: "its host is no name that a certificate could have",
+                })?
+            }
+        };
+        let connected = TlsConnector::from(config).connect(name, transport).await;
+        let stream = connected.map_err(|error| EgressError::classify(error, Phase::Handshake))?;
+        Ok(Transport::Tls(Box::new(stream)))
+    }
+
+    /// The configuration for a host, by the files as they are now.
+    async fn config(&self, host: &Host, h2: bool) -> Result<Arc<ClientConfig>, EgressError> {
+        let settings = &self.0.settings;
+        let profile = Profile {
+            identity: settings.identity(host),
+            verified: settings.verifies(host),
+            h2,
+        };
+        let mut state = self.0.state.lock().await;
+        let state = match &mut *state {
+            Some(state) => {
+                self.refresh(state).await;
+                state
+            }
+            none => none.insert(self.first().await?),
+        };
+        if let Some(config) = state.configs.get(&profile) {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(self.build(profile, &state.loaded).await?);
+        state.configs.insert(profile, Arc::clone(&config));
+        Ok(config)
+    }
+
+    async fn first(&self) -> Result<State, EgressError> {
+        let settings = Arc::clone(&self.0.settings);
+        let read = tokio::task::spawn_blocking(move || {
+            // Before the files: what changes meanwhile is seen next time.
+            let stamps = Stamps::take(&settings);
+            (stamps, Loaded::read(&settings))
+        });
+        let (stamps, loaded) = read
+            .await
+            .map_err(|ended| EgressError::TlsSettings(Arc::new(ended)))?;
+        let loaded = loaded.map_err(|error| EgressError::TlsSettings(Arc::new(error)))?;
+        Ok(State {
+            stamps,
+            checked: Instant::now(),
+            loaded: Arc::new(loaded),
+            configs: HashMap::new(),
+        })
+    }
+
+    /// Looks for changes, if it is time to. Files that cannot be used leave everything as it was.
+    async fn refresh(&self, state: &mut State) {
+        let settings = &self.0.settings;
+        if settings.files().next().is_none() || state.checked.elapsed() < settings.reload {
+            return;
+        }
+        state.checked = Instant::now();
+        let Some((stamps, loaded)) = self.changed(state.stamps.clone()).await else {
+            return;
+        };
+        state.stamps = stamps;
+        let service = &*self.0.service;
+        match loaded {
+            Ok(loaded) => {
+                state.loaded = Arc::new(loaded);
+                state.configs.clear();
+                tracing::info!(
+                    target: "headwater::egress",
+                    parent: None,
+                    service,
+                    "the certificates for outgoing requests have changed: new connections use them"
+                );
+            }
+            Err(error) => tracing::warn!(
+                target: "headwater::egress",
+                parent: None,
+                service,
+                "the certificates for outgoing requests have changed and cannot be used; those \
+                 from before stay in use: {error}"
+            ),
+        }
+    }
+
+    /// What the files hold now, if they are not as they were.
+    async fn changed(&self, known: Stamps) -> Option<(Stamps, Result<Loaded, TlsFileError>)> {
+        let settings = Arc::clone(&self.0.settings);
+        let read = tokio::task::spawn_blocking(move || {
+            let stamps = Stamps::take(&settings);
+            (stamps != known).then(|| (stamps, Loaded::read(&settings)))
+        });
+        // An error means that the process ends.
+        read.await.ok().flatten()
+    }
+
+    async fn build(&self, profile: Profile, loaded: &Loaded) -> Result<ClientConfig, EgressError> {
+        let failed = |error| EgressError::TlsProtocol(Arc::new(error));
+        let provider = Arc::new(provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(failed)?;
+        let builder = if profile.verified {
+            let roots = self.trusted(loaded).await?;
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|error| EgressError::NoRoots(Arc::new(error)))?;
+            builder.with_webpki_verifier(verifier)
+        } else {
+            let verifier = Unverified(CryptoProvider::clone(&provider));
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+        };
+        let identity = profile
+            .identity
+            .and_then(|index| loaded.identities.get(index));
+        let mut config = match identity {
+            Some(identity) => {
+                let shown = SingleCertAndKey::from(Arc::clone(identity));
+                builder.with_client_cert_resolver(Arc::new(shown))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = match profile.h2 {
+            true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            false => vec![b"http/1.1".to_vec()],
+        };
+        Ok(config)
+    }
+
+    /// The default's roots, with the service's own.
+    async fn trusted(&self, loaded: &Loaded) -> Result<Arc<RootCertStore>, EgressError> {
+        let default = self.0.roots.get().await;
+        if loaded.authorities.is_empty() {
+            return default;
+        }
+        // A machine without any, such as a bare container, still has these.
+        let mut roots = default.map_or_else(|_| RootCertStore::empty(), |roots| (*roots).clone());
+        roots.add_parsable_certificates(loaded.authorities.iter().cloned());
+        Ok(Arc::new(roots))
+    }
+}

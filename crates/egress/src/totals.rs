@@ -1,0 +1,90 @@
+//! What an [`Egress`](crate::Egress) has done, for whoever observes it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{EgressError, Limit};
+
+/// What was counted of a service's outgoing requests since it was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EgressTotals {
+    /// Requests that were given a connection that had served others before.
+    pub reused: u64,
+    /// Requests that were given a new connection.
+    pub new: u64,
+    /// Requests that the policy denied.
+    pub denied: u64,
+    /// Requests that a limit refused.
+    pub refused: [(Limit, u64); Limit::ALL.len()],
+}
+
+/// So many open connections to one upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionCount {
+    /// The host that they are for.
+    pub address: Arc<str>,
+    /// The port.
+    pub port: u16,
+    /// Those that serve a request.
+    pub active: usize,
+    /// Those that do not.
+    pub idle: usize,
+}
+
+/// The counters behind [`EgressTotals`]. They are read for reporting only and order nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    reused: AtomicU64,
+    new: AtomicU64,
+    denied: AtomicU64,
+    refused: [AtomicU64; Limit::ALL.len()],
+}
+
+// === impl Totals ===
+
+impl Totals {
+    /// A request was given a connection.
+    pub(crate) fn connection(&self, reused: bool) {
+        let counter = if reused { &self.reused } else { &self.new };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request failed.
+    pub(crate) fn failed(&self, error: &EgressError) {
+        match error {
+            EgressError::Denied { .. } => {
+                self.denied.fetch_add(1, Ordering::Relaxed);
+            }
+            EgressError::Limit(limit) => {
+                self.refused[*limit as usize].fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn read(&self) -> EgressTotals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        EgressTotals {
+            reused: read(&self.reused),
+            new: read(&self.new),
+            denied: read(&self.denied),
+            refused: Limit::ALL.map(|limit| (limit, read(&self.refused[limit as usize]))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_is_counted_as_itself() {
+        let totals = Totals::default();
+        for (times, limit) in Limit::ALL.into_iter().enumerate() {
+            (0..times).for_each(|_| totals.failed(&EgressError::Limit(limit)));
+        }
+        let counts = totals.read().refused.map(|(_, count)| count);
+        assert_eq!(counts, [0, 1, 2, 3, 4]);
+        assert_eq!(totals.read().refused.map(|(limit, _)| limit), Limit::ALL);
+    }
+}

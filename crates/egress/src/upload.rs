@@ -1,0 +1,73 @@
+//! How far the body of an outgoing request has come, as the one who waits for the response sees it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::EgressError;
+
+/// The state of an upload.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    began: Instant,
+    /// Nanoseconds from then until a part of the body was last handed to the connection.
+    moved: AtomicU64,
+    is_over: AtomicBool,
+    over: Notify,
+    failure: OnceLock<EgressError>,
+}
+
+// === impl Upload ===
+
+impl Upload {
+    /// An upload that begins now.
+    pub(crate) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            moved: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            over: Notify::new(),
+            failure: OnceLock::new(),
+        }
+    }
+
+    /// A part was handed to the connection.
+    pub(crate) fn advance(&self) {
+        let nanos = self.began.elapsed().as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        self.moved.store(nanos, Ordering::Relaxed);
+    }
+
+    /// There is no more to send, or nobody who takes it.
+    pub(crate) fn end(&self) {
+        if !self.is_over.swap(true, Ordering::AcqRel) {
+            self.over.notify_one();
+        }
+    }
+
+    /// It ends before its end, for this reason.
+    pub(crate) fn fail(&self, error: EgressError) {
+        let _ = self.failure.set(error);
+        self.end();
+    }
+
+    /// When something last moved.
+    pub(crate) fn last_moved(&self) -> Instant {
+        self.began + Duration::from_nanos(self.moved.load(Ordering::Relaxed))
+    }
+
+    /// Why it ended before its end.
+    pub(crate) fn failure(&self) -> Option<&EgressError> {
+        self.failure.get()
+    }
+
+    /// Waits for its end. For one waiter at a time.
+    pub(crate) async fn over(&self) {
+        while !self.is_over.load(Ordering::Acquire) {
+            self.over.notified().await;
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The two ways out, which are ours: each takes the attribution of the call first.
+
+mod unfinished;
+
+use headwater_core::fields::declared_length;
+use http::uri::PathAndQuery;
+use wasmtime::component::{Accessor, HasData, Linker, Resource};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView, p2, p3};
+
+use crate::attribution::{self, Names};
+use crate::state::State;
+
+/// Defines both.
+pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    p3::bindings::http::client::add_to_linker::<State, AttributedClient>(linker, State::http)?;
+    add_outgoing_handler(linker)
+}
+
+/// `wasi:http/client@0.3`, attributed.
+struct AttributedClient;
+
+impl HasData for AttributedClient {
+    type Data<'a> = WasiHttpCtxView<'a>;
+}
+
+impl p3::bindings::http::client::HostWithStore<State> for AttributedClient {
+    async fn send(
+        accessor: &Accessor<State, Self>,
+        request: Resource<p3::Request>,
+    ) -> Result<Resource<p3::Response>, TrappableError<p3::bindings::http::types::ErrorCode>> {
+        // In the future's first poll, which happens within the guest's call: the only time when
+        // the call stack is the caller's. The stock implementation calls the `send_request` hook
+        // in the same poll, before it awaits anything; the hook takes the attribution from here.
+        accessor.with(|mut access| {
+            let mut store = access.as_context_mut();
+            // A request that is not there is the stock implementation's to report.
+            let named = store.data_mut().table.get_mut(&request);
+            let names = named.map_or_else(
+                |_| Names::default(),
+                |request| {
+                    request.path_with_query.get_or_insert_with(root);
+                    Names::read(&request.headers)
+                },
+            );
+            note_caller(store.as_context_mut(), &names);
+        });
+        <WasiHttp as p3::bindings::http::client::HostWithStore<State>>::send(
+            &accessor.with_getter::<WasiHttp>(State::http),
+            request,
+        )
+        .await
+    }
+}
+
+/// `wasi:http/outgoing-handler@0.2`, attributed.
+///
+/// The stock binding's host trait has no store, hence no call stack; so the one function is defined
+/// here by hand. A 0.3 component may import it as well.
+fn add_outgoing_handler(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    use p2::bindings::http::outgoing_handler::{Host, OutgoingRequest, RequestOptions};
+    use p2::bindings::http::types::{ErrorCode, FutureIncomingResponse, Host as Types};
+
+    type Arguments = (Resource<OutgoingRequest>, Option<Resource<RequestOptions>>);
+    type Answer = (Result<Resource<FutureIncomingResponse>, ErrorCode>,);
+
+    linker
+        // The 0.2 version of wasmtime-wasi-http 48; 0.2.x versions link to each other.
+        .instance("wasi:http/outgoing-handler@0.2.12")?
+        .func_wrap(
+            "handle",
+            |mut store: StoreContextMut<'_, State>,
+             (request, options): Arguments|
+             -> wasmtime::Result<Answer> {
+                let made = store.data_mut().table.get_mut(&request)?;
+                made.path_with_query
+                    .get_or_insert_with(|| root().to_string());
+                let declared = declared_length(&made.headers);
+                made.body = made
+                    .body
+                    .take()
+                    .map(|body| unfinished::named(body, declared));
+                let names = Names::read(&made.headers);
+                note_caller(store.as_context_mut(), &names);
+                let lent = options
+                    .as_ref()
+                    .map(|options| Resource::new_borrow(options.rep()));
+                let mut http = store.data_mut().http();
+                let answer = match http.handle(request, lent) {
+                    Ok(response) => Ok(response),
+                    Err(error) => Err(Types::convert_error_code(&mut http, error)?),
+                };
+                // The stock implementation keeps them for ever: a guest that sets a timeout would have a
+                // resource less with each request, until it has none left.
+                if let Some(options) = options {
+                    http.table.delete(options)?;
+                }
+                Ok((answer,))
+            },
+        )
+}
+
+/// What a request without a path asks for: `none` "represents an empty Path and empty Query". The stock
+/// implementation refuses it.
+fn root() -> PathAndQuery {
+    PathAndQuery::from_static("/")
+}
+
+/// Takes the attribution of the outgoing request that is being made, whose headers repeat these
+/// names, and leaves it for the `send_request` hook.
+fn note_caller(mut store: StoreContextMut<'_, State>, names: &Names) {
+    let attribution = attribution::of_outgoing(store.as_context_mut(), names);
+    store.data().unattributed.note(&attribution);
+    store.data_mut().hooks.next = Some(attribution);
+}

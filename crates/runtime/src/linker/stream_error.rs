@@ -1,0 +1,110 @@
+//! `http-error-code` of `wasi:http/types@0.2`: which `error-code` is behind the error of a stream.
+//!
+//! The stock function knows only of the streams that a guest writes to. Those that it reads, an upstream's
+//! body, fail with an error of another type, of which it says nothing: a guest of 0.2 could not tell a
+//! timeout from a response that was cut.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    DnsErrorPayload, ErrorCode, FieldSizePayload, IoError, TlsAlertReceivedPayload,
+};
+
+use crate::state::State;
+
+/// Defines it over the stock one.
+pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance(super::TYPES_P2)?.func_wrap(
+        "http-error-code",
+        |store: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
+            let error = store.data().table.get(&error)?;
+            let code = match error.downcast_ref::<ErrorCode>() {
+                Some(code) => Some(code.clone()),
+                None => error.downcast_ref().map(code),
+            };
+            Ok((code,))
+        },
+    )
+}
+
+/// The same, as 0.2 has it.
+fn code(error: &Error) -> ErrorCode {
+    let size = |name: &Option<String>, size: &Option<u32>| FieldSizePayload {
+        field_name: name.clone(),
+        field_size: *size,
+    };
+    match error {
+        Error::DnsTimeout => ErrorCode::DnsTimeout,
+        Error::DnsError { rcode, info_code } => ErrorCode::DnsError(DnsErrorPayload {
+            rcode: rcode.clone(),
+            info_code: *info_code,
+        }),
+        Error::DestinationNotFound => ErrorCode::DestinationNotFound,
+        Error::DestinationUnavailable => ErrorCode::DestinationUnavailable,
+        Error::DestinationIpProhibited => ErrorCode::DestinationIpProhibited,
+        Error::DestinationIpUnroutable => ErrorCode::DestinationIpUnroutable,
+        Error::ConnectionRefused => ErrorCode::ConnectionRefused,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::ConnectionTimeout => ErrorCode::ConnectionTimeout,
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionWriteTimeout => ErrorCode::ConnectionWriteTimeout,
+        Error::ConnectionLimitReached => ErrorCode::ConnectionLimitReached,
+        Error::TlsProtocolError => ErrorCode::TlsProtocolError,
+        Error::TlsCertificateError => ErrorCode::TlsCertificateError,
+        Error::TlsAlertReceived {
+            alert_id,
+            alert_message,
+        } => ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload {
+            alert_id: *alert_id,
+            alert_message: alert_message.clone(),
+        }),
+        Error::HttpRequestDenied => ErrorCode::HttpRequestDenied,
+        Error::HttpRequestLengthRequired => ErrorCode::HttpRequestLengthRequired,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpRequestMethodInvalid => ErrorCode::HttpRequestMethodInvalid,
+        Error::HttpRequestUriInvalid => ErrorCode::HttpRequestUriInvalid,
+        Error::HttpRequestUriTooLong => ErrorCode::HttpRequestUriTooLong,
+        Error::HttpRequestHeaderSectionSize(size) => ErrorCode::HttpRequestHeaderSectionSize(*size),
+        Error::HttpRequestHeaderSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpRequestHeaderSize(Some(size(field_name, field_size))),
+        Error::HttpRequestTrailerSectionSize(size) => {
+            ErrorCode::HttpRequestTrailerSectionSize(*size)
+        }
+        Error::HttpRequestTrailerSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpRequestTrailerSize(size(field_name, field_size)),
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        Error::HttpResponseHeaderSectionSize(size) => {
+            ErrorCode::HttpResponseHeaderSectionSize(*size)
+        }
+        Error::HttpResponseHeaderSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpResponseHeaderSize(size(field_name, field_size)),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::HttpResponseTrailerSectionSize(size) => {
+            ErrorCode::HttpResponseTrailerSectionSize(*size)
+        }
+        Error::HttpResponseTrailerSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpResponseTrailerSize(size(field_name, field_size)),
+        Error::HttpResponseTransferCoding(coding) => {
+            ErrorCode::HttpResponseTransferCoding(coding.clone())
+        }
+        Error::HttpResponseContentCoding(coding) => {
+            ErrorCode::HttpResponseContentCoding(coding.clone())
+        }
+        Error::HttpResponseTimeout => ErrorCode::HttpResponseTimeout,
+        Error::HttpUpgradeFailed => ErrorCode::HttpUpgradeFailed,
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        Error::LoopDetected => ErrorCode::LoopDetected,
+        Error::ConfigurationError => ErrorCode::ConfigurationError,
+        Error::InternalError(said) => ErrorCode::InternalError(said.clone()),
+        other => ErrorCode::InternalError(Some(other.to_string())),
+    }
+}

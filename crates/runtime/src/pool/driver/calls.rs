@@ -1,0 +1,136 @@
+//! The calls of an instance's guest that are under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use futures::task::AtomicWaker;
+
+/// Calls under way, which are polled only after one of them was woken: the event loop asks between
+/// all its work items, and most of them bring no call on.
+pub(super) struct Calls<F> {
+    calls: FuturesUnordered<F>,
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+/// Whether any of the calls was woken, and which task brings them on.
+#[derive(Default)]
+pub(super) struct Woken {
+    any: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl<F: Future> Calls<F> {
+    pub(super) fn new(woken: Arc<Woken>) -> Self {
+        Self {
+            calls: FuturesUnordered::new(),
+            waker: woken.clone().into(),
+            woken,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn push(&mut self, call: F) {
+        self.calls.push(call);
+        // It was never polled.
+        self.woken.any.store(true, Ordering::Relaxed);
+    }
+
+    /// The result of a call that is over; none if none is.
+    pub(super) fn poll(&mut self) -> Option<F::Output> {
+        // Whoever sets it again wakes the task after that.
+        while self.woken.any.swap(false, Ordering::Acquire) {
+            let mut cx = Context::from_waker(&self.waker);
+            match self.calls.poll_next_unpin(&mut cx) {
+                Poll::Ready(Some(result)) => {
+                    // There may be more.
+                    self.woken.any.store(true, Ordering::Relaxed);
+                    return Some(result);
+                }
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+        }
+        None
+    }
+}
+
+impl Woken {
+    /// Whom to wake when a call may be brought on.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.task.register(waker);
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.any.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use futures::channel::oneshot;
+    use futures::task::noop_waker;
+
+    use super::*;
+
+    #[test]
+    fn each_call_gives_its_result_once_and_is_polled_only_when_it_was_woken() {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let mut calls = Calls::new(Arc::default());
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            let (end, mut ended) = oneshot::channel();
+            ends.push(end);
+            let polls = polls.clone();
+            calls.push(std::future::poll_fn(move |cx| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                std::pin::Pin::new(&mut ended).poll(cx)
+            }));
+        }
+        for _ in 0..5 {
+            assert!(calls.poll().is_none());
+        }
+        assert_eq!(polls.load(Ordering::Relaxed), 3, "once each");
+        for (number, end) in ends.into_iter().enumerate() {
+            end.send(number).unwrap();
+            assert_eq!(calls.poll().unwrap().unwrap(), number);
+            assert!(calls.poll().is_none());
+        }
+        assert_eq!(polls.load(Ordering::Relaxed), 6);
+        assert_eq!(calls.len(), 0);
+    }
+
+    #[test]
+    fn whoever_was_registered_last_is_woken() {
+        struct Heard(AtomicBool);
+        impl Wake for Heard {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let heard = Arc::new(Heard(AtomicBool::new(false)));
+        let (end, ended) = oneshot::channel::<()>();
+        let woken = Arc::new(Woken::default());
+        let mut calls = Calls::new(woken.clone());
+        calls.push(ended);
+        woken.register(&noop_waker());
+        woken.register(&heard.clone().into());
+        assert!(calls.poll().is_none());
+        end.send(()).unwrap();
+        assert!(heard.0.load(Ordering::Relaxed));
+        assert!(calls.poll().unwrap().is_ok());
+    }
+}

@@ -1,0 +1,243 @@
+//! The body of an outgoing request, as the guest writes it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
+use headwater_core::{Body, BodyError, empty};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, Method, Request};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::runtime::Handle;
+use wasmtime_wasi_http::WasiBody;
+
+use crate::error_code::CutByGuest;
+use crate::outgoing::Outgoing;
+
+/// The request as it is sent.
+///
+/// A client lets go of a body as soon as it has sent what there is to send: of a GET or a HEAD without
+/// `content-length` nothing, of others as much as they declare. Guests finish their bodies later, at
+/// times with another write of nothing; and in 0.2, where every outgoing request has a body resource,
+/// one whose stream is closed by then takes the request for failed (`wstd` reports a "connection reset").
+/// So what comes after the end is taken and thrown away, until the guest finishes.
+pub(crate) fn outgoing(request: Request<WasiBody>, unsent: Unsent) -> Request<Body> {
+    let expected = expected(&request);
+    let (head, body) = request.into_parts();
+    if body.is_end_stream() {
+        return Request::from_parts(head, empty());
+    }
+    let body = GuestBody {
+        body: Some(body),
+        expected,
+        unsent,
+    };
+    let body = match expected {
+        // Dropped here, which leaves the guest somebody to write to.
+        Some(0) => empty(),
+        _ => body.boxed_unsync(),
+    };
+    Request::from_parts(head, body)
+}
+
+/// How many bytes will be sent, if that is known.
+fn expected(request: &Request<WasiBody>) -> Option<u64> {
+    match declared_length(request.headers()) {
+        DeclaredLength::Exactly(length) => Some(length),
+        // By HTTP/1.1 it has no body.
+        DeclaredLength::None if matches!(*request.method(), Method::GET | Method::HEAD) => Some(0),
+        DeclaredLength::None | DeclaredLength::Invalid => None,
+    }
+}
+
+/// Where it is noted that a guest wrote what was not sent.
+#[derive(Clone)]
+pub(crate) struct Unsent {
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) service: Arc<str>,
+}
+
+struct GuestBody {
+    /// None after the end or an error.
+    body: Option<WasiBody>,
+    /// How many bytes are still to come, if that is known.
+    expected: Option<u64>,
+    unsent: Unsent,
+}
+
+impl http_body::Body for GuestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(polled) = Pin::new(body).poll_frame(cx) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match polled {
+            Some(Ok(frame)) => {
+                if let (Some(expected), Some(data)) = (&mut this.expected, frame.data_ref()) {
+                    *expected = expected.saturating_sub(data.len() as u64);
+                }
+                Some(Ok(match frame.into_trailers() {
+                    Ok(trailers) => Frame::trailers(harmless(trailers)),
+                    Err(frame) => frame,
+                }))
+            }
+            Some(Err(error)) => {
+                this.body = None;
+                Some(Err(CutByGuest::new(error).into()))
+            }
+            None => {
+                this.body = None;
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body
+            .as_ref()
+            .is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.body.as_ref().map(http_body::Body::size_hint);
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
+
+impl Drop for GuestBody {
+    fn drop(&mut self) {
+        if self.expected == Some(0)
+            && let Some(body) = self.body.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            // Ends when the guest finishes or drops the body, at the latest with its instance.
+            runtime.spawn(discard(body, self.unsent.clone()));
+        }
+    }
+}
+
+/// Trailers without what says how a message is carried: an upstream that took a length or a host from
+/// there could be desynchronised (GHSA-jxcf-8qw5-5c33). What else is forbidden, the guest could not set.
+fn harmless(mut trailers: HeaderMap) -> HeaderMap {
+    strip_hop_by_hop(&mut trailers);
+    trailers.remove(CONTENT_LENGTH);
+    trailers.remove(HOST);
+    trailers
+}
+
+async fn discard(mut body: WasiBody, unsent: Unsent) {
+    while let Some(Ok(frame)) = body.frame().await {
+        if frame.data_ref().is_some_and(Buf::has_remaining) {
+            unsent.outgoing.note_unsent(&unsent.service);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::AUTHORIZATION;
+    use http::request::Builder;
+    use http_body_util::channel::{Channel, Sender};
+    use http_body_util::{Full, StreamBody};
+    use wasmtime_wasi_http::Error;
+
+    use super::*;
+
+    fn note() -> Unsent {
+        Unsent {
+            outgoing: Arc::new(Outgoing::new(1)),
+            service: "test".into(),
+        }
+    }
+
+    /// A request with a body that the test writes, and what is sent of it.
+    fn written(request: Builder) -> (Sender<Bytes, Error>, Request<Body>) {
+        let (sender, body) = Channel::new(1);
+        let request = request.body(body.boxed_unsync()).unwrap();
+        (sender, outgoing(request, note()))
+    }
+
+    #[tokio::test]
+    async fn a_get_without_length_is_sent_without_its_body() {
+        let body = Full::from("x").map_err(|never| match never {});
+        let request = Request::get("http://a.example/")
+            .body(body.boxed_unsync())
+            .unwrap();
+        assert!(outgoing(request, note()).body().is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_announced_is_sent() {
+        for request in [
+            Request::get("http://a.example/").header(CONTENT_LENGTH, 1),
+            Request::post("http://a.example/"),
+        ] {
+            let body = Full::from("x").map_err(|never| match never {});
+            let request = outgoing(request.body(body.boxed_unsync()).unwrap(), note());
+            let body = request.into_body().collect().await.unwrap();
+            assert_eq!(body.to_bytes(), "x");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_guest_may_write_nothing_to_the_end_after_all_was_sent() {
+        for (request, length) in [
+            (Request::get("http://a.example/"), 0),
+            (Request::head("http://a.example/"), 0),
+            (
+                Request::post("http://a.example/").header(CONTENT_LENGTH, 0),
+                0,
+            ),
+            (
+                Request::post("http://a.example/").header(CONTENT_LENGTH, 3),
+                3,
+            ),
+        ] {
+            let (mut guest, mut request) = written(request);
+            if length > 0 {
+                guest.send_data(vec![b'x'; length].into()).await.unwrap();
+                request.body_mut().frame().await.unwrap().unwrap();
+            }
+            drop(request);
+            for _ in 0..10 {
+                guest.send_data(Bytes::new()).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_let_go_of_before_its_end_is_closed_to_the_guest() {
+        let (mut guest, request) =
+            written(Request::post("http://a.example/").header(CONTENT_LENGTH, 3));
+        drop(request);
+        guest.send_data("xyz".into()).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn trailers_do_not_carry_what_is_between_the_ends_of_a_connection() {
+        let mut trailers = HeaderMap::new();
+        for name in ["content-length", "transfer-encoding", "host", "x-end"] {
+            trailers.insert(name, "5".parse().unwrap());
+        }
+        trailers.insert(AUTHORIZATION, "mine".parse().unwrap());
+        let frames = [Ok(Frame::trailers(trailers))];
+        let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
+        let request = Request::post("http://a.example/").body(body).unwrap();
+        let sent = outgoing(request, note()).into_body();
+        let sent = sent.collect().await.unwrap().trailers().cloned().unwrap();
+        assert_eq!(sent.len(), 2, "{sent:?}");
+        assert!(sent.contains_key("x-end"));
+    }
+}

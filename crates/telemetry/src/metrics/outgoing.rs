@@ -1,0 +1,133 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Method, StatusCode, Uri};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Histogram, Meter};
+use opentelemetry_semantic_conventions::metric::{
+    HTTP_CLIENT_CONNECTION_DURATION, HTTP_CLIENT_REQUEST_DURATION,
+};
+
+use super::{Instruments, SECONDS};
+use crate::attributes::{
+    ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, NETWORK_PROTOCOL_VERSION,
+    SERVER_ADDRESS, SERVER_PORT, SERVICE, URL_SCHEME,
+};
+use crate::span::url::address_and_port;
+use crate::span::{OTHER_METHOD, known_method};
+
+/// The instruments of outgoing requests, by the semantic conventions for HTTP clients.
+pub(super) struct OutgoingInstruments {
+    duration: Histogram<f64>,
+    pub(super) connection: Histogram<f64>,
+}
+
+/// The measurement of one outgoing request; of nothing by default.
+#[derive(Debug, Default)]
+pub struct OutgoingMeasure(Option<Box<Measured>>);
+
+struct Measured {
+    instruments: Arc<Instruments>,
+    started: Instant,
+    attributes: Vec<KeyValue>,
+}
+
+/// Service, method, scheme, address and port; then version, status and error.
+const ATTRIBUTES: usize = 8;
+
+/// Bounds of the buckets for the age of connections, in seconds. They live for as long as they are
+/// used, and then for the time that idle ones are kept (90 s by default).
+const AGES: [f64; 11] = [
+    0.01, 0.1, 1.0, 10.0, 60.0, 120.0, 300.0, 600.0, 3600.0, 21600.0, 86400.0,
+];
+
+impl OutgoingInstruments {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self {
+            duration: meter
+                .f64_histogram(HTTP_CLIENT_REQUEST_DURATION)
+                .with_unit("s")
+                .with_description("From a guest's call to the last byte of its response")
+                .with_boundaries(SECONDS.to_vec())
+                .build(),
+            connection: meter
+                .f64_histogram(HTTP_CLIENT_CONNECTION_DURATION)
+                .with_unit("s")
+                .with_description(
+                    "How old connections to upstreams had become when they were closed",
+                )
+                .with_boundaries(AGES.to_vec())
+                .build(),
+        }
+    }
+}
+
+impl OutgoingMeasure {
+    pub(super) fn new(
+        instruments: &Arc<Instruments>,
+        service: &Arc<str>,
+        method: &Method,
+        uri: &Uri,
+    ) -> Self {
+        let mut attributes = Vec::with_capacity(ATTRIBUTES);
+        attributes.push(KeyValue::new(SERVICE, service.clone()));
+        let method = known_method(method).unwrap_or(OTHER_METHOD);
+        attributes.push(KeyValue::new(HTTP_REQUEST_METHOD, method));
+        let scheme = match uri.scheme_str() {
+            Some("https") => "https",
+            _ => "http",
+        };
+        attributes.push(KeyValue::new(URL_SCHEME, scheme));
+        if let Some(authority) = uri.authority() {
+            let (address, port) = address_and_port(authority, scheme);
+            attributes.push(KeyValue::new(SERVER_ADDRESS, address));
+            if let Some(port) = port {
+                attributes.push(KeyValue::new(SERVER_PORT, i64::from(port)));
+            }
+        }
+        Self(Some(Box::new(Measured {
+            instruments: instruments.clone(),
+            started: Instant::now(),
+            attributes,
+        })))
+    }
+
+    /// The outgoing request is over: its response has come to its end, or never will.
+    pub(crate) fn end(
+        &mut self,
+        status: Option<StatusCode>,
+        version: Option<&'static str>,
+        error: Option<Cow<'static, str>>,
+    ) {
+        let Some(measured) = self.0.take() else {
+            return;
+        };
+        let Measured {
+            instruments,
+            started,
+            mut attributes,
+        } = *measured;
+        let seconds = started.elapsed().as_secs_f64();
+        if let Some(version) = version {
+            attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
+        }
+        if let Some(status) = status {
+            let status = i64::from(status.as_u16());
+            attributes.push(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status));
+        }
+        if let Some(error) = error {
+            attributes.push(KeyValue::new(ERROR_TYPE, error));
+        }
+        instruments.outgoing.duration.record(seconds, &attributes);
+    }
+}
+
+impl fmt::Debug for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measured")
+            .field("attributes", &self.attributes)
+            .finish_non_exhaustive()
+    }
+}

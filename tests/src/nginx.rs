@@ -1,0 +1,138 @@
+//! A real nginx, as an upstream that nobody of ours wrote.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command as StdCommand, Stdio};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::guests;
+use crate::output::Output;
+
+/// How often another set of ports is tried: between being found free and being used, each may be
+/// taken.
+const TRIES: usize = 5;
+
+/// A running nginx with files of its own; killed when dropped.
+#[derive(Debug)]
+pub struct Nginx {
+    ports: Vec<u16>,
+    requests: Output,
+    _child: Child,
+    _folder: TempDir,
+}
+
+/// The nginx that the environment variable `HEADWATER_NGINX` names, that `cargo xtask test` unpacked,
+/// or that the system has; `None` if there is none that runs.
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let named = std::env::var_os("HEADWATER_NGINX").map(PathBuf::from);
+    let unpacked = guests::folder()
+        .parent()
+        .map(|target| target.join("tools/nginx/usr/sbin/nginx"));
+    let installed = [PathBuf::from("/usr/sbin/nginx"), PathBuf::from("nginx")];
+    let candidates = named.into_iter().chain(unpacked).chain(installed);
+    candidates.into_iter().find(|program| {
+        let version = StdCommand::new(program)
+            .arg("-v")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        version.is_ok_and(|status| status.success())
+    })
+}
+
+impl Nginx {
+    /// Starts it with these `server` blocks: in each, `PORT` becomes a free port, and paths are
+    /// relative to `folder`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start; with what it says.
+    pub async fn start(program: &Path, folder: TempDir, servers: &[&str]) -> Result<Self> {
+        let mut said = String::new();
+        for _ in 0..TRIES {
+            let ports = free_ports(servers.len())?;
+            write_configuration(folder.path(), servers, &ports)?;
+            let mut child = Command::new(program)
+                .arg("-p")
+                .arg(folder.path())
+                .args(["-c", "nginx.conf", "-e", "stderr"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .with_context(|| format!("starting {}", program.display()))?;
+            let requests = Output::capture(child.stdout.take().context("its output")?);
+            let log = Output::capture(child.stderr.take().context("its log")?);
+            // It says so when it has bound its ports.
+            let is_up = |line: &str| line.contains("event method");
+            if log.wait_for("nginx to be up", is_up).await.is_ok() {
+                return Ok(Self {
+                    ports,
+                    requests,
+                    _child: child,
+                    _folder: folder,
+                });
+            }
+            said = log.text();
+        }
+        bail!("nginx does not start:\n{said}")
+    }
+
+    /// The port of a server, by its place.
+    #[must_use]
+    pub fn port(&self, server: usize) -> u16 {
+        self.ports[server]
+    }
+
+    /// A line for each request: its port, protocol, path, status, and what was thought of the client's
+    /// certificate (`NONE`, `SUCCESS`, `FAILED:…`).
+    #[must_use]
+    pub fn requests(&self) -> &Output {
+        &self.requests
+    }
+}
+
+/// Different ones, because all are held until the last is known.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let held = (0..count)
+        .map(|_| TcpListener::bind(("127.0.0.1", 0)))
+        .collect::<Result<Vec<_>, _>>()
+        .context("finding free ports")?;
+    held.iter()
+        .map(|listener| Ok(listener.local_addr()?.port()))
+        .collect()
+}
+
+fn write_configuration(folder: &Path, servers: &[&str], ports: &[u16]) -> Result<()> {
+    let servers: String = servers
+        .iter()
+        .zip(ports)
+        .map(|(server, port)| server.replace("PORT", &format!("127.0.0.1:{port}")))
+        .collect();
+    // One process, in the foreground, that writes nowhere but here.
+    let text = format!(
+        "daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 256; }}
+http {{
+    log_format seen '$server_port $server_protocol $request_uri $status $ssl_client_verify';
+    access_log /dev/stdout seen;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+{servers}}}
+"
+    );
+    let path = folder.join("nginx.conf");
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+}
