@@ -68,7 +68,7 @@ impl Host {
         }
     }
 
-    /// Another program that prints the same `Listening on` line.
+    /// Another program that prints the same `Listening on` line, or wasmtime's `Serving HTTP on`.
     pub fn program(program: impl Into<OsString>) -> HostBuilder {
         HostBuilder {
             program: Ok(program.into()),
@@ -229,12 +229,11 @@ impl HostBuilder {
     }
 }
 
-/// The URL in a `Listening on` line.
+/// The URL in a `Listening on` line, or in what `wasmtime serve` says in its place.
 fn listening_url(line: &str) -> Option<&str> {
-    // The second is what WAGI said.
-    let (_, url) = ["Listening on ", "Ready: serving on "]
-        .into_iter()
-        .find_map(|words| line.split_once(words))?;
+    // The second is what WAGI said, the third what `wasmtime serve` says.
+    let words = ["Listening on ", "Ready: serving on ", "Serving HTTP on "];
+    let (_, url) = words.into_iter().find_map(|words| line.split_once(words))?;
     let url = url.split_whitespace().next()?.trim_end_matches('/');
     url.starts_with("http").then_some(url)
 }
@@ -252,6 +251,10 @@ mod tests {
         assert_eq!(
             listening_url("Ready: serving on https://127.0.0.1:8080"),
             Some("https://127.0.0.1:8080")
+        );
+        assert_eq!(
+            listening_url("Serving HTTP on http://127.0.0.1:8080/"),
+            Some("http://127.0.0.1:8080")
         );
         assert_eq!(listening_url("Listening on the port"), None);
     }

@@ -17,6 +17,7 @@ pub mod load;
 pub mod metrics;
 pub mod modules;
 pub mod nginx;
+pub mod outgoing_soak;
 pub mod output;
 pub mod patience;
 pub mod pattern;

@@ -7,18 +7,20 @@ use anyhow::{Result, bail};
 use crate::guest::{Guests, Kind};
 use crate::process::{self, say};
 use crate::rust::{self, Rust};
-use crate::tools::Tool;
+use crate::tools::{Build, Tool};
 use crate::workspace::{self, Workspace};
 
 const UNUSED_DEPENDENCIES: Tool = Tool {
     name: "cargo-machete",
     version: "0.9.2",
     takes: "a minute",
+    build: Build::Quick,
 };
 const DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
     takes: "some minutes",
+    build: Build::Quick,
 };
 
 /// Where known vulnerabilities are published.

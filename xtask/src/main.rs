@@ -77,7 +77,7 @@ enum Command {
     },
     /// Load a host with good and bad guests and clients for minutes; fail if anything is lost or leaks.
     Soak {
-        /// Passed on to the soak: `--minutes N`.
+        /// Passed on to the soak: `--minutes N`, or `--outgoing N` for so many outgoing requests.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -88,7 +88,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure the optimised binary: against a plain hyper server, the stock dispatch, wasmtime alone.
+    /// Measure the optimised binary: against a plain hyper server, `wasmtime serve` (which is installed
+    /// for it), the stock dispatch, wasmtime alone.
     Bench {
         /// Passed on to the benchmark.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

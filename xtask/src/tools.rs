@@ -1,4 +1,5 @@
-//! Cargo's plug-ins for checks, each at a version of our choice, in the target folder.
+//! Cargo's plug-ins for checks, and what Headwater is measured against, each at a version of our choice,
+//! in the target folder.
 
 use std::path::PathBuf;
 
@@ -13,6 +14,15 @@ pub(crate) struct Tool {
     pub(crate) version: &'static str,
     /// Said when it has to be compiled.
     pub(crate) takes: &'static str,
+    pub(crate) build: Build,
+}
+
+/// How a program is compiled.
+pub(crate) enum Build {
+    /// With its default features. Quicker to compile and run once than to be compiled optimised.
+    Quick,
+    /// Optimised, as its users have it, with these features and no other: it is measured.
+    Optimised { features: &'static str },
 }
 
 impl Tool {
@@ -23,14 +33,16 @@ impl Tool {
             name,
             version,
             takes,
+            build,
         } = self;
         let folder = workspace
             .target
             .join("tools")
             .join(format!("{name}-{version}"));
+        let program = name.strip_suffix("-cli").unwrap_or(name);
         let program = folder
             .join("bin")
-            .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+            .join(format!("{program}{}", std::env::consts::EXE_SUFFIX));
         if !program.is_file() {
             say(format!(
                 "installing {name} {version} from crates.io, which takes {takes}"
@@ -43,10 +55,13 @@ impl Tool {
                 &format!("={version}"),
                 "--locked",
             ]);
-            // Unoptimised: it is quicker to compile and run once than to be compiled optimised.
-            install
-                .args(["--debug", "--no-track", "--root"])
-                .arg(&folder);
+            match build {
+                Build::Quick => install.arg("--debug"),
+                Build::Optimised { features } => {
+                    install.args(["--no-default-features", "--features", features])
+                }
+            };
+            install.args(["--no-track", "--root"]).arg(&folder);
             install.env("CARGO_TARGET_DIR", workspace.target.join("tools/build"));
             // Some build scripts and linkers want debug information of a size that serves no one.
             install.env("CARGO_PROFILE_DEV_DEBUG", "false");

@@ -64,6 +64,18 @@ impl Fault {
         Self::new(Blame::Client, status, kind, summary)
     }
 
+    /// The request had come through this host too often: 508. Whoever made it is to blame, be it a
+    /// guest of the same host.
+    #[must_use]
+    pub fn loop_detected() -> Self {
+        Self::new(
+            Blame::Client,
+            StatusCode::LOOP_DETECTED,
+            "loop_detected",
+            "the request goes round in circles",
+        )
+    }
+
     /// The guest trapped, or exited in the middle of a request: 500.
     #[must_use]
     pub fn trap() -> Self {

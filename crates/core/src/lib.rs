@@ -8,7 +8,9 @@ mod body;
 mod fault;
 pub mod fields;
 mod handler;
+pub mod hops;
 mod id;
+mod internal;
 mod limits;
 mod scope;
 
@@ -16,7 +18,9 @@ pub use attribution::{Attribution, Verdict, Witness};
 pub use body::{Body, BodyError, empty, full};
 pub use fault::{Blame, Fault, explain};
 pub use handler::{Handler, HandlerFuture};
+pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;
+pub use internal::{AnswerFuture, Caller, InternalService};
 pub use limits::Limits;
 pub use scope::{Counters, RequestScope, ScopeParts};
 

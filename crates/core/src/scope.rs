@@ -1,12 +1,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use opentelemetry::trace::SpanContext;
 use tokio_util::sync::CancellationToken;
 
-use crate::RequestId;
+use crate::{Hops, RequestId};
 
 /// What is known of one incoming request, for as long as anything is done in its name.
 ///
@@ -15,6 +15,8 @@ use crate::RequestId;
 #[derive(Debug)]
 pub struct RequestScope {
     parts: ScopeParts,
+    hops: Hops,
+    answered: AtomicBool,
     counters: Counters,
     cancellation: CancellationToken,
 }
@@ -61,11 +63,19 @@ pub struct Counters {
 }
 
 impl RequestScope {
-    /// Makes the scope of a request that was just received.
+    /// Makes the scope of a request that was just received, straight from its client.
     #[must_use]
     pub fn new(parts: ScopeParts) -> Arc<Self> {
+        Self::by_way_of(Hops::default(), parts)
+    }
+
+    /// Makes the scope of a request that was just received, and came through these.
+    #[must_use]
+    pub fn by_way_of(hops: Hops, parts: ScopeParts) -> Arc<Self> {
         Arc::new(Self {
             parts,
+            hops,
+            answered: AtomicBool::new(false),
             counters: Counters::default(),
             cancellation: CancellationToken::new(),
         })
@@ -117,6 +127,25 @@ impl RequestScope {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.parts.deadline
+    }
+
+    /// What the request came through before it arrived.
+    #[must_use]
+    pub fn hops(&self) -> &Hops {
+        &self.hops
+    }
+
+    /// The response's head is decided: its deadline binds nothing any more.
+    pub fn set_answered(&self) {
+        // Nothing else is read by it.
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// When the response head is due at the latest, as long as there is none.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        let answered = self.answered.load(Ordering::Relaxed);
+        self.parts.deadline.filter(|_| !answered)
     }
 
     /// What was done for the request so far.

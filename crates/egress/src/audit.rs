@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use headwater_core::Attribution;
 
 use crate::EgressError;
+use crate::internal::NoSuchService;
 use crate::target::Target;
 
 /// The lines of one service in one [`WINDOW`]: enough to see what a guest is up to, and no more than
@@ -55,7 +56,8 @@ impl Audit {
         }))
     }
 
-    /// Tells of a request that was denied; of other failures it tells nothing.
+    /// Tells of a request that was denied, or that cannot reach a service of the same host as it is
+    /// written; of other failures it tells nothing.
     pub(crate) fn denied(&self, attribution: &Attribution, error: &EgressError) {
         let (destination, address, rule) = match error {
             EgressError::Denied { destination } => (destination, None, "no grant covers it"),
@@ -65,6 +67,10 @@ impl Audit {
                 range,
                 ..
             } => (destination, Some(address), range.as_str()),
+            EgressError::Internal { host, reason } => (host, None, *reason),
+            EgressError::Dns { host, source, .. } if source.is::<NoSuchService>() => {
+                (host, None, "no service of this host has that name")
+            }
             _ => return,
         };
         if !self.has_room() {

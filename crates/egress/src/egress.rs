@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use headwater_core::fields::strip_hop_by_hop;
-use headwater_core::{Attribution, Body, Counters};
+use headwater_core::{Attribution, Body, Caller, Counters, Hops, LoopGuard};
 use headwater_telemetry::{ClientRequest, ClientSpan, Metrics};
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -14,8 +14,9 @@ use crate::audit::Audit;
 use crate::client::{Clients, Protocol};
 use crate::connections::Connections;
 use crate::connector::{Connector, ConnectorParams};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Way};
 use crate::head;
+use crate::internal::InternalServices;
 use crate::limits::{EgressLimits, Limit, Places};
 use crate::params::{EgressParams, SendOptions};
 use crate::policy::AddressPolicy;
@@ -43,6 +44,8 @@ struct Inner {
     metrics: Metrics,
     totals: Totals,
     trace_headers: TraceHeaders,
+    internal: InternalServices,
+    loops: LoopGuard,
     connections: Arc<Connections>,
     clients: Clients,
     proxy: Proxy,
@@ -69,6 +72,8 @@ impl Egress {
             proxy,
             network,
             metrics,
+            internal,
+            loops,
         } = params;
         let audit = Audit::new(Arc::clone(&service));
         let connector = Connector::new(ConnectorParams {
@@ -93,6 +98,8 @@ impl Egress {
             h2c,
             metrics,
             trace_headers,
+            internal,
+            loops,
             connections,
             proxy,
             audit,
@@ -117,6 +124,10 @@ impl Egress {
     /// URI, so that what was granted is what is asked for, and the latter are removed. Of trace
     /// headers that the guest set the service's [`TraceHeaders`] decide; otherwise the request
     /// carries its own span's. Redirects are the guest's business.
+    ///
+    /// `cdn-loop` is the host's, too: it says what the request came through that this one is made for.
+    /// If that request is not known, the extension [`Hops`] is to say what it may have come through at
+    /// most.
     ///
     /// It is counted by the time that this returns, whether or not the future is ever polled.
     ///
@@ -201,11 +212,11 @@ impl Egress {
         options: SendOptions,
         attribution: Attribution,
         mut span: ClientSpan,
-        checked: Result<Protocol, EgressError>,
+        checked: Result<Way, EgressError>,
     ) -> Result<Response<Body>, EgressError> {
         let exchanged = match checked {
-            Ok(protocol) => {
-                self.exchange(request, options, protocol, &attribution, &mut span)
+            Ok(way) => {
+                self.exchange(request, options, way, &attribution, &mut span)
                     .await
             }
             Err(error) => Err(error),
@@ -219,6 +230,11 @@ impl Egress {
             }
         };
         span.response(response.status(), response.version());
+        if self.0.loops.has_refused(&response) {
+            self.failed(&mut span, &EgressError::LoopDetected);
+            self.complain_of_loop(&attribution);
+            return Err(EgressError::LoopDetected);
+        }
         let mut response = response.map(|open| {
             ResponseBody::new(ResponseBodyParams {
                 open,
@@ -243,40 +259,60 @@ impl Egress {
         &self,
         mut request: Request<Body>,
         options: SendOptions,
-        protocol: Protocol,
+        way: Way,
         attribution: &Attribution,
         span: &mut ClientSpan,
     ) -> Result<(Response<Open>, Stopwatch), EgressError> {
         let Inner {
+            service,
             timeouts,
             limits,
             requests,
             totals,
             trace_headers,
+            loops,
             clients,
             proxy,
             ..
         } = &*self.0;
+        let scope = attribution.scope();
         let phases = timeouts.phases(options, limits.wait);
         let mut stopwatch = Stopwatch::new(phases.total);
         let declared = head::prepare(&mut request, limits)?;
-        trace_headers.apply(request.headers_mut(), attribution, span);
-        let destination = request.uri().clone();
-        proxy.authorize(&destination, request.headers_mut());
+        let hops = request.extensions_mut().remove::<Hops>();
+        let headers = request.headers_mut();
+        trace_headers.apply(headers, attribution, span);
+        match scope {
+            Some(scope) => loops.pass_on(scope.hops(), headers),
+            None => loops.pass_on(&hops.unwrap_or_default(), headers),
+        }
         stopwatch.start(phases.connection, Late::Connect);
         let place = stopwatch.bound(requests.take(limits.wait)).await?;
         let place = place.map_err(EgressError::Limit)?;
         let mut exchange = Exchange {
             clients,
-            protocol,
             limits,
             totals,
             phases,
-            scope: attribution.scope(),
+            scope,
             span,
             stopwatch: &mut stopwatch,
         };
-        let (response, lease) = exchange.run(request, declared).await?;
+        let (response, lease) = match way {
+            Way::Network(protocol) => {
+                let destination = request.uri().clone();
+                proxy.authorize(&destination, request.headers_mut());
+                exchange.by_network(request, declared, protocol).await?
+            }
+            Way::Internal(other) => {
+                let caller = Caller {
+                    service: Arc::clone(service),
+                    scope: scope.cloned(),
+                };
+                let sending = exchange.by_internal(request, declared, other, caller);
+                sending.await?
+            }
+        };
         let response = response.map(|body| Open {
             body,
             _lease: lease,
@@ -285,18 +321,43 @@ impl Egress {
         Ok((response, stopwatch))
     }
 
-    /// Whether the service may reach the destination, and how it is spoken to.
-    fn check(&self, request: &Request<Body>) -> Result<Protocol, EgressError> {
+    /// By what way the service may reach the destination, if it may.
+    fn check(&self, request: &Request<Body>) -> Result<Way, EgressError> {
         let target = Target::of(request.uri())?;
-        if self.0.grants.allow_target(&target) {
-            return Ok(match self.0.h2c.iter().any(|h2c| h2c.is(&target)) {
-                true => Protocol::H2c,
-                false => Protocol::Usual,
+        let Inner {
+            grants,
+            internal,
+            h2c,
+            ..
+        } = &*self.0;
+        let allowed = if internal.claims(&target) {
+            // "Everything" is everything outside: a service for the internet has no business with its
+            // neighbours.
+            grants.allow_by_name(&target)
+        } else {
+            grants.allow_target(&target)
+        };
+        if allowed {
+            return Ok(match internal.service(&target)? {
+                Some(service) => Way::Internal(service),
+                None if h2c.iter().any(|h2c| h2c.is(&target)) => Way::Network(Protocol::H2c),
+                None => Way::Network(Protocol::Usual),
             });
         }
         Err(EgressError::Denied {
             destination: target.to_string(),
         })
+    }
+
+    fn complain_of_loop(&self, attribution: &Attribution) {
+        tracing::warn!(
+            target: "headwater::egress",
+            parent: None,
+            request_id = attribution.scope().map(|scope| tracing::field::display(scope.id())),
+            service = &*self.0.service,
+            "an outgoing request came back to this host too often: a service calls itself, or several \
+             call each other in a circle; --max-hops allows longer chains"
+        );
     }
 }
 

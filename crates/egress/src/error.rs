@@ -43,6 +43,17 @@ pub enum EgressError {
         /// The grant that would cover it.
         remedy: String,
     },
+    /// `internal-error`: a service of the same host cannot be reached in this way.
+    #[error("the service {host} of this host cannot be called so: {reason}")]
+    Internal {
+        /// The host of the URI.
+        host: String,
+        /// What is wrong, and what to write.
+        reason: &'static str,
+    },
+    /// `loop-detected`: the request, or one that it is made for, has come to this host too often.
+    #[error("the outgoing request goes round in circles")]
+    LoopDetected,
     /// `HTTP-request-URI-invalid`.
     #[error("the outgoing request's URI is invalid: {reason}")]
     InvalidUri {
@@ -201,6 +212,8 @@ impl EgressError {
         match self {
             Self::Denied { .. } => "denied",
             Self::AddressDenied { .. } => "address_denied",
+            Self::Internal { .. } => "internal",
+            Self::LoopDetected => "loop_detected",
             Self::InvalidUri { .. } => "invalid_uri",
             Self::InvalidMethod => "invalid_method",
             Self::ContentLength => "content_length",

@@ -5,11 +5,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use headwater_core::{Body, RequestScope};
+use headwater_core::{Body, Caller, InternalService, RequestScope};
 use headwater_telemetry::ClientSpan;
 use http::{Extensions, Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
+use hyper::body::Incoming as FromNetwork;
 use hyper_util::client::legacy::Error as ClientError;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 
@@ -18,6 +18,8 @@ use crate::client::{Clients, Protocol};
 use crate::connection::Lease;
 use crate::error::Phase;
 use crate::head;
+use crate::incoming::Incoming;
+use crate::internal;
 use crate::limits::EgressLimits;
 use crate::request_body::{RequestBody, RequestBodyParams};
 use crate::stopwatch::{Late, Stopwatch};
@@ -28,7 +30,6 @@ use crate::upload::Upload;
 /// One request on its way.
 pub(crate) struct Exchange<'a> {
     pub(crate) clients: &'a Clients,
-    pub(crate) protocol: Protocol,
     pub(crate) limits: &'a EgressLimits,
     pub(crate) totals: &'a Totals,
     pub(crate) phases: Phases,
@@ -37,24 +38,33 @@ pub(crate) struct Exchange<'a> {
     pub(crate) stopwatch: &'a mut Stopwatch,
 }
 
-/// A response's head, its body to come, and the hold on its connection.
+/// By what way a request leaves its service.
+pub(crate) enum Way {
+    /// By a connection, on which this is spoken.
+    Network(Protocol),
+    /// To a service of the same host.
+    Internal(Arc<dyn InternalService>),
+}
+
+/// A response's head, its body to come, and the hold on its connection, if it has one.
 pub(crate) type Answered = (Response<Incoming>, Option<Lease>);
 
-type Answer = Result<Response<Incoming>, ClientError>;
+type Answer = Result<Response<FromNetwork>, ClientError>;
 
 // === impl Exchange ===
 
 impl Exchange<'_> {
-    /// Sends the request, whose head is as it should be, and waits for the head of the response. The
-    /// phase of connecting has begun.
-    pub(crate) async fn run(
+    /// Sends the request, whose head is as it should be, by a connection, and waits for the head of
+    /// the response. The phase of connecting has begun.
+    pub(crate) async fn by_network(
         &mut self,
         request: Request<Body>,
         declared: Option<u64>,
+        protocol: Protocol,
     ) -> Result<Answered, EgressError> {
         let (mut request, upload) = self.watch_upload(request, declared);
         let mut connection = capture_connection(&mut request);
-        let response = pin!(self.clients.send(request, self.protocol));
+        let response = pin!(self.clients.send(request, protocol));
         let answered = self
             .head(response, &mut connection, upload.as_deref())
             .await;
@@ -74,14 +84,42 @@ impl Exchange<'_> {
         if let Some(lease) = &lease {
             response.extensions_mut().insert(lease.info().clone());
         }
-        head::check(&response, self.limits)?;
+        let response = response.map(Incoming::Network);
+        self.check(&response)?;
+        Ok((response, lease))
+    }
+
+    /// Has a service of the same host answer the request, whose head is as it should be.
+    pub(crate) async fn by_internal(
+        &mut self,
+        request: Request<Body>,
+        declared: Option<u64>,
+        service: Arc<dyn InternalService>,
+        caller: Caller,
+    ) -> Result<Answered, EgressError> {
+        let (request, upload) = self.watch_upload(request, declared);
+        let response = pin!(internal::exchange(service, request, caller));
+        let answered = self.answer(response, upload.as_deref()).await;
+        // To cut a body is to cut the exchange, as a connection would be; the other side's answer to
+        // half of a request is none to it.
+        if let Some(failure) = upload.as_deref().and_then(Upload::failure) {
+            return Err(failure.clone());
+        }
+        let response = answered??.map(Incoming::Internal);
+        self.check(&response)?;
+        Ok((response, None))
+    }
+
+    /// Whether a response may be passed on, as far as its head tells.
+    fn check(&self, response: &Response<Incoming>) -> Result<(), EgressError> {
+        head::check(response, self.limits)?;
         let declared = response.body().size_hint().exact();
         if let (Some(size), Some(most)) = (declared, self.limits.response_body)
             && size > most
         {
             return Err(EgressError::ResponseBodySize(size));
         }
-        Ok((response, lease))
+        Ok(())
     }
 
     /// A body that is there to be sent is watched.
@@ -106,35 +144,43 @@ impl Exchange<'_> {
         (Request::from_parts(head, body), Some(upload))
     }
 
-    /// The phases until the response's head.
+    /// The phases until the response's head, by a connection.
     async fn head(
         &mut self,
         mut response: Pin<&mut impl Future<Output = Answer>>,
         connection: &mut CaptureConnection,
         upload: Option<&Upload>,
-    ) -> Result<Response<Incoming>, EgressError> {
+    ) -> Result<Response<FromNetwork>, EgressError> {
         let classify = |error| EgressError::classify(error, Phase::Head);
         let connected = connected(connection);
         if let Either::Answer(early) = self.either(response.as_mut(), connected).await? {
             return early.map_err(classify);
         }
-        if let Some(upload) = upload {
-            let uploading = self.upload(response.as_mut(), upload).await?;
-            if let Either::Answer(early) = uploading {
-                return early.map_err(classify);
-            }
+        self.answer(response, upload).await?.map_err(classify)
+    }
+
+    /// The phases from where there is somebody to take the request.
+    async fn answer<T>(
+        &mut self,
+        mut response: Pin<&mut impl Future<Output = T>>,
+        upload: Option<&Upload>,
+    ) -> Result<T, EgressError> {
+        if let Some(upload) = upload
+            && let Either::Answer(early) = self.upload(response.as_mut(), upload).await?
+        {
+            return Ok(early);
         }
         self.stopwatch
             .start(self.phases.first_byte, Late::FirstByte);
-        self.stopwatch.bound(response).await?.map_err(classify)
+        Ok(self.stopwatch.bound(response).await?)
     }
 
     /// Waits for the end of the upload, as long as it goes on.
-    async fn upload(
+    async fn upload<T>(
         &mut self,
-        mut response: Pin<&mut impl Future<Output = Answer>>,
+        mut response: Pin<&mut impl Future<Output = T>>,
         upload: &Upload,
-    ) -> Result<Either, EgressError> {
+    ) -> Result<Either<T>, EgressError> {
         loop {
             let last_moved = upload.last_moved();
             let due = last_moved.checked_add(self.phases.write);
@@ -147,11 +193,11 @@ impl Exchange<'_> {
     }
 
     /// The response, or what may come before it; the response first if both are there.
-    async fn either(
+    async fn either<T>(
         &mut self,
-        mut response: Pin<&mut impl Future<Output = Answer>>,
+        mut response: Pin<&mut impl Future<Output = T>>,
         other: impl Future<Output = ()>,
-    ) -> Result<Either, Late> {
+    ) -> Result<Either<T>, Late> {
         let mut other = pin!(other);
         let first = poll_fn(|cx| {
             if let Poll::Ready(answer) = response.as_mut().poll(cx) {
@@ -182,8 +228,8 @@ fn captured(connection: &CaptureConnection) -> Option<Lease> {
 }
 
 /// What came first.
-enum Either {
-    Answer(Answer),
+enum Either<T> {
+    Answer(T),
     Other(()),
 }
 

@@ -96,6 +96,12 @@ impl Grants {
         self.0.iter().any(|grant| grant.allows(target))
     }
 
+    /// Whether a target may be reached by a grant that names its host, which `*` alone does not.
+    pub(crate) fn allow_by_name(&self, target: &Target) -> bool {
+        let mut named = self.0.iter().filter(|grant| !grant.host.is_any());
+        named.any(|grant| grant.allows(target))
+    }
+
     /// Whether an address that a destination resolved to was granted as an address, for its scheme
     /// and port.
     pub(crate) fn allow_address(&self, target: &Target, address: IpAddr) -> bool {

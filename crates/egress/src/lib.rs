@@ -8,6 +8,9 @@
 //! ([`TraceHeaders`]). What goes wrong
 //! is an [`EgressError`], which says as much as `wasi:http`'s error codes can.
 //!
+//! A request to a service of the same host ([`InternalServices`]) takes no connection: that service's
+//! front is called in its place.
+//!
 //! Each service has an [`Egress`] of its own: connections and TLS sessions are never shared.
 
 mod address;
@@ -24,6 +27,8 @@ mod grants;
 mod h2c;
 mod head;
 mod host_pattern;
+mod incoming;
+mod internal;
 mod limits;
 mod params;
 mod policy;
@@ -52,6 +57,7 @@ pub use error::EgressError;
 pub use grants::{Grant, GrantError, Grants};
 pub use h2c::{H2c, H2cError};
 pub use host_pattern::{HostPattern, HostPatternError};
+pub use internal::{InternalNameError, InternalServices};
 pub use limits::{EgressLimits, Limit, SharedLimits};
 pub use params::{EgressParams, PoolParams, SendOptions};
 pub use proxy::{Proxy, ProxyError};

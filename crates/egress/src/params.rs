@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_core::LoopGuard;
 use headwater_telemetry::Metrics;
 
 use crate::{
-    EgressLimits, EgressShared, Grants, H2c, Network, Proxy, Timeouts, TlsRoots, TlsSettings,
-    TraceHeaders,
+    EgressLimits, EgressShared, Grants, H2c, InternalServices, Network, Proxy, Timeouts, TlsRoots,
+    TlsSettings, TraceHeaders,
 };
 
 /// What an [`Egress`](crate::Egress) is made of.
@@ -40,6 +41,11 @@ pub struct EgressParams {
     pub network: Network,
     /// What is measured with. Default: nothing is.
     pub metrics: Metrics,
+    /// The services of the same host. Default: none.
+    pub internal: InternalServices,
+    /// What names the host in its outgoing requests. To be shared with the front, which knows by it
+    /// what goes round in circles. Default: one of its own.
+    pub loops: LoopGuard,
 }
 
 /// How connections are kept.
@@ -88,6 +94,8 @@ impl EgressParams {
             proxy: Proxy::default(),
             network: Network::default(),
             metrics: Metrics::default(),
+            internal: InternalServices::default(),
+            loops: LoopGuard::default(),
         }
     }
 }

@@ -9,12 +9,11 @@ use bytes::Bytes;
 use headwater_core::{BodyError, Counters, RequestScope};
 use headwater_telemetry::ClientSpan;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::EgressError;
 use crate::connection::Lease;
-use crate::error::Phase;
 use crate::head;
+use crate::incoming::Incoming;
 use crate::limits::{EgressLimits, Place};
 use crate::stopwatch::{Late, Stopwatch};
 
@@ -137,7 +136,7 @@ impl Body for ResponseBody {
                     Err(error) => this.fail(error),
                 }
             }
-            Poll::Ready(Some(Err(error))) => this.fail(EgressError::classify(error, Phase::Body)),
+            Poll::Ready(Some(Err(error))) => this.fail(error),
             Poll::Ready(None) => {
                 this.open = None;
                 this.span = None;

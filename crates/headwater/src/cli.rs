@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headwater_config::{parse_duration, parse_memory, parse_range};
+use headwater_core::LoopGuard;
+use headwater_core::hops::BadHostId;
 use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
 use headwater_runtime::{Directory, PoolOverrides};
 use http::HeaderName;
@@ -176,6 +178,16 @@ pub(crate) struct LimitArgs {
     #[arg(long)]
     pub(crate) retry: bool,
 
+    /// How often a chain of requests may come back to this host; beyond it the guest sees
+    /// `loop-detected`, and any other client 508
+    #[arg(long, value_name = "N", default_value_t = LoopGuard::DEFAULT_MAX_HOPS, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) max_hops: u32,
+
+    /// What outgoing requests call this host in `CDN-Loop`; hosts that stand in for each other may
+    /// share an id, and then count together [default: a random one]
+    #[arg(long, value_name = "ID", value_parser = parse_host_id)]
+    pub(crate) host_id: Option<String>,
+
     /// How long requests in flight may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) drain_timeout: Duration,
@@ -240,6 +252,14 @@ pub(crate) enum LogFormat {
 }
 
 impl LimitArgs {
+    /// What ends loops.
+    pub(crate) fn loops(&self) -> Result<LoopGuard, BadHostId> {
+        match &self.host_id {
+            Some(id) => LoopGuard::new(id, self.max_hops),
+            None => Ok(LoopGuard::unique(self.max_hops)),
+        }
+    }
+
     /// What was set of the instance pool.
     pub(crate) fn pool(&self) -> PoolOverrides {
         PoolOverrides {
@@ -309,6 +329,10 @@ fn parse_directory(text: &str) -> Result<Directory, String> {
         host: host.into(),
         guest: guest.to_owned(),
     })
+}
+
+fn parse_host_id(text: &str) -> Result<String, BadHostId> {
+    LoopGuard::new(text, 0).map(|_| text.to_owned())
 }
 
 pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use headwater_core::LoopGuard;
+use headwater_egress::EgressShared;
 use headwater_runtime::{CodeCache, Engine};
-use headwater_server::{Router, ServeOutcome, Server, ServerParams, TlsParams};
+use headwater_server::{InternalFront, Router, ServeOutcome, Server, ServerParams, TlsParams};
 use headwater_telemetry::{
     LogConfig, LogFormat, Metrics, MetricsConfig, OtlpConfig, TelemetryConfig, TelemetryError,
     TreeConfig,
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::banner;
 use crate::cli::{self, Serve, TraceArgs, When};
 use crate::metrics;
-use crate::services::{self, Loaded, Runner};
+use crate::services::{self, Common, Loaded, Runner};
 use crate::signals::Signals;
 
 /// Flags that do not go together. Ends the process with the exit code of wrong usage.
@@ -42,18 +44,21 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         drain_timeout: arguments.limits.drain_timeout,
         places: arguments.limits.places,
         cache: CodeCache::Default,
+        shared: arguments.outgoing.shared(),
+        loops: arguments.limits.loops()?,
     };
     host(
         hosting,
         &arguments.traces,
-        move |engine, address, metrics| {
+        move |engine, address, common| {
             // Not before now: it is said where logs go.
             arguments.connecting.note_unused_environment();
-            let shared = arguments.outgoing.shared();
-            let services = services::load(engine, planned, address, &shared, metrics)?;
-            let router = services::router(&services)
-                .with_context(|| format!("cannot serve `{}`", arguments.file.display()))?;
+            let services = services::load(engine, planned, address, common)?;
+            let unusable = || format!("cannot serve `{}`", arguments.file.display());
+            let internal = services::connect(&services, common).with_context(unusable)?;
+            let router = services::router(&services).with_context(unusable)?;
             Ok(Hosted {
+                internal,
                 banner: banner::lines(&services, address),
                 services,
                 router,
@@ -69,12 +74,18 @@ pub(crate) struct Hosting {
     pub(crate) drain_timeout: Duration,
     pub(crate) places: u32,
     pub(crate) cache: CodeCache,
+    /// What bounds the outgoing requests of all services.
+    pub(crate) shared: EgressShared,
+    /// What ends loops.
+    pub(crate) loops: LoopGuard,
 }
 
 /// What it serves.
 pub(crate) struct Hosted {
     pub(crate) services: Vec<Loaded>,
     pub(crate) router: Router,
+    /// By which services reach each other.
+    pub(crate) internal: Vec<Arc<InternalFront>>,
     /// Said when it listens.
     pub(crate) banner: Vec<String>,
 }
@@ -83,7 +94,7 @@ pub(crate) struct Hosted {
 pub(crate) fn host(
     hosting: Hosting,
     traces: &TraceArgs,
-    load: impl FnOnce(&Engine, SocketAddr, &Metrics) -> Result<Hosted> + Send + 'static,
+    load: impl FnOnce(&Engine, SocketAddr, &Common) -> Result<Hosted> + Send + 'static,
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -104,7 +115,7 @@ pub(crate) fn host(
 
 async fn serve(
     hosting: Hosting,
-    load: impl FnOnce(&Engine, SocketAddr, &Metrics) -> Result<Hosted> + Send + 'static,
+    load: impl FnOnce(&Engine, SocketAddr, &Common) -> Result<Hosted> + Send + 'static,
     metrics: &Metrics,
 ) -> Result<()> {
     let Hosting {
@@ -113,26 +124,36 @@ async fn serve(
         drain_timeout,
         places,
         cache,
+        shared,
+        loops,
     } = hosting;
     let server = Server::bind(ServerParams {
         listen,
         tls,
         drain_timeout,
         metrics: metrics.clone(),
+        loops: loops.clone(),
         ..ServerParams::default()
     })
     .await?;
     let address = server.local_addr();
 
     let engine = Arc::new(Engine::with_cache(places, &cache)?);
+    let common = Arc::new(Common {
+        metrics: metrics.clone(),
+        shared,
+        loops,
+        ..Common::default()
+    });
     let Hosted {
         services,
         router,
         banner,
+        // Kept to the end: the services hold each other by it.
+        internal: _internal,
     } = tokio::task::spawn_blocking({
         let engine = engine.clone();
-        let metrics = metrics.clone();
-        move || load(&engine, address, &metrics)
+        move || load(&engine, address, &common)
     })
     .await
     .context("loading was interrupted")??;

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::{File, Guest, Service};
-use headwater_core::{Handler, Limits};
+use headwater_core::{Handler, Limits, LoopGuard};
 use headwater_egress::{
-    Egress, EgressParams, EgressShared, Grants, GuestTraceparent, TlsRoots, TraceHeaders,
+    Egress, EgressParams, EgressShared, Grants, GuestTraceparent, InternalServices, TlsRoots,
+    TraceHeaders,
 };
 use headwater_runtime::{
     Artifact, ComponentService, ComponentSettings, Directory, Engine, ForbiddenHeaders,
     PoolOverrides,
 };
-use headwater_server::{Route, Router};
+use headwater_server::{InternalFront, Route, Router};
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 use http::HeaderName;
@@ -242,21 +243,31 @@ fn limits(defaults: &LimitArgs, timeout: Option<Duration>, memory: Option<u64>) 
     }
 }
 
+/// What the services of a host have in common.
+#[derive(Default)]
+pub(crate) struct Common {
+    /// Shared, so that the machine's certificates are read once.
+    pub(crate) tls_roots: TlsRoots,
+    /// The bounds on what all of them send.
+    pub(crate) shared: EgressShared,
+    pub(crate) metrics: Metrics,
+    pub(crate) loops: LoopGuard,
+    /// Each other.
+    pub(crate) internal: InternalServices,
+}
+
 /// Compiles and links all services.
 pub(crate) fn load(
     engine: &Engine,
     planned: Vec<Planned>,
     address: SocketAddr,
-    shared: &EgressShared,
-    metrics: &Metrics,
+    common: &Common,
 ) -> Result<Vec<Loaded>> {
-    // Shared, so that the machine's certificates are read once.
-    let tls_roots = TlsRoots::default();
     planned
         .into_iter()
         .map(|service| {
             let (name, file) = (service.outline.name.clone(), service.outline.file.clone());
-            load_one(engine, service, address, shared, tls_roots.clone(), metrics)
+            load_one(engine, service, address, common)
                 .with_context(|| format!("cannot serve `{}` as `{name}`", file.display()))
         })
         .collect()
@@ -266,10 +277,15 @@ fn load_one(
     engine: &Engine,
     service: Planned,
     address: SocketAddr,
-    shared: &EgressShared,
-    tls_roots: TlsRoots,
-    metrics: &Metrics,
+    common: &Common,
 ) -> Result<Loaded> {
+    let Common {
+        tls_roots,
+        shared,
+        metrics,
+        loops,
+        internal,
+    } = common;
     let Planned {
         outline,
         limits,
@@ -294,10 +310,12 @@ fn load_one(
         pool: connections,
         h2c,
         trace_headers,
-        tls_roots,
+        tls_roots: tls_roots.clone(),
         tls: outline.connecting.tls.clone(),
         proxy: outline.connecting.proxy.clone(),
         metrics: metrics.clone(),
+        internal: internal.clone(),
+        loops: loops.clone(),
         ..EgressParams::new(outline.name.clone())
     });
     let runner = match guest {
@@ -352,14 +370,35 @@ fn load_one(
 
 /// Which path each service answers.
 pub(crate) fn router(services: &[Loaded]) -> Result<Router> {
-    let routes = services.iter().map(|service| Route {
-        pattern: service.outline.route.clone(),
-        service: service.outline.name.clone(),
-        handler: match &service.runner {
-            Runner::Component(component) => component.clone() as Arc<dyn Handler>,
-            Runner::Module(module) => module.clone(),
-        },
-        timeout: service.timeout,
-    });
-    Ok(Router::new(routes)?)
+    Ok(Router::new(services.iter().map(Loaded::route))?)
+}
+
+/// Lets the services call each other, for as long as what this gives is kept.
+pub(crate) fn connect(services: &[Loaded], common: &Common) -> Result<Vec<Arc<InternalFront>>> {
+    let fronts: Vec<_> = services
+        .iter()
+        .map(|service| {
+            let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
+            Arc::new(InternalFront::new(service.route(), metrics, loops))
+        })
+        .collect();
+    let names = services.iter().map(|service| &*service.outline.name);
+    common.internal.connect(names.zip(&fronts))?;
+    Ok(fronts)
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    fn route(&self) -> Route {
+        Route {
+            pattern: self.outline.route.clone(),
+            service: self.outline.name.clone(),
+            handler: match &self.runner {
+                Runner::Component(component) => component.clone() as Arc<dyn Handler>,
+                Runner::Module(module) => module.clone(),
+            },
+            timeout: self.timeout,
+        }
+    }
 }

@@ -31,6 +31,7 @@ impl CutByGuest {
 pub(crate) fn from_egress(error: &EgressError) -> Error {
     match error {
         EgressError::Denied { .. } => Error::HttpRequestDenied,
+        EgressError::LoopDetected => Error::LoopDetected,
         EgressError::AddressDenied { .. } => Error::DestinationIpProhibited,
         EgressError::InvalidUri { .. } => Error::HttpRequestUriInvalid,
         EgressError::InvalidMethod => Error::HttpRequestMethodInvalid,

@@ -67,7 +67,8 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let attribution = self.next.take().unwrap_or_else(Attribution::unknown);
-        if attribution.scope().is_none() {
+        let unattributed = attribution.scope().is_none();
+        if unattributed {
             self.outgoing.note_unattributed();
         }
         let Some(place) = self.outgoing.open() else {
@@ -86,7 +87,10 @@ impl WasiHttpHooks for Hooks {
             outgoing: Arc::clone(&self.outgoing),
             service: Arc::clone(self.egress.service()),
         };
-        let request = request_body::outgoing(request, unsent);
+        let mut request = request_body::outgoing(request, unsent);
+        if unattributed {
+            request.extensions_mut().insert(self.outgoing.most_hops());
+        }
         // Now, and not when the future is first polled: in 0.2 another task does that.
         let sending = self.egress.send(request, options, attribution);
         Box::new(async move {

@@ -1,6 +1,7 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use headwater_core::Hops;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The outgoing requests of one instance: how many may be open, and whether whose they are is known.
@@ -10,6 +11,8 @@ pub(crate) struct Outgoing {
     unattributed: AtomicBool,
     refused: AtomicBool,
     unsent: AtomicBool,
+    /// Of the request that had come the longest way.
+    hops: Mutex<Hops>,
 }
 
 /// An outgoing request's place among those of its instance, until it is dropped.
@@ -23,12 +26,31 @@ impl Outgoing {
             unattributed: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             unsent: AtomicBool::new(false),
+            hops: Mutex::default(),
         }
     }
 
     /// A place for one more; none if as many are open as may be.
     pub(crate) fn open(&self) -> Option<Place> {
         self.free.clone().try_acquire_owned().ok()
+    }
+
+    /// Notes what a request came through that the instance is given.
+    pub(crate) fn note_hops(&self, hops: &Hops) {
+        if hops.is_none() {
+            return;
+        }
+        let mut longest = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        if longest.is_none() || longest.own() < hops.own() {
+            longest.clone_from(hops);
+        }
+    }
+
+    /// What an outgoing request may have come through at most, if nobody knows which request it is
+    /// made for.
+    pub(crate) fn most_hops(&self) -> Hops {
+        let longest = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        longest.clone()
     }
 
     /// Says in the log that one was refused, if it is the first.
@@ -66,7 +88,29 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use headwater_core::LoopGuard;
+    use http::HeaderMap;
+
     use super::*;
+
+    #[test]
+    fn what_is_made_for_nobody_knows_whom_has_come_as_far_as_any_request_of_the_instance() {
+        let guard = LoopGuard::default();
+        let passed = |times| {
+            let mut headers = HeaderMap::new();
+            for _ in 0..times {
+                let hops = guard.read(&headers);
+                guard.pass_on(&hops, &mut headers);
+            }
+            guard.read(&headers)
+        };
+        let outgoing = Outgoing::new(1);
+        assert!(outgoing.most_hops().is_none());
+        for times in [1, 3, 0, 2] {
+            outgoing.note_hops(&passed(times));
+        }
+        assert_eq!(outgoing.most_hops().own(), 3);
+    }
 
     #[test]
     fn a_place_is_free_again_when_its_request_is_over() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater_core::{Counters, Fault, RequestScope};
+use headwater_core::{Caller, Counters, Fault, RequestScope};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 
@@ -13,6 +13,8 @@ pub(crate) struct AccessRecord {
     method: Method,
     /// The path alone: a query may hold what should not be in a log.
     uri: Uri,
+    /// Of a request that another service made.
+    caller: Option<Caller>,
     status: Option<StatusCode>,
     fault: Option<&'static str>,
     first_byte: Option<Duration>,
@@ -29,12 +31,17 @@ macro_rules! target {
 
 impl AccessRecord {
     /// Begins the record of a request; none if nobody reads it.
-    pub(crate) fn begin(parts: &Parts, scope: &Arc<RequestScope>) -> Option<Box<Self>> {
+    pub(crate) fn begin(
+        parts: &Parts,
+        scope: &Arc<RequestScope>,
+        caller: Option<&Caller>,
+    ) -> Option<Box<Self>> {
         tracing::enabled!(target: target!(), tracing::Level::INFO).then(|| {
             Box::new(Self {
                 scope: Arc::clone(scope),
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
+                caller: caller.cloned(),
                 status: None,
                 fault: None,
                 first_byte: None,
@@ -65,12 +72,16 @@ impl AccessRecord {
             cpu_nanos,
         } = self.scope.counters();
         let cpu_nanos = Counters::get(cpu_nanos);
+        let caller = self.caller.as_ref();
+        let called_for = caller.and_then(|caller| caller.scope.as_ref());
         tracing::info!(
             target: target!(),
             parent: None,
             request_id = %self.scope.id(),
             trace_id = %self.scope.span().trace_id(),
             service = &**self.scope.service(),
+            caller_service = caller.map(|caller| &*caller.service),
+            caller_request_id = called_for.map(|scope| tracing::field::display(scope.id())),
             method = self.method.as_str(),
             path = self.uri.path(),
             status = self.status.map(|status| status.as_u16()),

@@ -53,6 +53,7 @@ impl Exchange {
 
     /// The response head is decided.
     pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.scope.set_answered();
         self.span.response(status);
         if let Some(access) = &mut self.access {
             access.answered(status);

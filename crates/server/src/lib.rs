@@ -7,6 +7,9 @@
 //! [`Fault`](headwater_core::Fault) becomes one too. The scope ends with the last byte, or with the
 //! client's going away.
 //!
+//! A service that calls another of the same host passes its [`InternalFront`] in place of a socket: the
+//! same is done for the request, from its id to its last byte.
+//!
 //! Nothing here knows what runs behind a handler.
 
 mod accept;
@@ -16,8 +19,10 @@ mod connection;
 mod exchange;
 mod front;
 mod host;
+mod internal;
 mod ordered;
 mod params;
+mod reception;
 mod request_body;
 mod response_body;
 mod router;
@@ -30,6 +35,7 @@ mod tests;
 mod tls;
 
 pub use host::{HostError, HostPattern};
+pub use internal::InternalFront;
 pub use params::{ConnectionParams, Http1Params, Http2Params, ServerParams};
 pub use router::{Route, RouteError, Router};
 pub use server::{BindError, ServeOutcome, Server};

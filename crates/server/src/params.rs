@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use headwater_core::LoopGuard;
 use headwater_telemetry::Metrics;
 
 use crate::tls::TlsParams;
@@ -24,6 +25,9 @@ pub struct ServerParams {
     pub connection: ConnectionParams,
     /// What requests are measured with. Default: they are not.
     pub metrics: Metrics,
+    /// What refuses requests that go round in circles. To be shared with all that sends requests for
+    /// this host. Default: one of its own.
+    pub loops: LoopGuard,
 }
 
 /// How connections are spoken with.
@@ -106,6 +110,7 @@ impl Default for ServerParams {
             tls: None,
             connection: ConnectionParams::default(),
             metrics: Metrics::default(),
+            loops: LoopGuard::default(),
         }
     }
 }

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::{Body, BodyError, Counters, RequestScope};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
-/// Makes the handler's body of the connection's: counted, and read to its end if the handler does
-/// not. `linger` bounds the latter; `None` leaves an unwanted body to the codec.
+/// Makes the handler's body of the one that arrives: counted, and read to its end if the handler does
+/// not. `linger` bounds the latter; `None` leaves an unwanted body to whoever sends it.
 pub(crate) fn wrap(
-    incoming: Incoming,
+    incoming: impl Arriving,
     scope: &Arc<RequestScope>,
     linger: Option<Duration>,
 ) -> Body {
@@ -32,17 +31,28 @@ pub(crate) fn wrap(
     .boxed_unsync()
 }
 
-struct RequestBody {
+/// A body that arrives: a connection's, or another service's.
+pub(crate) trait Arriving:
+    http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
+{
+}
+
+struct RequestBody<B: Arriving> {
     // `None` after an error, when there is nothing left to read.
-    incoming: Option<Incoming>,
+    incoming: Option<B>,
     scope: Arc<RequestScope>,
     // With the runtime's handle, because a guest's store may be dropped on any thread.
     linger: Option<(Duration, Handle)>,
 }
 
+impl<B> Arriving for B where
+    B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
+{
+}
+
 // === impl RequestBody ===
 
-impl http_body::Body for RequestBody {
+impl<B: Arriving> http_body::Body for RequestBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -72,17 +82,17 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        self.incoming.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         self.incoming
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+            .map_or_else(|| SizeHint::with_exact(0), B::size_hint)
     }
 }
 
-impl Drop for RequestBody {
+impl<B: Arriving> Drop for RequestBody<B> {
     fn drop(&mut self) {
         let Some((linger, runtime)) = self.linger.take() else {
             return;

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_telemetry::Metrics;
 use http::uri::{Authority, Scheme};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -16,6 +15,7 @@ use crate::accept::BackOff;
 use crate::connection::{self, Codec};
 use crate::front::Front;
 use crate::params::{ConnectionParams, ServerParams};
+use crate::reception::Reception;
 use crate::router::Router;
 use crate::target::Origin;
 use crate::tls::{Handshake, TlsParams};
@@ -28,7 +28,7 @@ pub struct Server {
     tls: Option<TlsParams>,
     connection: ConnectionParams,
     drain_timeout: Duration,
-    metrics: Metrics,
+    reception: Reception,
 }
 
 /// How serving ended.
@@ -100,6 +100,7 @@ impl Server {
             tls,
             connection,
             metrics,
+            loops,
         } = params;
         let listener = listen_on(listen, backlog).map_err(|error| BindError::new(listen, error))?;
         let local = listener
@@ -111,7 +112,7 @@ impl Server {
             tls,
             connection,
             drain_timeout,
-            metrics,
+            reception: Reception { metrics, loops },
         })
     }
 
@@ -130,7 +131,7 @@ impl Server {
             tls,
             connection,
             drain_timeout,
-            metrics,
+            reception,
         } = self;
         let origin = Origin {
             scheme: match tls {
@@ -140,7 +141,7 @@ impl Server {
             authority: authority(local),
         };
         let linger = connection.http1.linger;
-        let front = Arc::new(Front::new(router, origin, local, linger, metrics));
+        let front = Arc::new(Front::new(router, origin, local, linger, reception));
         let codec = connection::codec(connection);
         let graceful = GracefulShutdown::new();
         // Owns the connections' tasks, so that whatever becomes of this future, none outlives it.

@@ -20,6 +20,12 @@ pub const SERVICE: &str = "headwater.service";
 /// The well-formed `x-request-id` that the client sent. Never an id of ours.
 pub const CLIENT_REQUEST_ID: &str = "headwater.client_request_id";
 
+/// The service of the same host that made the request. Absent if it came by the network.
+pub const CALLER_SERVICE: &str = "headwater.caller.service";
+
+/// The id of the request that it was made for, if that is known.
+pub const CALLER_REQUEST_ID: &str = "headwater.caller.request_id";
+
 /// Whose fault it is that the request got no proper answer: `client`, `guest`, `upstream`, `host`
 /// or `overload`.
 pub const FAULT: &str = "headwater.fault";

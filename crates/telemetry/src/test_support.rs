@@ -88,6 +88,7 @@ impl Incoming {
             client: Some(SocketAddr::from(([192, 0, 2, 7], 4711))),
             server: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             parent: self.parent.as_ref(),
+            caller: None,
         })
     }
 

@@ -38,6 +38,7 @@ fn child() {
         client: None,
         server: None,
         parent: None,
+        caller: None,
     })
     .end();
     telemetry.shutdown();

@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod failures;
+mod internal;
 mod limits;
 mod phases;
 mod policy;

@@ -148,7 +148,7 @@ async fn host_and_the_connection_s_fields_are_not_the_guest_s_to_set() {
     assert_eq!(headers["host"], upstream.address.to_string().as_str());
     let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["host", "traceparent", "x-mine"]);
+    assert_eq!(names, ["cdn-loop", "host", "traceparent", "x-mine"]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use headwater_config::modules::{self, ModuleEntry, ModulesFile};
-use headwater_core::Limits;
+use headwater_core::{Limits, LoopGuard};
 use headwater_egress::{Egress, EgressParams, TlsRoots, TraceHeaders};
 use headwater_oci::{ModuleCache, Origin, Reference};
 use headwater_runtime::Engine;
@@ -26,6 +26,8 @@ pub(crate) struct Common {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) trace_headers: TraceHeaders,
     pub(crate) metrics: Metrics,
+    /// What ends loops.
+    pub(crate) loops: LoopGuard,
     /// Shared, so that the machine's certificates are read once.
     tls_roots: TlsRoots,
 }
@@ -56,6 +58,7 @@ impl Common {
             log_dir,
             trace_headers: TraceHeaders::default(),
             metrics: Metrics::default(),
+            loops: LoopGuard::default(),
             tls_roots: TlsRoots::default(),
         })
     }
@@ -196,6 +199,7 @@ async fn load_one(
         trace_headers: common.trace_headers,
         tls_roots: common.tls_roots.clone(),
         metrics: common.metrics.clone(),
+        loops: common.loops.clone(),
         ..EgressParams::new(name)
     });
     let module = WagiModule::load_with_egress(

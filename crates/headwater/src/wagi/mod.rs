@@ -14,7 +14,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use headwater_config::CacheFile;
 use headwater_config::modules::ModulesFile;
-use headwater_core::Handler;
+use headwater_core::{Handler, LoopGuard};
+use headwater_egress::EgressShared;
 use headwater_runtime::CodeCache;
 use headwater_server::{HostPattern, Route, Router, TlsParams};
 use headwater_wagi::Health;
@@ -46,12 +47,15 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
         drain_timeout: arguments.drain_timeout,
         places: arguments.places,
         cache: cache.place,
+        shared: EgressShared::default(),
+        loops: LoopGuard::default(),
     };
     host(
         hosting,
         &arguments.traces,
-        move |engine, address, metrics| {
-            common.metrics = metrics.clone();
+        move |engine, address, shared| {
+            common.metrics = shared.metrics.clone();
+            common.loops = shared.loops.clone();
             for unknown in &file.unknown {
                 tracing::warn!(file = %path.display(), "{unknown}");
             }
@@ -66,6 +70,7 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
                 .with_context(|| format!("cannot serve `{}`", path.display()))?;
             Ok(Hosted {
                 services: Vec::new(),
+                internal: Vec::new(),
                 banner: lines(&table, scheme, address),
                 router: router(&table),
             })

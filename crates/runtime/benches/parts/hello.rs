@@ -85,7 +85,8 @@ pub(crate) async fn clients(handler: &Arc<dyn Handler>, clients: usize, each: us
     Ok(())
 }
 
-fn scope() -> Arc<RequestScope> {
+/// The scope of a request without a deadline.
+pub(crate) fn scope() -> Arc<RequestScope> {
     RequestScope::new(ScopeParts {
         id: RequestId::new(),
         parent: None,

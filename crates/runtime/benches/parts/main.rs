@@ -10,6 +10,7 @@
 
 mod attribution;
 mod dispatch;
+mod egress;
 mod hello;
 mod instances;
 mod rounds;
@@ -28,13 +29,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Part {
     Attribution,
     Dispatch,
+    Egress,
     Instances,
 }
 
 impl Part {
-    const ALL: [(&str, Self); 3] = [
+    const ALL: [(&str, Self); 4] = [
         ("attribution", Self::Attribution),
         ("dispatch", Self::Dispatch),
+        ("egress", Self::Egress),
         ("instances", Self::Instances),
     ];
 
@@ -43,6 +46,7 @@ impl Part {
         match self {
             Self::Attribution => one_thread()?.block_on(attribution::measure()),
             Self::Dispatch => Runtime::new()?.block_on(dispatch::measure()),
+            Self::Egress => one_thread()?.block_on(egress::measure()),
             Self::Instances => one_thread()?.block_on(instances::measure()),
         }
     }

@@ -3,4 +3,5 @@
 mod answers;
 mod bodies;
 mod endings;
+mod internal;
 mod tls;

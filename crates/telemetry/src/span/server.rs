@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use headwater_core::{Counters, Fault, RequestId, SpanContext};
+use headwater_core::{Caller, Counters, Fault, RequestId, SpanContext};
 use http::header::{HOST, HeaderMap, USER_AGENT};
 use http::uri::Authority;
 use http::{Method, StatusCode, Uri, Version};
@@ -45,6 +45,8 @@ pub struct ServerRequest<'a> {
     pub server: Option<SocketAddr>,
     /// The caller's span, see [`propagation::extract`].
     pub parent: Option<&'a SpanContext>,
+    /// Of a request that another service of the same host makes.
+    pub caller: Option<&'a Caller>,
 }
 
 /// What is recorded at the end, at once: attributes that are set twice would be sent twice.
@@ -217,7 +219,9 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         client,
         server,
         parent: _,
+        caller,
     } = request;
+    let called_for = caller.and_then(|caller| caller.scope.as_ref());
     let known = known_method(method);
     let scheme = uri.scheme_str().unwrap_or("http");
     let (address, port) = server_address(uri, headers, scheme, server);
@@ -246,6 +250,8 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         { USER_AGENT_ORIGINAL } = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
         { REQUEST_ID } = %id,
         { SERVICE } = service,
+        { CALLER_SERVICE } = caller.map(|caller| &*caller.service),
+        { CALLER_REQUEST_ID } = called_for.map(|scope| tracing::field::display(scope.id())),
         { CLIENT_REQUEST_ID } = propagation::client_request_id(headers),
         { HTTP_RESPONSE_STATUS_CODE } = Empty,
         { ERROR_TYPE } = Empty,

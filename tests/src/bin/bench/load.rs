@@ -28,7 +28,7 @@ pub(crate) struct Target {
 struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     authority: Arc<str>,
-    path: &'static str,
+    path: Arc<str>,
 }
 
 /// One round.
@@ -41,9 +41,16 @@ pub(crate) struct Round {
 
 impl Target {
     /// Connects to a server that is asked for `path`.
-    pub(crate) async fn connect(server: Host, path: &'static str) -> Result<Self> {
+    pub(crate) async fn connect(server: Host, path: &str) -> Result<Self> {
+        Self::connect_by(CONNECTIONS, server, path).await
+    }
+
+    /// Connects by so many connections.
+    pub(crate) async fn connect_by(connections: usize, server: Host, path: &str) -> Result<Self> {
         let authority: Arc<str> = server.url().trim_start_matches("http://").into();
-        let connections = (0..CONNECTIONS).map(|_| Connection::open(authority.clone(), path));
+        let path: Arc<str> = path.into();
+        let connections =
+            (0..connections).map(|_| Connection::open(authority.clone(), path.clone()));
         let connections = try_join_all(connections).await?;
         Ok(Self {
             server,
@@ -79,7 +86,7 @@ impl Round {
 }
 
 impl Connection {
-    async fn open(authority: Arc<str>, path: &'static str) -> Result<Self> {
+    async fn open(authority: Arc<str>, path: Arc<str>) -> Result<Self> {
         let stream = TcpStream::connect(&*authority).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) =
@@ -100,7 +107,7 @@ impl Connection {
             path,
         } = self;
         sender.ready().await?;
-        let request = Request::get(*path)
+        let request = Request::get(&**path)
             .header(HOST, &**authority)
             .body(Empty::new())?;
         let response = sender.send_request(request).await?;

@@ -7,6 +7,7 @@
 )]
 
 mod cgi;
+mod egress;
 mod goal;
 mod idle;
 mod load;
@@ -15,6 +16,7 @@ mod options;
 mod paced;
 mod plain;
 mod speed;
+mod time_wait;
 mod wagi;
 
 use std::process::ExitCode;
@@ -63,6 +65,7 @@ async fn measure(options: &Options) -> Result<bool> {
                 Part::Speed => speed::measure(options).await?,
                 Part::Idle => idle::measure().await?,
                 Part::Neighbour => neighbour::measure(options).await?,
+                Part::Egress => egress::measure(options).await?,
                 Part::Wagi => wagi::measure(options).await?,
             };
             for goal in &goals {

@@ -3,11 +3,14 @@
 use anyhow::{Context, Result, bail};
 
 pub(crate) const USAGE: &str = "\
-Usage: bench [--assert] [--rounds N] [--requests N] [speed | idle | neighbour | wagi]...
+Usage: bench [--assert] [--rounds N] [--requests N]
+             [speed | idle | neighbour | egress | wagi]...
 
   speed         hello against a plain hyper server, and its memory
   idle          the memory of 1,000 idle instances
   neighbour     the latency of hello beside a guest that spins
+  egress        fanout with one outgoing request, against `wasmtime serve`
+                (the program that HEADWATER_WASMTIME names)
   wagi          WAGI modules against a native CGI behind nginx; a long answer; CPython
                 [default: all of them]
 
@@ -36,11 +39,18 @@ pub(crate) enum Part {
     Speed,
     Idle,
     Neighbour,
+    Egress,
     Wagi,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 4] = [Self::Speed, Self::Idle, Self::Neighbour, Self::Wagi];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Speed,
+        Self::Idle,
+        Self::Neighbour,
+        Self::Egress,
+        Self::Wagi,
+    ];
 }
 
 impl Options {
@@ -71,6 +81,7 @@ impl Command {
                 "speed" => options.parts.push(Part::Speed),
                 "idle" => options.parts.push(Part::Idle),
                 "neighbour" => options.parts.push(Part::Neighbour),
+                "egress" => options.parts.push(Part::Egress),
                 "wagi" => options.parts.push(Part::Wagi),
                 "plain-server" => return Ok(Self::PlainServer),
                 "-h" | "--help" => return Ok(Self::Help),

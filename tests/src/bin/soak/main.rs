@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::future::join_all;
 use headwater_tests::settings::{Settings, SettingsFile};
-use headwater_tests::{Client, Host, Upstream, within};
+use headwater_tests::{Client, Host, Upstream, outgoing_soak, within};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::kinds::{ALONE, BOUNDS, KINDS, Kind};
@@ -32,15 +32,27 @@ const REST: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "\
-Usage: soak [--minutes N]
+Usage: soak [--minutes N | --outgoing N]
 
-  --minutes N  how long to load the host, fractions allowed [default: 10]";
+  --minutes N   how long to load the host, fractions allowed [default: 10]
+  --outgoing N  in place of that: so many outgoing requests";
+
+/// What to do.
+enum Task {
+    Load(Duration),
+    Outgoing(usize),
+    Help,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let run_for = match minutes(std::env::args().skip(1)) {
-        Ok(Some(run_for)) => run_for,
-        Ok(None) => {
+    let good = match task(std::env::args().skip(1)) {
+        Ok(Task::Load(run_for)) => soak(run_for).await.map(|report| {
+            println!("{report}");
+            report.good()
+        }),
+        Ok(Task::Outgoing(number)) => outgoing(number).await,
+        Ok(Task::Help) => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
@@ -49,15 +61,9 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match soak(run_for).await {
-        Ok(report) => {
-            println!("{report}");
-            if report.good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
-        }
+    match good {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -65,12 +71,17 @@ async fn main() -> ExitCode {
     }
 }
 
-/// `None` asks for help.
-fn minutes(mut arguments: impl Iterator<Item = String>) -> Result<Option<Duration>> {
+fn task(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
     let mut minutes = 10.0;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "-h" | "--help" => return Ok(None),
+            "-h" | "--help" => return Ok(Task::Help),
+            "--outgoing" => {
+                let value = arguments.next().unwrap_or_default();
+                let number = value.parse().ok().filter(|&number| number > 0);
+                let number = number.context("--outgoing needs a number from 1 up")?;
+                return Ok(Task::Outgoing(number));
+            }
             "--minutes" => {
                 let value = arguments.next().unwrap_or_default();
                 minutes = value
@@ -82,7 +93,19 @@ fn minutes(mut arguments: impl Iterator<Item = String>) -> Result<Option<Duratio
             _ => bail!("there is no option {argument}"),
         }
     }
-    Ok(Some(Duration::from_secs_f64(minutes * 60.0)))
+    Ok(Task::Load(Duration::from_secs_f64(minutes * 60.0)))
+}
+
+/// Whether all is well after so many outgoing requests.
+async fn outgoing(number: usize) -> Result<bool> {
+    println!("Making {number} outgoing requests …\n");
+    let figures = outgoing_soak::run(number).await?;
+    println!("{figures}");
+    let problems = figures.problems();
+    for problem in &problems {
+        println!("problem: {problem}");
+    }
+    Ok(problems.is_empty())
 }
 
 struct Run {

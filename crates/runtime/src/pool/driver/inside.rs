@@ -85,6 +85,7 @@ impl<'a> Inside<'a> {
                     self.pulse.stir();
                     let _ = ticket.instance.set(self.record.clone());
                     self.meter.enter(ticket.scope.clone());
+                    self.record.outgoing.note_hops(ticket.scope.hops());
                     let call = self.accessor.with(|mut access| {
                         Call::start(
                             access.as_context_mut(),

@@ -1,0 +1,214 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+
+use headwater_core::InternalService;
+
+use crate::EgressError;
+use crate::target::{Host, Scheme, Target};
+
+/// The domain that a service's name is put before.
+const DOMAIN: &str = ".internal";
+
+/// The services of a host, by the names that they have for each other. Cheap to clone; the clones
+/// share all of it.
+///
+/// It is empty until [`connect`](Self::connect): services are loaded with it, and can be called only
+/// when all are loaded.
+#[derive(Clone, Default)]
+pub struct InternalServices(Arc<OnceLock<Services>>);
+
+/// By name, in lower case. Weak, because each service holds this map itself.
+type Services = HashMap<String, Weak<dyn InternalService>>;
+
+/// Two services would have the same internal name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "the services `{first}` and `{second}` would both be http://{}{DOMAIN} for the others, because the \
+     case of a host's name does not count: rename one of them", first.to_ascii_lowercase()
+)]
+pub struct InternalNameError {
+    first: String,
+    second: String,
+}
+
+// === impl InternalServices ===
+
+impl InternalServices {
+    /// Makes these services known to all that hold this, for as long as they live. Only the first
+    /// call has an effect.
+    ///
+    /// # Errors
+    ///
+    /// When two names differ in their case alone.
+    pub fn connect<'a, S: InternalService>(
+        &self,
+        services: impl IntoIterator<Item = (&'a str, &'a Arc<S>)>,
+    ) -> Result<(), InternalNameError> {
+        let mut named: HashMap<String, (&str, Weak<dyn InternalService>)> = HashMap::new();
+        for (name, service) in services {
+            let service: Arc<dyn InternalService> = service.clone();
+            let entry = (name, Arc::downgrade(&service));
+            if let Some((first, _)) = named.insert(name.to_ascii_lowercase(), entry) {
+                return Err(InternalNameError {
+                    first: first.to_owned(),
+                    second: name.to_owned(),
+                });
+            }
+        }
+        let services = named
+            .into_iter()
+            .map(|(name, (_, service))| (name, service));
+        let _ = self.0.set(services.collect());
+        Ok(())
+    }
+
+    /// Whether a target is for a service of this host, be it there or not: then it must not leave by
+    /// the network.
+    pub(crate) fn claims(&self, target: &Target) -> bool {
+        // Names further below the domain are an organisation's own; `db.corp.internal` is none of
+        // ours, unless a service is called `db.corp`.
+        self.name(target)
+            .is_some_and(|name| !name.contains('.') || self.find(name).is_some())
+    }
+
+    /// The service that a target is; `None` for one that is reached by the network.
+    ///
+    /// # Errors
+    ///
+    /// For a target that is [claimed](Self::claims) and cannot be reached.
+    pub(crate) fn service(
+        &self,
+        target: &Target,
+    ) -> Result<Option<Arc<dyn InternalService>>, EgressError> {
+        let Some(name) = self.name(target).filter(|_| self.claims(target)) else {
+            return Ok(None);
+        };
+        if target.scheme == Scheme::Https {
+            return Err(EgressError::Internal {
+                host: target.host.to_string(),
+                reason: "there is no TLS within the host: write http://",
+            });
+        }
+        if target.port != Scheme::Http.default_port() {
+            return Err(EgressError::Internal {
+                host: target.host.to_string(),
+                reason: "it has no ports: leave the port out",
+            });
+        }
+        match self.find(name) {
+            Some(service) => Ok(Some(service)),
+            None => Err(EgressError::Dns {
+                host: target.host.to_string(),
+                // What a name server for the domain would say.
+                rcode: Some("NXDOMAIN"),
+                source: Arc::new(NoSuchService),
+            }),
+        }
+    }
+
+    fn name<'a>(&self, target: &'a Target) -> Option<&'a str> {
+        match &target.host {
+            Host::Name(name) => name.strip_suffix(DOMAIN),
+            Host::Address(_) => None,
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<dyn InternalService>> {
+        self.0.get()?.get(name)?.upgrade()
+    }
+}
+
+/// Why the name could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[error("no service of this host has that name")]
+pub(crate) struct NoSuchService;
+
+impl fmt::Debug for InternalServices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.get().map(|services| services.keys());
+        f.debug_set().entries(names.into_iter().flatten()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::{AnswerFuture, Body, Caller};
+    use http::Request;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl InternalService for Nothing {
+        fn call(self: Arc<Self>, _: Request<Body>, _: Caller) -> AnswerFuture {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn target(uri: &str) -> Target {
+        Target::of(&uri.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_service_s_name_is_its_own_in_every_spelling_and_names_of_others_are_left_alone() {
+        let service = Arc::new(Nothing);
+        let services = InternalServices::default();
+        services
+            .connect([("Shop", &service), ("a.b", &service)])
+            .unwrap();
+        for uri in [
+            "http://shop.internal",
+            "http://SHOP.Internal.:80/x",
+            "http://a.b.internal",
+        ] {
+            assert!(
+                matches!(services.service(&target(uri)), Ok(Some(_))),
+                "{uri}"
+            );
+        }
+        for uri in [
+            "http://shop",
+            "http://internal",
+            "http://shop.internal.example",
+            "http://shopinternal",
+            "https://db.corp.internal",
+            "http://127.0.0.1",
+        ] {
+            assert!(!services.claims(&target(uri)), "{uri}");
+            assert!(matches!(services.service(&target(uri)), Ok(None)), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_spoken_is_refused_with_its_reason() {
+        let service = Arc::new(Nothing);
+        let services = InternalServices::default();
+        let error = |uri| match services.service(&target(uri)) {
+            Err(error) => headwater_core::explain(&error),
+            Ok(_) => panic!("{uri} is reached"),
+        };
+        // Before all services are loaded, too.
+        assert!(error("http://shop.internal").contains("no service of this host"));
+        services.connect([("shop", &service)]).unwrap();
+        assert!(error("http://shp.internal").contains("no service of this host"));
+        assert!(error("https://shop.internal").contains("write http://"));
+        assert!(error("https://shop.internal:80").contains("write http://"));
+        assert!(error("http://shop.internal:8080").contains("leave the port out"));
+        drop(service);
+        assert!(error("http://shop.internal").contains("no service of this host"));
+    }
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_refused_by_name() {
+        let service = Arc::new(Nothing);
+        let error = InternalServices::default()
+            .connect([("shop", &service), ("SHOP", &service)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`shop`") && error.contains("`SHOP`"),
+            "{error}"
+        );
+    }
+}

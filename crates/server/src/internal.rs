@@ -1,0 +1,98 @@
+//! The front of one service for the other services of its host: no socket, no codec, and otherwise
+//! all that a request from the network gets.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headwater_core::{AnswerFuture, Body, Caller, Handler, InternalService, LoopGuard};
+use headwater_telemetry::Metrics;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+
+use crate::reception::{Arrival, Entrance, Reception};
+use crate::request_body;
+use crate::router::Route;
+
+/// The route of internal requests. Their host names the service, so its paths begin at the root,
+/// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
+const WHOLE_HOST: &str = "/...";
+
+/// Answers the requests that other services of the host make to this one.
+///
+/// A request has a scope of its own: its own id, a server span under the client span of its caller,
+/// the access record and the metrics of any request, and the service's own timeout. If what the
+/// request is made for has no answer yet, and is due earlier, it is due then.
+pub struct InternalFront {
+    service: Arc<str>,
+    route: Arc<str>,
+    handler: Arc<dyn Handler>,
+    timeout: Duration,
+    reception: Reception,
+}
+
+// === impl InternalFront ===
+
+impl InternalFront {
+    /// The front of the service that answers at `route`; its pattern counts for nothing here.
+    #[must_use]
+    pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
+        let Route {
+            pattern: _,
+            service,
+            handler,
+            timeout,
+        } = route;
+        Self {
+            service,
+            route: WHOLE_HOST.into(),
+            handler,
+            timeout,
+            reception: Reception { metrics, loops },
+        }
+    }
+
+    async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let exchange = self.reception.begin(Arrival {
+            parts: &parts,
+            started,
+            deadline: self.deadline(started, &caller),
+            service: &self.service,
+            route: &self.route,
+            entrance: Entrance::Inside(&caller),
+        });
+        let scope = exchange.scope();
+        // What is not wanted of it is dropped: no connection suffers.
+        let body = request_body::wrap(body, scope, None);
+        let request = Request::from_parts(parts, body);
+        let answered = self.reception.handle(&*self.handler, request, scope).await;
+        let response = self.reception.conclude(answered, exchange);
+        response.map(BodyExt::boxed_unsync)
+    }
+
+    fn deadline(&self, started: Instant, caller: &Caller) -> Option<Instant> {
+        let own = started.checked_add(self.timeout);
+        let callers = caller.scope.as_ref().and_then(|scope| scope.due());
+        match (own, callers) {
+            (Some(own), Some(callers)) => Some(own.min(callers)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+impl InternalService for InternalFront {
+    fn call(self: Arc<Self>, request: Request<Body>, caller: Caller) -> AnswerFuture {
+        Box::pin(async move { self.respond(request, caller).await })
+    }
+}
+
+impl fmt::Debug for InternalFront {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InternalFront")
+            .field("service", &self.service)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,246 @@
+//! What is done for every request, whether it came by the network or from a service of this host.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
+use headwater_core::{
+    Body, Caller, Fault, Handler, LoopGuard, RequestId, RequestScope, ScopeParts,
+};
+use headwater_telemetry::metrics::RequestStart;
+use headwater_telemetry::{Metrics, ServerRequest, ServerSpan, propagation};
+use http::header::HeaderMap;
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+
+use crate::access::AccessRecord;
+use crate::answer::{answer, log, name_request};
+use crate::exchange::Exchange;
+use crate::response_body::ResponseBody;
+
+/// What requests are received with.
+#[derive(Debug, Clone)]
+pub(crate) struct Reception {
+    pub(crate) metrics: Metrics,
+    pub(crate) loops: LoopGuard,
+}
+
+/// A request whose head has arrived, with an absolute URI.
+pub(crate) struct Arrival<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) started: Instant,
+    /// When the response head is due, if anybody answers.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) service: &'a Arc<str>,
+    pub(crate) route: &'a Arc<str>,
+    pub(crate) entrance: Entrance<'a>,
+}
+
+/// By which way a request comes.
+pub(crate) enum Entrance<'a> {
+    Network {
+        client: SocketAddr,
+        local: SocketAddr,
+        scheme: &'a Scheme,
+    },
+    Inside(&'a Caller),
+}
+
+// === impl Reception ===
+
+impl Reception {
+    /// Gives the request its id, starts its span, makes its scope, and ties them to what follows.
+    pub(crate) fn begin(&self, arrival: Arrival<'_>) -> Exchange {
+        let Arrival {
+            parts,
+            started,
+            deadline,
+            service,
+            route,
+            entrance,
+        } = arrival;
+        let (client, local, caller, tls) = match entrance {
+            Entrance::Network {
+                client,
+                local,
+                scheme,
+            } => (Some(client), Some(local), None, *scheme == Scheme::HTTPS),
+            Entrance::Inside(caller) => (None, None, Some(caller), false),
+        };
+        let id = RequestId::new();
+        let parent = propagation::extract(&parts.headers);
+        let span = ServerSpan::start(ServerRequest {
+            id,
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+            headers: &parts.headers,
+            service,
+            route,
+            client,
+            server: local,
+            parent: parent.as_ref(),
+            caller,
+        });
+        let hops = self.loops.read(&parts.headers);
+        let scope = RequestScope::by_way_of(
+            hops,
+            ScopeParts {
+                id,
+                parent,
+                span: span.context().clone(),
+                service: Arc::clone(service),
+                route: Arc::clone(route),
+                client,
+                started,
+                deadline,
+            },
+        );
+        let measure = self.metrics.begin_request(RequestStart {
+            method: &parts.method,
+            tls,
+            version: parts.version,
+            service,
+            route,
+            started,
+        });
+        let access = AccessRecord::begin(parts, &scope, caller);
+        Exchange::new(scope, span, measure, access)
+    }
+
+    /// Has the handler answer, unless the request has come here too often.
+    pub(crate) async fn handle(
+        &self,
+        handler: &dyn Handler,
+        mut request: Request<Body>,
+        scope: &Arc<RequestScope>,
+    ) -> Result<Sendable, Fault> {
+        self.loops.admit(scope.hops())?;
+        let method = request.method().clone();
+        introduce(scope, request.headers_mut());
+        let response = call(handler, request, scope).await?;
+        Sendable::check(response, &method)
+    }
+
+    /// What the client is sent.
+    pub(crate) fn conclude(
+        &self,
+        answered: Result<Sendable, Fault>,
+        mut exchange: Exchange,
+    ) -> Response<ResponseBody> {
+        let id = exchange.scope().id();
+        let Sendable {
+            mut response,
+            length,
+        } = answered.unwrap_or_else(|fault| {
+            log(&fault, exchange.scope());
+            exchange.failed(&fault);
+            let mut response = answer(&fault, id);
+            if fault.status() == StatusCode::LOOP_DETECTED {
+                self.loops.sign(&mut response);
+            }
+            Sendable {
+                response,
+                length: None,
+            }
+        });
+        name_request(response.headers_mut(), id);
+        exchange.answered(response.status());
+        response.map(|body| ResponseBody::new(body, exchange, length))
+    }
+}
+
+/// Puts the request's own names where the client's were: they are what a guest may pass on.
+fn introduce(scope: &RequestScope, headers: &mut HeaderMap) {
+    propagation::introduce(scope.span(), headers);
+    name_request(headers, scope.id());
+}
+
+/// Calls the handler, under the request's deadline and with panics caught.
+async fn call(
+    handler: &dyn Handler,
+    request: Request<Body>,
+    scope: &Arc<RequestScope>,
+) -> Result<Response<Body>, Fault> {
+    let handled = {
+        let scope = Arc::clone(scope);
+        // In a block of its own, so that a handler that panics before it returns its future is
+        // caught as well. Nothing that could be left half-changed is seen again after a panic.
+        AssertUnwindSafe(async move { handler.handle(request, scope).await }).catch_unwind()
+    };
+    let caught = match scope.deadline() {
+        // The handler is asked first, so no timer is armed for one that answers at once.
+        Some(deadline) => match tokio::time::timeout_at(deadline.into(), handled).await {
+            Ok(caught) => caught,
+            Err(_elapsed) => {
+                // The handler's future is dropped by now; this tells what outlives it.
+                scope.cancellation().cancel();
+                return Err(Fault::deadline());
+            }
+        },
+        None => handled.await,
+    };
+    caught.unwrap_or_else(|panic| Err(Fault::host("panic").caused_by(panic_text(&*panic))))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the handler panicked: {}", text.unwrap_or("(no text)"))
+}
+
+/// A response whose head and body do not contradict each other.
+pub(crate) struct Sendable {
+    response: Response<Body>,
+    /// Its `content-length`.
+    length: Option<u64>,
+}
+
+impl Sendable {
+    /// Removes what is not the service's to say, and refuses a `content-length` that is already
+    /// known to be false: hyper would write it as it stands beside a body of another length, and
+    /// client and server would disagree on where the next response begins. (A body whose length is
+    /// not known beforehand is cut by hyper when it is too long, and the connection is closed when
+    /// it is too short.)
+    fn check(mut response: Response<Body>, method: &Method) -> Result<Self, Fault> {
+        strip_hop_by_hop(response.headers_mut());
+        if response.status().is_informational() {
+            return Err(Fault::bad_response(
+                "the service sent an interim status as its answer",
+            ));
+        }
+        let length = match declared_length(response.headers()) {
+            DeclaredLength::None => None,
+            DeclaredLength::Exactly(length) => Some(length),
+            DeclaredLength::Invalid => {
+                return Err(Fault::bad_response(
+                    "the service sent an invalid content-length",
+                ));
+            }
+        };
+        if ResponseBody::is_forbidden(method, response.status()) {
+            // The length is that of the body which a GET would have had.
+            *response.body_mut() = headwater_core::empty();
+            return Ok(Self {
+                response,
+                length: None,
+            });
+        }
+        if let (Some(length), Some(actual)) = (length, response.body().size_hint().exact())
+            && length != actual
+        {
+            return Err(Fault::bad_response(
+                "the service sent a content-length that is not its body's",
+            )
+            .caused_by(format!("content-length {length}, body of {actual} bytes")));
+        }
+        Ok(Self { response, length })
+    }
+}
