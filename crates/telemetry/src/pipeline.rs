@@ -7,10 +7,10 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use opentelemetry_semantic_conventions::resource::{SERVICE_NAME, SERVICE_VERSION};
-use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::FilterFn;
-use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing::{Dispatch, Metadata};
+use tracing_subscriber::filter::{FilterFn, Filtered, filter_fn};
+use tracing_subscriber::layer::{Identity, Layered, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 
 use crate::metrics::Metrics;
@@ -124,12 +124,27 @@ fn resource() -> Resource {
         .build()
 }
 
-/// What the log is layered on, and what traces are layered on.
-type Logged = Layered<log::LogLayer, Registry>;
+/// What the log is layered on, with the log.
+type WithLog = Layered<log::LogLayer, Registry>;
+
+/// What traces are layered on.
+type Logged = Layered<Filtered<Identity, FilterFn, WithLog>, WithLog>;
+
+/// The log, with a filter that wants nothing: it has all filters asked for each event and span that any
+/// of them wants.
+///
+/// What a filter says is kept for the thread until an event or a span comes of it. Of one that all
+/// filters want always nobody is asked; it then goes by what was said of whichever was last asked for
+/// and did not come, and is lost (tracing issue 2519). `tracing::enabled!` in a library asks so.
+fn logged(log: log::LogLayer) -> Logged {
+    let nothing: fn(&Metadata<'_>) -> bool = |_| false;
+    let asking = Identity::new().with_filter(filter_fn(nothing));
+    tracing_subscriber::registry().with(log).with(asking)
+}
 
 /// Puts the layers together.
 pub(crate) fn dispatch(tracer: Option<SdkTracer>, log: log::LogLayer) -> Dispatch {
-    let logged = tracing_subscriber::registry().with(log);
+    let logged = logged(log);
     match tracer {
         Some(tracer) => Dispatch::new(logged.with(trace_layer(tracer))),
         // Not a layer of `None`: that counts as one without a filter of its own, which keeps every

@@ -32,6 +32,31 @@ struct Collector {
     _runtime: Runtime,
 }
 
+#[test]
+fn a_filter_that_was_asked_in_vain_costs_no_line_of_the_log() {
+    let config = LogConfig {
+        filter: "info".to_owned(),
+        ..LogConfig::default()
+    };
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let log = log::layer(&config, move || writer.clone()).unwrap();
+    // By one who wants it; others are not told what it is.
+    let wants_all = Dispatch::new(tracing_subscriber::registry());
+    let unwanted =
+        tracing::dispatcher::with_default(&wants_all, || tracing::debug_span!("unwanted"));
+    tracing::dispatcher::with_default(&dispatch(None, log), || {
+        for number in 0..3 {
+            // As by `tracing::enabled!`.
+            let asked = unwanted.metadata().unwrap();
+            tracing::dispatcher::get_default(|dispatch| dispatch.enabled(asked));
+            tracing::info!(number, "wanted");
+        }
+    });
+    let text = buffer.text();
+    assert_eq!(text.matches("wanted").count(), 3, "{text}");
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
