@@ -98,6 +98,31 @@ async fn an_empty_query_is_one_empty_argument_and_no_query_is_none() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_module_of_a_headwater_toml_has_the_arguments_and_the_strictness_that_the_file_gives_it()
+-> Result<()> {
+    let settings = Settings::default()
+        .module("wagi-rust", "/wagi/...")?
+        .text("argv = \"python -u ${SCRIPT_NAME} ${ARGS}\"\ncompat = \"strict\"\n")
+        .write()?;
+    let host = Host::serve(settings.path()).start().await?;
+    let request = Request::get(format!("{}/wagi/x?a=1&b=2", host.url()))
+        .header("content-type", "text/x-test")
+        .body(client::empty())?;
+    let answer = Client::new().send(request).await?;
+    let text = answer.text();
+    let argv = r#"argv: ["python", "-u", "/wagi/x", "a=1", "b=2"]"#;
+    ensure!(text.lines().any(|line| line == argv), "{text}");
+    // As WAGI 0.8.1 had it.
+    ensure!(text.lines().any(|line| line == "CONTENT_TYPE="), "{text}");
+    // It ends by an exit, which then was a failure.
+    let answer = Client::new()
+        .get(&format!("{}/wagi/x?exit=0", host.url()))
+        .await?;
+    ensure!(answer.status == 500, "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_of_a_module_become_headers_of_the_response() -> Result<()> {
     let module = Module::serve("wagi-rust", &[]).await?;
     let answer = module.get("/?status=418").await?;

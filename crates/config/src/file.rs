@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::modules::{Compat, Response};
 use crate::{Outgoing, parse_duration, parse_memory, parse_range};
 
 /// What a `headwater.toml` says.
@@ -27,6 +28,16 @@ pub struct Service {
     component: Option<PathBuf>,
     /// A WAGI module (a core module of WASI preview1), relative to the file.
     module: Option<PathBuf>,
+    /// A module's arguments, with `${SCRIPT_NAME}` and `${ARGS}` in them as in WAGI. Default: the path and
+    /// the query's parts. Modules only.
+    pub argv: Option<String>,
+    /// The function of a module that answers. Default: `_start`. Modules only.
+    pub entrypoint: Option<String>,
+    /// How closely a module is treated as by WAGI 0.8.1: `"default"`, `"strict"` or `"0.2"`. Modules only.
+    pub compat: Option<Compat>,
+    /// Whether a module's answer is sent while it prints (`"stream"`) or when it has ended (`"buffer"`).
+    /// Default: `"stream"`, and `"buffer"` where `compat` is `"strict"`. Modules only.
+    pub response: Option<Response>,
     /// Destinations of outgoing requests. Default: none.
     #[serde(default)]
     pub allow_outgoing: Vec<String>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use headwater_config::{File, Guest, Service};
+use headwater_config::{File, Guest, Service, modules};
 use headwater_core::{Handler, Limits, LoopGuard};
 use headwater_egress::{
     Egress, EgressParams, EgressShared, Grants, GuestTraceparent, InternalServices, TlsRoots,
@@ -16,7 +16,7 @@ use headwater_runtime::{
 };
 use headwater_server::{InternalFront, Route, Router};
 use headwater_telemetry::Metrics;
-use headwater_wagi::{Volume, WagiModule, WagiSettings};
+use headwater_wagi::{Compat, ResponseMode, Volume, WagiModule, WagiSettings};
 use http::HeaderName;
 
 use crate::cli::{LimitArgs, Serve};
@@ -44,6 +44,16 @@ pub(crate) struct Planned {
     trace_headers: TraceHeaders,
     outgoing: outgoing::Settings,
     forbidden_headers: ForbiddenHeaders,
+    module: ModuleOptions,
+}
+
+/// What is said of a WAGI module alone.
+#[derive(Default)]
+struct ModuleOptions {
+    argv: Option<String>,
+    entrypoint: Option<String>,
+    compat: Compat,
+    response: Option<ResponseMode>,
 }
 
 enum Binary {
@@ -104,6 +114,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
             &arguments.grants.allow_header,
         )
         .map_err(|error| Usage(format!("--allow-header: {error}")))?,
+        module: ModuleOptions::default(),
     }])
 }
 
@@ -176,6 +187,7 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
         trace_headers: trace_headers(service, arguments.traces.headers()),
         outgoing: arguments.outgoing.settings_of(&service.outgoing)?,
         forbidden_headers: forbidden_headers(service)?,
+        module: module(service),
     })
 }
 
@@ -191,6 +203,23 @@ fn forbidden_headers(service: &Service) -> Result<ForbiddenHeaders> {
     let forbidden = names("forbid_headers", &service.forbid_headers)?;
     let allowed = names("allow_headers", &service.allow_headers)?;
     ForbiddenHeaders::with(&forbidden, &allowed).context("in `allow_headers`")
+}
+
+/// What the file says of a module alone.
+fn module(service: &Service) -> ModuleOptions {
+    ModuleOptions {
+        argv: service.argv.clone(),
+        entrypoint: service.entrypoint.clone(),
+        compat: match service.compat {
+            None | Some(modules::Compat::Default) => Compat::Default,
+            Some(modules::Compat::Strict) => Compat::Strict,
+            Some(modules::Compat::V0_2) => Compat::V0_2,
+        },
+        response: service.response.map(|response| match response {
+            modules::Response::Buffer => ResponseMode::Buffer,
+            modules::Response::Stream => ResponseMode::Stream,
+        }),
+    }
 }
 
 /// What the file says of a service's outgoing trace headers, and where it is silent, what the command
@@ -294,6 +323,7 @@ fn load_one(
         trace_headers,
         outgoing,
         forbidden_headers,
+        module,
     } = service;
     let timeout = limits.request_timeout;
     let outgoing::Settings {
@@ -333,6 +363,7 @@ fn load_one(
             Runner::Component(Arc::new(component))
         }
         Binary::Module(binary) => {
+            let defaults = WagiSettings::new(&*outline.name);
             let settings = WagiSettings {
                 environment: outline.environment.clone(),
                 volumes: outline
@@ -348,6 +379,10 @@ fn load_one(
                 limits,
                 max_instances: pool.max_instances,
                 max_cpu_time: pool.max_cpu_time,
+                argv: module.argv,
+                entrypoint: module.entrypoint.unwrap_or(defaults.entrypoint),
+                compat: module.compat,
+                response: module.response.unwrap_or(module.compat.response()),
                 ..WagiSettings::new(&*outline.name)
             };
             let module = WagiModule::load_with_egress(
