@@ -8,6 +8,7 @@ use headwater_egress::{Egress, Limit, SendOptions};
 use http::Request;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::error_code;
@@ -93,9 +94,14 @@ impl WasiHttpHooks for Hooks {
         }
         // Now, and not when the future is first polled: in 0.2 another task does that.
         let sending = self.egress.send(request, options, attribution);
+        // In a task of its own, which ends when the guest drops the future. In 0.3 the instance polls
+        // that, between what it computes: a handshake would wait for as long as the guest keeps its
+        // thread busy, and run out of time.
+        let sending = AbortOnDropHandle::new(tokio::spawn(sending));
         Box::new(async move {
             let response = sending
                 .await
+                .map_err(|error| Error::InternalError(Some(error.to_string())))?
                 .map_err(|error| error_code::from_egress(&error))?;
             let response = response.map(|body| {
                 Placed {
@@ -133,5 +139,41 @@ impl<B: http_body::Body + Unpin> http_body::Body for Placed<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use headwater_egress::{EgressParams, Grants};
+    use http_body_util::Empty;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_goes_out_while_its_guest_computes_and_ends_when_the_guest_drops_it() {
+        let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = upstream.local_addr().unwrap();
+        let egress = Egress::new(EgressParams {
+            grants: Grants::parse([address.to_string()]).unwrap(),
+            ..EgressParams::new("test")
+        });
+        let outgoing = Arc::new(Outgoing::new(1));
+        let mut hooks = Hooks::new(egress, ForbiddenHeaders::default(), outgoing);
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = Request::get(format!("http://{address}/"))
+            .body(body)
+            .unwrap();
+        let unpolled = hooks.send_request(request, None, Box::new(async { Ok(()) }));
+
+        let (mut connection, _) = upstream.accept().await.unwrap();
+        let mut head = vec![0; 5];
+        connection.read_exact(&mut head).await.unwrap();
+        assert_eq!(head, b"GET /");
+        drop(unpolled);
+        connection.read_to_end(&mut head).await.unwrap();
     }
 }

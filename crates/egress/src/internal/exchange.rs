@@ -3,7 +3,7 @@ use std::sync::Arc;
 use headwater_core::{Body, Caller, InternalService};
 use http::header::HOST;
 use http::{HeaderValue, Request, Response};
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::EgressError;
 use crate::internal::exact::hold_to_length;
@@ -25,8 +25,8 @@ pub(crate) async fn exchange(
     // In a task of its own: what the other service computes must not hold up the instance of the
     // caller, which polls this, nor be counted as its time; and a chain of services would have a
     // stack as deep as it is long.
-    let mut answer = Task(tokio::spawn(service.call(request, caller)));
-    let response = (&mut answer.0)
+    let answer = AbortOnDropHandle::new(tokio::spawn(service.call(request, caller)));
+    let response = answer
         .await
         // The process is at its end, or the other side's front failed.
         .map_err(|error| EgressError::ConnectionTerminated(Arc::new(error)))?;
@@ -43,14 +43,5 @@ fn name_host(request: &mut Request<Body>) {
         .map(|authority| HeaderValue::from_str(authority.as_str()));
     if let Some(Ok(host)) = host {
         request.headers_mut().insert(HOST, host);
-    }
-}
-
-/// A task that ends when nobody waits for it any more.
-struct Task<T>(JoinHandle<T>);
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

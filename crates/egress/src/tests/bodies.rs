@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::testing::{SHORT, Upstream, egress, get, listen, send, serve, whole};
-use crate::{Egress, EgressError, EgressParams, Grants, SendOptions};
+use crate::testing::{SHORT, Upstream, egress, everything, get, listen, send, serve, whole};
+use crate::{Egress, EgressError, EgressParams, SendOptions};
 
 /// Reads a head, says these bytes on the connection, and goes on for as long as there are requests.
 async fn scripted(says: &'static [u8]) -> Upstream {
@@ -171,7 +171,7 @@ async fn echoing(h2c: bool) -> (Upstream, Egress) {
     .await;
     let known = format!("http://{}", upstream.address).parse().unwrap();
     let egress = Egress::new(EgressParams {
-        grants: Grants::all(),
+        grants: everything(),
         h2c: h2c.then_some(known).into_iter().collect(),
         ..EgressParams::new("test")
     });
@@ -203,7 +203,7 @@ async fn http_2_without_tls_takes_one_connection_for_requests_at_once() {
     })
     .await;
     let egress = Egress::new(EgressParams {
-        grants: Grants::all(),
+        grants: everything(),
         h2c: vec![upstream.address.to_string().parse().unwrap()],
         ..EgressParams::new("test")
     });
@@ -270,7 +270,7 @@ async fn an_upstream_that_reads_nothing_is_sent_no_more_than_buffers_hold() {
     })
     .await;
     let egress = Egress::new(EgressParams {
-        grants: Grants::all(),
+        grants: everything(),
         timeouts: crate::Timeouts {
             write: SHORT,
             ..crate::Timeouts::default()

@@ -5,6 +5,7 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::hops::CDN_LOOP;
@@ -14,11 +15,13 @@ use headwater_core::{
 use http::header::CONTENT_LENGTH;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use http_body_util::channel::Channel;
+use http_body_util::channel::{Channel, Sender};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::testing::{SHORT, attributed, get, scope, whole};
-use crate::{Egress, EgressError, EgressParams, Grants, InternalServices, SendOptions};
+use crate::{
+    Egress, EgressError, EgressLimits, EgressParams, Grants, InternalServices, Proxy, SendOptions,
+};
 
 struct Each<F>(F);
 
@@ -170,52 +173,127 @@ async fn bodies_stream_both_ways_and_no_faster_than_they_are_read() {
     waits.await.unwrap();
 }
 
-#[tokio::test]
-async fn a_body_that_is_cut_is_an_error_at_the_other_end() {
-    let other = neighbour(GRANT, |request: Request<Body>, _| async {
-        let read = request.into_body().collect().await;
-        let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
-        sender.send_data("half".into()).await.unwrap();
-        sender.abort("torn".into());
-        let mut response = Response::new(body.boxed_unsync());
-        if read.is_err() {
-            *response.status_mut() = StatusCode::BAD_REQUEST;
+/// A service that reads all of its request and then answers with this body, and whether it could.
+fn reader(
+    length: Option<u64>,
+    answer: fn(&mut Sender<Bytes, BodyError>),
+) -> (
+    Neighbour<impl InternalService>,
+    mpsc::UnboundedReceiver<bool>,
+) {
+    let (read, reads) = mpsc::unbounded_channel();
+    let other = neighbour(GRANT, move |request: Request<Body>, _| {
+        let read = read.clone();
+        async move {
+            let whole = request.into_body().collect().await.is_ok();
+            read.send(whole).unwrap();
+            let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
+            sender.send_data("some".into()).await.unwrap();
+            answer(&mut sender);
+            let mut response = Response::new(body.boxed_unsync());
+            if let Some(length) = length {
+                response.headers_mut().insert(CONTENT_LENGTH, length.into());
+            }
+            response
         }
-        response
     });
-    let (sender, body) = Channel::<Bytes, BodyError>::new(1);
-    sender.abort("torn".into());
-    let request = Request::post("http://other.internal/")
-        .body(body.boxed_unsync())
-        .unwrap();
-    let answer = other.send(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    (other, reads)
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_an_error_at_both_ends() {
+    let (other, mut reads) = reader(None, |sender| {
+        let (cut, _) = Channel::<Bytes, BodyError>::new(1);
+        std::mem::replace(sender, cut).abort("torn".into());
+    });
+    let answer = other.send(get("http://other.internal/")).await.unwrap();
+    assert!(reads.recv().await.unwrap());
     let error = whole(answer.into_body()).await.unwrap_err();
     let error = error.downcast_ref::<EgressError>();
     assert!(
         matches!(error, Some(EgressError::ResponseIncomplete(_))),
         "{error:?}"
     );
+
+    let (sender, body) = Channel::<Bytes, BodyError>::new(1);
+    sender.abort("torn".into());
+    let request = Request::post("http://other.internal/")
+        .body(body.boxed_unsync())
+        .unwrap();
+    let error = other.send(request).await.unwrap_err();
+    assert!(matches!(error, EgressError::RequestBody(_)), "{error:?}");
+    assert!(!reads.recv().await.unwrap());
 }
 
 #[tokio::test]
 async fn a_body_is_as_long_as_it_was_said_to_be_or_cut() {
-    let other = neighbour(GRANT, |request: Request<Body>, _| async {
-        assert!(request.into_body().collect().await.is_err());
-        let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
-        sender.send_data("too long".into()).await.unwrap();
-        let mut response = Response::new(body.boxed_unsync());
-        response.headers_mut().insert(CONTENT_LENGTH, 3.into());
-        response
-    });
+    let (other, mut reads) = reader(Some(3), |_| {});
+    let answer = other.send(get("http://other.internal/")).await.unwrap();
+    assert!(reads.recv().await.unwrap());
+    whole(answer.into_body()).await.unwrap_err();
+
     let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
     sender.send_data("too long".into()).await.unwrap();
     let request = Request::post("http://other.internal/")
         .header(CONTENT_LENGTH, 3)
         .body(body.boxed_unsync())
         .unwrap();
-    let answer = other.send(request).await.unwrap();
-    whole(answer.into_body()).await.unwrap_err();
+    let error = other.send(request).await.unwrap_err();
+    assert!(matches!(error, EgressError::ContentLength), "{error:?}");
+    assert!(!reads.recv().await.unwrap());
+}
+
+#[tokio::test]
+async fn limits_hold_within_the_host_and_a_proxy_s_password_stays_out_of_it() {
+    let service = Arc::new(Each(|request: Request<Body>, _| async move {
+        assert!(!request.headers().contains_key("proxy-authorization"));
+        let _ = request.into_body().collect().await;
+        Response::new(full("four"))
+    }));
+    let internal = InternalServices::default();
+    internal.connect([("other", &service)]).unwrap();
+    let egress = |limits| {
+        Egress::new(EgressParams {
+            grants: Grants::parse(GRANT).unwrap(),
+            internal: internal.clone(),
+            proxy: Proxy::new("http://me:secret@127.0.0.1:9", "").unwrap(),
+            limits,
+            ..EgressParams::new("test")
+        })
+    };
+    let send = |egress: Egress| {
+        let request = Request::post("http://other.internal/").body(full("four"));
+        egress.send(
+            request.unwrap(),
+            SendOptions::default(),
+            Attribution::unknown(),
+        )
+    };
+    let kind = async |limits| send(egress(limits)).await.unwrap_err().kind();
+
+    let most = egress(EgressLimits {
+        max_requests: 1,
+        wait: Duration::ZERO,
+        ..EgressLimits::default()
+    });
+    let first = send(most.clone()).await.unwrap();
+    assert!(matches!(
+        send(most.clone()).await,
+        Err(EgressError::Limit(_))
+    ));
+    drop(first);
+    send(most).await.unwrap();
+    let request_body = Some(3);
+    let limits = EgressLimits {
+        request_body,
+        ..EgressLimits::default()
+    };
+    assert_eq!(kind(limits).await, "request_body_size");
+    let limits = EgressLimits {
+        response_body: Some(3),
+        ..EgressLimits::default()
+    };
+    assert_eq!(kind(limits).await, "response_body_size");
 }
 
 #[tokio::test]

@@ -11,14 +11,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 
-use crate::testing::{Upstream, get, listen, send, serve, whole};
-use crate::{
-    Egress, EgressError, EgressLimits, EgressParams, EgressShared, Grants, Limit, SharedLimits,
-};
+use crate::testing::{Upstream, everything, get, listen, send, serve, whole};
+use crate::{Egress, EgressError, EgressLimits, EgressParams, EgressShared, Limit, SharedLimits};
 
 fn egress_of(service: &str, limits: EgressLimits, shared: &EgressShared) -> Egress {
     Egress::new(EgressParams {
-        grants: Grants::all(),
+        grants: everything(),
         limits,
         shared: shared.clone(),
         ..EgressParams::new(service)

@@ -10,14 +10,14 @@ use http_body_util::channel::{Channel, Sender};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 
-use crate::testing::{SHORT, get, listen, send, serve, whole};
-use crate::{Egress, EgressError, EgressParams, Grants, SendOptions, Timeouts};
+use crate::testing::{SHORT, everything, get, listen, send, serve, whole};
+use crate::{Egress, EgressError, EgressParams, SendOptions, Timeouts};
 
 const LONG: Duration = Duration::from_secs(600);
 
 fn egress_with(timeouts: Timeouts) -> Egress {
     Egress::new(EgressParams {
-        grants: Grants::all(),
+        grants: everything(),
         timeouts,
         ..EgressParams::new("test")
     })
