@@ -16,8 +16,11 @@ pub(crate) enum Resolver {
     System,
     /// What a test says, at each look-up anew.
     #[cfg(test)]
-    Scripted(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Scripted(Script),
 }
+
+#[cfg(test)]
+type Script = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 
 // === impl Resolver ===
 
