@@ -23,6 +23,9 @@ pub(crate) enum Resolver {
     Scripted(Script),
 }
 
+#[cfg(test)]
+type Script = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
 // === impl Resolver ===
 
 impl Resolver {
