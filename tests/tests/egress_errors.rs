@@ -49,7 +49,7 @@ async fn of_a_connection_that_could_not_be_made() -> Result<()> {
             "send",
             "DNS-error",
         )
-        .carrying(json!({"rcode": null, "info-code": null})),
+        .carrying(json!({"rcode": "NXDOMAIN", "info-code": null})),
         row(
             "a port where nobody listens",
             Ask::to(&refused),
@@ -312,8 +312,8 @@ async fn of_a_request_that_the_host_does_not_send() -> Result<()> {
 /// A host with both probes, which may call everybody and trust this authority.
 async fn start(authority: Option<&Authority>) -> Result<Host> {
     let settings = Settings::default()
-        .component("probe", "/probe/...", &["*"])?
-        .component("probe-p2", "/probe-p2/...", &["*"])?;
+        .component("probe", "/probe/...", &["*", "127.0.0.1", "[::1]"])?
+        .component("probe-p2", "/probe-p2/...", &["*", "127.0.0.1", "[::1]"])?;
     let settings = settings.write()?;
     let mut host = Host::serve(settings.path());
     if let Some(authority) = authority {

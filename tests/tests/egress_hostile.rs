@@ -59,7 +59,11 @@ async fn g5_fields_that_leave_no_room_for_the_hosts_own_are_no_trap() -> Result<
             }
         }
         let seen = seen(fits).await?;
-        ensure!(seen.is_fine(), "{fits} bytes: {seen:?}");
+        // It may be more than the host sends, which the guest is told.
+        let told = seen.failure().is_some_and(|failure| {
+            failure.phase == "send" && failure.error == "HTTP-request-header-section-size"
+        });
+        ensure!(told || seen.is_fine(), "{fits} bytes: {seen:?}");
     }
     probes.unharmed().await
 }
@@ -621,9 +625,9 @@ impl Probes {
     /// With more keys for both probes, and these flags.
     async fn with(keys: &str, arguments: &[&str]) -> Result<Self> {
         let settings = Settings::default()
-            .component("probe", "/probe/...", &["*"])?
+            .component("probe", "/probe/...", &["*", "127.0.0.1", "[::1]"])?
             .text(keys)
-            .component("probe-p2", "/probe-p2/...", &["*"])?
+            .component("probe-p2", "/probe-p2/...", &["*", "127.0.0.1", "[::1]"])?
             .text(keys);
         let services = Services::beside_hello(settings, arguments).await?;
         services.ok("/hello").await?;

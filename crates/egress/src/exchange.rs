@@ -175,18 +175,23 @@ impl Exchange<'_> {
         Ok(self.stopwatch.bound(response).await?)
     }
 
-    /// Waits for the end of the upload, as long as it goes on.
+    /// Waits for the end of the upload, as long as it goes on. A guest that asked when the response is
+    /// late, and gives no more of the request, may wait for just that.
     async fn upload<T>(
         &mut self,
         mut response: Pin<&mut impl Future<Output = T>>,
         upload: &Upload,
     ) -> Result<Either<T>, EgressError> {
+        let (limit, late) = match self.phases.asked_first_byte {
+            Some(asked) if asked < self.phases.write => (asked, Late::FirstByte),
+            _ => (self.phases.write, Late::Write),
+        };
         loop {
             let last_moved = upload.last_moved();
-            let due = last_moved.checked_add(self.phases.write);
-            self.stopwatch.set(due, Late::Write);
+            let due = last_moved.checked_add(limit);
+            self.stopwatch.set(due, late);
             match self.either(response.as_mut(), pin!(upload.over())).await {
-                Err(Late::Write) if upload.last_moved() != last_moved => {}
+                Err(reached) if reached == late && upload.last_moved() != last_moved => {}
                 ended => return Ok(ended?),
             }
         }

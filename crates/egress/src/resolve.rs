@@ -8,10 +8,6 @@ use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 
 use crate::EgressError;
 
-/// What a test says that a name resolves to.
-#[cfg(test)]
-type Script = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
-
 /// Says which addresses a name has.
 #[derive(Clone, Default)]
 pub(crate) enum Resolver {

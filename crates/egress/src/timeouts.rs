@@ -35,6 +35,8 @@ pub(crate) struct Phases {
     /// Until there is a connection.
     pub(crate) connection: Duration,
     pub(crate) first_byte: Duration,
+    /// What the guest asked for of that.
+    pub(crate) asked_first_byte: Option<Duration>,
     pub(crate) between_bytes: Duration,
     pub(crate) write: Duration,
     pub(crate) total: Option<Duration>,
@@ -64,6 +66,7 @@ impl Timeouts {
         Phases {
             connection: within(connection, connect_timeout),
             first_byte: within(*first_byte, first_byte_timeout),
+            asked_first_byte: first_byte_timeout,
             between_bytes: within(*between_bytes, between_bytes_timeout),
             write: *write,
             total: *total,
