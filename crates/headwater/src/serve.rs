@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use headwater_core::LoopGuard;
 use headwater_egress::EgressShared;
 use headwater_runtime::{CodeCache, Engine};
-use headwater_server::{InternalFront, Router, ServeOutcome, Server, ServerParams, TlsParams};
+use headwater_server::{
+    Front, FrontParams, InternalFront, Router, ServeOutcome, Server, ServerParams, TlsParams,
+};
 use headwater_telemetry::{
     LogConfig, LogFormat, Metrics, MetricsConfig, OtlpConfig, TelemetryConfig, TelemetryError,
     TreeConfig,
@@ -131,8 +133,6 @@ async fn serve(
         listen,
         tls,
         drain_timeout,
-        metrics: metrics.clone(),
-        loops: loops.clone(),
         ..ServerParams::default()
     })
     .await?;
@@ -142,7 +142,7 @@ async fn serve(
     let common = Arc::new(Common {
         metrics: metrics.clone(),
         shared,
-        loops,
+        loops: loops.clone(),
         ..Common::default()
     });
     let Hosted {
@@ -168,7 +168,15 @@ async fn serve(
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(signals, shutdown.clone()));
     let drain_began = tokio::spawn(moment_of(shutdown.clone()));
-    let outcome = server.serve(router, shutdown).await;
+    let front = Front::new(
+        FrontParams {
+            metrics: metrics.clone(),
+            loops,
+            ..FrontParams::default()
+        },
+        router,
+    );
+    let outcome = server.serve(front, shutdown).await;
     if let Ok(began) = drain_began.await {
         finish_background_work(&services, began + drain_timeout).await;
     }

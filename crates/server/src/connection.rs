@@ -1,7 +1,6 @@
 //! One connection: its codec and its knobs.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::service::service_fn;
@@ -13,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::front::Front;
 use crate::params::{ConnectionParams, Http1Params, Http2Params};
+use crate::peer::Peer;
 use crate::tls::Handshake;
 
 /// Speaks HTTP/1 or HTTP/2 with clients, whichever they begin with.
@@ -32,8 +32,6 @@ pub(crate) fn codec(params: ConnectionParams) -> Codec {
         max_headers,
         pipeline_flush,
         vectored_writes,
-        // The front's: see `request_body`.
-        linger: _,
     } = http1;
     let mut h1 = codec.http1();
     h1.timer(TokioTimer::new())
@@ -90,7 +88,7 @@ pub(crate) fn codec(params: ConnectionParams) -> Codec {
 /// Serves a connection to its end. On a drain it finishes the requests it has and takes no more.
 pub(crate) async fn serve(
     stream: TcpStream,
-    client: SocketAddr,
+    peer: Peer,
     tls: Option<Handshake>,
     codec: Codec,
     front: Arc<Front>,
@@ -98,33 +96,35 @@ pub(crate) async fn serve(
 ) {
     // Answers are written when they are ready, and a small one must not wait for an acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(target: "headwater::server", %client, %error, "TCP_NODELAY could not be set");
+        tracing::debug!(target: "headwater::server", client = ?peer.client, %error, "TCP_NODELAY could not be set");
     }
     let Some(tls) = tls else {
-        return speak(stream, client, codec, front, watcher).await;
+        return speak(stream, peer, codec, front, watcher).await;
     };
     match tls.accept(stream).await {
-        Ok(stream) => speak(stream, client, codec, front, watcher).await,
+        Ok(stream) => speak(stream, peer, codec, front, watcher).await,
         Err(error) => {
-            tracing::debug!(target: "headwater::server", %client, %error, "a TLS handshake failed");
+            tracing::debug!(target: "headwater::server", client = ?peer.client, %error, "a TLS handshake failed");
         }
     }
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    client: SocketAddr,
+    peer: Peer,
     codec: Codec,
     front: Arc<Front>,
     watcher: Watcher,
 ) {
+    let client = peer.client;
+    let peer = Arc::new(peer);
     let service = service_fn(move |request| {
-        let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.respond(request, client).await) }
+        let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(front.respond(request, &peer).await) }
     });
     let connection = codec.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         // A client that goes away or speaks no HTTP is the client's business.
-        tracing::debug!(target: "headwater::server", %client, error, "a connection ended early");
+        tracing::debug!(target: "headwater::server", ?client, error, "a connection ended early");
     }
 }

@@ -1,62 +1,80 @@
 //! The life of one request between the codec and the handler.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater_core::Fault;
+use arc_swap::ArcSwap;
+use headwater_core::{Fault, LoopGuard};
+use headwater_telemetry::Metrics;
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
+use crate::peer::Peer;
 use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body;
 use crate::response_body::ResponseBody;
 use crate::router::{Route, Router};
-use crate::target::{self, Origin};
+use crate::target;
 
-/// What all requests of a server share.
+/// What answers the requests of all listeners: who they are for, and what is asked of each.
 #[derive(Debug)]
-pub(crate) struct Front {
-    router: Router,
-    origin: Origin,
-    local: SocketAddr,
+pub struct Front {
+    router: ArcSwap<Router>,
     linger: Duration,
     reception: Reception,
     /// Service and route of a request that has none.
     nobody: Arc<str>,
 }
 
+/// What a [`Front`] is made of.
+#[derive(Debug, Clone)]
+pub struct FrontParams {
+    /// How long the rest of a request's body is read and thrown away when the service did not want
+    /// it. Closing at once would make the kernel reset the connection, and a client that is still
+    /// sending would lose the answer. Default: 10 seconds. Zero closes at once.
+    pub linger: Duration,
+    /// What requests are measured with. Default: they are not.
+    pub metrics: Metrics,
+    /// What refuses requests that go round in circles. To be shared with all that sends requests for
+    /// this host. Default: one of its own.
+    pub loops: LoopGuard,
+}
+
 // === impl Front ===
 
 impl Front {
-    pub(crate) fn new(
-        router: Router,
-        origin: Origin,
-        local: SocketAddr,
-        linger: Duration,
-        reception: Reception,
-    ) -> Self {
-        Self {
-            router,
-            origin,
-            local,
+    /// Makes a front with these routes.
+    #[must_use]
+    pub fn new(params: FrontParams, router: Router) -> Arc<Self> {
+        let FrontParams {
             linger,
-            reception,
+            metrics,
+            loops,
+        } = params;
+        Arc::new(Self {
+            router: ArcSwap::from_pointee(router),
+            linger,
+            reception: Reception { metrics, loops },
             nobody: Arc::from(""),
-        }
+        })
+    }
+
+    /// Answers what arrives from now on by these routes; requests in flight keep theirs.
+    pub fn replace(&self, router: Router) {
+        self.router.store(Arc::new(router));
     }
 
     /// Answers one request.
     pub(crate) async fn respond(
-        self: Arc<Self>,
+        &self,
         request: Request<Incoming>,
-        client: SocketAddr,
+        peer: &Peer,
     ) -> Response<ResponseBody> {
         let started = Instant::now();
         let (mut parts, incoming) = request.into_parts();
-        let routed = self.route(&mut parts);
+        let routed = self.route(&mut parts, peer);
         let (service, route) = match &routed {
             Ok(route) => (&route.service, &route.pattern),
             Err(_) => (&self.nobody, &self.nobody),
@@ -72,9 +90,9 @@ impl Front {
             service,
             route,
             entrance: Entrance::Network {
-                client,
-                local: self.local,
-                scheme: &self.origin.scheme,
+                client: peer.client,
+                local: peer.local,
+                scheme: &peer.origin.scheme,
             },
         });
         let scope = exchange.scope();
@@ -91,16 +109,16 @@ impl Front {
     }
 
     /// Makes the URI absolute and finds who answers.
-    fn route(&self, parts: &mut Parts) -> Result<&Route, Fault> {
+    fn route(&self, parts: &mut Parts, peer: &Peer) -> Result<Arc<Route>, Fault> {
         let uri = std::mem::take(&mut parts.uri);
         parts.uri = target::establish(
             &parts.method,
             parts.version,
             uri,
             &mut parts.headers,
-            &self.origin,
+            &peer.origin,
         )?;
-        self.router.find(&parts.uri).ok_or_else(|| {
+        self.router.load().find(&parts.uri).cloned().ok_or_else(|| {
             Fault::client(
                 StatusCode::NOT_FOUND,
                 "not_found",
@@ -115,5 +133,15 @@ impl Front {
     fn linger_for(&self, parts: &Parts) -> Option<Duration> {
         (parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT))
             .then_some(self.linger)
+    }
+}
+
+impl Default for FrontParams {
+    fn default() -> Self {
+        Self {
+            linger: Duration::from_secs(10),
+            metrics: Metrics::default(),
+            loops: LoopGuard::default(),
+        }
     }
 }

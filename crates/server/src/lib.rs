@@ -22,6 +22,7 @@ mod host;
 mod internal;
 mod ordered;
 mod params;
+mod peer;
 mod reception;
 mod request_body;
 mod response_body;
@@ -34,6 +35,7 @@ mod testing;
 mod tests;
 mod tls;
 
+pub use front::{Front, FrontParams};
 pub use host::{HostError, HostPattern};
 pub use internal::InternalFront;
 pub use params::{ConnectionParams, Http1Params, Http2Params, ServerParams};

@@ -3,9 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use headwater_core::LoopGuard;
-use headwater_telemetry::Metrics;
-
 use crate::tls::TlsParams;
 
 /// What a [`Server`](crate::Server) is made of.
@@ -23,11 +20,6 @@ pub struct ServerParams {
     pub tls: Option<TlsParams>,
     /// How each connection is spoken with.
     pub connection: ConnectionParams,
-    /// What requests are measured with. Default: they are not.
-    pub metrics: Metrics,
-    /// What refuses requests that go round in circles. To be shared with all that sends requests for
-    /// this host. Default: one of its own.
-    pub loops: LoopGuard,
 }
 
 /// How connections are spoken with.
@@ -61,10 +53,6 @@ pub struct Http1Params {
     pub pipeline_flush: bool,
     /// Whether head and body go out in one vectored write. Default: yes.
     pub vectored_writes: bool,
-    /// How long the rest of a request's body is read and thrown away when the service did not want
-    /// it. Closing at once would make the kernel reset the connection, and a client that is still
-    /// sending would lose the answer. Default: 10 seconds. Zero closes at once.
-    pub linger: Duration,
 }
 
 /// How HTTP/2 is spoken.
@@ -109,8 +97,6 @@ impl Default for ServerParams {
             drain_timeout: Duration::from_secs(25),
             tls: None,
             connection: ConnectionParams::default(),
-            metrics: Metrics::default(),
-            loops: LoopGuard::default(),
         }
     }
 }
@@ -125,7 +111,6 @@ impl Default for Http1Params {
             max_headers: None,
             pipeline_flush: false,
             vectored_writes: true,
-            linger: Duration::from_secs(10),
         }
     }
 }

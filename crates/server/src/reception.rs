@@ -44,8 +44,8 @@ pub(crate) struct Arrival<'a> {
 /// By which way a request comes.
 pub(crate) enum Entrance<'a> {
     Network {
-        client: SocketAddr,
-        local: SocketAddr,
+        client: Option<SocketAddr>,
+        local: Option<SocketAddr>,
         scheme: &'a Scheme,
     },
     Inside(&'a Caller),
@@ -69,7 +69,7 @@ impl Reception {
                 client,
                 local,
                 scheme,
-            } => (Some(client), Some(local), None, *scheme == Scheme::HTTPS),
+            } => (client, local, None, *scheme == Scheme::HTTPS),
             Entrance::Inside(caller) => (None, None, Some(caller), false),
         };
         let id = RequestId::new();

@@ -32,7 +32,7 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Router {
     table: Table,
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Router {
     ///
     /// When a pattern is malformed or given twice.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, RouteError> {
-        let routes: Vec<Route> = routes.into_iter().collect();
+        let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
         let mut tree = matchit::Router::new();
         let mut exact = HashSet::new();
 
@@ -123,7 +123,7 @@ impl Router {
     pub fn in_order(routes: impl IntoIterator<Item = (Vec<HostPattern>, Route)>) -> Self {
         let (places, routes) = routes
             .into_iter()
-            .map(|(hosts, route)| (Place::new(&route.pattern, hosts), route))
+            .map(|(hosts, route)| (Place::new(&route.pattern, hosts), Arc::new(route)))
             .unzip();
         Self {
             table: Table::Ordered(places),
@@ -133,7 +133,7 @@ impl Router {
 
     /// The route of an absolute URI, with its path as it stands in the request line.
     #[must_use]
-    pub fn find(&self, uri: &Uri) -> Option<&Route> {
+    pub fn find(&self, uri: &Uri) -> Option<&Arc<Route>> {
         let index = match &self.table {
             Table::Tree(tree) => *tree.at(uri.path()).ok()?.value,
             Table::Ordered(places) => places.iter().position(|place| place.holds(uri))?,
@@ -143,7 +143,7 @@ impl Router {
 
     /// All routes, in the order given.
     #[must_use]
-    pub fn routes(&self) -> &[Route] {
+    pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 }
@@ -154,7 +154,7 @@ fn insert(
     literal: &str,
     tail: &str,
     index: usize,
-    routes: &[Route],
+    routes: &[Arc<Route>],
 ) -> Result<(), RouteError> {
     // Braces are matchit's syntax; doubled they are themselves.
     let mut path = literal.replace('{', "{{").replace('}', "}}");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn find<'a>(router: &'a Router, path: &str) -> Option<&'a Route> {
-        router.find(&path.parse().ok()?)
+        router.find(&path.parse().ok()?).map(|route| &**route)
     }
 
     #[test]

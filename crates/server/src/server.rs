@@ -15,8 +15,7 @@ use crate::accept::BackOff;
 use crate::connection::{self, Codec};
 use crate::front::Front;
 use crate::params::{ConnectionParams, ServerParams};
-use crate::reception::Reception;
-use crate::router::Router;
+use crate::peer::Peer;
 use crate::target::Origin;
 use crate::tls::{Handshake, TlsParams};
 
@@ -28,7 +27,6 @@ pub struct Server {
     tls: Option<TlsParams>,
     connection: ConnectionParams,
     drain_timeout: Duration,
-    reception: Reception,
 }
 
 /// How serving ended.
@@ -99,8 +97,6 @@ impl Server {
             drain_timeout,
             tls,
             connection,
-            metrics,
-            loops,
         } = params;
         let listener = listen_on(listen, backlog).map_err(|error| BindError::new(listen, error))?;
         let local = listener
@@ -112,7 +108,6 @@ impl Server {
             tls,
             connection,
             drain_timeout,
-            reception: Reception { metrics, loops },
         })
     }
 
@@ -124,14 +119,13 @@ impl Server {
 
     /// Accepts and serves until `shutdown` is cancelled; then closes the listener, lets the requests
     /// in flight finish, and cuts those that outlast the drain's time.
-    pub async fn serve(self, router: Router, shutdown: CancellationToken) -> ServeOutcome {
+    pub async fn serve(self, front: Arc<Front>, shutdown: CancellationToken) -> ServeOutcome {
         let Self {
             listener,
             local,
             tls,
             connection,
             drain_timeout,
-            reception,
         } = self;
         let origin = Origin {
             scheme: match tls {
@@ -140,8 +134,6 @@ impl Server {
             },
             authority: authority(local),
         };
-        let linger = connection.http1.linger;
-        let front = Arc::new(Front::new(router, origin, local, linger, reception));
         let codec = connection::codec(connection);
         let graceful = GracefulShutdown::new();
         // Owns the connections' tasks, so that whatever becomes of this future, none outlives it.
@@ -152,6 +144,7 @@ impl Server {
             listener,
             tls.as_ref(),
             &codec,
+            &origin,
             &front,
             &graceful,
             &mut connections,
@@ -196,6 +189,7 @@ async fn accept(
     listener: TcpListener,
     tls: Option<&Handshake>,
     codec: &Codec,
+    origin: &Origin,
     front: &Arc<Front>,
     graceful: &GracefulShutdown,
     connections: &mut JoinSet<()>,
@@ -205,9 +199,14 @@ async fn accept(
         match next(&listener, connections).await {
             Ok((stream, client)) => {
                 back_off.succeeded();
+                let peer = Peer {
+                    client: Some(client),
+                    local: stream.local_addr().ok(),
+                    origin: origin.clone(),
+                };
                 connections.spawn(connection::serve(
                     stream,
-                    client,
+                    peer,
                     tls.cloned(),
                     codec.clone(),
                     Arc::clone(front),

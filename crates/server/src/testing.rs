@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Route, Router, ServeOutcome, Server, ServerParams};
+use crate::{Front, FrontParams, Route, Router, ServeOutcome, Server, ServerParams};
 
 /// Long enough that no test ever waits for it.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
@@ -82,11 +82,20 @@ pub(crate) async fn start_with(
     params: ServerParams,
     routes: impl IntoIterator<Item = Route>,
 ) -> Running {
+    start_front(params, FrontParams::default(), routes).await
+}
+
+pub(crate) async fn start_front(
+    params: ServerParams,
+    front: FrontParams,
+    routes: impl IntoIterator<Item = Route>,
+) -> Running {
     let server = Server::bind(params).await.unwrap();
+    let front = Front::new(front, Router::new(routes).unwrap());
     let shutdown = CancellationToken::new();
     Running {
         address: server.local_addr(),
-        outcome: tokio::spawn(server.serve(Router::new(routes).unwrap(), shutdown.clone())),
+        outcome: tokio::spawn(server.serve(front, shutdown.clone())),
         shutdown,
     }
 }

@@ -13,8 +13,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
-use crate::testing::{LONG, answer_with, each, get, h1, params, route, start_with};
-use crate::{InternalFront, ServerParams};
+use crate::testing::{LONG, answer_with, each, get, h1, params, route, start_front};
+use crate::{FrontParams, InternalFront};
 
 fn front(handler: Arc<dyn Handler>, loops: LoopGuard) -> Arc<InternalFront> {
     let route = route("/its/prefix/...", handler);
@@ -125,11 +125,11 @@ async fn a_fault_is_an_answer_and_a_panic_ends_nobody_else() {
 async fn what_came_back_too_often_is_refused_on_either_way() {
     let loops = LoopGuard::new("here", 1).unwrap();
     let handler = answer_with("ok");
-    let params = ServerParams {
+    let outer = FrontParams {
         loops: loops.clone(),
-        ..params()
+        ..FrontParams::default()
     };
-    let server = start_with(params, [route("/...", handler.clone())]).await;
+    let server = start_front(params(), outer, [route("/...", handler.clone())]).await;
     let front = front(handler, loops.clone());
     let mut connection = h1(server.address).await;
     for (came_through, status) in [
