@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use headwater_core::{Counters, Fault, RequestScope};
-use headwater_telemetry::ServerSpan;
 use headwater_telemetry::metrics::RequestMeasure;
+use headwater_telemetry::{AccessEntry, ServerSpan};
 use http::StatusCode;
-
-use crate::access::AccessRecord;
 
 /// What nginx calls the end of a request whose client went away. Never sent: nobody is there.
 const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
@@ -25,7 +23,7 @@ pub(crate) struct Exchange {
     // Ends when it is dropped, which is after `Drop::drop` below has run.
     span: ServerSpan,
     measure: RequestMeasure,
-    access: Option<Box<AccessRecord>>,
+    access: AccessEntry,
     answered: bool,
 }
 
@@ -36,7 +34,7 @@ impl Exchange {
         scope: Arc<RequestScope>,
         span: ServerSpan,
         measure: RequestMeasure,
-        access: Option<Box<AccessRecord>>,
+        access: AccessEntry,
     ) -> Self {
         Self {
             scope,
@@ -55,18 +53,14 @@ impl Exchange {
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.scope.set_answered();
         self.span.response(status);
-        if let Some(access) = &mut self.access {
-            access.answered(status);
-        }
+        self.access.answered(status);
         self.answered = true;
     }
 
     /// The request got no proper answer, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
         self.span.fault(fault);
-        if let Some(access) = &mut self.access {
-            access.failed(fault);
-        }
+        self.access.failed(fault);
     }
 
     /// The client went away before the answer's end.
@@ -92,9 +86,7 @@ impl Drop for Exchange {
         }
         self.span.counters(self.scope.counters());
         self.measure.end(self.span.status(), self.span.error());
-        if let Some(access) = &self.access {
-            access.end();
-        }
+        self.access.end();
         self.scope.cancellation().cancel();
     }
 }

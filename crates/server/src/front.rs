@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use headwater_core::{Fault, LoopGuard};
-use headwater_telemetry::Metrics;
+use headwater_telemetry::{AccessLog, Metrics};
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
@@ -37,6 +37,8 @@ pub struct FrontParams {
     pub linger: Duration,
     /// What requests are measured with. Default: they are not.
     pub metrics: Metrics,
+    /// What requests are noted with when they are over. Default: they are not.
+    pub access: AccessLog,
     /// What refuses requests that go round in circles. To be shared with all that sends requests for
     /// this host. Default: one of its own.
     pub loops: LoopGuard,
@@ -51,12 +53,17 @@ impl Front {
         let FrontParams {
             linger,
             metrics,
+            access,
             loops,
         } = params;
         Arc::new(Self {
             router: ArcSwap::from_pointee(router),
             linger,
-            reception: Reception { metrics, loops },
+            reception: Reception {
+                metrics,
+                access,
+                loops,
+            },
             nobody: Arc::from(""),
         })
     }
@@ -141,6 +148,7 @@ impl Default for FrontParams {
         Self {
             linger: Duration::from_secs(10),
             metrics: Metrics::default(),
+            access: AccessLog::default(),
             loops: LoopGuard::default(),
         }
     }

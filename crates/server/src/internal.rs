@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_core::{AnswerFuture, Body, Caller, Handler, InternalService, LoopGuard};
-use headwater_telemetry::Metrics;
+use headwater_telemetry::{AccessLog, Metrics};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
@@ -48,8 +48,19 @@ impl InternalFront {
             route: WHOLE_HOST.into(),
             handler,
             timeout,
-            reception: Reception { metrics, loops },
+            reception: Reception {
+                metrics,
+                access: AccessLog::default(),
+                loops,
+            },
         }
+    }
+
+    /// The same, with its requests noted by `access` when they are over.
+    #[must_use]
+    pub fn with_access(mut self, access: AccessLog) -> Self {
+        self.reception.access = access;
+        self
     }
 
     async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {

@@ -13,7 +13,6 @@
 //! Nothing here knows what runs behind a handler.
 
 mod accept;
-mod access;
 mod answer;
 mod connection;
 mod exchange;

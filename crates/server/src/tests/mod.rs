@@ -1,5 +1,6 @@
 //! What a client sees, over real sockets.
 
+mod access;
 mod answers;
 mod bodies;
 mod endings;
