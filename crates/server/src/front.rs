@@ -11,11 +11,14 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
+use crate::forwarded::ForwardedParams;
+use crate::limits::RequestLimits;
 use crate::peer::Peer;
 use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body;
 use crate::response_body::ResponseBody;
-use crate::router::{Route, Router};
+use crate::route::Route;
+use crate::router::Router;
 use crate::target;
 
 /// What answers the requests of all listeners: who they are for, and what is asked of each.
@@ -40,6 +43,13 @@ pub struct FrontParams {
     /// What refuses requests that go round in circles. To be shared with all that sends requests for
     /// this host. Default: one of its own.
     pub loops: LoopGuard,
+    /// What a request may ask for, and how many there may be.
+    pub limits: RequestLimits,
+    /// What is believed of proxies, and what services are told of clients.
+    pub forwarded: ForwardedParams,
+    /// Whether [`Front::requests`] can tell the requests in flight. Default: no; each request then
+    /// takes a lock twice, of one of several lists.
+    pub keep_requests: bool,
 }
 
 // === impl Front ===
@@ -52,6 +62,9 @@ impl Front {
             linger,
             metrics,
             loops,
+            limits: _,
+            forwarded: _,
+            keep_requests: _,
         } = params;
         Arc::new(Self {
             router: ArcSwap::from_pointee(router),
@@ -142,6 +155,9 @@ impl Default for FrontParams {
             linger: Duration::from_secs(10),
             metrics: Metrics::default(),
             loops: LoopGuard::default(),
+            limits: RequestLimits::default(),
+            forwarded: ForwardedParams::default(),
+            keep_requests: false,
         }
     }
 }

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 
 use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body;
-use crate::router::Route;
+use crate::route::Route;
 
 /// The route of internal requests. Their host names the service, so its paths begin at the root,
 /// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
@@ -34,14 +34,19 @@ pub struct InternalFront {
 // === impl InternalFront ===
 
 impl InternalFront {
-    /// The front of the service that answers at `route`; its pattern counts for nothing here.
+    /// The front of the service that answers at `route`; where that is counts for nothing here, nor do
+    /// its limits, which are for what comes from outside: calls from within are bounded where they
+    /// are made.
     #[must_use]
     pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
         let Route {
             pattern: _,
+            hosts: _,
             service,
             handler,
             timeout,
+            strip_prefix: _,
+            limits: _,
         } = route;
         Self {
             service,

@@ -4,28 +4,13 @@
 //! is what the guest sees, and `/a%2Fb` cannot be taken for `/a/b` by one and not by the other.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use headwater_core::Handler;
 use http::Uri;
 
 use crate::host::HostPattern;
 use crate::ordered::Place;
-
-/// One pattern and who answers for it.
-#[derive(Clone)]
-pub struct Route {
-    /// `/x` for exactly this path, `/x/...` for `/x`, `/x/` and everything below, `/...` for all.
-    pub pattern: Arc<str>,
-    /// The service's name, for traces and logs.
-    pub service: Arc<str>,
-    /// What answers.
-    pub handler: Arc<dyn Handler>,
-    /// How long a request may take until its response head.
-    pub timeout: Duration,
-}
+use crate::route::Route;
 
 /// Finds the route of a path: an exact pattern before a prefix, a longer prefix before a shorter; or
 /// the first that fits, for [`Router::in_order`].
@@ -212,16 +197,6 @@ impl<'a> Pattern<'a> {
             return Err(bad("has \"...\" in another place than its end"));
         }
         Ok(parsed)
-    }
-}
-
-impl fmt::Debug for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("pattern", &self.pattern)
-            .field("service", &self.service)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
     }
 }
 
