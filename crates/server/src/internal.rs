@@ -10,8 +10,9 @@ use headwater_telemetry::Metrics;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
+use crate::forged;
 use crate::reception::{Arrival, Entrance, Reception};
-use crate::request_body;
+use crate::request_body::{self, BodyParams};
 use crate::route::Route;
 
 /// The route of internal requests. Their host names the service, so its paths begin at the root,
@@ -59,7 +60,8 @@ impl InternalFront {
 
     async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        forged::remove(&mut parts.headers);
         let exchange = self.reception.begin(Arrival {
             parts: &parts,
             started,
@@ -70,7 +72,7 @@ impl InternalFront {
         });
         let scope = exchange.scope();
         // What is not wanted of it is dropped: no connection suffers.
-        let body = request_body::wrap(body, scope, None);
+        let (body, _) = request_body::wrap(body, scope, BodyParams::default());
         let request = Request::from_parts(parts, body);
         let answered = self.reception.handle(&*self.handler, request, scope).await;
         let response = self.reception.conclude(answered, exchange);
