@@ -16,6 +16,7 @@ mod accept;
 mod access;
 mod admission;
 mod answer;
+mod builtin;
 mod connection;
 mod entry;
 mod exchange;
@@ -47,6 +48,7 @@ mod testing;
 mod tests;
 mod tls;
 
+pub use builtin::{Files, FilesError, Fixed, Redirect, RedirectError};
 pub use forwarded::{ForwardedFields, ForwardedParams};
 pub use front::{Front, FrontParams, Retired};
 pub use host::{HostError, HostPattern};

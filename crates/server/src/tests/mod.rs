@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod builtin;
 mod endings;
 mod internal;
 mod tls;
