@@ -37,7 +37,7 @@ pub struct Router {
 
 #[derive(Debug)]
 enum Table {
-    Trees(HostTable<Tree>),
+    Trees(Box<HostTable<Tree>>),
     /// The places of the routes, in the same order.
     Ordered(Vec<Place>),
 }
@@ -106,7 +106,7 @@ impl Router {
             .collect();
         let (entries, ended) = enter(routes.into_iter().zip(parts));
         Ok(Self {
-            table: Table::Trees(trees),
+            table: Table::Trees(Box::new(trees)),
             entries,
             ended,
         })

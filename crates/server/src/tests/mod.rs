@@ -5,4 +5,5 @@ mod bodies;
 mod builtin;
 mod endings;
 mod internal;
+mod limits;
 mod tls;
