@@ -147,11 +147,16 @@ impl RequestScope {
         self.answered.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the response's head is decided.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     /// When the response head is due at the latest, as long as there is none.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        let answered = self.answered.load(Ordering::Relaxed);
-        self.parts.deadline.filter(|_| !answered)
+        self.parts.deadline.filter(|_| !self.is_answered())
     }
 
     /// The request was given to the instance of this number. The last one counts: a request may be

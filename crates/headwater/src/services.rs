@@ -429,14 +429,13 @@ pub(crate) fn connect(services: &[Loaded], common: &Common) -> Result<Vec<Arc<In
 
 impl Loaded {
     fn route(&self) -> Route {
-        Route {
-            pattern: self.outline.route.clone(),
-            service: self.outline.name.clone(),
-            handler: match &self.runner {
-                Runner::Component(component) => component.clone() as Arc<dyn Handler>,
-                Runner::Module(module) => module.clone(),
-            },
-            timeout: self.timeout,
-        }
+        let handler = match &self.runner {
+            Runner::Component(component) => component.clone() as Arc<dyn Handler>,
+            Runner::Module(module) => module.clone(),
+        };
+        let (pattern, service) = (self.outline.route.clone(), self.outline.name.clone());
+        let mut route = Route::new(pattern, service, handler);
+        route.timeout = self.timeout;
+        route
     }
 }

@@ -7,6 +7,10 @@ use headwater_telemetry::metrics::RequestMeasure;
 use headwater_telemetry::{AccessEntry, ServerSpan};
 use http::StatusCode;
 
+use crate::admission::Places;
+use crate::entry::Entry;
+use crate::registry::Listing;
+
 /// What nginx calls the end of a request whose client went away. Never sent: nobody is there.
 const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
@@ -25,6 +29,20 @@ pub(crate) struct Exchange {
     measure: RequestMeasure,
     access: AccessEntry,
     answered: bool,
+    // After all else: the request counts until it is reported.
+    held: Held,
+}
+
+/// What a request takes up while it lasts.
+#[derive(Default)]
+#[expect(dead_code, reason = "held, and never read")]
+pub(crate) struct Held {
+    /// Its route, and with it the router.
+    pub(crate) entry: Option<Arc<Entry>>,
+    /// Its places among all requests, and among those of its service.
+    pub(crate) places: Places,
+    /// Its place among those that are told.
+    pub(crate) listing: Option<Listing>,
 }
 
 // === impl Exchange ===
@@ -42,7 +60,13 @@ impl Exchange {
             measure,
             access,
             answered: false,
+            held: Held::default(),
         }
+    }
+
+    /// Holds these until the request is over.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = held;
     }
 
     pub(crate) fn scope(&self) -> &Arc<RequestScope> {

@@ -10,9 +10,10 @@ use headwater_telemetry::{AccessLog, Metrics};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
+use crate::forged;
 use crate::reception::{Arrival, Entrance, Reception};
-use crate::request_body;
-use crate::router::Route;
+use crate::request_body::{self, BodyParams};
+use crate::route::Route;
 
 /// The route of internal requests. Their host names the service, so its paths begin at the root,
 /// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
@@ -34,14 +35,19 @@ pub struct InternalFront {
 // === impl InternalFront ===
 
 impl InternalFront {
-    /// The front of the service that answers at `route`; its pattern counts for nothing here.
+    /// The front of the service that answers at `route`; where that is counts for nothing here, nor do
+    /// its limits, which are for what comes from outside: calls from within are bounded where they
+    /// are made.
     #[must_use]
     pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
         let Route {
             pattern: _,
+            hosts: _,
             service,
             handler,
             timeout,
+            strip_prefix: _,
+            limits: _,
         } = route;
         Self {
             service,
@@ -65,7 +71,8 @@ impl InternalFront {
 
     async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        forged::remove(&mut parts.headers);
         let exchange = self.reception.begin(Arrival {
             parts: &parts,
             started,
@@ -76,7 +83,7 @@ impl InternalFront {
         });
         let scope = exchange.scope();
         // What is not wanted of it is dropped: no connection suffers.
-        let body = request_body::wrap(body, scope, None);
+        let (body, _) = request_body::wrap(body, scope, BodyParams::default());
         let request = Request::from_parts(parts, body);
         let answered = self.reception.handle(&*self.handler, request, scope).await;
         let response = self.reception.conclude(answered, exchange);

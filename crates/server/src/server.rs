@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
@@ -203,6 +203,8 @@ async fn accept(
                     client: Some(client),
                     local: stream.local_addr().ok(),
                     origin: origin.clone(),
+                    certificate: None,
+                    introduction: OnceLock::new(),
                 };
                 connections.spawn(connection::serve(
                     stream,

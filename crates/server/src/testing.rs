@@ -49,12 +49,9 @@ pub(crate) fn answer_with(text: &'static str) -> Arc<dyn Handler> {
 
 /// A route to the service `test` that never times out.
 pub(crate) fn route(pattern: &str, handler: Arc<dyn Handler>) -> Route {
-    Route {
-        pattern: pattern.into(),
-        service: "test".into(),
-        handler,
-        timeout: LONG,
-    }
+    let mut route = Route::new(pattern, "test", handler);
+    route.timeout = LONG;
+    route
 }
 
 /// A server that runs until it is told not to.

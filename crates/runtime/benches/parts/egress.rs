@@ -80,12 +80,7 @@ async fn against_native() -> Result<bool> {
 /// Both sides together: the same front and handler, by a connection and without.
 async fn inside_against_network() -> Result<bool> {
     let loops = LoopGuard::default();
-    let route = Route {
-        pattern: "/...".into(),
-        service: "other".into(),
-        handler: Arc::new(Answer),
-        timeout: Duration::from_secs(30),
-    };
+    let route = Route::new("/...", "other", Arc::new(Answer));
     let server = Server::bind(ServerParams {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         loops: loops.clone(),

@@ -3,6 +3,8 @@
 mod access;
 mod answers;
 mod bodies;
+mod builtin;
 mod endings;
 mod internal;
+mod limits;
 mod tls;
