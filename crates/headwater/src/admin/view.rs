@@ -1,0 +1,142 @@
+//! What is served and what is in flight, as JSON.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use headwater_core::Counters;
+use headwater_runtime::{CircuitState, ComponentService, InstanceState};
+use headwater_server::InFlight;
+use serde_json::{Value, json};
+
+use crate::live::Live;
+use crate::services::{Loaded, Runner};
+
+/// All services, with the number of what is loaded.
+pub(super) fn services(live: &Live) -> Value {
+    let generation = live.generation();
+    let services: Vec<_> = live
+        .roster()
+        .current()
+        .iter()
+        .map(|service| describe(service))
+        .collect();
+    json!({
+        "generation": generation.number,
+        "loaded_at_unix": seconds(generation.since),
+        "last_reload_error": generation.refused,
+        "services_that_finish": live.roster().going(),
+        "requests_in_flight": live.front().in_flight(),
+        "services": services,
+    })
+}
+
+/// The requests in flight, the oldest first.
+pub(super) fn requests(live: &Live) -> Value {
+    let mut requests = live.front().requests();
+    requests.sort_by_key(|request| request.since);
+    let now = Instant::now();
+    requests
+        .iter()
+        .map(|request| in_flight(request, now))
+        .collect()
+}
+
+fn in_flight(request: &InFlight, now: Instant) -> Value {
+    let InFlight {
+        scope,
+        method,
+        path,
+        since,
+        answered,
+        ..
+    } = request;
+    let counters = scope.counters();
+    json!({
+        "request_id": scope.id().to_string(),
+        "trace_id": scope.span().trace_id().to_string(),
+        "service": &**scope.service(),
+        "route": &**scope.route(),
+        "instance": scope.instance(),
+        "client": scope.client().map(|client| client.to_string()),
+        "method": method.as_str(),
+        "path": path,
+        "age_ms": u64::try_from(now.saturating_duration_since(*since).as_millis()).unwrap_or(u64::MAX),
+        "answered": answered,
+        "request_bytes": Counters::get(&counters.request_bytes),
+        "response_bytes": Counters::get(&counters.response_bytes),
+        "outgoing_requests": Counters::get(&counters.outgoing),
+        "cpu_us": Counters::get(&counters.cpu_nanos) / 1_000,
+    })
+}
+
+fn describe(service: &Loaded) -> Value {
+    let outline = &service.outline;
+    // Names only: values may be secrets.
+    let environment: Vec<_> = outline.environment.iter().map(|(name, _)| name).collect();
+    let grants: Vec<_> = outline.grants.iter().map(ToString::to_string).collect();
+    let directories: Vec<_> = outline
+        .directories
+        .iter()
+        .map(|directory| json!({ "host": directory.host, "guest": directory.guest }))
+        .collect();
+    let outgoing = service.egress.totals();
+    let (kind, pool) = match &service.runner {
+        Runner::Component(component) => ("component", Some(pool(component))),
+        Runner::Module(_) => ("module", None),
+    };
+    json!({
+        "name": &*outline.name,
+        "routes": outline.routes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "file": outline.file,
+        "kind": kind,
+        "may_call": grants,
+        "environment": environment,
+        "directories": directories,
+        "pool": pool,
+        "outgoing": {
+            "on_new_connections": outgoing.new,
+            "on_reused_connections": outgoing.reused,
+            "denied": outgoing.denied,
+        },
+    })
+}
+
+fn pool(component: &ComponentService) -> Value {
+    let (view, totals) = (component.pool(), component.pool_totals());
+    let instances: Vec<_> = component
+        .instances()
+        .iter()
+        .map(|instance| {
+            json!({
+                "number": instance.number,
+                "state": state(instance.state),
+                "in_flight": instance.in_flight,
+                "held": instance.held,
+                "remaining": instance.remaining,
+                "age_ms": u64::try_from(instance.age.as_millis()).unwrap_or(u64::MAX),
+            })
+        })
+        .collect();
+    json!({
+        "world": component.world().to_string(),
+        "composed": component.is_composed(),
+        "circuit": match component.circuit() {
+            CircuitState::Closed => "closed",
+            CircuitState::Open => "open",
+            CircuitState::Probing => "probing",
+        },
+        "requests": view.in_flight,
+        "queued": view.queued,
+        "started": totals.started,
+        "failed": totals.failed,
+        "instances": instances,
+    })
+}
+
+fn state(state: InstanceState) -> &'static str {
+    state.as_str()
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
