@@ -22,7 +22,9 @@ mod memory;
 pub mod modules;
 mod outgoing;
 mod range;
+pub mod settings;
 mod size;
+mod value;
 
 pub use cache_file::CacheFile;
 pub use duration::{DurationError, parse_duration};
@@ -31,3 +33,6 @@ pub use memory::{MemoryError, parse_memory};
 pub use outgoing::Outgoing;
 pub use range::{RangeError, parse_range};
 pub use size::{SizeError, parse_size};
+pub use value::{
+    Count, CountError, ListenAddress, ListenError, Memory, Range, Rate, RateError, Size, Time,
+};

@@ -1,0 +1,263 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{settings, words};
+use crate::value::text_value;
+use crate::{Count, Size};
+
+settings! {
+    /// The access log, a line for each answered request: the section `[access_log]`, which turns it on,
+    /// as each of these flags does.
+    #[command(next_help_heading = "Access log")]
+    pub struct AccessLogSettings {
+        /// Log each answered request: whose it was, how long it took, what was done for it; as JSON, or
+        /// in the combined format of web servers [default: json]
+        #[arg(
+            id = "access_log",
+            long = "access-log",
+            value_name = "FORMAT",
+            env = "HEADWATER_ACCESS_LOG",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "json"
+        )]
+        pub format: Option<AccessFormat>,
+
+        /// Where it is written: `stdout`, `stderr`, or a file [default: stderr]
+        #[arg(
+            id = "access_log_to",
+            long = "access-log-to",
+            value_name = "stdout|stderr|FILE",
+            env = "HEADWATER_ACCESS_LOG_TO"
+        )]
+        pub to: Option<AccessTo>,
+
+        /// When a new file is begun: `never`, `hourly`, `daily`, or at a size such as `100MiB`
+        /// [default: never]
+        #[arg(
+            id = "access_log_rotate",
+            long = "access-log-rotate",
+            value_name = "WHEN|SIZE",
+            env = "HEADWATER_ACCESS_LOG_ROTATE"
+        )]
+        pub rotate: Option<Rotate>,
+
+        /// How many old files are kept [default: all]
+        #[arg(
+            id = "access_log_keep",
+            long = "access-log-keep",
+            value_name = "N",
+            env = "HEADWATER_ACCESS_LOG_KEEP"
+        )]
+        pub keep: Option<Count>,
+
+        /// Which part of the requests is logged, from 0 to 1; those that end in a fault of the host or the
+        /// guest always are [default: 1]
+        #[arg(
+            id = "access_log_sample",
+            long = "access-log-sample",
+            value_name = "0..1",
+            env = "HEADWATER_ACCESS_LOG_SAMPLE"
+        )]
+        pub sample: Option<Sample>,
+    }
+}
+
+words! {
+    /// How a line of the access log is written.
+    pub enum AccessFormat {
+        /// One JSON object.
+        Json,
+        /// The combined format of the Apache HTTP server.
+        Combined,
+    }
+}
+
+/// Where the access log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessTo {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file.
+    File(PathBuf),
+}
+
+/// When a new file of a log is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotate {
+    /// Never.
+    Never,
+    /// With each hour.
+    Hourly,
+    /// With each day.
+    Daily,
+    /// When it has so many bytes.
+    Size(Size),
+}
+
+/// Why text is no moment to begin a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no moment to begin a file: write `never`, `hourly`, `daily`, or a size such as `100MiB`"
+)]
+pub struct RotateError(String);
+
+/// A part of all, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample(f64);
+
+/// Why something is no part of all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no part of all: write a number from 0 (none) to 1 (all), such as 0.1")]
+pub struct SampleError(String);
+
+text_value!(
+    AccessTo,
+    "`\"stdout\"`, `\"stderr\"` or a file",
+    "^.+$",
+    ["stdout", "stderr", "access.log"]
+);
+
+text_value!(
+    Rotate,
+    "`\"never\"`, `\"hourly\"`, `\"daily\"` or a size such as `\"100MiB\"`",
+    "^(never|hourly|daily|[0-9]+ ?(B|KiB|MiB|GiB))$",
+    ["never", "daily", "100MiB"]
+);
+
+// === impl AccessTo ===
+
+impl FromStr for AccessTo {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "stdout" => Self::Stdout,
+            "stderr" => Self::Stderr,
+            file => Self::File(file.into()),
+        })
+    }
+}
+
+// === impl Rotate ===
+
+impl FromStr for Rotate {
+    type Err = RotateError;
+
+    fn from_str(text: &str) -> Result<Self, RotateError> {
+        match text {
+            "never" => Ok(Self::Never),
+            "hourly" => Ok(Self::Hourly),
+            "daily" => Ok(Self::Daily),
+            size => match size.parse::<Size>() {
+                Ok(size) if size.bytes() > 0 => Ok(Self::Size(size)),
+                _ => Err(RotateError(text.to_owned())),
+            },
+        }
+    }
+}
+
+// === impl Sample ===
+
+impl Sample {
+    /// From 0 to 1.
+    #[must_use]
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+
+    fn new(part: f64) -> Result<Self, SampleError> {
+        match (0.0..=1.0).contains(&part) {
+            true => Ok(Self(part)),
+            false => Err(SampleError(part.to_string())),
+        }
+    }
+}
+
+impl FromStr for Sample {
+    type Err = SampleError;
+
+    fn from_str(text: &str) -> Result<Self, SampleError> {
+        let part = text.parse().map_err(|_| SampleError(text.to_owned()))?;
+        Self::new(part)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sample {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Part;
+        impl Visitor<'_> for Part {
+            type Value = Sample;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number from 0 to 1")
+            }
+
+            fn visit_f64<E: Error>(self, part: f64) -> Result<Sample, E> {
+                Sample::new(part).map_err(E::custom)
+            }
+
+            fn visit_i64<E: Error>(self, part: i64) -> Result<Sample, E> {
+                match part {
+                    0 => Ok(Sample(0.0)),
+                    1 => Ok(Sample(1.0)),
+                    other => Err(E::custom(SampleError(other.to_string()))),
+                }
+            }
+        }
+        deserializer.deserialize_any(Part)
+    }
+}
+
+impl JsonSchema for Sample {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Sample".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
+    }
+}
+
+impl AccessLogSettings {
+    /// Whether anything is said, which is how the log is turned on by flags.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_begun_by_time_or_size() {
+        assert_eq!("daily".parse(), Ok(Rotate::Daily));
+        assert_eq!("1MiB".parse(), Ok(Rotate::Size(Size::from(1 << 20))));
+        for text in ["weekly", "0B", "", "100"] {
+            let error = text.parse::<Rotate>().unwrap_err().to_string();
+            assert!(error.contains("`hourly`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_from_none_to_all() {
+        assert_eq!("0.25".parse::<Sample>().unwrap().get(), 0.25);
+        for text in ["-0.1", "1.5", "NaN", "half"] {
+            assert!(text.parse::<Sample>().is_err(), "{text}");
+        }
+    }
+}

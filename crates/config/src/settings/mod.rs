@@ -1,0 +1,184 @@
+//! Groups of settings. Each is one type for all the ways in which it is set: its comments are what
+//! `--help`, the schema and the reference say.
+//!
+//! A field is `None` where nothing was said. Ways are put together by `or`: a service's own key, then a
+//! flag, then an environment variable, then a section of the file; the default is added by who uses it.
+
+mod access_log;
+mod admin;
+mod connecting;
+mod limits;
+mod listener;
+mod outgoing;
+mod reload;
+mod server;
+mod telemetry;
+
+pub use access_log::{
+    AccessFormat, AccessLogSettings, AccessTo, Rotate, RotateError, Sample, SampleError,
+};
+pub use admin::AdminSettings;
+pub use connecting::ConnectingSettings;
+pub use limits::LimitSettings;
+pub use listener::{
+    CertificateFiles, ClientAuth, ListenArgs, ListenArgsError, ListenerSettings, ProxyProtocol,
+    TlsSettings,
+};
+pub use outgoing::OutgoingSettings;
+pub use reload::ReloadSettings;
+pub use server::ServerSettings;
+pub use telemetry::{GuestTraceparent, LogFormat, TelemetrySettings, When};
+
+/// A group: a struct of `Option`s that flags, variables and sections of the file are read into, and `or`.
+macro_rules! settings {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident {
+            $($(#[$field_meta:meta])* pub $field:ident: Option<$type:ty>,)+
+        }
+    ) => {
+        #[derive(Debug, Clone, Default, PartialEq, clap::Args, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(default)]
+        $(#[$meta])*
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: Option<$type>,)+
+        }
+
+        impl $name {
+            /// What is said here, and where it is silent, what is said there.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self { $($field: self.$field.or(other.$field),)+ }
+            }
+        }
+    };
+}
+pub(crate) use settings;
+
+/// Lets an enum of plain words be read by its `FromStr` from flags, too.
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident {
+            $($(#[$variant_meta:meta])* $variant:ident,)+
+        }
+    ) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(rename_all = "lowercase")]
+        #[schemars(inline)]
+        $(#[$meta])*
+        pub enum $name {
+            $($(#[$variant_meta])* $variant,)+
+        }
+    };
+}
+pub(crate) use words;
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        listen: ListenArgs,
+        #[command(flatten)]
+        server: ServerSettings,
+        #[command(flatten)]
+        limits: LimitSettings,
+        #[command(flatten)]
+        outgoing: OutgoingSettings,
+        #[command(flatten)]
+        connecting: ConnectingSettings,
+        #[command(flatten)]
+        telemetry: TelemetrySettings,
+        #[command(flatten)]
+        access_log: AccessLogSettings,
+        #[command(flatten)]
+        admin: AdminSettings,
+        #[command(flatten)]
+        reload: ReloadSettings,
+    }
+
+    #[test]
+    fn all_groups_go_together_and_each_variable_is_named_after_its_flag() {
+        let command = Flags::command();
+        command.clone().debug_assert();
+        let mut variables = 0;
+        for flag in command.get_arguments() {
+            let (Some(long), Some(variable)) = (flag.get_long(), flag.get_env()) else {
+                continue;
+            };
+            let name = format!("HEADWATER_{}", long.to_uppercase().replace('-', "_"));
+            // As with all programs that log by `tracing`.
+            let name = if long == "log" { "RUST_LOG" } else { &name };
+            assert_eq!(variable, name);
+            variables += 1;
+        }
+        assert!(variables > 60, "{variables}");
+    }
+
+    #[test]
+    fn a_flag_is_asked_before_the_file_and_a_silent_one_leaves_it() {
+        let flags = Flags::parse_from([
+            "x",
+            "--max-connections=7",
+            "--trusted-proxies=10.0.0.0/8,::1/128",
+        ]);
+        let file: ServerSettings = toml::from_str(
+            "max_connections = 5\nmax_body = \"1MiB\"\nclient_rate = \"9/s burst 20\"",
+        )
+        .unwrap();
+        let both = flags.server.or(file);
+        assert_eq!(both.max_connections.unwrap().get(), 7);
+        assert_eq!(both.max_body.unwrap().bytes(), 1 << 20);
+        assert_eq!(both.client_rate.unwrap().burst().get(), 20);
+        assert_eq!(both.trusted_proxies.unwrap().len(), 2);
+        assert_eq!(both.max_uri, None);
+    }
+
+    #[test]
+    fn a_flag_for_yes_or_no_needs_no_value_and_can_take_a_file_s_back() {
+        let on = Flags::parse_from(["x", "--serial", "--access-log", "--admin"]);
+        assert_eq!(on.limits.serial, Some(true));
+        assert_eq!(on.access_log.format, Some(AccessFormat::Json));
+        assert!(on.access_log.is_given() && on.admin.listen.is_some());
+        let off = Flags::parse_from(["x", "--serial=false"]);
+        let file = LimitSettings {
+            serial: Some(true),
+            ..LimitSettings::default()
+        };
+        assert_eq!(off.limits.or(file).serial, Some(false));
+        assert!(!off.access_log.is_given());
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_in_a_section_is_named_with_its_line() {
+        for (key, value) in [
+            ("max_connections", "0"),
+            ("max_body", "\"1MB\""),
+            ("send_timeout", "30"),
+            ("client_rate", "\"9\""),
+        ] {
+            let text = format!("places = 10\n{key} = {value}\n");
+            let error = toml::from_str::<ServerSettings>(&text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("line 2") && error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_setting_is_in_the_schema_and_in_the_help() {
+        let schema = serde_json::to_value(schemars::schema_for!(ServerSettings)).unwrap();
+        let said = schema["properties"]["max_uri"]["description"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(said.contains("beyond it 414"), "{said}");
+        let help = Flags::command().render_long_help().to_string();
+        assert!(help.contains("beyond it 414"), "{help}");
+    }
+}

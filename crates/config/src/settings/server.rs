@@ -1,0 +1,129 @@
+use ipnet::IpNet;
+
+use super::settings;
+use crate::{Count, Rate, Size, Time};
+
+settings! {
+    /// Connections and requests: the section `[server]`.
+    #[command(next_help_heading = "Server")]
+    pub struct ServerSettings {
+        /// Connections that may be open at once; one more is refused [default: 10000]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_CONNECTIONS")]
+        pub max_connections: Option<Count>,
+
+        /// Requests that may be in flight at once, each to the last byte of its response; one more is
+        /// answered 503 [default: 10000]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_IN_FLIGHT")]
+        pub max_in_flight: Option<Count>,
+
+        /// How long a request's head may take to arrive, from its first byte [default: 10s]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_HEADER_READ_TIMEOUT")]
+        pub header_read_timeout: Option<Time>,
+
+        /// How long a connection may be open with no request on it [default: 60s]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_KEEP_ALIVE_TIMEOUT")]
+        pub keep_alive_timeout: Option<Time>,
+
+        /// How long a TLS handshake may take, and a PROXY header [default: 10s]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_HANDSHAKE_TIMEOUT")]
+        pub handshake_timeout: Option<Time>,
+
+        /// How long a request's body may send nothing while it is read; then it is answered 408
+        /// [default: 30s]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_BODY_IDLE_TIMEOUT")]
+        pub body_idle_timeout: Option<Time>,
+
+        /// How long a client may take none of its response [default: 30s]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_SEND_TIMEOUT")]
+        pub send_timeout: Option<Time>,
+
+        /// Header fields of a request; beyond it 431 [default: 64KiB]
+        #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_HEADER_BYTES")]
+        pub max_header_bytes: Option<Size>,
+
+        /// How many of them there may be; beyond it 431 [default: 100]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_HEADERS")]
+        pub max_headers: Option<Count>,
+
+        /// Length of a request's URI; beyond it 414 [default: 8KiB]
+        #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_URI")]
+        pub max_uri: Option<Size>,
+
+        /// Body of a request; beyond it 413. A service may have its own [default: 100MiB]
+        #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_BODY")]
+        pub max_body: Option<Size>,
+
+        /// How long the rest of a request's body is read and dropped when its answer was given before it
+        /// had arrived, so that the client gets to see the answer [default: 10s]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_LINGER")]
+        pub linger: Option<Time>,
+
+        /// Requests that one HTTP/2 connection may have in flight at once [default: 200]
+        #[arg(long, value_name = "N", env = "HEADWATER_HTTP2_MAX_STREAMS")]
+        pub http2_max_streams: Option<Count>,
+
+        /// Streams that an HTTP/2 client may reset before they were looked at; beyond it the connection
+        /// ends [default: 20]
+        #[arg(long, value_name = "N", env = "HEADWATER_HTTP2_MAX_RESETS")]
+        pub http2_max_resets: Option<Count>,
+
+        /// Requests of one client address (of IPv6, one /64); beyond it 429 [default: no bound]
+        #[arg(long, value_name = "RATE", env = "HEADWATER_CLIENT_RATE")]
+        pub client_rate: Option<Rate>,
+
+        /// Networks of proxies in front, separated by commas: what they say of the client in `Forwarded`
+        /// or `X-Forwarded-*` is believed, and nobody else's [default: none]
+        #[arg(
+            long,
+            value_name = "NETWORKS",
+            value_delimiter = ',',
+            env = "HEADWATER_TRUSTED_PROXIES"
+        )]
+        #[schemars(with = "Option<Vec<String>>")]
+        pub trusted_proxies: Option<Vec<IpNet>>,
+
+        /// How long requests in flight may go on after Ctrl-C or SIGTERM [default: 10s]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_TIMEOUT")]
+        pub drain_timeout: Option<Time>,
+
+        /// How long new connections are still accepted then, for balancers to see that this host is not
+        /// ready any more [default: none]
+        #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_DELAY")]
+        pub drain_delay: Option<Time>,
+
+        /// Instances of all services that may be alive at once; each takes 4 GiB of address space
+        /// [default: 1000]
+        #[arg(
+            long,
+            value_name = "N",
+            env = "HEADWATER_PLACES",
+            value_parser = clap::value_parser!(u32).range(1..=20_000)
+        )]
+        #[schemars(range(min = 1, max = 20_000))]
+        pub places: Option<u32>,
+
+        /// How often a chain of requests may come back to this host; beyond it the guest sees
+        /// `loop-detected`, and any other client 508 [default: 16]
+        #[arg(
+            long,
+            value_name = "N",
+            env = "HEADWATER_MAX_HOPS",
+            value_parser = clap::value_parser!(u32).range(0..=100)
+        )]
+        #[schemars(range(min = 0, max = 100))]
+        pub max_hops: Option<u32>,
+
+        /// What outgoing requests call this host in `CDN-Loop`; hosts that stand in for each other may
+        /// share an id, and then count together [default: a random one]
+        #[arg(long, value_name = "ID", env = "HEADWATER_HOST_ID")]
+        pub host_id: Option<String>,
+
+        /// Outgoing requests of all services that may be open at once [default: 8192]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_REQUESTS_IN_ALL")]
+        pub max_outgoing_requests_in_all: Option<Count>,
+
+        /// Connections of all services to upstreams that may be open at once [default: 4096]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_CONNECTIONS_IN_ALL")]
+        pub max_outgoing_connections_in_all: Option<Count>,
+    }
+}

@@ -1,0 +1,72 @@
+//! Values that are written as text: each reads itself the same from a flag, a variable and a file, and
+//! says in each what to write.
+
+mod count;
+mod listen;
+mod memory;
+mod range;
+mod rate;
+mod size;
+mod time;
+
+pub use count::{Count, CountError};
+pub use listen::{ListenAddress, ListenError};
+pub use memory::Memory;
+pub use range::Range;
+pub use rate::{Rate, RateError};
+pub use size::Size;
+pub use time::Time;
+
+/// Lets a type that is text (`FromStr`, `Display`) be read from a file, and describes it in the schema.
+///
+/// With `or number`, a whole number may stand without quotation marks.
+macro_rules! text_value {
+    ($type:ident, $expected:literal, $pattern:literal, [$($example:literal),+] $(, or $number:ident)?) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+
+                    $(fn visit_i64<E: serde::de::Error>(self, $number: i64) -> Result<$type, E> {
+                        $number.to_string().parse().map_err(E::custom)
+                    })?
+                }
+                deserializer.deserialize_any(Text)
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                #[allow(unused_mut, reason = "a number is allowed for some only")]
+                let mut schema = schemars::json_schema!({
+                    "type": "string",
+                    "pattern": $pattern,
+                    "examples": [$($example),+],
+                });
+                $(
+                    let _ = stringify!($number);
+                    schema.insert("type".to_owned(), serde_json::json!(["string", "integer"]));
+                )?
+                schema
+            }
+        }
+    };
+}
+pub(crate) use text_value;
