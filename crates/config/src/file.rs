@@ -5,15 +5,39 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::modules::{Compat, Response};
-use crate::{Outgoing, parse_duration, parse_memory, parse_range};
+use crate::route::Places;
+use crate::secret::SecretSource;
+use crate::settings::{AccessLogSettings, AdminSettings, ReloadSettings, ServerSettings};
+use crate::{Count, Outgoing, Rate, Size, parse_duration, parse_memory, parse_range};
 
 /// What a `headwater.toml` says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// The services, each with its route.
+    /// The services, each with its routes.
+    #[serde(default)]
     pub service: Vec<Service>,
+    /// Redirects.
+    #[serde(default)]
+    pub redirect: Vec<RedirectEntry>,
+    /// Answers that are always the same.
+    #[serde(default)]
+    pub answer: Vec<AnswerEntry>,
+    /// Directories whose files are served.
+    #[serde(default)]
+    pub files: Vec<FilesEntry>,
+    /// Connections and requests. A flag goes before what is said here.
+    #[serde(default)]
+    pub server: ServerSettings,
+    /// The admin listener, which the section turns on.
+    pub admin: Option<AdminSettings>,
+    /// The access log, which the section turns on.
+    pub access_log: Option<AccessLogSettings>,
+    /// What becomes of changes.
+    #[serde(default)]
+    pub reload: ReloadSettings,
 }
 
 /// A named guest with its settings. Deny by default: a guest gets what is named here.
@@ -22,8 +46,9 @@ pub struct File {
 pub struct Service {
     /// The name, in traces and logs. Unique in the file.
     pub name: String,
-    /// Which paths it answers: `/x` exactly, or `/x/...` for `/x` and everything below.
-    pub route: String,
+    /// Where it answers: a path such as `/x/...`, a table such as `{ path = "/x/...", hosts =
+    /// ["a.example"] }`, or a list of these.
+    pub route: Places,
     /// A component, relative to the file.
     component: Option<PathBuf>,
     /// A WAGI module (a core module of WASI preview1), relative to the file.
@@ -67,6 +92,9 @@ pub struct Service {
     /// Environment variables. Default: none.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Environment variables whose values are read from elsewhere, and never shown. Default: none.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
     /// Directories, as the guest calls them, and where they are (relative to the file). Default:
     /// none.
     #[serde(default)]
@@ -74,6 +102,14 @@ pub struct Service {
     /// How long a request may take until its response head. Default: that of the command line.
     #[serde(default, deserialize_with = "duration")]
     pub timeout: Option<Duration>,
+    /// Requests to it that may be in flight at once, each to the last byte of its response; one more is
+    /// answered 503. Default: no bound but that of all.
+    pub max_in_flight: Option<Count>,
+    /// How often it may be asked, whoever asks: `"100/s"` or `"100/s burst 200"`; 429 beyond it. Default:
+    /// no bound.
+    pub rate: Option<Rate>,
+    /// The greatest body of a request to it; 413 beyond it. Default: that of `[server]`.
+    pub max_body: Option<Size>,
     /// Memory of one instance, in bytes: `"64MiB"`, or `64`, which is in MiB. Default: that of the
     /// command line.
     #[serde(default, deserialize_with = "memory")]
@@ -179,7 +215,16 @@ pub enum ConfigError {
     /// A bound is zero.
     #[error("service `{0}`: `{1}` must be 1 or more")]
     Zero(String, &'static str),
-    /// The file has no service.
+    /// A variable is given and secret at once.
+    #[error("service `{0}`: the variable `{1}` is in `environment` and in `secrets`: remove one")]
+    Twice(String, String),
+    /// A module is to see a path without its prefix.
+    #[error(
+        "service `{0}`: `strip_prefix` is for components; a module has the rest of the path in \
+         `PATH_INFO` anyway: leave it out"
+    )]
+    StripPrefix(String),
+    /// The file serves nothing.
     #[error("there is no service; add a `[[service]]` with `name`, `route` and `component`")]
     Empty,
 }
@@ -199,7 +244,8 @@ impl File {
                 ConfigError::Syntax(error.to_string().trim_end().to_owned())
             }
         })?;
-        if file.service.is_empty() {
+        let built_in = file.redirect.len() + file.answer.len() + file.files.len();
+        if file.service.is_empty() && built_in == 0 {
             return Err(ConfigError::Empty);
         }
         for (index, service) in file.service.iter().enumerate() {
@@ -225,6 +271,16 @@ impl Service {
         }
         if self.serial == Some(true) && self.max_concurrent_per_instance.is_some() {
             return Err(ConfigError::Serial(self.name.clone()));
+        }
+        if let Some(name) = self
+            .secrets
+            .keys()
+            .find(|name| self.environment.contains_key(*name))
+        {
+            return Err(ConfigError::Twice(self.name.clone(), name.clone()));
+        }
+        if self.module.is_some() && self.route.all().iter().any(|place| place.strip_prefix) {
+            return Err(ConfigError::StripPrefix(self.name.clone()));
         }
         let zero = |key| Err(ConfigError::Zero(self.name.clone(), key));
         if self.max_instances == Some(0) {

@@ -15,6 +15,7 @@
 //! assert_eq!(file.service[0].name, "api");
 //! ```
 
+mod builtin;
 mod cache_file;
 mod duration;
 mod file;
@@ -22,16 +23,21 @@ mod memory;
 pub mod modules;
 mod outgoing;
 mod range;
+mod route;
+mod secret;
 pub mod settings;
 mod size;
 mod value;
 
+pub use builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 pub use cache_file::CacheFile;
 pub use duration::{DurationError, parse_duration};
 pub use file::{ClientCertificate, ConfigError, File, Guest, GuestTraceparent, Service};
 pub use memory::{MemoryError, parse_memory};
 pub use outgoing::Outgoing;
 pub use range::{RangeError, parse_range};
+pub use route::{OnePlace, Place, Places};
+pub use secret::{Secret, SecretError, SecretSource};
 pub use size::{SizeError, parse_size};
 pub use value::{
     Count, CountError, ListenAddress, ListenError, Memory, Range, Rate, RateError, Size, Time,

@@ -11,8 +11,8 @@ use headwater_server::{
     ForwardedParams, FrontParams, RequestLimits, ServeOutcome, Server, ServerParams, TlsParams,
 };
 use headwater_telemetry::{
-    LogConfig, LogFormat, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig,
-    TelemetryError, TreeConfig,
+    LogConfig, LogFormat, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig, TelemetryError,
+    TreeConfig,
 };
 use tokio_util::sync::CancellationToken;
 

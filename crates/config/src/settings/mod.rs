@@ -38,7 +38,7 @@ macro_rules! settings {
         }
     ) => {
         #[derive(Debug, Clone, Default, PartialEq, clap::Args, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(default)]
+        #[serde(default, deny_unknown_fields)]
         $(#[$meta])*
         pub struct $name {
             $($(#[$field_meta])* pub $field: Option<$type>,)+

@@ -1,0 +1,58 @@
+//! What is answered without a guest.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::route::Places;
+
+/// A redirect.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedirectEntry {
+    /// Where it answers.
+    pub route: Places,
+    /// Where clients are sent: a path or a URL, with `{rest}` for what stands in place of `...` and
+    /// `{query}` for the query.
+    pub to: String,
+    /// 301, 302, 303, 307 or 308. Default: 308, after which the method is the same.
+    #[serde(default = "permanently")]
+    pub status: u16,
+}
+
+/// An answer that is always the same.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerEntry {
+    /// Where it answers.
+    pub route: Places,
+    /// Default: 200.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Header fields. Default: `content-type: text/plain`, if there is a body.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Default: empty.
+    #[serde(default)]
+    pub body: String,
+}
+
+/// Files of a directory, with ranges, validators, and what was compressed beforehand (`x.js.br`,
+/// `x.js.gz`, `x.js.zst`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesEntry {
+    /// Where it answers: all below a path, such as `/assets/...`.
+    pub route: Places,
+    /// The directory, relative to the file.
+    pub directory: PathBuf,
+}
+
+fn permanently() -> u16 {
+    308
+}
+
+fn ok() -> u16 {
+    200
+}

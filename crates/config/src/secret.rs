@@ -1,0 +1,128 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Where a secret is read from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretSource {
+    /// A file, relative to the configuration; a line's end at its end is no part of it.
+    File(PathBuf),
+    /// A variable of the host's own environment.
+    Env(String),
+}
+
+/// A value that is never shown: neither printed nor logged, and `<redacted>` wherever it would be.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// Why there is no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read, or is no text.
+    #[error("the secret `{name}` cannot be read from `{}`: {source}: check the path and its permissions", path.display())]
+    File {
+        /// Of the variable that it is for.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The variable is not set, or is no text.
+    #[error(
+        "the secret `{name}` is to come from the variable `{variable}`, which is not set: set it for the host"
+    )]
+    Env {
+        /// Of the variable that it is for.
+        name: String,
+        /// The host's variable.
+        variable: String,
+    },
+}
+
+// === impl SecretSource ===
+
+impl SecretSource {
+    /// Reads the secret for the variable `name`; a file's path is relative to `base`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there.
+    pub fn read(&self, name: &str, base: &Path) -> Result<Secret, SecretError> {
+        let text = match self {
+            Self::File(path) => {
+                let path = base.join(path);
+                std::fs::read_to_string(&path).map_err(|source| SecretError::File {
+                    name: name.to_owned(),
+                    path,
+                    source,
+                })?
+            }
+            Self::Env(variable) => std::env::var(variable).map_err(|_| SecretError::Env {
+                name: name.to_owned(),
+                variable: variable.clone(),
+            })?,
+        };
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(Secret(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+    }
+
+    /// The file that it is in, if it is in one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Env(_) => None,
+        }
+    }
+}
+
+// === impl Secret ===
+
+impl Secret {
+    /// The value itself: for the guest, and for nobody else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_what_the_file_holds_and_is_never_shown() {
+        let folder = std::env::temp_dir().join(format!("headwater-secret-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("key"), "s3cret \r\n").unwrap();
+        let secret = SecretSource::File("key".into())
+            .read("KEY", &folder)
+            .unwrap();
+        assert_eq!(secret.reveal(), "s3cret ");
+        assert_eq!(format!("{secret:?}"), "<redacted>");
+        let error = SecretSource::File("none".into())
+            .read("KEY", &folder)
+            .unwrap_err();
+        assert!(error.to_string().contains("`KEY`") && error.to_string().contains("none"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_named() {
+        let source = SecretSource::Env("HEADWATER_TEST_NOT_SET".to_owned());
+        let error = source.read("KEY", Path::new("")).unwrap_err().to_string();
+        assert!(
+            error.contains("`KEY`") && error.contains("HEADWATER_TEST_NOT_SET"),
+            "{error}"
+        );
+    }
+}
