@@ -1,5 +1,8 @@
-use std::net::SocketAddr;
+use std::sync::Arc;
 
+use headwater_server::Route;
+
+use crate::builtins::Builtin;
 use crate::services::{Loaded, Runner};
 
 /// Says these lines on standard output.
@@ -11,15 +14,35 @@ pub(crate) fn print(lines: &[String]) {
 }
 
 /// What is served, where, and what each guest may do.
-pub(crate) fn lines(services: &[Loaded], address: SocketAddr) -> Vec<String> {
+pub(crate) fn lines(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Vec<String> {
     let mut lines = vec![title()];
     for service in services {
         lines.push(String::new());
         lines.extend(describe(service));
     }
+    if !builtins.is_empty() {
+        lines.push(String::new());
+    }
+    for builtin in builtins {
+        let routes: Vec<_> = builtin.routes.iter().map(where_to).collect();
+        lines.push(format!("  {}  {}", list(&routes), builtin.does));
+    }
     lines.push(String::new());
-    lines.push(format!("Listening on http://{address}"));
     lines
+}
+
+/// A route, as it is told.
+fn where_to(route: &Route) -> String {
+    place(&route.pattern, &route.hosts)
+}
+
+/// A path, and the hosts that it holds for.
+fn place<H: ToString>(path: &str, hosts: &[H]) -> String {
+    if hosts.is_empty() {
+        return path.to_owned();
+    }
+    let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+    format!("{path} on {}", hosts.join(", "))
 }
 
 pub(crate) fn title() -> String {
@@ -39,8 +62,13 @@ fn describe(service: &Loaded) -> Vec<String> {
         }
         Runner::Module(_) => "WAGI module".to_owned(),
     };
+    let routes: Vec<_> = outline
+        .routes
+        .iter()
+        .map(|route| place(&route.path, &route.hosts))
+        .collect();
     let mut lines = vec![
-        format!("  {}  {}", outline.name, outline.route),
+        format!("  {}  {}", outline.name, list(&routes)),
         format!("    runs         {} ({kind})", outline.file.display()),
         format!("    instances    {}", instances(&service.runner)),
         format!(

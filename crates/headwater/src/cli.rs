@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use headwater_config::settings::{
+    AccessLogSettings, AdminSettings, ReloadSettings, ServerSettings,
+};
 use headwater_config::{parse_duration, parse_memory, parse_range};
-use headwater_core::LoopGuard;
-use headwater_core::hops::BadHostId;
 use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
 use headwater_runtime::{Directory, PoolOverrides};
 use http::HeaderName;
@@ -31,7 +32,7 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Serve the modules of a WAGI modules.toml, with the flags of the `wagi` command
     Wagi(Box<wagi::Wagi>),
-    /// Explain what a modules.toml does, without serving it
+    /// Explain what a file serves, without serving it
     Check(Box<wagi::Check>),
 }
 
@@ -63,6 +64,24 @@ pub(crate) struct Serve {
     )]
     pub(crate) listen: SocketAddr,
 
+    /// The certificate for https, and those that vouch for it, as PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEADWATER_TLS_CERT",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate, as PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEADWATER_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) grants: GrantArgs,
 
@@ -75,8 +94,28 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) outgoing: OutgoingArgs,
 
+    /// For those who operate it.
+    #[command(flatten)]
+    pub(crate) operation: OperationArgs,
+
     #[command(flatten)]
     pub(crate) traces: TraceArgs,
+}
+
+/// How the host is operated, whatever it serves: groups that a headwater.toml has as sections.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OperationArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerSettings,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminSettings,
+
+    #[command(flatten)]
+    pub(crate) reload: ReloadSettings,
+
+    #[command(flatten)]
+    pub(crate) access_log: AccessLogSettings,
 }
 
 /// What a guest is granted. In a headwater.toml each service has its own.
@@ -136,10 +175,6 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub(crate) max_instances: Option<usize>,
 
-    /// Instances of all services that may be alive at once; each takes 4 GiB of address space
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub(crate) places: u32,
-
     /// Instances that are kept when there is nothing to do [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) min_idle: Option<usize>,
@@ -177,24 +212,10 @@ pub(crate) struct LimitArgs {
     /// outgoing request, of a service without directories
     #[arg(long)]
     pub(crate) retry: bool,
-
-    /// How often a chain of requests may come back to this host; beyond it the guest sees
-    /// `loop-detected`, and any other client 508
-    #[arg(long, value_name = "N", default_value_t = LoopGuard::DEFAULT_MAX_HOPS, value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub(crate) max_hops: u32,
-
-    /// What outgoing requests call this host in `CDN-Loop`; hosts that stand in for each other may
-    /// share an id, and then count together [default: a random one]
-    #[arg(long, value_name = "ID", value_parser = parse_host_id)]
-    pub(crate) host_id: Option<String>,
-
-    /// How long requests in flight may go on after Ctrl-C or SIGTERM
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
-    pub(crate) drain_timeout: Duration,
 }
 
 /// Traces and logs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Traces and logs")]
 pub(crate) struct TraceArgs {
     /// Append spans to a file, as OTLP JSON lines (the format of the collector's file exporter)
@@ -225,10 +246,6 @@ pub(crate) struct TraceArgs {
     /// How to log, to standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
-
-    /// Log each answered request: whose it was, how long it took, what was done for it
-    #[arg(long)]
-    pub(crate) access_log: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -252,14 +269,6 @@ pub(crate) enum LogFormat {
 }
 
 impl LimitArgs {
-    /// What ends loops.
-    pub(crate) fn loops(&self) -> Result<LoopGuard, BadHostId> {
-        match &self.host_id {
-            Some(id) => LoopGuard::new(id, self.max_hops),
-            None => Ok(LoopGuard::unique(self.max_hops)),
-        }
-    }
-
     /// What was set of the instance pool.
     pub(crate) fn pool(&self) -> PoolOverrides {
         PoolOverrides {
@@ -329,10 +338,6 @@ fn parse_directory(text: &str) -> Result<Directory, String> {
         host: host.into(),
         guest: guest.to_owned(),
     })
-}
-
-fn parse_host_id(text: &str) -> Result<String, BadHostId> {
-    LoopGuard::new(text, 0).map(|_| text.to_owned())
 }
 
 pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {

@@ -159,7 +159,8 @@ impl Live {
             banner: _,
             files,
         } = hosted;
-        self.front.replace(router);
+        // Whoever waits for the old routes' last request waits by the services.
+        drop(self.front.replace(router));
         for gone in self.loading.roster.replace(services) {
             let (roster, patience) = (self.loading.roster.clone(), self.drain_timeout);
             self.going.spawn(finish(gone, roster, patience));
@@ -217,7 +218,10 @@ impl Live {
 async fn finish(service: Arc<Loaded>, roster: Roster, patience: Duration) {
     if let Runner::Component(component) = &service.runner {
         component.replaced();
-        if tokio::time::timeout(patience, component.idle()).await.is_err() {
+        if tokio::time::timeout(patience, component.idle())
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 target: "headwater::reload",
                 service = &*service.outline.name,

@@ -1,14 +1,20 @@
 //! The `headwater` command: where the parts are put together.
 
+mod admin;
 mod banner;
+mod builtins;
 mod cli;
 mod connecting;
+mod front;
+mod live;
 mod metrics;
 mod outgoing;
+mod roster;
 mod serve;
 mod services;
 mod signals;
 mod wagi;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -24,6 +30,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What a shell expects of a command that was called wrongly.
 const USAGE: u8 = 2;
 
+/// When the drain's time was over and requests were cut.
+const CUT: u8 = 3;
+
 fn main() -> ExitCode {
     // Ends with code 2 and a message of its own when the flags make no sense.
     let cli = Cli::parse();
@@ -38,6 +47,8 @@ fn main() -> ExitCode {
             complain(&error);
             if error.is::<serve::Usage>() {
                 ExitCode::from(USAGE)
+            } else if error.is::<serve::Cut>() {
+                ExitCode::from(CUT)
             } else {
                 ExitCode::FAILURE
             }

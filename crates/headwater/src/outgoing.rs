@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use headwater_config::{Outgoing, parse_duration, parse_size};
-use headwater_egress::{EgressLimits, EgressShared, H2c, PoolParams, SharedLimits, Timeouts};
+use headwater_egress::{EgressLimits, H2c, PoolParams, Timeouts};
 
 use crate::cli::parse_positive;
 
@@ -42,17 +42,9 @@ pub(crate) struct OutgoingArgs {
     #[arg(long = "max-outgoing-requests", value_name = "N", value_parser = parse_positive)]
     max_requests: Option<usize>,
 
-    /// Outgoing requests of all services that may be open at once [default: 8192]
-    #[arg(long = "max-outgoing-requests-in-all", value_name = "N", value_parser = parse_positive)]
-    max_requests_in_all: Option<usize>,
-
     /// Connections of a service to upstreams that may be open at once [default: 512]
     #[arg(long = "max-outgoing-connections", value_name = "N", value_parser = parse_positive)]
     max_connections: Option<usize>,
-
-    /// Connections of all services to upstreams that may be open at once [default: 4096]
-    #[arg(long = "max-outgoing-connections-in-all", value_name = "N", value_parser = parse_positive)]
-    max_connections_in_all: Option<usize>,
 
     /// How long an outgoing request may wait where as many are open as may be, instead of failing at
     /// once
@@ -104,17 +96,6 @@ pub(crate) struct Settings {
 // === impl OutgoingArgs ===
 
 impl OutgoingArgs {
-    /// The bounds of all services together.
-    pub(crate) fn shared(&self) -> EgressShared {
-        let defaults = SharedLimits::default();
-        EgressShared::new(SharedLimits {
-            max_requests: self.max_requests_in_all.unwrap_or(defaults.max_requests),
-            max_connections: self
-                .max_connections_in_all
-                .unwrap_or(defaults.max_connections),
-        })
-    }
-
     /// How a service calls out of which the file says nothing.
     pub(crate) fn settings(&self) -> Settings {
         let (timeouts, limits, pool) = Default::default();
@@ -286,8 +267,6 @@ mod tests {
         assert_eq!([limits.request_head, limits.response_head], [64 << 10; 2]);
         assert_eq!((limits.wait, limits.response_fields), (Duration::ZERO, 100));
         assert_eq!((limits.request_body, limits.response_body), (None, None));
-        let shared = SharedLimits::default();
-        assert_eq!((shared.max_requests, shared.max_connections), (8192, 4096));
         let pool = settings.pool;
         assert_eq!(
             (pool.max_idle_per_host, pool.idle_timeout),

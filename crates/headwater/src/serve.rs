@@ -1,29 +1,29 @@
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use headwater_core::LoopGuard;
-use headwater_egress::EgressShared;
+use headwater_config::ListenAddress;
+use headwater_config::settings::ServerSettings;
 use headwater_runtime::{CodeCache, Engine};
 use headwater_server::{
-    ForwardedParams, FrontParams, RequestLimits, ServeOutcome, Server, ServerParams, TlsParams,
+    ForwardedParams, FrontParams, ServeOutcome, Server, ServerParams, TlsParams,
 };
 use headwater_telemetry::{
-    LogConfig, LogFormat, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig, TelemetryError,
-    TreeConfig,
+    AccessConfig, LogConfig, LogFormat, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig,
+    TelemetryError, TreeConfig,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::banner;
-use crate::cli::operation::OperationArgs;
-use crate::cli::{self, Serve, TraceArgs, When};
+use crate::cli::{self, OperationArgs, Serve, TraceArgs, When};
+use crate::front;
 use crate::live::{Hosted, Live, Load, Loading};
 use crate::metrics;
 use crate::roster::Roster;
-use crate::services::{self, Common, Plan, Planned};
+use crate::services::{self, Common, HostSettings, Plan, Planned};
 use crate::signals::{Asked, Signals};
 use crate::watch::FileWatch;
 
@@ -42,25 +42,40 @@ impl std::error::Error for Usage {}
 /// How long a thread that is in a blocking call may hold up the end of the process.
 const ABANDON: Duration = Duration::from_secs(1);
 
+/// Where the admin listener is if nobody says: on this machine only.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_901);
+
 /// The exit code when a second signal ends the process: what a shell says of Ctrl-C.
 const SECOND_SIGNAL: i32 = 130;
 
 /// `headwater serve`.
 pub(crate) fn run(arguments: Serve) -> Result<()> {
     // Before anything is started: what is wrong with it is said at once.
-    let planned = Mutex::new(Some(services::plan(&arguments)?));
+    let planned = services::plan(&arguments)?;
+    let operation = Operation::new(&arguments.operation, &planned.host);
+    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(certificate), Some(key)) => Some(
+            TlsParams::from_pem_files(certificate, key)
+                .context("cannot serve https (--tls-cert, --tls-key)")?,
+        ),
+        _ => None,
+    };
     let hosting = Hosting {
         listen: arguments.listen,
-        tls: arguments.front.tls()?,
-        drain_timeout: arguments.limits.drain_timeout,
-        places: arguments.limits.places,
+        tls,
         cache: CodeCache::Default,
-        shared: arguments.outgoing.shared(),
-        loops: arguments.limits.loops()?,
-        requests: arguments.front.requests(),
-        forwarded: arguments.front.forwarded(),
-        operation: arguments.operation.clone(),
+        rewrite_forwarded: true,
+        announcement: "Listening on",
+        operation,
     };
+    // What is in force is what was there at the start.
+    let known = HostSettings {
+        server: planned.host.server.clone(),
+        admin: planned.host.admin.clone(),
+        access_log: planned.host.access_log.clone(),
+        reload: planned.host.reload.clone(),
+    };
+    let planned = Mutex::new(Some(planned));
     // Not before now: it is said where logs go.
     let said = Once::new();
     let traces = arguments.traces.clone();
@@ -70,10 +85,22 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Plan { services, builtins } = match planned {
+        let again = planned.is_none();
+        let Plan {
+            services,
+            builtins,
+            host,
+        } = match planned {
             Some(planned) => planned,
             None => services::plan(&arguments)?,
         };
+        if again && host != known {
+            tracing::warn!(
+                target: "headwater::reload",
+                "the sections `[server]`, `[admin]`, `[access_log]` and `[reload]` count from the next \
+                 start on: what they say was changed, and is not in force"
+            );
+        }
         let mut files = vec![arguments.file.clone()];
         files.extend(services.iter().flat_map(Planned::files));
         let services = services::load(services, loading)?;
@@ -94,18 +121,45 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
 pub(crate) struct Hosting {
     pub(crate) listen: SocketAddr,
     pub(crate) tls: Option<TlsParams>,
-    pub(crate) drain_timeout: Duration,
-    pub(crate) places: u32,
     pub(crate) cache: CodeCache,
-    /// What bounds the outgoing requests of all services.
-    pub(crate) shared: EgressShared,
-    /// What ends loops.
-    pub(crate) loops: LoopGuard,
-    /// What a request may ask for.
-    pub(crate) requests: RequestLimits,
-    /// What is believed of proxies.
-    pub(crate) forwarded: ForwardedParams,
-    pub(crate) operation: OperationArgs,
+    /// Whether guests are told of clients in fields that the front makes anew.
+    pub(crate) rewrite_forwarded: bool,
+    /// What is said before the address, when requests are taken.
+    pub(crate) announcement: &'static str,
+    pub(crate) operation: Operation,
+}
+
+/// How the host is operated: what flags and variables say, and where they are silent, the file.
+pub(crate) struct Operation {
+    server: ServerSettings,
+    admin: Option<ListenAddress>,
+    watch: bool,
+    access_log: Option<AccessConfig>,
+}
+
+// === impl Operation ===
+
+impl Operation {
+    pub(crate) fn new(flags: &OperationArgs, file: &HostSettings) -> Self {
+        let flags = flags.clone();
+        // A section turns on what it is about, and so does any of the flags.
+        let admin = flags.admin.or(file.admin.clone().unwrap_or_default());
+        let admin = match (admin.listen, &file.admin) {
+            (Some(listen), _) => Some(listen),
+            (None, Some(_)) => Some(ListenAddress::Tcp(ADMIN)),
+            (None, None) => None,
+        };
+        let asked = flags.access_log.is_given() || file.access_log.is_some();
+        let access_log = flags
+            .access_log
+            .or(file.access_log.clone().unwrap_or_default());
+        Self {
+            server: flags.server.or(file.server.clone()),
+            admin,
+            watch: flags.reload.or(file.reload.clone()).watch.unwrap_or(false),
+            access_log: asked.then(|| front::access_log(&access_log)),
+        }
+    }
 }
 
 /// Serves what `load` makes, until a signal ends it.
@@ -132,37 +186,42 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
     let Hosting {
         listen,
         tls,
-        drain_timeout,
-        places,
         cache,
-        shared,
-        loops,
-        requests,
-        forwarded,
+        rewrite_forwarded,
+        announcement,
         operation,
     } = hosting;
+    let Operation {
+        server: settings,
+        admin,
+        watch,
+        access_log: _,
+    } = operation;
+    let drain_timeout = front::drain_timeout(&settings);
+    let loops = front::loops(&settings)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let server = Server::bind(ServerParams {
         listen,
         tls,
         drain_timeout,
+        connection: front::connection(&settings),
         ..ServerParams::default()
     })
     .await?;
-    let scheme = if server.is_tls() { "https" } else { "http" };
     let address = server.local_addr();
     // Before anything is loaded, which may take a while: whoever asks is told so.
-    let admin = match operation.admin {
-        Some(address) => Some(Admin::bind(address, telemetry).await?),
+    let admin = match admin {
+        Some(address) => Some(Admin::bind(&address, telemetry).await?),
         None => None,
     };
 
     let loading = Loading {
-        engine: Engine::with_cache(places, &cache)?,
+        engine: Engine::with_cache(front::places(&settings), &cache)?,
         authority: address.to_string(),
         common: Common {
             metrics: metrics.clone(),
             access: telemetry.access().clone(),
-            shared,
+            shared: front::shared(&settings),
             loops: loops.clone(),
             ..Common::default()
         },
@@ -172,18 +231,18 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         metrics: metrics.clone(),
         access: telemetry.access().clone(),
         loops,
-        limits: requests,
-        forwarded,
+        limits: front::requests(&settings),
+        forwarded: ForwardedParams {
+            rewrite: rewrite_forwarded,
+            ..front::forwarded(&settings)
+        },
+        linger: front::linger(&settings),
         keep_requests: admin.is_some(),
-        ..FrontParams::default()
     };
     let (live, banner) = Live::start(load, loading, front, drain_timeout).await?;
     metrics::observe_pools(&metrics.meter(), live.roster());
     metrics::observe_outgoing(&metrics.meter(), live.roster());
-    let watch = operation
-        .watch
-        .then(|| FileWatch::begin(&live.files()))
-        .transpose()?;
+    let watch = watch.then(|| FileWatch::begin(&live.files())).transpose()?;
 
     // Before anybody is told that the host is up: until then a signal would end it on the spot, and
     // take with it what was not written yet.
@@ -193,7 +252,7 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         banner::print(&[format!("Admin on http://{}", admin.address())]);
         admin.ready(&live);
     }
-    banner::print(&[operation.announce(scheme, address)]);
+    banner::print(&[format!("{announcement} {scheme}://{address}")]);
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(obey(signals, live.clone(), admin.clone(), shutdown.clone()));
     let watching = watch.map(|watch| tokio::spawn(watch.run(live.clone())));
@@ -272,7 +331,7 @@ async fn obey(
     }
 }
 
-fn telemetry_config(arguments: &TraceArgs, operation: &OperationArgs) -> Result<TelemetryConfig> {
+fn telemetry_config(arguments: &TraceArgs, operation: &Operation) -> Result<TelemetryConfig> {
     let tree = match arguments.trace_tree {
         When::Always => true,
         When::Never => false,
@@ -287,7 +346,7 @@ fn telemetry_config(arguments: &TraceArgs, operation: &OperationArgs) -> Result<
             },
             ..LogConfig::default()
         },
-        access: arguments.access.config(),
+        access: operation.access_log.clone(),
         audit_file: arguments.audit_log.clone(),
         trace_file: arguments.trace_file.clone(),
         trace_tree: tree.then(TreeConfig::stderr),

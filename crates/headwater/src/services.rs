@@ -1,38 +1,59 @@
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use headwater_config::{File, Guest, Service, modules};
+use headwater_config::settings::{
+    AccessLogSettings, AdminSettings, ReloadSettings, ServerSettings,
+};
+use headwater_config::{File, Guest, Place, SecretSource, Service, modules};
 use headwater_core::{Handler, Limits, LoopGuard};
 use headwater_egress::{
     Egress, EgressParams, EgressShared, Grants, GuestTraceparent, InternalServices, TlsRoots,
     TraceHeaders,
 };
 use headwater_runtime::{
-    Artifact, ComponentService, ComponentSettings, Directory, Engine, ForbiddenHeaders,
-    PoolOverrides,
+    Artifact, ComponentService, ComponentSettings, Directory, ForbiddenHeaders, PoolOverrides,
 };
-use headwater_server::{InternalFront, Route, Router};
+use headwater_server::{HostPattern, InternalFront, Route, RouteLimits, Router};
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Compat, ResponseMode, Volume, WagiModule, WagiSettings};
 use http::HeaderName;
 
+use crate::builtins::{self, Builtin};
 use crate::cli::{LimitArgs, Serve};
 use crate::connecting::Connecting;
+use crate::front;
+use crate::live::Loading;
 use crate::outgoing;
 use crate::serve::Usage;
 
 /// What is known of a service from its settings, and told at start.
 pub(crate) struct Outline {
     pub(crate) name: Arc<str>,
-    pub(crate) route: Arc<str>,
+    pub(crate) routes: Vec<Place>,
     pub(crate) file: PathBuf,
     pub(crate) grants: Grants,
     pub(crate) connecting: Connecting,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directories: Vec<Directory>,
+}
+
+/// What is to be served.
+pub(crate) struct Plan {
+    pub(crate) services: Vec<Planned>,
+    pub(crate) builtins: Vec<Builtin>,
+    /// What the file says of the host itself.
+    pub(crate) host: HostSettings,
+}
+
+/// What the file says of the host itself: its sections.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct HostSettings {
+    pub(crate) server: ServerSettings,
+    pub(crate) admin: Option<AdminSettings>,
+    pub(crate) access_log: Option<AccessLogSettings>,
+    pub(crate) reload: ReloadSettings,
 }
 
 /// A service whose settings are known and whose guest is read, but not compiled.
@@ -45,6 +66,9 @@ pub(crate) struct Planned {
     outgoing: outgoing::Settings,
     forbidden_headers: ForbiddenHeaders,
     module: ModuleOptions,
+    route_limits: RouteLimits,
+    /// What it was read from beside its guest.
+    others: Vec<PathBuf>,
 }
 
 /// What is said of a WAGI module alone.
@@ -68,6 +92,7 @@ pub(crate) struct Loaded {
     /// What it calls out by, if it can.
     pub(crate) egress: Egress,
     timeout: Duration,
+    route_limits: RouteLimits,
 }
 
 /// What answers for a service.
@@ -77,7 +102,7 @@ pub(crate) enum Runner {
 }
 
 /// Reads what FILE is and says which services it makes.
-pub(crate) fn plan(arguments: &Serve) -> Result<Vec<Planned>> {
+pub(crate) fn plan(arguments: &Serve) -> Result<Plan> {
     let path = &arguments.file;
     let artifact =
         Artifact::read(path).with_context(|| format!("cannot serve `{}`", path.display()))?;
@@ -89,15 +114,19 @@ pub(crate) fn plan(arguments: &Serve) -> Result<Vec<Planned>> {
 }
 
 /// One guest for every path, with the grants of the command line.
-fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
+fn single(arguments: &Serve, guest: Binary) -> Result<Plan> {
     let name = arguments
         .file
         .file_stem()
         .map_or_else(|| "service".into(), |stem| stem.to_string_lossy());
-    Ok(vec![Planned {
+    let service = Planned {
         outline: Outline {
             name: name.into(),
-            route: "/...".into(),
+            routes: vec![Place {
+                path: "/...".to_owned(),
+                hosts: Vec::new(),
+                strip_prefix: false,
+            }],
             file: arguments.file.clone(),
             grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
             connecting: arguments.connecting.single()?,
@@ -115,11 +144,18 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Vec<Planned>> {
         )
         .map_err(|error| Usage(format!("--allow-header: {error}")))?,
         module: ModuleOptions::default(),
-    }])
+        route_limits: RouteLimits::default(),
+        others: Vec::new(),
+    };
+    Ok(Plan {
+        services: vec![service],
+        builtins: Vec::new(),
+        host: HostSettings::default(),
+    })
 }
 
 /// The services of a headwater.toml.
-fn several(arguments: &Serve, text: &str) -> Result<Vec<Planned>> {
+fn several(arguments: &Serve, text: &str) -> Result<Plan> {
     let path = arguments.file.display();
     let given = arguments.grants.first_given();
     if let Some(flag) = given.or_else(|| arguments.connecting.first_given()) {
@@ -131,13 +167,20 @@ fn several(arguments: &Serve, text: &str) -> Result<Vec<Planned>> {
     }
     let file = File::parse(text).with_context(|| format!("cannot serve `{path}`"))?;
     let base = arguments.file.parent().unwrap_or(Path::new(""));
-    file.service
-        .iter()
-        .map(|service| {
-            from_file(service, base, arguments)
-                .with_context(|| format!("in `{path}`, service `{}`", service.name))
-        })
-        .collect()
+    let services = file.service.iter().map(|service| {
+        from_file(service, base, arguments)
+            .with_context(|| format!("in `{path}`, service `{}`", service.name))
+    });
+    Ok(Plan {
+        services: services.collect::<Result<_>>()?,
+        builtins: builtins::of(&file, base).with_context(|| format!("in `{path}`"))?,
+        host: HostSettings {
+            server: file.server,
+            admin: file.admin,
+            access_log: file.access_log,
+            reload: file.reload,
+        },
+    })
 }
 
 fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planned> {
@@ -167,11 +210,11 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
     Ok(Planned {
         outline: Outline {
             name: service.name.as_str().into(),
-            route: service.route.as_str().into(),
+            routes: service.route.all(),
             file,
             grants,
             connecting: arguments.connecting.of(service, base)?,
-            environment: service.environment.clone().into_iter().collect(),
+            environment: environment(service, base)?,
             directories: service
                 .directories
                 .iter()
@@ -188,7 +231,28 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
         outgoing: arguments.outgoing.settings_of(&service.outgoing)?,
         forbidden_headers: forbidden_headers(service)?,
         module: module(service),
+        route_limits: RouteLimits {
+            max_in_flight: service.max_in_flight.map(|count| count.get()),
+            rate: service.rate.map(front::rate),
+            max_body: service.max_body.map(|size| size.bytes()),
+        },
+        others: service
+            .secrets
+            .values()
+            .filter_map(SecretSource::file)
+            .map(|file| base.join(file))
+            .collect(),
     })
+}
+
+/// The variables of the file, and the secrets that it says where to find.
+fn environment(service: &Service, base: &Path) -> Result<Vec<(String, String)>> {
+    let given = service.environment.clone().into_iter().map(Ok);
+    let secret = service.secrets.iter().map(|(name, source)| {
+        let secret = source.read(name, base)?;
+        Ok((name.clone(), secret.reveal().to_owned()))
+    });
+    given.chain(secret).collect()
 }
 
 /// What the file says of the header fields that are kept from a service.
@@ -287,28 +351,25 @@ pub(crate) struct Common {
 }
 
 /// Compiles and links all services.
-pub(crate) fn load(
-    engine: &Engine,
-    planned: Vec<Planned>,
-    address: SocketAddr,
-    common: &Common,
-) -> Result<Vec<Loaded>> {
+pub(crate) fn load(planned: Vec<Planned>, loading: &Loading) -> Result<Vec<Arc<Loaded>>> {
     planned
         .into_iter()
         .map(|service| {
             let (name, file) = (service.outline.name.clone(), service.outline.file.clone());
-            load_one(engine, service, address, common)
+            load_one(service, loading)
+                .map(Arc::new)
                 .with_context(|| format!("cannot serve `{}` as `{name}`", file.display()))
         })
         .collect()
 }
 
-fn load_one(
-    engine: &Engine,
-    service: Planned,
-    address: SocketAddr,
-    common: &Common,
-) -> Result<Loaded> {
+fn load_one(service: Planned, loading: &Loading) -> Result<Loaded> {
+    let Loading {
+        engine,
+        authority,
+        common,
+        roster: _,
+    } = loading;
     let Common {
         tls_roots,
         shared,
@@ -326,6 +387,8 @@ fn load_one(
         outgoing,
         forbidden_headers,
         module,
+        route_limits,
+        others: _,
     } = service;
     let timeout = limits.request_timeout;
     let outgoing::Settings {
@@ -377,7 +440,7 @@ fn load_one(
                         read_only: false,
                     })
                     .collect(),
-                default_host: address.to_string(),
+                default_host: authority.clone(),
                 limits,
                 max_instances: pool.max_instances,
                 max_cpu_time: pool.max_cpu_time,
@@ -402,40 +465,72 @@ fn load_one(
         runner,
         egress,
         timeout,
+        route_limits,
     })
 }
 
-/// Which path each service answers.
-pub(crate) fn router(services: &[Loaded]) -> Result<Router> {
-    Ok(Router::new(services.iter().map(Loaded::route))?)
+/// Which path each service answers, and each of what is built in.
+pub(crate) fn router(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Result<Router> {
+    let mut routes = Vec::new();
+    for service in services {
+        routes.extend(service.routes()?);
+    }
+    for builtin in builtins {
+        routes.extend(builtin.routes.iter().cloned());
+    }
+    Ok(Router::new(routes)?)
 }
 
-/// Lets the services call each other, for as long as what this gives is kept.
-pub(crate) fn connect(services: &[Loaded], common: &Common) -> Result<Vec<Arc<InternalFront>>> {
-    let fronts: Vec<_> = services
-        .iter()
-        .map(|service| {
-            let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
-            let front = InternalFront::new(service.route(), metrics, loops);
-            Arc::new(front.with_access(common.access.clone()))
-        })
-        .collect();
-    let names = services.iter().map(|service| &*service.outline.name);
-    common.internal.connect(names.zip(&fronts))?;
-    Ok(fronts)
+/// By which the services reach each other.
+pub(crate) fn fronts(services: &[Arc<Loaded>], common: &Common) -> Vec<Arc<InternalFront>> {
+    let front = |service: &Arc<Loaded>| {
+        let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
+        // Its pattern counts for nothing there.
+        let front = InternalFront::new(service.route("/..."), metrics, loops);
+        Arc::new(front.with_access(common.access.clone()))
+    };
+    services.iter().map(front).collect()
+}
+
+// === impl Planned ===
+
+impl Planned {
+    /// What it is made of.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        std::iter::once(&self.outline.file)
+            .chain(&self.others)
+            .cloned()
+    }
 }
 
 // === impl Loaded ===
 
 impl Loaded {
-    fn route(&self) -> Route {
+    fn routes(&self) -> Result<Vec<Route>> {
+        let places = self.outline.routes.iter().map(|place| {
+            let mut route = self.route(&place.path);
+            route.hosts =
+                hosts(&place.hosts).with_context(|| format!("service `{}`", self.outline.name))?;
+            route.strip_prefix = place.strip_prefix;
+            Ok(route)
+        });
+        places.collect()
+    }
+
+    fn route(&self, pattern: &str) -> Route {
         let handler = match &self.runner {
             Runner::Component(component) => component.clone() as Arc<dyn Handler>,
             Runner::Module(module) => module.clone(),
         };
-        let (pattern, service) = (self.outline.route.clone(), self.outline.name.clone());
-        let mut route = Route::new(pattern, service, handler);
+        let mut route = Route::new(pattern, self.outline.name.clone(), handler);
         route.timeout = self.timeout;
+        route.limits = self.route_limits.clone();
         route
     }
+}
+
+/// The hosts that a route holds for.
+pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<HostPattern>> {
+    let hosts = hosts.iter().map(|host| host.parse().context("in `hosts`"));
+    hosts.collect()
 }

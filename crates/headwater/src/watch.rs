@@ -88,7 +88,10 @@ impl FileWatch {
                 self.watcher
                     .watch(folder, RecursiveMode::NonRecursive)
                     .with_context(|| {
-                        format!("the folder `{}` cannot be watched (--watch)", folder.display())
+                        format!(
+                            "the folder `{}` cannot be watched (--watch)",
+                            folder.display()
+                        )
                     })?;
                 self.folders.insert(folder.to_owned());
             }
@@ -99,7 +102,9 @@ impl FileWatch {
 
 /// As the watcher names it.
 fn absolute(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     match (folder.canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),

@@ -29,7 +29,9 @@ fn refusal(headers: &HeaderMap) -> Option<&'static str> {
         return Some("web pages may not use this listener (the request has an `origin` field)");
     }
     // `none` is what a person typed into the address bar.
-    let by_person = headers.get(SEC_FETCH_SITE).is_none_or(|site| site == "none");
+    let by_person = headers
+        .get(SEC_FETCH_SITE)
+        .is_none_or(|site| site == "none");
     if !by_person {
         return Some("web pages may not use this listener (see `sec-fetch-site`)");
     }
@@ -63,8 +65,14 @@ mod tests {
             (&[("host", "localhost.evil.example")], false),
             (&[("host", "")], false),
             (&[("host", "127.0.0.1"), ("origin", "null")], false),
-            (&[("host", "127.0.0.1"), ("sec-fetch-site", "cross-site")], false),
-            (&[("host", "127.0.0.1"), ("sec-fetch-site", "same-origin")], false),
+            (
+                &[("host", "127.0.0.1"), ("sec-fetch-site", "cross-site")],
+                false,
+            ),
+            (
+                &[("host", "127.0.0.1"), ("sec-fetch-site", "same-origin")],
+                false,
+            ),
         ] {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {

@@ -10,13 +10,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use headwater_config::ListenAddress;
 use headwater_telemetry::{LogLevel, Prometheus, Telemetry};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -59,7 +60,12 @@ impl Admin {
     /// # Errors
     ///
     /// When the system refuses the address.
-    pub(crate) async fn bind(address: SocketAddr, telemetry: &Telemetry) -> Result<Self> {
+    pub(crate) async fn bind(address: &ListenAddress, telemetry: &Telemetry) -> Result<Self> {
+        let ListenAddress::Tcp(address) = address else {
+            bail!(
+                "cannot listen on {address} for administration: give --admin an address and a port"
+            );
+        };
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address} for administration: choose another with --admin")
         })?;
@@ -123,9 +129,11 @@ async fn readyz(State(known): State<Arc<Known>>) -> Response {
 
 async fn metrics(State(known): State<Arc<Known>>) -> Response {
     match &known.prometheus {
-        Some(prometheus) => {
-            ([(CONTENT_TYPE, Prometheus::CONTENT_TYPE)], prometheus.text()).into_response()
-        }
+        Some(prometheus) => (
+            [(CONTENT_TYPE, Prometheus::CONTENT_TYPE)],
+            prometheus.text(),
+        )
+            .into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -85,7 +85,7 @@ fn describe(service: &Loaded) -> Value {
     };
     json!({
         "name": &*outline.name,
-        "routes": outline.routes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "routes": outline.routes.iter().map(|route| &route.path).collect::<Vec<_>>(),
         "file": outline.file,
         "kind": kind,
         "may_call": grants,

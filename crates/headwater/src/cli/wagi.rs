@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use headwater_config::{parse_duration, parse_memory};
 
-use super::TraceArgs;
+use super::{OperationArgs, TraceArgs};
 
 /// Serve the modules of a WAGI modules.toml, with the flags of the `wagi` command.
 ///
@@ -58,13 +58,8 @@ pub(crate) struct Wagi {
     #[arg(long, value_name = "CACHE_TOML")]
     pub(crate) cache: Option<PathBuf>,
 
-    /// How long requests in flight may go on after Ctrl-C or SIGTERM
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
-    pub(crate) drain_timeout: Duration,
-
-    /// Instances of all modules that may be alive at once; each takes 4 GiB of address space
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub(crate) places: u32,
+    #[command(flatten)]
+    pub(crate) operation: OperationArgs,
 
     #[command(flatten)]
     pub(crate) traces: TraceArgs,
@@ -108,10 +103,12 @@ pub(crate) struct SourceArgs {
     pub(crate) bindle_insecure: bool,
 }
 
-/// Explain what a modules.toml does, without serving it.
+/// Explain what a file serves, without serving it: read, loaded and linked is all that serving would.
+///
+/// The code is 0 if it could be served as it is. The flags are for a modules.toml.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// A modules.toml
+    /// A modules.toml, a headwater.toml, a component or a module
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 

@@ -97,8 +97,8 @@ fn every_metric_is_documented_with_its_kind_and_unit_and_no_other_is() {
     let noted = Arc::new(Noted::default());
     let meter = Meter::new(noted.clone());
     let _metrics = Metrics::new(meter.clone());
-    observe_pools(&meter, &[]);
-    observe_outgoing(&meter, &[]);
+    observe_pools(&meter, &Roster::default());
+    observe_outgoing(&meter, &Roster::default());
     let made = noted.0.lock().unwrap().clone();
     assert!(made.len() > 10, "{made:?}");
     assert_eq!(documented(), made);

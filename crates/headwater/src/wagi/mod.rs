@@ -6,31 +6,30 @@ mod names;
 mod shadow;
 mod variables;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use anyhow::{Context, Result, bail};
 use headwater_config::CacheFile;
 use headwater_config::modules::ModulesFile;
-use headwater_core::LoopGuard;
-use headwater_egress::EgressShared;
 use headwater_runtime::CodeCache;
 use headwater_server::{HostPattern, Route, Router, TlsParams};
 use headwater_wagi::Health;
 
 use crate::banner::{self, list};
 use crate::cli::wagi::{SourceArgs, Wagi};
-use crate::serve::{Hosted, Hosting, Usage, host};
+use crate::live::{Hosted, Loading};
+use crate::serve::{Hosting, Operation, Usage, host};
+use crate::services::HostSettings;
 
 use self::load::{Common, Loaded, Table};
 
 /// `headwater wagi`.
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
     let path = modules_toml(&arguments.source)?;
-    let file = read(&path)?;
-    let mut common = Common::new(&arguments.modules, arguments.log_dir.clone())?;
-    common.trace_headers = arguments.traces.headers();
+    // Before anything is started: what is wrong with it is said at once.
+    read(&path)?;
+    Common::new(&arguments.modules, arguments.log_dir.clone())?;
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(
             TlsParams::from_pem_files(certificate, key)
@@ -39,42 +38,50 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
         _ => None,
     };
     let cache = code_cache(arguments.cache.as_deref())?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let hosting = Hosting {
         listen: arguments.listen,
         tls,
-        drain_timeout: arguments.drain_timeout,
-        places: arguments.places,
         cache: cache.place,
-        shared: EgressShared::default(),
-        loops: LoopGuard::default(),
+        // Modules were given what clients and proxies said, and may read it; the front believes none
+        // of it but of proxies that it was told of.
+        rewrite_forwarded: false,
+        // As WAGI said it.
+        announcement: "Ready: serving on",
+        operation: Operation::new(&arguments.operation, &HostSettings::default()),
     };
-    host(
-        hosting,
-        &arguments.traces,
-        move |engine, address, shared| {
-            common.metrics = shared.metrics.clone();
-            common.loops = shared.loops.clone();
-            for unknown in &file.unknown {
-                tracing::warn!(file = %path.display(), "{unknown}");
-            }
+    let traces = arguments.traces.clone();
+    let said = Once::new();
+    let load = move |loading: &Loading| {
+        said.call_once(|| {
             for key in &cache.ignored {
                 tracing::warn!(
                     "in the cache.toml, `{key}` has no effect: `enabled` and `directory` are read"
                 );
             }
-            let table = tokio::runtime::Handle::current()
-                .block_on(Table::load(&path, file, &common, engine))
-                .into_loaded()
-                .with_context(|| format!("cannot serve `{}`", path.display()))?;
-            Ok(Hosted {
-                services: Vec::new(),
-                internal: Vec::new(),
-                banner: lines(&table, scheme, address),
-                router: router(&table),
-            })
-        },
-    )
+        });
+        let file = read(&path)?;
+        for unknown in &file.unknown {
+            tracing::warn!(file = %path.display(), "{unknown}");
+        }
+        let mut common = Common::new(&arguments.modules, arguments.log_dir.clone())?;
+        common.trace_headers = arguments.traces.headers();
+        common.metrics = loading.common.metrics.clone();
+        common.loops = loading.common.loops.clone();
+        let table = tokio::runtime::Handle::current()
+            .block_on(Table::load(&path, file, &common, &loading.engine))
+            .into_loaded()
+            .with_context(|| format!("cannot serve `{}`", path.display()))?;
+        let modules = table.iter().map(|module| PathBuf::from(&module.origin));
+        let files = modules.filter(|module| module.is_file());
+        Ok(Hosted {
+            services: Vec::new(),
+            internal: Vec::new(),
+            banner: lines(&table),
+            router: router(&table),
+            files: [path.clone()].into_iter().chain(files).collect(),
+        })
+    };
+    host(hosting, &traces, Box::new(load))
 }
 
 /// The modules.toml that is to be served.
@@ -161,8 +168,8 @@ fn router(modules: &[Loaded]) -> Router {
     )
 }
 
-/// What is said when the server is up; the last line as WAGI had it.
-fn lines(modules: &[Loaded], scheme: &str, address: SocketAddr) -> Vec<String> {
+/// What is said when the server is up.
+fn lines(modules: &[Loaded]) -> Vec<String> {
     let mut lines = vec![banner::title(), String::new()];
     for module in modules {
         let routes: Vec<_> = module.mounts.iter().map(|mount| &mount.pattern).collect();
@@ -174,6 +181,5 @@ fn lines(modules: &[Loaded], scheme: &str, address: SocketAddr) -> Vec<String> {
         ));
     }
     lines.push(String::new());
-    lines.push(format!("Ready: serving on {scheme}://{address}"));
     lines
 }

@@ -1,0 +1,188 @@
+//! What the settings of the host mean for its parts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use headwater_config::Rate;
+use headwater_config::settings::{
+    AccessFormat, AccessLogSettings, AccessTo, Rotate, ServerSettings,
+};
+use headwater_core::LoopGuard;
+use headwater_egress::{EgressShared, SharedLimits};
+use headwater_server::{ConnectionParams, ForwardedParams, FrontParams, RequestLimits};
+use headwater_telemetry::{AccessConfig, AccessOutput, Rotation};
+
+use crate::serve::Usage;
+
+/// How long requests in flight may go on at the end: not long enough for a person to lose patience.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Instances of all services that may be alive at once: 4 TiB of the 128 that a process can address.
+const PLACES: u32 = 1_000;
+
+/// What a request may ask for.
+pub(crate) fn requests(server: &ServerSettings) -> RequestLimits {
+    let defaults = RequestLimits::default();
+    RequestLimits {
+        max_uri: server
+            .max_uri
+            .map_or(defaults.max_uri, |size| size.in_memory()),
+        max_body: server
+            .max_body
+            .map(|size| size.bytes())
+            .or(defaults.max_body),
+        body_idle_timeout: server
+            .body_idle_timeout
+            .map_or(defaults.body_idle_timeout, |time| time.get()),
+        max_in_flight: server
+            .max_in_flight
+            .map(|count| count.get())
+            .or(defaults.max_in_flight),
+        client_rate: server.client_rate.map(rate).or(defaults.client_rate),
+    }
+}
+
+/// What is believed of proxies.
+pub(crate) fn forwarded(server: &ServerSettings) -> ForwardedParams {
+    ForwardedParams {
+        trusted: server.trusted_proxies.clone().unwrap_or_default(),
+        ..ForwardedParams::default()
+    }
+}
+
+/// How long the rest of an unwanted body is read.
+pub(crate) fn linger(server: &ServerSettings) -> Duration {
+    server
+        .linger
+        .map_or(FrontParams::default().linger, |time| time.get())
+}
+
+/// How connections are spoken with.
+pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
+    let mut connection = ConnectionParams::default();
+    if let Some(size) = server.max_header_bytes {
+        connection.http1.max_buffer = size.in_memory();
+        connection.http2.max_header_list_size = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
+    }
+    connection.http1.max_headers = server.max_headers.map(|count| count.get());
+    if let Some(time) = server.header_read_timeout {
+        connection.http1.header_read_timeout = time.get();
+    }
+    if let Some(count) = server.http2_max_streams {
+        connection.http2.max_concurrent_streams = u32::try_from(count.get()).unwrap_or(u32::MAX);
+    }
+    if let Some(count) = server.http2_max_resets {
+        connection.http2.max_pending_accept_reset_streams = count.get();
+    }
+    connection
+}
+
+/// How long requests in flight may go on at the end.
+pub(crate) fn drain_timeout(server: &ServerSettings) -> Duration {
+    server
+        .drain_timeout
+        .map_or(DRAIN_TIMEOUT, |time| time.get())
+}
+
+/// Instances of all services that may be alive at once.
+pub(crate) fn places(server: &ServerSettings) -> u32 {
+    server.places.unwrap_or(PLACES)
+}
+
+/// What ends loops.
+pub(crate) fn loops(server: &ServerSettings) -> Result<LoopGuard> {
+    let max_hops = server.max_hops.unwrap_or(LoopGuard::DEFAULT_MAX_HOPS);
+    match &server.host_id {
+        Some(id) => LoopGuard::new(id, max_hops)
+            .map_err(|error| Usage(format!("--host-id, or `host_id`: {error}")).into()),
+        None => Ok(LoopGuard::unique(max_hops)),
+    }
+}
+
+/// What bounds the outgoing requests of all services.
+pub(crate) fn shared(server: &ServerSettings) -> EgressShared {
+    let defaults = SharedLimits::default();
+    EgressShared::new(SharedLimits {
+        max_requests: server
+            .max_outgoing_requests_in_all
+            .map_or(defaults.max_requests, |count| count.get()),
+        max_connections: server
+            .max_outgoing_connections_in_all
+            .map_or(defaults.max_connections, |count| count.get()),
+    })
+}
+
+/// A rate, as the front has it.
+pub(crate) fn rate(rate: Rate) -> headwater_server::Rate {
+    headwater_server::Rate {
+        requests: rate.number(),
+        period: rate.period(),
+        burst: rate.burst(),
+    }
+}
+
+/// Where the access log goes, and how.
+pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
+    let defaults = AccessConfig::default();
+    AccessConfig {
+        format: match settings.format {
+            None | Some(AccessFormat::Json) => headwater_telemetry::AccessFormat::Json,
+            Some(AccessFormat::Combined) => headwater_telemetry::AccessFormat::Combined,
+        },
+        to: match &settings.to {
+            None => defaults.to,
+            Some(AccessTo::Stdout) => AccessOutput::Stdout,
+            Some(AccessTo::Stderr) => AccessOutput::Stderr,
+            Some(AccessTo::File(path)) => AccessOutput::File(path.clone()),
+        },
+        rotation: match settings.rotate {
+            None | Some(Rotate::Never) => Rotation::Never,
+            Some(Rotate::Hourly) => Rotation::Hourly,
+            Some(Rotate::Daily) => Rotation::Daily,
+            Some(Rotate::Size(size)) => Rotation::Size(size.bytes()),
+        },
+        keep: settings.keep.map(|count| count.get()),
+        sample: settings.sample.map_or(defaults.sample, |part| part.get()),
+    }
+}
+
+/// What does not fit any header is said where it is set.
+pub(crate) fn status(status: u16) -> Result<http::StatusCode> {
+    http::StatusCode::from_u16(status)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .with_context(|| format!("`{status}` is no status of an answer: write 200 to 599"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promise: where the help says a default, it is the one in force.
+    #[test]
+    fn what_the_help_says_of_defaults_is_so() {
+        let nothing = ServerSettings::default();
+        let limits = requests(&nothing);
+        assert_eq!((limits.max_uri, limits.max_body), (8 << 10, Some(100 << 20)));
+        assert_eq!(limits.body_idle_timeout, Duration::from_secs(30));
+        assert_eq!((limits.max_in_flight, limits.client_rate), (Some(10_000), None));
+        assert_eq!(linger(&nothing), Duration::from_secs(10));
+        assert_eq!(drain_timeout(&nothing), Duration::from_secs(10));
+        assert_eq!((places(&nothing), LoopGuard::DEFAULT_MAX_HOPS), (1_000, 16));
+        let connection = connection(&nothing);
+        assert_eq!(connection.http1.max_buffer, 64 << 10);
+        assert_eq!(connection.http2.max_header_list_size, 64 << 10);
+        assert_eq!(connection.http2.max_concurrent_streams, 200);
+        assert_eq!(connection.http2.max_pending_accept_reset_streams, 20);
+        let shared = SharedLimits::default();
+        assert_eq!((shared.max_requests, shared.max_connections), (8192, 4096));
+    }
+
+    #[test]
+    fn an_answer_has_a_final_status() {
+        assert_eq!(status(204).unwrap(), http::StatusCode::NO_CONTENT);
+        for wrong in [0, 99, 100, 103, 1_000] {
+            assert!(status(wrong).is_err(), "{wrong}");
+        }
+    }
+}
