@@ -478,10 +478,10 @@ impl Service {
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut own = records.filter(|record| {
             record["target"] == "headwater::access"
-                && record["fields"]["request_id"] == request.answer.request_id()
+                && record["request_id"] == request.answer.request_id()
         });
         let record = own.next().context("no access record")?;
         ensure!(own.next().is_none(), "two access records");
-        Ok(record["fields"].clone())
+        Ok(record)
     }
 }

@@ -173,11 +173,13 @@ async fn the_trace_goes_on_and_each_request_has_its_own_id_span_and_access_recor
 
     let log = host.stderr().text();
     let record = log.lines().find(|line| {
-        line.contains("headwater::access") && line.contains(&format!("request_id={inner_id}"))
+        line.contains("headwater::access")
+            && line.contains(&format!("\"request_id\":\"{inner_id}\""))
     });
     let record = record.with_context(|| format!("no access record of {inner_id}: {log}"))?;
     ensure!(
-        record.contains(&format!("caller_request_id={outer_id}")) && record.contains("hello"),
+        record.contains(&format!("\"caller_request_id\":\"{outer_id}\""))
+            && record.contains("hello"),
         "{record}"
     );
     Ok(())

@@ -28,7 +28,7 @@ async fn asked(services: &Services, path: &str, answer: &Answer) -> Result<usize
         line.contains("headwater::access") && line.contains(answer.request_id())
     })
     .await?;
-    let path = format!("path=\"{path}\"");
+    let path = format!("\"path\":\"{path}\"");
     let text = log.text();
     let records = text
         .lines()

@@ -156,6 +156,19 @@ impl Fault {
         fault
     }
 
+    /// A client, or all of them together, asked more often than they may: 429 with `Retry-After`.
+    /// `kind` says whose rate it is.
+    #[must_use]
+    pub fn too_many_requests(
+        kind: &'static str,
+        summary: impl Into<Cow<'static, str>>,
+        retry_after: Duration,
+    ) -> Self {
+        let mut fault = Self::client(StatusCode::TOO_MANY_REQUESTS, kind, summary);
+        fault.retry_after = Some(retry_after);
+        fault
+    }
+
     /// The same fault with its cause, for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

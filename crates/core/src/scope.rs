@@ -17,9 +17,14 @@ pub struct RequestScope {
     parts: ScopeParts,
     hops: Hops,
     answered: AtomicBool,
+    /// [`NO_INSTANCE`] if there is none.
+    instance: AtomicU64,
     counters: Counters,
     cancellation: CancellationToken,
 }
+
+/// No pool ever starts so many.
+const NO_INSTANCE: u64 = u64::MAX;
 
 /// What a [`RequestScope`] is made of.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ impl RequestScope {
             parts,
             hops,
             answered: AtomicBool::new(false),
+            instance: AtomicU64::new(NO_INSTANCE),
             counters: Counters::default(),
             cancellation: CancellationToken::new(),
         })
@@ -141,11 +147,31 @@ impl RequestScope {
         self.answered.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the response's head is decided.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     /// When the response head is due at the latest, as long as there is none.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        let answered = self.answered.load(Ordering::Relaxed);
-        self.parts.deadline.filter(|_| !answered)
+        self.parts.deadline.filter(|_| !self.is_answered())
+    }
+
+    /// The request was given to the instance of this number. The last one counts: a request may be
+    /// tried again.
+    pub fn set_instance(&self, number: u64) {
+        // For reporting only, as the counters.
+        self.instance.store(number, Ordering::Relaxed);
+    }
+
+    /// The number of the service's instance that the request was given to. None if it was given to
+    /// none, or if instances have no numbers (WAGI).
+    #[must_use]
+    pub fn instance(&self) -> Option<u64> {
+        let number = self.instance.load(Ordering::Relaxed);
+        (number != NO_INSTANCE).then_some(number)
     }
 
     /// What was done for the request so far.

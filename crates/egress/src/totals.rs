@@ -1,5 +1,6 @@
 //! What an [`Egress`](crate::Egress) has done, for whoever observes it.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,6 +39,38 @@ pub(crate) struct Totals {
     new: AtomicU64,
     denied: AtomicU64,
     refused: [AtomicU64; Limit::ALL.len()],
+}
+
+// === impl EgressTotals ===
+
+impl Default for EgressTotals {
+    fn default() -> Self {
+        Self {
+            reused: 0,
+            new: 0,
+            denied: 0,
+            refused: Limit::ALL.map(|limit| (limit, 0)),
+        }
+    }
+}
+
+/// Of several that one service called out by, one after the other.
+impl AddAssign for EgressTotals {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            reused,
+            new,
+            denied,
+            refused,
+        } = other;
+        self.reused += reused;
+        self.new += new;
+        self.denied += denied;
+        // Both are in the order of `Limit::ALL`.
+        for ((_, sum), (_, count)) in self.refused.iter_mut().zip(refused) {
+            *sum += count;
+        }
+    }
 }
 
 // === impl Totals ===
@@ -86,5 +119,9 @@ mod tests {
         let counts = totals.read().refused.map(|(_, count)| count);
         assert_eq!(counts, [0, 1, 2, 3, 4]);
         assert_eq!(totals.read().refused.map(|(limit, _)| limit), Limit::ALL);
+        let mut sum = EgressTotals::default();
+        sum += totals.read();
+        sum += totals.read();
+        assert_eq!(sum.refused.map(|(_, count)| count), [0, 2, 4, 6, 8]);
     }
 }

@@ -12,35 +12,30 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
 pub(crate) use self::outgoing::observe_outgoing;
-use crate::services::{Loaded, Runner};
+use crate::roster::{Line, Roster};
 
-/// Makes the instruments that observe the pools of these services. The services live for as long as
-/// the meter, so that the last export has what they did to their end.
-pub(crate) fn observe_pools(meter: &Meter, services: &[Loaded]) {
-    let pools = services.iter().filter_map(|service| match &service.runner {
-        Runner::Component(component) => Some(Pool {
-            service: service.outline.name.clone(),
-            component: component.clone(),
-        }),
-        Runner::Module(_) => None,
-    });
+/// Makes the instruments that observe the pools of the services that are there when they are looked
+/// at, and of those that were.
+pub(crate) fn observe_pools(meter: &Meter, roster: &Roster) {
     Observer {
         meter,
-        pools: pools.collect(),
+        roster: roster.clone(),
     }
     .observe();
 }
 
-/// The pool of one service.
+/// The pools of one service: those that it had before it was replaced have work left.
 struct Pool {
     service: Arc<str>,
-    component: Arc<ComponentService>,
+    components: Vec<Arc<ComponentService>>,
+    newest: Arc<ComponentService>,
+    ended: PoolTotals,
 }
 
 /// Makes instruments that look at all pools.
 struct Observer<'a> {
     meter: &'a Meter,
-    pools: Arc<[Pool]>,
+    roster: Roster,
 }
 
 /// Tells an instrument one number, under the service and perhaps one more attribute.
@@ -163,13 +158,13 @@ impl Observer<'_> {
             "Requests that were tried once more because their instance failed",
             |pool, tell| tell(pool.totals().retried, None),
         );
-        let pools = self.pools.clone();
+        let roster = self.roster.clone();
         self.meter
             .f64_observable_counter("headwater.pool.backpressure.time")
             .with_unit("s")
             .with_description("How long guests held their instances by backpressure, added up")
             .with_callback(move |instrument| {
-                tell_of_each(&pools, instrument, |pool, tell| {
+                tell_of_each(&roster, instrument, |pool, tell| {
                     tell(pool.totals().backpressure.as_secs_f64(), None);
                 });
             })
@@ -179,7 +174,7 @@ impl Observer<'_> {
             "1",
             "1 for the state that the service's circuit is in, 0 for the others",
             |pool, tell| {
-                let current = pool.component.circuit();
+                let current = pool.circuit();
                 for (state, name) in [
                     (CircuitState::Closed, "closed"),
                     (CircuitState::Open, "open"),
@@ -200,12 +195,12 @@ impl Observer<'_> {
         description: &'static str,
         look: impl Fn(&Pool, Tell<'_, i64>) + Send + Sync + 'static,
     ) {
-        let pools = self.pools.clone();
+        let roster = self.roster.clone();
         self.meter
             .i64_observable_up_down_counter(name)
             .with_unit(unit)
             .with_description(description)
-            .with_callback(move |instrument| tell_of_each(&pools, instrument, &look))
+            .with_callback(move |instrument| tell_of_each(&roster, instrument, &look))
             .build();
     }
 
@@ -217,23 +212,23 @@ impl Observer<'_> {
         description: &'static str,
         look: impl Fn(&Pool, Tell<'_, u64>) + Send + Sync + 'static,
     ) {
-        let pools = self.pools.clone();
+        let roster = self.roster.clone();
         self.meter
             .u64_observable_counter(name)
             .with_unit(unit)
             .with_description(description)
-            .with_callback(move |instrument| tell_of_each(&pools, instrument, &look))
+            .with_callback(move |instrument| tell_of_each(&roster, instrument, &look))
             .build();
     }
 }
 
 fn tell_of_each<N>(
-    pools: &[Pool],
+    roster: &Roster,
     instrument: &dyn AsyncInstrument<N>,
     look: impl Fn(&Pool, Tell<'_, N>),
 ) {
-    for pool in pools {
-        look(pool, &|number, attribute| {
+    for pool in roster.lines().into_iter().filter_map(Pool::of) {
+        look(&pool, &|number, attribute| {
             let service = KeyValue::new(SERVICE, pool.service.clone());
             match attribute {
                 Some(attribute) => instrument.observe(number, &[service, attribute]),
@@ -244,16 +239,38 @@ fn tell_of_each<N>(
 }
 
 impl Pool {
+    /// None of a service that has no instances.
+    fn of(line: Line) -> Option<Self> {
+        Some(Self {
+            newest: line.components.last()?.clone(),
+            service: line.service,
+            components: line.components,
+            ended: line.ended_pool,
+        })
+    }
+
     fn view(&self) -> PoolView {
-        self.component.pool()
+        let mut sum = PoolView::default();
+        for component in &self.components {
+            sum += component.pool();
+        }
+        sum
     }
 
     fn totals(&self) -> PoolTotals {
-        self.component.pool_totals()
+        let mut sum = self.ended.clone();
+        for component in &self.components {
+            sum += &component.pool_totals();
+        }
+        sum
     }
 
     fn settings(&self) -> &PoolSettings {
-        self.component.pool_settings()
+        self.newest.pool_settings()
+    }
+
+    fn circuit(&self) -> CircuitState {
+        self.newest.circuit()
     }
 }
 

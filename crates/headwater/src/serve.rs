@@ -11,8 +11,8 @@ use headwater_server::{
     Front, FrontParams, InternalFront, Router, ServeOutcome, Server, ServerParams, TlsParams,
 };
 use headwater_telemetry::{
-    LogConfig, LogFormat, Metrics, MetricsConfig, OtlpConfig, TelemetryConfig, TelemetryError,
-    TreeConfig,
+    AccessConfig, LogConfig, LogFormat, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig,
+    TelemetryError, TreeConfig,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -107,7 +107,7 @@ pub(crate) fn host(
             TelemetryError::LogFilter { .. } => Usage(error.to_string()).into(),
             error => anyhow::Error::from(error),
         })?;
-    let served = runtime.block_on(serve(hosting, load, telemetry.metrics()));
+    let served = runtime.block_on(serve(hosting, load, &telemetry));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
     runtime.shutdown_timeout(ABANDON);
@@ -118,8 +118,9 @@ pub(crate) fn host(
 async fn serve(
     hosting: Hosting,
     load: impl FnOnce(&Engine, SocketAddr, &Common) -> Result<Hosted> + Send + 'static,
-    metrics: &Metrics,
+    telemetry: &Telemetry,
 ) -> Result<()> {
+    let metrics = telemetry.metrics();
     let Hosting {
         listen,
         tls,
@@ -141,6 +142,7 @@ async fn serve(
     let engine = Arc::new(Engine::with_cache(places, &cache)?);
     let common = Arc::new(Common {
         metrics: metrics.clone(),
+        access: telemetry.access().clone(),
         shared,
         loops: loops.clone(),
         ..Common::default()
@@ -171,6 +173,7 @@ async fn serve(
     let front = Front::new(
         FrontParams {
             metrics: metrics.clone(),
+            access: telemetry.access().clone(),
             loops,
             ..FrontParams::default()
         },
@@ -231,13 +234,14 @@ fn telemetry_config(arguments: &TraceArgs) -> Result<TelemetryConfig> {
                 cli::LogFormat::Text => LogFormat::Text,
                 cli::LogFormat::Json => LogFormat::Json,
             },
-            access: arguments.access_log,
             ..LogConfig::default()
         },
+        access: arguments.access_log.then(AccessConfig::default),
         audit_file: arguments.audit_log.clone(),
         trace_file: arguments.trace_file.clone(),
         trace_tree: tree.then(TreeConfig::stderr),
         otlp: OtlpConfig::from_env()?,
         metrics: MetricsConfig::from_env()?,
+        prometheus: false,
     })
 }

@@ -280,6 +280,7 @@ pub(crate) struct Common {
     /// The bounds on what all of them send.
     pub(crate) shared: EgressShared,
     pub(crate) metrics: Metrics,
+    pub(crate) access: headwater_telemetry::AccessLog,
     pub(crate) loops: LoopGuard,
     /// Each other.
     pub(crate) internal: InternalServices,
@@ -312,6 +313,7 @@ fn load_one(
         tls_roots,
         shared,
         metrics,
+        access: _,
         loops,
         internal,
     } = common;
@@ -414,7 +416,8 @@ pub(crate) fn connect(services: &[Loaded], common: &Common) -> Result<Vec<Arc<In
         .iter()
         .map(|service| {
             let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
-            Arc::new(InternalFront::new(service.route(), metrics, loops))
+            let front = InternalFront::new(service.route(), metrics, loops);
+            Arc::new(front.with_access(common.access.clone()))
         })
         .collect();
     let names = services.iter().map(|service| &*service.outline.name);
@@ -426,14 +429,13 @@ pub(crate) fn connect(services: &[Loaded], common: &Common) -> Result<Vec<Arc<In
 
 impl Loaded {
     fn route(&self) -> Route {
-        Route {
-            pattern: self.outline.route.clone(),
-            service: self.outline.name.clone(),
-            handler: match &self.runner {
-                Runner::Component(component) => component.clone() as Arc<dyn Handler>,
-                Runner::Module(module) => module.clone(),
-            },
-            timeout: self.timeout,
-        }
+        let handler = match &self.runner {
+            Runner::Component(component) => component.clone() as Arc<dyn Handler>,
+            Runner::Module(module) => module.clone(),
+        };
+        let (pattern, service) = (self.outline.route.clone(), self.outline.name.clone());
+        let mut route = Route::new(pattern, service, handler);
+        route.timeout = self.timeout;
+        route
     }
 }

@@ -1,11 +1,22 @@
 use std::io;
 
-/// The signals that ask a process to end.
+/// The signals that tell a process something: to end, or to load again.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
+}
+
+/// What is asked of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Ctrl-C or SIGTERM.
+    End,
+    /// SIGHUP.
+    Reload,
 }
 
 #[cfg(unix)]
@@ -16,14 +27,16 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next of them.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.hang_up.recv() => Asked::Reload,
         }
     }
 }
@@ -36,10 +49,11 @@ impl Signals {
     }
 
     /// Waits for the next Ctrl-C.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Asked {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!(%error, "Ctrl-C cannot be received; end the process by other means");
             std::future::pending::<()>().await;
         }
+        Asked::End
     }
 }

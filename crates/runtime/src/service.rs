@@ -188,6 +188,12 @@ impl ComponentService {
         self.pool.idle().await;
     }
 
+    /// Another version of the service takes its requests from now on: its instances finish what they
+    /// have and end, also those that `min_idle` would keep.
+    pub fn replaced(&self) {
+        self.pool.replaced();
+    }
+
     /// How its instances are kept and shared.
     #[must_use]
     pub fn pool_settings(&self) -> &PoolSettings {

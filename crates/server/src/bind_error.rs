@@ -91,10 +91,12 @@ pub enum BindError {
         /// Where.
         endpoint: Endpoint,
         /// Why not.
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// There is nothing to listen on.
-    #[error("there is nothing to listen on: name at least one listener, such as --listen 127.0.0.1:8080")]
+    #[error(
+        "there is nothing to listen on: name at least one listener, such as --listen 127.0.0.1:8080"
+    )]
     NoListener,
 }
 

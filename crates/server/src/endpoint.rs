@@ -84,7 +84,9 @@ impl FromStr for Endpoint {
             Err(_) if text.parse::<std::net::IpAddr>().is_ok() => {
                 Err(refused("the port is missing"))
             }
-            Err(_) => Err(refused("it is neither an IP address with a port nor a socket")),
+            Err(_) => Err(refused(
+                "it is neither an IP address with a port nor a socket",
+            )),
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use headwater_core::{Counters, Fault, RequestScope};
-use headwater_telemetry::ServerSpan;
 use headwater_telemetry::metrics::RequestMeasure;
+use headwater_telemetry::{AccessEntry, ServerSpan};
 use http::StatusCode;
 
-use crate::access::AccessRecord;
+use crate::admission::Places;
+use crate::entry::Entry;
+use crate::registry::Listing;
 
 /// What nginx calls the end of a request whose client went away. Never sent: nobody is there.
 const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
@@ -25,8 +27,22 @@ pub(crate) struct Exchange {
     // Ends when it is dropped, which is after `Drop::drop` below has run.
     span: ServerSpan,
     measure: RequestMeasure,
-    access: Option<Box<AccessRecord>>,
+    access: AccessEntry,
     answered: bool,
+    // After all else: the request counts until it is reported.
+    held: Held,
+}
+
+/// What a request takes up while it lasts.
+#[derive(Default)]
+#[expect(dead_code, reason = "held, and never read")]
+pub(crate) struct Held {
+    /// Its route, and with it the router.
+    pub(crate) entry: Option<Arc<Entry>>,
+    /// Its places among all requests, and among those of its service.
+    pub(crate) places: Places,
+    /// Its place among those that are told.
+    pub(crate) listing: Option<Listing>,
 }
 
 // === impl Exchange ===
@@ -36,7 +52,7 @@ impl Exchange {
         scope: Arc<RequestScope>,
         span: ServerSpan,
         measure: RequestMeasure,
-        access: Option<Box<AccessRecord>>,
+        access: AccessEntry,
     ) -> Self {
         Self {
             scope,
@@ -44,7 +60,13 @@ impl Exchange {
             measure,
             access,
             answered: false,
+            held: Held::default(),
         }
+    }
+
+    /// Holds these until the request is over.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = held;
     }
 
     pub(crate) fn scope(&self) -> &Arc<RequestScope> {
@@ -55,18 +77,14 @@ impl Exchange {
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.scope.set_answered();
         self.span.response(status);
-        if let Some(access) = &mut self.access {
-            access.answered(status);
-        }
+        self.access.answered(status);
         self.answered = true;
     }
 
     /// The request got no proper answer, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
         self.span.fault(fault);
-        if let Some(access) = &mut self.access {
-            access.failed(fault);
-        }
+        self.access.failed(fault);
     }
 
     /// The client went away before the answer's end.
@@ -92,9 +110,7 @@ impl Drop for Exchange {
         }
         self.span.counters(self.scope.counters());
         self.measure.end(self.span.status(), self.span.error());
-        if let Some(access) = &self.access {
-            access.end();
-        }
+        self.access.end();
         self.scope.cancellation().cancel();
     }
 }

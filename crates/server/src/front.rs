@@ -4,29 +4,37 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use headwater_core::{Fault, LoopGuard};
-use headwater_telemetry::Metrics;
-use http::header::EXPECT;
-use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use headwater_core::LoopGuard;
+use headwater_telemetry::{AccessLog, Metrics};
+use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, Admitted};
+use crate::exchange::Held;
+use crate::forwarded::ForwardedParams;
+use crate::limits::RequestLimits;
 use crate::peer::Peer;
 use crate::reception::{Arrival, Entrance, Reception};
+use crate::registry::{InFlight, Registry};
 use crate::request_body;
 use crate::response_body::ResponseBody;
-use crate::router::{Route, Router};
-use crate::target;
+use crate::router::Router;
 
 /// What answers the requests of all listeners: who they are for, and what is asked of each.
 #[derive(Debug)]
 pub struct Front {
     router: ArcSwap<Router>,
-    linger: Duration,
+    admission: Admission,
     reception: Reception,
+    registry: Option<Arc<Registry>>,
     /// Service and route of a request that has none.
     nobody: Arc<str>,
 }
+
+/// Routes that a front had before.
+#[derive(Debug)]
+pub struct Retired(CancellationToken);
 
 /// What a [`Front`] is made of.
 #[derive(Debug, Clone)]
@@ -37,9 +45,18 @@ pub struct FrontParams {
     pub linger: Duration,
     /// What requests are measured with. Default: they are not.
     pub metrics: Metrics,
+    /// What requests are noted with when they are over. Default: they are not.
+    pub access: AccessLog,
     /// What refuses requests that go round in circles. To be shared with all that sends requests for
     /// this host. Default: one of its own.
     pub loops: LoopGuard,
+    /// What a request may ask for, and how many there may be.
+    pub limits: RequestLimits,
+    /// What is believed of proxies, and what services are told of clients.
+    pub forwarded: ForwardedParams,
+    /// Whether [`Front::requests`] can tell the requests in flight. Default: no; each request then
+    /// takes a lock twice, of one of several lists.
+    pub keep_requests: bool,
 }
 
 // === impl Front ===
@@ -51,19 +68,50 @@ impl Front {
         let FrontParams {
             linger,
             metrics,
+            access,
             loops,
+            limits,
+            forwarded,
+            keep_requests,
         } = params;
         Arc::new(Self {
             router: ArcSwap::from_pointee(router),
-            linger,
-            reception: Reception { metrics, loops },
+            admission: Admission::new(limits, forwarded, linger),
+            reception: Reception {
+                metrics,
+                access,
+                loops,
+            },
+            registry: keep_requests.then(Arc::default),
             nobody: Arc::from(""),
         })
     }
 
-    /// Answers what arrives from now on by these routes; requests in flight keep theirs.
-    pub fn replace(&self, router: Router) {
-        self.router.store(Arc::new(router));
+    /// Answers what arrives from now on by these routes; requests in flight keep theirs, which tell
+    /// when the last of them is over.
+    pub fn replace(&self, router: Router) -> Retired {
+        Retired(self.router.swap(Arc::new(router)).ended().clone())
+    }
+
+    /// How many requests there are that came by a connection, each until its answer's last byte.
+    /// Those that were refused do not count.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.admission.in_flight().count()
+    }
+
+    /// Until there are none. More may have come by the time that the caller looks.
+    pub async fn idle(&self) {
+        self.admission.in_flight().idle().await;
+    }
+
+    /// The requests in flight, the oldest first; none unless
+    /// [`keep_requests`](FrontParams::keep_requests) is set.
+    #[must_use]
+    pub fn requests(&self) -> Vec<InFlight> {
+        self.registry
+            .as_ref()
+            .map_or_else(Vec::new, |registry| registry.list())
     }
 
     /// Answers one request.
@@ -74,65 +122,58 @@ impl Front {
     ) -> Response<ResponseBody> {
         let started = Instant::now();
         let (mut parts, incoming) = request.into_parts();
-        let routed = self.route(&mut parts, peer);
-        let (service, route) = match &routed {
-            Ok(route) => (&route.service, &route.pattern),
-            Err(_) => (&self.nobody, &self.nobody),
-        };
-        let exchange = self.reception.begin(Arrival {
+        let mut admitted = Admitted::default();
+        let admission = &self.admission;
+        let verdict = admission.admit(&mut parts, peer, &self.router, &mut admitted);
+        let Admitted { told, entry } = admitted;
+        let route = entry.as_ref().map(|entry| &entry.route);
+        let mut exchange = self.reception.begin(Arrival {
             parts: &parts,
             started,
             // A timeout beyond what the clock can tell is none.
-            deadline: routed
-                .as_ref()
-                .ok()
-                .and_then(|route| started.checked_add(route.timeout)),
-            service,
-            route,
+            deadline: route.and_then(|route| started.checked_add(route.timeout)),
+            service: route.map_or(&self.nobody, |route| &route.service),
+            route: route.map_or(&self.nobody, |route| &route.pattern),
             entrance: Entrance::Network {
-                client: peer.client,
+                client: told.client.or(peer.client),
                 local: peer.local,
                 scheme: &peer.origin.scheme,
             },
         });
-        let scope = exchange.scope();
-        let body = request_body::wrap(incoming, scope, self.linger_for(&parts));
-        let answered = match routed {
-            Ok(route) => {
+        let params = admission.body(&parts, entry.as_ref());
+        let (body, trouble) = request_body::wrap(incoming, exchange.scope(), params);
+        // The body of a request that is refused is nobody's; it is read to its end like any other
+        // that is not wanted.
+        let ready = verdict.and_then(|(entry, places)| {
+            exchange.hold(Held {
+                listing: self
+                    .registry
+                    .as_ref()
+                    .map(|registry| registry.enter(exchange.scope(), &parts)),
+                entry: Some(Arc::clone(&entry)),
+                places,
+            });
+            admission.introduce(&mut parts, &told, peer, &entry)?;
+            Ok(entry)
+        });
+        let answered = match ready {
+            Ok(entry) => {
                 let request = Request::from_parts(parts, body);
-                self.reception.handle(&*route.handler, request, scope).await
+                let (handler, scope) = (&*entry.route.handler, exchange.scope());
+                let answered = self.reception.handle(handler, request, scope).await;
+                // Whatever the service made of a body that it could not read.
+                trouble.fault().map_or(answered, Err)
             }
-            // The body is nobody's; it is read to its end like any other that is not wanted.
             Err(fault) => Err(fault),
         };
         self.reception.conclude(answered, exchange)
     }
+}
 
-    /// Makes the URI absolute and finds who answers.
-    fn route(&self, parts: &mut Parts, peer: &Peer) -> Result<Arc<Route>, Fault> {
-        let uri = std::mem::take(&mut parts.uri);
-        parts.uri = target::establish(
-            &parts.method,
-            parts.version,
-            uri,
-            &mut parts.headers,
-            &peer.origin,
-        )?;
-        self.router.load().find(&parts.uri).cloned().ok_or_else(|| {
-            Fault::client(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "no service answers at this path",
-            )
-        })
-    }
-
-    /// Whether an unwanted request body is read to its end. In HTTP/2 a stream can end early without
-    /// harm to the connection. A client that waits for `100 Continue` has not begun to send, and
-    /// reading would ask it to.
-    fn linger_for(&self, parts: &Parts) -> Option<Duration> {
-        (parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT))
-            .then_some(self.linger)
+impl Retired {
+    /// Until no request is answered by these routes any more.
+    pub async fn ended(&self) {
+        self.0.cancelled().await;
     }
 }
 
@@ -141,7 +182,11 @@ impl Default for FrontParams {
         Self {
             linger: Duration::from_secs(10),
             metrics: Metrics::default(),
+            access: AccessLog::default(),
             loops: LoopGuard::default(),
+            limits: RequestLimits::default(),
+            forwarded: ForwardedParams::default(),
+            keep_requests: false,
         }
     }
 }

@@ -45,10 +45,23 @@ impl HostPattern {
         };
         name_matches && self.port.is_none_or(|port| port == port_of(uri))
     }
+
+    /// In lower case; what follows `*` for a wildcard, dot included.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn is_wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.port
+    }
 }
 
 /// The URI's port, or that of its scheme.
-fn port_of(uri: &Uri) -> u16 {
+pub(crate) fn port_of(uri: &Uri) -> u16 {
     let default = match uri.scheme() == Some(&Scheme::HTTPS) {
         true => 443,
         false => 80,

@@ -73,9 +73,11 @@ impl Given {
     fn number(&self, name: &str) -> Result<usize, String> {
         let count = self.sockets.len();
         if count == 0 {
-            return Err("this process was given no sockets (LISTEN_FDS is not set for it): start \
+            return Err(
+                "this process was given no sockets (LISTEN_FDS is not set for it): start \
                         it by a socket unit, or listen on an address"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let found = match self.names.iter().position(|given| given == name) {
             Some(number) => Some(number),

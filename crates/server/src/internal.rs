@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_core::{AnswerFuture, Body, Caller, Handler, InternalService, LoopGuard};
-use headwater_telemetry::Metrics;
+use headwater_telemetry::{AccessLog, Metrics};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
+use crate::forged;
 use crate::reception::{Arrival, Entrance, Reception};
-use crate::request_body;
-use crate::router::Route;
+use crate::request_body::{self, BodyParams};
+use crate::route::Route;
 
 /// The route of internal requests. Their host names the service, so its paths begin at the root,
 /// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
@@ -34,27 +35,44 @@ pub struct InternalFront {
 // === impl InternalFront ===
 
 impl InternalFront {
-    /// The front of the service that answers at `route`; its pattern counts for nothing here.
+    /// The front of the service that answers at `route`; where that is counts for nothing here, nor do
+    /// its limits, which are for what comes from outside: calls from within are bounded where they
+    /// are made.
     #[must_use]
     pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
         let Route {
             pattern: _,
+            hosts: _,
             service,
             handler,
             timeout,
+            strip_prefix: _,
+            limits: _,
         } = route;
         Self {
             service,
             route: WHOLE_HOST.into(),
             handler,
             timeout,
-            reception: Reception { metrics, loops },
+            reception: Reception {
+                metrics,
+                access: AccessLog::default(),
+                loops,
+            },
         }
+    }
+
+    /// The same, with its requests noted by `access` when they are over.
+    #[must_use]
+    pub fn with_access(mut self, access: AccessLog) -> Self {
+        self.reception.access = access;
+        self
     }
 
     async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        forged::remove(&mut parts.headers);
         let exchange = self.reception.begin(Arrival {
             parts: &parts,
             started,
@@ -65,7 +83,7 @@ impl InternalFront {
         });
         let scope = exchange.scope();
         // What is not wanted of it is dropped: no connection suffers.
-        let body = request_body::wrap(body, scope, None);
+        let (body, _) = request_body::wrap(body, scope, BodyParams::default());
         let request = Request::from_parts(parts, body);
         let answered = self.reception.handle(&*self.handler, request, scope).await;
         let response = self.reception.conclude(answered, exchange);

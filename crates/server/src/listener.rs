@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::task::{Context, Poll, ready};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
@@ -75,15 +76,18 @@ impl Listener {
     }
 
     /// The next connection, with the client's address where there is one.
-    pub(crate) async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+    pub(crate) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, client) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Some(client)))
+                let accepted = ready!(listener.poll_accept(cx));
+                Poll::Ready(accepted.map(|(stream, client)| (Socket::Tcp(stream), Some(client))))
             }
             Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), None))
+                let accepted = ready!(listener.poll_accept(cx));
+                Poll::Ready(accepted.map(|(stream, _)| (Socket::Unix(stream), None)))
             }
         }
     }
@@ -125,8 +129,7 @@ fn bind_unix(path: &Path, backlog: u32) -> Result<UnixListener, BindError> {
 
 /// Removes what an earlier process left, if nobody listens there any more.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
-    let metadata =
-        std::fs::symlink_metadata(path).map_err(|error| BindError::unix(path, error))?;
+    let metadata = std::fs::symlink_metadata(path).map_err(|error| BindError::unix(path, error))?;
     if !metadata.file_type().is_socket() {
         return Err(BindError::PathTaken {
             path: path.to_owned(),

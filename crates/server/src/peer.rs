@@ -1,9 +1,21 @@
 //! The other end of a connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::forwarded::Client;
 use crate::target::Origin;
+
+/// The client's certificate (RFC 9440); `client-cert-chain` begins so as well.
+pub(crate) const CLIENT_CERT: &str = "client-cert";
+/// What begins so tells of the certificate.
+pub(crate) const X_CLIENT_CERT: &str = "x-client-cert";
+/// The certificate's subject, as text.
+const X_CLIENT_CERT_SUBJECT: &str = "x-client-cert-subject";
 
 /// Who is at the other end of a connection, and what requests that come by it have in common.
 #[derive(Debug)]
@@ -15,15 +27,76 @@ pub(crate) struct Peer {
     pub(crate) local: Option<SocketAddr>,
     /// The scheme, and whom a request is for that does not say it.
     pub(crate) origin: Origin,
-    /// The certificate that the client has shown, and that was found good.
+    /// The certificate that the client showed, if it was verified.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
+    /// What services are told of it, from the first request on.
+    pub(crate) introduction: OnceLock<Client>,
 }
 
-/// A client's certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A client's certificate that was verified.
+#[derive(Debug)]
 pub(crate) struct ClientCertificate {
-    /// The certificate itself.
+    /// The certificate, in DER.
     pub(crate) der: Vec<u8>,
-    /// Whom it was made for, as RFC 4514 writes it.
+    /// Whom it is for, as RFC 4514 writes it.
     pub(crate) subject: String,
+    fields: OnceLock<[HeaderValue; 2]>,
+}
+
+// === impl ClientCertificate ===
+
+impl ClientCertificate {
+    pub(crate) fn new(der: Vec<u8>, subject: String) -> Self {
+        Self {
+            der,
+            subject,
+            fields: OnceLock::new(),
+        }
+    }
+
+    /// Tells a service of it, in fields that were taken from what the client sent.
+    pub(crate) fn introduce(&self, headers: &mut HeaderMap) {
+        let [certificate, subject] = self.fields.get_or_init(|| {
+            // A byte sequence as structured fields have it (RFC 8941 3.3.5).
+            let certificate = format!(":{}:", STANDARD.encode(&self.der));
+            [text(&certificate), text(&self.subject)]
+        });
+        headers.insert(HeaderName::from_static(CLIENT_CERT), certificate.clone());
+        headers.insert(
+            HeaderName::from_static(X_CLIENT_CERT_SUBJECT),
+            subject.clone(),
+        );
+    }
+}
+
+/// A field's value of any text: what no field may have is escaped as RFC 4514 (2.4) does it.
+fn text(text: &str) -> HeaderValue {
+    let mut bytes = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' | 0x80.. => bytes.push(byte),
+            _ => bytes.extend_from_slice(format!("\\{byte:02X}").as_bytes()),
+        }
+    }
+    HeaderValue::from_bytes(&bytes).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_in_base64_and_its_subject_as_a_field_may_have_it() {
+        let certificate = ClientCertificate::new(vec![0, 255, 7], "CN=é\r\nx-forged: 1".to_owned());
+        let mut headers = HeaderMap::new();
+        for _ in 0..2 {
+            certificate.introduce(&mut headers);
+        }
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers["client-cert"], ":AP8H:");
+        assert_eq!(
+            headers["x-client-cert-subject"].as_bytes(),
+            "CN=é\\0D\\0Ax-forged: 1".as_bytes()
+        );
+    }
 }

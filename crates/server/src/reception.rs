@@ -11,14 +11,15 @@ use headwater_core::{
     Body, Caller, Fault, Handler, LoopGuard, RequestId, RequestScope, ScopeParts,
 };
 use headwater_telemetry::metrics::RequestStart;
-use headwater_telemetry::{Metrics, ServerRequest, ServerSpan, propagation};
+use headwater_telemetry::{
+    AccessLog, AccessStart, Metrics, ServerRequest, ServerSpan, propagation,
+};
 use http::header::HeaderMap;
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
-use crate::access::AccessRecord;
 use crate::answer::{answer, log, name_request};
 use crate::exchange::Exchange;
 use crate::response_body::ResponseBody;
@@ -27,6 +28,7 @@ use crate::response_body::ResponseBody;
 #[derive(Debug, Clone)]
 pub(crate) struct Reception {
     pub(crate) metrics: Metrics,
+    pub(crate) access: AccessLog,
     pub(crate) loops: LoopGuard,
 }
 
@@ -109,7 +111,14 @@ impl Reception {
             route,
             started,
         });
-        let access = AccessRecord::begin(parts, &scope, caller);
+        let access = self.access.begin(AccessStart {
+            scope: &scope,
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+            headers: &parts.headers,
+            caller,
+        });
         Exchange::new(scope, span, measure, access)
     }
 

@@ -2,33 +2,64 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError, Counters, RequestScope};
+use headwater_core::{Body, BodyError, Counters, Fault, RequestScope};
+use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep};
 
-/// Makes the handler's body of the one that arrives: counted, and read to its end if the handler does
-/// not. `linger` bounds the latter; `None` leaves an unwanted body to whoever sends it.
+/// How a body is taken in.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct BodyParams {
+    /// How long the rest of a body is read that the handler does not read to its end; `None` leaves
+    /// it to whoever sends it.
+    pub(crate) linger: Option<Duration>,
+    /// The greatest number of bytes.
+    pub(crate) max: Option<u64>,
+    /// How long nothing may arrive while the handler waits.
+    pub(crate) idle_timeout: Option<Duration>,
+}
+
+/// What became of a body that the handler could not read to its end by the client's fault.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble(Option<Arc<AtomicU8>>);
+
+const TOO_LARGE: u8 = 1;
+const TOO_SLOW: u8 = 2;
+
+/// Makes the handler's body of the one that arrives: counted, bounded, and read to its end if the
+/// handler does not.
 pub(crate) fn wrap(
     incoming: impl Arriving,
     scope: &Arc<RequestScope>,
-    linger: Option<Duration>,
-) -> Body {
+    params: BodyParams,
+) -> (Body, Trouble) {
     if incoming.is_end_stream() {
-        return headwater_core::empty();
+        return (headwater_core::empty(), Trouble::default());
     }
-    RequestBody {
+    let BodyParams {
+        linger,
+        max,
+        idle_timeout,
+    } = params;
+    let linger = linger.filter(|linger| !linger.is_zero());
+    let trouble = (max.is_some() || idle_timeout.is_some()).then(Arc::default);
+    let body = RequestBody {
         incoming: Some(incoming),
         scope: Arc::clone(scope),
-        linger: linger
-            .filter(|linger| !linger.is_zero())
-            .map(|linger| (linger, Handle::current())),
-    }
-    .boxed_unsync()
+        linger,
+        remaining: max,
+        idle: idle_timeout.map(Idle::new),
+        runtime: (linger.is_some() || idle_timeout.is_some()).then(Handle::current),
+        trouble: trouble.clone(),
+    };
+    (body.boxed_unsync(), Trouble(trouble))
 }
 
 /// A body that arrives: a connection's, or another service's.
@@ -41,8 +72,21 @@ struct RequestBody<B: Arriving> {
     // `None` after an error, when there is nothing left to read.
     incoming: Option<B>,
     scope: Arc<RequestScope>,
-    // With the runtime's handle, because a guest's store may be dropped on any thread.
-    linger: Option<(Duration, Handle)>,
+    linger: Option<Duration>,
+    // Bytes that may still come.
+    remaining: Option<u64>,
+    idle: Option<Idle>,
+    // Because a guest's store may be polled and dropped on any thread.
+    runtime: Option<Handle>,
+    trouble: Option<Arc<AtomicU8>>,
+}
+
+/// The wait for the next bytes.
+struct Idle {
+    timeout: Duration,
+    // Made when first waited for: most bodies are there at once.
+    timer: Option<Pin<Box<Sleep>>>,
+    armed: bool,
 }
 
 impl<B> Arriving for B where
@@ -60,22 +104,37 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(incoming) = &mut self.incoming else {
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else {
             return Poll::Ready(None);
         };
-        Poll::Ready(match ready!(Pin::new(incoming).poll_frame(cx)) {
+        let Poll::Ready(arrived) = Pin::new(incoming).poll_frame(cx) else {
+            return match this.poll_idle(cx) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(this.fail(TOO_SLOW)))),
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        if let Some(idle) = &mut this.idle {
+            idle.armed = false;
+        }
+        Poll::Ready(match arrived {
             Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    Counters::add(&self.scope.counters().request_bytes, data.len() as u64);
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                Counters::add(&this.scope.counters().request_bytes, length);
+                if let Some(remaining) = &mut this.remaining {
+                    match remaining.checked_sub(length) {
+                        Some(left) => *remaining = left,
+                        None => return Poll::Ready(Some(Err(this.fail(TOO_LARGE)))),
+                    }
                 }
                 Some(Ok(frame))
             }
             Some(Err(error)) => {
-                self.incoming = None;
+                this.incoming = None;
                 Some(Err(error.into()))
             }
             None => {
-                self.incoming = None;
+                this.incoming = None;
                 None
             }
         })
@@ -92,12 +151,33 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
     }
 }
 
-impl<B: Arriving> Drop for RequestBody<B> {
-    fn drop(&mut self) {
-        let Some((linger, runtime)) = self.linger.take() else {
+impl<B: Arriving> RequestBody<B> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (Some(idle), Some(runtime)) = (&mut self.idle, &self.runtime) else {
+            return Poll::Pending;
+        };
+        let _entered = runtime.enter();
+        idle.poll(cx)
+    }
+
+    /// Notes what is wrong for the answer, and tells the handler.
+    fn fail(&mut self, trouble: u8) -> BodyError {
+        if let Some(noted) = &self.trouble {
+            noted.store(trouble, Ordering::Relaxed);
+        }
+        match trouble {
+            // The client goes on sending; it shall get its answer nevertheless.
+            TOO_LARGE => self.read_on(),
+            _ => self.incoming = None,
+        }
+        fault(trouble).map_or_else(|| "the body ended early".into(), |fault| fault.into())
+    }
+
+    fn read_on(&mut self) {
+        let Some(mut rest) = self.incoming.take().filter(|rest| !rest.is_end_stream()) else {
             return;
         };
-        let Some(mut rest) = self.incoming.take().filter(|rest| !rest.is_end_stream()) else {
+        let (Some(linger), Some(runtime)) = (self.linger.take(), &self.runtime) else {
             return;
         };
         // Dropping the rest here would make hyper close the connection under a client that is still
@@ -107,4 +187,69 @@ impl<B: Arriving> Drop for RequestBody<B> {
             while let Some(Ok(_)) = rest.frame().await {}
         }));
     }
+}
+
+impl<B: Arriving> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        self.read_on();
+    }
+}
+
+// === impl Idle ===
+
+impl Idle {
+    fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            timer: None,
+            armed: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = Instant::now().checked_add(self.timeout) else {
+            // A timeout beyond what the clock can tell is none.
+            return Poll::Pending;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if !self.armed {
+            timer.as_mut().reset(until);
+            self.armed = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// The fault of a request whose body could not be read.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        let noted = self.0.as_ref()?;
+        // Written before the handler was told, which has answered since.
+        fault(noted.load(Ordering::Relaxed))
+    }
+}
+
+fn fault(trouble: u8) -> Option<Fault> {
+    match trouble {
+        TOO_LARGE => Some(too_large()),
+        TOO_SLOW => Some(Fault::client(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            "the request's body did not arrive in time",
+        )),
+        _ => None,
+    }
+}
+
+/// The fault of a body that is larger than it may be.
+pub(crate) fn too_large() -> Fault {
+    Fault::client(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "the request's body is larger than it may be",
+    )
 }

@@ -1,46 +1,56 @@
-//! From a path to a service.
+//! From a host and a path to a service.
 //!
 //! The path is matched as it came: nothing is decoded or normalised, so that what the front matches
 //! is what the guest sees, and `/a%2Fb` cannot be taken for `/a/b` by one and not by the other.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use headwater_core::Handler;
-use http::Uri;
+use http::{HeaderName, Uri};
+use matchit::Match;
+use tokio_util::sync::CancellationToken;
 
+use crate::entry::{Entry, Found};
+use crate::gate::Gates;
 use crate::host::HostPattern;
+use crate::host_table::HostTable;
 use crate::ordered::Place;
+use crate::pattern::Pattern;
+use crate::route::Route;
 
-/// One pattern and who answers for it.
-#[derive(Clone)]
-pub struct Route {
-    /// `/x` for exactly this path, `/x/...` for `/x`, `/x/` and everything below, `/...` for all.
-    pub pattern: Arc<str>,
-    /// The service's name, for traces and logs.
-    pub service: Arc<str>,
-    /// What answers.
-    pub handler: Arc<dyn Handler>,
-    /// How long a request may take until its response head.
-    pub timeout: Duration,
-}
-
-/// Finds the route of a path: an exact pattern before a prefix, a longer prefix before a shorter; or
-/// the first that fits, for [`Router::in_order`].
+/// Finds the route of a host and a path.
+///
+/// Of the hosts, one by its name goes before one below a domain (the longest first), and that before
+/// all; each with its port before each without. Where none of the routes of a host has the path, the
+/// next host's are asked. Of the paths, an exact pattern goes before a prefix, and a longer prefix
+/// before a shorter; where they are of the same length, the first segment decides that is literal in
+/// one of them and a wildcard in the other: the literal goes first.
+///
+/// Or the first that fits, for [`Router::in_order`].
 #[derive(Debug)]
 pub struct Router {
     table: Table,
-    routes: Vec<Arc<Route>>,
+    entries: Vec<Arc<Entry>>,
+    ended: CancellationToken,
 }
 
 #[derive(Debug)]
 enum Table {
-    /// Indices, because a prefix pattern is three entries of the tree and one route.
-    Tree(matchit::Router<usize>),
+    Trees(Box<HostTable<Tree>>),
     /// The places of the routes, in the same order.
     Ordered(Vec<Place>),
+}
+
+/// The routes of one host, by their indices.
+#[derive(Default)]
+struct Tree {
+    exact: matchit::Router<usize>,
+    /// The prefixes by the number of their segments: `/...` is the first. (In one tree, matchit takes
+    /// a wildcard beside a catch-all for a conflict.)
+    prefixes: Vec<matchit::Router<usize>>,
+    /// Which patterns there are already, prefixes apart from exact ones.
+    shapes: HashMap<(bool, String), usize>,
 }
 
 /// Why routes cannot be served together.
@@ -49,7 +59,7 @@ pub enum RouteError {
     /// The pattern is not of a known form.
     #[error(
         "the route \"{pattern}\" {problem}: write \"/x\" for exactly this path, \"/x/...\" for it and \
-         all below, or \"/...\" for every path"
+         all below, \"/{{name}}\" for any one segment, or \"/...\" for every path"
     )]
     BadPattern {
         /// The pattern as given.
@@ -57,10 +67,10 @@ pub enum RouteError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// Two routes have the same pattern.
+    /// Two routes hold for the same paths of the same host.
     #[error(
         "the route \"{pattern}\" is given twice (services \"{first}\" and \"{second}\"): remove one or \
-         give it another pattern"
+         give it another pattern or host"
     )]
     Conflict {
         /// The pattern.
@@ -72,12 +82,6 @@ pub enum RouteError {
     },
 }
 
-enum Pattern<'a> {
-    Exact(&'a str),
-    /// What stands before `/...`: empty, or begins with `/` and does not end with it.
-    Prefix(&'a str),
-}
-
 // === impl Router ===
 
 impl Router {
@@ -85,143 +89,173 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// When a pattern is malformed or given twice.
+    /// When a pattern is malformed, or two hold for the same.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, RouteError> {
-        let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
-        let mut tree = matchit::Router::new();
-        let mut exact = HashSet::new();
-
-        for (index, route) in routes.iter().enumerate() {
-            if let Pattern::Exact(path) = Pattern::parse(&route.pattern)? {
-                insert(&mut tree, path, "", index, &routes)?;
-                exact.insert(path);
-            }
+        let routes: Vec<_> = routes.into_iter().collect();
+        let patterns = routes
+            .iter()
+            .map(|route| Pattern::parse(&route.pattern))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut trees = HostTable::<Tree>::default();
+        for (index, pattern) in patterns.iter().enumerate() {
+            plant(&mut trees, pattern, index, &routes)?;
         }
-        for (index, route) in routes.iter().enumerate() {
-            let Pattern::Prefix(base) = Pattern::parse(&route.pattern)? else {
-                continue;
-            };
-            // matchit's catch-all takes at least one byte, so the prefix itself, with and without
-            // its slash, are entries of their own, unless an exact route has taken them.
-            if !base.is_empty() && !exact.contains(base) {
-                insert(&mut tree, base, "", index, &routes)?;
-            }
-            if !exact.contains(format!("{base}/").as_str()) {
-                insert(&mut tree, base, "/", index, &routes)?;
-            }
-            insert(&mut tree, base, "/{*rest}", index, &routes)?;
-        }
+        let parts: Vec<_> = patterns
+            .into_iter()
+            .map(|pattern| (pattern.depth(), pattern.fields))
+            .collect();
+        let (entries, ended) = enter(routes.into_iter().zip(parts));
         Ok(Self {
-            table: Table::Tree(tree),
-            routes,
+            table: Table::Trees(Box::new(trees)),
+            entries,
+            ended,
         })
     }
 
-    /// Makes a router whose routes are tried in this order, each for its hosts (none: for all). A
-    /// pattern that is not of a known form is taken for an exact path, as WAGI does.
+    /// Makes a router whose routes are tried in this order, each for its hosts (none: for all; those
+    /// that it has itself count for nothing). A pattern that is not of a known form is taken for an
+    /// exact path, as WAGI does; there are no wildcards, and no prefix is stripped.
     #[must_use]
     pub fn in_order(routes: impl IntoIterator<Item = (Vec<HostPattern>, Route)>) -> Self {
-        let (places, routes) = routes
+        let (places, routes): (_, Vec<_>) = routes
             .into_iter()
-            .map(|(hosts, route)| (Place::new(&route.pattern, hosts), Arc::new(route)))
+            .map(|(hosts, mut route)| {
+                route.strip_prefix = false;
+                let place = Place::new(&route.pattern, hosts);
+                (place, (route, (None, Vec::new())))
+            })
             .unzip();
+        let (entries, ended) = enter(routes);
         Self {
             table: Table::Ordered(places),
-            routes,
+            entries,
+            ended,
         }
     }
 
     /// The route of an absolute URI, with its path as it stands in the request line.
     #[must_use]
-    pub fn find(&self, uri: &Uri) -> Option<&Arc<Route>> {
-        let index = match &self.table {
-            Table::Tree(tree) => *tree.at(uri.path()).ok()?.value,
-            Table::Ordered(places) => places.iter().position(|place| place.holds(uri))?,
-        };
-        self.routes.get(index)
+    pub fn find(&self, uri: &Uri) -> Option<&Route> {
+        self.look_up(uri).map(|found| &found.entry.route)
     }
 
     /// All routes, in the order given.
-    #[must_use]
-    pub fn routes(&self) -> &[Arc<Route>] {
-        &self.routes
+    pub fn routes(&self) -> impl ExactSizeIterator<Item = &Route> {
+        self.entries.iter().map(|entry| &entry.route)
     }
-}
 
-/// Adds a literal path with a pattern's tail to the tree.
-fn insert(
-    tree: &mut matchit::Router<usize>,
-    literal: &str,
-    tail: &str,
-    index: usize,
-    routes: &[Arc<Route>],
-) -> Result<(), RouteError> {
-    // Braces are matchit's syntax; doubled they are themselves.
-    let mut path = literal.replace('{', "{{").replace('}', "}}");
-    path.push_str(tail);
-    let Err(error) = tree.insert(path, index) else {
-        return Ok(());
-    };
-    let pattern = routes[index].pattern.to_string();
-    match error {
-        matchit::InsertError::Conflict { .. } => Err(RouteError::Conflict {
-            first: routes[..index]
-                .iter()
-                .find(|route| *route.pattern == *pattern)
-                .map_or_else(String::new, |route| route.service.to_string()),
-            second: routes[index].service.to_string(),
-            pattern,
-        }),
-        _ => Err(RouteError::BadPattern {
-            pattern,
-            problem: "cannot be matched",
-        }),
-    }
-}
-
-// === impl Pattern ===
-
-impl<'a> Pattern<'a> {
-    fn parse(pattern: &'a str) -> Result<Self, RouteError> {
-        let bad = |problem| RouteError::BadPattern {
-            pattern: pattern.to_owned(),
-            problem,
-        };
-        if !pattern.starts_with('/') {
-            return Err(bad("does not begin with \"/\""));
-        }
-        if pattern.contains(['?', '#']) {
-            return Err(bad(
-                "has a query or a fragment, which routes do not look at",
-            ));
-        }
-        if !pattern.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(bad(
-                "has a character that never stands in a request's path (percent-encode it)",
-            ));
-        }
-        let parsed = match pattern.strip_suffix("/...") {
-            Some(base) if base.ends_with('/') => {
-                return Err(bad("has an empty segment before its \"...\""));
+    pub(crate) fn look_up<'r, 'p>(&'r self, uri: &'p Uri) -> Option<Found<'r, 'p>> {
+        match &self.table {
+            Table::Trees(hosts) => hosts.find(uri, |tree| {
+                let matched = tree.find(uri.path())?;
+                Some(Found {
+                    entry: self.entries.get(*matched.value)?,
+                    parameters: Some(matched.params),
+                })
+            }),
+            Table::Ordered(places) => {
+                let index = places.iter().position(|place| place.holds(uri))?;
+                Some(Found {
+                    entry: self.entries.get(index)?,
+                    parameters: None,
+                })
             }
-            Some(base) => Self::Prefix(base),
-            None => Self::Exact(pattern),
-        };
-        let (Self::Exact(literal) | Self::Prefix(literal)) = parsed;
-        if literal.split('/').any(|segment| segment == "...") {
-            return Err(bad("has \"...\" in another place than its end"));
         }
-        Ok(parsed)
+    }
+
+    /// Cancelled when the router is no more, and no request that it found a route for.
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.ended
     }
 }
 
-impl fmt::Debug for Route {
+/// Puts a pattern into the trees of all its route's hosts.
+fn plant(
+    trees: &mut HostTable<Tree>,
+    pattern: &Pattern<'_>,
+    index: usize,
+    routes: &[Route],
+) -> Result<(), RouteError> {
+    let hosts = &routes[index].hosts;
+    let all = hosts.is_empty().then_some(None);
+    for host in all.into_iter().chain(hosts.iter().map(Some)) {
+        let before = trees.entry(host).insert(pattern, index);
+        before.map_err(|before| RouteError::Conflict {
+            pattern: routes[index].pattern.to_string(),
+            first: routes[before].service.to_string(),
+            second: routes[index].service.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+fn enter(
+    routes: impl IntoIterator<Item = (Route, (Option<usize>, Vec<HeaderName>))>,
+) -> (Vec<Arc<Entry>>, CancellationToken) {
+    let ended = CancellationToken::new();
+    let in_use = Arc::new(ended.clone().drop_guard());
+    let mut gates = Gates::default();
+    let entries = routes
+        .into_iter()
+        .map(|(route, (depth, fields))| {
+            Arc::new(Entry {
+                gate: gates.of(&route),
+                route,
+                depth,
+                fields,
+                in_use: Arc::clone(&in_use),
+            })
+        })
+        .collect();
+    (entries, ended)
+}
+
+// === impl Tree ===
+
+impl Tree {
+    /// Adds a pattern. If there is one already that holds for the same paths, tells that one's index.
+    fn insert(&mut self, pattern: &Pattern<'_>, index: usize) -> Result<(), usize> {
+        let shape = (pattern.is_prefix, pattern.shape.clone());
+        if let Some(before) = self.shapes.insert(shape, index) {
+            return Err(before);
+        }
+        let tree = match pattern.depth() {
+            None => &mut self.exact,
+            Some(depth) => {
+                if self.prefixes.len() <= depth {
+                    self.prefixes.resize_with(depth + 1, Default::default);
+                }
+                &mut self.prefixes[depth]
+            }
+        };
+        // Its shape is new, so there is nothing that it could be in conflict with.
+        tree.insert(pattern.base, index).map_err(|_| index)
+    }
+
+    fn find<'r, 'p>(&'r self, path: &'p str) -> Option<Match<'r, 'p, &'r usize>> {
+        if let Ok(found) = self.exact.at(path) {
+            return Some(found);
+        }
+        // `*` is a target and no path.
+        if self.prefixes.is_empty() || !path.starts_with('/') {
+            return None;
+        }
+        let mut depth = path.bytes().filter(|byte| *byte == b'/').count();
+        let mut rest = path;
+        loop {
+            let tree = self.prefixes.get(depth);
+            if let Some(Ok(found)) = tree.map(|tree| tree.at(rest)) {
+                return Some(found);
+            }
+            depth = depth.checked_sub(1)?;
+            rest = &rest[..rest.rfind('/')?];
+        }
+    }
+}
+
+impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("pattern", &self.pattern)
-            .field("service", &self.service)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
+        f.debug_tuple("Tree").field(&self.shapes).finish()
     }
 }
 
@@ -239,7 +273,7 @@ mod tests {
     }
 
     fn find<'a>(router: &'a Router, path: &str) -> Option<&'a Route> {
-        router.find(&path.parse().ok()?).map(|route| &**route)
+        router.find(&path.parse().ok()?)
     }
 
     #[test]
@@ -286,7 +320,7 @@ mod tests {
             "/both/...",
             "/slash/",
             "/slash/...",
-            "/odd{name}/...",
+            "/odd{{name}}/...",
         ])
         .unwrap();
         for (path, pattern) in [
@@ -313,7 +347,7 @@ mod tests {
             ("/slash", "/slash/..."),
             ("/slash/", "/slash/"),
             ("/slash/x", "/slash/..."),
-            ("/odd{name}/x", "/odd{name}/..."),
+            ("/odd{name}/x", "/odd{{name}}/..."),
             ("/oddx/x", "/..."),
         ] {
             let found = find(&router, path).map(|route| &*route.pattern);
@@ -331,27 +365,6 @@ mod tests {
     }
 
     #[test]
-    fn bad_patterns_are_named_with_what_to_write() {
-        for pattern in [
-            "",
-            "x",
-            "...",
-            "/a?b",
-            "/a#b",
-            "/a b",
-            "/ü",
-            "/a//...",
-            "/.../a",
-            "/a/.../b/...",
-        ] {
-            let error = router(&[pattern]).unwrap_err();
-            let text = error.to_string();
-            assert!(text.contains(&format!("\"{pattern}\"")), "{text}");
-            assert!(text.contains("write \"/x\""), "{text}");
-        }
-    }
-
-    #[test]
     fn a_pattern_given_twice_is_refused_by_name() {
         for pattern in ["/a", "/a/...", "/..."] {
             let text = router(&[pattern, "/b", pattern]).unwrap_err().to_string();
@@ -360,6 +373,143 @@ mod tests {
                 "{text}"
             );
             assert!(text.contains("another pattern"), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_hold_for_the_same_paths_are_refused_and_those_of_other_hosts_are_not() {
+        let error = router(&["/{a}/x/...", "/{b}/x/..."]).unwrap_err();
+        assert!(error.to_string().contains("\"/{b}/x/...\" is given twice"));
+        assert!(router(&["/{a}/x", "/{b}/x/...", "/{c}", "/{d}/...", "/..."]).is_ok());
+
+        let at = |hosts: &[&str]| {
+            let mut route = route("/a", answer_with("ok"));
+            route.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            route
+        };
+        let apart = [at(&[]), at(&["a"]), at(&["a:80"]), at(&["*.a", "b"])];
+        assert!(Router::new(apart.clone()).is_ok());
+        for again in [at(&[]), at(&["A."]), at(&["c", "*.A"])] {
+            let routes = apart.iter().cloned().chain([again]);
+            assert!(matches!(
+                Router::new(routes),
+                Err(RouteError::Conflict { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn the_most_specific_host_that_has_the_path_wins() {
+        let at = |name: &str, pattern: &str, hosts: &[&str]| {
+            let mut route = route(pattern, answer_with("ok"));
+            route.service = name.into();
+            route.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            route
+        };
+        let router = Router::new([
+            at("any", "/...", &[]),
+            at("any-p", "/p/...", &[]),
+            at("wild", "/w/...", &["*.example.com"]),
+            at("wilder", "/...", &["*.a.example.com"]),
+            at("named", "/n/...", &["a.example.com", "[::1]"]),
+            at("port", "/n/...", &["a.example.com:8080"]),
+        ])
+        .unwrap();
+        for (uri, expected) in [
+            ("http://other/n/x", "any"),
+            ("http://other/p/x", "any-p"),
+            ("http://a.example.com/n/x", "named"),
+            ("http://A.Example.COM./n/x", "named"),
+            ("http://a.example.com:81/n/x", "named"),
+            ("http://a.example.com:8080/n/x", "port"),
+            ("http://[::1]:8080/n/x", "named"),
+            // No route of the host has the path; the next host's are asked.
+            ("http://a.example.com/w/x", "wild"),
+            ("http://a.example.com/p/x", "any-p"),
+            ("http://b.example.com/w", "wild"),
+            ("http://b.example.com/n/x", "any"),
+            ("http://example.com/w/x", "any"),
+            ("http://.example.com/w/x", "any"),
+            ("http://x.a.example.com/w/x", "wilder"),
+            ("http://x.y.a.example.com/w/x", "wilder"),
+        ] {
+            let found = router.find(&uri.parse().unwrap()).unwrap();
+            assert_eq!(&*found.service, expected, "{uri}");
+        }
+    }
+
+    /// Every pattern over a small alphabet against every path over it, beside the rule as it is
+    /// written: exact before prefix, longer before shorter, literal before wildcard.
+    #[test]
+    fn the_tree_finds_what_the_rule_says() {
+        fn rank(pattern: &str, path: &str) -> Option<(bool, usize, Vec<bool>)> {
+            let (base, is_prefix) = match pattern.strip_suffix("/...") {
+                Some(base) => (base, true),
+                None => (pattern, false),
+            };
+            let path: Vec<_> = path.split('/').skip(1).collect();
+            let base: Vec<_> = base.split('/').skip(1).collect();
+            let fits = match is_prefix {
+                true => path.len() >= base.len(),
+                false => path.len() == base.len(),
+            };
+            let literals: Option<Vec<_>> = base
+                .iter()
+                .zip(&path)
+                .map(|(segment, text)| match segment.starts_with('{') {
+                    true => (!text.is_empty()).then_some(false),
+                    false => (segment == text).then_some(true),
+                })
+                .collect();
+            Some((!is_prefix, base.len(), literals.filter(|_| fits)?))
+        }
+
+        let words = ["a", "ab", "{x}", ""];
+        let mut bases = vec![String::new()];
+        for length in 1..=3 {
+            let longer: Vec<_> = bases
+                .iter()
+                .filter(|base| base.matches('/').count() == length - 1)
+                .flat_map(|base| words.map(|word| format!("{base}/{word}")))
+                .collect();
+            bases.extend(longer);
+        }
+        let patterns: Vec<_> = bases
+            .iter()
+            .flat_map(|base| [base.clone(), format!("{base}/...")])
+            .filter(|pattern| Pattern::parse(pattern).is_ok())
+            .map(|pattern| {
+                pattern
+                    .replacen("{x}", "{x0}", 1)
+                    .replacen("{x}", "{x1}", 1)
+                    .replacen("{x}", "{x2}", 1)
+            })
+            .collect();
+        let paths: Vec<_> = bases
+            .iter()
+            .filter(|base| !base.is_empty())
+            .map(|base| base.replace("{x}", "b"))
+            .collect();
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..2_000 {
+            let many = random.usize(1..12);
+            let mut chosen = random.choose_multiple(&patterns, many);
+            chosen.sort();
+            chosen.dedup();
+            let chosen: Vec<_> = chosen.into_iter().map(String::as_str).collect();
+            let router = router(&chosen).unwrap();
+            for path in &paths {
+                let expected = chosen
+                    .iter()
+                    .filter_map(|pattern| Some((rank(pattern, path)?, *pattern)))
+                    .max();
+                let found = find(&router, path).map(|route| &*route.pattern);
+                assert_eq!(
+                    found,
+                    expected.map(|(_, pattern)| pattern),
+                    "{path} of {chosen:?}"
+                );
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An accepted connection, of either family.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -121,31 +121,5 @@ impl RawSocket {
                 UnixStream::from_std(stream).map(Socket::Unix)
             }
         }
-    }
-
-    /// Writes what fits into the kernel's buffer and ends the sending side, without waiting.
-    pub(crate) fn say_and_finish(&mut self, text: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => {
-                stream.set_nonblocking(true)?;
-                stream.write_all(text)?;
-                stream.shutdown(Shutdown::Write)
-            }
-            Self::Unix(stream) => {
-                stream.set_nonblocking(true)?;
-                stream.write_all(text)?;
-                stream.shutdown(Shutdown::Write)
-            }
-        }
-    }
-
-    /// Whether the client has closed; throws away what it sent.
-    pub(crate) fn is_finished(&mut self) -> bool {
-        let mut waste = [0; 4096];
-        let read = match self {
-            Self::Tcp(stream) => stream.read(&mut waste),
-            Self::Unix(stream) => stream.read(&mut waste),
-        };
-        matches!(read, Ok(0))
     }
 }

@@ -78,9 +78,16 @@ fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Fault> {
     Ok(first)
 }
 
-/// What the `http` crate lets through and the grammar of `Host` does not: user information, an empty
-/// host, a port that is no port.
 fn check(authority: &Authority) -> Result<(), Fault> {
+    match is_valid(authority) {
+        true => Ok(()),
+        false => Err(bad_host("has a malformed host field")),
+    }
+}
+
+/// Whether it is none of what the `http` crate lets through and the grammar of `Host` does not: user
+/// information, an empty host, a port that is no port.
+pub(crate) fn is_valid(authority: &Authority) -> bool {
     let text = authority.as_str();
     let host = authority.host();
     let port = text.get(host.len()..).unwrap_or_default();
@@ -88,10 +95,7 @@ fn check(authority: &Authority) -> Result<(), Fault> {
         || port
             .strip_prefix(':')
             .is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok());
-    if host.is_empty() || text.contains('@') || !port_is_valid {
-        return Err(bad_host("has a malformed host field"));
-    }
-    Ok(())
+    !host.is_empty() && !text.contains('@') && port_is_valid
 }
 
 fn bad_host(problem: &'static str) -> Fault {

@@ -3,6 +3,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::AccessConfig;
+
 /// What is logged and where traces go.
 ///
 /// The default logs at `info` to standard error, and makes no traces at all.
@@ -10,6 +12,8 @@ use std::time::Duration;
 pub struct TelemetryConfig {
     /// The log.
     pub log: LogConfig,
+    /// Note each request once it is over, see [`AccessConfig`]. Default: no.
+    pub access: Option<AccessConfig>,
     /// Append the audit log to this file, one JSON object per line: the events of the target
     /// `headwater::audit`, whatever the log's filter says. Default: no file.
     pub audit_file: Option<PathBuf>,
@@ -22,19 +26,19 @@ pub struct TelemetryConfig {
     pub otlp: Option<OtlpConfig>,
     /// Export metrics, see [`MetricsConfig::from_env`]. Default: no.
     pub metrics: Option<MetricsConfig>,
+    /// Measure for [`Telemetry::prometheus`](crate::Telemetry::prometheus), beside any export.
+    /// Default: no.
+    pub prometheus: bool,
 }
 
 /// What is logged, to standard error.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
     /// Which events, in the syntax of `RUST_LOG`: a level, or targets with levels. It does not
-    /// affect traces. Default: `info`.
+    /// affect traces. [`LogLevel`](crate::LogLevel) changes it later. Default: `info`.
     pub filter: String,
     /// How. Default: text.
     pub format: LogFormat,
-    /// Whether each answered request is logged too, under the target `headwater::access`. A filter
-    /// that names this target has the last word. Default: no.
-    pub access: bool,
     /// Whether text has colours. Default: whether standard error is a terminal and the variable
     /// `NO_COLOR` is not set.
     pub color: bool,
@@ -104,7 +108,6 @@ impl Default for LogConfig {
         Self {
             filter: "info".to_owned(),
             format: LogFormat::default(),
-            access: false,
             color: use_color(io::stderr().is_terminal()),
         }
     }

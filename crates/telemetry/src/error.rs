@@ -31,6 +31,27 @@ pub enum TelemetryError {
         source: std::io::Error,
     },
 
+    /// The file of the access log cannot be opened.
+    #[error(
+        "the access log {} cannot be opened for appending: {source}; its directory must exist and \
+         be writable",
+        path.display()
+    )]
+    AccessFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+
+    /// The thread that writes the access log cannot be started.
+    #[error("the thread that writes the access log cannot be started: {0}")]
+    AccessThread(#[source] std::io::Error),
+
+    /// The log's filter cannot be changed any more.
+    #[error("the log's filter cannot be changed: the log has ended")]
+    LogEnded,
+
     /// The trace file cannot be opened.
     #[error(
         "the trace file {} cannot be opened for appending: {source}; its directory must exist and \
@@ -68,6 +89,10 @@ pub enum TelemetryError {
          set OTEL_METRICS_EXPORTER=none"
     )]
     OtlpMetrics(#[source] opentelemetry_otlp::ExporterBuildError),
+
+    /// The reader of metrics for Prometheus cannot be built.
+    #[error("metrics cannot be rendered for Prometheus: {0}")]
+    Prometheus(String),
 
     /// The thread that exports over OTLP cannot be started.
     #[error("the thread that exports over OTLP cannot be started: {0}")]

@@ -5,6 +5,8 @@
 //! explicitly, never taken from the current span: a reused instance's task is not the request's
 //! task, and a guest may call out after its request's span has ended.
 //!
+//! [`AccessLog`] is handed to whoever receives requests, and notes each when it is over.
+//!
 //! [`Metrics`] is handed to whoever measures; its default measures nothing and costs nothing.
 //!
 //! ```
@@ -17,6 +19,7 @@
 //! # Ok::<(), headwater_telemetry::TelemetryError>(())
 //! ```
 
+mod access;
 pub mod attributes;
 mod audit_file;
 mod baggage;
@@ -28,18 +31,25 @@ mod log;
 pub mod metrics;
 mod otlp;
 mod pipeline;
+mod prometheus;
 pub mod propagation;
 mod span;
 mod trace_file;
 mod trace_tree;
 mod tracestate;
 
+pub use access::{
+    AccessConfig, AccessCounts, AccessEntry, AccessFormat, AccessLog, AccessOutput, AccessStart,
+    Rotation,
+};
 pub use config::{
     LogConfig, LogFormat, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig,
 };
 pub use error::TelemetryError;
+pub use log::LogLevel;
 pub use metrics::Metrics;
 pub use pipeline::{Telemetry, build, init};
+pub use prometheus::Prometheus;
 pub use span::{ClientRequest, ClientSpan, ServerRequest, ServerSpan, TARGET};
 
 #[cfg(test)]

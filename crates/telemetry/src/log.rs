@@ -1,8 +1,10 @@
 //! The log: a layer of its own, with a filter of its own.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::guest_line::GuestLines;
 use crate::{LogConfig, LogFormat, TelemetryError};
@@ -10,16 +12,23 @@ use crate::{LogConfig, LogFormat, TelemetryError};
 /// A layer that writes log lines, of either format.
 pub(crate) type LogLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Makes the layer that writes log lines.
-pub(crate) fn layer<W>(config: &LogConfig, writer: W) -> Result<LogLayer, TelemetryError>
+/// The filter of the log, to be read and changed while it is in use. Cheap to clone.
+#[derive(Clone)]
+pub struct LogLevel {
+    handle: reload::Handle<EnvFilter, Registry>,
+    /// As it was given: what it is parsed to reads otherwise.
+    text: Arc<Mutex<String>>,
+}
+
+/// Makes the layer that writes log lines, and what changes its filter.
+pub(crate) fn layer<W>(
+    config: &LogConfig,
+    writer: W,
+) -> Result<(LogLayer, LogLevel), TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter =
-        EnvFilter::try_new(directives(config)).map_err(|source| TelemetryError::LogFilter {
-            filter: config.filter.clone(),
-            source,
-        })?;
+    let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
     // Spans are for traces, and a log line names its request itself. Were the log to see spans, each
     // would be formatted on the chance that a line is written inside it: wasmtime-wasi opens one for
     // every call of a guest into WASI.
@@ -27,27 +36,59 @@ where
     let filter = filter.and(no_spans);
 
     let layer = fmt::layer().with_writer(writer);
-    Ok(match config.format {
+    let layer = match config.format {
         LogFormat::Text => layer
             .with_ansi(config.color)
             .event_format(GuestLines(fmt::format()))
             .with_filter(filter)
             .boxed(),
         LogFormat::Json => layer.json().with_filter(filter).boxed(),
+    };
+    let text = Arc::new(Mutex::new(config.filter.clone()));
+    Ok((layer, LogLevel { handle, text }))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter).map_err(|source| TelemetryError::LogFilter {
+        filter: filter.to_owned(),
+        source,
     })
 }
 
-/// The filter, with what it does not say of the access log.
-fn directives(config: &LogConfig) -> String {
-    const ACCESS: &str = "headwater::access";
-    let filter = &config.filter;
-    if filter.contains(ACCESS) {
-        return filter.clone();
+// === impl LogLevel ===
+
+impl LogLevel {
+    /// The filter that holds, as it was given.
+    #[must_use]
+    pub fn get(&self) -> String {
+        self.lock().clone()
     }
-    // The longest target decides, so this holds beside whatever else is there.
-    let level = if config.access { "info" } else { "off" };
-    let comma = if filter.trim().is_empty() { "" } else { "," };
-    format!("{filter}{comma}{ACCESS}={level}")
+
+    /// Has another filter hold from now on, in the syntax of [`LogConfig::filter`].
+    ///
+    /// # Errors
+    ///
+    /// If the filter cannot be read; nothing is changed then.
+    pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
+        let parsed = parse(filter)?;
+        // Of two who set it at once, the one whose text is read back is the one that holds.
+        let mut text = self.lock();
+        let reloaded = self.handle.reload(parsed);
+        reloaded.map_err(|_gone| TelemetryError::LogEnded)?;
+        filter.clone_into(&mut text);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        // Nothing panics while it is held.
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LogLevel").field(&self.get()).finish()
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +101,7 @@ pub(crate) mod tests {
     pub(crate) fn log(config: &LogConfig, work: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let layer = layer(config, move || writer.clone()).unwrap();
+        let (layer, _level) = layer(config, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), work);
         buffer.text()
     }
@@ -101,28 +142,29 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn requests_are_logged_only_if_asked_for() {
-        for (access, filter, logged) in [
-            (false, "info", false),
-            (true, "info", true),
-            (true, "off", true),
-            (true, "", true),
-            (false, "", false),
-            (false, "headwater=trace", false),
-            (false, "warn,headwater::access=info", true),
-            (true, "headwater::access=off", false),
-        ] {
-            let config = LogConfig {
-                access,
-                filter: filter.to_owned(),
-                ..LogConfig::default()
-            };
-            let line = log(
-                &config,
-                || tracing::info!(target: "headwater::access", "GET"),
-            );
-            assert_eq!(line.contains("GET"), logged, "{config:?}");
-        }
+    fn the_filter_is_changed_while_it_is_in_use_and_a_bad_one_changes_nothing() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let (layer, level) = layer(&LogConfig::default(), move || writer.clone()).unwrap();
+        let say = |what| {
+            tracing::debug!("{what}");
+            buffer.text().contains(what)
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            assert_eq!(level.get(), "info");
+            assert!(!say("at first"));
+            level.set("warn,headwater_telemetry=debug").unwrap();
+            assert_eq!(level.get(), "warn,headwater_telemetry=debug");
+            assert!(say("asked for"));
+            let error = level.set("headwater=loud").unwrap_err().to_string();
+            assert!(error.contains("'headwater=loud'"), "{error}");
+            assert_eq!(level.get(), "warn,headwater_telemetry=debug");
+            assert!(say("after a bad one"));
+            level.set("off").unwrap();
+            assert!(!say("switched off"));
+        });
+        assert!(matches!(level.set("info"), Err(TelemetryError::LogEnded)));
+        assert_eq!(level.get(), "off");
     }
 
     #[test]

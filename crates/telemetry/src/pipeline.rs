@@ -15,8 +15,11 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::metrics::Metrics;
 use crate::otlp::ExportRuntime;
+use crate::prometheus::Prometheus;
 use crate::trace_tree::TreeProcessor;
-use crate::{TARGET, TelemetryConfig, TelemetryError, audit_file, log, otlp, trace_file};
+use crate::{
+    AccessLog, LogLevel, TARGET, TelemetryConfig, TelemetryError, audit_file, log, otlp, trace_file,
+};
 
 /// How long a shutdown waits for each way of export, at most. A collector that answers takes
 /// milliseconds; one that does not shall not delay a restart.
@@ -25,7 +28,7 @@ const SHUTDOWN: Duration = Duration::from_secs(3);
 /// The instrumentation scope of all spans and metrics.
 const SCOPE: &str = "headwater";
 
-/// What keeps traces and metrics going.
+/// What keeps logs, traces and metrics going.
 ///
 /// Shut it down before the process ends: finished spans wait in batches.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ pub struct Telemetry {
     tracers: Option<SdkTracerProvider>,
     meters: Option<SdkMeterProvider>,
     metrics: Metrics,
+    prometheus: Option<Prometheus>,
+    access: AccessLog,
+    level: LogLevel,
     // Dropped last, when nothing exports any more.
     runtime: Option<ExportRuntime>,
 }
@@ -56,13 +62,15 @@ pub fn init(config: TelemetryConfig) -> Result<Telemetry, TelemetryError> {
 pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), TelemetryError> {
     let TelemetryConfig {
         log,
+        access,
         audit_file,
         trace_file,
         trace_tree,
         otlp,
         metrics,
+        prometheus,
     } = config;
-    let mut log = log::layer(&log, std::io::stderr)?;
+    let (mut log, level) = log::layer(&log, std::io::stderr)?;
     if let Some(path) = audit_file {
         log = log.and_then(audit_file::layer(&path)?).boxed();
     }
@@ -74,15 +82,28 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         tracers: None,
         meters: None,
         metrics: Metrics::default(),
+        prometheus: None,
+        access: access
+            .map(|config| AccessLog::start(&config))
+            .transpose()?
+            .unwrap_or_default(),
+        level,
         runtime,
     };
 
-    if let (Some(config), Some(runtime)) = (metrics, &telemetry.runtime) {
-        let provider = SdkMeterProvider::builder()
-            .with_resource(resource())
-            .with_reader(otlp::metrics::reader(&config, runtime)?)
-            .build();
+    if metrics.is_some() || prometheus {
+        let mut provider = SdkMeterProvider::builder().with_resource(resource());
+        if let (Some(config), Some(runtime)) = (metrics, &telemetry.runtime) {
+            provider = provider.with_reader(otlp::metrics::reader(&config, runtime)?);
+        }
+        if prometheus {
+            let (reader, prometheus) = Prometheus::new()?;
+            provider = provider.with_reader(reader);
+            telemetry.prometheus = Some(prometheus);
+        }
+        let provider = provider.build();
         telemetry.metrics = Metrics::new(provider.meter(SCOPE));
+        telemetry.metrics.observe_access(&telemetry.access);
         telemetry.meters = Some(provider);
     }
     if !tracing {
@@ -173,19 +194,43 @@ impl Telemetry {
         self.tracers.is_some()
     }
 
+    /// What to note requests with. Notes nothing if there is no access log.
+    #[must_use]
+    pub fn access(&self) -> &AccessLog {
+        &self.access
+    }
+
+    /// The log's filter, to be changed.
+    #[must_use]
+    pub fn log_level(&self) -> &LogLevel {
+        &self.level
+    }
+
+    /// What is measured, as text for Prometheus. None unless the configuration asks for it.
+    #[must_use]
+    pub fn prometheus(&self) -> Option<&Prometheus> {
+        self.prometheus.as_ref()
+    }
+
     /// What to measure with. Measures nothing if nobody exports metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Exports what is finished, and stops. Spans that end later, and what is measured later, are
-    /// lost.
+    /// Exports and writes what is finished, and stops. Spans that end later, and what is measured or
+    /// noted later, are lost.
     ///
-    /// Blocks for three seconds at most for each of trace file and collector, also if the collector
+    /// Blocks for three seconds at most for each of access log, trace file and collector, also if the collector
     /// does not answer, and says in the log if something was lost. It needs no runtime of the
     /// caller's to make progress.
     pub fn shutdown(self) {
+        if !self.access.stop(SHUTDOWN) {
+            tracing::warn!(
+                "the end of the access log could not be written in time and is lost: whoever reads \
+                 it is too slow"
+            );
+        }
         if let Some(runtime) = &self.runtime {
             runtime.stop_after(SHUTDOWN);
         }

@@ -50,10 +50,8 @@ pub(crate) fn dispatch(provider: &SdkTracerProvider) -> Dispatch {
         filter: "off".to_owned(),
         ..LogConfig::default()
     };
-    pipeline::dispatch(
-        Some(provider.tracer("test")),
-        log::layer(&off, io::sink).unwrap(),
-    )
+    let (log, _level) = log::layer(&off, io::sink).unwrap();
+    pipeline::dispatch(Some(provider.tracer("test")), log)
 }
 
 /// A request as the front sees it.

@@ -282,7 +282,7 @@ mod tests {
         let exporter = FileExporter::new(full, OpenOptions::new().append(true).open(full).unwrap());
         let log = Buffer::default();
         let writer = log.clone();
-        let layer =
+        let (layer, _level) =
             crate::log::layer(&crate::LogConfig::default(), move || writer.clone()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwap;
 use headwater_core::InternalService;
 
 use crate::EgressError;
@@ -14,9 +15,10 @@ const DOMAIN: &str = ".internal";
 /// share all of it.
 ///
 /// It is empty until [`connect`](Self::connect): services are loaded with it, and can be called only
-/// when all are loaded.
+/// when all are loaded. When services are replaced, those that come are connected, and from then on
+/// called by those that go, too.
 #[derive(Clone, Default)]
-pub struct InternalServices(Arc<OnceLock<Services>>);
+pub struct InternalServices(Arc<ArcSwap<Services>>);
 
 /// By name, in lower case. Weak, because each service holds this map itself.
 type Services = HashMap<String, Weak<dyn InternalService>>;
@@ -35,12 +37,12 @@ pub struct InternalNameError {
 // === impl InternalServices ===
 
 impl InternalServices {
-    /// Makes these services known to all that hold this, for as long as they live. Only the first
-    /// call has an effect.
+    /// Makes these services known to all that hold this, for as long as they live, in place of those
+    /// that were.
     ///
     /// # Errors
     ///
-    /// When two names differ in their case alone.
+    /// When two names differ in their case alone. Nothing changes then.
     pub fn connect<'a, S: InternalService>(
         &self,
         services: impl IntoIterator<Item = (&'a str, &'a Arc<S>)>,
@@ -59,7 +61,7 @@ impl InternalServices {
         let services = named
             .into_iter()
             .map(|(name, (_, service))| (name, service));
-        let _ = self.0.set(services.collect());
+        self.0.store(Arc::new(services.collect()));
         Ok(())
     }
 
@@ -115,7 +117,7 @@ impl InternalServices {
     }
 
     fn find(&self, name: &str) -> Option<Arc<dyn InternalService>> {
-        self.0.get()?.get(name)?.upgrade()
+        self.0.load().get(name)?.upgrade()
     }
 }
 
@@ -126,8 +128,7 @@ pub(crate) struct NoSuchService;
 
 impl fmt::Debug for InternalServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.0.get().map(|services| services.keys());
-        f.debug_set().entries(names.into_iter().flatten()).finish()
+        f.debug_set().entries(self.0.load().keys()).finish()
     }
 }
 
@@ -197,6 +198,19 @@ mod tests {
         assert!(error("http://shop.internal:8080").contains("leave the port out"));
         drop(service);
         assert!(error("http://shop.internal").contains("no service of this host"));
+    }
+
+    #[test]
+    fn services_that_come_are_found_in_place_of_those_that_go() {
+        let (old, new) = (Arc::new(Nothing), Arc::new(Nothing));
+        let services = InternalServices::default();
+        let held_by_the_old = services.clone();
+        services.connect([("shop", &old), ("gone", &old)]).unwrap();
+        services.connect([("shop", &new)]).unwrap();
+        drop(old);
+        let found = |uri| held_by_the_old.service(&target(uri));
+        assert!(matches!(found("http://shop.internal"), Ok(Some(_))));
+        assert!(found("http://gone.internal").is_err());
     }
 
     #[test]

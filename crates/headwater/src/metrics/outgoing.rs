@@ -1,5 +1,6 @@
 //! What services call out by, as metrics that are observed when they are exported.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_egress::{ConnectionCount, Egress};
@@ -10,37 +11,27 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
 use super::signed;
-use crate::services::Loaded;
+use crate::roster::{Line, Roster};
 
-/// Makes the instruments that observe how these services call out. What they call out by lives for
-/// as long as the meter.
-pub(crate) fn observe_outgoing(meter: &Meter, services: &[Loaded]) {
-    let clients: Arc<[Egress]> = services
-        .iter()
-        .map(|service| service.egress.clone())
-        .collect();
-    open_connections(meter, clients.clone());
-    connections_used(meter, clients.clone());
-    refused(meter, clients);
+/// Makes the instruments that observe how the services call out that are there when they are looked
+/// at, and how those did that were.
+pub(crate) fn observe_outgoing(meter: &Meter, roster: &Roster) {
+    open_connections(meter, roster.clone());
+    connections_used(meter, roster.clone());
+    refused(meter, roster.clone());
 }
 
-fn open_connections(meter: &Meter, clients: Arc<[Egress]>) {
+fn open_connections(meter: &Meter, roster: Roster) {
     meter
         .i64_observable_up_down_counter("http.client.open_connections")
         .with_unit("{connection}")
         .with_description("Connections to upstreams, by whether they serve a request")
         .with_callback(move |instrument| {
-            for client in &*clients {
-                for count in client.connections() {
-                    let ConnectionCount {
-                        address,
-                        port,
-                        active,
-                        idle,
-                    } = count;
+            for line in roster.lines() {
+                for ((address, port), (active, idle)) in connections(&line) {
                     for (state, count) in [("active", active), ("idle", idle)] {
                         let attributes = [
-                            service(client),
+                            service(&line),
                             KeyValue::new(SERVER_ADDRESS, address.clone()),
                             KeyValue::new(SERVER_PORT, i64::from(port)),
                             KeyValue::new(HTTP_CONNECTION_STATE, state),
@@ -53,40 +44,58 @@ fn open_connections(meter: &Meter, clients: Arc<[Egress]>) {
         .build();
 }
 
-fn connections_used(meter: &Meter, clients: Arc<[Egress]>) {
+/// Connections that serve a request and those that do not, by upstream, of all clients together: what
+/// is observed twice under the same attributes is not added up.
+fn connections(line: &Line) -> BTreeMap<(Arc<str>, u16), (usize, usize)> {
+    let mut counts: BTreeMap<_, (usize, usize)> = BTreeMap::new();
+    for count in line.clients.iter().flat_map(Egress::connections) {
+        let ConnectionCount {
+            address,
+            port,
+            active,
+            idle,
+        } = count;
+        let sum = counts.entry((address, port)).or_default();
+        sum.0 += active;
+        sum.1 += idle;
+    }
+    counts
+}
+
+fn connections_used(meter: &Meter, roster: Roster) {
     meter
         .u64_observable_counter("headwater.egress.connection.used")
         .with_unit("{request}")
         .with_description("Outgoing requests, by whether their connection had served others before")
         .with_callback(move |instrument| {
-            for client in &*clients {
-                let totals = client.totals();
+            for line in roster.lines() {
+                let totals = line.outgoing();
                 for (reused, count) in [(true, totals.reused), (false, totals.new)] {
                     let reused = KeyValue::new(CONNECTION_REUSED, reused);
-                    instrument.observe(count, &[service(client), reused]);
+                    instrument.observe(count, &[service(&line), reused]);
                 }
             }
         })
         .build();
 }
 
-fn refused(meter: &Meter, clients: Arc<[Egress]>) {
+fn refused(meter: &Meter, roster: Roster) {
     meter
         .u64_observable_counter("headwater.egress.request.refused")
         .with_unit("{request}")
         .with_description("Outgoing requests that were denied, or refused by a limit")
         .with_callback(move |instrument| {
-            for client in &*clients {
-                let totals = client.totals();
+            for line in roster.lines() {
+                let totals = line.outgoing();
                 let by_limit = totals.refused.map(|(limit, count)| (limit.as_str(), count));
                 for (cause, count) in [("denied", totals.denied)].into_iter().chain(by_limit) {
-                    instrument.observe(count, &[service(client), KeyValue::new(CAUSE, cause)]);
+                    instrument.observe(count, &[service(&line), KeyValue::new(CAUSE, cause)]);
                 }
             }
         })
         .build();
 }
 
-fn service(client: &Egress) -> KeyValue {
-    KeyValue::new(SERVICE, client.service().clone())
+fn service(line: &Line) -> KeyValue {
+    KeyValue::new(SERVICE, line.service.clone())
 }

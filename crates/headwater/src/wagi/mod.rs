@@ -9,12 +9,11 @@ mod variables;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use headwater_config::CacheFile;
 use headwater_config::modules::ModulesFile;
-use headwater_core::{Handler, LoopGuard};
+use headwater_core::LoopGuard;
 use headwater_egress::EgressShared;
 use headwater_runtime::CodeCache;
 use headwater_server::{HostPattern, Route, Router, TlsParams};
@@ -146,20 +145,12 @@ fn code_cache(named: Option<&Path>) -> Result<CacheToml> {
 }
 
 fn router(modules: &[Loaded]) -> Router {
-    let health = Route {
-        pattern: Health::ROUTE.into(),
-        service: "healthz".into(),
-        handler: Arc::new(Health) as Arc<dyn Handler>,
-        timeout: Duration::from_secs(30),
-    };
+    let health = Route::new(Health::ROUTE, "healthz", Arc::new(Health));
     let routes = modules.iter().flat_map(|module| {
         module.mounts.iter().map(|mount| {
-            let route = Route {
-                pattern: mount.pattern.as_str().into(),
-                service: module.name.as_str().into(),
-                handler: mount.handler.clone(),
-                timeout: module.module.settings().limits.request_timeout,
-            };
+            let handler = mount.handler.clone();
+            let mut route = Route::new(&*mount.pattern, &*module.name, handler);
+            route.timeout = module.module.settings().limits.request_timeout;
             (module.hosts.clone(), route)
         })
     });

@@ -210,6 +210,20 @@ impl PoolCore {
         true
     }
 
+    /// Another version of the service takes its requests from now on: instances finish what they have
+    /// and end, and none is kept. A request that was under way is still served.
+    pub(crate) fn replaced(&mut self, actions: &mut Vec<Action>) {
+        self.settings.min_idle = 0;
+        for instance in &mut self.instances {
+            // One that is being started has somebody who waits for it, or ends when it is idle.
+            if instance.phase == Phase::Ready {
+                instance.phase = Phase::Retiring;
+                actions.push(Action::Retire(instance.key, Retirement::Replaced));
+            }
+        }
+        self.start_if_needed(actions);
+    }
+
     /// A request missed its deadline in this instance, which may be the reason.
     pub(crate) fn deadline_missed(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
         // Also one that is retired already: a missed deadline is more urgent than what it was retired

@@ -1,3 +1,4 @@
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -63,6 +64,41 @@ pub(crate) enum Count {
     CircuitOpen,
     Retried,
     Waited(Duration),
+}
+
+/// Of several pools that served the same service one after the other.
+impl AddAssign<&Self> for PoolTotals {
+    fn add_assign(&mut self, other: &Self) {
+        let Self {
+            started,
+            failed,
+            start_failures,
+            retired,
+            queue_full,
+            queue_timeout,
+            circuit_open,
+            retried,
+            waited,
+            wait,
+            backpressure,
+        } = other;
+        self.started += started;
+        self.failed += failed;
+        self.start_failures += start_failures;
+        for (cause, count) in retired {
+            match self.retired.iter_mut().find(|(known, _)| known == cause) {
+                Some((_, sum)) => *sum += count,
+                None => self.retired.push((cause, *count)),
+            }
+        }
+        self.queue_full += queue_full;
+        self.queue_timeout += queue_timeout;
+        self.circuit_open += circuit_open;
+        self.retried += retried;
+        self.waited += waited;
+        self.wait += *wait;
+        self.backpressure += *backpressure;
+    }
 }
 
 impl Counters {
@@ -131,5 +167,19 @@ mod tests {
         assert!(totals.retired.contains(&("idle", 2)));
         assert!(totals.retired.contains(&("served", 0)));
         assert_eq!((totals.waited, totals.wait), (1, Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn what_several_pools_did_is_added_up_by_cause() {
+        let (first, second) = (Counters::default(), Counters::default());
+        first.count(Count::Retired(Retirement::Idle));
+        second.count(Count::Retired(Retirement::Idle));
+        second.count(Count::Started);
+        let mut sum = PoolTotals::default();
+        sum += &first.totals();
+        sum += &second.totals();
+        assert!(sum.retired.contains(&("idle", 2)));
+        assert_eq!(sum.retired.len(), Retirement::ALL.len());
+        assert_eq!(sum.started, 1);
     }
 }

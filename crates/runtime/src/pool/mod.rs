@@ -90,6 +90,11 @@ impl InstancePool {
         self.0.look().core.instances(age)
     }
 
+    /// Lets all instances finish what they have and end.
+    pub(crate) fn replaced(&self) {
+        self.0.replaced();
+    }
+
     /// Waits until no instance has anything to do.
     pub(crate) async fn idle(&self) {
         let mut busy = self.0.watch_busy();

@@ -274,6 +274,11 @@ impl Shared {
         });
     }
 
+    /// Another version of the service takes its requests.
+    pub(crate) fn replaced(self: &Arc<Self>) {
+        self.change(&mut self.look(), PoolCore::replaced);
+    }
+
     /// An instance keeps more tasks than the ledger of a composed component holds.
     pub(crate) fn outgrown(self: &Arc<Self>, key: InstanceKey) {
         self.change(&mut self.lock(), |core, actions| {

@@ -56,8 +56,7 @@ fn verifier(auth: &ClientAuth) -> Result<Option<Arc<dyn ClientCertVerifier>>, Tl
         return Ok(None);
     };
     let mut roots = RootCertStore::empty();
-    let found =
-        certificates(path).map_err(|error| TlsError::authorities(path, reason(error)))?;
+    let found = certificates(path).map_err(|error| TlsError::authorities(path, reason(error)))?;
     for certificate in found {
         roots
             .add(certificate)

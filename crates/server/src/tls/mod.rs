@@ -6,6 +6,7 @@ mod load;
 mod names;
 mod params;
 mod subject;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::peer::ClientCertificate;
 pub use self::error::TlsError;
 pub(crate) use self::identity::Identity;
 pub use self::params::{CertificateParams, ClientAuth, TlsParams, UnknownNames};
+pub(crate) use self::watch::watch;
 
 /// Does the handshake, in the connection's own task, within its time.
 pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(

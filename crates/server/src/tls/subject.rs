@@ -12,19 +12,18 @@ use crate::peer::ClientCertificate;
 /// What is passed on of a verified certificate.
 pub(super) fn client_certificate(der: &CertificateDer<'_>) -> Option<Arc<ClientCertificate>> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
-    Some(Arc::new(ClientCertificate {
-        der: der.to_vec(),
-        subject: distinguished_name(parsed.subject()),
-    }))
+    let subject = distinguished_name(parsed.subject());
+    Some(Arc::new(ClientCertificate::new(der.to_vec(), subject)))
 }
 
 /// As RFC 4514 writes it: the last part first, with what has a meaning there escaped.
 fn distinguished_name(name: &X509Name<'_>) -> String {
-    let parts: Vec<_> = name.iter_rdn().map(|part| {
+    let parts = name.iter_rdn().map(|part| {
         let attributes: Vec<_> = part.iter().map(attribute).collect();
         attributes.join("+")
     });
-    let parts: Vec<_> = parts.into_iter().rev().collect();
+    let mut parts: Vec<_> = parts.collect();
+    parts.reverse();
     parts.join(",")
 }
 

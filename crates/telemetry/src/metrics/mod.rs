@@ -15,6 +15,7 @@ use http::{Method, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, NoopMeterProvider};
 
+use crate::AccessLog;
 use crate::attributes::{ATTRIBUTION, ATTRIBUTION_WITNESS, SERVER_ADDRESS, SERVER_PORT, SERVICE};
 
 use self::outgoing::OutgoingInstruments;
@@ -78,6 +79,20 @@ impl Metrics {
             Some(instruments) => instruments.meter.clone(),
             None => NoopMeterProvider::new().meter("headwater"),
         }
+    }
+
+    /// Measures how many lines the access log loses, if there is one.
+    pub(crate) fn observe_access(&self, access: &AccessLog) {
+        if !access.enabled() {
+            return;
+        }
+        let counts = access.counter();
+        self.meter()
+            .u64_observable_counter("headwater.access_log.lost")
+            .with_unit("{request}")
+            .with_description("Requests that are missing from the access log")
+            .with_callback(move |lost| lost.observe(counts().lost, &[]))
+            .build();
     }
 
     /// Measures an incoming request, from now on.

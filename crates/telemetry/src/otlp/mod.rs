@@ -141,7 +141,7 @@ mod tests {
         drop(listener);
         let text = Buffer::default();
         let writer = text.clone();
-        let layer = log::layer(&LogConfig::default(), move || writer.clone()).unwrap();
+        let (layer, _level) = log::layer(&LogConfig::default(), move || writer.clone()).unwrap();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
                 let config = OtlpConfig {

@@ -40,7 +40,7 @@ fn a_filter_that_was_asked_in_vain_costs_no_line_of_the_log() {
     };
     let buffer = Buffer::default();
     let writer = buffer.clone();
-    let log = log::layer(&config, move || writer.clone()).unwrap();
+    let (log, _level) = log::layer(&config, move || writer.clone()).unwrap();
     // By one who wants it; others are not told what it is.
     let wants_all = Dispatch::new(tracing_subscriber::registry());
     let unwanted =

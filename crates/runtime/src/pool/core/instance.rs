@@ -1,3 +1,5 @@
+use std::ops::AddAssign;
+
 use crate::pool::core::words::InstanceKey;
 use crate::pool::lives::InstanceState;
 
@@ -46,6 +48,28 @@ pub struct PoolView {
     pub in_flight: usize,
     /// Requests that wait for an instance.
     pub queued: usize,
+}
+
+/// Of several pools that serve the same service.
+impl AddAssign for PoolView {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            starting,
+            idle,
+            active,
+            held,
+            retiring,
+            in_flight,
+            queued,
+        } = other;
+        self.starting += starting;
+        self.idle += idle;
+        self.active += active;
+        self.held += held;
+        self.retiring += retiring;
+        self.in_flight += in_flight;
+        self.queued += queued;
+    }
 }
 
 impl Instance {

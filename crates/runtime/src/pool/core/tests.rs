@@ -90,6 +90,10 @@ impl Pool {
         actions(|actions| self.0.started(InstanceKey(instance), actions))
     }
 
+    fn replaced(&mut self) -> Vec<Action> {
+        actions(|actions| self.0.replaced(actions))
+    }
+
     fn outgrown(&mut self, instance: u64) -> Vec<Action> {
         actions(|actions| self.0.outgrown(InstanceKey(instance), actions))
     }

@@ -41,16 +41,19 @@ pub(crate) enum Retirement {
     Evicted,
     /// It keeps more tasks than can be told apart.
     Outgrown,
+    /// Another version of its service takes the requests.
+    Replaced,
 }
 
 impl Retirement {
     /// All causes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Served,
         Self::Idle,
         Self::Deadline,
         Self::Evicted,
         Self::Outgrown,
+        Self::Replaced,
     ];
 
     /// The label in logs and metrics.
@@ -61,6 +64,7 @@ impl Retirement {
             Self::Deadline => "deadline",
             Self::Evicted => "evicted",
             Self::Outgrown => "outgrown",
+            Self::Replaced => "replaced",
         }
     }
 }

@@ -84,6 +84,7 @@ impl<'a> Inside<'a> {
                     // as it can.
                     self.pulse.stir();
                     let _ = ticket.instance.set(self.record.clone());
+                    ticket.scope.set_instance(self.key.0);
                     self.meter.enter(ticket.scope.clone());
                     self.record.outgoing.note_hops(ticket.scope.hops());
                     let call = self.accessor.with(|mut access| {

@@ -77,6 +77,25 @@ fn an_instance_that_is_outgrown_finishes_what_it_has_and_takes_nothing_more() {
 }
 
 #[test]
+fn a_pool_that_is_replaced_finishes_what_it_has_and_keeps_nothing() {
+    let settings = PoolSettings {
+        min_idle: 3,
+        ..settings()
+    };
+    let mut pool = Pool::warm(settings, 1, 3);
+    assert_eq!(pool.arrive(FIRST), [assign(FIRST, 2)]);
+    let all = [0, 1, 2].map(|instance| retire(instance, Retirement::Replaced));
+    assert_eq!(pool.replaced(), all);
+    assert_eq!(pool.replaced(), [], "once");
+    assert_eq!(pool.0.view().in_flight, 1);
+    // One that was under way has its answer, by an instance that is not kept for the next.
+    assert_eq!(pool.arrive(FIRST + 1), [start(3)]);
+    assert_eq!(pool.started(3), [assign(FIRST + 1, 3)]);
+    pool.finish(FIRST + 1);
+    assert_eq!(pool.idle_expired(3), [retire(3, Retirement::Idle)]);
+}
+
+#[test]
 fn a_request_given_back_does_not_count_towards_the_limit() {
     let settings = PoolSettings {
         max_requests_per_instance: 2..=2,

@@ -21,6 +21,8 @@ pub(super) struct Model {
     instances_started: u64,
     /// The request whose arrival is being decided: nobody else can be refused.
     arriving: Option<RequestKey>,
+    /// Another version of the service takes the requests: nothing is kept.
+    replaced: bool,
 }
 
 /// What is known of an instance.
@@ -60,6 +62,7 @@ impl Model {
             instances: BTreeMap::new(),
             instances_started: 0,
             arriving: None,
+            replaced: false,
         }
     }
 
@@ -154,6 +157,18 @@ impl Model {
         self.follow(|core, actions| assert_eq!(core.evict(actions), idle))
     }
 
+    pub(super) fn replaced(&mut self) -> Vec<Action> {
+        self.replaced = true;
+        let actions = self.follow(PoolCore::replaced);
+        assert!(
+            self.instances
+                .values()
+                .all(|seen| seen.retiring || !seen.ready),
+            "one goes on"
+        );
+        actions
+    }
+
     pub(super) fn deadline_missed(&mut self, key: InstanceKey) -> Vec<Action> {
         let actions = self.follow(|core, actions| core.deadline_missed(key, actions));
         if let Some(seen) = self.instances.get(&key) {
@@ -243,10 +258,12 @@ impl Model {
                     Retirement::Idle => {
                         assert!(seen.is_idle(), "{seen:?} retires");
                         let idle = self.instances.values().filter(|seen| seen.is_idle());
-                        assert!(seen.held || idle.count() > self.settings.min_idle);
+                        assert!(
+                            seen.held || self.replaced || idle.count() > self.settings.min_idle
+                        );
                     }
                     Retirement::Evicted => assert!(seen.is_idle(), "{seen:?} retires"),
-                    Retirement::Deadline | Retirement::Outgrown => {}
+                    Retirement::Deadline | Retirement::Outgrown | Retirement::Replaced => {}
                 }
                 let seen = self.instances.get_mut(&key).expect("is alive");
                 seen.retiring = true;

@@ -27,6 +27,8 @@ enum Event {
     IdleExpired,
     /// Another service needs a place.
     Evict,
+    /// Another version of the service takes its requests.
+    Replaced,
     DeadlineMissed,
     /// A retiring instance has finished what it had.
     Drained,
@@ -50,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Event::Work),
         3 => Just(Event::IdleExpired),
         1 => Just(Event::Evict),
+        1 => Just(Event::Replaced),
         1 => Just(Event::DeadlineMissed),
         2 => Just(Event::Drained),
         1 => Just(Event::Trap),
@@ -144,6 +147,9 @@ fn apply(model: &mut Model, (event, choice, detail): Step) -> Option<()> {
         }
         Event::Evict => {
             model.evict();
+        }
+        Event::Replaced => {
+            model.replaced();
         }
         Event::IdleExpired => {
             let key = instance(model, choice, |seen| seen.ready)?;

@@ -1,0 +1,241 @@
+//! What is served, from the first load to the last: it can be replaced while it is served.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use headwater_runtime::Engine;
+use headwater_server::{Front, FrontParams, InternalFront, Router};
+use tokio_util::task::TaskTracker;
+
+use crate::roster::Roster;
+use crate::services::{Common, Loaded, Runner};
+
+/// Makes what is to be served, of the files as they are now. Called at the start and for each reload,
+/// where a thread may be held up.
+pub(crate) type Load = Box<dyn Fn(&Loading) -> Result<Hosted> + Send + Sync>;
+
+/// What loading needs.
+pub(crate) struct Loading {
+    pub(crate) engine: Engine,
+    /// Where the host is reached, for modules that are told of it.
+    pub(crate) authority: String,
+    pub(crate) common: Common,
+    /// The services that are there: those that would be made again as they are may be kept.
+    pub(crate) roster: Roster,
+}
+
+/// What is served.
+pub(crate) struct Hosted {
+    pub(crate) services: Vec<Arc<Loaded>>,
+    pub(crate) router: Router,
+    /// By which services reach each other.
+    pub(crate) internal: Vec<Arc<InternalFront>>,
+    /// Said when it listens.
+    pub(crate) banner: Vec<String>,
+    /// What it was made of.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// What is served, and how it is replaced.
+pub(crate) struct Live {
+    front: Arc<Front>,
+    load: Load,
+    loading: Loading,
+    /// How long services that are replaced may work on what they have.
+    drain_timeout: Duration,
+    /// Those that do.
+    going: TaskTracker,
+    /// One at a time.
+    reloading: tokio::sync::Mutex<()>,
+    now: Mutex<Generation>,
+}
+
+/// What is known of what is served now.
+#[derive(Clone)]
+pub(crate) struct Generation {
+    /// How often it was loaded: 1 at the start.
+    pub(crate) number: u64,
+    pub(crate) since: SystemTime,
+    /// Why the last reload changed nothing, if it did not.
+    pub(crate) refused: Option<String>,
+    files: Vec<PathBuf>,
+    /// Held: services reach each other by it.
+    _internal: Vec<Arc<InternalFront>>,
+}
+
+// === impl Live ===
+
+impl Live {
+    /// Loads for the first time. Gives what is to be said of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing that could be served.
+    pub(crate) async fn start(
+        load: Load,
+        loading: Loading,
+        front: FrontParams,
+        drain_timeout: Duration,
+    ) -> Result<(Arc<Self>, Vec<String>)> {
+        let (load, loading, hosted) = tokio::task::spawn_blocking(move || {
+            let hosted = load(&loading);
+            (load, loading, hosted)
+        })
+        .await
+        .context("loading was interrupted")?;
+        let Hosted {
+            services,
+            router,
+            internal,
+            banner,
+            files,
+        } = hosted?;
+        loading.connect(&services, &internal)?;
+        loading.roster.replace(services);
+        let live = Self {
+            front: Front::new(front, router),
+            load,
+            loading,
+            drain_timeout,
+            going: TaskTracker::new(),
+            reloading: tokio::sync::Mutex::default(),
+            now: Mutex::new(Generation {
+                number: 1,
+                since: SystemTime::now(),
+                refused: None,
+                files,
+                _internal: internal,
+            }),
+        };
+        Ok((Arc::new(live), banner))
+    }
+
+    /// Loads again. What comes takes the requests from now on, what goes finishes those that it has;
+    /// what cannot be loaded changes nothing, and the log says so. Gives the number of what is served.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be loaded.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<u64> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let live = self.clone();
+        let hosted = tokio::task::spawn_blocking(move || (live.load)(&live.loading))
+            .await
+            .context("loading was interrupted")
+            .flatten()
+            .and_then(|hosted| {
+                let connected = self.loading.connect(&hosted.services, &hosted.internal);
+                connected.map(|()| hosted)
+            });
+        match hosted {
+            Ok(hosted) => {
+                let number = self.install(hosted);
+                tracing::info!(
+                    target: "headwater::reload",
+                    generation = number,
+                    "loaded again: new requests go to what is there now"
+                );
+                Ok(number)
+            }
+            Err(error) => {
+                let text = headwater_core::explain(error.as_ref());
+                tracing::error!(
+                    target: "headwater::reload",
+                    "not loaded again, and what is served stays as it is: {text}"
+                );
+                self.generation_mut(|now| now.refused = Some(text));
+                Err(error)
+            }
+        }
+    }
+
+    fn install(&self, hosted: Hosted) -> u64 {
+        let Hosted {
+            services,
+            router,
+            internal,
+            banner: _,
+            files,
+        } = hosted;
+        self.front.replace(router);
+        for gone in self.loading.roster.replace(services) {
+            let (roster, patience) = (self.loading.roster.clone(), self.drain_timeout);
+            self.going.spawn(finish(gone, roster, patience));
+        }
+        self.generation_mut(|now| {
+            *now = Generation {
+                number: now.number + 1,
+                since: SystemTime::now(),
+                refused: None,
+                files,
+                _internal: internal,
+            };
+            now.number
+        })
+    }
+
+    /// What answers requests.
+    pub(crate) fn front(&self) -> &Arc<Front> {
+        &self.front
+    }
+
+    /// The services that are there.
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.loading.roster
+    }
+
+    /// What is known of what is served now.
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation_mut(|now| now.clone())
+    }
+
+    /// What it was made of.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.generation_mut(|now| now.files.clone())
+    }
+
+    /// Waits until no guest has anything to do, those of services that were replaced included.
+    pub(crate) async fn idle(&self) {
+        for service in self.roster().current() {
+            if let Runner::Component(component) = &service.runner {
+                component.idle().await;
+            }
+        }
+        self.going.close();
+        self.going.wait().await;
+    }
+
+    fn generation_mut<T>(&self, change: impl FnOnce(&mut Generation) -> T) -> T {
+        // Nothing panics while it is held.
+        change(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lets a service that was replaced finish what it has.
+async fn finish(service: Arc<Loaded>, roster: Roster, patience: Duration) {
+    if let Runner::Component(component) = &service.runner {
+        component.replaced();
+        if tokio::time::timeout(patience, component.idle()).await.is_err() {
+            tracing::warn!(
+                target: "headwater::reload",
+                service = &*service.outline.name,
+                "a version that was replaced still works on what it had; its own timeouts end it"
+            );
+            component.idle().await;
+        }
+    }
+    roster.ended(&service);
+}
+
+// === impl Loading ===
+
+impl Loading {
+    /// Lets the services call each other.
+    fn connect(&self, services: &[Arc<Loaded>], fronts: &[Arc<InternalFront>]) -> Result<()> {
+        let names = services.iter().map(|service| &*service.outline.name);
+        self.common.internal.connect(names.zip(fronts))?;
+        Ok(())
+    }
+}

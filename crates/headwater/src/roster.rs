@@ -1,0 +1,121 @@
+//! The services as they are now, and those that were replaced and have work left.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use headwater_egress::{Egress, EgressTotals};
+use headwater_runtime::{ComponentService, PoolTotals};
+
+use crate::services::{Loaded, Runner};
+
+/// All services that do something, for whoever looks at them. Cheap to clone; the clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Roster(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Those that are given requests.
+    current: Vec<Arc<Loaded>>,
+    /// Those that finish what they have, the oldest first.
+    going: Vec<Arc<Loaded>>,
+    /// What those did that have ended, by service: totals never go down.
+    ended: BTreeMap<Arc<str>, Ended>,
+}
+
+#[derive(Default, Clone)]
+struct Ended {
+    pool: PoolTotals,
+    outgoing: EgressTotals,
+}
+
+/// All that serves under one name, or did.
+pub(crate) struct Line {
+    pub(crate) service: Arc<str>,
+    /// The pools of components, the one that is given requests last.
+    pub(crate) components: Vec<Arc<ComponentService>>,
+    /// By what it calls out, likewise.
+    pub(crate) clients: Vec<Egress>,
+    /// What was done by those that have ended.
+    pub(crate) ended_pool: PoolTotals,
+    pub(crate) ended_outgoing: EgressTotals,
+}
+
+// === impl Roster ===
+
+impl Roster {
+    /// Puts these services in the place of those that are there. Gives those that are not among them;
+    /// they are to be [ended](Self::ended) when they have no more work.
+    pub(crate) fn replace(&self, services: Vec<Arc<Loaded>>) -> Vec<Arc<Loaded>> {
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.current, services);
+        let gone: Vec<_> = before
+            .into_iter()
+            .filter(|old| !state.current.iter().any(|new| Arc::ptr_eq(new, old)))
+            .collect();
+        state.going.extend(gone.iter().cloned());
+        gone
+    }
+
+    /// A service that was replaced has no more work: what it did is kept, and it is not.
+    pub(crate) fn ended(&self, service: &Arc<Loaded>) {
+        let mut state = self.state();
+        state.going.retain(|going| !Arc::ptr_eq(going, service));
+        let ended = state.ended.entry(service.outline.name.clone()).or_default();
+        if let Runner::Component(component) = &service.runner {
+            ended.pool += &component.pool_totals();
+        }
+        ended.outgoing += service.egress.totals();
+    }
+
+    /// The services that are given requests, in the order of their file.
+    pub(crate) fn current(&self) -> Vec<Arc<Loaded>> {
+        self.state().current.clone()
+    }
+
+    /// How many were replaced and have work left.
+    pub(crate) fn going(&self) -> usize {
+        self.state().going.len()
+    }
+
+    /// What there is and was by service, of all services that are there.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        let state = self.state();
+        let mut lines: BTreeMap<Arc<str>, Line> = BTreeMap::new();
+        for service in state.going.iter().chain(&state.current) {
+            let name = &service.outline.name;
+            let line = lines.entry(name.clone()).or_insert_with(|| {
+                let ended = state.ended.get(name).cloned().unwrap_or_default();
+                Line {
+                    service: name.clone(),
+                    components: Vec::new(),
+                    clients: Vec::new(),
+                    ended_pool: ended.pool,
+                    ended_outgoing: ended.outgoing,
+                }
+            });
+            if let Runner::Component(component) = &service.runner {
+                line.components.push(component.clone());
+            }
+            line.clients.push(service.egress.clone());
+        }
+        lines.into_values().collect()
+    }
+
+    /// Nothing is left half-changed by a panic while it is held.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// What its clients did, those included that have ended.
+    pub(crate) fn outgoing(&self) -> EgressTotals {
+        let mut totals = self.ended_outgoing;
+        for client in &self.clients {
+            totals += client.totals();
+        }
+        totals
+    }
+}

@@ -1,0 +1,176 @@
+//! Whether a request is taken in, and what is done to its head before anybody sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use headwater_core::Fault;
+use headwater_core::fields::{DeclaredLength, declared_length};
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{StatusCode, Version};
+
+use crate::entry::Entry;
+use crate::forged;
+use crate::forwarded::{ForwardedParams, Forwarding, Told};
+use crate::gate::RETRY_AFTER;
+use crate::in_flight::{InFlight, Place};
+use crate::limits::RequestLimits;
+use crate::peer::Peer;
+use crate::rate::ClientBuckets;
+use crate::request_body::{BodyParams, too_large};
+use crate::router::Router;
+use crate::target;
+
+/// What decides on requests.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    max_uri: usize,
+    max_body: Option<u64>,
+    body_idle_timeout: Duration,
+    linger: Duration,
+    in_flight: Arc<InFlight>,
+    clients: Option<ClientBuckets>,
+    forwarding: Forwarding,
+}
+
+/// What was decided on a request.
+#[derive(Default)]
+pub(crate) struct Admitted {
+    pub(crate) told: Told,
+    /// Who answers, or would have.
+    pub(crate) entry: Option<Arc<Entry>>,
+}
+
+/// A request's places among all, and among those of its service.
+pub(crate) type Places = [Option<Place>; 2];
+
+// === impl Admission ===
+
+impl Admission {
+    pub(crate) fn new(limits: RequestLimits, forwarded: ForwardedParams, linger: Duration) -> Self {
+        let RequestLimits {
+            max_uri,
+            max_body,
+            body_idle_timeout,
+            max_in_flight,
+            client_rate,
+        } = limits;
+        Self {
+            max_uri,
+            max_body,
+            body_idle_timeout,
+            linger,
+            in_flight: InFlight::up_to(max_in_flight),
+            clients: client_rate.map(ClientBuckets::new),
+            forwarding: Forwarding::new(forwarded),
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
+    }
+
+    /// Makes the URI absolute, finds who answers, and takes the request's places; `admitted` has what
+    /// was found out by the time that a fault came up.
+    pub(crate) fn admit(
+        &self,
+        parts: &mut Parts,
+        peer: &Peer,
+        router: &ArcSwap<Router>,
+        admitted: &mut Admitted,
+    ) -> Result<(Arc<Entry>, Places), Fault> {
+        let path = parts.uri.path_and_query();
+        if path.is_some_and(|path| path.as_str().len() > self.max_uri) {
+            return Err(Fault::client(
+                StatusCode::URI_TOO_LONG,
+                "uri_too_long",
+                "the request's path and query are longer than they may be",
+            ));
+        }
+        let uri = std::mem::take(&mut parts.uri);
+        parts.uri = target::establish(
+            &parts.method,
+            parts.version,
+            uri,
+            &mut parts.headers,
+            &peer.origin,
+        )?;
+        admitted.told = self.forwarding.believe(&parts.headers, peer)?;
+        let uri = std::mem::take(&mut parts.uri);
+        parts.uri = admitted.told.restore(uri, &mut parts.headers)?;
+        forged::remove(&mut parts.headers);
+
+        let router = router.load();
+        let found = router.look_up(&parts.uri);
+        admitted.entry = found.as_ref().map(|found| Arc::clone(found.entry));
+        let place = self
+            .in_flight
+            .enter()
+            .ok_or_else(|| Fault::overload("in_flight", RETRY_AFTER))?;
+        let client = admitted.told.client.or(peer.client);
+        if let (Some(clients), Some(client)) = (&self.clients, client) {
+            clients.take(client.ip()).map_err(|wait| {
+                Fault::too_many_requests(
+                    "client_rate",
+                    "the client asks more often than it may",
+                    wait,
+                )
+            })?;
+        }
+        let found = found.ok_or_else(|| {
+            Fault::client(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "no service answers at this path",
+            )
+        })?;
+        let own = match &found.entry.gate {
+            Some(gate) => gate.enter()?,
+            None => None,
+        };
+        if let (Some(max), DeclaredLength::Exactly(length)) =
+            (self.max_body(found.entry), declared_length(&parts.headers))
+            && length > max
+        {
+            return Err(too_large());
+        }
+        found.introduce(&mut parts.headers)?;
+        Ok((Arc::clone(found.entry), [Some(place), own]))
+    }
+
+    /// How the request's body is taken in.
+    pub(crate) fn body(&self, parts: &Parts, entry: Option<&Arc<Entry>>) -> BodyParams {
+        // In HTTP/2 a stream can end early without harm to the connection. A client that waits for
+        // `100 Continue` has not begun to send, and reading would ask it to.
+        let lingers = parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT);
+        BodyParams {
+            linger: lingers.then_some(self.linger),
+            max: entry.map_or(self.max_body, |entry| self.max_body(entry)),
+            idle_timeout: Some(self.body_idle_timeout),
+        }
+    }
+
+    /// Tells the service of the client, and lets it see the path that it is to see.
+    pub(crate) fn introduce(
+        &self,
+        parts: &mut Parts,
+        told: &Told,
+        peer: &Peer,
+        entry: &Entry,
+    ) -> Result<(), Fault> {
+        self.forwarding
+            .introduce(told, peer, &parts.uri, &mut parts.headers);
+        if let Some(certificate) = &peer.certificate {
+            certificate.introduce(&mut parts.headers);
+        }
+        match entry.route.strip_prefix {
+            true => entry.strip_prefix(parts, told.by_proxy),
+            false => Ok(()),
+        }
+    }
+
+    fn max_body(&self, entry: &Entry) -> Option<u64> {
+        entry.route.limits.max_body.or(self.max_body)
+    }
+}

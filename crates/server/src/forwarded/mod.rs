@@ -1,0 +1,259 @@
+//! What proxies say of clients, and what services are told.
+
+mod client;
+mod fields;
+
+use std::net::{IpAddr, SocketAddr};
+
+use headwater_core::Fault;
+use http::header::{FORWARDED, HOST};
+use http::uri::{Authority, Scheme, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use ipnet::IpNet;
+
+pub(crate) use self::client::Client;
+use self::fields::{Hop, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::peer::Peer;
+use crate::target;
+
+/// What tells a service the part of the path that it does not see.
+pub(crate) const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// Whose word is taken for whom a request comes from, and what services are told of it.
+#[derive(Debug, Clone)]
+pub struct ForwardedParams {
+    /// The networks of proxies that are believed what they say of clients: who the client is, by
+    /// which scheme it came, and which host it asked for. Default: none. Everybody else may say what
+    /// they like.
+    pub trusted: Vec<IpNet>,
+    /// Whether those who connect by a Unix-domain socket are such proxies. Default: no; whoever may
+    /// open the socket would be whom they like.
+    pub trust_unix: bool,
+    /// By which fields the proxies say it. Default: either.
+    pub fields: ForwardedFields,
+    /// Whether services get fresh `x-forwarded-for`, `x-forwarded-proto`, `x-forwarded-host` and
+    /// `forwarded` fields in place of those that came. Default: yes, so that a service may rely on
+    /// them. Without it they are passed on as they came, and say what anybody likes.
+    pub rewrite: bool,
+}
+
+/// By which request fields proxies tell of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardedFields {
+    /// By whichever of the two are there. A proxy that writes one and passes the other on as it came
+    /// would let clients choose who they are; so if both are there and tell different clients, the
+    /// request is refused (400).
+    #[default]
+    Either,
+    /// By `Forwarded` (RFC 7239) alone.
+    Forwarded,
+    /// By `X-Forwarded-For`, `-Proto` and `-Host` alone.
+    XForwarded,
+}
+
+impl Default for ForwardedParams {
+    fn default() -> Self {
+        Self {
+            trusted: Vec::new(),
+            trust_unix: false,
+            fields: ForwardedFields::default(),
+            rewrite: true,
+        }
+    }
+}
+
+/// The word of proxies, and the way it is passed on.
+#[derive(Debug)]
+pub(crate) struct Forwarding(ForwardedParams);
+
+/// What a request's proxies say of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) client: Option<SocketAddr>,
+    scheme: Option<Scheme>,
+    host: Option<Authority>,
+    /// Whether the peer is one whose word counts.
+    pub(crate) by_proxy: bool,
+}
+
+// === impl Forwarding ===
+
+impl Forwarding {
+    pub(crate) fn new(params: ForwardedParams) -> Self {
+        Self(params)
+    }
+
+    /// What is believed of what the request says of its way here.
+    ///
+    /// # Errors
+    ///
+    /// 400 if a trusted proxy's fields are malformed or contradict each other.
+    pub(crate) fn believe(&self, headers: &HeaderMap, peer: &Peer) -> Result<Told, Fault> {
+        let is_trusted = match peer.client {
+            Some(client) => self.trusts(client.ip()),
+            None => self.0.trust_unix,
+        };
+        if !is_trusted {
+            return Ok(Told::default());
+        }
+        let (standard, common) = match self.0.fields {
+            ForwardedFields::Either => (true, true),
+            ForwardedFields::Forwarded => (true, false),
+            ForwardedFields::XForwarded => (false, true),
+        };
+        let standard = match standard {
+            true => fields::forwarded(headers).map_err(|error| bad(error.to_string()))?,
+            false => Vec::new(),
+        };
+        let common = match common {
+            true => fields::x_forwarded(headers),
+            false => Vec::new(),
+        };
+        let standard = self.walk(&standard)?;
+        let common = self.walk(&common)?;
+        match (standard, common) {
+            (Some(standard), Some(common)) => {
+                let ip = |told: &Told| told.client.map(|client| client.ip());
+                if ip(&standard) != ip(&common) {
+                    return Err(bad(
+                        "the `forwarded` and the `x-forwarded-for` field tell different clients: one \
+                         was written by the proxy and the other passed on; let the proxy remove it, or \
+                         name the one that counts in the settings"
+                            .to_owned(),
+                    ));
+                }
+                Ok(Told {
+                    client: standard.client.or(common.client),
+                    scheme: standard.scheme.or(common.scheme),
+                    host: standard.host.or(common.host),
+                    by_proxy: true,
+                })
+            }
+            (one, other) => Ok(one.or(other).unwrap_or(Told {
+                by_proxy: true,
+                ..Told::default()
+            })),
+        }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0
+            .trusted
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
+    /// From the nearest proxy on, as far as each was told of by one that is trusted. Whoever hides
+    /// whom it speaks for stands for it.
+    fn walk(&self, hops: &[Hop<'_>]) -> Result<Option<Told>, Fault> {
+        let mut told = None;
+        for hop in hops.iter().rev() {
+            let Some(sender) = hop.sender else {
+                break;
+            };
+            told = Some((sender, hop));
+            if !self.trusts(sender.ip()) {
+                break;
+            }
+        }
+        let Some((sender, hop)) = told else {
+            return Ok(None);
+        };
+        let scheme = hop.proto.as_deref().and_then(|proto| {
+            if proto.eq_ignore_ascii_case("https") {
+                Some(Scheme::HTTPS)
+            } else if proto.eq_ignore_ascii_case("http") {
+                Some(Scheme::HTTP)
+            } else {
+                None
+            }
+        });
+        let host = match hop.host.as_deref() {
+            Some(host) => Some(
+                Authority::try_from(host)
+                    .ok()
+                    .filter(target::is_valid)
+                    .ok_or_else(|| bad("a proxy's field has a malformed host".to_owned()))?,
+            ),
+            None => None,
+        };
+        Ok(Some(Told {
+            client: Some(sender),
+            scheme,
+            host,
+            by_proxy: true,
+        }))
+    }
+
+    /// Tells the service of the client, in place of what came, if it is to be told. The URI is
+    /// absolute.
+    pub(crate) fn introduce(&self, told: &Told, peer: &Peer, uri: &Uri, headers: &mut HeaderMap) {
+        if !self.0.rewrite {
+            return;
+        }
+        let scheme = uri.scheme().unwrap_or(&Scheme::HTTP);
+        let fresh;
+        let client = if told.client.is_some() || told.scheme.is_some() {
+            fresh = Client::new(told.client.or(peer.client), scheme);
+            &fresh
+        } else {
+            peer.introduction
+                .get_or_init(|| Client::new(peer.client, scheme))
+        };
+        match &client.address {
+            Some(address) => headers.insert(X_FORWARDED_FOR, address.clone()),
+            None => headers.remove(X_FORWARDED_FOR),
+        };
+        let proto = match *scheme == Scheme::HTTPS {
+            true => HeaderValue::from_static("https"),
+            false => HeaderValue::from_static("http"),
+        };
+        headers.insert(X_FORWARDED_PROTO, proto);
+        headers.insert(FORWARDED, client.forwarded.clone());
+        let host = match headers.get(HOST) {
+            Some(host) => Some(host.clone()),
+            None => uri
+                .authority()
+                .and_then(|host| HeaderValue::from_str(host.as_str()).ok()),
+        };
+        match host {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+        if !told.by_proxy {
+            headers.remove(X_FORWARDED_PREFIX);
+        }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    /// The URI that the client asked for, with the `Host` field of the same host.
+    pub(crate) fn restore(&self, uri: Uri, headers: &mut HeaderMap) -> Result<Uri, Fault> {
+        if self.scheme.is_none() && self.host.is_none() {
+            return Ok(uri);
+        }
+        let mut parts = uri.into_parts();
+        if let Some(scheme) = &self.scheme {
+            parts.scheme = Some(scheme.clone());
+        }
+        if let Some(host) = &self.host {
+            if let Ok(value) = HeaderValue::from_str(host.as_str()) {
+                headers.insert(HOST, value);
+            }
+            parts.authority = Some(host.clone());
+        }
+        Uri::from_parts(parts).map_err(|error| bad(error.to_string()))
+    }
+}
+
+fn bad(problem: String) -> Fault {
+    Fault::client(
+        StatusCode::BAD_REQUEST,
+        "bad_forwarded",
+        "a proxy passed the request on with fields that contradict each other or are malformed",
+    )
+    .caused_by(problem)
+}

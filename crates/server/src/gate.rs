@@ -1,0 +1,75 @@
+//! What bounds the requests of one service.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::Fault;
+
+use crate::in_flight::{InFlight, Place};
+use crate::limits::RouteLimits;
+use crate::rate::Bucket;
+use crate::route::Route;
+
+/// When a client may try again for whom there was no place: requests take milliseconds commonly, and
+/// `Retry-After` counts seconds.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The limits of one service, with what counts against them.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    in_flight: Option<Arc<InFlight>>,
+    bucket: Option<Bucket>,
+}
+
+/// The gates of a router's services. Routes of one service with the same limits have one together.
+#[derive(Debug, Default)]
+pub(crate) struct Gates(HashMap<(Arc<str>, RouteLimits), Arc<Gate>>);
+
+// === impl Gate ===
+
+impl Gate {
+    /// Lets a request in, or says why not.
+    pub(crate) fn enter(&self) -> Result<Option<Place>, Fault> {
+        if let Some(bucket) = &self.bucket {
+            bucket.take().map_err(|wait| {
+                Fault::too_many_requests(
+                    "service_rate",
+                    "the service is asked more often than it may be",
+                    wait,
+                )
+            })?;
+        }
+        match &self.in_flight {
+            Some(in_flight) => match in_flight.enter() {
+                Some(place) => Ok(Some(place)),
+                None => Err(Fault::overload("service_in_flight", RETRY_AFTER)),
+            },
+            None => Ok(None),
+        }
+    }
+}
+
+// === impl Gates ===
+
+impl Gates {
+    /// The gate of a route's service, if it has limits that are counted.
+    pub(crate) fn of(&mut self, route: &Route) -> Option<Arc<Gate>> {
+        let RouteLimits {
+            max_in_flight,
+            rate,
+            max_body: _,
+        } = route.limits;
+        if max_in_flight.is_none() && rate.is_none() {
+            return None;
+        }
+        let key = (Arc::clone(&route.service), route.limits.clone());
+        let gate = self.0.entry(key).or_insert_with(|| {
+            Arc::new(Gate {
+                in_flight: max_in_flight.map(|limit| InFlight::up_to(Some(limit))),
+                bucket: rate.map(Bucket::new),
+            })
+        });
+        Some(Arc::clone(gate))
+    }
+}

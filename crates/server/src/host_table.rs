@@ -1,0 +1,113 @@
+//! Which routes hold for a host.
+
+use std::collections::HashMap;
+
+use http::Uri;
+use rustc_hash::FxBuildHasher;
+
+use crate::host::{HostPattern, port_of};
+
+/// Longer ones are no names (RFC 1035 2.3.4), and need not be compared dot by dot.
+const LONGEST_NAME: usize = 255;
+
+/// One `T` for each of the hosts that were named, and one for all. The operator chooses the keys, so
+/// nobody can make them collide.
+#[derive(Debug, Default)]
+pub(crate) struct HostTable<T> {
+    named: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
+    /// By what follows the star, dot included.
+    below: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
+    any: T,
+}
+
+/// Those with a port before the one without.
+#[derive(Debug, Default)]
+struct Ports<T>(Vec<(Option<u16>, T)>);
+
+// === impl HostTable ===
+
+impl<T: Default> HostTable<T> {
+    /// The entry of a host, made if there is none yet; without a host, that for all.
+    pub(crate) fn entry(&mut self, host: Option<&HostPattern>) -> &mut T {
+        let Some(host) = host else {
+            return &mut self.any;
+        };
+        let table = match host.is_wildcard() {
+            true => &mut self.below,
+            false => &mut self.named,
+        };
+        table
+            .entry(host.name().into())
+            .or_default()
+            .entry(host.port())
+    }
+
+    /// The first of what holds for the URI's host that has what is looked for, from the most
+    /// specific on.
+    pub(crate) fn find<'a, R>(
+        &'a self,
+        uri: &Uri,
+        mut look: impl FnMut(&'a T) -> Option<R>,
+    ) -> Option<R> {
+        if !(self.named.is_empty() && self.below.is_empty())
+            && let Some(host) = uri.host()
+        {
+            let host = host.strip_suffix('.').unwrap_or(host);
+            let lower;
+            let host = match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                true => {
+                    lower = host.to_ascii_lowercase();
+                    &*lower
+                }
+                false => host,
+            };
+            if let Some(found) = self.find_named(host, uri, &mut look) {
+                return Some(found);
+            }
+        }
+        look(&self.any)
+    }
+
+    fn find_named<'a, R>(
+        &'a self,
+        host: &str,
+        uri: &Uri,
+        look: &mut impl FnMut(&'a T) -> Option<R>,
+    ) -> Option<R> {
+        let named = self.named.get(host);
+        if let Some(found) = named.and_then(|ports| ports.find(uri, look)) {
+            return Some(found);
+        }
+        if self.below.is_empty() || host.len() > LONGEST_NAME {
+            return None;
+        }
+        // The longest end first. There is something before the dot, as the star asks for.
+        host.match_indices('.')
+            .filter(|(at, _)| *at > 0)
+            .filter_map(|(at, _)| self.below.get(&host[at..]))
+            .find_map(|ports| ports.find(uri, look))
+    }
+}
+
+// === impl Ports ===
+
+impl<T: Default> Ports<T> {
+    fn entry(&mut self, port: Option<u16>) -> &mut T {
+        let at = match self.0.iter().position(|(known, _)| *known == port) {
+            Some(at) => at,
+            None => {
+                let at = if port.is_some() { 0 } else { self.0.len() };
+                self.0.insert(at, (port, T::default()));
+                at
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    fn find<'a, R>(&'a self, uri: &Uri, look: &mut impl FnMut(&'a T) -> Option<R>) -> Option<R> {
+        self.0
+            .iter()
+            .filter(|(port, _)| port.is_none_or(|port| port == port_of(uri)))
+            .find_map(|(_, entry)| look(entry))
+    }
+}

@@ -1,0 +1,223 @@
+//! The file of the access log.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::Rotation;
+use super::moment::Moment;
+
+/// A file that is put aside now and then, and made anew if somebody else puts it aside.
+///
+/// Not by a crate: those there are either go on without a word when a file cannot be opened, or know
+/// no sizes, or have no name that stays.
+pub(super) struct RotatingFile {
+    path: PathBuf,
+    rotation: Rotation,
+    keep: Option<usize>,
+    file: File,
+    /// Device and inode, by which the file is known again.
+    identity: (u64, u64),
+    size: u64,
+    /// When it was written to last.
+    at: SystemTime,
+    /// What was written last ended within a line.
+    within_line: bool,
+    /// The last try to put it aside failed, and was told of.
+    stuck: bool,
+    /// The time in the name of what was put aside last: the next has a later one, whatever becomes of
+    /// the clock and of that file.
+    aside: SystemTime,
+    now: fn() -> SystemTime,
+}
+
+// === impl RotatingFile ===
+
+impl RotatingFile {
+    pub(super) fn open(path: &Path, rotation: Rotation, keep: Option<usize>) -> io::Result<Self> {
+        Self::with_clock(path, rotation, keep, SystemTime::now)
+    }
+
+    fn with_clock(
+        path: &Path,
+        rotation: Rotation,
+        keep: Option<usize>,
+        now: fn() -> SystemTime,
+    ) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let metadata = file.metadata()?;
+        Ok(Self {
+            path: path.to_owned(),
+            rotation,
+            keep,
+            file,
+            identity: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            at: metadata.modified().unwrap_or_else(|_| now()),
+            within_line: false,
+            stuck: false,
+            aside: SystemTime::UNIX_EPOCH,
+            now,
+        })
+    }
+
+    /// Makes the file anew if it is not what its name stands for any more, as after `logrotate`.
+    fn follow(&mut self) -> io::Result<()> {
+        let there = fs::metadata(&self.path);
+        let same = there.is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
+        if same { Ok(()) } else { self.reopen() }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        let (stuck, aside) = (self.stuck, self.aside);
+        *self = Self::with_clock(&self.path, self.rotation, self.keep, self.now)?;
+        (self.stuck, self.aside) = (stuck, aside);
+        Ok(())
+    }
+
+    /// Whether a line of this length, written now, belongs into a new file.
+    fn is_due(&self, now: SystemTime, len: usize) -> bool {
+        let periods = |length: u64| period(self.at, length) != period(now, length);
+        self.size > 0
+            && match self.rotation {
+                Rotation::Never => false,
+                Rotation::Hourly => periods(60 * 60),
+                Rotation::Daily => periods(24 * 60 * 60),
+                Rotation::Size(most) => self.size.saturating_add(len as u64) > most,
+            }
+    }
+
+    /// Puts the file aside. If that fails it is told of, once, and the file goes on.
+    fn rotate(&mut self, now: SystemTime) {
+        let rotated = self.put_aside(now).and_then(|()| self.reopen());
+        match rotated {
+            Ok(()) => {
+                self.stuck = false;
+                self.remove_the_oldest();
+            }
+            Err(error) if !self.stuck => {
+                self.stuck = true;
+                tracing::error!(
+                    path = %self.path.display(), %error,
+                    "the access log cannot be put aside for a new file, and goes on in the old one; \
+                     its directory must be writable"
+                );
+            }
+            Err(_) => {}
+        }
+        // By time, the next try is with the next period.
+        self.at = now;
+    }
+
+    fn put_aside(&mut self, now: SystemTime) -> io::Result<()> {
+        // Names tell milliseconds.
+        let mut when = now.max(self.aside + Duration::from_millis(1));
+        loop {
+            let mut name = self.path.clone().into_os_string();
+            name.push(".");
+            name.push(Moment::of(when).file_name());
+            // Somebody else's, or of another process, is not written over.
+            if !fs::exists(&name)? {
+                self.aside = when;
+                return fs::rename(&self.path, name);
+            }
+            when += Duration::from_millis(1);
+        }
+    }
+
+    fn remove_the_oldest(&self) {
+        let Some(keep) = self.keep else { return };
+        let mut aside = match self.put_aside_so_far() {
+            Ok(aside) => aside,
+            Err(error) => return self.cannot_remove(&error),
+        };
+        // Their names sort by age.
+        aside.sort_unstable();
+        let many = aside.len().saturating_sub(keep);
+        for path in &aside[..many] {
+            if let Err(error) = fs::remove_file(path) {
+                self.cannot_remove(&error);
+            }
+        }
+    }
+
+    /// The files that were put aside and are still there: none but those of this name.
+    fn put_aside_so_far(&self) -> io::Result<Vec<PathBuf>> {
+        let parent = self.path.parent().filter(|path| *path != Path::new(""));
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        let mut aside = Vec::new();
+        for entry in fs::read_dir(parent.unwrap_or(Path::new(".")))? {
+            let entry = entry?;
+            let other = entry.file_name();
+            let suffix = other
+                .to_str()
+                .zip(name)
+                .and_then(|(other, name)| other.strip_prefix(name)?.strip_prefix('.'));
+            if suffix.is_some_and(Moment::is_file_name) {
+                aside.push(entry.path());
+            }
+        }
+        Ok(aside)
+    }
+
+    fn cannot_remove(&self, error: &io::Error) {
+        tracing::warn!(
+            path = %self.path.display(), %error,
+            "old files of the access log cannot be removed; its directory must be readable and \
+             writable"
+        );
+    }
+}
+
+impl Write for RotatingFile {
+    /// Writes as many lines as belong into one file.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        if !self.within_line {
+            self.follow()?;
+            let now = (self.now)();
+            if self.is_due(now, first_line(lines)) {
+                self.rotate(now);
+            }
+            self.at = now;
+        }
+        let some = match self.rotation {
+            Rotation::Size(most) => whole_lines(lines, most.saturating_sub(self.size)),
+            Rotation::Never | Rotation::Hourly | Rotation::Daily => lines.len(),
+        };
+        let written = self.file.write(&lines[..some])?;
+        self.size += written as u64;
+        if let Some(last) = written.checked_sub(1) {
+            self.within_line = lines[last] != b'\n';
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// How many bytes the first line has, its end included.
+fn first_line(lines: &[u8]) -> usize {
+    let end = lines.iter().position(|byte| *byte == b'\n');
+    end.map_or(lines.len(), |end| end + 1)
+}
+
+/// How many bytes the lines have that go into `room`; the first goes in any case.
+fn whole_lines(lines: &[u8], room: u64) -> usize {
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let fits = &lines[..lines.len().min(room)];
+    let end = fits.iter().rposition(|byte| *byte == b'\n');
+    end.map_or_else(|| first_line(lines), |end| end + 1)
+}
+
+/// Which of the periods of so many seconds since 1970 it is in: hours and days of UTC.
+fn period(time: SystemTime, seconds: u64) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs() / seconds
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use headwater_core::{Caller, Fault, RequestScope};
+use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
+use http::{Method, StatusCode, Uri, Version};
+
+use super::{AccessFormat, Desk};
+
+/// What is known of a request when it begins.
+#[derive(Debug)]
+pub struct AccessStart<'a> {
+    /// Its scope, whose counters are read when it is over.
+    pub scope: &'a Arc<RequestScope>,
+    /// The method.
+    pub method: &'a Method,
+    /// The URI, of which the path is noted.
+    pub uri: &'a Uri,
+    /// The version of HTTP.
+    pub version: Version,
+    /// The headers. `User-Agent` and `Referer` are read.
+    pub headers: &'a HeaderMap,
+    /// Of a request that another service of the same host makes.
+    pub caller: Option<&'a Caller>,
+}
+
+/// The note of one request. Nothing is written unless it is ended.
+#[derive(Default)]
+pub struct AccessEntry(Option<Box<Entry>>);
+
+struct Entry {
+    desk: Arc<Desk>,
+    record: Record,
+}
+
+/// What a line tells.
+pub(super) struct Record {
+    pub(super) scope: Arc<RequestScope>,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) version: Version,
+    pub(super) user_agent: Option<HeaderValue>,
+    /// In the combined format only, which has it by definition: it may hold a query.
+    pub(super) referer: Option<HeaderValue>,
+    pub(super) caller: Option<Caller>,
+    pub(super) status: Option<StatusCode>,
+    pub(super) fault: Option<(&'static str, StatusCode)>,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) total: Duration,
+    pub(super) ended: SystemTime,
+}
+
+// === impl AccessEntry ===
+
+impl AccessEntry {
+    pub(super) fn new(desk: &Arc<Desk>, start: AccessStart<'_>) -> Self {
+        let AccessStart {
+            scope,
+            method,
+            uri,
+            version,
+            headers,
+            caller,
+        } = start;
+        let referer = desk.format == AccessFormat::Combined;
+        Self(Some(Box::new(Entry {
+            desk: Arc::clone(desk),
+            record: Record {
+                scope: Arc::clone(scope),
+                method: method.clone(),
+                uri: uri.clone(),
+                version,
+                user_agent: headers.get(USER_AGENT).cloned(),
+                referer: referer.then(|| headers.get(REFERER).cloned()).flatten(),
+                caller: caller.cloned(),
+                status: None,
+                fault: None,
+                first_byte: None,
+                total: Duration::ZERO,
+                ended: SystemTime::UNIX_EPOCH,
+            },
+        })))
+    }
+
+    /// The response head is decided, and goes out.
+    pub fn answered(&mut self, status: StatusCode) {
+        if let Some(entry) = &mut self.0 {
+            entry.record.status = Some(status);
+            entry.record.first_byte = Some(entry.record.elapsed());
+        }
+    }
+
+    /// The request got no proper answer, or its answer was cut.
+    pub fn failed(&mut self, fault: &Fault) {
+        if let Some(entry) = &mut self.0 {
+            entry.record.fault = Some((fault.kind(), fault.status()));
+        }
+    }
+
+    /// The request is over. What is called later has no effect.
+    pub fn end(&mut self) {
+        if let Some(mut entry) = self.0.take() {
+            entry.record.total = entry.record.elapsed();
+            entry.record.ended = SystemTime::now();
+            entry.desk.note(&entry.record);
+        }
+    }
+}
+
+impl fmt::Debug for AccessEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.0.as_ref().map(|entry| entry.record.scope.id());
+        f.debug_tuple("AccessEntry").field(&id).finish()
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    fn elapsed(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.scope.started())
+    }
+
+    /// The server's own error, or an answer that was cut after its head for the server's reasons.
+    pub(super) fn failed(&self) -> bool {
+        let fault = self.fault.map(|(_, status)| status);
+        let mut statuses = self.status.into_iter().chain(fault);
+        statuses.any(|status| status.is_server_error())
+    }
+
+    /// The version as a request line has it.
+    pub(super) fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_09 => "HTTP/0.9",
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2.0",
+            Version::HTTP_3 => "HTTP/3.0",
+            _ => "HTTP/1.1",
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What is measured, as text for Prometheus.
+
+use std::fmt;
+
+use opentelemetry_prometheus::PrometheusExporter;
+use prometheus::{Encoder, Registry, TextEncoder};
+
+use crate::TelemetryError;
+
+/// Renders what is measured in Prometheus' text format. Cheap to clone.
+///
+/// Names are those of OpenTelemetry by its [rules for Prometheus]: `http.server.request.duration` is
+/// `http_server_request_duration_seconds`.
+///
+/// [rules for Prometheus]: https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
+#[derive(Clone)]
+pub struct Prometheus(Registry);
+
+// === impl Prometheus ===
+
+impl Prometheus {
+    /// The media type of the text.
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// Makes what renders, and the reader that it needs.
+    pub(crate) fn new() -> Result<(PrometheusExporter, Self), TelemetryError> {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            // All is of one scope.
+            .scope_info_enabled(false)
+            .build()
+            .map_err(|error| TelemetryError::Prometheus(error.to_string()))?;
+        Ok((reader, Self(registry)))
+    }
+
+    /// What is measured by now. It collects, and so takes a while: a few milliseconds where there are
+    /// many services.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.0.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be rendered for Prometheus");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl fmt::Debug for Prometheus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prometheus").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
