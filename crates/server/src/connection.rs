@@ -1,129 +1,121 @@
-//! One connection: its codec and its knobs.
+//! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::Watcher;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
-use crate::front::Front;
-use crate::params::{ConnectionParams, Http1Params, Http2Params};
+use crate::clock;
+use crate::counts::Counted;
+use crate::delivery::Delivery;
 use crate::peer::Peer;
-use crate::tls::Handshake;
+use crate::proxy::{self, Begun};
+use crate::pulse::Pulse;
+use crate::site::Site;
+use crate::socket::Socket;
+use crate::tls;
+use crate::watched::Watched;
 
-/// Speaks HTTP/1 or HTTP/2 with clients, whichever they begin with.
-pub(crate) type Codec = auto::Builder<TokioExecutor>;
-
-/// Makes the codec that all connections of a server share. Each field is taken by name, so that one
-/// which is not passed on does not compile.
-pub(crate) fn codec(params: ConnectionParams) -> Codec {
-    let ConnectionParams { http1, http2 } = params;
-    let mut codec = auto::Builder::new(TokioExecutor::new());
-
-    let Http1Params {
-        header_read_timeout,
-        keep_alive,
-        half_close,
-        max_buffer,
-        max_headers,
-        pipeline_flush,
-        vectored_writes,
-    } = http1;
-    let mut h1 = codec.http1();
-    h1.timer(TokioTimer::new())
-        .header_read_timeout(header_read_timeout)
-        .keep_alive(keep_alive)
-        .half_close(half_close)
-        // hyper panics below this.
-        .max_buf_size(max_buffer.max(8 << 10))
-        .pipeline_flush(pipeline_flush)
-        .writev(vectored_writes)
-        .auto_date_header(true)
-        .ignore_invalid_headers(false)
-        .title_case_headers(false)
-        .preserve_header_case(false);
-    if let Some(max_headers) = max_headers {
-        h1.max_headers(max_headers);
-    }
-
-    let Http2Params {
-        max_concurrent_streams,
-        max_header_list_size,
-        initial_stream_window,
-        initial_connection_window,
-        adaptive_window,
-        max_frame_size,
-        max_send_buffer,
-        keep_alive_interval,
-        keep_alive_timeout,
-        max_pending_accept_reset_streams,
-        max_local_error_reset_streams,
-    } = http2;
-    codec
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(max_concurrent_streams)
-        .max_header_list_size(max_header_list_size)
-        .initial_stream_window_size(initial_stream_window)
-        .initial_connection_window_size(initial_connection_window)
-        // Sets the windows itself, so only where it is wanted.
-        .max_frame_size(max_frame_size.clamp(16 << 10, (1 << 24) - 1))
-        .max_send_buf_size(max_send_buffer.min(u32::MAX as usize))
-        .keep_alive_interval(keep_alive_interval)
-        .keep_alive_timeout(keep_alive_timeout)
-        .max_pending_accept_reset_streams(max_pending_accept_reset_streams)
-        .max_local_error_reset_streams(max_local_error_reset_streams)
-        .auto_date_header(true);
-    if adaptive_window {
-        // hyper resets both windows to the standard's with this, in either position.
-        codec.http2().adaptive_window(true);
-    }
-    codec
+/// A connection on which HTTP comes next.
+enum Greeted {
+    Plain(Begun),
+    Tls(Box<TlsStream<Begun>>),
 }
 
-/// Serves a connection to its end. On a drain it finishes the requests it has and takes no more.
+/// Serves a connection to its end.
 pub(crate) async fn serve(
-    stream: TcpStream,
-    peer: Peer,
-    tls: Option<Handshake>,
-    codec: Codec,
-    front: Arc<Front>,
-    watcher: Watcher,
+    stream: Socket,
+    client: Option<SocketAddr>,
+    site: Arc<Site>,
+    pulse: Arc<Pulse>,
+    counted: Counted,
 ) {
-    // Answers are written when they are ready, and a small one must not wait for an acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(target: "headwater::server", client = ?peer.client, %error, "TCP_NODELAY could not be set");
+    if let Err(error) = stream.set_nodelay() {
+        tracing::debug!(target: "headwater::server", ?client, %error, "TCP_NODELAY could not be set");
     }
-    let Some(tls) = tls else {
-        return speak(stream, peer, codec, front, watcher).await;
+    let mut peer = Peer {
+        client,
+        local: stream.local_addr(),
+        origin: site.origin.clone(),
+        certificate: None,
+        introduction: OnceLock::new(),
     };
-    match tls.accept(stream).await {
-        Ok(stream) => speak(stream, peer, codec, front, watcher).await,
-        Err(error) => {
-            tracing::debug!(target: "headwater::server", client = ?peer.client, %error, "a TLS handshake failed");
+    let greeted = greet(stream, &mut peer, &site);
+    match pulse.until_drained(greeted, site.times.idle_grace).await {
+        Some(Ok(Greeted::Plain(stream))) => speak(stream, peer, &site, pulse).await,
+        Some(Ok(Greeted::Tls(stream))) => speak(*stream, peer, &site, pulse).await,
+        Some(Err(error)) => {
+            counted.failed();
+            tracing::debug!(
+                target: "headwater::server",
+                ?client,
+                %error,
+                "a TLS handshake or a header of the PROXY protocol failed"
+            );
         }
+        None => counted.failed(),
     }
+}
+
+/// What comes before HTTP.
+async fn greet(stream: Socket, peer: &mut Peer, site: &Site) -> io::Result<Greeted> {
+    let begun = if site.proxy_protocol.expects_from(peer.client) {
+        let reading = tokio::time::timeout(site.greeting(), proxy::read_header(stream));
+        let (begun, proxied) = reading
+            .await
+            .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+        if let Some((source, destination)) = proxied {
+            peer.client = Some(source);
+            peer.local = Some(destination);
+        }
+        begun
+    } else {
+        Begun::from(stream)
+    };
+    let Some(identity) = &site.identity else {
+        return Ok(Greeted::Plain(begun));
+    };
+    let (stream, certificate) = tls::accept(identity, begun).await?;
+    peer.certificate = certificate;
+    Ok(Greeted::Tls(Box::new(stream)))
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: Peer,
-    codec: Codec,
-    front: Arc<Front>,
-    watcher: Watcher,
+    site: &Site,
+    pulse: Arc<Pulse>,
 ) {
     let client = peer.client;
     let peer = Arc::new(peer);
-    let service = service_fn(move |request| {
-        let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
-        async move { Ok::<_, Infallible>(front.respond(request, &peer).await) }
-    });
-    let connection = codec.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+    let stream = Watched::new(stream, Arc::clone(&pulse), site.times.send);
+    let service = {
+        let (front, pulse) = (Arc::clone(&site.front), Arc::clone(&pulse));
+        service_fn(move |request: Request<Incoming>| {
+            let ticket = pulse.enter();
+            let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
+            async move {
+                let version = request.version();
+                let mut response = front.respond(request, &peer).await;
+                // By which hyper also closes, once this is sent.
+                if version < Version::HTTP_2 && ticket.is_draining() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response.map(|body| Delivery::new(body, ticket)))
+            }
+        })
+    };
+    let connection = site.codec.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = clock::keep(connection, &pulse, &site.times).await {
         // A client that goes away or speaks no HTTP is the client's business.
         tracing::debug!(target: "headwater::server", ?client, error, "a connection ended early");
     }

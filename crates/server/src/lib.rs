@@ -15,8 +15,14 @@
 mod accept;
 mod admission;
 mod answer;
+mod bind_error;
 mod builtin;
+mod clock;
+mod codec;
 mod connection;
+mod counts;
+mod delivery;
+mod endpoint;
 mod entry;
 mod exchange;
 mod forged;
@@ -26,36 +32,50 @@ mod gate;
 mod host;
 mod host_table;
 mod in_flight;
+mod inherited;
 mod internal;
 mod limits;
+mod listener;
 mod ordered;
 mod params;
 mod pattern;
 mod peer;
+mod proxy;
+mod pulse;
 mod rate;
 mod reception;
+mod refusal;
 mod registry;
 mod request_body;
 mod response_body;
 mod route;
 mod router;
 mod server;
+mod site;
+mod socket;
 mod target;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod watched;
 
+pub use bind_error::BindError;
 pub use builtin::{Files, FilesError, Fixed, Redirect, RedirectError};
+pub use counts::{ConnectionCounts, Counts};
+pub use endpoint::{BoundAddress, Endpoint, EndpointError};
 pub use forwarded::{ForwardedFields, ForwardedParams};
 pub use front::{Front, FrontParams, Retired};
 pub use host::{HostError, HostPattern};
 pub use internal::InternalFront;
 pub use limits::{Rate, RequestLimits, RouteLimits};
-pub use params::{ConnectionParams, Http1Params, Http2Params, ServerParams};
+pub use params::{
+    ConnectionLimits, ConnectionParams, DrainParams, Http1Params, Http2Params, ListenerParams,
+    ProxyProtocol, ServerParams,
+};
 pub use registry::InFlight;
 pub use route::Route;
 pub use router::{RouteError, Router};
-pub use server::{BindError, ServeOutcome, Server};
-pub use tls::{TlsError, TlsParams};
+pub use server::{ServeOutcome, Server};
+pub use tls::{CertificateParams, ClientAuth, TlsError, TlsParams, UnknownNames};

@@ -3,28 +3,99 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+use tokio::runtime::Handle;
+
+use crate::endpoint::Endpoint;
 use crate::tls::TlsParams;
 
 /// What a [`Server`](crate::Server) is made of.
 #[derive(Debug, Clone)]
 pub struct ServerParams {
-    /// Where to listen. Default: 127.0.0.1:8080. Port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Connections that the kernel holds until they are accepted. Default: 1024, above the burst of
-    /// a load generator and below what a kernel commonly allows (`net.core.somaxconn`, 4096).
-    pub backlog: u32,
-    /// How long requests in flight may take to finish at the end. Default: 25 seconds, under the 30
-    /// that container platforms grant between SIGTERM and SIGKILL.
-    pub drain_timeout: Duration,
-    /// How connections are encrypted. Default: they are not.
-    pub tls: Option<TlsParams>,
+    /// Where connections come from, at least one. Default: 127.0.0.1:8080, in plain text.
+    pub listeners: Vec<ListenerParams>,
+    /// What bounds connections, over all listeners.
+    pub limits: ConnectionLimits,
     /// How each connection is spoken with.
     pub connection: ConnectionParams,
+    /// How the end goes.
+    pub drain: DrainParams,
+    /// The runtimes that connections are spread over, in turn. Default (none): the one that serves.
+    /// With a runtime of one thread per core, no connection ever moves between cores.
+    pub lanes: Vec<Handle>,
+}
+
+/// One listener.
+#[derive(Debug, Clone)]
+pub struct ListenerParams {
+    /// Where to listen. Default: 127.0.0.1:8080.
+    pub endpoint: Endpoint,
+    /// Connections that the kernel holds until they are accepted. Default: 1024, above the burst of
+    /// a load generator and below what a kernel commonly allows (`net.core.somaxconn`, 4096). An
+    /// inherited socket keeps its own.
+    pub backlog: u32,
+    /// How connections are encrypted. Default: they are not.
+    pub tls: Option<TlsParams>,
+    /// Whether a proxy in front says who the client is. Default: no.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the
+/// client (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>). It comes before TLS. A
+/// header may take as long as a TLS handshake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// They do not, and one that does is answered as a malformed request. The standard forbids to
+    /// guess: a client could otherwise name itself.
+    #[default]
+    Off,
+    /// They do, and one that does not is closed.
+    Required {
+        /// The networks of the proxies. Connections from elsewhere have no header, and are taken for
+        /// what they are. Empty: all connections come from proxies, which the network has to make
+        /// sure of. Those to a Unix-domain socket always do.
+        trusted: Vec<IpNet>,
+    },
+}
+
+/// What bounds connections.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// Connections at once over all listeners. One more is answered `503` at once and closed; under
+    /// TLS it is closed without a word, because a handshake is what a host that is full has no time
+    /// for. Default: 10 000, which with 64 KiB of head each is 640 MiB at the worst.
+    pub max_connections: usize,
+}
+
+/// How a server ends.
+#[derive(Debug, Clone)]
+pub struct DrainParams {
+    /// How long everything goes on as before after the signal, for balancers that take a while to
+    /// notice. Default: none.
+    pub delay: Duration,
+    /// How long requests in flight may then take to finish. Default: 25 seconds, under the 30 that
+    /// container platforms grant between SIGTERM and SIGKILL.
+    pub timeout: Duration,
+    /// How long a connection without a request in flight is still kept: a request may be on its way
+    /// while the signal comes, and is answered, with `connection: close`. Default: one second, above
+    /// the round trip of any network that is worth serving.
+    pub idle_grace: Duration,
 }
 
 /// How connections are spoken with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ConnectionParams {
+    /// How long a connection may have no request in flight, from its first moment on; then it is
+    /// closed (HTTP/1), or told to go (HTTP/2, by GOAWAY). Default: 60 seconds, above what clients'
+    /// pools commonly keep, so that the client is the one who closes and no request is lost.
+    pub keep_alive_timeout: Duration,
+    /// How long a request's head may take from its first byte on in HTTP/1; then 408. The preface of
+    /// HTTP/2 may take as long. Default: 10 seconds, some round trips on the worst of networks.
+    pub header_read_timeout: Duration,
+    /// How long a client may take none of what it is sent: then an HTTP/1 connection ends, and in
+    /// HTTP/2 the stream is reset whose window stays empty, while the others go on. Default: 30
+    /// seconds, in which even a phone in a tunnel comes back.
+    pub send_timeout: Duration,
     /// HTTP/1.0 and 1.1.
     pub http1: Http1Params,
     /// HTTP/2 with prior knowledge.
@@ -34,9 +105,6 @@ pub struct ConnectionParams {
 /// How HTTP/1 is spoken.
 #[derive(Debug, Clone)]
 pub struct Http1Params {
-    /// How long a request's head may take to arrive; also how long a kept connection may be idle,
-    /// because the wait for the next head is the same wait. Default: 30 seconds.
-    pub header_read_timeout: Duration,
     /// Whether connections are kept for further requests. Default: yes.
     pub keep_alive: bool,
     /// Whether a client that shut down its sending side still gets its answer. Default: no, because
@@ -92,11 +160,60 @@ pub struct Http2Params {
 impl Default for ServerParams {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            backlog: 1024,
-            drain_timeout: Duration::from_secs(25),
-            tls: None,
+            listeners: vec![ListenerParams::default()],
+            limits: ConnectionLimits::default(),
             connection: ConnectionParams::default(),
+            drain: DrainParams::default(),
+            lanes: Vec::new(),
+        }
+    }
+}
+
+impl ListenerParams {
+    /// A plain listener at this place.
+    #[must_use]
+    pub fn at(endpoint: impl Into<Endpoint>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            backlog: 1024,
+            tls: None,
+            proxy_protocol: ProxyProtocol::Off,
+        }
+    }
+}
+
+impl Default for ListenerParams {
+    fn default() -> Self {
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))
+    }
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+        }
+    }
+}
+
+impl Default for DrainParams {
+    fn default() -> Self {
+        Self {
+            delay: Duration::ZERO,
+            timeout: Duration::from_secs(25),
+            idle_grace: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Default for ConnectionParams {
+    fn default() -> Self {
+        Self {
+            keep_alive_timeout: Duration::from_secs(60),
+            header_read_timeout: Duration::from_secs(10),
+            send_timeout: Duration::from_secs(30),
+            http1: Http1Params::default(),
+            http2: Http2Params::default(),
         }
     }
 }
@@ -104,7 +221,6 @@ impl Default for ServerParams {
 impl Default for Http1Params {
     fn default() -> Self {
         Self {
-            header_read_timeout: Duration::from_secs(30),
             keep_alive: true,
             half_close: false,
             max_buffer: 64 << 10,

@@ -46,7 +46,6 @@ pub(crate) struct ClientCertificate {
 // === impl ClientCertificate ===
 
 impl ClientCertificate {
-    #[cfg_attr(not(test), expect(dead_code, reason = "made by the handshake"))]
     pub(crate) fn new(der: Vec<u8>, subject: String) -> Self {
         Self {
             der,

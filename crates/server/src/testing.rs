@@ -15,7 +15,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Front, FrontParams, Route, Router, ServeOutcome, Server, ServerParams};
+use crate::{
+    DrainParams, Front, FrontParams, ListenerParams, Route, Router, ServeOutcome, Server,
+    ServerParams,
+};
 
 /// Long enough that no test ever waits for it.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
@@ -66,11 +69,25 @@ pub(crate) async fn start(handler: Arc<dyn Handler>) -> Running {
     start_with(params(), [route("/...", handler)]).await
 }
 
+/// Any port of this machine that is free.
+pub(crate) fn free_port() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// The port of a server's first listener.
+pub(crate) fn address(server: &Server) -> SocketAddr {
+    server.addresses()[0].socket_addr().unwrap()
+}
+
 /// Parameters for a free port.
 pub(crate) fn params() -> ServerParams {
     ServerParams {
-        listen: (Ipv4Addr::LOCALHOST, 0).into(),
-        drain_timeout: LONG,
+        listeners: vec![ListenerParams::at(free_port())],
+        drain: DrainParams {
+            timeout: LONG,
+            idle_grace: Duration::from_millis(20),
+            ..DrainParams::default()
+        },
         ..ServerParams::default()
     }
 }
@@ -91,7 +108,7 @@ pub(crate) async fn start_front(
     let front = Front::new(front, Router::new(routes).unwrap());
     let shutdown = CancellationToken::new();
     Running {
-        address: server.local_addr(),
+        address: address(&server),
         outcome: tokio::spawn(server.serve(front, shutdown.clone())),
         shutdown,
     }

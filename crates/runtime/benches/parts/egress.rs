@@ -6,14 +6,16 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use headwater_core::{
     Attribution, Body, BodyError, Handler, HandlerFuture, LoopGuard, RequestScope, Witness, full,
 };
 use headwater_egress::{Egress, EgressParams, Grants, InternalServices, SendOptions};
-use headwater_server::{InternalFront, Route, Router, Server, ServerParams};
+use headwater_server::{
+    Front, FrontParams, InternalFront, ListenerParams, Route, Router, Server, ServerParams,
+};
 use headwater_telemetry::Metrics;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -82,14 +84,25 @@ async fn inside_against_network() -> Result<bool> {
     let loops = LoopGuard::default();
     let route = Route::new("/...", "other", Arc::new(Answer));
     let server = Server::bind(ServerParams {
-        listen: (Ipv4Addr::LOCALHOST, 0).into(),
-        loops: loops.clone(),
+        listeners: vec![ListenerParams::at(SocketAddr::from((
+            Ipv4Addr::LOCALHOST,
+            0,
+        )))],
         ..ServerParams::default()
     })
     .await?;
-    let network: Uri = format!("http://{}/", server.local_addr()).parse()?;
-    let router = Router::new([route.clone()])?;
-    tokio::spawn(server.serve(router, CancellationToken::new()));
+    let [address] = server.addresses() else {
+        bail!("there is not one listener");
+    };
+    let network: Uri = format!("{address}/").parse()?;
+    let front = Front::new(
+        FrontParams {
+            loops: loops.clone(),
+            ..FrontParams::default()
+        },
+        Router::new([route.clone()])?,
+    );
+    tokio::spawn(server.serve(front, CancellationToken::new()));
 
     let front = InternalFront::new(route, Metrics::default(), loops.clone());
     let front = Arc::new(front);

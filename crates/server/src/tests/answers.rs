@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::testing::start_with;
 use crate::testing::{LONG, answer_with, each, get, get_h2, h1, h2, params, raw, route, start};
-use crate::{BindError, Server};
+use crate::{BindError, ListenerParams, Server};
 
 async fn text(response: Response<hyper::body::Incoming>) -> String {
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -308,12 +308,13 @@ async fn head_and_not_modified_keep_the_length_of_the_body_they_do_not_have() {
 async fn an_address_in_use_is_named_with_the_way_out() {
     let first = Server::bind(params()).await.unwrap();
     let mut second = params();
-    second.listen = first.local_addr();
+    let taken = crate::testing::address(&first);
+    second.listeners = vec![ListenerParams::at(taken)];
     let error = Server::bind(second).await.unwrap_err();
     assert!(matches!(error, BindError::AddressInUse { .. }));
     let error = error.to_string();
     for part in [
-        &format!("cannot listen on {}", first.local_addr()),
+        &format!("cannot listen on {taken}"),
         "address in use",
         "--listen 127.0.0.1:0",
     ] {

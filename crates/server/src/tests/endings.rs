@@ -152,7 +152,7 @@ async fn a_drain_finishes_what_is_in_flight_and_takes_nothing_new() {
 async fn a_drain_that_takes_too_long_is_cut_and_says_so() {
     let (handler, mut sees) = never();
     let mut params = params();
-    params.drain_timeout = Duration::from_millis(20);
+    params.drain.timeout = Duration::from_millis(20);
     let server = start_with(params, [route("/...", handler)]).await;
     let mut client = h1(server.address).await;
     let request = tokio::spawn(async move { client.send_request(get("/")).await });

@@ -157,7 +157,7 @@ async fn c8_places_come_free_when_a_client_goes_away_and_the_last_request_ends_o
     let mut stuck = route("/stuck", stuck);
     stuck.limits.max_in_flight = Some(1);
     let server = Server::bind(params()).await.unwrap();
-    let address = server.local_addr();
+    let address = crate::testing::address(&server);
     let front = Front::new(
         FrontParams {
             limits: RequestLimits {

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::testing::{LONG, Running, each, get, params, route, start_with};
-use crate::{ServeOutcome, ServerParams, TlsParams};
+use crate::{ServeOutcome, TlsParams};
 
 struct Identity {
     folder: TempDir,
@@ -73,10 +73,8 @@ async fn serve(tls: TlsParams) -> Running {
             request.uri().to_string(),
         )))
     });
-    let params = ServerParams {
-        tls: Some(tls),
-        ..params()
-    };
+    let mut params = params();
+    params.listeners[0].tls = Some(tls);
     start_with(params, [route("/...", uri)]).await
 }
 

@@ -1,0 +1,49 @@
+//! Connections beyond the limit.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+
+use crate::socket::Socket;
+
+/// What a client is told.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 34\r\n\r\n\
+    there are too many connections now";
+
+/// How many refused clients are waited for at once. To close before a client has sent its request
+/// makes the kernel reset the connection, and the answer may be lost (RFC 9112 9.6); beyond this many
+/// that is risked.
+const AT_ONCE: usize = 256;
+
+/// How long a refused client is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Refuses connections.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(JoinSet<()>);
+
+// === impl Refusals ===
+
+impl Refusals {
+    /// Tells the client in plain text; under TLS there is no way that costs less than to serve it.
+    pub(crate) fn refuse(&mut self, stream: Socket, is_tls: bool) {
+        while self.0.try_join_next().is_some() {}
+        if is_tls || self.0.len() >= AT_ONCE {
+            return;
+        }
+        self.0.spawn(async move {
+            let _ = tokio::time::timeout(PATIENCE, farewell(stream)).await;
+        });
+    }
+}
+
+async fn farewell(mut stream: Socket) {
+    // What fails here is a client that has gone.
+    if stream.write_all(FULL).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut waste = [0; 1024];
+    while stream.read(&mut waste).await.is_ok_and(|read| read > 0) {}
+}

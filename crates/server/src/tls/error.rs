@@ -1,0 +1,99 @@
+//! Why there can be no TLS.
+
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem;
+
+/// Why there can be no TLS.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TlsError {
+    /// The certificates cannot be read.
+    #[error(
+        "the certificates in `{}` cannot be read: {reason}; a PEM file with the server's certificate \
+         first is expected",
+        path.display()
+    )]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The key cannot be read.
+    #[error(
+        "the key in `{}` cannot be read: {reason}; a PEM file with one unencrypted private key \
+         (PKCS#8, PKCS#1 or SEC1) is expected",
+        path.display()
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The authorities of clients cannot be read.
+    #[error(
+        "the authorities in `{}`, by which clients' certificates are checked, cannot be used: \
+         {reason}; a PEM file with at least one certificate is expected",
+        path.display()
+    )]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// They do not go together.
+    #[error(
+        "the certificate in `{}` and the key in `{}` cannot be used together: {source}; give each \
+         certificate the key that it was made with",
+        certificate.display(), key.display()
+    )]
+    Mismatch {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// No certificate is given.
+    #[error("there is no certificate: name at least one, with its key")]
+    Empty,
+    /// Anything else.
+    #[error("TLS cannot be set up: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+// === impl TlsError ===
+
+impl TlsError {
+    pub(super) fn certificate(path: &Path, error: pem::Error) -> Self {
+        Self::Certificate {
+            path: path.to_owned(),
+            reason: reason(error),
+        }
+    }
+
+    pub(super) fn key(path: &Path, error: pem::Error) -> Self {
+        Self::Key {
+            path: path.to_owned(),
+            reason: reason(error),
+        }
+    }
+
+    pub(super) fn authorities(path: &Path, reason: impl ToString) -> Self {
+        Self::Authorities {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+pub(super) fn reason(error: pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "there is none in it".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,42 @@
+//! TLS on accepted connections.
+
+mod error;
+mod identity;
+mod load;
+mod names;
+mod params;
+mod subject;
+mod watch;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::peer::ClientCertificate;
+
+pub use self::error::TlsError;
+pub(crate) use self::identity::Identity;
+pub use self::params::{CertificateParams, ClientAuth, TlsParams, UnknownNames};
+pub(crate) use self::watch::watch;
+
+/// Does the handshake, in the connection's own task, within its time.
+pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    identity: &Identity,
+    stream: S,
+) -> io::Result<(TlsStream<S>, Option<Arc<ClientCertificate>>)> {
+    let acceptor = TlsAcceptor::from(identity.config());
+    let accepting = tokio::time::timeout(identity.handshake_timeout(), acceptor.accept(stream));
+    let stream = accepting
+        .await
+        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+    let certificate = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .and_then(subject::client_certificate);
+    Ok((stream, certificate))
+}

@@ -1,0 +1,201 @@
+//! A connection's stream, with an eye on what comes and what goes.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::pulse::{Pulse, Version};
+
+/// How HTTP/2 begins (RFC 9113 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a client is told whose request's head takes too long.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 41\r\n\r\n\
+    the request's head did not arrive in time";
+
+/// A stream that tells its [`Pulse`] what comes, and that fails when the client takes nothing for too
+/// long.
+pub(crate) struct Watched<S> {
+    stream: S,
+    pulse: Arc<Pulse>,
+    /// How much of [`PREFACE`] has come.
+    matched: usize,
+    /// What is left to say when the time for a head is over.
+    farewell: &'static [u8],
+    patience: Patience,
+}
+
+/// How long a client may take nothing. No timer runs while it takes what it is sent.
+struct Patience {
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    armed: bool,
+}
+
+// === impl Watched ===
+
+impl<S> Watched<S> {
+    pub(crate) fn new(stream: S, pulse: Arc<Pulse>, send_timeout: Duration) -> Self {
+        Self {
+            stream,
+            pulse,
+            matched: 0,
+            farewell: TOO_SLOW,
+            patience: Patience {
+                timeout: send_timeout,
+                timer: None,
+                armed: false,
+            },
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.pulse.version() == Version::Unknown {
+            let expected = &PREFACE[self.matched..];
+            let compared = bytes.len().min(expected.len());
+            if bytes[..compared] != expected[..compared] {
+                self.pulse.set_version(Version::Http1);
+            } else {
+                self.matched += compared;
+                if self.matched == PREFACE.len() {
+                    self.pulse.set_version(Version::Http2);
+                }
+            }
+        }
+        self.pulse.received();
+    }
+
+    fn settle<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Pending => match self.patience.poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client took nothing for too long",
+                ))),
+            },
+            Poll::Ready(done) => {
+                self.patience.armed = false;
+                Poll::Ready(done)
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    /// Says what is left to say, as far as that goes without waiting for long: nothing was sent yet that
+    /// the client has not taken.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.pulse.requests() == 0 && self.pulse.version() == Version::Unknown {
+            // Not even the beginning of a method: whatever it is, it may not be HTTP/1.
+            self.farewell = &[];
+        }
+        while !self.farewell.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, self.farewell) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_) | Ok(0)) => self.farewell = &[],
+                Poll::Ready(Ok(written)) => self.farewell = &self.farewell[written..],
+            }
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(_) => Poll::Ready(()),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.pulse.is_expired() {
+            // hyper takes this for the client's end, and ends the connection without an answer.
+            return this.poll_farewell(cx).map(Ok);
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Poll::Ready(Ok(())) = read {
+            this.received(&buf.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if written.is_ready() {
+            this.pulse.sent();
+        }
+        this.settle(written, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        if written.is_ready() {
+            this.pulse.sent();
+        }
+        this.settle(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.settle(flushed, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.settle(shut, cx)
+    }
+}
+
+// === impl Patience ===
+
+impl Patience {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
+        if !self.armed {
+            // A timeout beyond what the clock can tell is none.
+            let Some(until) = Instant::now().checked_add(self.timeout) else {
+                return Poll::Pending;
+            };
+            timer.as_mut().reset(until);
+            self.armed = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+}
