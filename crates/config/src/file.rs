@@ -9,7 +9,9 @@ use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::modules::{Compat, Response};
 use crate::route::Places;
 use crate::secret::SecretSource;
-use crate::settings::{AccessLogSettings, AdminSettings, ReloadSettings, ServerSettings};
+use crate::settings::{
+    AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
+};
 use crate::{Count, Outgoing, Rate, Size, parse_duration, parse_memory, parse_range};
 
 /// What a `headwater.toml` says.
@@ -28,6 +30,9 @@ pub struct File {
     /// Directories whose files are served.
     #[serde(default)]
     pub files: Vec<FilesEntry>,
+    /// Where to listen, if no flag says it. Default: 127.0.0.1:8080.
+    #[serde(default)]
+    pub listener: Vec<ListenerSettings>,
     /// Connections and requests. A flag goes before what is said here.
     #[serde(default)]
     pub server: ServerSettings,

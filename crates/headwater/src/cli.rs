@@ -1,13 +1,12 @@
 pub(crate) mod wagi;
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headwater_config::settings::{
-    AccessLogSettings, AdminSettings, ReloadSettings, ServerSettings,
+    AccessLogSettings, AdminSettings, ListenArgs, ReloadSettings, ServerSettings,
 };
 use headwater_config::{parse_duration, parse_memory, parse_range};
 use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
@@ -55,32 +54,8 @@ pub(crate) struct Serve {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// Where to listen; port 0 picks a free one and prints it
-    #[arg(
-        short,
-        long,
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080"
-    )]
-    pub(crate) listen: SocketAddr,
-
-    /// The certificate for https, and those that vouch for it, as PEM
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HEADWATER_TLS_CERT",
-        requires = "tls_key"
-    )]
-    pub(crate) tls_cert: Option<PathBuf>,
-
-    /// The key of the certificate, as PEM
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HEADWATER_TLS_KEY",
-        requires = "tls_cert"
-    )]
-    pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
 
     #[command(flatten)]
     pub(crate) grants: GrantArgs,

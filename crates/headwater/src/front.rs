@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use headwater_config::Rate;
 use headwater_config::settings::{
-    AccessFormat, AccessLogSettings, AccessTo, Rotate, ServerSettings,
+    AccessFormat, AccessLogSettings, AccessTo, ClientAuth, ListenerSettings, ProxyProtocol, Rotate,
+    ServerSettings, TlsSettings,
 };
+use headwater_config::{ListenAddress, Rate};
 use headwater_core::LoopGuard;
 use headwater_egress::{EgressShared, SharedLimits};
-use headwater_server::{ConnectionParams, ForwardedParams, FrontParams, RequestLimits};
+use headwater_server::{
+    CertificateParams, ConnectionLimits, ConnectionParams, DrainParams, Endpoint, ForwardedParams,
+    FrontParams, ListenerParams, RequestLimits, ServerParams, TlsParams,
+};
 use headwater_telemetry::{AccessConfig, AccessOutput, Rotation};
 
 use crate::serve::Usage;
@@ -57,6 +61,78 @@ pub(crate) fn linger(server: &ServerSettings) -> Duration {
         .map_or(FrontParams::default().linger, |time| time.get())
 }
 
+/// Where to listen, and how it is spoken with there.
+pub(crate) fn listener(
+    listener: &ListenerSettings,
+    server: &ServerSettings,
+) -> Result<ListenerParams> {
+    let mut params = ListenerParams::at(match &listener.listen {
+        ListenAddress::Tcp(address) => Endpoint::Tcp(*address),
+        ListenAddress::Unix(path) => Endpoint::Unix(path.clone()),
+        ListenAddress::Inherited(name) => Endpoint::Inherited(name.clone()),
+    });
+    if let Some(tls) = &listener.tls {
+        params.tls = Some(encryption(tls, server)?);
+    }
+    if listener.proxy_protocol == ProxyProtocol::Required {
+        params.proxy_protocol = headwater_server::ProxyProtocol::Required {
+            trusted: listener.proxy_protocol_from.clone().unwrap_or_default(),
+        };
+    }
+    Ok(params)
+}
+
+fn encryption(tls: &TlsSettings, server: &ServerSettings) -> Result<TlsParams> {
+    let first = tls.certificates.first();
+    let first = first.context("`tls` without `certificates`: name at least one")?;
+    let mut params = TlsParams::new(&first.certificate, &first.key);
+    params.certificates = tls
+        .certificates
+        .iter()
+        .map(|files| CertificateParams {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+            names: files.names.clone().unwrap_or_default(),
+        })
+        .collect();
+    params.client_auth = match (tls.client_auth(), &tls.client_ca) {
+        (ClientAuth::Off, _) => headwater_server::ClientAuth::Off,
+        (_, None) => anyhow::bail!(
+            "client certificates are asked for, and nobody is named who vouches for them: name a file \
+             by `client_ca` (--tls-client-ca)"
+        ),
+        (ClientAuth::Optional, Some(authorities)) => headwater_server::ClientAuth::Optional {
+            authorities: authorities.clone(),
+        },
+        (ClientAuth::Required, Some(authorities)) => headwater_server::ClientAuth::Required {
+            authorities: authorities.clone(),
+        },
+    };
+    if let Some(time) = server.handshake_timeout {
+        params.handshake_timeout = time.get();
+    }
+    Ok(params)
+}
+
+/// How many connections there may be.
+pub(crate) fn connections(server: &ServerSettings) -> ConnectionLimits {
+    let mut limits = ServerParams::default().limits;
+    if let Some(count) = server.max_connections {
+        limits.max_connections = count.get();
+    }
+    limits
+}
+
+/// How the end goes.
+pub(crate) fn drain(server: &ServerSettings) -> DrainParams {
+    let mut drain = ServerParams::default().drain;
+    drain.timeout = drain_timeout(server);
+    if let Some(delay) = server.drain_delay {
+        drain.delay = delay.get();
+    }
+    drain
+}
+
 /// How connections are spoken with.
 pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
     let mut connection = ConnectionParams::default();
@@ -66,7 +142,13 @@ pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
     }
     connection.http1.max_headers = server.max_headers.map(|count| count.get());
     if let Some(time) = server.header_read_timeout {
-        connection.http1.header_read_timeout = time.get();
+        connection.header_read_timeout = time.get();
+    }
+    if let Some(time) = server.keep_alive_timeout {
+        connection.keep_alive_timeout = time.get();
+    }
+    if let Some(time) = server.send_timeout {
+        connection.send_timeout = time.get();
     }
     if let Some(count) = server.http2_max_streams {
         connection.http2.max_concurrent_streams = u32::try_from(count.get()).unwrap_or(u32::MAX);
@@ -163,9 +245,15 @@ mod tests {
     fn what_the_help_says_of_defaults_is_so() {
         let nothing = ServerSettings::default();
         let limits = requests(&nothing);
-        assert_eq!((limits.max_uri, limits.max_body), (8 << 10, Some(100 << 20)));
+        assert_eq!(
+            (limits.max_uri, limits.max_body),
+            (8 << 10, Some(100 << 20))
+        );
         assert_eq!(limits.body_idle_timeout, Duration::from_secs(30));
-        assert_eq!((limits.max_in_flight, limits.client_rate), (Some(10_000), None));
+        assert_eq!(
+            (limits.max_in_flight, limits.client_rate),
+            (Some(10_000), None)
+        );
         assert_eq!(linger(&nothing), Duration::from_secs(10));
         assert_eq!(drain_timeout(&nothing), Duration::from_secs(10));
         assert_eq!((places(&nothing), LoopGuard::DEFAULT_MAX_HOPS), (1_000, 16));
@@ -173,6 +261,15 @@ mod tests {
         assert_eq!(connection.http1.max_buffer, 64 << 10);
         assert_eq!(connection.http2.max_header_list_size, 64 << 10);
         assert_eq!(connection.http2.max_concurrent_streams, 200);
+        assert_eq!(connection.header_read_timeout, Duration::from_secs(10));
+        assert_eq!(connection.keep_alive_timeout, Duration::from_secs(60));
+        assert_eq!(connection.send_timeout, Duration::from_secs(30));
+        assert_eq!(connections(&nothing).max_connections, 10_000);
+        assert_eq!(drain(&nothing).delay, Duration::ZERO);
+        assert_eq!(
+            TlsParams::new("", "").handshake_timeout,
+            Duration::from_secs(10)
+        );
         assert_eq!(connection.http2.max_pending_accept_reset_streams, 20);
         let shared = SharedLimits::default();
         assert_eq!((shared.max_requests, shared.max_connections), (8192, 4096));

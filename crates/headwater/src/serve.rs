@@ -8,7 +8,7 @@ use headwater_config::ListenAddress;
 use headwater_config::settings::ServerSettings;
 use headwater_runtime::{CodeCache, Engine};
 use headwater_server::{
-    ForwardedParams, FrontParams, ServeOutcome, Server, ServerParams, TlsParams,
+    BoundAddress, ForwardedParams, FrontParams, ListenerParams, ServeOutcome, Server, ServerParams,
 };
 use headwater_telemetry::{
     AccessConfig, LogConfig, LogFormat, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig,
@@ -53,16 +53,17 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
     // Before anything is started: what is wrong with it is said at once.
     let planned = services::plan(&arguments)?;
     let operation = Operation::new(&arguments.operation, &planned.host);
-    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(certificate), Some(key)) => Some(
-            TlsParams::from_pem_files(certificate, key)
-                .context("cannot serve https (--tls-cert, --tls-key)")?,
-        ),
-        _ => None,
-    };
+    let listeners = arguments.listen.listeners(&planned.host.listeners);
+    let listeners = listeners.map_err(|error| Usage(error.to_string()))?;
+    let listeners = listeners
+        .iter()
+        .map(|listener| {
+            front::listener(listener, &operation.server)
+                .with_context(|| format!("cannot listen on {}", listener.listen))
+        })
+        .collect::<Result<_>>()?;
     let hosting = Hosting {
-        listen: arguments.listen,
-        tls,
+        listeners,
         cache: CodeCache::Default,
         rewrite_forwarded: true,
         announcement: "Listening on",
@@ -70,6 +71,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
     };
     // What is in force is what was there at the start.
     let known = HostSettings {
+        listeners: planned.host.listeners.clone(),
         server: planned.host.server.clone(),
         admin: planned.host.admin.clone(),
         access_log: planned.host.access_log.clone(),
@@ -97,7 +99,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         if again && host != known {
             tracing::warn!(
                 target: "headwater::reload",
-                "the sections `[server]`, `[admin]`, `[access_log]` and `[reload]` count from the next \
+                "`[[listener]]` and the sections `[server]`, `[admin]`, `[access_log]` and `[reload]` count from the next \
                  start on: what they say was changed, and is not in force"
             );
         }
@@ -119,8 +121,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
 
 /// How the process serves, whatever it serves.
 pub(crate) struct Hosting {
-    pub(crate) listen: SocketAddr,
-    pub(crate) tls: Option<TlsParams>,
+    pub(crate) listeners: Vec<ListenerParams>,
     pub(crate) cache: CodeCache,
     /// Whether guests are told of clients in fields that the front makes anew.
     pub(crate) rewrite_forwarded: bool,
@@ -184,8 +185,7 @@ pub(crate) fn host(hosting: Hosting, traces: &TraceArgs, load: Load) -> Result<(
 async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()> {
     let metrics = telemetry.metrics();
     let Hosting {
-        listen,
-        tls,
+        listeners,
         cache,
         rewrite_forwarded,
         announcement,
@@ -199,16 +199,19 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
     } = operation;
     let drain_timeout = front::drain_timeout(&settings);
     let loops = front::loops(&settings)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let server = Server::bind(ServerParams {
-        listen,
-        tls,
-        drain_timeout,
+        listeners,
+        limits: front::connections(&settings),
         connection: front::connection(&settings),
+        drain: front::drain(&settings),
         ..ServerParams::default()
     })
     .await?;
-    let address = server.local_addr();
+    let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
+    let authority = server
+        .addresses()
+        .iter()
+        .find_map(BoundAddress::socket_addr);
     // Before anything is loaded, which may take a while: whoever asks is told so.
     let admin = match admin {
         Some(address) => Some(Admin::bind(&address, telemetry).await?),
@@ -217,7 +220,8 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
 
     let loading = Loading {
         engine: Engine::with_cache(front::places(&settings), &cache)?,
-        authority: address.to_string(),
+        // Who comes by a Unix-domain socket names whatever they like.
+        authority: authority.map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
         common: Common {
             metrics: metrics.clone(),
             access: telemetry.access().clone(),
@@ -252,7 +256,9 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         banner::print(&[format!("Admin on http://{}", admin.address())]);
         admin.ready(&live);
     }
-    banner::print(&[format!("{announcement} {scheme}://{address}")]);
+    for address in addresses {
+        banner::print(&[format!("{announcement} {address}")]);
+    }
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(obey(signals, live.clone(), admin.clone(), shutdown.clone()));
     let watching = watch.map(|watch| tokio::spawn(watch.run(live.clone())));

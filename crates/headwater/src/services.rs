@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::{
-    AccessLogSettings, AdminSettings, ReloadSettings, ServerSettings,
+    AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
 };
 use headwater_config::{File, Guest, Place, SecretSource, Service, modules};
 use headwater_core::{Handler, Limits, LoopGuard};
@@ -50,6 +50,7 @@ pub(crate) struct Plan {
 /// What the file says of the host itself: its sections.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct HostSettings {
+    pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) server: ServerSettings,
     pub(crate) admin: Option<AdminSettings>,
     pub(crate) access_log: Option<AccessLogSettings>,
@@ -175,6 +176,7 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
         services: services.collect::<Result<_>>()?,
         builtins: builtins::of(&file, base).with_context(|| format!("in `{path}`"))?,
         host: HostSettings {
+            listeners: listeners(file.listener, base),
             server: file.server,
             admin: file.admin,
             access_log: file.access_log,
@@ -243,6 +245,23 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
             .map(|file| base.join(file))
             .collect(),
     })
+}
+
+/// The listeners of a file in `base`, with their files where they are.
+fn listeners(mut listeners: Vec<ListenerSettings>, base: &Path) -> Vec<ListenerSettings> {
+    for tls in listeners
+        .iter_mut()
+        .filter_map(|listener| listener.tls.as_mut())
+    {
+        for files in &mut tls.certificates {
+            files.certificate = base.join(&files.certificate);
+            files.key = base.join(&files.key);
+        }
+        if let Some(authorities) = &mut tls.client_ca {
+            *authorities = base.join(&*authorities);
+        }
+    }
+    listeners
 }
 
 /// The variables of the file, and the secrets that it says where to find.

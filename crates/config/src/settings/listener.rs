@@ -10,6 +10,7 @@ use crate::ListenAddress;
 
 /// One place to listen, and how it is spoken with there: a `[[listener]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ListenerSettings {
     /// Where to listen: an address and a port (0 picks a free one), `unix:/path`, or `systemd:NAME` for a
     /// socket that systemd passes on
@@ -21,13 +22,14 @@ pub struct ListenerSettings {
     /// [default: off]
     #[serde(default)]
     pub proxy_protocol: ProxyProtocol,
-    /// Networks from which such a header is taken; other connections are closed [default: all]
+    /// Networks of proxies; connections from elsewhere have no such header [default: all are of proxies]
     #[schemars(with = "Option<Vec<String>>")]
     pub proxy_protocol_from: Option<Vec<IpNet>>,
 }
 
 /// How connections of a listener are encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TlsSettings {
     /// Certificates, of which the name that a client asks for chooses; the first is for all others
     pub certificates: Vec<CertificateFiles>,
@@ -41,6 +43,7 @@ pub struct TlsSettings {
 
 /// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CertificateFiles {
     /// The certificate and those that vouch for it (PEM)
     pub certificate: PathBuf,
@@ -132,7 +135,8 @@ pub struct ListenArgs {
     #[arg(long, value_name = "WHETHER", env = "HEADWATER_PROXY_PROTOCOL")]
     pub proxy_protocol: Option<ProxyProtocol>,
 
-    /// Networks from which such a header is taken, separated by commas [default: all]
+    /// Networks of proxies, separated by commas; connections from elsewhere have no such header
+    /// [default: all are of proxies]
     #[arg(
         long,
         value_name = "NETWORKS",

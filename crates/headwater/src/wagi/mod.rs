@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use headwater_config::CacheFile;
 use headwater_config::modules::ModulesFile;
 use headwater_runtime::CodeCache;
-use headwater_server::{HostPattern, Route, Router, TlsParams};
+use headwater_server::{HostPattern, ListenerParams, Route, Router, TlsParams};
 use headwater_wagi::Health;
 
 use crate::banner::{self, list};
@@ -38,9 +38,10 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
         _ => None,
     };
     let cache = code_cache(arguments.cache.as_deref())?;
+    let mut listener = ListenerParams::at(arguments.listen);
+    listener.tls = tls;
     let hosting = Hosting {
-        listen: arguments.listen,
-        tls,
+        listeners: vec![listener],
         cache: cache.place,
         // Modules were given what clients and proxies said, and may read it; the front believes none
         // of it but of proxies that it was told of.
