@@ -7,9 +7,11 @@ use serde::{Deserialize, Deserializer};
 
 use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::modules::{Compat, Response};
+use crate::place::Source;
 use crate::route::Places;
 use crate::secret::SecretSource;
 use crate::settings::{AccessLogSettings, AdminSettings, ReloadSettings, ServerSettings};
+use crate::suggestion;
 use crate::{Count, Outgoing, Rate, Size, parse_duration, parse_memory, parse_range};
 
 /// What a `headwater.toml` says.
@@ -38,6 +40,9 @@ pub struct File {
     /// What becomes of changes.
     #[serde(default)]
     pub reload: ReloadSettings,
+    /// For the places of errors.
+    #[serde(skip)]
+    source: Source,
 }
 
 /// A named guest with its settings. Deny by default: a guest gets what is named here.
@@ -224,6 +229,17 @@ pub enum ConfigError {
          `PATH_INFO` anyway: leave it out"
     )]
     StripPrefix(String),
+    /// One of these, with its place.
+    #[error("{place}\n{error}")]
+    At {
+        /// Line, column, and the text there.
+        place: String,
+        /// What is wrong there.
+        error: Box<ConfigError>,
+    },
+    /// All that is wrong in the file.
+    #[error("{}", told(_0))]
+    Several(Vec<ConfigError>),
     /// The file serves nothing.
     #[error("there is no service; add a `[[service]]` with `name`, `route` and `component`")]
     Empty,
@@ -234,71 +250,113 @@ impl File {
     ///
     /// # Errors
     ///
-    /// When the text is no TOML, has an unknown key, or says what makes no sense.
+    /// When the text is no TOML, has an unknown key, or says what makes no sense; with line, column and
+    /// the text there. All that makes no sense is told at once.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: Self = toml::from_str(text).map_err(|error| {
+        let mut file: Self = toml::from_str(text).map_err(|error| {
             // Told from the whole text: WAGI's files fail on their first key.
             if text.lines().any(|line| line.trim() == "[[module]]") {
                 ConfigError::Wagi
             } else {
-                ConfigError::Syntax(error.to_string().trim_end().to_owned())
+                ConfigError::Syntax(suggestion::told(&error))
             }
         })?;
+        file.source = Source::new(text);
         let built_in = file.redirect.len() + file.answer.len() + file.files.len();
         if file.service.is_empty() && built_in == 0 {
             return Err(ConfigError::Empty);
         }
+        let mut errors = Vec::new();
         for (index, service) in file.service.iter().enumerate() {
-            service.check()?;
-            if file.service[..index]
-                .iter()
-                .any(|other| other.name == service.name)
-            {
-                return Err(ConfigError::Duplicate(service.name.clone()));
+            let mut at = |(error, key): (ConfigError, String)| {
+                errors.push(file.at(index, &key, error));
+            };
+            let name = &service.name;
+            let others = &file.service[..index];
+            if others.iter().any(|other| other.name == *name) {
+                at((ConfigError::Duplicate(name.clone()), "name".to_owned()));
             }
+            service.check().into_iter().for_each(at);
         }
-        Ok(file)
+        match errors.len() {
+            0 => Ok(file),
+            1 => Err(errors.remove(0)),
+            _ => Err(ConfigError::Several(errors)),
+        }
+    }
+
+    /// Where a service says something, for errors that are found when it is used: `line 12, column 1:
+    /// allow_outgoing = ["a.example"]`. `None` where it does not say it.
+    ///
+    /// The key may be one below another: `outgoing.h2c`, `environment.NAME`, `allow_outgoing.1` (of a
+    /// list, from 0). With an empty key it is where the service begins. Of values that may be secret, only
+    /// the key is shown.
+    #[must_use]
+    pub fn place_of(&self, service_index: usize, key: &str) -> Option<String> {
+        self.place_in("service", service_index, key)
+    }
+
+    /// Likewise in another list of the file: `redirect`, `answer` or `files`.
+    #[must_use]
+    pub fn place_in(&self, list: &str, index: usize, key: &str) -> Option<String> {
+        self.source.place(list, index, key)
+    }
+
+    /// An error with its place: of the key, or of the service if that says nothing of it.
+    fn at(&self, service_index: usize, key: &str, error: ConfigError) -> ConfigError {
+        let find = |key| self.source.find("service", service_index, key);
+        match find(key).or_else(|| find("")) {
+            Some(at) => ConfigError::At {
+                place: self.source.snippet(&at),
+                error: Box::new(error),
+            },
+            None => error,
+        }
     }
 }
 
+fn told(errors: &[ConfigError]) -> String {
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    told.join("\n\n")
+}
+
 impl Service {
-    fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |hint| Err(ConfigError::Guest(self.name.clone(), hint));
+    /// What makes no sense, each with the key that it is about.
+    fn check(&self) -> Vec<(ConfigError, String)> {
+        let mut errors = Vec::new();
+        let mut wrong = |key: &str, error: ConfigError| errors.push((error, key.to_owned()));
+        let name = || self.name.clone();
         match (&self.component, &self.module) {
-            (Some(_), Some(_)) => return wrong(", not both"),
-            (None, None) => return wrong(""),
+            (Some(_), Some(_)) => wrong("module", ConfigError::Guest(name(), ", not both")),
+            (None, None) => wrong("", ConfigError::Guest(name(), "")),
             _ => {}
         }
         if self.serial == Some(true) && self.max_concurrent_per_instance.is_some() {
-            return Err(ConfigError::Serial(self.name.clone()));
+            wrong("max_concurrent_per_instance", ConfigError::Serial(name()));
         }
-        if let Some(name) = self
-            .secrets
-            .keys()
-            .find(|name| self.environment.contains_key(*name))
-        {
-            return Err(ConfigError::Twice(self.name.clone(), name.clone()));
+        for variable in self.secrets.keys() {
+            if self.environment.contains_key(variable) {
+                let error = ConfigError::Twice(name(), variable.clone());
+                wrong(&format!("secrets.{variable}"), error);
+            }
         }
         if self.module.is_some() && self.route.all().iter().any(|place| place.strip_prefix) {
-            return Err(ConfigError::StripPrefix(self.name.clone()));
+            wrong("route", ConfigError::StripPrefix(name()));
         }
-        let zero = |key| Err(ConfigError::Zero(self.name.clone(), key));
-        if self.max_instances == Some(0) {
-            return zero("max_instances");
+        let bounds = [
+            ("max_instances", self.max_instances),
+            ("max_queue", self.max_queue),
+            (
+                "max_concurrent_per_instance",
+                self.max_concurrent_per_instance,
+            ),
+            ("max_outgoing_per_instance", self.max_outgoing_per_instance),
+        ];
+        let zero = bounds.into_iter().filter(|(_, bound)| *bound == Some(0));
+        for key in zero.map(|(key, _)| key).chain(self.outgoing.zero()) {
+            wrong(key, ConfigError::Zero(name(), key));
         }
-        if self.max_queue == Some(0) {
-            return zero("max_queue");
-        }
-        if self.max_concurrent_per_instance == Some(0) {
-            return zero("max_concurrent_per_instance");
-        }
-        if self.max_outgoing_per_instance == Some(0) {
-            return zero("max_outgoing_per_instance");
-        }
-        if let Some(key) = self.outgoing.zero() {
-            return zero(key);
-        }
-        Ok(())
+        errors
     }
 
     /// What the service runs.
@@ -460,5 +518,54 @@ mod tests {
         assert!(error(&GOOD.replace("component = \"a.wasm\"", "")).contains("`a` needs either"));
         assert!(error(&GOOD.replace("5s", "5 parsecs")).contains("5 parsecs"));
         assert!(error("[[module]]\nroute = \"/\"\nmodule = \"x.wasm\"").contains("modules.toml"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
+        let one = GOOD.replace("timeout = \"5s\"", "max_queue = 0");
+        let error = File::parse(&one).unwrap_err();
+        assert!(matches!(&error, ConfigError::At { error, .. }
+            if matches!(**error, ConfigError::Zero(_, "max_queue"))));
+        let error = error.to_string();
+        assert!(error.starts_with("line 6, column 9\n"), "{error}");
+        assert!(error.contains("6 |         max_queue = 0\n"), "{error}");
+        assert!(error.contains("|         ^^^^^^^^^^^^^\n"), "{error}");
+
+        let all = one
+            .replace("name = \"b\"", "name = \"a\"")
+            .replace(
+                "component = \"a.wasm\"\n",
+                "secrets = { K = { env = \"X\" } }\n",
+            )
+            .replace("\"/b\"", "{ path = \"/b\", strip_prefix = true }");
+        let error = File::parse(&all).unwrap_err().to_string();
+        for (line, said) in [
+            ("line 2, column 9", "either `component"),
+            ("line 5, column 21", "variable `K`"),
+            ("line 6, column 9", "`max_queue` must be"),
+            ("line 12, column 9", "two services named `a`"),
+            ("line 13, column 9", "`strip_prefix`"),
+        ] {
+            assert!(
+                error.contains(line) && error.contains(said),
+                "{line}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_a_service_says_something_can_be_asked_later() {
+        let file = File::parse(GOOD).unwrap();
+        assert_eq!(
+            file.place_of(0, "directories./data").as_deref(),
+            Some("line 9, column 25: \"/data\" = \"data\"")
+        );
+        assert_eq!(
+            file.place_of(1, "route").as_deref(),
+            Some("line 13, column 9: route = \"/b\"")
+        );
+        assert_eq!(file.place_of(1, "timeout"), None);
+        let moved = File::parse(&format!("\n{GOOD}")).unwrap();
+        assert_eq!(file, moved, "a file that says the same is the same");
     }
 }

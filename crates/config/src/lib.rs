@@ -22,11 +22,13 @@ mod file;
 mod memory;
 pub mod modules;
 mod outgoing;
+mod place;
 mod range;
 mod route;
 mod secret;
 pub mod settings;
 mod size;
+mod suggestion;
 mod value;
 
 pub use builtin::{AnswerEntry, FilesEntry, RedirectEntry};
