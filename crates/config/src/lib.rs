@@ -17,6 +17,7 @@
 
 mod builtin;
 mod cache_file;
+mod config_error;
 mod duration;
 mod file;
 mod memory;
@@ -26,6 +27,7 @@ mod place;
 mod range;
 mod route;
 mod secret;
+mod service;
 pub mod settings;
 mod size;
 mod suggestion;
@@ -33,13 +35,15 @@ mod value;
 
 pub use builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 pub use cache_file::CacheFile;
+pub use config_error::ConfigError;
 pub use duration::{DurationError, parse_duration};
-pub use file::{ClientCertificate, ConfigError, File, Guest, GuestTraceparent, Service};
+pub use file::File;
 pub use memory::{MemoryError, parse_memory};
 pub use outgoing::Outgoing;
 pub use range::{RangeError, parse_range};
 pub use route::{OnePlace, Place, Places};
 pub use secret::{Secret, SecretError, SecretSource};
+pub use service::{ClientCertificate, Guest, GuestTraceparent, Service};
 pub use size::{SizeError, parse_size};
 pub use value::{
     Count, CountError, ListenAddress, ListenError, Memory, Range, Rate, RateError, Size, Time,

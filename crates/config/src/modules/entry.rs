@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::ModulesError;
-use crate::file::{duration, memory};
+use crate::service::{duration, memory};
 
 /// One `[[module]]`.
 ///
