@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
@@ -11,7 +12,7 @@ use crate::suggestion;
 mod tests;
 
 /// What a `headwater.toml` says.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// The services, each with its routes.

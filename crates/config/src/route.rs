@@ -1,11 +1,12 @@
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Where a service, or what is built in, answers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Which paths: `/x` exactly, or `/x/...` for `/x` and everything below. `{name}` stands for any one
@@ -20,7 +21,8 @@ pub struct Place {
 }
 
 /// One place or several, each as a path or as a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum Places {
     /// A path or a table.
     One(OnePlace),
@@ -29,7 +31,8 @@ pub enum Places {
 }
 
 /// A path, or a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum OnePlace {
     /// For all hosts.
     Path(String),

@@ -3,6 +3,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::config_error::ConfigError;
@@ -12,27 +13,29 @@ use crate::secret::SecretSource;
 use crate::{Count, Outgoing, Rate, Size, parse_duration, parse_memory, parse_range};
 
 /// A named guest with its settings. Deny by default: a guest gets what is named here.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["component"] }, { "required": ["module"] }]))]
 pub struct Service {
     /// The name, in traces and logs. Unique in the file.
     pub name: String,
     /// Where it answers: a path such as `/x/...`, a table such as `{ path = "/x/...", hosts =
     /// ["a.example"] }`, or a list of these.
     pub route: Places,
-    /// A component, relative to the file.
+    /// A component, relative to the file. Either this or `module` is given.
     component: Option<PathBuf>,
-    /// A WAGI module (a core module of WASI preview1), relative to the file.
+    /// A WAGI module (a core module of WASI preview1), relative to the file. Either this or `component` is
+    /// given.
     module: Option<PathBuf>,
     /// A module's arguments, with `${SCRIPT_NAME}` and `${ARGS}` in them as in WAGI. Default: the path and
     /// the query's parts. Modules only.
     pub argv: Option<String>,
     /// The function of a module that answers. Default: `_start`. Modules only.
     pub entrypoint: Option<String>,
-    /// How closely a module is treated as by WAGI 0.8.1: `"default"`, `"strict"` or `"0.2"`. Modules only.
+    /// How closely a module is treated as by WAGI 0.8.1. Default: `"default"`. Modules only.
     pub compat: Option<Compat>,
-    /// Whether a module's answer is sent while it prints (`"stream"`) or when it has ended (`"buffer"`).
-    /// Default: `"stream"`, and `"buffer"` where `compat` is `"strict"`. Modules only.
+    /// When a module's answer is sent. Default: `"stream"`, and `"buffer"` where `compat` is `"strict"`.
+    /// Modules only.
     pub response: Option<Response>,
     /// Destinations of outgoing requests. Default: none.
     #[serde(default)]
@@ -72,6 +75,7 @@ pub struct Service {
     pub directories: BTreeMap<String, PathBuf>,
     /// How long a request may take until its response head. Default: that of the command line.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub timeout: Option<Duration>,
     /// Requests to it that may be in flight at once, each to the last byte of its response; one more is
     /// answered 503. Default: no bound but that of all.
@@ -84,35 +88,45 @@ pub struct Service {
     /// Memory of one instance, in bytes: `"64MiB"`, or `64`, which is in MiB. Default: that of the
     /// command line.
     #[serde(default, deserialize_with = "memory")]
+    #[schemars(with = "Option<crate::Memory>")]
     pub memory: Option<u64>,
     /// Requests that one instance serves in all, or a range such as `"750-1000"` of which each
     /// instance draws its own number. Components only.
     #[serde(default, deserialize_with = "range")]
+    #[schemars(with = "Option<crate::Range>")]
     pub max_requests_per_instance: Option<RangeInclusive<usize>>,
     /// Instances that may be alive at once.
+    #[schemars(with = "Option<crate::Count>")]
     pub max_instances: Option<usize>,
     /// Instances that are kept when there is nothing to do. Components only.
     pub min_idle: Option<usize>,
     /// How long an instance beyond those is kept with nothing to do. Components only.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub idle_timeout: Option<Duration>,
     /// How long work may go on in an instance after its last response. Components only.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub post_return_timeout: Option<Duration>,
     /// Requests that may wait for an instance, one that is being started included. Components only.
+    #[schemars(with = "Option<crate::Count>")]
     pub max_queue: Option<usize>,
     /// How long a request may wait for an instance. Components only.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub queue_timeout: Option<Duration>,
     /// Requests that may be in one instance at once. 0.3 components only.
+    #[schemars(with = "Option<crate::Count>")]
     pub max_concurrent_per_instance: Option<usize>,
     /// Whether an instance is given the next request only when nothing of the one before goes on in
     /// it. Components only; those of 0.2 always are.
     pub serial: Option<bool>,
     /// Outgoing requests that one instance may have open at once. Components only.
+    #[schemars(with = "Option<crate::Count>")]
     pub max_outgoing_per_instance: Option<usize>,
     /// CPU time that one request may take.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub max_cpu_time: Option<Duration>,
     /// Whether a request whose instance failed is tried once more, if it had no effect that can be
     /// seen. Components only.
@@ -127,7 +141,7 @@ pub struct Service {
 }
 
 /// A certificate that a service shows to upstreams.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCertificate {
     /// To which hosts: a name, `*.NAME`, an address or a network.
@@ -139,8 +153,9 @@ pub struct ClientCertificate {
 }
 
 /// What becomes of a `traceparent` that a guest sets on an outgoing request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum GuestTraceparent {
     /// It is sent.
     Keep,
@@ -235,7 +250,7 @@ fn range<'de, D: Deserializer<'de>>(
 }
 
 /// What may be written without quotation marks if it is a plain number.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a whole number or text")]
 enum NumberOrText {
     Number(i64),
