@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::route::Places;
 
 /// A redirect.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedirectEntry {
     /// Where it answers.
@@ -16,31 +17,33 @@ pub struct RedirectEntry {
     /// Where clients are sent: a path or a URL, with `{rest}` for what stands in place of `...` and
     /// `{query}` for the query.
     pub to: String,
-    /// 301, 302, 303, 307 or 308. Default: 308, after which the method is the same.
+    /// 301, 302, 303, 307 or 308; after 307 and 308 clients keep the method. Default: 308.
     #[serde(default = "permanently")]
+    #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub status: u16,
 }
 
 /// An answer that is always the same.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerEntry {
     /// Where it answers.
     pub route: Places,
-    /// Default: 200.
+    /// Its status. Default: 200.
     #[serde(default = "ok")]
+    #[schemars(range(min = 200, max = 599))]
     pub status: u16,
     /// Header fields. Default: `content-type: text/plain`, if there is a body.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Default: empty.
+    /// Its text. Default: empty.
     #[serde(default)]
     pub body: String,
 }
 
 /// Files of a directory, with ranges, validators, and what was compressed beforehand (`x.js.br`,
 /// `x.js.gz`, `x.js.zst`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilesEntry {
     /// Where it answers: all below a path, such as `/assets/...`.

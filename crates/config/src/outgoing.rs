@@ -1,59 +1,74 @@
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::{parse_duration, parse_size};
 
 /// How a service calls out: the table `[service.outgoing]`. What is not said there is as on the
 /// command line.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Outgoing {
     /// How long resolving a name and connecting may take.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub connect_timeout: Option<Duration>,
     /// How long a TLS handshake may take.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub tls_timeout: Option<Duration>,
     /// How long an upstream may take from the end of a request to the head of its response.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub first_byte_timeout: Option<Duration>,
     /// How long it may take between two parts of a response's body.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub between_bytes_timeout: Option<Duration>,
     /// How long a request's body may make no progress.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub write_timeout: Option<Duration>,
     /// How long all of an outgoing request may take.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub total_timeout: Option<Duration>,
     /// Outgoing requests that may be open at once.
+    #[schemars(with = "Option<crate::Count>")]
     pub max_requests: Option<usize>,
     /// Connections that may be open at once.
+    #[schemars(with = "Option<crate::Count>")]
     pub max_connections: Option<usize>,
     /// How long a request may wait where there are as many as may be.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub limit_wait: Option<Duration>,
     /// Bytes of a request's header fields, and of its trailers.
     #[serde(default, deserialize_with = "size")]
+    #[schemars(with = "Option<crate::Size>")]
     pub max_request_head: Option<u64>,
     /// Bytes of a response's header fields, and of its trailers.
     #[serde(default, deserialize_with = "size")]
+    #[schemars(with = "Option<crate::Size>")]
     pub max_response_head: Option<u64>,
     /// Header fields of a response.
     pub max_response_fields: Option<usize>,
     /// Bytes of a request's body.
     #[serde(default, deserialize_with = "size")]
+    #[schemars(with = "Option<crate::Size>")]
     pub max_request_body: Option<u64>,
     /// Bytes of a response's body.
     #[serde(default, deserialize_with = "size")]
+    #[schemars(with = "Option<crate::Size>")]
     pub max_response_body: Option<u64>,
     /// Idle connections that are kept for one upstream.
     pub max_idle_per_host: Option<usize>,
     /// How long they are kept.
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<crate::Time>")]
     pub idle_timeout: Option<Duration>,
-    /// Upstreams that are spoken to by HTTP/2 without TLS.
+    /// Upstreams that are spoken to by HTTP/2 without TLS, beside those of the flag.
     #[serde(default)]
     pub h2c: Vec<String>,
 }

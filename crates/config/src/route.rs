@@ -1,7 +1,12 @@
-use serde::Deserialize;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Where a service, or what is built in, answers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Which paths: `/x` exactly, or `/x/...` for `/x` and everything below. `{name}` stands for any one
@@ -16,12 +21,8 @@ pub struct Place {
 }
 
 /// One place or several, each as a path or as a table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a path such as \"/x/...\", a table such as { path = \"/x/...\", hosts = \
-                 [\"a.example\"] }, or a list of these"
-)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum Places {
     /// A path or a table.
     One(OnePlace),
@@ -30,12 +31,8 @@ pub enum Places {
 }
 
 /// A path, or a table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a path such as \"/x/...\" or a table such as { path = \"/x/...\", hosts = \
-                 [\"a.example\"] }"
-)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum OnePlace {
     /// For all hosts.
     Path(String),
@@ -65,6 +62,107 @@ impl OnePlace {
                 strip_prefix: false,
             },
             Self::Table(place) => place.clone(),
+        }
+    }
+}
+
+// Read by hand rather than as untagged enums, which would not say what is wrong within a table.
+
+impl<'de> Deserialize<'de> for Places {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Said;
+        impl<'de> Visitor<'de> for Said {
+            type Value = Places;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a path such as \"/x/...\", a table such as { path = \"/x/...\", hosts = \
+                     [\"a.example\"] }, or a list of these",
+                )
+            }
+
+            fn visit_str<E: Error>(self, path: &str) -> Result<Places, E> {
+                Ok(Places::One(OnePlace::Path(path.to_owned())))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Places, A::Error> {
+                let place = Place::deserialize(MapAccessDeserializer::new(table))?;
+                Ok(Places::One(OnePlace::Table(place)))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, several: A) -> Result<Places, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(several)).map(Places::Several)
+            }
+        }
+        deserializer.deserialize_any(Said)
+    }
+}
+
+impl<'de> Deserialize<'de> for OnePlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Said;
+        impl<'de> Visitor<'de> for Said {
+            type Value = OnePlace;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a path such as \"/x/...\" or a table such as { path = \"/x/...\", hosts = \
+                     [\"a.example\"] }",
+                )
+            }
+
+            fn visit_str<E: Error>(self, path: &str) -> Result<OnePlace, E> {
+                Ok(OnePlace::Path(path.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<OnePlace, A::Error> {
+                Place::deserialize(MapAccessDeserializer::new(table)).map(OnePlace::Table)
+            }
+        }
+        deserializer.deserialize_any(Said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Routed {
+        route: Places,
+    }
+
+    fn places(text: &str) -> Result<Vec<Place>, String> {
+        let routed: Routed = toml::from_str(text).map_err(|error| error.to_string())?;
+        Ok(routed.route.all())
+    }
+
+    #[test]
+    fn a_route_is_a_path_a_table_or_a_list_of_these() {
+        let [one] = &places("route = \"/x\"").unwrap()[..] else {
+            panic!("one")
+        };
+        assert_eq!((one.path.as_str(), one.hosts.len()), ("/x", 0));
+        let several = places(
+            "route = [\"/x\", { path = \"/y/...\", hosts = [\"a.example\"], strip_prefix = true }]",
+        );
+        let [x, y] = &several.unwrap()[..] else {
+            panic!("two")
+        };
+        assert!(!x.strip_prefix && y.strip_prefix);
+        assert_eq!(y.hosts, ["a.example"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_route_is_told_at_its_place() {
+        for (text, place, said) in [
+            ("route = 5", "column 9", "a list of these"),
+            ("route = [\"/x\", 5]", "column 16", "a path such as"),
+            ("route = {}", "column 9", "`path`"),
+            ("route = { path = 5 }", "column 18", "string"),
+        ] {
+            let error = places(text).unwrap_err();
+            assert!(error.contains(place) && error.contains(said), "{error}");
         }
     }
 }

@@ -13,6 +13,12 @@ pub(crate) fn print(lines: &[String]) {
     }
 }
 
+/// Says this text as it is on standard output.
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+pub(crate) fn print_whole(text: &str) {
+    print!("{text}");
+}
+
 /// What is served, where, and what each guest may do.
 pub(crate) fn lines(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Vec<String> {
     let mut lines = vec![title()];

@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Wagi(Box<wagi::Wagi>),
     /// Explain what a file serves, without serving it
     Check(Box<wagi::Check>),
+    /// Print the JSON schema of a headwater.toml, for editors
+    Schema,
+    /// Print the reference of a headwater.toml, as Markdown
+    Reference,
 }
 
 /// Serve a component, a WAGI module, or the services of a headwater.toml.

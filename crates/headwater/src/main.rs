@@ -3,6 +3,7 @@
 mod admin;
 mod banner;
 mod builtins;
+mod check;
 mod cli;
 mod connecting;
 mod front;
@@ -39,7 +40,15 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Wagi(arguments) => wagi::run(*arguments),
-        Command::Check(arguments) => wagi::check::run(*arguments),
+        Command::Check(arguments) => check::run(*arguments),
+        Command::Schema => {
+            banner::print_whole(&headwater_config::schema());
+            Ok(())
+        }
+        Command::Reference => {
+            banner::print_whole(&headwater_config::reference());
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

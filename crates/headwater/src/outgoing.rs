@@ -43,7 +43,7 @@ pub(crate) struct OutgoingArgs {
     max_requests: Option<usize>,
 
     /// Connections of a service to upstreams that may be open at once [default: 512]
-    #[arg(long = "max-outgoing-connections", value_name = "N", value_parser = parse_positive)]
+    #[arg(id = "max_outgoing_connections", long = "max-outgoing-connections", value_name = "N", value_parser = parse_positive)]
     max_connections: Option<usize>,
 
     /// How long an outgoing request may wait where as many are open as may be, instead of failing at

@@ -161,6 +161,11 @@ impl Operation {
             access_log: asked.then(|| front::access_log(&access_log)),
         }
     }
+
+    /// Connections and requests.
+    pub(crate) fn server(&self) -> &ServerSettings {
+        &self.server
+    }
 }
 
 /// Serves what `load` makes, until a signal ends it.

@@ -168,9 +168,11 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
     }
     let file = File::parse(text).with_context(|| format!("cannot serve `{path}`"))?;
     let base = arguments.file.parent().unwrap_or(Path::new(""));
-    let services = file.service.iter().map(|service| {
-        from_file(service, base, arguments)
-            .with_context(|| format!("in `{path}`, service `{}`", service.name))
+    let services = file.service.iter().enumerate().map(|(index, service)| {
+        from_file(service, base, arguments).with_context(|| {
+            let place = file.place_of(index, "").unwrap_or_default();
+            format!("in `{path}`, service `{}` ({place})", service.name)
+        })
     });
     Ok(Plan {
         services: services.collect::<Result<_>>()?,

@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::ModulesError;
-use crate::file::{duration, memory};
+use crate::service::{duration, memory};
 
 /// One `[[module]]`.
 ///
@@ -82,7 +83,8 @@ pub struct VolumeEntry {
 }
 
 /// How closely the ways of WAGI 0.8.1 are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum Compat {
     /// But put right where WAGI was plainly broken.
     #[serde(rename = "default")]
@@ -96,8 +98,9 @@ pub enum Compat {
 }
 
 /// When the answer is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum Response {
     /// When the module has ended.
     Buffer,

@@ -1,3 +1,5 @@
+use crate::suggestion::nearest;
+
 /// A key of a `[[module]]`, and how it is written.
 pub(super) struct Key {
     pub(super) name: &'static str,
@@ -113,14 +115,4 @@ pub(super) fn meaning(name: &str) -> String {
             format!("the keys are {}", names.join(", "))
         }
     }
-}
-
-/// The name that is at most a third of its letters away.
-pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, known)| distance * 3 <= known.len())
-        .min()
-        .map(|(_, known)| known)
 }

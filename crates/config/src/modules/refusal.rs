@@ -3,6 +3,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::keys;
+use crate::suggestion::nearest;
 
 /// Why a `modules.toml` cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ impl ModulesError {
             let names = document.keys().map(|key| key.get_ref().as_ref());
             return match names
                 .into_iter()
-                .find(|name| keys::nearest(name, ["module"]).is_some())
+                .find(|name| nearest(name, ["module"]).is_some())
             {
                 Some(name) => Self::told(
                     error,

@@ -227,7 +227,7 @@ impl JsonSchema for Sample {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
+        json_schema!({ "title": "Sample", "type": "number", "minimum": 0, "maximum": 1 })
     }
 }
 

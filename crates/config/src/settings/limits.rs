@@ -58,6 +58,7 @@ settings! {
         pub max_cpu_time: Option<Time>,
 
         /// Give an instance the next request only when nothing of the one before goes on in it
+        /// [default: false]
         #[arg(
             long,
             value_name = "BOOL",
@@ -70,7 +71,7 @@ settings! {
         pub serial: Option<bool>,
 
         /// Try a request once more if its instance failed: one without a body, which had made no
-        /// outgoing request, of a service without directories
+        /// outgoing request, of a service without directories [default: false]
         #[arg(
             long,
             value_name = "BOOL",

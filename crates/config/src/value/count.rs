@@ -79,6 +79,6 @@ impl JsonSchema for Count {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1 })
+        json_schema!({ "title": "Count", "type": "integer", "minimum": 1 })
     }
 }

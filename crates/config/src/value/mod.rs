@@ -56,6 +56,7 @@ macro_rules! text_value {
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 #[allow(unused_mut, reason = "a number is allowed for some only")]
                 let mut schema = schemars::json_schema!({
+                    "title": stringify!($type),
                     "type": "string",
                     "pattern": $pattern,
                     "examples": [$($example),+],

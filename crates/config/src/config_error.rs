@@ -1,0 +1,56 @@
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It does not parse, or has a key that there is none of; with line, column and the text there.
+    #[error("{0}")]
+    Syntax(String),
+    /// It is WAGI's own format.
+    #[error(
+        "this is a modules.toml of WAGI: serve it with `headwater wagi -c FILE`, or write each \
+         `[[module]]` as a `[[service]]` with `name`, `route` and `module`"
+    )]
+    Wagi,
+    /// A service has neither or both of `component` and `module`.
+    #[error("service `{0}` needs either `component = \"FILE\"` or `module = \"FILE\"`{1}")]
+    Guest(String, &'static str),
+    /// Two services have one name.
+    #[error("there are two services named `{0}`; give each a name of its own")]
+    Duplicate(String),
+    /// A serial service is to have several requests in an instance.
+    #[error(
+        "service `{0}`: `serial = true` is one request at a time; leave \
+         `max_concurrent_per_instance` out"
+    )]
+    Serial(String),
+    /// A bound is zero.
+    #[error("service `{0}`: `{1}` must be 1 or more")]
+    Zero(String, &'static str),
+    /// A variable is given and secret at once.
+    #[error("service `{0}`: the variable `{1}` is in `environment` and in `secrets`: remove one")]
+    Twice(String, String),
+    /// A module is to see a path without its prefix.
+    #[error(
+        "service `{0}`: `strip_prefix` is for components; a module has the rest of the path in \
+         `PATH_INFO` anyway: leave it out"
+    )]
+    StripPrefix(String),
+    /// One of these, with its place.
+    #[error("{place}\n{error}")]
+    At {
+        /// Line, column, and the text there.
+        place: String,
+        /// What is wrong there.
+        error: Box<ConfigError>,
+    },
+    /// All that is wrong in the file.
+    #[error("{}", told(_0))]
+    Several(Vec<ConfigError>),
+    /// The file serves nothing.
+    #[error("there is no service; add a `[[service]]` with `name`, `route` and `component`")]
+    Empty,
+}
+
+fn told(errors: &[ConfigError]) -> String {
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    told.join("\n\n")
+}

@@ -1,0 +1,191 @@
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+/// The text that a file was read from, to find in it what an error is about.
+///
+/// It is looked through again for each error rather than kept as a table of places: a good file needs
+/// none.
+#[derive(Clone, Default)]
+pub(crate) struct Source(Arc<str>);
+
+/// Keys whose values may hold what is not for a log, such as the password of a proxy.
+const HIDDEN: [&str; 2] = ["proxy", "environment"];
+
+/// The most of a line that a place shows, in characters.
+const SHOWN: usize = 80;
+
+// === impl Source ===
+
+impl Source {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Where a key is of the entry `index` in a list of tables such as `service`: `timeout`, or below
+    /// it, `outgoing.max_requests`, `allow_outgoing.1`. Without a key, where the entry begins.
+    pub(crate) fn find(&self, list: &str, index: usize, key: &str) -> Option<Range<usize>> {
+        let document = DeTable::parse(&self.0).ok()?;
+        let entries = document.get_ref().get(list)?.get_ref().as_array()?;
+        let entry = entries.get(index)?;
+        if key.is_empty() {
+            return Some(entry.span());
+        }
+        let (name, below) = match key.split_once('.') {
+            Some((name, below)) => (name, Some(below)),
+            None => (key, None),
+        };
+        let table = entry.get_ref().as_table()?;
+        match (below, table.get(name)?.get_ref()) {
+            (None, _) => pair(table, name),
+            (Some(below), DeValue::Table(table)) => pair(table, below),
+            (Some(below), DeValue::Array(values)) => {
+                let at = below.parse::<usize>().ok()?;
+                Some(values.get(at)?.span())
+            }
+            _ => None,
+        }
+    }
+
+    /// As a place is named within a sentence: `line 12, column 1: timeout = "5s"`.
+    pub(crate) fn place(&self, list: &str, index: usize, key: &str) -> Option<String> {
+        let at = self.find(list, index, key)?;
+        let (line, column, _) = self.position(at.start);
+        let name = key.split('.').next().unwrap_or(key);
+        if HIDDEN.contains(&name) {
+            return Some(format!("line {line}, column {column}: {name} = …"));
+        }
+        let said = self.0.get(at).unwrap_or_default();
+        let first = said.lines().next().unwrap_or_default().trim_end();
+        let shown: String = first.chars().take(SHOWN).collect();
+        let more = match shown.len() < said.trim_end().len() {
+            true => "…",
+            false => "",
+        };
+        Some(format!("line {line}, column {column}: {shown}{more}"))
+    }
+
+    /// The line with what is there underlined, as the errors of TOML show it.
+    pub(crate) fn snippet(&self, at: &Range<usize>) -> String {
+        let (line, column, content) = self.position(at.start);
+        let gutter = " ".repeat(line.to_string().len());
+        let before = " ".repeat(column - 1);
+        let marked = self.0.get(at.clone()).unwrap_or_default();
+        let marked = marked.lines().next().unwrap_or_default().chars().count();
+        let marks = "^".repeat(marked.max(1));
+        format!(
+            "line {line}, column {column}\n{gutter} |\n{line} | {content}\n{gutter} | {before}{marks}"
+        )
+    }
+
+    /// Line and column, from 1, and the line.
+    fn position(&self, at: usize) -> (usize, usize, &str) {
+        let before = self.0.get(..at).unwrap_or(&self.0);
+        let begin = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = 1 + before.matches('\n').count();
+        let column = 1 + before[begin..].chars().count();
+        let content = self.0[begin..].lines().next().unwrap_or_default();
+        (line, column, content)
+    }
+}
+
+/// From a key to the end of its value. A table of its own header ends with the key there.
+fn pair(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
+    let key = key.span();
+    let end = value.span().end.max(key.end);
+    Some(key.start..end)
+}
+
+/// What a file says is the same wherever it says it.
+impl PartialEq for Source {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// The text may hold what is not for a log.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"# ä
+[[service]]
+name = "a"
+
+[[service]]
+name = "b"
+allow_outgoing = ["a.example",
+  "b.example"]
+proxy = "http://user:password@proxy"
+outgoing.max_requests = 0
+secrets = { "A.B" = { env = "X" } }
+
+[service.environment]
+KEY = "value"
+"#;
+
+    fn place(index: usize, key: &str) -> String {
+        let source = Source::new(TEXT);
+        source
+            .place("service", index, key)
+            .unwrap_or_else(|| panic!("{index}.{key} is there"))
+    }
+
+    #[test]
+    fn a_key_is_found_in_its_own_service() {
+        assert_eq!(place(0, "name"), r#"line 3, column 1: name = "a""#);
+        assert_eq!(place(1, "name"), r#"line 6, column 1: name = "b""#);
+        assert_eq!(place(0, ""), "line 2, column 1: [[service]]");
+        let source = Source::new(TEXT);
+        assert_eq!(source.place("service", 0, "proxy"), None);
+        assert_eq!(source.place("service", 2, "name"), None);
+        assert_eq!(source.place("redirect", 0, ""), None);
+    }
+
+    #[test]
+    fn what_is_below_a_key_has_a_place_of_its_own() {
+        assert_eq!(
+            place(1, "outgoing.max_requests"),
+            "line 10, column 10: max_requests = 0"
+        );
+        assert_eq!(
+            place(1, "allow_outgoing.1"),
+            r#"line 8, column 3: "b.example""#
+        );
+        assert_eq!(
+            place(1, "secrets.A.B"),
+            r#"line 11, column 13: "A.B" = { env = "X" }"#
+        );
+        assert_eq!(
+            place(1, "allow_outgoing"),
+            r#"line 7, column 1: allow_outgoing = ["a.example",…"#
+        );
+    }
+
+    #[test]
+    fn a_value_that_may_be_secret_is_not_in_a_place() {
+        assert_eq!(place(1, "proxy"), "line 9, column 1: proxy = …");
+        let place = place(1, "environment.KEY");
+        assert_eq!(place, "line 14, column 1: environment = …");
+        assert!(!format!("{:?}", Source::new(TEXT)).contains("password"));
+    }
+
+    #[test]
+    fn a_snippet_looks_as_those_of_toml_do() {
+        let text = "a = 1\n\"é\" = x\n";
+        let error = toml::from_str::<toml::Table>(text).unwrap_err();
+        let snippet = Source::new(text).snippet(&error.span().unwrap());
+        let theirs = error.to_string();
+        let theirs = theirs.strip_prefix("TOML parse error at ").unwrap();
+        assert!(theirs.starts_with(&snippet), "{theirs}\n{snippet}");
+    }
+}

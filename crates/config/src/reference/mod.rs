@@ -1,0 +1,86 @@
+//! The page that explains every setting, made from the types that read them.
+
+mod flags;
+mod kind;
+mod section;
+
+#[cfg(test)]
+mod tests;
+
+use section::sections;
+
+const BEGIN: &str = "\
+# The settings of Headwater
+
+<!-- Made by `headwater reference > docs/configuration.md` from the comments of the settings: change those. -->
+
+`headwater serve headwater.toml` serves what the file names, and `headwater check headwater.toml` says what
+that is, without serving it. A small file:
+
+```toml
+";
+
+const EXAMPLE: &str = r#"[server]
+max_body = "10MiB"
+trusted_proxies = ["10.0.0.0/8"]
+
+[[service]]
+name = "shop"
+route = { path = "/shop/...", hosts = ["shop.example.com"] }
+component = "shop.wasm"
+allow_outgoing = ["https://api.example.com"]
+secrets = { API_KEY = { file = "run/api-key" } }
+timeout = "5s"
+
+[[files]]
+route = "/assets/..."
+directory = "public"
+
+[[redirect]]
+route = "/"
+to = "/shop/"
+"#;
+
+const PRECEDENCE: &str = "\
+```
+
+Paths are relative to the file. A key that there is none of is an error, as is a value that makes no
+sense; both are told with line and column. Editors that know JSON schemas find one of this file in
+[headwater.schema.json](headwater.schema.json), which `headwater schema` prints.
+
+## What goes before what
+
+A setting may be made in several places. The first of these that says something holds, for that setting
+alone:
+
+1. a service's own key,
+2. the flag, such as `--max-body 10MiB`,
+3. the environment variable, such as `HEADWATER_MAX_BODY=10MiB`,
+4. the section of the file, such as `max_body = \"10MiB\"` in `[server]`,
+5. the default.
+
+`--watch` alone is a yes, and `--watch=false` takes back what the file says. What only flags say, such as
+what the guest of a file without services may do, is in `headwater serve --help`.
+
+## Kinds of values
+
+They are written alike in the file, where text stands in quotation marks, as a flag and in a variable.
+
+| Kind | How it is written |
+|---|---|
+";
+
+/// A page in Markdown that explains every setting of a `headwater.toml`, with its type, default, flag and
+/// variable. It is text that ends with a line's end; docs/configuration.md holds it.
+#[must_use]
+pub fn reference() -> String {
+    let mut page = format!("{BEGIN}{EXAMPLE}{PRECEDENCE}");
+    for kind in kind::KINDS {
+        page += &format!("| {} | {} |\n", kind.name, kind.written);
+    }
+    for section in sections(&crate::schema::root()) {
+        page += "\n";
+        page += &section.to_string();
+    }
+    page
+}

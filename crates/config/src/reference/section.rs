@@ -1,0 +1,203 @@
+use std::fmt;
+
+use serde_json::Value;
+
+use super::flags::{Flag, Flags, Set, flags};
+use super::kind::{ROUTE, is_table, resolve, told, words};
+
+/// A table of the file.
+pub(super) struct Section {
+    /// As it is written in the file, or what it is of.
+    heading: String,
+    /// How deep it is, from 2.
+    level: usize,
+    about: String,
+    set: Option<Set>,
+    rows: Vec<Row>,
+}
+
+/// A key.
+struct Row {
+    key: String,
+    kind: String,
+    default: String,
+    flag: Option<Flag>,
+    meaning: String,
+}
+
+/// All tables, in the order in which the types have them, each before those within it.
+pub(super) fn sections(root: &Value) -> Vec<Section> {
+    let mut found = Vec::new();
+    add(root, root, "", 2, &mut found);
+    found
+}
+
+fn add(root: &Value, table: &Value, path: &str, level: usize, found: &mut Vec<Section>) {
+    for (key, schema) in table["properties"].as_object().into_iter().flatten() {
+        let path = match path {
+            "" => key.clone(),
+            path => format!("{path}.{key}"),
+        };
+        let Some((name, table, heading)) = within(root, schema, &path) else {
+            continue;
+        };
+        // A route is the same wherever it stands.
+        if name == "Place" && found.iter().any(|other| other.heading == heading) {
+            continue;
+        }
+        found.push(section(root, name, table, (heading, level)));
+        add(root, table, &path, level + 1, found);
+    }
+}
+
+/// The table that a key holds, if it does, with its name in the schema and how it is written.
+fn within<'a>(
+    root: &'a Value,
+    schema: &'a Value,
+    path: &str,
+) -> Option<(&'a str, &'a Value, String)> {
+    let (name, resolved) = resolve(root, schema);
+    match name {
+        Some(ROUTE) => {
+            let place = root["definitions"].get("Place")?;
+            Some(("Place", place, "A route".to_owned()))
+        }
+        Some(name) if is_table(resolved) => Some((name, resolved, format!("`[{path}]`"))),
+        _ => {
+            let (name, table) = resolve(root, resolved.get("items")?);
+            let table = Some(table).filter(|table| is_table(table))?;
+            Some((name?, table, format!("`[[{path}]]`")))
+        }
+    }
+}
+
+fn section(root: &Value, name: &str, table: &Value, (heading, level): (String, usize)) -> Section {
+    let (set, flags) = match flags(name) {
+        Some((set, flags)) => (Some(set), flags),
+        None => (None, Flags::new()),
+    };
+    let required = table.get("required").and_then(Value::as_array);
+    let is_required = |key: &str| required.is_some_and(|keys| keys.iter().any(|name| name == key));
+    let keys = table["properties"].as_object().into_iter().flatten();
+    Section {
+        heading,
+        level,
+        about: sentence(text(table)),
+        set,
+        rows: keys
+            .map(|(key, schema)| row(root, key, schema, is_required(key), flags.get(key)))
+            .collect(),
+    }
+}
+
+fn row(root: &Value, key: &str, schema: &Value, required: bool, flag: Option<&Flag>) -> Row {
+    let (said, default) = split_default(text(schema));
+    let of_flag = flag.and_then(|flag| split_default(&one_line(&flag.help)).1);
+    let elsewhere = |said: &String| said.ends_with("of the command line");
+    let default = match (default.filter(|said| !elsewhere(said)), of_flag) {
+        _ if required => "must be given".to_owned(),
+        (Some(said), _) | (None, Some(said)) => said,
+        (None, None) => match schema.get("default") {
+            Some(value @ (Value::Number(_) | Value::String(_))) => value.to_string(),
+            Some(Value::Array(_) | Value::Object(_)) => "none".to_owned(),
+            _ => "–".to_owned(),
+        },
+    };
+    let mut meaning = sentence(&said);
+    for (word, said) in words(schema).into_iter().flatten() {
+        if let Some(said) = said {
+            meaning += &format!(" `{word}`: {}", lower(said));
+        }
+    }
+    Row {
+        key: key.to_owned(),
+        kind: told(root, schema),
+        default,
+        flag: flag.cloned(),
+        meaning,
+    }
+}
+
+fn text(schema: &Value) -> &str {
+    schema["description"].as_str().unwrap_or_default()
+}
+
+pub(super) fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ")
+}
+
+/// What is said without the default, and that: `[default: 10s]` at the end of a flag's help, and
+/// `Default: 10s.` in the comment of a key.
+pub(super) fn split_default(said: &str) -> (String, Option<String>) {
+    if let Some((said, default)) = said.split_once("[default: ") {
+        let default = default.trim_end_matches(']');
+        return (said.trim().to_owned(), Some(default.to_owned()));
+    }
+    let Some((before, rest)) = said.split_once("Default: ") else {
+        return (said.to_owned(), None);
+    };
+    let (default, after) = rest.split_once(". ").unwrap_or((rest, ""));
+    let said = format!("{before}{after}").trim().to_owned();
+    (said, Some(default.trim_end_matches('.').to_owned()))
+}
+
+fn sentence(said: &str) -> String {
+    let end = match said.ends_with(['.', '?']) || said.is_empty() {
+        true => "",
+        false => ".",
+    };
+    format!("{said}{end}")
+}
+
+fn lower(said: &str) -> String {
+    let mut characters = said.chars();
+    match (characters.next(), said.chars().nth(1)) {
+        // Not an abbreviation's.
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(characters).collect()
+        }
+        _ => said.to_owned(),
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} {}\n\n{}\n",
+            "#".repeat(self.level),
+            self.heading,
+            self.about
+        )?;
+        let columns: &[&str] = match self.set {
+            Some(Set::Section) => &["Key", "Type", "Default", "Flag", "Variable", "Meaning"],
+            Some(Set::AllServices) => {
+                &["Key", "Type", "Default", "Flag for all services", "Meaning"]
+            }
+            None => &["Key", "Type", "Default", "Meaning"],
+        };
+        writeln!(
+            f,
+            "| {} |\n|{}",
+            columns.join(" | "),
+            "---|".repeat(columns.len())
+        )?;
+        for row in &self.rows {
+            let code = |text: &str| format!("`{text}`");
+            let flag = row.flag.as_ref().map(|flag| code(&flag.long));
+            let variable = row.flag.as_ref().and_then(|flag| flag.variable.as_deref());
+            let mut cells = vec![code(&row.key), row.kind.clone(), row.default.clone()];
+            if self.set.is_some() {
+                cells.push(flag.unwrap_or_default());
+            }
+            if self.set == Some(Set::Section) {
+                cells.push(variable.map(code).unwrap_or_default());
+            }
+            cells.push(row.meaning.clone());
+            let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            writeln!(f, "| {} |", cells.join(" | "))?;
+        }
+        Ok(())
+    }
+}

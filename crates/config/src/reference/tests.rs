@@ -1,0 +1,126 @@
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::flags::{Set, flags};
+use super::section::{one_line, split_default};
+use super::*;
+use crate::schema::root;
+use crate::{File, schema};
+
+fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs")
+        .join(name);
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+#[test]
+fn the_page_of_settings_is_what_the_types_say() {
+    assert!(
+        document("configuration.md") == reference(),
+        "settings have changed: renew their page by `headwater reference > docs/configuration.md`"
+    );
+}
+
+#[test]
+fn the_schema_in_the_documents_is_that_of_the_types() {
+    assert!(
+        document("headwater.schema.json") == schema(),
+        "settings have changed: renew their schema by `headwater schema > docs/headwater.schema.json`"
+    );
+}
+
+#[test]
+fn the_example_of_the_page_is_a_good_file() {
+    File::parse(EXAMPLE).unwrap();
+}
+
+#[test]
+fn each_key_of_a_section_has_the_flag_that_says_the_same() {
+    let root = root();
+    let mut sections = 0;
+    for (name, table) in root["definitions"].as_object().unwrap() {
+        let Some((Set::Section, flags)) = flags(name) else {
+            continue;
+        };
+        let keys = table["properties"].as_object().unwrap();
+        assert_eq!(keys.len(), flags.len(), "{name}");
+        for (key, schema) in keys {
+            let flag = &flags[key];
+            assert_eq!(schema["description"], one_line(&flag.help), "{name}.{key}");
+            assert!(flag.long.len() > 2 && flag.variable.is_some(), "{flag:?}");
+        }
+        sections += 1;
+    }
+    assert_eq!(sections, 4);
+}
+
+#[test]
+fn each_kind_of_values_is_explained() {
+    fn titles(schema: &Value, found: &mut Vec<String>) {
+        match schema {
+            Value::Object(object) => {
+                if let Some(Value::String(title)) = object.get("title") {
+                    found.push(title.clone());
+                }
+                object.values().for_each(|value| titles(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| titles(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    titles(&root()["definitions"], &mut found);
+    assert!(found.len() > 30, "{found:?}");
+    for title in &found {
+        let known = kind::KINDS.iter().any(|kind| kind.title == title);
+        assert!(known, "{title}");
+    }
+    found.push(kind::ROUTE.to_owned());
+    let used = |kind: &kind::Kind| found.iter().any(|title| title == kind.title);
+    assert!(kind::KINDS.iter().all(used), "{found:?}");
+}
+
+#[test]
+fn a_default_is_told_apart_from_what_is_said() {
+    let split = |said| {
+        let (said, default) = split_default(said);
+        (said, default.unwrap_or_default())
+    };
+    let pair = |said: &str, default: &str| (said.to_owned(), default.to_owned());
+    assert_eq!(split("How long [default: 1.5s]"), pair("How long", "1.5s"));
+    assert_eq!(
+        split("What. Default: `_start`. Modules only."),
+        pair("What. Modules only.", "`_start`")
+    );
+    assert_eq!(split("Default: `0.2`."), pair("", "`0.2`"));
+    assert_eq!(split("What."), pair("What.", ""));
+}
+
+#[test]
+fn a_row_has_all_that_is_to_be_known_of_a_key() {
+    let page = reference();
+    for row in [
+        "| `max_body` | size | 100MiB | `--max-body` | `HEADWATER_MAX_BODY` | Body of a request; beyond it \
+         413. A service may have its own. |",
+        "| `name` | text | must be given |  | The name, in traces and logs. Unique in the file. |",
+        "| `route` | route | must be given |",
+        "| `max_queue` | count | 1000 | `--max-queue` | Requests that may wait for an instance, one that is \
+         being started included. Components only. |",
+        "| `format` | `\"json\"` or `\"combined\"` | json | `--access-log` | `HEADWATER_ACCESS_LOG` |",
+        "| `max_requests` | count | 1024 | `--max-outgoing-requests` |",
+    ] {
+        assert!(page.contains(row), "{row}\n{page}");
+    }
+    for heading in [
+        "## `[server]`",
+        "## `[[service]]`",
+        "### A route",
+        "### `[service.outgoing]`",
+        "### `[[service.client_certificates]]`",
+        "## `[[redirect]]`",
+    ] {
+        assert!(page.contains(&format!("\n{heading}\n")), "{heading}");
+    }
+}

@@ -1,0 +1,151 @@
+//! What was probably meant by a key that there is none of.
+
+/// Names that keys have elsewhere, and theirs here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("env", "environment"),
+    ("variables", "environment"),
+    ("args", "argv"),
+    ("arguments", "argv"),
+    ("function", "entrypoint"),
+    ("volumes", "directories"),
+    ("mounts", "directories"),
+    ("dirs", "directories"),
+    ("allowed_hosts", "allow_outgoing"),
+    ("allowed_http_hosts", "allow_outgoing"),
+    ("allowed_outbound_hosts", "allow_outgoing"),
+    ("wasm", "component"),
+    ("id", "name"),
+    ("location", "to"),
+];
+
+/// Keys of a route, as they are looked for beside it.
+const IN_ROUTE: &[(&str, &str)] = &[
+    ("path", "path"),
+    ("host", "hosts"),
+    ("hosts", "hosts"),
+    ("hostname", "hosts"),
+    ("strip_prefix", "strip_prefix"),
+];
+
+/// An error of TOML with line, column and the text there; of an unknown key, with what was meant by it in
+/// place of all keys, if one is near.
+pub(crate) fn told(error: &toml::de::Error) -> String {
+    let told = error.to_string();
+    let told = told.trim_end();
+    let said = error.message().trim_end();
+    match (meant(said), told.strip_suffix(said)) {
+        (Some(meant), Some(place)) => format!("{place}{meant}"),
+        _ => told.to_owned(),
+    }
+}
+
+/// The name that is at most a third of its letters away.
+pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| distance * 3 <= known.len())
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Serde says "unknown field `x`, expected one of `a`, `b`", and the keys only so.
+fn meant(message: &str) -> Option<String> {
+    let (name, expected) = message
+        .strip_prefix("unknown field `")?
+        .split_once("`, expected ")?;
+    let names: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+    let plain = name.to_ascii_lowercase().replace('-', "_");
+    let of = |list: &[(&str, &'static str)]| {
+        let found = list.iter().find(|(key, _)| *key == plain);
+        found.map(|(_, meant)| *meant)
+    };
+    if let Some(near) = nearest(&plain, names.iter().copied()) {
+        return Some(format!("unknown field `{name}`: did you mean `{near}`?"));
+    }
+    if let Some(meant) = of(ELSEWHERE).filter(|meant| names.contains(meant)) {
+        return Some(format!("unknown field `{name}`: did you mean `{meant}`?"));
+    }
+    let key = of(IN_ROUTE).filter(|_| names.contains(&"route"))?;
+    let rest = match key {
+        "hosts" => ", hosts = [\"a.example\"]",
+        "strip_prefix" => ", strip_prefix = true",
+        _ => "",
+    };
+    Some(format!(
+        "unknown field `{name}`: it is part of the route: `route = {{ path = \"/x/...\"{rest} }}`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::File;
+
+    fn told(key: &str) -> String {
+        let text = format!("[[service]]\nname = \"a\"\ncomponent = \"a\"\nroute = \"/\"\n{key}\n");
+        File::parse(&text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_what_was_meant_by_it() {
+        for (key, meant) in [
+            ("time_out = \"5s\"", "did you mean `timeout`?"),
+            ("max-body = \"5MiB\"", "did you mean `max_body`?"),
+            ("Environment = {}", "did you mean `environment`?"),
+            ("env = {}", "did you mean `environment`?"),
+            ("allowed_hosts = []", "did you mean `allow_outgoing`?"),
+            ("hosts = [\"a\"]", "hosts = [\"a.example\"] }`"),
+            ("strip_prefix = true", "strip_prefix = true }`"),
+        ] {
+            let told = told(key);
+            let name = key.split(' ').next().unwrap();
+            assert!(told.contains("line 5, column 1\n"), "{told}");
+            assert!(told.contains(&format!("5 | {key}\n")), "{told}");
+            assert!(told.contains(&format!("unknown field `{name}`")), "{told}");
+            assert!(
+                told.ends_with(meant) && !told.contains("expected"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_like_none_is_told_with_all_there_are() {
+        let told = told("colour = \"red\"");
+        assert!(
+            told.contains("expected one of") && told.contains("`timeout`"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn what_was_meant_is_told_in_tables_and_sections_too() {
+        for (key, line, meant) in [
+            (
+                "[server]\nmax_conections = 5",
+                "line 6",
+                "`max_connections`",
+            ),
+            (
+                "outgoing = { conect_timeout = \"2s\" }",
+                "line 5",
+                "`connect_timeout`",
+            ),
+            ("[servr]", "line 5", "`server`"),
+            (
+                "[[redirect]]\nroute = { pth = \"/x\" }\nto = \"/\"",
+                "line 6",
+                "`path`",
+            ),
+            (
+                "[[redirect]]\nroute = [\"/a\", { path = \"/x\", host = [] }]\nto = \"/\"",
+                "line 6",
+                "`hosts`",
+            ),
+        ] {
+            let told = told(key);
+            assert!(told.contains(line), "{told}");
+            assert!(told.ends_with(&format!("did you mean {meant}?")), "{told}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `headwater check`: all that serving would do with a file, but for serving it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use headwater_config::modules::ModulesFile;
+use headwater_runtime::Engine;
+
+use crate::banner;
+use crate::cli::wagi::Check;
+use crate::cli::{Cli, Command, Serve};
+use crate::front;
+use crate::live::Loading;
+use crate::roster::Roster;
+use crate::serve::Operation;
+use crate::services::{self, Common, Plan};
+use crate::wagi;
+
+/// Instances are not started.
+const PLACES: u32 = 1;
+
+/// Tells what a file serves.
+///
+/// # Errors
+///
+/// When it could not be served as it is.
+pub(crate) fn run(arguments: Check) -> Result<()> {
+    let path = &arguments.file;
+    let text = std::fs::read(path).with_context(|| {
+        format!(
+            "cannot read `{}`: check the path and its permissions",
+            path.display()
+        )
+    })?;
+    let is_modules = std::str::from_utf8(&text).is_ok_and(ModulesFile::recognises);
+    if is_modules {
+        return wagi::check::run(arguments);
+    }
+    served(path)
+}
+
+/// As `headwater serve FILE` would, with no other flag.
+fn served(path: &Path) -> Result<()> {
+    let arguments = serve(path)?;
+    let Plan {
+        services,
+        builtins,
+        host,
+    } = services::plan(&arguments)?;
+    let operation = Operation::new(&arguments.operation, &host);
+    // The certificates, too.
+    let listeners = arguments.listen.listeners(&host.listeners)?;
+    for listener in &listeners {
+        front::listener(listener, operation.server())
+            .and_then(|params| match &params.tls {
+                Some(tls) => Ok(tls.check()?),
+                None => Ok(()),
+            })
+            .with_context(|| format!("cannot listen on {}", listener.listen))?;
+    }
+    front::loops(operation.server())?;
+    let loading = Loading {
+        engine: Engine::with_places(PLACES)?,
+        authority: "localhost".to_owned(),
+        common: Common::default(),
+        roster: Roster::default(),
+    };
+    let services = services::load(services, &loading)?;
+    services::router(&services, &builtins)
+        .with_context(|| format!("cannot serve `{}`", path.display()))?;
+    let fronts = services::fronts(&services, &loading.common);
+    let names = services.iter().map(|service| &*service.outline.name);
+    loading.common.internal.connect(names.zip(&fronts))?;
+    let mut lines = banner::lines(&services, &builtins);
+    let listeners: Vec<_> = listeners
+        .iter()
+        .map(|listener| listener.listen.to_string())
+        .collect();
+    lines.push(format!("Would listen on {}", banner::list(&listeners)));
+    banner::print(&lines);
+    Ok(())
+}
+
+fn serve(path: &Path) -> Result<Serve> {
+    let words = [
+        "headwater".as_ref(),
+        "serve".as_ref(),
+        "--".as_ref(),
+        path.as_os_str(),
+    ];
+    match Cli::try_parse_from(words)?.command {
+        Command::Serve(serve) => Ok(*serve),
+        _ => anyhow::bail!("`serve` is no command"),
+    }
+}
