@@ -110,7 +110,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                Ok::<_, Infallible>(response.map(|body| Delivery::new(body, ticket)))
+                Ok::<_, Infallible>(response.map(|body| Delivery::new(body, version, ticket)))
             }
         })
     };

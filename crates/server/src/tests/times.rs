@@ -133,6 +133,38 @@ async fn c1_a_client_that_reads_nothing_loses_its_connection() {
 }
 
 #[tokio::test]
+async fn c1_a_stream_that_is_not_read_is_reset_and_the_others_go_on() {
+    let mut params = patient();
+    params.connection.send_timeout = SHORT;
+    let (handler, mut sees) = endless();
+    let server = start_with(params, [route("/...", handler)]).await;
+    let mut client = h2(server.address).await;
+    let unread = client.send_request(get_h2("/endless")).await.unwrap();
+    sees.recv().await.unwrap().cancelled().await;
+    let other = client.send_request(get_h2("/")).await.unwrap();
+    let body = other.into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "short");
+    assert!(unread.into_body().collect().await.is_err());
+}
+
+#[tokio::test]
+async fn a_large_body_arrives_whole_over_http_2() {
+    let handler = each(|_, _| async {
+        let bytes: Vec<u8> = (0..1_000_003_u32).flat_map(u32::to_le_bytes).collect();
+        Ok(Response::new(headwater_core::full(bytes)))
+    });
+    let server = start_with(patient(), [route("/...", handler)]).await;
+    let answer = h2(server.address)
+        .await
+        .send_request(get_h2("/"))
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["content-length"], "4000012");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.chunks(4).eq((0..1_000_003_u32).map(u32::to_le_bytes)));
+}
+
+#[tokio::test]
 async fn c3_connections_beyond_the_limit_are_told_so_at_once() {
     let mut params = patient();
     params.limits.max_connections = 2;
