@@ -187,3 +187,33 @@ async fn what_is_no_header_is_closed_and_nobody_else_may_send_one() {
     let answer = raw(server.address, v1).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 }
+
+#[tokio::test]
+async fn connections_are_spread_over_the_lanes_in_turn() {
+    let lane = |name| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name(name)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let lanes = [lane("one"), lane("two")];
+    let mut params = params();
+    params.lanes = lanes.iter().map(|lane| lane.handle().clone()).collect();
+    let thread = each(|_, _| async {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        Ok(Response::new(headwater_core::full(name)))
+    });
+    let server = start_with(params, [route("/...", thread)]).await;
+    for name in ["one", "two", "one"] {
+        let answer = raw(server.address, REQUEST).await;
+        assert!(answer.ends_with(name), "{answer}");
+    }
+    server.shutdown.cancel();
+    assert_eq!(server.outcome.await.unwrap(), ServeOutcome::Drained);
+    // A runtime cannot be waited for in another.
+    lanes
+        .into_iter()
+        .for_each(tokio::runtime::Runtime::shutdown_background);
+}
