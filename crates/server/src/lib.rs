@@ -61,6 +61,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upload;
 mod watched;
 
 pub use bind_error::BindError;

@@ -84,6 +84,31 @@ async fn c1_a_head_that_takes_too_long_is_408_and_idle_connections_may_stay_long
 }
 
 #[tokio::test]
+async fn c1_a_body_that_outlasts_its_answer_is_not_taken_for_a_head() {
+    let mut params = patient();
+    params.connection.header_read_timeout = SHORT;
+    let server = start_with(params, [route("/...", answer_with("served"))]).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nhost: x.example\r\ncontent-length: 4\r\n\r\na")
+        .await
+        .unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(b"served") {
+        stream.read_buf(&mut received).await.unwrap();
+    }
+    stream.write_all(b"b").await.unwrap();
+    begin(server.address).await;
+    stream
+        .write_all(b"cdGET / HTTP/1.1\r\nhost: x.example\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn c1_a_connection_without_requests_ends_when_its_time_is_over() {
     let mut params = patient();
     params.connection.keep_alive_timeout = SHORT;
