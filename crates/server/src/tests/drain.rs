@@ -71,7 +71,7 @@ async fn c10_what_waits_to_be_accepted_is_served_before_the_listener_closes() {
 #[tokio::test]
 async fn c10_during_the_delay_everything_goes_on_as_before() {
     let mut params = params();
-    params.drain.delay = Duration::from_millis(50);
+    params.drain.delay = Duration::from_secs(1);
     let server = start_with(params, [route("/...", answer_with("served"))]).await;
     let mut kept = h2(server.address).await;
     server.shutdown.cancel();

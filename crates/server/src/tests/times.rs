@@ -21,7 +21,7 @@ use crate::testing::{
 };
 use crate::{Front, FrontParams, Router, Server, ServerParams};
 
-const SHORT: Duration = Duration::from_millis(40);
+const SHORT: Duration = Duration::from_millis(150);
 
 /// Nothing ends but what a test makes end.
 fn patient() -> ServerParams {
