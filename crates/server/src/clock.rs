@@ -168,7 +168,11 @@ impl Clock<'_> {
         };
         let next = idle.into_iter().chain(self.grace).min();
         match next {
-            Some(until) if until <= now => Due::End,
+            // hyper would wait for the rest of a head that has begun.
+            Some(until) if until <= now => match self.pulse.is_expecting() {
+                true => Due::Expire,
+                false => Due::End,
+            },
             _ => Due::Later(
                 next.into_iter()
                     .chain(head)

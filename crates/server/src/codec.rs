@@ -1,12 +1,13 @@
 //! HTTP/1 and HTTP/2 as hyper speaks them, with the knobs of this host.
 
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 
 use crate::params::{ConnectionParams, Http1Params, Http2Params};
+use crate::streams::Streams;
 
 /// Speaks HTTP/1 or HTTP/2 with clients, whichever they begin with.
-pub(crate) type Codec = auto::Builder<TokioExecutor>;
+pub(crate) type Codec = auto::Builder<Streams>;
 
 /// Makes the codec that all connections of a server share. Each field is taken by name, so that one
 /// which is not passed on does not compile.
@@ -14,12 +15,12 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
     let ConnectionParams {
         http1,
         http2,
+        send_timeout,
         // The connection's own clock keeps these.
         keep_alive_timeout: _,
         header_read_timeout: _,
-        send_timeout: _,
     } = params.clone();
-    let mut codec = auto::Builder::new(TokioExecutor::new());
+    let mut codec = auto::Builder::new(Streams::new(send_timeout));
 
     let Http1Params {
         keep_alive,

@@ -22,6 +22,7 @@ use crate::pulse::Pulse;
 use crate::site::Site;
 use crate::socket::Socket;
 use crate::tls;
+use crate::upload::Upload;
 use crate::watched::Watched;
 
 /// A connection on which HTTP comes next.
@@ -104,13 +105,14 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
             async move {
                 let version = request.version();
+                let request = request.map(|body| Upload::new(body, &ticket));
                 let mut response = front.respond(request, &peer).await;
                 // By which hyper also closes, once this is sent.
                 if version < Version::HTTP_2 && ticket.is_draining() {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                Ok::<_, Infallible>(response.map(|body| Delivery::new(body, ticket)))
+                Ok::<_, Infallible>(response.map(|body| Delivery::new(body, version, ticket)))
             }
         })
     };

@@ -7,7 +7,6 @@ use arc_swap::ArcSwap;
 use headwater_core::LoopGuard;
 use headwater_telemetry::{AccessLog, Metrics};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Admitted};
@@ -17,7 +16,7 @@ use crate::limits::RequestLimits;
 use crate::peer::Peer;
 use crate::reception::{Arrival, Entrance, Reception};
 use crate::registry::{InFlight, Registry};
-use crate::request_body;
+use crate::request_body::{self, Arriving};
 use crate::response_body::ResponseBody;
 use crate::router::Router;
 
@@ -117,7 +116,7 @@ impl Front {
     /// Answers one request.
     pub(crate) async fn respond(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Arriving>,
         peer: &Peer,
     ) -> Response<ResponseBody> {
         let started = Instant::now();

@@ -38,6 +38,7 @@ mod limits;
 mod listener;
 mod ordered;
 mod params;
+mod patience;
 mod pattern;
 mod peer;
 mod proxy;
@@ -53,12 +54,14 @@ mod router;
 mod server;
 mod site;
 mod socket;
+mod streams;
 mod target;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upload;
 mod watched;
 
 pub use bind_error::BindError;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Pulse {
     begun: Instant,
-    /// Requests until the last byte of their response was handed over.
+    /// Requests, until the last byte of their response was handed over, and their bodies.
     in_flight: AtomicUsize,
     /// Requests that there ever were.
     requests: AtomicU64,
@@ -172,6 +172,12 @@ impl Pulse {
 // === impl Ticket ===
 
 impl Ticket {
+    /// One more for the same request, which ends with the last of them.
+    pub(crate) fn share(&self) -> Self {
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.0.is_draining()
     }

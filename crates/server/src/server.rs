@@ -166,9 +166,13 @@ impl Server {
 
         let end = async {
             shutdown.cancelled().await;
-            tokio::time::sleep(drain.delay).await;
+            // Even a sleep of no time at all waits for the clock's next tick.
+            if !drain.delay.is_zero() {
+                tokio::time::sleep(drain.delay).await;
+            }
         };
         tokio::select! {
+            biased;
             () = end => {}
             () = crowd.accept(&open) => {}
         }

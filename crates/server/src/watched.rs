@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
+use crate::patience::Patience;
 use crate::pulse::{Pulse, Version};
 
 /// How HTTP/2 begins (RFC 9113 3.4).
@@ -31,13 +31,6 @@ pub(crate) struct Watched<S> {
     patience: Patience,
 }
 
-/// How long a client may take nothing. No timer runs while it takes what it is sent.
-struct Patience {
-    timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-}
-
 // === impl Watched ===
 
 impl<S> Watched<S> {
@@ -47,11 +40,7 @@ impl<S> Watched<S> {
             pulse,
             matched: 0,
             farewell: TOO_SLOW,
-            patience: Patience {
-                timeout: send_timeout,
-                timer: None,
-                armed: false,
-            },
+            patience: Patience::new(send_timeout),
         }
     }
 
@@ -74,6 +63,14 @@ impl<S> Watched<S> {
         self.pulse.received();
     }
 
+    fn sent(&self, written: &Poll<io::Result<usize>>) {
+        // HTTP/2 sends frames of its own, such as PING, also to a client that takes nothing.
+        const OWN: usize = 64;
+        if matches!(written, Poll::Ready(Ok(length)) if *length > OWN) {
+            self.pulse.sent();
+        }
+    }
+
     fn settle<T>(
         &mut self,
         written: Poll<io::Result<T>>,
@@ -88,7 +85,7 @@ impl<S> Watched<S> {
                 ))),
             },
             Poll::Ready(done) => {
-                self.patience.armed = false;
+                self.patience.restore();
                 Poll::Ready(done)
             }
         }
@@ -145,9 +142,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
-        if written.is_ready() {
-            this.pulse.sent();
-        }
+        this.sent(&written);
         this.settle(written, cx)
     }
 
@@ -158,9 +153,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        if written.is_ready() {
-            this.pulse.sent();
-        }
+        this.sent(&written);
         this.settle(written, cx)
     }
 
@@ -178,24 +171,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
         this.settle(shut, cx)
-    }
-}
-
-// === impl Patience ===
-
-impl Patience {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
-        if !self.armed {
-            // A timeout beyond what the clock can tell is none.
-            let Some(until) = Instant::now().checked_add(self.timeout) else {
-                return Poll::Pending;
-            };
-            timer.as_mut().reset(until);
-            self.armed = true;
-        }
-        timer.as_mut().poll(cx)
     }
 }
