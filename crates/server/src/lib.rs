@@ -21,6 +21,7 @@ mod clock;
 mod codec;
 mod connection;
 mod counts;
+mod crowd;
 mod delivery;
 mod endpoint;
 mod entry;
