@@ -202,13 +202,14 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         watch,
         access_log: _,
     } = operation;
-    let drain_timeout = front::drain_timeout(&settings);
+    let drain = front::drain(&settings);
+    let drain_timeout = drain.timeout;
     let loops = front::loops(&settings)?;
     let server = Server::bind(ServerParams {
         listeners,
         limits: front::connections(&settings),
         connection: front::connection(&settings),
-        drain: front::drain(&settings),
+        drain: drain.clone(),
         ..ServerParams::default()
     })
     .await?;
@@ -273,7 +274,7 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         watching.abort();
     }
     if let Ok(began) = drain_began.await {
-        finish_background_work(&live, began + drain_timeout).await;
+        finish_background_work(&live, began + drain.delay + drain_timeout).await;
     }
     signals.abort();
     match outcome {
