@@ -214,7 +214,7 @@ impl HostBuilder {
         // What the tests say must not depend on the shell that they were started from.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            let tells = ["OTEL_", "RUST_", "WAGI_", "BINDLE_"];
+            let tells = ["OTEL_", "RUST_", "WAGI_", "BINDLE_", "HEADWATER_"];
             if tells.iter().any(|prefix| name.starts_with(prefix)) {
                 command.env_remove(&*name);
             }

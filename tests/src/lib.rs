@@ -28,6 +28,7 @@ pub mod refusal;
 pub mod registry;
 pub mod services;
 pub mod settings;
+pub mod steady;
 pub mod tls;
 pub mod trace_context;
 pub mod trace_file;

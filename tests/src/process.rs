@@ -172,6 +172,15 @@ impl Process {
         self.signal(Signal::INT)
     }
 
+    /// What tells a server to load again (SIGHUP).
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn hang_up(self) -> Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     fn signal(self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.pid)?).context("process id 0")?;
         kill_process(pid, signal).with_context(|| format!("signalling process {}", self.pid))
