@@ -23,7 +23,7 @@ const WASMTIME: Tool = Tool {
     },
 };
 /// The parts of the benchmark over sockets, the one that needs wasmtime first.
-const SOCKET_PARTS: [&str; 4] = ["egress", "speed", "idle", "neighbour"];
+const SOCKET_PARTS: [&str; 5] = ["egress", "speed", "front", "idle", "neighbour"];
 
 /// Runs the demo; its exit code is ours.
 pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
@@ -96,7 +96,7 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
 /// Installs what WAGI modules are compared with, where that is asked for; the benchmark tells what it had
 /// to leave out.
 fn native_cgi(arguments: &[String]) {
-    let parts = ["speed", "idle", "neighbour", "wagi"];
+    let parts = ["speed", "front", "idle", "neighbour", "wagi"];
     let named = |part: &&str| arguments.iter().any(|argument| argument == *part);
     let all = !parts.iter().any(named);
     let missing: Vec<String> = [

@@ -8,6 +8,7 @@
 
 mod cgi;
 mod egress;
+mod front;
 mod goal;
 mod idle;
 mod load;
@@ -63,6 +64,7 @@ async fn measure(options: &Options) -> Result<bool> {
         if options.wants(part) {
             let goals = match part {
                 Part::Speed => speed::measure(options).await?,
+                Part::Front => front::measure(options).await?,
                 Part::Idle => idle::measure().await?,
                 Part::Neighbour => neighbour::measure(options).await?,
                 Part::Egress => egress::measure(options).await?,

@@ -4,9 +4,11 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) const USAGE: &str = "\
 Usage: bench [--assert] [--rounds N] [--requests N]
-             [speed | idle | neighbour | egress | wagi]...
+             [speed | front | idle | neighbour | egress | wagi]...
 
   speed         hello against a plain hyper server, and its memory
+  front         a fixed answer against a plain hyper server, and the memory of 10,000
+                idle connections
   idle          the memory of 1,000 idle instances
   neighbour     the latency of hello beside a guest that spins
   egress        fanout with one outgoing request, against `wasmtime serve`
@@ -16,7 +18,7 @@ Usage: bench [--assert] [--rounds N] [--requests N]
 
   --assert      exit with 1 if a target is missed
   --rounds N    rounds of each, in turn; medians are shown [default: 5]
-  --requests N  requests per round of `speed` [default: 10000]";
+  --requests N  requests per round of `speed` and `front` [default: 10000]";
 
 pub(crate) enum Command {
     Bench(Options),
@@ -37,6 +39,7 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Speed,
+    Front,
     Idle,
     Neighbour,
     Egress,
@@ -44,8 +47,9 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Speed,
+        Self::Front,
         Self::Idle,
         Self::Neighbour,
         Self::Egress,
@@ -79,6 +83,7 @@ impl Command {
                 "--rounds" => options.rounds = number()?,
                 "--requests" => options.requests = number()?,
                 "speed" => options.parts.push(Part::Speed),
+                "front" => options.parts.push(Part::Front),
                 "idle" => options.parts.push(Part::Idle),
                 "neighbour" => options.parts.push(Part::Neighbour),
                 "egress" => options.parts.push(Part::Egress),

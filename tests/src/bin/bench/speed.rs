@@ -11,7 +11,7 @@ use crate::load::{CONNECTIONS, Round, Target};
 use crate::options::Options;
 
 /// Requests before measuring: pages are mapped, instances started and caches warm.
-const WARM_UP: usize = 3_000;
+pub(crate) const WARM_UP: usize = 3_000;
 /// Requests to the host by the time its memory is looked at.
 const REQUESTS_BEFORE_RSS: usize = 100_000;
 
@@ -75,16 +75,16 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
     ])
 }
 
-struct Figures {
+pub(crate) struct Figures {
     /// The median of the rounds.
-    per_second: f64,
+    pub(crate) per_second: f64,
     /// Of all rounds together: the system counts it in steps that are long against one.
-    cpu_micros: f64,
+    pub(crate) cpu_micros: f64,
     rss_mib: f64,
 }
 
 impl Figures {
-    fn new(rounds: &[Round], rss: u64) -> Self {
+    pub(crate) fn new(rounds: &[Round], rss: u64) -> Self {
         let cpu: Duration = rounds.iter().map(|round| round.cpu).sum();
         let requests: usize = rounds.iter().map(|round| round.requests).sum();
         Self {
@@ -94,7 +94,7 @@ impl Figures {
         }
     }
 
-    fn print(&self, name: &str) {
+    pub(crate) fn print(&self, name: &str) {
         println!(
             "{name:<24}{:>12.0}{:>16.1} µs{:>13.1} MiB",
             self.per_second, self.cpu_micros, self.rss_mib
