@@ -22,7 +22,7 @@ pub(crate) struct Loading {
     /// Where the host is reached, for modules that are told of it.
     pub(crate) authority: String,
     pub(crate) common: Common,
-    /// The services that are there: those that would be made again as they are may be kept.
+    /// The services that are there, and those that were.
     pub(crate) roster: Roster,
 }
 

@@ -191,7 +191,6 @@ impl OutgoingArgs {
             max_idle_per_host: max_idle_per_host.or(self.max_idle_per_host),
             idle_timeout: idle_timeout.or(self.idle_timeout),
             h2c: [h2c.as_slice(), &self.h2c].concat(),
-            ..self.clone()
         };
         Ok(said.settings())
     }

@@ -24,7 +24,7 @@ settings! {
         #[arg(long, value_name = "TIME", env = "HEADWATER_KEEP_ALIVE_TIMEOUT")]
         pub keep_alive_timeout: Option<Time>,
 
-        /// How long a TLS handshake may take, and a PROXY header [default: 10s]
+        /// How long a TLS handshake may take, and a PROXY header before it [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_HANDSHAKE_TIMEOUT")]
         pub handshake_timeout: Option<Time>,
 

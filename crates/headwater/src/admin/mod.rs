@@ -52,6 +52,9 @@ struct Known {
     log: LogLevel,
 }
 
+/// Nothing is loaded yet.
+struct Starting;
+
 // === impl Admin ===
 
 impl Admin {
@@ -141,21 +144,21 @@ async fn metrics(State(known): State<Arc<Known>>) -> Response {
 async fn services(State(known): State<Arc<Known>>) -> Response {
     match known.live() {
         Ok(live) => Json(view::services(live)).into_response(),
-        Err(starting) => starting,
+        Err(starting) => starting.into_response(),
     }
 }
 
 async fn requests(State(known): State<Arc<Known>>) -> Response {
     match known.live() {
         Ok(live) => Json(view::requests(live)).into_response(),
-        Err(starting) => starting,
+        Err(starting) => starting.into_response(),
     }
 }
 
 async fn reload(State(known): State<Arc<Known>>) -> Response {
     let live = match known.live() {
         Ok(live) => live.clone(),
-        Err(starting) => return starting,
+        Err(starting) => return starting.into_response(),
     };
     // In a task of its own: it goes on when whoever asked for it goes away.
     let reloaded = tokio::spawn(async move { live.reload().await }).await;
@@ -202,9 +205,15 @@ impl Known {
     }
 
     /// What is served, or the answer that nothing is yet.
-    fn live(&self) -> Result<&Arc<Live>, Response> {
-        self.live
-            .get()
-            .ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response())
+    fn live(&self) -> Result<&Arc<Live>, Starting> {
+        self.live.get().ok_or(Starting)
+    }
+}
+
+// === impl Starting ===
+
+impl IntoResponse for Starting {
+    fn into_response(self) -> Response {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response()
     }
 }
