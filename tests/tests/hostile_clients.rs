@@ -16,8 +16,13 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// A host with a fixed answer at `/`, an echoing guest at `/stream`, and what else is said.
 fn site(more: &str) -> Result<SettingsFile> {
+    let stream = format!(
+        "[[service]]\nname = \"stream\"\ncomponent = {:?}\n\
+         route = {{ path = \"/stream/...\", strip_prefix = true }}\n",
+        guest("stream")?
+    );
     Settings::default()
-        .component("stream", "/stream/...", &[])?
+        .text(&stream)
         .text("\n[[service]]\nname = \"tight\"\nroute = \"/tight/...\"\nmax_body = \"10B\"\nrate = \"1/h\"\n")
         .text(&format!("component = {:?}\n", guest("hello")?))
         .text("\n[[answer]]\nroute = \"/\"\nbody = \"fixed\"\n")
@@ -115,8 +120,11 @@ async fn c6_what_two_could_read_differently_is_refused() -> Result<()> {
     let site = site("")?;
     let host = Host::serve(site.path()).start().await?;
     for (request, status) in [
-        ("GET / HTTP/1.1\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
+            "400",
+        ),
         ("GET / HTTP/1.1\r\nhost: a\r\n folded: b\r\n\r\n", "400"),
         (
             "CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\nconnection: close\r\n\r\n",
