@@ -70,13 +70,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         operation,
     };
     // What is in force is what was there at the start.
-    let known = HostSettings {
-        listeners: planned.host.listeners.clone(),
-        server: planned.host.server.clone(),
-        admin: planned.host.admin.clone(),
-        access_log: planned.host.access_log.clone(),
-        reload: planned.host.reload.clone(),
-    };
+    let known = planned.host.clone();
     let planned = Mutex::new(Some(planned));
     // Not before now: it is said where logs go.
     let said = Once::new();

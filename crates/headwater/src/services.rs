@@ -48,7 +48,7 @@ pub(crate) struct Plan {
 }
 
 /// What the file says of the host itself: its sections.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct HostSettings {
     pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) server: ServerSettings,

@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use headwater_core::Counters;
-use headwater_runtime::{CircuitState, ComponentService, InstanceState};
+use headwater_runtime::{CircuitState, ComponentService};
 use headwater_server::InFlight;
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ fn pool(component: &ComponentService) -> Value {
         .map(|instance| {
             json!({
                 "number": instance.number,
-                "state": state(instance.state),
+                "state": instance.state.as_str(),
                 "in_flight": instance.in_flight,
                 "held": instance.held,
                 "remaining": instance.remaining,
@@ -130,10 +130,6 @@ fn pool(component: &ComponentService) -> Value {
         "failed": totals.failed,
         "instances": instances,
     })
-}
-
-fn state(state: InstanceState) -> &'static str {
-    state.as_str()
 }
 
 fn seconds(time: SystemTime) -> u64 {
