@@ -22,6 +22,9 @@ use crate::request_body::{BodyParams, too_large};
 use crate::router::Router;
 use crate::target;
 
+/// Fields that a service is sent besides those of the client, mostly.
+const INTRODUCED: usize = 8;
+
 /// What decides on requests.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -159,6 +162,8 @@ impl Admission {
         peer: &Peer,
         entry: &Entry,
     ) -> Result<(), Fault> {
+        // At once, for all that the request is introduced with.
+        parts.headers.reserve(INTRODUCED);
         self.forwarding
             .introduce(told, peer, &parts.uri, &mut parts.headers);
         if let Some(certificate) = &peer.certificate {

@@ -25,14 +25,9 @@ pub(crate) fn answer(fault: &Fault, id: RequestId) -> Response<Body> {
     response
 }
 
-/// Names the request in its answer, in place of whatever the service put there.
-pub(crate) fn name_request(headers: &mut HeaderMap, id: RequestId) {
-    let mut text = [0; uuid_length()];
-    let text: &str = id.as_uuid().as_hyphenated().encode_lower(&mut text);
-    if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(X_REQUEST_ID, value);
-    }
-}
+/// What names a request, to the service and in its answer.
+#[derive(Debug)]
+pub(crate) struct RequestName(Option<HeaderValue>);
 
 const fn uuid_length() -> usize {
     "00000000-0000-0000-0000-000000000000".len()
@@ -66,6 +61,23 @@ pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>) {
     }
 }
 
+// === impl RequestName ===
+
+impl RequestName {
+    pub(crate) fn new(id: RequestId) -> Self {
+        let mut text = [0; uuid_length()];
+        let text: &str = id.as_uuid().as_hyphenated().encode_lower(&mut text);
+        Self(HeaderValue::from_str(text).ok())
+    }
+
+    /// Names the request, in place of whatever is there.
+    pub(crate) fn put(&self, headers: &mut HeaderMap) {
+        if let Some(value) = &self.0 {
+            headers.insert(X_REQUEST_ID, value.clone());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -87,7 +99,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("x-request-id", HeaderValue::from_static("a"));
         headers.append("x-request-id", HeaderValue::from_static("b"));
-        name_request(&mut headers, id);
+        RequestName::new(id).put(&mut headers);
         let values: Vec<_> = headers.get_all("x-request-id").iter().collect();
         assert_eq!(values, [id.to_string().as_str()]);
     }

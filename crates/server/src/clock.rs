@@ -1,15 +1,20 @@
 //! The times of a connection: how long it may be idle, how long a head may take, how it ends.
 
+use std::error::Error;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::Instant;
 
+use crate::conversation::{Conversation, Stream};
 use crate::pulse::{Pulse, Version};
+
+/// How long nothing is said before the codec is put away: long beside what it costs to have it back (a
+/// few microseconds), and short enough that those who come, ask once and stay are few at a time.
+const REST_AFTER: Duration = Duration::from_millis(500);
 
 /// The times that a connection is held to.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ struct Clock<'a> {
     head: Option<(Instant, u64)>,
     /// When a connection without requests is to end, after the drain has begun.
     grace: Option<Instant>,
+    /// The codec is put away.
+    rests: bool,
     /// It was told to end.
     ending: bool,
 }
@@ -36,6 +43,8 @@ struct Clock<'a> {
 enum Due {
     /// The connection shall finish what it has, and end.
     End,
+    /// The codec shall be put away.
+    Rest,
     /// The head took too long.
     Expire,
     /// The client had its time to see the end.
@@ -46,18 +55,19 @@ enum Due {
 
 /// Serves a connection to its end. On a drain it finishes the requests that it has, and those that are
 /// on their way.
-pub(crate) async fn keep<C: GracefulConnection>(
-    connection: C,
+pub(crate) async fn keep<S: Stream>(
+    conversation: Conversation<S>,
     pulse: &Arc<Pulse>,
     times: &Times,
-) -> Result<(), C::Error> {
-    let mut connection = pin!(connection);
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut conversation = pin!(conversation);
     pulse.rest();
     let mut clock = Clock {
         times,
         pulse,
         head: None,
         grace: None,
+        rests: true,
         ending: false,
     };
     let mut timer = pin!(tokio::time::sleep_until(after(
@@ -68,16 +78,17 @@ pub(crate) async fn keep<C: GracefulConnection>(
         // First, so that no drain is missed.
         pulse.register(cx.waker());
         loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
                 return Poll::Ready(ended);
             }
             if clock.is_to_end_now() {
-                end(connection.as_mut(), &mut clock);
+                conversation.shut_down();
+                clock.ending = true;
                 timer.as_mut().reset(after(Instant::now(), times.send));
                 continue;
             }
             // Requests that come and go in time leave the timer alone.
-            if let Some(earlier) = clock.watch()
+            if let Some(earlier) = clock.watch(conversation.can_rest())
                 && earlier < timer.deadline()
             {
                 timer.as_mut().reset(earlier);
@@ -86,10 +97,16 @@ pub(crate) async fn keep<C: GracefulConnection>(
                 return Poll::Pending;
             }
             let now = Instant::now();
-            match clock.due(now) {
+            match clock.due(now, conversation.can_rest()) {
                 Due::End => {
-                    end(connection.as_mut(), &mut clock);
+                    conversation.shut_down();
+                    clock.ending = true;
                     timer.as_mut().reset(after(now, times.send));
+                }
+                // The timer is left as it is, and asks again.
+                Due::Rest => {
+                    conversation.rest();
+                    clock.rests = !conversation.can_rest();
                 }
                 Due::Expire => {
                     pulse.expire();
@@ -102,11 +119,6 @@ pub(crate) async fn keep<C: GracefulConnection>(
         }
     })
     .await
-}
-
-fn end<C: GracefulConnection>(connection: Pin<&mut C>, clock: &mut Clock<'_>) {
-    connection.graceful_shutdown();
-    clock.ending = true;
 }
 
 /// A time beyond what the clock can tell is as good as never.
@@ -127,9 +139,14 @@ impl Clock<'_> {
     }
 
     /// Sees what has changed; gives the time that the timer must not miss.
-    fn watch(&mut self) -> Option<Instant> {
+    fn watch(&mut self, can_rest: bool) -> Option<Instant> {
         if self.ending {
             return None;
+        }
+        let mut next = None;
+        if self.rests && can_rest {
+            self.rests = false;
+            next = Some(after(Instant::now(), REST_AFTER));
         }
         if self.pulse.is_draining() && self.grace.is_none() {
             self.grace = Some(after(Instant::now(), self.times.idle_grace));
@@ -141,10 +158,10 @@ impl Clock<'_> {
             self.head = Some((after(Instant::now(), self.times.header_read), before));
         }
         let head = self.head.map(|(until, _)| until);
-        head.into_iter().chain(self.grace).min()
+        head.into_iter().chain(self.grace).chain(next).min()
     }
 
-    fn due(&self, now: Instant) -> Due {
+    fn due(&self, now: Instant, can_rest: bool) -> Due {
         if self.ending {
             return match self.pulse.is_busy() || self.pulse.take_sent() {
                 true => Due::Later(after(now, self.times.send)),
@@ -156,8 +173,14 @@ impl Clock<'_> {
         {
             return Due::Expire;
         }
+        let rest_after = REST_AFTER.min(self.times.keep_alive);
         if self.pulse.is_busy() {
-            return Due::Later(after(now, self.times.keep_alive));
+            let next = if can_rest {
+                rest_after
+            } else {
+                self.times.keep_alive
+            };
+            return Due::Later(after(now, next));
         }
         let idle = after(self.pulse.idle_since(), self.times.keep_alive);
         let head = self.head.map(|(until, _)| until);
@@ -166,19 +189,23 @@ impl Clock<'_> {
             Some(_) => None,
             None => Some(idle),
         };
-        let next = idle.into_iter().chain(self.grace).min();
-        match next {
-            // hyper would wait for the rest of a head that has begun.
-            Some(until) if until <= now => match self.pulse.is_expecting() {
+        let end = idle.into_iter().chain(self.grace).min();
+        if end.is_some_and(|end| end <= now) {
+            return match self.pulse.is_expecting() {
+                // hyper would wait for the rest of a head that has begun.
                 true => Due::Expire,
                 false => Due::End,
-            },
-            _ => Due::Later(
-                next.into_iter()
-                    .chain(head)
-                    .min()
-                    .unwrap_or_else(|| after(now, self.times.keep_alive)),
-            ),
+            };
         }
+        let rest = match head {
+            None if can_rest && self.pulse.is_stalled() => Some(after(now, rest_after)),
+            None if can_rest => Some(after(self.pulse.idle_since(), rest_after)),
+            _ => None,
+        };
+        if rest.is_some_and(|rest| rest <= now) {
+            return Due::Rest;
+        }
+        let next = end.into_iter().chain(head).chain(rest).min();
+        Due::Later(next.unwrap_or_else(|| after(now, self.times.keep_alive)))
     }
 }

@@ -1,13 +1,16 @@
 //! HTTP/1 and HTTP/2 as hyper speaks them, with the knobs of this host.
 
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
-use hyper_util::server::conn::auto;
 
 use crate::params::{ConnectionParams, Http1Params, Http2Params};
 use crate::streams::Streams;
 
-/// Speaks HTTP/1 or HTTP/2 with clients, whichever they begin with.
-pub(crate) type Codec = auto::Builder<Streams>;
+/// Speaks HTTP/1 or HTTP/2 with clients.
+pub(crate) struct Codec {
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<Streams>,
+}
 
 /// Makes the codec that all connections of a server share. Each field is taken by name, so that one
 /// which is not passed on does not compile.
@@ -20,7 +23,6 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         keep_alive_timeout: _,
         header_read_timeout: _,
     } = params.clone();
-    let mut codec = auto::Builder::new(Streams::new(send_timeout));
 
     let Http1Params {
         keep_alive,
@@ -30,7 +32,7 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         pipeline_flush,
         vectored_writes,
     } = http1;
-    let mut h1 = codec.http1();
+    let mut h1 = http1::Builder::new();
     h1.timer(TokioTimer::new())
         // hyper's begins when it waits for a head, and so would bound how long a connection is idle.
         .header_read_timeout(None)
@@ -61,9 +63,8 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         max_pending_accept_reset_streams,
         max_local_error_reset_streams,
     } = http2;
-    codec
-        .http2()
-        .timer(TokioTimer::new())
+    let mut h2 = http2::Builder::new(Streams::new(send_timeout));
+    h2.timer(TokioTimer::new())
         .max_concurrent_streams(max_concurrent_streams)
         .max_header_list_size(max_header_list_size)
         .initial_stream_window_size(initial_stream_window)
@@ -78,7 +79,10 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         .auto_date_header(true);
     if adaptive_window {
         // hyper resets both windows to the standard's with this, in either position.
-        codec.http2().adaptive_window(true);
+        h2.adaptive_window(true);
     }
-    codec
+    Codec {
+        http1: h1,
+        http2: h2,
+    }
 }

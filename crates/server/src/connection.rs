@@ -1,28 +1,21 @@
 //! One connection, from its first byte to its last.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
 use crate::clock;
+use crate::conversation::{Conversation, Stream};
 use crate::counts::Counted;
-use crate::delivery::Delivery;
 use crate::peer::Peer;
 use crate::proxy::{self, Begun};
 use crate::pulse::Pulse;
+use crate::service::Service;
 use crate::site::Site;
 use crate::socket::Socket;
 use crate::tls;
-use crate::upload::Upload;
 use crate::watched::Watched;
 
 /// A connection on which HTTP comes next.
@@ -49,10 +42,15 @@ pub(crate) async fn serve(
         certificate: None,
         introduction: OnceLock::new(),
     };
-    let greeted = greet(stream, &mut peer, &site);
-    match pulse.until_drained(greeted, site.times.idle_grace).await {
-        Some(Ok(Greeted::Plain(stream))) => speak(stream, peer, &site, pulse).await,
-        Some(Ok(Greeted::Tls(stream))) => speak(*stream, peer, &site, pulse).await,
+    // Each part is boxed, so that a connection takes up no more than the part that it is at.
+    let greeted = {
+        let greeted = Box::pin(greet(stream, &mut peer, &site));
+        let greeted = pulse.until_drained(greeted, site.times.idle_grace);
+        Box::pin(greeted).await
+    };
+    match greeted {
+        Some(Ok(Greeted::Plain(stream))) => Box::pin(speak(stream, peer, &site, pulse)).await,
+        Some(Ok(Greeted::Tls(stream))) => Box::pin(speak(*stream, peer, &site, pulse)).await,
         Some(Err(error)) => {
             counted.failed();
             tracing::debug!(
@@ -89,35 +87,17 @@ async fn greet(stream: Socket, peer: &mut Peer, site: &Site) -> io::Result<Greet
     Ok(Greeted::Tls(Box::new(stream)))
 }
 
-async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    peer: Peer,
-    site: &Site,
-    pulse: Arc<Pulse>,
-) {
+async fn speak<S: Stream>(stream: S, peer: Peer, site: &Site, pulse: Arc<Pulse>) {
     let client = peer.client;
-    let peer = Arc::new(peer);
     let stream = Watched::new(stream, Arc::clone(&pulse), site.times.send);
-    let service = {
-        let (front, pulse) = (Arc::clone(&site.front), Arc::clone(&pulse));
-        service_fn(move |request: Request<Incoming>| {
-            let ticket = pulse.enter();
-            let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
-            async move {
-                let version = request.version();
-                let request = request.map(|body| Upload::new(body, &ticket));
-                let mut response = front.respond(request, &peer).await;
-                // By which hyper also closes, once this is sent.
-                if version < Version::HTTP_2 && ticket.is_draining() {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(CONNECTION, close);
-                }
-                Ok::<_, Infallible>(response.map(|body| Delivery::new(body, version, ticket)))
-            }
-        })
+    let service = Service {
+        front: Arc::clone(&site.front),
+        peer: Arc::new(peer),
+        pulse: Arc::clone(&pulse),
     };
-    let connection = site.codec.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = clock::keep(connection, &pulse, &site.times).await {
+    let codec = Arc::clone(&site.codec);
+    let conversation = Conversation::new(codec, Arc::clone(&pulse), stream, service);
+    if let Err(error) = clock::keep(conversation, &pulse, &site.times).await {
         // A client that goes away or speaks no HTTP is the client's business.
         tracing::debug!(target: "headwater::server", ?client, error, "a connection ended early");
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use headwater_core::{Counters, Fault, RequestScope};
 use headwater_telemetry::metrics::RequestMeasure;
 use headwater_telemetry::{AccessEntry, ServerSpan};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use crate::admission::Places;
+use crate::answer::RequestName;
 use crate::entry::Entry;
 use crate::registry::Listing;
 
@@ -22,7 +23,12 @@ const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
 ///
 /// It first belongs to the call of the handler and then to the response's body, so that at every
 /// moment exactly one thing owns it, and that thing is dropped when nobody waits any more.
-pub(crate) struct Exchange {
+///
+/// Boxed, because it is moved from hand to hand.
+pub(crate) struct Exchange(Box<Inner>);
+
+struct Inner {
+    name: RequestName,
     scope: Arc<RequestScope>,
     // Ends when it is dropped, which is after `Drop::drop` below has run.
     span: ServerSpan,
@@ -54,55 +60,74 @@ impl Exchange {
         measure: RequestMeasure,
         access: AccessEntry,
     ) -> Self {
-        Self {
+        Self(Box::new(Inner {
+            name: RequestName::new(scope.id()),
             scope,
             span,
             measure,
             access,
             answered: false,
             held: Held::default(),
-        }
+        }))
     }
 
     /// Holds these until the request is over.
     pub(crate) fn hold(&mut self, held: Held) {
-        self.held = held;
+        self.0.held = held;
     }
 
     pub(crate) fn scope(&self) -> &Arc<RequestScope> {
-        &self.scope
+        &self.0.scope
+    }
+
+    /// Names the request, in place of whatever name is there.
+    pub(crate) fn name(&self, headers: &mut HeaderMap) {
+        self.0.name.put(headers);
     }
 
     /// The response head is decided.
     pub(crate) fn answered(&mut self, status: StatusCode) {
-        self.scope.set_answered();
-        self.span.response(status);
-        self.access.answered(status);
-        self.answered = true;
+        let inner = &mut *self.0;
+        inner.scope.set_answered();
+        inner.span.response(status);
+        inner.access.answered(status);
+        inner.answered = true;
     }
 
     /// The request got no proper answer, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
-        self.span.fault(fault);
-        self.access.failed(fault);
+        self.0.failed(fault);
     }
 
     /// The client went away before the answer's end.
     pub(crate) fn abandoned(&mut self) {
+        self.0.abandoned();
+    }
+
+    /// Bytes of the response's body were handed to the connection.
+    pub(crate) fn sent(&self, bytes: usize) {
+        Counters::add(&self.0.scope.counters().response_bytes, bytes as u64);
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn failed(&mut self, fault: &Fault) {
+        self.span.fault(fault);
+        self.access.failed(fault);
+    }
+
+    fn abandoned(&mut self) {
         self.failed(&Fault::client(
             CLIENT_CLOSED_REQUEST,
             "client_closed",
             "the client went away",
         ));
     }
-
-    /// Bytes of the response's body were handed to the connection.
-    pub(crate) fn sent(&self, bytes: usize) {
-        Counters::add(&self.scope.counters().response_bytes, bytes as u64);
-    }
 }
 
-impl Drop for Exchange {
+impl Drop for Inner {
     fn drop(&mut self) {
         if !self.answered {
             // The call of the handler was dropped, and with it the connection or the stream.

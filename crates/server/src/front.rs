@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use headwater_core::LoopGuard;
+use headwater_core::{Fault, LoopGuard};
 use headwater_telemetry::{AccessLog, Metrics};
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Admitted};
-use crate::exchange::Held;
+use crate::exchange::{Exchange, Held};
 use crate::forwarded::ForwardedParams;
 use crate::limits::RequestLimits;
 use crate::peer::Peer;
-use crate::reception::{Arrival, Entrance, Reception};
+use crate::reception::{Arrival, Entrance, Handling, Reception};
 use crate::registry::{InFlight, Registry};
-use crate::request_body::{self, Arriving};
+use crate::request_body::{self, Arriving, Trouble};
 use crate::response_body::ResponseBody;
 use crate::router::Router;
 
@@ -29,6 +29,13 @@ pub struct Front {
     registry: Option<Arc<Registry>>,
     /// Service and route of a request that has none.
     nobody: Arc<str>,
+}
+
+/// A request that was taken in.
+pub(crate) struct Received {
+    exchange: Exchange,
+    handling: Result<Handling, Fault>,
+    trouble: Trouble,
 }
 
 /// Routes that a front had before.
@@ -113,12 +120,8 @@ impl Front {
             .map_or_else(Vec::new, |registry| registry.list())
     }
 
-    /// Answers one request.
-    pub(crate) async fn respond(
-        &self,
-        request: Request<impl Arriving>,
-        peer: &Peer,
-    ) -> Response<ResponseBody> {
+    /// Takes a request in, as far as that goes without waiting.
+    pub(crate) fn receive(&self, request: Request<impl Arriving>, peer: &Peer) -> Received {
         let started = Instant::now();
         let (mut parts, incoming) = request.into_parts();
         let mut admitted = Admitted::default();
@@ -155,11 +158,28 @@ impl Front {
             admission.introduce(&mut parts, &told, peer, &entry)?;
             Ok(entry)
         });
-        let answered = match ready {
-            Ok(entry) => {
-                let request = Request::from_parts(parts, body);
-                let (handler, scope) = (&*entry.route.handler, exchange.scope());
-                let answered = self.reception.handle(handler, request, scope).await;
+        let handling = ready.and_then(|entry| {
+            let request = Request::from_parts(parts, body);
+            self.reception
+                .handle(&*entry.route.handler, request, &exchange)
+        });
+        Received {
+            exchange,
+            handling,
+            trouble,
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) async fn respond(&self, received: Received) -> Response<ResponseBody> {
+        let Received {
+            exchange,
+            handling,
+            trouble,
+        } = received;
+        let answered = match handling {
+            Ok(handling) => {
+                let answered = handling.answer(exchange.scope()).await;
                 // Whatever the service made of a body that it could not read.
                 trouble.fault().map_or(answered, Err)
             }

@@ -81,11 +81,13 @@ impl InternalFront {
             route: &self.route,
             entrance: Entrance::Inside(&caller),
         });
-        let scope = exchange.scope();
         // What is not wanted of it is dropped: no connection suffers.
-        let (body, _) = request_body::wrap(body, scope, BodyParams::default());
+        let (body, _) = request_body::wrap(body, exchange.scope(), BodyParams::default());
         let request = Request::from_parts(parts, body);
-        let answered = self.reception.handle(&*self.handler, request, scope).await;
+        let answered = match self.reception.handle(&*self.handler, request, &exchange) {
+            Ok(handling) => handling.answer(exchange.scope()).await,
+            Err(fault) => Err(fault),
+        };
         let response = self.reception.conclude(answered, exchange);
         response.map(BodyExt::boxed_unsync)
     }

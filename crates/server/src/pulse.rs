@@ -27,6 +27,8 @@ pub(crate) struct Pulse {
     expired: AtomicBool,
     /// Something was sent since this was last looked at.
     sent: AtomicBool,
+    /// Something is to be sent that the client does not take yet.
+    stalled: AtomicBool,
     draining: AtomicBool,
     waker: AtomicWaker,
 }
@@ -57,6 +59,7 @@ impl Pulse {
             expecting: AtomicBool::new(false),
             expired: AtomicBool::new(false),
             sent: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         })
@@ -123,6 +126,15 @@ impl Pulse {
 
     pub(crate) fn sent(&self) {
         self.sent.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Whether the client has to take something before anything can go on.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
     }
 
     /// Whether something was sent since the last time that this was asked.

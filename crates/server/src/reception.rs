@@ -3,24 +3,24 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use futures::FutureExt;
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
 use headwater_core::{
-    Body, Caller, Fault, Handler, LoopGuard, RequestId, RequestScope, ScopeParts,
+    Body, Caller, Fault, Handler, HandlerFuture, LoopGuard, RequestId, RequestScope, ScopeParts,
 };
 use headwater_telemetry::metrics::RequestStart;
 use headwater_telemetry::{
     AccessLog, AccessStart, Metrics, ServerRequest, ServerSpan, propagation,
 };
-use http::header::HeaderMap;
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
-use crate::answer::{answer, log, name_request};
+use crate::answer::{answer, log};
 use crate::exchange::Exchange;
 use crate::response_body::ResponseBody;
 
@@ -51,6 +51,12 @@ pub(crate) enum Entrance<'a> {
         scheme: &'a Scheme,
     },
     Inside(&'a Caller),
+}
+
+/// A request that its handler has.
+pub(crate) struct Handling {
+    handled: HandlerFuture,
+    method: Method,
 }
 
 // === impl Reception ===
@@ -122,18 +128,23 @@ impl Reception {
         Exchange::new(scope, span, measure, access)
     }
 
-    /// Has the handler answer, unless the request has come here too often.
-    pub(crate) async fn handle(
+    /// Gives the request to the handler, unless it has come here too often.
+    pub(crate) fn handle(
         &self,
         handler: &dyn Handler,
         mut request: Request<Body>,
-        scope: &Arc<RequestScope>,
-    ) -> Result<Sendable, Fault> {
+        exchange: &Exchange,
+    ) -> Result<Handling, Fault> {
+        let scope = exchange.scope();
         self.loops.admit(scope.hops())?;
         let method = request.method().clone();
-        introduce(scope, request.headers_mut());
-        let response = call(handler, request, scope).await?;
-        Sendable::check(response, &method)
+        // The request's own names where the client's were: they are what a guest may pass on.
+        propagation::introduce(scope.span(), request.headers_mut());
+        exchange.name(request.headers_mut());
+        // Nothing that could be left half-changed is seen again after a panic.
+        let call = AssertUnwindSafe(|| handler.handle(request, Arc::clone(scope)));
+        let handled = std::panic::catch_unwind(call).map_err(|panic| panicked(&*panic))?;
+        Ok(Handling { handled, method })
     }
 
     /// What the client is sent.
@@ -158,43 +169,41 @@ impl Reception {
                 length: None,
             }
         });
-        name_request(response.headers_mut(), id);
+        exchange.name(response.headers_mut());
         exchange.answered(response.status());
         response.map(|body| ResponseBody::new(body, exchange, length))
     }
 }
 
-/// Puts the request's own names where the client's were: they are what a guest may pass on.
-fn introduce(scope: &RequestScope, headers: &mut HeaderMap) {
-    propagation::introduce(scope.span(), headers);
-    name_request(headers, scope.id());
+// === impl Handling ===
+
+impl Handling {
+    /// What the handler answers, under the request's deadline and with panics caught.
+    pub(crate) async fn answer(self, scope: &RequestScope) -> Result<Sendable, Fault> {
+        let Self { handled, method } = self;
+        let mut handled = AssertUnwindSafe(handled).catch_unwind();
+        // First without a timer, for a handler that answers at once.
+        let caught = match (futures::poll!(&mut handled), scope.deadline()) {
+            (Poll::Ready(caught), _) => caught,
+            (Poll::Pending, None) => handled.await,
+            (Poll::Pending, Some(deadline)) => {
+                match tokio::time::timeout_at(deadline.into(), handled).await {
+                    Ok(caught) => caught,
+                    Err(_elapsed) => {
+                        // The handler's future is dropped by now; this tells what outlives it.
+                        scope.cancellation().cancel();
+                        return Err(Fault::deadline());
+                    }
+                }
+            }
+        };
+        let response = caught.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        Sendable::check(response, &method)
+    }
 }
 
-/// Calls the handler, under the request's deadline and with panics caught.
-async fn call(
-    handler: &dyn Handler,
-    request: Request<Body>,
-    scope: &Arc<RequestScope>,
-) -> Result<Response<Body>, Fault> {
-    let handled = {
-        let scope = Arc::clone(scope);
-        // In a block of its own, so that a handler that panics before it returns its future is
-        // caught as well. Nothing that could be left half-changed is seen again after a panic.
-        AssertUnwindSafe(async move { handler.handle(request, scope).await }).catch_unwind()
-    };
-    let caught = match scope.deadline() {
-        // The handler is asked first, so no timer is armed for one that answers at once.
-        Some(deadline) => match tokio::time::timeout_at(deadline.into(), handled).await {
-            Ok(caught) => caught,
-            Err(_elapsed) => {
-                // The handler's future is dropped by now; this tells what outlives it.
-                scope.cancellation().cancel();
-                return Err(Fault::deadline());
-            }
-        },
-        None => handled.await,
-    };
-    caught.unwrap_or_else(|panic| Err(Fault::host("panic").caused_by(panic_text(&*panic))))
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
+    Fault::host("panic").caused_by(panic_text(panic))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::patience::Patience;
@@ -24,6 +25,8 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
 pub(crate) struct Watched<S> {
     stream: S,
     pulse: Arc<Pulse>,
+    /// What was read already, and not by whom it is for.
+    unread: Bytes,
     /// How much of [`PREFACE`] has come.
     matched: usize,
     /// What is left to say when the time for a head is over.
@@ -38,10 +41,16 @@ impl<S> Watched<S> {
         Self {
             stream,
             pulse,
+            unread: Bytes::new(),
             matched: 0,
             farewell: TOO_SLOW,
             patience: Patience::new(send_timeout),
         }
+    }
+
+    /// Lets these be read first, which have been read here already.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        self.unread = bytes;
     }
 
     fn received(&mut self, bytes: &[u8]) {
@@ -77,14 +86,18 @@ impl<S> Watched<S> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         match written {
-            Poll::Pending => match self.patience.poll(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client took nothing for too long",
-                ))),
-            },
+            Poll::Pending => {
+                self.pulse.set_stalled(true);
+                match self.patience.poll(cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the client took nothing for too long",
+                    ))),
+                }
+            }
             Poll::Ready(done) => {
+                self.pulse.set_stalled(false);
                 self.patience.restore();
                 Poll::Ready(done)
             }
@@ -124,6 +137,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
         if this.pulse.is_expired() {
             // hyper takes this for the client's end, and ends the connection without an answer.
             return this.poll_farewell(cx).map(Ok);
+        }
+        if !this.unread.is_empty() {
+            let length = this.unread.len().min(buf.remaining());
+            buf.put_slice(&this.unread[..length]);
+            this.unread.advance(length);
+            if this.unread.is_empty() {
+                this.unread = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);

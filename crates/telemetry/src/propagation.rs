@@ -60,8 +60,10 @@ pub fn request_id(headers: &HeaderMap) -> Option<RequestId> {
 /// A guest that copies `traceparent` to an outgoing request names its request by it. A malformed or
 /// oversized `baggage` is removed.
 pub fn introduce(span: &SpanContext, headers: &mut HeaderMap) {
-    headers.remove(TRACEPARENT);
-    headers.remove(TRACESTATE);
+    if !span.is_valid() {
+        headers.remove(TRACEPARENT);
+        headers.remove(TRACESTATE);
+    }
     inject(span, headers);
     clean_baggage(headers);
 }

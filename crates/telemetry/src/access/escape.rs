@@ -9,8 +9,13 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Appends a JSON string (RFC 8259, 7) in ASCII alone: what is no UTF-8 becomes U+FFFD, and what
 /// could move a terminal's cursor or turn the direction of writing is escaped with all the rest.
 pub(super) fn json(text: &[u8], line: &mut Vec<u8>) {
+    let text = cut(text);
     line.push(b'"');
-    for chunk in cut(text).utf8_chunks() {
+    // Nearly all that is noted is plain from end to end.
+    let plain = text.iter().take_while(|byte| is_plain(**byte)).count();
+    let (plain, rest) = text.split_at(plain);
+    line.extend_from_slice(plain);
+    for chunk in rest.utf8_chunks() {
         for char in chunk.valid().chars() {
             match char {
                 '"' | '\\' => line.extend([b'\\', char as u8]),
@@ -23,6 +28,11 @@ pub(super) fn json(text: &[u8], line: &mut Vec<u8>) {
         }
     }
     line.push(b'"');
+}
+
+/// Whether it stands for itself in a JSON string, and is ASCII that can be seen.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 fn escape_unit(char: char, line: &mut Vec<u8>) {

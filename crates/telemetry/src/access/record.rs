@@ -27,7 +27,7 @@ pub struct AccessStart<'a> {
 
 /// The note of one request. Nothing is written unless it is ended.
 #[derive(Default)]
-pub struct AccessEntry(Option<Box<Entry>>);
+pub struct AccessEntry(Option<Entry>);
 
 struct Entry {
     desk: Arc<Desk>,
@@ -64,7 +64,7 @@ impl AccessEntry {
             caller,
         } = start;
         let referer = desk.format == AccessFormat::Combined;
-        Self(Some(Box::new(Entry {
+        Self(Some(Entry {
             desk: Arc::clone(desk),
             record: Record {
                 scope: Arc::clone(scope),
@@ -80,7 +80,7 @@ impl AccessEntry {
                 total: Duration::ZERO,
                 ended: SystemTime::UNIX_EPOCH,
             },
-        })))
+        }))
     }
 
     /// The response head is decided, and goes out.

@@ -1,0 +1,52 @@
+//! What a connection's codec calls for each request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+
+use crate::delivery::Delivery;
+use crate::front::Front;
+use crate::peer::Peer;
+use crate::pulse::Pulse;
+use crate::upload::Upload;
+
+/// Answers the requests of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub(crate) front: Arc<Front>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) pulse: Arc<Pulse>,
+}
+
+/// Boxed: hyper moves it around.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Delivery>, Infallible>> + Send>>;
+
+// === impl Service ===
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Delivery>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let ticket = self.pulse.enter();
+        let version = request.version();
+        let request = request.map(|body| Upload::new(body, &ticket));
+        // Outside of the future, which so need not hold the request.
+        let received = self.front.receive(request, &self.peer);
+        let front = Arc::clone(&self.front);
+        Box::pin(async move {
+            let mut response = front.respond(received).await;
+            // By which hyper also closes, once this is sent.
+            if version < Version::HTTP_2 && ticket.is_draining() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(response.map(|body| Delivery::new(body, version, ticket)))
+        })
+    }
+}
