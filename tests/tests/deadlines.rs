@@ -7,6 +7,8 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Client, Host, Upstream, client, within};
 use http::Request;
 use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 // G3
 #[tokio::test(flavor = "multi_thread")]
@@ -76,4 +78,28 @@ async fn a_body_that_outlasts_the_grace_is_cut_and_never_ends_cleanly() -> Resul
         );
     }
     Ok(())
+}
+
+// C1
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_send_its_body_is_late_itself_and_costs_no_instance() -> Result<()> {
+    let host = Host::serve(guest("stream")?)
+        .args(["--max-instances", "1", "--timeout", "1s"])
+        .args(["--log", instances::LOG])
+        .start()
+        .await?;
+    let mut stalled = TcpStream::connect(host.url().trim_start_matches("http://")).await?;
+    stalled
+        .write_all(b"POST /count HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc")
+        .await?;
+    let mut answer = [0; 12];
+    within("an answer", stalled.read_exact(&mut answer)).await??;
+    ensure!(answer == *b"HTTP/1.1 408", "{answer:?}");
+    let url = format!("{}/count", host.url());
+    let next = Request::post(url).body(client::full("abcde"))?;
+    let next = Client::new().open(next).await?;
+    ensure!(next.status() == 200, "{next:?}");
+    let instances = Instances::of("stream", host.stderr());
+    ensure!(instances.retired("deadline") == 0);
+    instances.wait_started(1).await
 }

@@ -23,6 +23,9 @@ pub enum Blame {
     Overload,
 }
 
+/// The kind of a missed deadline.
+const DEADLINE: &str = "deadline";
+
 /// Why a request got no proper answer.
 ///
 /// `summary` may be shown to the client; the source is for the log only.
@@ -104,7 +107,7 @@ impl Fault {
         Self::new(
             Blame::Guest,
             StatusCode::GATEWAY_TIMEOUT,
-            "deadline",
+            DEADLINE,
             "the service did not answer in time",
         )
     }
@@ -174,6 +177,12 @@ impl Fault {
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Whether it is a missed deadline, as [`deadline`](Self::deadline) makes it.
+    #[must_use]
+    pub fn is_deadline(&self) -> bool {
+        self.kind == DEADLINE
     }
 
     /// Whose fault it is.

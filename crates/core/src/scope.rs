@@ -17,6 +17,7 @@ pub struct RequestScope {
     parts: ScopeParts,
     hops: Hops,
     answered: AtomicBool,
+    body_late: AtomicBool,
     /// [`NO_INSTANCE`] if there is none.
     instance: AtomicU64,
     counters: Counters,
@@ -81,6 +82,7 @@ impl RequestScope {
             parts,
             hops,
             answered: AtomicBool::new(false),
+            body_late: AtomicBool::new(false),
             instance: AtomicU64::new(NO_INSTANCE),
             counters: Counters::default(),
             cancellation: CancellationToken::new(),
@@ -157,6 +159,19 @@ impl RequestScope {
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.parts.deadline.filter(|_| !self.is_answered())
+    }
+
+    /// The deadline passed while whoever answers waited for more of the request's body.
+    pub fn set_body_late(&self) {
+        // Set and read by whoever ends the request.
+        self.body_late.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the deadline passed while whoever answers waited for more of the request's body: then it is
+    /// not to blame for that.
+    #[must_use]
+    pub fn is_body_late(&self) -> bool {
+        self.body_late.load(Ordering::Relaxed)
     }
 
     /// The request was given to the instance of this number. The last one counts: a request may be

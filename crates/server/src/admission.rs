@@ -10,6 +10,7 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http::{StatusCode, Version};
 
+use crate::body_wait::Trouble;
 use crate::entry::Entry;
 use crate::forged;
 use crate::forwarded::{ForwardedParams, Forwarding, Told};
@@ -18,7 +19,7 @@ use crate::in_flight::{InFlight, Place};
 use crate::limits::RequestLimits;
 use crate::peer::Peer;
 use crate::rate::ClientBuckets;
-use crate::request_body::{BodyParams, too_large};
+use crate::request_body::BodyParams;
 use crate::router::Router;
 use crate::target;
 
@@ -136,7 +137,7 @@ impl Admission {
             (self.max_body(found.entry), declared_length(&parts.headers))
             && length > max
         {
-            return Err(too_large());
+            return Err(Trouble::TooLarge.fault());
         }
         found.introduce(&mut parts.headers)?;
         Ok((Arc::clone(found.entry), [Some(place), own]))

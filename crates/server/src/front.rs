@@ -10,13 +10,14 @@ use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Admitted};
+use crate::body_wait::Wait;
 use crate::exchange::{Exchange, Held};
 use crate::forwarded::ForwardedParams;
 use crate::limits::RequestLimits;
 use crate::peer::Peer;
 use crate::reception::{Arrival, Entrance, Handling, Reception};
 use crate::registry::{InFlight, Registry};
-use crate::request_body::{self, Arriving, Trouble};
+use crate::request_body::{self, Arriving};
 use crate::response_body::ResponseBody;
 use crate::router::Router;
 
@@ -35,7 +36,8 @@ pub struct Front {
 pub(crate) struct Received {
     exchange: Exchange,
     handling: Result<Handling, Fault>,
-    trouble: Trouble,
+    /// The wait for its body, if it has one.
+    wait: Option<Arc<Wait>>,
 }
 
 /// Routes that a front had before.
@@ -143,7 +145,7 @@ impl Front {
             },
         });
         let params = admission.body(&parts, entry.as_ref());
-        let (body, trouble) = request_body::wrap(incoming, exchange.scope(), params);
+        let (body, wait) = request_body::wrap(incoming, exchange.scope(), params);
         // The body of a request that is refused is nobody's; it is read to its end like any other
         // that is not wanted.
         let ready = verdict.and_then(|(entry, places)| {
@@ -166,7 +168,7 @@ impl Front {
         Received {
             exchange,
             handling,
-            trouble,
+            wait,
         }
     }
 
@@ -175,14 +177,10 @@ impl Front {
         let Received {
             exchange,
             handling,
-            trouble,
+            wait,
         } = received;
         let answered = match handling {
-            Ok(handling) => {
-                let answered = handling.answer(exchange.scope()).await;
-                // Whatever the service made of a body that it could not read.
-                trouble.fault().map_or(answered, Err)
-            }
+            Ok(handling) => handling.answer(exchange.scope(), wait.as_deref()).await,
             Err(fault) => Err(fault),
         };
         self.reception.conclude(answered, exchange)

@@ -82,10 +82,10 @@ impl InternalFront {
             entrance: Entrance::Inside(&caller),
         });
         // What is not wanted of it is dropped: no connection suffers.
-        let (body, _) = request_body::wrap(body, exchange.scope(), BodyParams::default());
+        let (body, wait) = request_body::wrap(body, exchange.scope(), BodyParams::default());
         let request = Request::from_parts(parts, body);
         let answered = match self.reception.handle(&*self.handler, request, &exchange) {
-            Ok(handling) => handling.answer(exchange.scope()).await,
+            Ok(handling) => handling.answer(exchange.scope(), wait.as_deref()).await,
             Err(fault) => Err(fault),
         };
         let response = self.reception.conclude(answered, exchange);

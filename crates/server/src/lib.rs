@@ -16,6 +16,7 @@ mod accept;
 mod admission;
 mod answer;
 mod bind_error;
+mod body_wait;
 mod builtin;
 mod clock;
 mod codec;

@@ -21,6 +21,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
 use crate::answer::{answer, log};
+use crate::body_wait::{Trouble, Wait};
 use crate::exchange::Exchange;
 use crate::response_body::ResponseBody;
 
@@ -178,8 +179,13 @@ impl Reception {
 // === impl Handling ===
 
 impl Handling {
-    /// What the handler answers, under the request's deadline and with panics caught.
-    pub(crate) async fn answer(self, scope: &RequestScope) -> Result<Sendable, Fault> {
+    /// What the handler answers, under the request's deadline and with panics caught. What was wrong
+    /// with the request's body counts whatever the handler makes of it.
+    pub(crate) async fn answer(
+        self,
+        scope: &RequestScope,
+        body: Option<&Wait>,
+    ) -> Result<Sendable, Fault> {
         let Self { handled, method } = self;
         let mut handled = AssertUnwindSafe(handled).catch_unwind();
         // First without a timer, for a handler that answers at once.
@@ -187,17 +193,26 @@ impl Handling {
             (Poll::Ready(caught), _) => caught,
             (Poll::Pending, None) => handled.await,
             (Poll::Pending, Some(deadline)) => {
-                match tokio::time::timeout_at(deadline.into(), handled).await {
+                match tokio::time::timeout_at(deadline.into(), &mut handled).await {
                     Ok(caught) => caught,
                     Err(_elapsed) => {
-                        // The handler's future is dropped by now; this tells what outlives it.
+                        // While the handler's future is there, which may own the body.
+                        let late = body.and_then(Wait::due);
+                        drop(handled);
+                        // This tells what outlives it.
                         scope.cancellation().cancel();
-                        return Err(Fault::deadline());
+                        return Err(late.map_or_else(Fault::deadline, Trouble::fault));
                     }
                 }
             }
         };
-        let response = caught.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        let answered = caught.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let trouble = body.and_then(|body| match &answered {
+            // Of a handler that looks at the clock itself.
+            Err(fault) if fault.is_deadline() => body.due(),
+            _ => body.trouble(),
+        });
+        let response = trouble.map_or(answered, |trouble| Err(trouble.fault()))?;
         Sendable::check(response, &method)
     }
 }

@@ -2,17 +2,17 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError, Counters, Fault, RequestScope};
-use http::StatusCode;
+use headwater_core::{Body, BodyError, Counters, RequestScope};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
+
+use crate::body_wait::{Trouble, Wait};
 
 /// How a body is taken in.
 #[derive(Debug, Default, Clone, Copy)]
@@ -26,22 +26,15 @@ pub(crate) struct BodyParams {
     pub(crate) idle_timeout: Option<Duration>,
 }
 
-/// What became of a body that the handler could not read to its end by the client's fault.
-#[derive(Debug, Default)]
-pub(crate) struct Trouble(Option<Arc<AtomicU8>>);
-
-const TOO_LARGE: u8 = 1;
-const TOO_SLOW: u8 = 2;
-
 /// Makes the handler's body of the one that arrives: counted, bounded, and read to its end if the
-/// handler does not.
+/// handler does not. What has to arrive is waited for as told beside it.
 pub(crate) fn wrap(
     incoming: impl Arriving,
     scope: &Arc<RequestScope>,
     params: BodyParams,
-) -> (Body, Trouble) {
+) -> (Body, Option<Arc<Wait>>) {
     if incoming.is_end_stream() {
-        return (headwater_core::empty(), Trouble::default());
+        return (headwater_core::empty(), None);
     }
     let BodyParams {
         linger,
@@ -49,17 +42,16 @@ pub(crate) fn wrap(
         idle_timeout,
     } = params;
     let linger = linger.filter(|linger| !linger.is_zero());
-    let trouble = (max.is_some() || idle_timeout.is_some()).then(Arc::default);
+    let wait = Wait::new(scope);
     let body = RequestBody {
         incoming: Some(incoming),
-        scope: Arc::clone(scope),
+        wait: Arc::clone(&wait),
         linger,
         remaining: max,
         idle: idle_timeout.map(Idle::new),
         runtime: (linger.is_some() || idle_timeout.is_some()).then(Handle::current),
-        trouble: trouble.clone(),
     };
-    (body.boxed_unsync(), Trouble(trouble))
+    (body.boxed_unsync(), Some(wait))
 }
 
 /// A body that arrives: a connection's, or another service's.
@@ -71,14 +63,13 @@ pub(crate) trait Arriving:
 struct RequestBody<B: Arriving> {
     // `None` after an error, when there is nothing left to read.
     incoming: Option<B>,
-    scope: Arc<RequestScope>,
+    wait: Arc<Wait>,
     linger: Option<Duration>,
     // Bytes that may still come.
     remaining: Option<u64>,
     idle: Option<Idle>,
     // Because a guest's store may be polled and dropped on any thread.
     runtime: Option<Handle>,
-    trouble: Option<Arc<AtomicU8>>,
 }
 
 /// The wait for the next bytes.
@@ -108,9 +99,13 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
         let Some(incoming) = &mut this.incoming else {
             return Poll::Ready(None);
         };
-        let Poll::Ready(arrived) = Pin::new(incoming).poll_frame(cx) else {
+        let Poll::Ready(arrived) = this.wait.poll(cx, |cx| Pin::new(incoming).poll_frame(cx))
+        else {
+            if this.wait.trouble() == Some(Trouble::Overdue) {
+                return Poll::Ready(Some(Err(this.fail(Trouble::Overdue))));
+            }
             return match this.poll_idle(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(this.fail(TOO_SLOW)))),
+                Poll::Ready(()) => Poll::Ready(Some(Err(this.fail(Trouble::TooSlow)))),
                 Poll::Pending => Poll::Pending,
             };
         };
@@ -120,11 +115,11 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
         Poll::Ready(match arrived {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                Counters::add(&this.scope.counters().request_bytes, length);
+                Counters::add(&this.wait.scope().counters().request_bytes, length);
                 if let Some(remaining) = &mut this.remaining {
                     match remaining.checked_sub(length) {
                         Some(left) => *remaining = left,
-                        None => return Poll::Ready(Some(Err(this.fail(TOO_LARGE)))),
+                        None => return Poll::Ready(Some(Err(this.fail(Trouble::TooLarge)))),
                     }
                 }
                 Some(Ok(frame))
@@ -161,16 +156,15 @@ impl<B: Arriving> RequestBody<B> {
     }
 
     /// Notes what is wrong for the answer, and tells the handler.
-    fn fail(&mut self, trouble: u8) -> BodyError {
-        if let Some(noted) = &self.trouble {
-            noted.store(trouble, Ordering::Relaxed);
-        }
+    fn fail(&mut self, trouble: Trouble) -> BodyError {
+        self.wait.note(trouble);
+        self.wait.end();
         match trouble {
-            // The client goes on sending; it shall get its answer nevertheless.
-            TOO_LARGE => self.read_on(),
-            _ => self.incoming = None,
+            // The client may go on sending; it shall get its answer nevertheless.
+            Trouble::TooLarge | Trouble::Overdue => self.read_on(),
+            Trouble::TooSlow => self.incoming = None,
         }
-        fault(trouble).map_or_else(|| "the body ended early".into(), |fault| fault.into())
+        trouble.fault().into()
     }
 
     fn read_on(&mut self) {
@@ -191,6 +185,7 @@ impl<B: Arriving> RequestBody<B> {
 
 impl<B: Arriving> Drop for RequestBody<B> {
     fn drop(&mut self) {
+        self.wait.dropped();
         self.read_on();
     }
 }
@@ -220,36 +215,4 @@ impl Idle {
         }
         timer.as_mut().poll(cx)
     }
-}
-
-// === impl Trouble ===
-
-impl Trouble {
-    /// The fault of a request whose body could not be read.
-    pub(crate) fn fault(&self) -> Option<Fault> {
-        let noted = self.0.as_ref()?;
-        // Written before the handler was told, which has answered since.
-        fault(noted.load(Ordering::Relaxed))
-    }
-}
-
-fn fault(trouble: u8) -> Option<Fault> {
-    match trouble {
-        TOO_LARGE => Some(too_large()),
-        TOO_SLOW => Some(Fault::client(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            "the request's body did not arrive in time",
-        )),
-        _ => None,
-    }
-}
-
-/// The fault of a body that is larger than it may be.
-pub(crate) fn too_large() -> Fault {
-    Fault::client(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
-        "the request's body is larger than it may be",
-    )
 }

@@ -9,6 +9,7 @@ mod drain;
 mod endings;
 mod floods;
 mod internal;
+mod late_bodies;
 mod limits;
 mod listeners;
 mod times;
