@@ -52,7 +52,7 @@ fn served(path: &Path) -> Result<()> {
     // The certificates, too.
     let listeners = arguments.listen.listeners(&host.listeners)?;
     for listener in &listeners {
-        front::listener(listener, operation.server())
+        front::listener(listener)
             .and_then(|params| match &params.tls {
                 Some(tls) => Ok(tls.check()?),
                 None => Ok(()),

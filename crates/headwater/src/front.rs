@@ -62,17 +62,14 @@ pub(crate) fn linger(server: &ServerSettings) -> Duration {
 }
 
 /// Where to listen, and how it is spoken with there.
-pub(crate) fn listener(
-    listener: &ListenerSettings,
-    server: &ServerSettings,
-) -> Result<ListenerParams> {
+pub(crate) fn listener(listener: &ListenerSettings) -> Result<ListenerParams> {
     let mut params = ListenerParams::at(match &listener.listen {
         ListenAddress::Tcp(address) => Endpoint::Tcp(*address),
         ListenAddress::Unix(path) => Endpoint::Unix(path.clone()),
         ListenAddress::Inherited(name) => Endpoint::Inherited(name.clone()),
     });
     if let Some(tls) = &listener.tls {
-        params.tls = Some(encryption(tls, server)?);
+        params.tls = Some(encryption(tls)?);
     }
     if listener.proxy_protocol == ProxyProtocol::Required {
         params.proxy_protocol = headwater_server::ProxyProtocol::Required {
@@ -82,7 +79,7 @@ pub(crate) fn listener(
     Ok(params)
 }
 
-fn encryption(tls: &TlsSettings, server: &ServerSettings) -> Result<TlsParams> {
+fn encryption(tls: &TlsSettings) -> Result<TlsParams> {
     let first = tls.certificates.first();
     let first = first.context("`tls` without `certificates`: name at least one")?;
     let mut params = TlsParams::new(&first.certificate, &first.key);
@@ -108,9 +105,6 @@ fn encryption(tls: &TlsSettings, server: &ServerSettings) -> Result<TlsParams> {
             authorities: authorities.clone(),
         },
     };
-    if let Some(time) = server.handshake_timeout {
-        params.handshake_timeout = time.get();
-    }
     Ok(params)
 }
 
@@ -141,6 +135,9 @@ pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
         connection.http2.max_header_list_size = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
     }
     connection.http1.max_headers = server.max_headers.map(|count| count.get());
+    if let Some(time) = server.handshake_timeout {
+        connection.handshake_timeout = time.get();
+    }
     if let Some(time) = server.header_read_timeout {
         connection.header_read_timeout = time.get();
     }
@@ -261,15 +258,12 @@ mod tests {
         assert_eq!(connection.http1.max_buffer, 64 << 10);
         assert_eq!(connection.http2.max_header_list_size, 64 << 10);
         assert_eq!(connection.http2.max_concurrent_streams, 200);
+        assert_eq!(connection.handshake_timeout, Duration::from_secs(10));
         assert_eq!(connection.header_read_timeout, Duration::from_secs(10));
         assert_eq!(connection.keep_alive_timeout, Duration::from_secs(60));
         assert_eq!(connection.send_timeout, Duration::from_secs(30));
         assert_eq!(connections(&nothing).max_connections, 10_000);
         assert_eq!(drain(&nothing).delay, Duration::ZERO);
-        assert_eq!(
-            TlsParams::new("", "").handshake_timeout,
-            Duration::from_secs(10)
-        );
         assert_eq!(connection.http2.max_pending_accept_reset_streams, 20);
         let shared = SharedLimits::default();
         assert_eq!((shared.max_requests, shared.max_connections), (8192, 4096));

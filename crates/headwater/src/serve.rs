@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
     let listeners = listeners
         .iter()
         .map(|listener| {
-            front::listener(listener, &operation.server)
+            front::listener(listener)
                 .with_context(|| format!("cannot listen on {}", listener.listen))
         })
         .collect::<Result<_>>()?;

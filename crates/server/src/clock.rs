@@ -20,6 +20,8 @@ const REST_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
     pub(crate) keep_alive: Duration,
+    /// For a TLS handshake, and before it for a header of the PROXY protocol.
+    pub(crate) handshake: Duration,
     pub(crate) header_read: Duration,
     pub(crate) send: Duration,
     pub(crate) idle_grace: Duration,

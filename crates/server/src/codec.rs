@@ -21,6 +21,7 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         send_timeout,
         // The connection's own clock keeps these.
         keep_alive_timeout: _,
+        handshake_timeout: _,
         header_read_timeout: _,
     } = params.clone();
 

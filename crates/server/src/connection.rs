@@ -67,7 +67,7 @@ pub(crate) async fn serve(
 /// What comes before HTTP.
 async fn greet(stream: Socket, peer: &mut Peer, site: &Site) -> io::Result<Greeted> {
     let begun = if site.proxy_protocol.expects_from(peer.client) {
-        let reading = tokio::time::timeout(site.greeting(), proxy::read_header(stream));
+        let reading = tokio::time::timeout(site.times.handshake, proxy::read_header(stream));
         let (begun, proxied) = reading
             .await
             .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -82,7 +82,7 @@ async fn greet(stream: Socket, peer: &mut Peer, site: &Site) -> io::Result<Greet
     let Some(identity) = &site.identity else {
         return Ok(Greeted::Plain(begun));
     };
-    let (stream, certificate) = tls::accept(identity, begun).await?;
+    let (stream, certificate) = tls::accept(identity, begun, site.times.handshake).await?;
     peer.certificate = certificate;
     Ok(Greeted::Tls(Box::new(stream)))
 }

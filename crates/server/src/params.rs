@@ -41,8 +41,8 @@ pub struct ListenerParams {
 }
 
 /// Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the
-/// client (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>). It comes before TLS. A
-/// header may take as long as a TLS handshake.
+/// client (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>). It comes before TLS, and may
+/// take as long as a handshake: [`ConnectionParams::handshake_timeout`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ProxyProtocol {
     /// They do not, and one that does is answered as a malformed request. The standard forbids to
@@ -89,6 +89,9 @@ pub struct ConnectionParams {
     /// closed (HTTP/1), or told to go (HTTP/2, by GOAWAY). Default: 60 seconds, above what clients'
     /// pools commonly keep, so that the client is the one who closes and no request is lost.
     pub keep_alive_timeout: Duration,
+    /// How long a TLS handshake may take, and before it a header of the PROXY protocol, each. Default:
+    /// 10 seconds, some round trips on the worst of networks.
+    pub handshake_timeout: Duration,
     /// How long a request's head may take from its first byte on in HTTP/1; then 408. The preface of
     /// HTTP/2 may take as long. Default: 10 seconds, some round trips on the worst of networks.
     pub header_read_timeout: Duration,
@@ -210,6 +213,7 @@ impl Default for ConnectionParams {
     fn default() -> Self {
         Self {
             keep_alive_timeout: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(10),
             send_timeout: Duration::from_secs(30),
             http1: Http1Params::default(),

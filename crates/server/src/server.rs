@@ -115,6 +115,7 @@ impl Server {
         let codec = Arc::new(codec::codec(&connection));
         let times = Times {
             keep_alive: connection.keep_alive_timeout,
+            handshake: connection.handshake_timeout,
             header_read: connection.header_read_timeout,
             send: connection.send_timeout,
             idle_grace: drain.idle_grace,

@@ -1,7 +1,6 @@
 //! What the connections of one listener have in common.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Times;
 use crate::codec::Codec;
@@ -18,16 +17,4 @@ pub(crate) struct Site {
     pub(crate) origin: Origin,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) proxy_protocol: ProxyProtocol,
-}
-
-// === impl Site ===
-
-impl Site {
-    /// How long may pass before HTTP begins.
-    pub(crate) fn greeting(&self) -> Duration {
-        const USUAL: Duration = Duration::from_secs(10);
-        self.identity
-            .as_ref()
-            .map_or(USUAL, |identity| identity.handshake_timeout())
-    }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::time::Duration;
 
 use http::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -160,6 +161,19 @@ async fn a_proxy_s_header_names_the_client_in_both_versions() {
     assert!(own.starts_with("127.0.0.1:"), "{own}");
     let own = told(b"PROXY UNKNOWN\r\nGET / HTTP/1.0\r\n\r\n").await;
     assert!(own.starts_with("127.0.0.1:"), "{own}");
+}
+
+#[tokio::test]
+async fn c1_a_header_that_does_not_come_is_waited_for_as_long_as_a_handshake() {
+    let mut params = params();
+    params.connection.handshake_timeout = Duration::from_millis(50);
+    params.listeners[0].proxy_protocol = ProxyProtocol::Required {
+        trusted: Vec::new(),
+    };
+    let server = start_with(params, [route("/...", answer_with("served"))]).await;
+    for part in [&b""[..], b"PROXY TCP4 192.0.2.1 "] {
+        assert_eq!(raw(server.address, part).await, "");
+    }
 }
 
 #[tokio::test]

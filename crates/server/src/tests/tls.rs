@@ -68,6 +68,11 @@ impl Identity {
 
 /// Answers with the request's URI.
 async fn serve(tls: TlsParams) -> Running {
+    serve_within(LONG, tls).await
+}
+
+/// With a bound on handshakes.
+async fn serve_within(handshake: Duration, tls: TlsParams) -> Running {
     let uri = each(|request, _| async move {
         Ok(Response::new(headwater_core::full(
             request.uri().to_string(),
@@ -75,6 +80,7 @@ async fn serve(tls: TlsParams) -> Running {
     });
     let mut params = params();
     params.listeners[0].tls = Some(tls);
+    params.connection.handshake_timeout = handshake;
     start_with(params, [route("/...", uri)]).await
 }
 
@@ -110,9 +116,7 @@ async fn the_protocol_is_agreed_on_and_the_scheme_is_https() {
 #[tokio::test]
 async fn a_client_that_stalls_its_handshake_holds_up_nobody_and_is_dropped() {
     let identity = identity();
-    let mut tls = identity.params();
-    tls.handshake_timeout = Duration::from_millis(20);
-    let server = serve(tls).await;
+    let server = serve_within(Duration::from_millis(500), identity.params()).await;
     let mut stalled = TcpStream::connect(server.address).await.unwrap();
     let stream = identity.connect(server.address, b"http/1.1").await;
     let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -128,9 +132,7 @@ async fn a_client_that_stalls_its_handshake_holds_up_nobody_and_is_dropped() {
 #[tokio::test]
 async fn a_handshake_in_progress_does_not_hold_up_the_end() {
     let identity = identity();
-    let mut tls = identity.params();
-    tls.handshake_timeout = LONG;
-    let server = serve(tls).await;
+    let server = serve_within(LONG, identity.params()).await;
     let mut stalled = TcpStream::connect(server.address).await.unwrap();
     // The connection before was accepted when the next one is answered.
     drop(identity.connect(server.address, b"http/1.1").await);

@@ -41,10 +41,6 @@ impl Identity {
         self.current.load_full()
     }
 
-    pub(crate) fn handshake_timeout(&self) -> Duration {
-        self.params.handshake_timeout
-    }
-
     pub(crate) fn watch(&self) -> Option<Duration> {
         self.params.watch
     }

@@ -10,6 +10,7 @@ mod watch;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -26,9 +27,10 @@ pub(crate) use self::watch::watch;
 pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     identity: &Identity,
     stream: S,
+    timeout: Duration,
 ) -> io::Result<(TlsStream<S>, Option<Arc<ClientCertificate>>)> {
     let acceptor = TlsAcceptor::from(identity.config());
-    let accepting = tokio::time::timeout(identity.handshake_timeout(), acceptor.accept(stream));
+    let accepting = tokio::time::timeout(timeout, acceptor.accept(stream));
     let stream = accepting
         .await
         .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;

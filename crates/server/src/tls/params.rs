@@ -16,9 +16,6 @@ pub struct TlsParams {
     pub unknown_names: UnknownNames,
     /// Whether clients show certificates. Default: no.
     pub client_auth: ClientAuth,
-    /// How long a client may take for its handshake, and before it for a header of the PROXY protocol.
-    /// Default: 10 seconds, some round trips on the worst of networks.
-    pub handshake_timeout: Duration,
     /// How often the files are looked at; when one has changed all are read again, for the handshakes
     /// from then on. `None`: never. Default: 5 seconds.
     pub watch: Option<Duration>,
@@ -78,7 +75,6 @@ impl TlsParams {
             }],
             unknown_names: UnknownNames::Default,
             client_auth: ClientAuth::Off,
-            handshake_timeout: Duration::from_secs(10),
             watch: Some(Duration::from_secs(5)),
         }
     }
