@@ -1,5 +1,6 @@
-//! What pools do, as metrics that are observed when they are exported.
+//! What pools do, what services call out by, and who is connected, as metrics that are observed when they are exported.
 
+mod connections;
 mod outgoing;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use headwater_telemetry::attributes::{CAUSE, CIRCUIT_STATE, INSTANCE_STATE, SERV
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
+pub(crate) use self::connections::observe_connections;
 pub(crate) use self::outgoing::observe_outgoing;
 use crate::roster::{Line, Roster};
 

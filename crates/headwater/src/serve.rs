@@ -207,6 +207,7 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         ..ServerParams::default()
     })
     .await?;
+    metrics::observe_connections(&metrics.meter(), &server.connections());
     let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
     let authority = server
         .addresses()

@@ -1,5 +1,6 @@
 //! How many connections there are, and how many there were.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -67,13 +68,11 @@ impl ConnectionCounts {
     /// Over all listeners.
     #[must_use]
     pub fn total(&self) -> Counts {
-        self.by_listener()
-            .fold(Counts::default(), |sum, (_, counts)| Counts {
-                open: sum.open + counts.open,
-                accepted: sum.accepted + counts.accepted,
-                refused: sum.refused + counts.refused,
-                failed: sum.failed + counts.failed,
-            })
+        let mut sum = Counts::default();
+        for (_, counts) in self.by_listener() {
+            sum += counts;
+        }
+        sum
     }
 
     /// By listener, in the order of [`Server::addresses`](crate::Server::addresses).
@@ -114,6 +113,23 @@ impl ConnectionCounts {
             counts: self.clone(),
             listener,
         })
+    }
+}
+
+// === impl Counts ===
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            open,
+            accepted,
+            refused,
+            failed,
+        } = other;
+        self.open += open;
+        self.accepted += accepted;
+        self.refused += refused;
+        self.failed += failed;
     }
 }
 

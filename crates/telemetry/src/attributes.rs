@@ -66,6 +66,9 @@ pub const CONNECTION_REUSED: &str = "headwater.connection.reused";
 /// What an instance does: `starting`, `idle`, `active` or `retiring`.
 pub const INSTANCE_STATE: &str = "headwater.instance.state";
 
+/// Where clients connect: a URL such as `http://127.0.0.1:8080`.
+pub const LISTENER: &str = "headwater.listener";
+
 /// Why an instance was retired or could not go on, or why a request was refused.
 pub const CAUSE: &str = "headwater.cause";
 

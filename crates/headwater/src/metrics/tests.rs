@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use headwater_telemetry::Metrics;
+use headwater_server::{Endpoint, Server, ServerParams};
+use headwater_telemetry::{AccessFormat, AccessLog, Metrics};
 use opentelemetry::metrics::{
     AsyncInstrumentBuilder, Counter, Histogram, HistogramBuilder, InstrumentBuilder,
     InstrumentProvider, ObservableCounter, ObservableUpDownCounter, UpDownCounter,
@@ -92,11 +93,17 @@ fn documented() -> BTreeMap<String, (String, String)> {
         .collect()
 }
 
-#[test]
-fn every_metric_is_documented_with_its_kind_and_unit_and_no_other_is() {
+#[tokio::test]
+async fn every_metric_is_documented_with_its_kind_and_unit_and_no_other_is() {
     let noted = Arc::new(Noted::default());
     let meter = Meter::new(noted.clone());
-    let _metrics = Metrics::new(meter.clone());
+    let metrics = Metrics::new(meter.clone());
+    let log = AccessLog::to_writer(AccessFormat::Json, 1.0, Box::new(std::io::sink()));
+    metrics.observe_access(&log.unwrap());
+    let mut params = ServerParams::default();
+    params.listeners[0].endpoint = Endpoint::Tcp(([127, 0, 0, 1], 0).into());
+    let server = Server::bind(params).await.unwrap();
+    observe_connections(&meter, &server.connections());
     observe_pools(&meter, &Roster::default());
     observe_outgoing(&meter, &Roster::default());
     let made = noted.0.lock().unwrap().clone();

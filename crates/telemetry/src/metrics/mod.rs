@@ -81,8 +81,8 @@ impl Metrics {
         }
     }
 
-    /// Measures how many lines the access log loses, if there is one.
-    pub(crate) fn observe_access(&self, access: &AccessLog) {
+    /// Measures how many lines the access log loses, if there is one. [`build`](crate::build) does so.
+    pub fn observe_access(&self, access: &AccessLog) {
         if !access.enabled() {
             return;
         }
