@@ -67,9 +67,9 @@ fn served(path: &Path) -> Result<()> {
         roster: Roster::default(),
     };
     let services = services::load(services, &loading)?;
-    services::router(&services, &builtins)
+    let router = services::router(&services, &builtins)
         .with_context(|| format!("cannot serve `{}`", path.display()))?;
-    let fronts = services::fronts(&services, &loading.common);
+    let fronts = services::fronts(&services, &loading.common, &router);
     let names = services.iter().map(|service| &*service.outline.name);
     loading.common.internal.connect(names.zip(&fronts))?;
     let mut lines = banner::lines(&services, &builtins);

@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         let unusable = || format!("cannot serve `{}`", arguments.file.display());
         let router = services::router(&services, &builtins).with_context(unusable)?;
         Ok(Hosted {
-            internal: services::fronts(&services, &loading.common),
+            internal: services::fronts(&services, &loading.common, &router),
             banner: banner::lines(&services, &builtins),
             services,
             router,

@@ -503,12 +503,17 @@ pub(crate) fn router(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Result<R
 }
 
 /// By which the services reach each other.
-pub(crate) fn fronts(services: &[Arc<Loaded>], common: &Common) -> Vec<Arc<InternalFront>> {
+pub(crate) fn fronts(
+    services: &[Arc<Loaded>],
+    common: &Common,
+    router: &Router,
+) -> Vec<Arc<InternalFront>> {
     let front = |service: &Arc<Loaded>| {
         let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
         // Its pattern counts for nothing there.
         let front = InternalFront::new(service.route("/..."), metrics, loops);
-        Arc::new(front.with_access(common.access.clone()))
+        let front = front.with_access(common.access.clone());
+        Arc::new(front.counted_with(router))
     };
     services.iter().map(front).collect()
 }

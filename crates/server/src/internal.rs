@@ -5,15 +5,23 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater_core::{AnswerFuture, Body, Caller, Handler, InternalService, LoopGuard};
+use headwater_core::fields::{DeclaredLength, declared_length};
+use headwater_core::{AnswerFuture, Body, Caller, Fault, Handler, InternalService, LoopGuard};
 use headwater_telemetry::{AccessLog, Metrics};
+use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
+use crate::body_wait::Trouble;
+use crate::exchange::Held;
 use crate::forged;
+use crate::gate::{Gate, Gates};
+use crate::in_flight::Place;
+use crate::limits::RouteLimits;
 use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body::{self, BodyParams};
 use crate::route::Route;
+use crate::router::Router;
 
 /// The route of internal requests. Their host names the service, so its paths begin at the root,
 /// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
@@ -22,24 +30,28 @@ const WHOLE_HOST: &str = "/...";
 /// Answers the requests that other services of the host make to this one.
 ///
 /// A request has a scope of its own: its own id, a server span under the client span of its caller,
-/// the access record and the metrics of any request, and the service's own timeout. If what the
-/// request is made for has no answer yet, and is due earlier, it is due then.
+/// the access record and the metrics of any request, and the service's own timeout and limits. If what
+/// the request is made for has no answer yet, and is due earlier, it is due then. What bounds clients, or
+/// all requests from the network together, is nothing to it.
 pub struct InternalFront {
     service: Arc<str>,
     route: Arc<str>,
     handler: Arc<dyn Handler>,
     timeout: Duration,
+    limits: RouteLimits,
+    /// What counts against them, if anything does.
+    gate: Option<Arc<Gate>>,
     reception: Reception,
 }
 
 // === impl InternalFront ===
 
 impl InternalFront {
-    /// The front of the service that answers at `route`; where that is counts for nothing here, nor do
-    /// its limits, which are for what comes from outside: calls from within are bounded where they
-    /// are made.
+    /// The front of the service that answers at `route`; where that is counts for nothing here. Its
+    /// limits count for this front alone, unless [`counted_with`](Self::counted_with) says otherwise.
     #[must_use]
     pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
+        let gate = Gates::default().of(&route);
         let Route {
             pattern: _,
             hosts: _,
@@ -47,13 +59,15 @@ impl InternalFront {
             handler,
             timeout,
             strip_prefix: _,
-            limits: _,
+            limits,
         } = route;
         Self {
             service,
             route: WHOLE_HOST.into(),
             handler,
             timeout,
+            limits,
+            gate,
             reception: Reception {
                 metrics,
                 access: AccessLog::default(),
@@ -69,11 +83,21 @@ impl InternalFront {
         self
     }
 
+    /// The same, with what comes here and what comes by the routes of its service that have the same
+    /// limits counted together.
+    #[must_use]
+    pub fn counted_with(mut self, router: &Router) -> Self {
+        if let Some(gate) = router.gate(&self.service, &self.limits) {
+            self.gate = Some(gate);
+        }
+        self
+    }
+
     async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         forged::remove(&mut parts.headers);
-        let exchange = self.reception.begin(Arrival {
+        let mut exchange = self.reception.begin(Arrival {
             parts: &parts,
             started,
             deadline: self.deadline(started, &caller),
@@ -81,15 +105,40 @@ impl InternalFront {
             route: &self.route,
             entrance: Entrance::Inside(&caller),
         });
-        // What is not wanted of it is dropped: no connection suffers.
-        let (body, wait) = request_body::wrap(body, exchange.scope(), BodyParams::default());
-        let request = Request::from_parts(parts, body);
-        let answered = match self.reception.handle(&*self.handler, request, &exchange) {
+        let params = BodyParams {
+            max: self.limits.max_body,
+            // What is not wanted of it is dropped: no connection suffers.
+            ..BodyParams::default()
+        };
+        let (body, wait) = request_body::wrap(body, exchange.scope(), params);
+        let handling = self.admit(&parts).and_then(|place| {
+            exchange.hold(Held {
+                places: [None, place],
+                ..Held::default()
+            });
+            let request = Request::from_parts(parts, body);
+            self.reception.handle(&*self.handler, request, &exchange)
+        });
+        let answered = match handling {
             Ok(handling) => handling.answer(exchange.scope(), wait.as_deref()).await,
             Err(fault) => Err(fault),
         };
         let response = self.reception.conclude(answered, exchange);
         response.map(BodyExt::boxed_unsync)
+    }
+
+    /// As the limits have it for requests from the network.
+    fn admit(&self, parts: &Parts) -> Result<Option<Place>, Fault> {
+        let place = match &self.gate {
+            Some(gate) => gate.enter()?,
+            None => None,
+        };
+        match (self.limits.max_body, declared_length(&parts.headers)) {
+            (Some(max), DeclaredLength::Exactly(length)) if length > max => {
+                Err(Trouble::TooLarge.fault())
+            }
+            _ => Ok(place),
+        }
     }
 
     fn deadline(&self, started: Instant, caller: &Caller) -> Option<Instant> {

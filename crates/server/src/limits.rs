@@ -31,8 +31,8 @@ pub struct RequestLimits {
     pub client_rate: Option<Rate>,
 }
 
-/// What a service is asked for at most, whoever asks. Routes of one service with the same limits
-/// have them together.
+/// What a service is asked for at most, whoever asks: clients, and services of the same host. Routes of
+/// one service with the same limits have them together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RouteLimits {
     /// Requests at once, each counted until its answer's last byte: 503 with `Retry-After` beyond

@@ -12,9 +12,10 @@ use matchit::Match;
 use tokio_util::sync::CancellationToken;
 
 use crate::entry::{Entry, Found};
-use crate::gate::Gates;
+use crate::gate::{Gate, Gates};
 use crate::host::HostPattern;
 use crate::host_table::HostTable;
+use crate::limits::RouteLimits;
 use crate::ordered::Place;
 use crate::pattern::Pattern;
 use crate::route::Route;
@@ -161,6 +162,14 @@ impl Router {
                 })
             }
         }
+    }
+
+    /// What counts against these limits of a service, if any of its routes has them.
+    pub(crate) fn gate(&self, service: &str, limits: &RouteLimits) -> Option<Arc<Gate>> {
+        let mut entries = self.entries.iter();
+        let entry = entries
+            .find(|entry| &*entry.route.service == service && entry.route.limits == *limits)?;
+        entry.gate.clone()
     }
 
     /// Cancelled when the router is no more, and no request that it found a route for.

@@ -1,5 +1,6 @@
 //! Requests from services of the same host, and requests that come back too often.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use crate::testing::{LONG, answer_with, each, get, h1, params, route, start_front};
-use crate::{FrontParams, InternalFront};
+use crate::{FrontParams, InternalFront, Rate, RouteLimits, Router};
 
 fn front(handler: Arc<dyn Handler>, loops: LoopGuard) -> Arc<InternalFront> {
     let route = route("/its/prefix/...", handler);
@@ -119,6 +120,80 @@ async fn a_fault_is_an_answer_and_a_panic_ends_nobody_else() {
         .call(request(), caller(None))
         .await;
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn the_limits_of_a_service_hold_within_and_count_together_with_those_of_its_routes() {
+    let limited = |limits: RouteLimits| {
+        let mut route = route("/...", answer_with("ok"));
+        route.limits = limits;
+        let router = Router::new([route.clone()]).unwrap();
+        let front = InternalFront::new(route, Metrics::default(), LoopGuard::default());
+        (Arc::new(front.counted_with(&router)), router)
+    };
+    let ask = |front: &Arc<InternalFront>| front.clone().call(request(), caller(None));
+    // As a request from the network does.
+    let enter = |router: &Router| {
+        let uri = "http://x/".parse().unwrap();
+        let found = router.look_up(&uri).unwrap();
+        found.entry.gate.as_ref().unwrap().enter().unwrap()
+    };
+
+    let (front, router) = limited(RouteLimits {
+        max_in_flight: Some(1),
+        ..RouteLimits::default()
+    });
+    let first = ask(&front).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    let refused = ask(&front).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    // To its last byte, as from the network.
+    first.into_body().collect().await.unwrap();
+    let place = enter(&router);
+    assert_eq!(ask(&front).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(place);
+    assert_eq!(ask(&front).await.status(), StatusCode::OK);
+
+    let (front, router) = limited(RouteLimits {
+        rate: Some(Rate {
+            requests: NonZeroU32::MIN,
+            period: LONG,
+            burst: NonZeroU32::new(2).unwrap(),
+        }),
+        ..RouteLimits::default()
+    });
+    assert_eq!(ask(&front).await.status(), StatusCode::OK);
+    enter(&router);
+    let refused = ask(&front).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_body_larger_than_the_service_takes_is_413_within_whether_declared_or_not() {
+    let reads = each(|request: Request<Body>, _| async {
+        let _ = request.into_body().collect().await;
+        Ok(Response::new(full("read")))
+    });
+    let mut route = route("/...", reads);
+    route.limits.max_body = Some(4);
+    let front = InternalFront::new(route, Metrics::default(), LoopGuard::default());
+    let front = Arc::new(front);
+    for (body, status) in [
+        ("1234", StatusCode::OK),
+        ("12345", StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        for declared in [false, true] {
+            let mut request = request().map(|_| full(body));
+            if declared {
+                let length = body.len().into();
+                request.headers_mut().insert("content-length", length);
+            }
+            let answer = front.clone().call(request, caller(None)).await;
+            assert_eq!(answer.status(), status, "{body} {declared}");
+        }
+    }
 }
 
 #[tokio::test]
