@@ -12,16 +12,17 @@ use http::{StatusCode, Version};
 
 use crate::body_wait::Trouble;
 use crate::entry::Entry;
-use crate::forged;
 use crate::forwarded::{ForwardedParams, Forwarding, Told};
 use crate::gate::RETRY_AFTER;
 use crate::in_flight::{InFlight, Place};
 use crate::limits::RequestLimits;
+use crate::method;
 use crate::peer::Peer;
 use crate::rate::ClientBuckets;
 use crate::request_body::BodyParams;
 use crate::router::Router;
 use crate::target;
+use crate::withheld;
 
 /// Fields that a service is sent besides those of the client, mostly.
 const INTRODUCED: usize = 8;
@@ -92,18 +93,13 @@ impl Admission {
                 "the request's path and query are longer than they may be",
             ));
         }
+        method::check(&parts.method)?;
         let uri = std::mem::take(&mut parts.uri);
-        parts.uri = target::establish(
-            &parts.method,
-            parts.version,
-            uri,
-            &mut parts.headers,
-            &peer.origin,
-        )?;
+        parts.uri = target::establish(parts.version, uri, &mut parts.headers, &peer.origin)?;
         admitted.told = self.forwarding.believe(&parts.headers, peer)?;
         let uri = std::mem::take(&mut parts.uri);
         parts.uri = admitted.told.restore(uri, &mut parts.headers)?;
-        forged::remove(&mut parts.headers);
+        withheld::remove(&mut parts.headers);
 
         let router = router.load();
         let found = router.look_up(&parts.uri);

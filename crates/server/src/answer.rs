@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use headwater_core::{Blame, Body, Fault, RequestId, RequestScope};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, Response};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::method;
 
 /// The response field that names the request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -17,6 +19,10 @@ pub(crate) fn answer(fault: &Fault, id: RequestId) -> Response<Body> {
     *response.status_mut() = fault.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if fault.status() == StatusCode::METHOD_NOT_ALLOWED {
+        // It must have one (RFC 9110 15.5.6).
+        headers.insert(ALLOW, HeaderValue::from_static(method::ALLOWED));
+    }
     if let Some(wait) = fault.retry_after() {
         // Whole seconds only, and never fewer than asked for.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

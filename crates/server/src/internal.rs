@@ -14,14 +14,15 @@ use http_body_util::BodyExt;
 
 use crate::body_wait::Trouble;
 use crate::exchange::Held;
-use crate::forged;
 use crate::gate::{Gate, Gates};
 use crate::in_flight::Place;
 use crate::limits::RouteLimits;
+use crate::method;
 use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body::{self, BodyParams};
 use crate::route::Route;
 use crate::router::Router;
+use crate::withheld;
 
 /// The route of internal requests. Their host names the service, so its paths begin at the root,
 /// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
@@ -96,7 +97,7 @@ impl InternalFront {
     async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
-        forged::remove(&mut parts.headers);
+        withheld::remove(&mut parts.headers);
         let mut exchange = self.reception.begin(Arrival {
             parts: &parts,
             started,
@@ -127,8 +128,9 @@ impl InternalFront {
         response.map(BodyExt::boxed_unsync)
     }
 
-    /// As the limits have it for requests from the network.
+    /// As requests from the network are.
     fn admit(&self, parts: &Parts) -> Result<Option<Place>, Fault> {
+        method::check(&parts.method)?;
         let place = match &self.gate {
             Some(gate) => gate.enter()?,
             None => None,

@@ -3,7 +3,7 @@
 use headwater_core::Fault;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 /// What a request without a `Host` field falls back to, and by which scheme it came.
 #[derive(Debug, Clone)]
@@ -17,23 +17,13 @@ pub(crate) struct Origin {
 ///
 /// # Errors
 ///
-/// 400 for a `Host` field that is missing (HTTP/1.1 and 2), doubled or not an authority; 405 for
-/// CONNECT, which asks for a tunnel.
+/// 400 for a `Host` field that is missing (HTTP/1.1 and 2), doubled or not an authority.
 pub(crate) fn establish(
-    method: &Method,
     version: Version,
     uri: Uri,
     headers: &mut HeaderMap,
     origin: &Origin,
 ) -> Result<Uri, Fault> {
-    if *method == Method::CONNECT {
-        return Err(Fault::client(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "connect",
-            "this server opens no tunnels",
-        ));
-    }
-
     let mut parts = uri.into_parts();
     let host = single_host(headers)?;
     let authority = match (parts.authority.take(), host) {
@@ -112,7 +102,6 @@ mod tests {
 
     fn establish_from(
         version: Version,
-        method: Method,
         target: &str,
         hosts: &[&str],
     ) -> (Result<String, StatusCode>, Option<String>) {
@@ -124,13 +113,7 @@ mod tests {
             scheme: Scheme::HTTP,
             authority: Authority::from_static("127.0.0.1:8080"),
         };
-        let uri = establish(
-            &method,
-            version,
-            target.parse().unwrap(),
-            &mut headers,
-            &origin,
-        );
+        let uri = establish(version, target.parse().unwrap(), &mut headers, &origin);
         (
             uri.map(|uri| uri.to_string())
                 .map_err(|fault| fault.status()),
@@ -184,7 +167,7 @@ mod tests {
             (H2, "/a", &["x.example"], Ok("http://x.example/a")),
             (H2, "/a", &[], bad),
         ] {
-            let (uri, _) = establish_from(version, Method::GET, target, hosts);
+            let (uri, _) = establish_from(version, target, hosts);
             assert_eq!(
                 uri,
                 expected.map(str::to_owned),
@@ -197,22 +180,10 @@ mod tests {
     fn a_host_field_that_contradicts_the_target_is_replaced() {
         let (uri, host) = establish_from(
             Version::HTTP_11,
-            Method::GET,
             "http://real.example/a",
             &["forged.example"],
         );
         assert_eq!(uri.as_deref(), Ok("http://real.example/a"));
         assert_eq!(host.as_deref(), Some("real.example"));
-    }
-
-    #[test]
-    fn tunnels_are_refused() {
-        let (uri, _) = establish_from(
-            Version::HTTP_11,
-            Method::CONNECT,
-            "inside.example:22",
-            &["inside.example:22"],
-        );
-        assert_eq!(uri, Err(StatusCode::METHOD_NOT_ALLOWED));
     }
 }

@@ -12,5 +12,6 @@ mod internal;
 mod late_bodies;
 mod limits;
 mod listeners;
+mod methods;
 mod times;
 mod tls;

@@ -1,0 +1,36 @@
+//! What is asked for that no service is to answer.
+
+use headwater_core::Fault;
+use http::{Method, StatusCode};
+
+/// What the front lets through of the methods of RFC 9110 and RFC 5789, for the `Allow` field of its
+/// answers. (It lets others through as well.)
+pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Refuses CONNECT, which asks for a tunnel, and TRACE: a service that sends back what it was sent shows
+/// scripts the credentials that they cannot read otherwise, and whoever asks what proxies have added.
+pub(crate) fn check(method: &Method) -> Result<(), Fault> {
+    let (kind, summary) = match *method {
+        Method::CONNECT => ("connect", "this server opens no tunnels"),
+        Method::TRACE => ("trace", "this server does not send requests back"),
+        _ => return Ok(()),
+    };
+    Err(Fault::client(StatusCode::METHOD_NOT_ALLOWED, kind, summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tunnels_and_echoes_are_refused_and_nothing_else_is() {
+        for method in [Method::CONNECT, Method::TRACE] {
+            let fault = check(&method).unwrap_err();
+            assert_eq!(fault.status(), StatusCode::METHOD_NOT_ALLOWED);
+        }
+        let allowed = ALLOWED.split(", ");
+        for method in allowed.chain(["PROPFIND", "trace"]) {
+            assert!(check(&method.parse().unwrap()).is_ok(), "{method}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What is asked of a server apart from a resource: row C6.
+
+use super::limits::{CLOSE, mirror, status};
+use crate::testing::{get_h2, h2, raw, start};
+
+#[tokio::test]
+async fn c6_methods_that_no_service_is_to_answer_are_405_and_the_others_are_named() {
+    let server = start(mirror()).await;
+    for method in ["CONNECT x:1", "TRACE /", "TRACE *"] {
+        let request = format!("{method} HTTP/1.1\r\n{CLOSE}x-secret: 1\r\n\r\n");
+        let answer = raw(server.address, request.as_bytes()).await;
+        assert_eq!(status(&answer), 405, "{answer}");
+        assert!(answer.contains("\r\nallow: GET, HEAD, "), "{answer}");
+        assert!(!answer.contains("x-secret"), "{answer}");
+    }
+    let mut client = h2(server.address).await;
+    let mut request = get_h2("/");
+    *request.method_mut() = http::Method::TRACE;
+    let answer = client.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 405);
+}
+
+#[tokio::test]
+async fn c6_an_upgrade_is_ignored_and_no_service_hears_of_it() {
+    let server = start(mirror()).await;
+    for upgrade in ["websocket", "h2c", "TLS/1.0"] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings, close\r\n\
+             upgrade: {upgrade}\r\nhttp2-settings: AAMAAABkAAQAAP__\r\nkeep-alive: timeout=5\r\n\
+             sec-websocket-version: 13\r\nte: trailers, gzip\r\n\r\n"
+        );
+        let answer = raw(server.address, request.as_bytes()).await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        let (_, seen) = answer.split_once("\r\n\r\n").unwrap();
+        for gone in ["connection:", "upgrade:", "http2-settings:", "keep-alive:"] {
+            assert!(!seen.contains(gone), "{gone} {seen}");
+        }
+        assert!(seen.contains("sec-websocket-version: 13\n"), "{seen}");
+        assert!(seen.contains("te: trailers\n"), "{seen}");
+    }
+    let chunked =
+        format!("POST / HTTP/1.1\r\n{CLOSE}transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n");
+    let answer = raw(server.address, chunked.as_bytes()).await;
+    assert!(!answer.contains("transfer-encoding: chunked"), "{answer}");
+}
