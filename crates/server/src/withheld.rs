@@ -2,8 +2,8 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, TE};
 
-use crate::pattern::FIELD_PREFIX;
 use crate::peer::{CLIENT_CERT, X_CLIENT_CERT};
+use crate::router::FIELD_PREFIX;
 
 /// The only word of `TE` that is for whoever answers: it may send trailers.
 const TRAILERS: &str = "trailers";

@@ -13,7 +13,7 @@ const LONGEST_NAME: usize = 255;
 /// One `T` for each of the hosts that were named, and one for all. The operator chooses the keys, so
 /// nobody can make them collide.
 #[derive(Debug, Default)]
-pub(crate) struct HostTable<T> {
+pub(super) struct HostTable<T> {
     named: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
     /// By what follows the star, dot included.
     below: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
@@ -28,7 +28,7 @@ struct Ports<T>(Vec<(Option<u16>, T)>);
 
 impl<T: Default> HostTable<T> {
     /// The entry of a host, made if there is none yet; without a host, that for all.
-    pub(crate) fn entry(&mut self, host: Option<&HostPattern>) -> &mut T {
+    pub(super) fn entry(&mut self, host: Option<&HostPattern>) -> &mut T {
         let Some(host) = host else {
             return &mut self.any;
         };
@@ -44,7 +44,7 @@ impl<T: Default> HostTable<T> {
 
     /// The first of what holds for the URI's host that has what is looked for, from the most
     /// specific on.
-    pub(crate) fn find<'a, R>(
+    pub(super) fn find<'a, R>(
         &'a self,
         uri: &Uri,
         mut look: impl FnMut(&'a T) -> Option<R>,
@@ -109,5 +109,51 @@ impl<T: Default> Ports<T> {
             .iter()
             .filter(|(port, _)| port.is_none_or(|port| port == port_of(uri)))
             .find_map(|(_, entry)| look(entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Router;
+    use crate::testing::{answer_with, route};
+
+    #[test]
+    fn the_most_specific_host_that_has_the_path_wins() {
+        let at = |name: &str, pattern: &str, hosts: &[&str]| {
+            let mut route = route(pattern, answer_with("ok"));
+            route.service = name.into();
+            route.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            route
+        };
+        let router = Router::new([
+            at("any", "/...", &[]),
+            at("any-p", "/p/...", &[]),
+            at("wild", "/w/...", &["*.example.com"]),
+            at("wilder", "/...", &["*.a.example.com"]),
+            at("named", "/n/...", &["a.example.com", "[::1]"]),
+            at("port", "/n/...", &["a.example.com:8080"]),
+        ])
+        .unwrap();
+        for (uri, expected) in [
+            ("http://other/n/x", "any"),
+            ("http://other/p/x", "any-p"),
+            ("http://a.example.com/n/x", "named"),
+            ("http://A.Example.COM./n/x", "named"),
+            ("http://a.example.com:81/n/x", "named"),
+            ("http://a.example.com:8080/n/x", "port"),
+            ("http://[::1]:8080/n/x", "named"),
+            // No route of the host has the path; the next host's are asked.
+            ("http://a.example.com/w/x", "wild"),
+            ("http://a.example.com/p/x", "any-p"),
+            ("http://b.example.com/w", "wild"),
+            ("http://b.example.com/n/x", "any"),
+            ("http://example.com/w/x", "any"),
+            ("http://.example.com/w/x", "any"),
+            ("http://x.a.example.com/w/x", "wilder"),
+            ("http://x.y.a.example.com/w/x", "wilder"),
+        ] {
+            let found = router.find(&uri.parse().unwrap()).unwrap();
+            assert_eq!(&*found.service, expected, "{uri}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::host::HostPattern;
 
 /// Where a route of an ordered list holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(super) struct Place {
     path: Pattern,
     /// None: all.
     hosts: Vec<HostPattern>,
@@ -23,7 +23,7 @@ enum Pattern {
 
 impl Place {
     /// A pattern as WAGI reads it: all that does not end in `/...` is exact, whatever it is.
-    pub(crate) fn new(pattern: &str, hosts: Vec<HostPattern>) -> Self {
+    pub(super) fn new(pattern: &str, hosts: Vec<HostPattern>) -> Self {
         let path = match pattern.strip_suffix("/...") {
             Some(prefix) => Pattern::Prefix(prefix.to_owned()),
             None => Pattern::Exact(pattern.to_owned()),
@@ -32,7 +32,7 @@ impl Place {
     }
 
     /// Whether a request with this absolute URI belongs here.
-    pub(crate) fn holds(&self, uri: &Uri) -> bool {
+    pub(super) fn holds(&self, uri: &Uri) -> bool {
         self.path.matches(uri.path())
             && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(uri)))
     }
@@ -51,7 +51,9 @@ impl Pattern {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Router;
     use super::*;
+    use crate::testing::{answer_with, route};
 
     #[test]
     fn a_prefix_holds_at_a_slash_and_an_exact_route_to_the_letter() {
@@ -92,6 +94,38 @@ mod tests {
             ("http://b.example/", false),
         ] {
             assert_eq!(place.holds(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn in_order_the_first_that_fits_wins() {
+        let named = |name: &str, pattern: &str, hosts: &[&str]| {
+            let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            let mut route = route(pattern, answer_with("ok"));
+            route.service = name.into();
+            (hosts, route)
+        };
+        let router = Router::in_order([
+            named("host", "/a/...", &["h.example"]),
+            named("wide", "/a/...", &[]),
+            named("never", "/a/b", &[]),
+            named("odd", "no slash", &[]),
+            named("twice", "/c", &[]),
+            named("never", "/c", &[]),
+            named("rest", "/...", &["*.example"]),
+        ]);
+        for (uri, expected) in [
+            ("http://h.example/a/b", Some("host")),
+            ("http://x.example/a/b", Some("wide")),
+            ("http://x.example/a", Some("wide")),
+            ("http://x.example/ab", Some("rest")),
+            ("http://x.example/c", Some("twice")),
+            ("http://other/ab", None),
+        ] {
+            let found = router
+                .find(&uri.parse().unwrap())
+                .map(|route| &*route.service);
+            assert_eq!(found, expected, "{uri}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use http::HeaderName;
 
-use crate::router::RouteError;
+use super::RouteError;
 
 /// What a wildcard's text is told by to the service, with the wildcard's name at the end.
 pub(crate) const FIELD_PREFIX: &str = "headwater-route-";
