@@ -35,17 +35,24 @@ impl BackOff {
     }
 }
 
+/// What Linux says of a connection that failed while it waited, or that a firewall does not let through:
+/// it is taken from the queue by that (accept(2), "Error handling"). EPERM, ENONET, EPROTO, ENOPROTOOPT,
+/// EOPNOTSUPP, ENETDOWN, ENETUNREACH, ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH.
+const OF_A_CONNECTION: [i32; 10] = [1, 64, 71, 92, 95, 100, 101, 110, 112, 113];
+
 /// Whether the error is of a connection that ended while it waited, and not of the listener: the
-/// next `accept` may well succeed. Everything else (EMFILE, ENFILE, ENOBUFS, ENOMEM and what else a
-/// kernel may say) stays true for a while, and trying again at once would spin.
+/// next `accept` may well succeed, and others must not wait because one client's network fails.
+/// Everything else (EMFILE, ENFILE, ENOBUFS, ENOMEM and what else a kernel may say) stays true for a
+/// while, and trying again at once would spin.
 fn concerns_one_connection(error: &io::Error) -> bool {
+    let is_known = |number| OF_A_CONNECTION.contains(&number);
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
-    )
+    ) || cfg!(target_os = "linux") && error.raw_os_error().is_some_and(is_known)
 }
 
 #[cfg(test)]
@@ -57,6 +64,8 @@ mod tests {
     const ENFILE: i32 = 23;
     const ENOBUFS: i32 = 105;
     const ECONNABORTED: i32 = 103;
+    const EPROTO: i32 = 71;
+    const EHOSTUNREACH: i32 = 113;
 
     #[test]
     fn a_machine_out_of_descriptors_is_waited_for_longer_each_time_up_to_a_second() {
@@ -75,7 +84,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_ended_in_the_queue_delays_nobody() {
-        let error = io::Error::from_raw_os_error(ECONNABORTED);
-        assert_eq!(BackOff::new().failed(&error), None);
+        for number in [ECONNABORTED, EPROTO, EHOSTUNREACH] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(BackOff::new().failed(&error), None);
+        }
     }
 }
