@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{StatusCode, Version};
 
 use crate::body_wait::Trouble;
+use crate::cookies;
 use crate::entry::Entry;
 use crate::forwarded::{ForwardedParams, Forwarding, Told};
 use crate::gate::RETRY_AFTER;
@@ -85,24 +86,14 @@ impl Admission {
         router: &ArcSwap<Router>,
         admitted: &mut Admitted,
     ) -> Result<(Arc<Entry>, Places), Fault> {
-        let path = parts.uri.path_and_query();
-        if path.is_some_and(|path| path.as_str().len() > self.max_uri) {
-            return Err(Fault::client(
-                StatusCode::URI_TOO_LONG,
-                "uri_too_long",
-                "the request's path and query are longer than they may be",
-            ));
-        }
-        method::check(&parts.method)?;
-        let uri = std::mem::take(&mut parts.uri);
-        parts.uri = target::establish(parts.version, uri, &mut parts.headers, &peer.origin)?;
+        // First, because whatever else is wrong with it counts for the client's rate.
         admitted.told = self.forwarding.believe(&parts.headers, peer)?;
-        let uri = std::mem::take(&mut parts.uri);
-        parts.uri = admitted.told.restore(uri, &mut parts.headers)?;
-        withheld::remove(&mut parts.headers);
-
+        let sound = self.check(parts, peer, &admitted.told);
         let router = router.load();
-        let found = router.look_up(&parts.uri);
+        let found = match &sound {
+            Ok(()) => router.look_up(&parts.uri),
+            Err(_) => None,
+        };
         admitted.entry = found.as_ref().map(|found| Arc::clone(found.entry));
         let place = self
             .in_flight
@@ -118,6 +109,7 @@ impl Admission {
                 )
             })?;
         }
+        sound?;
         let found = found.ok_or_else(|| {
             Fault::client(
                 StatusCode::NOT_FOUND,
@@ -137,6 +129,28 @@ impl Admission {
         }
         found.introduce(&mut parts.headers)?;
         Ok((Arc::clone(found.entry), [Some(place), own]))
+    }
+
+    /// Refuses what no service shall see, and makes of the rest what services see.
+    fn check(&self, parts: &mut Parts, peer: &Peer, told: &Told) -> Result<(), Fault> {
+        let path = parts.uri.path_and_query();
+        if path.is_some_and(|path| path.as_str().len() > self.max_uri) {
+            return Err(Fault::client(
+                StatusCode::URI_TOO_LONG,
+                "uri_too_long",
+                "the request's path and query are longer than they may be",
+            ));
+        }
+        method::check(&parts.method)?;
+        let uri = std::mem::take(&mut parts.uri);
+        parts.uri = target::establish(parts.version, uri, &mut parts.headers, &peer.origin)?;
+        let uri = std::mem::take(&mut parts.uri);
+        parts.uri = told.restore(uri, &mut parts.headers)?;
+        withheld::remove(&mut parts.headers);
+        if parts.version >= Version::HTTP_2 {
+            cookies::join(&mut parts.headers);
+        }
+        Ok(())
     }
 
     /// How the request's body is taken in.

@@ -22,6 +22,7 @@ mod clock;
 mod codec;
 mod connection;
 mod conversation;
+mod cookies;
 mod counts;
 mod crowd;
 mod delivery;

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use crate::body_wait::{Trouble, Wait};
+use crate::withheld;
 
 /// How a body is taken in.
 #[derive(Debug, Default, Clone, Copy)]
@@ -113,7 +114,11 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
             idle.armed = false;
         }
         Poll::Ready(match arrived {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                // Services may make one list of them and the fields of the head.
+                if let Some(trailers) = frame.trailers_mut() {
+                    withheld::remove(trailers);
+                }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 Counters::add(&this.wait.scope().counters().request_bytes, length);
                 if let Some(remaining) = &mut this.remaining {

@@ -13,5 +13,6 @@ mod late_bodies;
 mod limits;
 mod listeners;
 mod methods;
+mod odd_heads;
 mod times;
 mod tls;
