@@ -6,6 +6,7 @@ mod builtins;
 mod check;
 mod cli;
 mod connecting;
+mod descriptors;
 mod front;
 mod live;
 mod metrics;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Admin;
 use crate::banner;
 use crate::cli::{self, OperationArgs, Serve, TraceArgs, When};
+use crate::descriptors;
 use crate::front;
 use crate::live::{Hosted, Live, Load, Loading};
 use crate::metrics;
@@ -173,6 +174,7 @@ pub(crate) fn host(hosting: Hosting, traces: &TraceArgs, load: Load) -> Result<(
         TelemetryError::LogFilter { .. } => Usage(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;
+    descriptors::raise(front::connections(&hosting.operation.server).max_connections);
     let served = runtime.block_on(serve(hosting, load, &telemetry));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
