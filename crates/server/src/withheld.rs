@@ -33,10 +33,21 @@ fn is_withheld(name: &HeaderName, value: &HeaderValue) -> bool {
         "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "transfer-encoding"
         | "http2-settings" => true,
         "te" => value != TRAILERS,
-        name => [FIELD_PREFIX, CLIENT_CERT, X_CLIENT_CERT]
-            .iter()
-            .any(|prefix| name.starts_with(prefix)),
+        name if name.contains('_') => is_alias(&name.replace('_', "-")),
+        name => is_the_front_s(name),
     }
+}
+
+fn is_the_front_s(name: &str) -> bool {
+    [FIELD_PREFIX, CLIENT_CERT, X_CLIENT_CERT]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a name with `_` stands for one that the front sets: where fields become variables, as in CGI,
+/// the two are the same, and the client's would count wherever the front has nothing to say.
+fn is_alias(name: &str) -> bool {
+    is_the_front_s(name) || name.starts_with("x-forwarded-") || name == "x-request-id"
 }
 
 fn takes_trailers(value: &HeaderValue) -> bool {
@@ -63,6 +74,12 @@ mod tests {
             ("client-cert", ":AA==:"),
             ("x-client-cert-subject", "CN=root"),
             ("headwater-route-id", "1"),
+            ("client_cert", ":AA==:"),
+            ("x_client-cert_subject", "CN=root"),
+            ("headwater_route_id", "1"),
+            ("x_forwarded_prefix", "/evil"),
+            ("x-request_id", "1"),
+            ("x_other", "1"),
             ("te", "gzip"),
             ("te", "Trailers;q=0.5, trailers"),
             ("x-user", "1"),
@@ -74,7 +91,10 @@ mod tests {
         remove(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["cdn-loop", "content-length", "te", "x-user"]);
+        assert_eq!(
+            left,
+            ["cdn-loop", "content-length", "te", "x-user", "x_other"]
+        );
         let te: Vec<_> = headers.get_all(TE).iter().collect();
         assert_eq!(te, ["trailers"]);
 
