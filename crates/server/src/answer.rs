@@ -40,8 +40,10 @@ const fn uuid_length() -> usize {
 }
 
 /// Writes the fault to the log, loud as its blame deserves: a client's errors are the client's
-/// business, the service's and the host's are the operator's.
-pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>) {
+/// business, the service's and the host's are the operator's. `left_out` says how many of its kind were
+/// not told of since the last that was.
+pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>, left_out: u64) {
+    let left_out = (left_out > 0).then_some(left_out);
     macro_rules! line {
         ($level:expr) => {
             tracing::event!(
@@ -55,6 +57,7 @@ pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>) {
                 kind = fault.kind(),
                 status = fault.status().as_u16(),
                 cause = fault.cause(),
+                left_out,
                 "{}",
                 fault.summary(),
             )

@@ -89,6 +89,7 @@ impl Front {
                 metrics,
                 access,
                 loops,
+                overloads: Arc::default(),
             },
             registry: keep_requests.then(Arc::default),
             nobody: Arc::from(""),

@@ -73,6 +73,7 @@ impl InternalFront {
                 metrics,
                 access: AccessLog::default(),
                 loops,
+                overloads: Arc::default(),
             },
         }
     }

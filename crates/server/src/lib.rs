@@ -39,6 +39,7 @@ mod internal;
 mod limits;
 mod listener;
 mod method;
+mod overloads;
 mod params;
 mod patience;
 mod peer;

@@ -9,7 +9,8 @@ use std::time::Instant;
 use futures::FutureExt;
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
 use headwater_core::{
-    Body, Caller, Fault, Handler, HandlerFuture, LoopGuard, RequestId, RequestScope, ScopeParts,
+    Blame, Body, Caller, Fault, Handler, HandlerFuture, LoopGuard, RequestId, RequestScope,
+    ScopeParts,
 };
 use headwater_telemetry::metrics::RequestStart;
 use headwater_telemetry::{
@@ -23,6 +24,7 @@ use http_body::Body as _;
 use crate::answer::{answer, log};
 use crate::body_wait::{Trouble, Wait};
 use crate::exchange::Exchange;
+use crate::overloads::Overloads;
 use crate::response_body::ResponseBody;
 
 /// What requests are received with.
@@ -31,6 +33,7 @@ pub(crate) struct Reception {
     pub(crate) metrics: Metrics,
     pub(crate) access: AccessLog,
     pub(crate) loops: LoopGuard,
+    pub(crate) overloads: Arc<Overloads>,
 }
 
 /// A request whose head has arrived, with an absolute URI.
@@ -148,6 +151,22 @@ impl Reception {
         Ok(Handling { handled, method })
     }
 
+    fn log(&self, fault: &Fault, scope: &Arc<RequestScope>) {
+        let left_out = match fault.blame() {
+            Blame::Overload => {
+                let told = self
+                    .overloads
+                    .tell(scope.service(), fault.kind(), Instant::now());
+                match told {
+                    Some(left_out) => left_out,
+                    None => return,
+                }
+            }
+            _ => 0,
+        };
+        log(fault, scope, left_out);
+    }
+
     /// What the client is sent.
     pub(crate) fn conclude(
         &self,
@@ -159,7 +178,7 @@ impl Reception {
             mut response,
             length,
         } = answered.unwrap_or_else(|fault| {
-            log(&fault, exchange.scope());
+            self.log(&fault, exchange.scope());
             exchange.failed(&fault);
             let mut response = answer(&fault, id);
             if fault.status() == StatusCode::LOOP_DETECTED {

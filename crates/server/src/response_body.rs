@@ -45,7 +45,7 @@ impl ResponseBody {
     fn cut(&mut self, error: BodyError, cx: &mut Context<'_>) {
         if let Some(mut exchange) = self.exchange.take() {
             let fault = Fault::bad_response("the response was cut").caused_by(error.to_string());
-            log(&fault, exchange.scope());
+            log(&fault, exchange.scope(), 0);
             exchange.failed(&fault);
         }
         self.cut = Some(error);
