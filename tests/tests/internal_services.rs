@@ -310,3 +310,24 @@ async fn a_client_that_goes_away_ends_the_request_behind_the_one_that_it_made() 
     .await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_a_service_hold_for_other_services_and_for_clients_together() -> Result<()> {
+    let settings = relay()?
+        .component("hello", "/hello", &[])?
+        .text("rate = \"2/h\"\n");
+    let services = Services::start(settings, &[]).await?;
+    let within = "/?to=http://hello.internal";
+    for (path, status) in [
+        (within, 200),
+        ("/hello", 200),
+        (within, 429),
+        ("/hello", 429),
+    ] {
+        let answer = services.get(path).await?;
+        ensure!(answer.status == status, "{path}: {answer:?}");
+        let waits = answer.headers.contains_key("retry-after");
+        ensure!(waits == (status == 429), "{path}: {answer:?}");
+    }
+    Ok(())
+}
