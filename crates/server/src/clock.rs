@@ -14,7 +14,7 @@ use crate::pulse::{Pulse, Version};
 
 /// How long nothing is said before the codec is put away: long beside what it costs to have it back (a
 /// few microseconds), and short enough that those who come, ask once and stay are few at a time.
-const REST_AFTER: Duration = Duration::from_millis(500);
+const REST_AFTER: Duration = Duration::from_millis(250);
 
 /// The times that a connection is held to.
 #[derive(Debug, Clone)]
