@@ -1,3 +1,5 @@
+use crate::settings::SerialError;
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -17,14 +19,11 @@ pub enum ConfigError {
     #[error("there are two services named `{0}`; give each a name of its own")]
     Duplicate(String),
     /// A serial service is to have several requests in an instance.
-    #[error(
-        "service `{0}`: `serial = true` is one request at a time; leave \
-         `max_concurrent_per_instance` out"
-    )]
-    Serial(String),
-    /// A bound is zero.
-    #[error("service `{0}`: `{1}` must be 1 or more")]
-    Zero(String, &'static str),
+    #[error("service `{0}`: {1}")]
+    Serial(String, SerialError),
+    /// What holds for all services makes no sense.
+    #[error("`[defaults]`: {0}")]
+    Defaults(SerialError),
     /// A variable is given and secret at once.
     #[error("service `{0}`: the variable `{1}` is in `environment` and in `secrets`: remove one")]
     Twice(String, String),

@@ -1,3 +1,6 @@
+use std::ops::Range;
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -7,6 +10,7 @@ use crate::place::Source;
 use crate::service::Service;
 use crate::settings::{
     AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
+    ServiceSettings, TelemetrySettings,
 };
 use crate::suggestion;
 
@@ -20,6 +24,10 @@ pub struct File {
     /// The services, each with its routes.
     #[serde(default)]
     pub service: Vec<Service>,
+    /// What holds for all services that do not say it themselves. A flag goes before what is said here,
+    /// and the service before both.
+    #[serde(default)]
+    pub defaults: ServiceSettings,
     /// Redirects.
     #[serde(default)]
     pub redirect: Vec<RedirectEntry>,
@@ -42,6 +50,9 @@ pub struct File {
     /// What becomes of changes.
     #[serde(default)]
     pub reload: ReloadSettings,
+    /// Traces and logs.
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
     /// For the places of errors.
     #[serde(skip)]
     source: Source,
@@ -69,6 +80,11 @@ impl File {
             return Err(ConfigError::Empty);
         }
         let mut errors = Vec::new();
+        if let Err(error) = file.defaults.pool.check() {
+            let key = "max_concurrent_per_instance";
+            let at = file.source.find_in_section("defaults", key);
+            errors.push(file.told(at, ConfigError::Defaults(error)));
+        }
         for (index, service) in file.service.iter().enumerate() {
             let mut at = |(error, key): (ConfigError, String)| {
                 errors.push(file.at(index, &key, error));
@@ -104,10 +120,40 @@ impl File {
         self.source.place(list, index, key)
     }
 
+    /// Likewise in a section: `defaults`, `telemetry`.
+    #[must_use]
+    pub fn place_in_section(&self, section: &str, key: &str) -> Option<String> {
+        self.source.place_in_section(section, key)
+    }
+
+    /// The file with all of its paths from `folder`, in which it is.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        for service in &mut self.service {
+            service.within(folder);
+        }
+        for files in &mut self.files {
+            files.directory = folder.join(&files.directory);
+        }
+        for listener in &mut self.listener {
+            listener.within(folder);
+        }
+        if let Some(access_log) = &mut self.access_log {
+            access_log.within(folder);
+        }
+        self.defaults.within(folder);
+        self.telemetry.within(folder);
+        self
+    }
+
     /// An error with its place: of the key, or of the service if that says nothing of it.
     fn at(&self, service_index: usize, key: &str, error: ConfigError) -> ConfigError {
         let find = |key| self.source.find("service", service_index, key);
-        match find(key).or_else(|| find("")) {
+        self.told(find(key).or_else(|| find("")), error)
+    }
+
+    fn told(&self, at: Option<Range<usize>>, error: ConfigError) -> ConfigError {
+        match at {
             Some(at) => ConfigError::At {
                 place: self.source.snippet(&at),
                 error: Box::new(error),

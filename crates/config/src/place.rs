@@ -30,32 +30,36 @@ impl Source {
         let document = DeTable::parse(&self.0).ok()?;
         let entries = document.get_ref().get(list)?.get_ref().as_array()?;
         let entry = entries.get(index)?;
-        if key.is_empty() {
-            return Some(entry.span());
+        match key {
+            "" => Some(entry.span()),
+            key => below(entry.get_ref().as_table()?, key),
         }
-        let (name, below) = match key.split_once('.') {
-            Some((name, below)) => (name, Some(below)),
-            None => (key, None),
-        };
-        let table = entry.get_ref().as_table()?;
-        match (below, table.get(name)?.get_ref()) {
-            (None, _) => pair(table, name),
-            (Some(below), DeValue::Table(table)) => pair(table, below),
-            (Some(below), DeValue::Array(values)) => {
-                let at = below.parse::<usize>().ok()?;
-                Some(values.get(at)?.span())
-            }
-            _ => None,
-        }
+    }
+
+    /// Where a key is in a section such as `defaults`, likewise.
+    pub(crate) fn find_in_section(&self, section: &str, key: &str) -> Option<Range<usize>> {
+        let document = DeTable::parse(&self.0).ok()?;
+        let section = document.get_ref().get(section)?.get_ref().as_table()?;
+        below(section, key)
     }
 
     /// As a place is named within a sentence: `line 12, column 1: timeout = "5s"`.
     pub(crate) fn place(&self, list: &str, index: usize, key: &str) -> Option<String> {
         let at = self.find(list, index, key)?;
+        Some(self.told(at, key))
+    }
+
+    /// Likewise in a section.
+    pub(crate) fn place_in_section(&self, section: &str, key: &str) -> Option<String> {
+        let at = self.find_in_section(section, key)?;
+        Some(self.told(at, key))
+    }
+
+    fn told(&self, at: Range<usize>, key: &str) -> String {
         let (line, column, _) = self.position(at.start);
         let name = key.split('.').next().unwrap_or(key);
         if HIDDEN.contains(&name) {
-            return Some(format!("line {line}, column {column}: {name} = …"));
+            return format!("line {line}, column {column}: {name} = …");
         }
         let said = self.0.get(at).unwrap_or_default();
         let first = said.lines().next().unwrap_or_default().trim_end();
@@ -64,7 +68,7 @@ impl Source {
             true => "…",
             false => "",
         };
-        Some(format!("line {line}, column {column}: {shown}{more}"))
+        format!("line {line}, column {column}: {shown}{more}")
     }
 
     /// The line with what is there underlined, as the errors of TOML show it.
@@ -88,6 +92,23 @@ impl Source {
         let column = 1 + before[begin..].chars().count();
         let content = self.0[begin..].lines().next().unwrap_or_default();
         (line, column, content)
+    }
+}
+
+/// Where a key is in a table, or what is below it.
+fn below(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+    let (name, below) = match key.split_once('.') {
+        Some((name, below)) => (name, Some(below)),
+        None => (key, None),
+    };
+    match (below, table.get(name)?.get_ref()) {
+        (None, _) => pair(table, name),
+        (Some(below), DeValue::Table(table)) => pair(table, below),
+        (Some(below), DeValue::Array(values)) => {
+            let at = below.parse::<usize>().ok()?;
+            Some(values.get(at)?.span())
+        }
+        _ => None,
     }
 }
 

@@ -16,7 +16,8 @@ pub fn schema() -> String {
 pub(crate) fn root() -> Value {
     let settings = SchemaSettings::draft07()
         .with_transform(WithoutNull)
-        .with_transform(OneLine);
+        .with_transform(OneLine)
+        .with_transform(Closed);
     let mut schema = settings.into_generator().into_root_schema_for::<File>();
     schema.insert("title".to_owned(), "headwater.toml".into());
     schema.to_value()
@@ -29,6 +30,10 @@ struct WithoutNull;
 /// Comments are wrapped for the source alone.
 #[derive(Debug, Clone)]
 struct OneLine;
+
+/// Draft 7 does not know `unevaluatedProperties`, which tables have that are made of groups.
+#[derive(Debug, Clone)]
+struct Closed;
 
 // === impl WithoutNull ===
 
@@ -78,6 +83,17 @@ impl Transform for OneLine {
     }
 }
 
+// === impl Closed ===
+
+impl Transform for Closed {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(allowed) = schema.remove("unevaluatedProperties") {
+            schema.insert("additionalProperties".to_owned(), allowed);
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +106,15 @@ mod tests {
         assert_eq!(service["required"], serde_json::json!(["name", "route"]));
         assert_eq!(service["properties"]["timeout"]["type"], "string");
         assert_eq!(service["properties"]["max_queue"]["type"], "integer");
+        for table in [
+            "Service",
+            "ServiceSettings",
+            "ListenerSettings",
+            "TlsSettings",
+        ] {
+            let table = &schema["definitions"][table];
+            assert_eq!(table["additionalProperties"], false, "{table:#}");
+        }
         let status = &schema["definitions"]["RedirectEntry"]["properties"]["status"];
         assert_eq!(status["default"], 308);
         assert!(!schema.to_string().contains("null"), "TOML has none");

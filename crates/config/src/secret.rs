@@ -46,18 +46,17 @@ pub enum SecretError {
 // === impl SecretSource ===
 
 impl SecretSource {
-    /// Reads the secret for the variable `name`; a file's path is relative to `base`.
+    /// Reads the secret for the variable `name`.
     ///
     /// # Errors
     ///
     /// When it is not there.
-    pub fn read(&self, name: &str, base: &Path) -> Result<Secret, SecretError> {
+    pub fn read(&self, name: &str) -> Result<Secret, SecretError> {
         let text = match self {
             Self::File(path) => {
-                let path = base.join(path);
-                std::fs::read_to_string(&path).map_err(|source| SecretError::File {
+                std::fs::read_to_string(path).map_err(|source| SecretError::File {
                     name: name.to_owned(),
-                    path,
+                    path: path.clone(),
                     source,
                 })?
             }
@@ -73,6 +72,13 @@ impl SecretSource {
     /// The file that it is in, if it is in one.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Env(_) => None,
+        }
+    }
+
+    pub(crate) fn file_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),
             Self::Env(_) => None,
@@ -105,13 +111,11 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("headwater-secret-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("key"), "s3cret \r\n").unwrap();
-        let secret = SecretSource::File("key".into())
-            .read("KEY", &folder)
-            .unwrap();
+        let secret = SecretSource::File(folder.join("key")).read("KEY").unwrap();
         assert_eq!(secret.reveal(), "s3cret ");
         assert_eq!(format!("{secret:?}"), "<redacted>");
-        let error = SecretSource::File("none".into())
-            .read("KEY", &folder)
+        let error = SecretSource::File(folder.join("none"))
+            .read("KEY")
             .unwrap_err();
         assert!(error.to_string().contains("`KEY`") && error.to_string().contains("none"));
         std::fs::remove_dir_all(folder).unwrap();
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn a_variable_that_is_not_set_is_named() {
         let source = SecretSource::Env("HEADWATER_TEST_NOT_SET".to_owned());
-        let error = source.read("KEY", Path::new("")).unwrap_err().to_string();
+        let error = source.read("KEY").unwrap_err().to_string();
         assert!(
             error.contains("`KEY`") && error.contains("HEADWATER_TEST_NOT_SET"),
             "{error}"

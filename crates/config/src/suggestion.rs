@@ -132,6 +132,7 @@ mod tests {
                 "`connect_timeout`",
             ),
             ("[servr]", "line 5", "`server`"),
+            ("[defaults]\ntime_out = 5", "line 6", "`timeout`"),
             (
                 "[[redirect]]\nroute = { pth = \"/x\" }\nto = \"/\"",
                 "line 6",

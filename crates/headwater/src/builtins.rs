@@ -1,6 +1,5 @@
 //! What a headwater.toml has answered without a guest.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -20,8 +19,8 @@ pub(crate) struct Builtin {
     pub(crate) routes: Vec<Route>,
 }
 
-/// All of a file in `base`.
-pub(crate) fn of(file: &File, base: &Path) -> Result<Vec<Builtin>> {
+/// All of a file.
+pub(crate) fn of(file: &File) -> Result<Vec<Builtin>> {
     let mut builtins = Vec::new();
     for entry in &file.redirect {
         let redirect = Redirect::new(&entry.to, entry.status).context("in a `[[redirect]]`")?;
@@ -40,10 +39,9 @@ pub(crate) fn of(file: &File, base: &Path) -> Result<Vec<Builtin>> {
         });
     }
     for entry in &file.files {
-        let directory = base.join(&entry.directory);
-        let files = Files::new(&directory).context("in a `[[files]]`")?;
+        let files = Files::new(&entry.directory).context("in a `[[files]]`")?;
         builtins.push(Builtin {
-            does: format!("serves the files of {}", directory.display()),
+            does: format!("serves the files of {}", entry.directory.display()),
             routes: routes(&entry.route, "files", Arc::new(files), true)
                 .context("in a `[[files]]`")?,
         });

@@ -1,20 +1,17 @@
 pub(crate) mod wagi;
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use headwater_config::settings::{
-    AccessLogSettings, AdminSettings, ListenArgs, ReloadSettings, ServerSettings,
+    AccessLogSettings, AdminSettings, ListenArgs, ReloadSettings, ServerSettings, ServiceSettings,
+    TelemetrySettings,
 };
-use headwater_config::{parse_duration, parse_memory, parse_range};
-use headwater_egress::{Grant, GuestTraceparent, TraceHeaders};
-use headwater_runtime::{Directory, PoolOverrides};
+use headwater_egress::{ClientIdentity, Grant, HostPattern};
+use headwater_runtime::Directory;
 use http::HeaderName;
 
-use crate::connecting::ConnectingArgs;
-use crate::outgoing::OutgoingArgs;
+use crate::connecting::{parse_identity, parse_unverified};
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
 /// request it was made for.
@@ -64,21 +61,13 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) grants: GrantArgs,
 
+    /// For the guest, or for all services that do not have their own.
     #[command(flatten)]
-    pub(crate) connecting: ConnectingArgs,
-
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) outgoing: OutgoingArgs,
+    pub(crate) services: ServiceSettings,
 
     /// For those who operate it.
     #[command(flatten)]
     pub(crate) operation: OperationArgs,
-
-    #[command(flatten)]
-    pub(crate) traces: TraceArgs,
 }
 
 /// How the host is operated, whatever it serves: groups that a headwater.toml has as sections.
@@ -95,6 +84,9 @@ pub(crate) struct OperationArgs {
 
     #[command(flatten)]
     pub(crate) access_log: AccessLogSettings,
+
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 /// What a guest is granted. In a headwater.toml each service has its own.
@@ -126,160 +118,15 @@ pub(crate) struct GrantArgs {
     /// times
     #[arg(long = "dir", value_name = "HOST_DIR[::GUEST_DIR]", value_parser = parse_directory)]
     pub(crate) directories: Vec<Directory>,
-}
 
-/// Bounds, for all services that do not have their own.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Limits and reuse")]
-pub(crate) struct LimitArgs {
-    /// How long a request may take until its response head (`500ms`, `30s`, `2m`)
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    pub(crate) timeout: Duration,
+    /// Show a certificate (PEM) to upstreams of a host that ask for one; may be given several times
+    #[arg(long, value_name = "HOST=CERTIFICATE,KEY", value_parser = parse_identity)]
+    pub(crate) client_cert: Vec<ClientIdentity>,
 
-    /// Memory of one instance (`64MiB`, `1GiB`; without a unit it is MiB)
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_memory)]
-    pub(crate) memory: u64,
-
-    /// Requests that may be in one 0.3 instance at once, unless its guest applies backpressure
-    /// [default: 16]
-    #[arg(long, value_name = "N", value_parser = parse_positive)]
-    pub(crate) max_concurrent_per_instance: Option<usize>,
-
-    /// Requests that one instance serves before it is retired; of a range, each instance draws its
-    /// own number [default: 750-1000 for 0.3, 1 for 0.2]
-    #[arg(long, value_name = "N[-M]", value_parser = parse_range)]
-    pub(crate) max_requests_per_instance: Option<RangeInclusive<usize>>,
-
-    /// Instances of a service that may be alive at once [default: 100]
-    #[arg(long, value_name = "N", value_parser = parse_positive)]
-    pub(crate) max_instances: Option<usize>,
-
-    /// Instances that are kept when there is nothing to do [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) min_idle: Option<usize>,
-
-    /// How long an instance beyond those is kept with nothing to do [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) idle_timeout: Option<Duration>,
-
-    /// How long work may go on in an instance after its last response [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) post_return_timeout: Option<Duration>,
-
-    /// Requests that may wait for an instance; one more is answered 503 [default: 1000]
-    #[arg(long, value_name = "N", value_parser = parse_positive)]
-    pub(crate) max_queue: Option<usize>,
-
-    /// How long a request may wait for an instance before it is answered 503 [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) queue_timeout: Option<Duration>,
-
-    /// Outgoing requests that one instance may have open at once [default: 256]
-    #[arg(long, value_name = "N", value_parser = parse_positive)]
-    pub(crate) max_outgoing_per_instance: Option<usize>,
-
-    /// CPU time that one request may take; beyond it its instance is ended [default: none but the
-    /// timeout's]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) max_cpu_time: Option<Duration>,
-
-    /// Give an instance the next request only when nothing of the one before goes on in it
-    #[arg(long, conflicts_with = "max_concurrent_per_instance")]
-    pub(crate) serial: bool,
-
-    /// Try a request once more if its instance failed: one without a body, which had made no
-    /// outgoing request, of a service without directories
-    #[arg(long)]
-    pub(crate) retry: bool,
-}
-
-/// Traces and logs.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Traces and logs")]
-pub(crate) struct TraceArgs {
-    /// Append spans to a file, as OTLP JSON lines (the format of the collector's file exporter)
-    #[arg(long, value_name = "PATH")]
-    pub(crate) trace_file: Option<PathBuf>,
-
-    /// Append the audit log to a file, as JSON lines: each outgoing request that was denied, and why
-    #[arg(long, value_name = "PATH")]
-    pub(crate) audit_log: Option<PathBuf>,
-
-    /// Print a tree for each request: on a terminal, always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub(crate) trace_tree: When,
-
-    /// What becomes of a `traceparent` that a guest sets on an outgoing request: it is kept,
-    /// replaced by that of the outgoing request's own span, or replaced and linked to that span
-    #[arg(long, value_name = "WHAT", default_value = "keep")]
-    pub(crate) guest_traceparent: Traceparent,
-
-    /// Let outgoing requests carry the `x-request-id` of the request that they are made for
-    #[arg(long)]
-    pub(crate) forward_request_id: bool,
-
-    /// What to log, as a filter such as `info` or `headwater_runtime=debug,warn`
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
-    pub(crate) log: String,
-
-    /// How to log, to standard error
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
-    Auto,
-    Always,
-    Never,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Traceparent {
-    Keep,
-    Replace,
-    Link,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
-
-impl LimitArgs {
-    /// What was set of the instance pool.
-    pub(crate) fn pool(&self) -> PoolOverrides {
-        PoolOverrides {
-            max_instances: self.max_instances,
-            min_idle: self.min_idle,
-            max_requests_per_instance: self.max_requests_per_instance.clone(),
-            max_concurrent_per_instance: self.max_concurrent_per_instance,
-            serial: self.serial.then_some(true),
-            spread: None,
-            idle_timeout: self.idle_timeout,
-            post_return_timeout: self.post_return_timeout,
-            max_queue: self.max_queue,
-            queue_timeout: self.queue_timeout,
-            max_outgoing_per_instance: self.max_outgoing_per_instance,
-            max_cpu_time: self.max_cpu_time,
-            retry: self.retry.then_some(true),
-        }
-    }
-}
-
-impl TraceArgs {
-    /// Which trace headers outgoing requests carry.
-    pub(crate) fn headers(&self) -> TraceHeaders {
-        TraceHeaders {
-            traceparent: match self.guest_traceparent {
-                Traceparent::Keep => GuestTraceparent::Keep,
-                Traceparent::Replace => GuestTraceparent::Replace,
-                Traceparent::Link => GuestTraceparent::Link,
-            },
-            request_id: self.forward_request_id,
-        }
-    }
+    /// Do NOT verify the certificates of a host, so that anybody may pretend to be it: for
+    /// development only; may be given several times
+    #[arg(long, value_name = "HOST", value_parser = parse_unverified)]
+    pub(crate) danger_no_verify: Vec<HostPattern>,
 }
 
 impl GrantArgs {
@@ -295,6 +142,10 @@ impl GrantArgs {
             Some("--env")
         } else if !self.directories.is_empty() {
             Some("--dir")
+        } else if !self.client_cert.is_empty() {
+            Some("--client-cert")
+        } else if !self.danger_no_verify.is_empty() {
+            Some("--danger-no-verify")
         } else {
             None
         }
@@ -317,13 +168,6 @@ fn parse_directory(text: &str) -> Result<Directory, String> {
         host: host.into(),
         guest: guest.to_owned(),
     })
-}
-
-pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err("write a whole number from 1 up".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::{
-    AccessFormat, AccessLogSettings, AccessTo, ClientAuth, ListenerSettings, ProxyProtocol, Rotate,
-    ServerSettings, TlsSettings,
+    AccessFormat, AccessLogSettings, AccessTo, ClientAuth, ListenerSettings, LogFormat,
+    ProxyProtocol, Rotate, ServerSettings, TlsSettings,
 };
 use headwater_config::{ListenAddress, Rate};
 use headwater_core::LoopGuard;
@@ -14,7 +14,7 @@ use headwater_server::{
     CertificateParams, ConnectionLimits, ConnectionParams, DrainParams, Endpoint, ForwardedParams,
     FrontParams, ListenerParams, RequestLimits, ServerParams, TlsParams,
 };
-use headwater_telemetry::{AccessConfig, AccessOutput, Rotation};
+use headwater_telemetry::{AccessConfig, AccessOutput, LogConfig, Rotation};
 
 use crate::serve::Usage;
 
@@ -71,9 +71,13 @@ pub(crate) fn listener(listener: &ListenerSettings) -> Result<ListenerParams> {
     if let Some(tls) = &listener.tls {
         params.tls = Some(encryption(tls)?);
     }
-    if listener.proxy_protocol == ProxyProtocol::Required {
+    if listener.proxy.proxy_protocol == Some(ProxyProtocol::Required) {
         params.proxy_protocol = headwater_server::ProxyProtocol::Required {
-            trusted: listener.proxy_protocol_from.clone().unwrap_or_default(),
+            trusted: listener
+                .proxy
+                .proxy_protocol_from
+                .clone()
+                .unwrap_or_default(),
         };
     }
     Ok(params)
@@ -92,7 +96,7 @@ fn encryption(tls: &TlsSettings) -> Result<TlsParams> {
             names: files.names.clone().unwrap_or_default(),
         })
         .collect();
-    params.client_auth = match (tls.client_auth(), &tls.client_ca) {
+    params.client_auth = match (tls.clients.asked(), &tls.clients.client_ca) {
         (ClientAuth::Off, _) => headwater_server::ClientAuth::Off,
         (_, None) => anyhow::bail!(
             "client certificates are asked for, and nobody is named who vouches for them: name a file \
@@ -225,6 +229,19 @@ pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
     }
 }
 
+/// What is logged, and how.
+pub(crate) fn log(filter: Option<String>, format: Option<LogFormat>) -> LogConfig {
+    let defaults = LogConfig::default();
+    LogConfig {
+        filter: filter.unwrap_or(defaults.filter),
+        format: match format {
+            None | Some(LogFormat::Text) => headwater_telemetry::LogFormat::Text,
+            Some(LogFormat::Json) => headwater_telemetry::LogFormat::Json,
+        },
+        color: defaults.color,
+    }
+}
+
 /// What does not fit any header is said where it is set.
 pub(crate) fn status(status: u16) -> Result<http::StatusCode> {
     http::StatusCode::from_u16(status)
@@ -265,6 +282,7 @@ mod tests {
         assert_eq!(connections(&nothing).max_connections, 10_000);
         assert_eq!(drain(&nothing).delay, Duration::ZERO);
         assert_eq!(connection.http2.max_pending_accept_reset_streams, 20);
+        assert_eq!(log(None, None).filter, "info");
         let shared = SharedLimits::default();
         assert_eq!((shared.max_requests, shared.max_connections), (8192, 4096));
     }

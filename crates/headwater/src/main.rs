@@ -9,6 +9,7 @@ mod connecting;
 mod descriptors;
 mod front;
 mod live;
+mod meaning;
 mod metrics;
 mod outgoing;
 mod roster;

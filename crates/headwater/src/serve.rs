@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use headwater_config::ListenAddress;
-use headwater_config::settings::ServerSettings;
+use headwater_config::settings::{ServerSettings, TelemetrySettings, When};
 use headwater_runtime::{CodeCache, Engine};
 use headwater_server::{
     BoundAddress, ForwardedParams, FrontParams, ListenerParams, ServeOutcome, Server, ServerParams,
 };
 use headwater_telemetry::{
-    AccessConfig, LogConfig, LogFormat, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig,
-    TelemetryError, TreeConfig,
+    AccessConfig, MetricsConfig, OtlpConfig, Telemetry, TelemetryConfig, TelemetryError, TreeConfig,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::banner;
-use crate::cli::{self, OperationArgs, Serve, TraceArgs, When};
+use crate::cli::{OperationArgs, Serve};
+use crate::connecting;
 use crate::descriptors;
 use crate::front;
 use crate::live::{Hosted, Live, Load, Loading};
@@ -75,9 +75,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
     let planned = Mutex::new(Some(planned));
     // Not before now: it is said where logs go.
     let said = Once::new();
-    let traces = arguments.traces.clone();
     let load = move |loading: &Loading| {
-        said.call_once(|| arguments.connecting.note_unused_environment());
         let planned = planned
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -94,9 +92,12 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         if again && host != known {
             tracing::warn!(
                 target: "headwater::reload",
-                "`[[listener]]` and the sections `[server]`, `[admin]`, `[access_log]` and `[reload]` count from the next \
-                 start on: what they say was changed, and is not in force"
+                "`[[listener]]` and the sections `[server]`, `[admin]`, `[access_log]`, `[reload]` and \
+                 `[telemetry]` count from the next start on: what they say was changed, and is not in force"
             );
+        }
+        if !services.iter().any(Planned::says_proxy) {
+            said.call_once(connecting::note_unused_environment);
         }
         let mut files = vec![arguments.file.clone()];
         files.extend(services.iter().flat_map(Planned::files));
@@ -111,7 +112,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             files,
         })
     };
-    host(hosting, &traces, Box::new(load))
+    host(hosting, Box::new(load))
 }
 
 /// How the process serves, whatever it serves.
@@ -131,6 +132,7 @@ pub(crate) struct Operation {
     admin: Option<ListenAddress>,
     watch: bool,
     access_log: Option<AccessConfig>,
+    telemetry: TelemetrySettings,
 }
 
 // === impl Operation ===
@@ -154,6 +156,7 @@ impl Operation {
             admin,
             watch: flags.reload.or(file.reload.clone()).watch.unwrap_or(false),
             access_log: asked.then(|| front::access_log(&access_log)),
+            telemetry: flags.telemetry.or(file.telemetry.clone()),
         }
     }
 
@@ -164,12 +167,12 @@ impl Operation {
 }
 
 /// Serves what `load` makes, until a signal ends it.
-pub(crate) fn host(hosting: Hosting, traces: &TraceArgs, load: Load) -> Result<()> {
+pub(crate) fn host(hosting: Hosting, load: Load) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads that serve requests")?;
-    let telemetry = telemetry_config(traces, &hosting.operation)?;
+    let telemetry = telemetry_config(&hosting.operation)?;
     let telemetry = headwater_telemetry::init(telemetry).map_err(|error| match error {
         TelemetryError::LogFilter { .. } => Usage(error.to_string()).into(),
         error => anyhow::Error::from(error),
@@ -197,6 +200,7 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         admin,
         watch,
         access_log: _,
+        telemetry: _,
     } = operation;
     let drain = front::drain(&settings);
     let drain_timeout = drain.timeout;
@@ -340,24 +344,24 @@ async fn obey(
     }
 }
 
-fn telemetry_config(arguments: &TraceArgs, operation: &Operation) -> Result<TelemetryConfig> {
-    let tree = match arguments.trace_tree {
+fn telemetry_config(operation: &Operation) -> Result<TelemetryConfig> {
+    let TelemetrySettings {
+        trace_file,
+        audit_log,
+        trace_tree,
+        log,
+        log_format,
+    } = operation.telemetry.clone();
+    let tree = match trace_tree.unwrap_or(When::Auto) {
         When::Always => true,
         When::Never => false,
         When::Auto => std::io::stderr().is_terminal(),
     };
     Ok(TelemetryConfig {
-        log: LogConfig {
-            filter: arguments.log.clone(),
-            format: match arguments.log_format {
-                cli::LogFormat::Text => LogFormat::Text,
-                cli::LogFormat::Json => LogFormat::Json,
-            },
-            ..LogConfig::default()
-        },
+        log: front::log(log, log_format),
         access: operation.access_log.clone(),
-        audit_file: arguments.audit_log.clone(),
-        trace_file: arguments.trace_file.clone(),
+        audit_file: audit_log,
+        trace_file,
         trace_tree: tree.then(TreeConfig::stderr),
         otlp: OtlpConfig::from_env()?,
         metrics: MetricsConfig::from_env()?,

@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use headwater_config::settings::{
     AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
+    ServiceSettings, TelemetrySettings,
 };
 use headwater_config::{File, Guest, Place, SecretSource, Service, modules};
-use headwater_core::{Handler, Limits, LoopGuard};
+use headwater_core::{Handler, LoopGuard};
 use headwater_egress::{
-    Egress, EgressParams, EgressShared, Grants, GuestTraceparent, InternalServices, TlsRoots,
-    TraceHeaders,
+    ClientIdentity, Egress, EgressParams, EgressShared, Grants, HostPattern as UpstreamPattern,
+    InternalServices, TlsRoots,
 };
 use headwater_runtime::{
-    Artifact, ComponentService, ComponentSettings, Directory, ForbiddenHeaders, PoolOverrides,
+    Artifact, ComponentService, ComponentSettings, Directory, ForbiddenHeaders,
 };
 use headwater_server::{HostPattern, InternalFront, Route, RouteLimits, Router};
 use headwater_telemetry::Metrics;
@@ -21,10 +22,11 @@ use headwater_wagi::{Compat, ResponseMode, Volume, WagiModule, WagiSettings};
 use http::HeaderName;
 
 use crate::builtins::{self, Builtin};
-use crate::cli::{LimitArgs, Serve};
-use crate::connecting::Connecting;
+use crate::cli::Serve;
+use crate::connecting::{self, Connecting, parse_unverified};
 use crate::front;
 use crate::live::Loading;
+use crate::meaning;
 use crate::outgoing;
 use crate::serve::Usage;
 
@@ -55,15 +57,14 @@ pub(crate) struct HostSettings {
     pub(crate) admin: Option<AdminSettings>,
     pub(crate) access_log: Option<AccessLogSettings>,
     pub(crate) reload: ReloadSettings,
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 /// A service whose settings are known and whose guest is read, but not compiled.
 pub(crate) struct Planned {
     outline: Outline,
-    limits: Limits,
     guest: Binary,
-    pool: PoolOverrides,
-    trace_headers: TraceHeaders,
+    settings: ServiceSettings,
     outgoing: outgoing::Settings,
     forbidden_headers: ForbiddenHeaders,
     module: ModuleOptions,
@@ -105,6 +106,7 @@ pub(crate) enum Runner {
 /// Reads what FILE is and says which services it makes.
 pub(crate) fn plan(arguments: &Serve) -> Result<Plan> {
     let path = &arguments.file;
+    check_flags(&arguments.services)?;
     let artifact =
         Artifact::read(path).with_context(|| format!("cannot serve `{}`", path.display()))?;
     match artifact {
@@ -120,6 +122,18 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Plan> {
         .file
         .file_stem()
         .map_or_else(|| "service".into(), |stem| stem.to_string_lossy());
+    let settings = arguments.services.clone();
+    let grants = &arguments.grants;
+    let connecting = &settings.connecting;
+    if connecting.no_proxy.is_some() && connecting.proxy.is_none() {
+        let advice = "--no-proxy is for what is not reached by the proxy: name one by --proxy";
+        return Err(Usage(advice.to_owned()).into());
+    }
+    let connecting = Connecting::of(
+        connecting,
+        grants.client_cert.clone(),
+        grants.danger_no_verify.clone(),
+    )?;
     let service = Planned {
         outline: Outline {
             name: name.into(),
@@ -129,21 +143,16 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Plan> {
                 strip_prefix: false,
             }],
             file: arguments.file.clone(),
-            grants: arguments.grants.allow_outgoing.iter().cloned().collect(),
-            connecting: arguments.connecting.single()?,
-            environment: arguments.grants.environment.clone(),
-            directories: arguments.grants.directories.clone(),
+            grants: grants.allow_outgoing.iter().cloned().collect(),
+            connecting,
+            environment: grants.environment.clone(),
+            directories: grants.directories.clone(),
         },
-        limits: limits(&arguments.limits, None, None),
         guest,
-        pool: arguments.limits.pool(),
-        trace_headers: arguments.traces.headers(),
-        outgoing: arguments.outgoing.settings(),
-        forbidden_headers: ForbiddenHeaders::with(
-            &arguments.grants.forbid_header,
-            &arguments.grants.allow_header,
-        )
-        .map_err(|error| Usage(format!("--allow-header: {error}")))?,
+        outgoing: outgoing::Settings::of(&settings.outgoing)?,
+        settings,
+        forbidden_headers: ForbiddenHeaders::with(&grants.forbid_header, &grants.allow_header)
+            .map_err(|error| Usage(format!("--allow-header: {error}")))?,
         module: ModuleOptions::default(),
         route_limits: RouteLimits::default(),
         others: Vec::new(),
@@ -158,8 +167,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Plan> {
 /// The services of a headwater.toml.
 fn several(arguments: &Serve, text: &str) -> Result<Plan> {
     let path = arguments.file.display();
-    let given = arguments.grants.first_given();
-    if let Some(flag) = given.or_else(|| arguments.connecting.first_given()) {
+    if let Some(flag) = arguments.grants.first_given() {
         return Err(Usage(format!(
             "{flag} is for a single guest, and `{path}` names several services: write the grant \
              into the service that it is for"
@@ -167,34 +175,66 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
         .into());
     }
     let file = File::parse(text).with_context(|| format!("cannot serve `{path}`"))?;
-    let base = arguments.file.parent().unwrap_or(Path::new(""));
+    let file = file.within(arguments.file.parent().unwrap_or(Path::new("")));
+    check_sections(&file).with_context(|| format!("in `{path}`"))?;
+    let defaults = arguments.services.clone().or(file.defaults.clone());
     let services = file.service.iter().enumerate().map(|(index, service)| {
-        from_file(service, base, arguments).with_context(|| {
+        from_file(service, &defaults).with_context(|| {
             let place = file.place_of(index, "").unwrap_or_default();
             format!("in `{path}`, service `{}` ({place})", service.name)
         })
     });
     Ok(Plan {
         services: services.collect::<Result<_>>()?,
-        builtins: builtins::of(&file, base).with_context(|| format!("in `{path}`"))?,
+        builtins: builtins::of(&file).with_context(|| format!("in `{path}`"))?,
         host: HostSettings {
-            listeners: listeners(file.listener, base),
+            listeners: file.listener,
             server: file.server,
             admin: file.admin,
             access_log: file.access_log,
             reload: file.reload,
+            telemetry: file.telemetry,
         },
     })
 }
 
-fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planned> {
-    let defaults = &arguments.limits;
+/// What flags and variables say of all services makes sense by itself.
+fn check_flags(said: &ServiceSettings) -> Result<()> {
+    let usage = |flag: &str, error: anyhow::Error| Usage(format!("{flag}: {error:#}"));
+    if said.pool.check().is_err() {
+        let advice = "--serial is one request at a time; leave --max-concurrent-per-instance out";
+        return Err(Usage(advice.to_owned()).into());
+    }
+    outgoing::h2c(&said.outgoing).map_err(|error| usage("--h2c", error))?;
+    connecting::proxy(&said.connecting).map_err(|error| usage("--proxy", error))?;
+    Ok(())
+}
+
+/// What the sections of a file say makes sense by itself, whether a service needs it or not.
+fn check_sections(file: &File) -> Result<()> {
+    let place = |section: &str, key: &str| {
+        let place = file.place_in_section(section, key).unwrap_or_default();
+        format!("in `[{section}]` ({place})")
+    };
+    let defaults = &file.defaults;
+    connecting::proxy(&defaults.connecting).with_context(|| place("defaults", "proxy"))?;
+    outgoing::h2c(&defaults.outgoing).with_context(|| place("defaults", "outgoing.h2c"))?;
+    Connecting::of(&defaults.connecting, Vec::new(), Vec::new())
+        .with_context(|| place("defaults", "ca"))?;
+    front::log(file.telemetry.log.clone(), None)
+        .check()
+        .with_context(|| place("telemetry", "log"))?;
+    Ok(())
+}
+
+fn from_file(service: &Service, defaults: &ServiceSettings) -> Result<Planned> {
+    let settings = service.settings.clone().or_defaults(defaults.clone());
     let (file, wants_component) = match service.guest() {
-        Guest::Component(file) => (base.join(file), true),
-        Guest::Module(file) => (base.join(file), false),
+        Guest::Component(file) => (file, true),
+        Guest::Module(file) => (file, false),
     };
     let artifact =
-        Artifact::read(&file).with_context(|| format!("cannot serve `{}`", file.display()))?;
+        Artifact::read(file).with_context(|| format!("cannot serve `{}`", file.display()))?;
     let guest = match (artifact, wants_component) {
         (Artifact::Component(binary), true) => Binary::Component(binary),
         (Artifact::Module(binary), false) => Binary::Module(binary),
@@ -211,28 +251,27 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
         }
     };
     let grants = Grants::parse(&service.allow_outgoing).context("in `allow_outgoing`")?;
+    let (identities, unverified) = (identities(service)?, unverified(service)?);
     Ok(Planned {
         outline: Outline {
             name: service.name.as_str().into(),
             routes: service.route.all(),
-            file,
+            file: file.to_owned(),
             grants,
-            connecting: arguments.connecting.of(service, base)?,
-            environment: environment(service, base)?,
+            connecting: Connecting::of(&settings.connecting, identities, unverified)?,
+            environment: environment(service)?,
             directories: service
                 .directories
                 .iter()
                 .map(|(guest, host)| Directory {
-                    host: base.join(host),
+                    host: host.clone(),
                     guest: guest.clone(),
                 })
                 .collect(),
         },
-        limits: limits(defaults, service.timeout, service.memory),
         guest,
-        pool: pool(service, defaults.pool()),
-        trace_headers: trace_headers(service, arguments.traces.headers()),
-        outgoing: arguments.outgoing.settings_of(&service.outgoing)?,
+        outgoing: outgoing::Settings::of(&settings.outgoing)?,
+        settings,
         forbidden_headers: forbidden_headers(service)?,
         module: module(service),
         route_limits: RouteLimits {
@@ -244,36 +283,40 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
             .secrets
             .values()
             .filter_map(SecretSource::file)
-            .map(|file| base.join(file))
+            .map(Path::to_owned)
             .collect(),
     })
 }
 
-/// The listeners of a file in `base`, with their files where they are.
-fn listeners(mut listeners: Vec<ListenerSettings>, base: &Path) -> Vec<ListenerSettings> {
-    for tls in listeners
-        .iter_mut()
-        .filter_map(|listener| listener.tls.as_mut())
-    {
-        for files in &mut tls.certificates {
-            files.certificate = base.join(&files.certificate);
-            files.key = base.join(&files.key);
-        }
-        if let Some(authorities) = &mut tls.client_ca {
-            *authorities = base.join(&*authorities);
-        }
-    }
-    listeners
-}
-
 /// The variables of the file, and the secrets that it says where to find.
-fn environment(service: &Service, base: &Path) -> Result<Vec<(String, String)>> {
+fn environment(service: &Service) -> Result<Vec<(String, String)>> {
     let given = service.environment.clone().into_iter().map(Ok);
     let secret = service.secrets.iter().map(|(name, source)| {
-        let secret = source.read(name, base)?;
+        let secret = source.read(name)?;
         Ok((name.clone(), secret.reveal().to_owned()))
     });
     given.chain(secret).collect()
+}
+
+/// The certificates that a service shows.
+fn identities(service: &Service) -> Result<Vec<ClientIdentity>> {
+    let identities = service.client_certificates.iter().map(|identity| {
+        Ok(ClientIdentity {
+            hosts: identity.host.parse().context("in `client_certificates`")?,
+            certificate: identity.certificate.clone(),
+            key: identity.key.clone(),
+        })
+    });
+    identities.collect()
+}
+
+/// The hosts whose certificates are not verified.
+fn unverified(service: &Service) -> Result<Vec<UpstreamPattern>> {
+    let hosts = service.danger_no_verify.iter();
+    let hosts = hosts.map(|host| parse_unverified(host).map_err(anyhow::Error::msg));
+    hosts
+        .collect::<Result<_>>()
+        .context("in `danger_no_verify`")
 }
 
 /// What the file says of the header fields that are kept from a service.
@@ -304,56 +347,6 @@ fn module(service: &Service) -> ModuleOptions {
             modules::Response::Buffer => ResponseMode::Buffer,
             modules::Response::Stream => ResponseMode::Stream,
         }),
-    }
-}
-
-/// What the file says of a service's outgoing trace headers, and where it is silent, what the command
-/// line says.
-fn trace_headers(service: &Service, defaults: TraceHeaders) -> TraceHeaders {
-    use headwater_config::GuestTraceparent as Said;
-    TraceHeaders {
-        traceparent: match service.guest_traceparent {
-            Some(Said::Keep) => GuestTraceparent::Keep,
-            Some(Said::Replace) => GuestTraceparent::Replace,
-            Some(Said::Link) => GuestTraceparent::Link,
-            None => defaults.traceparent,
-        },
-        request_id: service.forward_request_id.unwrap_or(defaults.request_id),
-    }
-}
-
-/// What the file says of a service's pool, and where it is silent, what the command line says.
-fn pool(service: &Service, defaults: PoolOverrides) -> PoolOverrides {
-    PoolOverrides {
-        max_instances: service.max_instances.or(defaults.max_instances),
-        min_idle: service.min_idle.or(defaults.min_idle),
-        max_requests_per_instance: service
-            .max_requests_per_instance
-            .clone()
-            .or(defaults.max_requests_per_instance),
-        max_concurrent_per_instance: service
-            .max_concurrent_per_instance
-            .or(defaults.max_concurrent_per_instance),
-        serial: service.serial.or(defaults.serial),
-        spread: defaults.spread,
-        idle_timeout: service.idle_timeout.or(defaults.idle_timeout),
-        post_return_timeout: service.post_return_timeout.or(defaults.post_return_timeout),
-        max_queue: service.max_queue.or(defaults.max_queue),
-        queue_timeout: service.queue_timeout.or(defaults.queue_timeout),
-        max_outgoing_per_instance: service
-            .max_outgoing_per_instance
-            .or(defaults.max_outgoing_per_instance),
-        max_cpu_time: service.max_cpu_time.or(defaults.max_cpu_time),
-        retry: service.retry.or(defaults.retry),
-    }
-}
-
-/// What a service says of its limits, and where it is silent, what the command line says.
-fn limits(defaults: &LimitArgs, timeout: Option<Duration>, memory: Option<u64>) -> Limits {
-    Limits {
-        request_timeout: timeout.unwrap_or(defaults.timeout),
-        guest_memory: usize::try_from(memory.unwrap_or(defaults.memory)).unwrap_or(usize::MAX),
-        ..Limits::default()
     }
 }
 
@@ -401,17 +394,17 @@ fn load_one(service: Planned, loading: &Loading) -> Result<Loaded> {
     } = common;
     let Planned {
         outline,
-        limits,
         guest,
-        pool,
-        trace_headers,
+        settings,
         outgoing,
         forbidden_headers,
         module,
         route_limits,
         others: _,
     } = service;
+    let limits = meaning::limits(&settings.limits);
     let timeout = limits.request_timeout;
+    let pool = meaning::pool(&settings);
     let outgoing::Settings {
         timeouts,
         limits: outgoing_limits,
@@ -425,7 +418,7 @@ fn load_one(service: Planned, loading: &Loading) -> Result<Loaded> {
         shared: shared.clone(),
         pool: connections,
         h2c,
-        trace_headers,
+        trace_headers: meaning::trace_headers(&settings.trace_headers),
         tls_roots: tls_roots.clone(),
         tls: outline.connecting.tls.clone(),
         proxy: outline.connecting.proxy.clone(),
@@ -526,6 +519,11 @@ impl Planned {
         std::iter::once(&self.outline.file)
             .chain(&self.others)
             .cloned()
+    }
+
+    /// Whether anybody says how it reaches upstreams.
+    pub(crate) fn says_proxy(&self) -> bool {
+        self.settings.connecting.proxy.is_some()
     }
 }
 

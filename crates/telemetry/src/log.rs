@@ -55,6 +55,19 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     })
 }
 
+// === impl LogConfig ===
+
+impl LogConfig {
+    /// Whether the filter can be read, for whoever wants to know before there is a log.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot.
+    pub fn check(&self) -> Result<(), TelemetryError> {
+        parse(&self.filter).map(|_filter| ())
+    }
+}
+
 // === impl LogLevel ===
 
 impl LogLevel {
@@ -113,6 +126,8 @@ pub(crate) mod tests {
             ..LogConfig::default()
         };
         let error = layer(&config, std::io::sink).err().unwrap().to_string();
+        assert_eq!(config.check().unwrap_err().to_string(), error);
+        assert!(LogConfig::default().check().is_ok());
         assert!(error.contains("'headwater=loud'"), "{error}");
         assert!(
             error.contains("off, error, warn, info, debug or trace"),

@@ -1,8 +1,9 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::{Guest, GuestTraceparent};
+use crate::Guest;
+use crate::settings::{AccessTo, ConnectingSettings, GuestTraceparent};
 
 const GOOD: &str = r#"
         [[service]]
@@ -27,19 +28,21 @@ fn a_file_names_services_with_their_grants() {
         panic!("two services")
     };
     assert_eq!(a.guest(), Guest::Component(Path::new("a.wasm")));
-    assert_eq!(a.timeout, Some(Duration::from_secs(5)));
-    assert_eq!(a.memory, Some(64 << 20));
+    let limits = &a.settings.limits;
+    assert_eq!(limits.timeout, Some(Duration::from_secs(5).into()));
+    assert_eq!(limits.memory.map(|memory| memory.bytes()), Some(64 << 20));
     assert_eq!(a.environment["K"], "V");
     assert_eq!(a.directories["/data"], Path::new("data"));
     assert!(a.allow_outgoing.is_empty());
     assert_eq!(b.guest(), Guest::Module(Path::new("b.wasm")));
-    assert_eq!(b.memory, None);
+    assert_eq!(b.settings, ServiceSettings::default());
 }
 
 #[test]
 fn a_size_of_memory_needs_no_unit_and_a_wrong_one_is_named_with_its_line() {
     let plain = File::parse(&GOOD.replace("\"64MiB\"", "64")).unwrap();
-    assert_eq!(plain.service[0].memory, Some(64 << 20));
+    let memory = plain.service[0].settings.limits.memory;
+    assert_eq!(memory.map(|memory| memory.bytes()), Some(64 << 20));
     for wrong in ["0", "-1", "4097", "1.5", "true", "\"64MB\"", "\"\""] {
         let text = GOOD.replace("\"64MiB\"", wrong);
         let error = File::parse(&text).unwrap_err().to_string();
@@ -55,12 +58,10 @@ fn trace_headers_are_set_by_service() {
         "guest_traceparent = \"link\"\nforward_request_id = true",
     );
     let file = File::parse(&text).unwrap();
-    assert_eq!(
-        file.service[0].guest_traceparent,
-        Some(GuestTraceparent::Link)
-    );
-    assert_eq!(file.service[0].forward_request_id, Some(true));
-    assert_eq!(file.service[1].guest_traceparent, None);
+    let headers = |index: usize| &file.service[index].settings.trace_headers;
+    assert_eq!(headers(0).guest_traceparent, Some(GuestTraceparent::Link));
+    assert_eq!(headers(0).forward_request_id, Some(true));
+    assert_eq!(headers(1).guest_traceparent, None);
     let error = File::parse(&text.replace("link", "drop")).unwrap_err();
     assert!(error.to_string().contains("`keep`"), "{error}");
 }
@@ -79,12 +80,13 @@ fn tls_and_a_proxy_are_set_by_service() {
     let [a, b] = &file.service[..] else {
         panic!("two services")
     };
-    assert_eq!(a.ca.as_deref(), Some(&["ca.pem".into()][..]));
+    let connecting = &a.settings.connecting;
+    assert_eq!(connecting.ca.as_deref(), Some(&["ca.pem".into()][..]));
     assert_eq!(a.client_certificates[0].host, "*.a.example");
     assert_eq!(a.danger_no_verify, ["localhost"]);
-    assert_eq!(a.proxy.as_deref(), Some("env"));
-    assert_eq!(a.no_proxy.as_ref().unwrap().len(), 2);
-    assert_eq!((&b.ca, &b.proxy, &b.no_proxy), (&None, &None, &None));
+    assert_eq!(connecting.proxy.as_deref(), Some("env"));
+    assert_eq!(connecting.no_proxy.as_ref().unwrap().len(), 2);
+    assert_eq!(b.settings.connecting, ConnectingSettings::default());
     assert!(b.client_certificates.is_empty() && b.danger_no_verify.is_empty());
     let error = File::parse(&text.replace("key = \"k.pem\"", "")).unwrap_err();
     assert!(error.to_string().contains("`key`"), "{error}");
@@ -110,14 +112,17 @@ fn what_makes_no_sense_is_refused_by_name() {
 
 #[test]
 fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
-    let one = GOOD.replace("timeout = \"5s\"", "max_queue = 0");
+    let both = "serial = true\n        max_concurrent_per_instance = 4";
+    let one = GOOD.replace("timeout = \"5s\"", both);
     let error = File::parse(&one).unwrap_err();
     assert!(matches!(&error, ConfigError::At { error, .. }
-        if matches!(**error, ConfigError::Zero(_, "max_queue"))));
+        if matches!(**error, ConfigError::Serial(..))));
     let error = error.to_string();
-    assert!(error.starts_with("line 6, column 9\n"), "{error}");
-    assert!(error.contains("6 |         max_queue = 0\n"), "{error}");
-    assert!(error.contains("|         ^^^^^^^^^^^^^\n"), "{error}");
+    assert!(error.starts_with("line 7, column 9\n"), "{error}");
+    let line = "7 |         max_concurrent_per_instance = 4\n";
+    assert!(error.contains(line), "{error}");
+    let marks = format!("|         {}\n", "^".repeat(31));
+    assert!(error.contains(&marks), "{error}");
 
     let all = one
         .replace("name = \"b\"", "name = \"a\"")
@@ -126,13 +131,15 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
             "secrets = { K = { env = \"X\" } }\n",
         )
         .replace("\"/b\"", "{ path = \"/b\", strip_prefix = true }");
+    let all = format!("{all}\n[defaults]\n{both}");
     let error = File::parse(&all).unwrap_err().to_string();
     for (line, said) in [
         ("line 2, column 9", "either `component"),
         ("line 5, column 21", "variable `K`"),
-        ("line 6, column 9", "`max_queue` must be"),
-        ("line 12, column 9", "two services named `a`"),
-        ("line 13, column 9", "`strip_prefix`"),
+        ("line 7, column 9", "service `a`: `serial` is one request"),
+        ("line 13, column 9", "two services named `a`"),
+        ("line 14, column 9", "`strip_prefix`"),
+        ("line 19, column 9", "`[defaults]`: `serial` is one request"),
     ] {
         assert!(
             error.contains(line) && error.contains(said),
@@ -155,4 +162,74 @@ fn where_a_service_says_something_can_be_asked_later() {
     assert_eq!(file.place_of(1, "timeout"), None);
     let moved = File::parse(&format!("\n{GOOD}")).unwrap();
     assert_eq!(file, moved, "a file that says the same is the same");
+}
+
+#[test]
+fn what_holds_for_all_services_is_in_a_section_with_the_keys_of_a_service() {
+    let text = format!(
+        "{GOOD}\n[defaults]\ntimeout = \"9s\"\nproxy = \"env\"\n[defaults.outgoing]\n\
+         max_requests = 7\n[telemetry]\nlog = \"warn\"\ntrace_file = \"t.jsonl\"\n"
+    );
+    let file = File::parse(&text).unwrap();
+    let [a, b] = &file.service[..] else {
+        panic!("two services")
+    };
+    let settings = |service: &Service| service.settings.clone().or_defaults(file.defaults.clone());
+    let (a, b) = (settings(a), settings(b));
+    let seconds = |time| Some(Duration::from_secs(time).into());
+    assert_eq!(
+        (a.limits.timeout, b.limits.timeout),
+        (seconds(5), seconds(9))
+    );
+    for both in [&a, &b] {
+        assert_eq!(both.outgoing.max_requests.map(|count| count.get()), Some(7));
+        assert_eq!(both.connecting.proxy.as_deref(), Some("env"));
+    }
+    assert_eq!(file.telemetry.log.as_deref(), Some("warn"));
+    let place = file.place_in_section("defaults", "proxy");
+    assert_eq!(place.as_deref(), Some("line 18, column 1: proxy = …"));
+    let place = file.place_in_section("defaults", "outgoing.max_requests");
+    assert_eq!(
+        place.as_deref(),
+        Some("line 20, column 1: max_requests = 7")
+    );
+}
+
+#[test]
+fn all_paths_are_from_the_folder_of_the_file() {
+    let text = format!(
+        "{GOOD}\n\
+         ca = [\"ca.pem\"]\nsecrets = {{ S = {{ file = \"s\" }} }}\n\
+         client_certificates = [{{ host = \"a\", certificate = \"c.pem\", key = \"k.pem\" }}]\n\
+         [defaults]\nca = [\"/abs.pem\", \"d.pem\"]\n\
+         [telemetry]\ntrace_file = \"t\"\naudit_log = \"a\"\n[access_log]\nto = \"l\"\n\
+         [[files]]\nroute = \"/f/...\"\ndirectory = \"public\"\n\
+         [[listener]]\nlisten = \"127.0.0.1:0\"\n[listener.tls]\nclient_ca = \"ca\"\n\
+         certificates = [{{ certificate = \"lc\", key = \"lk\" }}]\n"
+    );
+    let file = File::parse(&text).unwrap().within(Path::new("/etc/h"));
+    let [a, b] = &file.service[..] else {
+        panic!("two services")
+    };
+    let at = |name: &str| Path::new("/etc/h").join(name);
+    assert_eq!(a.guest(), Guest::Component(&at("a.wasm")));
+    assert_eq!(b.guest(), Guest::Module(&at("b.wasm")));
+    assert_eq!(a.directories["/data"], at("data"));
+    assert_eq!(b.settings.connecting.ca, Some(vec![at("ca.pem")]));
+    assert_eq!(b.secrets["S"].file(), Some(&*at("s")));
+    assert_eq!(b.client_certificates[0].key, at("k.pem"));
+    assert_eq!(b.client_certificates[0].certificate, at("c.pem"));
+    let ca = file.defaults.connecting.ca.unwrap();
+    assert_eq!(ca, [PathBuf::from("/abs.pem"), at("d.pem")]);
+    let telemetry = file.telemetry;
+    assert_eq!(
+        (telemetry.trace_file, telemetry.audit_log),
+        (Some(at("t")), Some(at("a")))
+    );
+    assert_eq!(file.access_log.unwrap().to, Some(AccessTo::File(at("l"))));
+    assert_eq!(file.files[0].directory, at("public"));
+    let tls = file.listener[0].tls.as_ref().unwrap();
+    assert_eq!(tls.clients.client_ca, Some(at("ca")));
+    assert_eq!(tls.certificates[0].certificate, at("lc"));
+    assert_eq!(tls.certificates[0].key, at("lk"));
 }

@@ -1,13 +1,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::ModulesError;
-use crate::service::{duration, memory};
+use crate::{Count, Memory, Time};
 
 /// One `[[module]]`.
 ///
@@ -46,25 +44,19 @@ pub struct ModuleEntry {
     #[serde(default)]
     pub pass_authorization: bool,
     /// How long a request may take until its response head. Default: that of the command line.
-    #[serde(default, deserialize_with = "duration")]
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Time>,
     /// Memory of one instance, in bytes. Default: that of the command line.
-    #[serde(default, deserialize_with = "memory")]
-    pub memory: Option<u64>,
+    pub memory: Option<Memory>,
     /// The largest response that is held in memory, in bytes. Default: 64 MiB.
-    #[serde(default, deserialize_with = "memory")]
-    pub max_response: Option<u64>,
-    /// Instances that may be alive at once. Default: as many as there is room for.
-    pub max_instances: Option<usize>,
+    pub max_response: Option<Memory>,
+    /// Instances that may be alive at once. Default: 100.
+    pub max_instances: Option<Count>,
     /// CPU time that one request may take. Default: no bound but `timeout`.
-    #[serde(default, deserialize_with = "duration")]
-    pub max_cpu_time: Option<Duration>,
+    pub max_cpu_time: Option<Time>,
     /// How long one request may run in all, while its answer is sent too. Default: no bound.
-    #[serde(default, deserialize_with = "duration")]
-    pub max_wall_time: Option<Duration>,
+    pub max_wall_time: Option<Time>,
     /// Bytes that one request may print. Default: no bound but `max_response` on what is held.
-    #[serde(default, deserialize_with = "memory")]
-    pub max_output: Option<u64>,
+    pub max_output: Option<Memory>,
     /// How closely WAGI's ways are followed. Default: that of the command line.
     pub compat: Option<Compat>,
     /// When the answer is sent. Default: that of `compat`.
@@ -106,18 +98,6 @@ pub enum Response {
     Buffer,
     /// While the module prints it.
     Stream,
-}
-
-impl ModuleEntry {
-    pub(super) fn check(&self) -> Result<(), ModulesError> {
-        if self.max_instances == Some(0) {
-            return Err(ModulesError::Zero {
-                route: self.route.clone(),
-                key: "max_instances",
-            });
-        }
-        Ok(())
-    }
 }
 
 /// What may be written of a volume.

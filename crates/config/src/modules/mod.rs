@@ -52,9 +52,6 @@ impl ModulesFile {
         if document.module.is_empty() {
             return Err(ModulesError::Empty);
         }
-        for entry in &document.module {
-            entry.check()?;
-        }
         Ok(Self {
             modules: document.module,
             unknown: unknown::find(text),

@@ -19,14 +19,6 @@ pub enum ModulesError {
     /// It is Headwater's own format.
     #[error("this is a headwater.toml: serve it with `headwater serve FILE`")]
     Headwater,
-    /// A bound is zero.
-    #[error("the module at `{route}`: `{key}` must be 1 or more")]
-    Zero {
-        /// The module's route.
-        route: String,
-        /// The key.
-        key: &'static str,
-    },
     /// There is no module.
     #[error("there is no module: add a `[[module]]` with `route` and `module`")]
     Empty,

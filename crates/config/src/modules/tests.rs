@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::{Count, Memory, Time};
 
 /// Every key there is.
 const FULL: &str = r#"
@@ -58,13 +59,15 @@ fn every_key_is_read_and_none_is_unknown() {
     assert_eq!(first.environment["A"], "1");
     assert_eq!(first.host, ["a.example", "*.b.example:8080"]);
     assert!(first.pass_authorization);
-    assert_eq!(first.timeout, Some(Duration::from_secs(5)));
-    assert_eq!(first.memory, Some(64 << 20));
-    assert_eq!(first.max_response, Some(1 << 20));
-    assert_eq!(first.max_instances, Some(7));
-    assert_eq!(first.max_cpu_time, Some(Duration::from_millis(100)));
-    assert_eq!(first.max_wall_time, Some(Duration::from_secs(60)));
-    assert_eq!(first.max_output, Some(2 << 30));
+    let time = |time: Option<Time>| time.map(Time::get);
+    assert_eq!(time(first.timeout), Some(Duration::from_secs(5)));
+    let bytes = |size: Option<Memory>| size.map(Memory::bytes);
+    assert_eq!(bytes(first.memory), Some(64 << 20));
+    assert_eq!(bytes(first.max_response), Some(1 << 20));
+    assert_eq!(first.max_instances.map(Count::get), Some(7));
+    assert_eq!(time(first.max_cpu_time), Some(Duration::from_millis(100)));
+    assert_eq!(time(first.max_wall_time), Some(Duration::from_secs(60)));
+    assert_eq!(bytes(first.max_output), Some(2 << 30));
     assert_eq!(first.compat, Some(Compat::V0_2));
     assert_eq!(first.response, Some(Response::Stream));
     assert_eq!(second.module, "oci:example/second:1");
@@ -208,7 +211,11 @@ fn a_broken_file_is_told_with_its_line_and_what_to_write() {
     assert!(refusal("module = []\n").contains("no module"));
     assert!(refusal("[[service]]\nname = \"a\"\n").contains("headwater serve"));
     let zero = "[[module]]\nroute = \"/x\"\nmodule = \"m\"\nmax_instances = 0\n";
-    assert!(refusal(zero).contains("`max_instances` must be 1"));
+    let zero = refusal(zero);
+    assert!(
+        zero.contains("line 4") && zero.contains("must be 1 or more"),
+        "{zero}"
+    );
 }
 
 #[test]

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
-use clap::{Args, Command};
+use clap::{Arg, Args, Command};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::settings::{
-    AccessLogSettings, AdminSettings, ConnectingSettings, LimitSettings, OutgoingSettings,
-    ReloadSettings, ServerSettings, TelemetrySettings,
+    AccessLogSettings, AdminSettings, ClientAuthSettings, ConnectingSettings, LimitSettings,
+    ListenArgs, OutgoingSettings, PoolSettings, ProxyProtocolSettings, ReloadSettings,
+    ServerSettings, TelemetrySettings, TraceHeaderSettings,
 };
 
 /// How a key is set without a file.
@@ -15,35 +16,64 @@ pub(super) struct Flag {
     /// With its hyphens.
     pub(super) long: String,
     pub(super) variable: Option<String>,
-    /// What `--help` says.
+    /// What `--help` says, to compare with what the key says.
+    #[cfg(test)]
     pub(super) help: String,
 }
 
 pub(super) type Flags = BTreeMap<String, Flag>;
 
-/// Whether the flags say the same as the section, or what holds for services that say nothing.
+/// What the flags say beside a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Set {
+    /// The same as the section.
     Section,
+    /// What holds for services that say nothing.
     AllServices,
+    /// What holds for all listeners of the command line.
+    AllListeners,
 }
 
-/// The flags for the keys of a table, which is named as in the schema.
-pub(super) fn flags(table: &str) -> Option<(Set, Flags)> {
+/// The flags for the keys of a table, which is named as in the schema, and stands at `path` in the file.
+pub(super) fn flags(table: &str, path: &str) -> Option<(Set, Flags)> {
+    let services = match path.split('.').next() {
+        Some("service") => Set::AllServices,
+        _ => Set::Section,
+    };
     Some(match table {
         "ServerSettings" => (Set::Section, of::<ServerSettings>()),
         "AdminSettings" => (Set::Section, of::<AdminSettings>()),
         "AccessLogSettings" => (Set::Section, of::<AccessLogSettings>()),
         "ReloadSettings" => (Set::Section, of::<ReloadSettings>()),
-        "Outgoing" => (Set::AllServices, of::<OutgoingSettings>()),
-        "Service" => {
+        "TelemetrySettings" => (Set::Section, of::<TelemetrySettings>()),
+        "OutgoingSettings" => (services, of::<OutgoingSettings>()),
+        "Service" | "ServiceSettings" => {
             let mut flags = of::<LimitSettings>();
+            flags.append(&mut of::<PoolSettings>());
             flags.append(&mut of::<ConnectingSettings>());
-            flags.append(&mut of::<TelemetrySettings>());
-            (Set::AllServices, flags)
+            flags.append(&mut of::<TraceHeaderSettings>());
+            (services, flags)
+        }
+        "ListenerSettings" => {
+            let mut flags = of::<ProxyProtocolSettings>();
+            flags.extend(listen("listen", "listen"));
+            (Set::AllListeners, flags)
+        }
+        "TlsSettings" => (Set::AllListeners, of::<ClientAuthSettings>()),
+        "CertificateFiles" => {
+            let flags = listen("certificate", "tls_cert").into_iter();
+            let flags = flags.chain(listen("key", "tls_key"));
+            (Set::AllListeners, flags.collect())
         }
         _ => return None,
     })
+}
+
+/// The flag that says `key` of a listener.
+fn listen(key: &str, id: &str) -> Option<(String, Flag)> {
+    let command = ListenArgs::augment_args(Command::new("headwater"));
+    let argument = command.get_arguments().find(|flag| flag.get_id() == id)?;
+    Some((key.to_owned(), Flag::of(argument)))
 }
 
 /// Keys and flags of a group are in the same order, that of its fields. The test compares what is said
@@ -54,18 +84,24 @@ fn of<S: Args + JsonSchema>() -> Flags {
     let keys = keys.into_iter().flat_map(|properties| properties.keys());
     let command = S::augment_args(Command::new("headwater"));
     keys.zip(command.get_arguments())
-        .map(|(key, argument)| {
-            let flag = Flag {
-                long: format!("--{}", argument.get_long().unwrap_or_default()),
-                variable: argument
-                    .get_env()
-                    .map(|variable| variable.to_string_lossy().into_owned()),
-                help: argument
-                    .get_help()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-            };
-            (key.clone(), flag)
-        })
+        .map(|(key, argument)| (key.clone(), Flag::of(argument)))
         .collect()
+}
+
+// === impl Flag ===
+
+impl Flag {
+    fn of(argument: &Arg) -> Self {
+        Self {
+            long: format!("--{}", argument.get_long().unwrap_or_default()),
+            variable: argument
+                .get_env()
+                .map(|variable| variable.to_string_lossy().into_owned()),
+            #[cfg(test)]
+            help: argument
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        }
+    }
 }

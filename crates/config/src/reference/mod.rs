@@ -56,11 +56,18 @@ alone:
 1. a service's own key,
 2. the flag, such as `--max-body 10MiB`,
 3. the environment variable, such as `HEADWATER_MAX_BODY=10MiB`,
-4. the section of the file, such as `max_body = \"10MiB\"` in `[server]`,
+4. the section of the file, such as `max_body = \"10MiB\"` in `[server]`, or `timeout = \"10s\"` in
+   `[defaults]`, which is for all services,
 5. the default.
 
+A list is one setting: of `ca` in two places, the first holds and nothing is added to it, but for `h2c`,
+of which a service has its own and those of all. Of listeners, flags and variables say how it is at each
+`--listen`, which replaces those of the file.
+
 `--watch` alone is a yes, and `--watch=false` takes back what the file says. What only flags say, such as
-what the guest of a file without services may do, is in `headwater serve --help`.
+what the guest of a file without services may do, is in `headwater serve --help`; `RUST_LOG` and the
+`OTEL_*` variables are those that other programs know, too. `headwater wagi`, whose file has no sections,
+has the flags and variables of all of them that are for modules.
 
 ## Kinds of values
 

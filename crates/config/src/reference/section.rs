@@ -45,7 +45,8 @@ fn add(root: &Value, table: &Value, path: &str, level: usize, found: &mut Vec<Se
         if name == "Place" && found.iter().any(|other| other.heading == heading) {
             continue;
         }
-        found.push(section(root, name, table, (heading, level)));
+        let set = flags(name, &path);
+        found.push(section(root, table, set, (heading, level)));
         add(root, table, &path, level + 1, found);
     }
 }
@@ -71,8 +72,13 @@ fn within<'a>(
     }
 }
 
-fn section(root: &Value, name: &str, table: &Value, (heading, level): (String, usize)) -> Section {
-    let (set, flags) = match flags(name) {
+fn section(
+    root: &Value,
+    table: &Value,
+    set: Option<(Set, Flags)>,
+    (heading, level): (String, usize),
+) -> Section {
+    let (set, flags) = match set {
         Some((set, flags)) => (Some(set), flags),
         None => (None, Flags::new()),
     };
@@ -92,16 +98,20 @@ fn section(root: &Value, name: &str, table: &Value, (heading, level): (String, u
 
 fn row(root: &Value, key: &str, schema: &Value, required: bool, flag: Option<&Flag>) -> Row {
     let (said, default) = split_default(text(schema));
-    let of_flag = flag.and_then(|flag| split_default(&one_line(&flag.help)).1);
-    let elsewhere = |said: &String| said.ends_with("of the command line");
-    let default = match (default.filter(|said| !elsewhere(said)), of_flag) {
+    let default = match default {
         _ if required => "must be given".to_owned(),
-        (Some(said), _) | (None, Some(said)) => said,
-        (None, None) => match schema.get("default") {
+        Some(said) => said,
+        None => match schema.get("default") {
             Some(value @ (Value::Number(_) | Value::String(_))) => value.to_string(),
             Some(Value::Array(_) | Value::Object(_)) => "none".to_owned(),
             _ => "–".to_owned(),
         },
+    };
+    let kind = told(root, schema);
+    // It is for the flag: in the file it is a list.
+    let said = match kind.starts_with("list") {
+        true => said.replace(", separated by commas", ""),
+        false => said,
     };
     let mut meaning = sentence(&said);
     for (word, said) in words(schema).into_iter().flatten() {
@@ -111,7 +121,7 @@ fn row(root: &Value, key: &str, schema: &Value, required: bool, flag: Option<&Fl
     }
     Row {
         key: key.to_owned(),
-        kind: told(root, schema),
+        kind,
         default,
         flag: flag.cloned(),
         meaning,
@@ -120,11 +130,6 @@ fn row(root: &Value, key: &str, schema: &Value, required: bool, flag: Option<&Fl
 
 fn text(schema: &Value) -> &str {
     schema["description"].as_str().unwrap_or_default()
-}
-
-pub(super) fn one_line(text: &str) -> String {
-    let words: Vec<_> = text.split_whitespace().collect();
-    words.join(" ")
 }
 
 /// What is said without the default, and that: `[default: 10s]` at the end of a flag's help, and
@@ -175,6 +180,14 @@ impl fmt::Display for Section {
             Some(Set::AllServices) => {
                 &["Key", "Type", "Default", "Flag for all services", "Meaning"]
             }
+            Some(Set::AllListeners) => &[
+                "Key",
+                "Type",
+                "Default",
+                "Flag for all of `--listen`",
+                "Variable",
+                "Meaning",
+            ],
             None => &["Key", "Type", "Default", "Meaning"],
         };
         writeln!(
@@ -191,7 +204,7 @@ impl fmt::Display for Section {
             if self.set.is_some() {
                 cells.push(flag.unwrap_or_default());
             }
-            if self.set == Some(Set::Section) {
+            if let Some(Set::Section | Set::AllListeners) = self.set {
                 cells.push(variable.map(code).unwrap_or_default());
             }
             cells.push(row.meaning.clone());

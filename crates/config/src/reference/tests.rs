@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::flags::{Set, flags};
-use super::section::{one_line, split_default};
+use super::section::split_default;
 use super::*;
 use crate::schema::root;
 use crate::{File, schema};
@@ -13,6 +13,11 @@ fn document(name: &str) -> String {
         .join("../../docs")
         .join(name);
     std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ")
 }
 
 #[test]
@@ -36,24 +41,43 @@ fn the_example_of_the_page_is_a_good_file() {
     File::parse(EXAMPLE).unwrap();
 }
 
+/// Promise: where a table has flags, each of its keys has one, but for tables within it and what only one
+/// service can say.
 #[test]
 fn each_key_of_a_section_has_the_flag_that_says_the_same() {
     let root = root();
-    let mut sections = 0;
-    for (name, table) in root["definitions"].as_object().unwrap() {
-        let Some((Set::Section, flags)) = flags(name) else {
-            continue;
-        };
-        let keys = table["properties"].as_object().unwrap();
-        assert_eq!(keys.len(), flags.len(), "{name}");
-        for (key, schema) in keys {
-            let flag = &flags[key];
-            assert_eq!(schema["description"], one_line(&flag.help), "{name}.{key}");
+    let keys_of = |name: &str| root["definitions"][name]["properties"].as_object().unwrap();
+    for (name, path, without) in [
+        ("ServerSettings", "server", &[][..]),
+        ("AdminSettings", "admin", &[]),
+        ("AccessLogSettings", "access_log", &[]),
+        ("ReloadSettings", "reload", &[]),
+        ("TelemetrySettings", "telemetry", &[]),
+        ("ServiceSettings", "defaults", &["outgoing"]),
+        ("OutgoingSettings", "defaults.outgoing", &[]),
+        ("ListenerSettings", "listener", &["tls"]),
+        ("TlsSettings", "listener.tls", &["certificates"]),
+        ("CertificateFiles", "listener.tls.certificates", &["names"]),
+    ] {
+        let (set, flags) = flags(name, path).unwrap();
+        for (key, schema) in keys_of(name) {
+            if without.contains(&key.as_str()) {
+                continue;
+            }
+            let flag = flags.get(key).unwrap_or_else(|| panic!("{name}.{key}"));
             assert!(flag.long.len() > 2 && flag.variable.is_some(), "{flag:?}");
+            if set == Set::Section {
+                assert_eq!(schema["description"], one_line(&flag.help), "{name}.{key}");
+            }
         }
-        sections += 1;
     }
-    assert_eq!(sections, 4);
+    let (set, of_all) = flags("Service", "service").unwrap();
+    assert_eq!(set, Set::AllServices);
+    let keys = keys_of("Service");
+    for (key, schema) in keys_of("ServiceSettings") {
+        assert_eq!(&keys[key]["description"], &schema["description"], "{key}");
+        assert!(of_all.contains_key(key) || key == "outgoing", "{key}");
+    }
 }
 
 #[test]
@@ -107,7 +131,11 @@ fn a_row_has_all_that_is_to_be_known_of_a_key() {
         "| `name` | text | must be given |  | The name, in traces and logs. Unique in the file. |",
         "| `route` | route | must be given |",
         "| `max_queue` | count | 1000 | `--max-queue` | Requests that may wait for an instance, one that is \
-         being started included. Components only. |",
+         being started included; one more is answered 503. Components only. |",
+        "| `max_queue` | count | 1000 | `--max-queue` | `HEADWATER_MAX_QUEUE` | Requests",
+        "| `log` | text | info | `--log` | `RUST_LOG` |",
+        "| `certificate` | text | must be given | `--tls-cert` | `HEADWATER_TLS_CERT` |",
+        "| `proxy_protocol` | `\"off\"` or `\"required\"` | off | `--proxy-protocol` |",
         "| `format` | `\"json\"` or `\"combined\"` | json | `--access-log` | `HEADWATER_ACCESS_LOG` |",
         "| `max_requests` | count | 1024 | `--max-outgoing-requests` |",
     ] {
@@ -118,6 +146,9 @@ fn a_row_has_all_that_is_to_be_known_of_a_key() {
         "## `[[service]]`",
         "### A route",
         "### `[service.outgoing]`",
+        "## `[defaults]`",
+        "### `[defaults.outgoing]`",
+        "## `[telemetry]`",
         "### `[[service.client_certificates]]`",
         "## `[[redirect]]`",
     ] {

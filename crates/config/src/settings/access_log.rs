@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -236,6 +236,13 @@ impl AccessLogSettings {
     #[must_use]
     pub fn is_given(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// The settings of a file in `folder`, with their files where they are.
+    pub(crate) fn within(&mut self, folder: &Path) {
+        if let Some(AccessTo::File(file)) = &mut self.to {
+            *file = folder.join(&*file);
+        }
     }
 }
 

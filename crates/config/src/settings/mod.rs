@@ -3,16 +3,22 @@
 //!
 //! A field is `None` where nothing was said. Ways are put together by `or`: a service's own key, then a
 //! flag, then an environment variable, then a section of the file; the default is added by who uses it.
+//! What holds for services is [`ServiceSettings`], wherever it is said.
 
 mod access_log;
 mod admin;
 mod connecting;
+pub(crate) mod group;
 mod limits;
+mod listen;
 mod listener;
 mod outgoing;
+mod pool;
 mod reload;
 mod server;
+mod service;
 mod telemetry;
+mod trace_headers;
 
 pub use access_log::{
     AccessFormat, AccessLogSettings, AccessTo, Rotate, RotateError, Sample, SampleError,
@@ -20,14 +26,18 @@ pub use access_log::{
 pub use admin::AdminSettings;
 pub use connecting::ConnectingSettings;
 pub use limits::LimitSettings;
+pub use listen::{ListenArgs, ListenArgsError};
 pub use listener::{
-    CertificateFiles, ClientAuth, ListenArgs, ListenArgsError, ListenerSettings, ProxyProtocol,
-    TlsSettings,
+    CertificateFiles, ClientAuth, ClientAuthSettings, ListenerSettings, ProxyProtocol,
+    ProxyProtocolSettings, TlsSettings,
 };
 pub use outgoing::OutgoingSettings;
+pub use pool::{PoolSettings, SerialError};
 pub use reload::ReloadSettings;
 pub use server::ServerSettings;
-pub use telemetry::{GuestTraceparent, LogFormat, TelemetrySettings, When};
+pub use service::ServiceSettings;
+pub use telemetry::{LogFormat, TelemetrySettings, When};
+pub use trace_headers::{GuestTraceparent, TraceHeaderSettings};
 
 /// A group: a struct of `Option`s that flags, variables and sections of the file are read into, and `or`.
 macro_rules! settings {
@@ -49,6 +59,24 @@ macro_rules! settings {
             #[must_use]
             pub fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field),)+ }
+            }
+        }
+
+        impl $crate::settings::group::Group for $name {
+            fn has(key: &str) -> bool {
+                [$(stringify!($field)),+].contains(&key)
+            }
+
+            fn read<'de, A: serde::de::MapAccess<'de>>(
+                &mut self,
+                key: &str,
+                values: &mut A,
+            ) -> Result<(), A::Error> {
+                match key {
+                    $(stringify!($field) => self.$field = Some(values.next_value()?),)+
+                    _ => return Err(serde::de::Error::unknown_field(key, &[$(stringify!($field)),+])),
+                }
+                Ok(())
             }
         }
     };
@@ -87,11 +115,7 @@ mod tests {
         #[command(flatten)]
         server: ServerSettings,
         #[command(flatten)]
-        limits: LimitSettings,
-        #[command(flatten)]
-        outgoing: OutgoingSettings,
-        #[command(flatten)]
-        connecting: ConnectingSettings,
+        services: ServiceSettings,
         #[command(flatten)]
         telemetry: TelemetrySettings,
         #[command(flatten)]
@@ -108,16 +132,17 @@ mod tests {
         command.clone().debug_assert();
         let mut variables = 0;
         for flag in command.get_arguments() {
-            let (Some(long), Some(variable)) = (flag.get_long(), flag.get_env()) else {
+            let Some(long) = flag.get_long().filter(|long| *long != "help") else {
                 continue;
             };
+            let variable = flag.get_env().unwrap_or_default();
             let name = format!("HEADWATER_{}", long.to_uppercase().replace('-', "_"));
             // As with all programs that log by `tracing`.
             let name = if long == "log" { "RUST_LOG" } else { &name };
             assert_eq!(variable, name);
             variables += 1;
         }
-        assert!(variables > 60, "{variables}");
+        assert!(variables > 70, "{variables}");
     }
 
     #[test]
@@ -142,15 +167,15 @@ mod tests {
     #[test]
     fn a_flag_for_yes_or_no_needs_no_value_and_can_take_a_file_s_back() {
         let on = Flags::parse_from(["x", "--serial", "--access-log", "--admin"]);
-        assert_eq!(on.limits.serial, Some(true));
+        assert_eq!(on.services.pool.serial, Some(true));
         assert_eq!(on.access_log.format, Some(AccessFormat::Json));
         assert!(on.access_log.is_given() && on.admin.listen.is_some());
         let off = Flags::parse_from(["x", "--serial=false"]);
-        let file = LimitSettings {
+        let file = PoolSettings {
             serial: Some(true),
-            ..LimitSettings::default()
+            ..PoolSettings::default()
         };
-        assert_eq!(off.limits.or(file).serial, Some(false));
+        assert_eq!(off.services.pool.or(file).serial, Some(false));
         assert!(!off.access_log.is_given());
     }
 

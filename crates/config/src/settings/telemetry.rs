@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{settings, words};
 
@@ -20,24 +20,6 @@ settings! {
         /// Print a tree for each request: on a terminal, always, or never [default: auto]
         #[arg(long, value_name = "WHEN", env = "HEADWATER_TRACE_TREE")]
         pub trace_tree: Option<When>,
-
-        /// What becomes of a `traceparent` that a guest sets on an outgoing request: it is kept,
-        /// replaced by that of the outgoing request's own span, or replaced and linked to that span
-        /// [default: keep]
-        #[arg(long, value_name = "WHAT", env = "HEADWATER_GUEST_TRACEPARENT")]
-        pub guest_traceparent: Option<GuestTraceparent>,
-
-        /// Let outgoing requests carry the `x-request-id` of the request that they are made for
-        /// [default: false]
-        #[arg(
-            long,
-            value_name = "BOOL",
-            env = "HEADWATER_FORWARD_REQUEST_ID",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = "true"
-        )]
-        pub forward_request_id: Option<bool>,
 
         /// What to log, as a filter such as `info` or `headwater_runtime=debug,warn` [default: info]
         #[arg(long, value_name = "FILTER", env = "RUST_LOG")]
@@ -62,23 +44,25 @@ words! {
 }
 
 words! {
-    /// What becomes of a `traceparent` that a guest sets on an outgoing request.
-    pub enum GuestTraceparent {
-        /// It is sent.
-        Keep,
-        /// The outgoing request carries that of its own span.
-        Replace,
-        /// Likewise, and the span has a link to the guest's.
-        Link,
-    }
-}
-
-words! {
     /// How the log is written.
     pub enum LogFormat {
         /// As text.
         Text,
         /// As one JSON object a line.
         Json,
+    }
+}
+
+// === impl TelemetrySettings ===
+
+impl TelemetrySettings {
+    /// The settings of a file in `folder`, with their files where they are.
+    pub(crate) fn within(&mut self, folder: &Path) {
+        for file in [&mut self.trace_file, &mut self.audit_log]
+            .into_iter()
+            .flatten()
+        {
+            *file = folder.join(&*file);
+        }
     }
 }

@@ -2,11 +2,21 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Size, text_value};
-use crate::{MemoryError, parse_memory};
 
 /// The memory of a guest: `64MiB`, `1GiB`, or `64`, which is in MiB. From 1 MiB to 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Memory(u64);
+
+/// Why text is no size of a guest's memory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no size from 1 MiB to 4 GiB; write a whole number and a unit: `64MiB`, `1GiB` (without \
+     a unit it is MiB)"
+)]
+pub struct MemoryError(String);
+
+/// The most that a 32-bit guest can address, in MiB.
+const MOST: u64 = 4 << 10;
 
 text_value!(
     Memory,
@@ -28,12 +38,62 @@ impl FromStr for Memory {
     type Err = MemoryError;
 
     fn from_str(text: &str) -> Result<Self, MemoryError> {
-        parse_memory(text).map(Self)
+        let error = || MemoryError(text.to_owned());
+        let unit_at = text
+            .find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        let number: u64 = number.parse().map_err(|_| error())?;
+        let mib = match unit.trim() {
+            "" | "MiB" => Some(number),
+            "GiB" => number.checked_mul(1 << 10),
+            _ => None,
+        };
+        match mib {
+            Some(mib @ 1..=MOST) => Ok(Self(mib << 20)),
+            _ => Err(error()),
+        }
     }
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Size::from(self.0).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_number_and_a_unit_or_a_number_of_mib() {
+        let memory = |text: &str| text.parse::<Memory>().map(Memory::bytes);
+        assert_eq!(memory("64MiB"), Ok(64 << 20));
+        assert_eq!(memory("64 MiB"), Ok(64 << 20));
+        assert_eq!(memory("64"), Ok(64 << 20));
+        assert_eq!(memory("1"), Ok(1 << 20));
+        assert_eq!(memory("4GiB"), Ok(4 << 30));
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        for text in [
+            "",
+            "0",
+            "0MiB",
+            "MiB",
+            "-1",
+            "1.5GiB",
+            "64MB",
+            "64k",
+            "5GiB",
+            "4097",
+            "18014398509481985GiB",
+            "99999999999999999999",
+        ] {
+            let error = text.parse::<Memory>().unwrap_err();
+            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+        }
     }
 }

@@ -11,11 +11,11 @@ mod time;
 
 pub use count::{Count, CountError};
 pub use listen::{ListenAddress, ListenError};
-pub use memory::Memory;
-pub use range::Range;
+pub use memory::{Memory, MemoryError};
+pub use range::{Range, RangeError};
 pub use rate::{Rate, RateError};
-pub use size::Size;
-pub use time::Time;
+pub use size::{Size, SizeError};
+pub use time::{Time, TimeError};
 
 /// Lets a type that is text (`FromStr`, `Display`) be read from a file, and describes it in the schema.
 ///

@@ -3,11 +3,15 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::text_value;
-use crate::{RangeError, parse_range};
 
 /// A number from 1 up, or a range of such: `1000`, `750-1000`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range(RangeInclusive<usize>);
+
+/// Why text is no range of numbers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no number from 1 up, and no range of such: `1000`, `750-1000`")]
+pub struct RangeError(String);
 
 text_value!(
     Range,
@@ -29,7 +33,11 @@ impl FromStr for Range {
     type Err = RangeError;
 
     fn from_str(text: &str) -> Result<Self, RangeError> {
-        parse_range(text).map(Self)
+        let (least, most) = text.split_once('-').unwrap_or((text, text));
+        match (least.trim().parse(), most.trim().parse()) {
+            (Ok(least), Ok(most)) if 0 < least && least <= most => Ok(Self(least..=most)),
+            _ => Err(RangeError(text.to_owned())),
+        }
     }
 }
 
@@ -38,6 +46,27 @@ impl fmt::Display for Range {
         match (self.0.start(), self.0.end()) {
             (least, most) if least == most => write!(f, "{least}"),
             (least, most) => write!(f, "{least}-{most}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_a_number_or_two() {
+        let range = |text: &str| text.parse::<Range>().map(|range| range.get());
+        assert_eq!(range("7"), Ok(7..=7));
+        assert_eq!(range("750-1000"), Ok(750..=1000));
+        assert_eq!(range("1 - 2"), Ok(1..=2));
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        for text in ["", "0", "0-3", "3-2", "-2", "1-", "a"] {
+            let error = text.parse::<Range>().unwrap_err();
+            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }
     }
 }

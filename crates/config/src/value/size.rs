@@ -2,11 +2,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::text_value;
-use crate::{SizeError, parse_size};
 
 /// A number of bytes: `500B`, `64KiB`, `10MiB`, `1GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
+
+/// Why text is no size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no size; write a whole number and a unit: `64KiB`, `10MiB`, `1GiB`, `500B`")]
+pub struct SizeError(String);
 
 text_value!(
     Size,
@@ -39,7 +43,21 @@ impl FromStr for Size {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        parse_size(text).map(Self)
+        let error = || SizeError(text.to_owned());
+        let unit_at = text
+            .find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        let number: u64 = number.parse().map_err(|_| error())?;
+        let shift = match unit.trim() {
+            "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return Err(error()),
+        };
+        let bytes = number.checked_mul(1 << shift).ok_or_else(error)?;
+        Ok(Self(bytes))
     }
 }
 
@@ -65,5 +83,23 @@ mod tests {
             assert_eq!(size.to_string(), text);
         }
         assert_eq!("1024KiB".parse::<Size>().unwrap().to_string(), "1MiB");
+    }
+
+    #[test]
+    fn a_size_is_a_number_and_a_unit() {
+        let size = |text: &str| text.parse::<Size>().map(Size::bytes);
+        assert_eq!(size("500B"), Ok(500));
+        assert_eq!(size("64KiB"), Ok(64 << 10));
+        assert_eq!(size("10 MiB"), Ok(10 << 20));
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        assert_eq!(size("0B"), Ok(0));
+    }
+
+    #[test]
+    fn anything_else_is_an_error_that_says_what_to_write() {
+        for text in ["", "64", "KiB", "-1KiB", "1.5MiB", "64KB", "99999999999GiB"] {
+            let error = text.parse::<Size>().unwrap_err().to_string();
+            assert!(error.contains("`64KiB`"), "{error}");
+        }
     }
 }

@@ -3,11 +3,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::text_value;
-use crate::{DurationError, parse_duration};
 
 /// A length of time: `500ms`, `30s`, `1.5s`, `2m`, `1h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(Duration);
+
+/// Why text is no length of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no duration; write a number and a unit: `500ms`, `30s`, `2m`, `1h`")]
+pub struct TimeError(String);
 
 text_value!(
     Time,
@@ -31,10 +35,27 @@ impl From<Duration> for Time {
 }
 
 impl FromStr for Time {
-    type Err = DurationError;
+    type Err = TimeError;
 
-    fn from_str(text: &str) -> Result<Self, DurationError> {
-        parse_duration(text).map(Self)
+    /// A number, a unit, and a finite length of time above zero.
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        let error = || TimeError(text.to_owned());
+        let unit_at = text
+            .find(|character: char| !character.is_ascii_digit() && character != '.')
+            .ok_or_else(error)?;
+        let (number, unit) = text.split_at(unit_at);
+        let number: f64 = number.parse().map_err(|_| error())?;
+        let seconds = match unit.trim() {
+            "ms" => number / 1_000.0,
+            "s" => number,
+            "m" => number * 60.0,
+            "h" => number * 3_600.0,
+            _ => return Err(error()),
+        };
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
+            _ => Err(error()),
+        }
     }
 }
 
@@ -67,6 +88,33 @@ mod tests {
             let time: Time = text.parse().unwrap();
             assert_eq!(time.to_string(), printed);
             assert_eq!(printed.parse(), Ok(time));
+        }
+    }
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        let ok = |text: &str| text.parse::<Time>().unwrap().get();
+        assert_eq!(ok("500ms"), Duration::from_millis(500));
+        assert_eq!(ok("30s"), Duration::from_secs(30));
+        assert_eq!(ok("1.5s"), Duration::from_millis(1_500));
+        assert_eq!(ok("2m"), Duration::from_secs(120));
+        assert_eq!(ok("1h"), Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        for text in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "0s",
+            "1d",
+            "1e400h",
+            "999999999999999999999h",
+        ] {
+            let error = text.parse::<Time>().unwrap_err();
+            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use headwater_config::{parse_duration, parse_memory};
+use headwater_config::settings::{
+    ConnectingSettings, LimitSettings, OutgoingSettings, TraceHeaderSettings,
+};
 
-use super::{OperationArgs, TraceArgs};
+use super::OperationArgs;
 
 /// Serve the modules of a WAGI modules.toml, with the flags of the `wagi` command.
 ///
@@ -59,10 +60,26 @@ pub(crate) struct Wagi {
     pub(crate) cache: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) operation: OperationArgs,
+    pub(crate) limits: LimitSettings,
 
     #[command(flatten)]
-    pub(crate) traces: TraceArgs,
+    pub(crate) outgoing: OutgoingArgs,
+
+    #[command(flatten)]
+    pub(crate) operation: OperationArgs,
+}
+
+/// How modules call out, all alike: their file has no keys for it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OutgoingArgs {
+    #[command(flatten)]
+    pub(crate) connecting: ConnectingSettings,
+
+    #[command(flatten)]
+    pub(crate) trace_headers: TraceHeaderSettings,
+
+    #[command(flatten)]
+    pub(crate) requests: OutgoingSettings,
 }
 
 /// What is served: WAGI had two ways to say it.
@@ -114,6 +131,12 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     pub(crate) modules: ModuleArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitSettings,
+
+    #[command(flatten)]
+    pub(crate) outgoing: OutgoingArgs,
 }
 
 /// What all modules of a file have in common.
@@ -148,14 +171,6 @@ pub(crate) struct ModuleArgs {
     /// How closely WAGI 0.8.1 is followed, by modules that do not say it themselves
     #[arg(long, value_name = "HOW", default_value = "default")]
     pub(crate) compat: Compat,
-
-    /// How long a request may take until its response head, unless its module says it
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    pub(crate) timeout: Duration,
-
-    /// Memory of one instance, unless its module says it
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_memory)]
-    pub(crate) memory: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

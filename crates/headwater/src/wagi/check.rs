@@ -28,7 +28,12 @@ pub(crate) fn run(arguments: Check) -> Result<()> {
     }
     let file = ModulesFile::parse(&text).with_context(|| format!("cannot use `{name}`"))?;
     let unknown = file.unknown.clone();
-    let common = Common::new(&arguments.modules, None)?;
+    let common = Common::new(
+        &arguments.modules,
+        &arguments.limits,
+        &arguments.outgoing,
+        None,
+    )?;
     let engine = Engine::with_places(PLACES)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

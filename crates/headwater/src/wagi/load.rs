@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use headwater_config::modules::{self, ModuleEntry, ModulesFile};
+use headwater_config::settings::LimitSettings;
+use headwater_config::{Count, Memory, Time};
 use headwater_core::{Limits, LoopGuard};
-use headwater_egress::{Egress, EgressParams, TlsRoots, TraceHeaders};
+use headwater_egress::{Egress, EgressParams, EgressShared, TlsRoots, TraceHeaders};
 use headwater_oci::{ModuleCache, Origin, Reference};
 use headwater_runtime::Engine;
 use headwater_server::HostPattern;
@@ -16,7 +18,11 @@ use tempfile::TempDir;
 
 use super::names::names;
 use super::variables;
-use crate::cli::wagi::{self, ModuleArgs};
+use crate::cli::wagi::{self, ModuleArgs, OutgoingArgs};
+use crate::connecting::Connecting;
+use crate::meaning;
+use crate::outgoing;
+use crate::serve::Usage;
 
 /// What the command line says of all modules.
 pub(crate) struct Common {
@@ -24,12 +30,17 @@ pub(crate) struct Common {
     log_dir: Option<PathBuf>,
     /// What the command line gives to all modules.
     pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) trace_headers: TraceHeaders,
+    limits: LimitSettings,
+    trace_headers: TraceHeaders,
+    outgoing: outgoing::Settings,
+    connecting: Connecting,
+    /// The bounds on what all modules send.
+    pub(crate) shared: EgressShared,
     pub(crate) metrics: Metrics,
     /// What ends loops.
     pub(crate) loops: LoopGuard,
     /// Shared, so that the machine's certificates are read once.
-    tls_roots: TlsRoots,
+    pub(crate) tls_roots: TlsRoots,
 }
 
 /// The modules of a file, each loaded, or why it is not.
@@ -51,12 +62,27 @@ pub(crate) struct Loaded {
 // === impl Common ===
 
 impl Common {
-    pub(crate) fn new(arguments: &ModuleArgs, log_dir: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn new(
+        arguments: &ModuleArgs,
+        limits: &LimitSettings,
+        outgoing: &OutgoingArgs,
+        log_dir: Option<PathBuf>,
+    ) -> Result<Self> {
+        let OutgoingArgs {
+            connecting,
+            trace_headers,
+            requests,
+        } = outgoing;
+        let usage = |error: anyhow::Error| Usage(format!("on the command line, {error:#}"));
         Ok(Self {
+            limits: limits.clone(),
+            trace_headers: meaning::trace_headers(trace_headers),
+            outgoing: outgoing::Settings::of(requests).map_err(usage)?,
+            connecting: Connecting::of(connecting, Vec::new(), Vec::new()).map_err(usage)?,
+            shared: EgressShared::default(),
             environment: variables::given(arguments)?,
             arguments: arguments.clone(),
             log_dir,
-            trace_headers: TraceHeaders::default(),
             metrics: Metrics::default(),
             loops: LoopGuard::default(),
             tls_roots: TlsRoots::default(),
@@ -69,7 +95,14 @@ impl Common {
         let mut environment = entry.environment.clone();
         environment.extend(self.environment.clone());
         let defaults = WagiSettings::new(name);
-        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        // Here it is the module that goes before the command line.
+        let said = LimitSettings {
+            timeout: entry.timeout,
+            memory: entry.memory,
+            max_instances: entry.max_instances,
+            max_cpu_time: entry.max_cpu_time,
+        };
+        let said = said.or(self.limits.clone());
         WagiSettings {
             entrypoint: entry.entrypoint.clone().unwrap_or(defaults.entrypoint),
             environment: environment.into_iter().collect(),
@@ -86,16 +119,17 @@ impl Common {
             http_max_concurrency: entry.http_max_concurrency,
             pass_authorization: entry.pass_authorization,
             log_dir: self.log_dir.clone(),
-            max_instances: entry.max_instances,
-            max_cpu_time: entry.max_cpu_time,
-            max_wall_time: entry.max_wall_time,
-            max_output: entry.max_output,
+            max_instances: said.max_instances.map(Count::get),
+            max_cpu_time: said.max_cpu_time.map(Time::get),
+            max_wall_time: entry.max_wall_time.map(Time::get),
+            max_output: entry.max_output.map(Memory::bytes),
             limits: Limits {
-                request_timeout: entry.timeout.unwrap_or(self.arguments.timeout),
-                guest_memory: bytes(entry.memory.unwrap_or(self.arguments.memory)),
                 buffered_response: entry
                     .max_response
-                    .map_or(defaults.limits.buffered_response, bytes),
+                    .map_or(defaults.limits.buffered_response, |size| {
+                        usize::try_from(size.bytes()).unwrap_or(usize::MAX)
+                    }),
+                ..meaning::limits(&said)
             },
             ..WagiSettings::new(name)
         }
@@ -194,8 +228,21 @@ async fn load_one(
         ModuleReference::Oci(reference) => cache.fetch(&reference).await?,
     };
     let settings = common.settings(name, entry);
+    let outgoing::Settings {
+        timeouts,
+        limits,
+        pool,
+        h2c,
+    } = common.outgoing.clone();
     let egress = Egress::new(EgressParams {
         grants: allowed_hosts(&entry.allowed_hosts)?,
+        timeouts,
+        limits,
+        shared: common.shared.clone(),
+        pool,
+        h2c,
+        tls: common.connecting.tls.clone(),
+        proxy: common.connecting.proxy.clone(),
         trace_headers: common.trace_headers,
         tls_roots: common.tls_roots.clone(),
         metrics: common.metrics.clone(),

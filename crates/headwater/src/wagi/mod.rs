@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
     let path = modules_toml(&arguments.source)?;
     // Before anything is started: what is wrong with it is said at once.
     read(&path)?;
-    Common::new(&arguments.modules, arguments.log_dir.clone())?;
+    common(&arguments)?;
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(
             TlsParams::from_pem_files(certificate, key)
@@ -50,7 +50,6 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
         announcement: "Ready: serving on",
         operation: Operation::new(&arguments.operation, &HostSettings::default()),
     };
-    let traces = arguments.traces.clone();
     let said = Once::new();
     let load = move |loading: &Loading| {
         said.call_once(|| {
@@ -64,10 +63,11 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
         for unknown in &file.unknown {
             tracing::warn!(file = %path.display(), "{unknown}");
         }
-        let mut common = Common::new(&arguments.modules, arguments.log_dir.clone())?;
-        common.trace_headers = arguments.traces.headers();
+        let mut common = common(&arguments)?;
         common.metrics = loading.common.metrics.clone();
         common.loops = loading.common.loops.clone();
+        common.shared = loading.common.shared.clone();
+        common.tls_roots = loading.common.tls_roots.clone();
         let table = tokio::runtime::Handle::current()
             .block_on(Table::load(&path, file, &common, &loading.engine))
             .into_loaded()
@@ -82,7 +82,17 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
             files: [path.clone()].into_iter().chain(files).collect(),
         })
     };
-    host(hosting, &traces, Box::new(load))
+    host(hosting, Box::new(load))
+}
+
+/// What the command line says of all modules.
+fn common(arguments: &Wagi) -> Result<Common> {
+    Common::new(
+        &arguments.modules,
+        &arguments.limits,
+        &arguments.outgoing,
+        arguments.log_dir.clone(),
+    )
 }
 
 /// The modules.toml that is to be served.

@@ -1,0 +1,92 @@
+//! What the settings of a service mean for its parts.
+
+use headwater_config::settings::{
+    GuestTraceparent as Said, LimitSettings, PoolSettings, ServiceSettings, TraceHeaderSettings,
+};
+use headwater_config::{Count, Time};
+use headwater_core::Limits;
+use headwater_egress::{GuestTraceparent, TraceHeaders};
+use headwater_runtime::PoolOverrides;
+
+/// What one request may take, and one instance.
+pub(crate) fn limits(said: &LimitSettings) -> Limits {
+    let defaults = Limits::default();
+    let memory = said.memory.map(|memory| memory.bytes());
+    Limits {
+        request_timeout: said.timeout.map_or(defaults.request_timeout, Time::get),
+        guest_memory: memory.map_or(defaults.guest_memory, |bytes| {
+            usize::try_from(bytes).unwrap_or(usize::MAX)
+        }),
+        buffered_response: defaults.buffered_response,
+    }
+}
+
+/// What is said of a component's pool.
+pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
+    let LimitSettings {
+        timeout: _,
+        memory: _,
+        max_instances,
+        max_cpu_time,
+    } = said.limits;
+    let PoolSettings {
+        max_concurrent_per_instance,
+        max_requests_per_instance,
+        min_idle,
+        idle_timeout,
+        post_return_timeout,
+        max_queue,
+        queue_timeout,
+        max_outgoing_per_instance,
+        serial,
+        retry,
+    } = &said.pool;
+    PoolOverrides {
+        max_instances: max_instances.map(Count::get),
+        min_idle: *min_idle,
+        max_requests_per_instance: max_requests_per_instance.as_ref().map(|range| range.get()),
+        max_concurrent_per_instance: max_concurrent_per_instance.map(Count::get),
+        serial: *serial,
+        spread: None,
+        idle_timeout: idle_timeout.map(Time::get),
+        post_return_timeout: post_return_timeout.map(Time::get),
+        max_queue: max_queue.map(Count::get),
+        queue_timeout: queue_timeout.map(Time::get),
+        max_outgoing_per_instance: max_outgoing_per_instance.map(Count::get),
+        max_cpu_time: max_cpu_time.map(Time::get),
+        retry: *retry,
+    }
+}
+
+/// Which trace headers outgoing requests carry.
+pub(crate) fn trace_headers(said: &TraceHeaderSettings) -> TraceHeaders {
+    let defaults = TraceHeaders::default();
+    TraceHeaders {
+        traceparent: match said.guest_traceparent {
+            None => defaults.traceparent,
+            Some(Said::Keep) => GuestTraceparent::Keep,
+            Some(Said::Replace) => GuestTraceparent::Replace,
+            Some(Said::Link) => GuestTraceparent::Link,
+        },
+        request_id: said.forward_request_id.unwrap_or(defaults.request_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Promise: where the help says a default, it is the one in force.
+    #[test]
+    fn what_the_help_says_of_defaults_is_so() {
+        let limits = limits(&LimitSettings::default());
+        assert_eq!(limits.request_timeout, Duration::from_secs(30));
+        assert_eq!(limits.guest_memory, 256 << 20);
+        assert_eq!(pool(&ServiceSettings::default()), PoolOverrides::default());
+        let headers = trace_headers(&TraceHeaderSettings::default());
+        assert_eq!(headers.traceparent, GuestTraceparent::Keep);
+        assert!(!headers.request_id);
+    }
+}

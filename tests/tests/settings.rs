@@ -1,0 +1,213 @@
+//! Promise: what flags, variables and the file say holds in the order that is documented, setting by
+//! setting.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::guests::guest;
+use headwater_tests::refusal::{FAILURE, USAGE, refused};
+use headwater_tests::settings::{Settings, SettingsFile};
+use headwater_tests::{Client, Host};
+
+/// Two services, of which one has a setting of its own, and a section that has it for all.
+fn file() -> Result<SettingsFile> {
+    Settings::default()
+        .component_as("own", "hello", "/own/...", &[])?
+        .text("max_instances = 6\n")
+        .component_as("silent", "hello", "/silent/...", &[])?
+        .text("[defaults]\nmax_instances = 7\nmax_requests_per_instance = 70\n")
+        .write()
+}
+
+/// What is said at start of the instances of a service: `up to 6, shared by …`.
+fn instances<'a>(said: &'a str, service: &str) -> Result<&'a str> {
+    let mut lines = said
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("  {service}  ")));
+    let line = lines.find(|line| line.trim_start().starts_with("instances"));
+    line.with_context(|| format!("nothing is said of `{service}`:\n{said}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_s_own_goes_before_flag_variable_section_and_default() -> Result<()> {
+    let file = file()?;
+    let bare = Settings::default()
+        .component_as("silent", "hello", "/silent/...", &[])?
+        .write()?;
+    let variable = ("HEADWATER_MAX_INSTANCES", "8");
+    let flag = ["--max-instances", "9"];
+    // Whether each way is taken to say it, and what holds then.
+    for (path, with_variable, with_flag, most) in [
+        (bare.path(), false, false, 100),
+        (file.path(), false, false, 7),
+        (file.path(), true, false, 8),
+        (file.path(), true, true, 9),
+    ] {
+        let mut serve = Host::serve(&path);
+        if with_variable {
+            serve = serve.env(variable.0, variable.1);
+        }
+        if with_flag {
+            serve = serve.args(flag);
+        }
+        let host = serve.start().await?;
+        let said = host.stdout().text();
+        let silent = instances(&said, "silent")?;
+        ensure!(silent.contains(&format!("up to {most},")), "{silent}");
+        if path == file.path() {
+            let own = instances(&said, "own")?;
+            ensure!(own.contains("up to 6,"), "{own}");
+            // A setting that is made elsewhere takes nothing from another.
+            ensure!(own.contains("renewed after 70"), "{own}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_for_all_services_is_read_again_and_what_is_logged_is_not() -> Result<()> {
+    let settings = Settings::default().component_as("it", "hello", "/...", &[])?;
+    let file = settings
+        .text("[telemetry]\nlog_format = \"json\"\n")
+        .write()?;
+    let mut host = Host::serve(file.path()).start().await?;
+    let text = fs::read_to_string(file.path())?;
+    let text = text.replace("json", "text") + "[defaults]\nserial = true\n";
+    fs::write(file.path(), text)?;
+    host.process().hang_up()?;
+    let reloaded = host
+        .stderr()
+        .wait_for("a line that says that it was loaded again", |line| {
+            line.contains("loaded again: ")
+        })
+        .await?;
+    ensure!(reloaded.starts_with('{'), "{reloaded}");
+    let log = host.stderr().text();
+    ensure!(log.contains("`[telemetry]` count from the next"), "{log}");
+    ensure!(Client::new().get(host.url()).await?.status == 200);
+    ensure!(host.stop().await?.code() == Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_a_section_names_are_beside_it() -> Result<()> {
+    let file = Settings::default()
+        .component_as("it", "hello", "/...", &[])?
+        .text("[telemetry]\ntrace_file = \"traces\"\naudit_log = \"audit\"\n")
+        .text("[access_log]\nto = \"access\"\n")
+        .write()?;
+    let mut host = Host::serve(file.path()).start().await?;
+    ensure!(Client::new().get(host.url()).await?.status == 200);
+    ensure!(host.stop().await?.code() == Some(0));
+    for (name, said) in [("traces", "resourceSpans"), ("access", "\"status\":200")] {
+        let written = fs::read_to_string(file.path().with_file_name(name))?;
+        ensure!(written.contains(said), "{name}: {written}");
+    }
+    ensure!(file.path().with_file_name("audit").exists());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_section_that_makes_no_sense_is_named_whether_a_service_needs_it_or_not() -> Result<()> {
+    for (section, expected) in [
+        (
+            "[defaults]\ntime_out = \"5s\"",
+            &["line 7", "`timeout`"][..],
+        ),
+        ("[defaults]\ntimeout = 5", &["line 7", "length of time"]),
+        (
+            "[defaults]\nproxy = \"ftp://x\"",
+            &["line 7", "`[defaults]`", "proxy = …"],
+        ),
+        (
+            "[defaults]\nca = [\"gone.pem\"]",
+            &["line 7", "`[defaults]`", "gone.pem"],
+        ),
+        (
+            "[defaults.outgoing]\nh2c = [\"https://a\"]",
+            &["line 7", "`[defaults]`", "https://a"],
+        ),
+        (
+            "[defaults]\nserial = true\nmax_concurrent_per_instance = 2",
+            &["line 8", "`[defaults]`", "leave"],
+        ),
+        (
+            "[telemetry]\nlog = \"headwater=loud\"",
+            &["line 7", "`[telemetry]`", "headwater=loud", "debug"],
+        ),
+        (
+            "[telemetry]\ntrace_tree = \"sometimes\"",
+            &["line 7", "`auto`"],
+        ),
+    ] {
+        let file = Settings::default()
+            .component_as("it", "hello", "/...", &[])?
+            .text(&format!("{section}\n"))
+            .write()?;
+        for command in ["check", "serve"] {
+            let finished = Host::headwater().arg(command).arg(file.path());
+            let finished = finished.run_to_end().await?;
+            refused(&finished, FAILURE, expected).with_context(|| section.to_owned())?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_or_variable_that_makes_no_sense_is_wrong_usage() -> Result<()> {
+    let hello = guest("hello")?;
+    for flags in [
+        &["--serial", "--max-concurrent-per-instance", "2"][..],
+        &["--h2c", "https://a"],
+        &["--proxy", "ftp://x"],
+        &["--max-queue", "0"],
+        &["--no-proxy", "a.example"],
+    ] {
+        let finished = Host::serve(&hello).args(flags).run_to_end().await?;
+        refused(&finished, USAGE, &flags[..1])?;
+    }
+    let wrong = Host::serve(&hello).env("HEADWATER_MAX_QUEUE", "0");
+    refused(
+        &wrong.run_to_end().await?,
+        USAGE,
+        &["--max-queue", "1 or more"],
+    )?;
+    // A no is no request for both.
+    let no = ["--serial=false", "--max-concurrent-per-instance", "2"];
+    Host::serve(&hello).args(no).start().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modules_of_wagi_have_what_is_for_modules_and_their_own_keys_go_before() -> Result<()> {
+    let module = guest("wagi-rust")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("modules.toml");
+    fs::write(
+        &file,
+        format!(
+            "[[module]]\nroute = \"/own\"\nmodule = {module:?}\ntimeout = \"6s\"\n\
+             [[module]]\nroute = \"/silent\"\nmodule = {module:?}\n"
+        ),
+    )?;
+    let check = |flags: &'static [&'static str]| {
+        let check = Host::headwater()
+            .arg("check")
+            .arg(&file)
+            .args(flags.to_vec());
+        check.env("HEADWATER_TIMEOUT", "8s").run_to_end()
+    };
+    for (flags, silent) in [(&[][..], "8000 ms"), (&["--timeout", "9s"], "9000 ms")] {
+        let said = check(flags).await?.stdout;
+        let limits: Vec<_> = said
+            .lines()
+            .filter(|line| line.trim_start().starts_with("limits"))
+            .collect();
+        let [own, other] = &limits[..] else {
+            anyhow::bail!("two modules: {said}");
+        };
+        ensure!(own.contains("6000 ms") && other.contains(silent), "{said}");
+    }
+    let wagi = Host::wagi(&file).args(["--proxy", "ftp://x"]);
+    refused(&wagi.run_to_end().await?, USAGE, &["no proxy", "`proxy`"])
+}
