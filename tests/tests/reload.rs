@@ -1,14 +1,21 @@
 //! Promise: what is served is replaced under load, and no request is lost by it; what is broken
-//! replaces nothing.
+//! replaces nothing, and what has not changed goes on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use headwater_tests::client::empty;
 use headwater_tests::guests::guest;
 use headwater_tests::steady::{self, Until};
 use headwater_tests::{Client, Host};
+use http::Request;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 const OLD: &str = "Hello from Headwater!";
 const NEW: &str = "try /echo";
@@ -113,5 +120,243 @@ async fn a_file_that_changes_is_loaded_again_if_asked_for_and_a_broken_one_chang
         .await?;
     ensure!(Client::new().get(host.url()).await?.text().contains(NEW));
     ensure!(host.stop().await?.code() == Some(0));
+    Ok(())
+}
+
+/// Two services, `it` with all that it may be made of, and `other`.
+struct Pair {
+    site: Site,
+    host: Host,
+    generation: u64,
+}
+
+const OTHER: &str =
+    "[[service]]\nname = \"other\"\nroute = \"/other/...\"\ncomponent = \"other.wasm\"\n";
+
+impl Pair {
+    async fn start(rate: &str) -> Result<Self> {
+        let site = Site::new()?;
+        site.guest("faulty")?;
+        fs::copy(guest("hello")?, site.folder.path().join("other.wasm"))?;
+        fs::write(site.folder.path().join("secret"), "first")?;
+        fs::create_dir(site.folder.path().join("v1"))?;
+        fs::create_dir(site.folder.path().join("v2"))?;
+        site.link("v1")?;
+        fs::write(site.file(), format!("{OTHER}{}", it("/it/...", rate)))?;
+        Ok(Self {
+            host: Host::serve(site.file()).start().await?,
+            site,
+            generation: 1,
+        })
+    }
+
+    /// Has it loaded again. Gives what is said of it.
+    async fn reload(&mut self) -> Result<String> {
+        self.host.process().hang_up()?;
+        self.generation += 1;
+        let loaded = format!("generation={} ", self.generation);
+        self.host
+            .stderr()
+            .wait_for("a line that says that it was loaded again", |line| {
+                line.contains(&loaded)
+            })
+            .await
+    }
+
+    fn change(&self, from: &str, to: &str) -> Result<()> {
+        let text = fs::read_to_string(self.site.file())?;
+        ensure!(text.contains(from), "{text}");
+        fs::write(self.site.file(), text.replace(from, to))?;
+        Ok(())
+    }
+
+    /// Which instance answers, and how many requests it has told so.
+    async fn told(&self, path: &str) -> Result<(String, u64)> {
+        let answer = Client::new()
+            .get(&format!("{}{path}/instance", self.host.url()))
+            .await?;
+        let text = answer.text();
+        ensure!(answer.status == 200, "{}: {text}", answer.status);
+        let told = text.trim().split_once(' ');
+        let (instance, number) = told.context("no number is told")?;
+        Ok((instance.to_owned(), number.parse()?))
+    }
+}
+
+fn it(route: &str, more: &str) -> String {
+    format!(
+        "[[service]]\nname = \"it\"\nroute = {{ path = {route:?}, strip_prefix = true }}\n\
+         component = \"it.wasm\"\nsecrets = {{ KEY = {{ file = \"secret\" }} }}\n\
+         directories = {{ \"/data\" = \"data\" }}\nmax_requests_per_instance = 100000\n{more}\n"
+    )
+}
+
+impl Site {
+    /// Has `data` lead to another directory, as releases are put in the place of each other.
+    fn link(&self, to: &str) -> Result<()> {
+        let (new, data) = (
+            self.folder.path().join("link"),
+            self.folder.path().join("data"),
+        );
+        std::os::unix::fs::symlink(self.folder.path().join(to), &new)?;
+        fs::rename(new, data)?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_goes_on_where_another_service_or_only_a_route_has_changed() -> Result<()> {
+    let mut pair = Pair::start("").await?;
+    let (instance, first) = pair.told("/it").await?;
+    ensure!(first == 1, "{first}");
+
+    // Nothing; another guest; a setting of another; another gone, and there again; a route; the order.
+    let said = pair.reload().await?;
+    ensure!(said.contains("stay=2") && said.contains("come=0"), "{said}");
+    fs::copy(guest("stream")?, pair.site.folder.path().join("other.wasm"))?;
+    let said = pair.reload().await?;
+    ensure!(said.contains("stay=1") && said.contains("come=1"), "{said}");
+    pair.change("other.wasm\"\n", "other.wasm\"\ntimeout = \"7s\"\n")?;
+    let said = pair.reload().await?;
+    ensure!(said.contains("stay=1") && said.contains("come=1"), "{said}");
+    ensure!(pair.told("/it").await? == (instance.clone(), 2));
+    fs::write(pair.site.file(), it("/moved/...", ""))?;
+    pair.reload().await?;
+    ensure!(pair.told("/moved").await? == (instance.clone(), 3));
+    let gone = pair.told("/it").await;
+    ensure!(gone.is_err_and(|error| error.to_string().contains("404")));
+    fs::write(
+        pair.site.file(),
+        it("/moved/...", "max_in_flight = 9") + OTHER,
+    )?;
+    let said = pair.reload().await?;
+    ensure!(said.contains("stay=1") && said.contains("come=1"), "{said}");
+    ensure!(pair.told("/moved").await? == (instance, 4));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_begins_anew_when_anything_has_changed_that_it_is_made_of() -> Result<()> {
+    let mut pair = Pair::start("").await?;
+    let (mut instance, _) = pair.told("/it").await?;
+    for step in 0..6 {
+        match step {
+            0 => fs::write(pair.site.folder.path().join("secret"), "second")?,
+            1 => pair.site.link("v2")?,
+            2 => pair.change("100000", "200000")?,
+            3 => pair.change(
+                "[[service]]\nname = \"it\"",
+                "[defaults]\noutgoing.max_requests = 7\n[[service]]\nname = \"it\"",
+            )?,
+            4 => pair.change(
+                "strip_prefix = true }",
+                "strip_prefix = true }\nallow_outgoing = [\"a.example\"]",
+            )?,
+            // The same guest to all who ask it, and not to the last byte.
+            _ => {
+                let mut bytes = fs::read(guest("faulty")?)?;
+                // A custom section: its id, its size, and the name `x`.
+                bytes.extend([0, 2, 1, b'x']);
+                let new = pair.site.folder.path().join("newer");
+                fs::write(&new, bytes)?;
+                pair.site.put(&new)?;
+            }
+        }
+        let said = pair.reload().await?;
+        // What holds for all is part of both.
+        let others = if step == 3 { "stay=0" } else { "stay=1" };
+        ensure!(said.contains(others), "step {step}: {said}");
+        let (now, told) = pair.told("/it").await?;
+        ensure!(now != instance && told == 1, "step {step}: {now} {told}");
+        instance = now;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_counted_for_a_service_s_rate_goes_on_as_long_as_the_rate_is_the_same()
+-> Result<()> {
+    let mut pair = Pair::start("rate = \"2/h\"").await?;
+    let status = async |pair: &Pair| -> Result<u16> {
+        let url = format!("{}/it/instance", pair.host.url());
+        Ok(Client::new().get(&url).await?.status.as_u16())
+    };
+    ensure!(status(&pair).await? == 200);
+    pair.change("other/...", "others/...")?;
+    pair.reload().await?;
+    ensure!((status(&pair).await?, status(&pair).await?) == (200, 429));
+    pair.change("2/h", "3/h")?;
+    let said = pair.reload().await?;
+    ensure!(said.contains("stay=2"), "{said}");
+    ensure!(status(&pair).await? == 200);
+    Ok(())
+}
+
+/// Whether a handshake with the host at this address is done by this certificate.
+async fn shows(address: &str, certificate: &CertificateDer<'static>) -> Result<bool> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await?;
+    let connector = TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from("localhost")?;
+    Ok(connector.connect(name, stream).await.is_ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_read_again_at_once_and_a_broken_one_changes_nothing() -> Result<()> {
+    let site = Site::new()?;
+    let issue = || -> Result<CertificateDer<'static>> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        fs::write(site.folder.path().join("c.pem"), made.cert.pem())?;
+        fs::write(
+            site.folder.path().join("k.pem"),
+            made.signing_key.serialize_pem(),
+        )?;
+        Ok(made.cert.der().clone())
+    };
+    let old = issue()?;
+    let text = fs::read_to_string(site.file())?;
+    let listener = "[[listener]]\nlisten = \"127.0.0.1:0\"\ntls.certificates = [{ certificate = \"c.pem\", \
+                    key = \"k.pem\" }]\n";
+    fs::write(site.file(), format!("{text}{listener}"))?;
+    let host = Host::headwater()
+        .arg("serve")
+        .arg(site.file())
+        .arg("--admin=127.0.0.1:0")
+        .start()
+        .await?;
+    let address = host.url().trim_start_matches("https://");
+    let admin = host
+        .stdout()
+        .wait_for("a line `Admin on http://…`", |line| {
+            line.starts_with("Admin on ")
+        })
+        .await?;
+    let reload = async || {
+        let url = format!("{}/reload", admin.trim_start_matches("Admin on ").trim());
+        let request = Request::post(url).body(empty())?;
+        Client::new().send(request).await
+    };
+    ensure!(shows(address, &old).await?);
+
+    let new = issue()?;
+    let answer = reload().await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    ensure!(shows(address, &new).await? && !shows(address, &old).await?);
+
+    fs::write(site.folder.path().join("c.pem"), "no certificate")?;
+    site.guest("stream")?;
+    let answer = reload().await?;
+    ensure!(
+        answer.status == 422 && answer.text().contains("c.pem"),
+        "{}",
+        answer.text()
+    );
+    ensure!(shows(address, &new).await?);
     Ok(())
 }

@@ -56,7 +56,7 @@ pub(crate) fn title() -> String {
 }
 
 fn describe(service: &Loaded) -> Vec<String> {
-    let outline = &service.outline;
+    let made_of = &service.made_of;
     let kind = match &service.runner {
         Runner::Component(component) => {
             let composed = if component.is_composed() {
@@ -68,19 +68,19 @@ fn describe(service: &Loaded) -> Vec<String> {
         }
         Runner::Module(_) => "WAGI module".to_owned(),
     };
-    let routes: Vec<_> = outline
+    let routes: Vec<_> = service
         .routes
         .iter()
         .map(|route| place(&route.path, &route.hosts))
         .collect();
     let mut lines = vec![
-        format!("  {}  {}", outline.name, list(&routes)),
-        format!("    runs         {} ({kind})", outline.file.display()),
+        format!("  {}  {}", made_of.name, list(&routes)),
+        format!("    runs         {} ({kind})", made_of.file.display()),
         format!("    instances    {}", instances(&service.runner)),
         format!(
             "    may call     {}",
             list(
-                &outline
+                &made_of
                     .grants
                     .iter()
                     .map(ToString::to_string)
@@ -88,29 +88,29 @@ fn describe(service: &Loaded) -> Vec<String> {
             )
         ),
     ];
-    if outline.grants.is_every_address() {
+    if made_of.grants.is_every_address() {
         lines.push(
             "    WARNING      this guest may call any address, this machine's own included"
                 .to_owned(),
         );
-    } else if outline.grants.is_all() {
+    } else if made_of.grants.is_all() {
         lines.push(
             "    WARNING      this guest may call any public address on the internet".to_owned(),
         );
     }
-    for hosts in &outline.connecting.tls.unverified {
+    for hosts in &made_of.unverified {
         lines.push(format!(
             "    WARNING      anybody may pretend to be {hosts}: its certificate is not verified"
         ));
     }
     // Names only: values may be secrets.
-    let names: Vec<_> = outline
+    let names: Vec<_> = made_of
         .environment
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
     lines.push(format!("    environment  {}", list(&names)));
-    let directories: Vec<_> = outline
+    let directories: Vec<_> = made_of
         .directories
         .iter()
         .map(|directory| format!("{} as {}", directory.host.display(), directory.guest))

@@ -67,10 +67,10 @@ fn served(path: &Path) -> Result<()> {
         roster: Roster::default(),
     };
     let services = services::load(services, &loading)?;
-    let router = services::router(&services, &builtins)
+    services::router(&services, &builtins)
         .with_context(|| format!("cannot serve `{}`", path.display()))?;
-    let fronts = services::fronts(&services, &loading.common, &router);
-    let names = services.iter().map(|service| &*service.outline.name);
+    let fronts = services::fronts(&services, &loading.common);
+    let names = services.iter().map(|service| &**service.name());
     loading.common.internal.connect(names.zip(&fronts))?;
     let mut lines = banner::lines(&services, &builtins);
     let listeners: Vec<_> = listeners

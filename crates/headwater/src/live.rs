@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use headwater_runtime::Engine;
-use headwater_server::{Front, FrontParams, InternalFront, Router};
+use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
 use tokio_util::task::TaskTracker;
 
 use crate::roster::Roster;
@@ -43,6 +43,8 @@ pub(crate) struct Live {
     front: Arc<Front>,
     load: Load,
     loading: Loading,
+    /// Of the listeners.
+    certificates: Certificates,
     /// How long services that are replaced may work on what they have.
     drain_timeout: Duration,
     /// Those that do.
@@ -50,6 +52,16 @@ pub(crate) struct Live {
     /// One at a time.
     reloading: tokio::sync::Mutex<()>,
     now: Mutex<Generation>,
+}
+
+/// What a reload has changed.
+struct Installed {
+    /// The generation.
+    number: u64,
+    /// Services that are what they were.
+    stay: usize,
+    /// Services that were made.
+    come: usize,
 }
 
 /// What is known of what is served now.
@@ -77,6 +89,7 @@ impl Live {
         load: Load,
         loading: Loading,
         front: FrontParams,
+        certificates: Certificates,
         drain_timeout: Duration,
     ) -> Result<(Arc<Self>, Vec<String>)> {
         let (load, loading, hosted) = tokio::task::spawn_blocking(move || {
@@ -98,6 +111,7 @@ impl Live {
             front: Front::new(front, router),
             load,
             loading,
+            certificates,
             drain_timeout,
             going: TaskTracker::new(),
             reloading: tokio::sync::Mutex::default(),
@@ -112,8 +126,9 @@ impl Live {
         Ok((Arc::new(live), banner))
     }
 
-    /// Loads again. What comes takes the requests from now on, what goes finishes those that it has;
-    /// what cannot be loaded changes nothing, and the log says so. Gives the number of what is served.
+    /// Loads again. What comes takes the requests from now on, what goes finishes those that it has, and
+    /// what is made of the same as before stays; what cannot be loaded changes nothing, and the log says
+    /// so. Certificates of listeners are read again, too. Gives the number of what is served.
     ///
     /// # Errors
     ///
@@ -121,20 +136,28 @@ impl Live {
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<u64> {
         let _one_at_a_time = self.reloading.lock().await;
         let live = self.clone();
-        let hosted = tokio::task::spawn_blocking(move || (live.load)(&live.loading))
+        let loaded = tokio::task::spawn_blocking(move || {
+            let hosted = (live.load)(&live.loading)?;
+            let certificates = live.certificates.read();
+            Ok((hosted, certificates.context("at a listener")?))
+        });
+        let loaded = loaded
             .await
             .context("loading was interrupted")
             .flatten()
-            .and_then(|hosted| {
+            .and_then(|(hosted, certificates)| {
                 let connected = self.loading.connect(&hosted.services, &hosted.internal);
-                connected.map(|()| hosted)
+                connected.map(|()| (hosted, certificates))
             });
-        match hosted {
-            Ok(hosted) => {
-                let number = self.install(hosted);
+        match loaded {
+            Ok((hosted, certificates)) => {
+                certificates.install();
+                let Installed { number, stay, come } = self.install(hosted);
                 tracing::info!(
                     target: "headwater::reload",
                     generation = number,
+                    stay,
+                    come,
                     "loaded again: new requests go to what is there now"
                 );
                 Ok(number)
@@ -151,7 +174,7 @@ impl Live {
         }
     }
 
-    fn install(&self, hosted: Hosted) -> u64 {
+    fn install(&self, hosted: Hosted) -> Installed {
         let Hosted {
             services,
             router,
@@ -161,11 +184,15 @@ impl Live {
         } = hosted;
         // Whoever waits for the old routes' last request waits by the services.
         drop(self.front.replace(router));
+        let before = self.loading.roster.current();
+        let is_there = |new: &&Arc<Loaded>| before.iter().any(|old| new.is(old));
+        let stay = services.iter().filter(is_there).count();
+        let come = services.len() - stay;
         for gone in self.loading.roster.replace(services) {
             let (roster, patience) = (self.loading.roster.clone(), self.drain_timeout);
             self.going.spawn(finish(gone, roster, patience));
         }
-        self.generation_mut(|now| {
+        let number = self.generation_mut(|now| {
             *now = Generation {
                 number: now.number + 1,
                 since: SystemTime::now(),
@@ -174,7 +201,8 @@ impl Live {
                 _internal: internal,
             };
             now.number
-        })
+        });
+        Installed { number, stay, come }
     }
 
     /// What answers requests.
@@ -224,7 +252,7 @@ async fn finish(service: Arc<Loaded>, roster: Roster, patience: Duration) {
         {
             tracing::warn!(
                 target: "headwater::reload",
-                service = &*service.outline.name,
+                service = &**service.name(),
                 "a version that was replaced still works on what it had; its own timeouts end it"
             );
             component.idle().await;
@@ -238,7 +266,7 @@ async fn finish(service: Arc<Loaded>, roster: Roster, patience: Duration) {
 impl Loading {
     /// Lets the services call each other.
     fn connect(&self, services: &[Arc<Loaded>], fronts: &[Arc<InternalFront>]) -> Result<()> {
-        let names = services.iter().map(|service| &*service.outline.name);
+        let names = services.iter().map(|service| &**service.name());
         self.common.internal.connect(names.zip(fronts))?;
         Ok(())
     }

@@ -50,7 +50,7 @@ impl Roster {
         let before = std::mem::replace(&mut state.current, services);
         let gone: Vec<_> = before
             .into_iter()
-            .filter(|old| !state.current.iter().any(|new| Arc::ptr_eq(new, old)))
+            .filter(|old| !state.current.iter().any(|new| new.is(old)))
             .collect();
         state.going.extend(gone.iter().cloned());
         gone
@@ -59,8 +59,8 @@ impl Roster {
     /// A service that was replaced has no more work: what it did is kept, and it is not.
     pub(crate) fn ended(&self, service: &Arc<Loaded>) {
         let mut state = self.state();
-        state.going.retain(|going| !Arc::ptr_eq(going, service));
-        let ended = state.ended.entry(service.outline.name.clone()).or_default();
+        state.going.retain(|going| !going.is(service));
+        let ended = state.ended.entry(service.name().clone()).or_default();
         if let Runner::Component(component) = &service.runner {
             ended.pool += &component.pool_totals();
         }
@@ -82,7 +82,7 @@ impl Roster {
         let state = self.state();
         let mut lines: BTreeMap<Arc<str>, Line> = BTreeMap::new();
         for service in state.going.iter().chain(&state.current) {
-            let name = &service.outline.name;
+            let name = service.name();
             let line = lines.entry(name.clone()).or_insert_with(|| {
                 let ended = state.ended.get(name).cloned().unwrap_or_default();
                 Line {

@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         let unusable = || format!("cannot serve `{}`", arguments.file.display());
         let router = services::router(&services, &builtins).with_context(unusable)?;
         Ok(Hosted {
-            internal: services::fronts(&services, &loading.common, &router),
+            internal: services::fronts(&services, &loading.common),
             banner: banner::lines(&services, &builtins),
             services,
             router,
@@ -219,6 +219,7 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         .addresses()
         .iter()
         .find_map(BoundAddress::socket_addr);
+    let certificates = server.certificates();
     // Before anything is loaded, which may take a while: whoever asks is told so.
     let admin = match admin {
         Some(address) => Some(Admin::bind(&address, telemetry).await?),
@@ -250,7 +251,7 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         linger: front::linger(&settings),
         keep_requests: admin.is_some(),
     };
-    let (live, banner) = Live::start(load, loading, front, drain_timeout).await?;
+    let (live, banner) = Live::start(load, loading, front, certificates, drain_timeout).await?;
     metrics::observe_pools(&metrics.meter(), live.roster());
     metrics::observe_outgoing(&metrics.meter(), live.roster());
     let watch = watch.then(|| FileWatch::begin(&live.files())).transpose()?;

@@ -18,7 +18,7 @@ use crate::route::Route;
 pub(crate) struct Entry {
     pub(crate) route: Route,
     /// What bounds the requests of its service, if anything does.
-    pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) gate: Option<Gate>,
     /// How many segments a prefix pattern takes.
     pub(crate) depth: Option<usize>,
     /// The fields that its wildcards' texts are put into.

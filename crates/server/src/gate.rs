@@ -15,23 +15,41 @@ use crate::route::Route;
 /// `Retry-After` counts seconds.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The limits of one service, with what counts against them.
+/// The limits of one service, with what counts against them. Cheap to clone; the clones count together,
+/// so that routes of a router that replaces another can go on with what was counted.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<Counted>);
+
 #[derive(Debug)]
-pub(crate) struct Gate {
+struct Counted {
     in_flight: Option<Arc<InFlight>>,
     bucket: Option<Bucket>,
 }
 
 /// The gates of a router's services. Routes of one service with the same limits have one together.
 #[derive(Debug, Default)]
-pub(crate) struct Gates(HashMap<(Arc<str>, RouteLimits), Arc<Gate>>);
+pub(crate) struct Gates(HashMap<(Arc<str>, RouteLimits), Gate>);
 
 // === impl Gate ===
 
 impl Gate {
+    /// A gate that nobody has come through yet.
+    #[must_use]
+    pub fn new(limits: &RouteLimits) -> Self {
+        let RouteLimits {
+            max_in_flight,
+            rate,
+            max_body: _,
+        } = *limits;
+        Self(Arc::new(Counted {
+            in_flight: max_in_flight.map(|limit| InFlight::up_to(Some(limit))),
+            bucket: rate.map(Bucket::new),
+        }))
+    }
+
     /// Lets a request in, or says why not.
     pub(crate) fn enter(&self) -> Result<Option<Place>, Fault> {
-        if let Some(bucket) = &self.bucket {
+        if let Some(bucket) = &self.0.bucket {
             bucket.take().map_err(|wait| {
                 Fault::too_many_requests(
                     "service_rate",
@@ -40,7 +58,7 @@ impl Gate {
                 )
             })?;
         }
-        match &self.in_flight {
+        match &self.0.in_flight {
             Some(in_flight) => match in_flight.enter() {
                 Some(place) => Ok(Some(place)),
                 None => Err(Fault::overload("service_in_flight", RETRY_AFTER)),
@@ -54,22 +72,16 @@ impl Gate {
 
 impl Gates {
     /// The gate of a route's service, if it has limits that are counted.
-    pub(crate) fn of(&mut self, route: &Route) -> Option<Arc<Gate>> {
-        let RouteLimits {
-            max_in_flight,
-            rate,
-            max_body: _,
-        } = route.limits;
-        if max_in_flight.is_none() && rate.is_none() {
+    pub(crate) fn of(&mut self, route: &Route) -> Option<Gate> {
+        let limits = &route.limits;
+        if limits.max_in_flight.is_none() && limits.rate.is_none() {
             return None;
         }
-        let key = (Arc::clone(&route.service), route.limits.clone());
-        let gate = self.0.entry(key).or_insert_with(|| {
-            Arc::new(Gate {
-                in_flight: max_in_flight.map(|limit| InFlight::up_to(Some(limit))),
-                bucket: rate.map(Bucket::new),
-            })
-        });
-        Some(Arc::clone(gate))
+        if let Some(gate) = &route.gate {
+            return Some(gate.clone());
+        }
+        let key = (Arc::clone(&route.service), limits.clone());
+        let gate = self.0.entry(key).or_insert_with(|| Gate::new(limits));
+        Some(gate.clone())
     }
 }

@@ -21,7 +21,6 @@ use crate::method;
 use crate::reception::{Arrival, Entrance, Reception};
 use crate::request_body::{self, BodyParams};
 use crate::route::Route;
-use crate::router::Router;
 use crate::withheld;
 
 /// The route of internal requests. Their host names the service, so its paths begin at the root,
@@ -41,7 +40,7 @@ pub struct InternalFront {
     timeout: Duration,
     limits: RouteLimits,
     /// What counts against them, if anything does.
-    gate: Option<Arc<Gate>>,
+    gate: Option<Gate>,
     reception: Reception,
 }
 
@@ -49,7 +48,8 @@ pub struct InternalFront {
 
 impl InternalFront {
     /// The front of the service that answers at `route`; where that is counts for nothing here. Its
-    /// limits count for this front alone, unless [`counted_with`](Self::counted_with) says otherwise.
+    /// limits hold here, too; what counts against them is counted with what comes by routes of the same
+    /// [`gate`](Route::gate), and by itself without one.
     #[must_use]
     pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
         let gate = Gates::default().of(&route);
@@ -61,6 +61,7 @@ impl InternalFront {
             timeout,
             strip_prefix: _,
             limits,
+            gate: _,
         } = route;
         Self {
             service,
@@ -82,16 +83,6 @@ impl InternalFront {
     #[must_use]
     pub fn with_access(mut self, access: AccessLog) -> Self {
         self.reception.access = access;
-        self
-    }
-
-    /// The same, with what comes here and what comes by the routes of its service that have the same
-    /// limits counted together.
-    #[must_use]
-    pub fn counted_with(mut self, router: &Router) -> Self {
-        if let Some(gate) = router.gate(&self.service, &self.limits) {
-            self.gate = Some(gate);
-        }
         self
     }
 

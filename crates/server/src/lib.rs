@@ -74,6 +74,7 @@ pub use counts::{ConnectionCounts, Counts};
 pub use endpoint::{BoundAddress, Endpoint, EndpointError};
 pub use forwarded::{ForwardedFields, ForwardedParams};
 pub use front::{Front, FrontParams, Retired};
+pub use gate::Gate;
 pub use host::{HostError, HostPattern};
 pub use internal::InternalFront;
 pub use limits::{Rate, RequestLimits, RouteLimits};
@@ -85,4 +86,7 @@ pub use registry::InFlight;
 pub use route::Route;
 pub use router::{RouteError, Router};
 pub use server::{ServeOutcome, Server};
-pub use tls::{CertificateParams, ClientAuth, TlsError, TlsParams, UnknownNames};
+pub use tls::{
+    CertificateParams, Certificates, ClientAuth, ReadCertificates, TlsError, TlsParams,
+    UnknownNames,
+};

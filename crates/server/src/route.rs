@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use headwater_core::Handler;
 
+use crate::gate::Gate;
 use crate::host::HostPattern;
 use crate::limits::RouteLimits;
 
@@ -36,6 +37,9 @@ pub struct Route {
     pub strip_prefix: bool,
     /// What the service is asked for at most.
     pub limits: RouteLimits,
+    /// What counts against them, made of the same limits. Default: the router makes one, for all routes
+    /// of the service that have these limits and none of their own.
+    pub gate: Option<Gate>,
 }
 
 // === impl Route ===
@@ -56,6 +60,7 @@ impl Route {
             timeout: Duration::from_secs(30),
             strip_prefix: false,
             limits: RouteLimits::default(),
+            gate: None,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::listener::Listener;
 use crate::params::{ConnectionParams, DrainParams, ListenerParams, ProxyProtocol, ServerParams};
 use crate::site::Site;
 use crate::target::Origin;
-use crate::tls::{self, Identity};
+use crate::tls::{self, Certificates, Identity};
 
 /// Bound listeners that do not accept yet.
 #[derive(Debug)]
@@ -92,6 +92,14 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.addresses
+    }
+
+    /// The certificates of the listeners, to be read again when somebody says so; their files are looked
+    /// at anyway, as [`TlsParams::watch`](crate::TlsParams::watch) has it.
+    #[must_use]
+    pub fn certificates(&self) -> Certificates {
+        let identities = self.listeners.iter();
+        Certificates::of(identities.filter_map(|bound| bound.identity.clone()))
     }
 
     /// How many connections there are, from now until long after the end.

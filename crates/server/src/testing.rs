@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    DrainParams, Front, FrontParams, ListenerParams, Route, Router, ServeOutcome, Server,
-    ServerParams,
+    Certificates, DrainParams, Front, FrontParams, ListenerParams, Route, Router, ServeOutcome,
+    Server, ServerParams,
 };
 
 /// Long enough that no test ever waits for it.
@@ -62,6 +62,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
     pub(crate) outcome: JoinHandle<ServeOutcome>,
+    pub(crate) certificates: Certificates,
 }
 
 /// Serves this handler at every path.
@@ -109,6 +110,7 @@ pub(crate) async fn start_front(
     let shutdown = CancellationToken::new();
     Running {
         address: address(&server),
+        certificates: server.certificates(),
         outcome: tokio::spawn(server.serve(front, shutdown.clone())),
         shutdown,
     }

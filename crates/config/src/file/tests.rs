@@ -204,7 +204,7 @@ fn all_paths_are_from_the_folder_of_the_file() {
          [defaults]\nca = [\"/abs.pem\", \"d.pem\"]\n\
          [telemetry]\ntrace_file = \"t\"\naudit_log = \"a\"\n[access_log]\nto = \"l\"\n\
          [[files]]\nroute = \"/f/...\"\ndirectory = \"public\"\n\
-         [[listener]]\nlisten = \"127.0.0.1:0\"\n[listener.tls]\nclient_ca = \"ca\"\n\
+         [[listener]]\nlisten = \"unix:sock\"\n[listener.tls]\nclient_ca = \"ca\"\n\
          certificates = [{{ certificate = \"lc\", key = \"lk\" }}]\n"
     );
     let file = File::parse(&text).unwrap().within(Path::new("/etc/h"));
@@ -228,6 +228,8 @@ fn all_paths_are_from_the_folder_of_the_file() {
     );
     assert_eq!(file.access_log.unwrap().to, Some(AccessTo::File(at("l"))));
     assert_eq!(file.files[0].directory, at("public"));
+    let listen = &file.listener[0].listen;
+    assert_eq!(*listen, crate::ListenAddress::Unix(at("sock")));
     let tls = file.listener[0].tls.as_ref().unwrap();
     assert_eq!(tls.clients.client_ca, Some(at("ca")));
     assert_eq!(tls.certificates[0].certificate, at("lc"));

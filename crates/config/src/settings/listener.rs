@@ -135,6 +135,9 @@ beside_group!(TlsSettings, clients);
 impl ListenerSettings {
     /// The settings of a file in `folder`, with their files where they are.
     pub(crate) fn within(&mut self, folder: &Path) {
+        if let ListenAddress::Unix(socket) = &mut self.listen {
+            *socket = folder.join(&*socket);
+        }
         let Some(tls) = &mut self.tls else {
             return;
         };

@@ -21,9 +21,8 @@ pub(crate) use self::pattern::FIELD_PREFIX;
 use self::pattern::Pattern;
 use self::tree::Tree;
 use crate::entry::{Entry, Found};
-use crate::gate::{Gate, Gates};
+use crate::gate::Gates;
 use crate::host::HostPattern;
-use crate::limits::RouteLimits;
 use crate::route::Route;
 
 /// Finds the route of a host and a path.
@@ -128,14 +127,6 @@ impl Router {
                 })
             }
         }
-    }
-
-    /// What counts against these limits of a service, if any of its routes has them.
-    pub(crate) fn gate(&self, service: &str, limits: &RouteLimits) -> Option<Arc<Gate>> {
-        let mut entries = self.entries.iter();
-        let entry = entries
-            .find(|entry| &*entry.route.service == service && entry.route.limits == *limits)?;
-        entry.gate.clone()
     }
 
     /// Cancelled when the router is no more, and no request that it found a route for.

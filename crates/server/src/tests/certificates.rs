@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::testing::{Running, each, get, params, route, start_with};
+use crate::tls::Identity;
 use crate::{CertificateParams, ClientAuth, TlsParams, UnknownNames};
 
 /// Who signs all certificates of a test, and where they are.
@@ -276,6 +277,35 @@ async fn a_new_certificate_is_shown_without_losing_connections_and_a_bad_one_is_
         Some(der(&new))
     );
     assert!(ask(kept, get("/")).await.is_some());
+}
+
+/// Promise: who says that certificates are to be read again does not wait for the next look; what cannot
+/// be used of any listener changes none; and what was read and not wanted is found by the next look.
+#[tokio::test]
+async fn certificates_are_read_again_at_once_when_somebody_says_so() {
+    let authority = Authority::new();
+    let old = authority.issue("one.example", "one");
+    let mut params = tls(vec![old.clone()]);
+    params.watch = None;
+    let server = serve(params).await;
+    let shown = async || authority.shown_for(server.address, "one.example").await;
+    let before = der(&old);
+    fs::write(&old.certificate, "no certificate").unwrap();
+    let refused = server.certificates.read().unwrap_err().to_string();
+    assert!(refused.contains("one.pem"), "{refused}");
+    assert_eq!(shown().await, Some(before.clone()));
+
+    let new = authority.issue("one.example", "one");
+    let read = server.certificates.read().unwrap();
+    assert_eq!(shown().await, Some(before));
+    read.install();
+    assert_eq!(shown().await, Some(der(&new)));
+
+    let identity = Identity::load(tls(vec![new])).unwrap();
+    let next = authority.issue("one.example", "one");
+    drop(identity.read().unwrap());
+    assert!(identity.reload_if_changed().unwrap(), "{next:?}");
+    assert!(!identity.reload_if_changed().unwrap());
 }
 
 #[test]

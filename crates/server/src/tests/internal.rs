@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use crate::testing::{LONG, answer_with, each, get, h1, params, route, start_front};
-use crate::{FrontParams, InternalFront, Rate, RouteLimits, Router};
+use crate::{FrontParams, Gate, InternalFront, Rate, RouteLimits, Router};
 
 fn front(handler: Arc<dyn Handler>, loops: LoopGuard) -> Arc<InternalFront> {
     let route = route("/its/prefix/...", handler);
@@ -126,10 +126,11 @@ async fn a_fault_is_an_answer_and_a_panic_ends_nobody_else() {
 async fn the_limits_of_a_service_hold_within_and_count_together_with_those_of_its_routes() {
     let limited = |limits: RouteLimits| {
         let mut route = route("/...", answer_with("ok"));
+        route.gate = Some(Gate::new(&limits));
         route.limits = limits;
         let router = Router::new([route.clone()]).unwrap();
         let front = InternalFront::new(route, Metrics::default(), LoopGuard::default());
-        (Arc::new(front.counted_with(&router)), router)
+        (Arc::new(front), router)
     };
     let ask = |front: &Arc<InternalFront>| front.clone().call(request(), caller(None));
     // As a request from the network does.

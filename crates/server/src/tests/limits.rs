@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::testing::{Running, answer_with, each, params, raw, route, start, start_front};
 use crate::{
-    ForwardedParams, Front, FrontParams, Rate, RequestLimits, Route, RouteLimits, Router, Server,
+    ForwardedParams, Front, FrontParams, Gate, Rate, RequestLimits, Route, RouteLimits, Router,
+    Server,
 };
 
 /// Reads the whole body, and answers with the URI and all fields of the request.
@@ -203,6 +204,34 @@ async fn c8_places_come_free_when_a_client_goes_away_and_the_last_request_ends_o
     assert_eq!(front.in_flight(), 0);
     assert!(front.requests().is_empty());
     assert!(scope.cancellation().is_cancelled());
+}
+
+#[tokio::test]
+async fn what_was_counted_goes_on_where_a_route_is_replaced_by_one_with_the_same_gate() {
+    let limits = RouteLimits {
+        rate: Some(rate(2)),
+        ..RouteLimits::default()
+    };
+    let gate = Gate::new(&limits);
+    let routes = |gate: Option<&Gate>| {
+        let mut route: Route = route("/...", answer_with("ok"));
+        route.limits = limits.clone();
+        route.gate = gate.cloned();
+        Router::new([route]).unwrap()
+    };
+    let server = Server::bind(params()).await.unwrap();
+    let address = crate::testing::address(&server);
+    let front = Front::new(FrontParams::default(), routes(Some(&gate)));
+    tokio::spawn(server.serve(front.clone(), CancellationToken::new()));
+    let ask = async || {
+        let request = format!("GET / HTTP/1.1\r\n{CLOSE}\r\n");
+        status(&raw(address, request.as_bytes()).await)
+    };
+    assert_eq!(ask().await, 200);
+    drop(front.replace(routes(Some(&gate))));
+    assert_eq!((ask().await, ask().await), (200, 429));
+    drop(front.replace(routes(None)));
+    assert_eq!(ask().await, 200);
 }
 
 #[tokio::test]

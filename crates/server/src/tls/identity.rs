@@ -20,6 +20,13 @@ pub(crate) struct Identity {
     stamps: Mutex<Stamps>,
 }
 
+/// What was read and is not in force.
+#[derive(Debug)]
+pub(crate) struct ReadIdentity {
+    config: Arc<ServerConfig>,
+    stamps: Stamps,
+}
+
 /// What tells one state of the files from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamps(Vec<Option<(SystemTime, u64)>>);
@@ -45,23 +52,36 @@ impl Identity {
         self.params.watch
     }
 
-    /// Reads the files again. On an error everything stays as it was.
-    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+    /// Reads the files again, and leaves in force what is.
+    pub(crate) fn read(&self) -> Result<ReadIdentity, TlsError> {
+        // Taken first, as above.
         let stamps = Stamps::take(&self.params);
-        let loaded = load::config(&self.params);
-        // Also after an error: the same files are not tried again until they change.
-        *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
-        self.current.store(loaded?);
-        Ok(())
+        Ok(ReadIdentity {
+            config: load::config(&self.params)?,
+            stamps,
+        })
     }
 
-    /// Reads the files again if one has changed; tells whether.
+    /// Has handshakes take what was read.
+    pub(crate) fn install(&self, read: ReadIdentity) {
+        self.seen(read.stamps);
+        self.current.store(read.config);
+    }
+
+    /// Reads the files again if one has changed; tells whether. On an error everything stays as it was.
     pub(crate) fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let now = Stamps::take(&self.params);
         if *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) == now {
             return Ok(false);
         }
-        self.reload().map(|()| true)
+        // Also of an error: the same files are not tried again until they change.
+        let read = self.read().inspect_err(|_| self.seen(now))?;
+        self.install(read);
+        Ok(true)
+    }
+
+    fn seen(&self, stamps: Stamps) {
+        *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
     }
 }
 

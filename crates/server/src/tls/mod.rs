@@ -1,5 +1,6 @@
 //! TLS on accepted connections.
 
+mod certificates;
 mod error;
 mod identity;
 mod load;
@@ -18,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::peer::ClientCertificate;
 
+pub use self::certificates::{Certificates, ReadCertificates};
 pub use self::error::TlsError;
 pub(crate) use self::identity::Identity;
 pub use self::params::{CertificateParams, ClientAuth, TlsParams, UnknownNames};

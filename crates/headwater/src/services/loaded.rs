@@ -1,0 +1,103 @@
+//! Services that can answer, and where.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use headwater_config::Place;
+use headwater_core::Handler;
+use headwater_egress::Egress;
+use headwater_runtime::ComponentService;
+use headwater_server::{Gate, HostPattern, InternalFront, Route, RouteLimits, Router};
+use headwater_wagi::WagiModule;
+
+use super::loading::Common;
+use super::made_of::MadeOf;
+use crate::builtins::Builtin;
+use crate::meaning;
+
+/// A service that can answer.
+pub(crate) struct Loaded {
+    pub(crate) made_of: Arc<MadeOf>,
+    pub(crate) runner: Runner,
+    /// What it calls out by, if it can.
+    pub(crate) egress: Egress,
+    pub(crate) routes: Vec<Place>,
+    pub(super) route_limits: RouteLimits,
+    pub(super) gate: Gate,
+}
+
+/// What answers for a service. Cheap to clone.
+#[derive(Clone)]
+pub(crate) enum Runner {
+    Component(Arc<ComponentService>),
+    Module(Arc<WagiModule>),
+}
+
+/// Which path each service answers, and each of what is built in.
+pub(crate) fn router(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Result<Router> {
+    let mut routes = Vec::new();
+    for service in services {
+        routes.extend(service.all_routes()?);
+    }
+    for builtin in builtins {
+        routes.extend(builtin.routes.iter().cloned());
+    }
+    Ok(Router::new(routes)?)
+}
+
+/// By which the services reach each other.
+pub(crate) fn fronts(services: &[Arc<Loaded>], common: &Common) -> Vec<Arc<InternalFront>> {
+    let front = |service: &Arc<Loaded>| {
+        let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
+        // Its pattern counts for nothing there.
+        let front = InternalFront::new(service.route("/..."), metrics, loops);
+        Arc::new(front.with_access(common.access.clone()))
+    };
+    services.iter().map(front).collect()
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.made_of.name
+    }
+
+    /// Whether it is the same that answers, wherever it does.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.runner, &other.runner) {
+            (Runner::Component(this), Runner::Component(that)) => Arc::ptr_eq(this, that),
+            (Runner::Module(this), Runner::Module(that)) => Arc::ptr_eq(this, that),
+            _ => false,
+        }
+    }
+
+    fn all_routes(&self) -> Result<Vec<Route>> {
+        let places = self.routes.iter().map(|place| {
+            let mut route = self.route(&place.path);
+            route.hosts =
+                hosts(&place.hosts).with_context(|| format!("service `{}`", self.name()))?;
+            route.strip_prefix = place.strip_prefix;
+            Ok(route)
+        });
+        places.collect()
+    }
+
+    fn route(&self, pattern: &str) -> Route {
+        let handler = match &self.runner {
+            Runner::Component(component) => component.clone() as Arc<dyn Handler>,
+            Runner::Module(module) => module.clone(),
+        };
+        let mut route = Route::new(pattern, self.name().clone(), handler);
+        route.timeout = meaning::limits(&self.made_of.settings.limits).request_timeout;
+        route.limits = self.route_limits.clone();
+        route.gate = Some(self.gate.clone());
+        route
+    }
+}
+
+/// The hosts that a route holds for.
+pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<HostPattern>> {
+    let hosts = hosts.iter().map(|host| host.parse().context("in `hosts`"));
+    hosts.collect()
+}

@@ -1,0 +1,199 @@
+//! From what a service is made of to what answers; what is made of the same stays.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use headwater_core::LoopGuard;
+use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
+use headwater_runtime::{ComponentService, ComponentSettings};
+use headwater_server::Gate;
+use headwater_telemetry::Metrics;
+use headwater_wagi::{Volume, WagiModule, WagiSettings};
+
+use super::loaded::{Loaded, Runner};
+use super::made_of::{Guest, MadeOf};
+use super::planned::{Parts, Planned};
+use crate::live::Loading;
+use crate::meaning;
+use crate::outgoing;
+
+/// What the services of a host have in common.
+#[derive(Default)]
+pub(crate) struct Common {
+    /// Shared, so that the machine's certificates are read once.
+    pub(crate) tls_roots: TlsRoots,
+    /// The bounds on what all of them send.
+    pub(crate) shared: EgressShared,
+    pub(crate) metrics: Metrics,
+    pub(crate) access: headwater_telemetry::AccessLog,
+    pub(crate) loops: LoopGuard,
+    /// Each other.
+    pub(crate) internal: InternalServices,
+}
+
+/// Compiles and links all services, but for those that are there and made of the same: they stay, with
+/// their instances, connections and circuits, wherever they answer from now on.
+pub(crate) fn load(planned: Vec<Planned>, loading: &Loading) -> Result<Vec<Arc<Loaded>>> {
+    let there = loading.roster.current();
+    planned
+        .into_iter()
+        .map(|service| {
+            let is_same = |old: &&Arc<Loaded>| *old.made_of == service.made_of;
+            match there.iter().find(is_same) {
+                Some(old) => Ok(Arc::new(stay(old, service))),
+                None => begin(service, loading).map(Arc::new),
+            }
+        })
+        .collect()
+}
+
+/// What is there, where it answers from now on.
+fn stay(old: &Loaded, planned: Planned) -> Loaded {
+    let Planned {
+        routes,
+        route_limits,
+        ..
+    } = planned;
+    Loaded {
+        made_of: old.made_of.clone(),
+        runner: old.runner.clone(),
+        egress: old.egress.clone(),
+        // What was counted was counted against other limits.
+        gate: match route_limits == old.route_limits {
+            true => old.gate.clone(),
+            false => Gate::new(&route_limits),
+        },
+        routes,
+        route_limits,
+    }
+}
+
+fn begin(planned: Planned, loading: &Loading) -> Result<Loaded> {
+    let Planned {
+        made_of,
+        binary,
+        parts,
+        routes,
+        route_limits,
+        ..
+    } = planned;
+    let (runner, egress) = run(&made_of, &binary, parts, loading).with_context(|| {
+        let (name, file) = (&made_of.name, made_of.file.display());
+        format!("cannot serve `{file}` as `{name}`")
+    })?;
+    Ok(Loaded {
+        made_of: Arc::new(made_of),
+        runner,
+        egress,
+        gate: Gate::new(&route_limits),
+        routes,
+        route_limits,
+    })
+}
+
+fn run(
+    made_of: &MadeOf,
+    binary: &[u8],
+    parts: Parts,
+    loading: &Loading,
+) -> Result<(Runner, Egress)> {
+    let MadeOf {
+        name,
+        file: _,
+        guest,
+        settings,
+        grants,
+        environment,
+        directories,
+        identities: _,
+        unverified: _,
+        headers: _,
+        module,
+        found: _,
+    } = made_of;
+    let Parts {
+        connecting,
+        outgoing,
+        forbidden_headers,
+    } = parts;
+    let Common {
+        tls_roots,
+        shared,
+        metrics,
+        access: _,
+        loops,
+        internal,
+    } = &loading.common;
+    let outgoing::Settings {
+        timeouts,
+        limits: outgoing_limits,
+        pool: connections,
+        h2c,
+    } = outgoing;
+    let egress = Egress::new(EgressParams {
+        grants: grants.clone(),
+        timeouts,
+        limits: outgoing_limits,
+        shared: shared.clone(),
+        pool: connections,
+        h2c,
+        trace_headers: meaning::trace_headers(&settings.trace_headers),
+        tls_roots: tls_roots.clone(),
+        tls: connecting.tls,
+        proxy: connecting.proxy,
+        metrics: metrics.clone(),
+        internal: internal.clone(),
+        loops: loops.clone(),
+        ..EgressParams::new(name.clone())
+    });
+    let limits = meaning::limits(&settings.limits);
+    let pool = meaning::pool(settings);
+    let runner = match guest {
+        Guest::Component(_) => {
+            let settings = ComponentSettings {
+                service: name.clone(),
+                environment: environment.clone(),
+                directories: directories.clone(),
+                limits,
+                forbidden_headers,
+                pool,
+                metrics: metrics.clone(),
+            };
+            let component =
+                ComponentService::load(&loading.engine, binary, egress.clone(), settings)?;
+            Runner::Component(Arc::new(component))
+        }
+        Guest::Module(_) => {
+            let defaults = WagiSettings::new(&**name);
+            let settings = WagiSettings {
+                environment: environment.clone(),
+                volumes: directories
+                    .iter()
+                    .map(|directory| Volume {
+                        guest: directory.guest.clone(),
+                        host: directory.host.clone(),
+                        read_only: false,
+                    })
+                    .collect(),
+                default_host: loading.authority.clone(),
+                limits,
+                max_instances: pool.max_instances,
+                max_cpu_time: pool.max_cpu_time,
+                argv: module.argv.clone(),
+                entrypoint: module.entrypoint.clone().unwrap_or(defaults.entrypoint),
+                compat: module.compat,
+                response: module.response.unwrap_or(module.compat.response()),
+                ..WagiSettings::new(&**name)
+            };
+            let module = WagiModule::load_with_egress(
+                loading.engine.wasmtime(),
+                loading.engine.room(),
+                binary,
+                settings,
+                Some(egress.clone()),
+            )?;
+            Runner::Module(Arc::new(module))
+        }
+    };
+    Ok((runner, egress))
+}

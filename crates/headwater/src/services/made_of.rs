@@ -1,0 +1,198 @@
+//! What a service is made of, and whether what is there is still made of it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use headwater_config::settings::ServiceSettings;
+use headwater_egress::{ClientIdentity, Grants, HostPattern};
+use headwater_runtime::Directory;
+use headwater_wagi::{Compat, ResponseMode};
+use http::HeaderName;
+use sha2::{Digest, Sha256};
+
+/// All that a service is made of, by value. A service is loaded of nothing else, so that one which is made
+/// of the same need not be made anew. Where it answers, and how often it may be asked, is no part of it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct MadeOf {
+    pub(crate) name: Arc<str>,
+    /// Its guest.
+    pub(crate) file: PathBuf,
+    pub(super) guest: Guest,
+    pub(super) settings: ServiceSettings,
+    pub(crate) grants: Grants,
+    /// Secrets included.
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directories: Vec<Directory>,
+    /// The certificates that it shows.
+    pub(super) identities: Vec<ClientIdentity>,
+    /// Hosts whose certificates are not verified.
+    pub(crate) unverified: Vec<HostPattern>,
+    pub(super) headers: KeptHeaders,
+    pub(super) module: ModuleOptions,
+    /// What was there when it was read.
+    pub(super) found: Found,
+}
+
+/// What a guest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guest {
+    Component(Content),
+    Module(Content),
+}
+
+/// The bytes of a file, or what stands for them: two are the same if their digests are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Content([u8; 32]);
+
+/// Header fields that are kept from a guest beside those that always are, and those that are not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct KeptHeaders {
+    pub(super) forbidden: Vec<HeaderName>,
+    pub(super) allowed: Vec<HeaderName>,
+}
+
+/// What is said of a WAGI module alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ModuleOptions {
+    pub(super) argv: Option<String>,
+    pub(super) entrypoint: Option<String>,
+    pub(super) compat: Compat,
+    pub(super) response: Option<ResponseMode>,
+}
+
+/// What was found where settings say that something is: a name may stand for something else tomorrow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The files of its TLS.
+    tls: Vec<Option<Content>>,
+    directories: Vec<Option<Inode>>,
+}
+
+/// Which directory it is, by device and number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Inode(u64, u64);
+
+// === impl MadeOf ===
+
+impl MadeOf {
+    /// The files of its TLS.
+    pub(super) fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let pairs = self.identities.iter();
+        let pairs = pairs.flat_map(|identity| [&identity.certificate, &identity.key]);
+        self.settings.connecting.ca.iter().flatten().chain(pairs)
+    }
+
+    /// Looks what is there.
+    pub(super) fn look(&mut self) {
+        self.found = Found {
+            tls: self.tls_files().map(|file| Content::read(file)).collect(),
+            directories: self
+                .directories
+                .iter()
+                .map(|directory| Inode::of(&directory.host))
+                .collect(),
+        };
+    }
+}
+
+// === impl Content ===
+
+impl Content {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    fn read(file: &Path) -> Option<Self> {
+        let bytes = fs::read(file).ok()?;
+        Some(Self::of(&bytes))
+    }
+}
+
+// === impl Inode ===
+
+impl Inode {
+    fn of(directory: &Path) -> Option<Self> {
+        let found = fs::metadata(directory).ok()?;
+        Some(Self(found.dev(), found.ino()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made_of(folder: &Path) -> MadeOf {
+        let mut made_of = MadeOf {
+            name: "it".into(),
+            file: "it.wasm".into(),
+            guest: Guest::Component(Content::of(b"guest")),
+            settings: ServiceSettings::default(),
+            grants: Grants::none(),
+            environment: vec![("KEY".to_owned(), "secret".to_owned())],
+            directories: vec![Directory {
+                host: folder.join("data"),
+                guest: "/data".to_owned(),
+            }],
+            identities: vec![ClientIdentity {
+                hosts: "a.example".parse().unwrap(),
+                certificate: folder.join("c.pem"),
+                key: folder.join("k.pem"),
+            }],
+            unverified: Vec::new(),
+            headers: KeptHeaders::default(),
+            module: ModuleOptions::default(),
+            found: Found::default(),
+        };
+        made_of.settings.connecting.ca = Some(vec![folder.join("ca.pem")]);
+        made_of.look();
+        made_of
+    }
+
+    #[test]
+    fn what_is_said_otherwise_is_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = made_of(folder.path());
+        assert!(before == made_of(folder.path()));
+        let changes: [fn(&mut MadeOf); 8] = [
+            |it| it.name = "other".into(),
+            |it| it.guest = Guest::Component(Content::of(b"another")),
+            |it| it.guest = Guest::Module(Content::of(b"guest")),
+            |it| it.settings.outgoing.h2c = Some(vec!["a:1".to_owned()]),
+            |it| it.grants = Grants::parse(&["a.example".to_owned()]).unwrap(),
+            |it| it.environment[0].1 = "another".to_owned(),
+            |it| it.headers.forbidden = vec![http::header::COOKIE],
+            |it| it.module.argv = Some("x".to_owned()),
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let mut after = made_of(folder.path());
+            change(&mut after);
+            assert!(before != after, "{index}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_otherwise_is_something_else_though_it_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["ca.pem", "c.pem", "k.pem"] {
+            fs::write(at(name), name).unwrap();
+        }
+        fs::create_dir(at("v1")).unwrap();
+        fs::create_dir(at("v2")).unwrap();
+        std::os::unix::fs::symlink(at("v1"), at("data")).unwrap();
+        let mut before = made_of(folder.path());
+        for name in ["ca.pem", "c.pem", "k.pem"] {
+            assert!(before == made_of(folder.path()), "{name}");
+            fs::write(at(name), "new").unwrap();
+            let after = made_of(folder.path());
+            assert!(before != after, "{name}");
+            before = after;
+        }
+        // As releases are put in the place of each other.
+        fs::remove_file(at("data")).unwrap();
+        std::os::unix::fs::symlink(at("v2"), at("data")).unwrap();
+        assert!(before != made_of(folder.path()));
+    }
+}

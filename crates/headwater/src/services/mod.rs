@@ -1,0 +1,12 @@
+//! The services of a host, from what is said of them to what answers.
+
+mod loaded;
+mod loading;
+mod made_of;
+mod plan;
+mod planned;
+
+pub(crate) use loaded::{Loaded, Runner, fronts, hosts, router};
+pub(crate) use loading::{Common, load};
+pub(crate) use plan::{HostSettings, Plan, plan};
+pub(crate) use planned::Planned;

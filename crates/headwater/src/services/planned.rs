@@ -1,0 +1,269 @@
+//! A service as it is said to be.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use headwater_config::settings::ServiceSettings;
+use headwater_config::{Guest as Said, Place, SecretSource, Service, modules};
+use headwater_egress::{ClientIdentity, Grants, HostPattern};
+use headwater_runtime::{Artifact, Directory, ForbiddenHeaders};
+use headwater_server::RouteLimits;
+use headwater_wagi::{Compat, ResponseMode};
+use http::HeaderName;
+
+use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions};
+use crate::cli::Serve;
+use crate::connecting::{Connecting, parse_unverified};
+use crate::front;
+use crate::outgoing;
+use crate::serve::Usage;
+
+/// A service whose settings are known and whose guest is read, but not compiled.
+pub(crate) struct Planned {
+    pub(super) made_of: MadeOf,
+    /// The guest.
+    pub(super) binary: Vec<u8>,
+    pub(super) parts: Parts,
+    pub(super) routes: Vec<Place>,
+    pub(super) route_limits: RouteLimits,
+    /// Files of its secrets.
+    secrets: Vec<PathBuf>,
+}
+
+/// What its settings mean, where they may mean nothing.
+pub(super) struct Parts {
+    pub(super) connecting: Connecting,
+    pub(super) outgoing: outgoing::Settings,
+    pub(super) forbidden_headers: ForbiddenHeaders,
+}
+
+/// A guest that was read.
+pub(super) enum Binary {
+    Component(Vec<u8>),
+    Module(Vec<u8>),
+}
+
+// === impl Planned ===
+
+impl Planned {
+    /// One guest for every path, with the grants of the command line.
+    pub(super) fn single(arguments: &Serve, binary: Binary) -> Result<Self> {
+        let name = arguments
+            .file
+            .file_stem()
+            .map_or_else(|| "service".into(), |stem| stem.to_string_lossy());
+        let grants = &arguments.grants;
+        let (guest, binary) = binary.into_parts();
+        let mut made_of = MadeOf {
+            name: name.into(),
+            file: arguments.file.clone(),
+            guest,
+            settings: arguments.services.clone(),
+            grants: grants.allow_outgoing.iter().cloned().collect(),
+            environment: grants.environment.clone(),
+            directories: grants.directories.clone(),
+            identities: grants.client_cert.clone(),
+            unverified: grants.danger_no_verify.clone(),
+            headers: KeptHeaders {
+                forbidden: grants.forbid_header.clone(),
+                allowed: grants.allow_header.clone(),
+            },
+            module: ModuleOptions::default(),
+            found: Found::default(),
+        };
+        made_of.look();
+        let forbidden_headers = made_of
+            .headers
+            .meant()
+            .map_err(|error| Usage(format!("--allow-header: {error}")))?;
+        Ok(Self {
+            parts: Parts::of(&made_of, forbidden_headers)?,
+            made_of,
+            binary,
+            routes: vec![Place {
+                path: "/...".to_owned(),
+                hosts: Vec::new(),
+                strip_prefix: false,
+            }],
+            route_limits: RouteLimits::default(),
+            secrets: Vec::new(),
+        })
+    }
+
+    /// A service of a file, with what holds for all.
+    pub(super) fn of(service: &Service, defaults: &ServiceSettings) -> Result<Self> {
+        let (file, binary) = read(service)?;
+        let (guest, binary) = binary.into_parts();
+        let mut made_of = MadeOf {
+            name: service.name.as_str().into(),
+            file,
+            guest,
+            settings: service.settings.clone().or_defaults(defaults.clone()),
+            grants: Grants::parse(&service.allow_outgoing).context("in `allow_outgoing`")?,
+            environment: environment(service)?,
+            directories: service
+                .directories
+                .iter()
+                .map(|(guest, host)| Directory {
+                    host: host.clone(),
+                    guest: guest.clone(),
+                })
+                .collect(),
+            identities: identities(service)?,
+            unverified: unverified(service)?,
+            headers: KeptHeaders {
+                forbidden: header_names("forbid_headers", &service.forbid_headers)?,
+                allowed: header_names("allow_headers", &service.allow_headers)?,
+            },
+            module: module(service),
+            found: Found::default(),
+        };
+        made_of.look();
+        let forbidden_headers = made_of.headers.meant().context("in `allow_headers`")?;
+        Ok(Self {
+            parts: Parts::of(&made_of, forbidden_headers)?,
+            made_of,
+            binary,
+            routes: service.route.all(),
+            route_limits: RouteLimits {
+                max_in_flight: service.max_in_flight.map(|count| count.get()),
+                rate: service.rate.map(front::rate),
+                max_body: service.max_body.map(|size| size.bytes()),
+            },
+            secrets: service
+                .secrets
+                .values()
+                .filter_map(SecretSource::file)
+                .map(Path::to_owned)
+                .collect(),
+        })
+    }
+
+    /// What it is made of.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        std::iter::once(&self.made_of.file)
+            .chain(&self.secrets)
+            .chain(self.made_of.tls_files())
+            .cloned()
+    }
+
+    /// Whether anybody says how it reaches upstreams.
+    pub(crate) fn says_proxy(&self) -> bool {
+        self.made_of.settings.connecting.proxy.is_some()
+    }
+}
+
+// === impl Parts ===
+
+impl Parts {
+    fn of(made_of: &MadeOf, forbidden_headers: ForbiddenHeaders) -> Result<Self> {
+        let (identities, unverified) = (made_of.identities.clone(), made_of.unverified.clone());
+        Ok(Self {
+            connecting: Connecting::of(&made_of.settings.connecting, identities, unverified)?,
+            outgoing: outgoing::Settings::of(&made_of.settings.outgoing)?,
+            forbidden_headers,
+        })
+    }
+}
+
+// === impl Binary ===
+
+impl Binary {
+    fn into_parts(self) -> (Guest, Vec<u8>) {
+        match self {
+            Self::Component(bytes) => (Guest::Component(Content::of(&bytes)), bytes),
+            Self::Module(bytes) => (Guest::Module(Content::of(&bytes)), bytes),
+        }
+    }
+}
+
+// === impl KeptHeaders ===
+
+impl KeptHeaders {
+    fn meant(&self) -> Result<ForbiddenHeaders, headwater_runtime::NotAllowed> {
+        ForbiddenHeaders::with(&self.forbidden, &self.allowed)
+    }
+}
+
+/// The guest of a service, and where it is.
+fn read(service: &Service) -> Result<(PathBuf, Binary)> {
+    let (file, wants_component) = match service.guest() {
+        Said::Component(file) => (file, true),
+        Said::Module(file) => (file, false),
+    };
+    let artifact =
+        Artifact::read(file).with_context(|| format!("cannot serve `{}`", file.display()))?;
+    let binary = match (artifact, wants_component) {
+        (Artifact::Component(binary), true) => Binary::Component(binary),
+        (Artifact::Module(binary), false) => Binary::Module(binary),
+        (Artifact::Component(_), false) => anyhow::bail!(
+            "`{}` is a component, not a core module: write `component = …`",
+            file.display()
+        ),
+        (Artifact::Module(_), true) => anyhow::bail!(
+            "`{}` is a core module, not a component: write `module = …`",
+            file.display()
+        ),
+        (Artifact::Toml(_), _) => {
+            anyhow::bail!("`{}` is text, not WebAssembly", file.display())
+        }
+    };
+    Ok((file.to_owned(), binary))
+}
+
+/// The variables of the file, and the secrets that it says where to find.
+fn environment(service: &Service) -> Result<Vec<(String, String)>> {
+    let given = service.environment.clone().into_iter().map(Ok);
+    let secret = service.secrets.iter().map(|(name, source)| {
+        let secret = source.read(name)?;
+        Ok((name.clone(), secret.reveal().to_owned()))
+    });
+    given.chain(secret).collect()
+}
+
+/// The certificates that a service shows.
+fn identities(service: &Service) -> Result<Vec<ClientIdentity>> {
+    let identities = service.client_certificates.iter().map(|identity| {
+        Ok(ClientIdentity {
+            hosts: identity.host.parse().context("in `client_certificates`")?,
+            certificate: identity.certificate.clone(),
+            key: identity.key.clone(),
+        })
+    });
+    identities.collect()
+}
+
+/// The hosts whose certificates are not verified.
+fn unverified(service: &Service) -> Result<Vec<HostPattern>> {
+    let hosts = service.danger_no_verify.iter();
+    let hosts = hosts.map(|host| parse_unverified(host).map_err(anyhow::Error::msg));
+    hosts
+        .collect::<Result<_>>()
+        .context("in `danger_no_verify`")
+}
+
+/// Names of header fields, as a key has them.
+fn header_names(key: &str, names: &[String]) -> Result<Vec<HeaderName>> {
+    let names = names.iter().map(|name| {
+        let parsed = name.parse::<HeaderName>();
+        parsed.with_context(|| format!("in `{key}`: `{name}` is no name of a header field"))
+    });
+    names.collect()
+}
+
+/// What the file says of a module alone.
+fn module(service: &Service) -> ModuleOptions {
+    ModuleOptions {
+        argv: service.argv.clone(),
+        entrypoint: service.entrypoint.clone(),
+        compat: match service.compat {
+            None | Some(modules::Compat::Default) => Compat::Default,
+            Some(modules::Compat::Strict) => Compat::Strict,
+            Some(modules::Compat::V0_2) => Compat::V0_2,
+        },
+        response: service.response.map(|response| match response {
+            modules::Response::Buffer => ResponseMode::Buffer,
+            modules::Response::Stream => ResponseMode::Stream,
+        }),
+    }
+}
