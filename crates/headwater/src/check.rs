@@ -12,8 +12,8 @@ use crate::cli::wagi::Check;
 use crate::cli::{Cli, Command, Serve};
 use crate::front;
 use crate::live::Loading;
+use crate::operation::Operation;
 use crate::roster::Roster;
-use crate::serve::Operation;
 use crate::services::{self, Common, Plan};
 use crate::wagi;
 

@@ -16,7 +16,7 @@ use headwater_server::{
 };
 use headwater_telemetry::{AccessConfig, AccessOutput, LogConfig, Rotation};
 
-use crate::serve::Usage;
+use crate::exit::Usage;
 
 /// How long requests in flight may go on at the end: not long enough for a person to lose patience.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);

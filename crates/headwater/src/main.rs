@@ -7,10 +7,13 @@ mod check;
 mod cli;
 mod connecting;
 mod descriptors;
+mod exit;
 mod front;
+mod hosting;
 mod live;
 mod meaning;
 mod metrics;
+mod operation;
 mod outgoing;
 mod roster;
 mod serve;
@@ -29,12 +32,6 @@ use crate::cli::{Cli, Command};
 /// allocator takes a tenth of their time for it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// What a shell expects of a command that was called wrongly.
-const USAGE: u8 = 2;
-
-/// When the drain's time was over and requests were cut.
-const CUT: u8 = 3;
 
 fn main() -> ExitCode {
     // Ends with code 2 and a message of its own when the flags make no sense.
@@ -56,13 +53,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
-            if error.is::<serve::Usage>() {
-                ExitCode::from(USAGE)
-            } else if error.is::<serve::Cut>() {
-                ExitCode::from(CUT)
-            } else {
-                ExitCode::FAILURE
-            }
+            exit::code(&error)
         }
     }
 }

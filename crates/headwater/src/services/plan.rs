@@ -14,9 +14,9 @@ use super::planned::{Binary, Planned};
 use crate::builtins::{self, Builtin};
 use crate::cli::Serve;
 use crate::connecting::{self, Connecting};
+use crate::exit::Usage;
 use crate::front;
 use crate::outgoing;
-use crate::serve::Usage;
 
 /// What is to be served.
 pub(crate) struct Plan {

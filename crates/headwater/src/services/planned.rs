@@ -14,9 +14,9 @@ use http::HeaderName;
 use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions};
 use crate::cli::Serve;
 use crate::connecting::{Connecting, parse_unverified};
+use crate::exit::Usage;
 use crate::front;
 use crate::outgoing;
-use crate::serve::Usage;
 
 /// A service whose settings are known and whose guest is read, but not compiled.
 pub(crate) struct Planned {

@@ -20,9 +20,9 @@ use super::names::names;
 use super::variables;
 use crate::cli::wagi::{self, ModuleArgs, OutgoingArgs};
 use crate::connecting::Connecting;
+use crate::exit::Usage;
 use crate::meaning;
 use crate::outgoing;
-use crate::serve::Usage;
 
 /// What the command line says of all modules.
 pub(crate) struct Common {

@@ -18,8 +18,10 @@ use headwater_wagi::Health;
 
 use crate::banner::{self, list};
 use crate::cli::wagi::{SourceArgs, Wagi};
+use crate::exit::Usage;
+use crate::hosting::{Hosting, host};
 use crate::live::{Hosted, Loading};
-use crate::serve::{Hosting, Operation, Usage, host};
+use crate::operation::Operation;
 use crate::services::HostSettings;
 
 use self::load::{Common, Loaded, Table};

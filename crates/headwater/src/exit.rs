@@ -1,0 +1,55 @@
+//! How the process ends, and what a shell sees of it.
+
+use std::process::ExitCode;
+
+/// What a shell expects of a command that was called wrongly.
+const USAGE: u8 = 2;
+
+/// When the drain's time was over and requests were cut.
+const CUT: u8 = 3;
+
+/// Flags that do not go together. Ends the process with the exit code of wrong usage.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+// === impl Usage ===
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The drain's time was over, and requests were cut. Ends the process with an exit code of its own.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) connections: usize,
+}
+
+// === impl Cut ===
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} connections were cut with requests in flight when the drain's time was over; \
+             --drain-timeout gives them longer",
+            self.connections
+        )
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// The code for an error that ends the process.
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Usage>() {
+        ExitCode::from(USAGE)
+    } else if error.is::<Cut>() {
+        ExitCode::from(CUT)
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,86 @@
+//! How the host is operated, whatever it serves.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::Result;
+use headwater_config::ListenAddress;
+use headwater_config::settings::{ServerSettings, TelemetrySettings, When};
+use headwater_telemetry::{AccessConfig, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig};
+
+use crate::cli::OperationArgs;
+use crate::front;
+use crate::services::HostSettings;
+
+/// Where the admin listener is if nobody says: on this machine only.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_901);
+
+/// How the host is operated: what flags and variables say, and where they are silent, the file.
+pub(crate) struct Operation {
+    pub(crate) server: ServerSettings,
+    pub(crate) admin: Option<ListenAddress>,
+    pub(crate) watch: bool,
+    access_log: Option<AccessConfig>,
+    telemetry: TelemetrySettings,
+}
+
+// === impl Operation ===
+
+impl Operation {
+    pub(crate) fn new(flags: &OperationArgs, file: &HostSettings) -> Self {
+        let flags = flags.clone();
+        // A section turns on what it is about, and so does any of the flags.
+        let admin = flags.admin.or(file.admin.clone().unwrap_or_default());
+        let admin = match (admin.listen, &file.admin) {
+            (Some(listen), _) => Some(listen),
+            (None, Some(_)) => Some(ListenAddress::Tcp(ADMIN)),
+            (None, None) => None,
+        };
+        let asked = flags.access_log.is_given() || file.access_log.is_some();
+        let access_log = flags
+            .access_log
+            .or(file.access_log.clone().unwrap_or_default());
+        Self {
+            server: flags.server.or(file.server.clone()),
+            admin,
+            watch: flags.reload.or(file.reload.clone()).watch.unwrap_or(false),
+            access_log: asked.then(|| front::access_log(&access_log)),
+            telemetry: flags.telemetry.or(file.telemetry.clone()),
+        }
+    }
+
+    /// Connections and requests.
+    pub(crate) fn server(&self) -> &ServerSettings {
+        &self.server
+    }
+
+    /// What is logged, traced and measured.
+    ///
+    /// # Errors
+    ///
+    /// When a variable of OpenTelemetry's makes no sense.
+    pub(crate) fn telemetry(&self) -> Result<TelemetryConfig> {
+        let TelemetrySettings {
+            trace_file,
+            audit_log,
+            trace_tree,
+            log,
+            log_format,
+        } = self.telemetry.clone();
+        let tree = match trace_tree.unwrap_or(When::Auto) {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => std::io::stderr().is_terminal(),
+        };
+        Ok(TelemetryConfig {
+            log: front::log(log, log_format),
+            access: self.access_log.clone(),
+            audit_file: audit_log,
+            trace_file,
+            trace_tree: tree.then(TreeConfig::stderr),
+            otlp: OtlpConfig::from_env()?,
+            metrics: MetricsConfig::from_env()?,
+            prometheus: self.admin.is_some(),
+        })
+    }
+}
