@@ -144,3 +144,46 @@ async fn it_loads_again_when_told_and_says_what_is_wrong_and_no_page_can_tell_it
     ensure!(Client::new().get(host.url()).await?.status == 200);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modules_of_wagi_are_told_of_like_services() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("modules.toml");
+    let (module, site) = (guest("wagi-rust")?, folder.path());
+    let text = format!(
+        "[[module]]\nname = \"it\"\nroute = \"/it/...\"\nmodule = {module:?}\n\
+         allowed_hosts = [\"https://api.example.com\"]\nenvironment = {{ KEY = \"s3cret\" }}\n\
+         volumes = {{ \"/site\" = {site:?} }}\n"
+    );
+    std::fs::write(&file, &text)?;
+    let (host, admin) = start(Host::wagi(&file)).await?;
+    let told = json(&format!("{admin}/services")).await?;
+    let [it] = told["services"].as_array().context("a list")?.as_slice() else {
+        anyhow::bail!("one module is there, and told are: {told}");
+    };
+    ensure!(it["name"] == "it" && it["kind"] == "module", "{it}");
+    ensure!(it["routes"] == serde_json::json!(["/it/..."]), "{it}");
+    ensure!(it["environment"] == serde_json::json!(["KEY"]), "{it}");
+    ensure!(it["directories"][0]["guest"] == "/site", "{it}");
+    ensure!(
+        it["may_call"][0]
+            .as_str()
+            .is_some_and(|host| host.contains("api.example.com")),
+        "{it}"
+    );
+    ensure!(!told.to_string().contains("s3cret"), "{told}");
+    ensure!(
+        Client::new()
+            .get(&format!("{}/it", host.url()))
+            .await?
+            .status
+            == 200
+    );
+
+    std::fs::write(&file, text.replace("\"it\"", "\"other\""))?;
+    let request = Request::post(format!("{admin}/reload")).body(empty())?;
+    ensure!(Client::new().send(request).await?.status == 200);
+    let told = json(&format!("{admin}/services")).await?;
+    ensure!(told["services"][0]["name"] == "other", "{told}");
+    Ok(())
+}

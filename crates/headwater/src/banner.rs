@@ -56,7 +56,7 @@ pub(crate) fn title() -> String {
 }
 
 fn describe(service: &Loaded) -> Vec<String> {
-    let made_of = &service.made_of;
+    let outline = &service.outline;
     let kind = match &service.runner {
         Runner::Component(component) => {
             let composed = if component.is_composed() {
@@ -74,13 +74,13 @@ fn describe(service: &Loaded) -> Vec<String> {
         .map(|route| place(&route.path, &route.hosts))
         .collect();
     let mut lines = vec![
-        format!("  {}  {}", made_of.name, list(&routes)),
-        format!("    runs         {} ({kind})", made_of.file.display()),
+        format!("  {}  {}", outline.name, list(&routes)),
+        format!("    runs         {} ({kind})", outline.file.display()),
         format!("    instances    {}", instances(&service.runner)),
         format!(
             "    may call     {}",
             list(
-                &made_of
+                &outline
                     .grants
                     .iter()
                     .map(ToString::to_string)
@@ -88,29 +88,29 @@ fn describe(service: &Loaded) -> Vec<String> {
             )
         ),
     ];
-    if made_of.grants.is_every_address() {
+    if outline.grants.is_every_address() {
         lines.push(
             "    WARNING      this guest may call any address, this machine's own included"
                 .to_owned(),
         );
-    } else if made_of.grants.is_all() {
+    } else if outline.grants.is_all() {
         lines.push(
             "    WARNING      this guest may call any public address on the internet".to_owned(),
         );
     }
-    for hosts in &made_of.unverified {
+    for hosts in &outline.unverified {
         lines.push(format!(
             "    WARNING      anybody may pretend to be {hosts}: its certificate is not verified"
         ));
     }
     // Names only: values may be secrets.
-    let names: Vec<_> = made_of
+    let names: Vec<_> = outline
         .environment
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
     lines.push(format!("    environment  {}", list(&names)));
-    let directories: Vec<_> = made_of
+    let directories: Vec<_> = outline
         .directories
         .iter()
         .map(|directory| format!("{} as {}", directory.host.display(), directory.guest))

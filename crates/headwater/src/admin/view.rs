@@ -69,11 +69,11 @@ fn in_flight(request: &InFlight, now: Instant) -> Value {
 }
 
 fn describe(service: &Loaded) -> Value {
-    let made_of = &service.made_of;
+    let outline = &service.outline;
     // Names only: values may be secrets.
-    let environment: Vec<_> = made_of.environment.iter().map(|(name, _)| name).collect();
-    let grants: Vec<_> = made_of.grants.iter().map(ToString::to_string).collect();
-    let directories: Vec<_> = made_of
+    let environment: Vec<_> = outline.environment.iter().map(|(name, _)| name).collect();
+    let grants: Vec<_> = outline.grants.iter().map(ToString::to_string).collect();
+    let directories: Vec<_> = outline
         .directories
         .iter()
         .map(|directory| json!({ "host": directory.host, "guest": directory.guest }))
@@ -84,9 +84,9 @@ fn describe(service: &Loaded) -> Value {
         Runner::Module(_) => ("module", None),
     };
     json!({
-        "name": &*made_of.name,
+        "name": &*outline.name,
         "routes": service.routes.iter().map(|route| &route.path).collect::<Vec<_>>(),
-        "file": made_of.file,
+        "file": outline.file,
         "kind": kind,
         "may_call": grants,
         "environment": environment,

@@ -1,6 +1,7 @@
 //! Services that can answer, and where.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::Place;
@@ -11,17 +12,19 @@ use headwater_server::{Gate, HostPattern, InternalFront, Route, RouteLimits, Rou
 use headwater_wagi::WagiModule;
 
 use super::loading::Common;
-use super::made_of::MadeOf;
+use super::made_of::{MadeOf, Outline};
 use crate::builtins::Builtin;
-use crate::meaning;
 
 /// A service that can answer.
 pub(crate) struct Loaded {
-    pub(crate) made_of: Arc<MadeOf>,
+    pub(crate) outline: Arc<Outline>,
+    /// By which it is known whether it is still what it was. `None`: it never is.
+    pub(super) made_of: Option<Arc<MadeOf>>,
     pub(crate) runner: Runner,
     /// What it calls out by, if it can.
     pub(crate) egress: Egress,
     pub(crate) routes: Vec<Place>,
+    pub(super) timeout: Duration,
     pub(super) route_limits: RouteLimits,
     pub(super) gate: Gate,
 }
@@ -59,8 +62,28 @@ pub(crate) fn fronts(services: &[Arc<Loaded>], common: &Common) -> Vec<Arc<Inter
 // === impl Loaded ===
 
 impl Loaded {
+    /// A module that is routed to by others than [`router`].
+    pub(crate) fn module(
+        outline: Outline,
+        module: WagiModule,
+        egress: Egress,
+        routes: Vec<Place>,
+    ) -> Self {
+        let route_limits = RouteLimits::default();
+        Self {
+            outline: Arc::new(outline),
+            made_of: None,
+            timeout: module.settings().limits.request_timeout,
+            runner: Runner::Module(Arc::new(module)),
+            egress,
+            routes,
+            gate: Gate::new(&route_limits),
+            route_limits,
+        }
+    }
+
     pub(crate) fn name(&self) -> &Arc<str> {
-        &self.made_of.name
+        &self.outline.name
     }
 
     /// Whether it is the same that answers, wherever it does.
@@ -89,7 +112,7 @@ impl Loaded {
             Runner::Module(module) => module.clone(),
         };
         let mut route = Route::new(pattern, self.name().clone(), handler);
-        route.timeout = meaning::limits(&self.made_of.settings.limits).request_timeout;
+        route.timeout = self.timeout;
         route.limits = self.route_limits.clone();
         route.gate = Some(self.gate.clone());
         route

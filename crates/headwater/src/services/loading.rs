@@ -11,7 +11,7 @@ use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
 use super::loaded::{Loaded, Runner};
-use super::made_of::{Guest, MadeOf};
+use super::made_of::{Guest, MadeOf, Outline};
 use super::planned::{Parts, Planned};
 use crate::live::Loading;
 use crate::meaning;
@@ -38,7 +38,7 @@ pub(crate) fn load(planned: Vec<Planned>, loading: &Loading) -> Result<Vec<Arc<L
     planned
         .into_iter()
         .map(|service| {
-            let is_same = |old: &&Arc<Loaded>| *old.made_of == service.made_of;
+            let is_same = |old: &&Arc<Loaded>| old.made_of.as_deref() == Some(&service.made_of);
             match there.iter().find(is_same) {
                 Some(old) => Ok(Arc::new(stay(old, service))),
                 None => begin(service, loading).map(Arc::new),
@@ -55,6 +55,8 @@ fn stay(old: &Loaded, planned: Planned) -> Loaded {
         ..
     } = planned;
     Loaded {
+        outline: old.outline.clone(),
+        timeout: old.timeout,
         made_of: old.made_of.clone(),
         runner: old.runner.clone(),
         egress: old.egress.clone(),
@@ -78,11 +80,13 @@ fn begin(planned: Planned, loading: &Loading) -> Result<Loaded> {
         ..
     } = planned;
     let (runner, egress) = run(&made_of, &binary, parts, loading).with_context(|| {
-        let (name, file) = (&made_of.name, made_of.file.display());
+        let (name, file) = (&made_of.outline.name, made_of.outline.file.display());
         format!("cannot serve `{file}` as `{name}`")
     })?;
     Ok(Loaded {
-        made_of: Arc::new(made_of),
+        outline: made_of.outline.clone(),
+        timeout: meaning::limits(&made_of.settings.limits).request_timeout,
+        made_of: Some(Arc::new(made_of)),
         runner,
         egress,
         gate: Gate::new(&route_limits),
@@ -98,19 +102,22 @@ fn run(
     loading: &Loading,
 ) -> Result<(Runner, Egress)> {
     let MadeOf {
-        name,
-        file: _,
+        outline,
         guest,
         settings,
-        grants,
-        environment,
-        directories,
         identities: _,
-        unverified: _,
         headers: _,
         module,
         found: _,
     } = made_of;
+    let Outline {
+        name,
+        file: _,
+        grants,
+        environment,
+        directories,
+        unverified: _,
+    } = &**outline;
     let Parts {
         connecting,
         outgoing,

@@ -14,25 +14,31 @@ use sha2::{Digest, Sha256};
 
 /// All that a service is made of, by value. A service is loaded of nothing else, so that one which is made
 /// of the same need not be made anew. Where it answers, and how often it may be asked, is no part of it.
-#[derive(Clone, PartialEq)]
+#[derive(PartialEq)]
 pub(crate) struct MadeOf {
-    pub(crate) name: Arc<str>,
-    /// Its guest.
-    pub(crate) file: PathBuf,
+    pub(super) outline: Arc<Outline>,
     pub(super) guest: Guest,
     pub(super) settings: ServiceSettings,
-    pub(crate) grants: Grants,
-    /// Secrets included.
-    pub(crate) environment: Vec<(String, String)>,
-    pub(crate) directories: Vec<Directory>,
     /// The certificates that it shows.
     pub(super) identities: Vec<ClientIdentity>,
-    /// Hosts whose certificates are not verified.
-    pub(crate) unverified: Vec<HostPattern>,
     pub(super) headers: KeptHeaders,
     pub(super) module: ModuleOptions,
     /// What was there when it was read.
     pub(super) found: Found,
+}
+
+/// What is told of a service at start, and to who operates it.
+#[derive(PartialEq)]
+pub(crate) struct Outline {
+    pub(crate) name: Arc<str>,
+    /// Its guest, or what a registry calls it.
+    pub(crate) file: PathBuf,
+    pub(crate) grants: Grants,
+    /// Secrets included.
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directories: Vec<Directory>,
+    /// Hosts whose certificates are not verified.
+    pub(crate) unverified: Vec<HostPattern>,
 }
 
 /// What a guest is.
@@ -89,6 +95,7 @@ impl MadeOf {
         self.found = Found {
             tls: self.tls_files().map(|file| Content::read(file)).collect(),
             directories: self
+                .outline
                 .directories
                 .iter()
                 .map(|directory| Inode::of(&directory.host))
@@ -124,23 +131,26 @@ mod tests {
     use super::*;
 
     fn made_of(folder: &Path) -> MadeOf {
-        let mut made_of = MadeOf {
+        let outline = Outline {
             name: "it".into(),
             file: "it.wasm".into(),
-            guest: Guest::Component(Content::of(b"guest")),
-            settings: ServiceSettings::default(),
             grants: Grants::none(),
             environment: vec![("KEY".to_owned(), "secret".to_owned())],
             directories: vec![Directory {
                 host: folder.join("data"),
                 guest: "/data".to_owned(),
             }],
+            unverified: Vec::new(),
+        };
+        let mut made_of = MadeOf {
+            outline: Arc::new(outline),
+            guest: Guest::Component(Content::of(b"guest")),
+            settings: ServiceSettings::default(),
             identities: vec![ClientIdentity {
                 hosts: "a.example".parse().unwrap(),
                 certificate: folder.join("c.pem"),
                 key: folder.join("k.pem"),
             }],
-            unverified: Vec::new(),
             headers: KeptHeaders::default(),
             module: ModuleOptions::default(),
             found: Found::default(),
@@ -150,18 +160,22 @@ mod tests {
         made_of
     }
 
+    fn outline(made_of: &mut MadeOf) -> &mut Outline {
+        Arc::get_mut(&mut made_of.outline).unwrap()
+    }
+
     #[test]
     fn what_is_said_otherwise_is_something_else() {
         let folder = tempfile::tempdir().unwrap();
         let before = made_of(folder.path());
         assert!(before == made_of(folder.path()));
         let changes: [fn(&mut MadeOf); 8] = [
-            |it| it.name = "other".into(),
+            |it| outline(it).name = "other".into(),
             |it| it.guest = Guest::Component(Content::of(b"another")),
             |it| it.guest = Guest::Module(Content::of(b"guest")),
             |it| it.settings.outgoing.h2c = Some(vec!["a:1".to_owned()]),
-            |it| it.grants = Grants::parse(&["a.example".to_owned()]).unwrap(),
-            |it| it.environment[0].1 = "another".to_owned(),
+            |it| outline(it).grants = Grants::parse(&["a.example".to_owned()]).unwrap(),
+            |it| outline(it).environment[0].1 = "another".to_owned(),
             |it| it.headers.forbidden = vec![http::header::COOKIE],
             |it| it.module.argv = Some("x".to_owned()),
         ];

@@ -8,5 +8,6 @@ mod planned;
 
 pub(crate) use loaded::{Loaded, Runner, fronts, hosts, router};
 pub(crate) use loading::{Common, load};
+pub(crate) use made_of::Outline;
 pub(crate) use plan::{HostSettings, Plan, plan};
 pub(crate) use planned::Planned;

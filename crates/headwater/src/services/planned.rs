@@ -1,6 +1,7 @@
 //! A service as it is said to be.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::ServiceSettings;
@@ -11,7 +12,7 @@ use headwater_server::RouteLimits;
 use headwater_wagi::{Compat, ResponseMode};
 use http::HeaderName;
 
-use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions};
+use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions, Outline};
 use crate::cli::Serve;
 use crate::connecting::{Connecting, parse_unverified};
 use crate::exit::Usage;
@@ -54,16 +55,19 @@ impl Planned {
             .map_or_else(|| "service".into(), |stem| stem.to_string_lossy());
         let grants = &arguments.grants;
         let (guest, binary) = binary.into_parts();
-        let mut made_of = MadeOf {
+        let outline = Outline {
             name: name.into(),
             file: arguments.file.clone(),
-            guest,
-            settings: arguments.services.clone(),
             grants: grants.allow_outgoing.iter().cloned().collect(),
             environment: grants.environment.clone(),
             directories: grants.directories.clone(),
-            identities: grants.client_cert.clone(),
             unverified: grants.danger_no_verify.clone(),
+        };
+        let mut made_of = MadeOf {
+            outline: Arc::new(outline),
+            guest,
+            settings: arguments.services.clone(),
+            identities: grants.client_cert.clone(),
             headers: KeptHeaders {
                 forbidden: grants.forbid_header.clone(),
                 allowed: grants.allow_header.clone(),
@@ -94,11 +98,9 @@ impl Planned {
     pub(super) fn of(service: &Service, defaults: &ServiceSettings) -> Result<Self> {
         let (file, binary) = read(service)?;
         let (guest, binary) = binary.into_parts();
-        let mut made_of = MadeOf {
+        let outline = Outline {
             name: service.name.as_str().into(),
             file,
-            guest,
-            settings: service.settings.clone().or_defaults(defaults.clone()),
             grants: Grants::parse(&service.allow_outgoing).context("in `allow_outgoing`")?,
             environment: environment(service)?,
             directories: service
@@ -109,8 +111,13 @@ impl Planned {
                     guest: guest.clone(),
                 })
                 .collect(),
-            identities: identities(service)?,
             unverified: unverified(service)?,
+        };
+        let mut made_of = MadeOf {
+            outline: Arc::new(outline),
+            guest,
+            settings: service.settings.clone().or_defaults(defaults.clone()),
+            identities: identities(service)?,
             headers: KeptHeaders {
                 forbidden: header_names("forbid_headers", &service.forbid_headers)?,
                 allowed: header_names("allow_headers", &service.allow_headers)?,
@@ -141,7 +148,7 @@ impl Planned {
 
     /// What it is made of.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        std::iter::once(&self.made_of.file)
+        std::iter::once(&self.made_of.outline.file)
             .chain(&self.secrets)
             .chain(self.made_of.tls_files())
             .cloned()
@@ -157,7 +164,10 @@ impl Planned {
 
 impl Parts {
     fn of(made_of: &MadeOf, forbidden_headers: ForbiddenHeaders) -> Result<Self> {
-        let (identities, unverified) = (made_of.identities.clone(), made_of.unverified.clone());
+        let (identities, unverified) = (
+            made_of.identities.clone(),
+            made_of.outline.unverified.clone(),
+        );
         Ok(Self {
             connecting: Connecting::of(&made_of.settings.connecting, identities, unverified)?,
             outgoing: outgoing::Settings::of(&made_of.settings.outgoing)?,

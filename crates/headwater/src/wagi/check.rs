@@ -6,7 +6,8 @@ use headwater_core::explain;
 use headwater_runtime::Engine;
 use headwater_wagi::{Compat, Health, ResponseMode, SET_BY_HOST};
 
-use super::load::{Common, Loaded, Table};
+use super::common::Common;
+use super::load::{Loaded, Table};
 use super::shadow::{Place, matches_nothing, shadowed_by};
 use crate::banner::{list, print};
 use crate::cli::wagi::Check;

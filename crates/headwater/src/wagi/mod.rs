@@ -1,6 +1,8 @@
 //! `headwater wagi`: what the `wagi` command did, and `headwater check`, which tells what it would do.
 
 pub(crate) mod check;
+mod common;
+mod fetch;
 mod load;
 mod names;
 mod shadow;
@@ -24,7 +26,8 @@ use crate::live::{Hosted, Loading};
 use crate::operation::Operation;
 use crate::services::HostSettings;
 
-use self::load::{Common, Loaded, Table};
+use self::common::Common;
+use self::load::{Loaded, Table};
 
 /// `headwater wagi`.
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
@@ -74,10 +77,11 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
             .block_on(Table::load(&path, file, &common, &loading.engine))
             .into_loaded()
             .with_context(|| format!("cannot serve `{}`", path.display()))?;
+        let services = table.iter().map(|module| module.service().map(Arc::new));
         let modules = table.iter().map(|module| PathBuf::from(&module.origin));
         let files = modules.filter(|module| module.is_file());
         Ok(Hosted {
-            services: Vec::new(),
+            services: services.collect::<Result<_>>()?,
             internal: Vec::new(),
             banner: lines(&table),
             router: router(&table),
