@@ -23,6 +23,7 @@ pub mod patience;
 pub mod pattern;
 pub mod probe;
 pub mod process;
+pub mod programs;
 pub mod prove;
 pub mod refusal;
 pub mod registry;

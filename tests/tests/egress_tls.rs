@@ -1,12 +1,12 @@
 //! Promise: outgoing TLS holds against a server that nobody of ours wrote, and what fails has its name.
-#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use headwater_tests::guests::guest;
-use headwater_tests::nginx::{self, Nginx};
+use headwater_tests::nginx::Nginx;
+use headwater_tests::programs::Program;
 use headwater_tests::{Answer, Client, Host};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
@@ -40,11 +40,7 @@ struct Upstreams {
 impl Upstreams {
     /// Nothing if there is no nginx here, which is said aloud.
     async fn start() -> Result<Option<Self>> {
-        let Some(program) = nginx::program() else {
-            eprintln!(
-                "SKIPPED: there is no nginx on this machine, so TLS is not tested against one; \
-                 `cargo xtask test` unpacks Debian's, and HEADWATER_NGINX names another"
-            );
+        let Some(program) = Program::nginx() else {
             return Ok(None);
         };
         let files = TempDir::new()?;
