@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::{
-    AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
+    AccessLogSettings, AccessTo, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
 };
-use headwater_config::{File, Guest, Place, SecretSource, Service, modules};
+use headwater_config::{File, Guest, ListenAddress, Place, SecretSource, Service, modules};
 use headwater_core::{Handler, Limits, LoopGuard};
 use headwater_egress::{
     Egress, EgressParams, EgressShared, Grants, GuestTraceparent, InternalServices, TlsRoots,
@@ -181,7 +181,7 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
             listeners: listeners(file.listener, base),
             server: file.server,
             admin: file.admin,
-            access_log: file.access_log,
+            access_log: file.access_log.map(|log| access_log(log, base)),
             reload: file.reload,
         },
     })
@@ -251,10 +251,13 @@ fn from_file(service: &Service, base: &Path, arguments: &Serve) -> Result<Planne
 
 /// The listeners of a file in `base`, with their files where they are.
 fn listeners(mut listeners: Vec<ListenerSettings>, base: &Path) -> Vec<ListenerSettings> {
-    for tls in listeners
-        .iter_mut()
-        .filter_map(|listener| listener.tls.as_mut())
-    {
+    for listener in &mut listeners {
+        if let ListenAddress::Unix(socket) = &mut listener.listen {
+            *socket = base.join(&*socket);
+        }
+        let Some(tls) = &mut listener.tls else {
+            continue;
+        };
         for files in &mut tls.certificates {
             files.certificate = base.join(&files.certificate);
             files.key = base.join(&files.key);
@@ -264,6 +267,14 @@ fn listeners(mut listeners: Vec<ListenerSettings>, base: &Path) -> Vec<ListenerS
         }
     }
     listeners
+}
+
+/// The access log of a file in `base`, with its own file where it is.
+fn access_log(mut log: AccessLogSettings, base: &Path) -> AccessLogSettings {
+    if let Some(AccessTo::File(path)) = &mut log.to {
+        *path = base.join(&*path);
+    }
+    log
 }
 
 /// The variables of the file, and the secrets that it says where to find.
