@@ -10,7 +10,6 @@ use crate::{Client, Host, within};
 #[derive(Debug)]
 pub struct Admin {
     url: String,
-    client: Client,
 }
 
 impl Admin {
@@ -28,8 +27,7 @@ impl Admin {
             })
             .await?;
         let url = line.trim_start_matches("Admin on ").trim().to_owned();
-        let client = Client::new();
-        Ok((host, Self { url, client }))
+        Ok((host, Self { url }))
     }
 
     /// Where it is, such as `http://127.0.0.1:41234`, without a slash at the end.
@@ -38,13 +36,14 @@ impl Admin {
         &self.url
     }
 
-    /// What is told at a path.
+    /// What is told at a path, on a connection of its own: none is kept, so that those of the host can
+    /// be counted.
     ///
     /// # Errors
     ///
     /// If no answer of status 200 comes.
     pub async fn text(&self, path: &str) -> Result<String> {
-        let answer = self.client.get(&format!("{}{path}", self.url)).await?;
+        let answer = Client::new().get(&format!("{}{path}", self.url)).await?;
         ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
         Ok(answer.text())
     }

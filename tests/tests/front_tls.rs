@@ -48,6 +48,8 @@ impl Site {
                  {{ certificate = \"a.pem\", key = \"a.key\" }},\n\
                  {{ certificate = \"b.pem\", key = \"b.key\" }},\n]\n{tls}\n\
                  [[listener]]\nlisten = \"127.0.0.1:0\"\n\
+                 [[listener]]\nlisten = \"127.0.0.1:0\"\nproxy_protocol = \"required\"\n\
+                 tls = {{ certificates = [{{ certificate = \"a.pem\", key = \"a.key\" }}] }}\n\
                  [[service]]\nname = \"cgi\"\nroute = \"/cgi\"\nmodule = {:?}\n\
                  [[answer]]\nroute = \"/\"\nbody = \"fixed\"\n",
                 guest("wagi-rust")?
@@ -65,7 +67,7 @@ impl Site {
         Ok(path.to_str().context("the path is no UTF-8")?.to_owned())
     }
 
-    /// The host, its port with TLS, and its address without.
+    /// The host, its port with TLS, and its address without; behind these is one with TLS for proxies.
     async fn serve(&self) -> Result<(Host, u16, String)> {
         let serve = Host::headwater()
             .arg("serve")
@@ -240,15 +242,24 @@ async fn a_certificate_that_cannot_be_used_changes_nothing() -> Result<()> {
 async fn c2_handshakes_that_stall_hold_up_nobody_and_end() -> Result<()> {
     /// A record of a handshake of 512 bytes (RFC 8446 5.1), of which a ClientHello begins.
     const HALF: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    const PROXY: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n";
     let site = Site::new("")?;
-    let (_host, port, plain) = site.serve().await?;
+    let (host, port, plain) = site.serve().await?;
+    let direct = format!("127.0.0.1:{port}");
+    let proxied = &host.addresses(3).await?[2];
     let mut stalled = Vec::new();
-    for turn in 0..64 {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        if turn % 2 == 1 {
-            stream.write_all(HALF).await?;
+    for _ in 0..16 {
+        for (address, begun) in [
+            (&direct, &b""[..]),
+            (&direct, HALF),
+            // Each of the two that come first there has its time.
+            (proxied, &PROXY[..20]),
+            (proxied, &[PROXY, HALF].concat()),
+        ] {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(begun).await?;
+            stalled.push(stream);
         }
-        stalled.push(stream);
     }
     // One after another, they would take a minute.
     let default = Duration::from_secs(10);
