@@ -215,13 +215,14 @@ async fn a_unix_socket_and_a_proxy_are_listened_to() -> Result<()> {
     let Some(curl) = Curl::find() else {
         return Ok(());
     };
-    let site = site("")?;
+    // Beside the file, as all that it names.
+    let unix = "[[listener]]\nlisten = \"unix:it.sock\"\n";
+    let tcp = "[[listener]]\nlisten = \"127.0.0.1:0\"\n";
+    let site = site(&format!("{tcp}{unix}"))?;
     let socket = site.path().with_file_name("it.sock");
     let socket = socket.to_str().context("the path is no UTF-8")?;
-    let host = Host::serve(site.path())
-        .arg(format!("--listen=unix:{socket}"))
-        .start()
-        .await?;
+    let serve = Host::headwater().arg("serve").arg(site.path());
+    let host = serve.start().await?;
     for (option, version) in VERSIONS {
         let answer = curl
             .ask(&[option, "--unix-socket", socket, "http://x.example/"])

@@ -281,3 +281,26 @@ async fn c2_handshakes_that_stall_hold_up_nobody_and_end() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c3_one_connection_more_than_may_be_is_closed_without_a_handshake() -> Result<()> {
+    let site = Site::new("")?;
+    let serve = Host::headwater()
+        .arg("serve")
+        .arg(site.file("headwater.toml"))
+        .args(["--max-connections", "1"]);
+    let host = serve.start().await?;
+    let (_, port) = host.address().rsplit_once(':').context("no port")?;
+    let port = port.parse()?;
+    let held = site.connect(port).await?;
+    let mut refused = TcpStream::connect(("127.0.0.1", port)).await?;
+    let mut rest = Vec::new();
+    within("the end", refused.read_to_end(&mut rest)).await??;
+    ensure!(rest.is_empty(), "{rest:?}");
+    // Once there is place.
+    drop(held);
+    within("a free place", async {
+        while site.connect(port).await.is_err() {}
+    })
+    .await
+}
