@@ -83,6 +83,29 @@ impl Host {
         &self.url
     }
 
+    /// The address and port in that.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        let (_, address) = self.url.split_once("://").unwrap_or_default();
+        address
+    }
+
+    /// The address and port of each listener, in their order; there are so many.
+    ///
+    /// # Errors
+    ///
+    /// If it does not say so.
+    pub async fn addresses(&self, count: usize) -> Result<Vec<String>> {
+        let what = "lines `Listening on http://…`";
+        self.stdout
+            .wait_for_lines(what, count, |line| listening_url(line).is_some())
+            .await?;
+        let lines = self.stdout.lines();
+        let urls = lines.iter().filter_map(|line| listening_url(line));
+        let parts = urls.filter_map(|url| url.split_once("://"));
+        Ok(parts.map(|(_, address)| address.to_owned()).collect())
+    }
+
     /// The process, for its memory and time.
     #[must_use]
     pub fn process(&self) -> Process {

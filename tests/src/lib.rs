@@ -5,12 +5,17 @@
 //! is a user. An [`attribution::Ledger`] remembers which trace id went with which tag, and judges
 //! what the upstream saw by it.
 
+pub mod admin;
 pub mod attribution;
+pub mod certificates;
 pub mod client;
 pub mod collector;
 pub mod crafted;
 pub mod crooked;
+pub mod curl;
+pub mod frames;
 pub mod guests;
+pub mod h2load;
 pub mod host;
 pub mod instances;
 pub mod load;
@@ -23,6 +28,7 @@ pub mod patience;
 pub mod pattern;
 pub mod probe;
 pub mod process;
+pub mod programs;
 pub mod prove;
 pub mod refusal;
 pub mod registry;
@@ -35,10 +41,13 @@ pub mod trace_file;
 pub mod trees;
 pub mod upstream;
 
+pub use admin::Admin;
 pub use client::{Answer, Client};
 pub use crooked::Crooked;
+pub use curl::Curl;
+pub use h2load::H2load;
 pub use host::{Finished, Host};
 pub use modules::Modules;
-pub use patience::within;
+pub use patience::{sooner, within};
 pub use services::Services;
 pub use upstream::Upstream;

@@ -1,15 +1,14 @@
 //! A real nginx, as an upstream that nobody of ours wrote.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command as StdCommand, Stdio};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use crate::guests;
 use crate::output::Output;
+use crate::programs::Program;
 
 /// How often another set of ports is tried: between being found free and being used, each may be
 /// taken.
@@ -24,27 +23,6 @@ pub struct Nginx {
     _folder: TempDir,
 }
 
-/// The nginx that the environment variable `HEADWATER_NGINX` names, that `cargo xtask test` unpacked,
-/// or that the system has; `None` if there is none that runs.
-#[must_use]
-pub fn program() -> Option<PathBuf> {
-    let named = std::env::var_os("HEADWATER_NGINX").map(PathBuf::from);
-    let unpacked = guests::folder()
-        .parent()
-        .map(|target| target.join("tools/nginx/usr/sbin/nginx"));
-    let installed = [PathBuf::from("/usr/sbin/nginx"), PathBuf::from("nginx")];
-    let candidates = named.into_iter().chain(unpacked).chain(installed);
-    candidates.into_iter().find(|program| {
-        let version = StdCommand::new(program)
-            .arg("-v")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        version.is_ok_and(|status| status.success())
-    })
-}
-
 impl Nginx {
     /// Starts it with these `server` blocks: in each, `PORT` becomes a free port, and paths are
     /// relative to `folder`.
@@ -52,21 +30,18 @@ impl Nginx {
     /// # Errors
     ///
     /// If it does not start; with what it says.
-    pub async fn start(program: &Path, folder: TempDir, servers: &[&str]) -> Result<Self> {
+    pub async fn start(program: &Program, folder: TempDir, servers: &[&str]) -> Result<Self> {
         let mut said = String::new();
         for _ in 0..TRIES {
             let ports = free_ports(servers.len())?;
             write_configuration(folder.path(), servers, &ports)?;
-            let mut child = Command::new(program)
+            let mut child = program
+                .command()
                 .arg("-p")
                 .arg(folder.path())
                 .args(["-c", "nginx.conf", "-e", "stderr"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .kill_on_drop(true)
                 .spawn()
-                .with_context(|| format!("starting {}", program.display()))?;
+                .context("starting nginx")?;
             let requests = Output::capture(child.stdout.take().context("its output")?);
             let log = Output::capture(child.stderr.take().context("its log")?);
             // It says so when it has bound its ports.

@@ -6,39 +6,20 @@ use headwater_tests::client::{empty, full};
 use headwater_tests::guests::guest;
 use headwater_tests::settings::Settings;
 use headwater_tests::upstream::Behaviour;
-use headwater_tests::{Client, Host, Upstream};
+use headwater_tests::{Admin, Client, Host, Upstream};
 use http::Request;
 use serde_json::Value;
-
-/// A host with an admin listener on a free port, and where that is.
-async fn start(host: headwater_tests::host::HostBuilder) -> Result<(Host, String)> {
-    let host = host.arg("--admin=127.0.0.1:0").start().await?;
-    let line = host
-        .stdout()
-        .wait_for("a line `Admin on http://…`", |line| {
-            line.starts_with("Admin on ")
-        })
-        .await?;
-    let url = line.trim_start_matches("Admin on ").trim().to_owned();
-    Ok((host, url))
-}
-
-async fn json(url: &str) -> Result<Value> {
-    let answer = Client::new().get(url).await?;
-    ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
-    Ok(serde_json::from_slice(&answer.body)?)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_is_told_until_its_end() -> Result<()> {
     let held = Upstream::with(Behaviour::Hold).await?;
     let serve = Host::serve(guest("fanout")?).args(["--allow-outgoing", &held.url()]);
-    let (host, admin) = start(serve).await?;
+    let (host, admin) = Admin::start(serve).await?;
     let url = format!("{}/path?to={}&k=1&wait=0", host.url(), held.url());
     let request = tokio::spawn(async move { Client::new().get(&url).await });
     held.wait_for(1).await?;
 
-    let told = json(&format!("{admin}/requests")).await?;
+    let told = admin.json("/requests").await?;
     let [one] = told.as_array().context("a list")?.as_slice() else {
         anyhow::bail!("one request is in flight, and told are: {told}");
     };
@@ -50,7 +31,7 @@ async fn a_request_in_flight_is_told_until_its_end() -> Result<()> {
         one["outgoing_requests"] == 1 && one["answered"] == false,
         "{one}"
     );
-    let services = json(&format!("{admin}/services")).await?;
+    let services = admin.json("/services").await?;
     ensure!(services["requests_in_flight"] == 1, "{services}");
     let pool = &services["services"][0]["pool"];
     ensure!(
@@ -61,35 +42,32 @@ async fn a_request_in_flight_is_told_until_its_end() -> Result<()> {
     held.release();
     let answer = request.await??;
     ensure!(one["request_id"] == answer.request_id(), "{one}");
-    ensure!(json(&format!("{admin}/requests")).await? == Value::Array(Vec::new()));
+    ensure!(admin.json("/requests").await? == Value::Array(Vec::new()));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_metrics_and_the_log_are_for_the_operator() -> Result<()> {
-    let (mut host, admin) = start(Host::serve(guest("hello")?)).await?;
+    let (mut host, admin) = Admin::start(Host::serve(guest("hello")?)).await?;
     for path in ["healthz", "readyz"] {
-        ensure!(
-            Client::new().get(&format!("{admin}/{path}")).await?.status == 200,
-            "{path}"
-        );
+        admin.text(&format!("/{path}")).await?;
         // The public listener knows nothing of it: the guest answers there.
         let public = Client::new().get(&format!("{}/{path}", host.url())).await?;
         ensure!(public.text().contains("Hello"), "{}", public.text());
     }
-    let metrics = Client::new().get(&format!("{admin}/metrics")).await?.text();
+    let metrics = admin.text("/metrics").await?;
     let count = metrics.lines().find(|line| {
         line.starts_with("http_server_request_duration_seconds_count") && line.contains("hello")
     });
     ensure!(count.is_some_and(|line| line.ends_with(" 2")), "{metrics}");
 
     let set = |filter: &'static str| {
-        let request = Request::put(format!("{admin}/log")).body(full(filter));
+        let request = Request::put(format!("{}/log", admin.url())).body(full(filter));
         async move { Client::new().send(request?).await }
     };
     ensure!(set("headwater=loud").await?.status == 400);
     ensure!(set("headwater_runtime=debug").await?.status == 200);
-    let log = Client::new().get(&format!("{admin}/log")).await?.text();
+    let log = admin.text("/log").await?;
     ensure!(log.trim() == "headwater_runtime=debug", "{log}");
 
     host.process().terminate()?;
@@ -102,9 +80,9 @@ async fn it_loads_again_when_told_and_says_what_is_wrong_and_no_page_can_tell_it
     let settings = Settings::default()
         .component("hello", "/...", &[])?
         .write()?;
-    let (host, admin) = start(Host::serve(settings.path())).await?;
+    let (host, admin) = Admin::start(Host::serve(settings.path())).await?;
     let reload = |fields: &'static [(&str, &str)]| {
-        let mut request = Request::post(format!("{admin}/reload"));
+        let mut request = Request::post(format!("{}/reload", admin.url()));
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
@@ -133,7 +111,7 @@ async fn it_loads_again_when_told_and_says_what_is_wrong_and_no_page_can_tell_it
         "{}",
         bad.text()
     );
-    let told = json(&format!("{admin}/services")).await?;
+    let told = admin.json("/services").await?;
     ensure!(told["generation"] == 2, "{told}");
     ensure!(
         told["last_reload_error"]

@@ -1,14 +1,14 @@
 //! Promise: outgoing TLS holds against a server that nobody of ours wrote, and what fails has its name.
-#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use headwater_tests::certificates::Authority;
 use headwater_tests::guests::guest;
-use headwater_tests::nginx::{self, Nginx};
+use headwater_tests::nginx::Nginx;
+use headwater_tests::programs::Program;
 use headwater_tests::{Answer, Client, Host};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 /// The servers, by their places.
@@ -40,25 +40,21 @@ struct Upstreams {
 impl Upstreams {
     /// Nothing if there is no nginx here, which is said aloud.
     async fn start() -> Result<Option<Self>> {
-        let Some(program) = nginx::program() else {
-            eprintln!(
-                "SKIPPED: there is no nginx on this machine, so TLS is not tested against one; \
-                 `cargo xtask test` unpacks Debian's, and HEADWATER_NGINX names another"
-            );
+        let Some(program) = Program::nginx() else {
             return Ok(None);
         };
         let files = TempDir::new()?;
-        let ours = Authority::new()?;
-        let strangers = Authority::new()?;
+        let ours = Authority::new("test")?;
+        let strangers = Authority::new("test")?;
         let served = TempDir::new()?;
         for folder in [&files, &served] {
-            fs::write(folder.path().join("ca.pem"), &ours.pem)?;
+            fs::write(folder.path().join("ca.pem"), ours.pem())?;
         }
-        ours.certify(&served, "good", "localhost", 2100)?;
-        ours.certify(&served, "expired", "localhost", 2001)?;
-        ours.certify(&served, "elsewhere", "elsewhere.example", 2100)?;
-        strangers.certify(&served, "stranger", "localhost", 2100)?;
-        ours.certify(&files, "client", "client", 2100)?;
+        ours.certify(&served.path().join("good"), "localhost")?;
+        ours.certify_until(&served.path().join("expired"), "localhost", 2001)?;
+        ours.certify(&served.path().join("elsewhere"), "elsewhere.example")?;
+        strangers.certify(&served.path().join("stranger"), "localhost")?;
+        ours.certify(&files.path().join("client"), "client")?;
         let nginx = Nginx::start(&program, served, &SERVERS).await?;
         Ok(Some(Self { nginx, files }))
     }
@@ -69,37 +65,6 @@ impl Upstreams {
 
     fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
-    }
-}
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Result<Self> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "test");
-        let pem = params.self_signed(&key)?.pem();
-        let issuer = Issuer::new(params, key);
-        Ok(Self { issuer, pem })
-    }
-
-    /// Writes `FILE.pem` and `FILE.key`.
-    fn certify(&self, folder: &TempDir, file: &str, name: &str, until: i32) -> Result<()> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new([name.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(until, 1, 1);
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        let path = folder.path().join(file);
-        fs::write(path.with_extension("pem"), certificate.pem())?;
-        fs::write(path.with_extension("key"), key.serialize_pem())?;
-        Ok(())
     }
 }
 

@@ -108,6 +108,135 @@ async fn each_answer_has_a_request_id_of_its_own_whatever_its_status() -> Result
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_what_is_malformed_or_too_large_reaches_neither_guest_nor_span_nor_log() -> Result<()> {
+    let folder = TempDir::new()?;
+    let (traces, log) = (folder.path().join("traces"), folder.path().join("log"));
+    let mut host = Host::serve(guest("wagi-rust")?)
+        .arg("--trace-file")
+        .arg(&traces)
+        .arg("--access-log-to")
+        .arg(&log)
+        .start()
+        .await?;
+    let parent = TraceParent::fresh();
+    let (sound, long) = (parent.to_string(), "evil".repeat(5_000));
+    let longer = format!("{sound}-{long}");
+    let many = (0..200)
+        .map(|number| format!("evil{number}=1"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let cases: [(bool, &[(&str, &str)]); 9] = [
+        (
+            true,
+            &[
+                ("tracestate", "good=1"),
+                ("baggage", "good=1"),
+                ("traceparent", &sound),
+            ],
+        ),
+        (
+            true,
+            &[
+                ("tracestate", "evil"),
+                ("baggage", "evil"),
+                ("traceparent", &sound),
+            ],
+        ),
+        (
+            true,
+            &[
+                ("tracestate", &many),
+                ("baggage", &many),
+                ("traceparent", &sound),
+            ],
+        ),
+        (
+            true,
+            &[
+                ("tracestate", &long),
+                ("baggage", &long),
+                ("traceparent", &sound),
+            ],
+        ),
+        (
+            false,
+            &[
+                ("tracestate", "evil=1"),
+                ("traceparent", "00-evil-b7ad6b7169203331-01"),
+            ],
+        ),
+        (false, &[("tracestate", "evil=1"), ("traceparent", &longer)]),
+        (false, &[("traceparent", &sound), ("traceparent", &sound)]),
+        (
+            false,
+            &[("x-request-id", "evil one"), ("x-request-id", &long)],
+        ),
+        (false, &[("x-request-id", "two"), ("x-request-id", "ids")]),
+    ];
+    let mut told = Vec::new();
+    for (continued, fields) in cases {
+        let mut request = Request::get(host.url());
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let answer = Client::new().send(request.body(client::empty())?).await?;
+        ensure!(answer.status == 200, "{fields:?}: {}", answer.status);
+        let good = fields.contains(&("baggage", "good=1"));
+        ensure!(
+            good == answer.text().contains("HTTP_BAGGAGE=good=1\n"),
+            "{fields:?}"
+        );
+        ensure!(
+            good == answer.text().contains("HTTP_TRACESTATE=good=1\n"),
+            "{fields:?}"
+        );
+        ensure!(
+            !answer.text().contains("evil"),
+            "{fields:?}: {}",
+            answer.text()
+        );
+        told.push((continued, answer));
+    }
+    host.stop().await?;
+    let trace = TraceFile::read(&traces)?;
+    let log = std::fs::read_to_string(&log)?;
+    ensure!(!log.contains("evil") && !std::fs::read_to_string(&traces)?.contains("evil"));
+    ensure!(log.lines().count() == told.len(), "{log}");
+    for (continued, answer) in told {
+        let id = answer.request_id();
+        ensure!(is_uuid_v7(id), "{id}");
+        // One id in all places, and one trace.
+        let text = answer.text();
+        ensure!(
+            text.contains(&format!("\nHTTP_X_REQUEST_ID={id}\n")),
+            "{text}"
+        );
+        let (_, seen) = text
+            .split_once("\nHTTP_TRACEPARENT=")
+            .context("no traceparent")?;
+        let seen = seen
+            .lines()
+            .next()
+            .and_then(TraceParent::parse)
+            .context("a bad one")?;
+        let span = trace.span(&seen.span_id).with_context(|| text.clone())?;
+        ensure!(span.trace_id == seen.trace_id, "{span:?}");
+        let expected = continued.then_some(&*parent.span_id);
+        ensure!(span.parent_id.as_deref() == expected, "{span:?}");
+        ensure!((span.trace_id == parent.trace_id) == continued, "{span:?}");
+        let line = log
+            .lines()
+            .find(|line| line.contains(id))
+            .context("no line")?;
+        ensure!(
+            line.contains(&format!("\"trace_id\":\"{}\"", span.trace_id)),
+            "{line}"
+        );
+    }
+    Ok(())
+}
+
 /// One answer of `hello`, and the trace file after it.
 struct Traced {
     answer: Answer,

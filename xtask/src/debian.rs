@@ -1,5 +1,6 @@
 //! Debian's packages, for what cannot be had in another way.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,24 +21,62 @@ pub(crate) fn install(packages: &[String]) -> Result<()> {
     if !is_here() {
         bail!("`apt-get` is needed to install {list}, and not here");
     }
-    let mut prefix = if is_root()? {
-        Vec::new()
-    } else if process::succeeds(Command::new("sudo").args(["-n", "true"])) {
-        vec!["sudo", "-n"]
-    } else {
+    let Some(mut install) = apt_get()? else {
         bail!("these packages are missing: {list}. {by_hand}");
     };
     say(format!("installing Debian's packages {list}"));
-    prefix.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new(prefix[0]);
-        command.args(&prefix[1..]).args(arguments);
-        command
-    };
     // What is installed by an old list may have gone from the server.
-    process::run(apt_get(&["update", "-qq"]).arg("-y"), &by_hand)?;
-    let mut install = apt_get(&["install", "-y", "-qq", "--no-install-recommends"]);
+    update().with_context(|| by_hand.clone())?;
+    install.args(["install", "-y", "-qq", "--no-install-recommends"]);
     process::run(install.args(packages), &by_hand)
+}
+
+/// Fetches the lists of packages, as root or by `sudo` if that asks for no password.
+pub(crate) fn update() -> Result<()> {
+    let by_hand = "Fetch the lists of packages yourself, as root: apt-get update";
+    match apt_get()? {
+        Some(mut apt_get) => process::run(apt_get.args(["update", "-qq", "-y"]), by_hand),
+        None => bail!("only root may fetch the lists of packages. {by_hand}"),
+    }
+}
+
+/// `apt-get` with the rights to change the system, if they can be had.
+fn apt_get() -> Result<Option<Command>> {
+    let mut command = if is_root()? {
+        Command::new("env")
+    } else if process::succeeds(Command::new("sudo").args(["-n", "true"])) {
+        let mut command = Command::new("sudo");
+        command.args(["-n", "env"]);
+        command
+    } else {
+        return Ok(None);
+    };
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    Ok(Some(command))
+}
+
+/// The libraries that a package needs, and those that they need, as far as they are not installed.
+pub(crate) fn missing_libraries(package: &str) -> Result<Vec<String>> {
+    let mut depends = Command::new("apt-cache");
+    depends.args(["depends", "--recurse", "--important", package]);
+    let depends = process::read(&mut depends)?;
+    let mut installed = Command::new("dpkg-query");
+    installed.args(["--show", "--showformat=${db:Status-Abbrev} ${Package}\n"]);
+    let installed = process::read(&mut installed)?;
+    Ok(missing(&depends, &installed))
+}
+
+/// Of what `apt-cache depends` lists, the libraries that `dpkg-query` does not know to be installed.
+fn missing(depends: &str, installed: &str) -> Vec<String> {
+    let installed: HashSet<_> = installed
+        .lines()
+        .filter_map(|line| line.strip_prefix("ii "))
+        .map(str::trim)
+        .collect();
+    // Lines that are indented say who needs what; virtual packages stand in angle brackets.
+    let libraries = depends.lines().filter(|line| line.starts_with("lib"));
+    let missing = libraries.filter(|library| !installed.contains(library));
+    missing.map(str::to_owned).collect()
 }
 
 /// Of several sets of packages, the first of which all can be installed.
@@ -80,5 +119,13 @@ mod tests {
         let policy = "clang-19:\n  Installed: (none)\n  Candidate: 1:19.1.7-3\n\
                       lld-19:\n  Installed: (none)\n  Candidate: (none)\n";
         assert_eq!(candidates(policy), 1);
+    }
+
+    #[test]
+    fn only_libraries_that_are_not_installed_are_missing() {
+        let depends = "nghttp2-client\n  Depends: libev4\nlibev4\nlibc6\nlibicu72\n<libssl>\n\
+                       debconf\n";
+        let installed = "ii  libc6\nrc  libicu72\nii  zlib1g\n";
+        assert_eq!(missing(depends, installed), ["libev4", "libicu72"]);
     }
 }

@@ -17,7 +17,6 @@ mod compositions;
 mod debian;
 mod fingerprint;
 mod guest;
-mod nginx;
 mod oci_registry;
 mod process;
 mod registry;
@@ -26,6 +25,7 @@ mod serve;
 mod setup;
 mod test;
 mod tools;
+mod unpacked;
 mod workspace;
 
 use std::process::ExitCode;

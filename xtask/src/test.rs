@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use crate::build;
 use crate::components;
-use crate::nginx;
 use crate::oci_registry;
 use crate::process::{self, say};
+use crate::unpacked;
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>, arguments: &[String]) -> Result<()> {
@@ -16,7 +16,7 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>, arguments: &[Stri
         "building the binary and the tests; the first time this compiles wasmtime, which takes minutes",
     );
     build::debug(workspace)?;
-    nginx::provide(workspace);
+    unpacked::provide(workspace);
 
     say("running the workspace's tests");
     let mut test = workspace.cargo();

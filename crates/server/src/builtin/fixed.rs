@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 /// Answers every request with this.
 #[derive(Debug, Clone)]
@@ -18,10 +19,16 @@ pub struct Fixed {
 }
 
 impl Handler for Fixed {
-    fn handle(&self, _request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
+    fn handle(&self, request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
         let mut response = Response::new(headwater_core::full(self.body.clone()));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers.clone();
+        // A body that is not sent has no length that could be seen (RFC 9110 9.3.2).
+        let may_have = !self.body.is_empty() && self.status != StatusCode::NO_CONTENT;
+        if request.method() == Method::HEAD && may_have {
+            let length = HeaderValue::from(self.body.len());
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+        }
         Box::pin(std::future::ready(Ok(response)))
     }
 }

@@ -208,4 +208,7 @@ async fn redirects_and_fixed_answers_need_no_guest() {
     assert_eq!(answer.status(), StatusCode::GONE);
     assert_eq!(headers["content-type"], "text/plain");
     assert_eq!(text(answer).await, "gone");
+    let (answer, headers) = ask(&server, Method::HEAD, "/gone", &[]).await;
+    assert_eq!(headers["content-length"], "4");
+    assert_eq!(text(answer).await, "");
 }

@@ -1,0 +1,102 @@
+//! The admin listener of a host, for those who operate it.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::host::HostBuilder;
+use crate::{Client, Host, within};
+
+/// Where a host tells of itself.
+#[derive(Debug)]
+pub struct Admin {
+    url: String,
+}
+
+impl Admin {
+    /// A host with an admin listener on a free port.
+    ///
+    /// # Errors
+    ///
+    /// If the host does not start.
+    pub async fn start(host: HostBuilder) -> Result<(Host, Self)> {
+        let host = host.arg("--admin=127.0.0.1:0").start().await?;
+        let line = host
+            .stdout()
+            .wait_for("a line `Admin on http://…`", |line| {
+                line.starts_with("Admin on ")
+            })
+            .await?;
+        let url = line.trim_start_matches("Admin on ").trim().to_owned();
+        Ok((host, Self { url }))
+    }
+
+    /// Where it is, such as `http://127.0.0.1:41234`, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What is told at a path, on a connection of its own: none is kept, so that those of the host can
+    /// be counted.
+    ///
+    /// # Errors
+    ///
+    /// If no answer of status 200 comes.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        let answer = Client::new().get(&format!("{}{path}", self.url)).await?;
+        ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+        Ok(answer.text())
+    }
+
+    /// Likewise, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// If no answer of status 200 comes, or it is no JSON.
+    pub async fn json(&self, path: &str) -> Result<Value> {
+        let text = self.text(path).await?;
+        serde_json::from_str(&text).with_context(|| text)
+    }
+
+    /// What is told at a path, once it is such: it is asked for again and again.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long; with what was told at last.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut last = String::new();
+        let waited = within(path, async {
+            loop {
+                last = self.text(path).await?;
+                if wanted(&last) {
+                    return anyhow::Ok(());
+                }
+            }
+        });
+        match waited.await {
+            Ok(asked) => asked.map(|()| last),
+            Err(late) => Err(late.context(format!("it last told:\n{last}"))),
+        }
+    }
+
+    /// Waits until no request is in flight: neither by what is told of requests, nor by what is
+    /// measured, nor by what the pools of instances count.
+    ///
+    /// # Errors
+    ///
+    /// If there always are some.
+    pub async fn calm(&self) -> Result<()> {
+        self.until("/requests", |told| told.trim() == "[]").await?;
+        let none = |metrics: &str| {
+            let active = metrics.lines().filter(|line| {
+                line.starts_with("http_server_active_requests{")
+                    || line.starts_with("headwater_pool_request_active{")
+                    || line.starts_with("headwater_pool_queue_length{")
+            });
+            let mut active = active.peekable();
+            active.peek().is_some() && active.all(|line| line.ends_with(" 0"))
+        };
+        self.until("/metrics", none).await?;
+        Ok(())
+    }
+}
