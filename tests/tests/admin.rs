@@ -134,8 +134,8 @@ async fn modules_of_wagi_are_told_of_like_services() -> Result<()> {
          volumes = {{ \"/site\" = {site:?} }}\n"
     );
     std::fs::write(&file, &text)?;
-    let (host, admin) = start(Host::wagi(&file)).await?;
-    let told = json(&format!("{admin}/services")).await?;
+    let (host, admin) = Admin::start(Host::wagi(&file)).await?;
+    let told = admin.json("/services").await?;
     let [it] = told["services"].as_array().context("a list")?.as_slice() else {
         anyhow::bail!("one module is there, and told are: {told}");
     };
@@ -159,9 +159,9 @@ async fn modules_of_wagi_are_told_of_like_services() -> Result<()> {
     );
 
     std::fs::write(&file, text.replace("\"it\"", "\"other\""))?;
-    let request = Request::post(format!("{admin}/reload")).body(empty())?;
+    let request = Request::post(format!("{}/reload", admin.url())).body(empty())?;
     ensure!(Client::new().send(request).await?.status == 200);
-    let told = json(&format!("{admin}/services")).await?;
+    let told = admin.json("/services").await?;
     ensure!(told["services"][0]["name"] == "other", "{told}");
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The front alone: a fixed answer against a plain hyper server, with limits, ids and the access log
-//! on; and what idle connections cost.
+//! on; what idle connections cost; and what TLS handshakes cost those beside them.
 
 use std::fs;
 
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::goal::{Goal, mib};
+use crate::handshakes;
 use crate::load::Target;
 use crate::options::Options;
 use crate::speed::{Figures, WARM_UP};
@@ -60,14 +61,16 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
         "ratio",
         front.cpu_micros / hyper.cpu_micros
     );
-    Ok(vec![
+    let mut goals = vec![
         Goal {
             target: format!("at least {LEAST_RATIO} of hyper's requests per second"),
             found: format!("{ratio:.2}"),
             met: ratio >= LEAST_RATIO,
         },
         idle(&file).await?,
-    ])
+    ];
+    goals.extend(handshakes::measure(options).await?);
+    Ok(goals)
 }
 
 /// Connections that have had one answer each, and are kept.

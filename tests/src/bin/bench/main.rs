@@ -10,6 +10,7 @@ mod cgi;
 mod egress;
 mod front;
 mod goal;
+mod handshakes;
 mod idle;
 mod load;
 mod neighbour;

@@ -8,7 +8,7 @@ Usage: bench [--assert] [--rounds N] [--requests N]
 
   speed         hello against a plain hyper server, and its memory
   front         a fixed answer against a plain hyper server, and the memory of 10,000
-                idle connections
+                idle connections, and plain connections beside TLS handshakes
   idle          the memory of 1,000 idle instances
   neighbour     the latency of hello beside a guest that spins
   egress        fanout with one outgoing request, against `wasmtime serve`

@@ -68,7 +68,7 @@ impl Pace {
 }
 
 /// Reads a 200 of known length to its end.
-fn read_answer(stream: &mut TcpStream) -> Result<()> {
+pub(crate) fn read_answer(stream: &mut TcpStream) -> Result<()> {
     let mut buffer = [0; 4096];
     let mut filled = 0;
     loop {
