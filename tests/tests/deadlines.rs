@@ -14,7 +14,14 @@ use tokio::net::TcpStream;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_missed_a_deadline_takes_nothing_new_and_is_dropped() -> Result<()> {
     let host = Host::serve(guest("faulty")?)
-        .args(["--timeout", "1s", "--log", instances::LOG])
+        .args([
+            "--timeout",
+            "1s",
+            "--max-instances",
+            "1",
+            "--log",
+            instances::LOG,
+        ])
         .start()
         .await?;
     let client = Client::new();

@@ -220,6 +220,7 @@ mod tests {
                 origin: Origin {
                     scheme: Scheme::HTTP,
                     authority: Authority::from_static("x.example"),
+                    asked: OnceLock::new(),
                 },
                 certificate: None,
                 introduction: OnceLock::new(),

@@ -1,6 +1,6 @@
 //! The listeners, from binding to drain.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::uri::{Authority, Scheme};
 use tokio::runtime::Handle;
@@ -180,7 +180,11 @@ fn origin(address: &BoundAddress) -> Origin {
         true => Scheme::HTTPS,
         false => Scheme::HTTP,
     };
-    Origin { scheme, authority }
+    Origin {
+        scheme,
+        authority,
+        asked: OnceLock::new(),
+    }
 }
 
 // === impl Bound ===

@@ -1,5 +1,7 @@
 //! Whom a request is for: its absolute URI.
 
+use std::sync::OnceLock;
+
 use headwater_core::Fault;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
@@ -10,6 +12,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 pub(crate) struct Origin {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
+    /// Of a connection, the first that a `Host` field named: hardly ever does one name another.
+    pub(crate) asked: OnceLock<Authority>,
 }
 
 /// Makes the request's URI absolute: the scheme of the connection, the authority of the request
@@ -41,12 +45,17 @@ pub(crate) fn establish(
             }
             authority
         }
-        (None, Some(host)) => {
-            let authority = Authority::try_from(host.as_bytes())
-                .map_err(|_| bad_host("has a malformed host field"))?;
-            check(&authority)?;
-            authority
-        }
+        (None, Some(host)) => match origin.asked.get() {
+            Some(asked) if asked.as_str().as_bytes() == host.as_bytes() => asked.clone(),
+            _ => {
+                let authority = Authority::try_from(host.as_bytes())
+                    .map_err(|_| bad_host("has a malformed host field"))?;
+                check(&authority)?;
+                // No more than the first is remembered.
+                let _ = origin.asked.set(authority.clone());
+                authority
+            }
+        },
         (None, None) if version <= Version::HTTP_10 => origin.authority.clone(),
         (None, None) => return Err(bad_host("has no host field")),
     };
@@ -112,6 +121,7 @@ mod tests {
         let origin = Origin {
             scheme: Scheme::HTTP,
             authority: Authority::from_static("127.0.0.1:8080"),
+            asked: OnceLock::new(),
         };
         let uri = establish(version, target.parse().unwrap(), &mut headers, &origin);
         (

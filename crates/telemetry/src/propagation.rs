@@ -6,7 +6,7 @@
 //! `tracestate`. What a client sends ends up in every outgoing request, so here a header that is not
 //! exactly what the standard says counts as absent.
 
-use headwater_core::{RequestId, SpanContext, SpanId, TraceFlags, TraceId};
+use headwater_core::{RequestId, SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{baggage, tracestate};
@@ -86,9 +86,13 @@ pub fn inject(context: &SpanContext, headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::from_bytes(&format_traceparent(context)) {
         headers.insert(TRACEPARENT, value);
     }
-    let state = context.trace_state().header();
-    match HeaderValue::from_str(&state) {
-        Ok(value) if !state.is_empty() => headers.insert(TRACESTATE, value),
+    let state = context.trace_state();
+    let value = match *state == TraceState::NONE {
+        true => None,
+        false => HeaderValue::from_str(&state.header()).ok(),
+    };
+    match value {
+        Some(value) if !value.is_empty() => headers.insert(TRACESTATE, value),
         _ => headers.remove(TRACESTATE),
     };
 }
@@ -155,9 +159,9 @@ fn format_traceparent(context: &SpanContext) -> [u8; TRACEPARENT_LEN] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     let mut put = |at: usize, bytes: &[u8]| {
-        for (i, byte) in bytes.iter().enumerate() {
-            text[at + 2 * i] = DIGITS[usize::from(byte >> 4)];
-            text[at + 2 * i + 1] = DIGITS[usize::from(byte & 15)];
+        for (pair, byte) in text[at..].chunks_exact_mut(2).zip(bytes) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
         }
     };
     put(3, &context.trace_id().to_bytes());

@@ -22,13 +22,21 @@ impl Handler for Fixed {
     fn handle(&self, request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
         let mut response = Response::new(headwater_core::full(self.body.clone()));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.clone();
+        let method = request.method().clone();
+        // The request's table holds the answer's fields, and is large enough; hyper gives it to the next
+        // request of the connection.
+        let mut headers = request.into_parts().0.headers;
+        headers.clear();
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
         // A body that is not sent has no length that could be seen (RFC 9110 9.3.2).
         let may_have = !self.body.is_empty() && self.status != StatusCode::NO_CONTENT;
-        if request.method() == Method::HEAD && may_have {
+        if method == Method::HEAD && may_have {
             let length = HeaderValue::from(self.body.len());
-            response.headers_mut().insert(CONTENT_LENGTH, length);
+            headers.insert(CONTENT_LENGTH, length);
         }
+        *response.headers_mut() = headers;
         Box::pin(std::future::ready(Ok(response)))
     }
 }

@@ -65,8 +65,13 @@ pub(super) fn apache(text: &[u8], line: &mut Vec<u8>) {
 
 /// Appends bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8], line: &mut Vec<u8>) {
-    for byte in bytes {
-        line.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
+    let mut digits = [0; 32];
+    for bytes in bytes.chunks(digits.len() / 2) {
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 0xf)];
+        }
+        line.extend_from_slice(&digits[..2 * bytes.len()]);
     }
 }
 

@@ -22,16 +22,19 @@ impl Moment {
     /// As the log has it: `2026-01-01T00:00:00.000000Z` (RFC 3339).
     pub(super) fn rfc3339(&self, out: &mut Vec<u8>) {
         let time = self.0;
-        digits(self.year(), 4, out);
-        out.push(b'-');
-        digits(u8::from(time.month()).into(), 2, out);
-        out.push(b'-');
-        digits(time.day().into(), 2, out);
-        out.push(b'T');
-        self.clock(out);
-        out.push(b'.');
-        digits(time.microsecond(), 6, out);
-        out.push(b'Z');
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        for (number, at) in [
+            (self.year(), 0..4),
+            (u8::from(time.month()).into(), 5..7),
+            (time.day().into(), 8..10),
+            (time.hour().into(), 11..13),
+            (time.minute().into(), 14..16),
+            (time.second().into(), 17..19),
+            (time.microsecond(), 20..26),
+        ] {
+            fill(number, &mut text[at]);
+        }
+        out.extend_from_slice(&text);
     }
 
     /// As Apache has it: `01/Jan/2026:00:00:00 +0000`.
@@ -87,10 +90,14 @@ impl Moment {
     }
 }
 
-fn digits(mut number: u32, width: usize, out: &mut Vec<u8>) {
+fn digits(number: u32, width: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + width, b'0');
-    for digit in out[start..].iter_mut().rev() {
+    fill(number, &mut out[start..]);
+}
+
+fn fill(mut number: u32, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }
