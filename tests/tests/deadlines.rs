@@ -7,6 +7,7 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Client, Host, Upstream, client, within};
 use http::Request;
 use http_body_util::BodyExt;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,30 +15,35 @@ use tokio::net::TcpStream;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_missed_a_deadline_takes_nothing_new_and_is_dropped() -> Result<()> {
     let host = Host::serve(guest("faulty")?)
-        .args([
-            "--timeout",
-            "1s",
-            "--max-instances",
-            "1",
-            "--log",
-            instances::LOG,
-        ])
+        .args(["--timeout", "1s", "--log", instances::LOG])
+        .arg("--access-log")
         .start()
         .await?;
     let client = Client::new();
-    let first = client.get(&format!("{}/instance", host.url())).await?;
     let late = client.get(&format!("{}/never", host.url())).await?;
     ensure!(late.status == 504, "{late:?}");
     let next = client.get(&format!("{}/instance", host.url())).await?;
     ensure!(next.status == 200, "{next:?}");
-    ensure!(
-        first.text().split(' ').next() != next.text().split(' ').next(),
-        "the same instance serves on: {}",
-        next.text()
+    let (late, next) = (
+        instance(&host, "/never").await?,
+        instance(&host, "/instance").await?,
     );
+    ensure!(late != next, "the same instance serves on: {late}");
     let instances = Instances::of("faulty", host.stderr());
     instances.wait_retired(1, "deadline").await?;
     instances.wait_gone(1).await
+}
+
+/// The number of the instance that had the request of this path.
+async fn instance(host: &Host, path: &str) -> Result<u64> {
+    let noted = format!("\"path\":\"{path}\"");
+    let line = host
+        .stderr()
+        .wait_for("the line of a request", |line| line.contains(&noted));
+    let line: Value = serde_json::from_str(&line.await?)?;
+    line["instance"]
+        .as_u64()
+        .with_context(|| format!("no instance in {line}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
