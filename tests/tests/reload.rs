@@ -3,19 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use headwater_tests::certificates::Authority;
 use headwater_tests::client::empty;
 use headwater_tests::guests::guest;
 use headwater_tests::steady::{self, Until};
-use headwater_tests::{Client, Host};
+use headwater_tests::{Admin, Client, Host};
 use http::Request;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 const OLD: &str = "Hello from Headwater!";
 const NEW: &str = "try /echo";
@@ -292,62 +288,37 @@ async fn what_was_counted_for_a_service_s_rate_goes_on_as_long_as_the_rate_is_th
     Ok(())
 }
 
-/// Whether a handshake with the host at this address is done by this certificate.
-async fn shows(address: &str, certificate: &CertificateDer<'static>) -> Result<bool> {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone())?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(address).await?;
-    let connector = TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from("localhost")?;
-    Ok(connector.connect(name, stream).await.is_ok())
+/// Whether a handshake with the host at this address is done by a certificate of this authority.
+async fn shows(address: &str, authority: &Authority) -> bool {
+    authority.connect(address, "localhost").await.is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_read_again_at_once_and_a_broken_one_changes_nothing() -> Result<()> {
     let site = Site::new()?;
-    let issue = || -> Result<CertificateDer<'static>> {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        fs::write(site.folder.path().join("c.pem"), made.cert.pem())?;
-        fs::write(
-            site.folder.path().join("k.pem"),
-            made.signing_key.serialize_pem(),
-        )?;
-        Ok(made.cert.der().clone())
+    let issue = || -> Result<Authority> {
+        let authority = Authority::new("authority")?;
+        authority.certify(&site.folder.path().join("c"), "localhost")?;
+        Ok(authority)
     };
     let old = issue()?;
     let text = fs::read_to_string(site.file())?;
     let listener = "[[listener]]\nlisten = \"127.0.0.1:0\"\ntls.certificates = [{ certificate = \"c.pem\", \
-                    key = \"k.pem\" }]\n";
+                    key = \"c.key\" }]\n";
     fs::write(site.file(), format!("{text}{listener}"))?;
-    let host = Host::headwater()
-        .arg("serve")
-        .arg(site.file())
-        .arg("--admin=127.0.0.1:0")
-        .start()
-        .await?;
+    let serve = Host::headwater().arg("serve").arg(site.file());
+    let (host, admin) = Admin::start(serve).await?;
     let address = host.url().trim_start_matches("https://");
-    let admin = host
-        .stdout()
-        .wait_for("a line `Admin on http://…`", |line| {
-            line.starts_with("Admin on ")
-        })
-        .await?;
     let reload = async || {
-        let url = format!("{}/reload", admin.trim_start_matches("Admin on ").trim());
-        let request = Request::post(url).body(empty())?;
+        let request = Request::post(format!("{}/reload", admin.url())).body(empty())?;
         Client::new().send(request).await
     };
-    ensure!(shows(address, &old).await?);
+    ensure!(shows(address, &old).await);
 
     let new = issue()?;
     let answer = reload().await?;
     ensure!(answer.status == 200, "{}", answer.text());
-    ensure!(shows(address, &new).await? && !shows(address, &old).await?);
+    ensure!(shows(address, &new).await && !shows(address, &old).await);
 
     fs::write(site.folder.path().join("c.pem"), "no certificate")?;
     site.guest("stream")?;
@@ -357,6 +328,6 @@ async fn certificates_are_read_again_at_once_and_a_broken_one_changes_nothing() 
         "{}",
         answer.text()
     );
-    ensure!(shows(address, &new).await?);
+    ensure!(shows(address, &new).await);
     Ok(())
 }

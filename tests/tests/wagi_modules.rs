@@ -1,16 +1,12 @@
 //! Promise: `headwater wagi` does with a modules.toml what `wagi` did, and says what it does.
 
 use std::fs;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use headwater_tests::certificates::Authority;
 use headwater_tests::{Answer, Client, Host, Modules, client};
 use http::Request;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 async fn get(host: &Host, path: &str, name: &str) -> Result<Answer> {
     let request = Request::get(format!("{}{path}", host.url())).header("host", name);
@@ -171,32 +167,21 @@ async fn each_module_follows_wagi_as_closely_as_it_says() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn https_is_served_with_the_flags_of_wagi() -> Result<()> {
     let modules = Modules::new()?.guest("/...", "wagi-rust", "")?;
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
-    let (certificate, key) = (
-        modules.folder().join("cert.pem"),
-        modules.folder().join("key.pem"),
-    );
-    fs::write(&certificate, made.cert.pem())?;
-    fs::write(&key, made.signing_key.serialize_pem())?;
+    let authority = Authority::new("authority")?;
+    let stem = modules.folder().join("server");
+    authority.certify(&stem, "localhost")?;
     let host = Host::wagi(modules.write()?)
         .arg("--tls-cert")
-        .arg(&certificate)
-        .env("WAGI_TLS_KEY", &key.display().to_string())
+        .arg(stem.with_extension("pem"))
+        .env(
+            "WAGI_TLS_KEY",
+            &stem.with_extension("key").display().to_string(),
+        )
         .start()
         .await?;
     let address = host.url().strip_prefix("https://").context("no https")?;
 
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone())?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(address).await?;
-    let mut stream = TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from("localhost")?, stream)
-        .await?;
+    let mut stream = authority.connect(address, "localhost").await?;
     stream
         .write_all(b"GET /x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         .await?;

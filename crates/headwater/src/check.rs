@@ -59,7 +59,7 @@ fn served(path: &Path) -> Result<()> {
             })
             .with_context(|| format!("cannot listen on {}", listener.listen))?;
     }
-    front::loops(operation.server())?;
+    front::loops(&operation.server)?;
     let loading = Loading {
         engine: Engine::with_places(PLACES)?,
         authority: "localhost".to_owned(),

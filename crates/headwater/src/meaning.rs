@@ -3,20 +3,18 @@
 use headwater_config::settings::{
     GuestTraceparent as Said, LimitSettings, PoolSettings, ServiceSettings, TraceHeaderSettings,
 };
-use headwater_config::{Count, Time};
+use headwater_config::{Count, Memory, Time, modules};
 use headwater_core::Limits;
 use headwater_egress::{GuestTraceparent, TraceHeaders};
 use headwater_runtime::PoolOverrides;
+use headwater_wagi::{Compat, ResponseMode};
 
 /// What one request may take, and one instance.
 pub(crate) fn limits(said: &LimitSettings) -> Limits {
     let defaults = Limits::default();
-    let memory = said.memory.map(|memory| memory.bytes());
     Limits {
         request_timeout: said.timeout.map_or(defaults.request_timeout, Time::get),
-        guest_memory: memory.map_or(defaults.guest_memory, |bytes| {
-            usize::try_from(bytes).unwrap_or(usize::MAX)
-        }),
+        guest_memory: said.memory.map_or(defaults.guest_memory, Memory::in_memory),
         buffered_response: defaults.buffered_response,
     }
 }
@@ -69,6 +67,23 @@ pub(crate) fn trace_headers(said: &TraceHeaderSettings) -> TraceHeaders {
             Some(Said::Link) => GuestTraceparent::Link,
         },
         request_id: said.forward_request_id.unwrap_or(defaults.request_id),
+    }
+}
+
+/// How a module is run.
+pub(crate) fn compat(said: modules::Compat) -> Compat {
+    match said {
+        modules::Compat::Default => Compat::Default,
+        modules::Compat::Strict => Compat::Strict,
+        modules::Compat::V0_2 => Compat::V0_2,
+    }
+}
+
+/// How a module's answer is sent.
+pub(crate) fn response(said: modules::Response) -> ResponseMode {
+    match said {
+        modules::Response::Buffer => ResponseMode::Buffer,
+        modules::Response::Stream => ResponseMode::Stream,
     }
 }
 

@@ -49,11 +49,6 @@ impl Operation {
         }
     }
 
-    /// Connections and requests.
-    pub(crate) fn server(&self) -> &ServerSettings {
-        &self.server
-    }
-
     /// What is logged, traced and measured.
     ///
     /// # Errors

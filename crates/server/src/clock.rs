@@ -83,23 +83,22 @@ pub(crate) async fn keep<S: Stream>(
             if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
                 return Poll::Ready(ended);
             }
-            if clock.is_to_end_now() {
-                conversation.shut_down();
-                clock.ending = true;
-                timer.as_mut().reset(after(Instant::now(), times.send));
-                continue;
-            }
-            // Requests that come and go in time leave the timer alone.
-            if let Some(earlier) = clock.watch(conversation.can_rest())
-                && earlier < timer.deadline()
-            {
-                timer.as_mut().reset(earlier);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            let due = if clock.is_to_end_now() {
+                Due::End
+            } else {
+                // Requests that come and go in time leave the timer alone.
+                if let Some(earlier) = clock.watch(conversation.can_rest())
+                    && earlier < timer.deadline()
+                {
+                    timer.as_mut().reset(earlier);
+                }
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                clock.due(Instant::now(), conversation.can_rest())
+            };
             let now = Instant::now();
-            match clock.due(now, conversation.can_rest()) {
+            match due {
                 Due::End => {
                     conversation.shut_down();
                     clock.ending = true;

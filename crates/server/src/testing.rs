@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Certificates, DrainParams, Front, FrontParams, ListenerParams, Route, Router, ServeOutcome,
-    Server, ServerParams,
+    Certificates, DrainParams, Front, FrontParams, ListenerParams, Route, RouteError, Router,
+    ServeOutcome, Server, ServerParams,
 };
 
 /// Long enough that no test ever waits for it.
@@ -55,6 +55,12 @@ pub(crate) fn route(pattern: &str, handler: Arc<dyn Handler>) -> Route {
     let mut route = Route::new(pattern, "test", handler);
     route.timeout = LONG;
     route
+}
+
+/// A router of these patterns, each answered.
+pub(crate) fn router(patterns: &[&str]) -> Result<Router, RouteError> {
+    let routes = patterns.iter();
+    Router::new(routes.map(|pattern| route(pattern, answer_with("ok"))))
 }
 
 /// A server that runs until it is told not to.

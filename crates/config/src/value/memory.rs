@@ -32,6 +32,12 @@ impl Memory {
     pub const fn bytes(self) -> u64 {
         self.0
     }
+
+    /// In bytes, as many as can be in memory.
+    #[must_use]
+    pub fn in_memory(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
 }
 
 impl FromStr for Memory {

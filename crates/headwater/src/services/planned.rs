@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::ServiceSettings;
-use headwater_config::{Guest as Said, Place, SecretSource, Service, modules};
+use headwater_config::{Guest as Said, Place, SecretSource, Service};
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
 use headwater_runtime::{Artifact, Directory, ForbiddenHeaders};
 use headwater_server::RouteLimits;
-use headwater_wagi::{Compat, ResponseMode};
+use headwater_wagi::Compat;
 use http::HeaderName;
 
 use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions, Outline};
@@ -17,6 +17,7 @@ use crate::cli::Serve;
 use crate::connecting::{Connecting, parse_unverified};
 use crate::exit::Usage;
 use crate::front;
+use crate::meaning;
 use crate::outgoing;
 
 /// A service whose settings are known and whose guest is read, but not compiled.
@@ -266,14 +267,7 @@ fn module(service: &Service) -> ModuleOptions {
     ModuleOptions {
         argv: service.argv.clone(),
         entrypoint: service.entrypoint.clone(),
-        compat: match service.compat {
-            None | Some(modules::Compat::Default) => Compat::Default,
-            Some(modules::Compat::Strict) => Compat::Strict,
-            Some(modules::Compat::V0_2) => Compat::V0_2,
-        },
-        response: service.response.map(|response| match response {
-            modules::Response::Buffer => ResponseMode::Buffer,
-            modules::Response::Stream => ResponseMode::Stream,
-        }),
+        compat: service.compat.map_or(Compat::Default, meaning::compat),
+        response: service.response.map(meaning::response),
     }
 }

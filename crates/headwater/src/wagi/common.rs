@@ -10,7 +10,7 @@ use headwater_config::{Count, Memory, Time};
 use headwater_core::{Limits, LoopGuard};
 use headwater_egress::{Egress, EgressParams, EgressShared, TlsRoots, TraceHeaders};
 use headwater_telemetry::Metrics;
-use headwater_wagi::{Compat, ResponseMode, Volume, WagiSettings, allowed_hosts};
+use headwater_wagi::{Compat, Volume, WagiSettings, allowed_hosts};
 
 use super::variables;
 use crate::cli::wagi::{self, ModuleArgs, OutgoingArgs};
@@ -89,11 +89,9 @@ impl Common {
             volumes: volumes(name, entry, compat),
             default_host: self.arguments.hostname.clone(),
             compat,
-            response: match entry.response {
-                Some(modules::Response::Buffer) => ResponseMode::Buffer,
-                Some(modules::Response::Stream) => ResponseMode::Stream,
-                None => compat.response(),
-            },
+            response: entry
+                .response
+                .map_or_else(|| compat.response(), meaning::response),
             allowed_hosts: entry.allowed_hosts.clone(),
             http_max_concurrency: entry.http_max_concurrency,
             pass_authorization: entry.pass_authorization,
@@ -105,9 +103,7 @@ impl Common {
             limits: Limits {
                 buffered_response: entry
                     .max_response
-                    .map_or(defaults.limits.buffered_response, |size| {
-                        usize::try_from(size.bytes()).unwrap_or(usize::MAX)
-                    }),
+                    .map_or(defaults.limits.buffered_response, Memory::in_memory),
                 ..meaning::limits(&said)
             },
             ..WagiSettings::new(name)
@@ -141,9 +137,10 @@ impl Common {
 
     fn compat(&self, entry: &ModuleEntry) -> Compat {
         match (entry.compat, self.arguments.compat) {
-            (Some(modules::Compat::Default), _) | (None, wagi::Compat::Default) => Compat::Default,
-            (Some(modules::Compat::Strict), _) | (None, wagi::Compat::Strict) => Compat::Strict,
-            (Some(modules::Compat::V0_2), _) | (None, wagi::Compat::V0_2) => Compat::V0_2,
+            (Some(said), _) => meaning::compat(said),
+            (None, wagi::Compat::Default) => Compat::Default,
+            (None, wagi::Compat::Strict) => Compat::Strict,
+            (None, wagi::Compat::V0_2) => Compat::V0_2,
         }
     }
 }

@@ -179,15 +179,7 @@ fn enter(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{answer_with, route};
-
-    fn router(patterns: &[&str]) -> Result<Router, RouteError> {
-        Router::new(
-            patterns
-                .iter()
-                .map(|pattern| route(pattern, answer_with("ok"))),
-        )
-    }
+    use crate::testing::{answer_with, route, router};
 
     #[test]
     fn a_pattern_given_twice_is_refused_by_name() {

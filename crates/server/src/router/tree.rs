@@ -69,18 +69,10 @@ impl fmt::Debug for Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{RouteError, Router};
+    use super::super::Router;
     use super::*;
     use crate::route::Route;
-    use crate::testing::{answer_with, route};
-
-    fn router(patterns: &[&str]) -> Result<Router, RouteError> {
-        Router::new(
-            patterns
-                .iter()
-                .map(|pattern| route(pattern, answer_with("ok"))),
-        )
-    }
+    use crate::testing::router;
 
     fn find<'a>(router: &'a Router, path: &str) -> Option<&'a Route> {
         router.find(&path.parse().ok()?)

@@ -10,6 +10,14 @@ use super::escape::{hex, json};
 use super::moment::Moment;
 use super::record::Record;
 
+/// A field's name with all that stands before its value.
+struct Name(&'static [u8]);
+
+macro_rules! name {
+    ($name:literal) => {
+        Name(concat!(",\"", $name, "\":").as_bytes())
+    };
+}
 /// Appends the line of a request. What is not known of it is not there.
 ///
 /// By hand: of a few dozen fields most are numbers, and a serialiser's line takes several times as
@@ -77,16 +85,6 @@ pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
     }
     line.extend_from_slice(b"}\n");
 }
-
-/// A field's name with all that stands before its value.
-struct Name(&'static [u8]);
-
-macro_rules! name {
-    ($name:literal) => {
-        Name(concat!(",\"", $name, "\":").as_bytes())
-    };
-}
-use name;
 
 /// Fields behind a first one.
 struct Fields<'a>(&'a mut Vec<u8>);
