@@ -1,12 +1,10 @@
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::code_cache::CodeCache;
 use crate::neighbours::Neighbours;
 
 /// How often running guests are made to yield their thread.
@@ -65,18 +63,6 @@ impl Room {
     pub fn make(&self) -> bool {
         self.0.evict_one()
     }
-}
-
-/// Where compiled code is kept on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum CodeCache {
-    /// In wasmtime's own folder.
-    #[default]
-    Default,
-    /// In this folder.
-    Folder(PathBuf),
-    /// Nowhere.
-    Off,
 }
 
 /// Why no engine could be made.
@@ -176,31 +162,8 @@ impl Engine {
             .epoch_interruption(true)
             .memory_init_cow(true)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-            .cache(disk_cache(cache));
+            .cache(cache.open());
         wasmtime::Engine::new(&config)
-    }
-}
-
-/// The cache of compiled code. A host without a home directory runs without it.
-fn disk_cache(cache: &CodeCache) -> Option<Cache> {
-    let made = match cache {
-        CodeCache::Default => Cache::from_file(None),
-        CodeCache::Folder(folder) => {
-            let mut config = CacheConfig::new();
-            config.with_directory(folder);
-            Cache::new(config)
-        }
-        CodeCache::Off => return None,
-    };
-    match made {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            tracing::warn!(
-                error = format_args!("{error:#}"),
-                "compiled code is not cached on disk"
-            );
-            None
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod artifact;
 mod attribution;
 mod blueprint;
+mod code_cache;
 mod engine;
 mod error_code;
 mod forbidden;
@@ -27,7 +28,8 @@ mod unattributed;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use engine::{CodeCache, EPOCH_TICK, Engine, EngineError, Room};
+pub use code_cache::CodeCache;
+pub use engine::{EPOCH_TICK, Engine, EngineError, Room};
 pub use forbidden::{ForbiddenHeaders, NotAllowed};
 pub use memory::MemoryBudget;
 pub use one_line::one_line;
