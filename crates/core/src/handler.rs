@@ -21,4 +21,13 @@ pub trait Handler: Send + Sync + 'static {
     /// Dropping the future, or the response's body before its end, means that nobody waits for the
     /// answer any more.
     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture;
+
+    /// Whether it looks at the fields by which a request is introduced: who the client is
+    /// (`x-forwarded-for` and its like), and the names of the request and its trace. Who does not need
+    /// not wait for them to be written; what a client has sent under their names may then be there.
+    ///
+    /// Default: yes.
+    fn wants_introduction(&self) -> bool {
+        true
+    }
 }

@@ -5,6 +5,7 @@
 
 mod attribution;
 mod body;
+mod ending;
 mod fault;
 pub mod fields;
 mod handler;

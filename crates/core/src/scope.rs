@@ -6,6 +6,7 @@ use std::time::Instant;
 use opentelemetry::trace::SpanContext;
 use tokio_util::sync::CancellationToken;
 
+use crate::ending::Ending;
 use crate::{Hops, RequestId};
 
 /// What is known of one incoming request, for as long as anything is done in its name.
@@ -21,7 +22,7 @@ pub struct RequestScope {
     /// [`NO_INSTANCE`] if there is none.
     instance: AtomicU64,
     counters: Counters,
-    cancellation: CancellationToken,
+    ending: Ending,
 }
 
 /// No pool ever starts so many.
@@ -85,7 +86,7 @@ impl RequestScope {
             body_late: AtomicBool::new(false),
             instance: AtomicU64::new(NO_INSTANCE),
             counters: Counters::default(),
-            cancellation: CancellationToken::new(),
+            ending: Ending::default(),
         })
     }
 
@@ -195,11 +196,23 @@ impl RequestScope {
         &self.counters
     }
 
-    /// Cancelled when nobody waits for the answer any more: the client went away, the deadline
-    /// passed, or the last byte was sent.
+    /// Nobody waits for the answer any more: the client went away, the deadline passed, or the last byte
+    /// was sent.
+    pub fn end(&self) {
+        self.ending.end();
+    }
+
+    /// Whether nobody waits for the answer any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ending.is_over()
+    }
+
+    /// Cancelled when nobody waits for the answer any more. Made when first asked for; who only wants to
+    /// know whether it is so asks [`is_over`](Self::is_over).
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
+        self.ending.token()
     }
 }
 

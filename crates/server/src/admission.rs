@@ -173,12 +173,14 @@ impl Admission {
         peer: &Peer,
         entry: &Entry,
     ) -> Result<(), Fault> {
-        // At once, for all that the request is introduced with.
-        parts.headers.reserve(INTRODUCED);
-        self.forwarding
-            .introduce(told, peer, &parts.uri, &mut parts.headers);
-        if let Some(certificate) = &peer.certificate {
-            certificate.introduce(&mut parts.headers);
+        if entry.route.handler.wants_introduction() {
+            // At once, for all that the request is introduced with.
+            parts.headers.reserve(INTRODUCED);
+            self.forwarding
+                .introduce(told, peer, &parts.uri, &mut parts.headers);
+            if let Some(certificate) = &peer.certificate {
+                certificate.introduce(&mut parts.headers);
+            }
         }
         match entry.route.strip_prefix {
             true => entry.strip_prefix(parts, told.by_proxy),

@@ -136,6 +136,6 @@ impl Drop for Inner {
         self.span.counters(self.scope.counters());
         self.measure.end(self.span.status(), self.span.error());
         self.access.end();
-        self.scope.cancellation().cancel();
+        self.scope.end();
     }
 }

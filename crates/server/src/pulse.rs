@@ -18,7 +18,7 @@ pub(crate) struct Pulse {
     in_flight: AtomicUsize,
     /// Requests that there ever were.
     requests: AtomicU64,
-    /// When the last request ended, in milliseconds since `begun`.
+    /// When the last request ended, in milliseconds since `begun`; or [`UNSEEN`].
     idle_since: AtomicU64,
     version: AtomicU8,
     /// Bytes of a request have come, and not yet the request.
@@ -32,6 +32,9 @@ pub(crate) struct Pulse {
     draining: AtomicBool,
     waker: AtomicWaker,
 }
+
+/// Nobody has looked at the clock since the last request ended.
+const UNSEEN: u64 = u64::MAX;
 
 /// Which protocol a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,15 +84,30 @@ impl Pulse {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// When the connection began to be idle: for one of HTTP/1, when that is first asked after the end of
+    /// its last request, which is a quarter of a second later at most. A clock costs as much as many a
+    /// thing that is done for a request.
     pub(crate) fn idle_since(&self) -> Instant {
+        if self.idle_since.load(Ordering::Relaxed) == UNSEEN {
+            self.rest();
+        }
         self.begun + Duration::from_millis(self.idle_since.load(Ordering::Relaxed))
     }
 
     /// The connection is idle from now on.
     pub(crate) fn rest(&self) {
         let since = self.begun.elapsed().as_millis();
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        let since = u64::try_from(since).unwrap_or(UNSEEN - 1);
         self.idle_since.store(since, Ordering::Relaxed);
+    }
+
+    /// The last request has ended.
+    fn left(&self) {
+        match self.version() {
+            // Its clock is looked at when the connection has been idle for long, and not before.
+            Version::Http2 => self.rest(),
+            Version::Http1 | Version::Unknown => self.idle_since.store(UNSEEN, Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -198,7 +216,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.0.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.rest();
+            self.0.left();
         }
     }
 }

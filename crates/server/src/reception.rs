@@ -142,9 +142,11 @@ impl Reception {
         let scope = exchange.scope();
         self.loops.admit(scope.hops())?;
         let method = request.method().clone();
-        // The request's own names where the client's were: they are what a guest may pass on.
-        propagation::introduce(scope.span(), request.headers_mut());
-        exchange.name(request.headers_mut());
+        if handler.wants_introduction() {
+            // The request's own names where the client's were: they are what a guest may pass on.
+            propagation::introduce(scope.span(), request.headers_mut());
+            exchange.name(request.headers_mut());
+        }
         // Nothing that could be left half-changed is seen again after a panic.
         let call = AssertUnwindSafe(|| handler.handle(request, Arc::clone(scope)));
         let handled = std::panic::catch_unwind(call).map_err(|panic| panicked(&*panic))?;
@@ -219,7 +221,7 @@ impl Handling {
                         let late = body.and_then(Wait::due);
                         drop(handled);
                         // This tells what outlives it.
-                        scope.cancellation().cancel();
+                        scope.end();
                         return Err(late.map_or_else(Fault::deadline, Trouble::fault));
                     }
                 }

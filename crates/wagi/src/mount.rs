@@ -80,6 +80,10 @@ impl Handler for Unavailable {
         let fault = Fault::trap().caused_by(self.0.to_string());
         Box::pin(async { Err(fault) })
     }
+
+    fn wants_introduction(&self) -> bool {
+        false
+    }
 }
 
 /// WAGI's `/healthz`: 200 and `OK`, whatever the method.
@@ -94,6 +98,10 @@ impl Health {
 impl Handler for Health {
     fn handle(&self, _request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
         Box::pin(async { Ok(Response::new(headwater_core::full("OK"))) })
+    }
+
+    fn wants_introduction(&self) -> bool {
+        false
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result
         let body = body.map_err(|error| anyhow!(error))?;
         ensure!(!body.to_bytes().is_empty());
         // As the front does when the last byte is sent: what is kept for a request goes by it.
-        scope.cancellation().cancel();
+        scope.end();
     }
     Ok(())
 }

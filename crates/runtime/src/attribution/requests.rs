@@ -98,7 +98,7 @@ impl<Task: Copy + Eq + Hash> Requests<Task> {
 }
 
 fn is_answering(scope: &Arc<RequestScope>) -> bool {
-    !scope.cancellation().is_cancelled()
+    !scope.is_over()
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
         requests.start(1, request.clone());
         assert!(lives(&requests, &request, &[1]));
         assert!(lives(&requests, &request, &[]), "it is being answered");
-        request.cancellation().cancel();
+        request.end();
         assert!(lives(&requests, &request, &[1]), "its task runs on");
         assert!(!lives(&requests, &request, &[]));
     }
@@ -135,7 +135,7 @@ mod tests {
         requests.start(1, ended.clone());
         requests.start(1, next.clone());
         assert!(lives(&requests, &ended, &[1]));
-        ended.cancellation().cancel();
+        ended.end();
         assert!(
             !lives(&requests, &ended, &[1]),
             "that is the next one's task"
@@ -150,7 +150,7 @@ mod tests {
         for _ in 0..1_000 {
             let request = scope();
             requests.start(1, request.clone());
-            previous.cancellation().cancel();
+            previous.end();
             previous = request;
         }
         assert_eq!(requests.by_task.len(), 1);
@@ -161,12 +161,12 @@ mod tests {
     fn nor_where_no_number_is_used_again_and_those_that_live_are_kept() {
         let mut requests = Requests::default();
         let (answering, running) = (scope(), scope());
-        running.cancellation().cancel();
+        running.end();
         requests.start(0, answering.clone());
         requests.start(1, running.clone());
         for task in 2..10_000 {
             let request = scope();
-            request.cancellation().cancel();
+            request.end();
             requests.start(task, request);
             if requests.are_many() {
                 requests.forget(|task| task == 1);

@@ -121,7 +121,7 @@ async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<(
         answer.into_http_with_getter(access.as_context_mut(), sent, State::http)
     })?;
     answer.into_body().collect().await?;
-    scope.cancellation().cancel();
+    scope.end();
     Ok(())
 }
 

@@ -155,7 +155,7 @@ async fn run(requests: u32, evidence: Evidence) -> Result<Duration, MeasureError
                                 let returned = returned.await;
                                 // As the front does when the last byte is sent: what is kept for a
                                 // request goes by it.
-                                scope.cancellation().cancel();
+                                scope.end();
                                 returned
                             });
                         }

@@ -275,9 +275,7 @@ impl Account {
 
     /// Whether nobody waits for the request any more. What is of no known request is never waited for.
     fn is_over(&self) -> bool {
-        self.scope
-            .as_ref()
-            .is_none_or(|scope| scope.cancellation().is_cancelled())
+        self.scope.as_ref().is_none_or(|scope| scope.is_over())
     }
 
     /// Whether it differs from an account that is yet to be opened.

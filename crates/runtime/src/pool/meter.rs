@@ -185,8 +185,7 @@ impl Requests {
 
     fn share(&mut self, time: Duration) {
         let before = self.present.len();
-        self.present
-            .retain(|present| !present.scope.cancellation().is_cancelled());
+        self.present.retain(|present| !present.scope.is_over());
         self.leftovers |= self.present.len() < before;
         let Ok(many) = u32::try_from(self.present.len()) else {
             return;
@@ -293,7 +292,7 @@ mod tests {
     fn work_that_a_request_left_behind_is_not_held_against_the_next_until_the_instance_was_idle() {
         let (gone, next) = (scope(), scope());
         let meter = meter(Some(MS), &[&gone, &next]);
-        gone.cancellation().cancel();
+        gone.end();
         meter.charge(MS).unwrap();
         assert_eq!(cpu(&gone), Duration::ZERO);
         meter.charge(5 * MS).unwrap();

@@ -39,4 +39,8 @@ impl Handler for Fixed {
         *response.headers_mut() = headers;
         Box::pin(std::future::ready(Ok(response)))
     }
+
+    fn wants_introduction(&self) -> bool {
+        false
+    }
 }

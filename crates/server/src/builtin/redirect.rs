@@ -158,6 +158,10 @@ impl Handler for Redirect {
                 }),
         ))
     }
+
+    fn wants_introduction(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

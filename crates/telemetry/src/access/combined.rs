@@ -6,12 +6,12 @@ use headwater_core::Counters;
 use http::HeaderValue;
 
 use super::escape::apache;
-use super::moment::Moment;
+use super::moment::Clock;
 use super::record::Record;
 
 /// Appends `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
 /// `mod_log_config`. What is not known is `-`.
-pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
+pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
     match record.scope.client() {
         Some(client) => {
             // Into memory, which does not fail.
@@ -20,7 +20,7 @@ pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
         None => line.push(b'-'),
     }
     line.extend(b" - - [");
-    Moment::of(record.ended).apache(line);
+    clock.apache(record.ended, line);
     line.extend(b"] \"");
     apache(record.method.as_str().as_bytes(), line);
     line.push(b' ');

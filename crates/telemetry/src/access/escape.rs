@@ -15,6 +15,9 @@ pub(super) fn json(text: &[u8], line: &mut Vec<u8>) {
     let plain = text.iter().take_while(|byte| is_plain(**byte)).count();
     let (plain, rest) = text.split_at(plain);
     line.extend_from_slice(plain);
+    if rest.is_empty() {
+        return line.push(b'"');
+    }
     for chunk in rest.utf8_chunks() {
         for char in chunk.valid().chars() {
             match char {

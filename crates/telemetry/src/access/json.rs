@@ -5,25 +5,112 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use headwater_core::{Counters, RequestId};
+use http::Method;
 
 use super::escape::{hex, json};
-use super::moment::Moment;
+use super::moment::Clock;
 use super::record::Record;
 
-/// A field's name with all that stands before its value.
-struct Name(&'static [u8]);
+/// More than most lines are long, in bytes.
+const ROOM: usize = 1024;
 
+/// Appends a field's name with all that stands before its value: of a length that is known here, which
+/// takes a few instructions.
 macro_rules! name {
-    ($name:literal) => {
-        Name(concat!(",\"", $name, "\":").as_bytes())
+    ($line:expr, $name:literal) => {
+        $line.extend_from_slice(concat!(",\"", $name, "\":").as_bytes())
     };
 }
+
+/// Appends a number.
+macro_rules! number {
+    ($line:expr, $name:literal, $number:expr) => {
+        name!($line, $name);
+        decimal($number, $line);
+    };
+}
+
+/// Appends what needs no escaping.
+macro_rules! quoted {
+    ($line:expr, $name:literal, $write:expr) => {
+        $line.extend_from_slice(concat!(",\"", $name, "\":\"").as_bytes());
+        $write;
+        $line.push(b'"');
+    };
+}
+
+/// Appends text, unless it is empty.
+macro_rules! text {
+    ($line:expr, $name:literal, $text:expr) => {
+        let text: &[u8] = $text;
+        if !text.is_empty() {
+            name!($line, $name);
+            json(text, $line);
+        }
+    };
+}
+
 /// Appends the line of a request. What is not known of it is not there.
 ///
 /// By hand: of a few dozen fields most are numbers, and a serialiser's line takes several times as
 /// long.
-pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
+pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
     let scope = &record.scope;
+    line.reserve(ROOM);
+    line.extend_from_slice(b"{\"timestamp\":\"");
+    clock.rfc3339(record.ended, line);
+    // The target tells these lines from those of the log, if both go to standard error.
+    line.extend_from_slice(b"\",\"target\":\"headwater::access\"");
+    quoted!(line, "request_id", id(scope.id(), line));
+    quoted!(
+        line,
+        "trace_id",
+        hex(&scope.span().trace_id().to_bytes(), line)
+    );
+    if let Some(client) = scope.client() {
+        quoted!(line, "client_address", address(client.ip(), line));
+    }
+    text!(line, "service", scope.service().as_bytes());
+    if let Some(instance) = scope.instance() {
+        number!(line, "instance", instance);
+    }
+    if let Some(caller) = &record.caller {
+        text!(line, "caller_service", caller.service.as_bytes());
+        if let Some(scope) = &caller.scope {
+            quoted!(line, "caller_request_id", id(scope.id(), line));
+        }
+    }
+    text!(line, "route", scope.route().as_bytes());
+    match record.method {
+        Method::GET => line.extend_from_slice(b",\"method\":\"GET\""),
+        ref method => {
+            text!(line, "method", method.as_str().as_bytes());
+        }
+    }
+    text!(line, "path", record.uri.path().as_bytes());
+    quoted!(
+        line,
+        "protocol",
+        line.extend_from_slice(record.protocol().as_bytes())
+    );
+    if let Some(status) = record.status {
+        number!(line, "status", status.as_u16().into());
+    }
+    if let Some((kind, _)) = record.fault {
+        text!(line, "fault", kind.as_bytes());
+    }
+    if let Some(first_byte) = record.first_byte {
+        number!(line, "first_byte_us", microseconds(first_byte));
+    }
+    number!(line, "total_us", microseconds(record.total()));
+    counted(scope.counters(), line);
+    if let Some(agent) = &record.user_agent {
+        text!(line, "user_agent", agent.as_bytes());
+    }
+    line.extend_from_slice(b"}\n");
+}
+
+fn counted(counters: &Counters, line: &mut Vec<u8>) {
     let Counters {
         outgoing,
         outgoing_sent_bytes,
@@ -32,93 +119,41 @@ pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
         response_bytes,
         log_lines,
         cpu_nanos,
-    } = scope.counters();
-
-    // The target tells these lines from those of the log, if both go to standard error.
-    line.extend(b"{\"timestamp\":\"");
-    Moment::of(record.ended).rfc3339(line);
-    line.extend(b"\",\"target\":\"headwater::access\"");
-    let mut fields = Fields(line);
-    fields.id(name!("request_id"), scope.id());
-    fields.quoted(name!("trace_id"), |line| {
-        hex(&scope.span().trace_id().to_bytes(), line);
-    });
-    if let Some(client) = scope.client() {
-        fields.quoted(name!("client_address"), |line| address(client.ip(), line));
-    }
-    fields.text(name!("service"), scope.service().as_bytes());
-    fields.number(name!("instance"), scope.instance());
-    if let Some(caller) = &record.caller {
-        fields.text(name!("caller_service"), caller.service.as_bytes());
-        if let Some(scope) = &caller.scope {
-            fields.id(name!("caller_request_id"), scope.id());
+    } = counters;
+    number!(line, "request_bytes", Counters::get(request_bytes));
+    number!(line, "response_bytes", Counters::get(response_bytes));
+    let others = [
+        outgoing,
+        outgoing_sent_bytes,
+        outgoing_received_bytes,
+        log_lines,
+    ];
+    match others.map(Counters::get) {
+        // Many a request does nothing of the kind.
+        [0, 0, 0, 0] => line.extend_from_slice(
+            b",\"outgoing_requests\":0,\"outgoing_sent_bytes\":0,\"outgoing_received_bytes\":0,\
+              \"log_lines\":0",
+        ),
+        [outgoing, sent, received, lines] => {
+            number!(line, "outgoing_requests", outgoing);
+            number!(line, "outgoing_sent_bytes", sent);
+            number!(line, "outgoing_received_bytes", received);
+            number!(line, "log_lines", lines);
         }
     }
-    fields.text(name!("route"), scope.route().as_bytes());
-    fields.text(name!("method"), record.method.as_str().as_bytes());
-    fields.text(name!("path"), record.uri.path().as_bytes());
-    fields.text(name!("protocol"), record.protocol().as_bytes());
-    let status = record.status.map(|status| status.as_u16().into());
-    fields.number(name!("status"), status);
-    if let Some((kind, _)) = record.fault {
-        fields.text(name!("fault"), kind.as_bytes());
+    match Counters::get(cpu_nanos) {
+        // Of what has no guest.
+        0 => {}
+        nanos => {
+            number!(line, "cpu_us", nanos / 1_000);
+        }
     }
-    fields.number(name!("first_byte_us"), record.first_byte.map(microseconds));
-    fields.number(name!("total_us"), Some(microseconds(record.total)));
-    for (name, counter) in [
-        (name!("request_bytes"), request_bytes),
-        (name!("response_bytes"), response_bytes),
-        (name!("outgoing_requests"), outgoing),
-        (name!("outgoing_sent_bytes"), outgoing_sent_bytes),
-        (name!("outgoing_received_bytes"), outgoing_received_bytes),
-        (name!("log_lines"), log_lines),
-    ] {
-        fields.number(name, Some(Counters::get(counter)));
-    }
-    let cpu_nanos = Counters::get(cpu_nanos);
-    fields.number(
-        name!("cpu_us"),
-        (cpu_nanos > 0).then_some(cpu_nanos / 1_000),
-    );
-    if let Some(agent) = &record.user_agent {
-        fields.text(name!("user_agent"), agent.as_bytes());
-    }
-    line.extend_from_slice(b"}\n");
 }
 
-/// Fields behind a first one.
-struct Fields<'a>(&'a mut Vec<u8>);
-
-// === impl Fields ===
-
-impl Fields<'_> {
-    fn quoted(&mut self, name: Name, write: impl FnOnce(&mut Vec<u8>)) {
-        self.0.extend_from_slice(name.0);
-        self.0.push(b'"');
-        write(self.0);
-        self.0.push(b'"');
-    }
-
-    /// Text, unless it is empty.
-    fn text(&mut self, name: Name, text: &[u8]) {
-        if !text.is_empty() {
-            self.0.extend_from_slice(name.0);
-            json(text, self.0);
-        }
-    }
-
-    fn number(&mut self, name: Name, number: Option<u64>) {
-        if let Some(number) = number {
-            self.0.extend_from_slice(name.0);
-            decimal(number, self.0);
-        }
-    }
-
-    fn id(&mut self, name: Name, id: RequestId) {
-        let mut digits = [0; 36];
-        let digits = id.as_uuid().as_hyphenated().encode_lower(&mut digits);
-        self.quoted(name, |line| line.extend_from_slice(digits.as_bytes()));
-    }
+fn id(id: RequestId, line: &mut Vec<u8>) {
+    let mut digits = [0; 36];
+    id.as_uuid().as_hyphenated().encode_lower(&mut digits);
+    line.extend_from_slice(&digits);
 }
 
 fn decimal(number: u64, line: &mut Vec<u8>) {

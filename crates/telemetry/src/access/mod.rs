@@ -22,6 +22,7 @@ use std::time::Duration;
 
 pub use self::config::{AccessConfig, AccessFormat, AccessOutput, Rotation};
 use self::file::RotatingFile;
+use self::moment::Clock;
 pub use self::queue::AccessCounts;
 use self::queue::Queue;
 use self::record::Record;
@@ -49,9 +50,15 @@ struct Sample {
     below: u64,
 }
 
+/// Where lines are made, one at a time.
+#[derive(Default)]
+struct Sheet {
+    line: Vec<u8>,
+    clock: Clock,
+}
+
 thread_local! {
-    /// Where lines are made, one at a time.
-    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SHEET: RefCell<Sheet> = RefCell::default();
 }
 
 // === impl AccessLog ===
@@ -160,24 +167,25 @@ impl Desk {
         if !record.failed() && !self.sample.takes(record) {
             return;
         }
-        let noted = LINE.try_with(|line| {
-            let Ok(mut line) = line.try_borrow_mut() else {
-                return false;
-            };
-            line.clear();
-            self.pass_on(record, &mut line);
-            true
+        let noted = SHEET.try_with(|sheet| match sheet.try_borrow_mut() {
+            Ok(mut sheet) => {
+                self.pass_on(record, &mut sheet);
+                true
+            }
+            Err(_) => false,
         });
         // The thread ends, and with it this request.
         if noted != Ok(true) {
-            self.pass_on(record, &mut Vec::new());
+            self.pass_on(record, &mut Sheet::default());
         }
     }
 
-    fn pass_on(&self, record: &Record, line: &mut Vec<u8>) {
+    fn pass_on(&self, record: &Record, sheet: &mut Sheet) {
+        let Sheet { line, clock } = sheet;
+        line.clear();
         match self.format {
-            AccessFormat::Json => json::write(record, line),
-            AccessFormat::Combined => combined::write(record, line),
+            AccessFormat::Json => json::write(record, clock, line),
+            AccessFormat::Combined => combined::write(record, clock, line),
         }
         self.queue.push(line);
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use headwater_core::{Caller, Fault, RequestScope};
 use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
@@ -47,8 +47,7 @@ pub(super) struct Record {
     pub(super) status: Option<StatusCode>,
     pub(super) fault: Option<(&'static str, StatusCode)>,
     pub(super) first_byte: Option<Duration>,
-    pub(super) total: Duration,
-    pub(super) ended: SystemTime,
+    pub(super) ended: Instant,
 }
 
 // === impl AccessEntry ===
@@ -77,8 +76,7 @@ impl AccessEntry {
                 status: None,
                 fault: None,
                 first_byte: None,
-                total: Duration::ZERO,
-                ended: SystemTime::UNIX_EPOCH,
+                ended: scope.started(),
             },
         }))
     }
@@ -87,7 +85,7 @@ impl AccessEntry {
     pub fn answered(&mut self, status: StatusCode) {
         if let Some(entry) = &mut self.0 {
             entry.record.status = Some(status);
-            entry.record.first_byte = Some(entry.record.elapsed());
+            entry.record.first_byte = Some(entry.record.until(Instant::now()));
         }
     }
 
@@ -100,11 +98,11 @@ impl AccessEntry {
 
     /// The request is over. What is called later has no effect.
     pub fn end(&mut self) {
-        if let Some(mut entry) = self.0.take() {
-            entry.record.total = entry.record.elapsed();
-            entry.record.ended = SystemTime::now();
+        if let Some(entry) = &mut self.0 {
+            entry.record.ended = Instant::now();
             entry.desk.note(&entry.record);
         }
+        self.0 = None;
     }
 }
 
@@ -118,8 +116,12 @@ impl fmt::Debug for AccessEntry {
 // === impl Record ===
 
 impl Record {
-    fn elapsed(&self) -> Duration {
-        Instant::now().saturating_duration_since(self.scope.started())
+    pub(super) fn total(&self) -> Duration {
+        self.until(self.ended)
+    }
+
+    fn until(&self, then: Instant) -> Duration {
+        then.saturating_duration_since(self.scope.started())
     }
 
     /// The server's own error, or an answer that was cut after its head for the server's reasons.

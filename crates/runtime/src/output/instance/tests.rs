@@ -94,7 +94,7 @@ fn a_line_without_an_end_waits_for_its_request_to_be_over_and_then_rests() {
     };
     print(&instance, &exact(&scope), "half");
     assert_eq!(sweep(LINGER * 100), (String::new(), true), "it still runs");
-    scope.cancellation().cancel();
+    scope.end();
     assert_eq!(sweep(Duration::ZERO), (String::new(), true), "not rested");
     assert_eq!(sweep(LINGER).0, "half");
     // The allowance is full again by then, and the account is forgotten.
