@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::conversation::{Conversation, Stream};
 use crate::pulse::{Pulse, Version};
 
-/// How long nothing is said before the codec is put away: long beside what it costs to have it back (a
-/// few microseconds), and short enough that those who come, ask once and stay are few at a time.
+/// How often it is looked whether nothing is said, and the codec put away then: seldom beside what it
+/// costs to have it back (a few microseconds), and often enough that those who come, ask once and stay are
+/// few at a time.
 const REST_AFTER: Duration = Duration::from_millis(250);
 
 /// The times that a connection is held to.
@@ -198,14 +199,13 @@ impl Clock<'_> {
                 false => Due::End,
             };
         }
+        // Looked at once in a while, and found idle: that it may have been asked just before is not worth
+        // a look at the clock with each request.
         let rest = match head {
             None if can_rest && self.pulse.is_stalled() => Some(after(now, rest_after)),
-            None if can_rest => Some(after(self.pulse.idle_since(), rest_after)),
+            None if can_rest => return Due::Rest,
             _ => None,
         };
-        if rest.is_some_and(|rest| rest <= now) {
-            return Due::Rest;
-        }
         let next = end.into_iter().chain(head).chain(rest).min();
         Due::Later(next.unwrap_or_else(|| after(now, self.times.keep_alive)))
     }
