@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
 use crate::connections::Connections;
 use crate::limits::Place;
 use crate::transport::ConnectionInfo;
@@ -26,6 +28,10 @@ pub(crate) struct Connection {
     idle_since: AtomicU64,
     requests: AtomicU64,
     closing: AtomicBool,
+    /// Its stream was dropped.
+    gone: AtomicBool,
+    /// Because a lease may be dropped on any thread.
+    runtime: Handle,
     /// `None` once another has it.
     place: Mutex<Option<Place>>,
     /// Who reads from it.
@@ -43,6 +49,12 @@ const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
 /// Nor does it end for so long, on any machine: an end would fail the request that it is for.
 const SURELY_THERE: Duration = Duration::from_secs(1);
+
+/// What is to be closed ends when nobody has used it for so long. A request that is given a connection
+/// while it ends may be lost in hyper: it is neither sent nor given back, and waits for ever
+/// (<https://github.com/hyperium/hyper/issues/4122> has the cause). Nearly all are given one that
+/// somebody has just left, so this is long beside the time from there to being in use.
+const LEFT_ALONE: Duration = Duration::from_millis(20);
 
 // === impl Connection ===
 
@@ -63,6 +75,8 @@ impl Connection {
             idle_since: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            runtime: Handle::current(),
             place: Mutex::new(Some(place)),
             reader: Mutex::default(),
         })
@@ -102,27 +116,38 @@ impl Connection {
     /// Closes it as soon as nobody uses it, and gives its place away now. Returns `false` if
     /// somebody uses it, or if it is being closed already.
     ///
-    /// A request that is given the connection just now is still answered. For so long there is one
+    /// A request that is given the connection meanwhile is still answered. For so long there is one
     /// connection too many.
     pub(crate) fn close(self: &Arc<Self>) -> bool {
         if self.is_used() || self.closing.swap(true, Ordering::SeqCst) {
             return false;
         }
         drop(self.lock_place().take());
-        if self.may_be_on_its_way() {
-            let connection = Arc::clone(self);
-            tokio::spawn(async move {
-                tokio::time::sleep(SURELY_THERE).await;
-                connection.wake_reader();
-            });
-        } else {
-            self.wake_reader();
-        }
+        self.end_in_time();
         true
     }
 
-    fn may_be_on_its_way(&self) -> bool {
-        self.idle_since.load(Ordering::Relaxed) == 0 && self.opened.elapsed() < SURELY_THERE
+    /// Has its reader look for its end when the time has come.
+    fn end_in_time(self: &Arc<Self>) {
+        match self.ends_in() {
+            Duration::ZERO => self.wake_reader(),
+            wait => {
+                let connection = Arc::clone(self);
+                self.runtime.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    connection.wake_reader();
+                });
+            }
+        }
+    }
+
+    /// How long until it may end, if nobody uses it.
+    fn ends_in(&self) -> Duration {
+        let age = self.opened.elapsed();
+        match self.idle_since.load(Ordering::Relaxed) {
+            0 => SURELY_THERE.saturating_sub(age),
+            since => (Duration::from_nanos(since) + LEFT_ALONE).saturating_sub(age),
+        }
     }
 
     /// Whether its reader is to find its end. If not, it is told when that changes.
@@ -135,11 +160,12 @@ impl Connection {
             }
         }
         // After the waker was left: whoever changes either looks for it afterwards.
-        self.closing.load(Ordering::SeqCst) && !self.is_used() && !self.may_be_on_its_way()
+        self.closing.load(Ordering::SeqCst) && !self.is_used() && self.ends_in().is_zero()
     }
 
     /// It is closed.
     pub(crate) fn closed(&self) {
+        self.gone.store(true, Ordering::SeqCst);
         drop(self.lock_place().take());
     }
 
@@ -169,6 +195,20 @@ impl Lease {
         &self.0.info
     }
 
+    /// Whether the connection is to be closed: whoever was given it all the same shall be the last.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::SeqCst)
+    }
+
+    /// Whether the connection is gone, and somebody still has it besides the one who asks, with this
+    /// lease and the client's note of it: a request that was given it and is lost there.
+    ///
+    /// Not to be asked of HTTP/2, which many have.
+    pub(crate) fn is_lost(&self) -> bool {
+        const OWN: usize = 2;
+        self.0.gone.load(Ordering::SeqCst) && self.0.leases.load(Ordering::SeqCst) > OWN
+    }
+
     /// Counts one more request, and says whether it is not the first.
     pub(crate) fn count_request(&self) -> bool {
         self.0.requests.fetch_add(1, Ordering::Relaxed) > 0
@@ -191,9 +231,47 @@ impl Drop for Lease {
         let since = u64::try_from(since).unwrap_or(u64::MAX).max(1);
         connection.idle_since.store(since, Ordering::Relaxed);
         if connection.closing.load(Ordering::SeqCst) {
-            connection.wake_reader();
+            connection.end_in_time();
         } else {
             connection.of.became_idle(connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use headwater_telemetry::Metrics;
+
+    use super::*;
+    use crate::{EgressLimits, EgressShared};
+
+    #[tokio::test]
+    async fn a_request_is_lost_where_a_connection_is_gone_and_its_client_still_waits_for_it() {
+        let connections = Connections::new(
+            &"test".into(),
+            &EgressLimits::default(),
+            &EgressShared::default(),
+            &Metrics::default(),
+        );
+        let info = ConnectionInfo {
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+            proxied: false,
+            unverified: false,
+        };
+        let place = connections.place().await.unwrap();
+        let server = ("upstream.example".into(), 80);
+        let connection = Connection::new(&connections, server, info, place);
+        // The pool's goes along with the request that is given the connection.
+        let given = Lease::new(&connection);
+        let noted = given.clone();
+        let asks = noted.clone();
+        assert!(!asks.is_lost());
+        connection.closed();
+        assert!(asks.is_lost());
+        // It was given back, and is sent by another.
+        drop(given);
+        assert!(!asks.is_lost());
     }
 }

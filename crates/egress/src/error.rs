@@ -286,6 +286,13 @@ impl EgressError {
         Self::Unreachable(cause)
     }
 
+    /// The connection was closed as it was given the request.
+    pub(crate) fn lost() -> Self {
+        let cause: Box<dyn Error + Send + Sync> =
+            "the connection was closed as it was given the request".into();
+        Self::ConnectionTerminated(cause.into())
+    }
+
     fn named(
         error: &(dyn Error + 'static),
         cause: &Cause,

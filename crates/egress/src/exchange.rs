@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use headwater_core::{Body, Caller, InternalService, RequestScope};
 use headwater_telemetry::ClientSpan;
@@ -11,7 +12,8 @@ use http::{Extensions, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming as FromNetwork;
 use hyper_util::client::legacy::Error as ClientError;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, capture_connection};
+use tokio::time::Instant;
 
 use crate::EgressError;
 use crate::client::{Clients, Protocol};
@@ -51,6 +53,10 @@ pub(crate) type Answered = (Response<Incoming>, Option<Lease>);
 
 type Answer = Result<Response<FromNetwork>, ClientError>;
 
+/// How often it is looked whether a request is lost: long beside what most take, and short beside what
+/// anybody waits.
+const LOOK: Duration = Duration::from_secs(1);
+
 // === impl Exchange ===
 
 impl Exchange<'_> {
@@ -66,7 +72,7 @@ impl Exchange<'_> {
         let mut connection = capture_connection(&mut request);
         let response = pin!(self.clients.send(request, protocol));
         let answered = self
-            .head(response, &mut connection, upload.as_deref())
+            .head(response, &mut connection, protocol, upload.as_deref())
             .await;
         let mut response = match answered {
             Ok(response) => response,
@@ -79,6 +85,12 @@ impl Exchange<'_> {
         };
         let lease: Option<Lease> = response.extensions_mut().remove();
         self.note(lease.as_ref());
+        if lease.as_ref().is_some_and(Lease::is_closing)
+            && let Some(connected) = &*connection.connection_metadata()
+        {
+            // The pool does not give it to anybody else.
+            connected.poison();
+        }
         // For tests to look at; putting it there for all would cost each response an allocation.
         #[cfg(test)]
         if let Some(lease) = &lease {
@@ -99,7 +111,7 @@ impl Exchange<'_> {
     ) -> Result<Answered, EgressError> {
         let (request, upload) = self.watch_upload(request, declared);
         let response = pin!(internal::exchange(service, request, caller));
-        let answered = self.answer(response, upload.as_deref()).await;
+        let answered = self.answer(response, upload.as_deref(), None).await;
         // To cut a body is to cut the exchange, as a connection would be; the other side's answer to
         // half of a request is none to it.
         if let Some(failure) = upload.as_deref().and_then(Upload::failure) {
@@ -149,6 +161,7 @@ impl Exchange<'_> {
         &mut self,
         mut response: Pin<&mut impl Future<Output = Answer>>,
         connection: &mut CaptureConnection,
+        protocol: Protocol,
         upload: Option<&Upload>,
     ) -> Result<Response<FromNetwork>, EgressError> {
         let classify = |error| EgressError::classify(error, Phase::Head);
@@ -156,7 +169,10 @@ impl Exchange<'_> {
         if let Either::Answer(early) = self.either(response.as_mut(), connected).await? {
             return early.map_err(classify);
         }
-        self.answer(response, upload).await?.map_err(classify)
+        let connection = (protocol == Protocol::Usual).then_some(&*connection);
+        self.answer(response, upload, connection)
+            .await?
+            .map_err(classify)
     }
 
     /// The phases from where there is somebody to take the request.
@@ -164,15 +180,22 @@ impl Exchange<'_> {
         &mut self,
         mut response: Pin<&mut impl Future<Output = T>>,
         upload: Option<&Upload>,
+        connection: Option<&CaptureConnection>,
     ) -> Result<T, EgressError> {
         if let Some(upload) = upload
-            && let Either::Answer(early) = self.upload(response.as_mut(), upload).await?
+            && let Either::Answer(early) =
+                self.upload(response.as_mut(), upload, connection).await?
         {
             return Ok(early);
         }
-        self.stopwatch
-            .start(self.phases.first_byte, Late::FirstByte);
-        Ok(self.stopwatch.bound(response).await?)
+        let due = Instant::now().checked_add(self.phases.first_byte);
+        loop {
+            self.set(due, Late::FirstByte, connection);
+            match self.stopwatch.bound(response.as_mut()).await {
+                Err(Late::Look) if !connection.is_some_and(is_lost) => {}
+                ended => return Ok(ended?),
+            }
+        }
     }
 
     /// Waits for the end of the upload, as long as it goes on. A guest that asked when the response is
@@ -181,6 +204,7 @@ impl Exchange<'_> {
         &mut self,
         mut response: Pin<&mut impl Future<Output = T>>,
         upload: &Upload,
+        connection: Option<&CaptureConnection>,
     ) -> Result<Either<T>, EgressError> {
         let (limit, late) = match self.phases.asked_first_byte {
             Some(asked) if asked < self.phases.write => (asked, Late::FirstByte),
@@ -188,12 +212,22 @@ impl Exchange<'_> {
         };
         loop {
             let last_moved = upload.last_moved();
-            let due = last_moved.checked_add(limit);
-            self.stopwatch.set(due, late);
+            self.set(last_moved.checked_add(limit), late, connection);
             match self.either(response.as_mut(), pin!(upload.over())).await {
+                Err(Late::Look) if !connection.is_some_and(is_lost) => {}
                 Err(reached) if reached == late && upload.last_moved() != last_moved => {}
                 ended => return Ok(ended?),
             }
+        }
+    }
+
+    /// Sets the stopwatch: to when it is looked again whether the request is lost, if that is earlier.
+    fn set(&mut self, due: Option<Instant>, late: Late, connection: Option<&CaptureConnection>) {
+        let look = Instant::now() + LOOK;
+        match due {
+            Some(due) if due <= look => self.stopwatch.set(Some(due), late),
+            _ if connection.is_some() => self.stopwatch.set(Some(look), Late::Look),
+            _ => self.stopwatch.set(due, late),
         }
     }
 
@@ -230,6 +264,15 @@ fn captured(connection: &CaptureConnection) -> Option<Lease> {
         connected.get_extras(&mut extras);
     }
     extras.remove()
+}
+
+/// Whether a request was given a connection that was closed at just that time, and is lost in there.
+fn is_lost(connection: &CaptureConnection) -> bool {
+    let of_many = connection
+        .connection_metadata()
+        .as_ref()
+        .is_some_and(Connected::is_negotiated_h2);
+    !of_many && captured(connection).is_some_and(|lease| lease.is_lost())
 }
 
 /// What came first.

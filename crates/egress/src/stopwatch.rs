@@ -17,6 +17,8 @@ pub(crate) enum Late {
     BetweenBytes,
     Write,
     Total,
+    /// Nothing yet: it is time to look whether there is still anything to wait for.
+    Look,
 }
 
 /// Bounds one phase after the other, and all of them together.
@@ -108,6 +110,8 @@ impl From<Late> for EgressError {
             Late::BetweenBytes => Self::BetweenBytesTimeout,
             Late::Write => Self::WriteTimeout,
             Late::Total => Self::TotalTimeout,
+            // Looked, and found none.
+            Late::Look => Self::lost(),
         }
     }
 }

@@ -34,6 +34,17 @@ fn limit(error: EgressError) -> Limit {
     }
 }
 
+/// Waits until the connections that are to be closed are: a moment later, they are there still.
+async fn at_most(many: usize, of: &[&Egress]) {
+    let open = |egress: &&Egress| {
+        let counts = egress.connections();
+        counts.iter().map(|of| of.active + of.idle).sum::<usize>()
+    };
+    while of.iter().map(open).sum::<usize>() > many {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn ok() -> Upstream {
     serve(|_| async { Response::new(full("ok")) }).await
 }
@@ -134,6 +145,7 @@ async fn the_connection_that_was_idle_the_longest_makes_room_for_a_new_one() {
     }
     let accepted = [&oldest, &old, &new].map(Upstream::accepted);
     assert_eq!(accepted, [1, 1, 1], "one connection is for three requests");
+    at_most(2, &[&egress]).await;
     let answer = send(&egress, get(&oldest.uri("/"))).await.unwrap();
     whole(answer.into_body()).await.unwrap();
     assert_eq!(oldest.accepted(), 2);
@@ -152,6 +164,7 @@ async fn an_idle_connection_of_another_service_makes_room_too() {
         for (egress, upstream) in [(&first, &one), (&second, &other)] {
             let answer = send(egress, get(&upstream.uri("/"))).await.unwrap();
             assert_eq!(whole(answer.into_body()).await.unwrap(), "ok");
+            at_most(1, &[&first, &second]).await;
         }
     }
     assert_eq!([one.accepted(), other.accepted()], [3, 3]);
@@ -173,6 +186,32 @@ async fn who_waits_gets_the_place_of_a_connection_that_becomes_idle() {
     tokio::task::yield_now().await;
     drop(held);
     waiting.await.unwrap().unwrap();
+}
+
+/// So that it cannot be used on and on after its place was given away.
+#[tokio::test]
+async fn who_is_given_a_connection_that_is_to_be_closed_is_the_last() {
+    let (one, other) = (ok().await, ok().await);
+    let egress = egress_with(EgressLimits {
+        max_connections: 1,
+        wait: Duration::from_secs(600),
+        ..EgressLimits::default()
+    });
+    for (upstream, accepted) in [(&one, 1), (&other, 1), (&one, 1), (&one, 2)] {
+        let answer = send(&egress, get(&upstream.uri("/"))).await.unwrap();
+        assert_eq!(whole(answer.into_body()).await.unwrap(), "ok");
+        // Of the third, whether or not the connection is still there.
+        assert!(
+            upstream.accepted() >= accepted,
+            "{} connections",
+            upstream.accepted()
+        );
+        // The pool takes it back in its own time.
+        while egress.connections().iter().any(|count| count.active > 0) {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(one.accepted(), 2);
 }
 
 /// Many requests to three upstreams with room for four connections: connections are closed for
