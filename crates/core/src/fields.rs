@@ -55,6 +55,10 @@ pub enum DeclaredLength {
 /// Reads `content-length`.
 #[must_use]
 pub fn declared_length(headers: &HeaderMap) -> DeclaredLength {
+    // Of most there is none, and to find that out costs less than to begin to go through them.
+    if !headers.contains_key(CONTENT_LENGTH) {
+        return DeclaredLength::None;
+    }
     let mut declared = DeclaredLength::None;
     for value in headers.get_all(CONTENT_LENGTH) {
         match (parse_length(value), declared) {

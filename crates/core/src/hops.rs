@@ -121,6 +121,9 @@ impl LoopGuard {
     /// as it is, for those whom it concerns.
     #[must_use]
     pub fn read(&self, headers: &HeaderMap) -> Hops {
+        if !headers.contains_key(CDN_LOOP) {
+            return Hops::default();
+        }
         let mut fields = headers.get_all(CDN_LOOP).iter();
         let Some(first) = fields.next() else {
             return Hops::default();

@@ -79,6 +79,14 @@ impl RequestName {
         Self(HeaderValue::from_str(text).ok())
     }
 
+    /// Names the request for the last time.
+    pub(crate) fn put_last(&mut self, headers: &mut HeaderMap) {
+        // Another of a value costs more than to give it away.
+        if let Some(value) = self.0.take() {
+            headers.insert(X_REQUEST_ID, value);
+        }
+    }
+
     /// Names the request, in place of whatever is there.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
         if let Some(value) = &self.0 {

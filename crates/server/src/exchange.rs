@@ -85,9 +85,10 @@ impl Exchange {
         self.0.name.put(headers);
     }
 
-    /// The response head is decided.
-    pub(crate) fn answered(&mut self, status: StatusCode) {
+    /// The response head is decided: names the request in it, and notes its status.
+    pub(crate) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         let inner = &mut *self.0;
+        inner.name.put_last(headers);
         inner.scope.set_answered();
         inner.span.response(status);
         inner.access.answered(status);

@@ -191,8 +191,7 @@ impl Reception {
                 length: None,
             }
         });
-        exchange.name(response.headers_mut());
-        exchange.answered(response.status());
+        exchange.answered(response.status(), response.headers_mut());
         response.map(|body| ResponseBody::new(body, exchange, length))
     }
 }

@@ -114,6 +114,9 @@ pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
 
 /// The value of a header that is there exactly once.
 fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    if !headers.contains_key(name) {
+        return None;
+    }
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     values.next().is_none().then_some(value.as_bytes())

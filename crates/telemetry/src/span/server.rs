@@ -117,6 +117,9 @@ impl ServerSpan {
 
     /// What was done for the request so far. The last call counts.
     pub fn counters(&mut self, counters: &Counters) {
+        if self.span.is_disabled() {
+            return;
+        }
         self.outcome.counters = Some(Counts {
             outgoing: Counters::get(&counters.outgoing),
             outgoing_sent_bytes: Counters::get(&counters.outgoing_sent_bytes),
