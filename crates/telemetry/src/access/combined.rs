@@ -24,7 +24,7 @@ pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
     line.extend(b"] \"");
     apache(record.method.as_str().as_bytes(), line);
     line.push(b' ');
-    apache(record.uri.path().as_bytes(), line);
+    apache(record.path().as_bytes(), line);
     line.push(b' ');
     line.extend(record.protocol().as_bytes());
     line.extend(b"\" ");

@@ -87,7 +87,7 @@ pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
             text!(line, "method", method.as_str().as_bytes());
         }
     }
-    text!(line, "path", record.uri.path().as_bytes());
+    text!(line, "path", record.path().as_bytes());
     quoted!(
         line,
         "protocol",

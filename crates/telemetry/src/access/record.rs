@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use headwater_core::{Caller, Fault, RequestScope};
 use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
+use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version};
 
 use super::{AccessFormat, Desk};
@@ -38,7 +39,7 @@ struct Entry {
 pub(super) struct Record {
     pub(super) scope: Arc<RequestScope>,
     pub(super) method: Method,
-    pub(super) uri: Uri,
+    path: Option<PathAndQuery>,
     pub(super) version: Version,
     pub(super) user_agent: Option<HeaderValue>,
     /// In the combined format only, which has it by definition: it may hold a query.
@@ -68,7 +69,7 @@ impl AccessEntry {
             record: Record {
                 scope: Arc::clone(scope),
                 method: method.clone(),
-                uri: uri.clone(),
+                path: uri.path_and_query().cloned(),
                 version,
                 user_agent: headers.get(USER_AGENT).cloned(),
                 referer: referer.then(|| headers.get(REFERER).cloned()).flatten(),
@@ -116,6 +117,11 @@ impl fmt::Debug for AccessEntry {
 // === impl Record ===
 
 impl Record {
+    /// The path, without the query, which may hold what should not be in a log.
+    pub(super) fn path(&self) -> &str {
+        self.path.as_ref().map_or("", PathAndQuery::path)
+    }
+
     pub(super) fn total(&self) -> Duration {
         self.until(self.ended)
     }
