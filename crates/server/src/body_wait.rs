@@ -9,6 +9,8 @@ use futures::task::AtomicWaker;
 use headwater_core::{Fault, RequestScope};
 use http::StatusCode;
 
+use crate::exchange;
+
 /// The wait of whoever reads a body for what has to arrive. It may outlast the body.
 #[derive(Debug)]
 pub(crate) struct Wait {
@@ -20,12 +22,16 @@ pub(crate) struct Wait {
 }
 
 /// Why a body could not be read to its end by the client's fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
     TooLarge,
     TooSlow,
     /// It was still awaited when the answer was due.
     Overdue,
+    /// What came is no body, for this reason.
+    Malformed(Arc<str>),
+    /// The client went away in its midst.
+    Gone,
 }
 
 // === impl Wait ===
@@ -76,7 +82,7 @@ impl Wait {
     }
 
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        self.trouble.get().copied()
+        self.trouble.get().cloned()
     }
 
     /// The first trouble counts.
@@ -123,6 +129,13 @@ impl Trouble {
                 "body_timeout",
                 "the request's body did not arrive in time",
             ),
+            Self::Malformed(reason) => Fault::client(
+                StatusCode::BAD_REQUEST,
+                "bad_body",
+                "the request's body is malformed",
+            )
+            .caused_by(&*reason),
+            Self::Gone => exchange::client_closed(),
         }
     }
 }

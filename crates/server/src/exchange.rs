@@ -9,10 +9,11 @@ use http::{HeaderMap, StatusCode};
 
 use crate::admission::Places;
 use crate::answer::RequestName;
+use crate::body_wait::Wait;
 use crate::entry::Entry;
 use crate::registry::Listing;
 
-/// What nginx calls the end of a request whose client went away. Never sent: nobody is there.
+/// What nginx calls the end of a request whose client went away.
 const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
     Err(_) => StatusCode::BAD_REQUEST,
@@ -34,6 +35,8 @@ struct Inner {
     span: ServerSpan,
     measure: RequestMeasure,
     access: AccessEntry,
+    /// The wait for its body, if it has one.
+    wait: Option<Arc<Wait>>,
     answered: bool,
     // After all else: the request counts until it is reported.
     held: Held,
@@ -51,6 +54,16 @@ pub(crate) struct Held {
     pub(crate) listing: Option<Listing>,
 }
 
+/// The client went away before its request or its answer was over: 499, which only one gets to see that
+/// has closed but its own side.
+pub(crate) fn client_closed() -> Fault {
+    Fault::client(
+        CLIENT_CLOSED_REQUEST,
+        "client_closed",
+        "the client went away",
+    )
+}
+
 // === impl Exchange ===
 
 impl Exchange {
@@ -66,6 +79,7 @@ impl Exchange {
             span,
             measure,
             access,
+            wait: None,
             answered: false,
             held: Held::default(),
         }))
@@ -74,6 +88,16 @@ impl Exchange {
     /// Holds these until the request is over.
     pub(crate) fn hold(&mut self, held: Held) {
         self.0.held = held;
+    }
+
+    /// The request has a body, which is waited for by this.
+    pub(crate) fn expect(&mut self, wait: Option<Arc<Wait>>) {
+        self.0.wait = wait;
+    }
+
+    /// The wait for the request's body, if it has one.
+    pub(crate) fn wait(&self) -> Option<&Wait> {
+        self.0.wait.as_deref()
     }
 
     pub(crate) fn scope(&self) -> &Arc<RequestScope> {
@@ -120,11 +144,7 @@ impl Inner {
     }
 
     fn abandoned(&mut self) {
-        self.failed(&Fault::client(
-            CLIENT_CLOSED_REQUEST,
-            "client_closed",
-            "the client went away",
-        ));
+        self.failed(&client_closed());
     }
 }
 

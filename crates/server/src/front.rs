@@ -10,7 +10,6 @@ use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Admitted};
-use crate::body_wait::Wait;
 use crate::exchange::{Exchange, Held};
 use crate::forwarded::ForwardedParams;
 use crate::limits::RequestLimits;
@@ -36,8 +35,6 @@ pub struct Front {
 pub(crate) struct Received {
     exchange: Exchange,
     handling: Result<Handling, Fault>,
-    /// The wait for its body, if it has one.
-    wait: Option<Arc<Wait>>,
 }
 
 /// Routes that a front had before.
@@ -147,6 +144,7 @@ impl Front {
         });
         let params = admission.body(&parts, entry.as_ref());
         let (body, wait) = request_body::wrap(incoming, exchange.scope(), params);
+        exchange.expect(wait);
         // The body of a request that is refused is nobody's; it is read to its end like any other
         // that is not wanted.
         let ready = verdict.and_then(|(entry, places)| {
@@ -166,22 +164,14 @@ impl Front {
             self.reception
                 .handle(&*entry.route.handler, request, &exchange)
         });
-        Received {
-            exchange,
-            handling,
-            wait,
-        }
+        Received { exchange, handling }
     }
 
     /// Answers a request.
     pub(crate) async fn respond(&self, received: Received) -> Response<ResponseBody> {
-        let Received {
-            exchange,
-            handling,
-            wait,
-        } = received;
+        let Received { exchange, handling } = received;
         let answered = match handling {
-            Ok(handling) => handling.answer(exchange.scope(), wait.as_deref()).await,
+            Ok(handling) => handling.answer(&exchange).await,
             Err(fault) => Err(fault),
         };
         self.reception.conclude(answered, exchange)

@@ -104,6 +104,7 @@ impl InternalFront {
             ..BodyParams::default()
         };
         let (body, wait) = request_body::wrap(body, exchange.scope(), params);
+        exchange.expect(wait);
         let handling = self.admit(&parts).and_then(|place| {
             exchange.hold(Held {
                 places: [None, place],
@@ -113,7 +114,7 @@ impl InternalFront {
             self.reception.handle(&*self.handler, request, &exchange)
         });
         let answered = match handling {
-            Ok(handling) => handling.answer(exchange.scope(), wait.as_deref()).await,
+            Ok(handling) => handling.answer(&exchange).await,
             Err(fault) => Err(fault),
         };
         let response = self.reception.conclude(answered, exchange);

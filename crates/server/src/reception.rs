@@ -200,13 +200,11 @@ impl Reception {
 
 impl Handling {
     /// What the handler answers, under the request's deadline and with panics caught. What was wrong
-    /// with the request's body counts whatever the handler makes of it.
-    pub(crate) async fn answer(
-        self,
-        scope: &RequestScope,
-        body: Option<&Wait>,
-    ) -> Result<Sendable, Fault> {
+    /// with the request's body counts whatever the handler makes of it, if it was told: its answer is to
+    /// a request that never came whole.
+    pub(crate) async fn answer(self, exchange: &Exchange) -> Result<Sendable, Fault> {
         let Self { handled, method } = self;
+        let (scope, body) = (exchange.scope(), exchange.wait());
         let mut handled = AssertUnwindSafe(handled).catch_unwind();
         // First without a timer, for a handler that answers at once.
         let caught = match (futures::poll!(&mut handled), scope.deadline()) {

@@ -59,6 +59,9 @@ pub(crate) fn wrap(
 pub(crate) trait Arriving:
     http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
 {
+    /// What the client did that the body ends with this error; none if that may be the doing of anybody
+    /// else.
+    fn trouble(error: &Self::Error) -> Option<Trouble>;
 }
 
 struct RequestBody<B: Arriving> {
@@ -81,9 +84,11 @@ struct Idle {
     armed: bool,
 }
 
-impl<B> Arriving for B where
-    B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
-{
+/// Another service's: that it broke off is between the two.
+impl Arriving for Body {
+    fn trouble(_: &BodyError) -> Option<Trouble> {
+        None
+    }
 }
 
 // === impl RequestBody ===
@@ -131,6 +136,9 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
             }
             Some(Err(error)) => {
                 this.incoming = None;
+                if let Some(trouble) = B::trouble(&error) {
+                    this.wait.note(trouble);
+                }
                 Some(Err(error.into()))
             }
             None => {
@@ -162,12 +170,12 @@ impl<B: Arriving> RequestBody<B> {
 
     /// Notes what is wrong for the answer, and tells the handler.
     fn fail(&mut self, trouble: Trouble) -> BodyError {
-        self.wait.note(trouble);
+        self.wait.note(trouble.clone());
         self.wait.end();
         match trouble {
             // The client may go on sending; it shall get its answer nevertheless.
             Trouble::TooLarge | Trouble::Overdue => self.read_on(),
-            Trouble::TooSlow => self.incoming = None,
+            Trouble::TooSlow | Trouble::Malformed(_) | Trouble::Gone => self.incoming = None,
         }
         trouble.fault().into()
     }

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::answer::log;
+use crate::body_wait::Wait;
 use crate::exchange::Exchange;
 
 /// Counts what is sent and settles the [`Exchange`] when the last byte was, or never will be.
@@ -44,7 +45,11 @@ impl ResponseBody {
     /// client then has the head, with the request's id, and what the service sent until here.
     fn cut(&mut self, error: BodyError, cx: &mut Context<'_>) {
         if let Some(mut exchange) = self.exchange.take() {
-            let fault = Fault::bad_response("the response was cut").caused_by(error.to_string());
+            // A service that passes on what comes cannot go on when nothing does.
+            let fault = match exchange.wait().and_then(Wait::trouble) {
+                Some(trouble) => trouble.fault(),
+                None => Fault::bad_response("the response was cut").caused_by(error.to_string()),
+            };
             log(&fault, exchange.scope(), 0);
             exchange.failed(&fault);
         }

@@ -1,5 +1,7 @@
 //! A request's body on its way in, by which its connection is busy.
 
+use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,7 +9,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::body_wait::Trouble;
 use crate::pulse::Ticket;
+use crate::request_body::Arriving;
 
 /// The body of a request, with the request's place on the connection: it may outlast the response,
 /// and what comes then is not the head of another request.
@@ -26,6 +30,30 @@ impl Upload {
             body,
         }
     }
+}
+
+impl Arriving for Upload {
+    /// hyper tells what it cannot decode by the kind of an [`io::Error`]. All else is a connection that
+    /// broke, or a stream of HTTP/2 that was reset, be it for what was sent by it: nobody can be answered
+    /// there.
+    fn trouble(error: &hyper::Error) -> Option<Trouble> {
+        let cause = error
+            .source()
+            .and_then(|source| source.downcast_ref::<io::Error>());
+        Some(match cause {
+            Some(cause) if is_malformed(cause.kind()) => {
+                Trouble::Malformed(cause.to_string().into())
+            }
+            _ => Trouble::Gone,
+        })
+    }
+}
+
+fn is_malformed(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    )
 }
 
 impl Body for Upload {

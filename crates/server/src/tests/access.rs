@@ -13,7 +13,7 @@ use crate::testing::{answer_with, each, get, get_h2, h1, h2, params, route, star
 use crate::{FrontParams, InternalFront};
 
 /// A log in a file.
-fn log(folder: &TempDir, format: AccessFormat) -> (AccessLog, std::path::PathBuf) {
+pub(super) fn log(folder: &TempDir, format: AccessFormat) -> (AccessLog, std::path::PathBuf) {
     let path = folder.path().join("access.log");
     let config = AccessConfig {
         format,
@@ -24,7 +24,7 @@ fn log(folder: &TempDir, format: AccessFormat) -> (AccessLog, std::path::PathBuf
 }
 
 /// The lines of the log, when there are so many.
-async fn lines(path: &Path, count: usize) -> Vec<String> {
+pub(super) async fn lines(path: &Path, count: usize) -> Vec<String> {
     let mut look = tokio::time::interval(std::time::Duration::from_millis(1));
     loop {
         let text = std::fs::read_to_string(path).unwrap();

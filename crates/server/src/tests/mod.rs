@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod bodies;
+mod broken_bodies;
 mod builtin;
 mod certificates;
 mod drain;
