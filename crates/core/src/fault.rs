@@ -3,7 +3,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 /// Whose fault it is that a request got no proper answer.
 ///
@@ -36,6 +36,7 @@ pub struct Fault {
     kind: &'static str,
     summary: Cow<'static, str>,
     retry_after: Option<Duration>,
+    fields: Vec<(HeaderName, HeaderValue)>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -52,6 +53,7 @@ impl Fault {
             kind,
             summary: summary.into(),
             retry_after: None,
+            fields: Vec::new(),
             source: None,
         }
     }
@@ -172,6 +174,13 @@ impl Fault {
         fault
     }
 
+    /// The same fault with a field for its answer that goes with the status, as `Allow` goes with 405.
+    #[must_use]
+    pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
     /// The same fault with its cause, for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -207,6 +216,12 @@ impl Fault {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// The fields of its answer that go with the status.
+    #[must_use]
+    pub fn fields(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.fields
     }
 
     /// The sentence that the client may see.

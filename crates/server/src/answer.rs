@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use headwater_core::{Blame, Body, Fault, RequestId, RequestScope};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, Response, StatusCode};
-
-use crate::method;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response};
 
 /// The response field that names the request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -19,9 +17,8 @@ pub(crate) fn answer(fault: &Fault, id: RequestId) -> Response<Body> {
     *response.status_mut() = fault.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    if fault.status() == StatusCode::METHOD_NOT_ALLOWED {
-        // It must have one (RFC 9110 15.5.6).
-        headers.insert(ALLOW, HeaderValue::from_static(method::ALLOWED));
+    for (name, value) in fault.fields() {
+        headers.insert(name, value.clone());
     }
     if let Some(wait) = fault.retry_after() {
         // Whole seconds only, and never fewer than asked for.

@@ -1,6 +1,7 @@
 //! What is asked for that no service is to answer.
 
 use headwater_core::Fault;
+use http::header::{ALLOW, HeaderValue};
 use http::{Method, StatusCode};
 
 /// What the front lets through of the methods of RFC 9110 and RFC 5789, for the `Allow` field of its
@@ -15,7 +16,9 @@ pub(crate) fn check(method: &Method) -> Result<(), Fault> {
         Method::TRACE => ("trace", "this server does not send requests back"),
         _ => return Ok(()),
     };
-    Err(Fault::client(StatusCode::METHOD_NOT_ALLOWED, kind, summary))
+    // Which must have that field (RFC 9110 15.5.6).
+    let fault = Fault::client(StatusCode::METHOD_NOT_ALLOWED, kind, summary);
+    Err(fault.with_field(ALLOW, HeaderValue::from_static(ALLOWED)))
 }
 
 #[cfg(test)]

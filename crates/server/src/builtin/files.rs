@@ -1,19 +1,21 @@
 //! Files of a directory.
 
 mod backend;
+mod range;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_core::{Body, Fault, Handler, HandlerFuture, RequestScope};
-use http::header::{IF_RANGE, LOCATION, RANGE};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_RANGE, LOCATION, VARY};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::BodyExt;
 use tower_http::services::ServeDir;
 use tower_http::services::fs::DefaultServeDirFallback;
 
 use self::backend::Beneath;
+use self::range::{Asked, Range};
 use crate::forwarded::X_FORWARDED_PREFIX;
 
 /// Serves the files of a directory: whole or in ranges, with their types, `ETag` and
@@ -64,32 +66,72 @@ impl Files {
     }
 }
 
+impl Files {
+    async fn ask(&self, mut head: request::Parts, asked: Asked) -> Result<Response<Body>, Fault> {
+        asked.put(&mut head.headers);
+        let request = Request::from_parts(head, headwater_core::empty());
+        match self.directory.clone().try_call(request).await {
+            Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
+            Err(error) if is_absence(&error) => Err(absent()),
+            Err(error) => Err(Fault::host("files").caused_by(error)),
+        }
+    }
+}
+
 impl Handler for Files {
-    fn handle(&self, mut request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
-        let mut directory = self.directory.clone();
+    fn handle(&self, request: Request<Body>, _scope: Arc<RequestScope>) -> HandlerFuture {
+        let files = self.clone();
+        let (head, _unread) = request.into_parts();
         Box::pin(async move {
-            // tower-http does not look at it, and a range of a file that has changed since would be
-            // joined to one of the file as it was. A whole answer is always right (RFC 9110 13.1.5).
-            if request.headers().contains_key(IF_RANGE) {
-                request.headers_mut().remove(RANGE);
+            let asked = Asked::by(&head);
+            let mut response = files.ask(head.clone(), asked).await?;
+            // Of a file that is shorter, all of it (RFC 9110 14.1.2); only now it is known to be.
+            if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && asked.is_of_any() {
+                let all = Asked::Range(Range::From(0));
+                response = files.ask(head.clone(), all).await?;
             }
-            let prefix = request.headers().get(X_FORWARDED_PREFIX).cloned();
-            let path = request.uri().clone();
-            let mut response = match directory.try_call(request).await {
-                Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
-                Err(error) if is_absence(&error) => return Err(absent()),
-                Err(error) => return Err(Fault::host("files").caused_by(error)),
-            };
             match response.status() {
                 StatusCode::NOT_FOUND => return Err(absent()),
                 StatusCode::TEMPORARY_REDIRECT => {
-                    let prefix = prefix.as_ref().map_or(&[][..], HeaderValue::as_bytes);
-                    with_slash(&mut response, prefix, &path)?;
+                    let prefix = head.headers.get(X_FORWARDED_PREFIX);
+                    let prefix = prefix.map_or(&[][..], HeaderValue::as_bytes);
+                    with_slash(&mut response, prefix, &head.uri)?;
+                }
+                // As the 200 in place of which it stands (RFC 9110 15.4.5).
+                StatusCode::NOT_MODIFIED => {
+                    let vary = HeaderValue::from_name(ACCEPT_ENCODING);
+                    response.headers_mut().insert(VARY, vary);
+                }
+                // There is no first byte of an empty file.
+                StatusCode::PARTIAL_CONTENT if is_of_none(&response) => {
+                    let none = HeaderValue::from_static("bytes */0");
+                    return Err(unsatisfiable().with_field(CONTENT_RANGE, none));
+                }
+                StatusCode::METHOD_NOT_ALLOWED => {
+                    return Err(with(ALLOW, &response, only_read()));
+                }
+                StatusCode::PRECONDITION_FAILED => return Err(otherwise()),
+                StatusCode::RANGE_NOT_SATISFIABLE => {
+                    return Err(with(CONTENT_RANGE, &response, unsatisfiable()));
                 }
                 _ => {}
             }
             Ok(response)
         })
+    }
+}
+
+/// Whether it is a part of an empty file, as tower-http takes `bytes=0-` to be one.
+fn is_of_none(response: &Response<Body>) -> bool {
+    let range = response.headers().get(CONTENT_RANGE);
+    range.is_some_and(|range| range.as_bytes().ends_with(b"/0"))
+}
+
+/// The fault with this field of the response.
+fn with(name: HeaderName, response: &Response<Body>, fault: Fault) -> Fault {
+    match response.headers().get(&name) {
+        Some(value) => fault.with_field(name, value.clone()),
+        None => fault,
     }
 }
 
@@ -127,5 +169,29 @@ fn absent() -> Fault {
         StatusCode::NOT_FOUND,
         "no_file",
         "there is no file at this path",
+    )
+}
+
+fn only_read() -> Fault {
+    Fault::client(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method",
+        "a file is asked for by GET or HEAD",
+    )
+}
+
+fn otherwise() -> Fault {
+    Fault::client(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition",
+        "the file is not as the request's condition has it",
+    )
+}
+
+fn unsatisfiable() -> Fault {
+    Fault::client(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "range",
+        "the file has nothing in the range that is asked for",
     )
 }

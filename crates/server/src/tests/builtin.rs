@@ -25,6 +25,7 @@ fn site() -> tempfile::TempDir {
         ("a.txt.br", "in brotli"),
         ("a.txt.zst", "in zstd"),
         ("a.txt.gz", "in gzip"),
+        ("empty", ""),
         (".env", "secret"),
         (".git/config", "secret"),
         (".well-known/it", "known"),
@@ -84,9 +85,22 @@ async fn files_are_served_with_types_ranges_and_by_conditions() {
     for (fields, status, expected) in [
         (&[("range", "bytes=2-4")][..], 206, "234"),
         (&[("range", "bytes=-2")], 206, "89"),
+        (&[("range", "Bytes=-2")], 206, "89"),
+        // All of a file that is shorter.
+        (&[("range", "bytes=-100")], 206, "0123456789"),
+        (
+            &[("range", "bytes=-99999999999999999999")],
+            206,
+            "0123456789",
+        ),
+        (&[("range", "bytes=8-99999999999999999999")], 206, "89"),
+        // What is no single range of bytes is none.
+        (&[("range", "items=0-1")], 200, "0123456789"),
+        (&[("range", "bytes=3-1")], 200, "0123456789"),
+        (&[("range", "bytes=abc")], 200, "0123456789"),
+        (&[("range", "bytes=0-1,3-4")], 200, "0123456789"),
         (&[("if-none-match", etag)], 304, ""),
         (&[("if-modified-since", since)], 304, ""),
-        (&[("if-match", "\"other\"")], 412, ""),
         (&[("accept-encoding", "gzip;q=0.5, br")], 200, "in brotli"),
         (&[("accept-encoding", "zstd")], 200, "in zstd"),
         (&[("accept-encoding", "gzip")], 200, "in gzip"),
@@ -102,17 +116,57 @@ async fn files_are_served_with_types_ranges_and_by_conditions() {
         assert_eq!(answer.status().as_u16(), status, "{fields:?}");
         assert_eq!(text(answer).await, expected, "{fields:?}");
     }
-    let (answer, _) = ask(&server, Method::GET, "/a.txt", &[("range", "bytes=20-")]).await;
-    assert_eq!(answer.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    for fields in [&[][..], &[("range", "bytes=2-4")]] {
+        let (answer, headers) = ask(&server, Method::HEAD, "/a.txt", fields).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(headers["content-length"], "10");
+        assert_eq!(text(answer).await, "");
+    }
+}
 
-    let (answer, headers) = ask(&server, Method::HEAD, "/a.txt", &[]).await;
-    assert_eq!(headers["content-length"], "10");
-    assert_eq!(text(answer).await, "");
+#[tokio::test]
+async fn a_file_that_is_not_sent_is_refused_with_a_sentence_and_what_the_status_asks_for() {
+    let folder = site();
+    let server = serve(&folder).await;
+    let refused = async |method: Method, path, field: Option<(&'static str, &str)>| {
+        let fields: Vec<_> = field.into_iter().collect();
+        let (answer, headers) = ask(&server, method, path, &fields).await;
+        let status = answer.status().as_u16();
+        let text = text(answer).await;
+        let id = headers["x-request-id"].to_str().unwrap();
+        assert!(text.ends_with(&format!(" (request {id})\n")), "{text}");
+        (status, headers)
+    };
+    for range in ["bytes=20-", "bytes=-0", "bytes=99999999999999999999-"] {
+        let (status, headers) = refused(Method::GET, "/a.txt", Some(("range", range))).await;
+        assert_eq!(status, 416, "{range}");
+        assert_eq!(headers["content-range"], "bytes */10", "{range}");
+    }
+    for range in ["bytes=0-", "bytes=0-0", "bytes=5-9", "bytes=-1"] {
+        let (status, headers) = refused(Method::GET, "/empty", Some(("range", range))).await;
+        assert_eq!(status, 416, "{range}");
+        assert_eq!(headers["content-range"], "bytes */0", "{range}");
+    }
+    let condition = ("if-match", "\"other\"");
+    let (status, _) = refused(Method::GET, "/a.txt", Some(condition)).await;
+    assert_eq!(status, 412);
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-        let (answer, headers) = ask(&server, method, "/a.txt", &[]).await;
-        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        let (status, headers) = refused(method, "/a.txt", None).await;
+        assert_eq!(status, 405);
         assert_eq!(headers["allow"], "GET,HEAD");
     }
+}
+
+#[tokio::test]
+async fn an_answer_says_by_what_it_varies_whether_it_has_the_file_or_not() {
+    let folder = site();
+    let server = serve(&folder).await;
+    let (_, whole) = ask(&server, Method::GET, "/a.txt", &[]).await;
+    let etag = whole["etag"].to_str().unwrap();
+    let condition = ("if-none-match", etag);
+    let (answer, headers) = ask(&server, Method::GET, "/a.txt", &[condition]).await;
+    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(headers["vary"], whole["vary"]);
 }
 
 #[tokio::test]
