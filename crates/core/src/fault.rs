@@ -81,6 +81,13 @@ impl Fault {
         )
     }
 
+    /// The request can only be answered by a server that knows more than this one: 501. Whoever made it
+    /// is to blame.
+    #[must_use]
+    pub fn not_implemented(kind: &'static str, summary: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Blame::Client, StatusCode::NOT_IMPLEMENTED, kind, summary)
+    }
+
     /// The guest trapped, or exited in the middle of a request: 500.
     #[must_use]
     pub fn trap() -> Self {

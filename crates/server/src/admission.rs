@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{StatusCode, Version};
 
 use crate::body_wait::Trouble;
+use crate::coding;
 use crate::cookies;
 use crate::entry::Entry;
 use crate::forwarded::{ForwardedParams, Forwarding, Told};
@@ -91,6 +92,7 @@ impl Admission {
         let sound = self.check(parts, peer, &admitted.told);
         let router = router.load();
         let found = match &sound {
+            Ok(()) if target::is_of_server(&parts.uri) => Some(router.of_server()),
             Ok(()) => router.look_up(&parts.uri),
             Err(_) => None,
         };
@@ -142,6 +144,8 @@ impl Admission {
             ));
         }
         method::check(&parts.method)?;
+        target::check_form(&parts.method, &parts.uri)?;
+        coding::check(&parts.headers)?;
         let uri = std::mem::take(&mut parts.uri);
         parts.uri = target::establish(parts.version, uri, &mut parts.headers, &peer.origin)?;
         let uri = std::mem::take(&mut parts.uri);

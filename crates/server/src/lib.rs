@@ -20,6 +20,7 @@ mod body_wait;
 mod builtin;
 mod clock;
 mod codec;
+mod coding;
 mod connection;
 mod conversation;
 mod cookies;

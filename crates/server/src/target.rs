@@ -1,11 +1,12 @@
 //! Whom a request is for: its absolute URI.
 
+use std::net::Ipv6Addr;
 use std::sync::OnceLock;
 
 use headwater_core::Fault;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 /// What a request without a `Host` field falls back to, and by which scheme it came.
 #[derive(Debug, Clone)]
@@ -16,8 +17,34 @@ pub(crate) struct Origin {
     pub(crate) asked: OnceLock<Authority>,
 }
 
+/// Refuses what is no target for a server that is no proxy (RFC 9112 3.2).
+///
+/// # Errors
+///
+/// 400.
+pub(crate) fn check_form(method: &Method, uri: &Uri) -> Result<(), Fault> {
+    let problem = match (uri.scheme(), uri.authority()) {
+        // That is CONNECT's alone (RFC 9112 3.2.3), and what is sent after it might be meant for a tunnel.
+        (None, Some(_)) => "has a target that is neither a path nor a URL",
+        (Some(scheme), _) if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS => {
+            "has a target of another scheme than http and https"
+        }
+        _ if is_of_server(uri) && *method != Method::OPTIONS => {
+            "has the target `*`, which is for OPTIONS alone"
+        }
+        _ => return Ok(()),
+    };
+    Err(refused("bad_target", problem))
+}
+
+/// Whether the target is `*`: the server as a whole.
+pub(crate) fn is_of_server(uri: &Uri) -> bool {
+    uri.path() == "*"
+}
+
 /// Makes the request's URI absolute: the scheme of the connection, the authority of the request
-/// target or else of the `Host` field (RFC 9112 3.2 and 3.3, RFC 9113 8.3.1).
+/// target or else of the `Host` field (RFC 9112 3.2 and 3.3, RFC 9113 8.3.1). The scheme of the target does
+/// not count: proxies pass `https` on over connections in clear.
 ///
 /// # Errors
 ///
@@ -85,22 +112,36 @@ fn check(authority: &Authority) -> Result<(), Fault> {
 }
 
 /// Whether it is none of what the `http` crate lets through and the grammar of `Host` does not: user
-/// information, an empty host, a port that is no port.
+/// information, an empty host, an address in brackets that is none, a port that is no port. (There is no
+/// other version of addresses in brackets than that of IPv6.)
 pub(crate) fn is_valid(authority: &Authority) -> bool {
     let text = authority.as_str();
     let host = authority.host();
     let port = text.get(host.len()..).unwrap_or_default();
-    let port_is_valid = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok());
-    !host.is_empty() && !text.contains('@') && port_is_valid
+    let host_is_valid = match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty(),
+    };
+    let port_is_valid = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    host_is_valid && !text.contains('@') && port_is_valid
+}
+
+/// None at all, or digits: a sign is no part of a port.
+fn is_port(text: &str) -> bool {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.is_empty() || is_number && text.parse::<u16>().is_ok()
 }
 
 fn bad_host(problem: &'static str) -> Fault {
+    refused("bad_host", problem)
+}
+
+fn refused(kind: &'static str, problem: &'static str) -> Fault {
     Fault::client(
         StatusCode::BAD_REQUEST,
-        "bad_host",
+        kind,
         format!("the request {problem}"),
     )
 }
@@ -169,6 +210,12 @@ mod tests {
             (H11, "/", &["user@a"], bad),
             (H11, "/", &["a:port"], bad),
             (H11, "/", &["a:99999"], bad),
+            (H11, "/", &["a:+80"], bad),
+            (H11, "/", &["[zz]"], bad),
+            (H11, "/", &["[::1"], bad),
+            (H11, "/", &["[::1]80"], bad),
+            (H11, "/", &["[127.0.0.1]"], bad),
+            (H11, "/", &["a:"], Ok("http://a:/")),
             (H11, "/", &[":80"], bad),
             (H11, "http://user@a/", &["a"], bad),
             (H10, "/a", &[], Ok("http://127.0.0.1:8080/a")),
@@ -195,5 +242,23 @@ mod tests {
         );
         assert_eq!(uri.as_deref(), Ok("http://real.example/a"));
         assert_eq!(host.as_deref(), Some("real.example"));
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_a_url_of_the_web_and_the_server_as_a_whole_is_asked_for_options() {
+        for (method, target, is_target) in [
+            (Method::GET, "/a", true),
+            (Method::GET, "http://a.example/a", true),
+            (Method::GET, "HTTPS://a.example/a", true),
+            (Method::OPTIONS, "*", true),
+            (Method::GET, "*", false),
+            (Method::GET, "a.example:80", false),
+            (Method::GET, "sub", false),
+            (Method::OPTIONS, "sub", false),
+            (Method::GET, "ftp://a.example/a", false),
+        ] {
+            let checked = check_form(&method, &target.parse().unwrap());
+            assert_eq!(checked.is_ok(), is_target, "{method} {target}");
+        }
     }
 }

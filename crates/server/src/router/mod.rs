@@ -11,7 +11,9 @@ mod tree;
 
 use std::sync::Arc;
 
-use http::{HeaderName, Uri};
+use bytes::Bytes;
+use http::header::ALLOW;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::RouteError;
@@ -20,9 +22,11 @@ use self::ordered::Place;
 pub(crate) use self::pattern::FIELD_PREFIX;
 use self::pattern::Pattern;
 use self::tree::Tree;
+use crate::builtin::Fixed;
 use crate::entry::{Entry, Found};
 use crate::gate::Gates;
 use crate::host::HostPattern;
+use crate::method;
 use crate::route::Route;
 
 /// Finds the route of a host and a path.
@@ -38,6 +42,15 @@ use crate::route::Route;
 pub struct Router {
     table: Table,
     entries: Vec<Arc<Entry>>,
+    /// What answers for the server as a whole.
+    of_server: Arc<Entry>,
+    ended: CancellationToken,
+}
+
+/// The routes of a router as it holds them.
+struct Entered {
+    entries: Vec<Arc<Entry>>,
+    of_server: Arc<Entry>,
     ended: CancellationToken,
 }
 
@@ -70,12 +83,8 @@ impl Router {
             .into_iter()
             .map(|pattern| (pattern.depth(), pattern.fields))
             .collect();
-        let (entries, ended) = enter(routes.into_iter().zip(parts));
-        Ok(Self {
-            table: Table::Trees(Box::new(trees)),
-            entries,
-            ended,
-        })
+        let table = Table::Trees(Box::new(trees));
+        Ok(Self::of(table, enter(routes.into_iter().zip(parts))))
     }
 
     /// Makes a router whose routes are tried in this order, each for its hosts (none: for all; those
@@ -91,10 +100,19 @@ impl Router {
                 (place, (route, (None, Vec::new())))
             })
             .unzip();
-        let (entries, ended) = enter(routes);
-        Self {
-            table: Table::Ordered(places),
+        Self::of(Table::Ordered(places), enter(routes))
+    }
+
+    fn of(table: Table, entered: Entered) -> Self {
+        let Entered {
             entries,
+            of_server,
+            ended,
+        } = entered;
+        Self {
+            table,
+            entries,
+            of_server,
             ended,
         }
     }
@@ -129,6 +147,15 @@ impl Router {
         }
     }
 
+    /// What answers `OPTIONS *`, whatever routes there are: by which methods the server can be asked at all
+    /// (RFC 9110 9.3.7).
+    pub(crate) fn of_server(&self) -> Found<'_, '_> {
+        Found {
+            entry: &self.of_server,
+            parameters: None,
+        }
+    }
+
     /// Cancelled when the router is no more, and no request that it found a route for.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.ended
@@ -155,9 +182,7 @@ fn plant(
     Ok(())
 }
 
-fn enter(
-    routes: impl IntoIterator<Item = (Route, (Option<usize>, Vec<HeaderName>))>,
-) -> (Vec<Arc<Entry>>, CancellationToken) {
+fn enter(routes: impl IntoIterator<Item = (Route, (Option<usize>, Vec<HeaderName>))>) -> Entered {
     let ended = CancellationToken::new();
     let in_use = Arc::new(ended.clone().drop_guard());
     let mut gates = Gates::default();
@@ -173,7 +198,29 @@ fn enter(
             })
         })
         .collect();
-    (entries, ended)
+    let of_server = Arc::new(Entry {
+        route: options(),
+        gate: None,
+        depth: None,
+        fields: Vec::new(),
+        in_use,
+    });
+    Entered {
+        entries,
+        of_server,
+        ended,
+    }
+}
+
+/// A route of nobody, at no path.
+fn options() -> Route {
+    let allowed = HeaderValue::from_static(method::ALLOWED);
+    let answer = Fixed {
+        status: StatusCode::NO_CONTENT,
+        headers: HeaderMap::from_iter([(ALLOW, allowed)]),
+        body: Bytes::new(),
+    };
+    Route::new("", "", Arc::new(answer))
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ async fn requests_that_no_service_can_have_get_a_named_answer() {
         ),
         (
             "OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-            "404",
+            "204",
         ),
         ("GET /a HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
         (

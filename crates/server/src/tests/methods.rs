@@ -1,5 +1,7 @@
 //! What is asked of a server apart from a resource: row C6.
 
+use http::uri::{PathAndQuery, Uri};
+
 use super::limits::{CLOSE, mirror, status};
 use crate::testing::{get_h2, h2, raw, start};
 
@@ -42,4 +44,50 @@ async fn c6_an_upgrade_is_ignored_and_no_service_hears_of_it() {
         format!("POST / HTTP/1.1\r\n{CLOSE}transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n");
     let answer = raw(server.address, chunked.as_bytes()).await;
     assert!(!answer.contains("transfer-encoding: chunked"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_server_as_a_whole_is_asked_for_its_options_and_for_nothing_else() {
+    let server = start(mirror()).await;
+    let ask = async |line: &str| {
+        let request = format!("{line} HTTP/1.1\r\n{CLOSE}\r\n");
+        raw(server.address, request.as_bytes()).await
+    };
+    let answer = ask("OPTIONS *").await;
+    assert_eq!(status(&answer), 204, "{answer}");
+    assert!(answer.contains("\r\nallow: GET, HEAD, "), "{answer}");
+    assert!(answer.contains("\r\nx-request-id: "), "{answer}");
+    // Of a path, that is for the services to say.
+    let answer = ask("OPTIONS /").await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    for line in ["GET *", "GET sub", "GET x.example:80", "GET ftp://x/"] {
+        let answer = ask(line).await;
+        assert_eq!(status(&answer), 400, "{answer}");
+    }
+    let mut client = h2(server.address).await;
+    let mut request = get_h2("/");
+    *request.method_mut() = http::Method::OPTIONS;
+    let mut target = std::mem::take(request.uri_mut()).into_parts();
+    target.path_and_query = Some(PathAndQuery::from_static("*"));
+    *request.uri_mut() = Uri::from_parts(target).unwrap();
+    let answer = client.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 204);
+}
+
+#[tokio::test]
+async fn a_body_in_a_coding_that_no_service_would_be_told_of_is_refused_and_the_connection_closed()
+{
+    let server = start(mirror()).await;
+    for fields in [
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n",
+    ] {
+        // It does not say that it closes.
+        let request =
+            format!("POST / HTTP/1.1\r\nhost: x\r\n{fields}\r\n3\r\nabc\r\n0\r\n\r\n").into_bytes();
+        let answer = raw(server.address, &request).await;
+        assert_eq!(status(&answer), 501, "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
 }
