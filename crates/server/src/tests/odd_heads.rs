@@ -101,3 +101,22 @@ async fn requests_that_are_refused_count_for_the_rate_of_whoever_sends_them() {
         assert_eq!(status(&answer), expected, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn what_is_no_http_or_too_much_of_it_is_refused_with_a_status_alone() {
+    let server = start(mirror()).await;
+    let (most, long) = (u64::MAX - 1, "a".repeat(64 << 10));
+    for (request, expected) in [
+        ("GET / HTTP/1.1\r\nhost : x\r\n\r\n".to_owned(), 400),
+        (format!("GET /{long} HTTP/1.1\r\n{CLOSE}\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\n{CLOSE}x: {long}\r\n\r\n"), 431),
+        (
+            format!("POST / HTTP/1.1\r\n{CLOSE}content-length: {most}\r\n\r\n"),
+            431,
+        ),
+    ] {
+        let answer = raw(server.address, request.as_bytes()).await;
+        assert_eq!(status(&answer), expected, "{answer}");
+        assert!(!answer.contains("x-request-id"), "{answer}");
+    }
+}
