@@ -9,7 +9,7 @@ use tokio_rustls::server::TlsStream;
 use crate::clock;
 use crate::conversation::{Conversation, Stream};
 use crate::counts::Counted;
-use crate::peer::Peer;
+use crate::peer::{Peer, canonical};
 use crate::proxy::{self, Begun};
 use crate::pulse::Pulse;
 use crate::service::Service;
@@ -35,9 +35,11 @@ pub(crate) async fn serve(
     if let Err(error) = stream.set_nodelay() {
         tracing::debug!(target: "headwater::server", ?client, %error, "TCP_NODELAY could not be set");
     }
+    // What a socket for both families says of IPv4 is not what all others say of it.
+    let client = client.map(canonical);
     let mut peer = Peer {
         client,
-        local: stream.local_addr(),
+        local: stream.local_addr().map(canonical),
         origin: site.origin.clone(),
         certificate: None,
         introduction: OnceLock::new(),
@@ -72,8 +74,8 @@ async fn greet(stream: Socket, peer: &mut Peer, site: &Site) -> io::Result<Greet
             .await
             .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
         if let Some((source, destination)) = proxied {
-            peer.client = Some(source);
-            peer.local = Some(destination);
+            peer.client = Some(canonical(source));
+            peer.local = Some(canonical(destination));
         }
         begun
     } else {

@@ -1,6 +1,6 @@
 //! The other end of a connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
@@ -41,6 +41,14 @@ pub(crate) struct ClientCertificate {
     /// Whom it is for, as RFC 4514 writes it.
     pub(crate) subject: String,
     fields: OnceLock<[HeaderValue; 2]>,
+}
+
+/// An address of IPv4 as such, also where it came by a socket of IPv6 (`::ffff:192.0.2.1`).
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 // === impl ClientCertificate ===

@@ -150,6 +150,8 @@ async fn a_proxy_s_header_names_the_client_in_both_versions() {
     assert_eq!(told(v1).await, "192.0.2.1:5000");
     let v1 = b"PROXY TCP6 2001:db8::1 2001:db8::2 5000 80\r\nGET / HTTP/1.0\r\n\r\n";
     assert_eq!(told(v1).await, "[2001:db8::1]:5000");
+    let v1 = b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 5000 80\r\nGET / HTTP/1.0\r\n\r\n";
+    assert_eq!(told(v1).await, "192.0.2.1:5000");
     let addresses = [192, 0, 2, 7, 192, 0, 2, 8, 0x13, 0x88, 0, 80];
     assert_eq!(told(&v2(1, 0x11, &addresses)).await, "192.0.2.7:5000");
     // With a field that is skipped.
