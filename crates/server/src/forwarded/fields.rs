@@ -4,10 +4,10 @@
 //! clients may send, a comma is text. The crates there are split at each.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::forwarded::sender::Sender;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -16,8 +16,8 @@ pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwa
 /// What one proxy says of the request that it received.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop<'a> {
-    /// Who sent it; none if that is hidden or unknown.
-    pub(super) sender: Option<SocketAddr>,
+    /// Who sent it.
+    pub(super) sender: Sender,
     pub(super) proto: Option<Cow<'a, str>>,
     pub(super) host: Option<Cow<'a, str>>,
 }
@@ -50,15 +50,22 @@ pub(super) fn forwarded(headers: &HeaderMap) -> Result<Vec<Hop<'_>>, Malformed> 
 
 /// Reads `X-Forwarded-For`, `-Proto` and `-Host`, the nearest proxy last.
 pub(super) fn x_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
-    let senders: Vec<_> = list(headers, &X_FORWARDED_FOR).collect();
+    let mut senders: Vec<_> = list(headers, &X_FORWARDED_FOR)
+        .map(Sender::common)
+        .collect();
+    let protos: Vec<_> = list(headers, &X_FORWARDED_PROTO).collect();
+    let hosts: Vec<_> = list(headers, &X_FORWARDED_HOST).collect();
+    if senders.is_empty() && !(protos.is_empty() && hosts.is_empty()) {
+        // The nearest alone speaks, of somebody that it does not name.
+        senders.push(Sender::Hidden);
+    }
     let count = senders.len();
-    let protos = beside(list(headers, &X_FORWARDED_PROTO).collect(), count);
-    let hosts = beside(list(headers, &X_FORWARDED_HOST).collect(), count);
+    let (protos, hosts) = (beside(protos, count), beside(hosts, count));
     senders
         .into_iter()
         .zip(protos.into_iter().zip(hosts))
         .map(|(sender, (proto, host))| Hop {
-            sender: node(sender),
+            sender,
             proto: proto.map(Cow::Borrowed),
             host: host.map(Cow::Borrowed),
         })
@@ -83,27 +90,16 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
         .map(str::trim)
 }
 
-/// An address, in the forms in which proxies write it: with or without brackets and port.
-fn node(text: &str) -> Option<SocketAddr> {
-    let address = |text| IpAddr::from_str(text).ok();
-    if let Ok(with_port) = SocketAddr::from_str(text) {
-        return Some(with_port);
-    }
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'));
-    address(bare.unwrap_or(text)).map(|address| SocketAddr::new(address, 0))
-}
-
 /// What is left to read.
 struct Text<'a>(&'a str);
 
 // === impl Text ===
 
 impl<'a> Text<'a> {
-    /// `for=192.0.2.43;proto=https`, in any order.
+    /// `for=192.0.2.43;proto=https`, in any order, each once (RFC 7239 4).
     fn hop(&mut self) -> Result<Hop<'a>, Malformed> {
         let mut hop = Hop::default();
+        let (mut sender, mut by) = (None, None);
         loop {
             self.skip_space();
             let name = self.token()?;
@@ -114,14 +110,23 @@ impl<'a> Text<'a> {
                 true => self.quoted()?,
                 false => Cow::Borrowed(self.token()?),
             };
-            match name {
-                name if name.eq_ignore_ascii_case("for") => hop.sender = node(&value),
-                name if name.eq_ignore_ascii_case("proto") => hop.proto = Some(value),
-                name if name.eq_ignore_ascii_case("host") => hop.host = Some(value),
-                _ => {}
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            let mut other = None;
+            let slot = match name {
+                _ if is("for") => &mut sender,
+                _ if is("proto") => &mut hop.proto,
+                _ if is("host") => &mut hop.host,
+                _ if is("by") => &mut by,
+                _ => &mut other,
+            };
+            if slot.replace(value).is_some() {
+                return Err(Malformed);
             }
             self.skip_space();
             if !self.take(';') {
+                if let Some(sender) = sender {
+                    hop.sender = Sender::standard(&sender);
+                }
                 return Ok(hop);
             }
         }
@@ -195,7 +200,9 @@ mod tests {
         host: Option<&'static str>,
     ) -> Hop<'static> {
         Hop {
-            sender: sender.map(|sender| sender.parse().unwrap()),
+            sender: sender.map_or(Sender::Hidden, |sender| {
+                Sender::Named(sender.parse().unwrap())
+            }),
             proto: proto.map(Cow::Borrowed),
             host: host.map(Cow::Borrowed),
         }
@@ -238,6 +245,10 @@ mod tests {
             "for=\"192.0.2.1",
             "for=a b",
             "for=1.1.1.1;",
+            "for=1.1.1.1;proto=http;For=2.2.2.2",
+            "proto=http;proto=http",
+            "host=a;HOST=b",
+            "by=_a;by=_b",
             "\\",
         ] {
             let headers = headers(&[("forwarded", value)]);
@@ -249,7 +260,7 @@ mod tests {
     fn x_forwarded_fields_stand_beside_each_other_or_one_for_all() {
         let each = headers(&[
             ("x-forwarded-for", "192.0.2.1, 2001:db8::1"),
-            ("x-forwarded-for", "[::1]:9, odd"),
+            ("x-forwarded-for", "[::1]:9, unknown"),
             ("x-forwarded-proto", "https,http,http,http"),
             ("x-forwarded-host", "a.example"),
         ]);
@@ -264,5 +275,15 @@ mod tests {
             ]
         );
         assert_eq!(x_forwarded(&HeaderMap::new()), []);
+    }
+
+    #[test]
+    fn a_proxy_that_tells_only_how_it_was_asked_tells_that() {
+        let headers = headers(&[
+            ("x-forwarded-proto", "http, https"),
+            ("x-forwarded-host", "a.example"),
+        ]);
+        let told = hop(None, Some("https"), Some("a.example"));
+        assert_eq!(x_forwarded(&headers), [told]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod fields;
+mod sender;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 
 pub(crate) use self::client::Client;
 use self::fields::{Hop, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use self::sender::Sender;
 use crate::peer::Peer;
 use crate::target;
 
@@ -42,7 +44,8 @@ pub struct ForwardedParams {
 pub enum ForwardedFields {
     /// By whichever of the two are there. A proxy that writes one and passes the other on as it came
     /// would let clients choose who they are; so if both are there and tell different clients, the
-    /// request is refused (400).
+    /// request is refused (400), and so it is if neither names one and they do not say the same. If one
+    /// alone names a client, the other is overlooked.
     #[default]
     Either,
     /// By `Forwarded` (RFC 7239) alone.
@@ -112,23 +115,7 @@ impl Forwarding {
         let standard = self.walk(&standard)?;
         let common = self.walk(&common)?;
         match (standard, common) {
-            (Some(standard), Some(common)) => {
-                let ip = |told: &Told| told.client.map(|client| client.ip());
-                if ip(&standard) != ip(&common) {
-                    return Err(bad(
-                        "the `forwarded` and the `x-forwarded-for` field tell different clients: one \
-                         was written by the proxy and the other passed on; let the proxy remove it, or \
-                         name the one that counts in the settings"
-                            .to_owned(),
-                    ));
-                }
-                Ok(Told {
-                    client: standard.client.or(common.client),
-                    scheme: standard.scheme.or(common.scheme),
-                    host: standard.host.or(common.host),
-                    by_proxy: true,
-                })
-            }
+            (Some(standard), Some(common)) => standard.and(common),
             (one, other) => Ok(one.or(other).unwrap_or(Told {
                 by_proxy: true,
                 ..Told::default()
@@ -145,22 +132,30 @@ impl Forwarding {
     }
 
     /// From the nearest proxy on, as far as each was told of by one that is trusted. Whoever hides
-    /// whom it speaks for stands for it.
+    /// whom it speaks for stands for it, and may say how it was asked all the same.
     fn walk(&self, hops: &[Hop<'_>]) -> Result<Option<Told>, Fault> {
-        let mut told = None;
+        let (mut client, mut proto, mut host) = (None, None, None);
         for hop in hops.iter().rev() {
-            let Some(sender) = hop.sender else {
-                break;
-            };
-            told = Some((sender, hop));
-            if !self.trusts(sender.ip()) {
-                break;
+            match hop.sender {
+                Sender::Named(sender) => {
+                    client = Some(sender);
+                    proto = hop.proto.as_deref();
+                    host = hop.host.as_deref();
+                    if !self.trusts(sender.ip()) {
+                        break;
+                    }
+                }
+                Sender::Hidden => {
+                    proto = hop.proto.as_deref().or(proto);
+                    host = hop.host.as_deref().or(host);
+                    break;
+                }
+                Sender::Malformed => {
+                    return Err(bad("a proxy's field has a malformed address".to_owned()));
+                }
             }
         }
-        let Some((sender, hop)) = told else {
-            return Ok(None);
-        };
-        let scheme = hop.proto.as_deref().and_then(|proto| {
+        let scheme = proto.and_then(|proto| {
             if proto.eq_ignore_ascii_case("https") {
                 Some(Scheme::HTTPS)
             } else if proto.eq_ignore_ascii_case("http") {
@@ -169,7 +164,7 @@ impl Forwarding {
                 None
             }
         });
-        let host = match hop.host.as_deref() {
+        let host = match host {
             Some(host) => Some(
                 Authority::try_from(host)
                     .ok()
@@ -178,8 +173,9 @@ impl Forwarding {
             ),
             None => None,
         };
-        Ok(Some(Told {
-            client: Some(sender),
+        let says_something = client.is_some() || scheme.is_some() || host.is_some();
+        Ok(says_something.then_some(Told {
+            client,
             scheme,
             host,
             by_proxy: true,
@@ -230,6 +226,29 @@ impl Forwarding {
 // === impl Told ===
 
 impl Told {
+    /// What the one kind of field says with the other. Where only one of them names a client, a proxy wrote
+    /// that, and the other is heeded for nothing: a client may have written it.
+    fn and(self, common: Self) -> Result<Self, Fault> {
+        let ip = |told: &Self| told.client.map(|client| client.ip());
+        match (ip(&self), ip(&common)) {
+            (Some(one), Some(other)) if one == other => Ok(Self {
+                client: self.client,
+                scheme: self.scheme.or(common.scheme),
+                host: self.host.or(common.host),
+                by_proxy: true,
+            }),
+            (Some(_), None) => Ok(self),
+            (None, Some(_)) => Ok(common),
+            (None, None) if self == common => Ok(self),
+            _ => Err(bad(
+                "the `forwarded` and the `x-forwarded-*` fields tell different things: one kind was \
+                 written by the proxy and the other passed on; let the proxy remove it, or name the one \
+                 that counts in the settings"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// The URI that the client asked for, with the `Host` field of the same host.
     pub(crate) fn restore(&self, uri: Uri, headers: &mut HeaderMap) -> Result<Uri, Fault> {
         if self.scheme.is_none() && self.host.is_none() {

@@ -245,7 +245,7 @@ async fn c8_beyond_the_places_of_all_a_request_is_503_at_once() {
     assert_eq!(status(&raw(server.address, request.as_bytes()).await), 503);
 }
 
-async fn told(forwarded: ForwardedParams, fields: &str) -> String {
+pub(super) async fn told(forwarded: ForwardedParams, fields: &str) -> String {
     let front = FrontParams {
         forwarded,
         ..FrontParams::default()

@@ -15,5 +15,6 @@ mod limits;
 mod listeners;
 mod methods;
 mod odd_heads;
+mod proxies;
 mod times;
 mod tls;
