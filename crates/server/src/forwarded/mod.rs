@@ -173,8 +173,8 @@ impl Forwarding {
             ),
             None => None,
         };
-        let says_something = client.is_some() || scheme.is_some() || host.is_some();
-        Ok(says_something.then_some(Told {
+        // A proxy that says nothing of all that has written the field nevertheless, and not the other kind.
+        Ok((!hops.is_empty()).then_some(Told {
             client,
             scheme,
             host,

@@ -116,6 +116,8 @@ async fn what_no_proxy_writes_is_refused_and_so_is_what_does_not_agree() {
         "forwarded: proto=http;proto=https\r\n",
         "forwarded: proto=https\r\nx-forwarded-proto: http\r\n",
         "forwarded: host=evil\r\nx-forwarded-proto: https\r\n",
+        "forwarded: for=_hidden\r\nx-forwarded-proto: https\r\n",
+        "x-forwarded-for: unknown\r\nforwarded: host=evil\r\n",
     ] {
         let answer = told(trusted(), fields).await;
         assert_eq!(status(&answer), 400, "{fields}: {answer}");
