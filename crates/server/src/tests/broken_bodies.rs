@@ -6,10 +6,14 @@ use headwater_core::{Body, BodyError, Caller, Fault, InternalService, LoopGuard}
 use headwater_telemetry::{AccessFormat, Metrics};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
+use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, StreamBody};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use super::access::{lines, log};
 use crate::testing::{each, params, raw, route, start_front};
@@ -150,6 +154,44 @@ async fn a_client_that_goes_away_within_its_body_has_gone_whatever_the_service_m
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_stream_of_http_2_that_is_reset_within_its_body_was_ended_by_the_client() {
+    let folder = TempDir::new().unwrap();
+    let (access, path) = log(&folder, AccessFormat::Json);
+    let (seen, mut sees) = mpsc::unbounded_channel();
+    let trap = each(move |request: Request<Body>, _| {
+        let seen = seen.clone();
+        async move {
+            let mut body = request.into_body();
+            body.frame().await.unwrap().unwrap();
+            seen.send(()).unwrap();
+            let broken = body.frame().await.unwrap();
+            Err(Fault::trap().caused_by(broken.unwrap_err()))
+        }
+    });
+    let front = FrontParams {
+        access,
+        ..FrontParams::default()
+    };
+    let server = start_front(params(), front, [route("/...", trap)]).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (executor, io) = (TokioExecutor::new(), TokioIo::new(stream));
+    let (mut client, connection) = http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
+    let request = Request::post("http://x.example/").body(body).unwrap();
+    let answer = tokio::spawn(client.send_request(request));
+    sender.send_data(Bytes::from_static(b"abc")).await.unwrap();
+    sees.recv().await.unwrap();
+    sender.abort(BodyError::from("changed its mind"));
+    assert!(answer.await.unwrap().is_err());
+    let lines = lines(&path, 1).await;
+    assert!(
+        lines[0].contains("\"status\":499,\"fault\":\"client_closed\""),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
