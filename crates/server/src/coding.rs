@@ -11,6 +11,9 @@ use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 ///
 /// 501, after which the connection is closed (RFC 9112 6.1 and 7).
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), Fault> {
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
     let fields = headers.get_all(TRANSFER_ENCODING);
     let mut codings = fields
         .iter()
