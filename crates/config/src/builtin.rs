@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
+use crate::Bounded;
 use crate::route::Places;
 
 /// A redirect.
@@ -18,7 +20,7 @@ pub struct RedirectEntry {
     /// `{query}` for the query.
     pub to: String,
     /// 301, 302, 303, 307 or 308; after 307 and 308 clients keep the method. Default: 308.
-    #[serde(default = "permanently")]
+    #[serde(default = "permanently", deserialize_with = "redirecting")]
     #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub status: u16,
 }
@@ -31,8 +33,7 @@ pub struct AnswerEntry {
     pub route: Places,
     /// Its status. Default: 200.
     #[serde(default = "ok")]
-    #[schemars(range(min = 200, max = 599))]
-    pub status: u16,
+    pub status: Bounded<200, 599>,
     /// Header fields. Default: `content-type: text/plain`, if there is a body.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
@@ -56,6 +57,17 @@ fn permanently() -> u16 {
     308
 }
 
-fn ok() -> u16 {
-    200
+const fn ok() -> Bounded<200, 599> {
+    Bounded::known::<200>()
+}
+
+/// A status that sends clients elsewhere.
+fn redirecting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let status = u16::deserialize(deserializer)?;
+    match status {
+        301 | 302 | 303 | 307 | 308 => Ok(status),
+        _ => Err(D::Error::custom(format!(
+            "the status {status} is no redirect's: write 301, 302, 303, 307 or 308"
+        ))),
+    }
 }

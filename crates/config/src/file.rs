@@ -103,27 +103,10 @@ impl File {
         }
     }
 
-    /// Where a service says something, for errors that are found when it is used: `line 12, column 1:
-    /// allow_outgoing = ["a.example"]`. `None` where it does not say it.
-    ///
-    /// The key may be one below another: `outgoing.h2c`, `environment.NAME`, `allow_outgoing.1` (of a
-    /// list, from 0). With an empty key it is where the service begins. Of values that may be secret, only
-    /// the key is shown.
+    /// The text that it was read from, for errors that are found when it is used.
     #[must_use]
-    pub fn place_of(&self, service_index: usize, key: &str) -> Option<String> {
-        self.place_in("service", service_index, key)
-    }
-
-    /// Likewise in another list of the file: `redirect`, `answer` or `files`.
-    #[must_use]
-    pub fn place_in(&self, list: &str, index: usize, key: &str) -> Option<String> {
-        self.source.place(list, index, key)
-    }
-
-    /// Likewise in a section: `defaults`, `telemetry`.
-    #[must_use]
-    pub fn place_in_section(&self, section: &str, key: &str) -> Option<String> {
-        self.source.place_in_section(section, key)
+    pub const fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The file with all of its paths from `folder`, in which it is.

@@ -34,12 +34,14 @@ pub use builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 pub use cache_file::CacheFile;
 pub use config_error::ConfigError;
 pub use file::File;
+pub use place::Source;
 pub use reference::reference;
 pub use route::{OnePlace, Place, Places};
 pub use schema::schema;
 pub use secret::{Secret, SecretError, SecretSource};
 pub use service::{ClientCertificate, Guest, Service};
 pub use value::{
-    Count, CountError, ListenAddress, ListenError, Memory, MemoryError, Range, RangeError, Rate,
-    RateError, Size, SizeError, Time, TimeError,
+    Bounded, BoundedError, Count, CountError, ListenAddress, ListenError, Memory, MemoryError,
+    Network, NetworkError, Range, RangeError, Rate, RateError, Size, SizeError, TcpAddress,
+    TcpAddressError, Time, TimeError,
 };

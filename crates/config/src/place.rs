@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 /// It is looked through again for each error rather than kept as a table of places: a good file needs
 /// none.
 #[derive(Clone, Default)]
-pub(crate) struct Source(Arc<str>);
+pub struct Source(Arc<str>);
 
 /// Keys whose values may hold what is not for a log, such as the password of a proxy.
 const HIDDEN: [&str; 2] = ["proxy", "environment"];
@@ -43,14 +43,21 @@ impl Source {
         below(section, key)
     }
 
-    /// As a place is named within a sentence: `line 12, column 1: timeout = "5s"`.
-    pub(crate) fn place(&self, list: &str, index: usize, key: &str) -> Option<String> {
+    /// Where an entry of a list of tables (`service`, `redirect`, `answer`, `files`, `listener`) says
+    /// something: `line 12, column 1: allow_outgoing = ["a.example"]`. `None` where it does not say it.
+    ///
+    /// The key may be one below another: `outgoing.h2c`, `environment.NAME`, `allow_outgoing.1` (of a
+    /// list, from 0). With an empty key it is where the entry begins. Of values that may be secret, only
+    /// the key is shown.
+    #[must_use]
+    pub fn place(&self, list: &str, index: usize, key: &str) -> Option<String> {
         let at = self.find(list, index, key)?;
         Some(self.told(at, key))
     }
 
-    /// Likewise in a section.
-    pub(crate) fn place_in_section(&self, section: &str, key: &str) -> Option<String> {
+    /// Likewise in a section: `defaults`, `telemetry`.
+    #[must_use]
+    pub fn place_in_section(&self, section: &str, key: &str) -> Option<String> {
         let at = self.find_in_section(section, key)?;
         Some(self.told(at, key))
     }
@@ -95,18 +102,29 @@ impl Source {
     }
 }
 
-/// Where a key is in a table, or what is below it.
+/// Where a key is in a table, or what is below it. A name may have dots of its own.
 fn below(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
-    let (name, below) = match key.split_once('.') {
-        Some((name, below)) => (name, Some(below)),
-        None => (key, None),
-    };
-    match (below, table.get(name)?.get_ref()) {
-        (None, _) => pair(table, name),
-        (Some(below), DeValue::Table(table)) => pair(table, below),
-        (Some(below), DeValue::Array(values)) => {
-            let at = below.parse::<usize>().ok()?;
-            Some(values.get(at)?.span())
+    if let Some(found) = pair(table, key) {
+        return Some(found);
+    }
+    let (name, key) = key.split_once('.')?;
+    within(table.get(name)?.get_ref(), key)
+}
+
+/// What is in a value: a key of a table, or one of a list, by its number from 0.
+fn within(value: &DeValue<'_>, key: &str) -> Option<Range<usize>> {
+    match value {
+        DeValue::Table(table) => below(table, key),
+        DeValue::Array(values) => {
+            let (at, key) = match key.split_once('.') {
+                Some((at, key)) => (at, Some(key)),
+                None => (key, None),
+            };
+            let value = values.get(at.parse::<usize>().ok()?)?;
+            match key {
+                Some(key) => within(value.get_ref(), key),
+                None => Some(value.span()),
+            }
         }
         _ => None,
     }
@@ -190,6 +208,23 @@ KEY = "value"
             place(1, "allow_outgoing"),
             r#"line 7, column 1: allow_outgoing = ["a.example",…"#
         );
+    }
+
+    #[test]
+    fn what_is_below_a_list_has_a_place_too() {
+        let text = "[[listener]]\nroute = [\"/a\", { path = \"/b\", hosts = [\"x\", \"y\"] }]\n\
+                    [[listener.tls.certificates]]\nkey = \"k\"\n";
+        let source = Source::new(text);
+        let place = |key| source.place("listener", 0, key).unwrap();
+        assert_eq!(place("route.0"), r#"line 2, column 10: "/a""#);
+        assert_eq!(place("route.1.path"), r#"line 2, column 18: path = "/b""#);
+        assert_eq!(place("route.1.hosts.1"), r#"line 2, column 45: "y""#);
+        assert_eq!(
+            place("tls.certificates.0.key"),
+            r#"line 4, column 1: key = "k""#
+        );
+        assert_eq!(source.place("listener", 0, "route.2"), None);
+        assert_eq!(source.place("listener", 0, "route.0.path"), None);
     }
 
     #[test]

@@ -2,11 +2,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Where a secret is read from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum SecretSource {
     /// A file, relative to the configuration; a line's end at its end is no part of it.
     File(PathBuf),
@@ -43,7 +45,51 @@ pub enum SecretError {
     },
 }
 
+/// Where a secret is read from, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    file: Option<PathBuf>,
+    env: Option<String>,
+}
+
 // === impl SecretSource ===
+
+// Read by hand rather than as an enum, which would show text in its place as a name that it does not know.
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+        impl<'de> Visitor<'de> for Table {
+            type Value = SecretSource;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "where the secret is read from: `{ file = \"PATH\" }` or `{ env = \"VARIABLE\" }`",
+                )
+            }
+
+            fn visit_str<E: Error>(self, _secret: &str) -> Result<SecretSource, E> {
+                Err(E::invalid_type(Unexpected::Other("text"), &self))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<SecretSource, A::Error> {
+                let said = Said::deserialize(MapAccessDeserializer::new(table))?;
+                match (said.file, said.env) {
+                    (Some(file), None) => Ok(SecretSource::File(file)),
+                    (None, Some(variable)) => Ok(SecretSource::Env(variable)),
+                    (None, None) => Err(A::Error::invalid_value(
+                        Unexpected::Other("an empty table"),
+                        &self,
+                    )),
+                    (Some(_), Some(_)) => {
+                        Err(A::Error::invalid_value(Unexpected::Other("both"), &self))
+                    }
+                }
+            }
+        }
+        deserializer.deserialize_any(Table)
+    }
+}
 
 impl SecretSource {
     /// Reads the secret for the variable `name`.

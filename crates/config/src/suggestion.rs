@@ -27,13 +27,40 @@ const IN_ROUTE: &[(&str, &str)] = &[
     ("strip_prefix", "strip_prefix"),
 ];
 
+/// What serde says was expected, and how that is written in TOML.
+const WRITTEN: &[(&str, &str)] = &[
+    (
+        "invalid type: map, expected a sequence",
+        "this is one table, and there may be several: write its name in double brackets, as in `[[service]]`",
+    ),
+    (
+        "expected a sequence",
+        "expected a list: write it in brackets, as in `[\"a\", \"b\"]`",
+    ),
+    (
+        "expected a map",
+        "expected a table: write it in braces, as in `{ key = \"value\" }`",
+    ),
+    (
+        "expected a boolean",
+        "expected `true` or `false`, without quotation marks",
+    ),
+    ("expected a string", "expected text in quotation marks"),
+    ("expected path string", "expected a path in quotation marks"),
+    ("expected usize", "expected a whole number from 0 up"),
+    ("expected u16", "expected a whole number"),
+];
+
 /// An error of TOML with line, column and the text there; of an unknown key, with what was meant by it in
-/// place of all keys, if one is near.
+/// place of all keys, if one is near, and of a value of another type, with how it is written.
 pub(crate) fn told(error: &toml::de::Error) -> String {
     let told = error.to_string();
     let told = told.trim_end();
     let said = error.message().trim_end();
-    match (meant(said), told.strip_suffix(said)) {
+    match (
+        meant(said).or_else(|| written(said)),
+        told.strip_suffix(said),
+    ) {
         (Some(meant), Some(place)) => format!("{place}{meant}"),
         _ => told.to_owned(),
     }
@@ -47,6 +74,12 @@ pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
         .filter(|(distance, known)| distance * 3 <= known.len())
         .min()
         .map(|(_, known)| known)
+}
+
+/// What a message says of types, in words of TOML.
+fn written(message: &str) -> Option<String> {
+    let (serde_s, ours) = WRITTEN.iter().find(|(said, _)| message.ends_with(said))?;
+    Some(format!("{}{ours}", message.strip_suffix(serde_s)?))
 }
 
 /// Serde says "unknown field `x`, expected one of `a`, `b`", and the keys only so.
@@ -116,6 +149,99 @@ mod tests {
             told.contains("expected one of") && told.contains("`timeout`"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_told_with_how_it_is_written() {
+        for (key, line, said) in [
+            (
+                "allow_outgoing = \"a\"",
+                "line 5, column 18",
+                "write it in brackets",
+            ),
+            (
+                "environment = \"a\"",
+                "line 5, column 15",
+                "write it in braces",
+            ),
+            (
+                "environment = { A = 1 }",
+                "line 5, column 21",
+                "text in quotation marks",
+            ),
+            (
+                "min_idle = -1",
+                "line 5, column 12",
+                "a whole number from 0 up",
+            ),
+            (
+                "[listener]\nlisten = \"a\"",
+                "line 5, column 1",
+                "`[[service]]`",
+            ),
+            (
+                "[reload]\nwatch = \"yes\"",
+                "line 6, column 9",
+                "`true` or `false`",
+            ),
+            (
+                "secrets = { A = {} }",
+                "line 5, column 17",
+                "`{ file = \"PATH\" }`",
+            ),
+            (
+                "secrets = { A = \"x\" }",
+                "line 5, column 17",
+                "`{ file = \"PATH\" }`",
+            ),
+            (
+                "secrets = { A = { env = \"B\", file = \"c\" } }",
+                "line 5, column 17",
+                "`{ file = \"PATH\" }`",
+            ),
+            (
+                "secrets = { A = { fil = \"c\" } }",
+                "line 5, column 19",
+                "did you mean `file`?",
+            ),
+            (
+                "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
+                "line 6, column 20",
+                "such as `192.0.2.7`, `10.0.0.0/8`",
+            ),
+            (
+                "[server]\nplaces = 30000",
+                "line 6, column 10",
+                "from 1 to 20000",
+            ),
+            (
+                "[server]\nmax_hops = 101",
+                "line 6, column 12",
+                "from 0 to 100",
+            ),
+            (
+                "[admin]\nlisten = \"unix:/x\"",
+                "line 6, column 10",
+                "`unix:/x` is no address and port",
+            ),
+            (
+                "[[answer]]\nroute = \"/\"\nstatus = 999",
+                "line 7, column 10",
+                "from 200 to 599",
+            ),
+            (
+                "[[redirect]]\nroute = \"/\"\nto = \"/\"\nstatus = 300",
+                "line 8, column 10",
+                "write 301, 302",
+            ),
+        ] {
+            let told = told(key);
+            assert!(told.contains(line) && told.contains(said), "{told}");
+            assert!(
+                !told.contains("sequence") && !told.contains("element"),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -6,10 +6,9 @@ use anyhow::{Context, Result};
 use headwater_config::{AnswerEntry, File, Places};
 use headwater_core::Handler;
 use headwater_server::{Files, Fixed, Redirect, Route};
-use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 
-use crate::front;
 use crate::services::hosts;
 
 /// What is built in, at its routes.
@@ -79,8 +78,9 @@ fn fixed(entry: &AnswerEntry) -> Result<Fixed> {
             .with_context(|| format!("`{value}` cannot be the value of a header field"))?;
         headers.insert(name, value);
     }
+    let status = u16::try_from(entry.status.get())?;
     Ok(Fixed {
-        status: front::status(entry.status)?,
+        status: StatusCode::from_u16(status)?,
         headers,
         body: entry.body.clone().into(),
     })

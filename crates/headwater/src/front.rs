@@ -7,7 +7,7 @@ use headwater_config::settings::{
     AccessFormat, AccessLogSettings, AccessTo, ClientAuth, ListenerSettings, LogFormat,
     ProxyProtocol, Rotate, ServerSettings, TlsSettings,
 };
-use headwater_config::{ListenAddress, Rate};
+use headwater_config::{Bounded, ListenAddress, Network, Rate};
 use headwater_core::LoopGuard;
 use headwater_egress::{EgressShared, SharedLimits};
 use headwater_server::{
@@ -49,9 +49,17 @@ pub(crate) fn requests(server: &ServerSettings) -> RequestLimits {
 /// What is believed of proxies.
 pub(crate) fn forwarded(server: &ServerSettings) -> ForwardedParams {
     ForwardedParams {
-        trusted: server.trusted_proxies.clone().unwrap_or_default(),
+        trusted: networks(server.trusted_proxies.as_deref()),
         ..ForwardedParams::default()
     }
+}
+
+fn networks<N: From<Network>>(said: Option<&[Network]>) -> Vec<N> {
+    said.unwrap_or_default()
+        .iter()
+        .copied()
+        .map(N::from)
+        .collect()
 }
 
 /// How long the rest of an unwanted body is read.
@@ -73,11 +81,7 @@ pub(crate) fn listener(listener: &ListenerSettings) -> Result<ListenerParams> {
     }
     if listener.proxy.proxy_protocol == Some(ProxyProtocol::Required) {
         params.proxy_protocol = headwater_server::ProxyProtocol::Required {
-            trusted: listener
-                .proxy
-                .proxy_protocol_from
-                .clone()
-                .unwrap_or_default(),
+            trusted: networks(listener.proxy.proxy_protocol_from.as_deref()),
         };
     }
     Ok(params)
@@ -169,12 +173,14 @@ pub(crate) fn drain_timeout(server: &ServerSettings) -> Duration {
 
 /// Instances of all services that may be alive at once.
 pub(crate) fn places(server: &ServerSettings) -> u32 {
-    server.places.unwrap_or(PLACES)
+    server.places.map_or(PLACES, Bounded::get)
 }
 
 /// What ends loops.
 pub(crate) fn loops(server: &ServerSettings) -> Result<LoopGuard> {
-    let max_hops = server.max_hops.unwrap_or(LoopGuard::DEFAULT_MAX_HOPS);
+    let max_hops = server
+        .max_hops
+        .map_or(LoopGuard::DEFAULT_MAX_HOPS, Bounded::get);
     match &server.host_id {
         Some(id) => LoopGuard::new(id, max_hops)
             .map_err(|error| Usage(format!("--host-id, or `host_id`: {error}")).into()),
@@ -242,14 +248,6 @@ pub(crate) fn log(filter: Option<String>, format: Option<LogFormat>) -> LogConfi
     }
 }
 
-/// What does not fit any header is said where it is set.
-pub(crate) fn status(status: u16) -> Result<http::StatusCode> {
-    http::StatusCode::from_u16(status)
-        .ok()
-        .filter(|status| !status.is_informational())
-        .with_context(|| format!("`{status}` is no status of an answer: write 200 to 599"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,13 +283,5 @@ mod tests {
         assert_eq!(log(None, None).filter, "info");
         let shared = SharedLimits::default();
         assert_eq!((shared.max_requests, shared.max_connections), (8192, 4096));
-    }
-
-    #[test]
-    fn an_answer_has_a_final_status() {
-        assert_eq!(status(204).unwrap(), http::StatusCode::NO_CONTENT);
-        for wrong in [0, 99, 100, 103, 1_000] {
-            assert!(status(wrong).is_err(), "{wrong}");
-        }
     }
 }

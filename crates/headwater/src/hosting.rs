@@ -96,7 +96,7 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
     let certificates = server.certificates();
     // Before anything is loaded, which may take a while: whoever asks is told so.
     let admin = match admin {
-        Some(address) => Some(Admin::bind(&address, telemetry).await?),
+        Some(address) => Some(Admin::bind(address, telemetry).await?),
         None => None,
     };
 

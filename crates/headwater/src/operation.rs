@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
-use headwater_config::ListenAddress;
 use headwater_config::settings::{ServerSettings, TelemetrySettings, When};
 use headwater_telemetry::{AccessConfig, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig};
 
@@ -18,7 +17,7 @@ const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_901
 /// How the host is operated: what flags and variables say, and where they are silent, the file.
 pub(crate) struct Operation {
     pub(crate) server: ServerSettings,
-    pub(crate) admin: Option<ListenAddress>,
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) watch: bool,
     access_log: Option<AccessConfig>,
     telemetry: TelemetrySettings,
@@ -32,8 +31,8 @@ impl Operation {
         // A section turns on what it is about, and so does any of the flags.
         let admin = flags.admin.or(file.admin.clone().unwrap_or_default());
         let admin = match (admin.listen, &file.admin) {
-            (Some(listen), _) => Some(listen),
-            (None, Some(_)) => Some(ListenAddress::Tcp(ADMIN)),
+            (Some(listen), _) => Some(listen.get()),
+            (None, Some(_)) => Some(ADMIN),
             (None, None) => None,
         };
         let asked = flags.access_log.is_given() || file.access_log.is_some();

@@ -152,14 +152,16 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
 fn where_a_service_says_something_can_be_asked_later() {
     let file = File::parse(GOOD).unwrap();
     assert_eq!(
-        file.place_of(0, "directories./data").as_deref(),
+        file.source()
+            .place("service", 0, "directories./data")
+            .as_deref(),
         Some("line 9, column 25: \"/data\" = \"data\"")
     );
     assert_eq!(
-        file.place_of(1, "route").as_deref(),
+        file.source().place("service", 1, "route").as_deref(),
         Some("line 13, column 9: route = \"/b\"")
     );
-    assert_eq!(file.place_of(1, "timeout"), None);
+    assert_eq!(file.source().place("service", 1, "timeout"), None);
     let moved = File::parse(&format!("\n{GOOD}")).unwrap();
     assert_eq!(file, moved, "a file that says the same is the same");
 }
@@ -186,9 +188,11 @@ fn what_holds_for_all_services_is_in_a_section_with_the_keys_of_a_service() {
         assert_eq!(both.connecting.proxy.as_deref(), Some("env"));
     }
     assert_eq!(file.telemetry.log.as_deref(), Some("warn"));
-    let place = file.place_in_section("defaults", "proxy");
+    let place = file.source().place_in_section("defaults", "proxy");
     assert_eq!(place.as_deref(), Some("line 18, column 1: proxy = …"));
-    let place = file.place_in_section("defaults", "outgoing.max_requests");
+    let place = file
+        .source()
+        .place_in_section("defaults", "outgoing.max_requests");
     assert_eq!(
         place.as_deref(),
         Some("line 20, column 1: max_requests = 7")

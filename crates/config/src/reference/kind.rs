@@ -53,6 +53,16 @@ pub(super) const KINDS: &[Kind] = &[
          `\"127.0.0.1:8080\"`, `\"unix:/run/headwater.sock\"`, `\"systemd:NAME\"`",
     ),
     kind(
+        "TcpAddress",
+        "address and port",
+        "`\"127.0.0.1:9901\"`, `\"[::1]:9901\"`; port 0 takes a free one",
+    ),
+    kind(
+        "Network",
+        "network",
+        "a network, or one address: `\"10.0.0.0/8\"`, `\"fd00::/8\"`, `\"192.0.2.7\"`",
+    ),
+    kind(
         "AccessTo",
         "output",
         "`\"stdout\"`, `\"stderr\"`, or the name of a file",

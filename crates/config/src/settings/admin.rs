@@ -1,5 +1,5 @@
 use super::settings;
-use crate::ListenAddress;
+use crate::TcpAddress;
 
 settings! {
     /// The admin listener, apart from the public one: the section `[admin]`, which turns it on, as the
@@ -18,6 +18,6 @@ settings! {
             require_equals = true,
             default_missing_value = "127.0.0.1:9901"
         )]
-        pub listen: Option<ListenAddress>,
+        pub listen: Option<TcpAddress>,
     }
 }

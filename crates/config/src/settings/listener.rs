@@ -1,12 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::group::beside_group;
 use super::{settings, words};
-use crate::ListenAddress;
+use crate::{ListenAddress, Network};
 
 /// One place to listen, and how it is spoken with there: a `[[listener]]`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -43,8 +42,7 @@ settings! {
             env = "HEADWATER_PROXY_PROTOCOL_FROM",
             requires = "proxy_protocol"
         )]
-        #[schemars(with = "Option<Vec<String>>")]
-        pub proxy_protocol_from: Option<Vec<IpNet>>,
+        pub proxy_protocol_from: Option<Vec<Network>>,
     }
 }
 

@@ -1,7 +1,5 @@
-use ipnet::IpNet;
-
 use super::settings;
-use crate::{Count, Rate, Size, Time};
+use crate::{Bounded, Count, Network, Rate, Size, Time};
 
 settings! {
     /// Connections and requests: the section `[server]`.
@@ -79,8 +77,7 @@ settings! {
             value_delimiter = ',',
             env = "HEADWATER_TRUSTED_PROXIES"
         )]
-        #[schemars(with = "Option<Vec<String>>")]
-        pub trusted_proxies: Option<Vec<IpNet>>,
+        pub trusted_proxies: Option<Vec<Network>>,
 
         /// How long requests in flight may go on after Ctrl-C or SIGTERM [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_TIMEOUT")]
@@ -93,25 +90,13 @@ settings! {
 
         /// Instances of all services that may be alive at once; each takes 4 GiB of address space
         /// [default: 1000]
-        #[arg(
-            long,
-            value_name = "N",
-            env = "HEADWATER_PLACES",
-            value_parser = clap::value_parser!(u32).range(1..=20_000)
-        )]
-        #[schemars(range(min = 1, max = 20_000))]
-        pub places: Option<u32>,
+        #[arg(long, value_name = "N", env = "HEADWATER_PLACES")]
+        pub places: Option<Bounded<1, 20_000>>,
 
         /// How often a chain of requests may come back to this host; beyond it the guest sees
         /// `loop-detected`, and any other client 508 [default: 16]
-        #[arg(
-            long,
-            value_name = "N",
-            env = "HEADWATER_MAX_HOPS",
-            value_parser = clap::value_parser!(u32).range(0..=100)
-        )]
-        #[schemars(range(min = 0, max = 100))]
-        pub max_hops: Option<u32>,
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_HOPS")]
+        pub max_hops: Option<Bounded<0, 100>>,
 
         /// What outgoing requests call this host in `CDN-Loop`; hosts that stand in for each other may
         /// share an id, and then count together [default: a random one]

@@ -1,20 +1,26 @@
 //! Values that are written as text: each reads itself the same from a flag, a variable and a file, and
 //! says in each what to write.
 
+mod bounded;
 mod count;
 mod listen;
 mod memory;
+mod network;
 mod range;
 mod rate;
 mod size;
+mod tcp;
 mod time;
 
+pub use bounded::{Bounded, BoundedError};
 pub use count::{Count, CountError};
 pub use listen::{ListenAddress, ListenError};
 pub use memory::{Memory, MemoryError};
+pub use network::{Network, NetworkError};
 pub use range::{Range, RangeError};
 pub use rate::{Rate, RateError};
 pub use size::{Size, SizeError};
+pub use tcp::{TcpAddress, TcpAddressError};
 pub use time::{Time, TimeError};
 
 /// Lets a type that is text (`FromStr`, `Display`) be read from a file, and describes it in the schema.

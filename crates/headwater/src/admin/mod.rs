@@ -10,14 +10,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use headwater_config::ListenAddress;
 use headwater_telemetry::{LogLevel, Prometheus, Telemetry};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -63,12 +62,7 @@ impl Admin {
     /// # Errors
     ///
     /// When the system refuses the address.
-    pub(crate) async fn bind(address: &ListenAddress, telemetry: &Telemetry) -> Result<Self> {
-        let ListenAddress::Tcp(address) = address else {
-            bail!(
-                "cannot listen on {address} for administration: give --admin an address and a port"
-            );
-        };
+    pub(crate) async fn bind(address: SocketAddr, telemetry: &Telemetry) -> Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address} for administration: choose another with --admin")
         })?;
