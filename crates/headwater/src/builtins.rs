@@ -5,10 +5,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use headwater_config::{AnswerEntry, File, Places};
 use headwater_core::Handler;
+use headwater_core::fields::is_hop_by_hop;
 use headwater_server::{Files, Fixed, Redirect, Route};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
+use crate::cli::parse_header_name;
+use crate::said::{AtKey, Misplaced, Said};
 use crate::services::hosts;
 
 /// What is built in, at its routes.
@@ -19,30 +22,32 @@ pub(crate) struct Builtin {
 }
 
 /// All of a file.
-pub(crate) fn of(file: &File) -> Result<Vec<Builtin>> {
+pub(crate) fn of(file: &File, said: &Said) -> Result<Vec<Builtin>> {
     let mut builtins = Vec::new();
-    for entry in &file.redirect {
-        let redirect = Redirect::new(&entry.to, entry.status).context("in a `[[redirect]]`")?;
+    for (index, entry) in file.redirect.iter().enumerate() {
+        let place = || said.entry("`[[redirect]]`", "redirect", index, "to");
+        let redirect = Redirect::new(&entry.to, entry.status).with_context(place)?;
         builtins.push(Builtin {
             does: format!("redirects to {} ({})", entry.to, entry.status),
             routes: routes(&entry.route, "redirect", Arc::new(redirect), true)
-                .context("in a `[[redirect]]`")?,
+                .with_context(place)?,
         });
     }
-    for entry in &file.answer {
-        let answer = fixed(entry).context("in an `[[answer]]`")?;
+    for (index, entry) in file.answer.iter().enumerate() {
+        let answer =
+            fixed(entry).map_err(|wrong| said.misplaced("`[[answer]]`", "answer", index, wrong))?;
         builtins.push(Builtin {
             does: format!("answers {}", entry.status),
             routes: routes(&entry.route, "answer", Arc::new(answer), false)
-                .context("in an `[[answer]]`")?,
+                .with_context(|| said.entry("`[[answer]]`", "answer", index, "route"))?,
         });
     }
-    for entry in &file.files {
-        let files = Files::new(&entry.directory).context("in a `[[files]]`")?;
+    for (index, entry) in file.files.iter().enumerate() {
+        let place = || said.entry("`[[files]]`", "files", index, "directory");
+        let files = Files::new(&entry.directory).with_context(place)?;
         builtins.push(Builtin {
             does: format!("serves the files of {}", entry.directory.display()),
-            routes: routes(&entry.route, "files", Arc::new(files), true)
-                .context("in a `[[files]]`")?,
+            routes: routes(&entry.route, "files", Arc::new(files), true).with_context(place)?,
         });
     }
     Ok(builtins)
@@ -65,23 +70,46 @@ fn routes(
     routes.collect()
 }
 
-fn fixed(entry: &AnswerEntry) -> Result<Fixed> {
-    let mut headers = HeaderMap::new();
-    if !entry.body.is_empty() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+fn fixed(entry: &AnswerEntry) -> Result<Fixed, Misplaced> {
+    let status = u16::try_from(entry.status.get())?;
+    if matches!(status, 204 | 205 | 304) && !entry.body.is_empty() {
+        let wrong = anyhow::anyhow!(
+            "an answer with the status {status} has no body: leave `body` out, or choose another status"
+        );
+        return Err(wrong).at("body");
     }
-    for (name, value) in &entry.headers {
-        let name: HeaderName = name
-            .parse()
-            .with_context(|| format!("`{name}` is no name of a header field"))?;
-        let value = HeaderValue::from_str(value)
-            .with_context(|| format!("`{value}` cannot be the value of a header field"))?;
+    let mut headers = HeaderMap::new();
+    for (said, value) in &entry.headers {
+        let key = format!("headers.{said}");
+        let (name, value) = header(said, value).at(&*key)?;
+        if headers.contains_key(&name) {
+            let wrong = anyhow::anyhow!("the header field `{name}` is given twice: remove one");
+            return Err(wrong).at(key);
+        }
         headers.insert(name, value);
     }
-    let status = u16::try_from(entry.status.get())?;
+    if !entry.body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
     Ok(Fixed {
         status: StatusCode::from_u16(status)?,
         headers,
         body: entry.body.clone().into(),
     })
+}
+
+/// A field of an answer, which is none that says how the answer is sent: that is the host's to say.
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
+    let name = parse_header_name(name).map_err(anyhow::Error::msg)?;
+    anyhow::ensure!(
+        name != CONTENT_LENGTH && !is_hop_by_hop(&name),
+        "the header field `{name}` says how an answer is sent, which the host sees to: leave it out"
+    );
+    let value = HeaderValue::from_str(value).map_err(|_invalid| {
+        anyhow::anyhow!(
+            "the value of the header field `{name}` has characters that none may have: write it on one line, \
+             in printable characters"
+        )
+    })?;
+    Ok((name, value))
 }

@@ -11,8 +11,10 @@ use crate::banner;
 use crate::cli::wagi::Check;
 use crate::cli::{Cli, Command, Serve};
 use crate::front;
+use crate::listening;
 use crate::live::Loading;
 use crate::operation::Operation;
+use crate::outputs;
 use crate::roster::Roster;
 use crate::services::{self, Common, Plan};
 use crate::wagi;
@@ -47,18 +49,11 @@ fn served(path: &Path) -> Result<()> {
         services,
         builtins,
         host,
+        said,
     } = services::plan(&arguments)?;
     let operation = Operation::new(&arguments.operation, &host);
-    // The certificates, too.
-    let listeners = arguments.listen.listeners(&host.listeners)?;
-    for listener in &listeners {
-        front::listener(listener)
-            .and_then(|params| match &params.tls {
-                Some(tls) => Ok(tls.check()?),
-                None => Ok(()),
-            })
-            .with_context(|| format!("cannot listen on {}", listener.listen))?;
-    }
+    let listeners = listening::params(&arguments.listen, &host, operation.admin, &said)?;
+    outputs::check(&operation.outputs(), &said)?;
     front::loops(&operation.server)?;
     let loading = Loading {
         engine: Engine::with_places(PLACES)?,
@@ -75,7 +70,7 @@ fn served(path: &Path) -> Result<()> {
     let mut lines = banner::lines(&services, &builtins);
     let listeners: Vec<_> = listeners
         .iter()
-        .map(|listener| listener.listen.to_string())
+        .map(|listener| listener.endpoint.to_string())
         .collect();
     lines.push(format!("Would listen on {}", banner::list(&listeners)));
     banner::print(&lines);

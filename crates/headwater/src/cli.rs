@@ -102,12 +102,12 @@ pub(crate) struct GrantArgs {
 
     /// Keep a header field from the guest, which may then neither set nor see it, as it is with
     /// `host` and `connection` always; may be given several times
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_header_name)]
     pub(crate) forbid_header: Vec<HeaderName>,
 
     /// Leave a header field to the guest that is kept from it otherwise: `proxy-authorization` or
     /// `proxy-authenticate`; may be given several times
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_header_name)]
     pub(crate) allow_header: Vec<HeaderName>,
 
     /// Set an environment variable for the guest; may be given several times
@@ -157,6 +157,14 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
     }
+}
+
+pub(crate) fn parse_header_name(text: &str) -> Result<HeaderName, String> {
+    text.parse().map_err(|_invalid| {
+        format!(
+            "`{text}` is no name of a header field: write letters, digits and hyphens, such as `x-api-key`"
+        )
+    })
 }
 
 fn parse_directory(text: &str) -> Result<Directory, String> {

@@ -176,6 +176,14 @@ pub(crate) fn places(server: &ServerSettings) -> u32 {
     server.places.map_or(PLACES, Bounded::get)
 }
 
+/// Whether the name of this host is one, if it is given.
+pub(crate) fn host_id(server: &ServerSettings) -> Result<()> {
+    if let Some(id) = &server.host_id {
+        LoopGuard::new(id, LoopGuard::DEFAULT_MAX_HOPS)?;
+    }
+    Ok(())
+}
+
 /// What ends loops.
 pub(crate) fn loops(server: &ServerSettings) -> Result<LoopGuard> {
     let max_hops = server

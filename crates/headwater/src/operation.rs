@@ -2,13 +2,17 @@
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use headwater_config::settings::{ServerSettings, TelemetrySettings, When};
-use headwater_telemetry::{AccessConfig, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig};
+use headwater_telemetry::{
+    AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig,
+};
 
 use crate::cli::OperationArgs;
 use crate::front;
+use crate::outputs::Output;
 use crate::services::HostSettings;
 
 /// Where the admin listener is if nobody says: on this machine only.
@@ -46,6 +50,38 @@ impl Operation {
             access_log: asked.then(|| front::access_log(&access_log)),
             telemetry: flags.telemetry.or(file.telemetry.clone()),
         }
+    }
+
+    /// The files that are written to, whatever is served.
+    pub(crate) fn outputs(&self) -> Vec<Output> {
+        let access_log = match self.access_log.as_ref().map(|config| &config.to) {
+            Some(AccessOutput::File(path)) => Some(path),
+            _ => None,
+        };
+        let TelemetrySettings {
+            trace_file,
+            audit_log,
+            ..
+        } = &self.telemetry;
+        let outputs = [
+            (access_log, "access_log", "to", "--access-log-to"),
+            (
+                trace_file.as_ref(),
+                "telemetry",
+                "trace_file",
+                "--trace-file",
+            ),
+            (audit_log.as_ref(), "telemetry", "audit_log", "--audit-log"),
+        ];
+        let output = |(path, section, key, flag): (Option<&PathBuf>, _, _, _)| {
+            Some(Output {
+                path: path?.clone(),
+                section,
+                key,
+                flag,
+            })
+        };
+        outputs.into_iter().filter_map(output).collect()
     }
 
     /// What is logged, traced and measured.

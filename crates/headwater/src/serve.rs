@@ -8,9 +8,8 @@ use headwater_runtime::CodeCache;
 use crate::banner;
 use crate::cli::Serve;
 use crate::connecting;
-use crate::exit::Usage;
-use crate::front;
 use crate::hosting::{Hosting, host};
+use crate::listening;
 use crate::live::{Hosted, Loading};
 use crate::operation::Operation;
 use crate::services::{self, Plan, Planned};
@@ -20,15 +19,8 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
     // Before anything is started: what is wrong with it is said at once.
     let planned = services::plan(&arguments)?;
     let operation = Operation::new(&arguments.operation, &planned.host);
-    let listeners = arguments.listen.listeners(&planned.host.listeners);
-    let listeners = listeners.map_err(|error| Usage(error.to_string()))?;
-    let listeners = listeners
-        .iter()
-        .map(|listener| {
-            front::listener(listener)
-                .with_context(|| format!("cannot listen on {}", listener.listen))
-        })
-        .collect::<Result<_>>()?;
+    let (flags, said) = (&arguments.listen, &planned.said);
+    let listeners = listening::params(flags, &planned.host, operation.admin, said)?;
     let hosting = Hosting {
         listeners,
         cache: CodeCache::Default,
@@ -51,6 +43,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             services,
             builtins,
             host,
+            said: _,
         } = match planned {
             Some(planned) => planned,
             None => services::plan(&arguments)?,

@@ -13,7 +13,7 @@ pub struct Bounded<const LEAST: u32, const MOST: u32>(u32);
 
 /// Why something is no such number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{said}` is no number from {least} to {most}: write a whole number that is")]
+#[error("`{said}` is out of bounds: write a whole number from {least} to {most}")]
 pub struct BoundedError {
     said: String,
     least: u32,

@@ -121,6 +121,14 @@ impl Loaded {
 
 /// The hosts that a route holds for.
 pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<HostPattern>> {
-    let hosts = hosts.iter().map(|host| host.parse().context("in `hosts`"));
+    hosts_of(hosts).map_err(|(_, error)| error)
+}
+
+/// Likewise; an error is told with which of them it is about.
+pub(super) fn hosts_of(hosts: &[String]) -> Result<Vec<HostPattern>, (usize, anyhow::Error)> {
+    let hosts = hosts.iter().enumerate().map(|(at, host)| {
+        let parsed = host.parse().context("in `hosts`");
+        parsed.map_err(|error| (at, error))
+    });
     hosts.collect()
 }

@@ -77,11 +77,15 @@ fn begin(planned: Planned, loading: &Loading) -> Result<Loaded> {
         parts,
         routes,
         route_limits,
+        said,
         ..
     } = planned;
     let (runner, egress) = run(&made_of, &binary, parts, loading).with_context(|| {
         let (name, file) = (&made_of.outline.name, made_of.outline.file.display());
-        format!("cannot serve `{file}` as `{name}`")
+        match said {
+            Some(said) => format!("{said}: cannot serve `{file}`"),
+            None => format!("cannot serve `{file}` as `{name}`"),
+        }
     })?;
     Ok(Loaded {
         outline: made_of.outline.clone(),

@@ -5,7 +5,9 @@ mod loading;
 mod made_of;
 mod plan;
 mod planned;
+mod routing;
 
+use loaded::hosts_of;
 pub(crate) use loaded::{Loaded, Runner, fronts, hosts, router};
 pub(crate) use loading::{Common, load};
 pub(crate) use made_of::Outline;

@@ -3,20 +3,22 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use headwater_config::File;
 use headwater_config::settings::{
     AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
     ServiceSettings, TelemetrySettings,
 };
+use headwater_config::{File, Guest};
 use headwater_runtime::Artifact;
 
 use super::planned::{Binary, Planned};
+use super::routing;
 use crate::builtins::{self, Builtin};
 use crate::cli::Serve;
 use crate::connecting::{self, Connecting};
 use crate::exit::Usage;
 use crate::front;
 use crate::outgoing;
+use crate::said::Said;
 
 /// What is to be served.
 pub(crate) struct Plan {
@@ -24,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) builtins: Vec<Builtin>,
     /// What the file says of the host itself.
     pub(crate) host: HostSettings,
+    /// Where the file says it.
+    pub(crate) said: Said,
 }
 
 /// What the file says of the host itself: its sections.
@@ -61,6 +65,7 @@ fn single(arguments: &Serve, guest: Binary) -> Result<Plan> {
         services: vec![Planned::single(arguments, guest)?],
         builtins: Vec::new(),
         host: HostSettings::default(),
+        said: Said::default(),
     })
 }
 
@@ -76,17 +81,25 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
     }
     let file = File::parse(text).with_context(|| format!("cannot serve `{path}`"))?;
     let file = file.within(arguments.file.parent().unwrap_or(Path::new("")));
-    check_sections(&file).with_context(|| format!("in `{path}`"))?;
+    let said = Said::new(&arguments.file, file.source());
+    check_sections(&file, &said)?;
+    routing::check(&file, &said)?;
     let defaults = arguments.services.clone().or(file.defaults.clone());
     let services = file.service.iter().enumerate().map(|(index, service)| {
-        Planned::of(service, &defaults).with_context(|| {
-            let place = file.place_of(index, "").unwrap_or_default();
-            format!("in `{path}`, service `{}` ({place})", service.name)
-        })
+        let what = format!("service `{}`", service.name);
+        let planned = Planned::of(service, &defaults);
+        let mut planned =
+            planned.map_err(|wrong| said.misplaced(&what, "service", index, wrong))?;
+        let key = match service.guest() {
+            Guest::Component(_) => "component",
+            Guest::Module(_) => "module",
+        };
+        planned.said = Some(said.entry(&what, "service", index, key));
+        Ok(planned)
     });
     Ok(Plan {
         services: services.collect::<Result<_>>()?,
-        builtins: builtins::of(&file).with_context(|| format!("in `{path}`"))?,
+        builtins: builtins::of(&file, &said)?,
         host: HostSettings {
             listeners: file.listener,
             server: file.server,
@@ -95,6 +108,7 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
             reload: file.reload,
             telemetry: file.telemetry,
         },
+        said,
     })
 }
 
@@ -111,11 +125,8 @@ fn check_flags(said: &ServiceSettings) -> Result<()> {
 }
 
 /// What the sections of a file say makes sense by itself, whether a service needs it or not.
-fn check_sections(file: &File) -> Result<()> {
-    let place = |section: &str, key: &str| {
-        let place = file.place_in_section(section, key).unwrap_or_default();
-        format!("in `[{section}]` ({place})")
-    };
+fn check_sections(file: &File, said: &Said) -> Result<()> {
+    let place = |section: &str, key: &str| said.section(section, key);
     let defaults = &file.defaults;
     connecting::proxy(&defaults.connecting).with_context(|| place("defaults", "proxy"))?;
     outgoing::h2c(&defaults.outgoing).with_context(|| place("defaults", "outgoing.h2c"))?;
@@ -124,5 +135,6 @@ fn check_sections(file: &File) -> Result<()> {
     front::log(file.telemetry.log.clone(), None)
         .check()
         .with_context(|| place("telemetry", "log"))?;
+    front::host_id(&file.server).with_context(|| place("server", "host_id"))?;
     Ok(())
 }

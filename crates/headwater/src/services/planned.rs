@@ -13,12 +13,13 @@ use headwater_wagi::Compat;
 use http::HeaderName;
 
 use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions, Outline};
-use crate::cli::Serve;
+use crate::cli::{Serve, parse_header_name};
 use crate::connecting::{Connecting, parse_unverified};
 use crate::exit::Usage;
 use crate::front;
 use crate::meaning;
 use crate::outgoing;
+use crate::said::{AtKey, Misplaced};
 
 /// A service whose settings are known and whose guest is read, but not compiled.
 pub(crate) struct Planned {
@@ -28,6 +29,8 @@ pub(crate) struct Planned {
     pub(super) parts: Parts,
     pub(super) routes: Vec<Place>,
     pub(super) route_limits: RouteLimits,
+    /// Where the file names its guest.
+    pub(super) said: Option<String>,
     /// Files of its secrets.
     secrets: Vec<PathBuf>,
 }
@@ -91,27 +94,21 @@ impl Planned {
                 strip_prefix: false,
             }],
             route_limits: RouteLimits::default(),
+            said: None,
             secrets: Vec::new(),
         })
     }
 
     /// A service of a file, with what holds for all.
-    pub(super) fn of(service: &Service, defaults: &ServiceSettings) -> Result<Self> {
+    pub(super) fn of(service: &Service, defaults: &ServiceSettings) -> Result<Self, Misplaced> {
         let (file, binary) = read(service)?;
         let (guest, binary) = binary.into_parts();
         let outline = Outline {
             name: service.name.as_str().into(),
             file,
-            grants: Grants::parse(&service.allow_outgoing).context("in `allow_outgoing`")?,
+            grants: grants(service)?,
             environment: environment(service)?,
-            directories: service
-                .directories
-                .iter()
-                .map(|(guest, host)| Directory {
-                    host: host.clone(),
-                    guest: guest.clone(),
-                })
-                .collect(),
+            directories: directories(service)?,
             unverified: unverified(service)?,
         };
         let mut made_of = MadeOf {
@@ -127,9 +124,10 @@ impl Planned {
             found: Found::default(),
         };
         made_of.look();
-        let forbidden_headers = made_of.headers.meant().context("in `allow_headers`")?;
+        let forbidden_headers = made_of.headers.meant().at("allow_headers")?;
+        let parts = Parts::of(&made_of, forbidden_headers)?;
         Ok(Self {
-            parts: Parts::of(&made_of, forbidden_headers)?,
+            parts,
             made_of,
             binary,
             routes: service.route.all(),
@@ -138,6 +136,7 @@ impl Planned {
                 rate: service.rate.map(front::rate),
                 max_body: service.max_body.map(|size| size.bytes()),
             },
+            said: None,
             secrets: service
                 .secrets
                 .values()
@@ -197,16 +196,26 @@ impl KeptHeaders {
 }
 
 /// The guest of a service, and where it is.
-fn read(service: &Service) -> Result<(PathBuf, Binary)> {
+fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
     let (file, wants_component) = match service.guest() {
         Said::Component(file) => (file, true),
         Said::Module(file) => (file, false),
     };
+    let key = if wants_component {
+        "component"
+    } else {
+        "module"
+    };
+    let binary = read_as(file, wants_component).at(key)?;
+    Ok((file.to_owned(), binary))
+}
+
+fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
     let artifact =
         Artifact::read(file).with_context(|| format!("cannot serve `{}`", file.display()))?;
-    let binary = match (artifact, wants_component) {
-        (Artifact::Component(binary), true) => Binary::Component(binary),
-        (Artifact::Module(binary), false) => Binary::Module(binary),
+    match (artifact, wants_component) {
+        (Artifact::Component(binary), true) => Ok(Binary::Component(binary)),
+        (Artifact::Module(binary), false) => Ok(Binary::Module(binary)),
         (Artifact::Component(_), false) => anyhow::bail!(
             "`{}` is a component, not a core module: write `component = …`",
             file.display()
@@ -218,25 +227,58 @@ fn read(service: &Service) -> Result<(PathBuf, Binary)> {
         (Artifact::Toml(_), _) => {
             anyhow::bail!("`{}` is text, not WebAssembly", file.display())
         }
-    };
-    Ok((file.to_owned(), binary))
+    }
+}
+
+/// Whom it may call.
+fn grants(service: &Service) -> Result<Grants, Misplaced> {
+    let all = &service.allow_outgoing;
+    for (at, one) in all.iter().enumerate() {
+        let one = std::slice::from_ref(one);
+        Grants::parse(one).at(format!("allow_outgoing.{at}"))?;
+    }
+    Grants::parse(all).at("allow_outgoing")
+}
+
+/// The directories that it may use. They are opened when it is loaded.
+fn directories(service: &Service) -> Result<Vec<Directory>, Misplaced> {
+    let directories = service.directories.iter().map(|(guest, host)| {
+        let key = format!("directories.{guest}");
+        let found = std::fs::metadata(host).map_err(|error| {
+            let shown = host.display();
+            anyhow::anyhow!(
+                "the directory `{shown}` cannot be used: {error}: make it, or name another"
+            )
+        });
+        if !found.at(&*key)?.is_dir() {
+            let wrong = anyhow::anyhow!("`{}` is no directory: name one", host.display());
+            return Err(wrong).at(key);
+        }
+        Ok(Directory {
+            host: host.clone(),
+            guest: guest.clone(),
+        })
+    });
+    directories.collect()
 }
 
 /// The variables of the file, and the secrets that it says where to find.
-fn environment(service: &Service) -> Result<Vec<(String, String)>> {
+fn environment(service: &Service) -> Result<Vec<(String, String)>, Misplaced> {
     let given = service.environment.clone().into_iter().map(Ok);
     let secret = service.secrets.iter().map(|(name, source)| {
-        let secret = source.read(name)?;
+        let secret = source.read(name).at(format!("secrets.{name}"))?;
         Ok((name.clone(), secret.reveal().to_owned()))
     });
     given.chain(secret).collect()
 }
 
 /// The certificates that a service shows.
-fn identities(service: &Service) -> Result<Vec<ClientIdentity>> {
-    let identities = service.client_certificates.iter().map(|identity| {
+fn identities(service: &Service) -> Result<Vec<ClientIdentity>, Misplaced> {
+    let identities = service.client_certificates.iter().enumerate();
+    let identities = identities.map(|(index, identity)| {
+        let hosts = identity.host.parse::<HostPattern>();
         Ok(ClientIdentity {
-            hosts: identity.host.parse().context("in `client_certificates`")?,
+            hosts: hosts.at(format!("client_certificates.{index}.host"))?,
             certificate: identity.certificate.clone(),
             key: identity.key.clone(),
         })
@@ -245,19 +287,20 @@ fn identities(service: &Service) -> Result<Vec<ClientIdentity>> {
 }
 
 /// The hosts whose certificates are not verified.
-fn unverified(service: &Service) -> Result<Vec<HostPattern>> {
-    let hosts = service.danger_no_verify.iter();
-    let hosts = hosts.map(|host| parse_unverified(host).map_err(anyhow::Error::msg));
-    hosts
-        .collect::<Result<_>>()
-        .context("in `danger_no_verify`")
+fn unverified(service: &Service) -> Result<Vec<HostPattern>, Misplaced> {
+    let hosts = service.danger_no_verify.iter().enumerate();
+    let hosts = hosts.map(|(at, host)| {
+        let hosts = parse_unverified(host).map_err(anyhow::Error::msg);
+        hosts.at(format!("danger_no_verify.{at}"))
+    });
+    hosts.collect()
 }
 
 /// Names of header fields, as a key has them.
-fn header_names(key: &str, names: &[String]) -> Result<Vec<HeaderName>> {
-    let names = names.iter().map(|name| {
-        let parsed = name.parse::<HeaderName>();
-        parsed.with_context(|| format!("in `{key}`: `{name}` is no name of a header field"))
+fn header_names(key: &str, names: &[String]) -> Result<Vec<HeaderName>, Misplaced> {
+    let names = names.iter().enumerate().map(|(at, name)| {
+        let name = parse_header_name(name).map_err(anyhow::Error::msg);
+        name.at(format!("{key}.{at}"))
     });
     names.collect()
 }

@@ -1,0 +1,147 @@
+//! Where a host listens, as flags and the file say it, and whether it can.
+
+use std::net::SocketAddr;
+
+use anyhow::{Error, Result};
+use headwater_config::ListenAddress;
+use headwater_config::settings::{ListenArgs, ListenerSettings};
+use headwater_server::{ListenerParams, TlsError};
+
+use crate::exit::Usage;
+use crate::front;
+use crate::said::{AtKey, Misplaced, Said};
+use crate::services::HostSettings;
+
+/// The listeners, with certificates that can be used. An error of one of the file's has its place.
+pub(crate) fn params(
+    flags: &ListenArgs,
+    file: &HostSettings,
+    admin: Option<SocketAddr>,
+    said: &Said,
+) -> Result<Vec<ListenerParams>> {
+    let listeners = flags.listeners(&file.listeners);
+    let listeners = listeners.map_err(|error| Usage(error.to_string()))?;
+    // Those of flags replace all of the file's.
+    let is_said = flags.listen.is_none() && !file.listeners.is_empty();
+    let place = |index, wrong: Misplaced, listener: &ListenerSettings| {
+        let wrong = Misplaced {
+            error: wrong
+                .error
+                .context(format!("cannot listen on {}", listener.listen)),
+            ..wrong
+        };
+        match is_said {
+            true => said.misplaced("`[[listener]]`", "listener", index, wrong),
+            false => wrong.error,
+        }
+    };
+    let mut params = Vec::with_capacity(listeners.len());
+    for (index, listener) in listeners.iter().enumerate() {
+        let one = usable(listener).and_then(|one| {
+            let before = &listeners[..index];
+            alone(&listener.listen, before, admin).at("listen")?;
+            Ok(one)
+        });
+        params.push(one.map_err(|wrong| place(index, wrong, listener))?);
+    }
+    Ok(params)
+}
+
+/// A listener whose files can be used.
+fn usable(listener: &ListenerSettings) -> Result<ListenerParams, Misplaced> {
+    let params = front::listener(listener)?;
+    if let Some(tls) = &params.tls {
+        tls.check().map_err(|error| Misplaced {
+            key: key_of(&error, listener),
+            error: error.into(),
+        })?;
+    }
+    Ok(params)
+}
+
+/// The key that names the file which an error is about.
+fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
+    let certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
+    let mut certificates = certificates.enumerate();
+    let found = match error {
+        TlsError::Certificate { path, .. } => certificates
+            .find(|(_, files)| files.certificate == *path)
+            .map(|(at, _)| format!("tls.certificates.{at}.certificate")),
+        TlsError::Key { path, .. } => certificates
+            .find(|(_, files)| files.key == *path)
+            .map(|(at, _)| format!("tls.certificates.{at}.key")),
+        TlsError::Mismatch {
+            certificate, key, ..
+        } => certificates
+            .find(|(_, files)| files.certificate == *certificate && files.key == *key)
+            .map(|(at, _)| format!("tls.certificates.{at}.key")),
+        TlsError::Authorities { .. } => Some("tls.client_ca".to_owned()),
+        _ => None,
+    };
+    found.unwrap_or_else(|| "tls".to_owned())
+}
+
+/// Nothing else of this host listens there.
+fn alone(
+    listen: &ListenAddress,
+    before: &[ListenerSettings],
+    admin: Option<SocketAddr>,
+) -> Result<(), Error> {
+    if let Some(other) = before.iter().find(|other| is_taken(listen, &other.listen)) {
+        anyhow::bail!(
+            "another listener is at {} already: give each an address of its own",
+            other.listen
+        );
+    }
+    let admin = admin.map(ListenAddress::Tcp);
+    if let Some(admin) = admin.filter(|admin| is_taken(listen, admin)) {
+        anyhow::bail!(
+            "the admin listener is at {admin}: give one of them another address (`[admin]`, --admin)"
+        );
+    }
+    Ok(())
+}
+
+/// Whether the system lets only one of them listen. It lets an IPv6 address for all interfaces stand for
+/// those of IPv4, too, or not, as it is set: that is not judged here.
+fn is_taken(one: &ListenAddress, other: &ListenAddress) -> bool {
+    match (one, other) {
+        (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => {
+            let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            let is_same = one.ip() == other.ip() || is_any && one.is_ipv4() == other.is_ipv4();
+            // Port 0 is another one each time.
+            is_same && one.port() == other.port() && one.port() != 0
+        }
+        (one, other) => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_listens_at_an_address_and_at_all_of_its_interfaces() {
+        let taken =
+            |one: &str, other: &str| is_taken(&one.parse().unwrap(), &other.parse().unwrap());
+        for (one, other) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::]:80"),
+            ("unix:/x", "unix:/x"),
+            ("systemd:a", "systemd:a"),
+        ] {
+            assert!(taken(one, other) && taken(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("127.0.0.1:80", "127.0.0.1:81"),
+            ("127.0.0.1:80", "127.0.0.2:80"),
+            ("[::1]:80", "0.0.0.0:80"),
+            ("unix:/x", "unix:/y"),
+            ("unix:/x", "systemd:/x"),
+        ] {
+            assert!(!taken(one, other) && !taken(other, one), "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Whether files can be written that a host writes to. Nothing is made for it, and nothing opened.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{Access, access};
+
+use crate::said::Said;
+
+/// A file that a host appends to.
+pub(crate) struct Output {
+    pub(crate) path: PathBuf,
+    /// The section and the key that name it.
+    pub(crate) section: &'static str,
+    pub(crate) key: &'static str,
+    /// The flag that does.
+    pub(crate) flag: &'static str,
+}
+
+/// # Errors
+///
+/// With the place where it is said, when one of them could not be written.
+pub(crate) fn check(outputs: &[Output], said: &Said) -> Result<()> {
+    for output in outputs {
+        appendable(&output.path).with_context(|| match said.says(output.section, output.key) {
+            true => said.section(output.section, output.key),
+            false => output.flag.to_owned(),
+        })?;
+    }
+    Ok(())
+}
+
+fn appendable(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let may = |path: &Path, what| access(path, what).is_ok();
+    if let Ok(found) = std::fs::metadata(path) {
+        ensure!(
+            !found.is_dir(),
+            "`{shown}` is a directory: name a file in it"
+        );
+        ensure!(
+            may(path, Access::WRITE_OK),
+            "`{shown}` may not be written to: change its permissions, or name another file"
+        );
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    ensure!(
+        folder.is_dir(),
+        "`{shown}` cannot be written: there is no directory `{}`: make it, or name another file",
+        folder.display()
+    );
+    ensure!(
+        may(folder, Access::WRITE_OK | Access::EXEC_OK),
+        "`{shown}` cannot be written: no file may be made in `{}`: change its permissions, or name \
+         another file",
+        folder.display()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_can_be_written_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        fs::write(&there, "lines").unwrap();
+        appendable(&there).unwrap();
+        assert_eq!(fs::read_to_string(&there).unwrap(), "lines");
+        let not_there = folder.path().join("not there");
+        appendable(&not_there).unwrap();
+        assert!(!not_there.exists());
+        appendable(Path::new("beside")).unwrap();
+        appendable(Path::new("/dev/null")).unwrap();
+    }
+
+    #[test]
+    fn one_that_cannot_is_named_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |path: &Path| appendable(path).unwrap_err().to_string();
+        let told = error(folder.path());
+        assert!(told.contains("is a directory: name a file"), "{told}");
+        let told = error(&folder.path().join("none/file"));
+        assert!(
+            told.contains("there is no directory") && told.contains("none`"),
+            "{told}"
+        );
+    }
+}

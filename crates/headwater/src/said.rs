@@ -1,0 +1,126 @@
+//! Where a file says what an error is about.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use anyhow::Error;
+use headwater_config::Source;
+
+/// A headwater.toml, to name places in it. Without one, as for a single guest, no place is named.
+#[derive(Clone, Default)]
+pub(crate) struct Said(Option<(PathBuf, Source)>);
+
+/// An error, and the key of an entry that it is about.
+pub(crate) struct Misplaced {
+    pub(crate) key: String,
+    pub(crate) error: Error,
+}
+
+/// Says which key an error is about.
+pub(crate) trait AtKey<T> {
+    /// The key is one of the entry's, or below one: `route`, `allow_outgoing.1`, `tls.certificates.0.key`.
+    fn at(self, key: impl Into<String>) -> Result<T, Misplaced>;
+}
+
+// === impl Said ===
+
+impl Said {
+    pub(crate) fn new(path: &Path, source: &Source) -> Self {
+        Self(Some((path.to_owned(), source.clone())))
+    }
+
+    /// In an entry of a list, such as `service`, which is called `what`: the file, what it is, and line,
+    /// column and text of the key, or of the entry if it does not say it.
+    pub(crate) fn entry(&self, what: impl Display, list: &str, index: usize, key: &str) -> String {
+        self.told(what, |source| {
+            let place = |key| source.place(list, index, key);
+            place(key).or_else(|| place(""))
+        })
+    }
+
+    /// Likewise in a section.
+    pub(crate) fn section(&self, section: &str, key: &str) -> String {
+        self.told(format_args!("`[{section}]`"), |source| {
+            source.place_in_section(section, key)
+        })
+    }
+
+    /// Whether a section says it.
+    pub(crate) fn says(&self, section: &str, key: &str) -> bool {
+        let Some((_, source)) = &self.0 else {
+            return false;
+        };
+        source.place_in_section(section, key).is_some()
+    }
+
+    /// An error with its place in an entry.
+    pub(crate) fn misplaced(
+        &self,
+        what: impl Display,
+        list: &str,
+        index: usize,
+        wrong: Misplaced,
+    ) -> Error {
+        let Misplaced { key, error } = wrong;
+        error.context(self.entry(what, list, index, &key))
+    }
+
+    fn told(&self, what: impl Display, place: impl Fn(&Source) -> Option<String>) -> String {
+        let Some((path, source)) = &self.0 else {
+            return what.to_string();
+        };
+        let place = place(source).map_or_else(String::new, |place| format!(" ({place})"));
+        format!("in `{}`, {what}{place}", path.display())
+    }
+}
+
+// === impl Misplaced ===
+
+/// About the entry as a whole.
+impl<E: Into<Error>> From<E> for Misplaced {
+    fn from(error: E) -> Self {
+        Self {
+            key: String::new(),
+            error: error.into(),
+        }
+    }
+}
+
+impl<T, E: Into<Error>> AtKey<T> for Result<T, E> {
+    fn at(self, key: impl Into<String>) -> Result<T, Misplaced> {
+        self.map_err(|error| Misplaced {
+            key: key.into(),
+            error: error.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_config::File;
+
+    use super::*;
+
+    const TEXT: &str = "[[answer]]\nroute = \"/\"\n[telemetry]\nlog = \"info\"\n";
+
+    #[test]
+    fn an_error_has_the_file_the_place_and_the_text_there() {
+        let file = File::parse(TEXT).unwrap();
+        let said = Said::new(Path::new("h.toml"), file.source());
+        let wrong = Err::<(), _>(anyhow::anyhow!("no")).at("route").unwrap_err();
+        let error = said.misplaced("an `[[answer]]`", "answer", 0, wrong);
+        assert_eq!(
+            format!("{error:#}"),
+            "in `h.toml`, an `[[answer]]` (line 2, column 1: route = \"/\"): no"
+        );
+        // What is not said is missing in the entry.
+        let entry = said.entry("an `[[answer]]`", "answer", 0, "body");
+        assert!(entry.ends_with("(line 1, column 1: [[answer]])"), "{entry}");
+        let section = said.section("telemetry", "log");
+        assert_eq!(
+            section,
+            "in `h.toml`, `[telemetry]` (line 4, column 1: log = \"info\")"
+        );
+        assert!(said.says("telemetry", "log") && !said.says("server", "log"));
+    }
+}

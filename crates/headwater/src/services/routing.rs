@@ -1,0 +1,208 @@
+//! Whether the routes of a file can be served together. Looked at before any guest is loaded, while it is
+//! known where each of them stands.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use headwater_config::{File, Places};
+use headwater_core::Handler;
+use headwater_server::{Fixed, Route, Router};
+use http::{HeaderMap, StatusCode};
+
+use super::hosts_of;
+use crate::said::{AtKey, Misplaced, Said};
+
+/// A route, and where it stands.
+struct Placed {
+    route: Route,
+    what: String,
+    list: &'static str,
+    index: usize,
+    key: String,
+}
+
+/// # Errors
+///
+/// With its place, when a route is of no form, or two are for the same paths of the same host.
+pub(super) fn check(file: &File, said: &Said) -> Result<()> {
+    let nothing = Arc::new(Fixed {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: Vec::new().into(),
+    });
+    let services = file.service.iter();
+    let redirects = file.redirect.iter();
+    let answers = file.answer.iter();
+    let files = file.files.iter();
+    let services = services.map(|it| ("service", &*it.name, &it.route));
+    let redirects = redirects.map(|it| ("redirect", "redirect", &it.route));
+    let answers = answers.map(|it| ("answer", "answer", &it.route));
+    let files = files.map(|it| ("files", "files", &it.route));
+
+    let mut all = Vec::new();
+    let counted = services.enumerate().chain(redirects.enumerate());
+    let counted = counted.chain(answers.enumerate()).chain(files.enumerate());
+    for (index, (list, name, places)) in counted {
+        let what = match list {
+            "service" => format!("service `{name}`"),
+            list => format!("`[[{list}]]`"),
+        };
+        let routes = routes(places, name, &nothing, list == "files");
+        let routes = routes.map_err(|wrong| said.misplaced(&what, list, index, wrong))?;
+        all.extend(routes.into_iter().map(|(route, key)| Placed {
+            route,
+            what: what.clone(),
+            list,
+            index,
+            key,
+        }));
+    }
+    together(&all, said)
+}
+
+/// The routes of one entry, each good by itself, with their keys.
+fn routes(
+    places: &Places,
+    name: &str,
+    handler: &Arc<Fixed>,
+    is_below: bool,
+) -> Result<Vec<(Route, String)>, Misplaced> {
+    let mut routes = Vec::new();
+    for (at, place) in places.all().iter().enumerate() {
+        let key = match places {
+            Places::One(_) => "route".to_owned(),
+            Places::Several(_) => format!("route.{at}"),
+        };
+        form(&place.path, is_below).at(&*key)?;
+        let handler: Arc<dyn Handler> = handler.clone();
+        let mut route = Route::new(&*place.path, name, handler);
+        route.hosts = hosts_of(&place.hosts).map_err(|(at, error)| Misplaced {
+            key: format!("{key}.hosts.{at}"),
+            error,
+        })?;
+        Router::new([route.clone()]).at(&*key)?;
+        routes.push((route, key));
+    }
+    Ok(routes)
+}
+
+/// What the router takes as it stands, and nobody means.
+fn form(path: &str, is_below: bool) -> Result<()> {
+    let dots = path.strip_suffix("...");
+    if let Some(name) = dots.filter(|path| !path.ends_with('/')) {
+        let name = name.trim_end_matches('.');
+        anyhow::bail!(
+            "the route \"{path}\" ends with \"...\" that stand for themselves there: write \"{name}/...\" for \
+             \"{name}\" and all below it"
+        );
+    }
+    ensure!(
+        !is_below || dots.is_some(),
+        "the route \"{path}\" is one path, and there are files below a directory: write \"{}/...\"",
+        path.trim_end_matches('/')
+    );
+    Ok(())
+}
+
+/// Of two that do not go together, the later is told with its place, and where the other is.
+fn together(all: &[Placed], said: &Said) -> Result<()> {
+    let router = |routes: &mut dyn Iterator<Item = &Placed>| {
+        let routes: Vec<_> = routes.map(|placed| placed.route.clone()).collect();
+        Router::new(routes).map(drop)
+    };
+    if router(&mut all.iter()).is_ok() {
+        return Ok(());
+    }
+    // The shortest beginning that does not go together ends with the one that is too much.
+    let fails = |count: &usize| router(&mut all[..*count].iter()).is_err();
+    let counts: Vec<_> = (0..=all.len()).collect();
+    let later = counts.partition_point(|count| !fails(count)) - 1;
+    let goes = |earlier: &&Placed| router(&mut [*earlier, &all[later]].into_iter()).is_ok();
+    let earlier = all[..later].iter().find(|placed| !goes(placed));
+    let Placed {
+        route: _,
+        what,
+        list,
+        index,
+        key,
+    } = &all[later];
+    let error = router(&mut all[..=later].iter()).err();
+    let error = error.map_or_else(|| anyhow::anyhow!("a route is given twice"), Into::into);
+    let error = match earlier {
+        Some(first) => {
+            let first = said.entry(&first.what, first.list, first.index, &first.key);
+            anyhow::anyhow!("{error} (the other is {first})")
+        }
+        None => error,
+    };
+    Err(error.context(said.entry(what, list, *index, key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn wrong(routes: &str) -> String {
+        let file = File::parse(routes).unwrap();
+        let said = Said::new(Path::new("h.toml"), file.source());
+        let error = check(&file, &said).map_err(|error| format!("{error:#}"));
+        error.unwrap_err()
+    }
+
+    #[test]
+    fn a_route_that_cannot_be_served_is_told_with_its_place() {
+        let answer =
+            |route: &str| format!("[[answer]]\nroute = \"/ok\"\n[[answer]]\nroute = {route}\n");
+        for (route, place, said) in [
+            (
+                "\"a\"",
+                "line 4, column 1: route = \"a\"",
+                "begin with \"/\"",
+            ),
+            ("\"/a...\"", "line 4, column 1", "write \"/a/...\""),
+            (
+                "[\"/b\", \"/{}\"]",
+                "line 4, column 16: \"/{}\"",
+                "wildcard",
+            ),
+            (
+                "[\"/b\", { path = \"/c\", hosts = [\"a\", \"x y\"] }]",
+                "line 4, column 45: \"x y\"",
+                "no host",
+            ),
+            (
+                "[\"/b\", \"/ok\"]",
+                "line 4, column 16: \"/ok\"",
+                "the other is in `h.toml`, `[[answer]]` (line 2, column 1: route = \"/ok\")",
+            ),
+        ] {
+            let told = wrong(&answer(route));
+            assert!(told.starts_with("in `h.toml`, `[[answer]]` ("), "{told}");
+            assert!(told.contains(place) && told.contains(said), "{told}");
+        }
+        let told = wrong("[[files]]\nroute = \"/f\"\ndirectory = \"d\"\n");
+        assert!(
+            told.contains("line 2") && told.contains("write \"/f/...\""),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn of_many_routes_the_one_is_told_that_is_too_much() {
+        let mut text = String::new();
+        for number in 0..40 {
+            text += &format!("[[answer]]\nroute = \"/{}\"\n", number % 33);
+        }
+        let told = wrong(&text);
+        assert!(
+            told.contains("(line 68, column 1: route = \"/0\")"),
+            "{told}"
+        );
+        assert!(
+            told.contains("(line 2, column 1: route = \"/0\")"),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Promise: what `headwater check` finds good can be served, and what cannot is told with its place.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use headwater_tests::Host;
+use headwater_tests::guests::guest;
+use headwater_tests::refusal::{FAILURE, refused};
+use tempfile::TempDir;
+
+const ANSWER: &str = "[[answer]]\nroute = \"/\"\n";
+
+/// A folder with a headwater.toml.
+fn folder(text: &str) -> Result<TempDir> {
+    let folder = TempDir::new()?;
+    fs::create_dir(folder.path().join("folder"))?;
+    fs::write(folder.path().join("headwater.toml"), text)?;
+    Ok(folder)
+}
+
+/// Checks that a file is refused, with the file's name, these words, and nothing made or changed.
+async fn refuses(text: &str, expected: &[&str]) -> Result<()> {
+    let folder = folder(text)?;
+    let file = folder.path().join("headwater.toml");
+    let finished = Host::headwater()
+        .arg("check")
+        .arg(&file)
+        .run_to_end()
+        .await?;
+    refused(&finished, FAILURE, expected)?;
+    refused(&finished, FAILURE, &["headwater.toml"])?;
+    ensure!(fs::read_dir(folder.path())?.count() == 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_could_not_be_written_is_told_with_its_place() -> Result<()> {
+    for (section, expected) in [
+        (
+            "[access_log]\nto = \"folder\"",
+            ["line 4, column 1: to =", "is a directory"],
+        ),
+        (
+            "[access_log]\nto = \"none/log\"",
+            ["line 4, column 1: to =", "no directory"],
+        ),
+        (
+            "[telemetry]\ntrace_file = \"folder\"",
+            ["line 4, column 1: trace_file", "is a directory"],
+        ),
+        (
+            "[telemetry]\naudit_log = \"none/log\"",
+            ["line 4, column 1: audit_log", "no directory"],
+        ),
+    ] {
+        refuses(&format!("{ANSWER}{section}\n"), &expected).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_written_and_listened_at_is_neither_made_nor_taken() -> Result<()> {
+    let folder = folder(&format!(
+        "{ANSWER}[access_log]\nto = \"access.log\"\n[telemetry]\ntrace_file = \"traces\"\n\
+         audit_log = \"audit\"\n[[listener]]\nlisten = \"unix:socket\"\n\
+         [[listener]]\nlisten = \"127.0.0.1:0\"\n[[listener]]\nlisten = \"127.0.0.1:0\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n"
+    ))?;
+    fs::write(folder.path().join("traces"), "of before")?;
+    let file = folder.path().join("headwater.toml");
+    let finished = Host::headwater()
+        .arg("check")
+        .arg(&file)
+        .run_to_end()
+        .await?;
+    ensure!(finished.code == Some(0), "{}", finished.stderr);
+    ensure!(fs::read_to_string(folder.path().join("traces"))? == "of before");
+    ensure!(fs::read_dir(folder.path())?.count() == 3);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_two_want_is_told_with_the_place_of_the_second() -> Result<()> {
+    let one = "[[listener]]\nlisten = \"127.0.0.1:20010\"\n";
+    let twice = format!("{ANSWER}{one}{one}");
+    refuses(
+        &twice,
+        &["line 6, column 1: listen", "another listener is at"],
+    )
+    .await?;
+    let admin = format!("{ANSWER}{one}[admin]\nlisten = \"127.0.0.1:20010\"\n");
+    refuses(
+        &admin,
+        &["line 4, column 1: listen", "the admin listener is at"],
+    )
+    .await?;
+    let unix = format!("{ANSWER}[admin]\nlisten = \"unix:/tmp/x\"\n");
+    refuses(&unix, &["line 4, column 10", "`unix:/tmp/x`"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_an_entry_is_told_with_the_place_of_its_key() -> Result<()> {
+    let (hello, wagi) = (guest("hello")?, guest("wagi-rust")?);
+    let service = format!("[[service]]\nname = \"a\"\nroute = \"/a\"\ncomponent = {hello:?}\n");
+    let wrong = |key: &str| format!("{ANSWER}{service}{key}\n");
+    for (text, place, said) in [
+        (
+            wrong("directories = { \"/d\" = \"none\" }"),
+            "line 7, column 17",
+            "none",
+        ),
+        (
+            wrong("secrets = { K = { file = \"none\" } }"),
+            "line 7, column 13",
+            "`K`",
+        ),
+        (
+            wrong("allow_outgoing = [\"a\", \"ftp://b\"]"),
+            "line 7, column 24",
+            "ftp://b",
+        ),
+        (
+            wrong("forbid_headers = [\"a b\"]"),
+            "line 7, column 19",
+            "write letters",
+        ),
+        (
+            service.replace(&format!("{hello:?}"), &format!("{wagi:?}")),
+            "line 4, column 1: component",
+            "write `module",
+        ),
+        (
+            service.replace(&format!("{hello:?}"), "\"headwater.toml\""),
+            "line 4, column 1: component",
+            "is text",
+        ),
+        (
+            service.clone() + &service.replace("\"a\"", "\"b\""),
+            "line 7, column 1: route = \"/a\"",
+            "(line 3, column 1: route = \"/a\")",
+        ),
+        (
+            format!("{ANSWER}[server]\nhost_id = \"a b\"\n"),
+            "line 4, column 1: host_id",
+            "\"a b\"",
+        ),
+        (
+            format!(
+                "{ANSWER}[[listener]]\nlisten = \"127.0.0.1:1\"\n[[listener.tls.certificates]]\n\
+                 certificate = \"none.pem\"\nkey = \"none.key\"\n"
+            ),
+            "line 6, column 1: certificate",
+            "none.pem",
+        ),
+        (
+            format!("{ANSWER}[[files]]\nroute = \"/f/...\"\ndirectory = \"none\"\n"),
+            "line 5, column 1: directory",
+            "none",
+        ),
+        (
+            format!("{ANSWER}[[redirect]]\nroute = \"/f\"\nto = \"none\"\n"),
+            "line 5, column 1: to",
+            "`none`",
+        ),
+        (
+            format!("{ANSWER}headers = {{ x = \"1\", Content-Length = \"1\" }}\n"),
+            "line 3, column 22: Content-Length",
+            "leave it out",
+        ),
+        (
+            format!("{ANSWER}headers = {{ x = \"1\", X = \"1\" }}\n"),
+            "line 3, column",
+            "given twice",
+        ),
+        (
+            format!("{ANSWER}status = 204\nbody = \"x\"\n"),
+            "line 4, column 1: body",
+            "has no body",
+        ),
+    ] {
+        refuses(&text, &[place, said]).await?;
+    }
+    Ok(())
+}
