@@ -65,7 +65,9 @@ async fn health_metrics_and_the_log_are_for_the_operator() -> Result<()> {
         let request = Request::put(format!("{}/log", admin.url())).body(full(filter));
         async move { Client::new().send(request?).await }
     };
-    ensure!(set("headwater=loud").await?.status == 400);
+    for wrong in ["headwater=loud", "debg", ""] {
+        ensure!(set(wrong).await?.status == 400, "{wrong}");
+    }
     ensure!(set("headwater_runtime=debug").await?.status == 200);
     let log = admin.text("/log").await?;
     ensure!(log.trim() == "headwater_runtime=debug", "{log}");

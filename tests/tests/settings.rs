@@ -170,8 +170,20 @@ async fn a_flag_or_variable_that_makes_no_sense_is_wrong_usage() -> Result<()> {
     refused(
         &wrong.run_to_end().await?,
         USAGE,
-        &["--max-queue", "1 or more"],
+        &["HEADWATER_MAX_QUEUE", "--max-queue", "1 or more"],
     )?;
+    // The flag that is given is the one that is wrong, whatever the variable says.
+    let flag = Host::serve(&hello).args(["--max-queue", "-1"]);
+    let finished = flag.env("HEADWATER_MAX_QUEUE", "0").run_to_end().await?;
+    ensure!(
+        !finished.stderr.contains("HEADWATER_MAX_QUEUE"),
+        "{}",
+        finished.stderr
+    );
+    // Nobody has said anything by a variable that is empty.
+    let empty = Host::serve(&hello).env("HEADWATER_MAX_URI", "");
+    let empty = empty.env("HEADWATER_WATCH", "").env("RUST_LOG", "");
+    empty.start().await?;
     // A no is no request for both.
     let no = ["--serial=false", "--max-concurrent-per-instance", "2"];
     Host::serve(&hello).args(no).start().await?;

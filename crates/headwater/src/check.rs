@@ -1,15 +1,15 @@
 //! `headwater check`: all that serving would do with a file, but for serving it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::Parser;
 use headwater_config::modules::ModulesFile;
 use headwater_runtime::Engine;
 
 use crate::banner;
 use crate::cli::wagi::Check;
-use crate::cli::{Cli, Command, Serve};
+use crate::cli::{self, Command, Serve};
 use crate::front;
 use crate::listening;
 use crate::live::Loading;
@@ -79,12 +79,16 @@ fn served(path: &Path) -> Result<()> {
 
 fn serve(path: &Path) -> Result<Serve> {
     let words = [
-        "headwater".as_ref(),
-        "serve".as_ref(),
-        "--".as_ref(),
+        OsStr::new("headwater"),
+        OsStr::new("serve"),
+        OsStr::new("--"),
         path.as_os_str(),
     ];
-    match Cli::try_parse_from(words)?.command {
+    // A variable that makes no sense is wrong usage, as it is for serving.
+    match cli::parse(words)
+        .unwrap_or_else(|error| error.exit())
+        .command
+    {
         Command::Serve(serve) => Ok(*serve),
         _ => anyhow::bail!("`serve` is no command"),
     }

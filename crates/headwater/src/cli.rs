@@ -1,3 +1,4 @@
+mod variables;
 pub(crate) mod wagi;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use headwater_egress::{ClientIdentity, Grant, HostPattern};
 use headwater_runtime::Directory;
 use http::HeaderName;
 
+pub(crate) use self::variables::parse;
 use crate::connecting::{parse_identity, parse_unverified};
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming

@@ -191,7 +191,7 @@ pub(crate) fn loops(server: &ServerSettings) -> Result<LoopGuard> {
         .map_or(LoopGuard::DEFAULT_MAX_HOPS, Bounded::get);
     match &server.host_id {
         Some(id) => LoopGuard::new(id, max_hops)
-            .map_err(|error| Usage(format!("--host-id, or `host_id`: {error}")).into()),
+            .map_err(|error| Usage(format!("--host-id, or HEADWATER_HOST_ID: {error}")).into()),
         None => Ok(LoopGuard::unique(max_hops)),
     }
 }

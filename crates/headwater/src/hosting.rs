@@ -49,7 +49,9 @@ pub(crate) fn host(hosting: Hosting, load: Load) -> Result<()> {
         .context("cannot start the threads that serve requests")?;
     let telemetry = hosting.operation.telemetry()?;
     let telemetry = headwater_telemetry::init(telemetry).map_err(|error| match error {
-        TelemetryError::LogFilter { .. } => Usage(error.to_string()).into(),
+        TelemetryError::LogFilter { .. } | TelemetryError::LogWord { .. } => {
+            Usage(format!("--log, or RUST_LOG: {error}")).into()
+        }
         error => anyhow::Error::from(error),
     })?;
     descriptors::raise(front::connections(&hosting.operation.server).max_connections);

@@ -27,9 +27,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 
 /// Requests allocate often and briefly, and free on another thread than they allocated on: glibc's
 /// allocator takes a tenth of their time for it.
@@ -38,7 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Ends with code 2 and a message of its own when the flags make no sense.
-    let cli = Cli::parse();
+    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Wagi(arguments) => wagi::run(*arguments),

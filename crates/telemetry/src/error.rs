@@ -18,6 +18,20 @@ pub enum TelemetryError {
         source: tracing_subscriber::filter::ParseError,
     },
 
+    /// A word of the log filter is no level, and stands alone as only a level does. `tracing` would take it
+    /// for a target's name, and log nothing else.
+    #[error(
+        "the log filter '{filter}' cannot be used: '{word}' is no level; write one ({levels}), and a \
+         target with one, such as 'info,headwater_egress=debug'",
+        levels = LogConfig::LEVELS
+    )]
+    LogWord {
+        /// The filter as given.
+        filter: String,
+        /// The word.
+        word: String,
+    },
+
     /// The file of the audit log cannot be opened.
     #[error(
         "the audit log {} cannot be opened for appending: {source}; its directory must exist and \

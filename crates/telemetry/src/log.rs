@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
@@ -49,6 +49,17 @@ where
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    // A span's name stands in brackets.
+    let is_alone = |word: &&str| !word.contains(['=', '[']);
+    let mut words = filter.split(',').map(str::trim).filter(is_alone);
+    // No word at all would be errors alone.
+    let is_none = |word: &&str| word.is_empty() && filter.trim().is_empty();
+    if let Some(word) = words.find(|word| is_none(word) || word.parse::<LevelFilter>().is_err()) {
+        return Err(TelemetryError::LogWord {
+            filter: filter.to_owned(),
+            word: word.to_owned(),
+        });
+    }
     EnvFilter::try_new(filter).map_err(|source| TelemetryError::LogFilter {
         filter: filter.to_owned(),
         source,
@@ -133,6 +144,42 @@ pub(crate) mod tests {
             error.contains("off, error, warn, info, debug or trace"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_not_taken_for_a_target_that_alone_is_logged() {
+        let check = |filter: &str| {
+            let config = LogConfig {
+                filter: filter.to_owned(),
+                ..LogConfig::default()
+            };
+            config.check().map_err(|error| error.to_string())
+        };
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "3",
+            "headwater_egress=debug",
+            "[request]=trace",
+            "info,hyper[conn{id=1}]",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for (wrong, word) in [
+            ("debg", "'debg'"),
+            ("info,headwater_egress", "'headwater_egress'"),
+            ("6", "'6'"),
+            ("", "''"),
+            (" ", "''"),
+        ] {
+            let error = check(wrong).unwrap_err();
+            assert!(error.contains(&format!("{word} is no level")), "{error}");
+            assert!(
+                error.contains("off, error, warn, info, debug or trace"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

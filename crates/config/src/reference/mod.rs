@@ -55,7 +55,7 @@ alone:
 
 1. a service's own key,
 2. the flag, such as `--max-body 10MiB`,
-3. the environment variable, such as `HEADWATER_MAX_BODY=10MiB`,
+3. the environment variable, such as `HEADWATER_MAX_BODY=10MiB` (an empty one says nothing),
 4. the section of the file, such as `max_body = \"10MiB\"` in `[server]`, or `timeout = \"10s\"` in
    `[defaults]`, which is for all services,
 5. the default.

@@ -116,11 +116,13 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
 fn check_flags(said: &ServiceSettings) -> Result<()> {
     let usage = |flag: &str, error: anyhow::Error| Usage(format!("{flag}: {error:#}"));
     if said.pool.check().is_err() {
-        let advice = "--serial is one request at a time; leave --max-concurrent-per-instance out";
+        let advice = "--serial is one request at a time; leave --max-concurrent-per-instance out \
+                      (HEADWATER_SERIAL, HEADWATER_MAX_CONCURRENT_PER_INSTANCE)";
         return Err(Usage(advice.to_owned()).into());
     }
-    outgoing::h2c(&said.outgoing).map_err(|error| usage("--h2c", error))?;
-    connecting::proxy(&said.connecting).map_err(|error| usage("--proxy", error))?;
+    outgoing::h2c(&said.outgoing).map_err(|error| usage("--h2c, or HEADWATER_H2C", error))?;
+    connecting::proxy(&said.connecting)
+        .map_err(|error| usage("--proxy, or HEADWATER_PROXY", error))?;
     Ok(())
 }
 
