@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use headwater_tests::Host;
+use headwater_tests::certificates::Authority;
 use headwater_tests::guests::guest;
 use headwater_tests::refusal::{FAILURE, refused};
 use tempfile::TempDir;
@@ -180,5 +181,27 @@ async fn what_is_wrong_with_an_entry_is_told_with_the_place_of_its_key() -> Resu
     ] {
         refuses(&text, &[place, said]).await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_has_expired_is_warned_of_by_check_and_at_start() -> Result<()> {
+    let folder = folder(&format!(
+        "{ANSWER}[[listener]]\nlisten = \"127.0.0.1:0\"\n[[listener.tls.certificates]]\n\
+         certificate = \"c.pem\"\nkey = \"c.key\"\n"
+    ))?;
+    let authority = Authority::new("authority")?;
+    authority.certify_until(&folder.path().join("c"), "localhost", 2020)?;
+    let file = folder.path().join("headwater.toml");
+    let is_it = |line: &str| line.contains("c.pem` has expired (") && line.contains("2020");
+    let finished = Host::headwater()
+        .arg("check")
+        .arg(&file)
+        .run_to_end()
+        .await?;
+    ensure!(finished.code == Some(0), "{}", finished.stderr);
+    ensure!(finished.stdout.lines().any(is_it), "{}", finished.stdout);
+    let host = Host::headwater().arg("serve").arg(&file).start().await?;
+    host.stderr().wait_for("a warning", is_it).await?;
     Ok(())
 }

@@ -52,7 +52,7 @@ fn served(path: &Path) -> Result<()> {
         said,
     } = services::plan(&arguments)?;
     let operation = Operation::new(&arguments.operation, &host);
-    let listeners = listening::params(&arguments.listen, &host, operation.admin, &said)?;
+    let listening = listening::params(&arguments.listen, &host, operation.admin, &said)?;
     outputs::check(&operation.outputs(), &said)?;
     front::loops(&operation.server)?;
     let loading = Loading {
@@ -68,7 +68,10 @@ fn served(path: &Path) -> Result<()> {
     let names = services.iter().map(|service| &**service.name());
     loading.common.internal.connect(names.zip(&fronts))?;
     let mut lines = banner::lines(&services, &builtins);
-    let listeners: Vec<_> = listeners
+    let concerns = listening.concerns.iter();
+    lines.extend(concerns.map(|concern| format!("WARNING: {concern}")));
+    let listeners: Vec<_> = listening
+        .listeners
         .iter()
         .map(|listener| listener.endpoint.to_string())
         .collect();

@@ -5,12 +5,19 @@ use std::net::SocketAddr;
 use anyhow::{Error, Result};
 use headwater_config::ListenAddress;
 use headwater_config::settings::{ListenArgs, ListenerSettings};
-use headwater_server::{ListenerParams, TlsError};
+use headwater_server::{CertificateConcern, ListenerParams, TlsError, TlsParams};
 
 use crate::exit::Usage;
 use crate::front;
 use crate::said::{AtKey, Misplaced, Said};
 use crate::services::HostSettings;
+
+/// Where a host listens.
+pub(crate) struct Listening {
+    pub(crate) listeners: Vec<ListenerParams>,
+    /// What clients will not like about their certificates. The log says it, too, when they are bound.
+    pub(crate) concerns: Vec<CertificateConcern>,
+}
 
 /// The listeners, with certificates that can be used. An error of one of the file's has its place.
 pub(crate) fn params(
@@ -18,7 +25,7 @@ pub(crate) fn params(
     file: &HostSettings,
     admin: Option<SocketAddr>,
     said: &Said,
-) -> Result<Vec<ListenerParams>> {
+) -> Result<Listening> {
     let listeners = flags.listeners(&file.listeners);
     let listeners = listeners.map_err(|error| Usage(error.to_string()))?;
     // Those of flags replace all of the file's.
@@ -35,28 +42,34 @@ pub(crate) fn params(
             false => wrong.error,
         }
     };
-    let mut params = Vec::with_capacity(listeners.len());
+    let mut listening = Listening {
+        listeners: Vec::with_capacity(listeners.len()),
+        concerns: Vec::new(),
+    };
     for (index, listener) in listeners.iter().enumerate() {
         let one = usable(listener).and_then(|one| {
             let before = &listeners[..index];
             alone(&listener.listen, before, admin).at("listen")?;
             Ok(one)
         });
-        params.push(one.map_err(|wrong| place(index, wrong, listener))?);
+        let (params, concerns) = one.map_err(|wrong| place(index, wrong, listener))?;
+        listening.listeners.push(params);
+        listening.concerns.extend(concerns);
     }
-    Ok(params)
+    Ok(listening)
 }
 
 /// A listener whose files can be used.
-fn usable(listener: &ListenerSettings) -> Result<ListenerParams, Misplaced> {
+fn usable(
+    listener: &ListenerSettings,
+) -> Result<(ListenerParams, Vec<CertificateConcern>), Misplaced> {
     let params = front::listener(listener)?;
-    if let Some(tls) = &params.tls {
-        tls.check().map_err(|error| Misplaced {
-            key: key_of(&error, listener),
-            error: error.into(),
-        })?;
-    }
-    Ok(params)
+    let concerns = params.tls.as_ref().map(TlsParams::check).transpose();
+    let concerns = concerns.map_err(|error| Misplaced {
+        key: key_of(&error, listener),
+        error: error.into(),
+    })?;
+    Ok((params, concerns.unwrap_or_default()))
 }
 
 /// The key that names the file which an error is about.
@@ -67,7 +80,7 @@ fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
         TlsError::Certificate { path, .. } => certificates
             .find(|(_, files)| files.certificate == *path)
             .map(|(at, _)| format!("tls.certificates.{at}.certificate")),
-        TlsError::Key { path, .. } => certificates
+        TlsError::Key { path, .. } | TlsError::EncryptedKey { path } => certificates
             .find(|(_, files)| files.key == *path)
             .map(|(at, _)| format!("tls.certificates.{at}.key")),
         TlsError::Mismatch {

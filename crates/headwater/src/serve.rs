@@ -9,7 +9,7 @@ use crate::banner;
 use crate::cli::Serve;
 use crate::connecting;
 use crate::hosting::{Hosting, host};
-use crate::listening;
+use crate::listening::{self, Listening};
 use crate::live::{Hosted, Loading};
 use crate::operation::Operation;
 use crate::services::{self, Plan, Planned};
@@ -20,7 +20,8 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
     let planned = services::plan(&arguments)?;
     let operation = Operation::new(&arguments.operation, &planned.host);
     let (flags, said) = (&arguments.listen, &planned.said);
-    let listeners = listening::params(flags, &planned.host, operation.admin, said)?;
+    let Listening { listeners, .. } =
+        listening::params(flags, &planned.host, operation.admin, said)?;
     let hosting = Hosting {
         listeners,
         cache: CodeCache::Default,

@@ -88,6 +88,6 @@ pub use route::Route;
 pub use router::{RouteError, Router};
 pub use server::{ServeOutcome, Server};
 pub use tls::{
-    CertificateParams, Certificates, ClientAuth, ReadCertificates, TlsError, TlsParams,
-    UnknownNames,
+    CertificateConcern, CertificateParams, Certificates, ClientAuth, ReadCertificates, TlsError,
+    TlsParams, UnknownNames,
 };

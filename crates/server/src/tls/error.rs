@@ -31,6 +31,16 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The key is encrypted.
+    #[error(
+        "the key in `{0}` is encrypted, and there is nobody to ask for its password: write it without one by \
+         `openssl pkey -in {0} -out NEW.key`, and let this host alone read it",
+        path.display()
+    )]
+    EncryptedKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// The authorities of clients cannot be read.
     #[error(
         "the authorities in `{}`, by which clients' certificates are checked, cannot be used: \

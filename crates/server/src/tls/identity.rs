@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
 use super::TlsError;
-use super::load;
+use super::load::{self, Loaded};
 use super::params::TlsParams;
 
 /// What was read from a listener's files. Handshakes take what is current; connections keep what they
@@ -38,7 +38,7 @@ impl Identity {
         // Taken first: what is written meanwhile then counts as a change.
         let stamps = Stamps::take(&params);
         Ok(Self {
-            current: ArcSwap::new(load::config(&params)?),
+            current: ArcSwap::new(loaded(&params)?),
             stamps: Mutex::new(stamps),
             params,
         })
@@ -57,7 +57,7 @@ impl Identity {
         // Taken first, as above.
         let stamps = Stamps::take(&self.params);
         Ok(ReadIdentity {
-            config: load::config(&self.params)?,
+            config: loaded(&self.params)?,
             stamps,
         })
     }
@@ -83,6 +83,15 @@ impl Identity {
     fn seen(&self, stamps: Stamps) {
         *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
     }
+}
+
+/// Reads all files, and tells of what clients will not like.
+fn loaded(params: &TlsParams) -> Result<Arc<ServerConfig>, TlsError> {
+    let Loaded { config, concerns } = load::config(params)?;
+    for concern in concerns {
+        tracing::warn!(target: "headwater::server", "{concern}");
+    }
+    Ok(config)
 }
 
 // === impl Stamps ===

@@ -12,16 +12,26 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::TlsError;
+use super::concern::CertificateConcern;
 use super::error::reason;
 use super::names::Names;
 use super::params::{CertificateParams, ClientAuth, TlsParams};
 
+/// What was read.
+pub(super) struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) concerns: Vec<CertificateConcern>,
+}
+
 /// Reads everything. The whole is made anew each time, so that what clients resume was agreed on with
 /// the certificates and authorities of now.
-pub(super) fn config(params: &TlsParams) -> Result<Arc<ServerConfig>, TlsError> {
+pub(super) fn config(params: &TlsParams) -> Result<Loaded, TlsError> {
     let mut names = Names::new(params.unknown_names);
+    let mut concerns = Vec::new();
     for pair in &params.certificates {
-        names.add(&pair.names, Arc::new(certified_key(pair)?));
+        let key = certified_key(pair)?;
+        concerns.extend(CertificateConcern::of(&pair.certificate, &key));
+        names.add(&pair.names, Arc::new(key));
     }
     if params.certificates.is_empty() {
         return Err(TlsError::Empty);
@@ -34,14 +44,16 @@ pub(super) fn config(params: &TlsParams) -> Result<Arc<ServerConfig>, TlsError> 
     };
     let mut config = builder.with_cert_resolver(Arc::new(names));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Loaded {
+        config: Arc::new(config),
+        concerns,
+    })
 }
 
 fn certified_key(pair: &CertificateParams) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(&pair.certificate)
         .map_err(|error| TlsError::certificate(&pair.certificate, error))?;
-    let key =
-        PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| TlsError::key(&pair.key, error))?;
+    let key = private_key(&pair.key)?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| {
         TlsError::Mismatch {
             certificate: pair.certificate.clone(),
@@ -49,6 +61,22 @@ fn certified_key(pair: &CertificateParams) -> Result<CertifiedKey, TlsError> {
             source,
         }
     })
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = std::fs::read(path).map_err(|error| TlsError::key(path, pem::Error::Io(error)))?;
+    // Of PKCS#8, and of OpenSSL's older formats (RFC 1421 4.6.1.1).
+    let marks = [
+        &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
+        b"Proc-Type: 4,ENCRYPTED",
+    ];
+    let has = |mark: &[u8]| text.windows(mark.len()).any(|part| part == mark);
+    if marks.into_iter().any(has) {
+        return Err(TlsError::EncryptedKey {
+            path: path.to_owned(),
+        });
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| TlsError::key(path, error))
 }
 
 fn verifier(auth: &ClientAuth) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
@@ -79,5 +107,65 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error>
     match found.is_empty() {
         true => Err(pem::Error::NoItemsFound),
         false => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rcgen::{KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// A certificate that is valid from the one year to the other, with its key.
+    fn params(folder: &Path, from: i32, to: i32) -> TlsParams {
+        let key = KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        let certificate = params.self_signed(&key).unwrap();
+        fs::write(folder.join("c.pem"), certificate.pem()).unwrap();
+        fs::write(folder.join("k.pem"), key.serialize_pem()).unwrap();
+        TlsParams::new(folder.join("c.pem"), folder.join("k.pem"))
+    }
+
+    #[test]
+    fn a_certificate_whose_time_is_not_now_can_be_used_and_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        for (from, to, said) in [
+            (2001, 2002, Some(("has expired (", "2002"))),
+            (2090, 2091, Some(("is not valid before", "2090"))),
+            (2001, 2090, None),
+        ] {
+            let concerns = params(folder.path(), from, to).check().unwrap();
+            let told: Vec<_> = concerns.iter().map(ToString::to_string).collect();
+            match (&told[..], said) {
+                ([], None) => {}
+                ([told], Some((said, year))) => {
+                    assert!(told.contains(said) && told.contains(year), "{told}");
+                    assert!(told.contains("c.pem"), "{told}");
+                }
+                (told, _) => panic!("{told:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_encrypted_is_told_so_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let params = params(folder.path(), 2001, 2090);
+        for text in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----\n",
+        ] {
+            fs::write(folder.path().join("k.pem"), text).unwrap();
+            let error = params.check().unwrap_err().to_string();
+            assert!(error.contains("k.pem` is encrypted"), "{error}");
+            assert!(error.contains("`openssl pkey -in"), "{error}");
+        }
+        fs::write(folder.path().join("k.pem"), "nothing").unwrap();
+        let error = params.check().unwrap_err().to_string();
+        assert!(error.contains("there is none in it"), "{error}");
     }
 }

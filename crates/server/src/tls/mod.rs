@@ -1,6 +1,7 @@
 //! TLS on accepted connections.
 
 mod certificates;
+mod concern;
 mod error;
 mod identity;
 mod load;
@@ -20,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use crate::peer::ClientCertificate;
 
 pub use self::certificates::{Certificates, ReadCertificates};
+pub use self::concern::CertificateConcern;
 pub use self::error::TlsError;
 pub(crate) use self::identity::Identity;
 pub use self::params::{CertificateParams, ClientAuth, TlsParams, UnknownNames};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::TlsError;
+use super::concern::CertificateConcern;
 use super::load;
 
 /// How connections are encrypted: TLS 1.3 and 1.2, with HTTP/2 and HTTP/1.1 offered.
@@ -90,13 +91,13 @@ impl TlsParams {
         Ok(params)
     }
 
-    /// Reads all files, to see whether they can be used.
+    /// Reads all files, to see whether they can be used. Gives what clients will not like about them.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, holds nothing of its kind, or two do not go together.
-    pub fn check(&self) -> Result<(), TlsError> {
-        load::config(self).map(drop)
+    pub fn check(&self) -> Result<Vec<CertificateConcern>, TlsError> {
+        load::config(self).map(|loaded| loaded.concerns)
     }
 
     /// All files that these are made of.

@@ -1,0 +1,62 @@
+//! Certificates that can be shown, and that clients refuse all the same.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
+
+/// A certificate whose time is over or to come. It is shown all the same: a clock may be wrong, and a
+/// connection that a client refuses tells more than a host that does not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateConcern {
+    path: PathBuf,
+    when: When,
+    moment: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Over,
+    ToCome,
+}
+
+// === impl CertificateConcern ===
+
+impl CertificateConcern {
+    /// Of the certificate that is shown first; those that it was signed by are not looked at.
+    pub(super) fn of(path: &Path, key: &CertifiedKey) -> Option<Self> {
+        let der = key.cert.first()?;
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let validity = certificate.validity();
+        let now = ASN1Time::now();
+        let (when, moment) = match () {
+            () if now > validity.not_after => (When::Over, validity.not_after),
+            () if now < validity.not_before => (When::ToCome, validity.not_before),
+            () => return None,
+        };
+        Some(Self {
+            path: path.to_owned(),
+            when,
+            moment: moment.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for CertificateConcern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, moment) = (self.path.display(), &self.moment);
+        match self.when {
+            When::Over => write!(
+                f,
+                "the certificate in `{path}` has expired ({moment}), and clients refuse it: renew it"
+            ),
+            When::ToCome => write!(
+                f,
+                "the certificate in `{path}` is not valid before {moment}, and clients refuse it until then: \
+                 check it, and the clock of this machine"
+            ),
+        }
+    }
+}
