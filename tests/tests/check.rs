@@ -106,6 +106,16 @@ async fn what_is_wrong_with_an_entry_is_told_with_the_place_of_its_key() -> Resu
     let wrong = |key: &str| format!("{ANSWER}{service}{key}\n");
     for (text, place, said) in [
         (
+            wrong("min_idle = 5\nmax_instances = 4"),
+            "line 7, column 1: min_idle",
+            "keep fewer",
+        ),
+        (
+            wrong("min_idle = 101"),
+            "line 7, column 1: min_idle",
+            "there may be 100",
+        ),
+        (
             wrong("directories = { \"/d\" = \"none\" }"),
             "line 7, column 17",
             "none",

@@ -33,6 +33,9 @@ pub enum ConfigError {
          `PATH_INFO` anyway: leave it out"
     )]
     StripPrefix(String),
+    /// Something has no effect, or makes no sense; it says what, and the remedy.
+    #[error("{0}")]
+    Senseless(String),
     /// One of these, with its place.
     #[error("{place}\n{error}")]
     At {

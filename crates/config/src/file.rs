@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::config_error::ConfigError;
 use crate::place::Source;
+use crate::sense;
 use crate::service::Service;
 use crate::settings::{
     AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
@@ -94,7 +95,18 @@ impl File {
             if others.iter().any(|other| other.name == *name) {
                 at((ConfigError::Duplicate(name.clone()), "name".to_owned()));
             }
-            service.check().into_iter().for_each(at);
+            service.check().into_iter().for_each(&mut at);
+            let wrong = sense::of_service(service, index, &file.source);
+            for (why, key) in wrong {
+                at((ConfigError::Senseless(why), key));
+            }
+        }
+        for (index, listener) in file.listener.iter().enumerate() {
+            for (why, key) in sense::of_listener(listener) {
+                let find = |key| file.source.find("listener", index, key);
+                let at = find(&key).or_else(|| find(""));
+                errors.push(file.told(at, ConfigError::Senseless(why)));
+            }
         }
         match errors.len() {
             0 => Ok(file),

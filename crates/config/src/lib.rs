@@ -25,6 +25,7 @@ mod reference;
 mod route;
 mod schema;
 mod secret;
+mod sense;
 mod service;
 pub mod settings;
 mod suggestion;

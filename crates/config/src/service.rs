@@ -131,6 +131,15 @@ impl Service {
         errors
     }
 
+    /// What the service runs, in a file that is not known to be good.
+    pub(crate) fn guest_if_any(&self) -> Option<Guest<'_>> {
+        match (&self.component, &self.module) {
+            (Some(component), None) => Some(Guest::Component(component)),
+            (None, Some(module)) => Some(Guest::Module(module)),
+            _ => None,
+        }
+    }
+
     /// What the service runs.
     #[must_use]
     pub fn guest(&self) -> Guest<'_> {

@@ -5,12 +5,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::{Result, ensure};
 use headwater_config::settings::ServiceSettings;
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
-use headwater_runtime::Directory;
+use headwater_runtime::{Directory, PoolSettings, World};
 use headwater_wagi::{Compat, ResponseMode};
 use http::HeaderName;
 use sha2::{Digest, Sha256};
+
+use crate::meaning;
 
 /// All that a service is made of, by value. A service is loaded of nothing else, so that one which is made
 /// of the same need not be made anew. Where it answers, and how often it may be asked, is no part of it.
@@ -88,6 +91,24 @@ impl MadeOf {
         let pairs = self.identities.iter();
         let pairs = pairs.flat_map(|identity| [&identity.certificate, &identity.key]);
         self.settings.connecting.ca.iter().flatten().chain(pairs)
+    }
+
+    /// No more instances are kept than there may be.
+    pub(super) fn idle_fits(&self) -> Result<()> {
+        let Guest::Component(_) = self.guest else {
+            return Ok(());
+        };
+        let pool = meaning::pool(&self.settings);
+        // The same for both worlds.
+        let defaults = PoolSettings::of(World::Service);
+        let most = pool.max_instances.unwrap_or(defaults.max_instances);
+        let kept = pool.min_idle.unwrap_or(defaults.min_idle);
+        ensure!(
+            kept <= most,
+            "{kept} instances are to be kept when there is nothing to do (`min_idle`), and there may be {most} \
+             (`max_instances`): keep fewer, or allow more"
+        );
+        Ok(())
     }
 
     /// Looks what is there.

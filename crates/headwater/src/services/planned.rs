@@ -84,6 +84,9 @@ impl Planned {
             .headers
             .meant()
             .map_err(|error| Usage(format!("--allow-header: {error}")))?;
+        made_of
+            .idle_fits()
+            .map_err(|error| Usage(error.to_string()))?;
         Ok(Self {
             parts: Parts::of(&made_of, forbidden_headers)?,
             made_of,
@@ -125,6 +128,12 @@ impl Planned {
         };
         made_of.look();
         let forbidden_headers = made_of.headers.meant().at("allow_headers")?;
+        // Of the two the one that the service says itself, if it says one.
+        let key = match service.settings.pool.min_idle {
+            Some(_) => "min_idle",
+            None => "max_instances",
+        };
+        made_of.idle_fits().at(key)?;
         let parts = Parts::of(&made_of, forbidden_headers)?;
         Ok(Self {
             parts,
@@ -266,7 +275,15 @@ fn directories(service: &Service) -> Result<Vec<Directory>, Misplaced> {
 fn environment(service: &Service) -> Result<Vec<(String, String)>, Misplaced> {
     let given = service.environment.clone().into_iter().map(Ok);
     let secret = service.secrets.iter().map(|(name, source)| {
-        let secret = source.read(name).at(format!("secrets.{name}"))?;
+        let key = format!("secrets.{name}");
+        let secret = source.read(name).at(&*key)?;
+        if secret.reveal().contains('\0') {
+            let wrong = "it has a NUL in it, which no variable can have: is it a file of text?";
+            return Err(anyhow::anyhow!(
+                "the secret `{name}` cannot be used: {wrong}"
+            ))
+            .at(key);
+        }
         Ok((name.clone(), secret.reveal().to_owned()))
     });
     given.chain(secret).collect()

@@ -1,0 +1,254 @@
+//! What a file says that has no effect, or makes no sense, though each of its words could be read. Each
+//! comes with the key that it is about.
+
+use std::net::IpAddr;
+
+use crate::place::Source;
+use crate::service::{Guest, Service};
+use crate::settings::group;
+use crate::settings::{ClientAuth, ListenerSettings, PoolSettings, TlsSettings};
+
+/// What is wrong, and the key that it is about.
+pub(crate) type Wrong = (String, String);
+
+/// Keys that say how a module is run.
+const OF_MODULES: [&str; 4] = ["argv", "entrypoint", "compat", "response"];
+
+/// Keys that say how a component is run, beside those of its pool.
+const OF_COMPONENTS: [&str; 2] = ["forbid_headers", "allow_headers"];
+
+/// Of the service that is the `index`th of the file.
+pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Vec<Wrong> {
+    let name = &service.name;
+    let mut wrong = Vec::new();
+    if name.trim().is_empty() {
+        let why = "a service needs a name by which traces and logs tell it from others: write one";
+        wrong.push((why.to_owned(), "name".to_owned()));
+    }
+    let says = |key: &str| source.find("service", index, key).is_some();
+    let (others, keys) = match service.guest_if_any() {
+        Some(Guest::Component(_)) => ("modules", OF_MODULES.map(str::to_owned).to_vec()),
+        Some(Guest::Module(_)) => {
+            let pool = group::keys::<PoolSettings>();
+            let keys = OF_COMPONENTS.into_iter().map(str::to_owned).chain(pool);
+            ("components", keys.collect())
+        }
+        None => ("", Vec::new()),
+    };
+    for key in keys.into_iter().filter(|key| says(key)) {
+        let why = format!(
+            "service `{name}`: `{key}` is for {others}, and has no effect here: leave it out"
+        );
+        wrong.push((why, key));
+    }
+    let given = service.environment.iter();
+    let given = given.map(|(variable, value)| ("environment", variable, Some(value)));
+    let secret = service.secrets.keys();
+    let secret = secret.map(|variable| ("secrets", variable, None));
+    for (list, variable, value) in given.chain(secret) {
+        let why = if variable.is_empty() || variable.contains(['=', '\0']) {
+            "is no name of a variable: write one without `=`"
+        } else if value.is_some_and(|value| value.contains('\0')) {
+            "has a value with a NUL in it, which no variable can have: remove it"
+        } else {
+            continue;
+        };
+        let shown = variable.escape_debug();
+        let why = format!("service `{name}`: `{shown}` in `{list}` {why}");
+        wrong.push((why, format!("{list}.{variable}")));
+    }
+    wrong
+}
+
+/// Of a listener.
+pub(crate) fn of_listener(listener: &ListenerSettings) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let proxy = &listener.proxy;
+    if proxy.proxy_protocol_from.is_some() && proxy.proxy_protocol.is_none() {
+        let why = "`proxy_protocol_from` says whose connections begin with a PROXY header, and none does: \
+                   write `proxy_protocol = \"required\"`, too";
+        wrong.push((why.to_owned(), "proxy_protocol_from".to_owned()));
+    }
+    wrong.extend(listener.tls.iter().flat_map(of_tls));
+    wrong
+}
+
+fn of_tls(tls: &TlsSettings) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    if tls.certificates.is_empty() {
+        let why = "there is no certificate: name at least one, with its key";
+        wrong.push((why.to_owned(), "tls.certificates".to_owned()));
+    }
+    if tls.clients.asked() != ClientAuth::Off && tls.clients.client_ca.is_none() {
+        let why = "client certificates are asked for, and nobody is named who vouches for them: name a \
+                   file by `client_ca`";
+        wrong.push((why.to_owned(), "tls.client_auth".to_owned()));
+    }
+    for (at, files) in tls.certificates.iter().enumerate() {
+        let key = format!("tls.certificates.{at}.names");
+        let names = files.names.as_deref();
+        if names.is_some_and(<[String]>::is_empty) {
+            let why =
+                "these are no names: write some, or leave `names` out for those in the certificate";
+            wrong.push((why.to_owned(), key.clone()));
+        }
+        for (at, name) in names.unwrap_or_default().iter().enumerate() {
+            if !is_host_name(name) {
+                let why = format!(
+                    "`{name}` is no name that a client asks for: write `example.com`, or `*.example.com` for \
+                     all names one label longer"
+                );
+                wrong.push((why, format!("{key}.{at}")));
+            }
+        }
+    }
+    wrong
+}
+
+/// As clients name a server (RFC 6066 3): in ASCII, with no port and no dot at the end, and never an
+/// address. The first label may be `*`.
+fn is_host_name(name: &str) -> bool {
+    let rest = name.strip_prefix("*.").unwrap_or(name);
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    let is_label = |label: &str| (1..64).contains(&label.len()) && label.chars().all(is_part);
+    name.len() < 254 && rest.split('.').all(is_label) && rest.parse::<IpAddr>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::File;
+
+    const LISTENER: &str = "[[answer]]\nroute = \"/\"\n[[listener]]\nlisten = \"127.0.0.1:1\"\n";
+
+    fn told(text: &str) -> String {
+        match File::parse(text) {
+            Ok(_) => "good".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_setting_without_an_effect_is_told_with_its_line_and_the_remedy() {
+        let service = |kind: &str, key: &str| {
+            told(&format!(
+                "[[service]]\nname = \"a\"\nroute = \"/\"\n{kind} = \"x.wasm\"\n{key}\n"
+            ))
+        };
+        for key in [
+            "argv = \"x\"",
+            "entrypoint = \"x\"",
+            "compat = \"strict\"",
+            "response = \"buffer\"",
+        ] {
+            let told = service("component", key);
+            assert!(
+                told.contains("line 5") && told.contains("is for modules"),
+                "{told}"
+            );
+            assert_eq!(service("module", key), "good");
+        }
+        for key in [
+            "retry = true",
+            "serial = true",
+            "min_idle = 1",
+            "max_queue = 9",
+            "idle_timeout = \"1s\"",
+            "max_requests_per_instance = 5",
+            "forbid_headers = [\"x\"]",
+            "allow_headers = []",
+        ] {
+            let told = service("module", key);
+            assert!(
+                told.contains("line 5") && told.contains("is for components"),
+                "{told}"
+            );
+            assert_eq!(service("component", key), "good");
+        }
+        let told = told(&format!(
+            "{LISTENER}proxy_protocol_from = [\"10.0.0.0/8\"]\n"
+        ));
+        assert!(
+            told.contains("line 5") && told.contains("proxy_protocol = \"required\""),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_told_with_its_line() {
+        let text = "[[service]]\nname = \"a\"\nroute = \"/\"\ncomponent = \"x.wasm\"\n";
+        let named = told(&text.replace("\"a\"", "\" \""));
+        assert!(
+            named.contains("line 2") && named.contains("needs a name"),
+            "{named}"
+        );
+        for (key, line, said) in [
+            (
+                "environment = { \"A=B\" = \"1\" }",
+                "line 5, column 17",
+                "`A=B` in `environment`",
+            ),
+            (
+                "environment = { \"\" = \"1\" }",
+                "line 5, column 17",
+                "no name of a variable",
+            ),
+            (
+                "environment = { A = \"a\\u0000\" }",
+                "line 5, column 17",
+                "a NUL in it",
+            ),
+            (
+                "secrets = { \"A=\" = { env = \"B\" } }",
+                "line 5, column 13",
+                "`A=` in `secrets`",
+            ),
+        ] {
+            let told = told(&format!("{text}{key}\n"));
+            assert!(told.contains(line) && told.contains(said), "{told}");
+        }
+    }
+
+    #[test]
+    fn names_of_certificates_are_those_that_clients_ask_for() {
+        let tls = |said: &str| {
+            let files = "certificate = \"c\", key = \"k\"";
+            told(&format!(
+                "{LISTENER}tls.certificates = [{{ {files}, names = {said} }}]\n"
+            ))
+        };
+        assert_eq!(
+            tls("[\"a.example\", \"*.b.example\", \"localhost\"]"),
+            "good"
+        );
+        for wrong in [
+            "[]",
+            "[\"\"]",
+            "[\"a b\"]",
+            "[\"a:443\"]",
+            "[\"10.0.0.1\"]",
+            "[\"*\"]",
+            "[\"a.*.b\"]",
+            "[\"https://a\"]",
+            "[\"a.example.\"]",
+        ] {
+            let told = tls(wrong);
+            assert!(
+                told.contains("line 5, column") && told.contains("write"),
+                "{told}"
+            );
+        }
+        let none = told(&format!("{LISTENER}tls.certificates = []\n"));
+        assert!(
+            none.contains("line 5") && none.contains("at least one"),
+            "{none}"
+        );
+        let nobody = told(&format!(
+            "{LISTENER}[listener.tls]\nclient_auth = \"required\"\n\
+             certificates = [{{ certificate = \"c\", key = \"k\" }}]\n"
+        ));
+        assert!(
+            nobody.contains("line 6") && nobody.contains("`client_ca`"),
+            "{nobody}"
+        );
+    }
+}
