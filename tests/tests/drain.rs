@@ -6,6 +6,7 @@ use headwater_tests::guests::guest;
 use headwater_tests::steady::{self, Until};
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Client, Host, Upstream};
+use tempfile::TempDir;
 
 /// Requests of all hosts together, at least.
 const REQUESTS: u64 = 100_000;
@@ -45,9 +46,13 @@ async fn a_drain_that_takes_too_long_and_a_second_signal_have_exit_codes_of_thei
 {
     for (signals, code) in [(1, 3), (2, 130)] {
         let held = Upstream::with(Behaviour::Hold).await?;
+        let folder = TempDir::new()?;
+        let socket = folder.path().join("socket");
         let mut host = Host::serve(guest("fanout")?)
             .args(["--allow-outgoing", &held.url()])
             .args(["--drain-timeout", if signals == 1 { "1s" } else { "10m" }])
+            .arg("--listen")
+            .arg(format!("unix:{}", socket.display()))
             .start()
             .await?;
         let url = format!("{}/?to={}&k=1&wait=0", host.url(), held.url());
@@ -64,6 +69,15 @@ async fn a_drain_that_takes_too_long_and_a_second_signal_have_exit_codes_of_thei
         }
         let status = host.exit().await?;
         ensure!(status.code() == Some(code), "{signals}: {status}");
+        // The file of a socket goes with the host, however it ends.
+        ensure!(!socket.exists(), "{signals}");
+        // The guest had not answered: that is no work after its response.
+        let said = host.stderr().text();
+        ensure!(!said.contains("after their responses"), "{said}");
+        ensure!(
+            said.contains("1 connection was cut") == (signals == 1),
+            "{said}"
+        );
         ensure!(request.await.context("the client")?.is_err());
         held.release();
     }

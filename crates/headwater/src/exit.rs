@@ -32,11 +32,14 @@ pub(crate) struct Cut {
 
 impl std::fmt::Display for Cut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cut = match self.connections {
+            1 => "1 connection was cut".to_owned(),
+            connections => format!("{connections} connections were cut"),
+        };
         write!(
             f,
-            "{} connections were cut with requests in flight when the drain's time was over; \
-             --drain-timeout gives them longer",
-            self.connections
+            "{cut} with requests in flight when the drain's time was over; --drain-timeout gives them \
+             longer"
         )
     }
 }

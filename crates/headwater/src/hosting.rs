@@ -143,17 +143,27 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
     for address in addresses {
         banner::print(&[format!("{announcement} {address}")]);
     }
-    let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(obey(signals, live.clone(), admin.clone(), shutdown.clone()));
+    let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
+    let ends = (shutdown.clone(), at_once.clone());
+    let signals = tokio::spawn(obey(signals, live.clone(), admin.clone(), ends));
     let watching = watch.map(|watch| tokio::spawn(watch.run(live.clone())));
     let drain_began = tokio::spawn(moment_of(shutdown.clone()));
-    let outcome = server.serve(live.front().clone(), shutdown).await;
-    if let Some(watching) = watching {
-        watching.abort();
-    }
-    if let Ok(began) = drain_began.await {
-        finish_background_work(&live, began + drain.delay + drain_timeout).await;
-    }
+    let serving = async {
+        let outcome = server.serve(live.front().clone(), shutdown).await;
+        if let Some(watching) = watching {
+            watching.abort();
+        }
+        // Of what was cut it is told that it was, and no time is left for anything else.
+        if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
+            finish_background_work(&live, began + drain.delay + drain_timeout).await;
+        }
+        outcome
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        // With what serves go the files of its sockets.
+        () = at_once.cancelled() => std::process::exit(SECOND_SIGNAL),
+    };
     signals.abort();
     match outcome {
         ServeOutcome::Drained => Ok(()),
@@ -181,7 +191,7 @@ async fn obey(
     mut signals: Signals,
     live: Arc<Live>,
     admin: Option<Admin>,
-    shutdown: CancellationToken,
+    (shutdown, at_once): (CancellationToken, CancellationToken),
 ) {
     loop {
         match signals.next().await {
@@ -190,7 +200,7 @@ async fn obey(
                 let live = live.clone();
                 async move { live.reload().await }
             })),
-            Asked::End if shutdown.is_cancelled() => std::process::exit(SECOND_SIGNAL),
+            Asked::End if shutdown.is_cancelled() => at_once.cancel(),
             Asked::End => {
                 tracing::info!("draining: no new connections; a second signal ends at once");
                 if let Some(admin) = &admin {
