@@ -111,6 +111,28 @@ async fn what_is_wrong_with_an_entry_is_told_with_the_place_of_its_key() -> Resu
             "keep fewer",
         ),
         (
+            wrong("ca = [\"none.pem\"]"),
+            "line 7, column 7: \"none.pem\"",
+            "none.pem",
+        ),
+        (
+            wrong(
+                "client_certificates = [{ host = \"a\", certificate = \"none\", key = \"none\" }]",
+            ),
+            "line 7, column 24",
+            "none",
+        ),
+        (
+            wrong("outgoing.h2c = [\"https://b\"]"),
+            "line 7, column 10: h2c",
+            "https://b",
+        ),
+        (
+            wrong("proxy = \"ftp://secret\""),
+            "line 7, column 1: proxy = …",
+            "names no proxy",
+        ),
+        (
             wrong("min_idle = 101"),
             "line 7, column 1: min_idle",
             "there may be 100",

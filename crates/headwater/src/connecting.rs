@@ -1,5 +1,7 @@
 //! How outgoing connections are made: TLS and the forward proxy.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use headwater_config::settings::ConnectingSettings;
 use headwater_egress::{ClientIdentity, HostPattern, Proxy, TlsSettings};
@@ -36,6 +38,24 @@ impl Connecting {
             proxy: proxy(said).context("in `proxy`")?,
         })
     }
+}
+
+/// Whether a file of certificates can be used that are trusted besides the machine's.
+pub(crate) fn check_authority(file: &Path) -> Result<()> {
+    let tls = TlsSettings {
+        authorities: vec![file.to_owned()],
+        ..TlsSettings::default()
+    };
+    Ok(tls.check()?)
+}
+
+/// Whether a certificate that is shown to upstreams can be used.
+pub(crate) fn check_identity(identity: &ClientIdentity) -> Result<()> {
+    let tls = TlsSettings {
+        identities: vec![identity.clone()],
+        ..TlsSettings::default()
+    };
+    Ok(tls.check()?)
 }
 
 /// The proxy that is said to be used.

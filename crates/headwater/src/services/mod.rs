@@ -3,6 +3,7 @@
 mod loaded;
 mod loading;
 mod made_of;
+mod named;
 mod plan;
 mod planned;
 mod routing;
