@@ -215,6 +215,16 @@ mod tests {
                 "from 1 to 20000",
             ),
             (
+                "[server]\nmax_headers = 10001",
+                "line 6, column 15",
+                "from 1 to 10000",
+            ),
+            (
+                "max_queue = 1000000001",
+                "line 5, column 13",
+                "at most 1000000000",
+            ),
+            (
                 "[server]\nmax_hops = 101",
                 "line 6, column 12",
                 "from 0 to 100",

@@ -142,7 +142,7 @@ pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
         connection.http1.max_buffer = size.in_memory();
         connection.http2.max_header_list_size = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
     }
-    connection.http1.max_headers = server.max_headers.map(|count| count.get());
+    connection.http1.max_headers = server.max_headers.map(Bounded::count);
     if let Some(time) = server.handshake_timeout {
         connection.handshake_timeout = time.get();
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use headwater_config::settings::OutgoingSettings;
-use headwater_config::{Count, Size, Time};
+use headwater_config::{Bounded, Count, Size, Time};
 use headwater_egress::{EgressLimits, H2c, PoolParams, Timeouts};
 
 /// How one service calls out.
@@ -62,7 +62,7 @@ impl Settings {
                 wait: time(limit_wait, limits.wait),
                 request_head: in_memory(max_request_head, limits.request_head),
                 response_head: in_memory(max_response_head, limits.response_head),
-                response_fields: count(max_response_fields, limits.response_fields),
+                response_fields: max_response_fields.map_or(limits.response_fields, Bounded::count),
                 request_body: bytes(max_request_body).or(limits.request_body),
                 response_body: bytes(max_response_body).or(limits.response_body),
             },

@@ -22,7 +22,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind(
         "Time",
         "time",
-        "a number and `ms`, `s`, `m` or `h`: `\"500ms\"`, `\"1.5s\"`, `\"2m\"`",
+        "a number and `ms`, `s`, `m` or `h`, up to 100 years: `\"500ms\"`, `\"1.5s\"`, `\"2m\"`",
     ),
     kind(
         "Size",
@@ -34,7 +34,11 @@ pub(super) const KINDS: &[Kind] = &[
         "memory",
         "a size from 1 MiB to 4 GiB in `MiB` or `GiB`: `\"64MiB\"`; `64` is in MiB",
     ),
-    kind("Count", "count", "a whole number from 1 up: `100`"),
+    kind(
+        "Count",
+        "count",
+        "a whole number from 1 to 1000000000: `100`",
+    ),
     kind(
         "Range",
         "range",

@@ -1,5 +1,5 @@
 use super::settings;
-use crate::{Count, Size, Time};
+use crate::{Bounded, Count, Size, Time};
 
 settings! {
     /// How a service calls out: the section `[defaults.outgoing]` for all that do not have their own, and
@@ -114,7 +114,7 @@ settings! {
             value_name = "N",
             env = "HEADWATER_MAX_OUTGOING_RESPONSE_FIELDS"
         )]
-        pub max_response_fields: Option<Count>,
+        pub max_response_fields: Option<Bounded<1, 10_000>>,
 
         /// Body of an outgoing request [default: no bound]
         #[arg(

@@ -41,7 +41,7 @@ settings! {
 
         /// How many of them there may be; beyond it 431 [default: 100]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_HEADERS")]
-        pub max_headers: Option<Count>,
+        pub max_headers: Option<Bounded<1, 10_000>>,
 
         /// Length of a request's URI; beyond it 414 [default: 8KiB]
         #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_URI")]

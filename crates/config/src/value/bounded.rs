@@ -29,6 +29,12 @@ impl<const LEAST: u32, const MOST: u32> Bounded<LEAST, MOST> {
         self.0
     }
 
+    /// The number, of things in memory.
+    #[must_use]
+    pub fn count(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
     /// A number that is known to be within the bounds: it does not compile otherwise.
     #[must_use]
     pub const fn known<const NUMBER: u32>() -> Self {

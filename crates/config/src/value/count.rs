@@ -6,14 +6,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A whole number from 1 up.
+/// A whole number from 1 up, to as many as nothing that is counted ever is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(usize);
 
 /// Why something is no such number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` must be 1 or more: write a whole number from 1 up")]
+#[error("`{0}` must be 1 or more, and at most 1000000000: write a whole number that is")]
 pub struct CountError(String);
+
+/// What is counted with is made for less than a `usize` can hold, such as tokio's semaphores.
+const MOST: usize = 1_000_000_000;
 
 impl Count {
     /// The number.
@@ -28,7 +31,7 @@ impl TryFrom<i64> for Count {
 
     fn try_from(number: i64) -> Result<Self, CountError> {
         match usize::try_from(number) {
-            Ok(count) if count > 0 => Ok(Self(count)),
+            Ok(count @ 1..=MOST) => Ok(Self(count)),
             _ => Err(CountError(number.to_string())),
         }
     }
@@ -39,7 +42,7 @@ impl FromStr for Count {
 
     fn from_str(text: &str) -> Result<Self, CountError> {
         match text.parse() {
-            Ok(count) if count > 0 => Ok(Self(count)),
+            Ok(count @ 1..=MOST) => Ok(Self(count)),
             _ => Err(CountError(text.to_owned())),
         }
     }
@@ -58,7 +61,7 @@ impl<'de> Deserialize<'de> for Count {
             type Value = Count;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a whole number from 1 up")
+                f.write_str("a whole number from 1 to 1000000000")
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Count, E> {
@@ -79,6 +82,6 @@ impl JsonSchema for Count {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "title": "Count", "type": "integer", "minimum": 1 })
+        json_schema!({ "title": "Count", "type": "integer", "minimum": 1, "maximum": MOST })
     }
 }

@@ -10,7 +10,7 @@ pub struct Range(RangeInclusive<usize>);
 
 /// Why text is no range of numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no number from 1 up, and no range of such: `1000`, `750-1000`")]
+#[error("`{0}` is no number from 1 to 1000000000, and no range of such: `1000`, `750-1000`")]
 pub struct RangeError(String);
 
 text_value!(
@@ -20,6 +20,9 @@ text_value!(
     ["1000", "750-1000"],
     or number
 );
+
+/// As of a count.
+const MOST: usize = 1_000_000_000;
 
 impl Range {
     /// Both ends are of it.
@@ -35,7 +38,9 @@ impl FromStr for Range {
     fn from_str(text: &str) -> Result<Self, RangeError> {
         let (least, most) = text.split_once('-').unwrap_or((text, text));
         match (least.trim().parse(), most.trim().parse()) {
-            (Ok(least), Ok(most)) if 0 < least && least <= most => Ok(Self(least..=most)),
+            (Ok(least), Ok(most)) if 0 < least && least <= most && most <= MOST => {
+                Ok(Self(least..=most))
+            }
             _ => Err(RangeError(text.to_owned())),
         }
     }
@@ -64,7 +69,17 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for text in ["", "0", "0-3", "3-2", "-2", "1-", "a"] {
+        for text in [
+            "",
+            "0",
+            "1000000001",
+            "1-1000000001",
+            "0-3",
+            "3-2",
+            "-2",
+            "1-",
+            "a",
+        ] {
             let error = text.parse::<Range>().unwrap_err();
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }

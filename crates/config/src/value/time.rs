@@ -10,7 +10,9 @@ pub struct Time(Duration);
 
 /// Why text is no length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no duration; write a number and a unit: `500ms`, `30s`, `2m`, `1h`")]
+#[error(
+    "`{0}` is no duration up to 100 years; write a number and a unit: `500ms`, `30s`, `2m`, `1h`"
+)]
 pub struct TimeError(String);
 
 text_value!(
@@ -19,6 +21,9 @@ text_value!(
     r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h)$",
     ["500ms", "30s", "2m"]
 );
+
+/// A hundred years: a moment that is much further away cannot be told to the system's clock.
+const MOST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 impl Time {
     /// The time as the standard library has it.
@@ -53,7 +58,7 @@ impl FromStr for Time {
             _ => return Err(error()),
         };
         match Duration::try_from_secs_f64(seconds) {
-            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
+            Ok(duration) if !duration.is_zero() && duration <= MOST => Ok(Self(duration)),
             _ => Err(error()),
         }
     }
@@ -99,6 +104,7 @@ mod tests {
         assert_eq!(ok("1.5s"), Duration::from_millis(1_500));
         assert_eq!(ok("2m"), Duration::from_secs(120));
         assert_eq!(ok("1h"), Duration::from_secs(3_600));
+        assert_eq!(ok("876000h"), MOST);
     }
 
     #[test]
@@ -110,6 +116,7 @@ mod tests {
             "-1s",
             "0s",
             "1d",
+            "876001h",
             "1e400h",
             "999999999999999999999h",
         ] {
