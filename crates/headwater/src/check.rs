@@ -10,6 +10,7 @@ use headwater_runtime::Engine;
 use crate::banner;
 use crate::cli::wagi::Check;
 use crate::cli::{self, Command, Serve};
+use crate::exit::Usage;
 use crate::front;
 use crate::listening;
 use crate::live::Loading;
@@ -54,6 +55,8 @@ fn served(path: &Path) -> Result<()> {
     let operation = Operation::new(&arguments.operation, &host);
     let listening = listening::params(&arguments.listen, &host, operation.admin, &said)?;
     outputs::check(&operation.outputs(), &said)?;
+    let log = operation.telemetry()?.log.check();
+    log.map_err(|error| Usage(format!("--log, or RUST_LOG: {error}")))?;
     front::loops(&operation.server)?;
     let loading = Loading {
         engine: Engine::with_places(PLACES)?,
