@@ -84,7 +84,7 @@ impl File {
         if let Err(error) = file.defaults.pool.check() {
             let key = "max_concurrent_per_instance";
             let at = file.source.find_in_section("defaults", key);
-            errors.push(file.told(at, ConfigError::Defaults(error)));
+            errors.push(file.told(at, key, ConfigError::Defaults(error)));
         }
         for (index, service) in file.service.iter().enumerate() {
             let mut at = |(error, key): (ConfigError, String)| {
@@ -105,7 +105,7 @@ impl File {
             for (why, key) in sense::of_listener(listener) {
                 let find = |key| file.source.find("listener", index, key);
                 let at = find(&key).or_else(|| find(""));
-                errors.push(file.told(at, ConfigError::Senseless(why)));
+                errors.push(file.told(at, &key, ConfigError::Senseless(why)));
             }
         }
         match errors.len() {
@@ -144,13 +144,13 @@ impl File {
     /// An error with its place: of the key, or of the service if that says nothing of it.
     fn at(&self, service_index: usize, key: &str, error: ConfigError) -> ConfigError {
         let find = |key| self.source.find("service", service_index, key);
-        self.told(find(key).or_else(|| find("")), error)
+        self.told(find(key).or_else(|| find("")), key, error)
     }
 
-    fn told(&self, at: Option<Range<usize>>, error: ConfigError) -> ConfigError {
+    fn told(&self, at: Option<Range<usize>>, key: &str, error: ConfigError) -> ConfigError {
         match at {
             Some(at) => ConfigError::At {
-                place: self.source.snippet(&at),
+                place: self.source.shown(at, key),
                 error: Box::new(error),
             },
             None => error,

@@ -64,8 +64,8 @@ impl Source {
 
     fn told(&self, at: Range<usize>, key: &str) -> String {
         let (line, column, _) = self.position(at.start);
-        let name = key.split('.').next().unwrap_or(key);
-        if HIDDEN.contains(&name) {
+        if is_hidden(key) {
+            let name = first(key);
             return format!("line {line}, column {column}: {name} = …");
         }
         let said = self.0.get(at).unwrap_or_default();
@@ -76,6 +76,14 @@ impl Source {
             false => "",
         };
         format!("line {line}, column {column}: {shown}{more}")
+    }
+
+    /// The line of a key, or its place alone if the line may hold what is not for a log.
+    pub(crate) fn shown(&self, at: Range<usize>, key: &str) -> String {
+        match is_hidden(key) {
+            true => self.told(at, key),
+            false => self.snippet(&at),
+        }
     }
 
     /// The line with what is there underlined, as the errors of TOML show it.
@@ -100,6 +108,15 @@ impl Source {
         let content = self.0[begin..].lines().next().unwrap_or_default();
         (line, column, content)
     }
+}
+
+/// Whether the value of a key, or of the table that it is in, may hold what is not for a log.
+fn is_hidden(key: &str) -> bool {
+    HIDDEN.contains(&first(key))
+}
+
+fn first(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
 }
 
 /// Where a key is in a table, or what is below it. A name may have dots of its own.

@@ -205,6 +205,8 @@ mod tests {
         ] {
             let told = told(&format!("{text}{key}\n"));
             assert!(told.contains(line) && told.contains(said), "{told}");
+            // Values of variables are not for a log.
+            assert!(!told.contains("a\\u0000"), "{told}");
         }
     }
 
