@@ -1,20 +1,28 @@
 use std::fmt;
 
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
 
 /// The id of one incoming request: a UUIDv7 (RFC 9562), made by Headwater and by nobody else.
 ///
-/// The first 48 bits are the time in milliseconds, so ids sort by arrival. An `x-request-id` that a
+/// The first 48 bits are the time in milliseconds, so ids sort by arrival, and within a millisecond those
+/// that one thread has made. An `x-request-id` that a
 /// client sends is kept as an attribute and never becomes a `RequestId`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(Uuid);
+
+thread_local! {
+    /// Counts within a millisecond. One for each thread: one for all would have each wait for the others.
+    static CONTEXT: ContextV7 = const { ContextV7::new() };
+}
 
 impl RequestId {
     /// Makes the id of a request that arrives now.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "each call makes another id")]
     pub fn new() -> Self {
-        Self(Uuid::now_v7())
+        let id = CONTEXT.try_with(|context| Uuid::new_v7(Timestamp::now(context)));
+        // A thread that is ending has no context of its own any more.
+        Self(id.unwrap_or_else(|_| Uuid::now_v7()))
     }
 
     /// Reads an id that a guest or an upstream sends back. That it names a request is not said.

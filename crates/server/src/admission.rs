@@ -86,7 +86,7 @@ impl Admission {
         peer: &Peer,
         router: &ArcSwap<Router>,
         admitted: &mut Admitted,
-    ) -> Result<(Arc<Entry>, Places), Fault> {
+    ) -> Result<Places, Fault> {
         // First, because whatever else is wrong with it counts for the client's rate.
         admitted.told = self.forwarding.believe(&parts.headers, peer)?;
         let sound = self.check(parts, peer, &admitted.told);
@@ -112,13 +112,7 @@ impl Admission {
             })?;
         }
         sound?;
-        let found = found.ok_or_else(|| {
-            Fault::client(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "no service answers at this path",
-            )
-        })?;
+        let found = found.ok_or_else(not_found)?;
         let own = match &found.entry.gate {
             Some(gate) => gate.enter()?,
             None => None,
@@ -130,7 +124,7 @@ impl Admission {
             return Err(Trouble::TooLarge.fault());
         }
         found.introduce(&mut parts.headers)?;
-        Ok((Arc::clone(found.entry), [Some(place), own]))
+        Ok([Some(place), own])
     }
 
     /// Refuses what no service shall see, and makes of the rest what services see.
@@ -195,4 +189,12 @@ impl Admission {
     fn max_body(&self, entry: &Entry) -> Option<u64> {
         entry.route.limits.max_body.or(self.max_body)
     }
+}
+
+pub(crate) fn not_found() -> Fault {
+    Fault::client(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "no service answers at this path",
+    )
 }

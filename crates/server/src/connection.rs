@@ -12,7 +12,7 @@ use crate::counts::Counted;
 use crate::peer::{Peer, canonical};
 use crate::proxy::{self, Begun};
 use crate::pulse::Pulse;
-use crate::service::Service;
+use crate::service::{Parts, Service};
 use crate::site::Site;
 use crate::socket::Socket;
 use crate::tls;
@@ -43,6 +43,7 @@ pub(crate) async fn serve(
         origin: site.origin.clone(),
         certificate: None,
         introduction: OnceLock::new(),
+        names: OnceLock::new(),
     };
     // Each part is boxed, so that a connection takes up no more than the part that it is at.
     let greeted = {
@@ -92,11 +93,11 @@ async fn greet(stream: Socket, peer: &mut Peer, site: &Site) -> io::Result<Greet
 async fn speak<S: Stream>(stream: S, peer: Peer, site: &Site, pulse: Arc<Pulse>) {
     let client = peer.client;
     let stream = Watched::new(stream, Arc::clone(&pulse), site.times.send);
-    let service = Service {
+    let service = Service::new(Parts {
         front: Arc::clone(&site.front),
-        peer: Arc::new(peer),
+        peer,
         pulse: Arc::clone(&pulse),
-    };
+    });
     let codec = Arc::clone(&site.codec);
     let conversation = Conversation::new(codec, Arc::clone(&pulse), stream, service);
     if let Err(error) = clock::keep(conversation, &pulse, &site.times).await {

@@ -201,6 +201,7 @@ mod tests {
     use super::*;
     use crate::codec::codec;
     use crate::peer::Peer;
+    use crate::service::Parts;
     use crate::target::Origin;
     use crate::testing::{LONG, answer_with, route};
     use crate::{ConnectionParams, Front, FrontParams, Router};
@@ -212,9 +213,9 @@ mod tests {
         let (client, stream) = tokio::io::duplex(room);
         let pulse = Pulse::new();
         let router = Router::new([route("/...", answer_with(text))]).unwrap();
-        let service = Service {
+        let service = Service::new(Parts {
             front: Front::new(FrontParams::default(), router),
-            peer: Arc::new(Peer {
+            peer: Peer {
                 client: None,
                 local: None,
                 origin: Origin {
@@ -224,9 +225,10 @@ mod tests {
                 },
                 certificate: None,
                 introduction: OnceLock::new(),
-            }),
+                names: OnceLock::new(),
+            },
             pulse: Arc::clone(&pulse),
-        };
+        });
         let codec = Arc::new(codec(&ConnectionParams::default()));
         let stream = Watched::new(stream, Arc::clone(&pulse), LONG);
         (Conversation::new(codec, pulse, stream, service), client)

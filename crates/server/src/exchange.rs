@@ -90,6 +90,11 @@ impl Exchange {
         self.0.held = held;
     }
 
+    /// Holds whoever answers, or would have, until the request is over.
+    pub(crate) fn hold_entry(&mut self, entry: Option<Arc<Entry>>) {
+        self.0.held.entry = entry;
+    }
+
     /// The request has a body, which is waited for by this.
     pub(crate) fn expect(&mut self, wait: Option<Arc<Wait>>) {
         self.0.wait = wait;

@@ -9,7 +9,7 @@ use headwater_telemetry::{AccessLog, Metrics};
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Admission, Admitted};
+use crate::admission::{Admission, Admitted, not_found};
 use crate::exchange::{Exchange, Held};
 use crate::forwarded::ForwardedParams;
 use crate::limits::RequestLimits;
@@ -129,13 +129,17 @@ impl Front {
         let verdict = admission.admit(&mut parts, peer, &self.router, &mut admitted);
         let Admitted { told, entry } = admitted;
         let route = entry.as_ref().map(|entry| &entry.route);
+        let [service, pattern] = match route {
+            Some(route) => peer.names(route),
+            None => [&self.nobody; 2],
+        };
         let mut exchange = self.reception.begin(Arrival {
             parts: &parts,
             started,
             // A timeout beyond what the clock can tell is none.
             deadline: route.and_then(|route| started.checked_add(route.timeout)),
-            service: route.map_or(&self.nobody, |route| &route.service),
-            route: route.map_or(&self.nobody, |route| &route.pattern),
+            service,
+            route: pattern,
             entrance: Entrance::Network {
                 client: told.client.or(peer.client),
                 local: peer.local,
@@ -147,23 +151,22 @@ impl Front {
         exchange.expect(wait);
         // The body of a request that is refused is nobody's; it is read to its end like any other
         // that is not wanted.
-        let ready = verdict.and_then(|(entry, places)| {
+        let handling = verdict.and_then(|places| {
             exchange.hold(Held {
                 listing: self
                     .registry
                     .as_ref()
                     .map(|registry| registry.enter(exchange.scope(), &parts)),
-                entry: Some(Arc::clone(&entry)),
+                entry: None,
                 places,
             });
-            admission.introduce(&mut parts, &told, peer, &entry)?;
-            Ok(entry)
-        });
-        let handling = ready.and_then(|entry| {
+            let entry = entry.as_ref().ok_or_else(not_found)?;
+            admission.introduce(&mut parts, &told, peer, entry)?;
             let request = Request::from_parts(parts, body);
             self.reception
                 .handle(&*entry.route.handler, request, &exchange)
         });
+        exchange.hold_entry(entry);
         Received { exchange, handling }
     }
 

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::forwarded::Client;
+use crate::route::Route;
 use crate::target::Origin;
 
 /// The client's certificate (RFC 9440); `client-cert-chain` begins so as well.
@@ -31,6 +32,16 @@ pub(crate) struct Peer {
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// What services are told of it, from the first request on.
     pub(crate) introduction: OnceLock<Client>,
+    /// What the route of its first request is called.
+    pub(crate) names: OnceLock<Names>,
+}
+
+/// The names of a route, in a copy of one connection's own: each request holds them, and threads that
+/// count at one place how many do wait for each other.
+#[derive(Debug)]
+pub(crate) struct Names {
+    of: [Arc<str>; 2],
+    own: [Arc<str>; 2],
 }
 
 /// A client's certificate that was verified.
@@ -48,6 +59,29 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
         IpAddr::V6(_) => address,
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// What the service and the pattern of a route are called.
+    pub(crate) fn names<'a>(&'a self, route: &'a Route) -> [&'a Arc<str>; 2] {
+        let of = [&route.service, &route.pattern];
+        let names = self.names.get_or_init(|| Names {
+            of: of.map(Arc::clone),
+            own: of.map(|name| Arc::from(&**name)),
+        });
+        let are_these = names
+            .of
+            .iter()
+            .zip(of)
+            .all(|(one, other)| Arc::ptr_eq(one, other));
+        match are_these {
+            true => names.own.each_ref(),
+            // No more than the first are remembered.
+            false => of,
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! How often: token buckets, one for a service or one for each client.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -42,7 +42,11 @@ pub(crate) struct ClientBuckets {
     memory: Memory,
     limiter: ArcSwap<DefaultKeyedRateLimiter<Key>>,
     clock: DefaultClock,
-    asked: AtomicU32,
+}
+
+thread_local! {
+    /// How often a thread has asked any of these. For each thread, so that none waits for another's count.
+    static ASKED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// What counts as one client.
@@ -95,14 +99,13 @@ impl ClientBuckets {
             memory,
             limiter: ArcSwap::from_pointee(RateLimiter::dashmap_with_clock(quota, clock.clone())),
             clock,
-            asked: AtomicU32::new(0),
         }
     }
 
     /// Takes one from the client's bucket, or says how long until there is one.
     pub(crate) fn take(&self, client: IpAddr) -> Result<(), Duration> {
-        // Nothing else is ordered by it.
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let asked = ASKED.get().wrapping_add(1);
+        ASKED.set(asked);
         if asked % self.memory.every == self.memory.every - 1 {
             self.sweep();
         }

@@ -16,9 +16,14 @@ use crate::upload::Upload;
 
 /// Answers the requests of one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Service {
+pub(crate) struct Service(Arc<Parts>);
+
+/// What they are answered with. Requests hold it, and so nothing that is counted for all connections
+/// together: threads that count at one place wait for each other.
+#[derive(Debug)]
+pub(crate) struct Parts {
     pub(crate) front: Arc<Front>,
-    pub(crate) peer: Arc<Peer>,
+    pub(crate) peer: Peer,
     pub(crate) pulse: Arc<Pulse>,
 }
 
@@ -27,20 +32,26 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Delivery>, Infallib
 
 // === impl Service ===
 
+impl Service {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
 impl hyper::service::Service<Request<Incoming>> for Service {
     type Response = Response<Delivery>;
     type Error = Infallible;
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        let ticket = self.pulse.enter();
+        let ticket = self.0.pulse.enter();
         let version = request.version();
         let request = request.map(|body| Upload::new(body, &ticket));
         // Outside of the future, which so need not hold the request.
-        let received = self.front.receive(request, &self.peer);
-        let front = Arc::clone(&self.front);
+        let received = self.0.front.receive(request, &self.0.peer);
+        let parts = Arc::clone(&self.0);
         Box::pin(async move {
-            let mut response = front.respond(received).await;
+            let mut response = parts.front.respond(received).await;
             // By which hyper also closes, once this is sent.
             if version < Version::HTTP_2 && ticket.is_draining() {
                 let close = HeaderValue::from_static("close");

@@ -11,8 +11,9 @@ use tokio::net::TcpStream;
 
 use crate::goal::{Goal, mib};
 use crate::handshakes;
-use crate::load::Target;
+use crate::load::{Round, Target};
 use crate::options::Options;
+use crate::plain::BODY;
 use crate::speed::{Figures, WARM_UP};
 
 /// The least share of hyper's requests per second.
@@ -31,8 +32,9 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
     let file = folder.path().join("headwater.toml");
     fs::write(
         &file,
-        "[server]\nclient_rate = \"1000000/s\"\n\
-         [[answer]]\nroute = \"/...\"\nbody = \"Hello from the front!\\n\"\n",
+        format!(
+            "[server]\nclient_rate = \"1000000/s\"\n[[answer]]\nroute = \"/...\"\nbody = {BODY:?}\n"
+        ),
     )?;
     let this = std::env::current_exe().context("asking for the path of this program")?;
     let hyper = Host::program(this).arg("plain-server").start().await?;
@@ -51,9 +53,9 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
         hyper_rounds.push(hyper.load(options.requests).await?);
         front_rounds.push(front.load(options.requests).await?);
     }
+    let ratio = Round::ratio(&front_rounds, &hyper_rounds);
     let hyper = Figures::new(&hyper_rounds, hyper.server.process().rss()?);
     let front = Figures::new(&front_rounds, front.server.process().rss()?);
-    let ratio = front.per_second / hyper.per_second;
     hyper.print("hyper, plain");
     front.print("headwater, [[answer]]");
     println!(
@@ -108,7 +110,7 @@ async fn answered(address: &str) -> Result<TcpStream> {
     let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"front!\n") {
+    while !answer.ends_with(BODY.as_bytes()) {
         anyhow::ensure!(
             stream.read_buf(&mut answer).await? > 0,
             "the connection was closed"

@@ -15,6 +15,8 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::goal::median;
+
 /// Keep-alive connections, each with one request at a time.
 pub(crate) const CONNECTIONS: usize = 32;
 
@@ -82,6 +84,13 @@ impl Target {
 impl Round {
     pub(crate) fn per_second(&self) -> f64 {
         self.requests as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// How many requests per second these rounds had of one for each that those had: in the middle of the
+    /// pairs, each of which was measured within a moment. What else goes on on a machine comes and goes.
+    pub(crate) fn ratio(these: &[Self], those: &[Self]) -> f64 {
+        let pairs = these.iter().zip(those);
+        median(pairs.map(|(this, that)| this.per_second() / that.per_second()))
     }
 }
 

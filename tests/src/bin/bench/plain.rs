@@ -1,15 +1,20 @@
-//! The server to compare with: the least that can be done with hyper, one fixed answer.
+//! The server to compare with: the least that can be done with hyper, one fixed answer, which is the same
+//! text of the same type that the front gives.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::Response;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+
+/// What is answered, here and by the front.
+pub(crate) const BODY: &str = "Hello from the front!\n";
 
 pub(crate) async fn serve() -> Result<ExitCode> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -19,8 +24,10 @@ pub(crate) async fn serve() -> Result<ExitCode> {
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let hello = service_fn(async |_| {
-                let body = Full::new(Bytes::from_static(b"Hello from hyper!\n"));
-                Ok::<_, Infallible>(Response::new(body))
+                let mut answer = Response::new(Full::new(Bytes::from_static(BODY.as_bytes())));
+                let plain = HeaderValue::from_static("text/plain");
+                answer.headers_mut().insert(CONTENT_TYPE, plain);
+                Ok::<_, Infallible>(answer)
             });
             // A client that goes away is its own affair.
             let _ = hyper::server::conn::http1::Builder::new()

@@ -43,9 +43,9 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
     host.load(REQUESTS_BEFORE_RSS.saturating_sub(served).max(1))
         .await?;
 
+    let ratio = Round::ratio(&host_rounds, &hyper_rounds);
     let hyper = Figures::new(&hyper_rounds, hyper.server.process().rss()?);
     let host = Figures::new(&host_rounds, host.server.process().rss()?);
-    let ratio = host.per_second / hyper.per_second;
     println!(
         "{:<24}{:>12}{:>19}{:>17}",
         "", "requests/s", "CPU per request", "memory"
