@@ -3,10 +3,10 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use headwater_tests::Host;
 use headwater_tests::certificates::Authority;
 use headwater_tests::guests::guest;
 use headwater_tests::refusal::{FAILURE, refused};
+use headwater_tests::{Finished, Host};
 use tempfile::TempDir;
 
 const ANSWER: &str = "[[answer]]\nroute = \"/\"\n";
@@ -19,15 +19,15 @@ fn folder(text: &str) -> Result<TempDir> {
     Ok(folder)
 }
 
+async fn check(folder: &TempDir) -> Result<Finished> {
+    let file = folder.path().join("headwater.toml");
+    Host::headwater().arg("check").arg(&file).run_to_end().await
+}
+
 /// Checks that a file is refused, with the file's name, these words, and nothing made or changed.
 async fn refuses(text: &str, expected: &[&str]) -> Result<()> {
     let folder = folder(text)?;
-    let file = folder.path().join("headwater.toml");
-    let finished = Host::headwater()
-        .arg("check")
-        .arg(&file)
-        .run_to_end()
-        .await?;
+    let finished = check(&folder).await?;
     refused(&finished, FAILURE, expected)?;
     refused(&finished, FAILURE, &["headwater.toml"])?;
     ensure!(fs::read_dir(folder.path())?.count() == 2);
@@ -68,12 +68,7 @@ async fn what_can_be_written_and_listened_at_is_neither_made_nor_taken() -> Resu
          [admin]\nlisten = \"127.0.0.1:0\"\n"
     ))?;
     fs::write(folder.path().join("traces"), "of before")?;
-    let file = folder.path().join("headwater.toml");
-    let finished = Host::headwater()
-        .arg("check")
-        .arg(&file)
-        .run_to_end()
-        .await?;
+    let finished = check(&folder).await?;
     ensure!(finished.code == Some(0), "{}", finished.stderr);
     ensure!(fs::read_to_string(folder.path().join("traces"))? == "of before");
     ensure!(fs::read_dir(folder.path())?.count() == 3);
@@ -226,11 +221,7 @@ async fn a_certificate_that_has_expired_is_warned_of_by_check_and_at_start() -> 
     authority.certify_until(&folder.path().join("c"), "localhost", 2020)?;
     let file = folder.path().join("headwater.toml");
     let is_it = |line: &str| line.contains("c.pem` has expired (") && line.contains("2020");
-    let finished = Host::headwater()
-        .arg("check")
-        .arg(&file)
-        .run_to_end()
-        .await?;
+    let finished = check(&folder).await?;
     ensure!(finished.code == Some(0), "{}", finished.stderr);
     ensure!(finished.stdout.lines().any(is_it), "{}", finished.stdout);
     let host = Host::headwater().arg("serve").arg(&file).start().await?;

@@ -1,5 +1,7 @@
 //! Who is to blame when a request's body breaks off, or is none: whoever sent it.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use futures::stream;
 use headwater_core::{Body, BodyError, Caller, Fault, InternalService, LoopGuard};
@@ -16,10 +18,43 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::access::{lines, log};
-use crate::testing::{each, params, raw, route, start_front};
+use crate::testing::{Running, each, params, raw, route, start_front};
 use crate::{FrontParams, InternalFront, Route};
 
 const CHUNKED: &str = "HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// A server, and what it has noted.
+struct Logged {
+    server: Running,
+    path: PathBuf,
+    seen: usize,
+    _folder: TempDir,
+}
+
+impl Logged {
+    async fn start(routes: impl IntoIterator<Item = Route>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (access, path) = log(&folder, AccessFormat::Json);
+        let front = FrontParams {
+            access,
+            ..FrontParams::default()
+        };
+        Self {
+            server: start_front(params(), front, routes).await,
+            path,
+            seen: 0,
+            _folder: folder,
+        }
+    }
+
+    /// The next line, when it is there.
+    async fn line(&mut self) -> String {
+        self.seen += 1;
+        lines(&self.path, self.seen)
+            .await
+            .swap_remove(self.seen - 1)
+    }
+}
 
 /// Chunks that are none, and trailers that are none, or too many.
 fn malformed() -> [String; 4] {
@@ -59,23 +94,14 @@ fn routes() -> Vec<Route> {
 
 #[tokio::test]
 async fn a_malformed_body_is_400_whatever_the_service_makes_of_it() {
-    let folder = TempDir::new().unwrap();
-    let (access, path) = log(&folder, AccessFormat::Json);
-    let front = FrontParams {
-        access,
-        ..FrontParams::default()
-    };
-    let server = start_front(params(), front, routes()).await;
-    let mut count = 0;
+    let mut logged = Logged::start(routes()).await;
     for target in ["/trap", "/content"] {
         for body in malformed() {
             let request = format!("POST {target} {CHUNKED}{body}");
-            let answer = raw(server.address, request.as_bytes()).await;
+            let answer = raw(logged.server.address, request.as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 400 "), "{request}: {answer}");
             assert!(answer.contains("body is malformed (request "), "{answer}");
-            count += 1;
-            let lines = lines(&path, count).await;
-            let line = &lines[count - 1];
+            let line = logged.line().await;
             assert!(
                 line.contains("\"status\":400,\"fault\":\"bad_body\""),
                 "{line}"
@@ -97,14 +123,8 @@ async fn a_service_that_never_looks_at_a_malformed_body_has_its_answer_sent() {
 
 #[tokio::test]
 async fn an_answer_that_is_cut_by_a_malformed_body_is_the_client_s_fault() {
-    let folder = TempDir::new().unwrap();
-    let (access, path) = log(&folder, AccessFormat::Json);
-    let front = FrontParams {
-        access,
-        ..FrontParams::default()
-    };
-    let server = start_front(params(), front, routes()).await;
-    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let mut logged = Logged::start(routes()).await;
+    let mut client = TcpStream::connect(logged.server.address).await.unwrap();
     let begun = format!("POST /echo {CHUNKED}3\r\nabc\r\n");
     client.write_all(begun.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -115,29 +135,22 @@ async fn an_answer_that_is_cut_by_a_malformed_body_is_the_client_s_fault() {
     client.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200 "));
     assert!(!answer.ends_with(b"0\r\n\r\n"));
-    let lines = lines(&path, 1).await;
+    let line = logged.line().await;
     assert!(
-        lines[0].contains("\"status\":200,\"fault\":\"bad_body\""),
-        "{lines:?}"
+        line.contains("\"status\":200,\"fault\":\"bad_body\""),
+        "{line}"
     );
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_within_its_body_has_gone_whatever_the_service_makes_of_it() {
-    let folder = TempDir::new().unwrap();
-    let (access, path) = log(&folder, AccessFormat::Json);
-    let front = FrontParams {
-        access,
-        ..FrontParams::default()
-    };
-    let server = start_front(params(), front, routes()).await;
-    let mut count = 0;
+    let mut logged = Logged::start(routes()).await;
     for target in ["/trap", "/content"] {
         for begun in [
             "HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc".to_owned(),
             format!("{CHUNKED}3\r\nabc\r\n"),
         ] {
-            let mut client = TcpStream::connect(server.address).await.unwrap();
+            let mut client = TcpStream::connect(logged.server.address).await.unwrap();
             let request = format!("POST {target} {begun}");
             client.write_all(request.as_bytes()).await.unwrap();
             // Its own side alone: so it gets to see what it is told.
@@ -145,9 +158,7 @@ async fn a_client_that_goes_away_within_its_body_has_gone_whatever_the_service_m
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 499 "), "{answer}");
-            count += 1;
-            let lines = lines(&path, count).await;
-            let line = &lines[count - 1];
+            let line = logged.line().await;
             assert!(
                 line.contains("\"status\":499,\"fault\":\"client_closed\""),
                 "{line}"
@@ -158,8 +169,6 @@ async fn a_client_that_goes_away_within_its_body_has_gone_whatever_the_service_m
 
 #[tokio::test]
 async fn a_stream_of_http_2_that_is_reset_within_its_body_was_ended_by_the_client() {
-    let folder = TempDir::new().unwrap();
-    let (access, path) = log(&folder, AccessFormat::Json);
     let (seen, mut sees) = mpsc::unbounded_channel();
     let trap = each(move |request: Request<Body>, _| {
         let seen = seen.clone();
@@ -171,12 +180,8 @@ async fn a_stream_of_http_2_that_is_reset_within_its_body_was_ended_by_the_clien
             Err(Fault::trap().caused_by(broken.unwrap_err()))
         }
     });
-    let front = FrontParams {
-        access,
-        ..FrontParams::default()
-    };
-    let server = start_front(params(), front, [route("/...", trap)]).await;
-    let stream = TcpStream::connect(server.address).await.unwrap();
+    let mut logged = Logged::start([route("/...", trap)]).await;
+    let stream = TcpStream::connect(logged.server.address).await.unwrap();
     let (executor, io) = (TokioExecutor::new(), TokioIo::new(stream));
     let (mut client, connection) = http2::handshake(executor, io).await.unwrap();
     tokio::spawn(connection);
@@ -187,10 +192,10 @@ async fn a_stream_of_http_2_that_is_reset_within_its_body_was_ended_by_the_clien
     sees.recv().await.unwrap();
     sender.abort(BodyError::from("changed its mind"));
     assert!(answer.await.unwrap().is_err());
-    let lines = lines(&path, 1).await;
+    let line = logged.line().await;
     assert!(
-        lines[0].contains("\"status\":499,\"fault\":\"client_closed\""),
-        "{lines:?}"
+        line.contains("\"status\":499,\"fault\":\"client_closed\""),
+        "{line}"
     );
 }
 
