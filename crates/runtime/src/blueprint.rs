@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_egress::Egress;
+use headwater_telemetry::LimitLog;
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
@@ -37,6 +38,7 @@ pub(crate) struct Blueprint {
     pub(crate) service: Arc<str>,
     pub(crate) output: ServiceOutput,
     pub(crate) unattributed: Arc<Unattributed>,
+    pub(crate) limits: LimitLog,
     pub(crate) egress: Egress,
     pub(crate) forbidden_headers: ForbiddenHeaders,
     pub(crate) evidence: Evidence,
@@ -53,7 +55,7 @@ impl Blueprint {
     pub(crate) fn store(&self, instance: u64) -> wasmtime::Result<Store<State>> {
         let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELD_BYTES);
-        let outgoing = Arc::new(Outgoing::new(self.max_outgoing));
+        let outgoing = Arc::new(Outgoing::new(self.max_outgoing, self.limits.clone()));
         let outbox = Outbox::default();
         let state = State {
             table: wasmtime::component::ResourceTable::new(),

@@ -73,7 +73,6 @@ impl WasiHttpHooks for Hooks {
             self.outgoing.note_unattributed();
         }
         let Some(place) = self.outgoing.open() else {
-            self.outgoing.note_refused(self.egress.service());
             let error = self
                 .egress
                 .refuse(&request, &attribution, Limit::InstanceRequests);
@@ -147,6 +146,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use headwater_egress::{EgressParams, Grants};
+    use headwater_telemetry::LimitLog;
     use http_body_util::Empty;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
@@ -161,7 +161,7 @@ mod tests {
             grants: Grants::parse([address.to_string()]).unwrap(),
             ..EgressParams::new("test")
         });
-        let outgoing = Arc::new(Outgoing::new(1));
+        let outgoing = Arc::new(Outgoing::new(1, LimitLog::new("test".into())));
         let mut hooks = Hooks::new(egress, ForbiddenHeaders::default(), outgoing);
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let request = Request::get(format!("http://{address}/"))

@@ -12,6 +12,7 @@ mod engine;
 mod error_code;
 mod forbidden;
 mod hooks;
+mod limits;
 mod linker;
 pub mod measure;
 mod memory;

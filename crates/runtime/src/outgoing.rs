@@ -2,14 +2,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_core::Hops;
+use headwater_telemetry::LimitLog;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits;
 
 /// The outgoing requests of one instance: how many may be open, and whether whose they are is known.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     free: Arc<Semaphore>,
+    most: usize,
+    limits: LimitLog,
     unattributed: AtomicBool,
-    refused: AtomicBool,
     unsent: AtomicBool,
     /// Of the request that had come the longest way.
     hops: Mutex<Hops>,
@@ -20,11 +24,12 @@ pub(crate) type Place = OwnedSemaphorePermit;
 
 impl Outgoing {
     /// So many may be open at once.
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize, limits: LimitLog) -> Self {
         Self {
             free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            most,
+            limits,
             unattributed: AtomicBool::new(false),
-            refused: AtomicBool::new(false),
             unsent: AtomicBool::new(false),
             hops: Mutex::default(),
         }
@@ -32,7 +37,11 @@ impl Outgoing {
 
     /// A place for one more; none if as many are open as may be.
     pub(crate) fn open(&self) -> Option<Place> {
-        self.free.clone().try_acquire_owned().ok()
+        let place = self.free.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            self.limits.met(&limits::OUTGOING, self.most);
+        }
+        place
     }
 
     /// Notes what a request came through that the instance is given.
@@ -51,17 +60,6 @@ impl Outgoing {
     pub(crate) fn most_hops(&self) -> Hops {
         let longest = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
         longest.clone()
-    }
-
-    /// Says in the log that one was refused, if it is the first.
-    pub(crate) fn note_refused(&self, service: &str) {
-        if !self.refused.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                service,
-                "a guest has as many outgoing requests open as an instance may: further ones fail \
-                 with connection-limit-reached; --max-outgoing-per-instance allows more"
-            );
-        }
     }
 
     /// Says in the log that a part of a body was not sent, if it is the first.
@@ -104,7 +102,7 @@ mod tests {
             }
             guard.read(&headers)
         };
-        let outgoing = Outgoing::new(1);
+        let outgoing = Outgoing::new(1, LimitLog::new("test".into()));
         assert!(outgoing.most_hops().is_none());
         for times in [1, 3, 0, 2] {
             outgoing.note_hops(&passed(times));
@@ -114,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_request_is_over() {
-        let outgoing = Outgoing::new(1);
+        let outgoing = Outgoing::new(1, LimitLog::new("test".into()));
         let place = outgoing.open();
         assert!(place.is_some());
         assert!(outgoing.open().is_none());

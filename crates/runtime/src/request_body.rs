@@ -147,6 +147,7 @@ async fn discard(mut body: WasiBody, unsent: Unsent) {
 
 #[cfg(test)]
 mod tests {
+    use headwater_telemetry::LimitLog;
     use http::header::AUTHORIZATION;
     use http::request::Builder;
     use http_body_util::channel::{Channel, Sender};
@@ -157,7 +158,7 @@ mod tests {
 
     fn note() -> Unsent {
         Unsent {
-            outgoing: Arc::new(Outgoing::new(1)),
+            outgoing: Arc::new(Outgoing::new(1, LimitLog::new("test".into()))),
             service: "test".into(),
         }
     }

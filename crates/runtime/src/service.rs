@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::{Body, Handler, HandlerFuture, Limits, RequestScope};
 use headwater_egress::Egress;
-use headwater_telemetry::Metrics;
+use headwater_telemetry::{LimitLog, Metrics};
 use http::Request;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -142,6 +142,7 @@ impl ComponentService {
             engine: engine.wasmtime().clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
+            limits: LimitLog::new(settings.service.clone()),
             service: settings.service,
             egress,
             forbidden_headers: settings.forbidden_headers,

@@ -27,6 +27,7 @@ mod config;
 mod environment;
 mod error;
 mod guest_line;
+mod limit_log;
 mod log;
 pub mod metrics;
 mod otlp;
@@ -46,6 +47,7 @@ pub use config::{
     LogConfig, LogFormat, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig,
 };
 pub use error::TelemetryError;
+pub use limit_log::{Limit, LimitLog, Setting};
 pub use log::LogLevel;
 pub use metrics::Metrics;
 pub use pipeline::{Telemetry, build, init};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use headwater_core::{Attribution, RequestId, RequestScope, ScopeParts, SpanContext};
 use headwater_egress::{Egress, EgressParams};
+use headwater_telemetry::LimitLog;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
@@ -149,7 +150,7 @@ pub(crate) fn state(evidence: Evidence) -> State {
         hooks: Hooks::new(
             Egress::new(EgressParams::new(service.clone())),
             ForbiddenHeaders::default(),
-            Arc::new(Outgoing::new(1)),
+            Arc::new(Outgoing::new(1, LimitLog::new(service.clone()))),
         ),
         memory: MemoryBudget::new(usize::MAX),
         roots: Roots::new(evidence),

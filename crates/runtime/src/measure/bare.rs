@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use headwater_core::empty;
 use headwater_egress::{Egress, EgressParams};
+use headwater_telemetry::LimitLog;
 use http::Request;
 use http_body_util::BodyExt;
 use wasmtime::component::{Accessor, Component};
@@ -137,6 +138,7 @@ pub(crate) fn blueprint(
         egress: Egress::new(EgressParams::new(service.clone())),
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone())),
+        limits: LimitLog::new(service.clone()),
         service,
         forbidden_headers: ForbiddenHeaders::default(),
         evidence: Evidence::Stack,

@@ -1,0 +1,179 @@
+//! The log lines that tell an operator which limit a guest met.
+//!
+//! A guest that meets a limit sees an error of its own, and often hides it. So whoever enforces a limit
+//! that guests can meet says so here: one line names the service, the limit and the setting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The least time between two lines about the same limit of the same service. A guest that meets a limit
+/// meets it again and again.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// A limit that guests can meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// A short stable label, such as `open_files_per_instance`.
+    pub name: &'static str,
+    /// What happens where the limit is met, as a clause: "another outgoing request fails with …".
+    pub effect: &'static str,
+    /// The setting that moves it. None if the limit is fixed.
+    pub setting: Option<Setting>,
+}
+
+/// A setting of a service, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The key in the file, with its table: `memory`, `outgoing.max_requests`.
+    pub key: &'static str,
+    /// The flag: `--memory`. None if the file alone has the setting.
+    pub flag: Option<&'static str>,
+}
+
+/// Logs the limits that the guests of one service meet, at most one line a minute for each limit. Cheap
+/// to clone; clones count together.
+#[derive(Debug, Clone)]
+pub struct LimitLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    service: Arc<str>,
+    met: Mutex<HashMap<&'static str, Met>>,
+}
+
+/// How often a limit was met.
+#[derive(Debug)]
+struct Met {
+    logged: Instant,
+    since: u64,
+}
+
+// === impl LimitLog ===
+
+impl LimitLog {
+    /// Makes the log of a service's limits.
+    #[must_use]
+    pub fn new(service: Arc<str>) -> Self {
+        Self(Arc::new(Inner {
+            service,
+            met: Mutex::default(),
+        }))
+    }
+
+    /// Notes that a guest met a limit, and what the limit is set to.
+    pub fn met(&self, limit: &Limit, most: impl TryInto<u64>) {
+        let Some(unlogged) = self.count(limit.name, Instant::now()) else {
+            return;
+        };
+        // Without the lock: the log may be slow.
+        let Limit {
+            name,
+            effect,
+            setting,
+        } = limit;
+        let remedy = match setting {
+            Some(Setting {
+                key,
+                flag: Some(flag),
+            }) => format!("`{key}` in the configuration file, or {flag}, allows more"),
+            Some(Setting { key, flag: None }) => {
+                format!("`{key}` in the configuration file allows more")
+            }
+            None => "the limit is fixed".to_owned(),
+        };
+        tracing::warn!(
+            target: "headwater::limits",
+            parent: None,
+            service = &*self.0.service,
+            limit = name,
+            most = most.try_into().ok(),
+            setting = setting.map(|setting| setting.key),
+            // Of the same limit, since the last line about it.
+            unlogged = (unlogged > 0).then_some(unlogged),
+            "a guest met a limit: {effect}; {remedy}",
+        );
+    }
+
+    /// How often the limit was met without a line since the last line, if a line is due now.
+    fn count(&self, name: &'static str, now: Instant) -> Option<u64> {
+        let mut met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
+        match met.get_mut(name) {
+            Some(met) if now.saturating_duration_since(met.logged) < INTERVAL => {
+                met.since += 1;
+                None
+            }
+            Some(met) => {
+                met.logged = now;
+                Some(std::mem::take(&mut met.since))
+            }
+            None => {
+                let first = Met {
+                    logged: now,
+                    since: 0,
+                };
+                met.insert(name, first);
+                Some(0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LogConfig;
+    use crate::log::tests::log;
+
+    const FILES: Limit = Limit {
+        name: "open_files_per_instance",
+        effect: "another file cannot be opened",
+        setting: Some(Setting {
+            key: "max_open_files",
+            flag: Some("--max-open-files"),
+        }),
+    };
+
+    #[test]
+    fn the_first_is_logged_at_once_and_the_rest_by_the_minute() {
+        let log = LimitLog::new("shop".into());
+        let start = Instant::now();
+        assert_eq!(log.count("files", start), Some(0));
+        for _ in 0..5 {
+            assert_eq!(log.clone().count("files", start + INTERVAL / 2), None);
+        }
+        assert_eq!(log.count("memory", start), Some(0));
+        assert_eq!(log.count("files", start + INTERVAL), Some(5));
+        assert_eq!(log.count("files", start + INTERVAL), None);
+        assert_eq!(log.count("files", start + INTERVAL * 2), Some(1));
+    }
+
+    #[test]
+    fn a_line_names_the_service_the_limit_and_the_setting() {
+        let limits = LimitLog::new("shop".into());
+        let text = log(&LogConfig::default(), || {
+            limits.met(&FILES, 64_usize);
+            limits.met(&FILES, 64_usize);
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for part in [
+            "WARN",
+            "shop",
+            "open_files_per_instance",
+            "64",
+            "another file cannot be opened",
+            "`max_open_files` in the configuration file",
+            "--max-open-files",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let fixed = Limit {
+            setting: None,
+            ..FILES
+        };
+        let text = log(&LogConfig::default(), || {
+            LimitLog::new("shop".into()).met(&fixed, 64_usize);
+        });
+        assert!(text.contains("the limit is fixed"), "{text}");
+    }
+}
