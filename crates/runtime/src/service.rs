@@ -13,8 +13,9 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::blueprint::Blueprint;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::forbidden::ForbiddenHeaders;
+use crate::neighbours::Neighbours;
 use crate::one_line::one_line;
 use crate::output::ServiceOutput;
 use crate::pool::{
@@ -55,6 +56,9 @@ pub struct ComponentSettings {
 /// Why a component cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// There is no engine for it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// It does not compile.
     #[error("it is not a valid component: {0}; if the file was cut or damaged, build it again")]
     Invalid(String),
@@ -107,8 +111,18 @@ impl ComponentService {
         egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
-        let component =
-            Component::new(engine.wasmtime(), binary).map_err(|error| refused(&error))?;
+        let wasmtime = engine.for_guest(binary)?;
+        Self::load_on(wasmtime, engine.neighbours(), binary, egress, settings)
+    }
+
+    pub(crate) fn load_on(
+        wasmtime: &wasmtime::Engine,
+        neighbours: &Arc<Neighbours>,
+        binary: &[u8],
+        egress: Egress,
+        settings: ComponentSettings,
+    ) -> Result<Self, LoadError> {
+        let component = Component::new(wasmtime, binary).map_err(|error| refused(&error))?;
         let world = World::of(&component).ok_or_else(|| {
             let exports = exports(&component);
             LoadError::World(if exports.is_empty() {
@@ -120,7 +134,7 @@ impl ComponentService {
         let composed = is_composed(binary);
 
         let unlinkable = |error: wasmtime::Error| LoadError::Import(one_line(&error));
-        let pre = linker::linker(engine.wasmtime())
+        let pre = linker::linker(wasmtime)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(unlinkable)?;
         let pre = match world {
@@ -139,7 +153,7 @@ impl ComponentService {
 
         let pool = settings.pool.apply(world);
         let blueprint = Blueprint {
-            engine: engine.wasmtime().clone(),
+            engine: wasmtime.clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             limits: LimitLog::new(settings.service.clone()),
@@ -162,7 +176,7 @@ impl ComponentService {
                 pre,
                 blueprint,
                 pool,
-                engine.neighbours(),
+                neighbours,
                 settings.metrics,
                 hasher.finish(),
             ),

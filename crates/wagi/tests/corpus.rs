@@ -209,7 +209,8 @@ async fn answers(guests: &[&str]) {
         let Some(file) = entry.file() else { continue };
         let bytes = fs::read(file).unwrap();
         let load = |settings| {
-            WagiModule::load(engine.wasmtime(), engine.room(), &bytes, settings).unwrap()
+            let wasmtime = engine.for_guest(&bytes).unwrap();
+            WagiModule::load(wasmtime, engine.room(), &bytes, settings).unwrap()
         };
         for mode in [ResponseMode::Buffer, ResponseMode::Stream] {
             let module = load(entry.settings(Compat::Default, mode));

@@ -197,7 +197,7 @@ fn run(
                 ..WagiSettings::new(&**name)
             };
             let module = WagiModule::load_with_egress(
-                loading.engine.wasmtime(),
+                loading.engine.for_guest(binary)?,
                 loading.engine.room(),
                 binary,
                 settings,

@@ -128,7 +128,7 @@ async fn load_one(
     let settings = common.settings(name, entry);
     let egress = common.egress(name, entry)?;
     let module = WagiModule::load_with_egress(
-        engine.wasmtime(),
+        engine.for_guest(&bytes)?,
         engine.room(),
         &bytes,
         settings,

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn these_functions_take_the_place_of_the_stock_ones() {
         let engine = Engine::new().unwrap();
-        let mut linker = Linker::new(engine.wasmtime());
+        let mut linker = Linker::new(engine.for_guest(&[]).unwrap());
         wasmtime_wasi::p2::add_to_linker_async::<State>(&mut linker).unwrap();
         let error = add(&mut linker).unwrap_err();
         assert!(format!("{error:#}").contains("defined twice"), "{error:#}");

@@ -108,15 +108,16 @@ async fn run(
     import: impl Fn(StoreContextMut<'_, State>) + Send + Sync + 'static,
 ) -> Result<Run, MeasureError> {
     let engine = Engine::new()?;
-    let component = Component::new(engine.wasmtime(), GUEST)?;
-    let mut linker = Linker::<State>::new(engine.wasmtime());
+    let engine = engine.for_guest(GUEST.as_bytes())?;
+    let component = Component::new(engine, GUEST)?;
+    let mut linker = Linker::<State>::new(engine);
     linker
         .root()
         .func_wrap("call", move |store: StoreContextMut<'_, State>, (): ()| {
             import(store);
             Ok(())
         })?;
-    let mut store = Store::new(engine.wasmtime(), state(Evidence::Stack));
+    let mut store = Store::new(engine, state(Evidence::Stack));
     store.epoch_deadline_async_yield_and_update(1);
     let instance = linker.instantiate_async(&mut store, &component).await?;
     let guest: TypedFunc<(u32,), ()> = instance.get_typed_func(&mut store, "run")?;

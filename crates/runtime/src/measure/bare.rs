@@ -49,8 +49,9 @@ impl BareService {
         binary: &[u8],
         limits: &headwater_core::Limits,
     ) -> Result<Self, MeasureError> {
-        let component = Component::new(engine.wasmtime(), binary)?;
-        let pre = linker::linker(engine.wasmtime())?.instantiate_pre(&component)?;
+        let engine = engine.for_guest(binary)?;
+        let component = Component::new(engine, binary)?;
+        let pre = linker::linker(engine)?.instantiate_pre(&component)?;
         Ok(Self {
             pre: ServicePre::new(pre)?,
             blueprint: blueprint(engine, "bare", limits),
@@ -128,13 +129,13 @@ async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<(
 
 /// What the instances that are measured are made by: no grants, the pool's limits.
 pub(crate) fn blueprint(
-    engine: &Engine,
+    engine: &wasmtime::Engine,
     service: &str,
     limits: &headwater_core::Limits,
 ) -> Blueprint {
     let service: Arc<str> = service.into();
     Blueprint {
-        engine: engine.wasmtime().clone(),
+        engine: engine.clone(),
         egress: Egress::new(EgressParams::new(service.clone())),
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone())),

@@ -96,8 +96,9 @@ pub async fn ledger_cost(requests: u32) -> Result<LedgerCost, MeasureError> {
 
 async fn run(requests: u32, evidence: Evidence) -> Result<Duration, MeasureError> {
     let engine = Engine::new()?;
-    let component = Component::new(engine.wasmtime(), GUEST)?;
-    let mut linker = Linker::<State>::new(engine.wasmtime());
+    let engine = engine.for_guest(GUEST.as_bytes())?;
+    let component = Component::new(engine, GUEST)?;
+    let mut linker = Linker::<State>::new(engine);
     let asks = evidence.has_checkpoints();
     linker.root().func_wrap(
         "call",
@@ -109,7 +110,7 @@ async fn run(requests: u32, evidence: Evidence) -> Result<Duration, MeasureError
             Ok(())
         },
     )?;
-    let mut store = Store::new(engine.wasmtime(), state(evidence));
+    let mut store = Store::new(engine, state(evidence));
     store.epoch_deadline_async_yield_and_update(1);
     attribution::install(&mut store);
     let instance = linker.instantiate_async(&mut store, &component).await?;

@@ -3,6 +3,7 @@
 mod attribution;
 mod bare;
 mod ledger;
+mod service;
 mod stock;
 
 pub(crate) use self::attribution::scope;
@@ -11,4 +12,5 @@ pub(crate) use self::attribution::state;
 pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
 pub use self::bare::{BareInstance, BareService};
 pub use self::ledger::{LedgerCost, ledger_cost};
+pub use self::service::component_on;
 pub use self::stock::StockService;

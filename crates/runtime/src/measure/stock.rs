@@ -48,8 +48,9 @@ impl StockService {
         binary: &[u8],
         limits: &headwater_core::Limits,
     ) -> Result<Self, MeasureError> {
-        let component = Component::new(engine.wasmtime(), binary)?;
-        let pre = linker::linker(engine.wasmtime())?.instantiate_pre(&component)?;
+        let engine = engine.for_guest(binary)?;
+        let component = Component::new(engine, binary)?;
+        let pre = linker::linker(engine)?.instantiate_pre(&component)?;
         Ok(Self(ProxyHandler::new(Instances {
             pre: ProxyPre::P3(ServicePre::new(pre)?),
             blueprint: blueprint(engine, "stock", limits),

@@ -73,9 +73,11 @@ async fn events() -> Vec<Event> {
         ..Part::default()
     };
     let engine = Engine::new().unwrap();
-    let component = Component::new(engine.wasmtime(), composed(&[callee, root])).unwrap();
+    let text = composed(&[callee, root]);
+    let engine = engine.for_guest(text.as_bytes()).unwrap();
+    let component = Component::new(engine, text).unwrap();
     let log = Log::default();
-    let mut linker = Linker::<State>::new(engine.wasmtime());
+    let mut linker = Linker::<State>::new(engine);
     let calls = log.clone();
     linker
         .root()
@@ -91,7 +93,7 @@ async fn events() -> Vec<Event> {
         .root()
         .func_wrap_concurrent("gate", |_, (_,): (u32,)| Box::pin(async { Ok(()) }))
         .unwrap();
-    let mut store = Store::new(engine.wasmtime(), state(Evidence::Stack));
+    let mut store = Store::new(engine, state(Evidence::Stack));
     store.set_epoch_deadline(u64::MAX / 2);
     let instance = linker
         .instantiate_async(&mut store, &component)

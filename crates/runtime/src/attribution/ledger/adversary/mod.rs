@@ -76,13 +76,14 @@ impl Wake for Woken {
 /// Runs a component through the steps.
 pub(super) async fn play(text: &str, evidence: Evidence, steps: &[Step]) -> Outcome {
     let engine = Engine::new().unwrap();
-    let component = Component::new(engine.wasmtime(), text).unwrap();
+    let engine = engine.for_guest(text.as_bytes()).unwrap();
+    let component = Component::new(engine, text).unwrap();
     let board = Board::default();
-    let mut store = Store::new(engine.wasmtime(), state(evidence));
+    let mut store = Store::new(engine, state(evidence));
     // Nobody computes for long here.
     store.set_epoch_deadline(u64::MAX / 2);
     attribution::install(&mut store);
-    let instance = linker(engine.wasmtime(), &board)
+    let instance = linker(engine, &board)
         .instantiate_async(&mut store, &component)
         .await
         .unwrap();

@@ -1,0 +1,177 @@
+use std::sync::OnceLock;
+
+use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::initialization::Initialization;
+
+/// Guest instances that can be alive at once, over all services, unless [`Engine::with_places`] says
+/// otherwise.
+///
+/// Each reserves 4 GiB of address space (none of it memory until touched), so 1,000 take 4 TiB of
+/// the 128 TiB that a process has.
+///
+/// [`Engine::with_places`]: super::Engine::with_places
+pub(super) const MAX_INSTANCES: u32 = 1_000;
+
+/// What is tried where the address space is limited (`ulimit -v`, a small container).
+const MAX_INSTANCES_LIMITED: u32 = 50;
+
+/// Core module instances that one instance of a component may consist of, and tables.
+///
+/// Compilers emit three to five core modules, so this is a composition of forty components. It is what
+/// the engine has room for where the address space is limited, so that each component that loads can be
+/// instantiated.
+const MAX_CORE_INSTANCES: u32 = MAX_INSTANCES_LIMITED * 4;
+
+/// Linear memories of one instance of a component: one for each component of such a composition.
+const MAX_MEMORIES: u32 = MAX_INSTANCES_LIMITED;
+
+/// Bytes of a linear memory that stay mapped when its instance ends, so that the next instance does
+/// not fault them in again: most services touch less than this.
+const MEMORY_KEEP_RESIDENT: usize = 128 << 10;
+
+/// The same for a table.
+const TABLE_KEEP_RESIDENT: usize = 16 << 10;
+
+/// A wasmtime engine for each [`Initialization`].
+pub(super) struct Engines {
+    copied: wasmtime::Engine,
+    /// Made when it is needed: an engine takes address space and kernel memory, and most hosts have no
+    /// guest for this one.
+    copy_on_write: OnceLock<wasmtime::Engine>,
+    instances: u32,
+    cache: Option<Cache>,
+}
+
+impl Engines {
+    pub(super) fn new(instances: u32, cache: Option<Cache>) -> wasmtime::Result<Self> {
+        let copied = engine(Initialization::Copied, instances, cache.as_ref())?;
+        Ok(Self {
+            copied,
+            copy_on_write: OnceLock::new(),
+            instances,
+            cache,
+        })
+    }
+
+    pub(super) fn for_guest(&self, binary: &[u8]) -> wasmtime::Result<&wasmtime::Engine> {
+        match Initialization::of(binary) {
+            Initialization::Copied => Ok(&self.copied),
+            Initialization::CopyOnWrite => {
+                if let Some(engine) = self.copy_on_write.get() {
+                    return Ok(engine);
+                }
+                // Who comes second at the same moment makes one for nothing, which is dropped.
+                let engine = engine(
+                    Initialization::CopyOnWrite,
+                    self.instances,
+                    self.cache.as_ref(),
+                )?;
+                Ok(self.copy_on_write.get_or_init(|| engine))
+            }
+        }
+    }
+
+    pub(super) fn increment_epochs(&self) {
+        self.copied.increment_epoch();
+        if let Some(engine) = self.copy_on_write.get() {
+            engine.increment_epoch();
+        }
+    }
+}
+
+/// Makes an engine with so many places, or with fewer where the address space is limited.
+fn engine(
+    initialization: Initialization,
+    instances: u32,
+    cache: Option<&Cache>,
+) -> wasmtime::Result<wasmtime::Engine> {
+    let make = |instances| wasmtime::Engine::new(&config(initialization, instances, cache));
+    make(instances).or_else(|error| {
+        let limited = MAX_INSTANCES_LIMITED.min(instances);
+        tracing::warn!(
+            error = format_args!("{error:#}"),
+            instances = limited,
+            "address space is limited: fewer instances can be alive at once",
+        );
+        make(limited)
+    })
+}
+
+fn config(initialization: Initialization, instances: u32, cache: Option<&Cache>) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .memory_init_cow(initialization == Initialization::CopyOnWrite)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(allocation(instances)))
+        .cache(cache.cloned());
+    config
+}
+
+fn allocation(instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        // A component is made of several core modules; Rust's have three to five. And where there
+        // are few places, the largest that is loaded has room in one of them.
+        .total_core_instances((instances * 4).max(MAX_CORE_INSTANCES))
+        // What takes address space, and so what bounds the instances of modules.
+        .total_memories(instances)
+        .total_tables((instances * 4).max(MAX_CORE_INSTANCES))
+        // Of those that are alive, more than one may run for a request at once.
+        .total_stacks(instances * 2)
+        .max_core_instances_per_component(MAX_CORE_INSTANCES)
+        .max_memories_per_component(MAX_MEMORIES.min(instances))
+        .max_tables_per_component(MAX_CORE_INSTANCES)
+        .max_memories_per_module(4)
+        .max_tables_per_module(8)
+        // Language runtimes have large function tables: CPython's has 12,000 entries.
+        .table_elements(100_000)
+        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
+        .table_keep_resident(TABLE_KEEP_RESIDENT)
+        // The scan resets only pages that are present when an instance ends. A dirty page that was
+        // swapped out, or that the kernel is moving (memory compaction), is skipped, and the next
+        // instance reads it (wasmtime pull request 14357, fixed in 50.0.0). Stays off on 48.
+        .pagemap_scan(Enabled::No);
+    pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest(data: usize) -> Vec<u8> {
+        let data = "x".repeat(data);
+        wat::parse_str(format!(
+            r#"(module (memory 1024) (data (i32.const 0) "{data}"))"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn memory_is_reset_without_the_page_map_scan() {
+        let engines = Engines::new(1, None).unwrap();
+        for data in [0, 32 << 20] {
+            let engine = engines.for_guest(&guest(data)).unwrap();
+            let pool = engine.get_pooling_config().unwrap();
+            assert_eq!(pool.get_pagemap_scan(), Enabled::No, "{data} bytes");
+        }
+    }
+
+    #[test]
+    fn little_data_is_copied_and_much_is_mapped() {
+        let engines = Engines::new(1, None).unwrap();
+        let cow = |data| {
+            let engine = engines.for_guest(&guest(data)).unwrap();
+            engine.get_memory_init_cow()
+        };
+        assert!(!cow(0));
+        assert!(!cow(1 << 10));
+        assert!(cow(32 << 20));
+        assert!(wasmtime::Engine::same(
+            engines.for_guest(&guest(0)).unwrap(),
+            engines.for_guest(&guest(1)).unwrap()
+        ));
+    }
+}
