@@ -196,9 +196,9 @@ async fn of_a_response_that_did_not_come_or_did_not_come_whole() -> Result<()> {
         ),
         row(
             "hints without end",
-            ask("/hints-forever").with("first", SHORT),
+            ask("/hints-forever").patient(),
             "send",
-            "connection-read-timeout",
+            "HTTP-protocol-error",
         ),
         row(
             "a body that stops",
@@ -243,6 +243,7 @@ async fn of_a_response_that_did_not_come_or_did_not_come_whole() -> Result<()> {
                 "/listed-length",
                 "/negative-length",
                 "/huge-length",
+                "/length-and-chunks",
             ],
         ),
         (

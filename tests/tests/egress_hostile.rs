@@ -281,6 +281,24 @@ async fn g6_what_an_upstream_sends_beyond_its_answer_is_never_the_next_answer() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g6_what_an_upstream_sends_late_and_unasked_ends_its_connection() -> Result<()> {
+    let probes = Probes::start().await?;
+    for (nth, probe) in PROBES.into_iter().enumerate() {
+        for _ in 0..5 {
+            let seen = probes.told(probe, &probes.ask("/late")).await?;
+            ensure!(seen.is_fine() && seen.body() == "fine\n", "{seen:?}");
+            // But for those of the probes before.
+            probes.crooked.wait_for_end_of_all_but(nth).await?;
+        }
+        let next = probes.told(probe, &probes.ask("/ok")).await?;
+        ensure!(next.is_fine() && next.body() == "fine\n", "{next:?}");
+        ensure!(next.header("x-poison").is_empty(), "{next:?}");
+    }
+    synchronised(&probes.crooked.seen())?;
+    probes.unharmed().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g6_an_answer_before_the_end_of_the_request_leaves_no_rest_of_it_behind() -> Result<()> {
     let probes = Probes::start().await?;
     for probe in PROBES {
@@ -502,7 +520,7 @@ async fn g10_handshakes_that_are_never_completed_are_bounded_and_over_in_time() 
 async fn g10_heads_that_drip_or_never_come_are_over_in_time() -> Result<()> {
     let probes = Probes::start().await?;
     for probe in PROBES {
-        for path in ["/tarpit", "/drip-head", "/hints-forever"] {
+        for path in ["/tarpit", "/drip-head"] {
             let ask = probes.ask(path).with("first", SHORT).with("n", 50);
             let seen = probes.beside_others(probes.told(probe, &ask)).await?;
             ensure!(
@@ -510,6 +528,17 @@ async fn g10_heads_that_drip_or_never_come_are_over_in_time() -> Result<()> {
                 "{probe}, {path}: {seen:?}"
             );
         }
+    }
+    probes.unharmed().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_interim_responses_without_end_are_over_without_a_timeout() -> Result<()> {
+    let probes = Probes::start().await?;
+    for probe in PROBES {
+        let ask = probes.ask("/hints-forever").patient().with("n", 50);
+        let seen = probes.beside_others(probes.told(probe, &ask)).await?;
+        ensure!(seen.count("HTTP-protocol-error") == 50, "{probe}: {seen:?}");
     }
     probes.unharmed().await
 }

@@ -42,7 +42,7 @@ impl Clients {
     pub(crate) fn new(connector: Tracked, pool: &PoolParams, limits: &EgressLimits) -> Self {
         Self {
             usual: client(connector.clone(), Protocol::Usual, pool, limits),
-            h2c: client(connector, Protocol::H2c, pool, limits),
+            h2c: client(connector.over_h2c(), Protocol::H2c, pool, limits),
         }
     }
 

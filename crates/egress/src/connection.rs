@@ -5,12 +5,13 @@
 //! anybody uses the connection: nobody does while there is only the pool's. A test holds it to that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use crate::EgressError;
 use crate::connections::Connections;
 use crate::limits::Place;
 use crate::transport::ConnectionInfo;
@@ -24,10 +25,14 @@ pub(crate) struct Connection {
     opened: Instant,
     of: Arc<Connections>,
     leases: AtomicUsize,
+    /// How often a lease was cloned: at least once for each request, before it is handed over.
+    handed: AtomicU64,
     /// Nanoseconds since `opened`; 0 for one that nobody has used yet.
     idle_since: AtomicU64,
     requests: AtomicU64,
     closing: AtomicBool,
+    /// Why nothing more is to be read from it.
+    failure: OnceLock<EgressError>,
     /// Its stream was dropped.
     gone: AtomicBool,
     /// Because a lease may be dropped on any thread.
@@ -72,9 +77,11 @@ impl Connection {
             opened: Instant::now(),
             of: Arc::clone(of),
             leases: AtomicUsize::new(0),
+            handed: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            failure: OnceLock::new(),
             gone: AtomicBool::new(false),
             runtime: Handle::current(),
             place: Mutex::new(Some(place)),
@@ -111,6 +118,23 @@ impl Connection {
     /// Whether anybody uses it.
     pub(crate) fn is_used(&self) -> bool {
         self.leases.load(Ordering::SeqCst) > 1
+    }
+
+    /// How many requests it was given so far, and at most a few times as many: who sees another number
+    /// than before may have another request.
+    pub(crate) fn handed(&self) -> u64 {
+        self.handed.load(Ordering::Acquire)
+    }
+
+    /// Fails it for everybody who uses it: what comes on it is not to be believed, or is too much.
+    pub(crate) fn fail(&self, error: EgressError) {
+        let _ = self.failure.set(error);
+        self.wake_reader();
+    }
+
+    /// Why it is to fail.
+    pub(crate) fn failure(&self) -> Option<&EgressError> {
+        self.failure.get()
     }
 
     /// Closes it as soon as nobody uses it, and gives its place away now. Returns `false` if
@@ -200,6 +224,16 @@ impl Lease {
         self.0.closing.load(Ordering::SeqCst)
     }
 
+    /// See [`Connection::fail`].
+    pub(crate) fn fail(&self, error: EgressError) {
+        self.0.fail(error);
+    }
+
+    /// See [`Connection::failure`].
+    pub(crate) fn failure(&self) -> Option<&EgressError> {
+        self.0.failure()
+    }
+
     /// Whether the connection is gone, and somebody still has it besides the one who asks, with this
     /// lease and the client's note of it: a request that was given it and is lost there.
     ///
@@ -217,6 +251,7 @@ impl Lease {
 
 impl Clone for Lease {
     fn clone(&self) -> Self {
+        self.0.handed.fetch_add(1, Ordering::Release);
         Self::new(&self.0)
     }
 }

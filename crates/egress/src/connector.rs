@@ -87,6 +87,7 @@ impl Connector {
                 transport,
                 info,
                 absolute_form: proxied,
+                headers: None,
             },
             Scheme::Https => {
                 let transport = self.secure(&target.host, transport, true).await?;
@@ -98,6 +99,7 @@ impl Connector {
                     transport,
                     info,
                     absolute_form: false,
+                    headers: None,
                 }
             }
         })

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::Error as TlsError;
 
 use crate::Limit;
+use crate::interim::MOST as MOST_INTERIM;
 
 /// A cause, shared because errors of one connection may be seen by several requests.
 type Cause = Arc<dyn Error + Send + Sync>;
@@ -177,6 +178,11 @@ pub enum EgressError {
     /// `HTTP-upgrade-failed`: the upstream changed protocols, which nobody asked for.
     #[error("the upstream switched protocols unasked")]
     Upgrade,
+    /// `HTTP-protocol-error`: one interim response (1xx) after the other, and no end of it.
+    #[error(
+        "the upstream sent more than {MOST_INTERIM} interim responses (1xx) before its response"
+    )]
+    InterimResponses,
     /// `HTTP-protocol-error`.
     #[error("the upstream does not keep to HTTP")]
     Protocol(#[source] Cause),
@@ -243,6 +249,7 @@ impl EgressError {
             Self::ResponseBodySize(_) => "response_body_size",
             Self::TransferCoding(_) => "transfer_coding",
             Self::Upgrade => "upgrade",
+            Self::InterimResponses => "interim_responses",
             Self::Protocol(_) => "protocol",
             Self::NoRoots(_) => "no_roots",
             Self::TlsSettings(_) => "tls_settings",

@@ -21,6 +21,7 @@ use crate::connection::Lease;
 use crate::error::Phase;
 use crate::head;
 use crate::incoming::Incoming;
+use crate::interim;
 use crate::internal;
 use crate::limits::EgressLimits;
 use crate::request_body::{RequestBody, RequestBodyParams};
@@ -70,6 +71,7 @@ impl Exchange<'_> {
     ) -> Result<Answered, EgressError> {
         let (mut request, upload) = self.watch_upload(request, declared);
         let mut connection = capture_connection(&mut request);
+        interim::bound(&mut request, &connection);
         let response = pin!(self.clients.send(request, protocol));
         let answered = self
             .head(response, &mut connection, protocol, upload.as_deref())
@@ -77,10 +79,13 @@ impl Exchange<'_> {
         let mut response = match answered {
             Ok(response) => response,
             Err(failed) => {
-                self.note(captured(&connection).as_ref());
-                // What was wrong with the body; over HTTP/2 the client says only that it was cut.
+                let lease = captured(&connection);
+                self.note(lease.as_ref());
+                // What was wrong with the body; over HTTP/2 the client says only that it was cut. Likewise
+                // why the connection was.
                 let upload = upload.as_deref().and_then(Upload::failure);
-                return Err(upload.cloned().unwrap_or(failed));
+                let known = upload.or(lease.as_ref().and_then(Lease::failure));
+                return Err(known.cloned().unwrap_or(failed));
             }
         };
         let lease: Option<Lease> = response.extensions_mut().remove();
@@ -95,6 +100,13 @@ impl Exchange<'_> {
         #[cfg(test)]
         if let Some(lease) = &lease {
             response.extensions_mut().insert(lease.info().clone());
+        }
+        if let Err(contradiction) = head::check_framing(&response) {
+            if let Some(lease) = &lease {
+                // Nobody knows where the next response begins on it.
+                lease.fail(contradiction.clone());
+            }
+            return Err(contradiction);
         }
         let response = response.map(Incoming::Network);
         self.check(&response)?;
@@ -258,7 +270,7 @@ impl Exchange<'_> {
 }
 
 /// The connection that a request without a response was given.
-fn captured(connection: &CaptureConnection) -> Option<Lease> {
+pub(crate) fn captured(connection: &CaptureConnection) -> Option<Lease> {
     let mut extras = Extensions::new();
     if let Some(connected) = &*connection.connection_metadata() {
         connected.get_extras(&mut extras);

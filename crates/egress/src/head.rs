@@ -1,8 +1,10 @@
 //! The heads of outgoing requests and of their responses: what is sent and what is taken.
 
+use std::error::Error;
+
 use headwater_core::Body;
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
-use http::header::{HOST, HeaderMap, HeaderValue, TE};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 
@@ -59,6 +61,18 @@ pub(crate) fn prepare(
     headers.remove(HOST);
     within(headers, limits.request_head).map_err(EgressError::RequestHeadSize)?;
     Ok(declared)
+}
+
+/// Whether it is clear where a response ends. One with both `transfer-encoding` and `content-length` may be
+/// taken for two by somebody on the way (RFC 9112, 6.3: it "ought to be handled as an error").
+pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), EgressError> {
+    let headers = response.headers();
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        let contradiction = "the response has both transfer-encoding and content-length";
+        let contradiction: Box<dyn Error + Send + Sync> = contradiction.into();
+        return Err(EgressError::Protocol(contradiction.into()));
+    }
+    Ok(())
 }
 
 /// Whether a response's head may be passed on.

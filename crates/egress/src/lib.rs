@@ -28,6 +28,7 @@ mod h2c;
 mod head;
 mod host_pattern;
 mod incoming;
+mod interim;
 mod internal;
 mod limits;
 mod params;

@@ -1,7 +1,8 @@
-//! Connections that are counted, may be closed from outside, and do not wait for ever to be written.
+//! Connections that are counted, may be closed from outside, do not wait for ever to be written, and are
+//! looked at before a request is sent: what came on them by then is the answer to none.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Read as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +20,7 @@ use crate::EgressError;
 use crate::connection::{Connection, Lease};
 use crate::connections::Connections;
 use crate::connector::Connector;
+use crate::interim::HeadersBudget;
 use crate::stopwatch::{Late, Stopwatch};
 use crate::transport::Link;
 
@@ -29,6 +31,8 @@ pub(crate) struct Tracked {
     connections: Arc<Connections>,
     /// See [`Timeouts::write`](crate::Timeouts::write).
     write: Duration,
+    /// Whether HTTP/2 is spoken without TLS.
+    h2c: bool,
 }
 
 /// A connection that is counted until it is dropped.
@@ -37,6 +41,8 @@ pub(crate) struct TrackedStream {
     stream: TokioIo<Link>,
     connection: Arc<Connection>,
     id: u64,
+    /// See [`Connection::handed`].
+    handed: u64,
     write: Duration,
     /// Runs while something is to be written that the upstream does not take.
     blocked: Option<Stopwatch>,
@@ -54,7 +60,14 @@ impl Tracked {
             connector,
             connections: Arc::clone(connections),
             write,
+            h2c: false,
         }
+    }
+
+    /// The same for upstreams that speak HTTP/2 without TLS.
+    pub(crate) fn over_h2c(mut self) -> Self {
+        self.h2c = true;
+        self
     }
 }
 
@@ -72,11 +85,13 @@ impl Service<Uri> for Tracked {
         let spare = self.connector.clone();
         let mut connector = std::mem::replace(&mut self.connector, spare);
         let connections = Arc::clone(&self.connections);
-        let write = self.write;
+        let (write, h2c) = (self.write, self.h2c);
         let server = server(&destination);
         Box::pin(async move {
             let place = connections.place().await?;
-            let stream = connector.call(destination).await?;
+            let mut stream = connector.call(destination).await?;
+            let link = stream.inner_mut();
+            link.headers = (h2c || link.speaks_h2()).then(HeadersBudget::default);
             let connection =
                 Connection::new(&connections, server, stream.inner().info.clone(), place);
             let id = connections.insert(&connection);
@@ -84,6 +99,7 @@ impl Service<Uri> for Tracked {
                 stream,
                 connection,
                 id,
+                handed: 0,
                 write,
                 blocked: None,
             })
@@ -106,6 +122,40 @@ fn server(destination: &Uri) -> (Arc<str>, u16) {
 // === impl TrackedStream ===
 
 impl TrackedStream {
+    /// Reads what is there before a request is taken, as hyper does for it each time: on an idle HTTP/1
+    /// connection whatever comes is unasked for, and hyper closes it and hands the request back. tokio alone
+    /// would not do: what came while the thread was busy it sees only after the request was sent, and then
+    /// it would be the answer. `None` if nothing is there, or if no request may have been given since.
+    ///
+    /// What is on its way while the request is sent cannot be told from its answer: HTTP/1 has no name for
+    /// either.
+    fn read_unasked(&mut self, buf: &mut ReadBufCursor<'_>) -> Option<io::Result<()>> {
+        let handed = self.connection.handed();
+        if std::mem::replace(&mut self.handed, handed) == handed {
+            return None;
+        }
+        let mut bytes = [0; 256];
+        let room = bytes.len().min(buf.remaining());
+        match self.stream.inner_mut().transport.read(&mut bytes[..room]) {
+            Ok(read) => {
+                buf.put_slice(&bytes[..read]);
+                Some(Ok(()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Lets HTTP/2 upstreams send headers for the requests that they were given, and no more.
+    fn count_headers(&mut self) {
+        let handed = self.connection.handed();
+        if let Some(headers) = &mut self.stream.inner_mut().headers
+            && !headers.suffice_for(handed)
+        {
+            self.connection.fail(EgressError::InterimResponses);
+        }
+    }
+
     /// Fails a write that has been pending for too long.
     fn watch<T>(
         &mut self,
@@ -146,11 +196,19 @@ impl Read for TrackedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         if self.connection.is_at_end(cx) {
             // As if the upstream had closed it: that ends it without harm if nobody uses it.
             return Poll::Ready(Ok(()));
+        }
+        if self.stream.inner().headers.is_some() {
+            self.count_headers();
+        } else if let Some(read) = self.read_unasked(&mut buf) {
+            return Poll::Ready(read);
+        }
+        if let Some(failure) = self.connection.failure() {
+            return Poll::Ready(Err(io::Error::other(failure.clone())));
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }

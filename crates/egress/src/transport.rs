@@ -1,6 +1,6 @@
 //! A connection to an upstream, whatever it is made of.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,6 +9,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use crate::interim::HeadersBudget;
 
 /// A stream of bytes to an upstream.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) info: ConnectionInfo,
     /// Whether the upstream is the proxy itself, which wants the whole URI in the request line.
     pub(crate) absolute_form: bool,
+    /// Of an upstream that speaks HTTP/2.
+    pub(crate) headers: Option<HeadersBudget>,
 }
 
 // === impl Transport ===
@@ -47,6 +51,29 @@ impl Transport {
         match self {
             Self::Tcp(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
+/// Reads what the system has, without asking tokio: a thread that was busy since the bytes came does not
+/// know of them before it looks for events again. Where there is nothing, it is
+/// [`WouldBlock`](io::ErrorKind::WouldBlock), and nobody is woken later.
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => Ok(rustix::io::read(stream, buffer)?),
+            Self::Tls(stream) => {
+                let (below, session) = stream.get_mut();
+                loop {
+                    match session.reader().read(buffer) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        read => return read,
+                    }
+                    // Not all that comes is for whoever reads: a session ticket, for one, is TLS's own.
+                    session.read_tls(below)?;
+                    session.process_new_packets().map_err(io::Error::other)?;
+                }
+            }
         }
     }
 }
@@ -111,10 +138,17 @@ impl AsyncWrite for Transport {
 
 // === impl Link ===
 
+impl Link {
+    /// Whether the ends agreed on HTTP/2.
+    pub(crate) fn speaks_h2(&self) -> bool {
+        self.transport.speaks_h2()
+    }
+}
+
 impl Connection for Link {
     fn connected(&self) -> Connected {
         let connected = Connected::new().proxy(self.absolute_form);
-        if self.transport.speaks_h2() {
+        if self.speaks_h2() {
             connected.negotiated_h2()
         } else {
             connected
@@ -128,7 +162,12 @@ impl AsyncRead for Link {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.transport).poll_read(cx, buffer);
+        if let Some(headers) = &mut self.headers {
+            headers.count(&buffer.filled()[before..]);
+        }
+        read
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn from_egress(error: &EgressError) -> Error {
         }
         EgressError::ResponseBodySize(size) => Error::HttpResponseBodySize(Some(*size)),
         EgressError::Upgrade => Error::HttpUpgradeFailed,
-        EgressError::Protocol(_) => Error::HttpProtocolError,
+        EgressError::InterimResponses | EgressError::Protocol(_) => Error::HttpProtocolError,
         EgressError::NoRoots(_) | EgressError::TlsSettings(_) => Error::ConfigurationError,
         // Of a kind that this crate does not know yet.
         error => Error::InternalError(Some(error.to_string())),

@@ -33,6 +33,7 @@ pub struct Crooked {
     address: SocketAddr,
     seen: watch::Sender<Vec<Message>>,
     accepted: Arc<AtomicUsize>,
+    ended: watch::Sender<usize>,
     task: AbortHandle,
 }
 
@@ -63,8 +64,10 @@ impl Crooked {
         let address = listener.local_addr()?;
         let seen = watch::Sender::new(Vec::new());
         let accepted = Arc::new(AtomicUsize::new(0));
+        let ended = watch::Sender::new(0);
         let task = tokio::spawn({
             let (seen, accepted) = (seen.clone(), Arc::clone(&accepted));
+            let ended = ended.clone();
             async move {
                 // Dropped with this task, and all connections with it.
                 let mut connections = JoinSet::new();
@@ -75,10 +78,11 @@ impl Crooked {
                         read: Vec::new(),
                         seen: seen.clone(),
                     };
-                    let greeting = greeting.clone();
+                    let (greeting, ended) = (greeting.clone(), ended.clone());
                     connections.spawn(async move {
                         // A client that goes away is its own affair.
                         let _ = connection.serve(greeting).await;
+                        ended.send_modify(|ended| *ended += 1);
                     });
                     while connections.try_join_next().is_some() {}
                 }
@@ -89,6 +93,7 @@ impl Crooked {
             address,
             seen,
             accepted,
+            ended,
             task,
         })
     }
@@ -145,6 +150,21 @@ impl Crooked {
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all connections but so many have ended.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long.
+    pub async fn wait_for_end_of_all_but(&self, open: usize) -> Result<()> {
+        let mut ended = self.ended.subscribe();
+        within(
+            "the end of connections to the crooked upstream",
+            ended.wait_for(|ended| self.accepted() <= ended + open),
+        )
+        .await??;
+        Ok(())
     }
 }
 
@@ -259,6 +279,7 @@ impl Connection {
                 Act::SendForever(piece) => loop {
                     self.stream.write_all(&piece).await?;
                 },
+                Act::Pause(pause) => tokio::time::sleep(pause).await,
                 Act::Hold => {
                     self.until_closed().await?;
                     return Ok(Next::End);

@@ -1,5 +1,7 @@
 //! What each path makes a crooked upstream do.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// One thing that it does.
@@ -15,6 +17,8 @@ pub enum Act {
     DripForever(Bytes),
     /// Sends this again and again, as fast as it is read.
     SendForever(Bytes),
+    /// Does nothing for so long.
+    Pause(Duration),
     /// Does nothing until the client closes the connection.
     Hold,
     /// Closes the connection, cleanly.
@@ -124,6 +128,12 @@ pub fn script(path: &str) -> Vec<Act> {
             "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{POISON}"
         )),
         "/twice" => raw(&format!("{FINE}{POISON}")),
+        "/late" => vec![
+            Act::Body,
+            send(FINE),
+            Act::Pause(Duration::from_millis(50)),
+            send(POISON),
+        ],
 
         // It says too much.
         "/many-headers" => raw(&format!(

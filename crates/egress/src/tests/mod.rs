@@ -11,3 +11,4 @@ mod proxy;
 mod sending;
 mod tls;
 mod tls_settings;
+mod unasked;
