@@ -2,11 +2,14 @@
 //! `bad_settings.rs`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use headwater_tests::Host;
 use headwater_tests::guests::guest;
 use headwater_tests::refusal::{FAILURE, USAGE, refused, refuses};
+use headwater_tests::settings::Settings;
+use headwater_tests::{Client, Host, Services};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -233,5 +236,106 @@ async fn help_is_no_error_and_tells_of_every_option() -> Result<()> {
             finished.stdout
         );
     }
+    Ok(())
+}
+
+/// Promise: nothing that happens to the files of compiled code keeps a guest from being served, or the
+/// process from running.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_in_the_code_cache_is_replaced_and_its_guest_served() -> Result<()> {
+    let folder = TempDir::new()?;
+    let cache = folder.path().join("code");
+    let served = async || {
+        let settings = Settings::default()
+            .component("hello", "/hello", &[])?
+            .module("wagi-wat", "/cgi")?;
+        let cache = cache.display().to_string();
+        let services = Services::start(settings, &["--code-cache", &cache]).await?;
+        services.ok("/hello").await?;
+        services.ok("/cgi").await?;
+        anyhow::Ok(services)
+    };
+    let files = || -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&cache)?;
+        entries.map(|entry| Ok(entry?.path())).collect()
+    };
+    served().await?;
+    let files = files()?;
+    ensure!(files.len() == 2, "{files:?}");
+    let whole: Vec<_> = files.iter().map(fs::read).collect::<Result<_, _>>()?;
+    let flipped = |seed: usize| {
+        move |content: &mut Vec<u8>| {
+            for part in [1, 3, 7] {
+                let bit = (seed * 7_919 + content.len() * part) % (content.len() * 8);
+                content[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    };
+    type Damage = Box<dyn Fn(&mut Vec<u8>)>;
+    let damages: [Damage; 6] = [
+        Box::new(flipped(1)),
+        Box::new(flipped(100)),
+        Box::new(flipped(10_000)),
+        Box::new(|content| content.truncate(content.len() / 2)),
+        Box::new(Vec::clear),
+        Box::new(|content| content.fill(0)),
+    ];
+    for damage in damages {
+        for (file, whole) in files.iter().zip(&whole) {
+            let mut content = whole.clone();
+            damage(&mut content);
+            fs::write(file, content)?;
+        }
+        let services = served().await?;
+        for file in &files {
+            let name = file.display().to_string();
+            let warned = |line: &str| line.contains(&name) && line.contains("compiled again");
+            let log = services.host().stderr();
+            log.wait_for("a warning that names the file", warned)
+                .await?;
+        }
+        for (file, whole) in files.iter().zip(&whole) {
+            ensure!(fs::read(file)? == *whole, "{} is as it was", file.display());
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_cache_that_cannot_be_used_is_told_of_with_the_remedy() -> Result<()> {
+    let folder = TempDir::new()?;
+    let file = folder.path().join("file");
+    fs::write(&file, "")?;
+    let shared = folder.path().join("shared");
+    fs::create_dir(&shared)?;
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777))?;
+    for (place, why) in [(&file, "no directory"), (&shared, "chmod go-w")] {
+        let place = place.display().to_string();
+        let host = Host::serve(guest("hello")?).args(["--code-cache", &place]);
+        let host = host.start().await?;
+        let told = |line: &str| {
+            [&*place, why, "--code-cache off"]
+                .iter()
+                .all(|part| line.contains(part))
+        };
+        host.stderr().wait_for("the remedy", told).await?;
+        let answer = Client::new().get(host.url()).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+    }
+    ensure!(fs::read_dir(&shared)?.count() == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compiled_code_is_kept_where_it_is_said_or_nowhere() -> Result<()> {
+    let home = TempDir::new()?;
+    let start = |arguments: &[&str]| {
+        let host = Host::serve(guest("wagi-wat")?).args(arguments);
+        anyhow::Ok(host.env("XDG_CACHE_HOME", &home.path().display().to_string()))
+    };
+    start(&["--code-cache", "off"])?.start().await?;
+    ensure!(fs::read_dir(home.path())?.count() == 0, "a file was made");
+    start(&[])?.start().await?;
+    ensure!(fs::read_dir(home.path().join("headwater"))?.count() == 1);
     Ok(())
 }

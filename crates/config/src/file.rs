@@ -137,6 +137,7 @@ impl File {
             access_log.within(folder);
         }
         self.defaults.within(folder);
+        self.server.within(folder);
         self.telemetry.within(folder);
         self
     }

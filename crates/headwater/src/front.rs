@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::{
-    AccessFormat, AccessLogSettings, AccessTo, ClientAuth, ListenerSettings, LogFormat,
-    ProxyProtocol, Rotate, ServerSettings, TlsSettings,
+    AccessFormat, AccessLogSettings, AccessTo, ClientAuth, CodeCachePlace, ListenerSettings,
+    LogFormat, ProxyProtocol, Rotate, ServerSettings, TlsSettings,
 };
 use headwater_config::{Bounded, ListenAddress, Network, Rate};
 use headwater_core::LoopGuard;
 use headwater_egress::{EgressShared, SharedLimits};
+use headwater_runtime::CodeCache;
 use headwater_server::{
     CertificateParams, ConnectionLimits, ConnectionParams, DrainParams, Endpoint, ForwardedParams,
     FrontParams, ListenerParams, RequestLimits, ServerParams, TlsParams,
@@ -174,6 +175,14 @@ pub(crate) fn drain_timeout(server: &ServerSettings) -> Duration {
 /// Instances of all services that may be alive at once.
 pub(crate) fn places(server: &ServerSettings) -> u32 {
     server.places.map_or(PLACES, Bounded::get)
+}
+
+/// Where compiled code is kept, if it is said.
+pub(crate) fn code_cache(server: &ServerSettings) -> Option<CodeCache> {
+    Some(match server.code_cache.as_ref()? {
+        CodeCachePlace::Off => CodeCache::Off,
+        CodeCachePlace::Directory(directory) => CodeCache::Directory(directory.clone()),
+    })
 }
 
 /// Whether the name of this host is one, if it is given.

@@ -3,11 +3,11 @@
 use std::sync::{Mutex, Once, PoisonError};
 
 use anyhow::{Context, Result};
-use headwater_runtime::CodeCache;
 
 use crate::banner;
 use crate::cli::Serve;
 use crate::connecting;
+use crate::front;
 use crate::hosting::{Hosting, host};
 use crate::listening::{self, Listening};
 use crate::live::{Hosted, Loading};
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
         listening::params(flags, &planned.host, operation.admin, said)?;
     let hosting = Hosting {
         listeners,
-        cache: CodeCache::Default,
+        cache: front::code_cache(&operation.server).unwrap_or_default(),
         rewrite_forwarded: true,
         announcement: "Listening on",
         operation,

@@ -1,113 +1,200 @@
 //! Compiled code on disk, so that a start need not compile what an earlier one did.
+//!
+//! Each guest's code is a file of its own, which is written whole or not at all. It is found by a hash
+//! of the guest's binary and of all that decides what code wasmtime makes of it ([`Key`]). A file is
+//! read into memory, its owner, its mode and its checksum are verified, and only then its code is
+//! handed to wasmtime ([`VerifiedCode`]). What fails is dropped, and the guest compiled again.
+//!
+//! wasmtime has a cache of its own (`Config::cache`). It is not used, because it hands to the loader
+//! whatever it finds under the right name: a bit that was flipped on disk runs as code. It can't be
+//! verified from outside either: the names of its files are hashes that it does not tell, it reads a
+//! file again after anybody could have looked at it, and it compresses without zstd's checksum. Its hook
+//! for other stores (`CacheStore`) is for Cranelift's incremental compilation, function by function.
+//!
+//! A file is not mapped, although that would save a copy: what is mapped changes with the file, after
+//! its checksum was verified.
+
+mod directory;
+mod entry;
 
 use std::path::PathBuf;
 
-use wasmtime::{Cache, CacheConfig};
+use wasmtime::Module;
+use wasmtime::component::Component;
+
+use self::directory::CodeDirectory;
+use self::entry::{Key, VerifiedCode};
+
+/// Bytes of all files together; the files that were not used for longest go first. Code takes up to three
+/// times the room of its WebAssembly: CPython's is 27 MB of 26, Go's 12 of 6.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The remedy that goes with each warning.
+const REMEDY: &str = "name another directory by --code-cache (`code_cache` in [server]), or turn the \
+                      cache off by `--code-cache off`";
 
 /// Where compiled code is kept on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CodeCache {
-    /// In wasmtime's own folder, as `wasmtime`'s `config.toml` has it.
+    /// In the user's cache directory: `$XDG_CACHE_HOME/headwater`, or `~/.cache/headwater`; on macOS
+    /// `~/Library/Caches/headwater`.
     #[default]
     Default,
-    /// In this folder.
-    Folder(PathBuf),
+    /// In this directory, which is made if it is not there.
+    Directory(PathBuf),
     /// Nowhere.
     Off,
+}
+
+/// Compiles guests, or has their code from an earlier time.
+pub struct Compiler {
+    directory: Option<CodeDirectory>,
+}
+
+/// What is compiled from WebAssembly: a component or a module.
+trait Compiled: Sized {
+    /// Keeps modules and components apart.
+    const KIND: &'static str;
+
+    fn compile(engine: &wasmtime::Engine, binary: &[u8]) -> wasmtime::Result<Self>;
+
+    fn code(&self) -> wasmtime::Result<Vec<u8>>;
+
+    fn load(engine: &wasmtime::Engine, code: &VerifiedCode) -> wasmtime::Result<Self>;
 }
 
 // === impl CodeCache ===
 
 impl CodeCache {
-    /// Opens it. A host without a home directory runs without one.
-    pub(crate) fn open(&self) -> Option<Cache> {
-        let config = match self {
-            Self::Default => CacheConfig::from_file(None),
-            Self::Folder(folder) => {
-                let mut config = CacheConfig::new();
-                config.with_directory(folder);
-                Ok(config)
-            }
-            Self::Off => return None,
+    /// Opens it. Where that cannot be done, guests are compiled at each start.
+    pub(crate) fn open(&self) -> Compiler {
+        let directory = match self {
+            Self::Default => CodeDirectory::default_path(),
+            Self::Directory(path) => Ok(path.clone()),
+            Self::Off => return Compiler { directory: None },
         };
-        match config.and_then(|config| Cache::new(never_recompressing(config))) {
-            Ok(cache) => Some(cache),
-            Err(error) => {
-                tracing::warn!(
-                    error = format_args!("{error:#}"),
-                    "compiled code is not cached on disk"
-                );
-                None
-            }
+        let directory = directory.and_then(|path| CodeDirectory::open(path, MAX_BYTES));
+        let directory = directory.inspect_err(|error| {
+            tracing::warn!(%error, "compiled code is not kept on disk, and each start compiles all guests again: {REMEDY}");
+        });
+        Compiler {
+            directory: directory.ok(),
         }
     }
 }
 
-/// By its default wasmtime compresses what was read 256 times once more, at zstd's level 20, on a
-/// thread of the process that happens to read it then: for a component of 2 MiB that is 150 MiB of
-/// memory and seconds of CPU, in a host that has requests to answer.
-fn never_recompressing(mut config: CacheConfig) -> CacheConfig {
-    config.with_optimized_compression_usage_counter_threshold(u64::MAX);
-    config
+// === impl Compiler ===
+
+impl Compiler {
+    /// Compiles a component, unless its code is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Component::new`].
+    pub fn component(
+        &self,
+        engine: &wasmtime::Engine,
+        binary: &[u8],
+    ) -> wasmtime::Result<Component> {
+        self.compiled(engine, binary)
+    }
+
+    /// Compiles a module, unless its code is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::new`].
+    pub fn module(&self, engine: &wasmtime::Engine, binary: &[u8]) -> wasmtime::Result<Module> {
+        self.compiled(engine, binary)
+    }
+
+    fn compiled<C: Compiled>(
+        &self,
+        engine: &wasmtime::Engine,
+        binary: &[u8],
+    ) -> wasmtime::Result<C> {
+        let Some(directory) = &self.directory else {
+            return C::compile(engine, binary);
+        };
+        let key = Key::new(engine, C::KIND, binary);
+        let read = directory.read(&key).map_err(|error| error.to_string());
+        let unusable = match read {
+            Ok(Some(code)) => match C::load(engine, &code) {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => Some(format!("{error:#}")),
+            },
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        // What does not compile either is the guest's fault, and says so itself.
+        let compiled = C::compile(engine, binary)?;
+        if let Some(error) = unusable {
+            tracing::warn!(
+                file = %directory.path_of(&key).display(),
+                error,
+                "compiled code on disk cannot be used: the guest was compiled again, and the file is replaced"
+            );
+        }
+        let written = match compiled.code() {
+            Ok(code) => directory
+                .write(&key, &code)
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        if let Err(error) = written {
+            tracing::warn!(
+                file = %directory.path_of(&key).display(),
+                error,
+                "compiled code cannot be written, and the next start compiles the guest again: {REMEDY}"
+            );
+        }
+        Ok(compiled)
+    }
+}
+
+// === impl Compiled ===
+
+impl Compiled for Component {
+    const KIND: &'static str = "component";
+
+    fn compile(engine: &wasmtime::Engine, binary: &[u8]) -> wasmtime::Result<Self> {
+        Self::new(engine, binary)
+    }
+
+    fn code(&self) -> wasmtime::Result<Vec<u8>> {
+        self.serialize()
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "wasmtime believes what it loads. `VerifiedCode` is what this program wrote: the file \
+                  belongs to its user or to root, nobody else may write to it, and each byte is covered \
+                  by the checksum that was verified in this copy in memory"
+    )]
+    fn load(engine: &wasmtime::Engine, code: &VerifiedCode) -> wasmtime::Result<Self> {
+        // SAFETY: see above. wasmtime itself verifies that the code was made by the same version, for
+        // the same machine and settings.
+        unsafe { Self::deserialize(engine, code.bytes()) }
+    }
+}
+
+impl Compiled for Module {
+    const KIND: &'static str = "module";
+
+    fn compile(engine: &wasmtime::Engine, binary: &[u8]) -> wasmtime::Result<Self> {
+        Self::new(engine, binary)
+    }
+
+    fn code(&self) -> wasmtime::Result<Vec<u8>> {
+        self.serialize()
+    }
+
+    #[expect(unsafe_code, reason = "as for components")]
+    fn load(engine: &wasmtime::Engine, code: &VerifiedCode) -> wasmtime::Result<Self> {
+        // SAFETY: as for components.
+        unsafe { Self::deserialize(engine, code.bytes()) }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-    use std::time::{Duration, Instant};
-
-    use super::*;
-
-    /// What the cache has noted of the one module in it.
-    fn statistics(folder: &Path) -> Option<(PathBuf, String)> {
-        let entries = fs::read_dir(folder).ok()?.flatten();
-        entries.map(|entry| entry.path()).find_map(|path| {
-            if path.is_dir() {
-                return statistics(&path);
-            }
-            let text = fs::read_to_string(&path).ok()?;
-            path.extension()
-                .is_some_and(|extension| extension == "stats")
-                .then_some((path, text))
-        })
-    }
-
-    /// The same, as soon as it has been read so often. Written by a thread of the cache's own, which
-    /// nothing tells of.
-    fn read(folder: &Path, times: u64) -> (PathBuf, String) {
-        let begun = Instant::now();
-        loop {
-            if let Some((path, text)) = statistics(folder)
-                && text.contains(&format!("usages = {times}\n"))
-            {
-                return (path, text);
-            }
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "not read {times} times: {:?}",
-                statistics(folder)
-            );
-            std::thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn what_is_read_often_is_not_compressed_once_more_in_a_host_that_serves() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = wasmtime::Config::new();
-        config.cache(CodeCache::Folder(folder.path().to_owned()).open());
-        let engine = wasmtime::Engine::new(&config).unwrap();
-        let load = || wasmtime::Module::new(&engine, "(module)").unwrap();
-        load();
-        let (path, written) = read(folder.path(), 1);
-        assert!(written.contains("compression = 3\n"), "{written}");
-        fs::write(path, written.replace("usages = 1\n", "usages = 10000\n")).unwrap();
-        // The thread takes one thing after the other: when it notes the second, it is done with what
-        // the first has made it do.
-        load();
-        load();
-        let (_, noted) = read(folder.path(), 10_002);
-        assert!(noted.contains("compression = 3\n"), "{noted}");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use self::engines::{Engines, MAX_INSTANCES};
 pub use self::ticker::EPOCH_TICK;
 use self::ticker::Ticker;
-use crate::code_cache::CodeCache;
+use crate::code_cache::{CodeCache, Compiler};
 use crate::neighbours::Neighbours;
 
 /// Runs the guests of the process: two wasmtime engines, and the ticker that makes their guests yield.
@@ -15,10 +15,11 @@ use crate::neighbours::Neighbours;
 /// A wasmtime engine has one way to initialise and reset memory. Which is cheap depends on how much data a
 /// guest starts with, so guests with little and guests with much have an engine each
 /// ([`Engine::for_guest`]). Both have pooling allocation, epochs and the async component model. Compiled
-/// code is cached on disk in wasmtime's cache directory.
+/// code is kept on disk ([`CodeCache`]).
 #[derive(Clone)]
 pub struct Engine {
     engines: Arc<Engines>,
+    compiler: Arc<Compiler>,
     neighbours: Arc<Neighbours>,
     _ticker: Arc<Ticker>,
 }
@@ -70,10 +71,11 @@ impl Engine {
     ///
     /// As [`Engine::new`].
     pub fn with_cache(instances: u32, cache: &CodeCache) -> Result<Self, EngineError> {
-        let engines = Arc::new(Engines::new(instances, cache.open()).map_err(EngineError)?);
+        let engines = Arc::new(Engines::new(instances).map_err(EngineError)?);
         let ticker = Ticker::start(engines.clone()).map_err(|error| EngineError(error.into()))?;
         Ok(Self {
             engines,
+            compiler: Arc::new(cache.open()),
             neighbours: Arc::default(),
             _ticker: Arc::new(ticker),
         })
@@ -89,6 +91,12 @@ impl Engine {
     /// As [`Engine::new`]: the engine for guests with much data is made when the first of them is loaded.
     pub fn for_guest(&self, binary: &[u8]) -> Result<&wasmtime::Engine, EngineError> {
         self.engines.for_guest(binary).map_err(EngineError)
+    }
+
+    /// What compiles guests for these engines.
+    #[must_use]
+    pub fn compiler(&self) -> &Compiler {
+        &self.compiler
     }
 
     /// A way to room for one more instance where all places are taken.

@@ -29,7 +29,7 @@ mod unattributed;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use code_cache::CodeCache;
+pub use code_cache::{CodeCache, Compiler};
 pub use engine::{EPOCH_TICK, Engine, EngineError, Room};
 pub use forbidden::{ForbiddenHeaders, NotAllowed};
 pub use memory::MemoryBudget;

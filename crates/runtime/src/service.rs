@@ -111,20 +111,23 @@ impl ComponentService {
         egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
-        let wasmtime = engine.for_guest(binary)?;
-        Self::load_on(wasmtime, engine.neighbours(), binary, egress, settings)
+        let component = engine
+            .compiler()
+            .component(engine.for_guest(binary)?, binary)
+            .map_err(|error| refused(&error))?;
+        Self::of(&component, engine.neighbours(), binary, egress, settings)
     }
 
-    pub(crate) fn load_on(
-        wasmtime: &wasmtime::Engine,
+    /// Links a component that was compiled from `binary`.
+    pub(crate) fn of(
+        component: &Component,
         neighbours: &Arc<Neighbours>,
         binary: &[u8],
         egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
-        let component = Component::new(wasmtime, binary).map_err(|error| refused(&error))?;
-        let world = World::of(&component).ok_or_else(|| {
-            let exports = exports(&component);
+        let world = World::of(component).ok_or_else(|| {
+            let exports = exports(component);
             LoadError::World(if exports.is_empty() {
                 "nothing".to_owned()
             } else {
@@ -134,8 +137,8 @@ impl ComponentService {
         let composed = is_composed(binary);
 
         let unlinkable = |error: wasmtime::Error| LoadError::Import(one_line(&error));
-        let pre = linker::linker(wasmtime)
-            .and_then(|linker| linker.instantiate_pre(&component))
+        let pre = linker::linker(component.engine())
+            .and_then(|linker| linker.instantiate_pre(component))
             .map_err(unlinkable)?;
         let pre = match world {
             World::Service => p3::bindings::ServicePre::new(pre).map(ProxyPre::P3),
@@ -153,7 +156,7 @@ impl ComponentService {
 
         let pool = settings.pool.apply(world);
         let blueprint = Blueprint {
-            engine: wasmtime.clone(),
+            engine: component.engine().clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             limits: LimitLog::new(settings.service.clone()),
@@ -241,7 +244,7 @@ impl ComponentService {
 }
 
 /// Why a component was not compiled.
-fn refused(error: &wasmtime::Error) -> LoadError {
+pub(crate) fn refused(error: &wasmtime::Error) -> LoadError {
     let cause = one_line(error);
     // wasmtime has no type for what is beyond the engine's limits; all those messages name what has
     // the limits.

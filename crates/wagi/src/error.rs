@@ -1,12 +1,16 @@
 use std::io;
 use std::path::PathBuf;
 
+use headwater_runtime::EngineError;
 use thiserror::Error;
 
 /// Why a module cannot be served.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WagiError {
+    /// There is no engine for it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// Not a core module that this engine compiles.
     #[error("{service}: not a WebAssembly module: build it for wasm32-wasip1 (or wasm32-wasi)")]
     Compile {

@@ -6,9 +6,9 @@ use headwater_core::{
     Body, Handler, HandlerFuture, RequestId, RequestScope, ScopeParts, SpanContext,
 };
 use headwater_egress::Egress;
-use headwater_runtime::{RequestStderr, Room, ServiceOutput};
+use headwater_runtime::{Engine, RequestStderr, ServiceOutput};
 use http::Request;
-use wasmtime::{Engine, ExternType, InstancePre, Module, UnknownImportError};
+use wasmtime::{ExternType, InstancePre, Module, UnknownImportError};
 
 use crate::dynamic::has_routes;
 use crate::error::WagiError;
@@ -40,7 +40,7 @@ pub(crate) struct Prepared {
     pub(crate) output: ServiceOutput,
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
-    pub(crate) room: Room,
+    pub(crate) engine: Engine,
     pub(crate) places: Arc<Places>,
     egress: Option<Egress>,
     logs: Option<Arc<LogFolder>>,
@@ -50,20 +50,13 @@ impl WagiModule {
     /// Compiles a module (in binary or text form) and checks all that can be checked before a
     /// request: its entrypoint, its imports, its memory, its volumes.
     ///
-    /// The engine must have epoch interruption, and something that increments the epoch: a guest
-    /// lets go of its thread at each increment. Compiling a large module takes a while; call this
-    /// where a thread may be held up. `room` is how the engine's full places are made fewer.
+    /// Compiling a large module takes a while; call this where a thread may be held up.
     ///
     /// # Errors
     ///
     /// Says what is wrong with the module or its settings, and what to do.
-    pub fn load(
-        engine: &Engine,
-        room: Room,
-        bytes: &[u8],
-        settings: WagiSettings,
-    ) -> Result<Self, WagiError> {
-        Self::load_with_egress(engine, room, bytes, settings, None)
+    pub fn load(engine: &Engine, bytes: &[u8], settings: WagiSettings) -> Result<Self, WagiError> {
+        Self::load_with_egress(engine, bytes, settings, None)
     }
 
     /// The same, for a module that may make outgoing requests by `wasi_experimental_http`: by this
@@ -74,7 +67,6 @@ impl WagiModule {
     /// As [`WagiModule::load`].
     pub fn load_with_egress(
         engine: &Engine,
-        room: Room,
         bytes: &[u8],
         settings: WagiSettings,
         egress: Option<Egress>,
@@ -83,7 +75,8 @@ impl WagiModule {
         if is_component(bytes) {
             return Err(WagiError::Component { service: service() });
         }
-        let module = Module::new(engine, bytes).map_err(|error| WagiError::Compile {
+        let module = engine.compiler().module(engine.for_guest(bytes)?, bytes);
+        let module = module.map_err(|error| WagiError::Compile {
             service: service(),
             source: error.into(),
         })?;
@@ -93,7 +86,7 @@ impl WagiModule {
         }
         check_memory(&module, &settings)?;
         check_volumes(&settings)?;
-        let instance = linker(engine, &module)
+        let instance = linker(module.engine(), &module)
             .and_then(|linker| linker.instantiate_pre(&module))
             .map_err(|error| link_error(error, service()))?;
         Ok(Self(Arc::new(Prepared {
@@ -106,7 +99,7 @@ impl WagiModule {
                 .map(|path| Arc::new(LogFolder::new(path))),
             settings,
             instance,
-            room,
+            engine: engine.clone(),
             egress,
         })))
     }

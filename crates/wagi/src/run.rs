@@ -243,7 +243,7 @@ async fn instantiate(
     loop {
         match module.instance.instantiate_async(&mut *store).await {
             Err(error) if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until => {
-                module.room.make();
+                module.engine.room().make();
                 tokio::time::sleep(RETRY_START).await;
             }
             made => return made,

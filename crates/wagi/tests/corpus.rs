@@ -208,10 +208,7 @@ async fn answers(guests: &[&str]) {
     for entry in CORPUS.iter().filter(|entry| guests.contains(&entry.guest)) {
         let Some(file) = entry.file() else { continue };
         let bytes = fs::read(file).unwrap();
-        let load = |settings| {
-            let wasmtime = engine.for_guest(&bytes).unwrap();
-            WagiModule::load(wasmtime, engine.room(), &bytes, settings).unwrap()
-        };
+        let load = |settings| WagiModule::load(&engine, &bytes, settings).unwrap();
         for mode in [ResponseMode::Buffer, ResponseMode::Stream] {
             let module = load(entry.settings(Compat::Default, mode));
             entry.check(&send(&module).await);

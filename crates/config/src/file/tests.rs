@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Guest;
-use crate::settings::{AccessTo, ConnectingSettings, GuestTraceparent};
+use crate::settings::{AccessTo, CodeCachePlace, ConnectingSettings, GuestTraceparent};
 
 const GOOD: &str = r#"
         [[service]]
@@ -207,6 +207,7 @@ fn all_paths_are_from_the_folder_of_the_file() {
          client_certificates = [{{ host = \"a\", certificate = \"c.pem\", key = \"k.pem\" }}]\n\
          [defaults]\nca = [\"/abs.pem\", \"d.pem\"]\n\
          [telemetry]\ntrace_file = \"t\"\naudit_log = \"a\"\n[access_log]\nto = \"l\"\n\
+         [server]\ncode_cache = \"code\"\n\
          [[files]]\nroute = \"/f/...\"\ndirectory = \"public\"\n\
          [[listener]]\nlisten = \"unix:sock\"\n[listener.tls]\nclient_ca = \"ca\"\n\
          certificates = [{{ certificate = \"lc\", key = \"lk\" }}]\n"
@@ -231,6 +232,8 @@ fn all_paths_are_from_the_folder_of_the_file() {
         (Some(at("t")), Some(at("a")))
     );
     assert_eq!(file.access_log.unwrap().to, Some(AccessTo::File(at("l"))));
+    let code_cache = CodeCachePlace::Directory(at("code"));
+    assert_eq!(file.server.code_cache, Some(code_cache));
     assert_eq!(file.files[0].directory, at("public"));
     let listen = &file.listener[0].listen;
     assert_eq!(*listen, crate::ListenAddress::Unix(at("sock")));

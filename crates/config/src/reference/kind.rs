@@ -72,6 +72,11 @@ pub(super) const KINDS: &[Kind] = &[
         "`\"stdout\"`, `\"stderr\"`, or the name of a file",
     ),
     kind(
+        "CodeCachePlace",
+        "directory or `off`",
+        "the name of a directory, or `\"off\"`",
+    ),
+    kind(
         "Rotate",
         "rotation",
         "`\"never\"`, `\"hourly\"`, `\"daily\"`, or a size",

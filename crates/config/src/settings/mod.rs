@@ -34,7 +34,7 @@ pub use listener::{
 pub use outgoing::OutgoingSettings;
 pub use pool::{PoolSettings, SerialError};
 pub use reload::ReloadSettings;
-pub use server::ServerSettings;
+pub use server::{CodeCachePlace, ServerSettings};
 pub use service::ServiceSettings;
 pub use telemetry::{LogFormat, TelemetrySettings, When};
 pub use trace_headers::{GuestTraceparent, TraceHeaderSettings};

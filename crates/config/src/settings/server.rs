@@ -1,4 +1,8 @@
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
 use super::settings;
+use crate::value::text_value;
 use crate::{Bounded, Count, Network, Rate, Size, Time};
 
 settings! {
@@ -93,6 +97,12 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_PLACES")]
         pub places: Option<Bounded<1, 20_000>>,
 
+        /// The directory where the code of compiled guests is kept for the next start, or `off`; it must
+        /// belong to this user, and nobody else may write to it [default: `headwater` in the user's cache
+        /// directory, ~/.cache]
+        #[arg(long, value_name = "DIR|off", env = "HEADWATER_CODE_CACHE")]
+        pub code_cache: Option<CodeCachePlace>,
+
         /// How often a chain of requests may come back to this host; beyond it the guest sees
         /// `loop-detected`, and any other client 508 [default: 16]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_HOPS")]
@@ -110,5 +120,45 @@ settings! {
         /// Connections of all services to upstreams that may be open at once [default: 4096]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_CONNECTIONS_IN_ALL")]
         pub max_outgoing_connections_in_all: Option<Count>,
+    }
+}
+
+/// Where compiled code is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CodeCachePlace {
+    /// Nowhere.
+    Off,
+    /// In a directory, which is made if it is not there.
+    Directory(PathBuf),
+}
+
+text_value!(
+    CodeCachePlace,
+    "a directory, or `\"off\"`",
+    "^.+$",
+    ["/var/cache/headwater", "off"]
+);
+
+// === impl CodeCachePlace ===
+
+impl FromStr for CodeCachePlace {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "off" => Self::Off,
+            directory => Self::Directory(directory.into()),
+        })
+    }
+}
+
+// === impl ServerSettings ===
+
+impl ServerSettings {
+    /// The settings of a file in `folder`, with their paths from there.
+    pub(crate) fn within(&mut self, folder: &Path) {
+        if let Some(CodeCachePlace::Directory(directory)) = &mut self.code_cache {
+            *directory = folder.join(&*directory);
+        }
     }
 }

@@ -55,7 +55,8 @@ pub(crate) struct Wagi {
     )]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// A cache.toml that says where compiled code is kept [default: cache.toml, if there is one]
+    /// A cache.toml that says where compiled code is kept, unless --code-cache does [default:
+    /// cache.toml, if there is one]
     #[arg(long, value_name = "CACHE_TOML")]
     pub(crate) cache: Option<PathBuf>,
 

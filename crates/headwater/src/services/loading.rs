@@ -196,13 +196,8 @@ fn run(
                 response: module.response.unwrap_or(module.compat.response()),
                 ..WagiSettings::new(&**name)
             };
-            let module = WagiModule::load_with_egress(
-                loading.engine.for_guest(binary)?,
-                loading.engine.room(),
-                binary,
-                settings,
-                Some(egress.clone()),
-            )?;
+            let egress = Some(egress.clone());
+            let module = WagiModule::load_with_egress(&loading.engine, binary, settings, egress)?;
             Runner::Module(Arc::new(module))
         }
     };

@@ -127,13 +127,7 @@ async fn load_one(
     };
     let settings = common.settings(name, entry);
     let egress = common.egress(name, entry)?;
-    let module = WagiModule::load_with_egress(
-        engine.for_guest(&bytes)?,
-        engine.room(),
-        &bytes,
-        settings,
-        Some(egress.clone()),
-    )?;
+    let module = WagiModule::load_with_egress(engine, &bytes, settings, Some(egress.clone()))?;
     let mounts = module.mount(&entry.route).await?;
     Ok(Loaded {
         name: name.to_owned(),

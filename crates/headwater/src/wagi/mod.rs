@@ -21,6 +21,7 @@ use headwater_wagi::Health;
 use crate::banner::{self, list};
 use crate::cli::wagi::{SourceArgs, Wagi};
 use crate::exit::Usage;
+use crate::front;
 use crate::hosting::{Hosting, host};
 use crate::live::{Hosted, Loading};
 use crate::operation::Operation;
@@ -45,15 +46,16 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
     let cache = code_cache(arguments.cache.as_deref())?;
     let mut listener = ListenerParams::at(arguments.listen);
     listener.tls = tls;
+    let operation = Operation::new(&arguments.operation, &HostSettings::default());
     let hosting = Hosting {
         listeners: vec![listener],
-        cache: cache.place,
+        cache: front::code_cache(&operation.server).unwrap_or(cache.place),
         // Modules were given what clients and proxies said, and may read it; the front believes none
         // of it but of proxies that it was told of.
         rewrite_forwarded: false,
         // As WAGI said it.
         announcement: "Ready: serving on",
-        operation: Operation::new(&arguments.operation, &HostSettings::default()),
+        operation,
     };
     let said = Once::new();
     let load = move |loading: &Loading| {
@@ -157,7 +159,7 @@ fn code_cache(named: Option<&Path>) -> Result<CacheToml> {
     let place = match (file.enabled, file.directory) {
         (false, _) => CodeCache::Off,
         (true, None) => CodeCache::Default,
-        (true, Some(folder)) => CodeCache::Folder(
+        (true, Some(folder)) => CodeCache::Directory(
             std::path::absolute(&folder)
                 .with_context(|| format!("in `{name}`: the folder {}", folder.display()))?,
         ),

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::initialization::Initialization;
 
@@ -40,17 +40,15 @@ pub(super) struct Engines {
     /// guest for this one.
     copy_on_write: OnceLock<wasmtime::Engine>,
     instances: u32,
-    cache: Option<Cache>,
 }
 
 impl Engines {
-    pub(super) fn new(instances: u32, cache: Option<Cache>) -> wasmtime::Result<Self> {
-        let copied = engine(Initialization::Copied, instances, cache.as_ref())?;
+    pub(super) fn new(instances: u32) -> wasmtime::Result<Self> {
+        let copied = engine(Initialization::Copied, instances)?;
         Ok(Self {
             copied,
             copy_on_write: OnceLock::new(),
             instances,
-            cache,
         })
     }
 
@@ -62,11 +60,7 @@ impl Engines {
                     return Ok(engine);
                 }
                 // Who comes second at the same moment makes one for nothing, which is dropped.
-                let engine = engine(
-                    Initialization::CopyOnWrite,
-                    self.instances,
-                    self.cache.as_ref(),
-                )?;
+                let engine = engine(Initialization::CopyOnWrite, self.instances)?;
                 Ok(self.copy_on_write.get_or_init(|| engine))
             }
         }
@@ -81,12 +75,8 @@ impl Engines {
 }
 
 /// Makes an engine with so many places, or with fewer where the address space is limited.
-fn engine(
-    initialization: Initialization,
-    instances: u32,
-    cache: Option<&Cache>,
-) -> wasmtime::Result<wasmtime::Engine> {
-    let make = |instances| wasmtime::Engine::new(&config(initialization, instances, cache));
+fn engine(initialization: Initialization, instances: u32) -> wasmtime::Result<wasmtime::Engine> {
+    let make = |instances| wasmtime::Engine::new(&config(initialization, instances));
     make(instances).or_else(|error| {
         let limited = MAX_INSTANCES_LIMITED.min(instances);
         tracing::warn!(
@@ -98,15 +88,14 @@ fn engine(
     })
 }
 
-fn config(initialization: Initialization, instances: u32, cache: Option<&Cache>) -> Config {
+fn config(initialization: Initialization, instances: u32) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .memory_init_cow(initialization == Initialization::CopyOnWrite)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(allocation(instances)))
-        .cache(cache.cloned());
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(allocation(instances)));
     config
 }
 
@@ -151,7 +140,7 @@ mod tests {
 
     #[test]
     fn memory_is_reset_without_the_page_map_scan() {
-        let engines = Engines::new(1, None).unwrap();
+        let engines = Engines::new(1).unwrap();
         for data in [0, 32 << 20] {
             let engine = engines.for_guest(&guest(data)).unwrap();
             let pool = engine.get_pooling_config().unwrap();
@@ -161,7 +150,7 @@ mod tests {
 
     #[test]
     fn little_data_is_copied_and_much_is_mapped() {
-        let engines = Engines::new(1, None).unwrap();
+        let engines = Engines::new(1).unwrap();
         let cow = |data| {
             let engine = engines.for_guest(&guest(data)).unwrap();
             engine.get_memory_init_cow()

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use headwater_egress::Egress;
+use wasmtime::component::Component;
 
 use crate::neighbours::Neighbours;
-use crate::service::{ComponentService, ComponentSettings, LoadError};
+use crate::service::{ComponentService, ComponentSettings, LoadError, refused};
 
 /// Loads a component as [`ComponentService::load`] does, on this engine, which must have epochs and something
 /// that increments them.
@@ -20,11 +21,7 @@ pub fn component_on(
     egress: Egress,
     settings: ComponentSettings,
 ) -> Result<ComponentService, LoadError> {
-    ComponentService::load_on(
-        engine,
-        &Arc::<Neighbours>::default(),
-        binary,
-        egress,
-        settings,
-    )
+    let component = Component::new(engine, binary).map_err(|error| refused(&error))?;
+    let nobody = Arc::<Neighbours>::default();
+    ComponentService::of(&component, &nobody, binary, egress, settings)
 }

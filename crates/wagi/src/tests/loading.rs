@@ -2,7 +2,7 @@ use super::*;
 use crate::{Volume, WagiError};
 
 fn refusal(bytes: &[u8], settings: WagiSettings) -> WagiError {
-    WagiModule::load(&engine().engine, Room::default(), bytes, settings).unwrap_err()
+    WagiModule::load(&engine().engine, bytes, settings).unwrap_err()
 }
 
 #[test]

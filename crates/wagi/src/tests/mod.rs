@@ -13,63 +13,42 @@ mod streaming;
 mod streams;
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater_core::{
     Body, Fault, Handler, RequestId, RequestScope, ScopeParts, SpanContext, empty,
 };
-use headwater_runtime::Room;
+use headwater_runtime::{CodeCache, Engine};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::{WagiModule, WagiSettings};
 
-/// An engine as the server has it: pooled instances, and epochs that pass by themselves for as long
-/// as anything holds it.
-struct Ticking {
+const INSTANCES: u32 = 4;
+
+/// An engine that modules are loaded into.
+struct Loading {
     engine: Engine,
 }
 
-const INSTANCES: u32 = 4;
-
-fn engine() -> Ticking {
-    let mut pool = PoolingAllocationConfig::default();
-    pool.total_core_instances(INSTANCES)
-        .total_memories(INSTANCES * 2)
-        .total_tables(INSTANCES)
-        .total_stacks(INSTANCES)
-        .max_memories_per_module(2)
-        .max_memory_size(64 << 20);
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    let engine = Engine::new(&config).unwrap();
-    let ticked = engine.weak();
-    thread::spawn(move || {
-        while let Some(engine) = ticked.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            thread::park_timeout(Duration::from_millis(1));
-        }
-    });
-    Ticking { engine }
+fn engine() -> Loading {
+    Loading {
+        engine: Engine::with_cache(INSTANCES, &CodeCache::Off).unwrap(),
+    }
 }
 
 fn settings() -> WagiSettings {
     WagiSettings::new("guest")
 }
 
-impl Ticking {
+impl Loading {
     fn load(&self, wat: &str) -> WagiModule {
         self.load_with(wat, settings())
     }
 
     fn load_with(&self, wat: &str, settings: WagiSettings) -> WagiModule {
-        WagiModule::load(&self.engine, Room::default(), wat.as_bytes(), settings).unwrap()
+        WagiModule::load(&self.engine, wat.as_bytes(), settings).unwrap()
     }
 }
 

@@ -160,24 +160,17 @@ fn egress(grants: &[String]) -> Option<Egress> {
     }))
 }
 
-fn load(engine: &Ticking, wat: &str, egress: Option<Egress>) -> WagiModule {
+fn load(engine: &Loading, wat: &str, egress: Option<Egress>) -> WagiModule {
     load_with(engine, wat, egress, settings())
 }
 
 fn load_with(
-    engine: &Ticking,
+    engine: &Loading,
     wat: &str,
     egress: Option<Egress>,
     settings: WagiSettings,
 ) -> WagiModule {
-    WagiModule::load_with_egress(
-        &engine.engine,
-        Room::default(),
-        wat.as_bytes(),
-        settings,
-        egress,
-    )
-    .unwrap()
+    WagiModule::load_with_egress(&engine.engine, wat.as_bytes(), settings, egress).unwrap()
 }
 
 #[tokio::test]
