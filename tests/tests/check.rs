@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use headwater_tests::certificates::Authority;
-use headwater_tests::guests::guest;
+use headwater_tests::guests::{self, guest};
 use headwater_tests::refusal::{FAILURE, refused};
 use headwater_tests::{Finished, Host};
 use tempfile::TempDir;
@@ -226,5 +226,45 @@ async fn a_certificate_that_has_expired_is_warned_of_by_check_and_at_start() -> 
     ensure!(finished.stdout.lines().any(is_it), "{}", finished.stdout);
     let host = Host::headwater().arg("serve").arg(&file).start().await?;
     host.stderr().wait_for("a warning", is_it).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_guest_that_is_served_is_found_good() -> Result<()> {
+    let mut guests = Vec::new();
+    for entry in fs::read_dir(guests::folder())? {
+        let path = entry?.path();
+        let is_guest = path
+            .extension()
+            .is_some_and(|of| of == "wasm" || of == "wat");
+        guests.extend(is_guest.then_some(path));
+    }
+    // Some that have several memories, and one that has none.
+    for name in [
+        "mw-hello",
+        "mw-mw2-streamer",
+        "quickjs",
+        "python",
+        "wagi-wat",
+    ] {
+        ensure!(guests.contains(&guest(name)?), "{name} is not built");
+    }
+    for guest in guests {
+        let check = Host::headwater().arg("check").arg(&guest);
+        let checked = check.run_to_end().await?;
+        if checked.code == Some(0) {
+            continue;
+        }
+        let served = Host::serve(&guest).run_to_end().await;
+        let served = served.with_context(|| {
+            format!(
+                "{} is served, and `check` says {}",
+                guest.display(),
+                checked.stderr
+            )
+        })?;
+        // What is no service by itself, in the same words.
+        ensure!(served.stderr == checked.stderr, "{served:?}, {checked:?}");
+    }
     Ok(())
 }

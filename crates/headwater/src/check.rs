@@ -20,9 +20,6 @@ use crate::roster::Roster;
 use crate::services::{self, Common, Plan};
 use crate::wagi;
 
-/// Instances are not started.
-const PLACES: u32 = 1;
-
 /// Tells what a file serves.
 ///
 /// # Errors
@@ -59,7 +56,10 @@ fn served(path: &Path) -> Result<()> {
     log.map_err(|error| Usage(format!("--log, or RUST_LOG: {error}")))?;
     front::loops(&operation.server)?;
     let loading = Loading {
-        engine: Engine::with_places(PLACES)?,
+        engine: Engine::with_cache(
+            front::places(&operation.server),
+            &front::code_cache(&operation.server).unwrap_or_default(),
+        )?,
         authority: "localhost".to_owned(),
         common: Common::default(),
         roster: Roster::default(),
