@@ -3,13 +3,16 @@
 //! The ids are those of the rows of the hardening table.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use headwater_tests::crafted::{self, Proxy};
 use headwater_tests::refusal::refuses;
 use headwater_tests::settings::Settings;
-use headwater_tests::{Answer, Client, Services};
+use headwater_tests::{Answer, Client, Host, Services, guests};
+use rustix::process::Signal;
+use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
@@ -235,6 +238,70 @@ async fn components_of_so_many_parts_that_few_fit_in_the_engine_fail_no_request(
     services.ok("/hello").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_grows_beyond_what_the_system_allows_fails_the_write_and_nothing_else()
+-> Result<()> {
+    let folder = TempDir::new()?;
+    let module = folder.path().join("grows.wat");
+    fs::write(&module, GROWS_A_FILE)?;
+    fs::create_dir(folder.path().join("data"))?;
+    let log = folder.path().join("access.log");
+    // In units of 512 bytes.
+    let host = Host::program("sh")
+        .args(["-c", "ulimit -f 64; exec \"$@\"", "sh"])
+        .arg(guests::binary()?)
+        .arg("serve")
+        .arg(&module)
+        .args(["--listen", "127.0.0.1:0", "--access-log-to"])
+        .arg(&log)
+        .arg("--dir")
+        .arg(format!("{}::/", folder.path().join("data").display()))
+        .start()
+        .await?;
+    // The pipes of standard output and error may break, too.
+    let status = fs::read_to_string(format!("/proc/{}/status", host.process().pid()))?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.context("no SigIgn")?.trim(), 16)?;
+    let pipe = 1 << (Signal::PIPE.as_raw() - 1);
+    ensure!(ignored & pipe != 0, "SIGPIPE ends the process");
+    let client = Client::new();
+    // A line of the access log has some hundred bytes.
+    for _ in 0..200 {
+        let answer = client.get(host.url()).await?;
+        ensure!(
+            answer.text() == "file too large",
+            "{answer:?}; {}",
+            host.stderr().text()
+        );
+    }
+    ensure!(fs::metadata(&log)?.len() <= 64 * 512);
+    Ok(())
+}
+
+/// A module that makes a file of a GiB, and writes beyond that, and answers if both fail by EFBIG (22).
+const GROWS_A_FILE: &str = r#"
+(module
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_filestat_set_size" (func $resize (param i32 i64) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_pwrite"
+    (func $write_at (param i32 i32 i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 512) "file")
+  (data (i32.const 1024) "content-type: text/plain\0a\0afile too large")
+  (func (export "_start")
+    ;; In the directory, with leave to write; CREAT is 1.
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 512) (i32.const 4) (i32.const 1)
+        (i64.const 4194368) (i64.const 0) (i32.const 0) (i32.const 12)) (then unreachable))
+    (if (i32.ne (i32.const 22) (call $resize (i32.load (i32.const 12)) (i64.const 1073741824)))
+      (then unreachable))
+    (i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 40))
+    (if (i32.ne (i32.const 22) (call $write_at (i32.load (i32.const 12)) (i32.const 16) (i32.const 1)
+        (i64.const 1073741824) (i32.const 8))) (then unreachable))
+    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))
+"#;
 
 /// The guest failed, and the log says what would have given it more memory.
 async fn failed_for_want_of_memory(services: &Services, answer: &Answer) -> Result<()> {

@@ -27,6 +27,8 @@ mod watch;
 
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
+
 use crate::cli::Command;
 
 /// Requests allocate often and briefly, and free on another thread than they allocated on: glibc's
@@ -37,7 +39,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Ends with code 2 and a message of its own when the flags make no sense.
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    let result = match cli.command {
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            exit::code(&error)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    signals::outlive_file_size_limit().context("signals cannot be received")?;
+    match command {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Wagi(arguments) => wagi::run(*arguments),
         Command::Check(arguments) => check::run(*arguments),
@@ -48,13 +61,6 @@ fn main() -> ExitCode {
         Command::Reference => {
             banner::print_whole(&headwater_config::reference());
             Ok(())
-        }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            exit::code(&error)
         }
     }
 }

@@ -19,6 +19,30 @@ pub(crate) enum Asked {
     Reload,
 }
 
+/// Has a write fail (EFBIG) that would make a file larger than the system allows (`ulimit -f`,
+/// `LimitFSIZE=`). By itself the system ends the process by SIGXFSZ, also for what a guest writes.
+///
+/// # Errors
+///
+/// When signals cannot be received.
+#[cfg(unix)]
+pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
+    use rustix::process::Signal;
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _in_runtime = runtime.enter();
+    // Once anybody has listened, the process has a handler for it to its end, which does nothing when
+    // nobody listens any more.
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(unix)]
 impl Signals {
     /// Takes the signals over from the system, which would end the process by them.
