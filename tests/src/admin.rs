@@ -30,6 +30,14 @@ impl Admin {
         Ok((host, Self { url }))
     }
 
+    /// The admin listener at this address.
+    #[must_use]
+    pub fn at(address: impl std::fmt::Display) -> Self {
+        Self {
+            url: format!("http://{address}"),
+        }
+    }
+
     /// Where it is, such as `http://127.0.0.1:41234`, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {

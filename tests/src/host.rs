@@ -134,13 +134,22 @@ impl Host {
         self.exit().await
     }
 
+    /// Waits for the end of the process, whatever becomes of its output.
+    ///
+    /// # Errors
+    ///
+    /// If it does not end.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        Ok(within("the end of the host", self.child.wait()).await??)
+    }
+
     /// Waits for the end of the process and of its output.
     ///
     /// # Errors
     ///
     /// If it does not end.
     pub async fn exit(&mut self) -> Result<ExitStatus> {
-        let status = within("the end of the host", self.child.wait()).await??;
+        let status = self.ended().await?;
         self.stdout.ended().await?;
         self.stderr.ended().await?;
         Ok(status)
@@ -225,9 +234,14 @@ impl HostBuilder {
         })
     }
 
-    fn spawn(self) -> Result<(Child, Output, Output)> {
-        let program = self.program?;
-        let mut command = Command::new(&program);
+    /// The command that starts it, for a test that gives it other outputs than these are. It has
+    /// nothing to read, and is killed when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the binary was not built.
+    pub fn command(self) -> Result<Command> {
+        let mut command = Command::new(self.program?);
         command
             .args(self.arguments)
             .stdin(Stdio::null())
@@ -243,9 +257,14 @@ impl HostBuilder {
             }
         }
         command.envs(self.environment);
+        Ok(command)
+    }
+
+    fn spawn(self) -> Result<(Child, Output, Output)> {
+        let mut command = self.command()?;
         let mut child = command
             .spawn()
-            .with_context(|| format!("starting {}", Path::new(&program).display()))?;
+            .with_context(|| format!("starting {:?}", command.as_std().get_program()))?;
         let stdout = Output::capture(child.stdout.take().context("no standard output")?);
         let stderr = Output::capture(child.stderr.take().context("no standard error")?);
         Ok((child, stdout, stderr))

@@ -1,5 +1,7 @@
 //! What a process prints, line by line, as it prints it.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::watch;
@@ -10,17 +12,25 @@ use crate::within;
 #[derive(Debug, Clone)]
 pub struct Output {
     lines: watch::Receiver<Vec<String>>,
+    reading: Arc<watch::Sender<bool>>,
 }
 
 impl Output {
     /// Collects what `stream` gives until its end.
     pub fn capture(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let (sender, lines) = watch::channel(Vec::new());
+        let reading = Arc::new(watch::Sender::new(true));
+        let mut may_read = reading.subscribe();
         tokio::spawn(async move {
             let mut stream = BufReader::new(stream);
             let mut line = Vec::new();
-            // Bytes, not `lines()`: output that is no UTF-8 must not end the capture.
-            while matches!(stream.read_until(b'\n', &mut line).await, Ok(1..)) {
+            loop {
+                // An error means that nobody is there who could stop it.
+                let _ = may_read.wait_for(|reading| *reading).await;
+                // Bytes, not `lines()`: output that is no UTF-8 must not end the capture.
+                if !matches!(stream.read_until(b'\n', &mut line).await, Ok(1..)) {
+                    break;
+                }
                 let text = String::from_utf8_lossy(&line)
                     .trim_end_matches(['\r', '\n'])
                     .to_owned();
@@ -28,7 +38,17 @@ impl Output {
                 sender.send_modify(|lines| lines.push(text));
             }
         });
-        Self { lines }
+        Self { lines, reading }
+    }
+
+    /// Reads no more, but for a few KiB, so that whoever writes finds the pipe full.
+    pub fn stall(&self) {
+        self.reading.send_replace(false);
+    }
+
+    /// Reads on.
+    pub fn resume(&self) {
+        self.reading.send_replace(true);
     }
 
     /// The lines so far.

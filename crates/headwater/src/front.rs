@@ -1,5 +1,6 @@
 //! What the settings of the host mean for its parts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -7,7 +8,7 @@ use headwater_config::settings::{
     AccessFormat, AccessLogSettings, AccessTo, ClientAuth, CodeCachePlace, ListenerSettings,
     LogFormat, ProxyProtocol, Rotate, ServerSettings, TlsSettings,
 };
-use headwater_config::{Bounded, ListenAddress, Network, Rate};
+use headwater_config::{Bounded, Count, ListenAddress, Network, Rate};
 use headwater_core::LoopGuard;
 use headwater_egress::{EgressShared, SharedLimits};
 use headwater_runtime::CodeCache;
@@ -15,7 +16,7 @@ use headwater_server::{
     CertificateParams, ConnectionLimits, ConnectionParams, DrainParams, Endpoint, ForwardedParams,
     FrontParams, ListenerParams, RequestLimits, ServerParams, TlsParams,
 };
-use headwater_telemetry::{AccessConfig, AccessOutput, LogConfig, Rotation};
+use headwater_telemetry::{AccessConfig, AccessOutput, FileConfig, LogConfig, Rotation};
 
 use crate::exit::Usage;
 
@@ -239,16 +240,25 @@ pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
             None => defaults.to,
             Some(AccessTo::Stdout) => AccessOutput::Stdout,
             Some(AccessTo::Stderr) => AccessOutput::Stderr,
-            Some(AccessTo::File(path)) => AccessOutput::File(path.clone()),
+            Some(AccessTo::File(path)) => {
+                AccessOutput::File(file(path.clone(), settings.rotate, settings.keep))
+            }
         },
-        rotation: match settings.rotate {
+        sample: settings.sample.map_or(defaults.sample, |part| part.get()),
+    }
+}
+
+/// A file that is written to, and when it is put aside.
+pub(crate) fn file(path: PathBuf, rotate: Option<Rotate>, keep: Option<Count>) -> FileConfig {
+    FileConfig {
+        path,
+        rotation: match rotate {
             None | Some(Rotate::Never) => Rotation::Never,
             Some(Rotate::Hourly) => Rotation::Hourly,
             Some(Rotate::Daily) => Rotation::Daily,
             Some(Rotate::Size(size)) => Rotation::Size(size.bytes()),
         },
-        keep: settings.keep.map(|count| count.get()),
-        sample: settings.sample.map_or(defaults.sample, |part| part.get()),
+        keep: keep.map(|count| count.get()),
     }
 }
 

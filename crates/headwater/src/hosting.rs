@@ -8,17 +8,17 @@ use headwater_runtime::{CodeCache, Engine};
 use headwater_server::{
     BoundAddress, ForwardedParams, FrontParams, ListenerParams, ServeOutcome, Server, ServerParams,
 };
-use headwater_telemetry::{Telemetry, TelemetryError};
+use headwater_telemetry::{Telemetry, TelemetryError, console};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::banner;
 use crate::descriptors;
 use crate::exit::{Cut, Usage};
 use crate::front;
 use crate::live::{Live, Load, Loading};
 use crate::metrics;
 use crate::operation::Operation;
+use crate::panics;
 use crate::roster::Roster;
 use crate::services::Common;
 use crate::signals::{Asked, Signals};
@@ -26,6 +26,9 @@ use crate::watch::FileWatch;
 
 /// How long a thread that is in a blocking call may hold up the end of the process.
 const ABANDON: Duration = Duration::from_secs(1);
+
+/// How long a second signal waits for the log to be written.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// The exit code when a second signal ends the process: what a shell says of Ctrl-C.
 const SECOND_SIGNAL: i32 = 130;
@@ -54,6 +57,7 @@ pub(crate) fn host(hosting: Hosting, load: Load) -> Result<()> {
         }
         error => anyhow::Error::from(error),
     })?;
+    panics::log();
     descriptors::raise(front::connections(&hosting.operation.server).max_connections);
     let served = runtime.block_on(serve(hosting, load, &telemetry));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
@@ -135,14 +139,18 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
     // Before anybody is told that the host is up: until then a signal would end it on the spot, and
     // take with it what was not written yet.
     let signals = Signals::listen().context("signals cannot be received")?;
-    banner::print(&banner);
+    let mut told = banner;
     if let Some(admin) = &admin {
-        banner::print(&[format!("Admin on http://{}", admin.address())]);
+        told.push(format!("Admin on http://{}", admin.address()));
         admin.ready(&live);
     }
-    for address in addresses {
-        banner::print(&[format!("{announcement} {address}")]);
-    }
+    told.extend(
+        addresses
+            .iter()
+            .map(|address| format!("{announcement} {address}")),
+    );
+    told.iter()
+        .for_each(|line| console::print(&format!("{line}\n")));
     let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
     let ends = (shutdown.clone(), at_once.clone());
     let signals = tokio::spawn(obey(signals, live.clone(), admin.clone(), ends));
@@ -162,7 +170,10 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
     let outcome = tokio::select! {
         outcome = serving => outcome,
         // With what serves go the files of its sockets.
-        () = at_once.cancelled() => std::process::exit(SECOND_SIGNAL),
+        () = at_once.cancelled() => {
+            console::flush(LAST_WORDS);
+            std::process::exit(SECOND_SIGNAL)
+        }
     };
     signals.abort();
     match outcome {

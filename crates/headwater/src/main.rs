@@ -17,6 +17,7 @@ mod metrics;
 mod operation;
 mod outgoing;
 mod outputs;
+mod panics;
 mod roster;
 mod said;
 mod serve;
@@ -26,10 +27,16 @@ mod wagi;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use headwater_telemetry::console;
 
 use anyhow::{Context, Result};
 
 use crate::cli::Command;
+
+/// How long the end waits for whoever reads why a command failed.
+const COMPLAINT: Duration = Duration::from_secs(2);
 
 /// Requests allocate often and briefly, and free on another thread than they allocated on: glibc's
 /// allocator takes a tenth of their time for it.
@@ -65,10 +72,8 @@ fn run(command: Command) -> Result<()> {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where a command's failure is told"
-)]
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {}", headwater_core::explain(error.as_ref()));
+    let error = headwater_core::explain(error.as_ref());
+    console::print_error(&format!("error: {error}\n"));
+    console::flush(COMPLAINT);
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use headwater_config::settings::{ServerSettings, TelemetrySettings, When};
 use headwater_telemetry::{
-    AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig,
+    AccessConfig, AccessOutput, FileConfig, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig,
 };
 
 use crate::cli::OperationArgs;
@@ -55,7 +55,7 @@ impl Operation {
     /// The files that are written to, whatever is served.
     pub(crate) fn outputs(&self) -> Vec<Output> {
         let access_log = match self.access_log.as_ref().map(|config| &config.to) {
-            Some(AccessOutput::File(path)) => Some(path),
+            Some(AccessOutput::File(file)) => Some(&file.path),
             _ => None,
         };
         let TelemetrySettings {
@@ -105,9 +105,9 @@ impl Operation {
         Ok(TelemetryConfig {
             log: front::log(log, log_format),
             access: self.access_log.clone(),
-            audit_file: audit_log,
-            trace_file,
-            trace_tree: tree.then(TreeConfig::stderr),
+            audit_file: audit_log.map(FileConfig::at),
+            trace_file: trace_file.map(FileConfig::at),
+            trace_tree: tree.then(TreeConfig::default),
             otlp: OtlpConfig::from_env()?,
             metrics: MetricsConfig::from_env()?,
             prometheus: self.admin.is_some(),

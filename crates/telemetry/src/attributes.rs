@@ -45,6 +45,10 @@ pub const LOG_LINES: &str = "headwater.log_lines";
 /// How long the guest computed for the request by then, in nanoseconds. Absent if not measured.
 pub const CPU_NANOS: &str = "headwater.cpu_nanos";
 
+/// What is written of the host itself, such as `log` or `access_log`: see
+/// [`Output::as_str`](crate::Output::as_str).
+pub const OUTPUT: &str = "headwater.output";
+
 /// The verdict on an outgoing request: `exact`, `ambiguous` or `unknown`.
 pub const ATTRIBUTION: &str = "headwater.attribution";
 

@@ -1,56 +1,43 @@
 //! The audit log in a file: JSON lines, of its own target only.
 
-use std::fs::OpenOptions;
-use std::path::Path;
-use std::sync::Mutex;
-
 use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::{Layer, fmt};
 
-use crate::TelemetryError;
 use crate::log::LogLayer;
+use crate::output::OutputWriter;
 
-/// Who writes to it is bound to be brief: each line is one write of the thread that it is about.
 const TARGET: &str = "headwater::audit";
 
-/// Appends each event of the audit log to the file at `path`, its fields beside time and message.
-pub(crate) fn layer(path: &Path) -> Result<LogLayer, TelemetryError> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|source| TelemetryError::AuditFile {
-            path: path.to_owned(),
-            source,
-        })?;
+/// Writes each event of the audit log, its fields beside time and message.
+pub(crate) fn layer(writer: OutputWriter) -> LogLayer {
     let audit: FilterFn = filter_fn(|metadata| metadata.is_event() && metadata.target() == TARGET);
-    Ok(fmt::layer()
+    fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_writer(Mutex::new(file))
+        .with_writer(writer)
+        .log_internal_errors(false)
         .with_filter(audit)
-        .boxed())
+        .boxed()
 }
 
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
 
-    use super::*;
-    use crate::{LogConfig, TelemetryConfig, build};
+    use crate::{FileConfig, LogConfig, TelemetryConfig, build};
 
     #[test]
     fn the_audit_log_s_lines_are_in_the_file_whatever_the_log_shows_and_no_others() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("audit.jsonl");
-        let (dispatch, _telemetry) = build(TelemetryConfig {
+        let (dispatch, telemetry) = build(TelemetryConfig {
             log: LogConfig {
                 filter: "off".to_owned(),
                 ..LogConfig::default()
             },
-            audit_file: Some(path.clone()),
+            audit_file: Some(FileConfig::at(&path)),
             ..TelemetryConfig::default()
         })
         .unwrap();
@@ -59,6 +46,7 @@ mod tests {
             tracing::warn!(target: "headwater::audit_of_others", "another");
             tracing::error!("another");
         });
+        telemetry.shutdown();
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 1, "{text}");
@@ -74,7 +62,12 @@ mod tests {
     fn a_file_that_cannot_be_opened_is_named() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("missing/audit.jsonl");
-        let error = layer(&path).err().unwrap().to_string();
+        let config = TelemetryConfig {
+            audit_file: Some(FileConfig::at(&path)),
+            ..TelemetryConfig::default()
+        };
+        let error = build(config).unwrap_err().to_string();
+        assert!(error.contains("the audit log"), "{error}");
         assert!(error.contains("missing/audit.jsonl"), "{error}");
     }
 }

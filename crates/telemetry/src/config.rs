@@ -1,9 +1,8 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::AccessConfig;
+use crate::{AccessConfig, FileConfig};
 
 /// What is logged and where traces go.
 ///
@@ -16,10 +15,10 @@ pub struct TelemetryConfig {
     pub access: Option<AccessConfig>,
     /// Append the audit log to this file, one JSON object per line: the events of the target
     /// `headwater::audit`, whatever the log's filter says. Default: no file.
-    pub audit_file: Option<PathBuf>,
+    pub audit_file: Option<FileConfig>,
     /// Append traces to this file, one OTLP JSON object per line, as the OpenTelemetry collector's
     /// `file` exporter writes them. Default: no file.
-    pub trace_file: Option<PathBuf>,
+    pub trace_file: Option<FileConfig>,
     /// Print each request as a tree. Default: no.
     pub trace_tree: Option<TreeConfig>,
     /// Export traces over OTLP, see [`OtlpConfig::from_env`]. Default: no.
@@ -56,9 +55,10 @@ pub enum LogFormat {
 
 /// Where trees go.
 pub struct TreeConfig {
-    /// Gets each tree in one write.
-    pub writer: Box<dyn Write + Send>,
-    /// Whether to colour them.
+    /// Gets whole trees, one or more in one write, by a thread of its own. Default: standard error.
+    pub writer: Option<Box<dyn Write + Send>>,
+    /// Whether to colour them. Default: whether standard error is a terminal and the variable
+    /// `NO_COLOR` is not set.
     pub color: bool,
 }
 
@@ -113,22 +113,11 @@ impl Default for LogConfig {
     }
 }
 
-impl TreeConfig {
-    /// Trees on standard error, coloured if it is a terminal.
-    #[must_use]
-    pub fn stderr() -> Self {
+impl Default for TreeConfig {
+    fn default() -> Self {
         Self {
+            writer: None,
             color: use_color(io::stderr().is_terminal()),
-            writer: Box::new(io::stderr()),
-        }
-    }
-
-    /// Trees on standard output, coloured if it is a terminal.
-    #[must_use]
-    pub fn stdout() -> Self {
-        Self {
-            color: use_color(io::stdout().is_terminal()),
-            writer: Box::new(io::stdout()),
         }
     }
 }

@@ -32,52 +32,28 @@ pub enum TelemetryError {
         word: String,
     },
 
-    /// The file of the audit log cannot be opened.
+    /// A file that is written to cannot be opened.
     #[error(
-        "the audit log {} cannot be opened for appending: {source}; its directory must exist and \
-         be writable",
+        "{output} {} cannot be opened for appending: {source}; its directory must exist and be \
+         writable",
         path.display()
     )]
-    AuditFile {
+    OutputFile {
+        /// What is to be written to it, such as `the access log`.
+        output: &'static str,
         /// The file.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
     },
 
-    /// The file of the access log cannot be opened.
-    #[error(
-        "the access log {} cannot be opened for appending: {source}; its directory must exist and \
-         be writable",
-        path.display()
-    )]
-    AccessFile {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-
-    /// The thread that writes the access log cannot be started.
-    #[error("the thread that writes the access log cannot be started: {0}")]
-    AccessThread(#[source] std::io::Error),
+    /// A thread that writes what the process tells cannot be started.
+    #[error("a thread that writes logs cannot be started: {0}")]
+    OutputThread(#[source] std::io::Error),
 
     /// The log's filter cannot be changed any more.
     #[error("the log's filter cannot be changed: the log has ended")]
     LogEnded,
-
-    /// The trace file cannot be opened.
-    #[error(
-        "the trace file {} cannot be opened for appending: {source}; its directory must exist and \
-         be writable",
-        path.display()
-    )]
-    TraceFile {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
 
     /// An environment variable has a value that cannot be used.
     #[error("the environment variable {variable} is '{value}'; expected {expected}")]

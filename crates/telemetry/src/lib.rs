@@ -7,6 +7,8 @@
 //!
 //! [`AccessLog`] is handed to whoever receives requests, and notes each when it is over.
 //!
+//! None of what is written waits for whoever reads it: see [`Outputs`].
+//!
 //! [`Metrics`] is handed to whoever measures; its default measures nothing and costs nothing.
 //!
 //! ```
@@ -24,13 +26,16 @@ pub mod attributes;
 mod audit_file;
 mod baggage;
 mod config;
+pub mod console;
 mod environment;
 mod error;
 mod guest_line;
 mod limit_log;
 mod log;
 pub mod metrics;
+mod moment;
 mod otlp;
+mod output;
 mod pipeline;
 mod prometheus;
 pub mod propagation;
@@ -39,10 +44,7 @@ mod trace_file;
 mod trace_tree;
 mod tracestate;
 
-pub use access::{
-    AccessConfig, AccessCounts, AccessEntry, AccessFormat, AccessLog, AccessOutput, AccessStart,
-    Rotation,
-};
+pub use access::{AccessConfig, AccessEntry, AccessFormat, AccessLog, AccessOutput, AccessStart};
 pub use config::{
     LogConfig, LogFormat, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig,
 };
@@ -50,6 +52,7 @@ pub use error::TelemetryError;
 pub use limit_log::{Limit, LimitLog, Setting};
 pub use log::LogLevel;
 pub use metrics::Metrics;
+pub use output::{FileConfig, Output, OutputCounts, Outputs, Rotation};
 pub use pipeline::{Telemetry, build, init};
 pub use prometheus::Prometheus;
 pub use span::{ClientRequest, ClientSpan, ServerRequest, ServerSpan, TARGET};

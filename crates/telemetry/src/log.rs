@@ -40,9 +40,14 @@ where
         LogFormat::Text => layer
             .with_ansi(config.color)
             .event_format(GuestLines(fmt::format()))
+            .log_internal_errors(false)
             .with_filter(filter)
             .boxed(),
-        LogFormat::Json => layer.json().with_filter(filter).boxed(),
+        LogFormat::Json => layer
+            .json()
+            .log_internal_errors(false)
+            .with_filter(filter)
+            .boxed(),
     };
     let text = Arc::new(Mutex::new(config.filter.clone()));
     Ok((layer, LogLevel { handle, text }))

@@ -15,14 +15,16 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::metrics::Metrics;
 use crate::otlp::ExportRuntime;
+use crate::output::{Output, OutputWriter, Outputs, Standard};
 use crate::prometheus::Prometheus;
 use crate::trace_tree::TreeProcessor;
 use crate::{
-    AccessLog, LogLevel, TARGET, TelemetryConfig, TelemetryError, audit_file, log, otlp, trace_file,
+    AccessLog, LogLevel, TARGET, TelemetryConfig, TelemetryError, TreeConfig, audit_file, log,
+    otlp, trace_file,
 };
 
-/// How long a shutdown waits for each way of export, at most. A collector that answers takes
-/// milliseconds; one that does not shall not delay a restart.
+/// How long a shutdown waits for exports, and then for outputs, at most. A collector that answers takes
+/// milliseconds; one that does not shall not delay a restart, nor shall whoever does not read the log.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// The instrumentation scope of all spans and metrics.
@@ -38,6 +40,7 @@ pub struct Telemetry {
     metrics: Metrics,
     prometheus: Option<Prometheus>,
     access: AccessLog,
+    outputs: Outputs,
     level: LogLevel,
     // Dropped last, when nothing exports any more.
     runtime: Option<ExportRuntime>,
@@ -70,10 +73,36 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         metrics,
         prometheus,
     } = config;
-    let (mut log, level) = log::layer(&log, std::io::stderr)?;
-    if let Some(path) = audit_file {
-        log = log.and_then(audit_file::layer(&path)?).boxed();
+    let mut outputs = Vec::new();
+    let mut open = |opened: Result<OutputWriter, TelemetryError>| {
+        let opened = opened?;
+        outputs.push(opened.clone());
+        Ok::<_, TelemetryError>(opened)
+    };
+    let stderr = open(OutputWriter::standard(Output::Log, Standard::Error))?;
+    let (mut log, level) = log::layer(&log, stderr)?;
+    if let Some(file) = audit_file {
+        let file = open(OutputWriter::file(Output::AuditLog, &file))?;
+        log = log.and_then(audit_file::layer(file)).boxed();
     }
+    let trace_file = trace_file
+        .map(|file| open(OutputWriter::file(Output::TraceFile, &file)))
+        .transpose()?;
+    let trace_tree = trace_tree
+        .map(|TreeConfig { writer, color }| {
+            let writer = match writer {
+                None => OutputWriter::standard(Output::TraceTree, Standard::Error),
+                Some(writer) => OutputWriter::to_writer(Output::TraceTree, writer),
+            };
+            Ok::<_, TelemetryError>(TreeProcessor::new(open(writer)?, color))
+        })
+        .transpose()?;
+    let access = access
+        .map(|config| AccessLog::start(&config))
+        .transpose()?
+        .unwrap_or_default();
+    outputs.extend(access.writer().cloned());
+    let outputs: Outputs = outputs.into_iter().collect();
     let tracing = trace_file.is_some() || trace_tree.is_some() || otlp.is_some();
     let runtime = (otlp.is_some() || metrics.is_some())
         .then(ExportRuntime::start)
@@ -83,10 +112,8 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         meters: None,
         metrics: Metrics::default(),
         prometheus: None,
-        access: access
-            .map(|config| AccessLog::start(&config))
-            .transpose()?
-            .unwrap_or_default(),
+        access,
+        outputs,
         level,
         runtime,
     };
@@ -103,7 +130,7 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         }
         let provider = provider.build();
         telemetry.metrics = Metrics::new(provider.meter(SCOPE));
-        telemetry.metrics.observe_access(&telemetry.access);
+        telemetry.metrics.observe_outputs(&telemetry.outputs);
         telemetry.meters = Some(provider);
     }
     if !tracing {
@@ -112,11 +139,11 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
 
     // The sampler and its argument come from the environment, `parentbased_always_on` by default.
     let mut provider = SdkTracerProvider::builder().with_resource(resource());
-    if let Some(path) = trace_file {
-        provider = provider.with_span_processor(trace_file::processor(&path)?);
+    if let Some(file) = trace_file {
+        provider = provider.with_span_processor(trace_file::processor(file));
     }
     if let Some(tree) = trace_tree {
-        provider = provider.with_span_processor(TreeProcessor::new(tree));
+        provider = provider.with_span_processor(tree);
     }
     // Last: shutdown goes in this order, and only a collector can make it wait.
     if let (Some(config), Some(runtime)) = (otlp, &telemetry.runtime) {
@@ -200,6 +227,12 @@ impl Telemetry {
         &self.access
     }
 
+    /// All that is written, and how much of it is lost.
+    #[must_use]
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
     /// The log's filter, to be changed.
     #[must_use]
     pub fn log_level(&self) -> &LogLevel {
@@ -221,16 +254,10 @@ impl Telemetry {
     /// Exports and writes what is finished, and stops. Spans that end later, and what is measured or
     /// noted later, are lost.
     ///
-    /// Blocks for three seconds at most for each of access log, trace file and collector, also if the collector
-    /// does not answer, and says in the log if something was lost. It needs no runtime of the
-    /// caller's to make progress.
+    /// Blocks for three seconds at most for exports, and then for three at most for all that is written,
+    /// also if the collector does not answer and nobody reads what is written, and says in the log if
+    /// something was lost. It needs no runtime of the caller's to make progress.
     pub fn shutdown(self) {
-        if !self.access.stop(SHUTDOWN) {
-            tracing::warn!(
-                "the end of the access log could not be written in time and is lost: whoever reads \
-                 it is too slow"
-            );
-        }
         if let Some(runtime) = &self.runtime {
             runtime.stop_after(SHUTDOWN);
         }
@@ -244,6 +271,7 @@ impl Telemetry {
                 Err(_) => self.stop_meters(),
             }
         });
+        self.outputs.flush(SHUTDOWN);
     }
 
     fn stop_tracers(&self) {

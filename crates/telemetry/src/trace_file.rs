@@ -2,10 +2,6 @@
 //! `ExportTraceServiceRequest` in the JSON mapping of OTLP
 //! (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>).
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -15,7 +11,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter};
 
-use crate::TelemetryError;
+use crate::output::OutputWriter;
 
 /// How long a finished span waits for others to share its line. Half of the 200 ms in which a
 /// reader that follows the file should see it.
@@ -24,75 +20,37 @@ const DELAY: Duration = Duration::from_millis(100);
 /// spans a second; beyond that spans are dropped, and the log says so.
 const QUEUE: usize = 8192;
 
-/// A processor that appends to the file at `path`, on a thread of its own.
-pub(crate) fn processor(path: &Path) -> Result<BatchSpanProcessor, TelemetryError> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|source| TelemetryError::TraceFile {
-            path: path.to_owned(),
-            source,
-        })?;
+/// A processor that makes lines, on a thread of its own, and has them written.
+pub(crate) fn processor(writer: OutputWriter) -> BatchSpanProcessor {
     let config = BatchConfigBuilder::default()
         .with_scheduled_delay(DELAY)
         .with_max_queue_size(QUEUE)
         .with_max_export_batch_size(512)
         .build();
-    Ok(BatchSpanProcessor::new(
-        FileExporter::new(path, file),
-        config,
-    ))
+    let exporter = LineExporter {
+        writer,
+        resource: ResourceAttributesWithSchema::default(),
+    };
+    BatchSpanProcessor::new(exporter, config)
 }
 
+/// Makes a line of each batch.
 #[derive(Debug)]
-struct FileExporter {
-    path: PathBuf,
-    lines: Mutex<Lines<File>>,
+struct LineExporter {
+    writer: OutputWriter,
     resource: ResourceAttributesWithSchema,
 }
 
-/// Whole lines, each in one write.
-#[derive(Debug)]
-struct Lines<W> {
-    writer: W,
-    buffer: Vec<u8>,
-    /// The last write failed, and may have left a part of its line.
-    torn: bool,
-}
-
-impl FileExporter {
-    fn new(path: &Path, file: File) -> Self {
-        Self {
-            path: path.to_owned(),
-            lines: Mutex::new(Lines::new(file)),
-            resource: ResourceAttributesWithSchema::default(),
-        }
-    }
-}
-
-impl SpanExporter for FileExporter {
+impl SpanExporter for LineExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len();
+        let spans = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let request = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
         };
-        let mut lines = self
-            .lines
-            .lock()
+        let mut line = serde_json::to_vec(&request)
             .map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
-        let was_torn = lines.torn;
-        match lines.append(&request) {
-            Ok(()) if was_torn => {
-                tracing::info!(path = %self.path.display(), "traces are written again");
-            }
-            // Once per failure, not once per line. The processor would log an `Err` each time.
-            Err(error) if !was_torn => tracing::error!(
-                path = %self.path.display(), %error, spans,
-                "traces cannot be written and are lost until they can; requests are not affected"
-            ),
-            Ok(()) | Err(_) => {}
-        }
+        line.push(b'\n');
+        self.writer.push_many(&line, spans);
         Ok(())
     }
 
@@ -101,49 +59,43 @@ impl SpanExporter for FileExporter {
     }
 }
 
-impl<W: Write> Lines<W> {
-    fn new(writer: W) -> Self {
-        Self {
-            writer,
-            buffer: Vec::new(),
-            torn: false,
-        }
-    }
-
-    fn append(&mut self, request: &ExportTraceServiceRequest) -> io::Result<()> {
-        self.buffer.clear();
-        if self.torn {
-            // Ends what is left of the line before, so that this one can be read.
-            self.buffer.push(b'\n');
-        }
-        serde_json::to_writer(&mut self.buffer, request)?;
-        self.buffer.push(b'\n');
-        let written = self
-            .writer
-            .write_all(&self.buffer)
-            .and_then(|()| self.writer.flush());
-        self.torn = written.is_err();
-        written
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::{BufRead, BufReader};
+    use std::path::Path;
     use std::time::Instant;
 
     use opentelemetry_sdk::trace::SdkTracerProvider;
     use serde_json::Value;
 
     use super::*;
-    use crate::test_support::{Buffer, Incoming, dispatch, exact, outgoing};
+    use crate::FileConfig;
+    use crate::output::{Output, OutputCounts};
+    use crate::test_support::{Incoming, dispatch, exact, outgoing};
 
-    fn traced(path: &Path, work: impl FnOnce()) -> SdkTracerProvider {
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(processor(path).unwrap())
-            .build();
-        tracing::dispatcher::with_default(&dispatch(&provider), work);
-        provider
+    const LONG: Duration = Duration::from_secs(60);
+
+    struct Traced {
+        provider: SdkTracerProvider,
+        writer: OutputWriter,
+    }
+
+    impl Traced {
+        fn new(path: &Path, work: impl FnOnce()) -> Self {
+            let writer = OutputWriter::file(Output::TraceFile, &FileConfig::at(path)).unwrap();
+            let provider = SdkTracerProvider::builder()
+                .with_span_processor(processor(writer.clone()))
+                .build();
+            tracing::dispatcher::with_default(&dispatch(&provider), work);
+            Self { provider, writer }
+        }
+
+        fn end(self) -> OutputCounts {
+            self.provider.shutdown().unwrap();
+            assert!(self.writer.flush(LONG));
+            self.writer.counts()
+        }
     }
 
     fn request(uri: &str) {
@@ -167,9 +119,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("traces.jsonl");
         std::fs::write(&path, "what was there before\n").unwrap();
-        traced(&path, || request("http://shop.example/api/items"))
-            .shutdown()
-            .unwrap();
+        Traced::new(&path, || request("http://shop.example/api/items")).end();
         let text = std::fs::read_to_string(&path).unwrap();
         let [before, line] = text.lines().collect::<Vec<_>>()[..] else {
             panic!("{text}");
@@ -210,25 +160,25 @@ mod tests {
     fn a_reader_that_follows_the_file_sees_a_finished_request_without_a_shutdown() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("traces.jsonl");
-        let provider = traced(&path, || request("http://shop.example/"));
+        let traced = Traced::new(&path, || request("http://shop.example/"));
         let mut reader = BufReader::new(File::open(&path).unwrap());
         let mut line = String::new();
         let started = Instant::now();
         while !line.ends_with('\n') {
-            assert!(started.elapsed() < Duration::from_secs(60), "never written");
+            assert!(started.elapsed() < LONG, "never written");
             if reader.read_line(&mut line).unwrap() == 0 {
                 std::thread::yield_now();
             }
         }
         assert!(!spans(&line).is_empty());
-        drop(provider);
+        drop(traced);
     }
 
     #[test]
     fn lines_of_many_threads_never_interleave_and_none_is_lost() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("traces.jsonl");
-        let provider = traced(&path, || {
+        let traced = Traced::new(&path, || {
             let dispatch = tracing::dispatcher::get_default(Clone::clone);
             std::thread::scope(|threads| {
                 for _ in 0..8 {
@@ -240,73 +190,19 @@ mod tests {
                 }
             });
         });
-        provider.shutdown().unwrap();
+        assert_eq!(traced.end().written, 8 * 100 * 2);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().flat_map(spans).count(), 8 * 100 * 2);
     }
 
-    #[test]
-    fn a_line_after_a_failed_one_can_be_read() {
-        /// Takes half of the first line, then fails, then works.
-        struct Flaky(Buffer, u32);
-        impl Write for Flaky {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.1 += 1;
-                match self.1 {
-                    1 => self.0.write(&bytes[..bytes.len() / 2]),
-                    2 => Err(io::ErrorKind::StorageFull.into()),
-                    _ => self.0.write(bytes),
-                }
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let buffer = Buffer::default();
-        let mut lines = Lines::new(Flaky(buffer.clone(), 0));
-        let request = ExportTraceServiceRequest::default();
-        lines.append(&request).unwrap_err();
-        lines.append(&request).unwrap();
-        lines.append(&request).unwrap();
-        let text = buffer.text();
-        let readable = text
-            .lines()
-            .filter(|line| serde_json::from_str::<Value>(line).is_ok());
-        assert_eq!((readable.count(), text.lines().count()), (2, 3), "{text}");
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_failure_to_write_is_reported_once() {
-        let full = Path::new("/dev/full");
-        let exporter = FileExporter::new(full, OpenOptions::new().append(true).open(full).unwrap());
-        let log = Buffer::default();
-        let writer = log.clone();
-        let (layer, _level) =
-            crate::log::layer(&crate::LogConfig::default(), move || writer.clone()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        use tracing_subscriber::layer::SubscriberExt;
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            for _ in 0..3 {
-                runtime.block_on(exporter.export(Vec::new())).unwrap();
-            }
-        });
-        assert_eq!(
-            log.text().matches("cannot be written").count(),
-            1,
-            "{}",
-            log.text()
-        );
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_opened_is_named() {
-        let error = processor(Path::new("/no/such/directory/traces")).unwrap_err();
-        assert!(
-            error.to_string().contains("/no/such/directory/traces"),
-            "{error}"
-        );
+    fn spans_that_cannot_be_written_are_counted() {
+        let traced = Traced::new(Path::new("/dev/full"), || request("http://shop.example/"));
+        let counts = OutputCounts {
+            written: 0,
+            lost: 2,
+        };
+        assert_eq!(traced.end(), counts);
     }
 }

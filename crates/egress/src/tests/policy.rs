@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use headwater_core::Attribution;
-use headwater_telemetry::{LogConfig, TelemetryConfig};
+use headwater_telemetry::{FileConfig, LogConfig, TelemetryConfig};
 use serde_json::Value;
 
 use crate::dial::Dialler;
@@ -201,7 +201,7 @@ async fn audited(work: impl Future<Output = ()>) -> Vec<Value> {
             filter: "off".to_owned(),
             ..LogConfig::default()
         },
-        audit_file: Some(path.clone()),
+        audit_file: Some(FileConfig::at(&path)),
         ..TelemetryConfig::default()
     })
     .unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use headwater_server::{Endpoint, Server, ServerParams};
-use headwater_telemetry::{AccessFormat, AccessLog, Metrics};
+use headwater_telemetry::{Metrics, Outputs};
 use opentelemetry::metrics::{
     AsyncInstrumentBuilder, Counter, Histogram, HistogramBuilder, InstrumentBuilder,
     InstrumentProvider, ObservableCounter, ObservableUpDownCounter, UpDownCounter,
@@ -98,8 +98,7 @@ async fn every_metric_is_documented_with_its_kind_and_unit_and_no_other_is() {
     let noted = Arc::new(Noted::default());
     let meter = Meter::new(noted.clone());
     let metrics = Metrics::new(meter.clone());
-    let log = AccessLog::to_writer(AccessFormat::Json, 1.0, Box::new(std::io::sink()));
-    metrics.observe_access(&log.unwrap());
+    metrics.observe_outputs(&Outputs::default());
     let mut params = ServerParams::default();
     params.listeners[0].endpoint = Endpoint::Tcp(([127, 0, 0, 1], 0).into());
     let server = Server::bind(params).await.unwrap();

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headwater_core::{Caller, Fault, InternalService, LoopGuard, empty};
-use headwater_telemetry::{AccessConfig, AccessFormat, AccessLog, AccessOutput, Metrics};
+use headwater_telemetry::{
+    AccessConfig, AccessFormat, AccessLog, AccessOutput, FileConfig, Metrics,
+};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tempfile::TempDir;
@@ -17,7 +19,7 @@ pub(super) fn log(folder: &TempDir, format: AccessFormat) -> (AccessLog, std::pa
     let path = folder.path().join("access.log");
     let config = AccessConfig {
         format,
-        to: AccessOutput::File(path.clone()),
+        to: AccessOutput::File(FileConfig::at(&path)),
         ..AccessConfig::default()
     };
     (AccessLog::start(&config).unwrap(), path)

@@ -6,8 +6,8 @@ use headwater_core::Counters;
 use http::HeaderValue;
 
 use super::escape::apache;
-use super::moment::Clock;
 use super::record::Record;
+use crate::moment::Clock;
 
 /// Appends `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
 /// `mod_log_config`. What is not known is `-`.

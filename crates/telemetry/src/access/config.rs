@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use crate::FileConfig;
 
 /// What the access log is like, and where it goes. The default is JSON to standard error, of all
 /// requests.
@@ -8,11 +8,6 @@ pub struct AccessConfig {
     pub format: AccessFormat,
     /// Where lines go. Default: standard error, where the log is.
     pub to: AccessOutput,
-    /// When a file is put aside for a new one; without effect on the other outputs. Default: never.
-    pub rotation: Rotation,
-    /// How many files that were put aside are kept; the oldest are removed. Default: all, because
-    /// nothing is to be removed that nobody spoke of.
-    pub keep: Option<usize>,
     /// Which share of the requests is noted, from 0 to 1. Answers from 500 on, and those that were
     /// cut for such a reason, are noted in any case. Default: 1.
     pub sample: f64,
@@ -37,22 +32,8 @@ pub enum AccessOutput {
     /// Standard error.
     #[default]
     Stderr,
-    /// This file, to which is appended. If another program moves or removes it, it is made anew.
-    File(PathBuf),
-}
-
-/// When the file of the access log is put aside: renamed to its own name, a dot, and the time (UTC).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Rotation {
-    /// Not by Headwater.
-    #[default]
-    Never,
-    /// With the first line of an hour.
-    Hourly,
-    /// With the first line of a day (UTC).
-    Daily,
-    /// Before the line that would make the file larger than so many bytes.
-    Size(u64),
+    /// This file.
+    File(FileConfig),
 }
 
 // === impl AccessConfig ===
@@ -62,8 +43,6 @@ impl Default for AccessConfig {
         Self {
             format: AccessFormat::default(),
             to: AccessOutput::default(),
-            rotation: Rotation::default(),
-            keep: None,
             sample: 1.0,
         }
     }

@@ -8,8 +8,8 @@ use headwater_core::{Counters, RequestId};
 use http::Method;
 
 use super::escape::{hex, json};
-use super::moment::Clock;
 use super::record::Record;
+use crate::moment::Clock;
 
 /// More than most lines are long, in bytes.
 const ROOM: usize = 1024;

@@ -1,37 +1,29 @@
 //! The access log: one line for each request, once it is over.
 //!
-//! A line is made where its request ends and put into a buffer, and a thread of its own writes what
-//! is in the buffer. So a request costs the making of its line and a copy, and waits neither for a
-//! disk nor for whoever reads the other end of a pipe: when the buffer is full the line is lost,
-//! counted, and told of in the log.
+//! A line is made where its request ends, and put into the queue of an [output](crate::output). So a
+//! request costs the making of its line and a copy.
 
 mod combined;
 mod config;
 mod escape;
-mod file;
 mod json;
-mod moment;
-mod queue;
 mod record;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
-pub use self::config::{AccessConfig, AccessFormat, AccessOutput, Rotation};
-use self::file::RotatingFile;
-use self::moment::Clock;
-pub use self::queue::AccessCounts;
-use self::queue::Queue;
+pub use self::config::{AccessConfig, AccessFormat, AccessOutput};
 use self::record::Record;
 pub use self::record::{AccessEntry, AccessStart};
 use crate::TelemetryError;
+use crate::moment::Clock;
+use crate::output::{Output, OutputCounts, OutputWriter, Standard};
 
 /// What requests are noted with. Cheap to clone; the default notes nothing and costs nothing.
 ///
-/// When the last clone is dropped, what is in the buffer is still written, by a thread that nobody
+/// When the last clone is dropped, what is in the queue is still written, by a thread that nobody
 /// waits for: [`Telemetry::shutdown`](crate::Telemetry::shutdown) does wait.
 #[derive(Clone, Default)]
 pub struct AccessLog(Option<Arc<Desk>>);
@@ -40,7 +32,7 @@ pub struct AccessLog(Option<Arc<Desk>>);
 struct Desk {
     format: AccessFormat,
     sample: Sample,
-    queue: Arc<Queue>,
+    writer: OutputWriter,
 }
 
 /// Which share of the requests is noted.
@@ -70,25 +62,13 @@ impl AccessLog {
     ///
     /// If the file cannot be opened, or the thread cannot be started.
     pub fn start(config: &AccessConfig) -> Result<Self, TelemetryError> {
-        let AccessConfig {
-            format,
-            to,
-            rotation,
-            keep,
-            sample,
-        } = config;
-        let writer: Box<dyn Write + Send> = match to {
-            AccessOutput::Stdout => Box::new(io::stdout()),
-            AccessOutput::Stderr => Box::new(io::stderr()),
-            AccessOutput::File(path) => {
-                let file = RotatingFile::open(path, *rotation, *keep);
-                Box::new(file.map_err(|source| TelemetryError::AccessFile {
-                    path: path.clone(),
-                    source,
-                })?)
-            }
+        let AccessConfig { format, to, sample } = config;
+        let writer = match to {
+            AccessOutput::Stdout => OutputWriter::standard(Output::AccessLog, Standard::Output),
+            AccessOutput::Stderr => OutputWriter::standard(Output::AccessLog, Standard::Error),
+            AccessOutput::File(file) => OutputWriter::file(Output::AccessLog, file),
         };
-        Self::to_writer(*format, *sample, writer)
+        Ok(Self::with(*format, *sample, writer?))
     }
 
     /// Writes to `writer`, of which a thread of its own calls `write` with one line or more.
@@ -101,12 +81,16 @@ impl AccessLog {
         sample: f64,
         writer: Box<dyn Write + Send>,
     ) -> Result<Self, TelemetryError> {
-        let queue = Queue::start(writer).map_err(TelemetryError::AccessThread)?;
-        Ok(Self(Some(Arc::new(Desk {
+        let writer = OutputWriter::to_writer(Output::AccessLog, writer)?;
+        Ok(Self::with(format, sample, writer))
+    }
+
+    fn with(format: AccessFormat, sample: f64, writer: OutputWriter) -> Self {
+        Self(Some(Arc::new(Desk {
             format,
             sample: Sample::of(sample),
-            queue,
-        }))))
+            writer,
+        })))
     }
 
     /// Whether anything is noted.
@@ -126,27 +110,14 @@ impl AccessLog {
 
     /// How many lines were written so far, and how many were lost.
     #[must_use]
-    pub fn counts(&self) -> AccessCounts {
-        let desk = self.0.as_ref();
-        desk.map(|desk| desk.queue.counts()).unwrap_or_default()
+    pub fn counts(&self) -> OutputCounts {
+        let writer = self.writer();
+        writer.map(OutputWriter::counts).unwrap_or_default()
     }
 
-    /// Counts its lines, without keeping it open.
-    pub(crate) fn counter(&self) -> impl Fn() -> AccessCounts + Send + Sync + 'static {
-        let queue = self.0.as_ref().map(|desk| Arc::clone(&desk.queue));
-        move || {
-            queue
-                .as_ref()
-                .map(|queue| queue.counts())
-                .unwrap_or_default()
-        }
-    }
-
-    /// Writes what is in the buffer and ends the thread; what is noted later is lost. Says whether it
-    /// was done in this time.
-    pub(crate) fn stop(&self, within: Duration) -> bool {
-        let desk = self.0.as_ref();
-        desk.is_none_or(|desk| desk.queue.stop(within))
+    /// What its lines are written by.
+    pub(crate) fn writer(&self) -> Option<&OutputWriter> {
+        self.0.as_ref().map(|desk| &desk.writer)
     }
 }
 
@@ -187,13 +158,7 @@ impl Desk {
             AccessFormat::Json => json::write(record, clock, line),
             AccessFormat::Combined => combined::write(record, clock, line),
         }
-        self.queue.push(line);
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        self.queue.close();
+        self.writer.push(line);
     }
 }
 

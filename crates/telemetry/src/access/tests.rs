@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use serde_json::Value;
 
 use super::*;
+use crate::FileConfig;
 use crate::test_support::Buffer;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -54,13 +56,18 @@ fn begin(
     })
 }
 
+/// Waits until all is written.
+fn flush(log: &AccessLog) -> bool {
+    log.writer().is_none_or(|writer| writer.flush(LONG))
+}
+
 /// A log with what it has written when it was ended.
 fn log(format: AccessFormat, sample: f64) -> (AccessLog, impl FnOnce() -> String) {
     let buffer = Buffer::default();
     let log = AccessLog::to_writer(format, sample, Box::new(buffer.clone())).unwrap();
     let ended = log.clone();
     (log, move || {
-        assert!(ended.stop(LONG));
+        assert!(flush(&ended));
         buffer.text()
     })
 }
@@ -270,14 +277,14 @@ fn no_log_costs_nothing_and_notes_nothing() {
     let log = AccessLog::default();
     assert!(!log.enabled());
     begin(&log, &scope("shop", None), "/", &[], None).end();
-    assert_eq!(log.counts(), AccessCounts::default());
-    assert!(log.stop(Duration::ZERO));
+    assert_eq!(log.counts(), OutputCounts::default());
+    assert!(log.writer().is_none());
 }
 
 #[test]
 fn a_file_that_cannot_be_opened_is_named_with_the_remedy() {
     let config = AccessConfig {
-        to: AccessOutput::File("/no/such/directory/access.log".into()),
+        to: AccessOutput::File(FileConfig::at("/no/such/directory/access.log")),
         ..AccessConfig::default()
     };
     let error = AccessLog::start(&config).unwrap_err().to_string();
@@ -311,7 +318,7 @@ fn what_a_note_costs() {
             entry.end();
         }
         let each = started.elapsed() / NOTES;
-        assert!(log.stop(LONG));
+        assert!(flush(&log));
         println!("{format:?}: {each:?} each, {:?}", log.counts());
     }
 }

@@ -15,8 +15,10 @@ use http::{Method, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, NoopMeterProvider};
 
-use crate::AccessLog;
-use crate::attributes::{ATTRIBUTION, ATTRIBUTION_WITNESS, SERVER_ADDRESS, SERVER_PORT, SERVICE};
+use crate::Outputs;
+use crate::attributes::{
+    ATTRIBUTION, ATTRIBUTION_WITNESS, OUTPUT, SERVER_ADDRESS, SERVER_PORT, SERVICE,
+};
 
 use self::outgoing::OutgoingInstruments;
 pub use self::outgoing::OutgoingMeasure;
@@ -81,17 +83,18 @@ impl Metrics {
         }
     }
 
-    /// Measures how many lines the access log loses, if there is one. [`build`](crate::build) does so.
-    pub fn observe_access(&self, access: &AccessLog) {
-        if !access.enabled() {
-            return;
-        }
-        let counts = access.counter();
+    /// Measures how many records each of these outputs loses. [`build`](crate::build) does so.
+    pub fn observe_outputs(&self, outputs: &Outputs) {
+        let outputs = outputs.clone();
         self.meter()
-            .u64_observable_counter("headwater.access_log.lost")
-            .with_unit("{request}")
-            .with_description("Requests that are missing from the access log")
-            .with_callback(move |lost| lost.observe(counts().lost, &[]))
+            .u64_observable_counter("headwater.output.lost")
+            .with_unit("{record}")
+            .with_description("Records that could not be written, or not fast enough, by output")
+            .with_callback(move |lost| {
+                for (output, counts) in outputs.counts() {
+                    lost.observe(counts.lost, &[KeyValue::new(OUTPUT, output.as_str())]);
+                }
+            })
             .build();
     }
 

@@ -234,7 +234,7 @@ fn only_request_spans_are_traced_whatever_the_log_filter_says() {
                 ..LogConfig::default()
             },
             trace_tree: Some(TreeConfig {
-                writer: Box::new(buffer.clone()),
+                writer: Some(Box::new(buffer.clone())),
                 color: false,
             }),
             ..TelemetryConfig::default()
@@ -257,7 +257,7 @@ fn a_span_that_outlives_the_shutdown_has_a_valid_context() {
     let buffer = Buffer::default();
     let (dispatch, telemetry) = build(TelemetryConfig {
         trace_tree: Some(TreeConfig {
-            writer: Box::new(buffer),
+            writer: Some(Box::new(buffer)),
             color: false,
         }),
         ..TelemetryConfig::default()

@@ -3,7 +3,9 @@ use std::time::Instant;
 use http::{Method, StatusCode, Version};
 
 use crate::metrics::RequestStart;
-use crate::{AccessConfig, AccessOutput, OtlpConfig, Telemetry, TelemetryConfig, build};
+use crate::{
+    AccessConfig, AccessOutput, FileConfig, OtlpConfig, Telemetry, TelemetryConfig, build,
+};
 
 fn telemetry(config: TelemetryConfig) -> Telemetry {
     build(config).unwrap().1
@@ -57,20 +59,21 @@ fn what_is_measured_is_prometheus_text_with_the_names_that_prometheus_wants() {
 }
 
 #[test]
-fn lines_that_the_access_log_loses_are_measured() {
+fn records_that_an_output_loses_are_measured() {
     let telemetry = telemetry(TelemetryConfig {
         prometheus: true,
+        audit_file: Some(FileConfig::at("/dev/null")),
         access: Some(AccessConfig {
-            to: AccessOutput::File("/dev/null".into()),
+            to: AccessOutput::File(FileConfig::at("/dev/null")),
             ..AccessConfig::default()
         }),
         ..TelemetryConfig::default()
     });
     let text = telemetry.prometheus().unwrap().text();
-    assert!(
-        text.contains("\nheadwater_access_log_lost_total 0\n"),
-        "{text}"
-    );
+    for output in ["access_log", "audit_log", "log"] {
+        let line = format!("\nheadwater_output_lost_total{{headwater_output=\"{output}\"}} ");
+        assert!(text.contains(&line), "{text}");
+    }
     telemetry.shutdown();
 }
 

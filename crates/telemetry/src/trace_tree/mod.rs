@@ -6,7 +6,6 @@
 mod text;
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use opentelemetry::trace::{SpanId, SpanKind, TraceContextExt};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
-use crate::TreeConfig;
+use crate::output::OutputWriter;
 use text::{Palette, Place, Tree};
 
 /// How many requests may be open at once and still get a tree. More than a person can follow.
@@ -27,7 +26,7 @@ const MAX_CHILDREN: usize = 64;
 pub(crate) struct TreeProcessor {
     palette: Palette,
     open: Mutex<Open>,
-    writer: Mutex<Box<dyn Write + Send>>,
+    writer: OutputWriter,
 }
 
 /// The requests that are not answered yet.
@@ -39,21 +38,12 @@ struct Open {
 }
 
 impl TreeProcessor {
-    pub(crate) fn new(config: TreeConfig) -> Self {
-        let TreeConfig { writer, color } = config;
+    pub(crate) fn new(writer: OutputWriter, color: bool) -> Self {
         Self {
             palette: Palette { color },
             open: Mutex::default(),
-            writer: Mutex::new(writer),
+            writer,
         }
-    }
-
-    fn print(&self, text: &str) {
-        // A terminal that went away is no reason to fail, or to say so on the same terminal.
-        let mut writer = lock(&self.writer);
-        let _ = writer
-            .write_all(text.as_bytes())
-            .and_then(|()| writer.flush());
     }
 }
 
@@ -114,7 +104,7 @@ impl SpanProcessor for TreeProcessor {
                 None => palette.line(&span, Place::Late),
             }
         };
-        self.print(&text);
+        self.writer.push(text.as_bytes());
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -133,7 +123,7 @@ impl std::fmt::Debug for TreeProcessor {
 }
 
 /// What is behind these locks stays whole whatever panics.
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -3,18 +3,18 @@ use http::{StatusCode, Version};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use super::*;
+use crate::output::Output;
 use crate::test_support::{Buffer, Incoming, dispatch, exact, outgoing};
 
 /// What `work` prints, with durations replaced.
 fn printed(color: bool, work: impl FnOnce()) -> String {
     let buffer = Buffer::default();
+    let writer = OutputWriter::to_writer(Output::TraceTree, Box::new(buffer.clone())).unwrap();
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(TreeProcessor::new(TreeConfig {
-            writer: Box::new(buffer.clone()),
-            color,
-        }))
+        .with_span_processor(TreeProcessor::new(writer.clone(), color))
         .build();
     tracing::dispatcher::with_default(&dispatch(&provider), work);
+    assert!(writer.flush(Duration::from_secs(60)));
     let text = buffer.text();
     let mut stable = String::new();
     for (i, part) in text.split(" ms").enumerate() {

@@ -23,8 +23,12 @@ const THEN: u64 = 1_709_210_096;
 const HOUR: u64 = 60 * 60;
 
 fn open(folder: &TempDir, rotation: Rotation, keep: Option<usize>) -> RotatingFile {
-    let path = folder.path().join("access.log");
-    RotatingFile::with_clock(&path, rotation, keep, now).unwrap()
+    let config = FileConfig {
+        path: folder.path().join("access.log"),
+        rotation,
+        keep,
+    };
+    RotatingFile::with_clock(&config, now).unwrap()
 }
 
 /// What is in each file.
@@ -153,10 +157,53 @@ fn a_file_that_cannot_be_put_aside_goes_on() {
     // Longer than any name may be, so that putting it aside fails, for the superuser too.
     let long = folder.path().join("x".repeat(240));
     fs::rename(folder.path().join("access.log"), &long).unwrap();
-    file.path = long;
+    file.config.path = long;
     at(THEN + HOUR);
     file.write_all(b"two\n").unwrap();
     file.write_all(b"three\n").unwrap();
     let all: Vec<_> = files(&folder).into_values().collect();
     assert_eq!(all, ["one\ntwo\nthree\n"]);
+}
+
+#[test]
+fn a_file_that_is_opened_anew_is_there_before_anything_is_written_to_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("access.log");
+    let mut file = open(&folder, Rotation::Never, None);
+    file.write_all(b"one\n").unwrap();
+    fs::rename(&path, folder.path().join("moved")).unwrap();
+    file.reopen();
+    expect(&folder, &[("access.log", ""), ("moved", "one\n")]);
+    file.write_all(b"two\n").unwrap();
+    expect(&folder, &[("access.log", "two\n"), ("moved", "one\n")]);
+    // What cannot be opened costs nothing.
+    file.config.path = folder.path().join("none/access.log");
+    file.reopen();
+    file.within_line = true;
+    file.write_all(b"three\n").unwrap();
+    let written = &files(&folder)["access.log"];
+    assert_eq!(written, "two\nthree\n");
+}
+
+#[test]
+fn a_fifo_is_opened_without_a_reader_and_never_put_aside() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("access.log");
+    make_fifo(&path);
+    at(THEN);
+    let mut file = open(&folder, Rotation::Size(1), None);
+    let mut reader = File::options().read(true).open(&path).unwrap();
+    for (line, hour) in [(b"one\n", 0), (b"two\n", 1)] {
+        at(THEN + hour * HOUR);
+        file.write_all(line).unwrap();
+        let mut read = [0; 4];
+        io::Read::read_exact(&mut reader, &mut read).unwrap();
+        assert_eq!(&read, line);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+fn make_fifo(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
 }

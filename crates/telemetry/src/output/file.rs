@@ -1,23 +1,24 @@
-//! The file of the access log.
+//! A file that is written to.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Rotation;
-use super::moment::Moment;
+use super::queue::Destination;
+use super::{FileConfig, Rotation};
+use crate::moment::Moment;
 
 /// A file that is put aside now and then, and made anew if somebody else puts it aside.
 ///
 /// Not by a crate: those there are either go on without a word when a file cannot be opened, or know
 /// no sizes, or have no name that stays.
 pub(super) struct RotatingFile {
-    path: PathBuf,
-    rotation: Rotation,
-    keep: Option<usize>,
+    config: FileConfig,
     file: File,
+    /// Neither a device nor a FIFO, which are not put aside.
+    is_regular: bool,
     /// Device and inode, by which the file is known again.
     identity: (u64, u64),
     size: u64,
@@ -36,23 +37,17 @@ pub(super) struct RotatingFile {
 // === impl RotatingFile ===
 
 impl RotatingFile {
-    pub(super) fn open(path: &Path, rotation: Rotation, keep: Option<usize>) -> io::Result<Self> {
-        Self::with_clock(path, rotation, keep, SystemTime::now)
+    pub(super) fn open(config: &FileConfig) -> io::Result<Self> {
+        Self::with_clock(config, SystemTime::now)
     }
 
-    fn with_clock(
-        path: &Path,
-        rotation: Rotation,
-        keep: Option<usize>,
-        now: fn() -> SystemTime,
-    ) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+    fn with_clock(config: &FileConfig, now: fn() -> SystemTime) -> io::Result<Self> {
+        let file = append(&config.path)?;
         let metadata = file.metadata()?;
         Ok(Self {
-            path: path.to_owned(),
-            rotation,
-            keep,
+            config: config.clone(),
             file,
+            is_regular: metadata.is_file(),
             identity: (metadata.dev(), metadata.ino()),
             size: metadata.len(),
             at: metadata.modified().unwrap_or_else(|_| now()),
@@ -65,14 +60,14 @@ impl RotatingFile {
 
     /// Makes the file anew if it is not what its name stands for any more, as after `logrotate`.
     fn follow(&mut self) -> io::Result<()> {
-        let there = fs::metadata(&self.path);
+        let there = fs::metadata(&self.config.path);
         let same = there.is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
-        if same { Ok(()) } else { self.reopen() }
+        if same { Ok(()) } else { self.open_anew() }
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    fn open_anew(&mut self) -> io::Result<()> {
         let (stuck, aside) = (self.stuck, self.aside);
-        *self = Self::with_clock(&self.path, self.rotation, self.keep, self.now)?;
+        *self = Self::with_clock(&self.config, self.now)?;
         (self.stuck, self.aside) = (stuck, aside);
         Ok(())
     }
@@ -81,7 +76,8 @@ impl RotatingFile {
     fn is_due(&self, now: SystemTime, len: usize) -> bool {
         let periods = |length: u64| period(self.at, length) != period(now, length);
         self.size > 0
-            && match self.rotation {
+            && self.is_regular
+            && match self.config.rotation {
                 Rotation::Never => false,
                 Rotation::Hourly => periods(60 * 60),
                 Rotation::Daily => periods(24 * 60 * 60),
@@ -91,7 +87,7 @@ impl RotatingFile {
 
     /// Puts the file aside. If that fails it is told of, once, and the file goes on.
     fn rotate(&mut self, now: SystemTime) {
-        let rotated = self.put_aside(now).and_then(|()| self.reopen());
+        let rotated = self.put_aside(now).and_then(|()| self.open_anew());
         match rotated {
             Ok(()) => {
                 self.stuck = false;
@@ -100,9 +96,9 @@ impl RotatingFile {
             Err(error) if !self.stuck => {
                 self.stuck = true;
                 tracing::error!(
-                    path = %self.path.display(), %error,
-                    "the access log cannot be put aside for a new file, and goes on in the old one; \
-                     its directory must be writable"
+                    path = %self.config.path.display(), %error,
+                    "a file cannot be put aside for a new one, and goes on; its directory must be \
+                     writable"
                 );
             }
             Err(_) => {}
@@ -115,20 +111,20 @@ impl RotatingFile {
         // Names tell milliseconds.
         let mut when = now.max(self.aside + Duration::from_millis(1));
         loop {
-            let mut name = self.path.clone().into_os_string();
+            let mut name = self.config.path.clone().into_os_string();
             name.push(".");
             name.push(Moment::of(when).file_name());
             // Somebody else's, or of another process, is not written over.
             if !fs::exists(&name)? {
                 self.aside = when;
-                return fs::rename(&self.path, name);
+                return fs::rename(&self.config.path, name);
             }
             when += Duration::from_millis(1);
         }
     }
 
     fn remove_the_oldest(&self) {
-        let Some(keep) = self.keep else { return };
+        let Some(keep) = self.config.keep else { return };
         let mut aside = match self.put_aside_so_far() {
             Ok(aside) => aside,
             Err(error) => return self.cannot_remove(&error),
@@ -145,8 +141,9 @@ impl RotatingFile {
 
     /// The files that were put aside and are still there: none but those of this name.
     fn put_aside_so_far(&self) -> io::Result<Vec<PathBuf>> {
-        let parent = self.path.parent().filter(|path| *path != Path::new(""));
-        let name = self.path.file_name().and_then(|name| name.to_str());
+        let path = &self.config.path;
+        let parent = path.parent().filter(|path| *path != Path::new(""));
+        let name = path.file_name().and_then(|name| name.to_str());
         let mut aside = Vec::new();
         for entry in fs::read_dir(parent.unwrap_or(Path::new(".")))? {
             let entry = entry?;
@@ -164,8 +161,8 @@ impl RotatingFile {
 
     fn cannot_remove(&self, error: &io::Error) {
         tracing::warn!(
-            path = %self.path.display(), %error,
-            "old files of the access log cannot be removed; its directory must be readable and \
+            path = %self.config.path.display(), %error,
+            "files that were put aside cannot be removed; their directory must be readable and \
              writable"
         );
     }
@@ -182,7 +179,7 @@ impl Write for RotatingFile {
             }
             self.at = now;
         }
-        let some = match self.rotation {
+        let some = match self.config.rotation {
             Rotation::Size(most) => whole_lines(lines, most.saturating_sub(self.size)),
             Rotation::Never | Rotation::Hourly | Rotation::Daily => lines.len(),
         };
@@ -197,6 +194,29 @@ impl Write for RotatingFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+impl Destination for RotatingFile {
+    fn reopen(&mut self) {
+        let path = self.config.path.clone();
+        match self.open_anew() {
+            Ok(()) => tracing::info!(path = %path.display(), "the file was opened anew"),
+            Err(error) => tracing::error!(
+                path = %path.display(), %error,
+                "the file cannot be opened anew, and the old one goes on; its directory must exist and \
+                 be writable"
+            ),
+        }
+    }
+}
+
+/// Opens a file that is appended to. Never waits for a FIFO's reader, and none that goes away ends it:
+/// on Linux, whoever opens a FIFO for reading as well need not wait (fifo(7)).
+fn append(path: &Path) -> io::Result<File> {
+    let is_fifo = fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).read(is_fifo);
+    options.open(path)
 }
 
 /// How many bytes the first line has, its end included.

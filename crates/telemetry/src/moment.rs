@@ -15,7 +15,7 @@ const STEADY: Duration = Duration::from_secs(1);
 /// Dates one moment after the other, most of which are within one second. So it need not be asked what
 /// time it is for each, nor need each be written from its year on.
 #[derive(Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     /// What both clocks said at one time.
     asked: Option<(Instant, SystemTime)>,
     /// The second that was written last, since 1970, and its text.
@@ -27,19 +27,19 @@ const SECOND: usize = 19;
 
 /// A moment, by calendar and clock. By hand, because formatting from a description takes longer than
 /// all the rest of a line.
-pub(super) struct Moment(OffsetDateTime);
+pub(crate) struct Moment(OffsetDateTime);
 
 // === impl Clock ===
 
 impl Clock {
     /// As the log has it: `2026-01-01T00:00:00.000000Z` (RFC 3339).
-    pub(super) fn rfc3339(&mut self, then: Instant, out: &mut Vec<u8>) {
+    pub(crate) fn rfc3339(&mut self, then: Instant, out: &mut Vec<u8>) {
         let date = self.date(then);
         self.write(date, out);
     }
 
     /// As Apache has it: `01/Jan/2026:00:00:00 +0000`.
-    pub(super) fn apache(&mut self, then: Instant, out: &mut Vec<u8>) {
+    pub(crate) fn apache(&mut self, then: Instant, out: &mut Vec<u8>) {
         Moment::of(self.date(then)).apache(out);
     }
 
@@ -77,7 +77,7 @@ impl Clock {
 // === impl Moment ===
 
 impl Moment {
-    pub(super) fn of(time: SystemTime) -> Self {
+    pub(crate) fn of(time: SystemTime) -> Self {
         Self(time.into())
     }
 
@@ -113,7 +113,7 @@ impl Moment {
     }
 
     /// For the name of a file, so that names sort by age: `20260101T000000.000Z`.
-    pub(super) fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         let time = self.0;
         format!(
             "{:04}{:02}{:02}T{:02}{:02}{:02}.{:03}Z",
@@ -128,7 +128,7 @@ impl Moment {
     }
 
     /// Whether `text` is of the form that `file_name` gives.
-    pub(super) fn is_file_name(text: &str) -> bool {
+    pub(crate) fn is_file_name(text: &str) -> bool {
         const FORM: &[u8] = b"00000000T000000.000Z";
         let mut pairs = text.bytes().zip(FORM);
         text.len() == FORM.len()

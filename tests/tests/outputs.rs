@@ -1,0 +1,255 @@
+//! Promise: whoever reads what the host writes may stop to read. Requests, probes, signals and the
+//! drain go on as ever; what is lost is counted, and told of once there is room again.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use headwater_tests::client::{empty, full};
+use headwater_tests::settings::{Settings, SettingsFile};
+use headwater_tests::{Admin, Client, Host, within};
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request};
+use tokio::net::TcpStream;
+
+/// How many clients ask at once.
+const CLIENTS: usize = 16;
+
+/// As much as a pipe takes while nobody reads it, unless told otherwise: see pipe(7).
+const PIPE: usize = 64 << 10;
+
+/// A good guest in front of everything, and one that calls where it may not.
+fn site(sections: &str) -> Result<SettingsFile> {
+    Settings::default()
+        .component("faulty", "/...", &[])?
+        .component("fanout", "/denied", &[])?
+        .text(sections)
+        .write()
+}
+
+/// Asks on and on, until `done`, in such a way that much is written of each request. Each is answered.
+async fn under_load<T>(host: &str, done: impl Future<Output = Result<T>>) -> Result<T> {
+    let url = format!("{host}/{}", "long".repeat(1500));
+    // Six times as long when it is escaped.
+    let agent = HeaderValue::from_bytes(&[0xff; 1000])?;
+    let load = try_join_all((0..CLIENTS).map(async |_| {
+        let client = Client::new();
+        loop {
+            let request = Request::get(&url).header(USER_AGENT, &agent);
+            let answer = client.send(request.body(empty())?).await?;
+            ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+        }
+        #[allow(unreachable_code, reason = "its type")]
+        Ok(())
+    }));
+    tokio::select! {
+        done = done => done,
+        failed = load => Err(failed.err().context("the load has ended")?),
+    }
+}
+
+/// Waits until records of all of these outputs were lost.
+async fn lost(admin: &Admin, outputs: &[&str]) -> Result<()> {
+    let lost = |metrics: &str, output: &str| {
+        let name = format!("headwater_output_lost_total{{headwater_output=\"{output}\"}} ");
+        let mut counts = metrics.lines().filter_map(|line| line.strip_prefix(&name));
+        counts.next().is_some_and(|count| count != "0")
+    };
+    admin
+        .until("/metrics", |metrics| {
+            outputs.iter().all(|output| lost(metrics, output))
+        })
+        .await?;
+    Ok(())
+}
+
+/// Everybody is answered: clients, also those that are denied something, and probes.
+async fn all_is_well(host: &str, admin: &Admin) -> Result<()> {
+    for path in ["/", "/trap", "/denied?to=http://192.0.2.1&k=1"] {
+        Client::new().get(&format!("{host}{path}")).await?;
+    }
+    ensure!(Client::new().get(host).await?.status == 200);
+    ensure!(admin.text("/healthz").await? == "ok\n");
+    ensure!(admin.text("/readyz").await? == "ready\n");
+    admin.json("/services").await?;
+    Ok(())
+}
+
+async fn log_all(admin: &Admin, filter: &'static str) -> Result<()> {
+    let set = Request::put(format!("{}/log", admin.url())).body(full(filter))?;
+    ensure!(Client::new().send(set).await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_error_that_nobody_reads_holds_up_nothing_and_what_is_lost_is_told_of()
+-> Result<()> {
+    let site = site("[access_log]\n[telemetry]\ntrace_tree = \"always\"\n")?;
+    let (mut host, admin) = Admin::start(Host::serve(site.path())).await?;
+    let url = host.url().to_owned();
+    log_all(&admin, "trace").await?;
+    host.stderr().stall();
+    let outputs = ["log", "access_log", "trace_tree"];
+    under_load(&url, async {
+        lost(&admin, &outputs).await?;
+        all_is_well(&url, &admin).await
+    })
+    .await?;
+
+    log_all(&admin, "info").await?;
+    host.stderr().resume();
+    for (output, title) in [
+        ("log", "the log"),
+        ("access_log", "the access log"),
+        ("trace_tree", "the trace tree"),
+    ] {
+        let told = format!("records are missing from {title}: ");
+        let what = format!("a line that tells of {output}");
+        let line = host.stderr().wait_for(&what, |line| line.contains(&told));
+        let line = line.await?;
+        ensure!(
+            line.contains(&format!("output=\"{output}\" lost=")),
+            "{line}"
+        );
+    }
+
+    host.stderr().stall();
+    log_all(&admin, "trace").await?;
+    under_load(&url, lost(&admin, &outputs)).await?;
+    host.process().terminate()?;
+    ensure!(host.ended().await?.code() == Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_the_host_at_once_though_nobody_reads_what_it_writes() -> Result<()> {
+    let site = site("[access_log]\nto = \"stdout\"\n[defaults]\ntimeout = \"1h\"\n")?;
+    let serve = Host::serve(site.path()).args(["--log", "trace", "--drain-timeout", "1h"]);
+    let (mut host, admin) = Admin::start(serve).await?;
+    let url = host.url().to_owned();
+    host.stdout().stall();
+    host.stderr().stall();
+    let never = tokio::spawn({
+        let url = format!("{url}/never");
+        async move { Client::new().get(&url).await }
+    });
+    admin
+        .until("/requests", |requests| requests.contains("/never"))
+        .await?;
+    under_load(&url, lost(&admin, &["log", "access_log"])).await?;
+    all_is_well(&url, &admin).await?;
+
+    host.process().terminate()?;
+    within("a host that takes no more connections", async {
+        while TcpStream::connect(host.address()).await.is_ok() {}
+    })
+    .await?;
+    ensure!(admin.text("/healthz").await? == "ok\n");
+    host.process().terminate()?;
+    ensure!(host.ended().await?.code() == Some(130));
+    ensure!(never.await?.is_err(), "the request was cut");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_take_nothing_hold_up_nothing() -> Result<()> {
+    let site = site(
+        "[access_log]\nto = \"access\"\n[telemetry]\ntrace_file = \"traces\"\naudit_log = \"audit\"\n",
+    )?;
+    for name in FILES {
+        make_fifo(&site.path().with_file_name(name))?;
+    }
+    // Nobody reads them.
+    let (mut host, admin) = Admin::start(Host::serve(site.path())).await?;
+    let url = host.url().to_owned();
+    under_load(&url, async {
+        lost(&admin, &["access_log", "trace_file"]).await?;
+        all_is_well(&url, &admin).await
+    })
+    .await?;
+    host.process().terminate()?;
+    let status = host.exit().await?;
+    let log = host.stderr().text();
+    ensure!(status.code() == Some(0), "{status}: {log}");
+    for output in ["access_log", "trace_file", "audit_log"] {
+        let told = format!(
+            "its end could not be written in time and is lost: whoever reads it is too slow output=\"{output}\""
+        );
+        // The few lines of the audit log have room in the pipe.
+        ensure!(
+            log.contains(&told) == (output != "audit_log"),
+            "{output}: {log}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_and_an_end_need_nobody_who_reads() -> Result<()> {
+    let site = site("[access_log]\nto = \"stdout\"\n")?;
+    let [listen, admin] = free_addresses()?;
+    let serve = Host::headwater().arg("serve").arg(site.path());
+    let mut command = serve
+        .args(["--listen", &listen, &format!("--admin={admin}")])
+        .command()?;
+    // Full before the first word.
+    let (_reader, mut writer) = std::io::pipe()?;
+    writer.write_all(&vec![b'\n'; PIPE])?;
+    command
+        .stdout(writer.try_clone()?)
+        .stderr(Stdio::from(writer));
+    let mut child = command.spawn()?;
+    drop(command);
+
+    let (url, admin) = (format!("http://{listen}"), Admin::at(admin));
+    within("a host that is ready", async {
+        while admin.text("/readyz").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await?;
+    under_load(&url, lost(&admin, &["access_log"])).await?;
+    all_is_well(&url, &admin).await?;
+    let process = headwater_tests::process::Process::new(child.id().context("it has ended")?);
+    process.terminate()?;
+    let status = within("the end of the host", child.wait()).await??;
+    ensure!(status.code() == Some(0), "{status}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_cannot_start_says_so_to_nobody_and_ends() -> Result<()> {
+    let mut command = Host::headwater()
+        .args(["serve", "/no/such/file"])
+        .command()?;
+    let (_reader, mut writer) = std::io::pipe()?;
+    writer.write_all(&vec![b'\n'; PIPE])?;
+    command.stderr(Stdio::from(writer));
+    let mut child = command.spawn()?;
+    drop(command);
+    let status = within("the end of the host", child.wait()).await??;
+    ensure!(status.code() == Some(1), "{status}");
+    Ok(())
+}
+
+/// The files that the host writes to, beside its settings.
+const FILES: [&str; 3] = ["access", "traces", "audit"];
+
+fn make_fifo(path: &Path) -> Result<()> {
+    ensure!(Command::new("mkfifo").arg(path).status()?.success());
+    Ok(())
+}
+
+/// Addresses that nobody listens at, as long as nobody takes them.
+fn free_addresses() -> Result<[String; 2]> {
+    let listeners = [
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    ];
+    let [one, two] = listeners.map(|listener| listener.local_addr());
+    Ok([one?.to_string(), two?.to_string()])
+}
