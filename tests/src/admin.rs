@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::host::HostBuilder;
+use crate::host::{HostBuilder, started};
 use crate::{Client, Host, within};
 
 /// Where a host tells of itself.
@@ -20,6 +20,12 @@ impl Admin {
     /// If the host does not start.
     pub async fn start(host: HostBuilder) -> Result<(Host, Self)> {
         let host = host.arg("--admin=127.0.0.1:0").start().await?;
+        let logged = host.stderr().lines();
+        let started = logged.iter().find_map(|line| started(line));
+        if let Some(url) = started.as_ref().and_then(|fields| fields["admin"].as_str()) {
+            let url = url.to_owned();
+            return Ok((host, Self { url }));
+        }
         let line = host
             .stdout()
             .wait_for("a line `Admin on http://…`", |line| {

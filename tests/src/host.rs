@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::guests::binary;
@@ -102,8 +103,8 @@ impl Host {
             .await?;
         let lines = self.stdout.lines();
         let urls = lines.iter().filter_map(|line| listening_url(line));
-        let parts = urls.filter_map(|url| url.split_once("://"));
-        Ok(parts.map(|(_, address)| address.to_owned()).collect())
+        let address = |url: String| Some(url.split_once("://")?.1.to_owned());
+        Ok(urls.filter_map(address).collect())
     }
 
     /// The process, for its memory and time.
@@ -187,11 +188,12 @@ impl HostBuilder {
     pub async fn start(self) -> Result<Host> {
         let (mut child, stdout, stderr) = self.spawn()?;
         let process = Process::new(child.id().context("the host has ended at once")?);
-        let listening = stdout
-            .wait_for("a line `Listening on http://…`", |line| {
-                listening_url(line).is_some()
-            })
-            .await;
+        let told = |line: &str| listening_url(line).is_some();
+        let listening = tokio::select! {
+            line = stdout.wait_for("a line `Listening on http://…`", told) => line,
+            // Where the log is for machines.
+            line = stderr.wait_for("a record `started`", told) => line,
+        };
         let Some(url) = listening.as_deref().ok().and_then(listening_url) else {
             let status = child.try_wait()?;
             stderr.ended().await.ok();
@@ -205,7 +207,7 @@ impl HostBuilder {
         Ok(Host {
             child,
             process,
-            url: url.to_owned(),
+            url,
             stdout,
             stderr,
         })
@@ -271,13 +273,27 @@ impl HostBuilder {
     }
 }
 
-/// The URL in a `Listening on` line, or in what `wasmtime serve` says in its place.
-fn listening_url(line: &str) -> Option<&str> {
+/// The URL in a `Listening on` line or a `started` record, or in what `wasmtime serve` says in its place.
+fn listening_url(line: &str) -> Option<String> {
     // The second is what WAGI said, the third what `wasmtime serve` says.
     let words = ["Listening on ", "Ready: serving on ", "Serving HTTP on "];
-    let (_, url) = words.into_iter().find_map(|words| line.split_once(words))?;
-    let url = url.split_whitespace().next()?.trim_end_matches('/');
-    url.starts_with("http").then_some(url)
+    let listeners = match started(line) {
+        Some(record) => record["listeners"].as_str()?.to_owned(),
+        None => {
+            let mut said = words.into_iter().filter_map(|words| line.split_once(words));
+            said.next()?.1.to_owned()
+        }
+    };
+    let first = listeners.split([' ', ',']).next()?;
+    let url = first.trim_end_matches('/');
+    url.starts_with("http").then(|| url.to_owned())
+}
+
+/// The fields of a `started` record, if the line is one.
+pub(crate) fn started(line: &str) -> Option<Value> {
+    let mut record: Value = serde_json::from_str(line).ok()?;
+    let is_it = record["fields"]["message"] == "started";
+    is_it.then(|| record["fields"].take())
 }
 
 #[cfg(test)]
@@ -287,17 +303,19 @@ mod tests {
     #[test]
     fn the_url_is_found_in_the_line_that_announces_it() {
         assert_eq!(
-            listening_url("Listening on http://127.0.0.1:8080"),
+            listening_url("Listening on http://127.0.0.1:8080").as_deref(),
             Some("http://127.0.0.1:8080")
         );
         assert_eq!(
-            listening_url("Ready: serving on https://127.0.0.1:8080"),
+            listening_url("Ready: serving on https://127.0.0.1:8080").as_deref(),
             Some("https://127.0.0.1:8080")
         );
         assert_eq!(
-            listening_url("Serving HTTP on http://127.0.0.1:8080/"),
+            listening_url("Serving HTTP on http://127.0.0.1:8080/").as_deref(),
             Some("http://127.0.0.1:8080")
         );
+        let record = r#"{"fields":{"message":"started","listeners":"http://[::1]:1, unix:/x"}}"#;
+        assert_eq!(listening_url(record).as_deref(), Some("http://[::1]:1"));
         assert_eq!(listening_url("Listening on the port"), None);
     }
 

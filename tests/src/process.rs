@@ -181,20 +181,52 @@ impl Process {
         self.signal(Signal::HUP)
     }
 
+    /// What tells a server that its files were put aside (SIGUSR1).
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn user1(self) -> Result<()> {
+        self.signal(Signal::USR1)
+    }
+
+    /// Waits until the process takes SIGHUP, SIGTERM and SIGUSR1 itself, which would end it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// If it ends before, or takes too long.
+    pub async fn takes_signals(self) -> Result<()> {
+        let signals = [Signal::HUP, Signal::TERM, Signal::USR1];
+        let wanted = signals.map(|signal| 1_u64 << (signal.as_raw() - 1));
+        let wanted = wanted.into_iter().fold(0, |all, one| all | one);
+        within("a process that takes signals", async {
+            // A mask, in hexadecimal: see proc(5).
+            while u64::from_str_radix(&self.status("SigCgt:")?, 16)? & wanted != wanted {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        })
+        .await?
+    }
+
     fn signal(self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.pid)?).context("process id 0")?;
         kill_process(pid, signal).with_context(|| format!("signalling process {}", self.pid))
     }
 
     fn status_bytes(self, key: &str) -> Result<u64> {
+        let value = self.status(key)?;
+        let kib = value.strip_suffix(" kB").context("not in kB")?;
+        Ok(kib.trim().parse::<u64>()? * 1024)
+    }
+
+    /// A line of `/proc/PID/status` (proc(5)).
+    fn status(self, key: &str) -> Result<String> {
         let path = format!("/proc/{}/status", self.pid);
         let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .and_then(|value| value.trim().strip_suffix(" kB"))
-            .with_context(|| format!("no {key} in {path}: the process has ended"))?;
-        Ok(kib.trim().parse::<u64>()? * 1024)
+        let value = status.lines().find_map(|line| line.strip_prefix(key));
+        let value = value.with_context(|| format!("no {key} in {path}: the process has ended"))?;
+        Ok(value.trim().to_owned())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Promise: whoever reads what the host writes may stop to read. Requests, probes, signals and the
-//! drain go on as ever; what is lost is counted, and told of once there is room again.
+//! drain go on as ever; what is lost is counted, and told of once there is room again. Files may be put
+//! aside, by the host or by others.
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
@@ -238,6 +240,78 @@ async fn a_host_that_cannot_start_says_so_to_nobody_and_ends() -> Result<()> {
 
 /// The files that the host writes to, beside its settings.
 const FILES: [&str; 3] = ["access", "traces", "audit"];
+
+/// What all files of this name hold, those that were put aside included, and how many there are.
+fn all_of(site: &SettingsFile, name: &str) -> Result<(String, usize)> {
+    let (mut text, mut files) = (String::new(), 0);
+    for entry in fs::read_dir(site.path().parent().context("a folder")?)? {
+        let path = entry?.path();
+        if path.to_string_lossy().contains(&format!("/{name}")) {
+            text += &fs::read_to_string(path)?;
+            files += 1;
+        }
+    }
+    Ok((text, files))
+}
+
+/// Asks so often, and each time for something that is denied.
+async fn ask_for_what_is_denied(host: &Host, times: usize) -> Result<()> {
+    let url = format!("{}/denied?to=http://192.0.2.1&k=1&wait=0", host.url());
+    for _ in 0..times {
+        ensure!(Client::new().get(&url).await?.status == 502);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_another_program_moves_are_made_anew_with_a_signal_and_without() -> Result<()> {
+    let site = site(
+        "[access_log]\nto = \"access\"\n[telemetry]\ntrace_file = \"traces\"\naudit_log = \"audit\"\n",
+    )?;
+    let mut host = Host::serve(site.path()).start().await?;
+    let there = |name: &str| site.path().with_file_name(name);
+    let move_all = |to: &str| {
+        FILES.iter().try_for_each(|name| {
+            let moved = there(&format!("{name}.{to}"));
+            fs::rename(there(name), moved).with_context(|| format!("moving {name}"))
+        })
+    };
+    ask_for_what_is_denied(&host, 1).await?;
+    move_all("1")?;
+    // What has been moved goes on until something is written.
+    ask_for_what_is_denied(&host, 1).await?;
+    within("files that are made anew", async {
+        while !FILES.iter().all(|name| there(name).exists()) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
+    move_all("2")?;
+    host.process().user1()?;
+    let anew = |line: &str| line.contains("the file was opened anew");
+    host.stderr()
+        .wait_for_lines("files that were opened anew", 3, anew)
+        .await?;
+    for name in FILES {
+        ensure!(fs::metadata(there(name))?.len() == 0, "{name}");
+    }
+    ask_for_what_is_denied(&host, 1).await?;
+    ensure!(host.stop().await?.code() == Some(0));
+    for (name, found) in [
+        ("access", "\"status\":502"),
+        ("traces", "\"headwater.request_id\""),
+        ("audit", "\"destination\""),
+    ] {
+        let (text, files) = all_of(&site, name)?;
+        ensure!(files == 3, "{name}: {files} files");
+        // A trace has the request's id in both of its spans.
+        let each = if name == "traces" { 2 } else { 1 };
+        ensure!(text.matches(found).count() == 3 * each, "{name}: {text}");
+        let last = fs::read_to_string(there(name))?;
+        ensure!(last.contains(found), "{name}: {last}");
+    }
+    Ok(())
+}
 
 fn make_fifo(path: &Path) -> Result<()> {
     ensure!(Command::new("mkfifo").arg(path).status()?.success());

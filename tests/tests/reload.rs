@@ -288,6 +288,62 @@ async fn what_was_counted_for_a_service_s_rate_goes_on_as_long_as_the_rate_is_th
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reload_has_changed_is_named_and_what_needs_a_restart_is_told_of_once() -> Result<()>
+{
+    let site = Site::new()?;
+    let service = |name: &str, more: &str| {
+        format!(
+            "[[service]]\nname = {name:?}\nroute = \"/{name}\"\ncomponent = \"it.wasm\"\n{more}\n"
+        )
+    };
+    let before = service("same", "") + &service("other", "") + &service("gone", "");
+    fs::write(site.file(), before)?;
+    let (mut host, admin) = Admin::start(Host::serve(site.file())).await?;
+    let told = admin.json("/services").await?;
+    let all = serde_json::json!({
+        "added": ["same", "other", "gone"], "removed": [], "changed": []
+    });
+    ensure!(told["last_change"] == all, "{told}");
+    ensure!(told["needs_restart"] == serde_json::json!([]), "{told}");
+
+    let after = service("same", "") + &service("other", "timeout = \"7s\"") + &service("new", "");
+    let host_settings = "[server]\nplaces = 50\n[telemetry]\nlog = \"debug\"\n";
+    fs::write(site.file(), after + host_settings)?;
+    let mut reloads = 1;
+    let mut reload = async || {
+        reloads += 1;
+        host.process().hang_up()?;
+        let loaded = format!("generation={reloads} ");
+        let line = host
+            .stderr()
+            .wait_for("a line that says that it was loaded again", |line| {
+                line.contains(&loaded)
+            });
+        line.await
+    };
+    let line = reload().await?;
+    let named = "stay=1 come=2 added=\"new\" removed=\"gone\" changed=\"other\"";
+    ensure!(line.ends_with(named), "{line}");
+    let told = admin.json("/services").await?;
+    let changes = serde_json::json!({
+        "added": ["new"], "removed": ["gone"], "changed": ["other"]
+    });
+    ensure!(told["last_change"] == changes, "{told}");
+    let keys = serde_json::json!(["server.places", "telemetry.log"]);
+    ensure!(told["needs_restart"] == keys, "{told}");
+
+    let line = reload().await?;
+    ensure!(line.ends_with("stay=3 come=0"), "{line}");
+    let told = admin.json("/services").await?;
+    ensure!(told["needs_restart"] == keys, "{told}");
+    ensure!(host.stop().await?.code() == Some(0));
+    let log = host.stderr().text();
+    let warned = log.matches("keys=\"server.places, telemetry.log\"");
+    ensure!(warned.count() == 1, "{log}");
+    Ok(())
+}
+
 /// Whether a handshake with the host at this address is done by a certificate of this authority.
 async fn shows(address: &str, authority: &Authority) -> bool {
     authority.connect(address, "localhost").await.is_ok()

@@ -83,7 +83,11 @@ async fn what_holds_for_all_services_is_read_again_and_what_is_logged_is_not() -
         .await?;
     ensure!(reloaded.starts_with('{'), "{reloaded}");
     let log = host.stderr().text();
-    ensure!(log.contains("`[telemetry]` count from the next"), "{log}");
+    ensure!(
+        log.contains("settings were changed that count from the next start on"),
+        "{log}"
+    );
+    ensure!(log.contains("\"keys\":\"telemetry.log_format\""), "{log}");
     ensure!(Client::new().get(host.url()).await?.status == 200);
     ensure!(host.stop().await?.code() == Some(0));
     Ok(())

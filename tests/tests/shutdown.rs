@@ -1,13 +1,21 @@
-//! Promise: an orderly end loses no request.
+//! Promise: an orderly end loses no request, also where the start is not over yet; the log tells of start
+//! and end.
 
-use anyhow::{Result, ensure};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
 use headwater_tests::attribution::Ledger;
 use headwater_tests::guests::guest;
+use headwater_tests::output::Output;
+use headwater_tests::process::Process;
+use headwater_tests::settings::Settings;
 use headwater_tests::trace_file::TraceFile;
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Client, Host, Upstream, within};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::process::Child;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_at_sigterm_is_answered_and_the_exit_code_is_zero() -> Result<()> {
@@ -68,5 +76,198 @@ async fn ctrl_c_ends_an_idle_host_with_exit_code_zero() -> Result<()> {
     host.process().interrupt()?;
     let status = host.exit().await?;
     ensure!(status.code() == Some(0), "{status}");
+    Ok(())
+}
+
+/// The fields of the record of the log that has this message.
+fn record(log: &str, message: &str) -> Result<Value> {
+    let records = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut records = records.filter(|record| record["fields"]["message"] == message);
+    let record = records.next();
+    let mut record = record.with_context(|| format!("no record `{message}`: {log}"))?;
+    ensure!(records.next().is_none(), "two records `{message}`: {log}");
+    ensure!(record["target"] == "headwater::host", "{record}");
+    Ok(record["fields"].take())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_for_machines_tells_of_start_and_end_in_place_of_what_people_are_told() -> Result<()>
+{
+    let settings = Settings::default()
+        .component("faulty", "/...", &[])?
+        .component("hello", "/hello", &[])?
+        .write()?;
+    let mut host = Host::serve(settings.path())
+        .args(["--log-format", "json", "--drain-timeout", "10ms"])
+        .args(["--listen", "127.0.0.1:0", "--admin=127.0.0.1:0"])
+        .start()
+        .await?;
+    let log = host.stderr().text();
+    let started = record(&log, "started")?;
+    let text = |name: &str| started[name].as_str().unwrap_or_default().to_owned();
+    let listeners = text("listeners");
+    let listeners: Vec<_> = listeners.split(", ").collect();
+    ensure!(
+        listeners.len() == 2 && listeners[0] == host.url(),
+        "{started}"
+    );
+    ensure!(text("services") == "faulty, hello", "{started}");
+    ensure!(text("version").starts_with("0."), "{started}");
+    let ready = Client::new()
+        .get(&format!("{}/readyz", text("admin")))
+        .await?;
+    ensure!(ready.status == 200, "{ready:?}");
+
+    for path in ["/", "/trap", "/hello"] {
+        Client::new().get(&format!("{}{path}", host.url())).await?;
+    }
+    let never = tokio::spawn({
+        let url = format!("{}/never", host.url());
+        async move { Client::new().get(&url).await }
+    });
+    let requests = format!("{}/requests", text("admin"));
+    within("the request that is never answered", async {
+        while !Client::new()
+            .get(&requests)
+            .await?
+            .text()
+            .contains("/never")
+        {}
+        anyhow::Ok(())
+    })
+    .await??;
+    ensure!(host.stop().await?.code() == Some(3));
+    ensure!(never.await?.is_err(), "it was cut");
+    let stopped = record(&host.stderr().text(), "stopped")?;
+    ensure!(stopped["answered"] == 3 && stopped["cut"] == 1, "{stopped}");
+    ensure!(
+        stopped["duration_s"]
+            .as_f64()
+            .is_some_and(|time| time > 0.0),
+        "{stopped}"
+    );
+    let printed = host.stdout().text();
+    ensure!(printed.is_empty(), "{printed}");
+    Ok(())
+}
+
+/// A host that cannot go on starting before somebody writes what it reads from a FIFO.
+struct Held {
+    child: Child,
+    process: Process,
+    log: Output,
+    folder: TempDir,
+}
+
+impl Held {
+    /// `headwater COMMAND FILE`, with this text in the file.
+    async fn start(command: &[&str], text: &str, more: &[&str]) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let file = folder.path().join("file");
+        std::fs::write(&file, text)?;
+        let fifo = folder.path().join("fifo");
+        ensure!(Command::new("mkfifo").arg(fifo).status()?.success());
+        let host = Host::headwater().args(command.iter().copied()).arg(file);
+        let mut command = host.args(more.iter().copied()).command()?;
+        command.current_dir(folder.path());
+        let mut child = command.spawn()?;
+        let process = Process::new(child.id().context("it has ended at once")?);
+        process.takes_signals().await?;
+        Ok(Self {
+            log: Output::capture(child.stderr.take().context("no standard error")?),
+            child,
+            process,
+            folder,
+        })
+    }
+
+    /// One that reads a secret before it does anything else.
+    async fn by_a_secret() -> Result<Self> {
+        let text = format!(
+            "[[service]]\nname = \"it\"\nroute = \"/...\"\ncomponent = {:?}\n\
+             secrets = {{ KEY = {{ file = \"fifo\" }} }}\n",
+            guest("hello")?
+        );
+        let more = ["--listen", "127.0.0.1:0", "--log-format", "json"];
+        Self::start(&["serve"], &text, &more).await
+    }
+
+    /// One that reads a module while it answers probes.
+    async fn by_a_module() -> Result<Self> {
+        let text = "[[module]]\nroute = \"/\"\nmodule = \"fifo\"\n";
+        let admin = free_address()?;
+        let admin_flag = format!("--admin={admin}");
+        let more = ["-l", "127.0.0.1:0", "--log-format", "json", &admin_flag];
+        let held = Self::start(&["wagi", "-c"], text, &more).await?;
+        within("a host that says that it starts", async {
+            let probe = format!("http://{admin}/readyz");
+            let starting = async || Ok::<_, anyhow::Error>(Client::new().get(&probe).await?.text());
+            while !starting().await.is_ok_and(|text| text == "starting\n") {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await?;
+        Ok(held)
+    }
+
+    /// Lets it go on, with this in the FIFO.
+    async fn release(&self, bytes: Vec<u8>) -> Result<()> {
+        let fifo = self.folder.path().join("fifo");
+        let written = tokio::task::spawn_blocking(move || std::fs::write(fifo, bytes));
+        Ok(within("a host that reads the FIFO", written).await???)
+    }
+
+    async fn exit_code(&mut self) -> Result<Option<i32>> {
+        let status = within("the end of the host", self.child.wait()).await??;
+        self.log.ended().await?;
+        Ok(status.code())
+    }
+}
+
+fn free_address() -> Result<String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_told_to_end_while_it_starts_ends_with_exit_code_zero() -> Result<()> {
+    let mut held = Held::by_a_secret().await?;
+    held.process.terminate()?;
+    ensure!(held.exit_code().await? == Some(0));
+
+    let mut held = Held::by_a_module().await?;
+    held.process.terminate()?;
+    ensure!(held.exit_code().await? == Some(0));
+    let stopped = record(&held.log.text(), "stopped")?;
+    ensure!(stopped["answered"] == 0 && stopped["cut"] == 0, "{stopped}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_told_to_load_again_while_it_starts_does_so_once_it_has() -> Result<()> {
+    let module = std::fs::read(guest("wagi-rust")?)?;
+    for (mut held, bytes) in [
+        (Held::by_a_secret().await?, b"secret".to_vec()),
+        (Held::by_a_module().await?, module),
+    ] {
+        held.process.hang_up()?;
+        // Twice is once.
+        held.process.hang_up()?;
+        held.process.user1()?;
+        held.release(bytes.clone()).await?;
+        let started = |line: &str| line.contains("\"message\":\"started\"");
+        held.log.wait_for("a record `started`", started).await?;
+        held.release(bytes).await?;
+        let loaded = |line: &str| line.contains("loaded again: ");
+        held.log
+            .wait_for("a line that says that it was loaded again", loaded)
+            .await?;
+        held.process.terminate()?;
+        ensure!(held.exit_code().await? == Some(0));
+        let log = held.log.text();
+        ensure!(log.matches("loaded again: ").count() == 1, "{log}");
+    }
     Ok(())
 }

@@ -8,7 +8,8 @@ use headwater_runtime::{CodeCache, Engine};
 use headwater_server::{
     BoundAddress, ForwardedParams, FrontParams, ListenerParams, ServeOutcome, Server, ServerParams,
 };
-use headwater_telemetry::{Telemetry, TelemetryError, console};
+use headwater_telemetry::{Outputs, Telemetry, TelemetryError, console};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
@@ -19,9 +20,11 @@ use crate::live::{Live, Load, Loading};
 use crate::metrics;
 use crate::operation::Operation;
 use crate::panics;
+use crate::records::{Started, Stopped};
 use crate::roster::Roster;
 use crate::services::Common;
 use crate::signals::{Asked, Signals};
+use crate::starting::{Ended, Starting};
 use crate::watch::FileWatch;
 
 /// How long a thread that is in a blocking call may hold up the end of the process.
@@ -42,14 +45,38 @@ pub(crate) struct Hosting {
     /// What is said before the address, when requests are taken.
     pub(crate) announcement: &'static str,
     pub(crate) operation: Operation,
+    /// Makes what is served.
+    pub(crate) load: Load,
 }
 
-/// Serves what `load` makes, until a signal ends it.
-pub(crate) fn host(hosting: Hosting, load: Load) -> Result<()> {
+/// A host that takes requests from now on.
+struct Ready {
+    server: Server,
+    admin: Option<Admin>,
+    live: Arc<Live>,
+    banner: Vec<String>,
+    watch: Option<FileWatch>,
+}
+
+/// Serves what `prepare` says, until a signal ends it. Signals are obeyed from now on, also while it
+/// prepares, which is done where a thread may be held up.
+pub(crate) fn host(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -> Result<()> {
+    let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads that serve requests")?;
+    let mut starting = Starting::begin(&runtime)?;
+    // Nothing is written yet.
+    let outputs = Outputs::default();
+    let prepared = async { starting.step(&outputs, spawn_blocking(prepare)).await };
+    let hosting = match runtime.block_on(prepared) {
+        Ok(prepared) => prepared.context("the start was interrupted").flatten()?,
+        Err(Ended) => {
+            runtime.shutdown_background();
+            return Ok(());
+        }
+    };
     let telemetry = hosting.operation.telemetry()?;
     let telemetry = headwater_telemetry::init(telemetry).map_err(|error| match error {
         TelemetryError::LogFilter { .. } | TelemetryError::LogWord { .. } => {
@@ -59,7 +86,7 @@ pub(crate) fn host(hosting: Hosting, load: Load) -> Result<()> {
     })?;
     panics::log();
     descriptors::raise(front::connections(&hosting.operation.server).max_connections);
-    let served = runtime.block_on(serve(hosting, load, &telemetry));
+    let served = runtime.block_on(serve(hosting, &telemetry, starting, began));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
     runtime.shutdown_timeout(ABANDON);
@@ -67,14 +94,117 @@ pub(crate) fn host(hosting: Hosting, load: Load) -> Result<()> {
     served
 }
 
-async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()> {
+async fn serve(
+    hosting: Hosting,
+    telemetry: &Telemetry,
+    mut starting: Starting,
+    began: Instant,
+) -> Result<()> {
+    let drain = front::drain(&hosting.operation.server);
+    let announcement = hosting.announcement;
+    let log = hosting.operation.log_format();
+    let outputs = telemetry.outputs();
+    let ready = match starting.step(outputs, start(hosting, telemetry)).await {
+        Ok(ready) => ready?,
+        Err(Ended) => {
+            Stopped {
+                began,
+                requests: 0,
+                cut: 0,
+            }
+            .tell();
+            return Ok(());
+        }
+    };
+    let Ready {
+        server,
+        admin,
+        live,
+        banner,
+        watch,
+    } = ready;
+    if let Some(admin) = &admin {
+        admin.ready(&live);
+    }
+    let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
+    let services = live.roster().current();
+    let services: Vec<_> = services.iter().map(|service| &**service.name()).collect();
+    Started {
+        banner: &banner,
+        announcement,
+        listeners: &addresses,
+        admin: admin
+            .as_ref()
+            .map(|admin| format!("http://{}", admin.address())),
+        services: &services,
+    }
+    .tell(log);
+    let (signals, reload) = starting.done();
+    if reload {
+        tokio::spawn(reload_again(live.clone()));
+    }
+    let stopped = |cut| Stopped {
+        began,
+        requests: live.front().taken(),
+        cut,
+    };
+    let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
+    let obeying = Obeying {
+        live: live.clone(),
+        admin,
+        outputs: outputs.clone(),
+        shutdown: shutdown.clone(),
+        at_once: at_once.clone(),
+    };
+    let signals = tokio::spawn(obeying.obey(signals));
+    let watching = watch.map(|watch| tokio::spawn(watch.run(live.clone())));
+    let drain_began = tokio::spawn(moment_of(shutdown.clone()));
+    let serving = async {
+        let outcome = server.serve(live.front().clone(), shutdown).await;
+        if let Some(watching) = watching {
+            watching.abort();
+        }
+        // Of what was cut it is told that it was, and no time is left for anything else.
+        if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
+            finish_background_work(&live, began + drain.delay + drain.timeout).await;
+        }
+        outcome
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        // With what serves go the files of its sockets.
+        cut = in_flight_at(&at_once, &live) => {
+            stopped(cut).tell();
+            console::flush(LAST_WORDS);
+            std::process::exit(SECOND_SIGNAL)
+        }
+    };
+    signals.abort();
+    match outcome {
+        ServeOutcome::Drained => {
+            stopped(0).tell();
+            Ok(())
+        }
+        ServeOutcome::Cut {
+            connections,
+            requests,
+        } => {
+            stopped(requests).tell();
+            Err(Cut { connections }.into())
+        }
+    }
+}
+
+/// Takes the addresses, and loads what is served.
+async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     let metrics = telemetry.metrics();
     let Hosting {
         listeners,
         cache,
         rewrite_forwarded,
-        announcement,
+        announcement: _,
         operation,
+        load,
     } = hosting;
     let Operation {
         server: settings,
@@ -89,12 +219,11 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
         listeners,
         limits: front::connections(&settings),
         connection: front::connection(&settings),
-        drain: drain.clone(),
+        drain,
         ..ServerParams::default()
     })
     .await?;
     metrics::observe_connections(&metrics.meter(), &server.connections());
-    let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
     let authority = server
         .addresses()
         .iter()
@@ -135,56 +264,24 @@ async fn serve(hosting: Hosting, load: Load, telemetry: &Telemetry) -> Result<()
     metrics::observe_pools(&metrics.meter(), live.roster());
     metrics::observe_outgoing(&metrics.meter(), live.roster());
     let watch = watch.then(|| FileWatch::begin(&live.files())).transpose()?;
-
-    // Before anybody is told that the host is up: until then a signal would end it on the spot, and
-    // take with it what was not written yet.
-    let signals = Signals::listen().context("signals cannot be received")?;
-    let mut told = banner;
-    if let Some(admin) = &admin {
-        told.push(format!("Admin on http://{}", admin.address()));
-        admin.ready(&live);
-    }
-    told.extend(
-        addresses
-            .iter()
-            .map(|address| format!("{announcement} {address}")),
-    );
-    told.iter()
-        .for_each(|line| console::print(&format!("{line}\n")));
-    let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
-    let ends = (shutdown.clone(), at_once.clone());
-    let signals = tokio::spawn(obey(signals, live.clone(), admin.clone(), ends));
-    let watching = watch.map(|watch| tokio::spawn(watch.run(live.clone())));
-    let drain_began = tokio::spawn(moment_of(shutdown.clone()));
-    let serving = async {
-        let outcome = server.serve(live.front().clone(), shutdown).await;
-        if let Some(watching) = watching {
-            watching.abort();
-        }
-        // Of what was cut it is told that it was, and no time is left for anything else.
-        if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
-            finish_background_work(&live, began + drain.delay + drain_timeout).await;
-        }
-        outcome
-    };
-    let outcome = tokio::select! {
-        outcome = serving => outcome,
-        // With what serves go the files of its sockets.
-        () = at_once.cancelled() => {
-            console::flush(LAST_WORDS);
-            std::process::exit(SECOND_SIGNAL)
-        }
-    };
-    signals.abort();
-    match outcome {
-        ServeOutcome::Drained => Ok(()),
-        ServeOutcome::Cut { connections } => Err(Cut { connections }.into()),
-    }
+    Ok(Ready {
+        server,
+        admin,
+        live,
+        banner,
+        watch,
+    })
 }
 
 async fn moment_of(shutdown: CancellationToken) -> Instant {
     shutdown.cancelled_owned().await;
     Instant::now()
+}
+
+/// The requests that are in flight when this is cancelled.
+async fn in_flight_at(at_once: &CancellationToken, live: &Live) -> usize {
+    at_once.cancelled().await;
+    live.front().in_flight()
 }
 
 /// Lets guests finish what they still do for requests that have their answer.
@@ -197,27 +294,39 @@ async fn finish_background_work(live: &Live, until: Instant) {
     }
 }
 
-/// The first signal that asks for the end starts the drain, the second ends the process at once.
-async fn obey(
-    mut signals: Signals,
+/// It says in the log what becomes of it.
+async fn reload_again(live: Arc<Live>) {
+    // Told where it happened.
+    let _ = live.reload().await;
+}
+
+/// What signals are obeyed with.
+struct Obeying {
     live: Arc<Live>,
     admin: Option<Admin>,
-    (shutdown, at_once): (CancellationToken, CancellationToken),
-) {
-    loop {
-        match signals.next().await {
-            // It says in the log what became of it. A signal that comes meanwhile is not kept waiting.
-            Asked::Reload => drop(tokio::spawn({
-                let live = live.clone();
-                async move { live.reload().await }
-            })),
-            Asked::End if shutdown.is_cancelled() => at_once.cancel(),
-            Asked::End => {
-                tracing::info!("draining: no new connections; a second signal ends at once");
-                if let Some(admin) = &admin {
-                    admin.draining();
+    outputs: Outputs,
+    shutdown: CancellationToken,
+    at_once: CancellationToken,
+}
+
+// === impl Obeying ===
+
+impl Obeying {
+    /// The first signal that asks for the end starts the drain, the second ends the process at once.
+    async fn obey(self, mut signals: Signals) {
+        loop {
+            match signals.next().await {
+                // A signal that comes meanwhile is not kept waiting.
+                Asked::Reload => drop(tokio::spawn(reload_again(self.live.clone()))),
+                Asked::Reopen => self.outputs.reopen(),
+                Asked::End if self.shutdown.is_cancelled() => self.at_once.cancel(),
+                Asked::End => {
+                    tracing::info!("draining: no new connections; a second signal ends at once");
+                    if let Some(admin) = &self.admin {
+                        admin.draining();
+                    }
+                    self.shutdown.cancel();
                 }
-                shutdown.cancel();
             }
         }
     }

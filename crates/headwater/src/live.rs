@@ -36,6 +36,8 @@ pub(crate) struct Hosted {
     pub(crate) banner: Vec<String>,
     /// What it was made of.
     pub(crate) files: Vec<PathBuf>,
+    /// Keys of the host's own settings that say something else than what is in force.
+    pub(crate) needs_restart: Vec<String>,
 }
 
 /// What is served, and how it is replaced.
@@ -54,14 +56,15 @@ pub(crate) struct Live {
     now: Mutex<Generation>,
 }
 
-/// What a reload has changed.
-struct Installed {
-    /// The generation.
-    number: u64,
-    /// Services that are what they were.
-    stay: usize,
-    /// Services that were made.
-    come: usize,
+/// What a reload has changed: services, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// How many are what they were.
+    pub(crate) stay: usize,
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    /// Those that were made anew.
+    pub(crate) changed: Vec<String>,
 }
 
 /// What is known of what is served now.
@@ -72,6 +75,10 @@ pub(crate) struct Generation {
     pub(crate) since: SystemTime,
     /// Why the last reload changed nothing, if it did not.
     pub(crate) refused: Option<String>,
+    /// What the last reload that was not refused has changed. At the start all is new.
+    pub(crate) changes: Changes,
+    /// Keys of the host's own settings that say something else than what is in force.
+    pub(crate) needs_restart: Vec<String>,
     files: Vec<PathBuf>,
     /// Held: services reach each other by it.
     _internal: Vec<Arc<InternalFront>>,
@@ -104,8 +111,10 @@ impl Live {
             internal,
             banner,
             files,
+            needs_restart,
         } = hosted?;
         loading.connect(&services, &internal)?;
+        let changes = Changes::between(&[], &services);
         loading.roster.replace(services);
         let live = Self {
             front: Front::new(front, router),
@@ -119,6 +128,8 @@ impl Live {
                 number: 1,
                 since: SystemTime::now(),
                 refused: None,
+                changes,
+                needs_restart,
                 files,
                 _internal: internal,
             }),
@@ -152,15 +163,19 @@ impl Live {
         match loaded {
             Ok((hosted, certificates)) => {
                 certificates.install();
-                let Installed { number, stay, come } = self.install(hosted);
-                tracing::info!(
-                    target: "headwater::reload",
-                    generation = number,
-                    stay,
-                    come,
-                    "loaded again: new requests go to what is there now"
-                );
-                Ok(number)
+                let before = self.generation().needs_restart;
+                self.install(hosted);
+                let now = self.generation();
+                // Once, and not with each reload from then on.
+                if now.needs_restart != before && !now.needs_restart.is_empty() {
+                    tracing::warn!(
+                        target: "headwater::reload",
+                        keys = now.needs_restart.join(", "),
+                        "settings were changed that count from the next start on: they are not in force"
+                    );
+                }
+                now.changes.tell(now.number);
+                Ok(now.number)
             }
             Err(error) => {
                 let text = headwater_core::explain(error.as_ref());
@@ -174,35 +189,34 @@ impl Live {
         }
     }
 
-    fn install(&self, hosted: Hosted) -> Installed {
+    fn install(&self, hosted: Hosted) {
         let Hosted {
             services,
             router,
             internal,
             banner: _,
             files,
+            needs_restart,
         } = hosted;
         // Whoever waits for the old routes' last request waits by the services.
         drop(self.front.replace(router));
         let before = self.loading.roster.current();
-        let is_there = |new: &&Arc<Loaded>| before.iter().any(|old| new.is(old));
-        let stay = services.iter().filter(is_there).count();
-        let come = services.len() - stay;
+        let changes = Changes::between(&before, &services);
         for gone in self.loading.roster.replace(services) {
             let (roster, patience) = (self.loading.roster.clone(), self.drain_timeout);
             self.going.spawn(finish(gone, roster, patience));
         }
-        let number = self.generation_mut(|now| {
+        self.generation_mut(|now| {
             *now = Generation {
                 number: now.number + 1,
                 since: SystemTime::now(),
                 refused: None,
+                changes,
+                needs_restart,
                 files,
                 _internal: internal,
             };
-            now.number
         });
-        Installed { number, stay, come }
     }
 
     /// What answers requests.
@@ -259,6 +273,52 @@ async fn finish(service: Arc<Loaded>, roster: Roster, patience: Duration) {
         }
     }
     roster.ended(&service);
+}
+
+// === impl Changes ===
+
+impl Changes {
+    fn between(before: &[Arc<Loaded>], after: &[Arc<Loaded>]) -> Self {
+        let mut changes = Self::default();
+        let named = |services: &[Arc<Loaded>], name: &Arc<str>| {
+            let mut services = services.iter();
+            services.any(|service| service.name() == name)
+        };
+        for new in after {
+            let name = new.name();
+            if before.iter().any(|old| new.is(old)) {
+                changes.stay += 1;
+            } else if named(before, name) {
+                changes.changed.push(name.to_string());
+            } else {
+                changes.added.push(name.to_string());
+            }
+        }
+        let gone = before.iter().filter(|old| !named(after, old.name()));
+        changes.removed = gone.map(|old| old.name().to_string()).collect();
+        changes
+    }
+
+    /// Tells them in the log.
+    fn tell(&self, generation: u64) {
+        let Self {
+            stay,
+            added,
+            removed,
+            changed,
+        } = self;
+        let names = |names: &Vec<String>| (!names.is_empty()).then(|| names.join(", "));
+        tracing::info!(
+            target: "headwater::reload",
+            generation,
+            stay,
+            come = added.len() + changed.len(),
+            added = names(added),
+            removed = names(removed),
+            changed = names(changed),
+            "loaded again: new requests go to what is there now"
+        );
+    }
 }
 
 // === impl Loading ===

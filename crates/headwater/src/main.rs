@@ -14,15 +14,18 @@ mod listening;
 mod live;
 mod meaning;
 mod metrics;
+mod needs_restart;
 mod operation;
 mod outgoing;
 mod outputs;
 mod panics;
+mod records;
 mod roster;
 mod said;
 mod serve;
 mod services;
 mod signals;
+mod starting;
 mod wagi;
 mod watch;
 

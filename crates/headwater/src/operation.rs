@@ -84,6 +84,11 @@ impl Operation {
         outputs.into_iter().filter_map(output).collect()
     }
 
+    /// How it is logged.
+    pub(crate) fn log_format(&self) -> headwater_telemetry::LogFormat {
+        front::log(None, self.telemetry.log_format).format
+    }
+
     /// What is logged, traced and measured.
     ///
     /// # Errors

@@ -11,24 +11,22 @@ use crate::front;
 use crate::hosting::{Hosting, host};
 use crate::listening::{self, Listening};
 use crate::live::{Hosted, Loading};
+use crate::needs_restart::differing;
 use crate::operation::Operation;
 use crate::services::{self, Plan, Planned};
 
 /// `headwater serve`.
 pub(crate) fn run(arguments: Serve) -> Result<()> {
+    host(move || prepare(arguments))
+}
+
+fn prepare(arguments: Serve) -> Result<Hosting> {
     // Before anything is started: what is wrong with it is said at once.
     let planned = services::plan(&arguments)?;
     let operation = Operation::new(&arguments.operation, &planned.host);
     let (flags, said) = (&arguments.listen, &planned.said);
     let Listening { listeners, .. } =
         listening::params(flags, &planned.host, operation.admin, said)?;
-    let hosting = Hosting {
-        listeners,
-        cache: front::code_cache(&operation.server).unwrap_or_default(),
-        rewrite_forwarded: true,
-        announcement: "Listening on",
-        operation,
-    };
     // What is in force is what was there at the start.
     let known = planned.host.clone();
     let planned = Mutex::new(Some(planned));
@@ -39,7 +37,6 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let again = planned.is_none();
         let Plan {
             services,
             builtins,
@@ -49,13 +46,6 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             Some(planned) => planned,
             None => services::plan(&arguments)?,
         };
-        if again && host != known {
-            tracing::warn!(
-                target: "headwater::reload",
-                "`[[listener]]` and the sections `[server]`, `[admin]`, `[access_log]`, `[reload]` and \
-                 `[telemetry]` count from the next start on: what they say was changed, and is not in force"
-            );
-        }
         if !services.iter().any(Planned::says_proxy) {
             said.call_once(connecting::note_unused_environment);
         }
@@ -70,7 +60,15 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
             services,
             router,
             files,
+            needs_restart: differing(&known, &host),
         })
     };
-    host(hosting, Box::new(load))
+    Ok(Hosting {
+        listeners,
+        cache: front::code_cache(&operation.server).unwrap_or_default(),
+        rewrite_forwarded: true,
+        announcement: "Listening on",
+        operation,
+        load: Box::new(load),
+    })
 }

@@ -1,6 +1,6 @@
 use std::io;
 
-/// The signals that tell a process something: to end, or to load again.
+/// The signals that tell a process something: to end, to load again, or to open its files anew.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -8,6 +8,8 @@ pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    user: tokio::signal::unix::Signal,
 }
 
 /// What is asked of the process.
@@ -17,6 +19,8 @@ pub(crate) enum Asked {
     End,
     /// SIGHUP.
     Reload,
+    /// SIGUSR1, by which programs that put files aside say so.
+    Reopen,
 }
 
 /// Has a write fail (EFBIG) that would make a file larger than the system allows (`ulimit -f`,
@@ -52,6 +56,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -61,6 +66,7 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::End,
             _ = self.terminate.recv() => Asked::End,
             _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.user.recv() => Asked::Reopen,
         }
     }
 }

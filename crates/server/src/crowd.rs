@@ -154,9 +154,15 @@ impl Crowd {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.report(ended);
         }
-        let cut = self.tasks.len();
+        let connections = self.tasks.len();
+        // One front for all listeners.
+        let front = self.sites.first().map(|site| &site.front);
+        let requests = front.map_or(0, |front| front.in_flight());
         self.tasks.shutdown().await;
-        ServeOutcome::Cut { connections: cut }
+        ServeOutcome::Cut {
+            connections,
+            requests,
+        }
     }
 
     fn report(&mut self, ended: Result<(Id, ()), JoinError>) {

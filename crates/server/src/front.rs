@@ -106,6 +106,13 @@ impl Front {
         self.admission.in_flight().count()
     }
 
+    /// How many requests there were so far that came by a connection, those included that are in flight or
+    /// were refused; but for those of which a proxy told what makes no sense.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.admission.in_flight().entered()
+    }
+
     /// Until there are none. More may have come by the time that the caller looks.
     pub async fn idle(&self) {
         self.admission.in_flight().idle().await;

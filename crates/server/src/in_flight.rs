@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// A count of requests in flight, with a limit or without.
+///
+/// Two counts that only grow are of no more cost than one that goes up and down, and tell how many there
+/// were in all.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    count: AtomicUsize,
+    entered: AtomicUsize,
+    left: AtomicUsize,
     limit: Option<usize>,
     idle: Notify,
 }
@@ -30,15 +34,22 @@ impl InFlight {
     /// Takes a place, if there is one.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
         // Counted first and looked at then: two that come at once cannot both take the last place.
-        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        let before = self.entered.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(self));
         self.limit
-            .is_none_or(|limit| before < limit)
+            .is_none_or(|limit| before.saturating_sub(self.left.load(Ordering::Relaxed)) < limit)
             .then_some(place)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        // In this order: no request is seen to leave that was not seen to enter.
+        let left = self.left.load(Ordering::Acquire);
+        self.entered.load(Ordering::Relaxed).saturating_sub(left)
+    }
+
+    /// How many there were so far, those included that found no place.
+    pub(crate) fn entered(&self) -> usize {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// Until none is in flight. Requests may have come again by the time that the caller looks.
@@ -58,7 +69,8 @@ impl InFlight {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let left = self.0.left.fetch_add(1, Ordering::Release) + 1;
+        if left == self.0.entered.load(Ordering::Relaxed) {
             self.0.idle.notify_waiters();
         }
     }
@@ -82,6 +94,7 @@ mod tests {
         assert!(in_flight.enter().is_some());
         drop(second);
         assert_eq!(in_flight.count(), 0);
+        assert_eq!(in_flight.entered(), 4);
     }
 
     #[tokio::test]

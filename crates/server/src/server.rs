@@ -47,6 +47,8 @@ pub enum ServeOutcome {
     Cut {
         /// How many.
         connections: usize,
+        /// The requests that they had in flight.
+        requests: usize,
     },
 }
 

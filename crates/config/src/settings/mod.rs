@@ -60,6 +60,13 @@ macro_rules! settings {
             pub fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field),)+ }
             }
+
+            /// The keys of which the two say something else.
+            #[must_use]
+            pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let keys = [$((stringify!($field), self.$field != other.$field)),+];
+                keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+            }
         }
 
         impl $crate::settings::group::Group for $name {

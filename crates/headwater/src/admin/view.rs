@@ -23,6 +23,12 @@ pub(super) fn services(live: &Live) -> Value {
         "generation": generation.number,
         "loaded_at_unix": seconds(generation.since),
         "last_reload_error": generation.refused,
+        "last_change": {
+            "added": generation.changes.added,
+            "removed": generation.changes.removed,
+            "changed": generation.changes.changed,
+        },
+        "needs_restart": generation.needs_restart,
         "services_that_finish": live.roster().going(),
         "requests_in_flight": live.front().in_flight(),
         "services": services,

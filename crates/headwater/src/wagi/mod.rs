@@ -32,6 +32,10 @@ use self::load::{Loaded, Table};
 
 /// `headwater wagi`.
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
+    host(move || prepare(arguments))
+}
+
+fn prepare(arguments: Wagi) -> Result<Hosting> {
     let path = modules_toml(&arguments.source)?;
     // Before anything is started: what is wrong with it is said at once.
     read(&path)?;
@@ -47,20 +51,11 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
     let mut listener = ListenerParams::at(arguments.listen);
     listener.tls = tls;
     let operation = Operation::new(&arguments.operation, &HostSettings::default());
-    let hosting = Hosting {
-        listeners: vec![listener],
-        cache: front::code_cache(&operation.server).unwrap_or(cache.place),
-        // Modules were given what clients and proxies said, and may read it; the front believes none
-        // of it but of proxies that it was told of.
-        rewrite_forwarded: false,
-        // As WAGI said it.
-        announcement: "Ready: serving on",
-        operation,
-    };
     let said = Once::new();
+    let CacheToml { place, ignored } = cache;
     let load = move |loading: &Loading| {
         said.call_once(|| {
-            for key in &cache.ignored {
+            for key in &ignored {
                 tracing::warn!(
                     "in the cache.toml, `{key}` has no effect: `enabled` and `directory` are read"
                 );
@@ -88,9 +83,21 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
             banner: lines(&table),
             router: router(&table),
             files: [path.clone()].into_iter().chain(files).collect(),
+            // A modules.toml says nothing of the host.
+            needs_restart: Vec::new(),
         })
     };
-    host(hosting, Box::new(load))
+    Ok(Hosting {
+        listeners: vec![listener],
+        cache: front::code_cache(&operation.server).unwrap_or(place),
+        // Modules were given what clients and proxies said, and may read it; the front believes none
+        // of it but of proxies that it was told of.
+        rewrite_forwarded: false,
+        // As WAGI said it.
+        announcement: "Ready: serving on",
+        operation,
+        load: Box::new(load),
+    })
 }
 
 /// What the command line says of all modules.

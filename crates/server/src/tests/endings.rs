@@ -159,7 +159,13 @@ async fn a_drain_that_takes_too_long_is_cut_and_says_so() {
     let scope = sees.recv().await.unwrap();
     server.shutdown.cancel();
     let outcome = server.outcome.await.unwrap();
-    assert_eq!(outcome, ServeOutcome::Cut { connections: 1 });
+    assert_eq!(
+        outcome,
+        ServeOutcome::Cut {
+            connections: 1,
+            requests: 1,
+        }
+    );
     assert!(scope.is_over());
     assert!(request.await.unwrap().is_err());
 }
