@@ -313,6 +313,34 @@ async fn files_that_another_program_moves_are_made_anew_with_a_signal_and_withou
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trace_file_and_the_audit_log_are_put_aside_as_the_access_log_is() -> Result<()> {
+    let site = site(
+        "[access_log]\nto = \"access\"\nrotate = \"1KiB\"\nkeep = 2\n\
+         [telemetry]\ntrace_file = \"traces\"\ntrace_file_rotate = \"1KiB\"\ntrace_file_keep = 2\n\
+         audit_log = \"audit\"\naudit_log_rotate = \"1KiB\"\naudit_log_keep = 2\n",
+    )?;
+    let mut host = Host::serve(site.path()).start().await?;
+    for asked in 1..=8 {
+        ask_for_what_is_denied(&host, 1).await?;
+        // Spans that end together would share a line, which is never cut.
+        within("the spans of a request", async {
+            let lines = |(text, _): (String, usize)| text.lines().count();
+            // A file may be put aside just then, and the oldest are removed.
+            while all_of(&site, "traces").map_or(0, lines) < asked.min(3) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await?;
+    }
+    ensure!(host.stop().await?.code() == Some(0));
+    for name in FILES {
+        let (text, files) = all_of(&site, name)?;
+        ensure!(files == 3, "{name}: {files} files: {text}");
+    }
+    Ok(())
+}
+
 fn make_fifo(path: &Path) -> Result<()> {
     ensure!(Command::new("mkfifo").arg(path).status()?.success());
     Ok(())

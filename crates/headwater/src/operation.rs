@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use headwater_config::settings::{ServerSettings, TelemetrySettings, When};
 use headwater_telemetry::{
-    AccessConfig, AccessOutput, FileConfig, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig,
+    AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig,
 };
 
 use crate::cli::OperationArgs;
@@ -97,7 +97,11 @@ impl Operation {
     pub(crate) fn telemetry(&self) -> Result<TelemetryConfig> {
         let TelemetrySettings {
             trace_file,
+            trace_file_rotate,
+            trace_file_keep,
             audit_log,
+            audit_log_rotate,
+            audit_log_keep,
             trace_tree,
             log,
             log_format,
@@ -110,8 +114,9 @@ impl Operation {
         Ok(TelemetryConfig {
             log: front::log(log, log_format),
             access: self.access_log.clone(),
-            audit_file: audit_log.map(FileConfig::at),
-            trace_file: trace_file.map(FileConfig::at),
+            audit_file: audit_log.map(|path| front::file(path, audit_log_rotate, audit_log_keep)),
+            trace_file: trace_file
+                .map(|path| front::file(path, trace_file_rotate, trace_file_keep)),
             trace_tree: tree.then(TreeConfig::default),
             otlp: OtlpConfig::from_env()?,
             metrics: MetricsConfig::from_env()?,

@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use super::access_log::Rotate;
 use super::{settings, words};
+use crate::Count;
 
 settings! {
     /// Traces and logs: the section `[telemetry]`. Where traces are sent to is said by the standard
@@ -12,10 +14,28 @@ settings! {
         #[arg(long, value_name = "PATH", env = "HEADWATER_TRACE_FILE")]
         pub trace_file: Option<PathBuf>,
 
+        /// When a new trace file is begun: `never`, `hourly`, `daily`, or at a size such as `100MiB`
+        /// [default: never]
+        #[arg(long, value_name = "WHEN|SIZE", env = "HEADWATER_TRACE_FILE_ROTATE")]
+        pub trace_file_rotate: Option<Rotate>,
+
+        /// How many old trace files are kept [default: all]
+        #[arg(long, value_name = "N", env = "HEADWATER_TRACE_FILE_KEEP")]
+        pub trace_file_keep: Option<Count>,
+
         /// Append the audit log to a file, as JSON lines: each outgoing request that was denied, and why
         /// [default: none]
         #[arg(long, value_name = "PATH", env = "HEADWATER_AUDIT_LOG")]
         pub audit_log: Option<PathBuf>,
+
+        /// When a new file of the audit log is begun: `never`, `hourly`, `daily`, or at a size such as
+        /// `100MiB` [default: never]
+        #[arg(long, value_name = "WHEN|SIZE", env = "HEADWATER_AUDIT_LOG_ROTATE")]
+        pub audit_log_rotate: Option<Rotate>,
+
+        /// How many old files of the audit log are kept [default: all]
+        #[arg(long, value_name = "N", env = "HEADWATER_AUDIT_LOG_KEEP")]
+        pub audit_log_keep: Option<Count>,
 
         /// Print a tree for each request: on a terminal, always, or never [default: auto]
         #[arg(long, value_name = "WHEN", env = "HEADWATER_TRACE_TREE")]
