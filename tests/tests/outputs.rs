@@ -288,7 +288,7 @@ async fn files_that_another_program_moves_are_made_anew_with_a_signal_and_withou
     .await?;
     move_all("2")?;
     host.process().user1()?;
-    let anew = |line: &str| line.contains("the file was opened anew");
+    let anew = |line: &str| line.contains("the file was reopened");
     host.stderr()
         .wait_for_lines("files that were opened anew", 3, anew)
         .await?;

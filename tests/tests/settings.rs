@@ -84,7 +84,7 @@ async fn what_holds_for_all_services_is_read_again_and_what_is_logged_is_not() -
     ensure!(reloaded.starts_with('{'), "{reloaded}");
     let log = host.stderr().text();
     ensure!(
-        log.contains("settings were changed that count from the next start on"),
+        log.contains("changed settings need a restart and were ignored"),
         "{log}"
     );
     ensure!(log.contains("\"keys\":\"telemetry.log_format\""), "{log}");

@@ -171,7 +171,7 @@ impl Live {
                     tracing::warn!(
                         target: "headwater::reload",
                         keys = now.needs_restart.join(", "),
-                        "settings were changed that count from the next start on: they are not in force"
+                        "changed settings need a restart and were ignored"
                     );
                 }
                 now.changes.tell(now.number);

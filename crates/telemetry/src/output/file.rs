@@ -97,8 +97,7 @@ impl RotatingFile {
                 self.stuck = true;
                 tracing::error!(
                     path = %self.config.path.display(), %error,
-                    "a file cannot be put aside for a new one, and goes on; its directory must be \
-                     writable"
+                    "the file cannot be rotated, and stays in use; its directory must be writable"
                 );
             }
             Err(_) => {}
@@ -162,8 +161,7 @@ impl RotatingFile {
     fn cannot_remove(&self, error: &io::Error) {
         tracing::warn!(
             path = %self.config.path.display(), %error,
-            "files that were put aside cannot be removed; their directory must be readable and \
-             writable"
+            "rotated files cannot be removed; their directory must be readable and writable"
         );
     }
 }
@@ -200,10 +198,10 @@ impl Destination for RotatingFile {
     fn reopen(&mut self) {
         let path = self.config.path.clone();
         match self.open_anew() {
-            Ok(()) => tracing::info!(path = %path.display(), "the file was opened anew"),
+            Ok(()) => tracing::info!(path = %path.display(), "the file was reopened"),
             Err(error) => tracing::error!(
                 path = %path.display(), %error,
-                "the file cannot be opened anew, and the old one goes on; its directory must exist and \
+                "the file cannot be reopened, and the old one stays in use; its directory must exist and \
                  be writable"
             ),
         }
