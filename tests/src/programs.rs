@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio};
 
 use anyhow::{Context, Result};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::{guests, within};
@@ -52,6 +53,13 @@ impl Program {
     #[must_use]
     pub fn h2load() -> Option<Self> {
         Self::find("h2load", "nghttp2-client", "usr/bin/h2load", "--version")
+    }
+
+    /// Prometheus' `promtool`, which knows the rules for metrics; nothing if there is none, which is said
+    /// aloud.
+    #[must_use]
+    pub fn promtool() -> Option<Self> {
+        Self::find("promtool", "prometheus", "usr/bin/promtool", "--version")
     }
 
     /// The first that runs: what the environment variable `HEADWATER_NAME` names, what `cargo xtask
@@ -122,11 +130,36 @@ impl Program {
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Ran> {
+        self.run_on(&[], arguments).await
+    }
+
+    /// Runs it to its end, with this to read.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub async fn run_on<A: AsRef<OsStr>>(
+        &self,
+        input: &[u8],
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Ran> {
         let mut command = self.command();
-        command.args(arguments);
+        command.args(arguments).stdin(Stdio::piped());
         let name = self.path.display();
-        let output = within(&format!("the end of {name}"), command.output()).await?;
-        let output = output.with_context(|| format!("starting {name}"))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        let mut stdin = child.stdin.take();
+        let ended = async {
+            let give = async {
+                if let Some(mut stdin) = stdin.take() {
+                    // It may end before it has read all.
+                    let _ = stdin.write_all(input).await;
+                }
+            };
+            tokio::join!(give, child.wait_with_output()).1
+        };
+        let output = within(&format!("the end of {name}"), ended).await??;
         Ok(Ran {
             code: output.status.code(),
             stdout: output.stdout,

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use headwater_tests::client::{empty, full};
 use headwater_tests::guests::guest;
+use headwater_tests::programs::Program;
 use headwater_tests::settings::Settings;
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Admin, Client, Host, Upstream};
@@ -60,6 +61,33 @@ async fn health_metrics_and_the_log_are_for_the_operator() -> Result<()> {
         line.starts_with("http_server_request_duration_seconds_count") && line.contains("hello")
     });
     ensure!(count.is_some_and(|line| line.ends_with(" 2")), "{metrics}");
+
+    for name in [
+        "headwater_build_info{",
+        "headwater_reload_last_success_seconds ",
+        "headwater_pool_instance_alive{",
+        "process_cpu_seconds_total ",
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
+        "process_start_time_seconds ",
+    ] {
+        ensure!(
+            metrics.lines().any(|line| line.starts_with(name)),
+            "no {name}: {metrics}"
+        );
+    }
+    let below = "http_server_request_duration_seconds_bucket";
+    let quarter = |line: &str| line.starts_with(below) && line.contains("le=\"0.00025\"");
+    ensure!(metrics.lines().any(quarter), "{metrics}");
+    if let Some(promtool) = Program::promtool() {
+        let checked = promtool
+            .run_on(metrics.as_bytes(), ["check", "metrics"])
+            .await?;
+        ensure!(
+            checked.code == Some(0) && checked.stderr.is_empty(),
+            "{checked:?}"
+        );
+    }
 
     let set = |filter: &'static str| {
         let request = Request::put(format!("{}/log", admin.url())).body(full(filter));

@@ -295,7 +295,7 @@ async fn traces_go_out_without_metrics_and_metrics_without_traces() -> Result<()
 const CALLS: &str = "headwater.attribution.calls";
 const CIRCUIT: &str = "headwater.circuit.state";
 const DURATION: &str = "http.server.request.duration";
-const INSTANCES: &str = "headwater.pool.instance.count";
+const INSTANCES: &str = "headwater.pool.instance.alive";
 const REFUSED: &str = "headwater.pool.request.refused";
 
 /// A host that exports its metrics often.

@@ -25,7 +25,7 @@ struct Package {
 }
 
 /// `tests/src/programs.rs` looks for them where these names say.
-const PACKAGES: [Package; 3] = [
+const PACKAGES: [Package; 4] = [
     Package {
         name: "nginx",
         programs: &["usr/sbin/nginx"],
@@ -43,6 +43,12 @@ const PACKAGES: [Package; 3] = [
         programs: &["usr/bin/nghttp", "usr/bin/h2load"],
         version: "--version",
         tests: "the tests of the front by `nghttp` and `h2load`",
+    },
+    Package {
+        name: "prometheus",
+        programs: &["usr/bin/promtool"],
+        version: "--version",
+        tests: "the check of the metrics by `promtool`",
     },
 ];
 

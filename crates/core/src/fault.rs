@@ -242,6 +242,12 @@ impl Fault {
     pub fn cause(&self) -> Option<String> {
         self.source.as_deref().map(|error| explain(error))
     }
+
+    /// The innermost cause, in short. Not for the client.
+    #[must_use]
+    pub fn root_cause(&self) -> Option<String> {
+        self.source.as_deref().map(|error| root_cause(error))
+    }
 }
 
 /// An error with all that it rests on, on one line; what it says of its source itself is not said
@@ -259,6 +265,23 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
         error = source;
     }
     text
+}
+
+/// The innermost of the errors that an error rests on, on one line of at most 200 characters: what a person
+/// wants to know first.
+#[must_use]
+pub fn root_cause(error: &(dyn Error + 'static)) -> String {
+    const MOST: usize = 200;
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let line = text.lines().next().unwrap_or_default().trim();
+    match line.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line.to_owned(),
+    }
 }
 
 impl Blame {

@@ -17,7 +17,7 @@ mod scope;
 
 pub use attribution::{Attribution, Verdict, Witness};
 pub use body::{Body, BodyError, empty, full};
-pub use fault::{Blame, Fault, explain};
+pub use fault::{Blame, Fault, explain, root_cause};
 pub use handler::{Handler, HandlerFuture};
 pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;

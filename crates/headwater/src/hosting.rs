@@ -229,6 +229,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         .iter()
         .find_map(BoundAddress::socket_addr);
     let certificates = server.certificates();
+    metrics::observe_certificates(&metrics.meter(), &certificates);
     // Before anything is loaded, which may take a while: whoever asks is told so.
     let admin = match admin {
         Some(address) => Some(Admin::bind(address, telemetry).await?),
@@ -263,6 +264,8 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     let (live, banner) = Live::start(load, loading, front, certificates, drain_timeout).await?;
     metrics::observe_pools(&metrics.meter(), live.roster());
     metrics::observe_outgoing(&metrics.meter(), live.roster());
+    metrics::observe_reloads(&metrics.meter(), live.reloads());
+    metrics::observe_build(&metrics.meter());
     let watch = watch.then(|| FileWatch::begin(&live.files())).transpose()?;
     Ok(Ready {
         server,

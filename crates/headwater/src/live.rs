@@ -9,6 +9,7 @@ use headwater_runtime::Engine;
 use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::Reloads;
 use crate::roster::Roster;
 use crate::services::{Common, Loaded, Runner};
 
@@ -53,6 +54,8 @@ pub(crate) struct Live {
     going: TaskTracker,
     /// One at a time.
     reloading: tokio::sync::Mutex<()>,
+    /// How reloads ended.
+    reloads: Reloads,
     now: Mutex<Generation>,
 }
 
@@ -124,6 +127,7 @@ impl Live {
             drain_timeout,
             going: TaskTracker::new(),
             reloading: tokio::sync::Mutex::default(),
+            reloads: Reloads::default(),
             now: Mutex::new(Generation {
                 number: 1,
                 since: SystemTime::now(),
@@ -134,6 +138,7 @@ impl Live {
                 _internal: internal,
             }),
         };
+        live.reloads.started();
         Ok((Arc::new(live), banner))
     }
 
@@ -163,6 +168,7 @@ impl Live {
         match loaded {
             Ok((hosted, certificates)) => {
                 certificates.install();
+                self.reloads.succeeded();
                 let before = self.generation().needs_restart;
                 self.install(hosted);
                 let now = self.generation();
@@ -178,6 +184,7 @@ impl Live {
                 Ok(now.number)
             }
             Err(error) => {
+                self.reloads.failed();
                 let text = headwater_core::explain(error.as_ref());
                 tracing::error!(
                     target: "headwater::reload",
@@ -222,6 +229,11 @@ impl Live {
     /// What answers requests.
     pub(crate) fn front(&self) -> &Arc<Front> {
         &self.front
+    }
+
+    /// How reloads ended.
+    pub(crate) fn reloads(&self) -> &Reloads {
+        &self.reloads
     }
 
     /// The services that are there.

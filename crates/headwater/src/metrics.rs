@@ -1,7 +1,10 @@
 //! What pools do, what services call out by, and who is connected, as metrics that are observed when they are exported.
 
+mod build;
+mod certificates;
 mod connections;
 mod outgoing;
+mod reloads;
 
 use std::sync::Arc;
 
@@ -12,8 +15,11 @@ use headwater_telemetry::attributes::{CAUSE, CIRCUIT_STATE, INSTANCE_STATE, SERV
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
+pub(crate) use self::build::observe_build;
+pub(crate) use self::certificates::observe_certificates;
 pub(crate) use self::connections::observe_connections;
 pub(crate) use self::outgoing::observe_outgoing;
+pub(crate) use self::reloads::{Reloads, observe_reloads};
 use crate::roster::{Line, Roster};
 
 /// Makes the instruments that observe the pools of the services that are there when they are looked
@@ -52,7 +58,7 @@ impl Observer<'_> {
 
     fn instances(&self) {
         self.level(
-            "headwater.pool.instance.count",
+            "headwater.pool.instance.alive",
             "{instance}",
             "Instances, by what they do",
             |pool, tell| {
@@ -173,7 +179,7 @@ impl Observer<'_> {
             .build();
         self.level(
             "headwater.circuit.state",
-            "1",
+            "{state}",
             "1 for the state that the service's circuit is in, 0 for the others",
             |pool, tell| {
                 let current = pool.circuit();

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use headwater_config::settings::{ServerSettings, TelemetrySettings, When};
+use headwater_config::settings::{self, ServerSettings, TelemetrySettings, When};
 use headwater_telemetry::{
-    AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig,
+    AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, ServiceName, TelemetryConfig, TreeConfig,
 };
 
 use crate::cli::OperationArgs;
@@ -103,6 +103,7 @@ impl Operation {
             audit_log_rotate,
             audit_log_keep,
             trace_tree,
+            service_name,
             log,
             log_format,
         } = self.telemetry.clone();
@@ -118,6 +119,10 @@ impl Operation {
             trace_file: trace_file
                 .map(|path| front::file(path, trace_file_rotate, trace_file_keep)),
             trace_tree: tree.then(TreeConfig::default),
+            service_name: match service_name {
+                None | Some(settings::ServiceName::Host) => ServiceName::Host,
+                Some(settings::ServiceName::Service) => ServiceName::Service,
+            },
             otlp: OtlpConfig::from_env()?,
             metrics: MetricsConfig::from_env()?,
             prometheus: self.admin.is_some(),

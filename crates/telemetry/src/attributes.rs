@@ -49,6 +49,10 @@ pub const CPU_NANOS: &str = "headwater.cpu_nanos";
 /// [`Output::as_str`](crate::Output::as_str).
 pub const OUTPUT: &str = "headwater.output";
 
+/// What a request failed of, in short: of a trap, which one it was. Absent where nothing more is known than
+/// `error.type`.
+pub const FAULT_CAUSE: &str = "headwater.fault.cause";
+
 /// The verdict on an outgoing request: `exact`, `ambiguous` or `unknown`.
 pub const ATTRIBUTION: &str = "headwater.attribution";
 
@@ -78,3 +82,12 @@ pub const CAUSE: &str = "headwater.cause";
 
 /// Whether requests pass to a service: `closed` (they do), `open` or `probing`.
 pub const CIRCUIT_STATE: &str = "headwater.circuit.state";
+
+/// The version of Headwater.
+pub const VERSION: &str = "headwater.version";
+
+/// How a reload ended: `success` or `failure`.
+pub const RELOAD_RESULT: &str = "headwater.result";
+
+/// The file of a certificate.
+pub const CERTIFICATE_FILE: &str = "headwater.certificate.file";

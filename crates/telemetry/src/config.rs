@@ -2,7 +2,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use crate::{AccessConfig, FileConfig};
+use crate::{AccessConfig, FileConfig, ServiceName};
 
 /// What is logged and where traces go.
 ///
@@ -21,6 +21,8 @@ pub struct TelemetryConfig {
     pub trace_file: Option<FileConfig>,
     /// Print each request as a tree. Default: no.
     pub trace_tree: Option<TreeConfig>,
+    /// Which `service.name` the spans of a service have. Default: the host's.
+    pub service_name: ServiceName,
     /// Export traces over OTLP, see [`OtlpConfig::from_env`]. Default: no.
     pub otlp: Option<OtlpConfig>,
     /// Export metrics, see [`MetricsConfig::from_env`]. Default: no.

@@ -39,6 +39,7 @@ mod output;
 mod pipeline;
 mod prometheus;
 pub mod propagation;
+mod resource;
 mod span;
 mod trace_file;
 mod trace_tree;
@@ -55,6 +56,7 @@ pub use metrics::Metrics;
 pub use output::{FileConfig, Output, OutputCounts, Outputs, Rotation};
 pub use pipeline::{Telemetry, build, init};
 pub use prometheus::Prometheus;
+pub use resource::ServiceName;
 pub use span::{ClientRequest, ClientSpan, ServerRequest, ServerSpan, TARGET};
 
 #[cfg(test)]

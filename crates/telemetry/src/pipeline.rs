@@ -2,11 +2,8 @@ use std::time::Duration;
 
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry::{Key, KeyValue};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use opentelemetry_semantic_conventions::resource::{SERVICE_NAME, SERVICE_VERSION};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Metadata};
 use tracing_subscriber::filter::{FilterFn, Filtered, filter_fn};
@@ -17,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::otlp::ExportRuntime;
 use crate::output::{Output, OutputWriter, Outputs, Standard};
 use crate::prometheus::Prometheus;
+use crate::resource::{self, Resources};
 use crate::trace_tree::TreeProcessor;
 use crate::{
     AccessLog, LogLevel, TARGET, TelemetryConfig, TelemetryError, TreeConfig, audit_file, log,
@@ -69,6 +67,7 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         audit_file,
         trace_file,
         trace_tree,
+        service_name,
         otlp,
         metrics,
         prometheus,
@@ -118,8 +117,9 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         runtime,
     };
 
+    let resource = resource::host();
     if metrics.is_some() || prometheus {
-        let mut provider = SdkMeterProvider::builder().with_resource(resource());
+        let mut provider = SdkMeterProvider::builder().with_resource(resource.clone());
         if let (Some(config), Some(runtime)) = (metrics, &telemetry.runtime) {
             provider = provider.with_reader(otlp::metrics::reader(&config, runtime)?);
         }
@@ -138,38 +138,26 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
     }
 
     // The sampler and its argument come from the environment, `parentbased_always_on` by default.
-    let mut provider = SdkTracerProvider::builder().with_resource(resource());
+    let mut provider = SdkTracerProvider::builder().with_resource(resource);
     if let Some(file) = trace_file {
-        provider = provider.with_span_processor(trace_file::processor(file));
+        provider =
+            provider.with_span_processor(trace_file::processor(file, Resources::new(service_name)));
     }
     if let Some(tree) = trace_tree {
         provider = provider.with_span_processor(tree);
     }
     // Last: shutdown goes in this order, and only a collector can make it wait.
     if let (Some(config), Some(runtime)) = (otlp, &telemetry.runtime) {
-        provider = provider.with_span_processor(otlp::traces::processor(&config, runtime)?);
+        provider = provider.with_span_processor(otlp::traces::processor(
+            &config,
+            runtime,
+            Resources::new(service_name),
+        )?);
     }
     let provider = provider.build();
     let tracer = provider.tracer(SCOPE);
     telemetry.tracers = Some(provider);
     Ok((dispatch(Some(tracer), log), telemetry))
-}
-
-/// What spans and metrics are of: by `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, or else Headwater.
-fn resource() -> Resource {
-    let resource = Resource::builder()
-        .with_attribute(KeyValue::new(SERVICE_VERSION, env!("CARGO_PKG_VERSION")))
-        .build();
-    let named = resource
-        .get(&Key::from_static_str(SERVICE_NAME))
-        .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
-    if named {
-        return resource;
-    }
-    Resource::builder()
-        .with_attribute(KeyValue::new(SERVICE_VERSION, env!("CARGO_PKG_VERSION")))
-        .with_service_name("headwater")
-        .build()
 }
 
 /// What the log is layered on, with the log.

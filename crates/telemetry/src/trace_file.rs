@@ -12,6 +12,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter};
 
 use crate::output::OutputWriter;
+use crate::resource::Resources;
 
 /// How long a finished span waits for others to share its line. Half of the 200 ms in which a
 /// reader that follows the file should see it.
@@ -21,16 +22,13 @@ const DELAY: Duration = Duration::from_millis(100);
 const QUEUE: usize = 8192;
 
 /// A processor that makes lines, on a thread of its own, and has them written.
-pub(crate) fn processor(writer: OutputWriter) -> BatchSpanProcessor {
+pub(crate) fn processor(writer: OutputWriter, resources: Resources) -> BatchSpanProcessor {
     let config = BatchConfigBuilder::default()
         .with_scheduled_delay(DELAY)
         .with_max_queue_size(QUEUE)
         .with_max_export_batch_size(512)
         .build();
-    let exporter = LineExporter {
-        writer,
-        resource: ResourceAttributesWithSchema::default(),
-    };
+    let exporter = LineExporter { writer, resources };
     BatchSpanProcessor::new(exporter, config)
 }
 
@@ -38,15 +36,19 @@ pub(crate) fn processor(writer: OutputWriter) -> BatchSpanProcessor {
 #[derive(Debug)]
 struct LineExporter {
     writer: OutputWriter,
-    resource: ResourceAttributesWithSchema,
+    resources: Resources,
 }
 
 impl SpanExporter for LineExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        let request = ExportTraceServiceRequest {
-            resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
-        };
+        let mut resource_spans = Vec::new();
+        for (service, spans) in self.resources.split(batch) {
+            let resource = self.resources.of(service.as_deref());
+            let resource = ResourceAttributesWithSchema::from(&*resource);
+            resource_spans.extend(group_spans_by_resource_and_scope(spans, &resource));
+        }
+        let request = ExportTraceServiceRequest { resource_spans };
         let mut line = serde_json::to_vec(&request)
             .map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
         line.push(b'\n');
@@ -55,7 +57,7 @@ impl SpanExporter for LineExporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.resource = resource.into();
+        self.resources.set_host(resource);
     }
 }
 
@@ -70,9 +72,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::FileConfig;
     use crate::output::{Output, OutputCounts};
     use crate::test_support::{Incoming, dispatch, exact, outgoing};
+    use crate::{FileConfig, ServiceName};
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -85,7 +87,7 @@ mod tests {
         fn new(path: &Path, work: impl FnOnce()) -> Self {
             let writer = OutputWriter::file(Output::TraceFile, &FileConfig::at(path)).unwrap();
             let provider = SdkTracerProvider::builder()
-                .with_span_processor(processor(writer.clone()))
+                .with_span_processor(processor(writer.clone(), Resources::new(ServiceName::Host)))
                 .build();
             tracing::dispatcher::with_default(&dispatch(&provider), work);
             Self { provider, writer }

@@ -36,7 +36,7 @@ pub use pool::{PoolSettings, SerialError};
 pub use reload::ReloadSettings;
 pub use server::{CodeCachePlace, ServerSettings};
 pub use service::ServiceSettings;
-pub use telemetry::{LogFormat, TelemetrySettings, When};
+pub use telemetry::{LogFormat, ServiceName, TelemetrySettings, When};
 pub use trace_headers::{GuestTraceparent, TraceHeaderSettings};
 
 /// A group: a struct of `Option`s that flags, variables and sections of the file are read into, and `or`.

@@ -41,6 +41,11 @@ settings! {
         #[arg(long, value_name = "WHEN", env = "HEADWATER_TRACE_TREE")]
         pub trace_tree: Option<When>,
 
+        /// Which `service.name` the spans of a service have: that of the host (`OTEL_SERVICE_NAME`, or
+        /// `headwater`), or the service's own name [default: host]
+        #[arg(long, value_name = "WHOSE", env = "HEADWATER_SERVICE_NAME")]
+        pub service_name: Option<ServiceName>,
+
         /// What to log, as a filter such as `info` or `headwater_runtime=debug,warn` [default: info]
         #[arg(long, value_name = "FILTER", env = "RUST_LOG")]
         pub log: Option<String>,
@@ -60,6 +65,16 @@ words! {
         Always,
         /// In no case.
         Never,
+    }
+}
+
+words! {
+    /// Whose name spans have as `service.name`.
+    pub enum ServiceName {
+        /// The host's.
+        Host,
+        /// The service's.
+        Service,
     }
 }
 

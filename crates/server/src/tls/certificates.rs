@@ -1,5 +1,6 @@
 //! The certificates of all listeners, to be read again when somebody says so.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::TlsError;
@@ -18,6 +19,14 @@ pub struct ReadCertificates(Vec<(Arc<Identity>, ReadIdentity)>);
 impl Certificates {
     pub(crate) fn of(identities: impl IntoIterator<Item = Arc<Identity>>) -> Self {
         Self(identities.into_iter().collect())
+    }
+
+    /// When the certificates in force expire, in seconds since 1970, by their files. A file that several
+    /// listeners show is there for each of them.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
+        let all = self.0.iter().map(|identity| identity.expiries());
+        all.flat_map(|expiries| expiries.to_vec()).collect()
     }
 
     /// Reads the files of all listeners again, whether they have changed or not. Nothing is in force of

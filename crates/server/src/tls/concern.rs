@@ -44,6 +44,12 @@ impl CertificateConcern {
     }
 }
 
+/// When the certificate that is shown first expires, in seconds since 1970.
+pub(super) fn expiry(key: &CertifiedKey) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(key.cert.first()?).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 impl fmt::Display for CertificateConcern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, moment) = (self.path.display(), &self.moment);

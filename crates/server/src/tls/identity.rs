@@ -1,6 +1,7 @@
 //! What a listener's handshakes are done with, and how it changes.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,7 @@ use super::params::TlsParams;
 pub(crate) struct Identity {
     params: TlsParams,
     current: ArcSwap<ServerConfig>,
+    expiries: ArcSwap<Expiries>,
     stamps: Mutex<Stamps>,
 }
 
@@ -24,8 +26,12 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) struct ReadIdentity {
     config: Arc<ServerConfig>,
+    expiries: Expiries,
     stamps: Stamps,
 }
+
+/// When certificates expire, in seconds since 1970, by their files.
+type Expiries = Arc<[(PathBuf, i64)]>;
 
 /// What tells one state of the files from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +43,12 @@ impl Identity {
     pub(crate) fn load(params: TlsParams) -> Result<Self, TlsError> {
         // Taken first: what is written meanwhile then counts as a change.
         let stamps = Stamps::take(&params);
+        let Loaded {
+            config, expiries, ..
+        } = loaded(&params)?;
         Ok(Self {
-            current: ArcSwap::new(loaded(&params)?),
+            current: ArcSwap::new(config),
+            expiries: ArcSwap::from_pointee(expiries),
             stamps: Mutex::new(stamps),
             params,
         })
@@ -46,6 +56,11 @@ impl Identity {
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         self.current.load_full()
+    }
+
+    /// When the certificates in force expire, in seconds since 1970, by their files.
+    pub(crate) fn expiries(&self) -> Expiries {
+        Arc::clone(&self.expiries.load())
     }
 
     pub(crate) fn watch(&self) -> Option<Duration> {
@@ -56,8 +71,12 @@ impl Identity {
     pub(crate) fn read(&self) -> Result<ReadIdentity, TlsError> {
         // Taken first, as above.
         let stamps = Stamps::take(&self.params);
+        let Loaded {
+            config, expiries, ..
+        } = loaded(&self.params)?;
         Ok(ReadIdentity {
-            config: loaded(&self.params)?,
+            config,
+            expiries,
             stamps,
         })
     }
@@ -66,6 +85,7 @@ impl Identity {
     pub(crate) fn install(&self, read: ReadIdentity) {
         self.seen(read.stamps);
         self.current.store(read.config);
+        self.expiries.store(Arc::new(read.expiries));
     }
 
     /// Reads the files again if one has changed; tells whether. On an error everything stays as it was.
@@ -86,12 +106,12 @@ impl Identity {
 }
 
 /// Reads all files, and tells of what clients will not like.
-fn loaded(params: &TlsParams) -> Result<Arc<ServerConfig>, TlsError> {
-    let Loaded { config, concerns } = load::config(params)?;
-    for concern in concerns {
+fn loaded(params: &TlsParams) -> Result<Loaded, TlsError> {
+    let loaded = load::config(params)?;
+    for concern in &loaded.concerns {
         tracing::warn!(target: "headwater::server", "{concern}");
     }
-    Ok(config)
+    Ok(loaded)
 }
 
 // === impl Stamps ===

@@ -1,6 +1,6 @@
 //! From files to what rustls needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::ring;
@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::TlsError;
-use super::concern::CertificateConcern;
+use super::concern::{CertificateConcern, expiry};
 use super::error::reason;
 use super::names::Names;
 use super::params::{CertificateParams, ClientAuth, TlsParams};
@@ -21,6 +21,8 @@ use super::params::{CertificateParams, ClientAuth, TlsParams};
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
     pub(super) concerns: Vec<CertificateConcern>,
+    /// When each certificate expires, in seconds since 1970, by its file.
+    pub(super) expiries: Arc<[(PathBuf, i64)]>,
 }
 
 /// Reads everything. The whole is made anew each time, so that what clients resume was agreed on with
@@ -28,9 +30,11 @@ pub(super) struct Loaded {
 pub(super) fn config(params: &TlsParams) -> Result<Loaded, TlsError> {
     let mut names = Names::new(params.unknown_names);
     let mut concerns = Vec::new();
+    let mut expiries = Vec::new();
     for pair in &params.certificates {
         let key = certified_key(pair)?;
         concerns.extend(CertificateConcern::of(&pair.certificate, &key));
+        expiries.extend(expiry(&key).map(|expires| (pair.certificate.clone(), expires)));
         names.add(&pair.names, Arc::new(key));
     }
     if params.certificates.is_empty() {
@@ -47,6 +51,7 @@ pub(super) fn config(params: &TlsParams) -> Result<Loaded, TlsError> {
     Ok(Loaded {
         config: Arc::new(config),
         concerns,
+        expiries: expiries.into(),
     })
 }
 

@@ -124,6 +124,9 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
+    use crate::ServiceName;
+    use crate::resource::Resources;
+
     use opentelemetry_sdk::metrics::data::ResourceMetrics;
     use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
     use opentelemetry_sdk::trace::SpanExporter;
@@ -151,7 +154,9 @@ mod tests {
                     ..OtlpConfig::default()
                 };
                 let runtime = ExportRuntime::start().unwrap();
-                let spans = traces::OtlpExporter::new(&config, &runtime).unwrap();
+                let spans =
+                    traces::OtlpExporter::new(&config, &runtime, Resources::new(ServiceName::Host))
+                        .unwrap();
                 let here = Builder::new_current_thread().build().unwrap();
                 for _ in 0..2 {
                     here.block_on(spans.export(Vec::new())).unwrap();

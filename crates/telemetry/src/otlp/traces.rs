@@ -1,5 +1,7 @@
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanExporter};
@@ -7,20 +9,26 @@ use tokio::runtime::Handle;
 
 use super::outage::Outage;
 use super::{ExportRuntime, grpc, http};
+use crate::resource::Resources;
 use crate::{OtlpConfig, OtlpProtocol, TelemetryError};
 
 /// A batching processor that exports to a collector. Batching follows the variables `OTEL_BSP_*`.
 pub(crate) fn processor(
     config: &OtlpConfig,
     runtime: &ExportRuntime,
+    resources: Resources,
 ) -> Result<BatchSpanProcessor, TelemetryError> {
-    let exporter = OtlpExporter::new(config, runtime)?;
+    let exporter = OtlpExporter::new(config, runtime, resources)?;
     Ok(BatchSpanProcessor::builder(exporter).build())
 }
 
+/// An exporter of the library sends all under one resource. So there is one for each: that of the host from
+/// the start, those of services when they have spans.
 #[derive(Debug)]
 pub(super) struct OtlpExporter {
-    inner: Arc<opentelemetry_otlp::SpanExporter>,
+    config: OtlpConfig,
+    by_service: Mutex<HashMap<Option<String>, Arc<opentelemetry_otlp::SpanExporter>>>,
+    resources: Resources,
     runtime: Handle,
     outage: Outage,
 }
@@ -29,40 +37,70 @@ impl OtlpExporter {
     pub(super) fn new(
         config: &OtlpConfig,
         runtime: &ExportRuntime,
+        resources: Resources,
     ) -> Result<Self, TelemetryError> {
-        let builder = opentelemetry_otlp::SpanExporter::builder();
-        let _guard = runtime.handle.enter();
-        let exporter = match config.protocol {
-            OtlpProtocol::Grpc => grpc(builder.with_tonic(), config).build(),
-            OtlpProtocol::HttpProtobuf => http(builder.with_http(), config).build(),
-        };
-        Ok(Self {
-            inner: Arc::new(exporter.map_err(TelemetryError::OtlpTraces)?),
+        let exporter = Self {
+            config: config.clone(),
+            by_service: Mutex::default(),
+            resources,
             runtime: runtime.handle.clone(),
             outage: Outage::new("traces"),
-        })
+        };
+        // What the environment says wrongly is an error of the start.
+        exporter.of(None).map_err(TelemetryError::OtlpTraces)?;
+        Ok(exporter)
+    }
+
+    /// The exporter of a service's spans, or of those that are of none.
+    fn of(
+        &self,
+        service: Option<String>,
+    ) -> Result<Arc<opentelemetry_otlp::SpanExporter>, ExporterBuildError> {
+        let mut by_service = self
+            .by_service
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(exporter) = by_service.get(&service) {
+            return Ok(exporter.clone());
+        }
+        let builder = opentelemetry_otlp::SpanExporter::builder();
+        let _guard = self.runtime.enter();
+        let mut exporter = match self.config.protocol {
+            OtlpProtocol::Grpc => grpc(builder.with_tonic(), &self.config).build(),
+            OtlpProtocol::HttpProtobuf => http(builder.with_http(), &self.config).build(),
+        }?;
+        exporter.set_resource(&self.resources.of(service.as_deref()));
+        let exporter = Arc::new(exporter);
+        by_service.insert(service, exporter.clone());
+        Ok(exporter)
     }
 }
 
 impl SpanExporter for OtlpExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let inner = Arc::clone(&self.inner);
-        let exported = self
-            .runtime
-            .spawn(async move { inner.export(batch).await })
-            .await;
-        self.outage.note(match exported {
-            Ok(exported) => exported.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        });
+        for (service, spans) in self.resources.split(batch) {
+            let exported = match self.of(service) {
+                Ok(inner) => {
+                    let exported = async move { inner.export(spans).await };
+                    match self.runtime.spawn(exported).await {
+                        Ok(exported) => exported.map_err(|error| error.to_string()),
+                        Err(error) => Err(error.to_string()),
+                    }
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            self.outage.note(exported);
+        }
         // The processor would log an `Err` for each batch.
         Ok(())
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        // Called before the first export, when nobody else holds the exporter.
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.set_resource(resource);
-        }
+        // Called before the first export; what was made for the start had no resource.
+        self.resources.set_host(resource);
+        self.by_service
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }

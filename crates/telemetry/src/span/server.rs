@@ -62,6 +62,7 @@ struct FaultLabels {
     kind: &'static str,
     blame: &'static str,
     status: StatusCode,
+    cause: Option<String>,
 }
 
 #[derive(Debug)]
@@ -112,6 +113,10 @@ impl ServerSpan {
             kind: fault.kind(),
             blame: fault.blame().as_str(),
             status: fault.status(),
+            // Nobody reads it of a span that is not there.
+            cause: (!self.span.is_disabled())
+                .then(|| fault.root_cause())
+                .flatten(),
         });
     }
 
@@ -194,6 +199,7 @@ impl Outcome {
             otel.status_code = self.failed().then_some("ERROR"),
             { ERROR_TYPE } = error.as_deref(),
             { FAULT } = fault.as_ref().map(|fault| fault.blame),
+            { FAULT_CAUSE } = fault.as_ref().and_then(|fault| fault.cause.as_deref()),
             { OUTGOING_REQUESTS } = count(|counts| counts.outgoing),
             { OUTGOING_SENT_BYTES } = count(|counts| counts.outgoing_sent_bytes),
             { OUTGOING_RECEIVED_BYTES } = count(|counts| counts.outgoing_received_bytes),
@@ -259,6 +265,7 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         { HTTP_RESPONSE_STATUS_CODE } = Empty,
         { ERROR_TYPE } = Empty,
         { FAULT } = Empty,
+        { FAULT_CAUSE } = Empty,
         { OUTGOING_REQUESTS } = Empty,
         { OUTGOING_SENT_BYTES } = Empty,
         { OUTGOING_RECEIVED_BYTES } = Empty,

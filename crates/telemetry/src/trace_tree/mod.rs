@@ -1,6 +1,7 @@
 //! A readable tree per request, for a person at a terminal.
 //!
-//! A tree is printed when its request's server span ends. An outgoing request that ends later, in a
+//! A tree is printed when its request's server span ends; that of a service which another service of this host
+//! called, with the caller's. An outgoing request that ends later, in a
 //! task that the guest spawned, is printed as a line of its own which names the request.
 
 mod text;
@@ -33,6 +34,9 @@ pub(crate) struct TreeProcessor {
 #[derive(Default)]
 struct Open {
     trees: HashMap<SpanId, Tree>,
+    /// The outgoing requests of these, each with the request that it is of: a service of this host that is
+    /// called stands beneath.
+    calls: HashMap<SpanId, SpanId>,
     /// How many more there are, beyond [`MAX_OPEN`].
     untracked: usize,
 }
@@ -58,10 +62,17 @@ impl Open {
 
     fn end(&mut self, id: SpanId) -> Option<Tree> {
         let tree = self.trees.remove(&id);
-        if tree.is_none() {
+        if tree.is_some() {
+            self.calls.retain(|_, request| *request != id);
+        } else {
             self.untracked = self.untracked.saturating_sub(1);
         }
         tree
+    }
+
+    /// The tree beneath whose outgoing request this one belongs.
+    fn caller(&mut self, call: SpanId) -> Option<&mut Tree> {
+        self.trees.get_mut(self.calls.get(&call)?)
     }
 }
 
@@ -72,8 +83,12 @@ impl SpanProcessor for TreeProcessor {
         let parent = parent.span_context();
         let mut open = lock(&self.open);
         if parent.is_valid() && !parent.is_remote() {
-            if let Some(tree) = open.trees.get_mut(&parent.span_id()) {
+            let (request, call) = (parent.span_id(), span.span_context().span_id());
+            if let Some(tree) = open.trees.get_mut(&request) {
                 tree.running += 1;
+                if open.calls.len() < MAX_OPEN {
+                    open.calls.insert(call, request);
+                }
             }
         } else {
             // A server span, or the root that an outgoing request of unknown origin makes.
@@ -85,19 +100,25 @@ impl SpanProcessor for TreeProcessor {
         let id = span.span_context.span_id();
         let palette = self.palette;
         let text = if span.span_kind == SpanKind::Server {
-            let tree = lock(&self.open).end(id);
-            palette.tree(&span, tree.as_ref())
+            let mut open = lock(&self.open);
+            let tree = open.end(id);
+            let text = palette.tree(&span, tree.as_ref());
+            if let Some(caller) = open.caller(span.parent_span_id) {
+                caller.add_called(span.parent_span_id, &text);
+                return;
+            }
+            text
         } else if span.parent_span_id == SpanId::INVALID {
             lock(&self.open).end(id);
             palette.line(&span, Place::Nowhere)
         } else {
-            let line = palette.outgoing(&span);
+            let call = palette.call(&span);
             let mut open = lock(&self.open);
             let untracked = open.untracked > 0;
             match open.trees.get_mut(&span.parent_span_id) {
                 Some(tree) => {
                     tree.running = tree.running.saturating_sub(1);
-                    tree.add(line);
+                    tree.add(call);
                     return;
                 }
                 None if untracked => palette.line(&span, Place::Untracked),

@@ -1,4 +1,4 @@
-use headwater_core::{Attribution, Witness};
+use headwater_core::{Attribution, Fault, SpanContext, Witness};
 use http::{StatusCode, Version};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
@@ -50,9 +50,9 @@ fn a_request_is_printed_with_its_outgoing_requests_beneath() {
         text,
         format!(
             "GET /api/items  200   ms shop  #{id}\n\
-             ├─ GET stock.example/b  502   ms  exact (stack)\n\
-             ├─ GET 127.0.0.1:9000/a  200   ms  exact (stack)\n\
-             └─ GET a.example/  timeout   ms  exact (stack)\n"
+             ├─ GET 127.0.0.1:9000/a  200   ms  at  ms  exact (stack)\n\
+             ├─ GET stock.example/b  502   ms  at  ms  exact (stack)\n\
+             └─ GET a.example/  timeout   ms  at  ms  exact (stack)\n"
         )
     );
 }
@@ -79,6 +79,49 @@ fn what_ends_after_the_response_is_printed_late_and_names_its_request() {
              └─ … 1 still running\n\
              ↳ GET a.example/running  200   ms  exact (stack)  of #{id} (shop), after its response\n\
              ↳ GET a.example/late  200   ms  exact (stack)  of #{id} (shop), after its response\n"
+        )
+    );
+}
+
+#[test]
+fn a_service_that_another_one_called_stands_beneath_the_call() {
+    let (outer, mut inner) = (
+        Incoming::get("http://shop.example/cart"),
+        Incoming::get("http://stock.internal/items"),
+    );
+    let text = printed(false, || {
+        let mut server = outer.start();
+        let attribution = exact(&outer.scope(&server));
+        let mut call = outgoing(&attribution, "http://stock.internal/items");
+        let context = call.context();
+        inner.parent = Some(SpanContext::new(
+            context.trace_id(),
+            context.span_id(),
+            context.trace_flags(),
+            // As what comes by headers.
+            true,
+            Default::default(),
+        ));
+        let mut called = inner.start();
+        let beneath = exact(&inner.scope(&called));
+        let mut upstream = outgoing(&beneath, "http://a.example/x");
+        upstream.response(StatusCode::OK, Version::HTTP_11);
+        drop(upstream);
+        called.fault(&Fault::trap().caused_by("wasm trap: it is over\nand more"));
+        called.end();
+        call.response(StatusCode::INTERNAL_SERVER_ERROR, Version::HTTP_11);
+        drop(call);
+        server.response(StatusCode::OK);
+    });
+    let (outer, inner) = (outer.id.short(), inner.id.short());
+    assert_eq!(
+        text,
+        format!(
+            "GET /cart  200   ms shop  #{outer}\n\
+             └─ GET stock.internal/items  500   ms  at  ms  exact (stack)\n   \
+             GET /items  500 trap   ms shop  #{inner}\n   \
+             ├─ GET a.example/x  200   ms  at  ms  exact (stack)\n   \
+             └─ wasm trap: it is over\n"
         )
     );
 }

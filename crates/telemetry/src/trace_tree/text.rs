@@ -1,10 +1,12 @@
 //! How spans are written.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::Value;
+use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::trace::SpanData;
 
 use super::MAX_CHILDREN;
@@ -13,11 +15,22 @@ use crate::attributes::*;
 /// The outgoing requests of an open request.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    lines: Vec<String>,
+    calls: Vec<Call>,
+    /// The trees of services of this host that were called, as they came to their ends.
+    called: HashMap<SpanId, Vec<String>>,
     /// How many ended beyond [`MAX_CHILDREN`].
     more: usize,
     /// How many have not ended.
     pub(super) running: usize,
+}
+
+/// An outgoing request that has ended.
+#[derive(Debug)]
+pub(super) struct Call {
+    id: SpanId,
+    started: SystemTime,
+    /// What is written before and after the time at which it started.
+    text: [String; 2],
 }
 
 /// Where an outgoing request that stands alone belongs.
@@ -45,11 +58,19 @@ const YELLOW: &str = "33";
 const BOLD_RED: &str = "1;31";
 
 impl Tree {
-    pub(super) fn add(&mut self, line: String) {
-        if self.lines.len() < MAX_CHILDREN {
-            self.lines.push(line);
+    pub(super) fn add(&mut self, call: Call) {
+        if self.calls.len() < MAX_CHILDREN {
+            self.calls.push(call);
         } else {
             self.more += 1;
+        }
+    }
+
+    /// Puts the tree of a service beneath the outgoing request by which it was called.
+    pub(super) fn add_called(&mut self, call: SpanId, tree: &str) {
+        if self.called.len() < MAX_CHILDREN {
+            let lines = tree.lines().map(str::to_owned);
+            self.called.entry(call).or_default().extend(lines);
         }
     }
 }
@@ -70,6 +91,37 @@ impl Palette {
             text.push_str("└─ … its outgoing requests stand alone: too many requests are open\n");
             return text;
         };
+        let children = self.children(span, tree);
+        for (i, lines) in children.iter().enumerate() {
+            let (first, further) = if i + 1 == children.len() {
+                ("└─", "  ")
+            } else {
+                ("├─", "│ ")
+            };
+            let branches = std::iter::once(first).chain(std::iter::repeat(further));
+            for (line, branch) in lines.iter().zip(branches) {
+                text.push_str(branch);
+                text.push(' ');
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// What stands beneath a request, in the order in which it began: each a line, and what stands beneath
+    /// that.
+    fn children(self, span: &SpanData, tree: &Tree) -> Vec<Vec<String>> {
+        let mut calls: Vec<_> = tree.calls.iter().collect();
+        calls.sort_by_key(|call| call.started);
+        let calls = calls.into_iter().map(|call| {
+            let at = since(span.start_time, call.started);
+            let at = self.paint(DIM, format_args!("at {at}")).to_string();
+            let [before, after] = &call.text;
+            let mut lines = vec![format!("{before} {at}  {after}")];
+            lines.extend(tree.called.get(&call.id).into_iter().flatten().cloned());
+            lines
+        });
         let mut notes = Vec::new();
         if tree.more > 0 {
             notes.push(format!("… and {} more", tree.more));
@@ -77,40 +129,42 @@ impl Palette {
         if tree.running > 0 {
             notes.push(format!("… {} still running", tree.running));
         }
-        let notes = notes.iter().map(|note| self.paint(DIM, note).to_string());
-        let children: Vec<_> = tree.lines.iter().cloned().chain(notes).collect();
-        for (i, child) in children.iter().enumerate() {
-            let branch = if i + 1 == children.len() {
-                "└─"
-            } else {
-                "├─"
-            };
-            text.push_str(branch);
-            text.push(' ');
-            text.push_str(child);
-            text.push('\n');
-        }
-        text
+        let notes = notes
+            .iter()
+            .map(|note| vec![self.paint(DIM, note).to_string()]);
+        let cause = value(span, FAULT_CAUSE);
+        let cause = (!cause.is_empty()).then(|| vec![self.paint(RED, clean(&cause)).to_string()]);
+        calls.chain(notes).chain(cause).collect()
     }
 
-    /// An outgoing request, without a line end.
-    pub(super) fn outgoing(self, span: &SpanData) -> String {
+    /// An outgoing request of a tree.
+    pub(super) fn call(self, span: &SpanData) -> Call {
+        let [before, after] = self.outgoing(span);
+        Call {
+            id: span.span_context.span_id(),
+            started: span.start_time,
+            text: [before, after],
+        }
+    }
+
+    /// An outgoing request, without a line end; in two parts, between which there is room for when it began.
+    fn outgoing(self, span: &SpanData) -> [String; 2] {
         let verdict = value(span, ATTRIBUTION);
         let code = if verdict == "exact" { GREEN } else { BOLD_RED };
         let verdict = format!("{verdict} ({})", value(span, ATTRIBUTION_WITNESS));
-        format!(
-            "{} {}  {}  {}  {}",
+        let before = format!(
+            "{} {}  {}  {} ",
             self.paint(BOLD, method(span)),
             clean(short_url(&value(span, URL_FULL))),
             self.outcome(span),
             duration(span),
-            self.paint(code, verdict),
-        )
+        );
+        [before, self.paint(code, verdict).to_string()]
     }
 
     /// An outgoing request as a line of its own.
     pub(super) fn line(self, span: &SpanData, place: Place) -> String {
-        let outgoing = self.outgoing(span);
+        let outgoing = self.outgoing(span).join(" ");
         let service = value(span, SERVICE);
         let service = clean(&service);
         let request = request(span);
@@ -222,9 +276,11 @@ fn short_url(url: &str) -> &str {
 }
 
 fn duration(span: &SpanData) -> String {
-    let taken = span
-        .end_time
-        .duration_since(span.start_time)
-        .unwrap_or(Duration::ZERO);
-    format!("{:.1} ms", taken.as_secs_f64() * 1e3)
+    since(span.start_time, span.end_time)
+}
+
+fn since(start: SystemTime, end: SystemTime) -> String {
+    // The clock may have been set back meanwhile.
+    let passed = end.duration_since(start).unwrap_or(Duration::ZERO);
+    format!("{:.1} ms", passed.as_secs_f64() * 1e3)
 }
