@@ -74,10 +74,18 @@ fn certified_key(
         error => failure(path, explain(&error)),
     })?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| {
-        let certificate = identity.certificate.display();
+        let certificate = &identity.certificate;
+        // What webpki calls a certificate of X.509 version 1 or 2; rustls has no variant for it.
+        if error.to_string().contains("UnsupportedCertVersion") {
+            return failure(certificate, OLD_VERSION.to_owned());
+        }
+        let certificate = certificate.display();
         failure(path, format!("it is no key of `{certificate}` ({error})"))
     })
 }
+
+const OLD_VERSION: &str = "it is not of X.509 version 3, which TLS needs: issue it again with extensions, by \
+                           `openssl x509 -req … -extfile FILE`";
 
 /// At least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
@@ -149,6 +157,8 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         );
         let cut = write(&folder, "cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+        let old = include_str!("../../../../tests/fixtures/x509-v1.pem");
+        let old = write(&folder, "old.pem", old);
         let missing = folder.path().join("missing.pem");
 
         let with = |authority: &PathBuf, pair: Option<(&PathBuf, &PathBuf)>| TlsSettings {
@@ -171,6 +181,11 @@ mod tests {
             (with(&empty, None), "empty.pem", "no certificate"),
             (with(&broken, None), "broken.pem", "malformed"),
             (with(&cut, None), "cut.pem", "malformed"),
+            (
+                with(&certificate, Some((&old, &key))),
+                "old.pem",
+                "not of X.509 version 3",
+            ),
             (
                 with(&certificate, Some((&empty, &key))),
                 "empty.pem",

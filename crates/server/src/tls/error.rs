@@ -19,6 +19,19 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The certificate is of an older version of X.509.
+    #[error(
+        "the certificate in `{}` is of X.509 version {version}, and TLS needs one of version 3, which has the \
+         server's names in it: issue it again with them, by `openssl x509 -req … -extfile FILE` with a FILE \
+         that says `subjectAltName = DNS:NAME`",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version, 1 or 2.
+        version: u32,
+    },
     /// The key cannot be read.
     #[error(
         "the key in `{}` cannot be read: {reason}; a PEM file with one unencrypted private key \

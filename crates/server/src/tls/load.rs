@@ -10,6 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::TlsError;
 use super::concern::{CertificateConcern, expiry};
@@ -58,6 +59,13 @@ pub(super) fn config(params: &TlsParams) -> Result<Loaded, TlsError> {
 fn certified_key(pair: &CertificateParams) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(&pair.certificate)
         .map_err(|error| TlsError::certificate(&pair.certificate, error))?;
+    // rustls would say of them, too, that certificate and key do not match.
+    if let Some(version) = chain.first().and_then(older_version) {
+        return Err(TlsError::Version {
+            path: pair.certificate.clone(),
+            version,
+        });
+    }
     let key = private_key(&pair.key)?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| {
         TlsError::Mismatch {
@@ -66,6 +74,13 @@ fn certified_key(pair: &CertificateParams) -> Result<CertifiedKey, TlsError> {
             source,
         }
     })
+}
+
+/// The version of X.509 (RFC 5280 4.1.2.1), if it is not 3.
+fn older_version(certificate: &CertificateDer<'_>) -> Option<u32> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let version = certificate.version();
+    (version != X509Version::V3).then_some(version.0 + 1)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -154,6 +169,22 @@ mod tests {
                 (told, _) => panic!("{told:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_certificate_of_version_1_is_told_so_with_the_remedy_and_may_be_an_authority() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = params(folder.path(), 2001, 2090);
+        let old = include_str!("../../../../tests/fixtures/x509-v1.pem");
+        fs::write(folder.path().join("old.pem"), old).unwrap();
+        params.client_auth = ClientAuth::Required {
+            authorities: folder.path().join("old.pem"),
+        };
+        params.check().unwrap();
+        fs::write(folder.path().join("c.pem"), old).unwrap();
+        let error = params.check().unwrap_err().to_string();
+        assert!(error.contains("c.pem` is of X.509 version 1"), "{error}");
+        assert!(error.contains("`subjectAltName = DNS:NAME`"), "{error}");
     }
 
     #[test]
