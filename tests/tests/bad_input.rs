@@ -29,6 +29,85 @@ async fn a_folder_in_place_of_a_file() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_settings_in_it_is_told_with_the_file_to_name() -> Result<()> {
+    let folder = TempDir::new()?;
+    for (name, words) in [
+        ("modules.toml", "headwater wagi -c "),
+        ("headwater.toml", "is a directory: name the file"),
+    ] {
+        fs::write(folder.path().join(name), "")?;
+        for command in ["serve", "check"] {
+            let finished = Host::headwater().arg(command).arg(folder.path());
+            refused(&finished.run_to_end().await?, FAILURE, &[words, name])?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_input() -> Result<()> {
+    for command in ["serve", "check"] {
+        let finished = Host::headwater().args([command, "-"]).run_to_end().await?;
+        refused(
+            &finished,
+            FAILURE,
+            &["standard input", "write it to a file"],
+        )?;
+    }
+    let wagi = Host::headwater().args(["wagi", "-c", "-"]);
+    refused(&wagi.run_to_end().await?, FAILURE, &["standard input"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_place_of_a_command_gets_a_tip() -> Result<()> {
+    let hello = guest("hello")?;
+    let hello = hello.display();
+    let folder = TempDir::new()?;
+    let modules = folder.path().join("modules.toml");
+    fs::write(&modules, "[[module]]\n")?;
+    let modules = modules.display();
+    for (arguments, tip) in [
+        (
+            vec![hello.to_string()],
+            format!("write `headwater serve {hello}`"),
+        ),
+        (
+            vec!["none.wasm".to_owned(), "--listen=127.0.0.1:0".to_owned()],
+            "write `headwater serve none.wasm`".to_owned(),
+        ),
+        (
+            vec![modules.to_string()],
+            format!("write `headwater wagi -c {modules}`"),
+        ),
+        (vec!["serv".to_owned()], "'serve'".to_owned()),
+    ] {
+        let finished = Host::headwater().args(arguments).run_to_end().await?;
+        refused(&finished, USAGE, &[&tip])?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_place_of_an_address_gets_a_tip() -> Result<()> {
+    let hello = guest("hello")?;
+    for (flags, tip) in [
+        (&["--port", "9000"][..], "`--listen 127.0.0.1:9000`"),
+        (&["--port=9000"], "`--listen 127.0.0.1:9000`"),
+        (&["-p", "9000"], "`--listen 127.0.0.1:9000`"),
+        (&["--addr", "x"], "`--listen 127.0.0.1:8080`"),
+    ] {
+        for command in ["serve", "check"] {
+            let finished = Host::headwater()
+                .arg(command)
+                .arg(&hello)
+                .args(flags.to_vec());
+            refused(&finished.run_to_end().await?, USAGE, &[tip])?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_file() -> Result<()> {
     refuses(b"", "empty.wasm", &["empty.wasm", "empty"]).await
 }

@@ -12,13 +12,18 @@ async fn a_mistake_is_named_with_its_line() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_key_is_named_with_its_line_and_what_may_stand_there() -> Result<()> {
-    let unknown = b"[[service]]\nname = \"x\"\nroute = \"/\"\ncompnent = \"x.wasm\"\n";
-    refuses(
-        unknown,
-        "unknown.toml",
-        &["unknown.toml", "compnent", "component", "4"],
-    )
-    .await
+    for (key, meant) in [
+        ("compnent", "did you mean `component`?"),
+        ("Component", "did you mean `component`?"),
+        ("wasm", "did you mean `component`?"),
+    ] {
+        // That there is no guest is not told beside it.
+        let unknown = format!("[[service]]\nname = \"x\"\nroute = \"/\"\n{key} = \"x.wasm\"\n");
+        let expected = ["unknown.toml", "line 4", key, meant];
+        refuses(unknown, "unknown.toml", &expected).await?;
+    }
+    let unknown = b"[[service]]\nnam = \"x\"\nroute = \"/\"\ncomponent = \"x.wasm\"\n";
+    refuses(unknown, "unknown.toml", &["line 2", "did you mean `name`?"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,8 +44,11 @@ async fn one_route_for_two_services_is_named() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_serial_service_with_several_requests_in_an_instance_is_named() -> Result<()> {
-    let both = b"[[service]]\nname = \"x\"\nroute = \"/\"\ncomponent = \"x.wasm\"\n\
-                 serial = true\nmax_concurrent_per_instance = 4\n";
+    let hello = guest("hello")?;
+    let both = format!(
+        "[[service]]\nname = \"x\"\nroute = \"/\"\ncomponent = {hello:?}\n\
+         serial = true\nmax_concurrent_per_instance = 4\n"
+    );
     refuses(
         both,
         "both.toml",
@@ -56,6 +64,7 @@ async fn a_file_without_a_service() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_makes_no_sense_is_named_with_its_line() -> Result<()> {
+    let hello = guest("hello")?;
     for (key, value) in [
         ("memory", "\"64MB\""),
         ("memory", "0"),
@@ -64,7 +73,7 @@ async fn a_value_that_makes_no_sense_is_named_with_its_line() -> Result<()> {
         ("max_requests_per_instance", "\"9-1\""),
     ] {
         let settings = format!(
-            "[[service]]\nname = \"x\"\nroute = \"/\"\ncomponent = \"x.wasm\"\n{key} = {value}\n"
+            "[[service]]\nname = \"x\"\nroute = \"/\"\ncomponent = {hello:?}\n{key} = {value}\n"
         );
         let expected = ["wrong.toml", "line 5", key, value];
         refuses(settings, "wrong.toml", &expected).await?;

@@ -230,3 +230,58 @@ async fn modules_of_wagi_have_what_is_for_modules_and_their_own_keys_go_before()
     let wagi = Host::wagi(&file).args(["--proxy", "ftp://x"]);
     refused(&wagi.run_to_end().await?, USAGE, &["no proxy", "`proxy`"])
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_value_of_a_flag_that_needs_none_may_be_the_next_word_and_a_file_is_no_value()
+-> Result<()> {
+    let hello = guest("hello")?;
+    let hello = hello.to_str().context("no UTF-8")?;
+    let listen = ["--listen", "127.0.0.1:0"];
+    for (arguments, is_combined) in [
+        (
+            vec!["--admin", "127.0.0.1:0", "--access-log", "combined", hello],
+            true,
+        ),
+        (
+            vec!["--access-log=combined", "--admin=127.0.0.1:0", hello],
+            true,
+        ),
+        (
+            vec![hello, "--admin", "127.0.0.1:0", "--access-log", "json"],
+            false,
+        ),
+        // FILE follows a flag whose value is left out.
+        (vec!["--admin", "127.0.0.1:0", "--access-log", hello], false),
+        (
+            vec![
+                "--admin=127.0.0.1:0",
+                "--access-log",
+                "--serial",
+                "false",
+                hello,
+            ],
+            false,
+        ),
+    ] {
+        let serve = Host::headwater().arg("serve").args(arguments.clone());
+        let mut host = serve.args(listen).start().await?;
+        let admin = host.stdout().text();
+        ensure!(
+            admin.contains("Admin on http://127.0.0.1:"),
+            "{arguments:?}: {admin}"
+        );
+        ensure!(Client::new().get(host.url()).await?.status == 200);
+        ensure!(host.stop().await?.code() == Some(0));
+        let log = host.stderr().text();
+        let combined = log
+            .lines()
+            .filter(|line| line.contains("\"GET / HTTP/1.1\" 200"));
+        let json = log
+            .lines()
+            .filter(|line| line.contains("headwater::access"));
+        let counts = (combined.count(), json.count());
+        let expected = if is_combined { (1, 0) } else { (0, 1) };
+        ensure!(counts == expected, "{arguments:?}: {log}");
+    }
+    Ok(())
+}

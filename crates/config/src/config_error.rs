@@ -1,9 +1,10 @@
+use crate::Location;
 use crate::settings::SerialError;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It does not parse, or has a key that there is none of; with line, column and the text there.
+    /// It does not parse, has an unknown key, or a value of the wrong kind.
     #[error("{0}")]
     Syntax(String),
     /// It is WAGI's own format.
@@ -37,10 +38,12 @@ pub enum ConfigError {
     #[error("{0}")]
     Senseless(String),
     /// One of these, with its place.
-    #[error("{place}\n{error}")]
+    #[error("{shown}\n{error}")]
     At {
-        /// Line, column, and the text there.
-        place: String,
+        /// The place.
+        location: Location,
+        /// The place for a reader: line, column and the marked text, unless it may be secret.
+        shown: String,
         /// What is wrong there.
         error: Box<ConfigError>,
     },
@@ -50,6 +53,19 @@ pub enum ConfigError {
     /// The file serves nothing.
     #[error("there is no service; add a `[[service]]` with `name`, `route` and `component`")]
     Empty,
+}
+
+// === impl ConfigError ===
+
+impl ConfigError {
+    /// Where it is, if it has a place.
+    #[must_use]
+    pub const fn location(&self) -> Option<&Location> {
+        match self {
+            Self::At { location, .. } => Some(location),
+            _ => None,
+        }
+    }
 }
 
 fn told(errors: &[ConfigError]) -> String {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::config_error::ConfigError;
 use crate::place::Source;
+use crate::recovery;
 use crate::sense;
 use crate::service::Service;
 use crate::settings::{
@@ -14,9 +15,16 @@ use crate::settings::{
     ServiceSettings, TelemetrySettings,
 };
 use crate::suggestion;
+use crate::warning::{self, Warning};
 
 #[cfg(test)]
 mod tests;
+
+/// Keys of a listener that make no sense without another one.
+const NEEDED: [(&str, &str); 2] = [
+    ("proxy_protocol_from", "proxy_protocol"),
+    ("tls.client_auth", "client_ca"),
+];
 
 /// What a `headwater.toml` says.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -67,52 +75,107 @@ impl File {
     /// When the text is no TOML, has an unknown key, or says what makes no sense; with line, column and
     /// the text there. All that makes no sense is told at once.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let mut file: Self = toml::from_str(text).map_err(|error| {
-            // Told from the whole text: WAGI's files fail on their first key.
-            if text.lines().any(|line| line.trim() == "[[module]]") {
-                ConfigError::Wagi
-            } else {
-                ConfigError::Syntax(suggestion::told(&error))
-            }
-        })?;
-        file.source = Source::new(text);
+        match Self::read(text) {
+            (Some(file), errors) if errors.is_empty() => Ok(file),
+            (_, mut errors) => Err(match errors.len() {
+                1 => errors.remove(0),
+                _ => ConfigError::Several(errors),
+            }),
+        }
+    }
+
+    /// Reads the text of a `headwater.toml` as far as it can be read, with all that is wrong in it. What is
+    /// wrong is left out of the file: a value, or a whole entry that makes no sense without it. `None` if
+    /// nothing could be read.
+    #[must_use]
+    pub fn read(text: &str) -> (Option<Self>, Vec<ConfigError>) {
+        let recovered = recovery::read::<Self>(text);
+        let source = recovered.source;
+        // Told from the whole text: WAGI's files fail on their first key.
+        if !recovered.mistakes.is_empty() && text.lines().any(|line| line.trim() == "[[module]]") {
+            return (None, vec![ConfigError::Wagi]);
+        }
+        let mistakes = recovered.mistakes.into_iter();
+        let mut errors: Vec<_> = mistakes
+            .map(|mistake| {
+                let error = ConfigError::Syntax(suggestion::message(&mistake.message));
+                told(&source, mistake.at, &mistake.key, error)
+            })
+            .collect();
+        let Some(mut file) = recovered.value else {
+            return (None, errors);
+        };
+        file.source = source;
         let built_in = file.redirect.len() + file.answer.len() + file.files.len();
-        if file.service.is_empty() && built_in == 0 {
-            return Err(ConfigError::Empty);
+        if file.service.is_empty() && built_in == 0 && errors.is_empty() {
+            errors.push(ConfigError::Empty);
         }
-        let mut errors = Vec::new();
-        if let Err(error) = file.defaults.pool.check() {
+        file.check(&mut errors);
+        errors.sort_by_key(|error| error.location().map(|at| (at.line, at.column)));
+        file.leave_out_services_without_a_guest();
+        (Some(file), errors)
+    }
+
+    /// What makes no sense, though each of its words could be read.
+    fn check(&self, errors: &mut Vec<ConfigError>) {
+        if let Err(error) = self.defaults.pool.check() {
             let key = "max_concurrent_per_instance";
-            let at = file.source.find_in_section("defaults", key);
-            errors.push(file.told(at, key, ConfigError::Defaults(error)));
+            let at = self.source.find_in_section("defaults", key);
+            errors.push(told(&self.source, at, key, ConfigError::Defaults(error)));
         }
-        for (index, service) in file.service.iter().enumerate() {
+        for (index, service) in self.service.iter().enumerate() {
             let mut at = |(error, key): (ConfigError, String)| {
-                errors.push(file.at(index, &key, error));
+                errors.push(self.at(index, &key, error));
             };
             let name = &service.name;
-            let others = &file.service[..index];
+            let others = &self.service[..index];
             if others.iter().any(|other| other.name == *name) {
                 at((ConfigError::Duplicate(name.clone()), "name".to_owned()));
             }
-            service.check().into_iter().for_each(&mut at);
-            let wrong = sense::of_service(service, index, &file.source);
+            let lacks = |key| self.source.lacks("service", index, key);
+            let lacks_guest = lacks("component") || lacks("module");
+            let wrong = service.check().into_iter();
+            wrong
+                .filter(|(error, _)| !(lacks_guest && matches!(error, ConfigError::Guest(..))))
+                .for_each(&mut at);
+            let wrong = sense::of_service(service, index, &self.source);
             for (why, key) in wrong {
                 at((ConfigError::Senseless(why), key));
             }
         }
-        for (index, listener) in file.listener.iter().enumerate() {
+        for (index, listener) in self.listener.iter().enumerate() {
             for (why, key) in sense::of_listener(listener) {
-                let find = |key| file.source.find("listener", index, key);
+                let lacks = |needed: &str| self.source.lacks("listener", index, needed);
+                if NEEDED
+                    .iter()
+                    .any(|(by, needed)| *by == key && lacks(needed))
+                {
+                    continue;
+                }
+                let find = |key| self.source.find("listener", index, key);
                 let at = find(&key).or_else(|| find(""));
-                errors.push(file.told(at, &key, ConfigError::Senseless(why)));
+                errors.push(told(&self.source, at, &key, ConfigError::Senseless(why)));
             }
         }
-        match errors.len() {
-            0 => Ok(file),
-            1 => Err(errors.remove(0)),
-            _ => Err(ConfigError::Several(errors)),
+    }
+
+    /// They have been told of, and nothing more can be said of them.
+    fn leave_out_services_without_a_guest(&mut self) {
+        let mut index = 0;
+        while let Some(service) = self.service.get(index) {
+            if service.guest_if_any().is_some() {
+                index += 1;
+            } else {
+                self.source.leave_out("service", index);
+                self.service.remove(index);
+            }
         }
+    }
+
+    /// What has an effect, and probably not the one that is meant.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        warning::of_file(self)
     }
 
     /// The text that it was read from, for errors that are found when it is used.
@@ -145,16 +208,17 @@ impl File {
     /// An error with its place: of the key, or of the service if that says nothing of it.
     fn at(&self, service_index: usize, key: &str, error: ConfigError) -> ConfigError {
         let find = |key| self.source.find("service", service_index, key);
-        self.told(find(key).or_else(|| find("")), key, error)
+        told(&self.source, find(key).or_else(|| find("")), key, error)
     }
+}
 
-    fn told(&self, at: Option<Range<usize>>, key: &str, error: ConfigError) -> ConfigError {
-        match at {
-            Some(at) => ConfigError::At {
-                place: self.source.shown(at, key),
-                error: Box::new(error),
-            },
-            None => error,
-        }
+fn told(source: &Source, at: Option<Range<usize>>, key: &str, error: ConfigError) -> ConfigError {
+    match at {
+        Some(at) => ConfigError::At {
+            location: source.locate(&at, key),
+            shown: source.shown(&at, key),
+            error: Box::new(error),
+        },
+        None => error,
     }
 }

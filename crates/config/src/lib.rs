@@ -21,6 +21,7 @@ mod config_error;
 mod file;
 pub mod modules;
 mod place;
+mod recovery;
 mod reference;
 mod route;
 mod schema;
@@ -30,19 +31,22 @@ mod service;
 pub mod settings;
 mod suggestion;
 mod value;
+mod warning;
 
 pub use builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 pub use cache_file::CacheFile;
 pub use config_error::ConfigError;
 pub use file::File;
-pub use place::Source;
+pub use place::{Location, Source};
 pub use reference::reference;
 pub use route::{OnePlace, Place, Places};
 pub use schema::schema;
 pub use secret::{Secret, SecretError, SecretSource};
 pub use service::{ClientCertificate, Guest, Service};
+pub use suggestion::nearest;
 pub use value::{
     Bounded, BoundedError, Count, CountError, ListenAddress, ListenError, Memory, MemoryError,
     Network, NetworkError, Range, RangeError, Rate, RateError, Size, SizeError, TcpAddress,
     TcpAddressError, Time, TimeError,
 };
+pub use warning::{Warning, WarningKind};

@@ -2,14 +2,35 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use crate::suggestion::may_mean;
 
 /// The text that a file was read from, to find in it what an error is about.
 ///
 /// It is looked through again for each error rather than kept as a table of places: a good file needs
 /// none.
 #[derive(Clone, Default)]
-pub struct Source(Arc<str>);
+pub struct Source {
+    text: Arc<str>,
+    /// Entries of the text that were not read, by list and index, in order. Entries are counted without
+    /// them.
+    left_out: Vec<(String, usize)>,
+    /// Keys that were not read, by list, index in the text and path.
+    unread: Vec<(String, usize, String)>,
+}
+
+/// A place in the text of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// The text there, shortened to a part of one line. Of a value that may be secret, it is the key alone.
+    pub text: String,
+}
 
 /// Keys whose values may hold what is not for a log, such as the password of a proxy.
 const HIDDEN: [&str; 2] = ["proxy", "environment"];
@@ -21,15 +42,58 @@ const SHOWN: usize = 80;
 
 impl Source {
     pub(crate) fn new(text: &str) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            left_out: Vec::new(),
+            unread: Vec::new(),
+        }
+    }
+
+    /// All of it, if it is TOML.
+    pub(crate) fn document(&self) -> Option<Spanned<DeTable<'_>>> {
+        DeTable::parse(&self.text).ok()
+    }
+
+    /// Counts the entries of `list` without the one that is `index` now.
+    pub(crate) fn leave_out(&mut self, list: &str, index: usize) {
+        let original = self.original(list, index);
+        self.left_out.push((list.to_owned(), original));
+        self.left_out.sort();
+    }
+
+    /// Notes a key of an entry that is not read.
+    pub(crate) fn leave_out_key(&mut self, list: &str, index: usize, key: String) {
+        let original = self.original(list, index);
+        self.unread.push((list.to_owned(), original, key));
+    }
+
+    /// Whether a key that an entry has, at any depth, was not read, under this name or one that is meant
+    /// for it: it is told elsewhere what is wrong with it.
+    #[must_use]
+    pub fn lacks(&self, list: &str, index: usize, key: &str) -> bool {
+        let original = self.original(list, index);
+        self.unread.iter().any(|(of, at, path)| {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            of == list && *at == original && may_mean(name, key)
+        })
+    }
+
+    /// The index in the text of an entry that was read.
+    fn original(&self, list: &str, mut index: usize) -> usize {
+        for (of, left_out) in &self.left_out {
+            if of == list && *left_out <= index {
+                index += 1;
+            }
+        }
+        index
     }
 
     /// Where a key is of the entry `index` in a list of tables such as `service`: `timeout`, or below
     /// it, `outgoing.max_requests`, `allow_outgoing.1`. Without a key, where the entry begins.
     pub(crate) fn find(&self, list: &str, index: usize, key: &str) -> Option<Range<usize>> {
-        let document = DeTable::parse(&self.0).ok()?;
+        let document = self.document()?;
         let entries = document.get_ref().get(list)?.get_ref().as_array()?;
-        let entry = entries.get(index)?;
+        let entry = entries.get(self.original(list, index))?;
         match key {
             "" => Some(entry.span()),
             key => below(entry.get_ref().as_table()?, key),
@@ -38,51 +102,56 @@ impl Source {
 
     /// Where a key is in a section such as `defaults`, likewise.
     pub(crate) fn find_in_section(&self, section: &str, key: &str) -> Option<Range<usize>> {
-        let document = DeTable::parse(&self.0).ok()?;
+        let document = self.document()?;
         let section = document.get_ref().get(section)?.get_ref().as_table()?;
         below(section, key)
     }
 
     /// Where an entry of a list of tables (`service`, `redirect`, `answer`, `files`, `listener`) says
-    /// something: `line 12, column 1: allow_outgoing = ["a.example"]`. `None` where it does not say it.
+    /// something. `None` where it does not say it.
     ///
     /// The key may be one below another: `outgoing.h2c`, `environment.NAME`, `allow_outgoing.1` (of a
-    /// list, from 0). With an empty key it is where the entry begins. Of values that may be secret, only
-    /// the key is shown.
+    /// list, from 0). With an empty key it is where the entry begins.
     #[must_use]
-    pub fn place(&self, list: &str, index: usize, key: &str) -> Option<String> {
+    pub fn place(&self, list: &str, index: usize, key: &str) -> Option<Location> {
         let at = self.find(list, index, key)?;
-        Some(self.told(at, key))
+        Some(self.locate(&at, key))
     }
 
     /// Likewise in a section: `defaults`, `telemetry`.
     #[must_use]
-    pub fn place_in_section(&self, section: &str, key: &str) -> Option<String> {
+    pub fn place_in_section(&self, section: &str, key: &str) -> Option<Location> {
         let at = self.find_in_section(section, key)?;
-        Some(self.told(at, key))
+        Some(self.locate(&at, key))
     }
 
-    fn told(&self, at: Range<usize>, key: &str) -> String {
+    /// The place of what is said there by a key of an entry or a section.
+    pub(crate) fn locate(&self, at: &Range<usize>, key: &str) -> Location {
         let (line, column, _) = self.position(at.start);
-        if is_hidden(key) {
-            let name = first(key);
-            return format!("line {line}, column {column}: {name} = …");
-        }
-        let said = self.0.get(at).unwrap_or_default();
+        let text = match is_hidden(key) {
+            true => format!("{key} = …"),
+            false => self.excerpt(at),
+        };
+        Location { line, column, text }
+    }
+
+    /// The first line of what is there.
+    fn excerpt(&self, at: &Range<usize>) -> String {
+        let said = self.text.get(at.clone()).unwrap_or_default();
         let first = said.lines().next().unwrap_or_default().trim_end();
         let shown: String = first.chars().take(SHOWN).collect();
         let more = match shown.len() < said.trim_end().len() {
             true => "…",
             false => "",
         };
-        format!("line {line}, column {column}: {shown}{more}")
+        format!("{shown}{more}")
     }
 
     /// The line of a key, or its place alone if the line may hold what is not for a log.
-    pub(crate) fn shown(&self, at: Range<usize>, key: &str) -> String {
+    pub(crate) fn shown(&self, at: &Range<usize>, key: &str) -> String {
         match is_hidden(key) {
-            true => self.told(at, key),
-            false => self.snippet(&at),
+            true => self.locate(at, key).to_string(),
+            false => self.snippet(at),
         }
     }
 
@@ -91,7 +160,7 @@ impl Source {
         let (line, column, content) = self.position(at.start);
         let gutter = " ".repeat(line.to_string().len());
         let before = " ".repeat(column - 1);
-        let marked = self.0.get(at.clone()).unwrap_or_default();
+        let marked = self.text.get(at.clone()).unwrap_or_default();
         let marked = marked.lines().next().unwrap_or_default().chars().count();
         let marks = "^".repeat(marked.max(1));
         format!(
@@ -101,21 +170,29 @@ impl Source {
 
     /// Line and column, from 1, and the line.
     fn position(&self, at: usize) -> (usize, usize, &str) {
-        let before = self.0.get(..at).unwrap_or(&self.0);
+        let before = self.text.get(..at).unwrap_or(&self.text);
         let begin = before.rfind('\n').map_or(0, |end| end + 1);
         let line = 1 + before.matches('\n').count();
         let column = 1 + before[begin..].chars().count();
-        let content = self.0[begin..].lines().next().unwrap_or_default();
+        let content = self.text[begin..].lines().next().unwrap_or_default();
         (line, column, content)
     }
 }
 
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, text } = self;
+        write!(f, "line {line}, column {column}: {text}")
+    }
+}
+
 /// Whether the value of a key, or of the table that it is in, may hold what is not for a log.
-fn is_hidden(key: &str) -> bool {
+pub(crate) fn is_hidden(key: &str) -> bool {
     HIDDEN.contains(&first(key))
 }
 
-fn first(key: &str) -> &str {
+/// The first part of a path.
+pub(crate) fn first(key: &str) -> &str {
     key.split('.').next().unwrap_or(key)
 }
 
@@ -194,6 +271,7 @@ KEY = "value"
         source
             .place("service", index, key)
             .unwrap_or_else(|| panic!("{index}.{key} is there"))
+            .to_string()
     }
 
     #[test]
@@ -205,6 +283,27 @@ KEY = "value"
         assert_eq!(source.place("service", 0, "proxy"), None);
         assert_eq!(source.place("service", 2, "name"), None);
         assert_eq!(source.place("redirect", 0, ""), None);
+    }
+
+    #[test]
+    fn entries_are_counted_without_those_that_were_not_read() {
+        let text: String = (0..5)
+            .map(|number| format!("[[answer]]\nbody = \"{number}\"\n"))
+            .collect();
+        let mut source = Source::new(&text);
+        let texts = |source: &Source| -> Vec<_> {
+            let places = (0..5).map_while(|index| source.place("answer", index, "body"));
+            places.map(|place| place.text).collect()
+        };
+        source.leave_out("answer", 3);
+        source.leave_out("answer", 1);
+        assert_eq!(
+            texts(&source),
+            ["body = \"0\"", "body = \"2\"", "body = \"4\""]
+        );
+        source.leave_out("answer", 1);
+        source.leave_out("service", 0);
+        assert_eq!(texts(&source), ["body = \"0\"", "body = \"4\""]);
     }
 
     #[test]
@@ -232,7 +331,7 @@ KEY = "value"
         let text = "[[listener]]\nroute = [\"/a\", { path = \"/b\", hosts = [\"x\", \"y\"] }]\n\
                     [[listener.tls.certificates]]\nkey = \"k\"\n";
         let source = Source::new(text);
-        let place = |key| source.place("listener", 0, key).unwrap();
+        let place = |key| source.place("listener", 0, key).unwrap().to_string();
         assert_eq!(place("route.0"), r#"line 2, column 10: "/a""#);
         assert_eq!(place("route.1.path"), r#"line 2, column 18: path = "/b""#);
         assert_eq!(place("route.1.hosts.1"), r#"line 2, column 45: "y""#);
@@ -248,7 +347,7 @@ KEY = "value"
     fn a_value_that_may_be_secret_is_not_in_a_place() {
         assert_eq!(place(1, "proxy"), "line 9, column 1: proxy = …");
         let place = place(1, "environment.KEY");
-        assert_eq!(place, "line 14, column 1: environment = …");
+        assert_eq!(place, "line 14, column 1: environment.KEY = …");
         assert!(!format!("{:?}", Source::new(TEXT)).contains("password"));
     }
 

@@ -124,6 +124,15 @@ impl SecretSource {
         }
     }
 
+    /// The environment variable that it is read from, if it is one.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::File(_) => None,
+            Self::Env(variable) => Some(variable),
+        }
+    }
+
     pub(crate) fn file_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),

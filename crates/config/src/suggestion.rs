@@ -1,5 +1,7 @@
 //! What was probably meant by a key that there is none of.
 
+use crate::reference::flags;
+
 /// Names that keys have elsewhere, and theirs here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("env", "environment"),
@@ -51,29 +53,55 @@ const WRITTEN: &[(&str, &str)] = &[
     ("expected u16", "expected a whole number"),
 ];
 
-/// An error of TOML with line, column and the text there; of an unknown key, with what was meant by it in
-/// place of all keys, if one is near, and of a value of another type, with how it is written.
-pub(crate) fn told(error: &toml::de::Error) -> String {
-    let told = error.to_string();
-    let told = told.trim_end();
-    let said = error.message().trim_end();
-    match (
-        meant(said).or_else(|| written(said)),
-        told.strip_suffix(said),
-    ) {
-        (Some(meant), Some(place)) => format!("{place}{meant}"),
-        _ => told.to_owned(),
-    }
+/// Tables whose keys have flags of other names, and how they are called.
+const TABLES: &[(&str, &str)] = &[
+    ("ServerSettings", "`[server]`"),
+    ("AdminSettings", "`[admin]`"),
+    ("AccessLogSettings", "`[access_log]`"),
+    ("ReloadSettings", "`[reload]`"),
+    ("TelemetrySettings", "`[telemetry]`"),
+    ("ServiceSettings", "a `[[service]]` or `[defaults]`"),
+    (
+        "OutgoingSettings",
+        "the table `outgoing` of a `[[service]]` or of `[defaults]`",
+    ),
+    ("ListenerSettings", "a `[[listener]]`"),
+    ("TlsSettings", "the table `tls` of a `[[listener]]`"),
+    (
+        "CertificateFiles",
+        "the list `tls.certificates` of a `[[listener]]`",
+    ),
+];
+
+/// The message of an error of TOML; of an unknown key, with what was meant by it in place of all keys, if
+/// one is near, and of a value of another type, with how it is written.
+pub(crate) fn message(said: &str) -> String {
+    meant(said)
+        .or_else(|| written(said))
+        .unwrap_or_else(|| said.to_owned())
 }
 
 /// The name that is at most a third of its letters away.
-pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
         .into_iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .filter(|(distance, known)| distance * 3 <= known.len())
         .min()
         .map(|(_, known)| known)
+}
+
+/// Whether a name is a key's, or is probably meant for it.
+pub(crate) fn may_mean(name: &str, key: &str) -> bool {
+    let plain = plain(name);
+    let is_it = |(elsewhere, here): &(&str, &str)| *elsewhere == plain && *here == key;
+    nearest(&plain, [key]).is_some() || ELSEWHERE.iter().any(is_it)
+}
+
+/// As keys are written.
+fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace('-', "_")
 }
 
 /// What a message says of types, in words of TOML.
@@ -88,11 +116,16 @@ fn meant(message: &str) -> Option<String> {
         .strip_prefix("unknown field `")?
         .split_once("`, expected ")?;
     let names: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
-    let plain = name.to_ascii_lowercase().replace('-', "_");
+    let plain = plain(name);
     let of = |list: &[(&str, &'static str)]| {
         let found = list.iter().find(|(key, _)| *key == plain);
         found.map(|(_, meant)| *meant)
     };
+    if !names.contains(&&*plain)
+        && let Some((key, table)) = flag(&plain)
+    {
+        return Some(format!("unknown field `{name}`: it is `{key}` of {table}"));
+    }
     if let Some(near) = nearest(&plain, names.iter().copied()) {
         return Some(format!("unknown field `{name}`: did you mean `{near}`?"));
     }
@@ -108,6 +141,16 @@ fn meant(message: &str) -> Option<String> {
     Some(format!(
         "unknown field `{name}`: it is part of the route: `route = {{ path = \"/x/...\"{rest} }}`"
     ))
+}
+
+/// The key that a flag of this name stands for, and its table.
+fn flag(name: &str) -> Option<(String, &'static str)> {
+    let long = format!("--{}", name.replace('_', "-"));
+    TABLES.iter().find_map(|(table, shown)| {
+        let (_, flags) = flags(table, "")?;
+        let (key, _) = flags.into_iter().find(|(_, flag)| flag.long == long)?;
+        Some((key, *shown))
+    })
 }
 
 #[cfg(test)]
@@ -139,6 +182,30 @@ mod tests {
                 told.ends_with(meant) && !told.contains("expected"),
                 "{told}"
             );
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_flag_is_told_with_the_key_and_its_table() {
+        for (key, meant) in [
+            (
+                "max-outgoing-requests = 5",
+                "it is `max_requests` of the table `outgoing` of a `[[service]]` or of `[defaults]`",
+            ),
+            (
+                "drain-timeout = \"5s\"",
+                "it is `drain_timeout` of `[server]`",
+            ),
+            ("access_log_to = \"x\"", "it is `to` of `[access_log]`"),
+            (
+                "tls-key = \"x\"",
+                "it is `key` of the list `tls.certificates` of a `[[listener]]`",
+            ),
+            ("[server]\nmax-body = \"1MiB\"", "did you mean `max_body`?"),
+            ("[access-log]", "did you mean `access_log`?"),
+        ] {
+            let told = told(key);
+            assert!(told.ends_with(meant), "{told}");
         }
     }
 

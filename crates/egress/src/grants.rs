@@ -10,6 +10,7 @@ use std::str::FromStr;
 use http::Uri;
 
 use crate::host_pattern::HostPattern;
+use crate::internal::DOMAIN;
 use crate::target::{Scheme, Target};
 
 /// The forms of a grant, for messages.
@@ -156,6 +157,12 @@ impl Grant {
     fn is_for(&self, target: &Target) -> bool {
         self.scheme.is_none_or(|scheme| scheme == target.scheme)
             && self.port.is_none_or(|port| port == target.port)
+    }
+
+    /// The NAME of a grant for `NAME.internal`, which is a service of this host.
+    #[must_use]
+    pub fn internal_service(&self) -> Option<&str> {
+        self.host.name()?.strip_suffix(DOMAIN)
     }
 
     /// Whether it says nothing of scheme and port.

@@ -43,6 +43,14 @@ impl HostPattern {
         self.0 == Pattern::Any
     }
 
+    /// The one name that it is for, in lower case.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.0 {
+            Pattern::Exactly(Host::Name(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether it is a network of all addresses of a family.
     pub(crate) fn is_every_address(&self) -> bool {
         matches!(&self.0, Pattern::Network(network) if network.prefix_len() == 0)

@@ -1,22 +1,27 @@
+use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 
+use anyhow::{Context, Result};
 use headwater_server::Route;
 
 use crate::builtins::Builtin;
 use crate::services::{Loaded, Runner};
 
-/// Says these lines on standard output.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
-pub(crate) fn print(lines: &[String]) {
-    for line in lines {
-        println!("{line}");
+/// Says this text as it is on standard output. It is no error if its reader has left, as `head` does when
+/// it has enough.
+///
+/// # Errors
+///
+/// When it cannot be written for another reason, such as a full disk.
+pub(crate) fn print_whole(text: &str) -> Result<()> {
+    let mut output = io::stdout().lock();
+    let written = output.write_all(text.as_bytes());
+    match written.and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
     }
-}
-
-/// Says this text as it is on standard output.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
-pub(crate) fn print_whole(text: &str) {
-    print!("{text}");
 }
 
 /// What is served, where, and what each guest may do.

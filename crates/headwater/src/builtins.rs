@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use headwater_config::{AnswerEntry, File, Places};
+use anyhow::Result;
+use headwater_config::{AnswerEntry, File, FilesEntry, Places, RedirectEntry};
 use headwater_core::Handler;
 use headwater_core::fields::is_hop_by_hop;
 use headwater_server::{Files, Fixed, Redirect, Route};
@@ -11,6 +11,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
 use crate::cli::parse_header_name;
+use crate::diagnostics::Diagnostics;
 use crate::said::{AtKey, Misplaced, Said};
 use crate::services::hosts;
 
@@ -21,36 +22,44 @@ pub(crate) struct Builtin {
     pub(crate) routes: Vec<Route>,
 }
 
-/// All of a file.
-pub(crate) fn of(file: &File, said: &Said) -> Result<Vec<Builtin>> {
+/// All of a file that can be served.
+pub(crate) fn of(file: &File, said: &Said, found: &mut Diagnostics) -> Vec<Builtin> {
     let mut builtins = Vec::new();
     for (index, entry) in file.redirect.iter().enumerate() {
-        let place = || said.entry("`[[redirect]]`", "redirect", index, "to");
-        let redirect = Redirect::new(&entry.to, entry.status).with_context(place)?;
-        builtins.push(Builtin {
-            does: format!("redirects to {} ({})", entry.to, entry.status),
-            routes: routes(&entry.route, "redirect", Arc::new(redirect), true)
-                .with_context(place)?,
-        });
+        let mut found = found.entry(said, "`[[redirect]]`", "redirect", index);
+        builtins.extend(found.keep(redirect(entry)).flatten());
     }
     for (index, entry) in file.answer.iter().enumerate() {
-        let answer =
-            fixed(entry).map_err(|wrong| said.misplaced("`[[answer]]`", "answer", index, wrong))?;
-        builtins.push(Builtin {
-            does: format!("answers {}", entry.status),
-            routes: routes(&entry.route, "answer", Arc::new(answer), false)
-                .with_context(|| said.entry("`[[answer]]`", "answer", index, "route"))?,
-        });
+        let mut found = found.entry(said, "`[[answer]]`", "answer", index);
+        builtins.extend(found.keep(answer(entry)).flatten());
     }
     for (index, entry) in file.files.iter().enumerate() {
-        let place = || said.entry("`[[files]]`", "files", index, "directory");
-        let files = Files::new(&entry.directory).with_context(place)?;
-        builtins.push(Builtin {
-            does: format!("serves the files of {}", entry.directory.display()),
-            routes: routes(&entry.route, "files", Arc::new(files), true).with_context(place)?,
-        });
+        let mut found = found.entry(said, "`[[files]]`", "files", index);
+        builtins.extend(found.keep(files(entry)).flatten());
     }
-    Ok(builtins)
+    builtins
+}
+
+/// `None` without routes that can be served, of which is told where all routes are looked at.
+fn redirect(entry: &RedirectEntry) -> Result<Option<Builtin>, Misplaced> {
+    let redirect = Redirect::new(&entry.to, entry.status).at("to")?;
+    let does = format!("redirects to {} ({})", entry.to, entry.status);
+    let routes = routes(&entry.route, "redirect", Arc::new(redirect), true);
+    Ok(routes.map(|routes| Builtin { does, routes }))
+}
+
+fn answer(entry: &AnswerEntry) -> Result<Option<Builtin>, Misplaced> {
+    let answer = fixed(entry)?;
+    let does = format!("answers {}", entry.status);
+    let routes = routes(&entry.route, "answer", Arc::new(answer), false);
+    Ok(routes.map(|routes| Builtin { does, routes }))
+}
+
+fn files(entry: &FilesEntry) -> Result<Option<Builtin>, Misplaced> {
+    let files = Files::new(&entry.directory).at("directory")?;
+    let does = format!("serves the files of {}", entry.directory.display());
+    let routes = routes(&entry.route, "files", Arc::new(files), true);
+    Ok(routes.map(|routes| Builtin { does, routes }))
 }
 
 /// `below`: what it does depends on what stands in place of `...`.
@@ -59,13 +68,13 @@ fn routes(
     name: &str,
     handler: Arc<dyn Handler>,
     below: bool,
-) -> Result<Vec<Route>> {
+) -> Option<Vec<Route>> {
     let places = places.all();
     let routes = places.iter().map(|place| {
         let mut route = Route::new(&*place.path, name, handler.clone());
-        route.hosts = hosts(&place.hosts)?;
+        route.hosts = hosts(&place.hosts).ok()?;
         route.strip_prefix = below && place.path.ends_with("/...");
-        Ok(route)
+        Some(route)
     });
     routes.collect()
 }

@@ -1,3 +1,6 @@
+mod check;
+mod hints;
+mod optional_values;
 mod variables;
 pub(crate) mod wagi;
 
@@ -12,7 +15,8 @@ use headwater_egress::{ClientIdentity, Grant, HostPattern};
 use headwater_runtime::Directory;
 use http::HeaderName;
 
-pub(crate) use self::variables::parse;
+pub(crate) use self::check::{Check, Format, Target};
+pub(crate) use self::variables::{parse, unknown as unknown_variables};
 use crate::connecting::{parse_identity, parse_unverified};
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
@@ -31,7 +35,7 @@ pub(crate) enum Command {
     /// Serve the modules of a WAGI modules.toml, with the flags of the `wagi` command
     Wagi(Box<wagi::Wagi>),
     /// Explain what a file serves, without serving it
-    Check(Box<wagi::Check>),
+    Check(Box<Check>),
     /// Print the JSON schema of a headwater.toml, for editors
     Schema,
     /// Print the reference of a headwater.toml, as Markdown
@@ -50,6 +54,7 @@ Examples:
   headwater serve shop.wasm --allow-outgoing https://api.example.com --env STAGE=test
   headwater serve legacy-cgi.wasm --dir ./site::/ --timeout 5s
   headwater serve headwater.toml --listen 0.0.0.0:80 --trace-file traces.jsonl
+  headwater serve headwater.toml --admin 127.0.0.1:9901 --access-log combined
 
 Traces go to an OpenTelemetry collector when OTEL_EXPORTER_OTLP_ENDPOINT is set.")]
 pub(crate) struct Serve {
@@ -154,6 +159,11 @@ impl GrantArgs {
     }
 }
 
+/// The command line of the whole program.
+fn command() -> clap::Command {
+    check::with_flags(<Cli as clap::CommandFactory>::command())
+}
+
 fn parse_variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -182,13 +192,11 @@ fn parse_directory(text: &str) -> Result<Directory, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

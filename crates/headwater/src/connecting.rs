@@ -7,7 +7,7 @@ use headwater_config::settings::ConnectingSettings;
 use headwater_egress::{ClientIdentity, HostPattern, Proxy, TlsSettings};
 
 /// How a service's outgoing connections are made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Connecting {
     pub(crate) tls: TlsSettings,
     pub(crate) proxy: Proxy,

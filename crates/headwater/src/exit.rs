@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::diagnostics::{Kind, Refused};
+
 /// What a shell expects of a command that was called wrongly.
 const USAGE: u8 = 2;
 
@@ -48,7 +50,11 @@ impl std::error::Error for Cut {}
 
 /// The code for an error that ends the process.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
-    if error.is::<Usage>() {
+    let is_usage = match error.downcast_ref::<Refused>() {
+        Some(Refused(found)) => found.errors.iter().all(|it| it.kind == Kind::Usage),
+        None => error.is::<Usage>(),
+    };
+    if is_usage {
         ExitCode::from(USAGE)
     } else if error.is::<Cut>() {
         ExitCode::from(CUT)

@@ -7,56 +7,57 @@ use headwater_config::ListenAddress;
 use headwater_config::settings::{ListenArgs, ListenerSettings};
 use headwater_server::{CertificateConcern, ListenerParams, TlsError, TlsParams};
 
-use crate::exit::Usage;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
 use crate::front;
 use crate::said::{AtKey, Misplaced, Said};
 use crate::services::HostSettings;
 
 /// Where a host listens.
+#[derive(Default)]
 pub(crate) struct Listening {
     pub(crate) listeners: Vec<ListenerParams>,
     /// What clients will not like about their certificates. The log says it, too, when they are bound.
     pub(crate) concerns: Vec<CertificateConcern>,
 }
 
-/// The listeners, with certificates that can be used. An error of one of the file's has its place.
+/// The listeners, with certificates that can be used.
 pub(crate) fn params(
     flags: &ListenArgs,
     file: &HostSettings,
     admin: Option<SocketAddr>,
     said: &Said,
-) -> Result<Listening> {
+    found: &mut Diagnostics,
+) -> Listening {
+    let mut listening = Listening::default();
     let listeners = flags.listeners(&file.listeners);
-    let listeners = listeners.map_err(|error| Usage(error.to_string()))?;
+    let listeners = listeners.map_err(|error| Diagnostic::usage(error.to_string()));
+    let Some(listeners) = found.keep(listeners) else {
+        return listening;
+    };
     // Those of flags replace all of the file's.
     let is_said = flags.listen.is_none() && !file.listeners.is_empty();
-    let place = |index, wrong: Misplaced, listener: &ListenerSettings| {
-        let wrong = Misplaced {
-            error: wrong
-                .error
-                .context(format!("cannot listen on {}", listener.listen)),
-            ..wrong
-        };
-        match is_said {
-            true => said.misplaced("`[[listener]]`", "listener", index, wrong),
-            false => wrong.error,
-        }
-    };
-    let mut listening = Listening {
-        listeners: Vec::with_capacity(listeners.len()),
-        concerns: Vec::new(),
-    };
     for (index, listener) in listeners.iter().enumerate() {
         let one = usable(listener).and_then(|one| {
             let before = &listeners[..index];
             alone(&listener.listen, before, admin).at("listen")?;
             Ok(one)
         });
-        let (params, concerns) = one.map_err(|wrong| place(index, wrong, listener))?;
-        listening.listeners.push(params);
-        listening.concerns.extend(concerns);
+        match one {
+            Ok((params, concerns)) => {
+                listening.listeners.push(params);
+                listening.concerns.extend(concerns);
+            }
+            Err(Misplaced { key, error }) => {
+                let place = match is_said {
+                    true => said.entry("`[[listener]]`", "listener", index, &key),
+                    false => Place::default(),
+                };
+                let error = error.context(format!("cannot listen on {}", listener.listen));
+                found.error(Diagnostic::of(Kind::Listener, place, &error));
+            }
+        }
     }
-    Ok(listening)
+    listening
 }
 
 /// A listener whose files can be used.
@@ -77,7 +78,7 @@ fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
     let certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
     let mut certificates = certificates.enumerate();
     let found = match error {
-        TlsError::Certificate { path, .. } => certificates
+        TlsError::Certificate { path, .. } | TlsError::Version { path, .. } => certificates
             .find(|(_, files)| files.certificate == *path)
             .map(|(at, _)| format!("tls.certificates.{at}.certificate")),
         TlsError::Key { path, .. } | TlsError::EncryptedKey { path } => certificates

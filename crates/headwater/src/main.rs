@@ -7,9 +7,11 @@ mod check;
 mod cli;
 mod connecting;
 mod descriptors;
+mod diagnostics;
 mod exit;
 mod front;
 mod hosting;
+mod input;
 mod listening;
 mod live;
 mod meaning;
@@ -32,11 +34,11 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use headwater_telemetry::console;
 
-use anyhow::{Context, Result};
-
 use crate::cli::Command;
+use crate::diagnostics::{Diagnostics, Refused};
 
 /// How long the end waits for whoever reads why a command failed.
 const COMPLAINT: Duration = Duration::from_secs(2);
@@ -49,34 +51,35 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Ends with code 2 and a message of its own when the flags make no sense.
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            exit::code(&error)
-        }
-    }
+    run(cli.command).unwrap_or_else(|error| {
+        complain(&error);
+        exit::code(&error)
+    })
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command) -> Result<ExitCode> {
     signals::outlive_file_size_limit().context("signals cannot be received")?;
     match command {
-        Command::Serve(arguments) => serve::run(*arguments),
-        Command::Wagi(arguments) => wagi::run(*arguments),
-        Command::Check(arguments) => check::run(*arguments),
-        Command::Schema => {
-            banner::print_whole(&headwater_config::schema());
-            Ok(())
-        }
-        Command::Reference => {
-            banner::print_whole(&headwater_config::reference());
-            Ok(())
-        }
+        Command::Serve(arguments) => serve::run(*arguments)?,
+        Command::Wagi(arguments) => wagi::run(*arguments)?,
+        Command::Check(arguments) => return check::run(&arguments),
+        Command::Schema => banner::print_whole(&headwater_config::schema())?,
+        Command::Reference => banner::print_whole(&headwater_config::reference())?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn complain(error: &anyhow::Error) {
-    let error = headwater_core::explain(error.as_ref());
-    console::print_error(&format!("error: {error}\n"));
+    let told = match error.downcast_ref::<Refused>() {
+        Some(Refused(Diagnostics { errors, warnings })) => {
+            let errors = errors.iter().map(|error| format!("error: {error}\n"));
+            let warnings = warnings
+                .iter()
+                .map(|warning| format!("warning: {warning}\n"));
+            errors.chain(warnings).collect::<Vec<_>>().join("\n")
+        }
+        None => format!("error: {}\n", headwater_core::explain(error.as_ref())),
+    };
+    console::print_error(&told);
     console::flush(COMPLAINT);
 }

@@ -6,7 +6,7 @@ use headwater_config::{Bounded, Count, Size, Time};
 use headwater_egress::{EgressLimits, H2c, PoolParams, Timeouts};
 
 /// How one service calls out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: EgressLimits,

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::fs::{Access, access};
 
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
 use crate::said::Said;
 
 /// A file that a host appends to.
@@ -17,17 +18,17 @@ pub(crate) struct Output {
     pub(crate) flag: &'static str,
 }
 
-/// # Errors
-///
-/// With the place where it is said, when one of them could not be written.
-pub(crate) fn check(outputs: &[Output], said: &Said) -> Result<()> {
+/// Notes those that could not be written.
+pub(crate) fn check(outputs: &[Output], said: &Said, found: &mut Diagnostics) {
     for output in outputs {
-        appendable(&output.path).with_context(|| match said.says(output.section, output.key) {
+        let place = match said.says(output.section, output.key) {
             true => said.section(output.section, output.key),
-            false => output.flag.to_owned(),
-        })?;
+            false => Place::entry(output.flag),
+        };
+        if let Err(error) = appendable(&output.path) {
+            found.error(Diagnostic::of(Kind::Output, place, &error));
+        }
     }
-    Ok(())
 }
 
 fn appendable(path: &Path) -> Result<()> {

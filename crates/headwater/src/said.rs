@@ -1,12 +1,14 @@
 //! Where a file says what an error is about.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
-use headwater_config::Source;
+use headwater_config::{Location, Source};
 
-/// A headwater.toml, to name places in it. Without one, as for a single guest, no place is named.
+use crate::diagnostics::Place;
+
+/// A headwater.toml or a modules.toml, to name places in it. Without one, as for a single guest, no place
+/// is named.
 #[derive(Clone, Default)]
 pub(crate) struct Said(Option<(PathBuf, Source)>);
 
@@ -31,18 +33,24 @@ impl Said {
 
     /// In an entry of a list, such as `service`, which is called `what`: the file, what it is, and line,
     /// column and text of the key, or of the entry if it does not say it.
-    pub(crate) fn entry(&self, what: impl Display, list: &str, index: usize, key: &str) -> String {
-        self.told(what, |source| {
+    pub(crate) fn entry(&self, what: &str, list: &str, index: usize, key: &str) -> Place {
+        self.place(what, |source| {
             let place = |key| source.place(list, index, key);
             place(key).or_else(|| place(""))
         })
     }
 
     /// Likewise in a section.
-    pub(crate) fn section(&self, section: &str, key: &str) -> String {
-        self.told(format_args!("`[{section}]`"), |source| {
+    pub(crate) fn section(&self, section: &str, key: &str) -> Place {
+        self.place(&format!("`[{section}]`"), |source| {
             source.place_in_section(section, key)
         })
+    }
+
+    /// Whether an entry says a key with a value that could not be read.
+    pub(crate) fn lacks(&self, list: &str, index: usize, key: &str) -> bool {
+        let source = self.0.as_ref().map(|(_, source)| source);
+        source.is_some_and(|source| source.lacks(list, index, key))
     }
 
     /// Whether a section says it.
@@ -53,24 +61,18 @@ impl Said {
         source.place_in_section(section, key).is_some()
     }
 
-    /// An error with its place in an entry.
-    pub(crate) fn misplaced(
-        &self,
-        what: impl Display,
-        list: &str,
-        index: usize,
-        wrong: Misplaced,
-    ) -> Error {
-        let Misplaced { key, error } = wrong;
-        error.context(self.entry(what, list, index, &key))
-    }
-
-    fn told(&self, what: impl Display, place: impl Fn(&Source) -> Option<String>) -> String {
+    fn place(&self, what: &str, location: impl Fn(&Source) -> Option<Location>) -> Place {
         let Some((path, source)) = &self.0 else {
-            return what.to_string();
+            return match what {
+                "" => Place::default(),
+                what => Place::entry(what),
+            };
         };
-        let place = place(source).map_or_else(String::new, |place| format!(" ({place})"));
-        format!("in `{}`, {what}{place}", path.display())
+        Place {
+            entry: Some(what.to_owned()),
+            location: location(source),
+            ..Place::file(path)
+        }
     }
 }
 
@@ -100,6 +102,7 @@ mod tests {
     use headwater_config::File;
 
     use super::*;
+    use crate::diagnostics::Diagnostics;
 
     const TEXT: &str = "[[answer]]\nroute = \"/\"\n[telemetry]\nlog = \"info\"\n";
 
@@ -107,20 +110,26 @@ mod tests {
     fn an_error_has_the_file_the_place_and_the_text_there() {
         let file = File::parse(TEXT).unwrap();
         let said = Said::new(Path::new("h.toml"), file.source());
-        let wrong = Err::<(), _>(anyhow::anyhow!("no")).at("route").unwrap_err();
-        let error = said.misplaced("an `[[answer]]`", "answer", 0, wrong);
+        let mut found = Diagnostics::default();
+        let mut entry = found.entry(&said, "an `[[answer]]`", "answer", 0);
+        let wrong = Err::<(), _>(anyhow::anyhow!("no")).at("route");
+        assert_eq!(entry.keep(wrong), None);
+        // What is not said is missing in the entry.
+        let place = entry.place("body").to_string();
+        assert!(place.ends_with("(line 1, column 1: [[answer]])"), "{place}");
         assert_eq!(
-            format!("{error:#}"),
+            found.errors[0].to_string(),
             "in `h.toml`, an `[[answer]]` (line 2, column 1: route = \"/\"): no"
         );
-        // What is not said is missing in the entry.
-        let entry = said.entry("an `[[answer]]`", "answer", 0, "body");
-        assert!(entry.ends_with("(line 1, column 1: [[answer]])"), "{entry}");
-        let section = said.section("telemetry", "log");
+        let section = said.section("telemetry", "log").to_string();
         assert_eq!(
             section,
             "in `h.toml`, `[telemetry]` (line 4, column 1: log = \"info\")"
         );
         assert!(said.says("telemetry", "log") && !said.says("server", "log"));
+        assert_eq!(
+            Said::default().entry("", "service", 0, ""),
+            Place::default()
+        );
     }
 }

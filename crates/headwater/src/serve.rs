@@ -5,11 +5,12 @@ use std::sync::{Mutex, Once, PoisonError};
 use anyhow::{Context, Result};
 
 use crate::banner;
-use crate::cli::Serve;
+use crate::cli::{self, Serve};
 use crate::connecting;
+use crate::diagnostics::{Diagnostics, WarningLog};
 use crate::front;
 use crate::hosting::{Hosting, host};
-use crate::listening::{self, Listening};
+use crate::listening;
 use crate::live::{Hosted, Loading};
 use crate::needs_restart::differing;
 use crate::operation::Operation;
@@ -22,36 +23,50 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
 
 fn prepare(arguments: Serve) -> Result<Hosting> {
     // Before anything is started: what is wrong with it is said at once.
-    let planned = services::plan(&arguments)?;
-    let operation = Operation::new(&arguments.operation, &planned.host);
-    let (flags, said) = (&arguments.listen, &planned.said);
-    let Listening { listeners, .. } =
-        listening::params(flags, &planned.host, operation.admin, said)?;
+    let mut found = Diagnostics::default();
+    let planned = services::plan(&arguments, &mut found).map(|plan| {
+        let operation = Operation::new(&arguments.operation, &plan.host);
+        let (flags, said, admin) = (&arguments.listen, &plan.said, operation.admin);
+        let listening = listening::params(flags, &plan.host, admin, said, &mut found);
+        (plan, operation, listening)
+    });
+    let ((planned, operation, listening), warnings) = found.accept(planned)?;
+    let variables = cli::unknown_variables("serve", &planned.variables);
     // What is in force is what was there at the start.
     let known = planned.host.clone();
-    let planned = Mutex::new(Some(planned));
+    let planned = Mutex::new(Some((planned, warnings)));
     // Not before now: it is said where logs go.
     let said = Once::new();
+    let warning_log = WarningLog::default();
     let load = move |loading: &Loading| {
         let planned = planned
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        let (plan, mut warnings) = match planned {
+            Some(planned) => planned,
+            None => {
+                let mut found = Diagnostics::default();
+                let plan = services::plan(&arguments, &mut found);
+                found.accept(plan)?
+            }
+        };
+        warnings.extend(variables.iter().cloned());
+        warning_log.note(warnings);
         let Plan {
             services,
             builtins,
             host,
-            said: _,
-        } = match planned {
-            Some(planned) => planned,
-            None => services::plan(&arguments)?,
-        };
+            ..
+        } = plan;
         if !services.iter().any(Planned::says_proxy) {
             said.call_once(connecting::note_unused_environment);
         }
         let mut files = vec![arguments.file.clone()];
         files.extend(services.iter().flat_map(Planned::files));
-        let services = services::load(services, loading)?;
+        let mut found = Diagnostics::default();
+        let services = services::load(services, loading, &mut found);
+        let (services, _) = found.accept(Some(services))?;
         let unusable = || format!("cannot serve `{}`", arguments.file.display());
         let router = services::router(&services, &builtins).with_context(unusable)?;
         Ok(Hosted {
@@ -64,7 +79,7 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
         })
     };
     Ok(Hosting {
-        listeners,
+        listeners: listening.listeners,
         cache: front::code_cache(&operation.server).unwrap_or_default(),
         rewrite_forwarded: true,
         announcement: "Listening on",

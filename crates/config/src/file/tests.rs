@@ -148,20 +148,125 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
     }
 }
 
+/// The lines that errors are told for.
+fn lines(text: &str) -> (Option<File>, Vec<String>) {
+    let (file, errors) = File::read(text);
+    let told = errors.iter().map(|error| match error {
+        ConfigError::At {
+            location, error, ..
+        } => format!("{}: {error}", location.line),
+        other => other.to_string(),
+    });
+    (file, told.collect())
+}
+
+#[test]
+fn all_mistakes_of_all_kinds_are_told_at_once_in_their_order() {
+    let text = r#"[servr]
+[[service]]
+name = "a"
+route = "/a"
+component = "a.wasm"
+timeout = "5 parsecs"
+time_out = 5
+outgoing = { max_requests = 0, connect_timeout = "1" }
+allow-outgoing = []
+[[service]]
+name = "b"
+component = "b.wasm"
+max_queue = 0
+[[service]]
+name = "c"
+route = "/c"
+module = 7
+[[service]]
+name = "c"
+route = { path = "/c" }
+component = "c.wasm"
+argv = "x"
+[[listener]]
+listen = "127.0.0.1:99999"
+[[listener]]
+listen = "127.0.0.1:0"
+proxy_protocol = "maybe"
+proxy_protocol_from = ["10.0.0.0/8"]
+[[listener.tls.certificates]]
+certificate = 5
+key = "k"
+[telemetry]
+trace_tree = "sometimes"
+"#;
+    let (file, told) = lines(text);
+    for (at, (line, said)) in [
+        ("1: ", "did you mean `server`?"),
+        ("6: ", "5 parsecs"),
+        ("7: ", "did you mean `timeout`?"),
+        ("8: ", "1 or more"),
+        ("8: ", "is no duration"),
+        ("9: ", "did you mean `allow_outgoing`?"),
+        ("10: ", "missing field `route`"),
+        ("13: ", "1 or more"),
+        ("17: ", "a path in quotation marks"),
+        ("19: ", "two services named `c`"),
+        ("22: ", "`argv` is for modules"),
+        ("24: ", "99999"),
+        ("27: ", "`required`"),
+        ("30: ", "a path in quotation marks"),
+        ("33: ", "`auto`"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let told = &told[at];
+        assert!(
+            told.starts_with(line) && told.contains(said),
+            "{at}: {told}"
+        );
+    }
+    assert_eq!(told.len(), 15, "{told:#?}");
+    // What is left is what can be served of it, and its places are right.
+    let file = file.unwrap();
+    let names: Vec<_> = file.service.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["a", "c"]);
+    let place = file.source().place("service", 1, "argv").unwrap();
+    assert_eq!(place.line, 22);
+    assert_eq!(file.listener.len(), 1);
+}
+
+#[test]
+fn what_is_no_toml_is_told_once_for_each_line() {
+    let text =
+        "[[service]]\nname = \"a\nroute = \"/\"\ncomponent = a.wasm\ntimeout \"5s\"\nmemory = 5\n";
+    let (file, told) = lines(text);
+    assert!(file.is_none());
+    let lines: Vec<_> = told.iter().map(|told| &told[..3]).collect();
+    assert_eq!(lines, ["2: ", "4: ", "5: "], "{told:#?}");
+}
+
+#[test]
+fn mistakes_without_end_are_told_to_an_end() {
+    let text: String = (0..1000).map(|number| format!("k{number} = 1\n")).collect();
+    let (file, told) = lines(&text);
+    assert!(file.is_none());
+    assert_eq!(told.len(), 100);
+}
+
 #[test]
 fn where_a_service_says_something_can_be_asked_later() {
     let file = File::parse(GOOD).unwrap();
+    let place = |list, index, key| {
+        let place = file.source().place(list, index, key);
+        place.map(|place| place.to_string())
+    };
     assert_eq!(
-        file.source()
-            .place("service", 0, "directories./data")
-            .as_deref(),
-        Some("line 9, column 25: \"/data\" = \"data\"")
+        place("service", 0, "directories./data").unwrap(),
+        "line 9, column 25: \"/data\" = \"data\""
     );
     assert_eq!(
-        file.source().place("service", 1, "route").as_deref(),
-        Some("line 13, column 9: route = \"/b\"")
+        place("service", 1, "route").unwrap(),
+        "line 13, column 9: route = \"/b\""
     );
-    assert_eq!(file.source().place("service", 1, "timeout"), None);
+    assert_eq!(place("service", 1, "timeout"), None);
     let moved = File::parse(&format!("\n{GOOD}")).unwrap();
     assert_eq!(file, moved, "a file that says the same is the same");
 }
@@ -188,14 +293,14 @@ fn what_holds_for_all_services_is_in_a_section_with_the_keys_of_a_service() {
         assert_eq!(both.connecting.proxy.as_deref(), Some("env"));
     }
     assert_eq!(file.telemetry.log.as_deref(), Some("warn"));
-    let place = file.source().place_in_section("defaults", "proxy");
-    assert_eq!(place.as_deref(), Some("line 18, column 1: proxy = …"));
-    let place = file
-        .source()
-        .place_in_section("defaults", "outgoing.max_requests");
+    let place = |key| {
+        let place = file.source().place_in_section("defaults", key);
+        place.unwrap().to_string()
+    };
+    assert_eq!(place("proxy"), "line 18, column 1: proxy = …");
     assert_eq!(
-        place.as_deref(),
-        Some("line 20, column 1: max_requests = 7")
+        place("outgoing.max_requests"),
+        "line 20, column 1: max_requests = 7"
     );
 }
 

@@ -13,6 +13,10 @@ mod tests;
 
 use serde::Deserialize;
 
+use crate::place::Source;
+use crate::recovery;
+use crate::warning::{self, Warning};
+
 pub use entry::{Compat, ModuleEntry, Response, VolumeEntry};
 pub use refusal::ModulesError;
 pub use unknown::UnknownKey;
@@ -24,6 +28,8 @@ pub struct ModulesFile {
     pub modules: Vec<ModuleEntry>,
     /// Keys that have no effect.
     pub unknown: Vec<UnknownKey>,
+    /// For the places of errors.
+    source: Source,
 }
 
 #[derive(Deserialize)]
@@ -45,16 +51,51 @@ impl ModulesFile {
     ///
     /// # Errors
     ///
-    /// When the text is no TOML, or says what makes no sense; with the place and the remedy.
+    /// When the text is no TOML, or says what makes no sense; with the place and the remedy. All that makes
+    /// no sense is told at once.
     pub fn parse(text: &str) -> Result<Self, ModulesError> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| ModulesError::syntax(text, &error))?;
-        if document.module.is_empty() {
-            return Err(ModulesError::Empty);
+        match Self::read(text) {
+            (Some(file), errors) if errors.is_empty() => Ok(file),
+            (_, mut errors) => Err(match errors.len() {
+                1 => errors.remove(0),
+                _ => ModulesError::Several(errors),
+            }),
         }
-        Ok(Self {
-            modules: document.module,
-            unknown: unknown::find(text),
-        })
+    }
+
+    /// Reads the text of a `modules.toml` as far as it can be read, with all that is wrong in it, which is
+    /// left out. `None` if nothing could be read.
+    #[must_use]
+    pub fn read(text: &str) -> (Option<Self>, Vec<ModulesError>) {
+        let recovered = recovery::read::<Document>(text);
+        let source = recovered.source;
+        let mistakes = recovered.mistakes.into_iter();
+        let mut errors: Vec<_> = mistakes
+            .map(|mistake| ModulesError::of(&source, mistake))
+            .collect();
+        let Some(Document { module: modules }) = recovered.value else {
+            return (None, errors);
+        };
+        if modules.is_empty() && errors.is_empty() {
+            errors.push(ModulesError::Empty);
+        }
+        let file = Self {
+            modules,
+            unknown: unknown::find(&source),
+            source,
+        };
+        (Some(file), errors)
+    }
+
+    /// The text that it was read from, for errors that are found when it is used. Its list is `module`.
+    #[must_use]
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// What has an effect, and probably not the one that is meant.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        warning::of_modules(&self.modules, &self.source)
     }
 }

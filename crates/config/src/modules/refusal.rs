@@ -3,16 +3,22 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::keys;
+use crate::place::{Location, Source};
+use crate::recovery::Mistake;
 use crate::suggestion::nearest;
 
 /// Why a `modules.toml` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModulesError {
     /// It does not parse, or a value is of the wrong kind.
-    #[error("{place}\n{remedy}")]
+    #[error("{shown}\n{message}\n{remedy}")]
     Syntax {
-        /// What is wrong, with line, column and the text there.
-        place: String,
+        /// The place.
+        location: Location,
+        /// The place for a reader: line, column and the marked text.
+        shown: String,
+        /// What is wrong.
+        message: String,
         /// What to write.
         remedy: String,
     },
@@ -22,56 +28,68 @@ pub enum ModulesError {
     /// There is no module.
     #[error("there is no module: add a `[[module]]` with `route` and `module`")]
     Empty,
-}
-
-impl ModulesError {
-    pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Self {
-        let Ok(document) = DeTable::parse(text) else {
-            return Self::told(
-                error,
-                "Text stands in quotation marks, and each module begins with a line `[[module]]`."
-                    .to_owned(),
-            );
-        };
-        let document = document.get_ref();
-        if !document.contains_key("module") {
-            if document.contains_key("service") {
-                return Self::Headwater;
-            }
-            let names = document.keys().map(|key| key.get_ref().as_ref());
-            return match names
-                .into_iter()
-                .find(|name| nearest(name, ["module"]).is_some())
-            {
-                Some(name) => Self::told(
-                    error,
-                    format!("`{name}` has no effect: each module begins with a line `[[module]]`."),
-                ),
-                None if document.is_empty() => Self::Empty,
-                None => Self::told(error, NO_MODULE.to_owned()),
-            };
-        }
-        let key = match error.message().starts_with("missing field") {
-            true => None,
-            false => error.span().and_then(|at| key_at(document, &at)),
-        };
-        let remedy = match key.and_then(|key| keys::example(&key)) {
-            Some(example) => format!("Write it like this: {example}"),
-            None => NO_MODULE.to_owned(),
-        };
-        Self::told(error, remedy)
-    }
-
-    fn told(error: &toml::de::Error, remedy: String) -> Self {
-        Self::Syntax {
-            place: error.to_string().trim_end().to_owned(),
-            remedy,
-        }
-    }
+    /// All that is wrong in the file.
+    #[error("{}", told(_0))]
+    Several(Vec<ModulesError>),
 }
 
 const NO_MODULE: &str =
     "A modules.toml is a list of `[[module]]`, each with at least `route` and `module`.";
+
+// === impl ModulesError ===
+
+impl ModulesError {
+    pub(super) fn of(source: &Source, mistake: Mistake) -> Self {
+        let remedy = match source.document() {
+            Some(document) => Self::remedy(document.get_ref(), &mistake),
+            None => Ok(
+                "Text stands in quotation marks, and each module begins with a line `[[module]]`."
+                    .to_owned(),
+            ),
+        };
+        // What has no place is wrong with the whole of it.
+        let at = mistake.at.unwrap_or_default();
+        match remedy {
+            Ok(remedy) => Self::Syntax {
+                location: source.locate(&at, &mistake.key),
+                shown: source.shown(&at, &mistake.key),
+                message: mistake.message,
+                remedy,
+            },
+            Err(error) => error,
+        }
+    }
+
+    /// What to write, or what kind of file it is.
+    fn remedy(document: &DeTable<'_>, mistake: &Mistake) -> Result<String, Self> {
+        if !document.contains_key("module") {
+            if document.contains_key("service") {
+                return Err(Self::Headwater);
+            }
+            let mut names = document.keys().map(|key| key.get_ref().as_ref());
+            return match names.find(|name| nearest(name, ["module"]).is_some()) {
+                Some(name) => Ok(format!(
+                    "`{name}` has no effect: each module begins with a line `[[module]]`."
+                )),
+                None if document.is_empty() => Err(Self::Empty),
+                None => Ok(NO_MODULE.to_owned()),
+            };
+        }
+        let key = match (mistake.message.starts_with("missing field"), &mistake.at) {
+            (false, Some(at)) => key_at(document, at),
+            _ => None,
+        };
+        Ok(match key.and_then(|key| keys::example(&key)) {
+            Some(example) => format!("Write it like this: {example}"),
+            None => NO_MODULE.to_owned(),
+        })
+    }
+}
+
+fn told(errors: &[ModulesError]) -> String {
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    told.join("\n\n")
+}
 
 /// The key of a module whose value is at this place: the last one before it, because a table that is
 /// written by dotted keys has no place of its own.

@@ -183,7 +183,12 @@ fn a_value_of_the_wrong_kind_is_told_with_its_place_and_how_to_write_it() {
             "[[module]]\nroute = \"/\"\nmodule = \"m\"\n{line}\n"
         ));
         assert!(told.contains("line 4"), "{told}");
-        assert!(told.contains(line), "{told}");
+        // Values of variables may be secret.
+        let shown = match line.starts_with("environment") {
+            true => "environment.PORT = …",
+            false => line,
+        };
+        assert!(told.contains(shown), "{told}");
         assert!(told.contains(expected), "{line}: {told}");
     }
 }

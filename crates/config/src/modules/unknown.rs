@@ -1,15 +1,16 @@
 use std::fmt;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::keys;
+use crate::place::{Location, Source};
 
 /// A key that has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKey {
-    /// The line it stands in, from 1.
-    pub line: usize,
+    /// Where it is.
+    pub location: Location,
     /// The key.
     pub key: String,
     /// What it probably means.
@@ -18,14 +19,19 @@ pub struct UnknownKey {
 
 impl fmt::Display for UnknownKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, key, meaning } = self;
+        let Self {
+            location,
+            key,
+            meaning,
+        } = self;
+        let line = location.line;
         write!(f, "line {line}: `{key}` has no effect: {meaning}")
     }
 }
 
 /// The keys of a file that nothing reads, in its order.
-pub(super) fn find(text: &str) -> Vec<UnknownKey> {
-    let Ok(document) = DeTable::parse(text) else {
+pub(super) fn find(source: &Source) -> Vec<UnknownKey> {
+    let Some(document) = source.document() else {
         return Vec::new();
     };
     let mut found = Vec::new();
@@ -42,13 +48,13 @@ pub(super) fn find(text: &str) -> Vec<UnknownKey> {
         }
     }
     found.sort_by_key(|key| key.span().start);
-    found.into_iter().map(|key| unknown(text, key)).collect()
+    found.into_iter().map(|key| unknown(source, key)).collect()
 }
 
-fn unknown<T: AsRef<str>>(text: &str, key: &Spanned<T>) -> UnknownKey {
+fn unknown<T: AsRef<str>>(source: &Source, key: &Spanned<T>) -> UnknownKey {
     let name = key.get_ref().as_ref();
     UnknownKey {
-        line: line(text, key.span().start),
+        location: source.locate(&key.span(), name),
         key: name.to_owned(),
         meaning: match keys::example(name) {
             // Known, but above the first [[module]].
@@ -56,9 +62,4 @@ fn unknown<T: AsRef<str>>(text: &str, key: &Spanned<T>) -> UnknownKey {
             None => keys::meaning(name),
         },
     }
-}
-
-fn line(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().get(..at).unwrap_or_default();
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
 }

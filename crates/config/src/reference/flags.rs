@@ -12,20 +12,20 @@ use crate::settings::{
 
 /// How a key is set without a file.
 #[derive(Debug, Clone)]
-pub(super) struct Flag {
+pub(crate) struct Flag {
     /// With its hyphens.
-    pub(super) long: String,
-    pub(super) variable: Option<String>,
+    pub(crate) long: String,
+    pub(crate) variable: Option<String>,
     /// What `--help` says, to compare with what the key says.
     #[cfg(test)]
-    pub(super) help: String,
+    pub(crate) help: String,
 }
 
-pub(super) type Flags = BTreeMap<String, Flag>;
+pub(crate) type Flags = BTreeMap<String, Flag>;
 
 /// What the flags say beside a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Set {
+pub(crate) enum Set {
     /// The same as the section.
     Section,
     /// What holds for services that say nothing.
@@ -35,7 +35,7 @@ pub(super) enum Set {
 }
 
 /// The flags for the keys of a table, which is named as in the schema, and stands at `path` in the file.
-pub(super) fn flags(table: &str, path: &str) -> Option<(Set, Flags)> {
+pub(crate) fn flags(table: &str, path: &str) -> Option<(Set, Flags)> {
     let services = match path.split('.').next() {
         Some("service") => Set::AllServices,
         _ => Set::Section,

@@ -7,6 +7,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use flags::flags;
 use section::sections;
 
 const BEGIN: &str = "\
@@ -44,9 +45,13 @@ to = "/shop/"
 const PRECEDENCE: &str = "\
 ```
 
-Paths are relative to the file. A key that there is none of is an error, as is a value that makes no
-sense; both are told with line and column. Editors that know JSON schemas find one of this file in
-[headwater.schema.json](headwater.schema.json), which `headwater schema` prints.
+Keys are written with underscores (`max_body`), flags with hyphens (`--max-body`), and variables in capitals
+(`HEADWATER_MAX_BODY`). The documentation names a setting by its key.
+
+Paths are relative to the file. Values are taken as they are written: `${HOME}` is not replaced. Unknown keys are
+errors, and so are values that make no sense; [all of them](check.md) are told at once, with line and column.
+Editors that know JSON schemas find one of this file in [headwater.schema.json](headwater.schema.json), which
+`headwater schema` prints.
 
 ## What goes before what
 
@@ -64,7 +69,13 @@ A list is one setting: of `ca` in two places, the first holds and nothing is add
 of which a service has its own and those of all. Of listeners, flags and variables say how it is at each
 `--listen`, which replaces those of the file.
 
-`--watch` alone is a yes, and `--watch=false` takes back what the file says. What only flags say, such as
+`--watch` alone is a yes, and `--watch=false` takes back what the file says. Where the value of a flag may be left
+out, it stands behind `=`, or is the next word if that can be read as one: `--admin 127.0.0.1:9000 x.wasm` has a
+value, `--admin x.wasm` has none. A file that is called like a value is written with its folder: `./json`.
+
+An environment variable that begins with `HEADWATER_` and that no flag has is [warned of](check.md#warnings).
+
+What only flags say, such as
 what the guest of a file without services may do, is in `headwater serve --help`; `RUST_LOG` and the
 `OTEL_*` variables are those that other programs know, too. `headwater wagi`, whose file has no sections,
 has the flags and variables of all of them that are for modules.

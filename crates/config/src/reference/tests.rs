@@ -36,6 +36,45 @@ fn the_schema_in_the_documents_is_that_of_the_types() {
     );
 }
 
+/// Promise: the documentation names settings as the file has them. With hyphens they are flags.
+#[test]
+fn no_page_writes_a_key_with_hyphens() {
+    // The `request-options` of wasi:http.
+    let of_wasi = [
+        "connect-timeout",
+        "first-byte-timeout",
+        "between-bytes-timeout",
+    ];
+    let schema = root();
+    let definitions = schema["definitions"].as_object().unwrap().values();
+    let tables = definitions.chain([&schema]);
+    let keys = tables.filter_map(|table| table["properties"].as_object());
+    let spelled: Vec<_> = keys
+        .flat_map(|properties| properties.keys())
+        .filter(|key| key.contains('_'))
+        .map(|key| key.replace('_', "-"))
+        .filter(|spelled| !of_wasi.contains(&spelled.as_str()))
+        .collect();
+    assert!(spelled.len() > 60, "{spelled:?}");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut pages = vec![docs.join("../README.md")];
+    pages.extend(
+        std::fs::read_dir(docs)
+            .unwrap()
+            .map(|page| page.unwrap().path()),
+    );
+    for page in pages
+        .iter()
+        .filter(|page| page.extension().is_some_and(|is| is == "md"))
+    {
+        let text = std::fs::read_to_string(page).unwrap();
+        for key in &spelled {
+            let written = format!("`{key}`");
+            assert!(!text.contains(&written), "{written} in {}", page.display());
+        }
+    }
+}
+
 #[test]
 fn the_example_of_the_page_is_a_good_file() {
     File::parse(EXAMPLE).unwrap();

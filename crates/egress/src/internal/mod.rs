@@ -10,5 +10,6 @@ mod exchange;
 mod services;
 
 pub(crate) use exchange::exchange;
+pub(crate) use services::DOMAIN;
 pub(crate) use services::NoSuchService;
 pub use services::{InternalNameError, InternalServices};

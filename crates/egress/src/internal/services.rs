@@ -9,7 +9,7 @@ use crate::EgressError;
 use crate::target::{Host, Scheme, Target};
 
 /// The domain that a service's name is put before.
-const DOMAIN: &str = ".internal";
+pub(crate) const DOMAIN: &str = ".internal";
 
 /// The services of a host, by the names that they have for each other. Cheap to clone; the clones
 /// share all of it.

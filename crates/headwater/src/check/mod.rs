@@ -1,101 +1,54 @@
 //! `headwater check`: all that serving would do with a file, but for serving it.
 
-use std::ffi::OsStr;
-use std::path::Path;
+mod json;
+mod report;
+mod services;
 
-use anyhow::{Context, Result};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
 use headwater_config::modules::ModulesFile;
-use headwater_runtime::Engine;
 
+pub(crate) use self::report::{Listener, Report};
 use crate::banner;
-use crate::cli::wagi::Check;
-use crate::cli::{self, Command, Serve};
-use crate::exit::Usage;
-use crate::front;
-use crate::listening;
-use crate::live::Loading;
-use crate::operation::Operation;
-use crate::outputs;
-use crate::roster::Roster;
-use crate::services::{self, Common, Plan};
+use crate::cli::{Check, Command, Format, Target};
+use crate::input;
 use crate::wagi;
 
-/// Tells what a file serves.
+/// Tells what a file serves, and all that is wrong with it.
 ///
 /// # Errors
 ///
-/// When it could not be served as it is.
-pub(crate) fn run(arguments: Check) -> Result<()> {
-    let path = &arguments.file;
-    let text = std::fs::read(path).with_context(|| {
-        format!(
-            "cannot read `{}`: check the path and its permissions",
-            path.display()
-        )
-    })?;
-    let is_modules = std::str::from_utf8(&text).is_ok_and(ModulesFile::recognises);
-    if is_modules {
-        return wagi::check::run(arguments);
+/// When it could not be served as it is, unless what is printed says so.
+pub(crate) fn run(arguments: &Check) -> Result<ExitCode> {
+    let mut report = Report::new(&arguments.file);
+    fill(&mut report, arguments)?;
+    report.found.sort();
+    match arguments.format {
+        Format::Json => {
+            banner::print_whole(&format!("{:#}\n", json::document(&report)))?;
+            Ok(report.exit_code())
+        }
+        Format::Text => {
+            banner::print_whole(&report.text())?;
+            report.found.accept(Some(()))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    served(path)
 }
 
-/// As `headwater serve FILE` would, with no other flag.
-fn served(path: &Path) -> Result<()> {
-    let arguments = serve(path)?;
-    let Plan {
-        services,
-        builtins,
-        host,
-        said,
-    } = services::plan(&arguments)?;
-    let operation = Operation::new(&arguments.operation, &host);
-    let listening = listening::params(&arguments.listen, &host, operation.admin, &said)?;
-    outputs::check(&operation.outputs(), &said)?;
-    let log = operation.telemetry()?.log.check();
-    log.map_err(|error| Usage(format!("--log, or RUST_LOG: {error}")))?;
-    front::loops(&operation.server)?;
-    let loading = Loading {
-        engine: Engine::with_cache(
-            front::places(&operation.server),
-            &front::code_cache(&operation.server).unwrap_or_default(),
-        )?,
-        authority: "localhost".to_owned(),
-        common: Common::default(),
-        roster: Roster::default(),
+fn fill(report: &mut Report, arguments: &Check) -> Result<()> {
+    let Some(content) = report.found.keep(input::read(&arguments.file)) else {
+        return Ok(());
     };
-    let services = services::load(services, &loading)?;
-    services::router(&services, &builtins)
-        .with_context(|| format!("cannot serve `{}`", path.display()))?;
-    let fronts = services::fronts(&services, &loading.common);
-    let names = services.iter().map(|service| &**service.name());
-    loading.common.internal.connect(names.zip(&fronts))?;
-    let mut lines = banner::lines(&services, &builtins);
-    let concerns = listening.concerns.iter();
-    lines.extend(concerns.map(|concern| format!("WARNING: {concern}")));
-    let listeners: Vec<_> = listening
-        .listeners
-        .iter()
-        .map(|listener| listener.endpoint.to_string())
-        .collect();
-    lines.push(format!("Would listen on {}", banner::list(&listeners)));
-    banner::print(&lines);
-    Ok(())
-}
-
-fn serve(path: &Path) -> Result<Serve> {
-    let words = [
-        OsStr::new("headwater"),
-        OsStr::new("serve"),
-        OsStr::new("--"),
-        path.as_os_str(),
-    ];
-    // A variable that makes no sense is wrong usage, as it is for serving.
-    match cli::parse(words)
-        .unwrap_or_else(|error| error.exit())
-        .command
-    {
-        Command::Serve(serve) => Ok(*serve),
-        _ => anyhow::bail!("`serve` is no command"),
+    let is_modules = std::str::from_utf8(&content).is_ok_and(ModulesFile::recognises);
+    let target = match is_modules {
+        true => Target::Wagi,
+        false => Target::Serve,
+    };
+    match arguments.as_command(target, &mut report.found) {
+        Command::Serve(serve) => services::fill(report, &serve, content),
+        Command::Wagi(wagi) => wagi::check::fill(report, &wagi, content),
+        _ => bail!("`headwater {}` serves nothing", target.as_str()),
     }
 }

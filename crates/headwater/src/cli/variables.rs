@@ -1,13 +1,18 @@
 //! Environment variables that stand for flags: an empty one says nothing, and one that makes no sense is
 //! told by its own name, which clap does not know to do.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
+use clap::{Arg, Command, Error, FromArgMatches};
 
-use super::Cli;
+use super::{Cli, check, command, hints, optional_values};
+use crate::diagnostics::{Diagnostic, Kind, Place};
+
+/// What the names of Headwater's own variables begin with.
+const PREFIX: &str = "HEADWATER_";
 
 /// Reads a command line, the program's name first, and the variables of flags that are not on it.
 ///
@@ -17,13 +22,78 @@ use super::Cli;
 pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Result<Cli, Error> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     // As compose files do it that pass on what nobody has set.
-    let command = without(Cli::command(), &|arg| is_set(arg) == Some(false));
-    read(command.clone(), &words).map_err(|error| blame(error, &command, &words))
+    let command = without(command(), &|arg| is_set(arg) == Some(false));
+    let words = check::spread_variables(optional_values::join(&command, words));
+    read(command.clone(), &words).map_err(|error| {
+        let mut error = blame(error, &command, &words);
+        hints::add(&mut error, &words);
+        error
+    })
 }
 
 fn read(mut command: Command, words: &[OsString]) -> Result<Cli, Error> {
     let mut matches = command.try_get_matches_from_mut(words)?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    let flags = match (matches.subcommand(), command.find_subcommand(check::NAME)) {
+        (Some((check::NAME, matches)), Some(check)) => check::given(check, matches),
+        _ => Vec::new(),
+    };
+    let cli = Cli::from_arg_matches_mut(&mut matches);
+    let mut cli = cli.map_err(|error| error.format(&mut command))?;
+    if let super::Command::Check(check) = &mut cli.command {
+        check.flags = flags;
+    }
+    Ok(cli)
+}
+
+/// Variables that look like those of flags, and that nothing reads: neither this command nor the file,
+/// whose own ones are given.
+pub(crate) fn unknown(subcommand: &str, of_file: &BTreeSet<String>) -> Vec<Diagnostic> {
+    // Nobody has said anything by one that is empty.
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let names = set.filter_map(|(name, _)| name.into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| !of_file.contains(name)).collect();
+    names.sort();
+    unknown_of(subcommand, names)
+}
+
+fn unknown_of(subcommand: &str, names: Vec<String>) -> Vec<Diagnostic> {
+    let command = command();
+    let known = |name: &str| -> Vec<String> {
+        let command = command.find_subcommand(name).into_iter();
+        let variables = command.flat_map(Command::get_arguments);
+        let variables = variables.filter_map(|arg| arg.get_env()?.to_str());
+        let variables = variables.filter_map(|variable| variable.strip_prefix(PREFIX));
+        variables.map(ToOwned::to_owned).collect()
+    };
+    let (here, serve) = (known(subcommand), known("serve"));
+    let warnings = names.iter().filter_map(|variable| {
+        let name = variable.strip_prefix(PREFIX)?;
+        if here.iter().any(|known| known == name) {
+            return None;
+        }
+        let near = headwater_config::nearest(name, here.iter().map(String::as_str));
+        let (message, remedy) = match near {
+            _ if serve.iter().any(|known| known == name) => (
+                format!("`headwater {subcommand}` does not read it, `headwater serve` does"),
+                "unset it".to_owned(),
+            ),
+            Some(near) => (
+                "no flag has this variable".to_owned(),
+                format!("did you mean `{PREFIX}{near}`?"),
+            ),
+            None => (
+                "no flag has this variable".to_owned(),
+                format!("unset it; `headwater {subcommand} --help` lists them"),
+            ),
+        };
+        Some(Diagnostic {
+            kind: Kind::UnknownVariable,
+            place: Place::entry(format!("the environment variable `{variable}`")).into(),
+            message,
+            remedy: Some(remedy),
+        })
+    });
+    warnings.collect()
 }
 
 /// Names the variable in an error about a flag that is not on the command line.
@@ -85,6 +155,47 @@ fn is_set(arg: &Arg) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_that_nothing_reads_is_told_with_what_was_meant() {
+        let told = |subcommand, name: &str| {
+            let warnings = unknown_of(subcommand, vec![name.to_owned()]);
+            warnings.first().map(ToString::to_string)
+        };
+        for (subcommand, name, said) in [
+            (
+                "serve",
+                "HEADWATER_TIMOUT",
+                "did you mean `HEADWATER_TIMEOUT`?",
+            ),
+            (
+                "wagi",
+                "HEADWATER_MAX_BODDY",
+                "did you mean `HEADWATER_MAX_BODY`?",
+            ),
+            (
+                "wagi",
+                "HEADWATER_LISTEN",
+                "`headwater wagi` does not read it",
+            ),
+            (
+                "serve",
+                "HEADWATER_COLOUR",
+                "`headwater serve --help` lists them",
+            ),
+        ] {
+            let told = told(subcommand, name).unwrap();
+            assert!(told.contains(said) && told.contains(name), "{told}");
+        }
+        for name in [
+            "HEADWATER_TIMEOUT",
+            "HEADWATER_MAX_BODY",
+            "HOME",
+            "RUST_LOG",
+        ] {
+            assert_eq!(told("serve", name), None, "{name}");
+        }
+    }
 
     #[test]
     fn the_name_of_a_flag_is_told_from_how_it_is_shown() {

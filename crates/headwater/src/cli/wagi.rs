@@ -121,25 +121,6 @@ pub(crate) struct SourceArgs {
     pub(crate) bindle_insecure: bool,
 }
 
-/// Explain what a file serves, without serving it: read, loaded and linked is all that serving would.
-///
-/// The code is 0 if it could be served as it is. The flags are for a modules.toml.
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    /// A modules.toml, a headwater.toml, a component or a module
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) modules: ModuleArgs,
-
-    #[command(flatten)]
-    pub(crate) limits: LimitSettings,
-
-    #[command(flatten)]
-    pub(crate) outgoing: OutgoingArgs,
-}
-
 /// What all modules of a file have in common.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModuleArgs {

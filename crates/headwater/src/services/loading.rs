@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use headwater_core::LoopGuard;
 use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
 use headwater_runtime::{ComponentService, ComponentSettings};
@@ -13,6 +13,7 @@ use headwater_wagi::{Volume, WagiModule, WagiSettings};
 use super::loaded::{Loaded, Runner};
 use super::made_of::{Guest, MadeOf, Outline};
 use super::planned::{Parts, Planned};
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
 use crate::live::Loading;
 use crate::meaning;
 use crate::outgoing;
@@ -32,17 +33,23 @@ pub(crate) struct Common {
 }
 
 /// Compiles and links all services, but for those that are there and made of the same: they stay, with
-/// their instances, connections and circuits, wherever they answer from now on.
-pub(crate) fn load(planned: Vec<Planned>, loading: &Loading) -> Result<Vec<Arc<Loaded>>> {
+/// their instances, connections and circuits, wherever they answer from now on. Notes those that cannot be
+/// loaded.
+pub(crate) fn load(
+    planned: Vec<Planned>,
+    loading: &Loading,
+    found: &mut Diagnostics,
+) -> Vec<Arc<Loaded>> {
     let there = loading.roster.current();
     planned
         .into_iter()
-        .map(|service| {
+        .filter_map(|service| {
             let is_same = |old: &&Arc<Loaded>| old.made_of.as_deref() == Some(&service.made_of);
-            match there.iter().find(is_same) {
-                Some(old) => Ok(Arc::new(stay(old, service))),
-                None => begin(service, loading).map(Arc::new),
-            }
+            let loaded = match there.iter().find(is_same) {
+                Some(old) => Some(stay(old, service)),
+                None => found.keep(begin(service, loading)),
+            };
+            loaded.map(Arc::new)
         })
         .collect()
 }
@@ -70,22 +77,23 @@ fn stay(old: &Loaded, planned: Planned) -> Loaded {
     }
 }
 
-fn begin(planned: Planned, loading: &Loading) -> Result<Loaded> {
+fn begin(planned: Planned, loading: &Loading) -> Result<Loaded, Diagnostic> {
     let Planned {
         made_of,
         binary,
         parts,
         routes,
         route_limits,
-        said,
+        place,
         ..
     } = planned;
-    let (runner, egress) = run(&made_of, &binary, parts, loading).with_context(|| {
+    let (runner, egress) = run(&made_of, &binary, parts, loading).map_err(|error| {
         let (name, file) = (&made_of.outline.name, made_of.outline.file.display());
-        match said {
-            Some(said) => format!("{said}: cannot serve `{file}`"),
-            None => format!("cannot serve `{file}` as `{name}`"),
-        }
+        let error = error.context(match place == Place::default() {
+            true => format!("cannot serve `{file}` as `{name}`"),
+            false => format!("cannot serve `{file}`"),
+        });
+        Diagnostic::of(Kind::Guest, place, &error)
     })?;
     Ok(Loaded {
         outline: made_of.outline.clone(),

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use headwater_config::{Guest as Said, Service};
-use headwater_egress::{ClientIdentity, Grants, HostPattern};
+use anyhow::{Context, Result, ensure};
+use headwater_config::{Guest as Said, SecretSource, Service};
+use headwater_egress::{ClientIdentity, Grant, Grants, HostPattern};
 use headwater_runtime::{Artifact, Directory};
 use headwater_wagi::Compat;
 use http::HeaderName;
@@ -13,6 +13,7 @@ use super::made_of::ModuleOptions;
 use super::planned::Binary;
 use crate::cli::parse_header_name;
 use crate::connecting::parse_unverified;
+use crate::diagnostics::EntryDiagnostics;
 use crate::meaning;
 use crate::said::{AtKey, Misplaced};
 
@@ -52,30 +53,21 @@ fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
 }
 
 /// Whom it may call.
-pub(super) fn grants(service: &Service) -> Result<Grants, Misplaced> {
-    let all = &service.allow_outgoing;
-    for (at, one) in all.iter().enumerate() {
-        let one = std::slice::from_ref(one);
-        Grants::parse(one).at(format!("allow_outgoing.{at}"))?;
-    }
-    Grants::parse(all).at("allow_outgoing")
+pub(super) fn grants(service: &Service, found: &mut EntryDiagnostics<'_>) -> Grants {
+    let grants = service.allow_outgoing.iter().enumerate();
+    let grants = grants.filter_map(|(at, grant)| {
+        let grant = grant.parse::<Grant>();
+        found.keep(grant.at(format!("allow_outgoing.{at}")))
+    });
+    grants.collect()
 }
 
 /// The directories that it may use. They are opened when it is loaded.
-pub(super) fn directories(service: &Service) -> Result<Vec<Directory>, Misplaced> {
-    let directories = service.directories.iter().map(|(guest, host)| {
-        let key = format!("directories.{guest}");
-        let found = std::fs::metadata(host).map_err(|error| {
-            let shown = host.display();
-            anyhow::anyhow!(
-                "the directory `{shown}` cannot be used: {error}: make it, or name another"
-            )
-        });
-        if !found.at(&*key)?.is_dir() {
-            let wrong = anyhow::anyhow!("`{}` is no directory: name one", host.display());
-            return Err(wrong).at(key);
-        }
-        Ok(Directory {
+pub(super) fn directories(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<Directory> {
+    let directories = service.directories.iter();
+    let directories = directories.filter_map(|(guest, host)| {
+        found.keep(is_directory(host).at(format!("directories.{guest}")))?;
+        Some(Directory {
             host: host.clone(),
             guest: guest.clone(),
         })
@@ -83,31 +75,49 @@ pub(super) fn directories(service: &Service) -> Result<Vec<Directory>, Misplaced
     directories.collect()
 }
 
+fn is_directory(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let found = std::fs::metadata(path).map_err(|error| {
+        anyhow::anyhow!("the directory `{shown}` cannot be used: {error}: make it, or name another")
+    })?;
+    ensure!(found.is_dir(), "`{shown}` is no directory: name one");
+    Ok(())
+}
+
 /// The variables of the file, and the secrets that it says where to find.
-pub(super) fn environment(service: &Service) -> Result<Vec<(String, String)>, Misplaced> {
-    let given = service.environment.clone().into_iter().map(Ok);
-    let secret = service.secrets.iter().map(|(name, source)| {
-        let key = format!("secrets.{name}");
-        let secret = source.read(name).at(&*key)?;
-        if secret.reveal().contains('\0') {
-            let wrong = "it has a NUL in it, which no variable can have: is it a file of text?";
-            return Err(anyhow::anyhow!(
-                "the secret `{name}` cannot be used: {wrong}"
-            ))
-            .at(key);
-        }
-        Ok((name.clone(), secret.reveal().to_owned()))
+pub(super) fn environment(
+    service: &Service,
+    found: &mut EntryDiagnostics<'_>,
+) -> Vec<(String, String)> {
+    let given = service.environment.clone().into_iter();
+    let secrets = service.secrets.iter();
+    let secrets = secrets.filter_map(|(name, source)| {
+        let secret = read_secret(name, source).at(format!("secrets.{name}"));
+        Some((name.clone(), found.keep(secret)?))
     });
-    given.chain(secret).collect()
+    given.chain(secrets).collect()
+}
+
+fn read_secret(name: &str, source: &SecretSource) -> Result<String> {
+    let secret = source.read(name)?;
+    ensure!(
+        !secret.reveal().contains('\0'),
+        "the secret `{name}` cannot be used: it has a NUL in it, which no variable can have: is it a file of \
+         text?"
+    );
+    Ok(secret.reveal().to_owned())
 }
 
 /// The certificates that a service shows.
-pub(super) fn identities(service: &Service) -> Result<Vec<ClientIdentity>, Misplaced> {
+pub(super) fn identities(
+    service: &Service,
+    found: &mut EntryDiagnostics<'_>,
+) -> Vec<ClientIdentity> {
     let identities = service.client_certificates.iter().enumerate();
-    let identities = identities.map(|(index, identity)| {
+    let identities = identities.filter_map(|(index, identity)| {
         let hosts = identity.host.parse::<HostPattern>();
-        Ok(ClientIdentity {
-            hosts: hosts.at(format!("client_certificates.{index}.host"))?,
+        Some(ClientIdentity {
+            hosts: found.keep(hosts.at(format!("client_certificates.{index}.host")))?,
             certificate: identity.certificate.clone(),
             key: identity.key.clone(),
         })
@@ -116,20 +126,25 @@ pub(super) fn identities(service: &Service) -> Result<Vec<ClientIdentity>, Mispl
 }
 
 /// The hosts whose certificates are not verified.
-pub(super) fn unverified(service: &Service) -> Result<Vec<HostPattern>, Misplaced> {
+pub(super) fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<HostPattern> {
     let hosts = service.danger_no_verify.iter().enumerate();
-    let hosts = hosts.map(|(at, host)| {
+    let hosts = hosts.filter_map(|(at, host)| {
         let hosts = parse_unverified(host).map_err(anyhow::Error::msg);
-        hosts.at(format!("danger_no_verify.{at}"))
+        found.keep(hosts.at(format!("danger_no_verify.{at}")))
     });
     hosts.collect()
 }
 
 /// Names of header fields, as a key has them.
-pub(super) fn header_names(key: &str, names: &[String]) -> Result<Vec<HeaderName>, Misplaced> {
-    let names = names.iter().enumerate().map(|(at, name)| {
+pub(super) fn header_names(
+    key: &str,
+    names: &[String],
+    found: &mut EntryDiagnostics<'_>,
+) -> Vec<HeaderName> {
+    let names = names.iter().enumerate();
+    let names = names.filter_map(|(at, name)| {
         let name = parse_header_name(name).map_err(anyhow::Error::msg);
-        name.at(format!("{key}.{at}"))
+        found.keep(name.at(format!("{key}.{at}")))
     });
     names.collect()
 }

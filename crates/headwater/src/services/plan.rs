@@ -1,22 +1,25 @@
 //! What is to be served, of the command line and the file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use headwater_config::settings::{
     AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
     ServiceSettings, TelemetrySettings,
 };
-use headwater_config::{File, Guest};
+use headwater_config::{File, SecretSource};
 use headwater_runtime::Artifact;
 
+use super::internal_grants::no_such_service;
 use super::planned::{Binary, Planned};
 use super::routing;
 use crate::builtins::{self, Builtin};
 use crate::cli::Serve;
-use crate::connecting::{self, Connecting};
-use crate::exit::Usage;
+use crate::connecting;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
 use crate::front;
+use crate::input;
 use crate::outgoing;
 use crate::said::Said;
 
@@ -28,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) host: HostSettings,
     /// Where the file says it.
     pub(crate) said: Said,
+    /// Environment variables that the file reads secrets from.
+    pub(crate) variables: BTreeSet<String>,
 }
 
 /// What the file says of the host itself: its sections.
@@ -41,65 +46,108 @@ pub(crate) struct HostSettings {
     pub(crate) telemetry: TelemetrySettings,
 }
 
-/// Reads what FILE is and says which services it makes.
-pub(crate) fn plan(arguments: &Serve) -> Result<Plan> {
-    let path = &arguments.file;
-    check_flags(&arguments.services)?;
-    let artifact =
-        Artifact::read(path).with_context(|| format!("cannot serve `{}`", path.display()))?;
-    match artifact {
-        Artifact::Component(binary) => single(arguments, Binary::Component(binary)),
-        Artifact::Module(binary) => single(arguments, Binary::Module(binary)),
-        Artifact::Toml(text) => several(arguments, &text),
-    }
+/// Reads FILE and says which services it makes. `None` if it makes none; the reason is in `found`.
+pub(crate) fn plan(arguments: &Serve, found: &mut Diagnostics) -> Option<Plan> {
+    let content = found.keep(input::read(&arguments.file))?;
+    of_content(arguments, content, found)
+}
+
+/// Says which services FILE makes that has this content. What is wrong with one of them leaves the others
+/// in the plan.
+pub(crate) fn of_content(
+    arguments: &Serve,
+    content: Vec<u8>,
+    found: &mut Diagnostics,
+) -> Option<Plan> {
+    let settings = of_flags(&arguments.services, found);
+    let artifact = Artifact::recognise(content).map_err(|error| {
+        let error = anyhow::Error::from(error);
+        let error = error.context(format!("cannot serve `{}`", arguments.file.display()));
+        Diagnostic::of(Kind::File, Place::default(), &error)
+    });
+    let guest = match found.keep(artifact)? {
+        Artifact::Component(binary) => Binary::Component(binary),
+        Artifact::Module(binary) => Binary::Module(binary),
+        Artifact::Toml(text) => return several(arguments, settings, &text, found),
+    };
+    Some(single(arguments, settings, guest, found))
 }
 
 /// One guest for every path, with the grants of the command line.
-fn single(arguments: &Serve, guest: Binary) -> Result<Plan> {
+fn single(
+    arguments: &Serve,
+    settings: ServiceSettings,
+    guest: Binary,
+    found: &mut Diagnostics,
+) -> Plan {
     let connecting = &arguments.services.connecting;
     if connecting.no_proxy.is_some() && connecting.proxy.is_none() {
-        let advice = "--no-proxy is for what is not reached by the proxy: name one by --proxy";
-        return Err(Usage(advice.to_owned()).into());
+        found.error(Diagnostic::usage(
+            "--no-proxy is for what is not reached by the proxy: name one by --proxy",
+        ));
     }
-    Ok(Plan {
-        services: vec![Planned::single(arguments, guest)?],
+    let planned = Planned::single(arguments, settings, guest, found);
+    let names = [&*planned.made_of.outline.name];
+    for grant in &arguments.grants.allow_outgoing {
+        let place = Place::entry("--allow-outgoing");
+        found.warnings.extend(no_such_service(grant, &names, place));
+    }
+    Plan {
+        services: vec![planned],
         builtins: Vec::new(),
         host: HostSettings::default(),
         said: Said::default(),
-    })
+        variables: BTreeSet::new(),
+    }
 }
 
 /// The services of a headwater.toml.
-fn several(arguments: &Serve, text: &str) -> Result<Plan> {
-    let path = arguments.file.display();
+fn several(
+    arguments: &Serve,
+    flags: ServiceSettings,
+    text: &str,
+    found: &mut Diagnostics,
+) -> Option<Plan> {
+    let path = &arguments.file;
     if let Some(flag) = arguments.grants.first_given() {
-        return Err(Usage(format!(
-            "{flag} is for a single guest, and `{path}` names several services: write the grant \
-             into the service that it is for"
-        ))
-        .into());
+        found.error(Diagnostic::usage(format!(
+            "{flag} is for a single guest, and `{}` names several services: write the grant into the \
+             service that it is for",
+            path.display()
+        )));
     }
-    let file = File::parse(text).with_context(|| format!("cannot serve `{path}`"))?;
-    let file = file.within(arguments.file.parent().unwrap_or(Path::new("")));
-    let said = Said::new(&arguments.file, file.source());
-    check_sections(&file, &said)?;
-    routing::check(&file, &said)?;
-    let defaults = arguments.services.clone().or(file.defaults.clone());
-    let services = file.service.iter().enumerate().map(|(index, service)| {
+    let (file, errors) = File::read(text);
+    // A service that could not be read may be the one that another may call.
+    let is_whole = errors.is_empty();
+    for error in errors {
+        found.error(Diagnostic::config(path, error));
+    }
+    let file = file?.within(path.parent().unwrap_or(Path::new("")));
+    let said = Said::new(path, file.source());
+    for warning in file.warnings() {
+        found.warn(Diagnostic::warning(path, warning));
+    }
+    let defaults = flags.or(of_section(&file, &said, found));
+    check_sections(&file, &said, found);
+    routing::check(&file, &said, found);
+    let secrets = file.service.iter().flat_map(|it| it.secrets.values());
+    let variables = secrets.filter_map(SecretSource::variable);
+    let variables = variables.map(ToOwned::to_owned).collect();
+    let names: Vec<_> = file.service.iter().map(|it| &*it.name).collect();
+    let mut services = Vec::new();
+    for (index, service) in file.service.iter().enumerate() {
         let what = format!("service `{}`", service.name);
-        let planned = Planned::of(service, &defaults);
-        let mut planned =
-            planned.map_err(|wrong| said.misplaced(&what, "service", index, wrong))?;
-        let key = match service.guest() {
-            Guest::Component(_) => "component",
-            Guest::Module(_) => "module",
-        };
-        planned.said = Some(said.entry(&what, "service", index, key));
-        Ok(planned)
-    });
-    Ok(Plan {
-        services: services.collect::<Result<_>>()?,
-        builtins: builtins::of(&file, &said)?,
+        let mut entry = found.entry(&said, &what, "service", index);
+        services.extend(Planned::of(service, &defaults, &mut entry));
+        for (at, grant) in service.allow_outgoing.iter().enumerate() {
+            let place = entry.place(&format!("allow_outgoing.{at}"));
+            let grant = grant.parse().ok().filter(|_| is_whole);
+            entry.warn(grant.and_then(|grant| no_such_service(&grant, &names, place)));
+        }
+    }
+    Some(Plan {
+        services,
+        builtins: builtins::of(&file, &said, found),
         host: HostSettings {
             listeners: file.listener,
             server: file.server,
@@ -109,34 +157,68 @@ fn several(arguments: &Serve, text: &str) -> Result<Plan> {
             telemetry: file.telemetry,
         },
         said,
+        variables,
     })
 }
 
-/// What flags and variables say of all services makes sense by itself.
-fn check_flags(said: &ServiceSettings) -> Result<()> {
-    let usage = |flag: &str, error: anyhow::Error| Usage(format!("{flag}: {error:#}"));
+/// What flags and variables say of all services, as far as it makes sense.
+fn of_flags(said: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings {
     if said.pool.check().is_err() {
-        let advice = "--serial is one request at a time; leave --max-concurrent-per-instance out \
-                      (HEADWATER_SERIAL, HEADWATER_MAX_CONCURRENT_PER_INSTANCE)";
-        return Err(Usage(advice.to_owned()).into());
+        found.error(Diagnostic::usage(
+            "--serial is one request at a time; leave --max-concurrent-per-instance out \
+             (HEADWATER_SERIAL, HEADWATER_MAX_CONCURRENT_PER_INSTANCE)",
+        ));
     }
-    outgoing::h2c(&said.outgoing).map_err(|error| usage("--h2c, or HEADWATER_H2C", error))?;
-    connecting::proxy(&said.connecting)
-        .map_err(|error| usage("--proxy, or HEADWATER_PROXY", error))?;
-    Ok(())
+    sensible(said, |key, error| {
+        let (kind, flag) = match key {
+            "proxy" => (Kind::Usage, "--proxy, or HEADWATER_PROXY"),
+            "outgoing.h2c" => (Kind::Usage, "--h2c, or HEADWATER_H2C"),
+            // Whatever is wrong with the file, its name may be right.
+            _ => (Kind::Setting, "--ca, or HEADWATER_CA"),
+        };
+        found.error(Diagnostic::of(kind, Place::entry(flag), &error));
+    })
 }
 
-/// What the sections of a file say makes sense by itself, whether a service needs it or not.
-fn check_sections(file: &File, said: &Said) -> Result<()> {
-    let place = |section: &str, key: &str| said.section(section, key);
-    let defaults = &file.defaults;
-    connecting::proxy(&defaults.connecting).with_context(|| place("defaults", "proxy"))?;
-    outgoing::h2c(&defaults.outgoing).with_context(|| place("defaults", "outgoing.h2c"))?;
-    Connecting::of(&defaults.connecting, Vec::new(), Vec::new())
-        .with_context(|| place("defaults", "ca"))?;
-    front::log(file.telemetry.log.clone(), None)
-        .check()
-        .with_context(|| place("telemetry", "log"))?;
-    front::host_id(&file.server).with_context(|| place("server", "host_id"))?;
-    Ok(())
+/// What the section `[defaults]` says of all services, likewise.
+fn of_section(file: &File, said: &Said, found: &mut Diagnostics) -> ServiceSettings {
+    sensible(&file.defaults, |key, error| {
+        let place = said.section("defaults", key);
+        found.error(Diagnostic::of(Kind::Setting, place, &error));
+    })
+}
+
+/// Settings of all services without those that make no sense by themselves, whether a service needs them
+/// or not. So they are told of once, and not of each service.
+fn sensible(said: &ServiceSettings, mut wrong: impl FnMut(&str, anyhow::Error)) -> ServiceSettings {
+    let mut sensible = said.clone();
+    let connecting = &mut sensible.connecting;
+    if let Err(error) = connecting::proxy(connecting) {
+        wrong("proxy", error);
+        (connecting.proxy, connecting.no_proxy) = (None, None);
+    }
+    for (at, ca) in said.connecting.ca.iter().flatten().enumerate() {
+        if let Err(error) = connecting::check_authority(ca) {
+            wrong(&format!("ca.{at}"), error);
+            connecting.ca = None;
+        }
+    }
+    if let Err(error) = outgoing::h2c(&sensible.outgoing) {
+        wrong("outgoing.h2c", error);
+        sensible.outgoing.h2c = None;
+    }
+    sensible
+}
+
+/// Whether what other sections of a file say makes sense by itself.
+fn check_sections(file: &File, said: &Said, found: &mut Diagnostics) {
+    let mut check = |section: &str, key: &str, result: Result<()>| {
+        if let Err(error) = result {
+            let place = said.section(section, key);
+            found.error(Diagnostic::of(Kind::Setting, place, &error));
+        }
+    };
+    let log = front::log(file.telemetry.log.clone(), None).check();
+    check("telemetry", "log", log.map_err(Into::into));
+    check("server", "host_id", front::host_id(&file.server));
 }

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
 use headwater_config::settings::ServiceSettings;
-use headwater_config::{Place, SecretSource, Service};
+use headwater_config::{Place as Route, SecretSource, Service};
 use headwater_runtime::ForbiddenHeaders;
 use headwater_server::RouteLimits;
 
@@ -13,10 +12,10 @@ use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions, 
 use super::named;
 use crate::cli::Serve;
 use crate::connecting::{self, Connecting};
-use crate::exit::Usage;
+use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics, Place};
 use crate::front;
 use crate::outgoing;
-use crate::said::{AtKey, Misplaced};
+use crate::said::{AtKey, Said};
 
 /// A service whose settings are known and whose guest is read, but not compiled.
 pub(crate) struct Planned {
@@ -24,10 +23,10 @@ pub(crate) struct Planned {
     /// The guest.
     pub(super) binary: Vec<u8>,
     pub(super) parts: Parts,
-    pub(super) routes: Vec<Place>,
+    pub(super) routes: Vec<Route>,
     pub(super) route_limits: RouteLimits,
-    /// Where the file names its guest.
-    pub(super) said: Option<String>,
+    /// Where its guest is named.
+    pub(super) place: Place,
     /// Files of its secrets.
     secrets: Vec<PathBuf>,
 }
@@ -49,7 +48,12 @@ pub(super) enum Binary {
 
 impl Planned {
     /// One guest for every path, with the grants of the command line.
-    pub(super) fn single(arguments: &Serve, binary: Binary) -> Result<Self> {
+    pub(super) fn single(
+        arguments: &Serve,
+        settings: ServiceSettings,
+        binary: Binary,
+        found: &mut Diagnostics,
+    ) -> Self {
         let name = arguments
             .file
             .file_stem()
@@ -67,7 +71,7 @@ impl Planned {
         let mut made_of = MadeOf {
             outline: Arc::new(outline),
             guest,
-            settings: arguments.services.clone(),
+            settings,
             identities: grants.client_cert.clone(),
             headers: KeptHeaders {
                 forbidden: grants.forbid_header.clone(),
@@ -77,64 +81,76 @@ impl Planned {
             found: Found::default(),
         };
         made_of.look();
-        let forbidden_headers = made_of
-            .headers
-            .meant()
-            .map_err(|error| Usage(format!("--allow-header: {error}")))?;
-        made_of
-            .idle_fits()
-            .map_err(|error| Usage(error.to_string()))?;
-        let parts = Parts::of(&made_of, forbidden_headers);
-        Ok(Self {
-            parts: parts.map_err(|wrong| wrong.error)?,
+        let headers = made_of.headers.meant();
+        let headers =
+            headers.map_err(|error| Diagnostic::usage(format!("--allow-header: {error}")));
+        let forbidden_headers = found.keep(headers).unwrap_or_default();
+        let idle = made_of.idle_fits();
+        found.keep(idle.map_err(|error| Diagnostic::usage(error.to_string())));
+        let nowhere = Said::default();
+        let mut found = found.entry(&nowhere, "", "", 0);
+        Self {
+            parts: Parts::of(&made_of, forbidden_headers, &mut found),
             made_of,
             binary,
-            routes: vec![Place {
+            routes: vec![Route {
                 path: "/...".to_owned(),
                 hosts: Vec::new(),
                 strip_prefix: false,
             }],
             route_limits: RouteLimits::default(),
-            said: None,
+            place: Place::default(),
             secrets: Vec::new(),
-        })
+        }
     }
 
-    /// A service of a file, with what holds for all.
-    pub(super) fn of(service: &Service, defaults: &ServiceSettings) -> Result<Self, Misplaced> {
-        let (file, binary) = named::read(service)?;
+    /// A service of a file, with what holds for all. `None` without a guest that could be read.
+    pub(super) fn of(
+        service: &Service,
+        defaults: &ServiceSettings,
+        found: &mut EntryDiagnostics<'_>,
+    ) -> Option<Self> {
+        let guest = found.keep(named::read(service));
+        let grants = named::grants(service, found);
+        let environment = named::environment(service, found);
+        let directories = named::directories(service, found);
+        let unverified = named::unverified(service, found);
+        let identities = named::identities(service, found);
+        let headers = KeptHeaders {
+            forbidden: named::header_names("forbid_headers", &service.forbid_headers, found),
+            allowed: named::header_names("allow_headers", &service.allow_headers, found),
+        };
+        let (file, binary) = guest?;
         let (guest, binary) = binary.into_parts();
         let outline = Outline {
             name: service.name.as_str().into(),
             file,
-            grants: named::grants(service)?,
-            environment: named::environment(service)?,
-            directories: named::directories(service)?,
-            unverified: named::unverified(service)?,
+            grants,
+            environment,
+            directories,
+            unverified,
         };
         let mut made_of = MadeOf {
             outline: Arc::new(outline),
             guest,
             settings: service.settings.clone().or_defaults(defaults.clone()),
-            identities: named::identities(service)?,
-            headers: KeptHeaders {
-                forbidden: named::header_names("forbid_headers", &service.forbid_headers)?,
-                allowed: named::header_names("allow_headers", &service.allow_headers)?,
-            },
+            identities,
+            headers,
             module: named::module(service),
             found: Found::default(),
         };
         made_of.look();
-        let forbidden_headers = made_of.headers.meant().at("allow_headers")?;
+        let forbidden_headers = found.keep(made_of.headers.meant().at("allow_headers"));
         // Of the two the one that the service says itself, if it says one.
         let key = match service.settings.pool.min_idle {
             Some(_) => "min_idle",
             None => "max_instances",
         };
-        made_of.idle_fits().at(key)?;
-        let parts = Parts::of(&made_of, forbidden_headers)?;
-        Ok(Self {
-            parts,
+        if !found.lacks("max_instances") {
+            found.keep(made_of.idle_fits().at(key));
+        }
+        Some(Self {
+            parts: Parts::of(&made_of, forbidden_headers.unwrap_or_default(), found),
             made_of,
             binary,
             routes: service.route.all(),
@@ -143,7 +159,10 @@ impl Planned {
                 rate: service.rate.map(front::rate),
                 max_body: service.max_body.map(|size| size.bytes()),
             },
-            said: None,
+            place: found.place(match service.guest() {
+                headwater_config::Guest::Component(_) => "component",
+                headwater_config::Guest::Module(_) => "module",
+            }),
             secrets: service
                 .secrets
                 .values()
@@ -170,21 +189,36 @@ impl Planned {
 // === impl Parts ===
 
 impl Parts {
-    fn of(made_of: &MadeOf, forbidden_headers: ForbiddenHeaders) -> Result<Self, Misplaced> {
+    /// Where the settings mean nothing, the defaults.
+    fn of(
+        made_of: &MadeOf,
+        forbidden_headers: ForbiddenHeaders,
+        found: &mut EntryDiagnostics<'_>,
+    ) -> Self {
         let (said, identities) = (&made_of.settings.connecting, &made_of.identities);
+        let mut are_good = true;
         // One by one first, for which of them it is.
         for (at, ca) in said.ca.iter().flatten().enumerate() {
-            connecting::check_authority(ca).at(format!("ca.{at}"))?;
+            let checked = connecting::check_authority(ca).at(format!("ca.{at}"));
+            are_good &= found.keep(checked).is_some();
         }
         for (at, identity) in identities.iter().enumerate() {
-            connecting::check_identity(identity).at(format!("client_certificates.{at}"))?;
+            let checked =
+                connecting::check_identity(identity).at(format!("client_certificates.{at}"));
+            are_good &= found.keep(checked).is_some();
         }
-        let unverified = made_of.outline.unverified.clone();
-        Ok(Self {
-            connecting: Connecting::of(said, identities.clone(), unverified).at("proxy")?,
-            outgoing: outgoing::Settings::of(&made_of.settings.outgoing).at("outgoing.h2c")?,
+        let connecting = are_good.then(|| {
+            let unverified = made_of.outline.unverified.clone();
+            Connecting::of(said, identities.clone(), unverified).at("proxy")
+        });
+        let outgoing = outgoing::Settings::of(&made_of.settings.outgoing).at("outgoing.h2c");
+        Self {
+            connecting: connecting
+                .and_then(|connecting| found.keep(connecting))
+                .unwrap_or_default(),
+            outgoing: found.keep(outgoing).unwrap_or_default(),
             forbidden_headers,
-        })
+        }
     }
 }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use headwater_config::{File, Places};
+use headwater_config::{File, Place, Places};
 use headwater_core::Handler;
 use headwater_server::{Fixed, Route, Router};
 use http::{HeaderMap, StatusCode};
 
 use super::hosts_of;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
 use crate::said::{AtKey, Misplaced, Said};
 
 /// A route, and where it stands.
@@ -21,10 +22,8 @@ struct Placed {
     key: String,
 }
 
-/// # Errors
-///
-/// With its place, when a route is of no form, or two are for the same paths of the same host.
-pub(super) fn check(file: &File, said: &Said) -> Result<()> {
+/// Notes routes of no form, and of two for the same paths of the same host the later.
+pub(super) fn check(file: &File, said: &Said, found: &mut Diagnostics) {
     let nothing = Arc::new(Fixed {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
@@ -47,43 +46,45 @@ pub(super) fn check(file: &File, said: &Said) -> Result<()> {
             "service" => format!("service `{name}`"),
             list => format!("`[[{list}]]`"),
         };
-        let routes = routes(places, name, &nothing, list == "files");
-        let routes = routes.map_err(|wrong| said.misplaced(&what, list, index, wrong))?;
-        all.extend(routes.into_iter().map(|(route, key)| Placed {
-            route,
-            what: what.clone(),
-            list,
-            index,
-            key,
-        }));
+        let mut found = found.entry(said, &what, list, index);
+        for (at, place) in places.all().iter().enumerate() {
+            let key = match places {
+                Places::One(_) => "route".to_owned(),
+                Places::Several(_) => format!("route.{at}"),
+            };
+            let route = route(place, &key, name, &nothing, list == "files");
+            all.extend(found.keep(route).map(|route| Placed {
+                route,
+                what: what.clone(),
+                list,
+                index,
+                key,
+            }));
+        }
     }
-    together(&all, said)
+    while let Some((later, diagnostic)) = conflict(&all, said) {
+        found.error(diagnostic);
+        all.remove(later);
+    }
 }
 
-/// The routes of one entry, each good by itself, with their keys.
-fn routes(
-    places: &Places,
+/// A route that is good by itself.
+fn route(
+    place: &Place,
+    key: &str,
     name: &str,
     handler: &Arc<Fixed>,
     is_below: bool,
-) -> Result<Vec<(Route, String)>, Misplaced> {
-    let mut routes = Vec::new();
-    for (at, place) in places.all().iter().enumerate() {
-        let key = match places {
-            Places::One(_) => "route".to_owned(),
-            Places::Several(_) => format!("route.{at}"),
-        };
-        form(&place.path, is_below).at(&*key)?;
-        let handler: Arc<dyn Handler> = handler.clone();
-        let mut route = Route::new(&*place.path, name, handler);
-        route.hosts = hosts_of(&place.hosts).map_err(|(at, error)| Misplaced {
-            key: format!("{key}.hosts.{at}"),
-            error,
-        })?;
-        Router::new([route.clone()]).at(&*key)?;
-        routes.push((route, key));
-    }
-    Ok(routes)
+) -> Result<Route, Misplaced> {
+    form(&place.path, is_below).at(key)?;
+    let handler: Arc<dyn Handler> = handler.clone();
+    let mut route = Route::new(&*place.path, name, handler);
+    route.hosts = hosts_of(&place.hosts).map_err(|(at, error)| Misplaced {
+        key: format!("{key}.hosts.{at}"),
+        error,
+    })?;
+    Router::new([route.clone()]).at(key)?;
+    Ok(route)
 }
 
 /// What the router takes as it stands, and nobody means.
@@ -99,19 +100,20 @@ fn form(path: &str, is_below: bool) -> Result<()> {
     ensure!(
         !is_below || dots.is_some(),
         "the route \"{path}\" is one path, and there are files below a directory: write \"{}/...\"",
-        path.trim_end_matches('/')
+        path.trim_end_matches(['/', '*'])
     );
     Ok(())
 }
 
-/// Of two that do not go together, the later is told with its place, and where the other is.
-fn together(all: &[Placed], said: &Said) -> Result<()> {
+/// The first that does not go together with one before it, and what is told of it: its place, and where
+/// the other is.
+fn conflict(all: &[Placed], said: &Said) -> Option<(usize, Diagnostic)> {
     let router = |routes: &mut dyn Iterator<Item = &Placed>| {
         let routes: Vec<_> = routes.map(|placed| placed.route.clone()).collect();
         Router::new(routes).map(drop)
     };
     if router(&mut all.iter()).is_ok() {
-        return Ok(());
+        return None;
     }
     // The shortest beginning that does not go together ends with the one that is too much.
     let fails = |count: &usize| router(&mut all[..*count].iter()).is_err();
@@ -119,23 +121,15 @@ fn together(all: &[Placed], said: &Said) -> Result<()> {
     let later = counts.partition_point(|count| !fails(count)) - 1;
     let goes = |earlier: &&Placed| router(&mut [*earlier, &all[later]].into_iter()).is_ok();
     let earlier = all[..later].iter().find(|placed| !goes(placed));
-    let Placed {
-        route: _,
-        what,
-        list,
-        index,
-        key,
-    } = &all[later];
+    let place = |of: &Placed| said.entry(&of.what, of.list, of.index, &of.key);
     let error = router(&mut all[..=later].iter()).err();
     let error = error.map_or_else(|| anyhow::anyhow!("a route is given twice"), Into::into);
     let error = match earlier {
-        Some(first) => {
-            let first = said.entry(&first.what, first.list, first.index, &first.key);
-            anyhow::anyhow!("{error} (the other is {first})")
-        }
+        Some(first) => anyhow::anyhow!("{error} (the other is {})", place(first)),
         None => error,
     };
-    Err(error.context(said.entry(what, list, *index, key)))
+    let diagnostic = Diagnostic::of(Kind::Setting, place(&all[later]), &error);
+    Some((later, diagnostic))
 }
 
 #[cfg(test)]
@@ -144,11 +138,19 @@ mod tests {
 
     use super::*;
 
-    fn wrong(routes: &str) -> String {
+    fn all_wrong(routes: &str) -> Vec<String> {
         let file = File::parse(routes).unwrap();
         let said = Said::new(Path::new("h.toml"), file.source());
-        let error = check(&file, &said).map_err(|error| format!("{error:#}"));
-        error.unwrap_err()
+        let mut found = Diagnostics::default();
+        check(&file, &said, &mut found);
+        found.errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn wrong(routes: &str) -> String {
+        match &all_wrong(routes)[..] {
+            [one] => one.clone(),
+            all => panic!("{all:?}"),
+        }
     }
 
     #[test]
@@ -182,11 +184,15 @@ mod tests {
             assert!(told.starts_with("in `h.toml`, `[[answer]]` ("), "{told}");
             assert!(told.contains(place) && told.contains(said), "{told}");
         }
-        let told = wrong("[[files]]\nroute = \"/f\"\ndirectory = \"d\"\n");
-        assert!(
-            told.contains("line 2") && told.contains("write \"/f/...\""),
-            "{told}"
-        );
+        for route in ["/f", "/f/", "/f/*"] {
+            let told = wrong(&format!(
+                "[[files]]\nroute = \"{route}\"\ndirectory = \"d\"\n"
+            ));
+            assert!(
+                told.contains("line 2") && told.contains("write \"/f/...\""),
+                "{told}"
+            );
+        }
     }
 
     #[test]
@@ -195,7 +201,9 @@ mod tests {
         for number in 0..40 {
             text += &format!("[[answer]]\nroute = \"/{}\"\n", number % 33);
         }
-        let told = wrong(&text);
+        let all = all_wrong(&text);
+        assert_eq!(all.len(), 7, "{all:#?}");
+        let told = &all[0];
         assert!(
             told.contains("(line 68, column 1: route = \"/0\")"),
             "{told}"

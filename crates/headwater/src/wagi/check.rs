@@ -1,93 +1,166 @@
-use std::collections::{BTreeMap, BTreeSet};
+//! What `headwater check` tells of a modules.toml.
 
-use anyhow::{Context, Result, bail};
-use headwater_config::modules::{ModuleEntry, ModulesFile, UnknownKey};
-use headwater_core::explain;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use headwater_config::modules::{ModuleEntry, UnknownKey};
 use headwater_runtime::Engine;
+use headwater_server::{ListenerParams, Route, TlsParams};
 use headwater_wagi::{Compat, Health, ResponseMode, SET_BY_HOST};
 
 use super::common::Common;
-use super::load::{Loaded, Table};
-use super::shadow::{Place, matches_nothing, shadowed_by};
-use crate::banner::{list, print};
-use crate::cli::wagi::Check;
-
-/// Enough for `_routes`.
-const PLACES: u32 = 4;
+use super::load::{Loaded, Table, what};
+use super::shadow::{self, matches_nothing, shadowed_by};
+use super::{code_cache, common, parse};
+use crate::banner::list;
+use crate::builtins::Builtin;
+use crate::check::{Listener, Report};
+use crate::cli;
+use crate::cli::wagi::Wagi;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
+use crate::front;
+use crate::operation::Operation;
+use crate::said::Said;
+use crate::services::HostSettings;
 
 /// The module that outgoing requests are imported from.
 const EXPERIMENTAL_HTTP: &str = "wasi_experimental_http";
 
-/// `headwater check`.
-pub(crate) fn run(arguments: Check) -> Result<()> {
-    let path = &arguments.file;
-    let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read `{name}`: check the path and its permissions"))?;
-    if !ModulesFile::recognises(&text) {
-        bail!("`{name}` is no modules.toml: `check` explains those of WAGI");
+/// Fills in what `headwater wagi` would serve, and what is wrong with it.
+///
+/// # Errors
+///
+/// When this machine lets nothing be checked.
+pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> Result<()> {
+    let path = report.file.clone();
+    let found = &mut report.found;
+    found
+        .warnings
+        .extend(cli::unknown_variables("wagi", &BTreeSet::new()));
+    let operation = Operation::new(&arguments.operation, &HostSettings::default());
+    let tls = super::tls(arguments).map_err(|error| Diagnostic::unplaced(Kind::Listener, &error));
+    if let Some(tls) = found.keep(tls) {
+        let mut listener = ListenerParams::at(arguments.listen);
+        listener.tls = tls;
+        let concerns = listener.tls.as_ref().map(TlsParams::check);
+        for concern in concerns.and_then(Result::ok).into_iter().flatten() {
+            found.warn(Diagnostic::certificate(&concern));
+        }
+        report.listeners.push(Listener::of(&listener));
     }
-    let file = ModulesFile::parse(&text).with_context(|| format!("cannot use `{name}`"))?;
+    let cache = code_cache(arguments.cache.as_deref());
+    let cache = cache.map_err(|error| Diagnostic::unplaced(Kind::File, &error));
+    let cache = found.keep(cache).map(|cache| cache.place);
+    let cache = front::code_cache(&operation.server).or(cache);
+    report.operation(&operation, &Said::default());
+    let found = &mut report.found;
+    let common = common(arguments).map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
+    let (common, file) = (found.keep(common), parse(&path, content, found));
+    let (Some(common), Some(file)) = (common, file) else {
+        return Ok(());
+    };
+    let said = Said::new(&path, file.source());
     let unknown = file.unknown.clone();
-    let common = Common::new(
-        &arguments.modules,
-        &arguments.limits,
-        &arguments.outgoing,
-        None,
-    )?;
-    let engine = Engine::with_places(PLACES)?;
+    let places = front::places(&operation.server);
+    let engine = Engine::with_cache(places, &cache.unwrap_or_default())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads that run `_routes`")?;
-    let table = runtime.block_on(Table::load(path, file, &common, &engine));
-    let report = Report::of(&table, &unknown, &common);
-    print(&report.lines());
-    match report.problems {
-        0 => Ok(()),
-        1 => bail!("there is a problem, see above"),
-        several => bail!("there are {several} problems, see above"),
+    let table = runtime.block_on(Table::load(&path, file, &common, &engine));
+    let mut sections = Sections::of(&table, &unknown, &common, &said);
+    report.lines = sections.lines();
+    report.found.errors.append(&mut sections.found.errors);
+    report.found.warnings.append(&mut sections.found.warnings);
+    report.builtins = vec![Builtin {
+        does: "answers OK".to_owned(),
+        routes: vec![Route::new(Health::ROUTE, "healthz", Arc::new(Health))],
+    }];
+    for (_, loaded) in table.modules {
+        match loaded.map(|loaded| loaded.service()) {
+            Ok(service) => {
+                let service = service.map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
+                let service = report.found.keep(service);
+                report.services.extend(service.map(Arc::new));
+            }
+            Err(problems) => report.found.errors.extend(problems),
+        }
     }
+    Ok(())
 }
 
 /// What is told of a file.
-#[derive(Default)]
-struct Report {
+struct Sections<'a> {
+    said: &'a Said,
     routes: Vec<String>,
     modules: Vec<String>,
     without_effect: Vec<String>,
-    problems: usize,
+    /// Beside what could not be loaded.
+    found: Diagnostics,
 }
 
-impl Report {
-    fn of(table: &Table, unknown: &[UnknownKey], common: &Common) -> Self {
-        let mut report = Self {
+/// A key of an entry.
+#[derive(Clone, Copy)]
+struct Key<'a> {
+    entry: &'a ModuleEntry,
+    index: usize,
+    name: &'a str,
+}
+
+impl<'a> Sections<'a> {
+    fn of(table: &Table, unknown: &[UnknownKey], common: &Common, said: &'a Said) -> Self {
+        let mut sections = Self {
+            said,
+            routes: Vec::new(),
+            modules: Vec::new(),
             without_effect: unknown.iter().map(ToString::to_string).collect(),
-            ..Self::default()
+            found: Diagnostics::default(),
         };
-        report.routes(table);
-        for (entry, loaded) in &table.modules {
+        sections.routes(table);
+        for (index, (entry, loaded)) in table.modules.iter().enumerate() {
             match loaded {
-                Ok(loaded) => report.module(entry, loaded, common),
-                Err(error) => {
-                    report.problems += 1;
-                    report.modules.push(format!("  {}", entry.module));
-                    let problem = explain(error.as_ref());
-                    report.modules.push(format!("    PROBLEM      {problem}"));
+                Ok(loaded) => sections.module(entry, index, loaded, common),
+                Err(problems) => {
+                    sections.modules.push(format!("  {}", entry.module));
+                    let problems = problems.iter().map(|it| &it.message);
+                    let problems = problems.map(|it| format!("    PROBLEM      {it}"));
+                    sections.modules.extend(problems);
                 }
             }
         }
-        report
+        sections
+    }
+
+    fn place(&self, Key { entry, index, name }: Key<'_>) -> Place {
+        self.said.entry(&what(entry), "module", index, name)
+    }
+
+    /// A key that is read and changes nothing.
+    fn idle(&mut self, key: Key<'_>, message: String, told: String) {
+        self.without_effect.push(told);
+        let place = self.place(key);
+        self.found.warn(Diagnostic {
+            kind: Kind::NoEffect,
+            place: place.into(),
+            message,
+            remedy: None,
+        });
     }
 
     fn routes(&mut self, table: &Table) {
-        let mut places = vec![Place {
+        let mut places = vec![shadow::Place {
             pattern: Health::ROUTE,
             hosts: &[],
         }];
         self.routes
             .push(format!("    1  {}  answers OK (built in)", Health::ROUTE));
-        for (entry, loaded) in &table.modules {
+        for (index, (entry, loaded)) in table.modules.iter().enumerate() {
+            let key = Key {
+                entry,
+                index,
+                name: "route",
+            };
             let Ok(loaded) = loaded else {
                 self.routes
                     .push(format!("    ?  {}  PROBLEM, see below", entry.route));
@@ -111,32 +184,44 @@ impl Report {
                     "  {nth:>3}  {pattern}{hosts}  {} ({entrypoint}{named})",
                     loaded.name
                 ));
-                let place = Place {
+                let place = shadow::Place {
                     pattern,
                     hosts: &loaded.hosts,
                 };
                 if let Some(problem) = &mount.problem {
-                    self.problems += 1;
                     self.routes
                         .push(format!("       PROBLEM: answers 500: {problem}"));
+                    let place = self.place(key);
+                    self.found.error(Diagnostic {
+                        kind: Kind::Guest,
+                        place: place.into(),
+                        message: format!("the route `{pattern}` answers 500: {problem}"),
+                        remedy: None,
+                    });
                 }
                 if matches_nothing(pattern) {
-                    self.without_effect.push(format!(
-                        "the route `{pattern}`: no path is like it; a route begins with `/`"
-                    ));
+                    let why = "no path is like it; a route begins with `/`";
+                    let told = format!("the route `{pattern}`: {why}");
+                    self.idle(
+                        key,
+                        format!("the route `{pattern}` has no effect: {why}"),
+                        told,
+                    );
                 } else if let Some(earlier) = shadowed_by(&places, &place) {
-                    self.without_effect.push(format!(
-                        "the route `{pattern}` ({nth}): route {} answers all its requests, because it \
-                         comes first",
-                        earlier + 1
-                    ));
+                    let earlier = earlier + 1;
+                    let why = "answers all its requests, because it comes first";
+                    let told = format!("the route `{pattern}` ({nth}): route {earlier} {why}");
+                    let by = places[earlier - 1].pattern;
+                    let message =
+                        format!("the route `{pattern}` has no effect: the route `{by}` {why}");
+                    self.idle(key, message, told);
                 }
                 places.push(place);
             }
         }
     }
 
-    fn module(&mut self, entry: &ModuleEntry, loaded: &Loaded, common: &Common) {
+    fn module(&mut self, entry: &ModuleEntry, index: usize, loaded: &Loaded, common: &Common) {
         let settings = loaded.module.settings();
         let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (module, name) in loaded.module.imports() {
@@ -200,38 +285,41 @@ impl Report {
             limits.guest_memory >> 20,
             limits.buffered_response >> 20,
         ));
-        self.idle_keys(entry, &imports, common);
+        self.idle_keys(entry, index, &imports, common);
     }
 
     /// Keys that are read and change nothing.
     fn idle_keys(
         &mut self,
         entry: &ModuleEntry,
+        index: usize,
         imports: &BTreeMap<&str, BTreeSet<&str>>,
         common: &Common,
     ) {
         let route = &entry.route;
-        let mut idle = |what: String| {
-            self.without_effect
-                .push(format!("at the route `{route}`: {what}"));
+        let mut idle = |name: &str, why: &str| {
+            let told = format!("at the route `{route}`: `{name}`: {why}");
+            let message = format!("`{name}` has no effect: {why}");
+            self.idle(Key { entry, index, name }, message, told);
         };
         if entry.bindle_server.is_some() {
-            idle("`bindle_server`: there are no `bindle:` modules any more".to_owned());
+            idle("bindle_server", "there are no `bindle:` modules any more");
         }
         if !imports.contains_key(EXPERIMENTAL_HTTP) {
             let unused = "the module makes no outgoing requests";
             if !entry.allowed_hosts.is_empty() {
-                idle(format!("`allowed_hosts`: {unused}"));
+                idle("allowed_hosts", unused);
             }
             if entry.http_max_concurrency.is_some() {
-                idle(format!("`http_max_concurrency`: {unused}"));
+                idle("http_max_concurrency", unused);
             }
         }
         for name in entry.environment.keys() {
+            let key = format!("environment.{name}");
             if SET_BY_HOST.contains(&name.as_str()) {
-                idle(format!("`environment.{name}`: each request sets it"));
+                idle(&key, "each request sets it");
             } else if common.environment.contains_key(name) {
-                idle(format!("`environment.{name}`: the command line sets it"));
+                idle(&key, "the command line sets it");
             }
         }
     }

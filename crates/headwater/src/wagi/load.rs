@@ -11,11 +11,13 @@ use headwater_wagi::{ModuleReference, Mount, WagiModule, allowed_hosts};
 use super::common::Common;
 use super::fetch::{Cache, read};
 use super::names::names;
+use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics};
+use crate::said::{AtKey, Said};
 use crate::services::{self, Outline};
 
 /// The modules of a file, each loaded, or why it is not.
 pub(crate) struct Table {
-    pub(crate) modules: Vec<(ModuleEntry, Result<Loaded>)>,
+    pub(crate) modules: Vec<(ModuleEntry, Result<Loaded, Vec<Diagnostic>>)>,
 }
 
 /// A module that can answer.
@@ -74,28 +76,25 @@ impl Table {
         engine: &Engine,
     ) -> Self {
         let names = names(&file.modules);
+        let said = Said::new(path, file.source());
         let cache = Cache::new(&common.arguments);
         let mut modules = Vec::new();
-        for (name, entry) in names.into_iter().zip(file.modules) {
-            let loaded = load_one(path, &name, &entry, common, &cache, engine).await;
-            let loaded = loaded.with_context(|| {
-                format!(
-                    "the module `{}` at the route `{}`",
-                    entry.module, entry.route
-                )
-            });
+        for (index, (name, entry)) in names.into_iter().zip(file.modules).enumerate() {
+            let mut found = Diagnostics::default();
+            let what = what(&entry);
+            let mut of_entry = found.entry(&said, &what, "module", index);
+            let loaded = load_one(path, &name, &entry, common, &cache, engine, &mut of_entry).await;
+            let loaded = loaded.ok_or(found.errors);
             modules.push((entry, loaded));
         }
         Self { modules }
     }
 
-    /// All modules, or the first one's problem.
-    pub(crate) fn into_loaded(self) -> Result<Vec<Loaded>> {
-        let loaded: Vec<Loaded> = self
-            .modules
-            .into_iter()
-            .map(|(_, loaded)| loaded)
-            .collect::<Result<_>>()?;
+    /// All modules that are loaded. Notes why the others are not.
+    pub(crate) fn into_loaded(self, found: &mut Diagnostics) -> Vec<Loaded> {
+        let loaded = self.modules.into_iter().map(|(_, loaded)| loaded);
+        let loaded = loaded.map(|loaded| loaded.map_err(|errors| found.errors.extend(errors)));
+        let loaded: Vec<_> = loaded.filter_map(Result::ok).collect();
         for module in &loaded {
             for mount in &module.mounts {
                 if let Some(problem) = &mount.problem {
@@ -107,10 +106,17 @@ impl Table {
                 }
             }
         }
-        Ok(loaded)
+        loaded
     }
 }
 
+/// How an entry is called in messages.
+pub(super) fn what(entry: &ModuleEntry) -> String {
+    let ModuleEntry { module, route, .. } = entry;
+    format!("the module `{module}` at the route `{route}`")
+}
+
+/// Loads a module, or notes all that is wrong with it.
 async fn load_one(
     path: &Path,
     name: &str,
@@ -118,23 +124,32 @@ async fn load_one(
     common: &Common,
     cache: &Cache,
     engine: &Engine,
-) -> Result<Loaded> {
+    found: &mut EntryDiagnostics<'_>,
+) -> Option<Loaded> {
     let hosts = entry.host.iter().map(|host| host.parse());
-    let hosts = hosts.collect::<Result<_, _>>().context("in `host`")?;
-    let (bytes, origin) = match ModuleReference::parse(&entry.module)? {
-        ModuleReference::File(file) => (read(&file, path)?, file.display().to_string()),
-        ModuleReference::Oci(reference) => cache.fetch(&reference).await?,
-    };
+    let hosts = hosts.collect::<Result<_, _>>().context("in `host`");
+    let hosts = found.keep(hosts.at("host"));
+    let egress = found.keep(common.egress(name, entry).at("allowed_hosts"));
+    let guest = found.keep(guest(path, entry, cache).await.at("module"));
+    let ((bytes, origin), egress) = (guest?, egress?);
     let settings = common.settings(name, entry);
-    let egress = common.egress(name, entry)?;
-    let module = WagiModule::load_with_egress(engine, &bytes, settings, Some(egress.clone()))?;
-    let mounts = module.mount(&entry.route).await?;
-    Ok(Loaded {
+    let module = WagiModule::load_with_egress(engine, &bytes, settings, Some(egress.clone()));
+    let module = found.keep(module.at("module"))?;
+    let mounts = found.keep(module.mount(&entry.route).await.at("route"));
+    Some(Loaded {
         name: name.to_owned(),
         origin,
-        hosts,
+        hosts: hosts?,
         module,
         egress,
-        mounts,
+        mounts: mounts?,
+    })
+}
+
+/// The bytes of a module, and where they are from.
+async fn guest(path: &Path, entry: &ModuleEntry, cache: &Cache) -> Result<(Vec<u8>, String)> {
+    Ok(match ModuleReference::parse(&entry.module)? {
+        ModuleReference::File(file) => (read(&file, path)?, file.display().to_string()),
+        ModuleReference::Oci(reference) => cache.fetch(&reference).await?,
     })
 }

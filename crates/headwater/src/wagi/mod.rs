@@ -8,27 +8,32 @@ mod names;
 mod shadow;
 mod variables;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use anyhow::{Context, Result, bail};
 use headwater_config::CacheFile;
-use headwater_config::modules::ModulesFile;
+use headwater_config::modules::{ModulesFile, UnknownKey};
 use headwater_runtime::CodeCache;
 use headwater_server::{HostPattern, ListenerParams, Route, Router, TlsParams};
 use headwater_wagi::Health;
 
 use crate::banner::{self, list};
+use crate::cli;
 use crate::cli::wagi::{SourceArgs, Wagi};
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place, Refused, WarningLog};
 use crate::exit::Usage;
 use crate::front;
 use crate::hosting::{Hosting, host};
+use crate::input;
 use crate::live::{Hosted, Loading};
 use crate::operation::Operation;
-use crate::services::HostSettings;
+use crate::said::Said;
+use crate::services::{HostSettings, no_such_service};
 
 use self::common::Common;
-use self::load::{Loaded, Table};
+use self::load::{Loaded, Table, what};
 
 /// `headwater wagi`.
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
@@ -40,19 +45,15 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     // Before anything is started: what is wrong with it is said at once.
     read(&path)?;
     common(&arguments)?;
-    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(certificate), Some(key)) => Some(
-            TlsParams::from_pem_files(certificate, key)
-                .context("cannot serve https (--tls-cert, --tls-key)")?,
-        ),
-        _ => None,
-    };
+    let tls = tls(&arguments)?;
+    let variables = cli::unknown_variables("wagi", &BTreeSet::new());
     let cache = code_cache(arguments.cache.as_deref())?;
     let mut listener = ListenerParams::at(arguments.listen);
     listener.tls = tls;
     let operation = Operation::new(&arguments.operation, &HostSettings::default());
     let said = Once::new();
     let CacheToml { place, ignored } = cache;
+    let warning_log = WarningLog::default();
     let load = move |loading: &Loading| {
         said.call_once(|| {
             for key in &ignored {
@@ -61,19 +62,19 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
                 );
             }
         });
-        let file = read(&path)?;
-        for unknown in &file.unknown {
-            tracing::warn!(file = %path.display(), "{unknown}");
-        }
+        let (file, mut warnings) = read(&path)?;
+        warnings.extend(variables.iter().cloned());
+        warning_log.note(warnings);
         let mut common = common(&arguments)?;
         common.metrics = loading.common.metrics.clone();
         common.loops = loading.common.loops.clone();
         common.shared = loading.common.shared.clone();
         common.tls_roots = loading.common.tls_roots.clone();
+        let mut found = Diagnostics::default();
         let table = tokio::runtime::Handle::current()
             .block_on(Table::load(&path, file, &common, &loading.engine))
-            .into_loaded()
-            .with_context(|| format!("cannot serve `{}`", path.display()))?;
+            .into_loaded(&mut found);
+        let (table, _) = found.accept(Some(table))?;
         let services = table.iter().map(|module| module.service().map(Arc::new));
         let modules = table.iter().map(|module| PathBuf::from(&module.origin));
         let files = modules.filter(|module| module.is_file());
@@ -136,11 +137,66 @@ fn modules_toml(source: &SourceArgs) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn read(path: &Path) -> Result<ModulesFile> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read `{name}`: check the path and its permissions"))?;
-    ModulesFile::parse(&text).with_context(|| format!("cannot use `{name}`"))
+/// The certificate of the command line.
+fn tls(arguments: &Wagi) -> Result<Option<TlsParams>> {
+    let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
+        return Ok(None);
+    };
+    let params = TlsParams::from_pem_files(certificate, key);
+    params
+        .map(Some)
+        .context("cannot serve https (--tls-cert, --tls-key)")
+}
+
+/// Reads a modules.toml, with what is probably not meant in it.
+fn read(path: &Path) -> Result<(ModulesFile, Vec<Diagnostic>), Refused> {
+    let mut found = Diagnostics::default();
+    let file = found.keep(input::read(path));
+    let file = file.and_then(|content| parse(path, content, &mut found));
+    found.accept(file)
+}
+
+/// Understands a modules.toml as far as it can be.
+fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<ModulesFile> {
+    let text = String::from_utf8(content).map_err(|error| Diagnostic {
+        kind: Kind::File,
+        place: Place::file(path).into(),
+        message: format!("it is no text ({error}): a modules.toml is expected"),
+        remedy: None,
+    });
+    let (file, errors) = ModulesFile::read(&found.keep(text)?);
+    for error in errors {
+        found.error(Diagnostic::modules(path, error));
+    }
+    let file = file?;
+    let said = Said::new(path, file.source());
+    for warning in file.warnings() {
+        found.warn(Diagnostic::warning(path, warning));
+    }
+    for unknown in &file.unknown {
+        let UnknownKey {
+            location,
+            key,
+            meaning,
+        } = unknown;
+        found.warn(Diagnostic {
+            kind: Kind::NoEffect,
+            place: Place::located(path, location.clone()).into(),
+            message: format!("`{key}` has no effect"),
+            remedy: Some(meaning.clone()),
+        });
+    }
+    for (index, entry) in file.modules.iter().enumerate() {
+        for (at, host) in entry.allowed_hosts.iter().enumerate() {
+            // Modules have no such names for each other.
+            let grant = host.parse().ok();
+            let key = format!("allowed_hosts.{at}");
+            let place = said.entry(&what(entry), "module", index, &key);
+            let warning = grant.and_then(|grant| no_such_service(&grant, &[], place));
+            found.warnings.extend(warning);
+        }
+    }
+    Some(file)
 }
 
 /// What a cache.toml says.

@@ -1,0 +1,111 @@
+//! What checking a file finds, for programs. docs/check.md describes it.
+
+use headwater_server::Route;
+use serde_json::{Value, json};
+
+use super::report::Report;
+use crate::diagnostics::Diagnostic;
+use crate::services::{Loaded, Runner};
+
+pub(super) fn document(report: &Report) -> Value {
+    let found = &report.found;
+    let listeners = report.listeners.iter().map(|listener| {
+        json!({
+            "address": listener.address,
+            "tls": listener.tls,
+        })
+    });
+    let builtins = report.builtins.iter().map(|builtin| {
+        json!({
+            "does": builtin.does,
+            "routes": builtin.routes.iter().map(route).collect::<Value>(),
+        })
+    });
+    json!({
+        "file": report.file,
+        "ok": found.errors.is_empty(),
+        "errors": found.errors.iter().map(diagnostic).collect::<Value>(),
+        "warnings": found.warnings.iter().map(diagnostic).collect::<Value>(),
+        "services": report.services.iter().map(|it| service(it)).collect::<Value>(),
+        "builtins": builtins.collect::<Value>(),
+        "listeners": listeners.collect::<Value>(),
+        "admin": report.admin.map(|address| address.to_string()),
+    })
+}
+
+fn diagnostic(diagnostic: &Diagnostic) -> Value {
+    let Diagnostic {
+        kind,
+        place,
+        message,
+        remedy,
+    } = diagnostic;
+    let location = place.location.as_ref();
+    json!({
+        "kind": kind.as_str(),
+        "file": place.file,
+        "line": location.map(|at| at.line),
+        "column": location.map(|at| at.column),
+        "text": location.map(|at| &at.text),
+        "entry": place.entry,
+        "message": message,
+        "remedy": remedy,
+    })
+}
+
+fn service(service: &Loaded) -> Value {
+    let outline = &service.outline;
+    let routes = service.routes.iter().map(|route| {
+        json!({
+            "path": route.path,
+            "hosts": route.hosts,
+            "strip_prefix": route.strip_prefix,
+        })
+    });
+    let directories = outline.directories.iter().map(|directory| {
+        json!({
+            "guest": directory.guest,
+            "host": directory.host,
+        })
+    });
+    let (kind, world, instances) = match &service.runner {
+        Runner::Component(component) => {
+            let pool = component.pool_settings();
+            let instances = json!({
+                "max": pool.max_instances,
+                "requests_at_once": pool.max_concurrent_per_instance,
+                "requests_in_all": [
+                    pool.max_requests_per_instance.start(),
+                    pool.max_requests_per_instance.end(),
+                ],
+            });
+            let world = component.world().to_string();
+            ("component", Some(world), Some(instances))
+        }
+        Runner::Module(_) => ("module", None, None),
+    };
+    // Names only: values may be secrets.
+    let environment = outline.environment.iter().map(|(name, _)| name.as_str());
+    let may_call = outline.grants.iter().map(ToString::to_string);
+    let unverified = outline.unverified.iter().map(ToString::to_string);
+    json!({
+        "name": &*outline.name,
+        "kind": kind,
+        "world": world,
+        "file": outline.file,
+        "routes": routes.collect::<Value>(),
+        "may_call": may_call.collect::<Value>(),
+        "unverified": unverified.collect::<Value>(),
+        "environment": environment.collect::<Value>(),
+        "directories": directories.collect::<Value>(),
+        "instances": instances,
+    })
+}
+
+fn route(route: &Route) -> Value {
+    let hosts = route.hosts.iter().map(ToString::to_string);
+    json!({
+        "path": &*route.pattern,
+        "hosts": hosts.collect::<Value>(),
+    })
+}

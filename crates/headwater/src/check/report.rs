@@ -1,0 +1,116 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use headwater_core::explain;
+use headwater_server::ListenerParams;
+
+use crate::banner;
+use crate::builtins::Builtin;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
+use crate::exit;
+use crate::front;
+use crate::operation::Operation;
+use crate::outputs;
+use crate::said::Said;
+use crate::services::Loaded;
+
+/// What checking a file finds.
+pub(crate) struct Report {
+    pub(crate) file: PathBuf,
+    pub(crate) found: Diagnostics,
+    /// Those that can be served.
+    pub(crate) services: Vec<Arc<Loaded>>,
+    pub(crate) builtins: Vec<Builtin>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) admin: Option<SocketAddr>,
+    /// What is told of it to readers.
+    pub(crate) lines: Vec<String>,
+}
+
+/// Where would be listened.
+pub(crate) struct Listener {
+    pub(crate) address: String,
+    pub(crate) tls: bool,
+}
+
+// === impl Report ===
+
+impl Report {
+    pub(super) fn new(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            found: Diagnostics::default(),
+            services: Vec::new(),
+            builtins: Vec::new(),
+            listeners: Vec::new(),
+            admin: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Checks how the host would be operated, but for where it listens.
+    pub(crate) fn operation(&mut self, operation: &Operation, said: &Said) {
+        self.admin = operation.admin;
+        outputs::check(&operation.outputs(), said, &mut self.found);
+        match operation.telemetry() {
+            Ok(telemetry) => {
+                let log = telemetry.log.check().map_err(anyhow::Error::from);
+                self.operates("--log, or RUST_LOG", log);
+            }
+            Err(error) => self.found.error(Diagnostic::unplaced(Kind::Usage, &error)),
+        }
+        self.operates(
+            "--host-id, or HEADWATER_HOST_ID",
+            front::host_id(&operation.server),
+        );
+    }
+
+    /// Notes what flag or variable is wrong, unless it is the file that says it: then it is told with its
+    /// place.
+    fn operates(&mut self, flag: &str, result: Result<()>) {
+        let Err(error) = result else {
+            return;
+        };
+        let message = explain(error.as_ref());
+        let is_told = self.found.errors.iter().any(|it| it.message == message);
+        if !is_told {
+            let message = format!("{flag}: {message}");
+            self.found.error(Diagnostic::usage(message));
+        }
+    }
+
+    /// What is told to readers.
+    pub(super) fn text(&self) -> String {
+        let mut lines = self.lines.clone();
+        if self.found.errors.is_empty() {
+            let warnings = self.found.warnings.iter();
+            // Those of a modules.toml have a section of their own.
+            let warnings = warnings.filter(|warning| warning.kind != Kind::NoEffect);
+            lines.extend(warnings.map(|warning| format!("WARNING: {warning}")));
+            let listeners: Vec<_> = self.listeners.iter().map(|it| &it.address).collect();
+            lines.push(format!("Would listen on {}", banner::list(&listeners)));
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    pub(super) fn exit_code(self) -> ExitCode {
+        match self.found.accept(Some(())) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(refused) => exit::code(&refused.into()),
+        }
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    pub(crate) fn of(params: &ListenerParams) -> Self {
+        Self {
+            address: params.endpoint.to_string(),
+            tls: params.tls.is_some(),
+        }
+    }
+}

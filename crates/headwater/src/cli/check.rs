@@ -1,0 +1,286 @@
+//! The command line of `headwater check`: all flags of those whose work it checks.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::Resettable;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
+
+use super::{Cli, Command, parse};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+
+/// Explain what a file serves, without serving it: read, loaded and linked is all that serving would.
+///
+/// It takes the flags of `headwater serve`, and for a modules.toml those of `headwater wagi`, to check what
+/// would be served with them. Environment variables count as they do there. All errors are told, not the
+/// first alone.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 if it could be served as it is, 1 if not, 2 if the command is called wrongly.
+
+Examples:
+  headwater check headwater.toml
+  headwater check shop.wasm --allow-outgoing https://api.example.com
+  headwater check modules.toml -e STAGE=test
+  headwater check headwater.toml --format json")]
+pub(crate) struct Check {
+    /// A modules.toml, a headwater.toml, a component or a module
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// How to tell what is found
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+
+    /// Those of other commands that are on the command line.
+    #[arg(skip)]
+    pub(super) flags: Vec<Flag>,
+}
+
+/// How to tell what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For readers
+    Text,
+    /// For programs: one JSON object
+    Json,
+}
+
+/// The command that would serve a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Serve,
+    Wagi,
+}
+
+/// A flag with its values, as they are on the command line.
+#[derive(Debug)]
+pub(super) struct Flag {
+    long: String,
+    values: Vec<OsString>,
+}
+
+/// The name of the command.
+pub(super) const NAME: &str = "check";
+
+/// Gives `check` the flags of `serve` and `wagi`. Their variables are read by these themselves.
+pub(super) fn with_flags(cli: clap::Command) -> clap::Command {
+    let mut flags: Vec<clap::Arg> = Vec::new();
+    for target in [Target::Serve, Target::Wagi] {
+        for flag in target.flags(&cli) {
+            if !flags
+                .iter()
+                .any(|known| known.get_long() == flag.get_long())
+            {
+                flags.push(flag.clone().env(Resettable::<clap::builder::OsStr>::Reset));
+            }
+        }
+    }
+    let flags = flags.into_iter().map(|flag| match flag.get_long() {
+        // As `headwater wagi` has it.
+        Some("env") => flag.short('e'),
+        _ => flag,
+    });
+    cli.mut_subcommand(NAME, |check| check.args(flags))
+}
+
+/// The flags of other commands that are on the command line of `check`.
+pub(super) fn given(check: &clap::Command, matches: &ArgMatches) -> Vec<Flag> {
+    let given = check.get_arguments().filter_map(|argument| {
+        let long = argument.get_long()?;
+        let id = argument.get_id().as_str();
+        if matches!(long, "format" | "help")
+            || matches.value_source(id) != Some(ValueSource::CommandLine)
+        {
+            return None;
+        }
+        Some(Flag {
+            long: long.to_owned(),
+            values: matches.get_raw(id)?.map(ToOwned::to_owned).collect(),
+        })
+    });
+    given.collect()
+}
+
+/// Puts the flag before each of several `NAME=VALUE` that follow `-e`, as `headwater wagi` takes them. Here
+/// FILE may follow, too.
+pub(super) fn spread_variables(words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_none_or(|command| command != NAME) {
+        return words;
+    }
+    let is_flag = |word: &OsString| word == "-e" || word == "--env";
+    let is_variable = |word: &OsString| {
+        let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let name = word.to_str().and_then(|word| word.split_once('='));
+        name.is_some_and(|(name, _)| name.chars().all(is_part))
+    };
+    let mut spread: Vec<OsString> = Vec::with_capacity(words.len());
+    for word in words {
+        let follows = match &spread[..] {
+            [.., flag, value] => is_flag(flag) && !is_flag(value),
+            _ => false,
+        };
+        if follows && is_variable(&word) {
+            spread.push("--env".into());
+        }
+        spread.push(word);
+    }
+    spread
+}
+
+// === impl Check ===
+
+impl Check {
+    /// The command that would serve the file with these flags. Notes flags that it does not have.
+    pub(crate) fn as_command(&self, target: Target, found: &mut Diagnostics) -> Command {
+        let cli = super::command();
+        let name = target.as_str();
+        let mut words: Vec<OsString> = vec!["headwater".into(), name.into()];
+        for Flag { long, values } in &self.flags {
+            if target.has(&cli, long) {
+                words.extend(values.iter().map(|value| {
+                    let mut word = OsString::from(format!("--{long}="));
+                    word.push(value);
+                    word
+                }));
+            } else {
+                let file = self.file.display();
+                found.error(Diagnostic::usage(format!(
+                    "--{long} is no flag of `headwater {name}`, which serves `{file}`: leave it out"
+                )));
+            }
+        }
+        match target {
+            Target::Serve => words.push("--".into()),
+            Target::Wagi => words.push("--config".into()),
+        }
+        words.push(self.file.clone().into());
+        // What is wrong with a variable is wrong usage, as it is for serving.
+        let Cli { command } = parse(words).unwrap_or_else(|error| error.exit());
+        command
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Wagi => "wagi",
+        }
+    }
+
+    fn flags(self, cli: &clap::Command) -> impl Iterator<Item = &clap::Arg> {
+        let command = cli.find_subcommand(self.as_str()).into_iter();
+        command
+            .flat_map(clap::Command::get_arguments)
+            .filter(|flag| {
+                let long = flag.get_long();
+                // FILE is what that would say.
+                long.is_some_and(|long| long != "config") && !flag.is_hide_set()
+            })
+    }
+
+    fn has(self, cli: &clap::Command, long: &str) -> bool {
+        self.flags(cli).any(|flag| flag.get_long() == Some(long))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Serve, wagi::Wagi};
+
+    fn command(words: &[&str], target: Target) -> (Command, Diagnostics) {
+        let words = [&["headwater", "check"], words].concat();
+        let Command::Check(check) = parse(words).unwrap().command else {
+            panic!("check")
+        };
+        let mut found = Diagnostics::default();
+        let command = check.as_command(target, &mut found);
+        (command, found)
+    }
+
+    fn serve(words: &[&str]) -> Serve {
+        match command(words, Target::Serve) {
+            (Command::Serve(serve), found) if found.errors.is_empty() => *serve,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn wagi(words: &[&str]) -> Wagi {
+        match command(words, Target::Wagi) {
+            (Command::Wagi(wagi), found) if found.errors.is_empty() => *wagi,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_would_be_served_is_said_as_for_serving_it() {
+        let serve = serve(&[
+            "--env",
+            "A=1",
+            "x.wasm",
+            "--allow-outgoing",
+            "http://a",
+            "--allow-outgoing=b",
+            "--listen",
+            "127.0.0.1:1,127.0.0.1:2",
+            "--serial",
+            "--admin",
+            "127.0.0.1:3",
+        ]);
+        assert_eq!(serve.file, PathBuf::from("x.wasm"));
+        assert_eq!(serve.grants.environment, [("A".into(), "1".into())]);
+        assert_eq!(serve.grants.allow_outgoing.len(), 2);
+        assert_eq!(serve.listen.listen.unwrap().len(), 2);
+        assert_eq!(serve.services.pool.serial, Some(true));
+        let admin = serve.operation.admin.listen.unwrap().get();
+        assert_eq!(admin.to_string(), "127.0.0.1:3");
+    }
+
+    #[test]
+    fn for_modules_it_has_the_flags_of_wagi() {
+        let wagi = wagi(&[
+            "-e",
+            "A='1'",
+            "B=2",
+            "m.toml",
+            "-l",
+            "127.0.0.1:1",
+            "--hostname",
+            "h",
+            "--timeout",
+            "5s",
+        ]);
+        assert_eq!(wagi.source.config, Some(PathBuf::from("m.toml")));
+        let variables: Vec<_> = wagi.modules.env.iter().map(|(_, value)| &**value).collect();
+        assert_eq!(variables, ["1", "2"]);
+        assert_eq!((wagi.listen.port(), &*wagi.modules.hostname), (1, "h"));
+        assert!(wagi.limits.timeout.is_some());
+    }
+
+    #[test]
+    fn a_flag_that_the_other_command_has_is_wrong_usage() {
+        for (words, target, flag) in [
+            (
+                ["m.toml", "--min-idle=1"],
+                Target::Wagi,
+                "--min-idle is no flag of `headwater wagi`",
+            ),
+            (
+                ["h.toml", "--hostname=h"],
+                Target::Serve,
+                "--hostname is no flag of `headwater serve`",
+            ),
+        ] {
+            let (_, found) = command(&words, target);
+            let [error] = &found.errors[..] else {
+                panic!("{found:?}")
+            };
+            assert!(error.message.starts_with(flag), "{error}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Flags whose value may be left out, such as `--admin` and `--access-log`.
+//!
+//! clap takes the word after such a flag always, or only behind `=`. Here it is taken if it can be read as
+//! the value, so that `--admin 127.0.0.1:9000 x.wasm` and `--admin x.wasm` both mean what they say. A FILE
+//! that is called like a value is written `./json`.
+
+use std::ffi::OsString;
+
+use clap::{Arg, Command};
+
+/// Joins each such flag with its value by `=`, which clap asks for.
+pub(super) fn join(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
+    let Some(command) = words.get(1).and_then(|name| cli.find_subcommand(name)) else {
+        return words;
+    };
+    let mut joined = Vec::with_capacity(words.len());
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            joined.push(word);
+            joined.extend(words);
+            break;
+        }
+        let flag = flag(command, &word);
+        let value = flag.and_then(|flag| words.next_if(|value| can_be_read(flag, &word, value)));
+        joined.push(match value {
+            Some(value) => with_value(&word, &value),
+            None => word,
+        });
+    }
+    joined
+}
+
+/// The flag that a word is, if its value may be left out.
+fn flag<'a>(command: &'a Command, word: &OsString) -> Option<&'a Arg> {
+    let long = word.to_str()?.strip_prefix("--")?;
+    let flag = command
+        .get_arguments()
+        .find(|flag| flag.get_long() == Some(long))?;
+    let values = flag.get_num_args()?;
+    (flag.is_require_equals_set() && values.min_values() == 0).then_some(flag)
+}
+
+fn can_be_read(flag: &Arg, word: &OsString, value: &OsString) -> bool {
+    let alone = Command::new("flag").no_binary_name(true).arg(flag.clone());
+    let is_flag = value.as_encoded_bytes().starts_with(b"-");
+    !is_flag
+        && alone
+            .try_get_matches_from([with_value(word, value)])
+            .is_ok()
+}
+
+fn with_value(word: &OsString, value: &OsString) -> OsString {
+    let mut joined = word.clone();
+    joined.push("=");
+    joined.push(value);
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_word_is_the_value_if_it_can_be_read_as_one() {
+        let cli = crate::cli::command();
+        let join = |text: &str| {
+            let words = text.split(' ').map(OsString::from).collect();
+            let joined = super::join(&cli, words);
+            joined
+                .join(std::ffi::OsStr::new(" "))
+                .into_string()
+                .unwrap()
+        };
+        for (words, expected) in [
+            (
+                "serve --admin 127.0.0.1:1 x.wasm",
+                "serve --admin=127.0.0.1:1 x.wasm",
+            ),
+            ("serve --admin x.wasm", "serve --admin x.wasm"),
+            ("serve --admin", "serve --admin"),
+            (
+                "serve x.wasm --access-log combined",
+                "serve x.wasm --access-log=combined",
+            ),
+            ("serve --access-log x.wasm", "serve --access-log x.wasm"),
+            ("serve --access-log ./json", "serve --access-log ./json"),
+            (
+                "serve --access-log --admin x",
+                "serve --access-log --admin x",
+            ),
+            (
+                "serve --access-log=json combined",
+                "serve --access-log=json combined",
+            ),
+            ("serve --watch false x", "serve --watch=false x"),
+            (
+                "wagi -c m.toml --access-log json",
+                "wagi -c m.toml --access-log=json",
+            ),
+            ("check --serial true x", "check --serial=true x"),
+            // What is a file's name stays one, and so does the value of another flag.
+            (
+                "serve -- --admin 127.0.0.1:1",
+                "serve -- --admin 127.0.0.1:1",
+            ),
+            ("serve --log info x", "serve --log info x"),
+            ("schema --admin 127.0.0.1:1", "schema --admin 127.0.0.1:1"),
+        ] {
+            let told = join(&format!("headwater {words}"));
+            assert_eq!(told, format!("headwater {expected}"));
+        }
+        assert_eq!(join("headwater"), "headwater");
+    }
+}

@@ -1,0 +1,445 @@
+//! What is wrong with what is to be served, and what is probably not meant: all of it, not the first.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Error;
+use headwater_config::modules::ModulesError;
+use headwater_config::{ConfigError, Location, Warning, WarningKind};
+use headwater_core::explain;
+use headwater_server::CertificateConcern;
+
+use crate::exit::Usage;
+use crate::said::{Misplaced, Said};
+
+/// An error or a warning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Diagnostic {
+    pub(crate) kind: Kind,
+    pub(crate) place: Box<Place>,
+    pub(crate) message: String,
+    /// What to do about it. Messages of errors say it themselves.
+    pub(crate) remedy: Option<String>,
+}
+
+/// What an error or a warning is about. Its names are part of the output of `headwater check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Flags or variables make no sense.
+    Usage,
+    /// A file cannot be read, or is of no kind that is served.
+    File,
+    /// A key or a value of a file makes no sense.
+    Setting,
+    /// A guest cannot be loaded.
+    Guest,
+    /// Nobody could listen there.
+    Listener,
+    /// A file could not be written.
+    Output,
+    /// A certificate that clients refuse.
+    Certificate,
+    /// A `*` in a route.
+    LiteralStar,
+    /// A `${NAME}` in a value.
+    NotExpanded,
+    /// A grant to a service that there is none of.
+    NoSuchService,
+    /// An environment variable that no flag has.
+    UnknownVariable,
+    /// A key that changes nothing.
+    NoEffect,
+}
+
+/// Where something is said, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: Option<PathBuf>,
+    /// What says it: ``service `a` ``, `[telemetry]`, a flag.
+    pub(crate) entry: Option<String>,
+    pub(crate) location: Option<Location>,
+    /// Line, column and marked text, for readers.
+    pub(crate) shown: Option<String>,
+}
+
+/// Errors and warnings, as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics {
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// What is found in one entry of a file; without a file, of the flags.
+pub(crate) struct EntryDiagnostics<'a> {
+    said: &'a Said,
+    what: &'a str,
+    list: &'static str,
+    index: usize,
+    found: &'a mut Diagnostics,
+}
+
+/// There were errors, so that nothing is served.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Diagnostics);
+
+/// Tells the log of warnings: each once, for as long as it stays.
+#[derive(Debug, Default)]
+pub(crate) struct WarningLog(Mutex<Vec<Diagnostic>>);
+
+// === impl WarningLog ===
+
+impl WarningLog {
+    /// Logs those that were not there the last time.
+    pub(crate) fn note(&self, warnings: Vec<Diagnostic>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings.iter().filter(|warning| !known.contains(warning)) {
+            tracing::warn!(kind = warning.kind.as_str(), "{warning}");
+        }
+        *known = warnings;
+    }
+}
+
+// === impl Diagnostics ===
+
+impl Diagnostics {
+    pub(crate) fn error(&mut self, diagnostic: Diagnostic) {
+        self.errors.push(diagnostic);
+    }
+
+    pub(crate) fn warn(&mut self, diagnostic: Diagnostic) {
+        self.warnings.push(diagnostic);
+    }
+
+    /// What it is, or notes why it is not.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|diagnostic| self.error(diagnostic)).ok()
+    }
+
+    /// For what is found in an entry of a list, which is called `what`.
+    pub(crate) fn entry<'a>(
+        &'a mut self,
+        said: &'a Said,
+        what: &'a str,
+        list: &'static str,
+        index: usize,
+    ) -> EntryDiagnostics<'a> {
+        EntryDiagnostics {
+            said,
+            what,
+            list,
+            index,
+            found: self,
+        }
+    }
+
+    /// What was made, with the warnings.
+    ///
+    /// # Errors
+    ///
+    /// When there are errors. There is one if nothing was made.
+    pub(crate) fn accept<T>(self, made: Option<T>) -> Result<(T, Vec<Diagnostic>), Refused> {
+        match made {
+            Some(made) if self.errors.is_empty() => Ok((made, self.warnings)),
+            _ => Err(Refused(self)),
+        }
+    }
+
+    /// Puts them in the order of the file. What has no place goes first.
+    pub(crate) fn sort(&mut self) {
+        let key = |it: &Diagnostic| it.place.location.as_ref().map(|at| (at.line, at.column));
+        self.errors.sort_by_key(key);
+        self.warnings.sort_by_key(key);
+    }
+}
+
+// === impl EntryDiagnostics ===
+
+impl EntryDiagnostics<'_> {
+    /// What it is, or notes why it is not.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Misplaced>) -> Option<T> {
+        result.map_err(|wrong| self.wrong(wrong)).ok()
+    }
+
+    pub(crate) fn wrong(&mut self, wrong: Misplaced) {
+        let kind = match &*wrong.key {
+            "component" | "module" => Kind::Guest,
+            _ => Kind::Setting,
+        };
+        let diagnostic = Diagnostic::of(kind, self.place(&wrong.key), &wrong.error);
+        self.found.error(diagnostic);
+    }
+
+    pub(crate) fn warn(&mut self, warning: Option<Diagnostic>) {
+        self.found.warnings.extend(warning);
+    }
+
+    /// Of a key, or of the entry if it does not say it.
+    pub(crate) fn place(&self, key: &str) -> Place {
+        self.said.entry(self.what, self.list, self.index, key)
+    }
+
+    /// Whether the entry says a key with a value that could not be read.
+    pub(crate) fn lacks(&self, key: &str) -> bool {
+        self.said.lacks(self.list, self.index, key)
+    }
+}
+
+// === impl Diagnostic ===
+
+impl Diagnostic {
+    pub(crate) fn of(kind: Kind, place: Place, error: &Error) -> Self {
+        Self {
+            kind,
+            place: place.into(),
+            message: explain(error.as_ref()),
+            remedy: None,
+        }
+    }
+
+    /// An error of no known place, or wrong usage if it is that.
+    pub(crate) fn unplaced(kind: Kind, error: &Error) -> Self {
+        let kind = match error.is::<Usage>() {
+            true => Kind::Usage,
+            false => kind,
+        };
+        Self::of(kind, Place::default(), error)
+    }
+
+    /// Flags or variables that make no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Usage,
+            place: Box::default(),
+            message: message.into(),
+            remedy: None,
+        }
+    }
+
+    /// What is wrong in a headwater.toml.
+    pub(crate) fn config(file: &Path, error: ConfigError) -> Self {
+        let (place, error) = match error {
+            ConfigError::At {
+                location,
+                shown,
+                error,
+            } => (Place::shown(file, location, shown), *error),
+            error => (Place::file(file), error),
+        };
+        Self {
+            kind: Kind::Setting,
+            place: place.into(),
+            message: error.to_string(),
+            remedy: None,
+        }
+    }
+
+    /// What is wrong in a modules.toml.
+    pub(crate) fn modules(file: &Path, error: ModulesError) -> Self {
+        let (place, message, remedy) = match error {
+            ModulesError::Syntax {
+                location,
+                shown,
+                message,
+                remedy,
+            } => (Place::shown(file, location, shown), message, Some(remedy)),
+            error => (Place::file(file), error.to_string(), None),
+        };
+        Self {
+            kind: Kind::Setting,
+            place: place.into(),
+            message,
+            remedy,
+        }
+    }
+
+    /// A certificate that clients refuse.
+    pub(crate) fn certificate(concern: &CertificateConcern) -> Self {
+        Self {
+            kind: Kind::Certificate,
+            place: Box::default(),
+            message: concern.to_string(),
+            remedy: None,
+        }
+    }
+
+    /// What a file says that is probably not meant.
+    pub(crate) fn warning(file: &Path, warning: Warning) -> Self {
+        Self {
+            kind: match warning.kind {
+                WarningKind::LiteralStar => Kind::LiteralStar,
+                WarningKind::NotExpanded => Kind::NotExpanded,
+            },
+            place: Place::located(file, warning.location).into(),
+            message: warning.message,
+            remedy: Some(warning.remedy),
+        }
+    }
+}
+
+/// On one line, unless the text of a file is shown.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind: _,
+            place,
+            message,
+            remedy,
+        } = self;
+        let between = match &place.shown {
+            Some(_) => "\n",
+            None => ": ",
+        };
+        if **place != Place::default() {
+            write!(f, "{place}{between}")?;
+        }
+        f.write_str(message)?;
+        match remedy {
+            Some(remedy) => write!(f, "{between}{remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::File => "file",
+            Self::Setting => "setting",
+            Self::Guest => "guest",
+            Self::Listener => "listener",
+            Self::Output => "output",
+            Self::Certificate => "certificate",
+            Self::LiteralStar => "literal_star",
+            Self::NotExpanded => "not_expanded",
+            Self::NoSuchService => "no_such_service",
+            Self::UnknownVariable => "unknown_variable",
+            Self::NoEffect => "no_effect",
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// A file as a whole.
+    pub(crate) fn file(file: &Path) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// A place in a file that is no entry's.
+    pub(crate) fn located(file: &Path, location: Location) -> Self {
+        Self {
+            location: Some(location),
+            ..Self::file(file)
+        }
+    }
+
+    /// A flag, or what else says it outside of a file.
+    pub(crate) fn entry(entry: impl Into<String>) -> Self {
+        Self {
+            entry: Some(entry.into()),
+            ..Self::default()
+        }
+    }
+
+    fn shown(file: &Path, location: Location, shown: String) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            entry: None,
+            location: Some(location),
+            shown: Some(shown),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            entry,
+            location,
+            shown,
+        } = self;
+        match (file, entry) {
+            (Some(file), Some(entry)) => write!(f, "in `{}`, {entry}", file.display())?,
+            (Some(file), None) => write!(f, "in `{}`", file.display())?,
+            (None, entry) => f.write_str(entry.as_deref().unwrap_or_default())?,
+        }
+        match (shown, location) {
+            (Some(shown), _) => write!(f, ", {shown}"),
+            (None, Some(location)) => write!(f, " ({location})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.0.errors.iter().map(ToString::to_string);
+        f.write_str(&errors.collect::<Vec<_>>().join("\n\n"))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location() -> Location {
+        Location {
+            line: 2,
+            column: 1,
+            text: "route = \"/*\"".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_told_with_its_place_and_the_remedy() {
+        let file = Path::new("h.toml");
+        let warning = Warning {
+            kind: WarningKind::LiteralStar,
+            location: location(),
+            message: "no".to_owned(),
+            remedy: "do".to_owned(),
+        };
+        let told = Diagnostic::warning(file, warning).to_string();
+        assert_eq!(
+            told,
+            "in `h.toml` (line 2, column 1: route = \"/*\"): no: do"
+        );
+        let error = ConfigError::At {
+            location: location(),
+            shown: "line 2, column 1\n  |".to_owned(),
+            error: Box::new(ConfigError::Empty),
+        };
+        let told = Diagnostic::config(file, error).to_string();
+        assert!(
+            told.starts_with("in `h.toml`, line 2, column 1\n  |\nthere is no service"),
+            "{told}"
+        );
+        assert_eq!(Diagnostic::usage("no").to_string(), "no");
+    }
+
+    #[test]
+    fn nothing_is_accepted_that_has_an_error_and_warnings_do_not_matter() {
+        let mut found = Diagnostics::default();
+        found.warn(Diagnostic::usage("hm"));
+        let (made, warnings) = found.accept(Some(1)).unwrap();
+        assert_eq!((made, warnings.len()), (1, 1));
+        let mut found = Diagnostics::default();
+        found.error(Diagnostic::usage("no"));
+        found.error(Diagnostic::usage("nor this"));
+        let refused = found.accept(Some(1)).unwrap_err();
+        assert_eq!(refused.to_string(), "no\n\nnor this");
+    }
+}

@@ -1,0 +1,69 @@
+//! Grants to services of this host, `http://NAME.internal`, that there are none of.
+
+use headwater_egress::Grant;
+
+use crate::diagnostics::{Diagnostic, Kind, Place};
+
+/// A warning if a grant is for a service that is none of these.
+pub(crate) fn no_such_service(
+    grant: &Grant,
+    services: &[&str],
+    place: Place,
+) -> Option<Diagnostic> {
+    let name = grant.internal_service()?;
+    let is_it = |service: &&str| service.eq_ignore_ascii_case(name);
+    // Names further below the domain are the network's, unless a service has them.
+    if name.contains('.') || services.iter().any(is_it) {
+        return None;
+    }
+    // Case does not count in names of hosts.
+    let names: Vec<_> = services.iter().map(|it| it.to_ascii_lowercase()).collect();
+    let remedy = match headwater_config::nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `http://{near}.internal`?"),
+        None if services.is_empty() => "leave it out".to_owned(),
+        None => format!("the services are {}", services.join(", ")),
+    };
+    Some(Diagnostic {
+        kind: Kind::NoSuchService,
+        place: place.into(),
+        message: format!("the grant `{grant}` is for a service that this host does not have"),
+        remedy: Some(remedy),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remedy(grant: &str, services: &[&str]) -> Option<String> {
+        let grant = grant.parse().unwrap();
+        no_such_service(&grant, services, Place::default())?.remedy
+    }
+
+    #[test]
+    fn a_grant_to_no_service_is_told_with_those_that_there_are() {
+        let services = ["Shop", "stock", "a.b"];
+        for (grant, said) in [
+            ("http://shopp.internal", "`http://shop.internal`"),
+            ("stok.internal:80", "`http://stock.internal`"),
+            ("https://else.internal", "the services are Shop, stock, a.b"),
+        ] {
+            let told = remedy(grant, &services).unwrap();
+            assert!(told.contains(said), "{grant}: {told}");
+        }
+        for grant in [
+            "http://shop.internal",
+            "STOCK.internal.",
+            "a.b.internal",
+            "db.corp.internal",
+            "*.internal",
+            "internal",
+            "https://stock.example",
+            "*",
+            "127.0.0.1",
+        ] {
+            assert_eq!(remedy(grant, &services), None, "{grant}");
+        }
+        assert_eq!(remedy("x.internal", &[]).unwrap(), "leave it out");
+    }
+}
