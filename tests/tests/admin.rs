@@ -66,10 +66,10 @@ async fn health_metrics_and_the_log_are_for_the_operator() -> Result<()> {
         "headwater_build_info{",
         "headwater_reload_last_success_seconds ",
         "headwater_pool_instance_alive{",
-        "process_cpu_seconds_total ",
-        "process_resident_memory_bytes ",
-        "process_open_fds ",
-        "process_start_time_seconds ",
+        "process_cpu_time_seconds_total ",
+        "process_memory_usage_bytes ",
+        "process_open_files ",
+        "process_uptime_seconds ",
     ] {
         ensure!(
             metrics.lines().any(|line| line.starts_with(name)),

@@ -266,6 +266,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     metrics::observe_outgoing(&metrics.meter(), live.roster());
     metrics::observe_reloads(&metrics.meter(), live.reloads());
     metrics::observe_build(&metrics.meter());
+    metrics::observe_process(&metrics.meter());
     let watch = watch.then(|| FileWatch::begin(&live.files())).transpose()?;
     Ok(Ready {
         server,

@@ -4,6 +4,7 @@ mod build;
 mod certificates;
 mod connections;
 mod outgoing;
+mod process;
 mod reloads;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(crate) use self::build::observe_build;
 pub(crate) use self::certificates::observe_certificates;
 pub(crate) use self::connections::observe_connections;
 pub(crate) use self::outgoing::observe_outgoing;
+pub(crate) use self::process::observe_process;
 pub(crate) use self::reloads::{Reloads, observe_reloads};
 use crate::roster::{Line, Roster};
 

@@ -3,8 +3,6 @@
 use std::fmt;
 
 use opentelemetry_prometheus::PrometheusExporter;
-#[cfg(target_os = "linux")]
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::TelemetryError;
@@ -27,12 +25,6 @@ impl Prometheus {
     /// Makes what renders, and the reader that it needs.
     pub(crate) fn new() -> Result<(PrometheusExporter, Self), TelemetryError> {
         let registry = Registry::new();
-        // Prometheus' own names for what the operating system tells of the process (CPU time, memory, open
-        // files, start), which its dashboards ask for.
-        #[cfg(target_os = "linux")]
-        registry
-            .register(Box::new(ProcessCollector::for_self()))
-            .map_err(|error| TelemetryError::Prometheus(error.to_string()))?;
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             // All is of one scope.
