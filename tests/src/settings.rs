@@ -66,6 +66,15 @@ impl Settings {
         self
     }
 
+    /// A WAGI module in the text format, at a route.
+    #[must_use]
+    pub fn crafted_module(mut self, name: &str, route: &str, module: impl Into<String>) -> Self {
+        let file = format!("{name}.wat");
+        self = self.service("module", name, route, Path::new(&file), &[]);
+        self.files.push((file, module.into()));
+        self
+    }
+
     /// Lines of the caller's own: after a service, more keys of it.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {

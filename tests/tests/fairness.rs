@@ -7,8 +7,25 @@
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, ensure};
+use headwater_tests::settings::Settings;
 use headwater_tests::{Answer, Client, Services};
 use tokio::task::JoinHandle;
+
+/// A module that fills 256 MiB again and again by one instruction, each time with a line on stderr.
+const FILL: &str = r#"
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "filled\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 16))
+    (i32.store (i32.const 4) (i32.const 7))
+    (drop (memory.grow (i32.const 4096)))
+    (loop $ever
+      (memory.fill (i32.const 1024) (i32.const 1) (i32.const 268435456))
+      (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (br $ever))))
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_to_another_service() -> Result<()> {
@@ -55,8 +72,73 @@ async fn requests_that_wait_for_the_instance_in_which_it_computes() -> Result<()
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_beside_components_that_do_what_cannot_be_interrupted() -> Result<()> {
+    for (path, line) in [
+        ("/fill?mib=256", "filled"),
+        ("/random?mib=32", "got random bytes"),
+    ] {
+        let arguments = [
+            "--timeout=600s",
+            "--memory=512MiB",
+            "--max-concurrent-per-instance=1",
+        ];
+        let services = Services::faulty(&arguments).await?;
+        some_are_answered_between_two_lines(&services, path, line).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_beside_modules_that_do_what_cannot_be_interrupted() -> Result<()> {
+    let settings = Settings::default().crafted_module("fill", "/fill", FILL);
+    let arguments = ["--timeout=600s", "--memory=512MiB"];
+    let services = Services::beside_hello(settings, &arguments).await?;
+    some_are_answered_between_two_lines(&services, "/fill", "filled").await
+}
+
+/// Starts more guests than there are threads that print a line each time they have done something long,
+/// and sends requests to another service meanwhile.
+///
+/// Were guests at it on all threads, each request would have to wait until one of them is done, and some
+/// guest would print. So requests that are sent and answered one after the other with no line in between
+/// were not held up.
+async fn some_are_answered_between_two_lines(
+    services: &Services,
+    path: &str,
+    line: &str,
+) -> Result<()> {
+    const TRIES: usize = 20;
+    // A guest may give its thread back between what it does and the line.
+    const IN_A_ROW: usize = 3;
+    let lines = || {
+        let lines = services.host().stderr().lines();
+        lines.iter().filter(|found| found.contains(line)).count()
+    };
+    let busy: Vec<_> = (0..2 * available_parallelism()?.get())
+        .map(|_| request(services, path))
+        .collect();
+    let is_line = |found: &str| found.contains(line);
+    services.host().stderr().wait_for(line, is_line).await?;
+    let mut undisturbed = false;
+    for _ in 0..TRIES {
+        let before = lines();
+        for _ in 0..IN_A_ROW {
+            services.ok("/hello").await?;
+        }
+        undisturbed |= lines() == before;
+    }
+    ensure!(undisturbed, "all waited for guests");
+    ensure!(!busy.iter().any(JoinHandle::is_finished));
+    Ok(())
+}
+
 /// A request that computes for ever.
 fn spin(services: &Services) -> JoinHandle<Result<Answer>> {
-    let url = format!("{}/spin", services.host().url());
+    request(services, "/spin")
+}
+
+fn request(services: &Services, path: &str) -> JoinHandle<Result<Answer>> {
+    let url = format!("{}{path}", services.host().url());
     tokio::spawn(async move { Client::new().get(&url).await })
 }

@@ -3,9 +3,10 @@
 //!
 //! Before an answer: `GET /trap`, `/error`, `/spin`, `/never`, `/exit`, `/trap-together?n=16`; after
 //! one: see [`after`]; in the middle of a body: [`cut`]; with memory and handles: [`hoard`]; with
-//! backpressure: [`pressure`]
+//! much at once: [`bulk`]; with backpressure: [`pressure`]
 
 mod after;
+mod bulk;
 mod cut;
 mod hoard;
 mod pressure;
@@ -54,6 +55,9 @@ impl wasip3::exports::http::handler::Guest for Faulty {
             "/respond-and-stay" => Ok(after::stay()),
             "/memory" => hoard::memory(),
             "/handles" => Ok(hoard::handles(&query)),
+            "/fill" => bulk::fill(&query),
+            "/random" => bulk::random(&query),
+            "/subtasks" => bulk::subtasks(&query).await,
             "/hold" => Ok(pressure::hold()),
             "/hold-and-leave" => Ok(pressure::hold_and_leave()),
             "/hold-and-trap" => pressure::hold_and_trap(&query, &request).await,

@@ -15,14 +15,17 @@ use crate::output::{InstanceOutput, Outbox, ServiceOutput, Stdio, Stream};
 use crate::pool::Meter;
 use crate::service::Directory;
 use crate::state::State;
+use crate::threads::{InstanceThread, ServiceThreads};
 use crate::unattributed::Unattributed;
 
 /// Host resources (requests, responses, fields, streams of 0.2 …) that one instance may hold. A
 /// thousand for each of sixteen requests; a guest that keeps more leaks.
 const MAX_RESOURCES: usize = 16 << 10;
 
-/// Tasks, streams and futures that one instance may have.
-const MAX_TASKS: usize = 64 << 10;
+/// Tasks, streams and futures that one instance may have. Two thousand for each of sixteen requests, and few
+/// enough that wasmtime's event loop, which polls all calls of the host in one go, is done in a tenth of a
+/// second.
+const MAX_TASKS: usize = 32 << 10;
 
 /// Bytes that a guest may pass to the host, or be passed, in one call: wasmtime's own default, said
 /// here because a bound should not change with an update (CVE-2026-27204).
@@ -39,6 +42,7 @@ pub(crate) struct Blueprint {
     pub(crate) output: ServiceOutput,
     pub(crate) unattributed: Arc<Unattributed>,
     pub(crate) limits: LimitLog,
+    pub(crate) threads: ServiceThreads,
     pub(crate) egress: Egress,
     pub(crate) forbidden_headers: ForbiddenHeaders,
     pub(crate) evidence: Evidence,
@@ -51,8 +55,12 @@ pub(crate) struct Blueprint {
 }
 
 impl Blueprint {
-    /// A store for a new instance, which has this number in its pool.
-    pub(crate) fn store(&self, instance: u64) -> wasmtime::Result<Store<State>> {
+    /// A store for a new instance, which has this number in its pool and runs on this thread.
+    pub(crate) fn store(
+        &self,
+        instance: u64,
+        thread: &InstanceThread,
+    ) -> wasmtime::Result<Store<State>> {
         let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELD_BYTES);
         let outgoing = Arc::new(Outgoing::new(self.max_outgoing, self.limits.clone()));
@@ -66,7 +74,7 @@ impl Blueprint {
                 self.forbidden_headers.clone(),
                 outgoing,
             ),
-            memory: MemoryBudget::new(self.guest_memory),
+            memory: MemoryBudget::new(self.guest_memory, thread.clone(), self.limits.clone()),
             roots: Roots::new(self.evidence),
             meter: Arc::new(Meter::new(self.max_cpu_time)),
             unattributed: self.unattributed.clone(),
@@ -74,7 +82,7 @@ impl Blueprint {
             outbox,
         };
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.memory);
+        store.limiter_async(|state| &mut state.memory);
         store.set_hostcall_fuel(MAX_HOSTCALL_BYTES);
         store.data_mut().table.set_max_capacity(MAX_RESOURCES);
         if let Some(tasks) = store.concurrent_resource_table() {

@@ -9,6 +9,7 @@ pub use self::ticker::EPOCH_TICK;
 use self::ticker::Ticker;
 use crate::code_cache::{CodeCache, Compiler};
 use crate::neighbours::Neighbours;
+use crate::threads::GuestThreads;
 
 /// Runs the guests of the process: two wasmtime engines, and the ticker that makes their guests yield.
 ///
@@ -21,20 +22,34 @@ pub struct Engine {
     engines: Arc<Engines>,
     compiler: Arc<Compiler>,
     neighbours: Arc<Neighbours>,
+    threads: GuestThreads,
     _ticker: Arc<Ticker>,
 }
 
-/// How room for one more instance is made where all places of an [`Engine`] are taken. The default
-/// knows of nobody who could give way.
+/// How an instance gets its share of an [`Engine`]: room where all places are taken, and a thread. The
+/// default knows of nobody who could give way.
 #[derive(Clone, Default)]
-pub struct Room(Arc<Neighbours>);
+pub struct Room {
+    neighbours: Arc<Neighbours>,
+    threads: GuestThreads,
+}
 
 impl Room {
     /// Has a service end an instance that has nothing to do. Its place is free a moment later.
     ///
     /// Says whether there was any.
     pub fn make(&self) -> bool {
-        self.0.evict_one()
+        self.neighbours.evict_one()
+    }
+
+    /// The threads that guests run on.
+    pub(crate) fn threads(&self) -> &GuestThreads {
+        &self.threads
+    }
+
+    /// The pools whose instances the engine runs.
+    pub(crate) fn neighbours(&self) -> &Arc<Neighbours> {
+        &self.neighbours
     }
 }
 
@@ -72,11 +87,14 @@ impl Engine {
     /// As [`Engine::new`].
     pub fn with_cache(instances: u32, cache: &CodeCache) -> Result<Self, EngineError> {
         let engines = Arc::new(Engines::new(instances).map_err(EngineError)?);
-        let ticker = Ticker::start(engines.clone()).map_err(|error| EngineError(error.into()))?;
+        let threads = GuestThreads::default();
+        let ticker = Ticker::start(engines.clone(), threads.clone())
+            .map_err(|error| EngineError(error.into()))?;
         Ok(Self {
             engines,
             compiler: Arc::new(cache.open()),
             neighbours: Arc::default(),
+            threads,
             _ticker: Arc::new(ticker),
         })
     }
@@ -99,15 +117,19 @@ impl Engine {
         &self.compiler
     }
 
+    /// The threads that guests run on.
+    #[must_use]
+    pub fn threads(&self) -> &GuestThreads {
+        &self.threads
+    }
+
     /// A way to room for one more instance where all places are taken.
     #[must_use]
     pub fn room(&self) -> Room {
-        Room(self.neighbours.clone())
-    }
-
-    /// The pools whose instances this engine runs.
-    pub(crate) fn neighbours(&self) -> &Arc<Neighbours> {
-        &self.neighbours
+        Room {
+            neighbours: self.neighbours.clone(),
+            threads: self.threads.clone(),
+        }
     }
 }
 

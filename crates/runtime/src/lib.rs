@@ -25,6 +25,7 @@ mod request_body;
 mod response;
 mod service;
 mod state;
+mod threads;
 mod unattributed;
 mod world;
 
@@ -39,4 +40,5 @@ pub use pool::{
     CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
 };
 pub use service::{ComponentService, ComponentSettings, Directory, LoadError};
+pub use threads::{GuestThreads, InstanceThread, OnThread, ServiceThreads};
 pub use world::World;

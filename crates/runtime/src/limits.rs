@@ -2,6 +2,23 @@
 
 use headwater_telemetry::{Limit, Setting};
 
+/// See [`headwater_core::Limits::guest_memory`].
+pub(crate) const MEMORY: Limit = Limit {
+    name: "memory",
+    effect: "its instance has as much memory as it may, and its memory does not grow",
+    setting: Some(Setting {
+        key: "memory",
+        flag: Some("--memory"),
+    }),
+};
+
+/// Elements of a table.
+pub(crate) const TABLE: Limit = Limit {
+    name: "table_elements",
+    effect: "its table has as many elements as one may have, and does not grow",
+    setting: None,
+};
+
 /// See [`crate::PoolSettings::max_outgoing_per_instance`].
 pub(crate) const OUTGOING: Limit = Limit {
     name: "outgoing_per_instance",

@@ -1,4 +1,9 @@
-use wasmtime::{ResourceLimiter, Result};
+use headwater_telemetry::LimitLog;
+use wasmtime::{ResourceLimiterAsync, Result};
+use wasmtime_wasi::async_trait;
+
+use crate::limits;
+use crate::threads::InstanceThread;
 
 /// Bounds the linear memories of one instance, all together.
 ///
@@ -9,6 +14,8 @@ pub struct MemoryBudget {
     limit: usize,
     used: usize,
     refused: bool,
+    thread: InstanceThread,
+    limits: LimitLog,
 }
 
 /// The most elements of one table. An element takes a pointer's room; compilers emit tables of a few
@@ -20,13 +27,15 @@ pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: `memory
                                       or --memory, gives it more";
 
 impl MemoryBudget {
-    /// A budget of so many bytes.
+    /// A budget of so many bytes, of an instance that runs on this thread.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, thread: InstanceThread, limits: LimitLog) -> Self {
         Self {
             limit,
             used: 0,
             refused: false,
+            thread,
+            limits,
         }
     }
 
@@ -37,8 +46,9 @@ impl MemoryBudget {
     }
 }
 
-impl ResourceLimiter for MemoryBudget {
-    fn memory_growing(
+#[async_trait]
+impl ResourceLimiterAsync for MemoryBudget {
+    async fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
@@ -48,40 +58,72 @@ impl ResourceLimiter for MemoryBudget {
         // What is beyond the maximum fails in any case, and must not be counted. A growth that fails
         // for want of the machine's memory stays counted: `memory_grow_failed` does not say which
         // growth it is about, and is called for some that were never counted.
-        let fits = maximum.is_none_or(|maximum| desired <= maximum)
-            && more <= self.limit.saturating_sub(self.used);
-        if fits {
-            self.used += more;
-        } else {
+        if maximum.is_some_and(|maximum| desired > maximum) {
             self.refused = true;
+            return Ok(false);
         }
-        Ok(fits)
+        if more > self.limit.saturating_sub(self.used) {
+            self.refused = true;
+            self.limits.met(&limits::MEMORY, self.limit);
+            return Ok(false);
+        }
+        self.used += more;
+        if self.thread.has_memory(self.used) {
+            // What it does with so much memory may hold a thread up.
+            tokio::task::yield_now().await;
+        }
+        Ok(true)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+    async fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        let fits = desired <= TABLE_ELEMENTS;
+        if !fits && maximum.is_none_or(|maximum| desired <= maximum) {
+            self.limits.met(&limits::TABLE, TABLE_ELEMENTS);
+        }
+        Ok(fits)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::threads::GuestThreads;
 
-    #[test]
-    fn memories_share_one_bound() {
-        let mut budget = MemoryBudget::new(100);
-        assert!(budget.memory_growing(0, 60, None).unwrap());
-        assert!(budget.memory_growing(0, 40, Some(50)).unwrap());
+    fn budget(limit: usize) -> MemoryBudget {
+        let thread = GuestThreads::default().service().instance();
+        MemoryBudget::new(limit, thread, LimitLog::new("test".into()))
+    }
+
+    #[tokio::test]
+    async fn memories_share_one_bound() {
+        let mut budget = budget(100);
+        assert!(budget.memory_growing(0, 60, None).await.unwrap());
+        assert!(budget.memory_growing(0, 40, Some(50)).await.unwrap());
         assert!(!budget.refused());
-        assert!(!budget.memory_growing(60, 61, None).unwrap());
+        assert!(!budget.memory_growing(60, 61, None).await.unwrap());
         assert!(budget.refused());
     }
 
-    #[test]
-    fn growth_beyond_a_maximum_takes_nothing() {
-        let mut budget = MemoryBudget::new(100);
-        assert!(!budget.memory_growing(0, 80, Some(50)).unwrap());
-        assert!(budget.memory_growing(0, 50, Some(50)).unwrap());
-        assert!(budget.memory_growing(0, 50, Some(50)).unwrap());
+    #[tokio::test]
+    async fn growth_beyond_a_maximum_takes_nothing() {
+        let mut budget = budget(100);
+        assert!(!budget.memory_growing(0, 80, Some(50)).await.unwrap());
+        assert!(budget.memory_growing(0, 50, Some(50)).await.unwrap());
+        assert!(budget.memory_growing(0, 50, Some(50)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_guest_gives_its_thread_back_before_it_has_much_memory() {
+        let mut budget = budget(usize::MAX);
+        let mut grows = budget.memory_growing(0, 1 << 30, None);
+        assert!(futures::poll!(&mut grows).is_pending());
+        assert!(grows.await.unwrap());
+        let mut grows = budget.memory_growing(0, 1 << 30, None);
+        assert!(futures::poll!(&mut grows).is_ready(), "once is enough");
     }
 }

@@ -13,9 +13,8 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::blueprint::Blueprint;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Room};
 use crate::forbidden::ForbiddenHeaders;
-use crate::neighbours::Neighbours;
 use crate::one_line::one_line;
 use crate::output::ServiceOutput;
 use crate::pool::{
@@ -115,13 +114,13 @@ impl ComponentService {
             .compiler()
             .component(engine.for_guest(binary)?, binary)
             .map_err(|error| refused(&error))?;
-        Self::of(&component, engine.neighbours(), binary, egress, settings)
+        Self::of(&component, &engine.room(), binary, egress, settings)
     }
 
     /// Links a component that was compiled from `binary`.
     pub(crate) fn of(
         component: &Component,
-        neighbours: &Arc<Neighbours>,
+        room: &Room,
         binary: &[u8],
         egress: Egress,
         settings: ComponentSettings,
@@ -160,6 +159,7 @@ impl ComponentService {
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             limits: LimitLog::new(settings.service.clone()),
+            threads: room.threads().service(),
             service: settings.service,
             egress,
             forbidden_headers: settings.forbidden_headers,
@@ -179,7 +179,7 @@ impl ComponentService {
                 pre,
                 blueprint,
                 pool,
-                neighbours,
+                room.neighbours(),
                 settings.metrics,
                 hasher.finish(),
             ),

@@ -4,7 +4,7 @@ use thiserror::Error;
 use wasmtime::{ExternType, Module, Store, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
-use headwater_runtime::{MemoryBudget, one_line};
+use headwater_runtime::{InstanceThread, one_line};
 
 use crate::deadline::{Elapsed, until};
 use crate::linker::State;
@@ -59,14 +59,15 @@ pub(crate) fn has_routes(module: &Module) -> bool {
 pub(crate) async fn ask(module: &Prepared) -> Result<Vec<DynamicRoute>, RoutesError> {
     let allowed = module.settings.limits.request_timeout;
     let deadline = Instant::now().checked_add(allowed);
-    match until(deadline, call(module)).await {
+    let thread = module.threads.instance();
+    match until(deadline, thread.run(call(module, &thread))).await {
         Ok(printed) => interpret(&printed?),
         Err(Elapsed) => Err(RoutesError::TooLong(allowed)),
     }
 }
 
 /// What `_routes` prints.
-async fn call(module: &Prepared) -> Result<Vec<u8>, RoutesError> {
+async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, RoutesError> {
     let limit = OutputLimit {
         bytes: module.settings.limits.buffered_response as u64,
         setting: "max_response",
@@ -74,12 +75,12 @@ async fn call(module: &Prepared) -> Result<Vec<u8>, RoutesError> {
     let output = Output::new(Hold::All, Some(limit));
     let state = State::new(
         WasiCtxBuilder::new().stdout(output.clone()).build_p1(),
-        MemoryBudget::new(module.settings.limits.guest_memory),
+        module.memory(thread),
         output.clone(),
         module.outgoing_of_nobody(),
     );
     let mut store = Store::new(module.instance.module().engine(), state);
-    store.limiter(|state| &mut state.memory);
+    store.limiter_async(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| {
         Ok(UpdateDeadline::YieldCustom(

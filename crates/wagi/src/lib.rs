@@ -25,6 +25,7 @@ mod mount;
 mod old_poll;
 mod output;
 mod places;
+mod random;
 mod reference;
 mod response;
 mod route;

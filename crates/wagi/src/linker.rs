@@ -6,7 +6,7 @@ use wasmtime_wasi::{p0, p1};
 use crate::descriptors::{self, Descriptors};
 use crate::experimental_http::{self, Outgoing};
 use crate::output::Output;
-use crate::{old_poll, vectored};
+use crate::{old_poll, random, vectored};
 
 /// What an instance's imports work on.
 pub(crate) struct State {
@@ -46,6 +46,7 @@ pub(crate) fn linker(engine: &Engine, module: &Module) -> Result<Linker<State>> 
     for wasi in ["wasi_snapshot_preview1", "wasi_unstable"] {
         vectored::add_to_linker(&mut linker, wasi)?;
         descriptors::add_to_linker(&mut linker, wasi)?;
+        random::add_to_linker(&mut linker, wasi)?;
     }
     old_poll::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);

@@ -6,7 +6,10 @@ use headwater_core::{
     Body, Handler, HandlerFuture, RequestId, RequestScope, ScopeParts, SpanContext,
 };
 use headwater_egress::Egress;
-use headwater_runtime::{Engine, RequestStderr, ServiceOutput};
+use headwater_runtime::{
+    Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceOutput, ServiceThreads,
+};
+use headwater_telemetry::LimitLog;
 use http::Request;
 use wasmtime::{ExternType, InstancePre, Module, UnknownImportError};
 
@@ -41,6 +44,8 @@ pub(crate) struct Prepared {
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
     pub(crate) engine: Engine,
+    pub(crate) threads: ServiceThreads,
+    pub(crate) limits: LimitLog,
     pub(crate) places: Arc<Places>,
     egress: Option<Egress>,
     logs: Option<Arc<LogFolder>>,
@@ -97,8 +102,10 @@ impl WagiModule {
                 .log_dir
                 .clone()
                 .map(|path| Arc::new(LogFolder::new(path))),
+            limits: LimitLog::new(settings.name.as_str().into()),
             settings,
             instance,
+            threads: engine.threads().service(),
             engine: engine.clone(),
             egress,
         })))
@@ -144,6 +151,12 @@ impl Prepared {
         let lines = RequestStderr::new(&self.output, Arc::clone(scope));
         let file = self.logs.as_ref().map(|logs| logs.file(scope.route()));
         Stderr::new(lines, file)
+    }
+
+    /// The memory that an instance on this thread may have.
+    pub(crate) fn memory(&self, thread: &InstanceThread) -> MemoryBudget {
+        let most = self.settings.limits.guest_memory;
+        MemoryBudget::new(most, thread.clone(), self.limits.clone())
     }
 
     /// Outgoing requests outside of all requests: none.

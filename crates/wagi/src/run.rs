@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_core::{Body, Fault, RequestScope, empty, full};
-use headwater_runtime::{MemoryBudget, one_line};
+use headwater_runtime::one_line;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -138,9 +138,10 @@ async fn start(
     let template = settings.argv.as_deref();
     context.args(&argv(settings.compat, template, path, query));
     open_volumes(&mut context, settings)?;
+    let thread = module.threads.instance();
     let state = State::new(
         context.build_p1(),
-        MemoryBudget::new(settings.limits.guest_memory),
+        module.memory(&thread),
         output.clone(),
         module.outgoing(scope),
     );
@@ -163,7 +164,8 @@ async fn start(
             .max_cpu_time
             .unwrap_or(settings.limits.request_timeout),
     );
-    let running = Running::new(Box::pin(run), output.clone(), meter, scope.clone(), yielded);
+    let run = Box::pin(thread.run(run));
+    let running = Running::new(run, output.clone(), meter, scope.clone(), yielded);
     Ok((running, output))
 }
 
@@ -204,7 +206,7 @@ fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result
 /// Runs the entrypoint to its end. The instance, and what it holds of the request, is gone after it.
 async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<(), Fault> {
     let mut store = Store::new(module.instance.module().engine(), state);
-    store.limiter(|state| &mut state.memory);
+    store.limiter_async(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     // Tokio's own yield rather than the engine's: after it, other tasks, sockets and timers get their
     // turn first, even on a runtime with one thread.

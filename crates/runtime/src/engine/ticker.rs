@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::engines::Engines;
+use crate::threads::GuestThreads;
 
 /// How often running guests are made to yield their thread.
 ///
@@ -19,13 +20,14 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn start(engines: Arc<Engines>) -> std::io::Result<Self> {
+    pub(super) fn start(engines: Arc<Engines>, threads: GuestThreads) -> std::io::Result<Self> {
         let (stop, stopping) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("epoch-ticker".into())
             .spawn(move || {
                 while let Err(mpsc::RecvTimeoutError::Timeout) = stopping.recv_timeout(EPOCH_TICK) {
                     engines.increment_epochs();
+                    threads.tick();
                 }
             })?;
         Ok(Self {

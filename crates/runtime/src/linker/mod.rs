@@ -29,6 +29,7 @@
 
 mod fields;
 mod outgoing;
+mod random;
 mod stdio;
 mod stream_error;
 mod streams;
@@ -68,6 +69,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     stream_error::add(&mut linker)?;
     stdio::add(&mut linker)?;
     streams::add(&mut linker)?;
+    random::add(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

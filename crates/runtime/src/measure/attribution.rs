@@ -18,6 +18,7 @@ use crate::outgoing::Outgoing;
 use crate::output::{InstanceOutput, Outbox, ServiceOutput};
 use crate::pool::{Mark, Meter};
 use crate::state::State;
+use crate::threads::GuestThreads;
 use crate::unattributed::Unattributed;
 
 /// A guest that calls one import again and again.
@@ -144,6 +145,7 @@ async fn run(
 
 pub(crate) fn state(evidence: Evidence) -> State {
     let service: Arc<str> = "measured".into();
+    let limits = LimitLog::new(service.clone());
     State {
         table: wasmtime::component::ResourceTable::new(),
         wasi: wasmtime_wasi::WasiCtxBuilder::new().build(),
@@ -151,9 +153,13 @@ pub(crate) fn state(evidence: Evidence) -> State {
         hooks: Hooks::new(
             Egress::new(EgressParams::new(service.clone())),
             ForbiddenHeaders::default(),
-            Arc::new(Outgoing::new(1, LimitLog::new(service.clone()))),
+            Arc::new(Outgoing::new(1, limits.clone())),
         ),
-        memory: MemoryBudget::new(usize::MAX),
+        memory: MemoryBudget::new(
+            usize::MAX,
+            GuestThreads::default().service().instance(),
+            limits,
+        ),
         roots: Roots::new(evidence),
         meter: Arc::new(Meter::new(None)),
         unattributed: Arc::new(Unattributed::new(service.clone())),

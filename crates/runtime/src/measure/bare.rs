@@ -23,6 +23,7 @@ use crate::forbidden::ForbiddenHeaders;
 use crate::measure::{MeasureError, scope};
 use crate::output::ServiceOutput;
 use crate::state::State;
+use crate::threads::GuestThreads;
 use crate::unattributed::Unattributed;
 use crate::{linker, response};
 
@@ -64,7 +65,9 @@ impl BareService {
     ///
     /// When the guest cannot be started.
     pub async fn start(&self) -> Result<BareInstance, MeasureError> {
-        let mut store = self.blueprint.store(0)?;
+        let mut store = self
+            .blueprint
+            .store(0, &self.blueprint.threads.instance())?;
         let guest = self.pre.instantiate_async(&mut store).await?;
         Ok(BareInstance { store, guest })
     }
@@ -140,6 +143,7 @@ pub(crate) fn blueprint(
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone())),
         limits: LimitLog::new(service.clone()),
+        threads: GuestThreads::default().service(),
         service,
         forbidden_headers: ForbiddenHeaders::default(),
         evidence: Evidence::Stack,

@@ -1,12 +1,10 @@
 //! A component in the instance pool, on an engine of one's own: what a setting of wasmtime's costs, and no
 //! setting of Headwater's has.
 
-use std::sync::Arc;
-
 use headwater_egress::Egress;
 use wasmtime::component::Component;
 
-use crate::neighbours::Neighbours;
+use crate::engine::Room;
 use crate::service::{ComponentService, ComponentSettings, LoadError, refused};
 
 /// Loads a component as [`ComponentService::load`] does, on this engine, which must have epochs and something
@@ -22,6 +20,5 @@ pub fn component_on(
     settings: ComponentSettings,
 ) -> Result<ComponentService, LoadError> {
     let component = Component::new(engine, binary).map_err(|error| refused(&error))?;
-    let nobody = Arc::<Neighbours>::default();
-    ComponentService::of(&component, &nobody, binary, egress, settings)
+    ComponentService::of(&component, &Room::default(), binary, egress, settings)
 }

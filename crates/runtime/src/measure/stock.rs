@@ -78,7 +78,9 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Never, Worker>> {
-        let mut store = self.blueprint.store(0)?;
+        let mut store = self
+            .blueprint
+            .store(0, &self.blueprint.threads.instance())?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,

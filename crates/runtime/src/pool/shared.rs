@@ -375,7 +375,9 @@ impl Shared {
                     let inbox = Arc::new(Inbox::default());
                     shell.inboxes.insert(instance, inbox.clone());
                     self.lives.begin(instance, Instant::now());
-                    tokio::spawn(driver::drive(self.clone(), instance, inbox));
+                    let thread = self.blueprint.threads.instance();
+                    let life = driver::drive(self.clone(), instance, inbox, thread.clone());
+                    tokio::spawn(thread.run(life));
                 }
                 Action::Refuse(request, Refusal::QueueFull) => {
                     // Its answer's other end sees the ticket dropped.

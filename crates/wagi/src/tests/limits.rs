@@ -20,6 +20,33 @@ async fn a_spinning_module_holds_up_nobody() {
     spin.abort();
 }
 
+/// A module whose large buffer has random bytes at its end, and at the end of its first 64 KiB.
+#[tokio::test]
+async fn random_bytes_fill_all_of_a_large_buffer_and_hold_up_nobody() {
+    let program = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "random_get"
+                (func $random_get (param i32 i32) (result i32)))
+            {imports}
+            (data (i32.const 1024) "{}ok")
+            (func (export "_start")
+                (drop (memory.grow (i32.const 4)))
+                (if (call $random_get (i32.const 2048) (i32.const 200000)) (then unreachable))
+                (if (i64.eqz (i64.load (i32.const 202040))) (then unreachable))
+                (if (i64.eqz (i64.load (i32.const 67580))) (then unreachable))
+                (call $print (i32.const 1024) (i32.const {}))))"#,
+        HEAD.escape_default(),
+        HEAD.len() + 2,
+        imports = imports(PREVIEW1),
+    );
+    let module = engine().load(&program);
+    let mut answer = module.handle(get("http://localhost/"), scope(None));
+    assert!(futures::poll!(&mut answer).is_pending(), "made in one go");
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+}
+
 #[tokio::test]
 async fn a_spinning_module_ends_at_its_deadline() {
     let spinning = engine().load(&program("", SPIN));

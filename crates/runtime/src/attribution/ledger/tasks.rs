@@ -15,7 +15,7 @@ pub(super) const SLACK: usize = 256;
 
 /// Tasks that are remembered at most: far more than the requests of an instance make, and a quarter of
 /// what the table holds.
-pub(super) const MOST: usize = 16 << 10;
+pub(super) const MOST: usize = 8 << 10;
 
 /// How many slots that were freed later are looked through for that of a dead task.
 const DEEPEST: usize = 1 << 10;

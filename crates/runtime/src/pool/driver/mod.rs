@@ -26,6 +26,7 @@ use crate::pool::meter::CpuTimeExceeded;
 use crate::pool::shared::Shared;
 use crate::pool::ticket::{Failure, InstanceRecord};
 use crate::state::State;
+use crate::threads::InstanceThread;
 
 /// How long a start that found no room in the engine waits for its next try. Room comes when an
 /// instance ends, of this service or of another.
@@ -50,11 +51,16 @@ pub(super) enum Overdue {
 pub(crate) struct SlowStart;
 
 /// Starts an instance and serves what its inbox gives it, to the end.
-pub(crate) async fn drive(shared: Arc<Shared>, key: InstanceKey, inbox: Arc<Inbox>) {
+pub(crate) async fn drive(
+    shared: Arc<Shared>,
+    key: InstanceKey,
+    inbox: Arc<Inbox>,
+    thread: InstanceThread,
+) {
     // Whatever becomes of this future, the pool hears that the instance is gone.
     let presence = Presence { shared, key, inbox };
     let shared = &presence.shared;
-    let (mut store, proxy) = match start(shared, key).await {
+    let (mut store, proxy) = match start(shared, key, &thread).await {
         Ok(started) => started,
         // Nobody waits any more, and the engine has no room: that is no fault of the service.
         Err(error) if error.is::<PoolConcurrencyLimitError>() => return,
@@ -103,9 +109,13 @@ impl Drop for Presence {
     }
 }
 
-async fn start(shared: &Shared, key: InstanceKey) -> wasmtime::Result<(Store<State>, Proxy)> {
+async fn start(
+    shared: &Shared,
+    key: InstanceKey,
+    thread: &InstanceThread,
+) -> wasmtime::Result<(Store<State>, Proxy)> {
     loop {
-        let mut store = shared.blueprint.store(key.0)?;
+        let mut store = shared.blueprint.store(key.0, thread)?;
         let limit = shared.blueprint.request_timeout;
         let started = tokio::time::timeout(limit, shared.pre.instantiate_async(&mut store));
         let started = started

@@ -1,0 +1,439 @@
+//! The threads that guests run on.
+//!
+//! # The problem
+//!
+//! A guest gives its thread back at each tick of the epoch. Some things no tick interrupts, in wasmtime
+//! 48: a bulk instruction (`memory.fill` over 256 MiB takes a tenth of a second, and more while pages are
+//! touched for the first time), a copy between guest and host, the reset of a large memory. Done on the
+//! threads that serve, as many such guests as there are threads stop everything else, again and again.
+//!
+//! # What is done
+//!
+//! How long such a thing takes grows with the memory that the guest has. So most guests, which have
+//! little, run on the thread that polls them, and pay for none of this but four loads. The others are told
+//! apart in two ways:
+//!
+//! - A guest with more than [`LARGE`] bytes is large. It becomes so when it asks for the memory, and gives
+//!   its thread back before it has it, so that no large guest is ever taken for a small one.
+//! - A service is slow for a while when one of its guests did not give its thread back in [`LONG`].
+//!
+//! Large guests run where they are polled as long as they leave one of the worker threads free. One more
+//! hands its worker over: tokio moves what is queued there to another thread, and the guest has the old one
+//! to itself until its poll is over ([`tokio::task::block_in_place`]). So does each guest of a slow
+//! service. There are as many of those threads at once as there are processors; other guests wait for
+//! their turn, in the order in which they came. The operating system shares the processors between them
+//! and the workers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
+use tokio_util::sync::PollSemaphore;
+
+/// Memory of a guest, in bytes, beyond which it is large. To fill as much takes about as long as a tick.
+const LARGE: usize = 32 << 20;
+
+/// Ticks in one poll of a guest after which its service is slow. Ten times what it may take: less may be
+/// the operating system's doing, which gave the processor to others.
+const LONG: u64 = 10;
+
+/// Ticks for which a service is slow after the last such poll: ten seconds.
+const SLOW_FOR: u64 = 2_000;
+
+/// The threads of one host, as its guests share them.
+#[derive(Debug, Clone)]
+pub struct GuestThreads(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Ticks of the epoch.
+    ticks: AtomicU64,
+    /// Large guests that hold a worker thread.
+    on_workers: AtomicUsize,
+    /// Permits to run on a thread that was a worker.
+    handed_over: Arc<Semaphore>,
+}
+
+/// The threads of one service's guests.
+#[derive(Debug, Clone)]
+pub struct ServiceThreads {
+    host: GuestThreads,
+    /// The tick until which the service is slow.
+    slow_until: Arc<AtomicU64>,
+}
+
+/// The thread of one instance. Clones are of the same instance.
+#[derive(Debug, Clone)]
+pub struct InstanceThread {
+    service: ServiceThreads,
+    large: Arc<AtomicBool>,
+}
+
+/// The work of one instance, from its start to its end, each poll of it on a thread that may be held up.
+pub struct OnThread<F> {
+    thread: InstanceThread,
+    /// None when it is over.
+    work: Option<Pin<Box<F>>>,
+    turn: Option<PollSemaphore>,
+}
+
+/// A large guest holds a worker thread, until this is dropped.
+struct OnWorker<'a>(&'a AtomicUsize);
+
+// === impl GuestThreads ===
+
+impl GuestThreads {
+    /// The epoch has ticked.
+    pub(crate) fn tick(&self) {
+        // Nothing is ordered by it.
+        self.0.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the threads of a service's guests.
+    #[must_use]
+    pub fn service(&self) -> ServiceThreads {
+        ServiceThreads {
+            host: self.clone(),
+            slow_until: Arc::default(),
+        }
+    }
+
+    fn ticks(&self) -> u64 {
+        self.0.ticks.load(Ordering::Relaxed)
+    }
+
+    /// One more large guest holds a worker thread, if fewer than `most` do.
+    fn enter(&self, most: usize) -> Option<OnWorker<'_>> {
+        let count = &self.0.on_workers;
+        let fits = |now| (now < most).then_some(now + 1);
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .ok()
+            .map(|_| OnWorker(count))
+    }
+}
+
+impl Default for GuestThreads {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Shared {
+            ticks: AtomicU64::new(0),
+            on_workers: AtomicUsize::new(0),
+            handed_over: Arc::new(Semaphore::new(processors)),
+        }))
+    }
+}
+
+impl Drop for OnWorker<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl ServiceThreads ===
+
+impl ServiceThreads {
+    /// Returns the thread of a new instance.
+    #[must_use]
+    pub fn instance(&self) -> InstanceThread {
+        InstanceThread {
+            service: self.clone(),
+            large: Arc::default(),
+        }
+    }
+
+    fn is_slow(&self, now: u64) -> bool {
+        now < self.slow_until.load(Ordering::Relaxed)
+    }
+
+    /// A poll began at one tick and ended at another.
+    fn polled(&self, began: u64, ended: u64) {
+        if ended.saturating_sub(began) >= LONG {
+            self.slow_until.store(ended + SLOW_FOR, Ordering::Relaxed);
+        }
+    }
+}
+
+// === impl InstanceThread ===
+
+impl InstanceThread {
+    /// Notes how many bytes of memory the guest has from now on. Says whether this makes it large: then it
+    /// must give its thread back before it has them.
+    #[must_use]
+    pub(crate) fn has_memory(&self, bytes: usize) -> bool {
+        bytes > LARGE && !self.large.swap(true, Ordering::Relaxed)
+    }
+
+    /// The work of the instance, which ends with it.
+    pub fn run<F: Future>(&self, work: F) -> OnThread<F> {
+        OnThread {
+            thread: self.clone(),
+            work: Some(Box::pin(work)),
+            turn: None,
+        }
+    }
+
+    fn is_large(&self) -> bool {
+        self.large.load(Ordering::Relaxed)
+    }
+}
+
+// === impl OnThread ===
+
+impl<F: Future> OnThread<F> {
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(work) = &mut self.work else {
+            return Poll::Pending;
+        };
+        let polled = work.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.work = None;
+        }
+        polled
+    }
+
+    /// The same for a guest that may not give its thread back in time.
+    fn poll_apart(&mut self, cx: &mut Context<'_>, slow: bool) -> Poll<F::Output> {
+        let Some(workers) = workers() else {
+            return self.poll_work(cx);
+        };
+        let host = self.thread.service.host.clone();
+        if !slow && let Some(_held) = host.enter(workers.saturating_sub(1)) {
+            return self.poll_work(cx);
+        }
+        let turn = self
+            .turn
+            .get_or_insert_with(|| PollSemaphore::new(host.0.handed_over.clone()));
+        match turn.poll_acquire(cx) {
+            // It is never closed.
+            Poll::Ready(_permit) => tokio::task::block_in_place(|| self.poll_work(cx)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<F: Future> Future for OnThread<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let began = this.thread.service.host.ticks();
+        let slow = this.thread.service.is_slow(began);
+        let polled = if slow || this.thread.is_large() {
+            this.poll_apart(cx, slow)
+        } else {
+            this.poll_work(cx)
+        };
+        let service = &this.thread.service;
+        service.polled(began, service.host.ticks());
+        polled
+    }
+}
+
+impl<F> Drop for OnThread<F> {
+    fn drop(&mut self) {
+        // With it goes the instance, whose memory is reset.
+        if let Some(work) = self.work.take()
+            && self.thread.is_large()
+            && workers().is_some()
+        {
+            tokio::task::block_in_place(|| drop(work));
+        }
+    }
+}
+
+/// The worker threads of the runtime that this is called in. None where no thread can be handed over.
+fn workers() -> Option<usize> {
+    let handle = Handle::try_current().ok()?;
+    (handle.runtime_flavor() == RuntimeFlavor::MultiThread).then(|| handle.metrics().num_workers())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Condvar, Mutex};
+    use std::time::Duration;
+
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    const WORKERS: usize = 2;
+
+    /// Far longer than anything here takes: a failure is a hang.
+    const HANGS: Duration = Duration::from_secs(60);
+
+    /// What guests do that no tick interrupts, for as long as a test likes.
+    #[derive(Clone)]
+    struct Bulk {
+        begun: Sender<()>,
+        over: Arc<(Mutex<bool>, Condvar)>,
+    }
+
+    impl Bulk {
+        fn new() -> (Self, Receiver<()>) {
+            let (begun, begins) = channel();
+            let over = Arc::default();
+            (Self { begun, over }, begins)
+        }
+
+        fn run(&self) {
+            self.begun.send(()).unwrap();
+            let (over, changed) = &*self.over;
+            let over = over.lock().unwrap();
+            drop(changed.wait_while(over, |over| !*over).unwrap());
+        }
+
+        fn finish(&self) {
+            let (over, changed) = &*self.over;
+            *over.lock().unwrap() = true;
+            changed.notify_all();
+        }
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .build()
+            .unwrap()
+    }
+
+    /// The most guests that may be held up at once.
+    fn most(host: &GuestThreads, slow: bool) -> usize {
+        let on_workers = if slow { 0 } else { WORKERS - 1 };
+        on_workers + host.0.handed_over.available_permits()
+    }
+
+    /// A task that needs a worker several times gets it.
+    fn others_are_served(runtime: &Runtime, host: &GuestThreads) {
+        let (done, is_done) = channel();
+        let small = host.service().instance();
+        runtime.spawn(small.run(async move {
+            for _ in 0..10 {
+                tokio::spawn(yield_now()).await.unwrap();
+            }
+            done.send(()).unwrap();
+        }));
+        is_done.recv_timeout(HANGS).expect("others are held up");
+    }
+
+    #[test]
+    fn large_guests_that_hold_their_threads_leave_the_others_a_worker() {
+        let (runtime, host) = (runtime(), GuestThreads::default());
+        let (bulk, begins) = Bulk::new();
+        let most = most(&host, false);
+        let service = host.service();
+        let guests: Vec<_> = (0..2 * most)
+            .map(|_| {
+                let (thread, bulk) = (service.instance(), bulk.clone());
+                let work = {
+                    let thread = thread.clone();
+                    async move {
+                        assert!(thread.has_memory(LARGE + 1));
+                        yield_now().await;
+                        bulk.run();
+                    }
+                };
+                runtime.spawn(thread.run(work))
+            })
+            .collect();
+        for _ in 0..most {
+            begins.recv_timeout(HANGS).unwrap();
+        }
+        others_are_served(&runtime, &host);
+        assert!(begins.try_recv().is_err(), "too many at once");
+        bulk.finish();
+        for guest in guests {
+            runtime.block_on(guest).unwrap();
+        }
+        assert_eq!(host.0.on_workers.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn guests_of_a_service_that_held_a_thread_for_long_leave_the_others_a_worker() {
+        let (runtime, host) = (runtime(), GuestThreads::default());
+        let (bulk, begins) = Bulk::new();
+        let service = host.service();
+        let slow = {
+            let host = host.clone();
+            async move { (0..LONG).for_each(|_| host.tick()) }
+        };
+        runtime
+            .block_on(runtime.spawn(service.instance().run(slow)))
+            .unwrap();
+        let most = most(&host, true);
+        let guests: Vec<_> = (0..2 * most)
+            .map(|_| {
+                let bulk = bulk.clone();
+                runtime.spawn(service.instance().run(async move { bulk.run() }))
+            })
+            .collect();
+        for _ in 0..most {
+            begins.recv_timeout(HANGS).unwrap();
+        }
+        others_are_served(&runtime, &host);
+        bulk.finish();
+        for guest in guests {
+            runtime.block_on(guest).unwrap();
+        }
+        // It is taken for any other again when it has behaved for a while.
+        assert!(service.is_slow(host.ticks()));
+        (0..SLOW_FOR).for_each(|_| host.tick());
+        assert!(!service.is_slow(host.ticks()));
+    }
+
+    #[test]
+    fn large_guests_whose_end_takes_long_leave_the_others_a_worker() {
+        struct Memory(Bulk);
+        impl Drop for Memory {
+            fn drop(&mut self) {
+                self.0.run();
+            }
+        }
+        let (runtime, host) = (runtime(), GuestThreads::default());
+        let (bulk, begins) = Bulk::new();
+        for _ in 0..WORKERS {
+            let thread = host.service().instance();
+            let memory = Memory(bulk.clone());
+            let (large, is_large) = channel();
+            let work = {
+                let thread = thread.clone();
+                async move {
+                    let _memory = memory;
+                    assert!(thread.has_memory(LARGE + 1));
+                    large.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                }
+            };
+            let guest = runtime.spawn(thread.run(work));
+            is_large.recv_timeout(HANGS).unwrap();
+            guest.abort();
+        }
+        for _ in 0..WORKERS {
+            begins.recv_timeout(HANGS).unwrap();
+        }
+        others_are_served(&runtime, &host);
+        bulk.finish();
+    }
+
+    #[test]
+    fn where_there_is_one_thread_guests_run_on_it() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let thread = GuestThreads::default().service().instance();
+        let work = {
+            let thread = thread.clone();
+            async move {
+                assert!(thread.has_memory(LARGE + 1));
+                yield_now().await;
+                7
+            }
+        };
+        assert_eq!(runtime.block_on(thread.run(work)), 7);
+        drop(thread.run(async {}));
+    }
+}
