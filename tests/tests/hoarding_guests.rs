@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use futures::StreamExt;
 use futures::future::try_join_all;
+use futures::stream::FuturesUnordered;
 use headwater_tests::crafted::{self, Proxy};
-use headwater_tests::refusal::refuses;
+use headwater_tests::refusal::{self, FAILURE, refuses};
 use headwater_tests::settings::Settings;
 use headwater_tests::{Answer, Client, Host, Services, guests};
 use rustix::process::Signal;
@@ -100,6 +102,21 @@ async fn a_component_of_more_parts_than_one_may_have_is_refused_when_it_is_loade
         let refused = refuses(component, "parts.wat", &expected).await;
         refused.with_context(|| format!("{count} of ({part})"))?;
     }
+    Ok(())
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_for_which_there_are_never_enough_places_is_refused_when_it_is_loaded() -> Result<()>
+{
+    let composed = guests::guest("mw-hello")?;
+    let refused = Host::serve(&composed).args(["--places", "1"]);
+    let refused = refused.run_to_end().await?;
+    let expected = ["mw-hello", "2 places", "this host has 1", "--places"];
+    refusal::refused(&refused, FAILURE, &expected)?;
+    let host = Host::serve(&composed).args(["--places", "2"]);
+    let answer = Client::new().get(host.start().await?.url()).await?;
+    ensure!(answer.status == 200, "{answer:?}");
     Ok(())
 }
 
@@ -236,6 +253,120 @@ async fn components_of_so_many_parts_that_few_fit_in_the_engine_fail_no_request(
     }
     services.instances("faulty").wait_started(REQUESTS).await?;
     services.ok("/hello").await?;
+    Ok(())
+}
+
+/// A component that keeps each request for a day, in an instance of fifty memories.
+fn hoarder() -> Proxy {
+    Proxy {
+        handle: crafted::BLOCK,
+        more: crafted::instances_of("(memory 1)", 49),
+        ..Proxy::default()
+    }
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_takes_all_the_memories_it_can_get_leaves_some_for_others() -> Result<()> {
+    // Of a thousand, a tenth is for those that have less than their share.
+    const INSTANCES: usize = 18;
+    let settings = Settings::default()
+        .crafted("hoarder", "/hoard", hoarder())
+        .text("timeout = \"600s\"\nqueue_timeout = \"2s\"\n")
+        .module("wagi-wat", "/cgi")?;
+    let services = Services::beside_hello(settings, &[]).await?;
+    let hoarding = (0..INSTANCES + 5).map(|_| services.get("/hoard"));
+    let hoarding = async {
+        let mut refused = Vec::new();
+        let mut answers: FuturesUnordered<_> = hoarding.collect();
+        while refused.len() < 5 {
+            refused.push(answers.next().await.context("no answer")??);
+        }
+        // Those that it keeps have none.
+        anyhow::Ok(refused)
+    };
+    let others = async {
+        services
+            .instances("hoarder")
+            .wait_started(INSTANCES)
+            .await?;
+        services.all_ok("/cgi", 50).await?;
+        services.all_ok("/hello", 50).await
+    };
+    let (refused, _) = futures::try_join!(hoarding, others)?;
+    for answer in &refused {
+        no_room(
+            &services,
+            answer,
+            &["`hoarder`", "50 linear memories", "`hoarder` has 900"],
+        )
+        .await?;
+    }
+    services.ok("/cgi").await?;
+    Ok(())
+}
+
+// G4
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_memories_are_taken_it_is_said_and_nobody_is_called_late() -> Result<()> {
+    let for_long = "timeout = \"600s\"\n";
+    let settings = Settings::default()
+        .crafted("hoarder", "/hoard", hoarder())
+        .text(for_long)
+        .crafted("another", "/another", hoarder())
+        .text(for_long)
+        .module("wagi-wat", "/cgi")?
+        .component_as("queued", "hello", "/queued", &[])?
+        .text("queue_timeout = \"1s\"\n")
+        .component_as("late", "hello", "/late", &[])?
+        .text("timeout = \"1s\"\n");
+    let services = Services::start(settings, &[]).await?;
+    let answers = async {
+        services.instances("hoarder").wait_started(18).await?;
+        let another = services.get("/another");
+        let more = services.get("/another");
+        let others = async {
+            services.instances("another").wait_started(2).await?;
+            for (path, service) in [
+                ("/cgi", "`wagi-wat`"),
+                ("/queued", "`queued`"),
+                ("/late", "`late`"),
+            ] {
+                let answer = services.get(path).await?;
+                no_room(
+                    &services,
+                    &answer,
+                    &[service, "0 of 1000 are free", "`hoarder` has 900"],
+                )
+                .await?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::select! {
+            done = others => done,
+            (one, other) = futures::future::join(another, more) => bail!("{one:?}, {other:?}"),
+        }
+    };
+    let hoarding = try_join_all((0..18).map(|_| services.get("/hoard")));
+    tokio::select! {
+        done = answers => done,
+        hoarded = hoarding => bail!("{hoarded:?}"),
+    }
+}
+
+/// The answer says that there is no room, and the log why, and which setting gives more.
+async fn no_room(services: &Services, answer: &Answer, why: &[&str]) -> Result<()> {
+    ensure!(answer.status == 503, "{answer:?}");
+    ensure!(answer.text().contains("`places`"), "{answer:?}");
+    // Of several within a second, the log has one.
+    let log = services.host().stderr();
+    let told = |line: &str| {
+        let parts = why
+            .iter()
+            .chain(&["instance_limit", "--places", "max_instances"]);
+        parts.into_iter().all(|part| line.contains(part))
+    };
+    log.wait_for("the reason", told).await?;
     Ok(())
 }
 

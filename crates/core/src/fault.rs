@@ -188,6 +188,13 @@ impl Fault {
         self
     }
 
+    /// The same fault with another sentence for the client.
+    #[must_use]
+    pub fn summarized(mut self, summary: impl Into<Cow<'static, str>>) -> Self {
+        self.summary = summary.into();
+        self
+    }
+
     /// The same fault with its cause, for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

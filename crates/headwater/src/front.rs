@@ -23,7 +23,7 @@ use crate::exit::Usage;
 /// How long requests in flight may go on at the end: not long enough for a person to lose patience.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Instances of all services that may be alive at once: 4 TiB of the 128 that a process can address.
+/// Linear memories of all instances of all services: 4 TiB of the 128 that a process can address.
 const PLACES: u32 = 1_000;
 
 /// What a request may ask for.
@@ -173,7 +173,7 @@ pub(crate) fn drain_timeout(server: &ServerSettings) -> Duration {
         .map_or(DRAIN_TIMEOUT, |time| time.get())
 }
 
-/// Instances of all services that may be alive at once.
+/// Linear memories of all instances of all services.
 pub(crate) fn places(server: &ServerSettings) -> u32 {
     server.places.map_or(PLACES, Bounded::get)
 }

@@ -153,6 +153,7 @@ impl Observer<'_> {
                 for (cause, count) in [
                     ("queue_full", totals.queue_full),
                     ("queue_timeout", totals.queue_timeout),
+                    ("instance_limit", totals.instance_limit),
                     ("circuit_open", totals.circuit_open),
                 ] {
                     tell(count, Some(KeyValue::new(CAUSE, cause)));

@@ -4,11 +4,13 @@ mod ticker;
 
 use std::sync::Arc;
 
-use self::engines::{Engines, MAX_INSTANCES};
+use wasmtime::ResourcesRequired;
+
+use self::engines::{Engines, PLACES};
 pub use self::ticker::EPOCH_TICK;
 use self::ticker::Ticker;
 use crate::code_cache::{CodeCache, Compiler};
-use crate::neighbours::Neighbours;
+use crate::places::{Footprint, Places, ServicePlaces, TooLarge};
 use crate::threads::GuestThreads;
 
 /// Runs the guests of the process: two wasmtime engines, and the ticker that makes their guests yield.
@@ -21,36 +23,17 @@ use crate::threads::GuestThreads;
 pub struct Engine {
     engines: Arc<Engines>,
     compiler: Arc<Compiler>,
-    neighbours: Arc<Neighbours>,
-    threads: GuestThreads,
+    room: Room,
     _ticker: Arc<Ticker>,
 }
 
-/// How an instance gets its share of an [`Engine`]: room where all places are taken, and a thread. The
-/// default knows of nobody who could give way.
-#[derive(Clone, Default)]
-pub struct Room {
-    neighbours: Arc<Neighbours>,
-    threads: GuestThreads,
-}
-
-impl Room {
-    /// Has a service end an instance that has nothing to do. Its place is free a moment later.
-    ///
-    /// Says whether there was any.
-    pub fn make(&self) -> bool {
-        self.neighbours.evict_one()
-    }
-
+/// What services share of an [`Engine`].
+#[derive(Clone)]
+pub(crate) struct Room {
+    /// The memories, of both wasmtime engines together.
+    pub(crate) places: Arc<Places>,
     /// The threads that guests run on.
-    pub(crate) fn threads(&self) -> &GuestThreads {
-        &self.threads
-    }
-
-    /// The pools whose instances the engine runs.
-    pub(crate) fn neighbours(&self) -> &Arc<Neighbours> {
-        &self.neighbours
-    }
+    pub(crate) threads: GuestThreads,
 }
 
 /// Why no engine could be made.
@@ -68,16 +51,17 @@ impl Engine {
     ///
     /// When this machine cannot run compiled WebAssembly.
     pub fn new() -> Result<Self, EngineError> {
-        Self::with_places(MAX_INSTANCES)
+        Self::with_places(PLACES)
     }
 
-    /// The same, with places for so many instances at once. Each takes 4 GiB of address space.
+    /// The same, with so many places. Each takes 4 GiB of address space; an instance takes one for each of its
+    /// memories.
     ///
     /// # Errors
     ///
     /// As [`Engine::new`].
-    pub fn with_places(instances: u32) -> Result<Self, EngineError> {
-        Self::with_cache(instances, &CodeCache::Default)
+    pub fn with_places(places: u32) -> Result<Self, EngineError> {
+        Self::with_cache(places, &CodeCache::Default)
     }
 
     /// The same, with compiled code kept elsewhere.
@@ -85,16 +69,18 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Engine::new`].
-    pub fn with_cache(instances: u32, cache: &CodeCache) -> Result<Self, EngineError> {
-        let engines = Arc::new(Engines::new(instances).map_err(EngineError)?);
-        let threads = GuestThreads::default();
-        let ticker = Ticker::start(engines.clone(), threads.clone())
+    pub fn with_cache(places: u32, cache: &CodeCache) -> Result<Self, EngineError> {
+        let engines = Arc::new(Engines::new(places).map_err(EngineError)?);
+        let room = Room {
+            places: Places::new(engines.places()),
+            threads: GuestThreads::default(),
+        };
+        let ticker = Ticker::start(engines.clone(), room.threads.clone())
             .map_err(|error| EngineError(error.into()))?;
         Ok(Self {
             engines,
             compiler: Arc::new(cache.open()),
-            neighbours: Arc::default(),
-            threads,
+            room,
             _ticker: Arc::new(ticker),
         })
     }
@@ -120,16 +106,27 @@ impl Engine {
     /// The threads that guests run on.
     #[must_use]
     pub fn threads(&self) -> &GuestThreads {
-        &self.threads
+        &self.room.threads
     }
 
-    /// A way to room for one more instance where all places are taken.
-    #[must_use]
-    pub fn room(&self) -> Room {
-        Room {
-            neighbours: self.neighbours.clone(),
-            threads: self.threads.clone(),
-        }
+    /// Gives a service its share of the places, for instances of a guest that was compiled from `binary`
+    /// and takes these resources.
+    ///
+    /// # Errors
+    ///
+    /// When there is never room for one instance.
+    pub fn join(
+        &self,
+        service: Arc<str>,
+        resources: &ResourcesRequired,
+        binary: &[u8],
+    ) -> Result<ServicePlaces, TooLarge> {
+        let footprint = Footprint::new(resources, binary);
+        self.room.places.join(service, footprint)
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
     }
 }
 

@@ -16,10 +16,10 @@ mod limits;
 mod linker;
 pub mod measure;
 mod memory;
-mod neighbours;
 mod one_line;
 mod outgoing;
 mod output;
+mod places;
 mod pool;
 mod request_body;
 mod response;
@@ -31,11 +31,12 @@ mod world;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use code_cache::{CodeCache, Compiler};
-pub use engine::{EPOCH_TICK, Engine, EngineError, Room};
+pub use engine::{EPOCH_TICK, Engine, EngineError};
 pub use forbidden::{ForbiddenHeaders, NotAllowed};
 pub use memory::MemoryBudget;
 pub use one_line::one_line;
 pub use output::{RequestStderr, ServiceOutput};
+pub use places::{InstancePlaces, NoPlace, ServicePlaces, TooLarge};
 pub use pool::{
     CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
 };

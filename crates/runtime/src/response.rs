@@ -103,7 +103,8 @@ pub(crate) fn fault(error: wasmtime::Error) -> Fault {
         return Fault::deadline().caused_by(one_line(&error));
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        return Fault::overload("no_instance", Duration::from_secs(1)).caused_by(one_line(&error));
+        return Fault::overload("instance_limit", Duration::from_secs(1))
+            .caused_by(one_line(&error));
     }
     Fault::trap().caused_by(one_line(&error))
 }

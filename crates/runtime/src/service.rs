@@ -17,6 +17,7 @@ use crate::engine::{Engine, EngineError, Room};
 use crate::forbidden::ForbiddenHeaders;
 use crate::one_line::one_line;
 use crate::output::ServiceOutput;
+use crate::places::{Footprint, TooLarge};
 use crate::pool::{
     CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
 };
@@ -67,6 +68,9 @@ pub enum LoadError {
          components, or serve them one by one"
     )]
     TooLarge(String),
+    /// One instance of it takes more than there is.
+    #[error(transparent)]
+    Places(#[from] TooLarge),
     /// It is a component of another world.
     #[error(
         "it exports no HTTP handler: `wasi:http/handler@0.3` (world `wasi:http/service`) or \
@@ -114,7 +118,7 @@ impl ComponentService {
             .compiler()
             .component(engine.for_guest(binary)?, binary)
             .map_err(|error| refused(&error))?;
-        Self::of(&component, &engine.room(), binary, egress, settings)
+        Self::of(&component, engine.room(), binary, egress, settings)
     }
 
     /// Links a component that was compiled from `binary`.
@@ -153,13 +157,20 @@ impl ComponentService {
             })?;
         }
 
+        let resources = component.resources_required().ok_or_else(|| {
+            // Whoever instantiates it would have to have them.
+            LoadError::Import("core modules".to_owned())
+        })?;
+        let footprint = Footprint::new(&resources, binary);
+        let places = room.places.join(settings.service.clone(), footprint)?;
+
         let pool = settings.pool.apply(world);
         let blueprint = Blueprint {
             engine: component.engine().clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             limits: LimitLog::new(settings.service.clone()),
-            threads: room.threads().service(),
+            threads: room.threads.service(),
             service: settings.service,
             egress,
             forbidden_headers: settings.forbidden_headers,
@@ -179,7 +190,7 @@ impl ComponentService {
                 pre,
                 blueprint,
                 pool,
-                room.neighbours(),
+                places,
                 settings.metrics,
                 hasher.finish(),
             ),

@@ -79,6 +79,8 @@ async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, Rou
         output.clone(),
         module.outgoing_of_nobody(),
     );
+    let places = module.room.take(|| true).await;
+    let _places = places.map_err(|error| RoutesError::Failed(error.to_string()))?;
     let mut store = Store::new(module.instance.module().engine(), state);
     store.limiter_async(|state| &mut state.memory);
     store.set_epoch_deadline(1);

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use headwater_runtime::EngineError;
+use headwater_runtime::{EngineError, TooLarge};
 use thiserror::Error;
 
 /// Why a module cannot be served.
@@ -19,6 +19,14 @@ pub enum WagiError {
         /// What the compiler says.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// One instance of it takes more than there is.
+    #[error("{service}: {source}")]
+    Places {
+        /// The service.
+        service: String,
+        /// What it takes.
+        source: TooLarge,
     },
     /// A component, not a core module.
     #[error(

@@ -7,7 +7,8 @@ use headwater_core::{
 };
 use headwater_egress::Egress;
 use headwater_runtime::{
-    Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceOutput, ServiceThreads,
+    Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceOutput, ServicePlaces,
+    ServiceThreads,
 };
 use headwater_telemetry::LimitLog;
 use http::Request;
@@ -43,10 +44,14 @@ pub(crate) struct Prepared {
     pub(crate) output: ServiceOutput,
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
-    pub(crate) engine: Engine,
     pub(crate) threads: ServiceThreads,
     pub(crate) limits: LimitLog,
+    /// The engine's, which all services share.
+    pub(crate) room: ServicePlaces,
+    /// Its own.
     pub(crate) places: Arc<Places>,
+    /// Lets it run for as long as the module is there.
+    _engine: Engine,
     egress: Option<Egress>,
     logs: Option<Arc<LogFolder>>,
 }
@@ -94,6 +99,11 @@ impl WagiModule {
         let instance = linker(module.engine(), &module)
             .and_then(|linker| linker.instantiate_pre(&module))
             .map_err(|error| link_error(error, service()))?;
+        let room = engine.join(service().into(), &module.resources_required(), bytes);
+        let room = room.map_err(|source| WagiError::Places {
+            service: service(),
+            source,
+        })?;
         Ok(Self(Arc::new(Prepared {
             output: ServiceOutput::new(settings.name.as_str().into()),
             service: settings.name.as_str().into(),
@@ -106,7 +116,8 @@ impl WagiModule {
             settings,
             instance,
             threads: engine.threads().service(),
-            engine: engine.clone(),
+            room,
+            _engine: engine.clone(),
             egress,
         })))
     }

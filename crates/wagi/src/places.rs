@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headwater_core::Fault;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::deadline::{Elapsed, until};
 
 /// When a client may come back that met too many instances. Requests to WAGI modules are short.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -19,6 +21,7 @@ const WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Places {
     free: Arc<Semaphore>,
+    instances: usize,
     waiting: AtomicUsize,
     patience: Duration,
 }
@@ -28,8 +31,10 @@ pub(crate) type Place = OwnedSemaphorePermit;
 
 impl Places {
     pub(crate) fn new(instances: usize) -> Self {
+        let instances = instances.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            free: Arc::new(Semaphore::new(instances.clamp(1, Semaphore::MAX_PERMITS))),
+            free: Arc::new(Semaphore::new(instances)),
+            instances,
             waiting: AtomicUsize::new(0),
             patience: WAIT,
         }
@@ -39,16 +44,25 @@ impl Places {
     ///
     /// # Errors
     ///
-    /// Overload, if too many wait already, or none leaves in time.
-    pub(crate) async fn take(&self) -> Result<Place, Fault> {
+    /// Overload, if too many wait already, or none leaves in time or before the deadline: it is not the
+    /// module that was late.
+    pub(crate) async fn take(&self, deadline: Option<Instant>) -> Result<Place, Fault> {
         if let Ok(place) = self.free.clone().try_acquire_owned() {
             return Ok(place);
         }
         let _waiting = Waiting::begin(&self.waiting)?;
-        match tokio::time::timeout(self.patience, self.free.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
+        let free = tokio::time::timeout(self.patience, self.free.clone().acquire_owned());
+        match until(deadline, free).await {
+            Ok(Ok(Ok(place))) => Ok(place),
             // It is never closed.
-            Ok(Err(_)) | Err(_) => Err(Fault::overload("queue_timeout", RETRY_AFTER)),
+            Ok(Ok(Err(_)) | Err(_)) | Err(Elapsed) => {
+                let all = self.instances;
+                Err(
+                    Fault::overload("queue_timeout", RETRY_AFTER).caused_by(format!(
+                        "all {all} instances that it may have are busy (`max_instances`)"
+                    )),
+                )
+            }
         }
     }
 }
@@ -81,19 +95,19 @@ mod tests {
     #[tokio::test]
     async fn a_request_waits_for_a_place_in_turn_and_a_queue_has_an_end() {
         let places = Places::new(1);
-        let first = places.take().await.unwrap();
+        let first = places.take(None).await.unwrap();
         let mut queue = Vec::new();
         for _ in 0..MOST_WAITING {
-            let mut waiting = Box::pin(places.take());
+            let mut waiting = Box::pin(places.take(None));
             assert!(poll!(&mut waiting).is_pending());
             queue.push(waiting);
         }
-        assert_eq!(places.take().await.unwrap_err().kind(), "queue_full");
+        assert_eq!(places.take(None).await.unwrap_err().kind(), "queue_full");
         drop(first);
         let second = queue.remove(0).await.unwrap();
         drop(queue);
         drop(second);
-        assert!(places.take().await.is_ok());
+        assert!(places.take(None).await.is_ok());
     }
 
     #[tokio::test]
@@ -102,7 +116,7 @@ mod tests {
             patience: Duration::from_millis(1),
             ..Places::new(1)
         };
-        let _first = places.take().await.unwrap();
-        assert_eq!(places.take().await.unwrap_err().kind(), "queue_timeout");
+        let _first = places.take(None).await.unwrap();
+        assert_eq!(places.take(None).await.unwrap_err().kind(), "queue_timeout");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_core::{Body, Fault, RequestScope, empty, full};
-use headwater_runtime::one_line;
+use headwater_runtime::{InstancePlaces, NoPlace, one_line};
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -29,8 +29,8 @@ use crate::strict;
 /// How long a request waits for room in a full engine. Others' requests are short, too.
 const ROOM_WITHIN: Duration = Duration::from_millis(500);
 
-/// How long it waits between two tries: room comes by whatever ends anywhere in the process.
-const RETRY_START: Duration = Duration::from_millis(20);
+/// How long it waits between two tries to start an instance that has its places.
+const RETRY_START: Duration = Duration::from_millis(5);
 
 /// How a module failed to run to its end.
 #[derive(Debug, Error)]
@@ -111,7 +111,7 @@ async fn start(
     let settings = &module.settings;
     let (head, body) = request.into_parts();
     let (content_length, body) = measure(&head.headers, body).await?;
-    let place = module.places.take().await?;
+    let place = module.places.take(scope.deadline()).await?;
     let output = Output::new(
         if streams { Hold::Some } else { Hold::All },
         output_limit(settings, streams),
@@ -150,9 +150,10 @@ async fn start(
         .max_wall_time
         .and_then(|time| scope.started().checked_add(time));
     let run = {
-        let (module, yielded) = (module.clone(), yielded.clone());
+        let (module, yielded, deadline) = (module.clone(), yielded.clone(), scope.deadline());
         async move {
             let _place = place;
+            let _room = room(&module, deadline).await?;
             match until(ends, execute(&module, state, yielded)).await {
                 Ok(ended) => ended,
                 Err(Elapsed) => Err(Fault::deadline().caused_by("it ran for `max_wall_time`")),
@@ -236,7 +237,19 @@ async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<()
     }
 }
 
-/// Makes an instance. Where the engine has no room, whoever has an idle instance is asked to give way.
+/// The engine's places for an instance. Where there are none, others are asked to give way.
+async fn room(module: &Prepared, deadline: Option<Instant>) -> Result<InstancePlaces, Fault> {
+    if let Some(room) = module.room.try_take() {
+        return Ok(room);
+    }
+    let within = Instant::now() + ROOM_WITHIN;
+    let room = until(deadline, module.room.take(|| Instant::now() < within)).await;
+    // Before the deadline of all, so that the module is not said to be late.
+    let room = room.unwrap_or_else(|Elapsed| Err(module.room.no_place()));
+    room.map_err(NoPlace::into_fault)
+}
+
+/// Makes an instance.
 async fn instantiate(
     module: &Prepared,
     store: &mut Store<State>,
@@ -244,8 +257,8 @@ async fn instantiate(
     let until = Instant::now() + ROOM_WITHIN;
     loop {
         match module.instance.instantiate_async(&mut *store).await {
+            // It has its places, and what another instance has given back is still being reset.
             Err(error) if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until => {
-                module.engine.room().make();
                 tokio::time::sleep(RETRY_START).await;
             }
             made => return made,

@@ -92,8 +92,9 @@ settings! {
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_DELAY")]
         pub drain_delay: Option<Time>,
 
-        /// Instances of all services that may be alive at once; each takes 4 GiB of address space
-        /// [default: 1000]
+        /// Places for instances of all services: an instance takes one for each of its linear memories, at
+        /// least one, and each is 4 GiB of address space. A tenth is for services that have less than an
+        /// equal share [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_PLACES")]
         pub places: Option<Bounded<1, 20_000>>,
 

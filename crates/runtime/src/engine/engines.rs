@@ -3,28 +3,28 @@ use std::sync::OnceLock;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::initialization::Initialization;
+use crate::places::TABLES_PER_PLACE;
 
-/// Guest instances that can be alive at once, over all services, unless [`Engine::with_places`] says
+/// Linear memories that instances of all services can have at once, unless [`Engine::with_places`] says
 /// otherwise.
 ///
 /// Each reserves 4 GiB of address space (none of it memory until touched), so 1,000 take 4 TiB of
 /// the 128 TiB that a process has.
 ///
 /// [`Engine::with_places`]: super::Engine::with_places
-pub(super) const MAX_INSTANCES: u32 = 1_000;
+pub(super) const PLACES: u32 = 1_000;
 
 /// What is tried where the address space is limited (`ulimit -v`, a small container).
-const MAX_INSTANCES_LIMITED: u32 = 50;
+const PLACES_LIMITED: u32 = 50;
 
 /// Core module instances that one instance of a component may consist of, and tables.
 ///
-/// Compilers emit three to five core modules, so this is a composition of forty components. It is what
-/// the engine has room for where the address space is limited, so that each component that loads can be
-/// instantiated.
-const MAX_CORE_INSTANCES: u32 = MAX_INSTANCES_LIMITED * 4;
+/// Compilers emit three to five core modules, so this is a composition of forty components.
+const MAX_CORE_INSTANCES: u32 = MAX_MEMORIES * 4;
 
-/// Linear memories of one instance of a component: one for each component of such a composition.
-const MAX_MEMORIES: u32 = MAX_INSTANCES_LIMITED;
+/// Linear memories of one instance of a component: one for each component of such a composition. So many
+/// there are even where the address space is limited.
+const MAX_MEMORIES: u32 = PLACES_LIMITED;
 
 /// Bytes of a linear memory that stay mapped when its instance ends, so that the next instance does
 /// not fault them in again: most services touch less than this.
@@ -39,17 +39,22 @@ pub(super) struct Engines {
     /// Made when it is needed: an engine takes address space and kernel memory, and most hosts have no
     /// guest for this one.
     copy_on_write: OnceLock<wasmtime::Engine>,
-    instances: u32,
+    places: u32,
 }
 
 impl Engines {
-    pub(super) fn new(instances: u32) -> wasmtime::Result<Self> {
-        let copied = engine(Initialization::Copied, instances)?;
+    pub(super) fn new(places: u32) -> wasmtime::Result<Self> {
+        let (copied, places) = engine(Initialization::Copied, places)?;
         Ok(Self {
             copied,
             copy_on_write: OnceLock::new(),
-            instances,
+            places,
         })
+    }
+
+    /// The memories that each of them has room for.
+    pub(super) fn places(&self) -> u32 {
+        self.places
     }
 
     pub(super) fn for_guest(&self, binary: &[u8]) -> wasmtime::Result<&wasmtime::Engine> {
@@ -60,7 +65,7 @@ impl Engines {
                     return Ok(engine);
                 }
                 // Who comes second at the same moment makes one for nothing, which is dropped.
-                let engine = engine(Initialization::CopyOnWrite, self.instances)?;
+                let (engine, _) = engine(Initialization::CopyOnWrite, self.places)?;
                 Ok(self.copy_on_write.get_or_init(|| engine))
             }
         }
@@ -74,44 +79,53 @@ impl Engines {
     }
 }
 
-/// Makes an engine with so many places, or with fewer where the address space is limited.
-fn engine(initialization: Initialization, instances: u32) -> wasmtime::Result<wasmtime::Engine> {
-    let make = |instances| wasmtime::Engine::new(&config(initialization, instances));
-    make(instances).or_else(|error| {
-        let limited = MAX_INSTANCES_LIMITED.min(instances);
+/// Makes an engine with so many places, or with fewer where the address space is limited. Says how many.
+fn engine(
+    initialization: Initialization,
+    places: u32,
+) -> wasmtime::Result<(wasmtime::Engine, u32)> {
+    let make = |places| {
+        let engine = wasmtime::Engine::new(&config(initialization, places))?;
+        Ok((engine, places))
+    };
+    make(places).or_else(|error: wasmtime::Error| {
+        let limited = PLACES_LIMITED.min(places);
         tracing::warn!(
             error = format_args!("{error:#}"),
-            instances = limited,
-            "address space is limited: fewer instances can be alive at once",
+            places = limited,
+            "address space is limited (`ulimit -v`): there is room for fewer instances at once",
         );
         make(limited)
     })
 }
 
-fn config(initialization: Initialization, instances: u32) -> Config {
+fn config(initialization: Initialization, places: u32) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .memory_init_cow(initialization == Initialization::CopyOnWrite)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(allocation(instances)));
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(allocation(places)));
     config
 }
 
-fn allocation(instances: u32) -> PoolingAllocationConfig {
+/// What an engine has room for. [`Places`](crate::places::Places) counts what is taken over both engines, so
+/// these limits are not met, but for the moment in which memory that was given back is still being reset.
+fn allocation(places: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        // A component is made of several core modules; Rust's have three to five. And where there
-        // are few places, the largest that is loaded has room in one of them.
-        .total_core_instances((instances * 4).max(MAX_CORE_INSTANCES))
-        // What takes address space, and so what bounds the instances of modules.
-        .total_memories(instances)
-        .total_tables((instances * 4).max(MAX_CORE_INSTANCES))
+    // Each instance takes a place at least.
+    pool.total_component_instances(places)
+        // They take nothing but their own few bytes.
+        .total_core_instances(places * MAX_CORE_INSTANCES)
+        .total_memories(places)
+        .total_tables(places * TABLES_PER_PLACE)
+        // One for each store, which takes one of the memories.
+        .total_gc_heaps(places)
         // Of those that are alive, more than one may run for a request at once.
-        .total_stacks(instances * 2)
+        .total_stacks(places * 2)
         .max_core_instances_per_component(MAX_CORE_INSTANCES)
-        .max_memories_per_component(MAX_MEMORIES.min(instances))
+        .max_memories_per_component(MAX_MEMORIES)
         .max_tables_per_component(MAX_CORE_INSTANCES)
         .max_memories_per_module(4)
         .max_tables_per_module(8)

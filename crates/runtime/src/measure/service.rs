@@ -5,7 +5,12 @@ use headwater_egress::Egress;
 use wasmtime::component::Component;
 
 use crate::engine::Room;
+use crate::places::Places;
 use crate::service::{ComponentService, ComponentSettings, LoadError, refused};
+use crate::threads::GuestThreads;
+
+/// As many as an engine has by itself.
+const PLACES: u32 = 1_000;
 
 /// Loads a component as [`ComponentService::load`] does, on this engine, which must have epochs and something
 /// that increments them.
@@ -20,5 +25,9 @@ pub fn component_on(
     settings: ComponentSettings,
 ) -> Result<ComponentService, LoadError> {
     let component = Component::new(engine, binary).map_err(|error| refused(&error))?;
-    ComponentService::of(&component, &Room::default(), binary, egress, settings)
+    let room = Room {
+        places: Places::new(PLACES),
+        threads: GuestThreads::default(),
+    };
+    ComponentService::of(&component, &room, binary, egress, settings)
 }

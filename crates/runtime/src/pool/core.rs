@@ -210,6 +210,25 @@ impl PoolCore {
         true
     }
 
+    /// A service that has less needs a place in the engine: the instance with the fewest requests gives
+    /// up its own when it has done them. None does if no other would be left for the next request.
+    pub(crate) fn give_way(&mut self, actions: &mut Vec<Action>) -> bool {
+        let ready = |instance: &&mut Instance| instance.phase == Phase::Ready;
+        let mut instances: Vec<_> = self.instances.iter_mut().filter(ready).collect();
+        if instances.len() < 2 {
+            return false;
+        }
+        let Some(instance) = instances
+            .iter_mut()
+            .min_by_key(|instance| instance.in_flight)
+        else {
+            return false;
+        };
+        instance.phase = Phase::Retiring;
+        actions.push(Action::Retire(instance.key, Retirement::GaveWay));
+        true
+    }
+
     /// Another version of the service takes its requests from now on: instances finish what they have
     /// and end, and none is kept. A request that was under way is still served.
     pub(crate) fn replaced(&mut self, actions: &mut Vec<Action>) {

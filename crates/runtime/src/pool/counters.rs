@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     retired: [AtomicU64; Retirement::ALL.len()],
     queue_full: AtomicU64,
     queue_timeout: AtomicU64,
+    instance_limit: AtomicU64,
     circuit_open: AtomicU64,
     retried: AtomicU64,
     waited: AtomicU64,
@@ -40,6 +41,8 @@ pub struct PoolTotals {
     pub queue_full: u64,
     /// Requests refused because they had waited for too long.
     pub queue_timeout: u64,
+    /// Requests refused because the engine had no place for an instance.
+    pub instance_limit: u64,
     /// Requests refused because the service kept failing.
     pub circuit_open: u64,
     /// Requests that were tried once more because their instance failed.
@@ -61,6 +64,7 @@ pub(crate) enum Count {
     Retired(Retirement),
     QueueFull,
     QueueTimeout,
+    InstanceLimit,
     CircuitOpen,
     Retried,
     Waited(Duration),
@@ -76,6 +80,7 @@ impl AddAssign<&Self> for PoolTotals {
             retired,
             queue_full,
             queue_timeout,
+            instance_limit,
             circuit_open,
             retried,
             waited,
@@ -93,6 +98,7 @@ impl AddAssign<&Self> for PoolTotals {
         }
         self.queue_full += queue_full;
         self.queue_timeout += queue_timeout;
+        self.instance_limit += instance_limit;
         self.circuit_open += circuit_open;
         self.retried += retried;
         self.waited += waited;
@@ -118,6 +124,7 @@ impl Counters {
             Count::Retired(why) => &self.retired[why as usize],
             Count::QueueFull => &self.queue_full,
             Count::QueueTimeout => &self.queue_timeout,
+            Count::InstanceLimit => &self.instance_limit,
             Count::CircuitOpen => &self.circuit_open,
             Count::Retried => &self.retried,
             Count::Waited(wait) => {
@@ -144,6 +151,7 @@ impl Counters {
                 .collect(),
             queue_full: read(&self.queue_full),
             queue_timeout: read(&self.queue_timeout),
+            instance_limit: read(&self.instance_limit),
             circuit_open: read(&self.circuit_open),
             retried: read(&self.retried),
             waited: read(&self.waited),

@@ -30,7 +30,7 @@ use self::core::RequestKey;
 use self::counters::Count;
 use self::shared::Shared;
 use crate::blueprint::Blueprint;
-use crate::neighbours::Neighbours;
+use crate::places::ServicePlaces;
 use crate::response;
 use crate::state::State;
 
@@ -56,13 +56,11 @@ impl InstancePool {
         pre: ProxyPre<State>,
         blueprint: Blueprint,
         settings: PoolSettings,
-        neighbours: &Arc<Neighbours>,
+        places: ServicePlaces,
         metrics: Metrics,
         seed: u64,
     ) -> Self {
-        Self(Shared::new(
-            pre, blueprint, settings, neighbours, metrics, seed,
-        ))
+        Self(Shared::new(pre, blueprint, settings, places, metrics, seed))
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -148,12 +146,10 @@ impl InstancePool {
             answered: false,
         };
         let answer = if admitted.queued {
-            match self.0.wait(admitted.key, answer).await {
+            let deadline = slot.scope.deadline();
+            match self.0.wait(admitted.key, deadline, answer).await {
                 Some(answer) => answer,
-                None => {
-                    self.0.counters.count(Count::QueueTimeout);
-                    return Err(Fault::overload("queue_timeout", RETRY_AFTER).into());
-                }
+                None => return Err(self.0.waited_too_long().into()),
             }
         } else {
             answer.await

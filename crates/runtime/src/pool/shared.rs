@@ -1,8 +1,10 @@
 //! The shell around the core: a lock, and the carrying out of decisions.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use headwater_core::{Fault, RequestScope};
@@ -14,8 +16,8 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use crate::blueprint::Blueprint;
-use crate::neighbours::{Neighbour, Neighbours};
 use crate::one_line::one_line;
+use crate::places::{GivesWay, ServicePlaces};
 use crate::pool::RETRY_AFTER;
 use crate::pool::circuit::{Circuit, CircuitState};
 use crate::pool::core::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
@@ -33,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) pre: ProxyPre<State>,
     pub(crate) blueprint: Blueprint,
     pub(super) settings: PoolSettings,
-    pub(super) neighbours: Arc<Neighbours>,
+    pub(super) places: ServicePlaces,
     state: Mutex<Shell>,
     pub(super) counters: Counters,
     pub(super) lives: Lives,
@@ -66,7 +68,7 @@ impl Shared {
         pre: ProxyPre<State>,
         blueprint: Blueprint,
         settings: PoolSettings,
-        neighbours: &Arc<Neighbours>,
+        places: ServicePlaces,
         metrics: Metrics,
         seed: u64,
     ) -> Arc<Self> {
@@ -85,11 +87,11 @@ impl Shared {
             }),
             troubled: AtomicBool::new(false),
             settings,
-            neighbours: neighbours.clone(),
+            places,
             busy: watch::channel(0).0,
         });
-        let neighbour: Arc<dyn Neighbour> = shared.clone();
-        neighbours.join(Arc::downgrade(&neighbour));
+        let pool: Arc<dyn GivesWay> = shared.clone();
+        shared.places.set_pool(Arc::downgrade(&pool));
         shared
     }
 
@@ -148,11 +150,22 @@ impl Shared {
     pub(super) async fn wait(
         &self,
         key: RequestKey,
+        deadline: Option<Instant>,
         mut answer: oneshot::Receiver<ticket::Answer>,
     ) -> Option<Result<ticket::Answer, oneshot::error::RecvError>> {
+        // At its deadline the front drops the request, and polls it once more before. That is the
+        // moment to say that it was not the guest that was late.
+        let no_place_in_time = poll_fn(|_| {
+            let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            match is_late && self.places.missing().is_some() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
         tokio::select! {
             biased;
             answer = &mut answer => return Some(answer),
+            () = no_place_in_time => {}
             () = tokio::time::sleep(self.settings.queue_timeout) => {}
         }
         if self.lock().waiting.contains_key(&key) {
@@ -172,6 +185,20 @@ impl Shared {
         };
         self.counters.count(count);
         Fault::overload(kind, RETRY_AFTER)
+    }
+
+    /// A request that waited for an instance for too long.
+    pub(super) fn waited_too_long(&self) -> Fault {
+        match self.places.missing() {
+            Some(missing) => {
+                self.counters.count(Count::InstanceLimit);
+                missing.into_fault()
+            }
+            None => {
+                self.counters.count(Count::QueueTimeout);
+                Fault::overload("queue_timeout", RETRY_AFTER)
+            }
+        }
     }
 
     /// Answers all that wait, because nothing is to serve them for now.
@@ -411,6 +438,17 @@ impl Shared {
         }
     }
 
+    fn end_one(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&mut PoolCore, &mut Vec<Action>) -> bool,
+    ) -> bool {
+        let mut any = false;
+        self.change(&mut self.look(), |core, actions| {
+            any = decide(core, actions)
+        });
+        any
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Shell> {
         // The core does not panic on any order of events, and says so in its tests.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -434,17 +472,17 @@ impl Shell {
     }
 }
 
-impl Neighbour for Shared {
-    fn idle_instances(&self) -> usize {
+impl GivesWay for Shared {
+    fn idle(&self) -> usize {
         self.look().core.view().idle
     }
 
     fn evict(self: Arc<Self>) -> bool {
-        let mut evicted = false;
-        self.change(&mut self.look(), |core, actions| {
-            evicted = core.evict(actions);
-        });
-        evicted
+        self.end_one(PoolCore::evict)
+    }
+
+    fn give_way(self: Arc<Self>) -> bool {
+        self.end_one(PoolCore::give_way)
     }
 }
 

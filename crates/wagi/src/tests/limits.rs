@@ -105,6 +105,12 @@ async fn too_many_instances_are_overload() {
         (503, Blame::Overload)
     );
     assert!(fault.retry_after().is_some());
+    assert!(fault.cause().unwrap().contains("--places"));
+
+    // Nor is it late if its deadline comes while it waits.
+    let scope = scope(Some(Duration::from_millis(20)));
+    let fault = spinning.handle(get("http://localhost/"), scope).await;
+    assert_eq!(fault.unwrap_err().kind(), "instance_limit");
 }
 
 #[tokio::test]

@@ -134,6 +134,12 @@ impl Pool {
         (evicted, actions)
     }
 
+    fn give_way(&mut self) -> (bool, Vec<Action>) {
+        let mut gave_way = false;
+        let actions = actions(|actions| gave_way = self.0.give_way(actions));
+        (gave_way, actions)
+    }
+
     fn deadline_missed(&mut self, instance: u64) -> Vec<Action> {
         actions(|actions| self.0.deadline_missed(InstanceKey(instance), actions))
     }

@@ -39,6 +39,8 @@ pub(crate) enum Retirement {
     Deadline,
     /// It had nothing to do, and another service needed its place in the engine.
     Evicted,
+    /// Its service has more places in the engine than another that needed one.
+    GaveWay,
     /// It keeps more tasks than can be told apart.
     Outgrown,
     /// Another version of its service takes the requests.
@@ -47,11 +49,12 @@ pub(crate) enum Retirement {
 
 impl Retirement {
     /// All causes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Served,
         Self::Idle,
         Self::Deadline,
         Self::Evicted,
+        Self::GaveWay,
         Self::Outgrown,
         Self::Replaced,
     ];
@@ -63,6 +66,7 @@ impl Retirement {
             Self::Idle => "idle",
             Self::Deadline => "deadline",
             Self::Evicted => "evicted",
+            Self::GaveWay => "gave_way",
             Self::Outgrown => "outgrown",
             Self::Replaced => "replaced",
         }

@@ -20,6 +20,7 @@ use self::outside::Outside;
 use self::pulse::Pulse;
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
+use crate::places::{InstancePlaces, NoPlace};
 use crate::pool::core::InstanceKey;
 use crate::pool::inbox::Inbox;
 use crate::pool::meter::CpuTimeExceeded;
@@ -28,9 +29,8 @@ use crate::pool::ticket::{Failure, InstanceRecord};
 use crate::state::State;
 use crate::threads::InstanceThread;
 
-/// How long a start that found no room in the engine waits for its next try. Room comes when an
-/// instance ends, of this service or of another.
-const RETRY_START: Duration = Duration::from_millis(20);
+/// How long a start waits for its next try that had places, and found none of the engine's slots free.
+const RETRY_START: Duration = Duration::from_millis(5);
 
 /// Why an instance was ended from outside.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +60,10 @@ pub(crate) async fn drive(
     // Whatever becomes of this future, the pool hears that the instance is gone.
     let presence = Presence { shared, key, inbox };
     let shared = &presence.shared;
-    let (mut store, proxy) = match start(shared, key, &thread).await {
+    let (mut store, proxy, places) = match start(shared, key, &thread).await {
         Ok(started) => started,
         // Nobody waits any more, and the engine has no room: that is no fault of the service.
-        Err(error) if error.is::<PoolConcurrencyLimitError>() => return,
+        Err(error) if error.is::<NoPlace>() || error.is::<PoolConcurrencyLimitError>() => return,
         Err(error) => {
             shared.start_failed(key, &error);
             return;
@@ -94,6 +94,7 @@ pub(crate) async fn drive(
     };
     record.end(ended);
     drop(store);
+    drop(places);
 }
 
 /// Tells the pool that an instance is gone, when it is dropped.
@@ -113,7 +114,9 @@ async fn start(
     shared: &Shared,
     key: InstanceKey,
     thread: &InstanceThread,
-) -> wasmtime::Result<(Store<State>, Proxy)> {
+) -> wasmtime::Result<(Store<State>, Proxy, InstancePlaces)> {
+    // A start that waits for a place holds up nobody: requests go to other instances as these come free.
+    let places = shared.places.take(|| shared.anyone_waits()).await?;
     loop {
         let mut store = shared.blueprint.store(key.0, thread)?;
         let limit = shared.blueprint.request_timeout;
@@ -122,15 +125,13 @@ async fn start(
             .await
             .unwrap_or_else(|_elapsed| Err(SlowStart.into()));
         match started {
-            Ok(proxy) => return Ok((store, proxy)),
-            // The engine's room is shared by all services, and a start that waits for it holds up
-            // nobody: requests go to other instances as these come free.
+            Ok(proxy) => return Ok((store, proxy, places)),
+            // What another instance has given back is still being reset.
             Err(error) if error.is::<PoolConcurrencyLimitError>() => {
                 drop(store);
                 if !shared.anyone_waits() {
                     return Err(error);
                 }
-                shared.neighbours.evict_one();
                 tokio::time::sleep(RETRY_START).await;
             }
             Err(error) if store.data().memory.refused() => return Err(error.context(MORE_MEMORY)),

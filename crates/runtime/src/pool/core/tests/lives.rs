@@ -178,6 +178,25 @@ fn a_place_that_another_service_needs_is_given_up_by_the_longest_idle_only() {
 }
 
 #[test]
+fn the_instance_with_the_fewest_requests_gives_way_unless_it_is_the_last() {
+    let settings = PoolSettings {
+        max_concurrent_per_instance: 2,
+        ..settings()
+    };
+    let mut pool = Pool::warm(settings, 3, 3);
+    pool.arrive_many(5);
+    let (gave_way, actions) = pool.give_way();
+    assert!(gave_way);
+    let [Action::Retire(InstanceKey(fewest), Retirement::GaveWay)] = actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(pool.0.in_flight(InstanceKey(fewest)), 1);
+    assert!(pool.give_way().0);
+    assert_eq!(pool.give_way(), (false, vec![]), "one is left");
+    assert_eq!(pool.0.view().in_flight, 5, "they finish what they have");
+}
+
+#[test]
 fn an_instance_in_which_a_deadline_was_missed_retires() {
     let mut pool = Pool::warm(settings(), 1, 1);
     pool.arrive_many(2);

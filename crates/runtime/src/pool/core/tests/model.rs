@@ -157,6 +157,12 @@ impl Model {
         self.follow(|core, actions| assert_eq!(core.evict(actions), idle))
     }
 
+    pub(super) fn give_way(&mut self) -> Vec<Action> {
+        let goes_on = |seen: &&Seen| seen.ready && !seen.retiring;
+        let several = self.instances.values().filter(goes_on).count() > 1;
+        self.follow(|core, actions| assert_eq!(core.give_way(actions), several))
+    }
+
     pub(super) fn replaced(&mut self) -> Vec<Action> {
         self.replaced = true;
         let actions = self.follow(PoolCore::replaced);
@@ -263,6 +269,12 @@ impl Model {
                         );
                     }
                     Retirement::Evicted => assert!(seen.is_idle(), "{seen:?} retires"),
+                    Retirement::GaveWay => {
+                        let others = self.instances.values();
+                        let least = others.filter(|seen| seen.ready && !seen.retiring);
+                        let least = least.map(|seen| seen.requests.len()).min();
+                        assert_eq!(Some(seen.requests.len()), least);
+                    }
                     Retirement::Deadline | Retirement::Outgrown | Retirement::Replaced => {}
                 }
                 let seen = self.instances.get_mut(&key).expect("is alive");

@@ -27,6 +27,8 @@ enum Event {
     IdleExpired,
     /// Another service needs a place.
     Evict,
+    /// A service that has less needs a place.
+    GiveWay,
     /// Another version of the service takes its requests.
     Replaced,
     DeadlineMissed,
@@ -52,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Event::Work),
         3 => Just(Event::IdleExpired),
         1 => Just(Event::Evict),
+        1 => Just(Event::GiveWay),
         1 => Just(Event::Replaced),
         1 => Just(Event::DeadlineMissed),
         2 => Just(Event::Drained),
@@ -147,6 +150,9 @@ fn apply(model: &mut Model, (event, choice, detail): Step) -> Option<()> {
         }
         Event::Evict => {
             model.evict();
+        }
+        Event::GiveWay => {
+            model.give_way();
         }
         Event::Replaced => {
             model.replaced();

@@ -1,0 +1,72 @@
+//! Those who wait for places.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use super::lock;
+use super::service::{InstancePlaces, Service};
+
+/// One who waits for the places of one instance.
+pub(super) struct Waiter {
+    pub(super) number: u64,
+    pub(super) service: Arc<Service>,
+    pub(super) granted: oneshot::Sender<InstancePlaces>,
+}
+
+/// The place in the queue, until it is dropped.
+pub(super) struct Waiting {
+    pub(super) number: u64,
+    pub(super) service: Arc<Service>,
+    pub(super) granted: oneshot::Receiver<InstancePlaces>,
+    /// How many places instances that are at work were asked for.
+    pub(super) asked: u32,
+}
+
+/// Who is served next: who has least with what they wait for; of several, who waits for longest.
+pub(super) fn next(queue: &[Waiter]) -> Option<usize> {
+    (0..queue.len()).min_by_key(|index| queue[*index].service.would_have())
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    pub(super) fn begin(service: &Arc<Service>) -> Self {
+        let places = &service.places;
+        let number = places.next.fetch_add(1, Ordering::Relaxed);
+        let (granted, receiver) = oneshot::channel();
+        service.waiting.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut queue = lock(&places.queue);
+            queue.push(Waiter {
+                number,
+                service: service.clone(),
+                granted,
+            });
+            places.waiting.store(queue.len(), Ordering::SeqCst);
+        }
+        // What was given back before this was in the queue went to nobody.
+        places.grant();
+        Self {
+            number,
+            service: service.clone(),
+            granted: receiver,
+            asked: 0,
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let places = &self.service.places;
+        self.service.waiting.fetch_sub(1, Ordering::Relaxed);
+        {
+            let mut queue = lock(&places.queue);
+            queue.retain(|waiter| waiter.number != self.number);
+            places.waiting.store(queue.len(), Ordering::SeqCst);
+        }
+        // Those behind may have room where this one had none.
+        places.grant();
+    }
+}

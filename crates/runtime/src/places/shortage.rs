@@ -1,0 +1,71 @@
+//! What is said where there is no room.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::Fault;
+
+use super::Footprint;
+
+/// When a client may come back that met a full engine. Requests are short; a second is long for them.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// There is no room for one more instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoPlace {
+    pub(super) service: Arc<str>,
+    pub(super) footprint: Footprint,
+    pub(super) free: u32,
+    pub(super) total: u32,
+    /// Who has the most, and how many.
+    pub(super) largest: Option<(Arc<str>, u32)>,
+}
+
+/// An instance of a guest takes more than there is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an instance of it takes {}, and this host has {total}: `places` in [server], or --places, gives it \
+     more, as far as it may have address space (`ulimit -v`)",
+    .footprint
+)]
+pub struct TooLarge {
+    pub(super) footprint: Footprint,
+    pub(super) total: u32,
+}
+
+// === impl NoPlace ===
+
+impl NoPlace {
+    /// What a request is answered that needs the instance.
+    #[must_use]
+    pub fn into_fault(self) -> Fault {
+        Fault::overload("instance_limit", RETRY_AFTER)
+            .summarized("the server has no room for one more instance of the service (`places`)")
+            .caused_by(self)
+    }
+}
+
+impl fmt::Display for NoPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service,
+            footprint,
+            free,
+            total,
+            largest,
+        } = self;
+        write!(
+            f,
+            "an instance of `{service}` takes {footprint}, and {free} of {total} are free"
+        )?;
+        if let Some((largest, has)) = largest.as_ref().filter(|(_, has)| *has > 0) {
+            write!(f, "; `{largest}` has {has}")?;
+        }
+        f.write_str(
+            ": `places` in [server], or --places, gives the host more, and `max_instances` a service less",
+        )
+    }
+}
+
+impl std::error::Error for NoPlace {}
