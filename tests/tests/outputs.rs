@@ -225,16 +225,20 @@ async fn a_start_and_an_end_need_nobody_who_reads() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_cannot_start_says_so_to_nobody_and_ends() -> Result<()> {
-    let mut command = Host::headwater()
-        .args(["serve", "/no/such/file"])
-        .command()?;
-    let (_reader, mut writer) = std::io::pipe()?;
-    writer.write_all(&vec![b'\n'; PIPE])?;
-    command.stderr(Stdio::from(writer));
-    let mut child = command.spawn()?;
-    drop(command);
-    let status = within("the end of the host", child.wait()).await??;
-    ensure!(status.code() == Some(1), "{status}");
+    for (arguments, code) in [
+        (&["serve", "/no/such/file"][..], 1),
+        (&["serve", "--no-such-flag"], 2),
+    ] {
+        let host = Host::headwater().args(arguments.iter().copied());
+        let mut command = host.command()?;
+        let (_reader, mut writer) = std::io::pipe()?;
+        writer.write_all(&vec![b'\n'; PIPE])?;
+        command.stderr(Stdio::from(writer));
+        let mut child = command.spawn()?;
+        drop(command);
+        let status = within("the end of the host", child.wait()).await??;
+        ensure!(status.code() == Some(code), "{arguments:?}: {status}");
+    }
     Ok(())
 }
 

@@ -32,6 +32,8 @@ mod wagi;
 mod watch;
 
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -49,8 +51,12 @@ const COMPLAINT: Duration = Duration::from_secs(2);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Ends with code 2 and a message of its own when the flags make no sense.
-    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return refuse(error),
+        // Help, which a pager may take its time to read.
+        Err(error) => error.exit(),
+    };
     run(cli.command).unwrap_or_else(|error| {
         complain(&error);
         exit::code(&error)
@@ -67,6 +73,16 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Reference => banner::print_whole(&headwater_config::reference())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says why the flags make no sense, to whoever reads it in time.
+fn refuse(error: clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    let (told, is_told) = mpsc::channel();
+    thread::spawn(move || told.send(error.print()));
+    // Whether anybody has read it makes no difference.
+    let _ = is_told.recv_timeout(COMPLAINT);
+    code
 }
 
 fn complain(error: &anyhow::Error) {
