@@ -64,6 +64,9 @@ pub(super) struct Flag {
 /// The name of the command.
 pub(super) const NAME: &str = "check";
 
+/// The heading of flags that only `headwater wagi` has.
+const OF_MODULES: &str = "For a modules.toml";
+
 /// Gives `check` the flags of `serve` and `wagi`. Their variables are read by these themselves.
 pub(super) fn with_flags(cli: clap::Command) -> clap::Command {
     let mut flags: Vec<clap::Arg> = Vec::new();
@@ -73,7 +76,12 @@ pub(super) fn with_flags(cli: clap::Command) -> clap::Command {
                 .iter()
                 .any(|known| known.get_long() == flag.get_long())
             {
-                flags.push(flag.clone().env(Resettable::<clap::builder::OsStr>::Reset));
+                let flag = flag.clone();
+                let flag = flag.env(Resettable::<clap::builder::OsStr>::Reset);
+                flags.push(match flag.get_help_heading() {
+                    Some(_) => flag,
+                    None => flag.help_heading(OF_MODULES),
+                });
             }
         }
     }

@@ -1,103 +1,28 @@
-//! What `headwater check` tells of a modules.toml.
+//! What is told of a modules.toml: routes, modules, and what has no effect.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use headwater_config::modules::{ModuleEntry, UnknownKey};
-use headwater_runtime::Engine;
-use headwater_server::{ListenerParams, Route, TlsParams};
 use headwater_wagi::{Compat, Health, ResponseMode, SET_BY_HOST};
 
-use super::common::Common;
-use super::load::{Loaded, Table, what};
-use super::shadow::{self, matches_nothing, shadowed_by};
-use super::{code_cache, common, parse};
 use crate::banner::list;
-use crate::builtins::Builtin;
-use crate::check::{Listener, Report};
-use crate::cli;
-use crate::cli::wagi::Wagi;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::front;
-use crate::operation::Operation;
 use crate::said::Said;
-use crate::services::HostSettings;
+use crate::wagi::common::Common;
+use crate::wagi::load::{Loaded, Table, what};
+use crate::wagi::shadow::{self, matches_nothing, shadowed_by};
 
 /// The module that outgoing requests are imported from.
 const EXPERIMENTAL_HTTP: &str = "wasi_experimental_http";
 
-/// Fills in what `headwater wagi` would serve, and what is wrong with it.
-///
-/// # Errors
-///
-/// When this machine lets nothing be checked.
-pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> Result<()> {
-    let path = report.file.clone();
-    let found = &mut report.found;
-    found
-        .warnings
-        .extend(cli::unknown_variables("wagi", &BTreeSet::new()));
-    let operation = Operation::new(&arguments.operation, &HostSettings::default());
-    let tls = super::tls(arguments).map_err(|error| Diagnostic::unplaced(Kind::Listener, &error));
-    if let Some(tls) = found.keep(tls) {
-        let mut listener = ListenerParams::at(arguments.listen);
-        listener.tls = tls;
-        let concerns = listener.tls.as_ref().map(TlsParams::check);
-        for concern in concerns.and_then(Result::ok).into_iter().flatten() {
-            found.warn(Diagnostic::certificate(&concern));
-        }
-        report.listeners.push(Listener::of(&listener));
-    }
-    let cache = code_cache(arguments.cache.as_deref());
-    let cache = cache.map_err(|error| Diagnostic::unplaced(Kind::File, &error));
-    let cache = found.keep(cache).map(|cache| cache.place);
-    let cache = front::code_cache(&operation.server).or(cache);
-    report.operation(&operation, &Said::default());
-    let found = &mut report.found;
-    let common = common(arguments).map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
-    let (common, file) = (found.keep(common), parse(&path, content, found));
-    let (Some(common), Some(file)) = (common, file) else {
-        return Ok(());
-    };
-    let said = Said::new(&path, file.source());
-    let unknown = file.unknown.clone();
-    let places = front::places(&operation.server);
-    let engine = Engine::with_cache(places, &cache.unwrap_or_default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads that run `_routes`")?;
-    let table = runtime.block_on(Table::load(&path, file, &common, &engine));
-    let mut sections = Sections::of(&table, &unknown, &common, &said);
-    report.lines = sections.lines();
-    report.found.errors.append(&mut sections.found.errors);
-    report.found.warnings.append(&mut sections.found.warnings);
-    report.builtins = vec![Builtin {
-        does: "answers OK".to_owned(),
-        routes: vec![Route::new(Health::ROUTE, "healthz", Arc::new(Health))],
-    }];
-    for (_, loaded) in table.modules {
-        match loaded.map(|loaded| loaded.service()) {
-            Ok(service) => {
-                let service = service.map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
-                let service = report.found.keep(service);
-                report.services.extend(service.map(Arc::new));
-            }
-            Err(problems) => report.found.errors.extend(problems),
-        }
-    }
-    Ok(())
-}
-
 /// What is told of a file.
-struct Sections<'a> {
+pub(super) struct Sections<'a> {
     said: &'a Said,
     routes: Vec<String>,
     modules: Vec<String>,
     without_effect: Vec<String>,
     /// Beside what could not be loaded.
-    found: Diagnostics,
+    pub(super) found: Diagnostics,
 }
 
 /// A key of an entry.
@@ -109,7 +34,12 @@ struct Key<'a> {
 }
 
 impl<'a> Sections<'a> {
-    fn of(table: &Table, unknown: &[UnknownKey], common: &Common, said: &'a Said) -> Self {
+    pub(super) fn of(
+        table: &Table,
+        unknown: &[UnknownKey],
+        common: &Common,
+        said: &'a Said,
+    ) -> Self {
         let mut sections = Self {
             said,
             routes: Vec::new(),
@@ -324,7 +254,7 @@ impl<'a> Sections<'a> {
         }
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec!["Routes, in the order in which they are tried:".to_owned()];
         lines.extend(self.routes.iter().cloned());
         lines.extend([String::new(), "Modules:".to_owned()]);

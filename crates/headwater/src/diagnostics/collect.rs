@@ -1,0 +1,140 @@
+//! Errors and warnings, collected while what is to be served is made.
+
+use std::fmt;
+
+use super::{Diagnostic, Kind, Place};
+use crate::said::{Misplaced, Said};
+
+/// Errors and warnings, as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics {
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// What is found in one entry of a file; without a file, of the flags.
+pub(crate) struct EntryDiagnostics<'a> {
+    said: &'a Said,
+    what: &'a str,
+    list: &'static str,
+    index: usize,
+    found: &'a mut Diagnostics,
+}
+
+/// There were errors, so that nothing is served.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Diagnostics);
+
+// === impl Diagnostics ===
+
+impl Diagnostics {
+    pub(crate) fn error(&mut self, diagnostic: Diagnostic) {
+        self.errors.push(diagnostic);
+    }
+
+    pub(crate) fn warn(&mut self, diagnostic: Diagnostic) {
+        self.warnings.push(diagnostic);
+    }
+
+    /// What it is, or notes why it is not.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|diagnostic| self.error(diagnostic)).ok()
+    }
+
+    /// For what is found in an entry of a list, which is called `what`.
+    pub(crate) fn entry<'a>(
+        &'a mut self,
+        said: &'a Said,
+        what: &'a str,
+        list: &'static str,
+        index: usize,
+    ) -> EntryDiagnostics<'a> {
+        EntryDiagnostics {
+            said,
+            what,
+            list,
+            index,
+            found: self,
+        }
+    }
+
+    /// What was made, with the warnings.
+    ///
+    /// # Errors
+    ///
+    /// When there are errors. There is one if nothing was made.
+    pub(crate) fn accept<T>(self, made: Option<T>) -> Result<(T, Vec<Diagnostic>), Refused> {
+        match made {
+            Some(made) if self.errors.is_empty() => Ok((made, self.warnings)),
+            _ => Err(Refused(self)),
+        }
+    }
+
+    /// Puts them in the order of the file. What has no place goes first.
+    pub(crate) fn sort(&mut self) {
+        let key = |it: &Diagnostic| it.place.location.as_ref().map(|at| (at.line, at.column));
+        self.errors.sort_by_key(key);
+        self.warnings.sort_by_key(key);
+    }
+}
+
+// === impl EntryDiagnostics ===
+
+impl EntryDiagnostics<'_> {
+    /// What it is, or notes why it is not.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Misplaced>) -> Option<T> {
+        result.map_err(|wrong| self.wrong(wrong)).ok()
+    }
+
+    pub(crate) fn wrong(&mut self, wrong: Misplaced) {
+        let kind = match &*wrong.key {
+            "component" | "module" => Kind::Guest,
+            _ => Kind::Setting,
+        };
+        let diagnostic = Diagnostic::of(kind, self.place(&wrong.key), &wrong.error);
+        self.found.error(diagnostic);
+    }
+
+    pub(crate) fn warn(&mut self, warning: Option<Diagnostic>) {
+        self.found.warnings.extend(warning);
+    }
+
+    /// Of a key, or of the entry if it does not say it.
+    pub(crate) fn place(&self, key: &str) -> Place {
+        self.said.entry(self.what, self.list, self.index, key)
+    }
+
+    /// Whether the entry says a key with a value that could not be read.
+    pub(crate) fn lacks(&self, key: &str) -> bool {
+        self.said.lacks(self.list, self.index, key)
+    }
+}
+
+// === impl Refused ===
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.0.errors.iter().map(ToString::to_string);
+        f.write_str(&errors.collect::<Vec<_>>().join("\n\n"))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_accepted_that_has_an_error_and_warnings_do_not_matter() {
+        let mut found = Diagnostics::default();
+        found.warn(Diagnostic::usage("hm"));
+        let (made, warnings) = found.accept(Some(1)).unwrap();
+        assert_eq!((made, warnings.len()), (1, 1));
+        let mut found = Diagnostics::default();
+        found.error(Diagnostic::usage("no"));
+        found.error(Diagnostic::usage("nor this"));
+        let refused = found.accept(Some(1)).unwrap_err();
+        assert_eq!(refused.to_string(), "no\n\nnor this");
+    }
+}
