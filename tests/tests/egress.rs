@@ -1,7 +1,9 @@
 //! Promise: a guest calls nobody whom it was not allowed to call, and is told when a call fails.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
+use headwater_tests::modules::Modules;
+use headwater_tests::settings::Settings;
 use headwater_tests::trace_file::TraceFile;
 use headwater_tests::upstream::{Behaviour, nobody};
 use headwater_tests::{Answer, Client, Host, Upstream};
@@ -101,8 +103,9 @@ async fn a_name_needs_a_grant_beside_that_of_its_address() -> Result<()> {
     for grants in [&[by_name.as_str()][..], &[by_address.as_str()]] {
         let host = start(grants).await?;
         ensure!(call(&host, &by_name).await?.status == 502);
-        let log = host.stderr().text();
-        ensure!(log.contains("--allow-outgoing"), "{log}");
+        let log = host.stderr();
+        log.wait_for("the flag", |line| line.contains("--allow-outgoing"))
+            .await?;
     }
     ensure!(upstream.calls().is_empty(), "{:?}", upstream.calls());
     for grant in [by_address.as_str(), "127.0.0.0/8"] {
@@ -125,6 +128,120 @@ async fn a_grant_of_every_address_is_said_aloud_at_start() -> Result<()> {
         said.contains("WARNING") && said.contains("any address"),
         "{said}"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_names_the_line_of_the_file_to_write_and_that_line_helps() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let url = upstream.url();
+    let file = |line: &str| {
+        let settings = Settings::default().component("fanout", "/...", &[])?;
+        settings.text(line).write()
+    };
+    let written = file("allow_outgoing = [\"https://a.example\"]\n")?;
+    let host = Host::serve(written.path())
+        .arg("--access-log")
+        .start()
+        .await?;
+    ensure!(call(&host, &url).await?.status == 502);
+    let denied = host
+        .stderr()
+        .wait_for("the denial", |line| line.contains("was denied"))
+        .await?;
+    let line = format!("allow_outgoing = [\"https://a.example\", \"{url}\"]");
+    let path = written.path();
+    for part in [&line, "the service `fanout`", &path.display().to_string()] {
+        ensure!(denied.contains(part), "no {part:?} in: {denied}");
+    }
+    ensure!(!denied.contains("--allow-outgoing"), "{denied}");
+    // The record of the request counts it.
+    let record = host
+        .stderr()
+        .wait_for("the record", |line| line.contains("headwater::access"))
+        .await?;
+    let record: serde_json::Value = serde_json::from_str(&record)?;
+    ensure!(record["outgoing_denied"] == 1, "{record}");
+    ensure!(record["outgoing_requests"] == 0, "{record}");
+    ensure!(upstream.calls().is_empty(), "{:?}", upstream.calls());
+
+    let written = file(&format!("{line}\n"))?;
+    let host = Host::serve(written.path()).start().await?;
+    ensure!(call(&host, &url).await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_names_the_flag_or_the_modules_toml_where_the_guest_is_given_by_these()
+-> Result<()> {
+    let upstream = Upstream::start().await?;
+    let url = upstream.url();
+    let host = Host::serve(guest("fanout")?).start().await?;
+    ensure!(call(&host, &url).await?.status == 502);
+    let flag = format!("--allow-outgoing {url}");
+    let log = host.stderr();
+    log.wait_for("the flag", |line| line.contains(&flag))
+        .await?;
+
+    let modules = Modules::new()?.guest("/...", "wagi-outgoing", "")?;
+    let path = modules.write()?;
+    let host = Host::wagi(&path).start().await?;
+    call(&host, &url).await?;
+    let denied = host
+        .stderr()
+        .wait_for("the denial", |line| line.contains("was denied"))
+        .await?;
+    for part in [
+        &format!("\"{url}\" in the list `allowed_hosts`"),
+        "the module `wagi-outgoing`",
+        &path.display().to_string(),
+    ] {
+        ensure!(denied.contains(part), "no {part:?} in: {denied}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_explains_a_denial_and_a_failure_where_that_is_asked_for_and_not_otherwise()
+-> Result<()> {
+    let settings = || {
+        Settings::default()
+            .component("fanout", "/fanout/...", &[])?
+            .component("faulty", "/...", &[])?
+            .write()
+    };
+    let settings = settings()?;
+    let explains = async |arguments: &[&str]| {
+        let host = Host::serve(settings.path()).args(arguments);
+        let host = host.start().await?;
+        let get = async |path: &str| Client::new().get(&format!("{}{path}", host.url())).await;
+        let denied = get("/fanout/?to=http://a.example&k=1&wait=0").await?;
+        let failed = get("/trap").await?;
+        anyhow::Ok((denied, failed))
+    };
+    let field = |answer: &Answer| {
+        let field = answer.headers.get("headwater-explain");
+        field.and_then(|field| Some(field.to_str().ok()?.to_owned()))
+    };
+    let (denied, failed) = explains(&[]).await?;
+    for answer in [&denied, &failed] {
+        ensure!(field(answer).is_none(), "{answer:?}");
+    }
+    ensure!(
+        failed.status == 500 && !failed.text().contains("wasm"),
+        "{failed:?}"
+    );
+
+    let (denied, failed) = explains(&["--explain"]).await?;
+    let why = field(&denied).context("no explanation")?;
+    ensure!(denied.status == 502, "{denied:?}");
+    ensure!(
+        why.contains("allow_outgoing = [\"http://a.example\"]") && why.contains("`fanout`"),
+        "{why}"
+    );
+    let why = field(&failed).context("no explanation")?;
+    ensure!(failed.status == 500 && why.contains("wasm"), "{why}");
+    ensure!(failed.text().contains("wasm"), "{failed:?}");
     Ok(())
 }
 

@@ -503,6 +503,36 @@ async fn g10_ten_thousand_requests_at_once_are_bounded_and_all_of_them_answered(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g10_a_limit_that_a_guest_meets_is_a_line_for_the_operator() -> Result<()> {
+    let keys = "outgoing.max_requests = 1\noutgoing.limit_wait = \"1ms\"\n";
+    let probes = Probes::with(keys, &[]).await?;
+    for probe in PROBES {
+        for _ in 0..3 {
+            let ask = probes.ask("/tarpit").with("first", SHORT).with("n", 2);
+            let seen = probes.told(probe, &ask).await?;
+            ensure!(seen.count("connection-limit-reached") == 1, "{seen:?}");
+            ensure!(seen.count("connection-read-timeout") == 1, "{seen:?}");
+        }
+        let log = probes.services.host().stderr();
+        let service = format!("service=\"{probe}\"");
+        let is_met = |line: &str| line.contains("headwater::limits") && line.contains(&service);
+        let line = log.wait_for("a line about the limit", is_met).await?;
+        for part in [
+            "limit=\"outgoing_requests_of_service\"",
+            "most=1",
+            "outgoing.max_requests",
+            "--max-outgoing-requests",
+        ] {
+            ensure!(line.contains(part), "no {part:?} in: {line}");
+        }
+        // One a minute.
+        let lines = log.lines().into_iter().filter(|line| is_met(line)).count();
+        ensure!(lines == 1, "{lines} lines");
+    }
+    probes.unharmed().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g10_handshakes_that_are_never_completed_are_bounded_and_over_in_time() -> Result<()> {
     let probes = Probes::start().await?;
     let silent = Crooked::greeting(vec![Act::Hold]).await?;

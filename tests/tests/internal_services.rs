@@ -79,7 +79,13 @@ async fn what_is_not_granted_or_not_there_is_an_error_for_the_guest() -> Result<
         (
             "/?to=http://nobody.internal",
             "DnsError",
-            "no service of this host",
+            "no service of this host has that name; there are http://all.internal, \
+             http://hello.internal, http://none.internal, http://relay.internal",
+        ),
+        (
+            "/none/?to=http://nobody.internal",
+            "HttpRequestDenied",
+            "are not granted to this service: no service of this host has that name; there are",
         ),
         (
             "/?to=https://hello.internal",

@@ -155,6 +155,28 @@ async fn calls_are_counted_by_service_verdict_and_witness() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn outgoing_requests_of_modules_are_counted_as_those_of_components_are() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let settings = Settings::default()
+        .module("wagi-outgoing", "/...")?
+        .text(&format!("allow_outgoing = [\"{}\"]\n", upstream.url()));
+    let observed = Observed::start(settings, &[]).await?;
+    let allowed = format!("/?to={}&k=2", upstream.url());
+    ensure!(observed.get(&allowed).await?.status == 200);
+    ensure!(observed.get("/?to=http://a.example&k=1").await?.status == 502);
+    let service = ("headwater.service", "wagi-outgoing");
+    observed
+        .wait_for("three requests of a module", |metrics| {
+            let denied = [service, ("headwater.cause", "denied")];
+            metrics.total(CALLS, &[service]) == Some(3.0)
+                && metrics.total("headwater.egress.connection.used", &[service]) == Some(2.0)
+                && metrics.total("headwater.egress.request.refused", &denied) == Some(1.0)
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn instances_that_end_are_counted_by_cause() -> Result<()> {
     let settings = Settings::default()
         .component_as("served", "hello", "/served", &[])?

@@ -3,8 +3,10 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
+use bytes::Bytes;
 use futures::future::try_join_all;
 use headwater_tests::guests::guest;
+use headwater_tests::modules::Modules;
 use headwater_tests::pattern::{self, Checker};
 use headwater_tests::settings::Settings;
 use headwater_tests::{Answer, Client, Host, client};
@@ -83,6 +85,41 @@ async fn a_rust_module_gets_the_environment_and_arguments_of_wagi() -> Result<()
         "\nPATH=",
     ] {
         ensure!(!text.contains(absent), "{absent:?} is in:\n{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_spelled_as_the_variable_of_another_is_not_taken_for_it() -> Result<()> {
+    for arguments in [&[][..], &["--compat", "strict"]] {
+        let module = Modules::new()?.guest("/...", "wagi-rust", "")?;
+        let path = module.write()?;
+        let host = Host::wagi(&path).args(arguments).start().await?;
+        let request = Request::post(format!("{}/", host.url()))
+            .header("Content_Length", "999")
+            .header("content_type", "text/evil")
+            .header("Transfer_Encoding", "evil")
+            .header("X_Forwarded_Host", "evil.example")
+            .header("X_Other", "kept")
+            .body(client::streamed(
+                [Bytes::from_static(b"body")].into_iter(),
+                None,
+            ))?;
+        let text = Client::new().send(request).await?.text();
+        for absent in [
+            "999",
+            "evil",
+            "HTTP_CONTENT_LENGTH",
+            "HTTP_TRANSFER_ENCODING",
+        ] {
+            ensure!(!text.contains(absent), "{absent:?} is in:\n{text}");
+        }
+        for line in ["CONTENT_LENGTH=4", "HTTP_X_OTHER=kept"] {
+            ensure!(
+                text.lines().any(|found| found == line),
+                "no {line:?} in:\n{text}"
+            );
+        }
     }
     Ok(())
 }

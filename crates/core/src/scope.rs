@@ -1,6 +1,7 @@
+use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use opentelemetry::trace::SpanContext;
@@ -22,8 +23,12 @@ pub struct RequestScope {
     /// [`NO_INSTANCE`] if there is none.
     instance: AtomicU64,
     counters: Counters,
+    denial: Mutex<Option<Denial>>,
     ending: Ending,
 }
+
+/// Why an outgoing request was denied.
+type Denial = Arc<dyn Error + Send + Sync>;
 
 /// No pool ever starts so many.
 const NO_INSTANCE: u64 = u64::MAX;
@@ -52,8 +57,10 @@ pub struct ScopeParts {
 /// What was done for a request, counted as it happens.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Outgoing requests made.
+    /// Outgoing requests made, without those that were denied before anything was looked up for them.
     pub outgoing: AtomicU64,
+    /// Outgoing requests that the policy denied.
+    pub outgoing_denied: AtomicU64,
     /// Bytes of outgoing requests' bodies that were handed to upstreams' connections.
     pub outgoing_sent_bytes: AtomicU64,
     /// Bytes of upstreams' bodies that arrived.
@@ -86,6 +93,7 @@ impl RequestScope {
             body_late: AtomicBool::new(false),
             instance: AtomicU64::new(NO_INSTANCE),
             counters: Counters::default(),
+            denial: Mutex::default(),
             ending: Ending::default(),
         })
     }
@@ -194,6 +202,18 @@ impl RequestScope {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// An outgoing request that was made for this one was denied.
+    pub fn set_denial(&self, denial: Denial) {
+        *self.denial.lock().unwrap_or_else(PoisonError::into_inner) = Some(denial);
+    }
+
+    /// Why the last of the outgoing requests that were denied was, if any was.
+    #[must_use]
+    pub fn denial(&self) -> Option<Arc<dyn Error + Send + Sync>> {
+        let denial = self.denial.lock();
+        denial.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nobody waits for the answer any more: the client went away, the deadline passed, or the last byte

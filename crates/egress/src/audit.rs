@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_core::Attribution;
+use headwater_core::{Attribution, explain};
 
 use crate::EgressError;
 use crate::internal::NoSuchService;
@@ -60,7 +60,7 @@ impl Audit {
     /// written; of other failures it tells nothing.
     pub(crate) fn denied(&self, attribution: &Attribution, error: &EgressError) {
         let (destination, address, rule) = match error {
-            EgressError::Denied { destination } => (destination, None, "no grant covers it"),
+            EgressError::Denied { destination, .. } => (destination, None, "no grant covers it"),
             EgressError::AddressDenied {
                 destination,
                 address,
@@ -86,7 +86,8 @@ impl Audit {
             destination,
             address = address.map(display),
             rule,
-            "an outgoing request was denied: {error}"
+            "an outgoing request was denied: {}",
+            explain(error)
         );
     }
 

@@ -16,11 +16,13 @@ use crate::connections::Connections;
 use crate::limits::Place;
 use crate::transport::ConnectionInfo;
 
+/// Host and port of the requests that a connection is for.
+pub(crate) type Server = (Arc<str>, u16);
+
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Host and port of the requests that it is for.
-    server: (Arc<str>, u16),
+    server: Server,
     info: ConnectionInfo,
     opened: Instant,
     of: Arc<Connections>,
@@ -67,7 +69,7 @@ impl Connection {
     /// One that was just made.
     pub(crate) fn new(
         of: &Arc<Connections>,
-        server: (Arc<str>, u16),
+        server: Server,
         info: ConnectionInfo,
         place: Place,
     ) -> Arc<Self> {
@@ -90,8 +92,8 @@ impl Connection {
     }
 
     /// Host and port of the requests that it is for.
-    pub(crate) fn server(&self) -> (&Arc<str>, u16) {
-        (&self.server.0, self.server.1)
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
     }
 
     /// The connections that it is one of.
@@ -280,23 +282,29 @@ mod tests {
     use headwater_telemetry::Metrics;
 
     use super::*;
+    use crate::connections::ConnectionsParams;
+    use crate::met::MetLimits;
     use crate::{EgressLimits, EgressShared};
 
     #[tokio::test]
     async fn a_request_is_lost_where_a_connection_is_gone_and_its_client_still_waits_for_it() {
-        let connections = Connections::new(
-            &"test".into(),
-            &EgressLimits::default(),
-            &EgressShared::default(),
-            &Metrics::default(),
-        );
+        let (limits, shared) = (EgressLimits::default(), EgressShared::default());
+        let service = "test".into();
+        let met = MetLimits::new(&service, &limits, &shared);
+        let connections = Connections::new(ConnectionsParams {
+            service: &service,
+            limits: &limits,
+            shared: &shared,
+            metrics: &Metrics::default(),
+            met: &met,
+        });
         let info = ConnectionInfo {
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
             proxied: false,
             unverified: false,
         };
-        let place = connections.place().await.unwrap();
-        let server = ("upstream.example".into(), 80);
+        let server: Server = ("upstream.example".into(), 80);
+        let place = connections.place(&server).await.unwrap();
         let connection = Connection::new(&connections, server, info, place);
         // The pool's goes along with the request that is given the connection.
         let given = Lease::new(&connection);

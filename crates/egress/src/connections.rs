@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use headwater_telemetry::Metrics;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Server};
 use crate::limits::{EgressLimits, Limit, Place, Places};
+use crate::met::MetLimits;
+use crate::shared::Upstream;
 use crate::{ConnectionCount, EgressError, EgressShared};
 
 /// The connections of one service.
@@ -24,8 +26,25 @@ pub(crate) struct Connections {
     wait: Duration,
     shared: EgressShared,
     metrics: Metrics,
+    met: MetLimits,
     next: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
+}
+
+/// What [`Connections`] are made of.
+pub(crate) struct ConnectionsParams<'a> {
+    pub(crate) service: &'a Arc<str>,
+    pub(crate) limits: &'a EgressLimits,
+    pub(crate) shared: &'a EgressShared,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) met: &'a MetLimits,
+}
+
+/// Somebody who waits for a place, and may give up before the wait is over: because the guest asked for
+/// less time, or because the request was given a connection meanwhile.
+struct Unserved<'a> {
+    met: &'a MetLimits,
+    limit: Limit,
 }
 
 /// How often those who wait for a place look for idle connections themselves.
@@ -34,18 +53,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 // === impl Connections ===
 
 impl Connections {
-    pub(crate) fn new(
-        service: &Arc<str>,
-        limits: &EgressLimits,
-        shared: &EgressShared,
-        metrics: &Metrics,
-    ) -> Arc<Self> {
+    pub(crate) fn new(params: ConnectionsParams<'_>) -> Arc<Self> {
+        let ConnectionsParams {
+            service,
+            limits,
+            shared,
+            metrics,
+            met,
+        } = params;
         let connections = Arc::new(Self {
             service: Arc::clone(service),
             places: shared.connections(limits.max_connections),
             wait: limits.wait,
             shared: shared.clone(),
             metrics: metrics.clone(),
+            met: met.clone(),
             next: AtomicU64::new(0),
             open: Mutex::default(),
         });
@@ -53,43 +75,53 @@ impl Connections {
         connections
     }
 
-    /// A place for one more, in the stead of an idle one if need be.
-    pub(crate) async fn place(&self) -> Result<Place, EgressError> {
+    /// A place for one more to this server, in the stead of an idle one to another if need be. One that
+    /// is idle and to the same is no help: the request would have been given it.
+    pub(crate) async fn place(&self, server: &Server) -> Result<Place, EgressError> {
+        let upstream = || Upstream::new(self, server.clone());
         loop {
             match self.places.try_take() {
                 Ok(place) => return Ok(place),
-                Err(limit) if self.close_idle(limit) => {}
+                Err(limit) if self.close_idle(limit, &upstream()) => {}
                 Err(limit) if self.wait.is_zero() => return Err(EgressError::Limit(limit)),
-                Err(limit) => return self.wait_for_place(limit).await,
+                Err(limit) => return self.wait_for_place(limit, upstream()).await,
             }
         }
     }
 
-    async fn wait_for_place(&self, limit: Limit) -> Result<Place, EgressError> {
-        let _waiting = self.shared.wait();
+    async fn wait_for_place(&self, limit: Limit, upstream: Upstream) -> Result<Place, EgressError> {
+        let unserved = Unserved {
+            met: &self.met,
+            limit,
+        };
+        let _waiting = self.shared.wait(upstream.clone());
         let mut taking = pin!(self.places.take(self.wait));
         loop {
             // One that became idle before it could know that it is wanted, or without a word: the
             // pool keeps a new connection whose request has found another meanwhile.
-            self.close_idle(limit);
+            self.close_idle(limit, &upstream);
             if let Ok(taken) = tokio::time::timeout(LOOK_AGAIN, taking.as_mut()).await {
+                // Whoever is told of the error notes it.
+                std::mem::forget(unserved);
                 return taken.map_err(EgressError::Limit);
             }
         }
     }
 
-    /// Closes the connection that has been idle the longest: of this service, or if the bound on all
-    /// services is met and this one has none, of any.
-    fn close_idle(&self, limit: Limit) -> bool {
-        let mut idle = self.idle();
+    /// Closes the connection that has been idle the longest, but for those to this upstream: one of this
+    /// service, or if the bound on all services is met and this one has none, of any.
+    fn close_idle(&self, limit: Limit, for_one_to: &Upstream) -> bool {
+        let mut idle = self.idle_beside(for_one_to);
         idle.sort_unstable_by_key(|(since, _)| *since);
         let closed = idle.iter().any(|(_, connection)| connection.close());
-        closed || (limit == Limit::AllConnections && self.shared.close_longest_idle())
+        closed || (limit == Limit::AllConnections && self.shared.close_longest_idle(for_one_to))
     }
 
-    /// One of them has become idle: whoever waits for its place gets it.
+    /// One of them has become idle: whoever waits for its place gets it, but for those whom the
+    /// connection itself will be given.
     pub(crate) fn became_idle(&self, connection: &Arc<Connection>) {
-        if self.shared.is_waited_for() && self.places.are_taken() {
+        let upstream = || Upstream::new(self, connection.server().clone());
+        if self.shared.is_waited_for_beside(upstream) && self.places.are_taken() {
             connection.close();
         }
     }
@@ -109,13 +141,16 @@ impl Connections {
         let (address, port) = connection.server();
         let age = connection.age();
         self.metrics
-            .outgoing_connection_closed(&self.service, address, port, age);
+            .outgoing_connection_closed(&self.service, address, *port, age);
     }
 
-    /// Those that nobody uses, and since when.
-    pub(crate) fn idle(&self) -> Vec<(Instant, Arc<Connection>)> {
+    /// Those that nobody uses, and since when; but for those to this upstream.
+    pub(crate) fn idle_beside(&self, upstream: &Upstream) -> Vec<(Instant, Arc<Connection>)> {
         let open = self.open();
-        let idle = open.values().filter_map(|connection| {
+        let others = open
+            .values()
+            .filter(|connection| !upstream.is(self, connection.server()));
+        let idle = others.filter_map(|connection| {
             let since = connection.idle_since()?;
             Some((since, Arc::clone(connection)))
         });
@@ -128,14 +163,14 @@ impl Connections {
         let mut counts = BTreeMap::new();
         for connection in open.values() {
             let (active, idle): &mut (usize, usize) =
-                counts.entry(connection.server()).or_default();
+                counts.entry(connection.server().clone()).or_default();
             let of_its_state = if connection.is_used() { active } else { idle };
             *of_its_state += 1;
         }
         let counts = counts.into_iter();
         counts
             .map(|((address, port), (active, idle))| ConnectionCount {
-                address: Arc::clone(address),
+                address,
                 port,
                 active,
                 idle,
@@ -145,5 +180,13 @@ impl Connections {
 
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Unserved ===
+
+impl Drop for Unserved<'_> {
+    fn drop(&mut self) {
+        self.met.note(&EgressError::Limit(self.limit));
     }
 }

@@ -9,15 +9,18 @@ use headwater_core::{Attribution, Body, Caller, Counters, Hops, LoopGuard};
 use headwater_telemetry::{ClientRequest, ClientSpan, Metrics};
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 
 use crate::audit::Audit;
 use crate::client::{Clients, Protocol};
-use crate::connections::Connections;
+use crate::connections::{Connections, ConnectionsParams};
 use crate::connector::{Connector, ConnectorParams};
 use crate::exchange::{Exchange, Way};
+use crate::grants::Grant;
 use crate::head;
 use crate::internal::InternalServices;
 use crate::limits::{EgressLimits, Limit, Places};
+use crate::met::MetLimits;
 use crate::params::{EgressParams, SendOptions};
 use crate::policy::AddressPolicy;
 use crate::proxy::Proxy;
@@ -27,7 +30,7 @@ use crate::target::Target;
 use crate::tls::Tls;
 use crate::totals::{ConnectionCount, EgressTotals, Totals};
 use crate::tracked::Tracked;
-use crate::{EgressError, Grants, H2c, Timeouts, TraceHeaders};
+use crate::{EgressError, GrantSource, Grants, H2c, Timeouts, TraceHeaders};
 
 /// The outgoing client of one service: its grants, its connections, its TLS sessions. Cheap to
 /// clone; the clones share all of it.
@@ -37,12 +40,14 @@ pub struct Egress(Arc<Inner>);
 struct Inner {
     service: Arc<str>,
     grants: Grants,
+    grant_source: GrantSource,
     timeouts: Timeouts,
     limits: EgressLimits,
     requests: Places,
     h2c: Vec<H2c>,
     metrics: Metrics,
     totals: Totals,
+    met: MetLimits,
     trace_headers: TraceHeaders,
     internal: InternalServices,
     loops: LoopGuard,
@@ -61,6 +66,7 @@ impl Egress {
         let EgressParams {
             service,
             grants,
+            grant_source,
             timeouts,
             limits,
             shared,
@@ -77,7 +83,7 @@ impl Egress {
         } = params;
         let audit = Audit::new(Arc::clone(&service));
         let connector = Connector::new(ConnectorParams {
-            policy: AddressPolicy::new(grants.clone()),
+            policy: AddressPolicy::new(Arc::clone(&service), grants.clone(), grant_source.clone()),
             network,
             tls: Tls::new(Arc::clone(&service), tls_roots, tls),
             proxy: proxy.clone(),
@@ -85,14 +91,23 @@ impl Egress {
             connect: timeouts.connect,
             tls_handshake: timeouts.tls_handshake,
         });
-        let connections = Connections::new(&service, &limits, &shared, &metrics);
+        let met = MetLimits::new(&service, &limits, &shared);
+        let connections = Connections::new(ConnectionsParams {
+            service: &service,
+            limits: &limits,
+            shared: &shared,
+            metrics: &metrics,
+            met: &met,
+        });
         let connector = Tracked::new(connector, &connections, timeouts.write);
         Self(Arc::new(Inner {
             clients: Clients::new(connector, &pool, &limits),
             requests: shared.requests(limits.max_requests),
             totals: Totals::default(),
+            met,
             service,
             grants,
+            grant_source,
             timeouts,
             limits,
             h2c,
@@ -144,10 +159,13 @@ impl Egress {
     ) -> impl Future<Output = Result<Response<Body>, EgressError>> + Send + use<> {
         let span = self.begin(&request, &attribution);
         let checked = self.check(&request);
-        if checked.is_ok()
-            && let Some(scope) = attribution.scope()
-        {
-            Counters::add(&scope.counters().outgoing, 1);
+        if let Some(scope) = attribution.scope() {
+            let counters = scope.counters();
+            match &checked {
+                Ok(_) => Counters::add(&counters.outgoing, 1),
+                Err(error) if error.is_denial() => Counters::add(&counters.outgoing_denied, 1),
+                Err(_) => {}
+            }
         }
         let this = self.clone();
         async move {
@@ -170,6 +188,12 @@ impl Egress {
         let error = EgressError::Limit(limit);
         self.failed(&mut span, &error);
         error
+    }
+
+    /// Says in the log that the service met a limit of the caller's own on what goes out, and what it is
+    /// set to: a line a minute at most.
+    pub fn limit_met(&self, limit: &headwater_telemetry::Limit, most: usize) {
+        self.0.met.log(limit, most);
     }
 
     /// What was counted so far.
@@ -202,6 +226,7 @@ impl Egress {
 
     fn failed(&self, span: &mut ClientSpan, error: &EgressError) {
         self.0.totals.failed(error);
+        self.0.met.note(error);
         span.error(error.kind());
     }
 
@@ -225,7 +250,7 @@ impl Egress {
             Ok(exchanged) => exchanged,
             Err(error) => {
                 self.failed(&mut span, &error);
-                self.0.audit.denied(&attribution, &error);
+                self.denied(&attribution, &error);
                 return Err(error);
             }
         };
@@ -247,6 +272,7 @@ impl Egress {
                     .phases(options, self.0.limits.wait)
                     .between_bytes,
                 limits: &self.0.limits,
+                met: &self.0.met,
             })
             .boxed_unsync()
         });
@@ -286,9 +312,11 @@ impl Egress {
             Some(scope) => loops.pass_on(scope.hops(), headers),
             None => loops.pass_on(&hops.unwrap_or_default(), headers),
         }
-        stopwatch.start(phases.connection, Late::Connect);
-        let place = stopwatch.bound(requests.take(limits.wait)).await?;
+        // Who asked for less time than the wait may take is told what it waited for.
+        let (began, wait) = (Instant::now(), limits.wait.min(phases.connection));
+        let place = stopwatch.bound(requests.take(wait)).await?;
         let place = place.map_err(EgressError::Limit)?;
+        stopwatch.set(began.checked_add(phases.connection), Late::Connect);
         let mut exchange = Exchange {
             clients,
             limits,
@@ -325,7 +353,9 @@ impl Egress {
     fn check(&self, request: &Request<Body>) -> Result<Way, EgressError> {
         let target = Target::of(request.uri())?;
         let Inner {
+            service,
             grants,
+            grant_source,
             internal,
             h2c,
             ..
@@ -345,8 +375,31 @@ impl Egress {
             });
         }
         Err(EgressError::Denied {
+            remedy: match internal.missing(&target) {
+                // To grant it would be of no help.
+                Some(missing) => missing.to_string(),
+                None => {
+                    let remedy = grant_source.remedy(service, grants, &Grant::of(&target));
+                    format!("allow them by {remedy}")
+                }
+            },
             destination: target.to_string(),
         })
+    }
+
+    /// Tells whoever is to know of it that a request was denied, if that is what the error says.
+    fn denied(&self, attribution: &Attribution, error: &EgressError) {
+        if !error.is_denial() {
+            return;
+        }
+        self.0.audit.denied(attribution, error);
+        if let Some(scope) = attribution.scope() {
+            if let EgressError::AddressDenied { .. } = error {
+                // The others were counted when they were made.
+                Counters::add(&scope.counters().outgoing_denied, 1);
+            }
+            scope.set_denial(Arc::new(error.clone()));
+        }
     }
 
     fn complain_of_loop(&self, attribution: &Attribution) {

@@ -9,6 +9,7 @@ use rustls::Error as TlsError;
 
 use crate::Limit;
 use crate::interim::MOST as MOST_INTERIM;
+use crate::internal::NoSuchService;
 
 /// A cause, shared because errors of one connection may be seen by several requests.
 type Cause = Arc<dyn Error + Send + Sync>;
@@ -20,19 +21,19 @@ type Cause = Arc<dyn Error + Send + Sync>;
 #[non_exhaustive]
 pub enum EgressError {
     /// `HTTP-request-denied`: no grant of the service covers the destination.
-    #[error(
-        "outgoing requests to {destination} are not granted to this service: allow them with --allow-outgoing {destination}"
-    )]
+    #[error("outgoing requests to {destination} are not granted to this service: {remedy}")]
     Denied {
         /// Scheme, host and port.
         destination: String,
+        /// What to write where, or why that would not help.
+        remedy: String,
     },
     /// `destination-IP-prohibited`: what the destination resolves to is special, and was not granted
     /// as an address.
     #[error(
         "outgoing requests to {destination} are denied: its address {address} is {range}, which a \
-         grant of a name or of * does not cover; if it is meant, allow it as an address too: \
-         --allow-outgoing {remedy} (or its network, such as 10.0.0.0/8)"
+         grant of a name or of * does not cover; if it is meant, allow it as an address, too: write \
+         {remedy} (or its network, such as 10.0.0.0/8)"
     )]
     AddressDenied {
         /// Scheme, host and port.
@@ -41,7 +42,7 @@ pub enum EgressError {
         address: IpAddr,
         /// What is special about it.
         range: String,
-        /// The grant that would cover it.
+        /// What to write where.
         remedy: String,
     },
     /// `internal-error`: a service of the same host cannot be reached in this way.
@@ -209,50 +210,71 @@ pub(crate) enum Phase {
     Body,
 }
 
+/// [`EgressError::kind`], and for a test a list of all that it may say.
+macro_rules! kinds {
+    ($($error:pat => $kind:literal,)+) => {
+        /// A short stable label, for the attribute `error.type`.
+        #[must_use]
+        pub fn kind(&self) -> &'static str {
+            match self {
+                Self::Limit(limit) => limit.as_str(),
+                $($error => $kind,)+
+            }
+        }
+
+        #[cfg(test)]
+        const KINDS: &[&str] = &[$($kind),+];
+    };
+}
+
 // === impl EgressError ===
 
 impl EgressError {
-    /// A short stable label, for the attribute `error.type`.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
+    kinds! {
+        Self::Denied { .. } => "denied",
+        Self::AddressDenied { .. } => "address_denied",
+        Self::Internal { .. } => "internal",
+        Self::LoopDetected => "loop_detected",
+        Self::InvalidUri { .. } => "invalid_uri",
+        Self::InvalidMethod => "invalid_method",
+        Self::ContentLength => "content_length",
+        Self::RequestBody(_) => "request_body",
+        Self::Dns { .. } => "dns",
+        Self::DnsTimeout { .. } => "dns_timeout",
+        Self::ConnectionRefused => "connection_refused",
+        Self::Unreachable(_) => "unreachable",
+        Self::ConnectTimeout => "connect_timeout",
+        Self::TlsHandshakeTimeout => "tls_handshake_timeout",
+        Self::Proxy { .. } => "proxy",
+        Self::TlsCertificate(_) => "tls_certificate",
+        Self::TlsAlert { .. } => "tls_alert",
+        Self::TlsProtocol(_) => "tls_protocol",
+        Self::FirstByteTimeout => "first_byte_timeout",
+        Self::BetweenBytesTimeout => "between_bytes_timeout",
+        Self::ConnectionTerminated(_) => "connection_terminated",
+        Self::ResponseIncomplete(_) => "response_incomplete",
+        Self::WriteTimeout => "write_timeout",
+        Self::TotalTimeout => "total_timeout",
+        Self::RequestHeadSize(_) => "request_head_size",
+        Self::RequestTrailersSize(_) => "request_trailers_size",
+        Self::RequestBodySize(_) => "request_body_size",
+        Self::ResponseHeadSize(_) => "response_head_size",
+        Self::ResponseTrailersSize(_) => "response_trailers_size",
+        Self::ResponseBodySize(_) => "response_body_size",
+        Self::TransferCoding(_) => "transfer_coding",
+        Self::Upgrade => "upgrade",
+        Self::InterimResponses => "interim_responses",
+        Self::Protocol(_) => "protocol",
+        Self::NoRoots(_) => "no_roots",
+        Self::TlsSettings(_) => "tls_settings",
+    }
+
+    /// Whether the policy denies the request, or no service of this host can be reached as it is written.
+    pub(crate) fn is_denial(&self) -> bool {
         match self {
-            Self::Denied { .. } => "denied",
-            Self::AddressDenied { .. } => "address_denied",
-            Self::Internal { .. } => "internal",
-            Self::LoopDetected => "loop_detected",
-            Self::InvalidUri { .. } => "invalid_uri",
-            Self::InvalidMethod => "invalid_method",
-            Self::ContentLength => "content_length",
-            Self::RequestBody(_) => "request_body",
-            Self::Dns { .. } => "dns",
-            Self::DnsTimeout { .. } => "dns_timeout",
-            Self::ConnectionRefused => "connection_refused",
-            Self::Unreachable(_) => "unreachable",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::TlsHandshakeTimeout => "tls_handshake_timeout",
-            Self::Proxy { .. } => "proxy",
-            Self::TlsCertificate(_) => "tls_certificate",
-            Self::TlsAlert { .. } => "tls_alert",
-            Self::TlsProtocol(_) => "tls_protocol",
-            Self::FirstByteTimeout => "first_byte_timeout",
-            Self::BetweenBytesTimeout => "between_bytes_timeout",
-            Self::ConnectionTerminated(_) => "connection_terminated",
-            Self::ResponseIncomplete(_) => "response_incomplete",
-            Self::WriteTimeout => "write_timeout",
-            Self::TotalTimeout => "total_timeout",
-            Self::Limit(limit) => limit.as_str(),
-            Self::RequestHeadSize(_) => "request_head_size",
-            Self::RequestTrailersSize(_) => "request_trailers_size",
-            Self::RequestBodySize(_) => "request_body_size",
-            Self::ResponseHeadSize(_) => "response_head_size",
-            Self::ResponseTrailersSize(_) => "response_trailers_size",
-            Self::ResponseBodySize(_) => "response_body_size",
-            Self::TransferCoding(_) => "transfer_coding",
-            Self::Upgrade => "upgrade",
-            Self::InterimResponses => "interim_responses",
-            Self::Protocol(_) => "protocol",
-            Self::NoRoots(_) => "no_roots",
-            Self::TlsSettings(_) => "tls_settings",
+            Self::Denied { .. } | Self::AddressDenied { .. } | Self::Internal { .. } => true,
+            Self::Dns { source, .. } => source.is::<NoSuchService>(),
+            _ => false,
         }
     }
 
@@ -388,7 +410,50 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// Promise: `docs/egress-errors.md` has all values of `error.type`, each beside its variant.
+    #[test]
+    fn the_documentation_lists_each_kind_of_error_and_no_other() {
+        let rows = include_str!("../../../docs/egress-errors.md").lines();
+        let mut listed = BTreeSet::new();
+        for row in rows.filter(|row| row.starts_with("| ")) {
+            let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+            let [_, _, _, variants, kinds] = cells[..] else {
+                continue;
+            };
+            let words = |cell: &'static str| cell.split('`').skip(1).step_by(2);
+            let kinds: Vec<_> = words(kinds).collect();
+            let variants: Vec<_> = words(variants).map(snake_case).collect();
+            assert!(
+                kinds == variants || variants == ["limit"] || kinds == ["error.type"],
+                "{variants:?} are {kinds:?}"
+            );
+            listed.extend(kinds.into_iter().filter(|kind| *kind != "error.type"));
+        }
+        let limits = Limit::ALL.map(Limit::as_str);
+        let kinds: BTreeSet<_> = EgressError::KINDS.iter().copied().chain(limits).collect();
+        assert_eq!(listed, kinds);
+        let metrics = include_str!("../../../docs/metrics.md");
+        assert!(
+            limits
+                .iter()
+                .all(|limit| metrics.contains(&format!("`{limit}`")))
+        );
+    }
+
+    fn snake_case(name: &str) -> String {
+        let mut text = String::new();
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() && !text.is_empty() {
+                text.push('_');
+            }
+            text.push(letter.to_ascii_lowercase());
+        }
+        text
+    }
 
     #[test]
     fn a_cause_is_found_through_layers_of_io_errors() {

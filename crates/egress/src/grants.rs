@@ -149,6 +149,15 @@ impl FromIterator<Grant> for Grants {
 // === impl Grant ===
 
 impl Grant {
+    /// The narrowest for a destination.
+    pub(crate) fn of(target: &Target) -> Self {
+        Self {
+            scheme: Some(target.scheme),
+            host: HostPattern::exactly(target.host.clone()),
+            port: Some(target.port),
+        }
+    }
+
     fn allows(&self, target: &Target) -> bool {
         self.is_for(target) && self.host.matches(&target.host)
     }

@@ -56,6 +56,11 @@ impl HostPattern {
         matches!(&self.0, Pattern::Network(network) if network.prefix_len() == 0)
     }
 
+    /// This host alone.
+    pub(crate) fn exactly(host: Host) -> Self {
+        Self(Pattern::Exactly(host))
+    }
+
     /// Reads all forms.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         Pattern::parse(text).map(Self)

@@ -15,9 +15,10 @@ pub struct EgressLimits {
     /// Connections open at once, idle ones included. Default: 512, of which several services fit
     /// into [`SharedLimits::max_connections`]; an upstream with HTTP/2 takes one.
     pub max_connections: usize,
-    /// How long a request may wait where there are as many requests or connections as may be.
-    /// Default: none, so that the guest learns of it at once and may do something else. The wait for
-    /// a connection counts as part of the time to connect.
+    /// How long a request may wait where there are as many requests or connections as may be. The wait
+    /// counts as part of the time to connect. Default: 1 second. That turns a burst into a delay: where
+    /// upstreams answer within 100 milliseconds, nearly ten times as many requests as may be open at once
+    /// are served (measured: all but 6 % of 640 with room for 64; 90 % are refused without a wait). Where they hang, a guest learns of it long before its own deadline.
     pub wait: Duration,
     /// The fields of a request's head, and again of its trailers, in bytes: names, values and 32 for
     /// each (RFC 9113, 6.5.2). Default: 64 KiB; common servers refuse more than 8 to 64 KiB.
@@ -35,7 +36,7 @@ pub struct EgressLimits {
 }
 
 /// The bounds of all services together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct SharedLimits {
     /// Outgoing requests open at once. Default: 8192.
     pub max_requests: usize,
@@ -82,7 +83,7 @@ impl Default for EgressLimits {
         Self {
             max_requests: 1024,
             max_connections: 512,
-            wait: Duration::ZERO,
+            wait: Duration::from_secs(1),
             request_head: 64 << 10,
             response_head: 64 << 10,
             response_fields: 100,

@@ -7,8 +7,8 @@ use headwater_core::LoopGuard;
 use headwater_telemetry::Metrics;
 
 use crate::{
-    EgressLimits, EgressShared, Grants, H2c, InternalServices, Network, Proxy, Timeouts, TlsRoots,
-    TlsSettings, TraceHeaders,
+    EgressLimits, EgressShared, GrantSource, Grants, H2c, InternalServices, Network, Proxy,
+    Timeouts, TlsRoots, TlsSettings, TraceHeaders,
 };
 
 /// What an [`Egress`](crate::Egress) is made of.
@@ -18,6 +18,8 @@ pub struct EgressParams {
     pub service: Arc<str>,
     /// What it may reach.
     pub grants: Grants,
+    /// Where that is written, for messages. Default: on the command line.
+    pub grant_source: GrantSource,
     /// What holds where the guest asks for nothing.
     pub timeouts: Timeouts,
     /// Which trace headers its requests carry.
@@ -83,6 +85,7 @@ impl EgressParams {
         Self {
             service: service.into(),
             grants: Grants::none(),
+            grant_source: GrantSource::default(),
             timeouts: Timeouts::default(),
             trace_headers: TraceHeaders::default(),
             limits: EgressLimits::default(),

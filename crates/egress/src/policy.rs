@@ -7,22 +7,30 @@
 //! internet, and whoever owns the name decides what it resolves to.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::address::{canonical, special};
+use crate::grants::Grant;
 use crate::target::{Host, Target};
-use crate::{EgressError, Grants};
+use crate::{EgressError, GrantSource, Grants};
 
 /// Judges the addresses that a service's outgoing requests resolve to.
 #[derive(Debug, Clone)]
 pub(crate) struct AddressPolicy {
+    service: Arc<str>,
     grants: Grants,
+    source: GrantSource,
 }
 
 // === impl AddressPolicy ===
 
 impl AddressPolicy {
-    pub(crate) fn new(grants: Grants) -> Self {
-        Self { grants }
+    pub(crate) fn new(service: Arc<str>, grants: Grants, source: GrantSource) -> Self {
+        Self {
+            service,
+            grants,
+            source,
+        }
     }
 
     /// Of the addresses that a destination resolved to, those that may be dialled, with its port.
@@ -52,11 +60,14 @@ impl AddressPolicy {
                 destination: target.to_string(),
                 address,
                 range: special.to_string(),
-                remedy: Target {
-                    host: Host::Address(address),
-                    ..target.clone()
-                }
-                .to_string(),
+                remedy: self.source.remedy(
+                    &self.service,
+                    &self.grants,
+                    &Grant::of(&Target {
+                        host: Host::Address(address),
+                        ..target.clone()
+                    }),
+                ),
             }),
             _ => Ok(permitted),
         }
@@ -68,7 +79,8 @@ mod tests {
     use super::*;
 
     fn policy(grants: &[&str]) -> AddressPolicy {
-        AddressPolicy::new(Grants::parse(grants).unwrap())
+        let grants = Grants::parse(grants).unwrap();
+        AddressPolicy::new("test".into(), grants, GrantSource::Flag)
     }
 
     fn target(uri: &str) -> Target {

@@ -15,6 +15,7 @@ use crate::connection::Lease;
 use crate::head;
 use crate::incoming::Incoming;
 use crate::limits::{EgressLimits, Place};
+use crate::met::MetLimits;
 use crate::stopwatch::{Late, Stopwatch};
 
 /// Watches the time between two parts, holds the body to the limits, names what goes wrong, counts
@@ -26,6 +27,7 @@ pub(crate) struct ResponseBody {
     span: Option<ClientSpan>,
     scope: Option<Arc<RequestScope>>,
     between_bytes: Duration,
+    met: MetLimits,
     stopwatch: Stopwatch,
     /// Whether the stopwatch runs for the next part; only while the guest waits for it.
     waiting: bool,
@@ -51,6 +53,7 @@ pub(crate) struct ResponseBodyParams<'a> {
     pub(crate) stopwatch: Stopwatch,
     pub(crate) between_bytes: Duration,
     pub(crate) limits: &'a EgressLimits,
+    pub(crate) met: &'a MetLimits,
 }
 
 // === impl ResponseBody ===
@@ -64,12 +67,14 @@ impl ResponseBody {
             stopwatch,
             between_bytes,
             limits,
+            met,
         } = params;
         Self {
             open: Some(open),
             span: Some(span),
             scope,
             between_bytes,
+            met: met.clone(),
             stopwatch,
             waiting: false,
             received: 0,
@@ -80,6 +85,7 @@ impl ResponseBody {
 
     fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.open = None;
+        self.met.note(&error);
         if let Some(mut span) = self.span.take() {
             span.error(error.kind());
         }

@@ -1,10 +1,12 @@
 //! What all services share: how much may go out in all, and who has connections to spare.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
 
+use crate::connection::Server;
 use crate::connections::Connections;
 use crate::limits::{Limit, Places, SharedLimits, semaphore};
 
@@ -15,15 +17,29 @@ pub struct EgressShared(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    limits: SharedLimits,
     requests: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     services: Mutex<Vec<Weak<Connections>>>,
-    /// Those who wait for a connection's place.
+    /// Those who wait for a connection's place: how many, so that nobody looks where nobody waits, and
+    /// for which upstreams.
     waiting: AtomicUsize,
+    wanted: Mutex<HashMap<Upstream, usize>>,
+}
+
+/// Whose connections they are, and to whom. Connections to one upstream stand in for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Upstream {
+    /// The address of the service's [`Connections`], which are there as long as this is.
+    of: usize,
+    server: Server,
 }
 
 /// Somebody waits for a connection's place, until this is dropped.
-pub(crate) struct Waiting<'a>(&'a AtomicUsize);
+pub(crate) struct Waiting<'a> {
+    shared: &'a Inner,
+    upstream: Upstream,
+}
 
 // === impl EgressShared ===
 
@@ -36,11 +52,18 @@ impl EgressShared {
             max_connections,
         } = limits;
         Self(Arc::new(Inner {
+            limits,
             requests: semaphore(max_requests),
             connections: semaphore(max_connections),
             services: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            wanted: Mutex::default(),
         }))
+    }
+
+    /// What it shares out.
+    pub(crate) fn limits(&self) -> SharedLimits {
+        self.0.limits
     }
 
     /// Places for the requests of a service.
@@ -70,28 +93,38 @@ impl EgressShared {
         services.push(Arc::downgrade(connections));
     }
 
-    /// Closes the connection that has been idle the longest, of whatever service. Returns whether
-    /// there was one.
-    pub(crate) fn close_longest_idle(&self) -> bool {
+    /// Closes the connection that has been idle the longest, of whatever service, for one to this
+    /// upstream. Returns whether there was one.
+    pub(crate) fn close_longest_idle(&self, for_one_to: &Upstream) -> bool {
         let services: Vec<_> = self.services().iter().filter_map(Weak::upgrade).collect();
-        let idle = services.iter().flat_map(|service| service.idle());
+        let idle = services
+            .iter()
+            .flat_map(|service| service.idle_beside(for_one_to));
         let mut idle: Vec<_> = idle.collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
         idle.iter().any(|(_, connection)| connection.close())
     }
 
-    /// Notes that somebody waits for a connection's place.
-    pub(crate) fn wait(&self) -> Waiting<'_> {
+    /// Notes that somebody waits for the place of a connection to this upstream.
+    pub(crate) fn wait(&self, upstream: Upstream) -> Waiting<'_> {
+        *self.0.wanted().entry(upstream.clone()).or_default() += 1;
         self.0.waiting.fetch_add(1, Ordering::SeqCst);
-        Waiting(&self.0.waiting)
+        Waiting {
+            shared: &self.0,
+            upstream,
+        }
     }
 
-    /// Whether somebody does.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        self.0.waiting.load(Ordering::SeqCst) > 0
+    /// Whether somebody waits who cannot use a connection to this upstream.
+    pub(crate) fn is_waited_for_beside(&self, upstream: impl FnOnce() -> Upstream) -> bool {
+        if self.0.waiting.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
+        let upstream = upstream();
+        self.0.wanted().keys().any(|wanted| *wanted != upstream)
     }
 
-    fn services(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Connections>>> {
+    fn services(&self) -> MutexGuard<'_, Vec<Weak<Connections>>> {
         let services = self.0.services.lock();
         services.unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,10 +136,41 @@ impl Default for EgressShared {
     }
 }
 
+// === impl Inner ===
+
+impl Inner {
+    fn wanted(&self) -> MutexGuard<'_, HashMap<Upstream, usize>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    pub(crate) fn new(of: &Connections, server: Server) -> Self {
+        Self {
+            of: std::ptr::from_ref(of).addr(),
+            server,
+        }
+    }
+
+    /// Whether it is that of these connections, and this server.
+    pub(crate) fn is(&self, of: &Connections, server: &Server) -> bool {
+        self.of == std::ptr::from_ref(of).addr() && self.server == *server
+    }
+}
+
 // === impl Waiting ===
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        let mut wanted = self.shared.wanted();
+        if let Some(waiting) = wanted.get_mut(&self.upstream) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                wanted.remove(&self.upstream);
+            }
+        }
     }
 }

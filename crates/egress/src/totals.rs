@@ -85,7 +85,7 @@ impl Totals {
     /// A request failed.
     pub(crate) fn failed(&self, error: &EgressError) {
         match error {
-            EgressError::Denied { .. } => {
+            EgressError::Denied { .. } | EgressError::AddressDenied { .. } => {
                 self.denied.fetch_add(1, Ordering::Relaxed);
             }
             EgressError::Limit(limit) => {

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use crate::EgressError;
-use crate::connection::{Connection, Lease};
+use crate::connection::{Connection, Lease, Server};
 use crate::connections::Connections;
 use crate::connector::Connector;
 use crate::interim::HeadersBudget;
@@ -88,7 +88,7 @@ impl Service<Uri> for Tracked {
         let (write, h2c) = (self.write, self.h2c);
         let server = server(&destination);
         Box::pin(async move {
-            let place = connections.place().await?;
+            let place = connections.place(&server).await?;
             let mut stream = connector.call(destination).await?;
             let link = stream.inner_mut();
             link.headers = (h2c || link.speaks_h2()).then(HeadersBudget::default);
@@ -109,7 +109,7 @@ impl Service<Uri> for Tracked {
 
 /// Host and port, for the metrics; an address without brackets, the port that of the scheme if there
 /// is none.
-fn server(destination: &Uri) -> (Arc<str>, u16) {
+fn server(destination: &Uri) -> Server {
     let host = destination.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = destination.port_u16().unwrap_or_else(|| {

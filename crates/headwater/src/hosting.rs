@@ -236,6 +236,13 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         None => None,
     };
 
+    let explain = settings.explain.unwrap_or_default();
+    if explain {
+        tracing::warn!(
+            "answers tell clients why requests failed and what services may reach (--explain, \
+             HEADWATER_EXPLAIN, or `explain` in [server]): for development only"
+        );
+    }
     let loading = Loading {
         engine: Engine::with_cache(front::places(&settings), &cache)?,
         // Who comes by a Unix-domain socket names whatever they like.
@@ -245,6 +252,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
             access: telemetry.access().clone(),
             shared: front::shared(&settings),
             loops: loops.clone(),
+            explain,
             ..Common::default()
         },
         roster: Roster::default(),
@@ -260,6 +268,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         },
         linger: front::linger(&settings),
         keep_requests: admin.is_some(),
+        explain,
     };
     let (live, banner) = Live::start(load, loading, front, certificates, drain_timeout).await?;
     metrics::observe_pools(&metrics.meter(), live.roster());

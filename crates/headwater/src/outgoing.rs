@@ -117,7 +117,7 @@ mod tests {
         let limits = settings.limits;
         assert_eq!((limits.max_requests, limits.max_connections), (1024, 512));
         assert_eq!([limits.request_head, limits.response_head], [64 << 10; 2]);
-        assert_eq!((limits.wait, limits.response_fields), (Duration::ZERO, 100));
+        assert_eq!((limits.wait, limits.response_fields), (seconds(1), 100));
         assert_eq!((limits.request_body, limits.response_body), (None, None));
         let pool = settings.pool;
         assert_eq!(

@@ -160,6 +160,7 @@ mod tests {
     fn a_denial_reaches_the_guest_as_a_denial() {
         let error = EgressError::Denied {
             destination: "http://127.0.0.1:1".into(),
+            remedy: "allow it".into(),
         };
         assert!(matches!(from_egress(&error), Error::HttpRequestDenied));
     }

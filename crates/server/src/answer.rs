@@ -6,13 +6,20 @@ use headwater_core::{Blame, Body, Fault, RequestId, RequestScope};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response};
 
+use crate::explanation::Explanation;
+
 /// The response field that names the request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the client sees of a fault: the status, a sentence and the request's id. The cause is for
-/// the log.
-pub(crate) fn answer(fault: &Fault, id: RequestId) -> Response<Body> {
-    let text = format!("{} (request {id})\n", fault.summary());
+/// the log, unless it is to be explained.
+pub(crate) fn answer(
+    fault: &Fault,
+    id: RequestId,
+    explanation: Option<&Explanation>,
+) -> Response<Body> {
+    let why = explanation.map(Explanation::text).unwrap_or_default();
+    let text = format!("{} (request {id})\n{why}", fault.summary());
     let mut response = Response::new(headwater_core::full(text));
     *response.status_mut() = fault.status();
     let headers = response.headers_mut();
@@ -102,7 +109,7 @@ mod tests {
     fn a_wait_is_rounded_up_to_seconds() {
         for (wait, seconds) in [(0, "0"), (1, "1"), (1_000, "1"), (1_001, "2")] {
             let fault = Fault::overload("test", Duration::from_millis(wait));
-            let response = answer(&fault, RequestId::new());
+            let response = answer(&fault, RequestId::new(), None);
             assert_eq!(response.headers()[RETRY_AFTER], seconds);
         }
     }

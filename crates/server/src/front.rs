@@ -62,6 +62,10 @@ pub struct FrontParams {
     /// Whether [`Front::requests`] can tell the requests in flight. Default: no; each request then
     /// takes a lock twice, of one of several lists.
     pub keep_requests: bool,
+    /// Whether answers tell why a request failed, and why an outgoing request was denied that was made
+    /// for it, in the field `headwater-explain` and in the text of Headwater's own answers. For
+    /// development: it tells clients what a service may reach. Default: no.
+    pub explain: bool,
 }
 
 // === impl Front ===
@@ -78,6 +82,7 @@ impl Front {
             limits,
             forwarded,
             keep_requests,
+            explain,
         } = params;
         Arc::new(Self {
             router: ArcSwap::from_pointee(router),
@@ -87,6 +92,7 @@ impl Front {
                 access,
                 loops,
                 overloads: Arc::default(),
+                explain,
             },
             registry: keep_requests.then(Arc::default),
             nobody: Arc::from(""),
@@ -205,6 +211,7 @@ impl Default for FrontParams {
             limits: RequestLimits::default(),
             forwarded: ForwardedParams::default(),
             keep_requests: false,
+            explain: false,
         }
     }
 }

@@ -75,6 +75,7 @@ impl InternalFront {
                 access: AccessLog::default(),
                 loops,
                 overloads: Arc::default(),
+                explain: false,
             },
         }
     }
@@ -83,6 +84,15 @@ impl InternalFront {
     #[must_use]
     pub fn with_access(mut self, access: AccessLog) -> Self {
         self.reception.access = access;
+        self
+    }
+
+    /// The same, with answers that tell why a request failed. See [`FrontParams::explain`].
+    ///
+    /// [`FrontParams::explain`]: crate::FrontParams::explain
+    #[must_use]
+    pub fn with_explanations(mut self, explain: bool) -> Self {
+        self.reception.explain = explain;
         self
     }
 

@@ -30,6 +30,7 @@ mod delivery;
 mod endpoint;
 mod entry;
 mod exchange;
+mod explanation;
 mod forwarded;
 mod front;
 mod gate;

@@ -24,6 +24,7 @@ use http_body::Body as _;
 use crate::answer::{answer, log};
 use crate::body_wait::{Trouble, Wait};
 use crate::exchange::Exchange;
+use crate::explanation::Explanation;
 use crate::overloads::Overloads;
 use crate::response_body::ResponseBody;
 
@@ -34,6 +35,8 @@ pub(crate) struct Reception {
     pub(crate) access: AccessLog,
     pub(crate) loops: LoopGuard,
     pub(crate) overloads: Arc<Overloads>,
+    /// Whether answers tell why.
+    pub(crate) explain: bool,
 }
 
 /// A request whose head has arrived, with an absolute URI.
@@ -175,6 +178,9 @@ impl Reception {
         answered: Result<Sendable, Fault>,
         mut exchange: Exchange,
     ) -> Response<ResponseBody> {
+        let explanation = self
+            .explain
+            .then(|| Explanation::of(exchange.scope(), answered.as_ref().err()));
         let id = exchange.scope().id();
         let Sendable {
             mut response,
@@ -182,7 +188,7 @@ impl Reception {
         } = answered.unwrap_or_else(|fault| {
             self.log(&fault, exchange.scope());
             exchange.failed(&fault);
-            let mut response = answer(&fault, id);
+            let mut response = answer(&fault, id, explanation.as_ref());
             if fault.status() == StatusCode::LOOP_DETECTED {
                 self.loops.sign(&mut response);
             }
@@ -191,6 +197,9 @@ impl Reception {
                 length: None,
             }
         });
+        if let Some(explanation) = explanation {
+            explanation.put(response.headers_mut());
+        }
         exchange.answered(response.status(), response.headers_mut());
         response.map(|body| ResponseBody::new(body, exchange, length))
     }

@@ -44,10 +44,21 @@ fn is_the_front_s(name: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether a name with `_` stands for one that the front sets: where fields become variables, as in CGI,
-/// the two are the same, and the client's would count wherever the front has nothing to say.
+/// Whether a name with `_` stands for one that the front sets, removes or reads: where fields become
+/// variables, as in CGI, the two are the same. The client's would count wherever the front has nothing to
+/// say, and `Content_Length` as the length of a body that it is not.
 fn is_alias(name: &str) -> bool {
-    is_the_front_s(name) || name.starts_with("x-forwarded-") || name == "x-request-id"
+    const PREFIXES: [&str; 3] = ["content-", "proxy-", "x-forwarded-"];
+    const NAMES: [&str; 4] = [
+        "cdn-loop",
+        "http2-settings",
+        "keep-alive",
+        "transfer-encoding",
+    ];
+    is_the_front_s(name)
+        || name == "x-request-id"
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || NAMES.contains(&name)
 }
 
 fn takes_trailers(value: &HeaderValue) -> bool {
@@ -79,6 +90,12 @@ mod tests {
             ("headwater_route_id", "1"),
             ("x_forwarded_prefix", "/evil"),
             ("x-request_id", "1"),
+            ("content_length", "9"),
+            ("content_type", "text/evil"),
+            ("transfer_encoding", "chunked"),
+            ("keep_alive", "timeout=5"),
+            ("proxy_authorization", "Basic AA=="),
+            ("cdn_loop", "a"),
             ("x_other", "1"),
             ("te", "gzip"),
             ("te", "Trailers;q=0.5, trailers"),

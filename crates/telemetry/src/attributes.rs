@@ -33,6 +33,9 @@ pub const FAULT: &str = "headwater.fault";
 /// How many outgoing requests were made for the request by the time its span ended.
 pub const OUTGOING_REQUESTS: &str = "headwater.outgoing_requests";
 
+/// How many outgoing requests the policy had denied by then.
+pub const OUTGOING_DENIED: &str = "headwater.outgoing_denied";
+
 /// Bytes of outgoing requests' bodies that were sent for the request by then.
 pub const OUTGOING_SENT_BYTES: &str = "headwater.outgoing_sent_bytes";
 

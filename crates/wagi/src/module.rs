@@ -16,7 +16,7 @@ use wasmtime::{ExternType, InstancePre, Module, UnknownImportError};
 
 use crate::dynamic::has_routes;
 use crate::error::WagiError;
-use crate::experimental_http::Outgoing;
+use crate::experimental_http::{self, Outgoing};
 use crate::linker::{State, linker};
 use crate::log_file::LogFolder;
 use crate::places::Places;
@@ -27,10 +27,6 @@ use crate::stderr::Stderr;
 /// Instances of a module that may be alive at once unless its settings say otherwise: as many as a
 /// component may have, so that one service cannot take all of the engine's places.
 const INSTANCES: usize = 100;
-
-/// Answers to outgoing requests that one instance may have open at once in any case: as many as an
-/// instance of a component.
-const OUTGOING: usize = 256;
 
 /// A module that is compiled, checked and linked, and answers requests, each in an instance of its
 /// own.
@@ -188,8 +184,8 @@ impl Prepared {
     /// The outgoing requests of this request's instance.
     pub(crate) fn outgoing(&self, scope: &Arc<RequestScope>) -> Outgoing {
         let most = match self.settings.http_max_concurrency {
-            None | Some(0) => OUTGOING,
-            Some(most) => OUTGOING.min(most as usize),
+            None | Some(0) => experimental_http::MOST,
+            Some(most) => experimental_http::MOST.min(most as usize),
         };
         Outgoing::new(self.egress.clone(), Arc::clone(scope), most)
     }

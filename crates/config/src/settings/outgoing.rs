@@ -79,8 +79,8 @@ settings! {
         )]
         pub max_connections: Option<Count>,
 
-        /// How long an outgoing request may wait where as many are open as may be [default: it fails at
-        /// once]
+        /// How long an outgoing request may wait where as many are open as may be; with `1ms` it
+        /// fails at once [default: 1s]
         #[arg(
             id = "outgoing_limit_wait",
             long = "outgoing-limit-wait",

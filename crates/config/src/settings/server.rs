@@ -114,6 +114,19 @@ settings! {
         #[arg(long, value_name = "ID", env = "HEADWATER_HOST_ID")]
         pub host_id: Option<String>,
 
+        /// Tell in answers why a request failed, and why an outgoing request of its guest was denied: in
+        /// the field `headwater-explain`, and in the text of Headwater's own answers. For development: it
+        /// tells clients what services may reach [default: false]
+        #[arg(
+            long,
+            value_name = "BOOL",
+            env = "HEADWATER_EXPLAIN",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "true"
+        )]
+        pub explain: Option<bool>,
+
         /// Outgoing requests of all services that may be open at once [default: 8192]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_REQUESTS_IN_ALL")]
         pub max_outgoing_requests_in_all: Option<Count>,

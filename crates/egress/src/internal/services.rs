@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -104,9 +105,25 @@ impl InternalServices {
                 host: target.host.to_string(),
                 // What a name server for the domain would say.
                 rcode: Some("NXDOMAIN"),
-                source: Arc::new(NoSuchService),
+                source: Arc::new(self.none_such()),
             }),
         }
+    }
+
+    /// Why a target cannot be reached whatever is granted, if there is no such service.
+    pub(crate) fn missing(&self, target: &Target) -> Option<NoSuchService> {
+        let name = self.name(target).filter(|_| self.claims(target))?;
+        self.find(name).is_none().then(|| self.none_such())
+    }
+
+    fn none_such(&self) -> NoSuchService {
+        let services = self.0.load();
+        let alive = services
+            .iter()
+            .filter(|(_, service)| service.strong_count() > 0);
+        let mut names: Vec<_> = alive.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        NoSuchService { names }
     }
 
     fn name<'a>(&self, target: &'a Target) -> Option<&'a str> {
@@ -122,9 +139,34 @@ impl InternalServices {
 }
 
 /// Why the name could not be resolved.
-#[derive(Debug, thiserror::Error)]
-#[error("no service of this host has that name")]
-pub(crate) struct NoSuchService;
+#[derive(Debug)]
+pub(crate) struct NoSuchService {
+    /// Of the services that there are.
+    names: Vec<String>,
+}
+
+/// A longer list helps nobody.
+const MOST_NAMES: usize = 20;
+
+impl Error for NoSuchService {}
+
+impl fmt::Display for NoSuchService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no service of this host has that name; ")?;
+        if self.names.is_empty() {
+            return f.write_str("there are none that call each other");
+        }
+        f.write_str("there are ")?;
+        for (nth, name) in self.names.iter().take(MOST_NAMES).enumerate() {
+            let comma = if nth == 0 { "" } else { ", " };
+            write!(f, "{comma}http://{name}{DOMAIN}")?;
+        }
+        match self.names.len().saturating_sub(MOST_NAMES) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
 
 impl fmt::Debug for InternalServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,12 +234,28 @@ mod tests {
         // Before all services are loaded, too.
         assert!(error("http://shop.internal").contains("no service of this host"));
         services.connect([("shop", &service)]).unwrap();
-        assert!(error("http://shp.internal").contains("no service of this host"));
+        let missing = error("http://shp.internal");
+        assert!(missing.contains("no service of this host"), "{missing}");
+        assert!(
+            missing.ends_with("there are http://shop.internal"),
+            "{missing}"
+        );
         assert!(error("https://shop.internal").contains("write http://"));
         assert!(error("https://shop.internal:80").contains("write http://"));
         assert!(error("http://shop.internal:8080").contains("leave the port out"));
         drop(service);
         assert!(error("http://shop.internal").contains("no service of this host"));
+    }
+
+    #[test]
+    fn of_many_services_some_are_named() {
+        let names = (0..23).map(|nth| format!("s{nth:02}")).collect();
+        let text = NoSuchService { names }.to_string();
+        assert!(
+            text.contains("there are http://s00.internal, http://s01.internal"),
+            "{text}"
+        );
+        assert!(text.ends_with("http://s19.internal and 3 more"), "{text}");
     }
 
     #[test]

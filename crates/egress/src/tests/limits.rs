@@ -11,8 +11,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 
-use crate::testing::{Upstream, everything, get, listen, send, serve, whole};
-use crate::{Egress, EgressError, EgressLimits, EgressParams, EgressShared, Limit, SharedLimits};
+use crate::testing::{SHORT, Upstream, everything, get, listen, send, serve, whole};
+use crate::{
+    Egress, EgressError, EgressLimits, EgressParams, EgressShared, Limit, SendOptions, SharedLimits,
+};
 
 fn egress_of(service: &str, limits: EgressLimits, shared: &EgressShared) -> Egress {
     Egress::new(EgressParams {
@@ -31,6 +33,14 @@ fn limit(error: EgressError) -> Limit {
     match error {
         EgressError::Limit(limit) => limit,
         error => panic!("{error:?}"),
+    }
+}
+
+/// The defaults, but nobody waits.
+fn at_once() -> EgressLimits {
+    EgressLimits {
+        wait: Duration::ZERO,
+        ..EgressLimits::default()
     }
 }
 
@@ -66,7 +76,7 @@ async fn one_request_too_many_is_refused_at_once_until_another_has_ended() {
     let upstream = endless().await;
     let egress = egress_with(EgressLimits {
         max_requests: 2,
-        ..EgressLimits::default()
+        ..at_once()
     });
     let uri = upstream.uri("/");
     let first = send(&egress, get(&uri)).await.unwrap();
@@ -85,8 +95,8 @@ async fn all_services_together_are_bounded_too() {
         max_requests: 1,
         ..SharedLimits::default()
     });
-    let one = egress_of("one", EgressLimits::default(), &shared);
-    let other = egress_of("other", EgressLimits::default(), &shared);
+    let one = egress_of("one", at_once(), &shared);
+    let other = egress_of("other", at_once(), &shared);
     let uri = upstream.uri("/");
     let held = send(&one, get(&uri)).await.unwrap();
     let refused = send(&other, get(&uri)).await.unwrap_err();
@@ -116,12 +126,62 @@ async fn who_may_wait_gets_the_place_of_the_one_that_ends() {
 }
 
 #[tokio::test]
+async fn who_asks_for_less_time_than_the_wait_is_told_what_was_waited_for() {
+    let upstream = endless().await;
+    let egress = egress_with(EgressLimits {
+        max_requests: 1,
+        wait: Duration::from_secs(600),
+        ..EgressLimits::default()
+    });
+    let uri = upstream.uri("/");
+    let _held = send(&egress, get(&uri)).await.unwrap();
+    for asked in [Duration::ZERO, SHORT] {
+        let options = SendOptions {
+            connect_timeout: Some(asked),
+            ..SendOptions::default()
+        };
+        let sending = egress.send(get(&uri), options, Attribution::unknown());
+        assert_eq!(limit(sending.await.unwrap_err()), Limit::ServiceRequests);
+    }
+}
+
+/// Two requests at once to one upstream with room for one connection: the second gets it when the first
+/// is over, and nobody closes it for the second's sake.
+#[tokio::test]
+async fn who_waits_for_a_connection_to_the_same_upstream_is_given_the_one_that_there_is() {
+    let upstream = serve(|request: Request<Incoming>| async move {
+        if request.uri().path() == "/slow" {
+            tokio::time::sleep(SHORT).await;
+        }
+        Response::new(full("ok"))
+    })
+    .await;
+    let egress = egress_with(EgressLimits {
+        max_connections: 1,
+        ..EgressLimits::default()
+    });
+    for _ in 0..10 {
+        let requests = (0..4).map(|_| {
+            let (egress, uri) = (egress.clone(), upstream.uri("/slow"));
+            tokio::spawn(async move {
+                let answer = send(&egress, get(&uri)).await.unwrap();
+                whole(answer.into_body()).await.unwrap()
+            })
+        });
+        for request in requests.collect::<Vec<_>>() {
+            assert_eq!(request.await.unwrap(), "ok");
+        }
+    }
+    assert_eq!(upstream.accepted(), 1);
+}
+
+#[tokio::test]
 async fn a_connection_that_is_in_use_is_never_closed_for_another() {
     let upstream = endless().await;
     let other = ok().await;
     let egress = egress_with(EgressLimits {
         max_connections: 1,
-        ..EgressLimits::default()
+        ..at_once()
     });
     let mut held = send(&egress, get(&upstream.uri("/"))).await.unwrap();
     let refused = send(&egress, get(&other.uri("/"))).await.unwrap_err();
@@ -137,7 +197,7 @@ async fn the_connection_that_was_idle_the_longest_makes_room_for_a_new_one() {
     let (oldest, old, new) = (ok().await, ok().await, ok().await);
     let egress = egress_with(EgressLimits {
         max_connections: 2,
-        ..EgressLimits::default()
+        ..at_once()
     });
     for upstream in [&oldest, &old, &new, &old, &new] {
         let answer = send(&egress, get(&upstream.uri("/"))).await.unwrap();
@@ -158,8 +218,8 @@ async fn an_idle_connection_of_another_service_makes_room_too() {
         max_connections: 1,
         ..SharedLimits::default()
     });
-    let first = egress_of("first", EgressLimits::default(), &shared);
-    let second = egress_of("second", EgressLimits::default(), &shared);
+    let first = egress_of("first", at_once(), &shared);
+    let second = egress_of("second", at_once(), &shared);
     for _ in 0..3 {
         for (egress, upstream) in [(&first, &one), (&second, &other)] {
             let answer = send(egress, get(&upstream.uri("/"))).await.unwrap();

@@ -66,12 +66,19 @@ async fn what_is_not_granted_is_never_dialled() {
             .send(request, SendOptions::default(), attributed(&scope))
             .await
             .unwrap_err();
-        let EgressError::Denied { destination } = error else {
+        let EgressError::Denied { destination, .. } = error else {
             panic!("{error:?}");
         };
         assert_eq!(destination, format!("http://127.0.0.1:{port}"));
     }
-    assert_eq!(Counters::get(&scope.counters().outgoing), 0);
+    let counters = scope.counters();
+    assert_eq!(Counters::get(&counters.outgoing), 0);
+    assert_eq!(Counters::get(&counters.outgoing_denied), 2);
+    let denial = scope.denial().unwrap().to_string();
+    assert!(
+        denial.contains(&format!("http://127.0.0.1:{port}")),
+        "{denial}"
+    );
 
     // The next connection that the upstream sees is the one that is granted: the first.
     let granted = Egress::new(EgressParams {
@@ -298,7 +305,8 @@ async fn a_request_is_counted_when_it_is_made_and_not_when_it_is_sent_and_not_if
         ..EgressParams::new("test")
     });
     let scope = scope();
-    let outgoing = || Counters::get(&scope.counters().outgoing);
+    let counters = scope.counters();
+    let outgoing = || Counters::get(&counters.outgoing);
     let make = |uri: &str| {
         let request = Request::get(uri).body(headwater_core::empty()).unwrap();
         drop(egress.send(request, SendOptions::default(), attributed(&scope)));
@@ -307,4 +315,5 @@ async fn a_request_is_counted_when_it_is_made_and_not_when_it_is_sent_and_not_if
     assert_eq!(outgoing(), 0);
     make("http://127.0.0.1:1/");
     assert_eq!(outgoing(), 1);
+    assert_eq!(Counters::get(&counters.outgoing_denied), 1);
 }

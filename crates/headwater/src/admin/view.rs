@@ -70,6 +70,7 @@ fn in_flight(request: &InFlight, now: Instant) -> Value {
         "request_bytes": Counters::get(&counters.request_bytes),
         "response_bytes": Counters::get(&counters.response_bytes),
         "outgoing_requests": Counters::get(&counters.outgoing),
+        "outgoing_denied": Counters::get(&counters.outgoing_denied),
         "cpu_us": Counters::get(&counters.cpu_nanos) / 1_000,
     })
 }

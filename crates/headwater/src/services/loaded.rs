@@ -54,7 +54,8 @@ pub(crate) fn fronts(services: &[Arc<Loaded>], common: &Common) -> Vec<Arc<Inter
         let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
         // Its pattern counts for nothing there.
         let front = InternalFront::new(service.route("/..."), metrics, loops);
-        Arc::new(front.with_access(common.access.clone()))
+        let front = front.with_access(common.access.clone());
+        Arc::new(front.with_explanations(common.explain))
     };
     services.iter().map(front).collect()
 }

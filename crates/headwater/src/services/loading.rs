@@ -30,6 +30,8 @@ pub(crate) struct Common {
     pub(crate) loops: LoopGuard,
     /// Each other.
     pub(crate) internal: InternalServices,
+    /// Whether answers tell why requests failed.
+    pub(crate) explain: bool,
 }
 
 /// Compiles and links all services, but for those that are there and made of the same: they stay, with
@@ -134,6 +136,7 @@ fn run(
         connecting,
         outgoing,
         forbidden_headers,
+        grant_source,
     } = parts;
     let Common {
         tls_roots,
@@ -142,6 +145,7 @@ fn run(
         access: _,
         loops,
         internal,
+        explain: _,
     } = &loading.common;
     let outgoing::Settings {
         timeouts,
@@ -151,6 +155,7 @@ fn run(
     } = outgoing;
     let egress = Egress::new(EgressParams {
         grants: grants.clone(),
+        grant_source,
         timeouts,
         limits: outgoing_limits,
         shared: shared.clone(),

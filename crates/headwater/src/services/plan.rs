@@ -138,7 +138,7 @@ fn several(
     for (index, service) in file.service.iter().enumerate() {
         let what = format!("service `{}`", service.name);
         let mut entry = found.entry(&said, &what, "service", index);
-        services.extend(Planned::of(service, &defaults, &mut entry));
+        services.extend(Planned::of(service, &defaults, path, &mut entry));
         for (at, grant) in service.allow_outgoing.iter().enumerate() {
             let place = entry.place(&format!("allow_outgoing.{at}"));
             let grant = grant.parse().ok().filter(|_| is_whole);

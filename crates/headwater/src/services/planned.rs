@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use headwater_config::settings::ServiceSettings;
 use headwater_config::{Place as Route, SecretSource, Service};
+use headwater_egress::GrantSource;
 use headwater_runtime::ForbiddenHeaders;
 use headwater_server::RouteLimits;
 
@@ -36,6 +37,8 @@ pub(super) struct Parts {
     pub(super) connecting: Connecting,
     pub(super) outgoing: outgoing::Settings,
     pub(super) forbidden_headers: ForbiddenHeaders,
+    /// Where it is said what it may reach.
+    pub(super) grant_source: GrantSource,
 }
 
 /// A guest that was read.
@@ -90,7 +93,7 @@ impl Planned {
         let nowhere = Said::default();
         let mut found = found.entry(&nowhere, "", "", 0);
         Self {
-            parts: Parts::of(&made_of, forbidden_headers, &mut found),
+            parts: Parts::of(&made_of, forbidden_headers, GrantSource::Flag, &mut found),
             made_of,
             binary,
             routes: vec![Route {
@@ -108,6 +111,7 @@ impl Planned {
     pub(super) fn of(
         service: &Service,
         defaults: &ServiceSettings,
+        source: &Path,
         found: &mut EntryDiagnostics<'_>,
     ) -> Option<Self> {
         let guest = found.keep(named::read(service));
@@ -150,7 +154,12 @@ impl Planned {
             found.keep(made_of.idle_fits().at(key));
         }
         Some(Self {
-            parts: Parts::of(&made_of, forbidden_headers.unwrap_or_default(), found),
+            parts: Parts::of(
+                &made_of,
+                forbidden_headers.unwrap_or_default(),
+                GrantSource::File(source.into()),
+                found,
+            ),
             made_of,
             binary,
             routes: service.route.all(),
@@ -193,6 +202,7 @@ impl Parts {
     fn of(
         made_of: &MadeOf,
         forbidden_headers: ForbiddenHeaders,
+        grant_source: GrantSource,
         found: &mut EntryDiagnostics<'_>,
     ) -> Self {
         let (said, identities) = (&made_of.settings.connecting, &made_of.identities);
@@ -218,6 +228,7 @@ impl Parts {
                 .unwrap_or_default(),
             outgoing: found.keep(outgoing).unwrap_or_default(),
             forbidden_headers,
+            grant_source,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What the modules of a file have in common.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use headwater_config::modules::{self, ModuleEntry};
 use headwater_config::settings::LimitSettings;
 use headwater_config::{Count, Memory, Time};
 use headwater_core::{Limits, LoopGuard};
-use headwater_egress::{Egress, EgressParams, EgressShared, TlsRoots, TraceHeaders};
+use headwater_egress::{Egress, EgressParams, EgressShared, GrantSource, TlsRoots, TraceHeaders};
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Compat, Volume, WagiSettings, allowed_hosts};
 
@@ -111,7 +111,7 @@ impl Common {
     }
 
     /// What a module calls out by.
-    pub(super) fn egress(&self, name: &str, entry: &ModuleEntry) -> Result<Egress> {
+    pub(super) fn egress(&self, name: &str, entry: &ModuleEntry, file: &Path) -> Result<Egress> {
         let outgoing::Settings {
             timeouts,
             limits,
@@ -120,6 +120,7 @@ impl Common {
         } = self.outgoing.clone();
         Ok(Egress::new(EgressParams {
             grants: allowed_hosts(&entry.allowed_hosts)?,
+            grant_source: GrantSource::ModulesFile(file.into()),
             timeouts,
             limits,
             shared: self.shared.clone(),

@@ -129,7 +129,7 @@ async fn load_one(
     let hosts = entry.host.iter().map(|host| host.parse());
     let hosts = hosts.collect::<Result<_, _>>().context("in `host`");
     let hosts = found.keep(hosts.at("host"));
-    let egress = found.keep(common.egress(name, entry).at("allowed_hosts"));
+    let egress = found.keep(common.egress(name, entry, path).at("allowed_hosts"));
     let guest = found.keep(guest(path, entry, cache).await.at("module"));
     let ((bytes, origin), egress) = (guest?, egress?);
     let settings = common.settings(name, entry);

@@ -113,6 +113,7 @@ pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
 fn counted(counters: &Counters, line: &mut Vec<u8>) {
     let Counters {
         outgoing,
+        outgoing_denied,
         outgoing_sent_bytes,
         outgoing_received_bytes,
         request_bytes,
@@ -124,18 +125,20 @@ fn counted(counters: &Counters, line: &mut Vec<u8>) {
     number!(line, "response_bytes", Counters::get(response_bytes));
     let others = [
         outgoing,
+        outgoing_denied,
         outgoing_sent_bytes,
         outgoing_received_bytes,
         log_lines,
     ];
     match others.map(Counters::get) {
         // Many a request does nothing of the kind.
-        [0, 0, 0, 0] => line.extend_from_slice(
-            b",\"outgoing_requests\":0,\"outgoing_sent_bytes\":0,\"outgoing_received_bytes\":0,\
-              \"log_lines\":0",
+        [0, 0, 0, 0, 0] => line.extend_from_slice(
+            b",\"outgoing_requests\":0,\"outgoing_denied\":0,\"outgoing_sent_bytes\":0,\
+              \"outgoing_received_bytes\":0,\"log_lines\":0",
         ),
-        [outgoing, sent, received, lines] => {
+        [outgoing, denied, sent, received, lines] => {
             number!(line, "outgoing_requests", outgoing);
+            number!(line, "outgoing_denied", denied);
             number!(line, "outgoing_sent_bytes", sent);
             number!(line, "outgoing_received_bytes", received);
             number!(line, "log_lines", lines);

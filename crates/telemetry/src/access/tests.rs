@@ -87,6 +87,7 @@ fn a_line_of_json_has_all_that_is_known_of_a_request() {
     let counters = scope.counters();
     for (counter, amount) in [
         (&counters.outgoing, 1),
+        (&counters.outgoing_denied, 8),
         (&counters.outgoing_sent_bytes, 2),
         (&counters.outgoing_received_bytes, 3),
         (&counters.request_bytes, 4),
@@ -123,6 +124,7 @@ fn a_line_of_json_has_all_that_is_known_of_a_request() {
         ("status", 200.into()),
         ("fault", "trap".into()),
         ("outgoing_requests", 1.into()),
+        ("outgoing_denied", 8.into()),
         ("outgoing_sent_bytes", 2.into()),
         ("outgoing_received_bytes", 3.into()),
         ("request_bytes", 4.into()),
@@ -136,7 +138,7 @@ fn a_line_of_json_has_all_that_is_known_of_a_request() {
     assert!(line["first_byte_us"].as_u64().unwrap() <= line["total_us"].as_u64().unwrap());
     let timestamp = line["timestamp"].as_str().unwrap();
     assert!(timestamp.starts_with("20") && timestamp.ends_with('Z'));
-    assert_eq!(line.as_object().unwrap().len(), 23, "{text}");
+    assert_eq!(line.as_object().unwrap().len(), 24, "{text}");
 }
 
 #[test]

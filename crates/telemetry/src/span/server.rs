@@ -68,6 +68,7 @@ struct FaultLabels {
 #[derive(Debug)]
 struct Counts {
     outgoing: u64,
+    outgoing_denied: u64,
     outgoing_sent_bytes: u64,
     outgoing_received_bytes: u64,
     request_bytes: u64,
@@ -127,6 +128,7 @@ impl ServerSpan {
         }
         self.outcome.counters = Some(Counts {
             outgoing: Counters::get(&counters.outgoing),
+            outgoing_denied: Counters::get(&counters.outgoing_denied),
             outgoing_sent_bytes: Counters::get(&counters.outgoing_sent_bytes),
             outgoing_received_bytes: Counters::get(&counters.outgoing_received_bytes),
             request_bytes: Counters::get(&counters.request_bytes),
@@ -201,6 +203,7 @@ impl Outcome {
             { FAULT } = fault.as_ref().map(|fault| fault.blame),
             { FAULT_CAUSE } = fault.as_ref().and_then(|fault| fault.cause.as_deref()),
             { OUTGOING_REQUESTS } = count(|counts| counts.outgoing),
+            { OUTGOING_DENIED } = count(|counts| counts.outgoing_denied),
             { OUTGOING_SENT_BYTES } = count(|counts| counts.outgoing_sent_bytes),
             { OUTGOING_RECEIVED_BYTES } = count(|counts| counts.outgoing_received_bytes),
             { HTTP_REQUEST_BODY_SIZE } = count(|counts| counts.request_bytes),
@@ -267,6 +270,7 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         { FAULT } = Empty,
         { FAULT_CAUSE } = Empty,
         { OUTGOING_REQUESTS } = Empty,
+        { OUTGOING_DENIED } = Empty,
         { OUTGOING_SENT_BYTES } = Empty,
         { OUTGOING_RECEIVED_BYTES } = Empty,
         { HTTP_REQUEST_BODY_SIZE } = Empty,

@@ -161,6 +161,7 @@ fn a_server_span_has_the_attributes_of_the_conventions() {
         Counters::add(&counters.outgoing, 2);
         Counters::add(&counters.request_bytes, 3);
         Counters::add(&counters.response_bytes, 4);
+        Counters::add(&counters.outgoing_denied, 9);
         Counters::add(&counters.outgoing_sent_bytes, 5);
         Counters::add(&counters.outgoing_received_bytes, 6);
         Counters::add(&counters.log_lines, 7);
@@ -189,6 +190,7 @@ fn a_server_span_has_the_attributes_of_the_conventions() {
         (NETWORK_PEER_ADDRESS, "192.0.2.7".into()),
         (NETWORK_PEER_PORT, 4711.into()),
         (NETWORK_PROTOCOL_VERSION, "1.1".into()),
+        (OUTGOING_DENIED, 9.into()),
         (OUTGOING_REQUESTS, 2.into()),
         (OUTGOING_SENT_BYTES, 5.into()),
         (OUTGOING_RECEIVED_BYTES, 6.into()),

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_core::RequestScope;
 use headwater_egress::Egress;
+use headwater_telemetry::{Limit, Setting};
 use wasmtime::{Caller, Linker, Module, Result};
 
 use answers::Answers;
@@ -29,6 +30,26 @@ use crate::linker::State;
 
 /// What is imported from.
 pub(crate) const MODULE: &str = "wasi_experimental_http";
+
+/// The most responses of one instance that may be open at once: as many as a component may have.
+pub(crate) const MOST: usize = 256;
+
+/// That bound, as the log names it.
+const FIXED: Limit = Limit {
+    name: "outgoing_answers_per_instance",
+    effect: "an instance has as many answers to outgoing requests open as it may, and another request \
+             fails with error 13 (too many sessions)",
+    setting: None,
+};
+
+/// A lower one of a modules.toml.
+const SET: Limit = Limit {
+    setting: Some(Setting {
+        key: "http_max_concurrency",
+        flag: None,
+    }),
+    ..FIXED
+};
 
 /// The outgoing requests of one instance.
 pub(crate) struct Outgoing {
@@ -64,6 +85,10 @@ impl Outgoing {
     /// What a request is sent by, and for whom, if one more may be open.
     fn sender(&self) -> Result<(Egress, Arc<RequestScope>), Code> {
         if self.answers.len() >= self.most {
+            if let Some(egress) = &self.egress {
+                let limit = if self.most < MOST { SET } else { FIXED };
+                egress.limit_met(&limit, self.most);
+            }
             return Err(Code::TooManySessions);
         }
         let egress = self.egress.clone().ok_or(Code::DestinationNotAllowed)?;
