@@ -3,9 +3,12 @@
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
+use headwater_tests::guests::guest;
 use headwater_tests::settings::Settings;
-use headwater_tests::{Client, Services, client, pattern};
+use headwater_tests::{Client, Services, client, pattern, within};
 use http::Request;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> Result<()> {
@@ -99,5 +102,113 @@ async fn a_path_of_no_service_is_a_404_with_the_request_id() -> Result<()> {
     let answer = services.get("/nowhere").await?;
     ensure!(answer.status == 404, "{}", answer.status);
     ensure!(!answer.request_id().is_empty(), "{:?}", answer.headers);
+    Ok(())
+}
+
+/// The guests that say of their bodies what they like, of 0.3 at `/lengths` and of 0.2 at `/lengths-p2`.
+const LENGTHS: [&str; 2] = ["lengths", "lengths-p2"];
+
+async fn lengths() -> Result<Services> {
+    let mut settings = Settings::default();
+    for name in LENGTHS {
+        settings = settings.text(&format!(
+            "[[service]]\nname = {name:?}\ncomponent = {:?}\n\
+             route = {{ path = \"/{name}/...\", strip_prefix = true }}\n\n",
+            guest(name)?
+        ));
+    }
+    Services::beside_hello(settings, &[]).await
+}
+
+/// All that comes of an answer, until the host closes the connection, of which it was not asked.
+async fn until_closed(services: &Services, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(services.host().address()).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    within("the end of the connection", stream.read_to_end(&mut answer)).await??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_writes_another_length_than_it_promised_is_cut_and_told_so() -> Result<()> {
+    let services = lengths().await?;
+    for (path, body, said, told) in [
+        ("lengths/promise?length=10&write=3", "xxx", "wrote 3", true),
+        ("lengths/promise?length=10&write=0", "", "wrote 0", true),
+        ("lengths/promise?length=10&write=11", "", "wrote more", true),
+        (
+            "lengths-p2/promise?length=10&write=3",
+            "xxx",
+            "wrote 3",
+            true,
+        ),
+        ("lengths-p2/promise?length=10&write=0", "", "wrote 0", true),
+        (
+            "lengths-p2/promise?length=10&write=11",
+            "",
+            "wrote more",
+            true,
+        ),
+        ("lengths-p2/drop?length=10&write=3", "xxx", "wrote 3", false),
+    ] {
+        let before = services.host().stderr().lines().len();
+        let answer = until_closed(&services, &format!("/{path}")).await?;
+        let (head, sent) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        ensure!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        ensure!(head.contains("content-length: 10"), "{path}: {answer}");
+        ensure!(sent == body, "{path}: {answer}");
+        let id = head
+            .lines()
+            .find_map(|line| line.strip_prefix("x-request-id: "));
+        let id = id.unwrap_or_default().to_owned();
+        let log = services.host().stderr();
+        let line = log
+            .wait_for("a log line with the id and the reason", |line| {
+                !id.is_empty() && line.contains(&id) && line.contains("the response was cut")
+            })
+            .await?;
+        let reason = "the guest declared a body of 10 bytes by its content-length and ";
+        ensure!(line.contains(&format!("{reason}{said}")), "{path}: {line}");
+        ensure!(!line.contains("exceeds"), "{path}: {line}");
+        if told {
+            let own = "HttpResponseBodySize(Some(";
+            log.wait_for("the guest's own error", |line| line.contains(own))
+                .await?;
+            let lines = log.lines();
+            ensure!(
+                lines[before..].iter().any(|line| line.contains(own)),
+                "{path}: {:?}",
+                &lines[before..]
+            );
+        }
+
+        let url = format!("{}/{path}", services.host().url());
+        let cut = Client::http2().get(&url).await;
+        ensure!(cut.is_err(), "a whole answer came: {path}: {cut:?}");
+    }
+    ensure!(services.get("/hello").await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_copies_fields_and_says_its_length_again_is_served() -> Result<()> {
+    let services = lengths().await?;
+    for name in LENGTHS {
+        for body in ["", "12345"] {
+            for client in [Client::new(), Client::http2()] {
+                let request = Request::post(format!("{}/{name}/copy", services.host().url()))
+                    .header("content-length", body.len())
+                    .header("x-kept", "1")
+                    .body(client::full(body))?;
+                let answer = client.send(request).await?;
+                ensure!(answer.status == 200, "{name}, {body:?}: {answer:?}");
+                ensure!(answer.text() == body, "{name}, {body:?}: {answer:?}");
+                ensure!(answer.headers["x-kept"] == "1", "{answer:?}");
+                let lengths: Vec<_> = answer.headers.get_all("content-length").iter().collect();
+                ensure!(lengths == [&*body.len().to_string()], "{answer:?}");
+            }
+        }
+    }
     Ok(())
 }

@@ -65,24 +65,52 @@ pub fn declared_length(headers: &HeaderMap) -> DeclaredLength {
     if !headers.contains_key(CONTENT_LENGTH) {
         return DeclaredLength::None;
     }
+    let values = headers.get_all(CONTENT_LENGTH).iter();
+    agreed_length(values.map(HeaderValue::as_bytes))
+}
+
+/// The length that all values of a message's `content-length` agree on. Several that are the same, as
+/// fields of their own or as a list in one, count as one (RFC 9110 8.6).
+#[must_use]
+pub fn agreed_length<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> DeclaredLength {
     let mut declared = DeclaredLength::None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        match (parse_length(value), declared) {
-            (Some(length), DeclaredLength::None) => declared = DeclaredLength::Exactly(length),
-            (Some(length), DeclaredLength::Exactly(before)) if length == before => {}
-            _ => return DeclaredLength::Invalid,
+    for value in values {
+        for member in value.split(|byte| *byte == b',') {
+            match (parse_length(member), declared) {
+                (Some(length), DeclaredLength::None) => declared = DeclaredLength::Exactly(length),
+                (Some(length), DeclaredLength::Exactly(before)) if length == before => {}
+                _ => return DeclaredLength::Invalid,
+            }
         }
     }
     declared
 }
 
-/// Digits only: `u64::from_str` would take a sign, too.
-fn parse_length(value: &HeaderValue) -> Option<u64> {
-    let bytes = value.as_bytes();
-    if !bytes.iter().all(u8::is_ascii_digit) {
+/// Reads `content-length`, and leaves one field of one number where there were several that agree: who
+/// passes a message on must (RFC 9110 8.6), so that nobody behind takes it for two lengths.
+pub fn settle_length(headers: &mut HeaderMap) -> DeclaredLength {
+    let declared = declared_length(headers);
+    if let DeclaredLength::Exactly(length) = declared
+        && !is_single(headers)
+    {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    declared
+}
+
+fn is_single(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let first = values.next();
+    values.next().is_none() && first.is_none_or(|first| !first.as_bytes().contains(&b','))
+}
+
+/// Digits only, with blanks around them in a list: `u64::from_str` would take a sign, too.
+fn parse_length(member: &[u8]) -> Option<u64> {
+    let digits = member.trim_ascii();
+    if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(bytes).ok()?.parse().ok()
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -120,7 +148,11 @@ mod tests {
             (&["5"], DeclaredLength::Exactly(5)),
             (&["5", "5"], DeclaredLength::Exactly(5)),
             (&["5", "6"], DeclaredLength::Invalid),
-            (&["5, 5"], DeclaredLength::Invalid),
+            (&["5, 5"], DeclaredLength::Exactly(5)),
+            (&["5,05", "5"], DeclaredLength::Exactly(5)),
+            (&["5, 6"], DeclaredLength::Invalid),
+            (&["5,"], DeclaredLength::Invalid),
+            (&["5 5"], DeclaredLength::Invalid),
             (&["+5"], DeclaredLength::Invalid),
             (&[""], DeclaredLength::Invalid),
             (&["99999999999999999999999"], DeclaredLength::Invalid),
@@ -130,6 +162,13 @@ mod tests {
                 headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
             }
             assert_eq!(declared_length(&headers), declared, "{values:?}");
+            // Of what agrees one is left, and what does not is left as it is.
+            assert_eq!(settle_length(&mut headers), declared, "{values:?}");
+            let left: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            match declared {
+                DeclaredLength::Exactly(_) => assert_eq!(left, ["5"], "{values:?}"),
+                _ => assert_eq!(left, values),
+            }
         }
     }
 }

@@ -108,8 +108,8 @@ impl Exchange<'_> {
             }
             return Err(contradiction);
         }
-        let response = response.map(Incoming::Network);
-        self.check(&response)?;
+        let mut response = response.map(Incoming::Network);
+        self.check(&mut response)?;
         Ok((response, lease))
     }
 
@@ -129,13 +129,13 @@ impl Exchange<'_> {
         if let Some(failure) = upload.as_deref().and_then(Upload::failure) {
             return Err(failure.clone());
         }
-        let response = answered??.map(Incoming::Internal);
-        self.check(&response)?;
+        let mut response = answered??.map(Incoming::Internal);
+        self.check(&mut response)?;
         Ok((response, None))
     }
 
     /// Whether a response may be passed on, as far as its head tells.
-    fn check(&self, response: &Response<Incoming>) -> Result<(), EgressError> {
+    fn check(&self, response: &mut Response<Incoming>) -> Result<(), EgressError> {
         head::check(response, self.limits)?;
         let declared = response.body().size_hint().exact();
         if let (Some(size), Some(most)) = (declared, self.limits.response_body)

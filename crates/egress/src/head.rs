@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use headwater_core::Body;
-use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
+use headwater_core::fields::{DeclaredLength, settle_length, strip_hop_by_hop};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -35,7 +35,7 @@ pub(crate) fn prepare(
         return Err(EgressError::InvalidMethod);
     }
     let actual = request.body().size_hint().exact();
-    let declared = match (declared_length(request.headers()), actual) {
+    let declared = match (settle_length(request.headers_mut()), actual) {
         (DeclaredLength::Exactly(declared), Some(actual)) if declared != actual => {
             return Err(EgressError::ContentLength);
         }
@@ -75,12 +75,17 @@ pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), EgressError
     Ok(())
 }
 
-/// Whether a response's head may be passed on.
-pub(crate) fn check<B>(response: &Response<B>, limits: &EgressLimits) -> Result<(), EgressError> {
+/// Checks whether a response's head may be passed on, and makes it fit to be.
+pub(crate) fn check<B>(
+    response: &mut Response<B>,
+    limits: &EgressLimits,
+) -> Result<(), EgressError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(EgressError::Upgrade);
     }
-    let headers = response.headers();
+    let headers = response.headers_mut();
+    // One that is invalid the connection has refused already.
+    settle_length(headers);
     if let Err(size) = within(headers, limits.response_head) {
         return Err(EgressError::ResponseHeadSize(Some(size)));
     }
@@ -93,6 +98,7 @@ pub(crate) fn check<B>(response: &Response<B>, limits: &EgressLimits) -> Result<
 #[cfg(test)]
 mod tests {
     use headwater_core::{empty, full};
+    use http::header::CONTENT_LENGTH;
 
     use super::*;
 
@@ -116,6 +122,26 @@ mod tests {
         prepare(&mut request(full("abc")), &limits).unwrap();
         let error = prepare(&mut request(full("abcd")), &limits).unwrap_err();
         assert!(matches!(error, EgressError::RequestBodySize(4)));
+    }
+
+    #[test]
+    fn a_length_that_is_said_twice_is_passed_on_once() {
+        let limits = EgressLimits::default();
+        let mut request = Request::post("http://a.example/")
+            .header(CONTENT_LENGTH, "3")
+            .header(CONTENT_LENGTH, "3")
+            .body(full("abc"))
+            .unwrap();
+        assert_eq!(prepare(&mut request, &limits).unwrap(), Some(3));
+        let mut response = Response::builder()
+            .header(CONTENT_LENGTH, "3, 3")
+            .body(())
+            .unwrap();
+        check(&mut response, &limits).unwrap();
+        for headers in [request.headers(), response.headers()] {
+            let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(lengths, ["3"]);
+        }
     }
 
     #[test]

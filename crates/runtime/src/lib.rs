@@ -21,6 +21,7 @@ mod outgoing;
 mod output;
 mod places;
 mod pool;
+mod promised_length;
 mod request_body;
 mod response;
 mod service;

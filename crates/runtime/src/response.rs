@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::{Body, BodyError, Fault, RequestId};
+use http::Response;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
 use crate::one_line::one_line;
 use crate::pool::{InstanceRecord, NoResponse, Slot, SlowStart};
+use crate::promised_length::PromisedLength;
 
 /// A request's body as the guest is given it.
 pub(crate) fn to_wasi(body: Body) -> WasiBody {
@@ -27,16 +29,24 @@ pub(crate) fn empty() -> WasiBody {
     to_wasi(headwater_core::empty())
 }
 
-/// The guest's response body as the front is given it.
+/// The guest's response as the front is given it.
 ///
 /// The body holds the request's place in the pool until it is sent or dropped.
-pub(crate) fn from_wasi(body: WasiBody, instance: Option<Arc<InstanceRecord>>, slot: Slot) -> Body {
-    GuestBody {
-        body,
-        instance,
-        _slot: slot,
-    }
-    .boxed_unsync()
+pub(crate) fn from_wasi(
+    response: Response<WasiBody>,
+    instance: Option<Arc<InstanceRecord>>,
+    slot: Slot,
+) -> Response<Body> {
+    let length = PromisedLength::of(response.headers());
+    response.map(|body| {
+        GuestBody {
+            body,
+            length,
+            instance,
+            _slot: slot,
+        }
+        .boxed_unsync()
+    })
 }
 
 /// A response's body, of which the end counts only if the instance that wrote it is well.
@@ -45,6 +55,7 @@ pub(crate) fn from_wasi(body: WasiBody, instance: Option<Arc<InstanceRecord>>, s
 /// without an error. To the client that must not look like the end of the message.
 struct GuestBody {
     body: WasiBody,
+    length: PromisedLength,
     instance: Option<Arc<InstanceRecord>>,
     _slot: Slot,
 }
@@ -54,6 +65,13 @@ struct GuestBody {
 #[error("the guest failed before the end of its response")]
 struct CutShort;
 
+impl GuestBody {
+    fn has_failed(&self) -> bool {
+        let instance = self.instance.as_ref();
+        instance.is_some_and(|instance| instance.has_failed())
+    }
+}
+
 impl http_body::Body for GuestBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -62,20 +80,14 @@ impl http_body::Body for GuestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body)
-            .poll_frame(cx)
-            .map(|frame| match frame {
-                Some(Ok(frame)) => Some(Ok(frame)),
-                Some(Err(error)) => Some(Err(error.into())),
-                None if self
-                    .instance
-                    .as_ref()
-                    .is_some_and(|instance| instance.has_failed()) =>
-                {
-                    Some(Err(CutShort.into()))
-                }
-                None => None,
-            })
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        polled.map(|frame| match frame {
+            Some(Ok(frame)) => Some(self.length.frame(frame)),
+            // Whatever else is wrong with a body that its guest could not write to its end.
+            Some(Err(_)) | None if self.has_failed() => Some(Err(CutShort.into())),
+            Some(Err(error)) => Some(Err(self.length.error(error))),
+            None => self.length.end().err().map(Err),
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use headwater_core::Fault;
-use headwater_core::fields::{DeclaredLength, declared_length};
+use headwater_core::fields::{DeclaredLength, declared_length, settle_length};
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{StatusCode, Version};
@@ -147,6 +147,8 @@ impl Admission {
         withheld::remove(&mut parts.headers);
         if parts.version >= Version::HTTP_2 {
             cookies::join(&mut parts.headers);
+            // As hyper does it with HTTP/1.
+            settle_length(&mut parts.headers);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use futures::FutureExt;
-use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
+use headwater_core::fields::{DeclaredLength, settle_length, strip_hop_by_hop};
 use headwater_core::{
     Blame, Body, Caller, Fault, Handler, HandlerFuture, LoopGuard, RequestId, RequestScope,
     ScopeParts,
@@ -276,7 +276,7 @@ impl Sendable {
                 "the service sent an interim status as its answer",
             ));
         }
-        let length = match declared_length(response.headers()) {
+        let length = match settle_length(response.headers_mut()) {
             DeclaredLength::None => None,
             DeclaredLength::Exactly(length) => Some(length),
             DeclaredLength::Invalid => {

@@ -1,57 +1,142 @@
-//! The functions of 0.2's `fields` that add, with an error in place of a trap where there is too much.
+//! The functions of `fields` that add, where the stock ones refuse or trap what they need not.
 //!
-//! 0.3 has `header-error.size-exceeded` for fields beyond a limit. 0.2 has nothing like it, and the stock
-//! functions trap, which ends an instance for a header that an upstream or a client may have chosen. The
-//! nearest that 0.2 has is `invalid-syntax`: these fields cannot be put on the wire.
+//! - **Too much.** 0.3 has `header-error.size-exceeded` for fields beyond a limit. 0.2 has nothing like it,
+//!   and the stock functions trap, which ends an instance for a header that an upstream or a client may
+//!   have chosen. The nearest that 0.2 has is `invalid-syntax`: these fields cannot be put on the wire.
+//! - **`content-length` again.** The stock functions refuse a second one even if it says the same. Of
+//!   identical values the one counts (RFC 9110 8.6, RFC 9112 6.3), and guests add them without meaning to:
+//!   one that copies the fields of a request, say, by a library that adds the length of the body itself.
+//!   Here one value is left, so that nothing behind sees two. Values that differ stay an error, as do those
+//!   that are more than digits.
 
+use headwater_core::fields::{DeclaredLength, agreed_length, declared_length};
+use http::header::CONTENT_LENGTH;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi_http::p2::bindings::http::types::{HeaderError, Host, HostFields};
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::p2::bindings::http::types as p2_types;
 use wasmtime_wasi_http::p2::{HeaderError as Failure, HeaderResult};
+use wasmtime_wasi_http::p3::bindings::http::types as p3_types;
 use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpView};
 
 use crate::state::State;
 
 type Fields = Resource<FieldMap>;
 type Entry = (String, Vec<u8>);
-type Answer<T> = (Result<T, HeaderError>,);
 
-/// Defines them over the stock ones.
+/// Defines them over the stock ones, for both versions.
 pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let mut types = linker.instance(super::TYPES_P2)?;
-    types.func_wrap(
-        "[static]fields.from-list",
-        |mut store: StoreContextMut<'_, State>, (entries,): (Vec<Entry>,)| {
-            let made = HostFields::from_list(&mut store.data_mut().http(), entries);
-            answer(store, made)
-        },
-    )?;
-    types.func_wrap(
-        "[method]fields.set",
-        |mut store: StoreContextMut<'_, State>,
-         (fields, name, values): (Fields, String, Vec<Vec<u8>>)| {
-            let done = HostFields::set(&mut store.data_mut().http(), fields, name, values);
-            answer(store, done)
-        },
-    )?;
-    types.func_wrap(
-        "[method]fields.append",
-        |mut store: StoreContextMut<'_, State>,
-         (fields, name, value): (Fields, String, Vec<u8>)| {
-            let done = HostFields::append(&mut store.data_mut().http(), fields, name, value);
-            answer(store, done)
-        },
-    )
+    /// The three functions, with what makes an answer of what the stock one says.
+    macro_rules! define {
+        ($instance:expr, $version:ident, $answer:ident) => {
+            let mut types = linker.instance($instance)?;
+            types.func_wrap(
+                "[static]fields.from-list",
+                |mut store: StoreContextMut<'_, State>, (entries,): (Vec<Entry>,)| {
+                    let entries = settled_entries(entries);
+                    let made =
+                        $version::HostFields::from_list(&mut store.data_mut().http(), entries);
+                    $answer(store, made)
+                },
+            )?;
+            types.func_wrap(
+                "[method]fields.set",
+                |mut store: StoreContextMut<'_, State>,
+                 (fields, name, values): (Fields, String, Vec<Vec<u8>>)| {
+                    let values = settled(&name, values);
+                    let http = &mut store.data_mut().http();
+                    let done = $version::HostFields::set(http, fields, name, values);
+                    $answer(store, done)
+                },
+            )?;
+            types.func_wrap(
+                "[method]fields.append",
+                |mut store: StoreContextMut<'_, State>,
+                 (fields, name, value): (Fields, String, Vec<u8>)| {
+                    let repeats = is_length(&name) && repeats(&store.data().table, &fields, &value);
+                    let http = &mut store.data_mut().http();
+                    let done = match repeats {
+                        // In its own place, which tells what else may be wrong, such as that these
+                        // fields cannot be changed.
+                        true => $version::HostFields::set(http, fields, name, vec![value]),
+                        false => $version::HostFields::append(http, fields, name, value),
+                    };
+                    $answer(store, done)
+                },
+            )?;
+        };
+    }
+    define!(super::TYPES_P2, p2_types, answer_p2);
+    define!(super::TYPES_P3, p3_types, answer_p3);
+    Ok(())
 }
 
-fn answer<T>(
+fn is_length(name: &str) -> bool {
+    name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str())
+}
+
+/// Whether a value says again what `content-length` says already.
+fn repeats(table: &ResourceTable, fields: &Fields, value: &[u8]) -> bool {
+    let Ok(fields) = table.get(fields) else {
+        return false;
+    };
+    match declared_length(fields) {
+        DeclaredLength::None | DeclaredLength::Invalid => false,
+        declared => declared == agreed([value].into_iter()),
+    }
+}
+
+/// What all values say. One that is more than digits says nothing that counts.
+fn agreed<'a>(values: impl Iterator<Item = &'a [u8]> + Clone) -> DeclaredLength {
+    match values.clone().flatten().all(u8::is_ascii_digit) {
+        true => agreed_length(values),
+        false => DeclaredLength::Invalid,
+    }
+}
+
+/// The values of a field, of which one is left if it is `content-length` and they agree.
+fn settled(name: &str, mut values: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    if is_length(name)
+        && let DeclaredLength::Exactly(_) = agreed(values.iter().map(Vec::as_slice))
+    {
+        values.truncate(1);
+    }
+    values
+}
+
+/// The same for a list of fields.
+fn settled_entries(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let lengths = entries.iter().filter(|(name, _)| is_length(name));
+    if lengths.clone().nth(1).is_some()
+        && let DeclaredLength::Exactly(_) = agreed(lengths.map(|(_, value)| value.as_slice()))
+    {
+        let mut seen = false;
+        entries.retain(|(name, _)| !is_length(name) || !std::mem::replace(&mut seen, true));
+    }
+    entries
+}
+
+fn answer_p2<T>(
     mut store: StoreContextMut<'_, State>,
     done: HeaderResult<T>,
-) -> wasmtime::Result<Answer<T>> {
+) -> wasmtime::Result<(Result<T, p2_types::HeaderError>,)> {
     Ok((match done {
         Ok(done) => Ok(done),
-        Err(failure) if is_too_much(&failure) => Err(HeaderError::InvalidSyntax),
-        Err(failure) => Err(Host::convert_header_error(
+        Err(failure) if is_too_much(&failure) => Err(p2_types::HeaderError::InvalidSyntax),
+        Err(failure) => Err(p2_types::Host::convert_header_error(
+            &mut store.data_mut().http(),
+            failure,
+        )?),
+    },))
+}
+
+fn answer_p3<T>(
+    mut store: StoreContextMut<'_, State>,
+    done: Result<T, TrappableError<p3_types::HeaderError>>,
+) -> wasmtime::Result<(Result<T, p3_types::HeaderError>,)> {
+    Ok((match done {
+        Ok(done) => Ok(done),
+        Err(failure) => Err(p3_types::Host::convert_header_error(
             &mut store.data_mut().http(),
             failure,
         )?),
@@ -83,5 +168,55 @@ mod tests {
         assert!(!is_too_much(&Failure::trap(wasmtime::format_err!(
             "no such fields"
         ))));
+    }
+
+    #[test]
+    fn of_lengths_that_agree_one_is_left_and_others_are_left_as_they_are() {
+        let entry = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let values = |values: &[&str]| {
+            values
+                .iter()
+                .map(|value| value.as_bytes().to_vec())
+                .collect()
+        };
+        for (name, given, left) in [
+            ("content-length", &["5", "5"][..], &["5"][..]),
+            ("Content-Length", &["5", "05", "5"], &["5"]),
+            ("content-length", &["5, 5"], &["5, 5"]),
+            ("content-length", &["5", " 5"], &["5", " 5"]),
+            ("content-length", &["5", "6"], &["5", "6"]),
+            ("content-length", &[], &[]),
+            ("x", &["5", "5"], &["5", "5"]),
+        ] {
+            let left: Vec<Vec<u8>> = values(left);
+            assert_eq!(settled(name, values(given)), left, "{name} {given:?}");
+        }
+        let list = |last| {
+            vec![
+                entry("content-length", "5"),
+                entry("x", "1"),
+                entry("x", "1"),
+                entry("Content-Length", last),
+            ]
+        };
+        assert_eq!(settled_entries(list("5")), list("5")[..3]);
+        assert_eq!(settled_entries(list("6")), list("6"));
+    }
+
+    #[test]
+    fn a_length_is_repeated_by_the_same_number_alone() {
+        let mut table = ResourceTable::new();
+        let mut map = FieldMap::new_mutable(1_000);
+        map.append_raw(CONTENT_LENGTH, 5.into()).unwrap();
+        let fields = table.push(map).unwrap();
+        let none = table.push(FieldMap::new_mutable(1_000)).unwrap();
+        for (value, expected) in [("5", true), ("5,5", false), (" 5", false), ("6", false)] {
+            assert_eq!(
+                repeats(&table, &fields, value.as_bytes()),
+                expected,
+                "{value}"
+            );
+            assert!(!repeats(&table, &none, value.as_bytes()));
+        }
     }
 }

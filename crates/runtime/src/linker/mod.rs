@@ -43,6 +43,9 @@ use crate::state::State;
 /// The 0.2 version of wasmtime-wasi-http 48; 0.2.x versions link to each other.
 const TYPES_P2: &str = "wasi:http/types@0.2.12";
 
+/// The 0.3 version of wasmtime-wasi-http 48; 0.3.x versions link to each other.
+const TYPES_P3: &str = "wasi:http/types@0.3.0";
+
 /// Links everything that a component for an HTTP world may import.
 ///
 /// That is the whole of WASI 0.2 and 0.3 and not the HTTP worlds alone: what Python's and

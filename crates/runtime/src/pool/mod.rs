@@ -159,7 +159,7 @@ impl InstancePool {
                 self.0.succeeded();
                 let slot = slot.answered();
                 let record = instance.get().cloned();
-                Ok(answer.map(|body| response::from_wasi(body, record, slot)))
+                Ok(response::from_wasi(answer, record, slot))
             }
             Ok(Err(error)) => Err(response::fault(error).into()),
             Err(_dropped) => Err(match instance.get() {

@@ -1,0 +1,152 @@
+//! The length that a guest declares of its response, held against what it writes.
+
+use bytes::Bytes;
+use headwater_core::BodyError;
+use headwater_core::fields::{DeclaredLength, declared_length};
+use http::HeaderMap;
+use http_body::Frame;
+use wasmtime_wasi_http::Error;
+
+/// The length of a response's body as its head declares it, and what was written of it so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PromisedLength {
+    declared: Option<u64>,
+    written: u64,
+}
+
+/// A guest wrote more or less than it had declared.
+///
+/// wasmtime-wasi-http has `HTTP-response-body-size` for both, which it reads as "exceeds limit", and in 0.2
+/// a protocol error for too little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the guest declared a body of {declared} bytes by its content-length and {}",
+    match written < declared {
+        true => format!("wrote {written}"),
+        false => format!("wrote more: {written} or more"),
+    }
+)]
+pub(crate) struct WrongLength {
+    declared: u64,
+    written: u64,
+}
+
+// === impl PromisedLength ===
+
+impl PromisedLength {
+    /// What a response's head declares.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self {
+            declared: match declared_length(headers) {
+                DeclaredLength::Exactly(length) => Some(length),
+                // What is invalid is refused with the head.
+                DeclaredLength::None | DeclaredLength::Invalid => None,
+            },
+            written: 0,
+        }
+    }
+
+    /// Counts a frame.
+    ///
+    /// # Errors
+    ///
+    /// If it is more than was declared. Not a byte of it must be sent: to a client of HTTP/1 it would be the
+    /// beginning of the next response.
+    pub(crate) fn frame(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.written = self.written.saturating_add(length);
+        match self.declared {
+            Some(declared) if self.written > declared => Err(self.wrong(declared, self.written)),
+            _ => Ok(frame),
+        }
+    }
+
+    /// Names an error of the stock body that is about the length.
+    pub(crate) fn error(&self, error: Error) -> BodyError {
+        match (self.declared, error) {
+            (Some(declared), Error::HttpResponseBodySize(written)) => {
+                self.wrong(declared, written.unwrap_or(self.written))
+            }
+            // So ends a body of 0.2 that its guest finished too early, or dropped.
+            (Some(declared), Error::HttpProtocolError) if self.written < declared => {
+                self.wrong(declared, self.written)
+            }
+            (_, error) => error.into(),
+        }
+    }
+
+    /// Checks that the end of the body does not come too early.
+    ///
+    /// # Errors
+    ///
+    /// If it does.
+    pub(crate) fn end(&self) -> Result<(), BodyError> {
+        match self.declared {
+            Some(declared) if self.written < declared => Err(self.wrong(declared, self.written)),
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong(&self, declared: u64, written: u64) -> BodyError {
+        WrongLength { declared, written }.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::CONTENT_LENGTH;
+
+    use super::*;
+
+    fn promised(length: Option<u64>) -> PromisedLength {
+        let mut headers = HeaderMap::new();
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        PromisedLength::of(&headers)
+    }
+
+    fn data(length: usize) -> Frame<Bytes> {
+        Frame::data(vec![0; length].into())
+    }
+
+    #[test]
+    fn a_body_that_is_shorter_than_declared_is_called_so_however_it_ends() {
+        let mut promised = promised(Some(10));
+        assert!(promised.frame(data(3)).is_ok());
+        let told = "the guest declared a body of 10 bytes by its content-length and wrote 3";
+        for error in [
+            promised.end().unwrap_err(),
+            promised.error(Error::HttpResponseBodySize(Some(3))),
+            promised.error(Error::HttpResponseBodySize(None)),
+            promised.error(Error::HttpProtocolError),
+        ] {
+            assert_eq!(error.to_string(), told);
+        }
+        assert!(promised.frame(data(7)).is_ok());
+        assert!(promised.end().is_ok());
+    }
+
+    #[test]
+    fn a_body_that_is_longer_than_declared_is_called_so_and_not_sent() {
+        let mut promised = promised(Some(10));
+        let told = "the guest declared a body of 10 bytes by its content-length and wrote more: 11 or more";
+        let refused = promised.error(Error::HttpResponseBodySize(Some(11)));
+        assert_eq!(refused.to_string(), told);
+        assert_eq!(promised.frame(data(11)).unwrap_err().to_string(), told);
+    }
+
+    #[test]
+    fn other_errors_stay_what_they_are_and_a_body_without_a_length_may_have_any() {
+        let mut any = promised(None);
+        assert!(any.frame(data(1 << 20)).is_ok() && any.end().is_ok());
+        for (promised, error) in [
+            (any, Error::HttpProtocolError),
+            (promised(Some(0)), Error::HttpProtocolError),
+            (promised(Some(10)), Error::HttpResponseTimeout),
+        ] {
+            let text = error.to_string();
+            assert_eq!(promised.error(error).to_string(), text);
+        }
+    }
+}
