@@ -25,7 +25,7 @@ async fn a_request_in_flight_is_told_until_its_end() -> Result<()> {
         anyhow::bail!("one request is in flight, and told are: {told}");
     };
     ensure!(
-        one["service"] == "fanout" && one["path"] == "/path",
+        one["service"] == "fanout" && one["path"] == "/path" && one["host"] == host.address(),
         "{one}"
     );
     ensure!(

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use headwater_tests::guests::guest;
 use headwater_tests::settings::Settings;
-use headwater_tests::{Client, Services, client, pattern, within};
+use headwater_tests::{Admin, Client, Host, Services, client, pattern, within};
 use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -102,6 +102,61 @@ async fn a_path_of_no_service_is_a_404_with_the_request_id() -> Result<()> {
     let answer = services.get("/nowhere").await?;
     ensure!(answer.status == 404, "{}", answer.status);
     ensure!(!answer.request_id().is_empty(), "{:?}", answer.headers);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_no_service_is_a_421_and_all_who_tell_of_the_request_name_it() -> Result<()> {
+    const HOST: &str = "other.example:8443";
+    let text = format!(
+        "[[service]]\nname = \"hello\"\ncomponent = {:?}\n\
+         route = {{ path = \"/...\", hosts = [\"a.example\"] }}\n",
+        guest("hello")?
+    );
+    let settings = Settings::default().text(&text).write()?;
+    let serve = Host::serve(settings.path()).args([
+        "--access-log",
+        "--trace-tree=always",
+        "--log=headwater::server=debug",
+    ]);
+    let (host, admin) = Admin::start(serve).await?;
+    let ask = |name: &'static str| {
+        let request = Request::get(format!("{}/p", host.url())).header("host", name);
+        let request = request.body(client::empty());
+        async move { Client::new().send(request?).await }
+    };
+    ensure!(ask("a.example").await?.status == 200);
+    let answer = ask(HOST).await?;
+    ensure!(answer.status == 421, "{answer:?}");
+    let text = answer.text();
+    ensure!(
+        text.starts_with("no service answers for this host"),
+        "{text}"
+    );
+    let id = answer.request_id().to_owned();
+    let log = host.stderr();
+    for (what, parts) in [
+        (
+            "the access log",
+            [
+                &*format!("\"host\":\"{HOST}\""),
+                "\"fault\":\"unknown_host\"",
+                &id,
+            ],
+        ),
+        ("the log", [HOST, "unknown_host", &id]),
+        (
+            "the tree",
+            [&format!("GET {HOST}/p"), "421", &id[id.len() - 8..]],
+        ),
+    ] {
+        log.wait_for(what, |line| parts.iter().all(|part| line.contains(part)))
+            .await?;
+    }
+    let metrics = admin.text("/metrics").await?;
+    ensure!(metrics.contains("error_type=\"unknown_host\""), "{metrics}");
+    // What clients may choose is no attribute of a metric.
+    ensure!(!metrics.contains("other.example"), "{metrics}");
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use http::uri::Authority;
 use opentelemetry::trace::SpanContext;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,9 @@ pub struct ScopeParts {
     pub service: Arc<str>,
     /// The route pattern that matched, such as `/api/...`.
     pub route: Arc<str>,
+    /// The host that the request is for, with its port if it names one: that of its target or of its `Host`
+    /// field. None if it names none, or what is none.
+    pub host: Option<Authority>,
     /// The client's address, as the connection has it.
     pub client: Option<SocketAddr>,
     /// When the request's head had arrived.
@@ -126,6 +130,12 @@ impl RequestScope {
     #[must_use]
     pub fn route(&self) -> &Arc<str> {
         &self.parts.route
+    }
+
+    /// The host that the request is for, with its port if it names one.
+    #[must_use]
+    pub fn host(&self) -> Option<&Authority> {
+        self.parts.host.as_ref()
     }
 
     /// The client's address.

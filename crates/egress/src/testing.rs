@@ -111,6 +111,7 @@ pub(crate) fn scope() -> Arc<RequestScope> {
         ),
         service: "test".into(),
         route: "/...".into(),
+        host: None,
         client: None,
         started: Instant::now(),
         deadline: None,

@@ -8,7 +8,7 @@ use headwater_core::Fault;
 use headwater_core::fields::{DeclaredLength, declared_length, settle_length};
 use http::header::EXPECT;
 use http::request::Parts;
-use http::{StatusCode, Version};
+use http::{StatusCode, Uri, Version};
 
 use crate::body_wait::Trouble;
 use crate::coding;
@@ -112,7 +112,7 @@ impl Admission {
             })?;
         }
         sound?;
-        let found = found.ok_or_else(not_found)?;
+        let found = found.ok_or_else(|| unanswered(&router, &parts.uri))?;
         let own = match &found.entry.gate {
             Some(gate) => gate.enter()?,
             None => None,
@@ -140,8 +140,12 @@ impl Admission {
         method::check(&parts.method)?;
         target::check_form(&parts.method, &parts.uri)?;
         coding::check(&parts.headers)?;
-        let uri = std::mem::take(&mut parts.uri);
-        parts.uri = target::establish(parts.version, uri, &mut parts.headers, &peer.origin)?;
+        target::establish(
+            parts.version,
+            &mut parts.uri,
+            &mut parts.headers,
+            &peer.origin,
+        )?;
         let uri = std::mem::take(&mut parts.uri);
         parts.uri = told.restore(uri, &mut parts.headers)?;
         withheld::remove(&mut parts.headers);
@@ -191,6 +195,20 @@ impl Admission {
     fn max_body(&self, entry: &Entry) -> Option<u64> {
         entry.route.limits.max_body.or(self.max_body)
     }
+}
+
+/// Why nobody answers at an absolute URI.
+fn unanswered(router: &Router, uri: &Uri) -> Fault {
+    if router.knows_host(uri) {
+        return not_found();
+    }
+    // "A target URI that does not match an origin for which the server has been configured" (RFC 9110
+    // 15.5.20). Nobody may keep it for an answer of the path, as caches may a 404.
+    Fault::client(
+        StatusCode::MISDIRECTED_REQUEST,
+        "unknown_host",
+        "no service answers for this host",
+    )
 }
 
 pub(crate) fn not_found() -> Fault {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::{Blame, Body, Fault, RequestId, RequestScope};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::uri::Authority;
 use http::{HeaderMap, Response};
 
 use crate::explanation::Explanation;
@@ -57,6 +58,7 @@ pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>, left_out: u64) {
                 request_id = %scope.id(),
                 service = &**scope.service(),
                 route = &**scope.route(),
+                host = scope.host().map(Authority::as_str),
                 blame = fault.blame().as_str(),
                 kind = fault.kind(),
                 status = fault.status().as_u16(),

@@ -111,6 +111,7 @@ impl Reception {
                 span: span.context().clone(),
                 service: Arc::clone(service),
                 route: Arc::clone(route),
+                host: parts.uri.authority().cloned(),
                 client,
                 started,
                 deadline,

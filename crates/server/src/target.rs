@@ -8,6 +8,9 @@ use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
+/// How much of a `Host` field that is none the log tells, in bytes: more than any name has.
+const LONGEST_TOLD: usize = 256;
+
 /// What a request without a `Host` field falls back to, and by which scheme it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
@@ -48,51 +51,64 @@ pub(crate) fn is_of_server(uri: &Uri) -> bool {
 ///
 /// # Errors
 ///
-/// 400 for a `Host` field that is missing (HTTP/1.1 and 2), doubled or not an authority.
+/// 400 for a `Host` field that is missing (HTTP/1.1 and 2), doubled or not an authority. The URI is then as
+/// it was, for the logs to tell.
 pub(crate) fn establish(
     version: Version,
-    uri: Uri,
+    uri: &mut Uri,
     headers: &mut HeaderMap,
     origin: &Origin,
-) -> Result<Uri, Fault> {
-    let mut parts = uri.into_parts();
+) -> Result<(), Fault> {
     let host = single_host(headers)?;
-    let authority = match (parts.authority.take(), host) {
+    // None: its own.
+    let authority = match (uri.authority(), host) {
         // An HTTP/1.1 request without `Host` is malformed whatever its target says.
         (Some(_), None) if version == Version::HTTP_11 => {
             return Err(bad_host("has no host field"));
         }
         (Some(authority), host) => {
-            check(&authority)?;
+            check(authority)?;
             // The target wins, and nobody behind the front shall see the other (RFC 9112 3.2.2).
             if host.is_some_and(|host| host.as_bytes() != authority.as_str().as_bytes())
                 && let Ok(value) = HeaderValue::from_str(authority.as_str())
             {
                 headers.insert(HOST, value);
             }
-            authority
+            None
         }
-        (None, Some(host)) => match origin.asked.get() {
+        (None, Some(host)) => Some(match origin.asked.get() {
             Some(asked) if asked.as_str().as_bytes() == host.as_bytes() => asked.clone(),
             _ => {
-                let authority = Authority::try_from(host.as_bytes())
-                    .map_err(|_| bad_host("has a malformed host field"))?;
-                check(&authority)?;
+                let malformed = || {
+                    let text = host.as_bytes();
+                    let text = &text[..text.len().min(LONGEST_TOLD)];
+                    bad_host("has a malformed host field")
+                        .caused_by(text.escape_ascii().to_string())
+                };
+                let authority = Authority::try_from(host.as_bytes()).map_err(|_| malformed())?;
+                if !is_valid(&authority) {
+                    return Err(malformed());
+                }
                 // No more than the first is remembered.
                 let _ = origin.asked.set(authority.clone());
                 authority
             }
-        },
-        (None, None) if version <= Version::HTTP_10 => origin.authority.clone(),
+        }),
+        (None, None) if version <= Version::HTTP_10 => Some(origin.authority.clone()),
         (None, None) => return Err(bad_host("has no host field")),
     };
 
+    let mut parts = std::mem::take(uri).into_parts();
     parts.scheme = Some(origin.scheme.clone());
-    parts.authority = Some(authority);
+    if authority.is_some() {
+        parts.authority = authority;
+    }
     if parts.path_and_query.is_none() {
         parts.path_and_query = Some(PathAndQuery::from_static("/"));
     }
-    Uri::from_parts(parts).map_err(|error| bad_host("has a malformed target").caused_by(error))
+    *uri = Uri::from_parts(parts)
+        .map_err(|error| bad_host("has a malformed target").caused_by(error))?;
+    Ok(())
 }
 
 fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Fault> {
@@ -164,9 +180,14 @@ mod tests {
             authority: Authority::from_static("127.0.0.1:8080"),
             asked: OnceLock::new(),
         };
-        let uri = establish(version, target.parse().unwrap(), &mut headers, &origin);
+        let mut uri = target.parse().unwrap();
+        let established = establish(version, &mut uri, &mut headers, &origin);
+        if established.is_err() {
+            assert_eq!(uri, target, "what is refused is left as it came");
+        }
         (
-            uri.map(|uri| uri.to_string())
+            established
+                .map(|()| uri.to_string())
                 .map_err(|fault| fault.status()),
             headers
                 .get(HOST)

@@ -97,6 +97,7 @@ impl Incoming {
             span: span.context().clone(),
             service: "shop".into(),
             route: "/api/...".into(),
+            host: None,
             client: None,
             started: std::time::Instant::now(),
             deadline: None,

@@ -174,6 +174,7 @@ impl Prepared {
             span: SpanContext::empty_context(),
             service: self.service.clone(),
             route: "".into(),
+            host: None,
             client: None,
             started: Instant::now(),
             deadline: None,

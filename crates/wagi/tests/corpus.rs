@@ -194,6 +194,7 @@ async fn send(module: &WagiModule) -> Response<Bytes> {
         span: SpanContext::empty_context(),
         service: "guest".into(),
         route: "/...".into(),
+        host: None,
         client: Some("127.0.0.1:4000".parse().unwrap()),
         started: Instant::now(),
         deadline: None,

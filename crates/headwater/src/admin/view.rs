@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use headwater_core::Counters;
 use headwater_runtime::{CircuitState, ComponentService};
 use headwater_server::InFlight;
+use http::uri::Authority;
 use serde_json::{Value, json};
 
 use crate::live::Live;
@@ -63,6 +64,7 @@ fn in_flight(request: &InFlight, now: Instant) -> Value {
         "route": &**scope.route(),
         "instance": scope.instance(),
         "client": scope.client().map(|client| client.to_string()),
+        "host": scope.host().map(Authority::as_str),
         "method": method.as_str(),
         "path": path,
         "age_ms": u64::try_from(now.saturating_duration_since(*since).as_millis()).unwrap_or(u64::MAX),

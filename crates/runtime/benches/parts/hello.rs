@@ -93,6 +93,7 @@ pub(crate) fn scope() -> Arc<RequestScope> {
         span: SpanContext::empty_context(),
         service: "bench".into(),
         route: "/...".into(),
+        host: None,
         client: None,
         started: Instant::now(),
         deadline: None,

@@ -176,6 +176,7 @@ pub(crate) fn scope() -> Arc<RequestScope> {
         span: SpanContext::empty_context(),
         service: "measured".into(),
         route: "/...".into(),
+        host: None,
         client: None,
         started: Instant::now(),
         deadline: None,

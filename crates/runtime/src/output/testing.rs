@@ -38,6 +38,7 @@ pub(crate) fn scope() -> Arc<RequestScope> {
         span: SpanContext::empty_context(),
         service: "test".into(),
         route: "/...".into(),
+        host: None,
         client: None,
         started: std::time::Instant::now(),
         deadline: None,

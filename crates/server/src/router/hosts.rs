@@ -18,6 +18,8 @@ pub(super) struct HostTable<T> {
     /// By what follows the star, dot included.
     below: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
     any: T,
+    /// Whether there is something for all.
+    has_any: bool,
 }
 
 /// Those with a port before the one without.
@@ -30,6 +32,7 @@ impl<T: Default> HostTable<T> {
     /// The entry of a host, made if there is none yet; without a host, that for all.
     pub(super) fn entry(&mut self, host: Option<&HostPattern>) -> &mut T {
         let Some(host) = host else {
+            self.has_any = true;
             return &mut self.any;
         };
         let table = match host.is_wildcard() {
@@ -49,31 +52,34 @@ impl<T: Default> HostTable<T> {
         uri: &Uri,
         mut look: impl FnMut(&'a T) -> Option<R>,
     ) -> Option<R> {
-        if !(self.named.is_empty() && self.below.is_empty())
-            && let Some(host) = uri.host()
-        {
-            let host = host.strip_suffix('.').unwrap_or(host);
-            let lower;
-            let host = match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-                true => {
-                    lower = host.to_ascii_lowercase();
-                    &*lower
-                }
-                false => host,
-            };
-            if let Some(found) = self.find_named(host, uri, &mut look) {
-                return Some(found);
-            }
-        }
-        look(&self.any)
+        self.find_named(uri, &mut look).or_else(|| look(&self.any))
+    }
+
+    /// Whether anything holds for the URI's host, whatever is looked for. What holds for nothing at all
+    /// tells no host from another.
+    pub(super) fn knows(&self, uri: &Uri) -> bool {
+        let is_empty = self.named.is_empty() && self.below.is_empty();
+        self.has_any || is_empty || self.find_named(uri, &mut |_| Some(())).is_some()
     }
 
     fn find_named<'a, R>(
         &'a self,
-        host: &str,
         uri: &Uri,
         look: &mut impl FnMut(&'a T) -> Option<R>,
     ) -> Option<R> {
+        if self.named.is_empty() && self.below.is_empty() {
+            return None;
+        }
+        let host = uri.host()?;
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let lower;
+        let host = match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => {
+                lower = host.to_ascii_lowercase();
+                &*lower
+            }
+            false => host,
+        };
         let named = self.named.get(host);
         if let Some(found) = named.and_then(|ports| ports.find(uri, look)) {
             return Some(found);
@@ -115,6 +121,7 @@ impl<T: Default> Ports<T> {
 #[cfg(test)]
 mod tests {
     use super::super::Router;
+    use crate::Route;
     use crate::testing::{answer_with, route};
 
     #[test]
@@ -154,6 +161,39 @@ mod tests {
         ] {
             let found = router.find(&uri.parse().unwrap()).unwrap();
             assert_eq!(&*found.service, expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_known_if_there_is_a_route_for_it_at_whichever_path() {
+        let at = |hosts: &[&str]| {
+            let mut route = route("/n/...", answer_with("ok"));
+            route.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            route
+        };
+        let named = || [at(&["a.example.com:8080", "*.b.example"])];
+        let all = || named().into_iter().chain([at(&[])]);
+        let in_order = |routes: Vec<Route>| {
+            Router::in_order(routes.into_iter().map(|route| (route.hosts.clone(), route)))
+        };
+        let knows = |router: &Router, uri: &str| router.knows_host(&uri.parse().unwrap());
+        for router in [Router::new(named()).unwrap(), in_order(named().into())] {
+            for (uri, expected) in [
+                ("http://A.example.com:8080/other", true),
+                ("http://x.b.example/", true),
+                ("http://a.example.com/n/x", false),
+                ("http://b.example/n/x", false),
+            ] {
+                assert_eq!(knows(&router, uri), expected, "{uri}");
+            }
+        }
+        for router in [
+            Router::new(all()).unwrap(),
+            in_order(all().collect()),
+            Router::new([]).unwrap(),
+            in_order(Vec::new()),
+        ] {
+            assert!(knows(&router, "http://b.example/other"));
         }
     }
 }

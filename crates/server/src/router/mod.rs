@@ -147,6 +147,17 @@ impl Router {
         }
     }
 
+    /// Whether there is a route for the host of an absolute URI, at whichever path. A router without routes
+    /// tells no host from another.
+    pub(crate) fn knows_host(&self, uri: &Uri) -> bool {
+        match &self.table {
+            Table::Trees(hosts) => hosts.knows(uri),
+            Table::Ordered(places) => {
+                places.is_empty() || places.iter().any(|place| place.knows(uri))
+            }
+        }
+    }
+
     /// What answers `OPTIONS *`, whatever routes there are: by which methods the server can be asked at all
     /// (RFC 9110 9.3.7).
     pub(crate) fn of_server(&self) -> Found<'_, '_> {

@@ -33,8 +33,12 @@ impl Place {
 
     /// Whether a request with this absolute URI belongs here.
     pub(super) fn holds(&self, uri: &Uri) -> bool {
-        self.path.matches(uri.path())
-            && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(uri)))
+        self.path.matches(uri.path()) && self.knows(uri)
+    }
+
+    /// Whether it holds for some path of the URI's host.
+    pub(super) fn knows(&self, uri: &Uri) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(uri))
     }
 }
 

@@ -11,7 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tempfile::TempDir;
 
-use crate::testing::{answer_with, each, get, get_h2, h1, h2, params, route, start_front};
+use crate::testing::{answer_with, each, get, get_h2, h1, h2, params, raw, route, start_front};
 use crate::{FrontParams, InternalFront};
 
 /// A log in a file.
@@ -85,7 +85,7 @@ async fn each_request_has_a_line_under_the_id_that_its_answer_has() {
             "\"path\":\"/nowhere\"",
             "\"status\":404,",
             "\"fault\":\"not_found\"",
-            "",
+            "\"host\":\"x.example\"",
         ],
         [
             "\"path\":\"/trap\"",
@@ -107,6 +107,43 @@ async fn each_request_has_a_line_under_the_id_that_its_answer_has() {
         }
         assert!(!line.contains("secret"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn the_host_that_was_asked_for_has_its_port_and_what_is_none_leaves_the_path() {
+    let folder = TempDir::new().unwrap();
+    let (access, path) = log(&folder, AccessFormat::Json);
+    let front = FrontParams {
+        access,
+        ..FrontParams::default()
+    };
+    let mut named = route("/...", answer_with("ok"));
+    named.hosts = vec!["a.example".parse().unwrap()];
+    let server = start_front(params(), front, [named]).await;
+    for host in ["b.example:8443", "b example"] {
+        let request = format!("GET /p HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        raw(server.address, request.as_bytes()).await;
+    }
+    let lines = lines(&path, 2).await;
+    for (line, parts) in lines.iter().zip([
+        [
+            "\"host\":\"b.example:8443\"",
+            "\"path\":\"/p\"",
+            "\"status\":421",
+            "\"fault\":\"unknown_host\"",
+        ],
+        [
+            "",
+            "\"path\":\"/p\"",
+            "\"status\":400",
+            "\"fault\":\"bad_host\"",
+        ],
+    ]) {
+        for part in parts {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    assert!(!lines[1].contains("\"host\""), "{lines:?}");
 }
 
 #[tokio::test]

@@ -171,6 +171,31 @@ async fn requests_that_no_service_can_have_get_a_named_answer() {
 }
 
 #[tokio::test]
+async fn a_host_that_no_route_holds_for_is_421_and_a_path_of_a_host_that_one_holds_for_is_404() {
+    let mut named = route("/a", answer_with("a"));
+    named.hosts = vec!["a.example".parse().unwrap()];
+    let server = start_with(params(), [named]).await;
+    for (target, status, sentence) in [
+        ("http://a.example/a", 200, "a"),
+        ("http://a.example/b", 404, "no service answers at this path"),
+        (
+            "http://b.example/a",
+            421,
+            "no service answers for this host",
+        ),
+    ] {
+        let request = Request::get(target).body(Full::default()).unwrap();
+        let answer = h2(server.address)
+            .await
+            .send_request(request)
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status, "{target}");
+        assert!(text(answer).await.starts_with(sentence), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn at_the_deadline_the_handler_is_dropped_and_the_client_answered() {
     let (dropped, mut drops) = mpsc::unbounded_channel::<()>();
     let mut slow = route(

@@ -37,6 +37,7 @@ fn caller(due: Option<Duration>) -> Caller {
         span: SpanContext::NONE,
         service: "caller".into(),
         route: "/...".into(),
+        host: None,
         client: None,
         started,
         deadline: due.map(|due| started + due),

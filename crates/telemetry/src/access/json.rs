@@ -87,6 +87,9 @@ pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
             text!(line, "method", method.as_str().as_bytes());
         }
     }
+    if let Some(host) = scope.host() {
+        text!(line, "host", host.as_str().as_bytes());
+    }
     text!(line, "path", record.path().as_bytes());
     quoted!(
         line,

@@ -6,6 +6,7 @@ use headwater_core::{
     Caller, Counters, Fault, RequestId, RequestScope, ScopeParts, SpanContext, SpanId, TraceFlags,
     TraceId,
 };
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use serde_json::Value;
 
@@ -28,6 +29,7 @@ fn scope(service: &str, client: Option<&str>) -> Arc<RequestScope> {
         ),
         service: service.into(),
         route: "/api/...".into(),
+        host: Some(Authority::from_static("shop.example:8443")),
         client: client.map(|client| client.parse().unwrap()),
         started: Instant::now(),
         deadline: None,
@@ -119,6 +121,7 @@ fn a_line_of_json_has_all_that_is_known_of_a_request() {
         ("instance", 4.into()),
         ("route", "/api/...".into()),
         ("method", "GET".into()),
+        ("host", "shop.example:8443".into()),
         ("path", "/api/items".into()),
         ("protocol", "HTTP/2.0".into()),
         ("status", 200.into()),

@@ -248,7 +248,7 @@ fn only_request_spans_are_traced_whatever_the_log_filter_says() {
         telemetry.shutdown();
         let text = buffer.text();
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.starts_with("GET /"), "{text}");
+        assert!(text.starts_with("GET shop.example/"), "{text}");
     }
 }
 

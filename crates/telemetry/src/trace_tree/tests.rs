@@ -49,7 +49,7 @@ fn a_request_is_printed_with_its_outgoing_requests_beneath() {
     assert_eq!(
         text,
         format!(
-            "GET /api/items  200   ms shop  #{id}\n\
+            "GET shop.example/api/items  200   ms shop  #{id}\n\
              ├─ GET 127.0.0.1:9000/a  200   ms  at  ms  exact (stack)\n\
              ├─ GET stock.example/b  502   ms  at  ms  exact (stack)\n\
              └─ GET a.example/  timeout   ms  at  ms  exact (stack)\n"
@@ -75,7 +75,7 @@ fn what_ends_after_the_response_is_printed_late_and_names_its_request() {
     assert_eq!(
         text,
         format!(
-            "GET /api/items  202   ms shop  #{id}\n\
+            "GET shop.example/api/items  202   ms shop  #{id}\n\
              └─ … 1 still running\n\
              ↳ GET a.example/running  200   ms  exact (stack)  of #{id} (shop), after its response\n\
              ↳ GET a.example/late  200   ms  exact (stack)  of #{id} (shop), after its response\n"
@@ -117,13 +117,26 @@ fn a_service_that_another_one_called_stands_beneath_the_call() {
     assert_eq!(
         text,
         format!(
-            "GET /cart  200   ms shop  #{outer}\n\
+            "GET shop.example/cart  200   ms shop  #{outer}\n\
              └─ GET stock.internal/items  500   ms  at  ms  exact (stack)\n   \
-             GET /items  500 trap   ms shop  #{inner}\n   \
+             GET stock.internal/items  500 trap   ms shop  #{inner}\n   \
              ├─ GET a.example/x  200   ms  at  ms  exact (stack)\n   \
              └─ wasm trap: it is over\n"
         )
     );
+}
+
+#[test]
+fn a_request_is_printed_with_its_host_and_a_port_that_is_not_the_scheme_s() {
+    for (uri, told) in [
+        ("http://shop.example:80/a", "shop.example/a"),
+        ("https://shop.example/a", "shop.example/a"),
+        ("http://shop.example:8080/a", "shop.example:8080/a"),
+        ("http://[::1]:8080/a", "[::1]:8080/a"),
+    ] {
+        let text = printed(false, || Incoming::get(uri).start().end());
+        assert_eq!(text.split(' ').nth(1), Some(told), "{text}");
+    }
 }
 
 #[test]
@@ -155,7 +168,7 @@ fn colour_is_only_there_if_asked_for() {
 #[test]
 fn a_terminal_is_never_sent_what_a_client_wrote_for_it() {
     let span = clean_path("/a\u{9b}31m");
-    assert_eq!(span, "/a\\u{9b}31m");
+    assert_eq!(span, "shop.example/a\\u{9b}31m");
 
     fn clean_path(path: &str) -> String {
         let uri = http::Uri::try_from(format!("http://shop.example{path}"));
@@ -197,10 +210,15 @@ fn memory_is_bounded_in_open_requests_and_in_outgoing_requests_of_one() {
     let mut lines = text.lines();
     let child = lines.next().unwrap();
     assert!(child.ends_with(&format!("of #{id} (shop)")), "{child}");
-    assert!(lines.next().unwrap().starts_with("GET /many"), "{text}");
+    assert!(
+        lines.next().unwrap().starts_with("GET shop.example/many"),
+        "{text}"
+    );
     assert!(lines.next().unwrap().contains("too many requests are open"));
     assert_eq!(
-        lines.filter(|line| line.starts_with("GET /open")).count(),
+        lines
+            .filter(|line| line.starts_with("GET shop.example/open"))
+            .count(),
         MAX_OPEN
     );
 }

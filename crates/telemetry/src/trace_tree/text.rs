@@ -81,7 +81,7 @@ impl Palette {
         let mut text = format!(
             "{} {}  {}  {} {}  {}\n",
             self.paint(BOLD, method(span)),
-            clean(&value(span, URL_PATH)),
+            clean(&target(span)),
             self.outcome(span),
             duration(span),
             clean(&value(span, SERVICE)),
@@ -250,6 +250,21 @@ fn value<'a>(span: &'a SpanData, key: &str) -> Cow<'a, str> {
             other => Cow::Owned(other.to_string()),
         })
         .unwrap_or_default()
+}
+
+/// Host, port and path of a request that came in: as those of outgoing requests are written.
+fn target(span: &SpanData) -> String {
+    let [address, port, scheme, path] =
+        [SERVER_ADDRESS, SERVER_PORT, URL_SCHEME, URL_PATH].map(|key| value(span, key));
+    let address = match address.contains(':') {
+        // IPv6, which the conventions write without brackets.
+        true => format!("[{address}]"),
+        false => address.into_owned(),
+    };
+    match (&*scheme, &*port) {
+        (_, "") | ("http", "80") | ("https", "443") => format!("{address}{path}"),
+        _ => format!("{address}:{port}{path}"),
+    }
 }
 
 /// Methods are tokens and hold nothing that must be cleaned.

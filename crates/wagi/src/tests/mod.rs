@@ -63,6 +63,7 @@ fn scope(deadline: Option<Duration>) -> Arc<RequestScope> {
         span: SpanContext::empty_context(),
         service: "guest".into(),
         route: "/...".into(),
+        host: None,
         client: Some("127.0.0.1:4000".parse().unwrap()),
         started: Instant::now(),
         deadline: deadline.map(|deadline| Instant::now() + deadline),
