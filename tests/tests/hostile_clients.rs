@@ -6,13 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::client::full;
+use headwater_tests::frames::{self, Frames};
 use headwater_tests::guests::{binary, guest};
 use headwater_tests::host::HostBuilder;
 use headwater_tests::settings::{Settings, SettingsFile};
-use headwater_tests::{Client, Host, within};
+use headwater_tests::{Admin, Client, Host, within};
 use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// A host with a fixed answer at `/`, an echoing guest at `/stream`, and what else is said.
 fn site(more: &str) -> Result<SettingsFile> {
@@ -86,6 +87,80 @@ async fn c3_connections_beyond_the_limit_are_refused_at_once() -> Result<()> {
         while others_are_served(&host).await.is_err() {}
     })
     .await
+}
+
+/// A connection from another address of this machine.
+async fn from_elsewhere(host: &Host) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind("127.0.0.2:0".parse()?)?;
+    Ok(socket.connect(host.address().parse()?).await?)
+}
+
+/// `GET /`, and the whole answer.
+async fn fixed(mut stream: TcpStream) -> Result<String> {
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await?;
+    rest(stream).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c3_one_client_has_so_many_connections_and_others_have_theirs() -> Result<()> {
+    let site = site("[server]\nmax_connections_per_client = 2\n")?;
+    let host = Host::serve(site.path()).start().await?;
+    let (first, _second) = (connect(&host).await?, connect(&host).await?);
+    let refused = rest(connect(&host).await?).await?;
+    ensure!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    let others = fixed(from_elsewhere(&host).await?).await?;
+    ensure!(others.starts_with("HTTP/1.1 200 "), "{others}");
+    drop(first);
+    within("a free place", async {
+        while others_are_served(&host).await.is_err() {}
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c1_one_client_that_takes_nothing_on_many_streams_leaves_places_to_others() -> Result<()> {
+    const MOST: usize = 20;
+    let site = site(&format!("[server]\nmax_in_flight_per_client = {MOST}\n"))?;
+    let (host, admin) = Admin::start(Host::serve(site.path())).await?;
+    let mut connections = Vec::new();
+    let (mut answered, mut refused) = (0, 0);
+    for _ in 0..2 {
+        let mut frames = Frames::connect(host.address()).await?;
+        // SETTINGS_INITIAL_WINDOW_SIZE: not a byte of any answer is taken.
+        let closed = frames::frame(frames::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        let head = frames::head_of(frames::GET, "/stream/bytes");
+        let ends = frames::END_STREAM | frames::END_HEADERS;
+        let mut all = closed;
+        for stream in frames::streams().take(MOST) {
+            all.extend(frames::frame(frames::HEADERS, ends, stream, &head));
+        }
+        frames.send(&all).await?;
+        for _ in 0..MOST {
+            // Indexed by the static table of HPACK: `:status: 200`.
+            match frames.next_of(frames::HEADERS).await?.payload.first() {
+                Some(0x88) => answered += 1,
+                _ => refused += 1,
+            }
+        }
+        connections.push(frames);
+    }
+    ensure!((answered, refused) == (MOST, MOST), "{answered}, {refused}");
+    let others = fixed(from_elsewhere(&host).await?).await?;
+    ensure!(others.starts_with("HTTP/1.1 200 "), "{others}");
+    host.stderr()
+        .wait_for("a line that names the settings", |line| {
+            line.contains("max_in_flight_per_client") && line.contains("trusted_proxies")
+        })
+        .await?;
+
+    drop(connections);
+    admin.calm().await?;
+    let metrics = admin.text("/metrics").await?;
+    let counted = metrics.contains("error_type=\"client_in_flight\"");
+    ensure!(counted, "{metrics}");
+    others_are_served(&host).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

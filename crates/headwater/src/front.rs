@@ -44,6 +44,10 @@ pub(crate) fn requests(server: &ServerSettings) -> RequestLimits {
             .max_in_flight
             .map(|count| count.get())
             .or(defaults.max_in_flight),
+        max_in_flight_per_client: server
+            .max_in_flight_per_client
+            .map(|count| count.get())
+            .or(defaults.max_in_flight_per_client),
         client_rate: server.client_rate.map(rate).or(defaults.client_rate),
     }
 }
@@ -123,6 +127,9 @@ pub(crate) fn connections(server: &ServerSettings) -> ConnectionLimits {
     let mut limits = ServerParams::default().limits;
     if let Some(count) = server.max_connections {
         limits.max_connections = count.get();
+    }
+    if let Some(count) = server.max_connections_per_client {
+        limits.max_connections_per_client = Some(count.get());
     }
     limits
 }
@@ -304,7 +311,9 @@ mod tests {
         assert_eq!(connection.header_read_timeout, Duration::from_secs(10));
         assert_eq!(connection.keep_alive_timeout, Duration::from_secs(60));
         assert_eq!(connection.send_timeout, Duration::from_secs(30));
+        assert_eq!(limits.max_in_flight_per_client, Some(1_000));
         assert_eq!(connections(&nothing).max_connections, 10_000);
+        assert_eq!(connections(&nothing).max_connections_per_client, None);
         assert_eq!(drain(&nothing).delay, Duration::ZERO);
         assert_eq!(connection.http2.max_pending_accept_reset_streams, 20);
         assert_eq!(log(None, None).filter, "info");

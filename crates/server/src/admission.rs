@@ -1,5 +1,6 @@
 //! Whether a request is taken in, and what is done to its head before anybody sees it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http::request::Parts;
 use http::{StatusCode, Uri, Version};
 
 use crate::body_wait::Trouble;
+use crate::clients::{ClientPlace, Clients};
 use crate::coding;
 use crate::cookies;
 use crate::entry::Entry;
@@ -37,7 +39,8 @@ pub(crate) struct Admission {
     body_idle_timeout: Duration,
     linger: Duration,
     in_flight: Arc<InFlight>,
-    clients: Option<ClientBuckets>,
+    rates: Option<ClientBuckets>,
+    clients: Clients,
     forwarding: Forwarding,
 }
 
@@ -49,8 +52,17 @@ pub(crate) struct Admitted {
     pub(crate) entry: Option<Arc<Entry>>,
 }
 
-/// A request's places among all, and among those of its service.
-pub(crate) type Places = [Option<Place>; 2];
+/// A request's places.
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "held, and never read")]
+pub(crate) struct Places {
+    /// Among all from the network.
+    pub(crate) all: Option<Place>,
+    /// Among those of its client.
+    pub(crate) client: Option<ClientPlace>,
+    /// Among those of its service.
+    pub(crate) service: Option<Place>,
+}
 
 // === impl Admission ===
 
@@ -61,6 +73,7 @@ impl Admission {
             max_body,
             body_idle_timeout,
             max_in_flight,
+            max_in_flight_per_client,
             client_rate,
         } = limits;
         Self {
@@ -69,13 +82,23 @@ impl Admission {
             body_idle_timeout,
             linger,
             in_flight: InFlight::up_to(max_in_flight),
-            clients: client_rate.map(ClientBuckets::new),
+            rates: client_rate.map(ClientBuckets::new),
+            clients: Clients::new(max_in_flight_per_client),
             forwarding: Forwarding::new(forwarded),
         }
     }
 
     pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
         &self.in_flight
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// Whether it is a proxy's, which may have connections for many clients.
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
+        self.forwarding.trusts(address)
     }
 
     /// Makes the URI absolute, finds who answers, and takes the request's places; `admitted` has what
@@ -97,13 +120,13 @@ impl Admission {
             Err(_) => None,
         };
         admitted.entry = found.as_ref().map(|found| Arc::clone(found.entry));
-        let place = self
+        let all = self
             .in_flight
             .enter()
             .ok_or_else(|| Fault::overload("in_flight", RETRY_AFTER))?;
         let client = admitted.told.client.or(peer.client);
-        if let (Some(clients), Some(client)) = (&self.clients, client) {
-            clients.take(client.ip()).map_err(|wait| {
+        if let (Some(rates), Some(client)) = (&self.rates, client) {
+            rates.take(client.ip()).map_err(|wait| {
                 Fault::too_many_requests(
                     "client_rate",
                     "the client asks more often than it may",
@@ -113,7 +136,8 @@ impl Admission {
         }
         sound?;
         let found = found.ok_or_else(|| unanswered(&router, &parts.uri))?;
-        let own = match &found.entry.gate {
+        let client = self.enter_client(&admitted.told, peer)?;
+        let service = match &found.entry.gate {
             Some(gate) => gate.enter()?,
             None => None,
         };
@@ -124,7 +148,33 @@ impl Admission {
             return Err(Trouble::TooLarge.fault());
         }
         found.introduce(&mut parts.headers)?;
-        Ok([Some(place), own])
+        Ok(Places {
+            all: Some(all),
+            client,
+            service,
+        })
+    }
+
+    /// Takes the request's place among those of its client.
+    fn enter_client(&self, told: &Told, peer: &Peer) -> Result<Option<ClientPlace>, Fault> {
+        if !self.clients.limit_requests() {
+            return Ok(None);
+        }
+        let place = match (told.client, &peer.share) {
+            (None, Some(share)) => share.enter(),
+            (told, _) => match told.or(peer.client) {
+                Some(client) => self.clients.told(client.ip()).enter(),
+                None => return Ok(None),
+            },
+        };
+        match place {
+            Some(place) => Ok(Some(place)),
+            None => Err(Fault::too_many_requests(
+                "client_in_flight",
+                "the client has as many requests in flight as it may have",
+                RETRY_AFTER,
+            )),
+        }
     }
 
     /// Refuses what no service shall see, and makes of the rest what services see.

@@ -6,32 +6,44 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_rustls::server::TlsStream;
 
+use crate::clients::{ClientShare, TooManyConnections};
 use crate::clock;
 use crate::conversation::{Conversation, Stream};
 use crate::counts::Counted;
 use crate::peer::{Peer, canonical};
 use crate::proxy::{self, Begun};
 use crate::pulse::Pulse;
+use crate::refusal::Refusal;
 use crate::service::{Parts, Service};
 use crate::site::Site;
 use crate::socket::Socket;
 use crate::tls;
 use crate::watched::Watched;
 
-/// A connection on which HTTP comes next.
+/// What is known of a connection when it is accepted.
+pub(crate) struct Accepted {
+    /// The other end of the socket.
+    pub(crate) client: Option<SocketAddr>,
+    /// Its part in what the client has open, if that is known by now.
+    pub(crate) share: Option<Arc<ClientShare>>,
+    pub(crate) counted: Counted,
+}
+
+/// What comes next on a connection.
 enum Greeted {
     Plain(Begun),
     Tls(Box<TlsStream<Begun>>),
+    /// Nothing: its client has too many. There is nobody to tell in clear where TLS is spoken.
+    Refused(Option<Begun>),
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(
-    stream: Socket,
-    client: Option<SocketAddr>,
-    site: Arc<Site>,
-    pulse: Arc<Pulse>,
-    counted: Counted,
-) {
+pub(crate) async fn serve(stream: Socket, accepted: Accepted, site: Arc<Site>, pulse: Arc<Pulse>) {
+    let Accepted {
+        client,
+        share,
+        counted,
+    } = accepted;
     if let Err(error) = stream.set_nodelay() {
         tracing::debug!(target: "headwater::server", ?client, %error, "TCP_NODELAY could not be set");
     }
@@ -39,6 +51,7 @@ pub(crate) async fn serve(
     let client = client.map(canonical);
     let mut peer = Peer {
         client,
+        share,
         local: stream.local_addr().map(canonical),
         origin: site.origin.clone(),
         certificate: None,
@@ -54,6 +67,12 @@ pub(crate) async fn serve(
     match greeted {
         Some(Ok(Greeted::Plain(stream))) => Box::pin(speak(stream, peer, &site, pulse)).await,
         Some(Ok(Greeted::Tls(stream))) => Box::pin(speak(*stream, peer, &site, pulse)).await,
+        Some(Ok(Greeted::Refused(stream))) => {
+            counted.refuse_client();
+            if let Some(stream) = stream {
+                Box::pin(Refusal::ClientFull.tell(stream)).await;
+            }
+        }
         Some(Err(error)) => {
             counted.failed();
             tracing::debug!(
@@ -77,6 +96,12 @@ async fn greet(stream: Socket, peer: &mut Peer, site: &Site) -> io::Result<Greet
         if let Some((source, destination)) = proxied {
             peer.client = Some(canonical(source));
             peer.local = Some(canonical(destination));
+        }
+        match site.connect(peer.client) {
+            Ok(share) => peer.share = share,
+            Err(TooManyConnections) => {
+                return Ok(Greeted::Refused(site.identity.is_none().then_some(begun)));
+            }
         }
         begun
     } else {

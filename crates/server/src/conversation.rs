@@ -217,6 +217,7 @@ mod tests {
             front: Front::new(FrontParams::default(), router),
             peer: Peer {
                 client: None,
+                share: None,
                 local: None,
                 origin: Origin {
                     scheme: Scheme::HTTP,

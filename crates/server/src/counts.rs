@@ -23,6 +23,7 @@ struct Listener {
     open: AtomicUsize,
     accepted: AtomicU64,
     refused: AtomicU64,
+    refused_client: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -35,6 +36,9 @@ pub struct Counts {
     pub accepted: u64,
     /// Connections that were refused because there were too many.
     pub refused: u64,
+    /// Connections that were refused because their client had too many. Where a header of the PROXY
+    /// protocol says who it is, they were accepted before.
+    pub refused_client: u64,
     /// Connections that ended before a request could come: by a TLS handshake or a header of the PROXY
     /// protocol that was bad or took too long.
     pub failed: u64,
@@ -56,6 +60,7 @@ impl ConnectionCounts {
             open: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            refused_client: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
         Self(Arc::new(Inner {
@@ -82,6 +87,7 @@ impl ConnectionCounts {
                 open: listener.open.load(Ordering::Relaxed),
                 accepted: listener.accepted.load(Ordering::Relaxed),
                 refused: listener.refused.load(Ordering::Relaxed),
+                refused_client: listener.refused_client.load(Ordering::Relaxed),
                 failed: listener.failed.load(Ordering::Relaxed),
             };
             (&listener.address, counts)
@@ -114,6 +120,13 @@ impl ConnectionCounts {
             listener,
         })
     }
+
+    /// A connection is refused because its client has too many.
+    pub(crate) fn refuse_client(&self, listener: usize) {
+        if let Some(listener) = self.0.listeners.get(listener) {
+            listener.refused_client.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 // === impl Counts ===
@@ -124,11 +137,13 @@ impl AddAssign for Counts {
             open,
             accepted,
             refused,
+            refused_client,
             failed,
         } = other;
         self.open += open;
         self.accepted += accepted;
         self.refused += refused;
+        self.refused_client += refused_client;
         self.failed += failed;
     }
 }
@@ -136,6 +151,11 @@ impl AddAssign for Counts {
 // === impl Counted ===
 
 impl Counted {
+    /// The connection is refused after all, because its client has too many.
+    pub(crate) fn refuse_client(&self) {
+        self.counts.refuse_client(self.listener);
+    }
+
     /// The connection ended before a request could come.
     pub(crate) fn failed(&self) {
         if let Some(listener) = self.counts.0.listeners.get(self.listener) {

@@ -12,11 +12,11 @@ use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::accept::BackOff;
-use crate::connection;
+use crate::connection::{self, Accepted};
 use crate::counts::ConnectionCounts;
 use crate::listener::Listener;
 use crate::pulse::Pulse;
-use crate::refusal::Refusals;
+use crate::refusal::{Refusal, Refusals};
 use crate::server::ServeOutcome;
 use crate::site::Site;
 use crate::socket::Socket;
@@ -92,14 +92,30 @@ impl Crowd {
         let Some(site) = self.sites.get(at) else {
             return;
         };
-        let Some(counted) = self.counts.admit(at) else {
-            self.refusals.refuse(stream, site.identity.is_some());
+        // What a header of the PROXY protocol will say of the client is not known yet.
+        let share = match site.proxy_protocol.expects_from(client) {
+            true => Ok(None),
+            false => site.connect(client),
+        };
+        let is_tls = site.identity.is_some();
+        let Ok(share) = share else {
+            self.counts.refuse_client(at);
+            self.refusals.refuse(stream, is_tls, Refusal::ClientFull);
             return;
+        };
+        let Some(counted) = self.counts.admit(at) else {
+            self.refusals.refuse(stream, is_tls, Refusal::Full);
+            return;
+        };
+        let accepted = Accepted {
+            client,
+            share,
+            counted,
         };
         let (site, pulse) = (Arc::clone(site), Pulse::new());
         let task = match self.lanes.get(self.next_lane) {
             None => {
-                let served = connection::serve(stream, client, site, Arc::clone(&pulse), counted);
+                let served = connection::serve(stream, accepted, site, Arc::clone(&pulse));
                 self.tasks.spawn(served)
             }
             Some(lane) => {
@@ -111,7 +127,7 @@ impl Crowd {
                 let served = async move {
                     // Fails only where the runtime is ending.
                     if let Ok(stream) = stream.adopt() {
-                        connection::serve(stream, client, site, begun, counted).await;
+                        connection::serve(stream, accepted, site, begun).await;
                     }
                 };
                 self.tasks.spawn_on(served, lane)

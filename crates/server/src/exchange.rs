@@ -48,7 +48,7 @@ struct Inner {
 pub(crate) struct Held {
     /// Its route, and with it the router.
     pub(crate) entry: Option<Arc<Entry>>,
-    /// Its places among all requests, and among those of its service.
+    /// Its places among all requests, and among those of its client and of its service.
     pub(crate) places: Places,
     /// Its place among those that are told.
     pub(crate) listing: Option<Listing>,

@@ -1,5 +1,6 @@
 //! The life of one request between the codec and the handler.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Admitted, not_found};
+use crate::clients::Clients;
 use crate::exchange::{Exchange, Held};
 use crate::forwarded::ForwardedParams;
 use crate::limits::RequestLimits;
@@ -131,6 +133,16 @@ impl Front {
         self.registry
             .as_ref()
             .map_or_else(Vec::new, |registry| registry.list())
+    }
+
+    /// What each client has open.
+    pub(crate) fn clients(&self) -> &Clients {
+        self.admission.clients()
+    }
+
+    /// Whether it is a proxy's that is believed what it says of clients.
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
+        self.admission.is_proxy(address)
     }
 
     /// Takes a request in, as far as that goes without waiting.

@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
+use crate::admission::Places;
 use crate::body_wait::Trouble;
 use crate::exchange::Held;
 use crate::gate::{Gate, Gates};
@@ -117,7 +118,10 @@ impl InternalFront {
         exchange.expect(wait);
         let handling = self.admit(&parts).and_then(|place| {
             exchange.hold(Held {
-                places: [None, place],
+                places: Places {
+                    service: place,
+                    ..Places::default()
+                },
                 ..Held::default()
             });
             let request = Request::from_parts(parts, body);

@@ -18,6 +18,8 @@ mod answer;
 mod bind_error;
 mod body_wait;
 mod builtin;
+mod client_key;
+mod clients;
 mod clock;
 mod codec;
 mod coding;

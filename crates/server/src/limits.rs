@@ -24,6 +24,12 @@ pub struct RequestLimits {
     /// 503 with `Retry-After` beyond it. Default: 10,000, as many as connections; each holds some
     /// tens of KiB. `None` is no limit.
     pub max_in_flight: Option<usize>,
+    /// Requests at once of one client, by whichever connections, each counted until its answer's last
+    /// byte: 429 with `Retry-After` beyond it. A client is what it is for
+    /// [`client_rate`](Self::client_rate), and has no limit without an address. Default: 1,000, so that
+    /// one client cannot take the places of all services, nor all of one; and no fewer, because one
+    /// address may stand for many. `None` is no limit.
+    pub max_in_flight_per_client: Option<usize>,
     /// How often one client may ask: 429 with `Retry-After` beyond it. A client is an IPv4 address
     /// or a network of 64 bits of IPv6, which is what one customer has. Clients without an address
     /// (Unix-domain sockets) are not limited. Default: none, because what is right depends on the
@@ -76,6 +82,7 @@ impl Default for RequestLimits {
             max_body: Some(100 << 20),
             body_idle_timeout: Duration::from_secs(30),
             max_in_flight: Some(10_000),
+            max_in_flight_per_client: Some(1_000),
             client_rate: None,
         }
     }

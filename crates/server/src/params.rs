@@ -65,6 +65,13 @@ pub struct ConnectionLimits {
     /// TLS it is closed without a word, because a handshake is what a host that is full has no time
     /// for. Default: 10 000, which with 64 KiB of head each is 640 MiB at the worst.
     pub max_connections: usize,
+    /// Connections at once of one client, over all listeners: an IPv4 address or a network of 64 bits of
+    /// IPv6, that of the socket or what a header of the PROXY protocol says. One more is answered 429 and
+    /// closed, as one beyond [`max_connections`](Self::max_connections) is with 503. Those of
+    /// [trusted proxies](crate::ForwardedParams::trusted) and of Unix-domain sockets have no limit.
+    /// Default: none, because a network that hides addresses (NAT, a balancer of TCP, a bridge of
+    /// containers) makes one of all clients.
+    pub max_connections_per_client: Option<usize>,
 }
 
 /// How a server ends.
@@ -195,6 +202,7 @@ impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_client: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::clients::ClientShare;
 use crate::forwarded::Client;
 use crate::route::Route;
 use crate::target::Origin;
@@ -24,6 +25,8 @@ pub(crate) struct Peer {
     /// The client's address: that of the socket, or what a PROXY header says. None for a Unix-domain
     /// socket.
     pub(crate) client: Option<SocketAddr>,
+    /// Its part in what the client has open, unless that is counted for each request alone.
+    pub(crate) share: Option<Arc<ClientShare>>,
     /// The address that was connected to. None for a Unix-domain socket.
     pub(crate) local: Option<SocketAddr>,
     /// The scheme, and whom a request is for that does not say it.

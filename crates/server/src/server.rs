@@ -26,6 +26,7 @@ pub struct Server {
     listeners: Vec<Bound>,
     addresses: Vec<BoundAddress>,
     counts: ConnectionCounts,
+    max_connections_per_client: Option<usize>,
     connection: ConnectionParams,
     drain: DrainParams,
     lanes: Vec<Handle>,
@@ -81,6 +82,7 @@ impl Server {
         }
         Ok(Self {
             counts: ConnectionCounts::new(limits.max_connections, &addresses),
+            max_connections_per_client: limits.max_connections_per_client,
             listeners: bound,
             addresses,
             connection,
@@ -118,6 +120,7 @@ impl Server {
             listeners,
             addresses,
             counts,
+            max_connections_per_client,
             connection,
             drain,
             lanes,
@@ -149,6 +152,7 @@ impl Server {
                 origin: origin(address),
                 identity,
                 proxy_protocol,
+                max_connections_per_client,
             }));
             open.push(listener);
         }

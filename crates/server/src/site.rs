@@ -1,7 +1,9 @@
 //! What the connections of one listener have in common.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::clients::{ClientShare, TooManyConnections};
 use crate::clock::Times;
 use crate::codec::Codec;
 use crate::front::Front;
@@ -17,4 +19,24 @@ pub(crate) struct Site {
     pub(crate) origin: Origin,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) proxy_protocol: ProxyProtocol,
+    pub(crate) max_connections_per_client: Option<usize>,
+}
+
+// === impl Site ===
+
+impl Site {
+    /// Counts a client's connection in, unless it has as many as it may have. That of a proxy, and of a
+    /// client without an address, is nobody's.
+    pub(crate) fn connect(
+        &self,
+        client: Option<SocketAddr>,
+    ) -> Result<Option<Arc<ClientShare>>, TooManyConnections> {
+        let limit = self.max_connections_per_client;
+        match client.map(|client| client.ip()) {
+            Some(client) if !self.front.is_proxy(client) => {
+                self.front.clients().connect(client, limit).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
 }

@@ -18,6 +18,17 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_IN_FLIGHT")]
         pub max_in_flight: Option<Count>,
 
+        /// Connections that one client address (of IPv6, one /64) may have open at once; one more is
+        /// refused. Those of trusted proxies have no bound [default: no bound]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_CONNECTIONS_PER_CLIENT")]
+        pub max_connections_per_client: Option<Count>,
+
+        /// Requests that one client address (of IPv6, one /64) may have in flight at once, by all its
+        /// connections; one more is answered 429. Behind a proxy, set `trusted_proxies`, or all clients
+        /// are one [default: 1000]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_IN_FLIGHT_PER_CLIENT")]
+        pub max_in_flight_per_client: Option<Count>,
+
         /// How long a request's head may take to arrive, from its first byte [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_HEADER_READ_TIMEOUT")]
         pub header_read_timeout: Option<Time>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headwater_server::{ConnectionCounts, Counts};
-use headwater_telemetry::attributes::LISTENER;
+use headwater_telemetry::attributes::{CAUSE, LISTENER};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
@@ -35,30 +35,36 @@ pub(crate) fn observe_connections(meter: &Meter, counts: &ConnectionCounts) {
         counts,
         "headwater.server.connection.accepted",
         "Connections of clients that were accepted and not refused",
-        |counts| counts.accepted,
+        &[(None, |counts| counts.accepted)],
     );
     count(
         meter,
         counts,
         "headwater.server.connection.refused",
-        "Connections of clients that were refused because there were too many",
-        |counts| counts.refused,
+        "Connections of clients that were refused because there were too many, of all or of the client",
+        &[
+            (Some("max_connections"), |counts| counts.refused),
+            (Some("client"), |counts| counts.refused_client),
+        ],
     );
     count(
         meter,
         counts,
         "headwater.server.connection.failed",
         "Connections of clients that ended by a TLS handshake or a PROXY header that was bad or late",
-        |counts| counts.failed,
+        &[(None, |counts| counts.failed)],
     );
 }
+
+/// Counts, and the cause of each where there are several.
+type Causes = &'static [(Option<&'static str>, fn(Counts) -> u64)];
 
 fn count(
     meter: &Meter,
     counts: &ConnectionCounts,
     name: &'static str,
     description: &'static str,
-    which: impl Fn(Counts) -> u64 + Send + Sync + 'static,
+    causes: Causes,
 ) {
     let observed = counts.clone();
     meter
@@ -67,7 +73,11 @@ fn count(
         .with_description(description)
         .with_callback(move |instrument| {
             for (listener, counts) in by_listener(&observed) {
-                instrument.observe(which(counts), &[listener]);
+                for (cause, which) in causes {
+                    let cause = cause.map(|cause| KeyValue::new(CAUSE, cause));
+                    let attributes: Vec<_> = cause.into_iter().chain([listener.clone()]).collect();
+                    instrument.observe(which(counts), &attributes);
+                }
             }
         })
         .build();

@@ -6,6 +6,7 @@ mod bodies;
 mod broken_bodies;
 mod builtin;
 mod certificates;
+mod clients;
 mod drain;
 mod endings;
 mod floods;
