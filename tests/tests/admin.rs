@@ -2,7 +2,7 @@
 //! again; a web page cannot.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::client::{empty, full};
+use headwater_tests::client::{Answer, empty, full};
 use headwater_tests::guests::guest;
 use headwater_tests::programs::Program;
 use headwater_tests::settings::Settings;
@@ -150,6 +150,131 @@ async fn it_loads_again_when_told_and_says_what_is_wrong_and_no_page_can_tell_it
         "{told}"
     );
     ensure!(Client::new().get(host.url()).await?.status == 200);
+    Ok(())
+}
+
+/// What is asked for, with these fields.
+async fn asked(url: &str, fields: &[(&str, &str)]) -> Result<Answer> {
+    let mut request = Request::get(url);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    Client::new().send(request.body(empty())?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_operates_it_by_a_name_or_from_its_own_page_may_if_the_name_is_known() -> Result<()> {
+    let serve = Host::serve(guest("hello")?).args(["--admin-hosts", "admin.example,*.svc.local"]);
+    let (_host, admin) = Admin::start(serve).await?;
+    let services = format!("{}/services", admin.url());
+    for (fields, status) in [
+        (&[("host", "admin.example")][..], 200),
+        (&[("host", "a.svc.local:9901")], 200),
+        (&[("host", "other.example")], 403),
+        (
+            &[
+                ("host", "admin.example"),
+                ("origin", "http://admin.example"),
+                ("sec-fetch-site", "same-origin"),
+            ],
+            200,
+        ),
+        (
+            &[("host", "admin.example"), ("origin", "http://evil.example")],
+            403,
+        ),
+        (
+            &[("host", "admin.example"), ("sec-fetch-site", "cross-site")],
+            403,
+        ),
+    ] {
+        let answer = asked(&services, fields).await?;
+        ensure!(answer.status == status, "{fields:?}: {answer:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_only_who_has_it_may_and_probes_may_all_the_same() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("token");
+    std::fs::write(&file, "s3cret-t0ken\n")?;
+    let by_flag =
+        Host::serve(guest("hello")?).args(["--admin-token-file", &file.to_string_lossy()]);
+    let settings = Settings::default()
+        .component("hello", "/...", &[])?
+        .text("[admin]\ntoken = { env = \"ADMIN_TOKEN\" }\n")
+        .write()?;
+    let by_file = Host::serve(settings.path()).env("ADMIN_TOKEN", "s3cret-t0ken");
+    for serve in [by_flag, by_file] {
+        let (_host, admin) = Admin::start(serve).await?;
+        let url = |path: &str| format!("{}{path}", admin.url());
+        for path in ["/services", "/requests", "/metrics", "/log", "/", "/none"] {
+            let none = asked(&url(path), &[]).await?;
+            ensure!(none.status == 401, "{path}: {none:?}");
+            ensure!(
+                none.headers["www-authenticate"] == "Bearer realm=\"headwater admin\"",
+                "{none:?}"
+            );
+            let wrong = asked(&url(path), &[("authorization", "Bearer s3cret-t0kem")]).await?;
+            ensure!(wrong.status == 401, "{path}: {wrong:?}");
+            let challenge = wrong.headers["www-authenticate"].to_str()?;
+            ensure!(challenge.contains("invalid_token"), "{wrong:?}");
+            ensure!(!wrong.text().contains("s3cret"), "{wrong:?}");
+            let right = asked(&url(path), &[("authorization", "Bearer s3cret-t0ken")]).await?;
+            let expected = if path == "/none" { 404 } else { 200 };
+            ensure!(right.status == expected, "{path}: {right:?}");
+        }
+        let reload = Request::post(url("/reload")).body(empty())?;
+        ensure!(Client::new().send(reload).await?.status == 401);
+        for path in ["/healthz", "/readyz"] {
+            let probe = asked(&url(path), &[("host", "any.example")]).await?;
+            ensure!(probe.status == 200, "{path}: {probe:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_for_probes_answers_probes_and_metrics_and_nothing_else() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("token");
+    std::fs::write(&file, "s3cret-t0ken")?;
+    let host = Host::serve(guest("hello")?)
+        .args(["--admin-probes", "127.0.0.1:0"])
+        .args(["--admin-token-file", &file.to_string_lossy()])
+        .start()
+        .await?;
+    let line = host
+        .stdout()
+        .wait_for("a line `Probes on http://…`", |line| {
+            line.starts_with("Probes on ")
+        })
+        .await?;
+    let url = line.trim_start_matches("Probes on ").trim().to_owned();
+    let get = |path: &str| {
+        let url = format!("{url}{path}");
+        async move { Client::new().get(&url).await }
+    };
+    ensure!(Client::new().get(host.url()).await?.status == 200);
+    for path in ["/healthz", "/readyz", "/metrics", "/"] {
+        let answer = get(path).await?;
+        ensure!(answer.status == 200, "{path}: {answer:?}");
+    }
+    ensure!(
+        get("/metrics")
+            .await?
+            .text()
+            .contains("http_server_request_duration")
+    );
+    for path in ["/services", "/requests", "/log", "/reload"] {
+        let answer = get(path).await?;
+        ensure!(answer.status == 404, "{path}: {answer:?}");
+    }
+    let page = asked(&format!("{url}/metrics"), &[("host", "evil.example")]).await?;
+    ensure!(page.status == 403, "{page:?}");
+    // The admin listener itself was not asked for.
+    ensure!(!host.stdout().text().contains("Admin on "));
     Ok(())
 }
 

@@ -422,6 +422,7 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
         "--listen=127.0.0.1:0,127.0.0.1:20011",
         "--admin",
         "127.0.0.1:20012",
+        "--admin-probes=127.0.0.1:20013",
         "--serial",
         "--max-instances=7",
     ];
@@ -448,6 +449,7 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
         "builtins": [],
         "listeners": [listener("127.0.0.1:0"), listener("127.0.0.1:20011")],
         "admin": "127.0.0.1:20012",
+        "probes": "127.0.0.1:20013",
     });
     ensure!(document == expected, "{document:#}");
 

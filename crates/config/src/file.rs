@@ -199,6 +199,9 @@ impl File {
         if let Some(access_log) = &mut self.access_log {
             access_log.within(folder);
         }
+        if let Some(admin) = &mut self.admin {
+            admin.within(folder);
+        }
         self.defaults.within(folder);
         self.server.within(folder);
         self.telemetry.within(folder);

@@ -1,5 +1,7 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
@@ -54,6 +56,15 @@ struct Said {
 }
 
 // === impl SecretSource ===
+
+/// A flag names a file. It cannot hold the secret, which the list of processes would show.
+impl FromStr for SecretSource {
+    type Err = Infallible;
+
+    fn from_str(path: &str) -> Result<Self, Infallible> {
+        Ok(Self::File(path.into()))
+    }
+}
 
 // Read by hand rather than as an enum, which would show text in its place as a name that it does not know.
 impl<'de> Deserialize<'de> for SecretSource {

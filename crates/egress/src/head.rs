@@ -98,7 +98,6 @@ pub(crate) fn check<B>(
 #[cfg(test)]
 mod tests {
     use headwater_core::{empty, full};
-    use http::header::CONTENT_LENGTH;
 
     use super::*;
 

@@ -1,5 +1,6 @@
 //! A host from its start to its end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -129,13 +130,13 @@ async fn serve(
     let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
     let services = live.roster().current();
     let services: Vec<_> = services.iter().map(|service| &**service.name()).collect();
+    let url = |address: Option<SocketAddr>| address.map(|address| format!("http://{address}"));
     Started {
         banner: &banner,
         announcement,
         listeners: &addresses,
-        admin: admin
-            .as_ref()
-            .map(|admin| format!("http://{}", admin.address())),
+        admin: url(admin.as_ref().and_then(Admin::address)),
+        probes: url(admin.as_ref().and_then(Admin::probes)),
         services: &services,
     }
     .tell(log);
@@ -231,9 +232,10 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     let certificates = server.certificates();
     metrics::observe_certificates(&metrics.meter(), &certificates);
     // Before anything is loaded, which may take a while: whoever asks is told so.
-    let admin = match admin {
-        Some(address) => Some(Admin::bind(address, telemetry).await?),
-        None => None,
+    let keep_requests = admin.listen.is_some();
+    let admin = match admin.is_on() {
+        true => Some(Admin::bind(&admin, telemetry).await?),
+        false => None,
     };
 
     let explain = settings.explain.unwrap_or_default();
@@ -267,7 +269,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
             ..front::forwarded(&settings)
         },
         linger: front::linger(&settings),
-        keep_requests: admin.is_some(),
+        keep_requests,
         explain,
     };
     let (live, banner) = Live::start(load, loading, front, certificates, drain_timeout).await?;

@@ -1,12 +1,11 @@
 //! Where a host listens, as flags and the file say it, and whether it can.
 
-use std::net::SocketAddr;
-
 use anyhow::{Error, Result};
 use headwater_config::ListenAddress;
 use headwater_config::settings::{ListenArgs, ListenerSettings};
 use headwater_server::{CertificateConcern, ListenerParams, TlsError, TlsParams};
 
+use crate::admin::AdminParams;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
 use crate::front;
 use crate::said::{AtKey, Misplaced, Said};
@@ -24,7 +23,7 @@ pub(crate) struct Listening {
 pub(crate) fn params(
     flags: &ListenArgs,
     file: &HostSettings,
-    admin: Option<SocketAddr>,
+    admin: &AdminParams,
     said: &Said,
     found: &mut Diagnostics,
 ) -> Listening {
@@ -99,7 +98,7 @@ fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
 fn alone(
     listen: &ListenAddress,
     before: &[ListenerSettings],
-    admin: Option<SocketAddr>,
+    admin: &AdminParams,
 ) -> Result<(), Error> {
     if let Some(other) = before.iter().find(|other| is_taken(listen, &other.listen)) {
         anyhow::bail!(
@@ -107,11 +106,13 @@ fn alone(
             other.listen
         );
     }
-    let admin = admin.map(ListenAddress::Tcp);
-    if let Some(admin) = admin.filter(|admin| is_taken(listen, admin)) {
-        anyhow::bail!(
-            "the admin listener is at {admin}: give one of them another address (`[admin]`, --admin)"
-        );
+    for (what, address) in admin.addresses() {
+        if is_taken(listen, &ListenAddress::Tcp(address)) {
+            anyhow::bail!(
+                "{what} is at {address}: give one of them another address (`[admin]`, --admin, \
+                 --admin-probes)"
+            );
+        }
     }
     Ok(())
 }

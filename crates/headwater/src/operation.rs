@@ -1,7 +1,6 @@
 //! How the host is operated, whatever it serves.
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -10,18 +9,18 @@ use headwater_telemetry::{
     AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, ServiceName, TelemetryConfig, TreeConfig,
 };
 
+use crate::admin::AdminParams;
 use crate::cli::OperationArgs;
+use crate::diagnostics::Diagnostics;
 use crate::front;
 use crate::outputs::Output;
+use crate::said::Said;
 use crate::services::HostSettings;
-
-/// Where the admin listener is if nobody says: on this machine only.
-const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_901);
 
 /// How the host is operated: what flags and variables say, and where they are silent, the file.
 pub(crate) struct Operation {
     pub(crate) server: ServerSettings,
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: AdminParams,
     pub(crate) watch: bool,
     access_log: Option<AccessConfig>,
     telemetry: TelemetrySettings,
@@ -30,15 +29,15 @@ pub(crate) struct Operation {
 // === impl Operation ===
 
 impl Operation {
-    pub(crate) fn new(flags: &OperationArgs, file: &HostSettings) -> Self {
+    pub(crate) fn new(
+        flags: &OperationArgs,
+        file: &HostSettings,
+        said: &Said,
+        found: &mut Diagnostics,
+    ) -> Self {
         let flags = flags.clone();
+        let admin = AdminParams::new(flags.admin, file.admin.as_ref(), said, found);
         // A section turns on what it is about, and so does any of the flags.
-        let admin = flags.admin.or(file.admin.clone().unwrap_or_default());
-        let admin = match (admin.listen, &file.admin) {
-            (Some(listen), _) => Some(listen.get()),
-            (None, Some(_)) => Some(ADMIN),
-            (None, None) => None,
-        };
         let asked = flags.access_log.is_given() || file.access_log.is_some();
         let access_log = flags
             .access_log
@@ -125,7 +124,7 @@ impl Operation {
             },
             otlp: OtlpConfig::from_env()?,
             metrics: MetricsConfig::from_env()?,
-            prometheus: self.admin.is_some(),
+            prometheus: self.admin.is_on(),
         })
     }
 }

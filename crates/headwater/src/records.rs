@@ -13,6 +13,8 @@ pub(crate) struct Started<'a> {
     pub(crate) listeners: &'a [String],
     /// Where the admin listener is.
     pub(crate) admin: Option<String>,
+    /// Where the listener for probes is.
+    pub(crate) probes: Option<String>,
     pub(crate) services: &'a [&'a str],
 }
 
@@ -42,7 +44,12 @@ impl Started<'_> {
         let admin = self.admin.iter().map(|admin| format!("Admin on {admin}"));
         let listeners = self.listeners.iter();
         let listeners = listeners.map(|at| format!("{} {at}", self.announcement));
-        for line in self.banner.iter().cloned().chain(admin).chain(listeners) {
+        let probes = self
+            .probes
+            .iter()
+            .map(|probes| format!("Probes on {probes}"));
+        let banner = self.banner.iter().cloned();
+        for line in banner.chain(admin).chain(probes).chain(listeners) {
             console::print(&format!("{line}\n"));
         }
     }
@@ -53,6 +60,7 @@ impl Started<'_> {
             version = env!("CARGO_PKG_VERSION"),
             listeners = self.listeners.join(", "),
             admin = self.admin,
+            probes = self.probes,
             services = self.services.join(", "),
             "started"
         );

@@ -25,8 +25,9 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
     // Before anything is started: what is wrong with it is said at once.
     let mut found = Diagnostics::default();
     let planned = services::plan(&arguments, &mut found).map(|plan| {
-        let operation = Operation::new(&arguments.operation, &plan.host);
-        let (flags, said, admin) = (&arguments.listen, &plan.said, operation.admin);
+        let (flags, said) = (&arguments.operation, &plan.said);
+        let operation = Operation::new(flags, &plan.host, said, &mut found);
+        let (flags, admin) = (&arguments.listen, &operation.admin);
         let listening = listening::params(flags, &plan.host, admin, said, &mut found);
         (plan, operation, listening)
     });

@@ -1,84 +1,305 @@
-//! What keeps web pages away from the admin listener.
+//! Who may ask the admin listener.
 //!
-//! It asks nobody who they are, and a browser on the same machine reaches it. So a page of anybody's
-//! could have it load again, by a form; or read it, by a name that it makes resolve to 127.0.0.1
-//! (DNS rebinding). Browsers say `Origin` or `Sec-Fetch-Site` with what a page asks for, which
-//! programs do not, and a rebound name stands in `Host`.
+//! Whoever has the token, if there is one. Without one nobody is asked who they are, and a browser on the
+//! same machine reaches the listener: so a page of anybody's could have it load again, by a form; or read
+//! it, by a name that it makes resolve to 127.0.0.1 (DNS rebinding). Browsers say `Origin` or
+//! `Sec-Fetch-Site` with what a page asks for, which programs do not, and a rebound name stands in `Host`.
+//! A page that came from the listener itself, or from what stands in front of it, is none of these.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::http::header::{HOST, HeaderName, ORIGIN};
-use axum::http::uri::Authority;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::uri::{Authority, Scheme, Uri};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use headwater_config::Secret;
+use headwater_server::HostPattern;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Answers 403 to what a page asks for.
-pub(super) async fn refuse_pages(request: Request, next: Next) -> Response {
-    match refusal(request.headers()) {
-        Some(why) => (StatusCode::FORBIDDEN, format!("{why}\n")).into_response(),
-        None => next.run(request).await,
+/// What a request needs to be answered.
+#[derive(Clone)]
+pub(super) enum Guard {
+    /// This token.
+    Token(Token),
+    /// That no page of somebody else's asks: the names that may stand in `Host`, beside addresses.
+    Pages(Arc<[HostPattern]>),
+}
+
+/// A token, as its hash: what is compared is as long for every other.
+#[derive(Clone)]
+pub(super) struct Token([u8; 32]);
+
+/// Why a request is not answered.
+#[derive(Debug, PartialEq)]
+pub(super) enum Refusal {
+    /// It has no token.
+    NoToken,
+    /// It has another.
+    WrongToken,
+    /// A page of somebody else's may have sent it.
+    Page(&'static str),
+}
+
+/// Answers what may not be asked.
+pub(super) async fn refuse(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match guard.check(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
-fn refusal(headers: &HeaderMap) -> Option<&'static str> {
-    if headers.contains_key(ORIGIN) {
-        return Some("web pages may not use this listener (the request has an `origin` field)");
+// === impl Guard ===
+
+impl Guard {
+    pub(super) fn new(token: Option<&Secret>, hosts: &[HostPattern]) -> Self {
+        match token {
+            Some(token) => Self::Token(Token::new(token.reveal())),
+            None => Self::pages(hosts),
+        }
+    }
+
+    pub(super) fn pages(hosts: &[HostPattern]) -> Self {
+        Self::Pages(hosts.into())
+    }
+
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        match self {
+            // A page has none, and no browser adds one by itself.
+            Self::Token(token) => token.check(headers),
+            Self::Pages(hosts) => check_page(hosts, uri, headers).map_err(Refusal::Page),
+        }
+    }
+}
+
+fn check_page(hosts: &[HostPattern], uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    let host = match (uri.authority(), headers.get(HOST)) {
+        (Some(authority), _) => Some(Ok(authority.clone())),
+        (None, host) => host.map(|host| Authority::try_from(host.as_bytes())),
+    };
+    let host = host
+        .transpose()
+        .map_err(|_| "the request has a malformed `host` field")?;
+    if host.as_ref().is_some_and(|host| !is_allowed(host, hosts)) {
+        return Err(
+            "use an address or `localhost`, or name this host in `hosts` of `[admin]`: by a name that is \
+             not known a web page could come here",
+        );
     }
     // `none` is what a person typed into the address bar.
-    let by_person = headers
+    let is_own = headers
         .get(SEC_FETCH_SITE)
-        .is_none_or(|site| site == "none");
-    if !by_person {
-        return Some("web pages may not use this listener (see `sec-fetch-site`)");
+        .is_none_or(|site| site == "none" || site == "same-origin");
+    if !is_own {
+        return Err("web pages of others may not use this listener (see `sec-fetch-site`)");
     }
-    let named = headers.get(HOST).is_some_and(|host| {
-        let authority = Authority::try_from(host.as_bytes());
-        !authority.is_ok_and(|authority| is_literal(authority.host()))
-    });
-    named.then_some("use an address or `localhost`: by another name a web page could come here")
+    match headers.get(ORIGIN) {
+        Some(origin) if !is_origin_of(origin, host.as_ref()) => Err(
+            "web pages of others may not use this listener (the `origin` field is another than the `host`)",
+        ),
+        _ => Ok(()),
+    }
 }
 
-fn is_literal(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+fn is_allowed(host: &Authority, hosts: &[HostPattern]) -> bool {
+    let name = host.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    if name.eq_ignore_ascii_case("localhost") || address.parse::<std::net::IpAddr>().is_ok() {
+        return true;
+    }
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(host.clone())
+        .path_and_query("/")
+        .build();
+    uri.is_ok_and(|uri| hosts.iter().any(|host| host.matches(&uri)))
+}
+
+/// Whether a page has it from here. What encrypts in front of the listener leaves `https` in its place.
+fn is_origin_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
+    let origin = origin.to_str().ok();
+    let origin = origin.and_then(|origin| {
+        let http = origin.strip_prefix("http://");
+        http.or_else(|| origin.strip_prefix("https://"))
+    });
+    match (origin, host) {
+        (Some(origin), Some(host)) => origin.eq_ignore_ascii_case(host.as_str()),
+        _ => false,
+    }
+}
+
+// === impl Token ===
+
+impl Token {
+    fn new(token: &str) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Looks for the token by RFC 6750 (2.1).
+    fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let (Some(field), None) = (fields.next(), fields.next()) else {
+            return Err(Refusal::NoToken);
+        };
+        let (scheme, token) = field
+            .to_str()
+            .ok()
+            .and_then(|field| field.split_once(' '))
+            .ok_or(Refusal::NoToken)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Refusal::NoToken);
+        }
+        match bool::from(self.0.ct_eq(&Self::new(token.trim()).0)) {
+            true => Ok(()),
+            false => Err(Refusal::WrongToken),
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        // RFC 6750 3.
+        let challenge = match self {
+            Self::NoToken => "Bearer realm=\"headwater admin\"",
+            Self::WrongToken => "Bearer realm=\"headwater admin\", error=\"invalid_token\"",
+            Self::Page(why) => return (StatusCode::FORBIDDEN, format!("{why}\n")).into_response(),
+        };
+        (
+            StatusCode::UNAUTHORIZED,
+            [(WWW_AUTHENTICATE, challenge)],
+            "this listener asks for its token: `authorization: Bearer TOKEN`\n",
+        )
+            .into_response()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let fields = fields.iter().map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        });
+        fields.collect()
+    }
+
     #[test]
-    fn programs_and_people_may_and_pages_may_not() {
+    fn programs_and_people_and_its_own_pages_may_and_pages_of_others_may_not() {
+        let hosts = ["admin.example", "*.svc.local:9901"].map(|host| host.parse().unwrap());
+        let guard = Guard::pages(&hosts);
         for (fields, allowed) in [
             (&[][..], true),
             (&[("host", "127.0.0.1:9901")], true),
             (&[("host", "[::1]:9901")], true),
             (&[("host", "LocalHost:9901")], true),
             (&[("host", "localhost"), ("sec-fetch-site", "none")], true),
+            (&[("host", "admin.example:80")], true),
+            (&[("host", "a.svc.local:9901")], true),
+            (&[("host", "a.svc.local")], false),
             (&[("host", "evil.example:9901")], false),
             (&[("host", "localhost.evil.example")], false),
             (&[("host", "")], false),
+            (&[("host", "a b")], false),
             (&[("host", "127.0.0.1"), ("origin", "null")], false),
+            (
+                &[("host", "127.0.0.1"), ("origin", "http://evil.example")],
+                false,
+            ),
+            (
+                &[
+                    ("host", "127.0.0.1:9901"),
+                    ("origin", "http://127.0.0.1:3000"),
+                ],
+                false,
+            ),
+            (
+                &[
+                    ("host", "127.0.0.1:9901"),
+                    ("origin", "http://127.0.0.1:9901"),
+                ],
+                true,
+            ),
+            (
+                &[
+                    ("host", "admin.example"),
+                    ("origin", "https://admin.example"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                true,
+            ),
+            // A name that was rebound: to the browser, the page is of the same origin.
+            (
+                &[
+                    ("host", "evil.example:9901"),
+                    ("origin", "http://evil.example:9901"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                false,
+            ),
+            (&[("origin", "http://127.0.0.1:9901")], false),
             (
                 &[("host", "127.0.0.1"), ("sec-fetch-site", "cross-site")],
                 false,
             ),
             (
-                &[("host", "127.0.0.1"), ("sec-fetch-site", "same-origin")],
+                &[("host", "127.0.0.1"), ("sec-fetch-site", "same-site")],
                 false,
             ),
+            (
+                &[("host", "127.0.0.1"), ("sec-fetch-site", "same-origin")],
+                true,
+            ),
         ] {
-            let mut headers = HeaderMap::new();
-            for (name, value) in fields {
-                headers.insert(*name, HeaderValue::from_static(value));
-            }
-            assert_eq!(refusal(&headers).is_none(), allowed, "{fields:?}");
+            let checked = guard.check(&Uri::from_static("/"), &headers(fields));
+            assert_eq!(checked.is_ok(), allowed, "{fields:?}");
         }
+        let absolute = Uri::from_static("http://evil.example/");
+        let checked = guard.check(&absolute, &headers(&[("host", "127.0.0.1")]));
+        assert!(checked.is_err());
+    }
+
+    #[test]
+    fn who_has_the_token_may_by_whichever_name_and_nobody_else() {
+        let guard = Guard::Token(Token::new("s3cret"));
+        let check =
+            |fields: &[(&'static str, &str)]| guard.check(&Uri::from_static("/"), &headers(fields));
+        for (fields, expected) in [
+            (&[("authorization", "Bearer s3cret")][..], Ok(())),
+            (
+                &[("authorization", "bearer  s3cret"), ("host", "a.example")],
+                Ok(()),
+            ),
+            (&[], Err(Refusal::NoToken)),
+            (&[("authorization", "Basic s3cret")], Err(Refusal::NoToken)),
+            (&[("authorization", "s3cret")], Err(Refusal::NoToken)),
+            (&[("authorization", "Bearer")], Err(Refusal::NoToken)),
+            (
+                &[("authorization", "Bearer s3cre")],
+                Err(Refusal::WrongToken),
+            ),
+            (
+                &[("authorization", "Bearer s3crets")],
+                Err(Refusal::WrongToken),
+            ),
+            (&[("authorization", "Bearer ")], Err(Refusal::WrongToken)),
+        ] {
+            assert_eq!(check(fields), expected, "{fields:?}");
+        }
+        let mut twice = headers(&[("authorization", "Bearer s3cret")]);
+        twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"));
+        assert_eq!(
+            guard.check(&Uri::from_static("/"), &twice),
+            Err(Refusal::NoToken)
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! The admin listener: for the one who operates the host, apart from where clients come.
 //!
-//! Nobody is asked who they are there. It is on this machine only unless another address is given,
-//! and it refuses what a browser sends on behalf of a page: see [`guard`].
+//! It is on this machine only unless another address is given. It asks for a token if there is one, and
+//! otherwise refuses what a browser sends on behalf of a page: see [`guard`]. A second listener has what
+//! probes and Prometheus ask for, and no more.
 
 mod guard;
+mod params;
 mod view;
 
 use std::net::SocketAddr;
@@ -21,6 +23,8 @@ use headwater_telemetry::{LogLevel, Prometheus, Telemetry};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use self::guard::Guard;
+pub(crate) use self::params::AdminParams;
 use crate::live::Live;
 
 /// What the admin listener offers, as it tells who asks for `/`.
@@ -35,10 +39,18 @@ GET  /log       what is logged, as a filter
 PUT  /log       log what this filter says from now on
 ";
 
-/// The admin listener. Cheap to clone; it goes on until the process ends.
+/// What the listener for probes offers.
+const OFFERED_TO_PROBES: &str = "\
+GET  /healthz   the process lives
+GET  /readyz    it takes requests; 503 while it loads or drains
+GET  /metrics   metrics, for Prometheus
+";
+
+/// The admin listener, and that for probes. Cheap to clone; they go on until the process ends.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
+    probes: Option<SocketAddr>,
     state: Arc<Known>,
 }
 
@@ -61,33 +73,49 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// When the system refuses the address.
-    pub(crate) async fn bind(address: SocketAddr, telemetry: &Telemetry) -> Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("cannot listen on {address} for administration: choose another with --admin")
-        })?;
-        let address = listener
-            .local_addr()
-            .context("the admin listener has no address")?;
+    /// When the system refuses an address.
+    pub(crate) async fn bind(params: &AdminParams, telemetry: &Telemetry) -> Result<Self> {
+        let AdminParams {
+            listen,
+            probes,
+            hosts,
+            token,
+        } = params;
         let state = Arc::new(Known {
             live: OnceLock::new(),
             draining: AtomicBool::new(false),
             prometheus: telemetry.prometheus().cloned(),
             log: telemetry.log_level().clone(),
         });
-        let router = router(state.clone());
-        tokio::spawn(async move {
-            // It survives what fails at one connection, and ends with the process.
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(target: "headwater::admin", %error, "the admin listener has ended");
+        let address = match listen {
+            Some(address) => {
+                let guard = Guard::new(token.as_ref(), hosts);
+                Some(listen_at(*address, "--admin", router(guard, state.clone())).await?)
             }
-        });
-        Ok(Self { address, state })
+            None => None,
+        };
+        let probes = match probes {
+            Some(address) => {
+                let router = router_of_probes(Guard::pages(hosts), state.clone());
+                Some(listen_at(*address, "--admin-probes", router).await?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            address,
+            probes,
+            state,
+        })
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens, if it does.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Where probes are answered, and nobody else.
+    pub(crate) fn probes(&self) -> Option<SocketAddr> {
+        self.probes
     }
 
     /// Requests are taken from now on.
@@ -102,18 +130,50 @@ impl Admin {
     }
 }
 
-fn router(state: Arc<Known>) -> Router {
-    Router::new()
+/// Listens at an address that `flag` chooses, and answers from now on.
+async fn listen_at(address: SocketAddr, flag: &str, router: Router) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address} for administration: choose another with {flag}")
+    })?;
+    let address = listener
+        .local_addr()
+        .context("the admin listener has no address")?;
+    tokio::spawn(async move {
+        // It survives what fails at one connection, and ends with the process.
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(target: "headwater::admin", %error, %address, "the admin listener has ended");
+        }
+    });
+    Ok(address)
+}
+
+fn router(guard: Guard, state: Arc<Known>) -> Router {
+    let guarded = Router::new()
         .route("/", get(async || OFFERED))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/services", get(services))
         .route("/requests", get(requests))
         .route("/reload", post(reload))
         .route("/log", get(log).put(set_log))
-        .fallback(async || (StatusCode::NOT_FOUND, OFFERED))
-        .layer(middleware::from_fn(guard::refuse_pages))
+        .fallback(async || (StatusCode::NOT_FOUND, OFFERED));
+    open(guarded, guard, state)
+}
+
+fn router_of_probes(guard: Guard, state: Arc<Known>) -> Router {
+    let guarded = Router::new()
+        .route("/", get(async || OFFERED_TO_PROBES))
+        .route("/metrics", get(metrics))
+        .fallback(async || (StatusCode::NOT_FOUND, OFFERED_TO_PROBES));
+    open(guarded, guard, state)
+}
+
+/// What is guarded, and what is open to all: a word that is no secret, for probes which have no token and
+/// send what `Host` they like.
+fn open(guarded: Router<Arc<Known>>, guard: Guard, state: Arc<Known>) -> Router {
+    guarded
+        .layer(middleware::from_fn_with_state(guard, guard::refuse))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
         .with_state(state)
 }
 

@@ -30,6 +30,7 @@ pub(super) fn document(report: &Report) -> Value {
         "builtins": builtins.collect::<Value>(),
         "listeners": listeners.collect::<Value>(),
         "admin": report.admin.map(|address| address.to_string()),
+        "probes": report.probes.map(|address| address.to_string()),
     })
 }
 

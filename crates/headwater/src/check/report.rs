@@ -26,6 +26,7 @@ pub(crate) struct Report {
     pub(crate) builtins: Vec<Builtin>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) probes: Option<SocketAddr>,
     /// What is told of it to readers.
     pub(crate) lines: Vec<String>,
 }
@@ -47,13 +48,15 @@ impl Report {
             builtins: Vec::new(),
             listeners: Vec::new(),
             admin: None,
+            probes: None,
             lines: Vec::new(),
         }
     }
 
     /// Checks how the host would be operated, but for where it listens.
     pub(crate) fn operation(&mut self, operation: &Operation, said: &Said) {
-        self.admin = operation.admin;
+        self.admin = operation.admin.listen;
+        self.probes = operation.admin.probes;
         outputs::check(&operation.outputs(), said, &mut self.found);
         match operation.telemetry() {
             Ok(telemetry) => {

@@ -34,11 +34,12 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
         said,
         ..
     } = plan;
-    let operation = Operation::new(&arguments.operation, &host);
+    let flags = &arguments.operation;
+    let operation = Operation::new(flags, &host, &said, &mut report.found);
     let listening = listening::params(
         &arguments.listen,
         &host,
-        operation.admin,
+        &operation.admin,
         &said,
         &mut report.found,
     );

@@ -50,7 +50,10 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     let cache = code_cache(arguments.cache.as_deref())?;
     let mut listener = ListenerParams::at(arguments.listen);
     listener.tls = tls;
-    let operation = Operation::new(&arguments.operation, &HostSettings::default());
+    let (flags, nothing) = (&arguments.operation, HostSettings::default());
+    let mut found = Diagnostics::default();
+    let operation = Operation::new(flags, &nothing, &Said::default(), &mut found);
+    let (operation, _no_warnings) = found.accept(Some(operation))?;
     let said = Once::new();
     let CacheToml { place, ignored } = cache;
     let warning_log = WarningLog::default();

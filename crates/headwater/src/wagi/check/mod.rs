@@ -35,7 +35,8 @@ pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
     found
         .warnings
         .extend(cli::unknown_variables("wagi", &BTreeSet::new()));
-    let operation = Operation::new(&arguments.operation, &HostSettings::default());
+    let (flags, nothing) = (&arguments.operation, HostSettings::default());
+    let operation = Operation::new(flags, &nothing, &Said::default(), found);
     let tls = super::tls(arguments).map_err(|error| Diagnostic::unplaced(Kind::Listener, &error));
     if let Some(tls) = found.keep(tls) {
         let mut listener = ListenerParams::at(arguments.listen);
