@@ -83,6 +83,74 @@ async fn a_trap_in_the_middle_of_a_body_cuts_the_response_and_never_ends_it_clea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trap_at_the_end_of_a_body_cuts_the_response_however_quick_its_reader_is() -> Result<()> {
+    let services = Services::faulty(&[]).await?;
+    let (h1, h2) = (Client::new(), Client::http2());
+    let mut cut = 0;
+    for path in ["/trap-at-end?head=20", "/trap-at-end?head=20&length=1"] {
+        for client in [&h1, &h2] {
+            let url = format!("{}{path}", services.host().url());
+            for answer in futures::future::join_all((0..20).map(|_| client.get(&url))).await {
+                // It may share its instance with one that failed before its head was given.
+                let whole = answer.is_ok_and(|answer| answer.status == 200);
+                ensure!(!whole, "a whole answer came of {path}");
+                cut += 1;
+            }
+        }
+    }
+    let log = services.host().stderr();
+    log.wait_for_lines("log lines with the cause", cut, |line| {
+        line.contains("kind=\"trap\"") && line.contains("unreachable")
+    })
+    .await?;
+    log.wait_for("one of a response that was cut", |line| {
+        line.contains("the response was cut") && line.contains("unreachable")
+    })
+    .await?;
+    ensure!(services.get("/").await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_in_one_go_with_the_whole_response_is_a_500() -> Result<()> {
+    let old = Settings::default().component("faulty-p2", "/...", &[])?;
+    for services in [
+        Services::faulty(&[]).await?,
+        Services::beside_hello(old, &[]).await?,
+    ] {
+        for path in [
+            "/trap-at-end",
+            "/trap-at-end?length=1",
+            "/trap-at-end?length",
+        ] {
+            for _ in 0..5 {
+                let answer = services.get(path).await?;
+                ensure!(answer.status == 500, "{path}: {answer:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_after_the_response_is_logged_with_the_request_and_the_cause() -> Result<()> {
+    let old = Settings::default().component("faulty-p2", "/...", &[])?;
+    for services in [
+        Services::faulty(&[]).await?,
+        Services::beside_hello(old, &[]).await?,
+    ] {
+        let answer = services.ok("/trap-after").await?;
+        let id = answer.request_id();
+        let log = services.host().stderr();
+        log.wait_for("a log line with the id and the cause", |line| {
+            line.contains("ERROR") && line.contains(id) && line.contains("unreachable")
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_for_a_guest_that_never_reads_it_does_not_hang() -> Result<()> {
     let services = Services::faulty(&[]).await?;
     let body = client::streamed(pattern::chunks(64 << 20), None);

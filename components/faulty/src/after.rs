@@ -1,4 +1,4 @@
-//! A good answer first, and then: `GET /spin-after`, `/exit-after`, `/respond-and-stay`.
+//! A good answer first, and then: `GET /spin-after`, `/exit-after`, `/trap-after`, `/respond-and-stay`.
 
 use crate::{forever, spin};
 use guest::{Response, text, wait};
@@ -16,6 +16,11 @@ pub fn spin_after() -> Response {
 /// Ends the program.
 pub fn exit_after() -> Response {
     answer_and(async { exit(Ok(())) })
+}
+
+/// Traps.
+pub fn trap_after() -> Response {
+    answer_and(async { panic!("deliberate panic after an answer") })
 }
 
 /// Waits for ever.

@@ -1,5 +1,5 @@
-//! Bodies that do not come to a proper end: `GET /late-trap`, `/drop-body`, `/trailer-error`,
-//! `/no-end`; and one that does, in its own time: `/drip?to=URL`.
+//! Bodies that do not come to a proper end: `GET /late-trap`, `/trap-at-end?length=0&head=50`,
+//! `/drop-body`, `/trailer-error`, `/no-end`; and one that does, in its own time: `/drip?to=URL`.
 
 use crate::forever;
 use guest::{BodyEnd, Call, ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, wait};
@@ -9,8 +9,13 @@ use wasip3::{spawn_local, wit_future, wit_stream};
 
 /// A head without `content-length`; the body and its end are still to be written.
 fn begun() -> (Response, StreamWriter<u8>, FutureWriter<BodyEnd>) {
-    let headers = Fields::from_list(&[("content-type".into(), b"text/plain".into())])
-        .expect("the header is valid");
+    begun_with(&[("content-type".into(), b"text/plain".into())])
+}
+
+fn begun_with(
+    headers: &[(String, Vec<u8>)],
+) -> (Response, StreamWriter<u8>, FutureWriter<BodyEnd>) {
+    let headers = Fields::from_list(headers).expect("the headers are valid");
     let (writer, reader) = wit_stream::new();
     let (end_writer, end) = wit_future::new(WHOLE_BODY);
     let (response, _sent) = Response::new(headers, Some(reader), end);
@@ -30,6 +35,26 @@ pub fn late_trap() -> Response {
         // Both ends of the body are still open: nothing but the trap says that it is over.
         black_box((&writer, &end_writer));
         panic!("deliberate panic in the middle of a body");
+    });
+    response
+}
+
+/// A whole body of five bytes, and a trap in the same breath: with `head`, so many milliseconds after the
+/// head. With `length=1` the head says `content-length: 5`.
+pub fn trap_at_end(query: &Query) -> Response {
+    let head = query.number("head", 0);
+    let (response, mut writer, end_writer) = match query.number("length", 0) {
+        0 => begun(),
+        _ => begun_with(&[("content-length".into(), b"5".into())]),
+    };
+    spawn_local(async move {
+        if head > 0 {
+            wait(head).await;
+        }
+        writer.write_all(b"first".into()).await;
+        drop(writer);
+        let _ = end_writer.write(WHOLE_BODY()).await;
+        panic!("deliberate panic at the end of a body");
     });
     response
 }

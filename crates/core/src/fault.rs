@@ -110,6 +110,20 @@ impl Fault {
         )
     }
 
+    /// The response was cut after its head, because of this. If that is a fault, it is of the same kind.
+    #[must_use]
+    pub fn cut(error: &(dyn Error + Send + Sync + 'static)) -> Self {
+        let summary = "the response was cut";
+        match error.downcast_ref::<Self>() {
+            Some(fault) => {
+                let mut cut = Self::new(fault.blame, fault.status, fault.kind, summary);
+                cut.source = fault.cause().map(Into::into);
+                cut
+            }
+            None => Self::bad_response(summary).caused_by(explain(error)),
+        }
+    }
+
     /// The guest had not set a response when the request's deadline passed: 504.
     #[must_use]
     pub fn deadline() -> Self {
@@ -330,6 +344,19 @@ mod tests {
             fault.cause().as_deref(),
             Some("wasm trap: unreachable at 0x1234")
         );
+    }
+
+    #[test]
+    fn what_cut_a_response_says_of_which_kind_that_is() {
+        let trap = Fault::trap().caused_by("unreachable");
+        let cut = Fault::cut(&trap);
+        assert_eq!(cut.kind(), "trap");
+        assert_eq!(cut.summary(), "the response was cut");
+        assert_eq!(cut.cause().as_deref(), Some("unreachable"));
+
+        let cut = Fault::cut(&std::io::Error::other("the stream was closed"));
+        assert_eq!(cut.kind(), "bad_response");
+        assert_eq!(cut.cause().as_deref(), Some("the stream was closed"));
     }
 
     #[test]

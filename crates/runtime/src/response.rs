@@ -1,12 +1,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater_core::fields::{DeclaredLength, declared_length};
 use headwater_core::{Body, BodyError, Fault, RequestId};
 use http::Response;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
@@ -33,17 +34,24 @@ pub(crate) fn empty() -> WasiBody {
 ///
 /// The body holds the request's place in the pool until it is sent or dropped.
 pub(crate) fn from_wasi(
-    response: Response<WasiBody>,
+    response: Response<Written>,
     instance: Option<Arc<InstanceRecord>>,
     slot: Slot,
 ) -> Response<Body> {
+    let declared = match declared_length(response.headers()) {
+        DeclaredLength::Exactly(length) => Some(length),
+        DeclaredLength::None | DeclaredLength::Invalid => None,
+    };
     let length = PromisedLength::of(response.headers());
-    response.map(|body| {
+    response.map(|written| {
         GuestBody {
-            body,
             length,
+            remaining: declared.or_else(|| written.size_hint().exact()),
+            written,
+            end: None,
+            begun: false,
             instance,
-            _slot: slot,
+            slot,
         }
         .boxed_unsync()
     })
@@ -51,24 +59,55 @@ pub(crate) fn from_wasi(
 
 /// A response's body, of which the end counts only if the instance that wrote it is well.
 ///
-/// When a store is dropped because its guest failed, the body that the guest was writing ends
-/// without an error. To the client that must not look like the end of the message.
+/// What ends it (its last bytes, if its length is known, else its trailers or its end) is passed on when
+/// the poll of the instance in which the guest gave it is over: the guest may have trapped in the same
+/// one. And when a store is dropped because its guest failed, the body that the guest was writing ends
+/// without an error. To the client neither must look like the end of the message.
 struct GuestBody {
-    body: WasiBody,
+    written: Written,
     length: PromisedLength,
+    /// Bytes still to come, where that is known: whoever sends the last of them asks for no more.
+    remaining: Option<u64>,
+    /// What ends the body, while it is held back.
+    end: Option<Polled>,
+    /// Something was passed on.
+    begun: bool,
     instance: Option<Arc<InstanceRecord>>,
-    _slot: Slot,
+    slot: Slot,
 }
 
-/// The guest failed while its response was on the way.
-#[derive(Debug, thiserror::Error)]
-#[error("the guest failed before the end of its response")]
-struct CutShort;
+/// What a body gives when it is polled.
+type Polled = Option<Result<Frame<Bytes>, Error>>;
 
 impl GuestBody {
-    fn has_failed(&self) -> bool {
-        let instance = self.instance.as_ref();
-        instance.is_some_and(|instance| instance.has_failed())
+    /// Whether the body is at its end when this frame is sent. Counts its bytes.
+    fn is_last(&mut self, frame: &Frame<Bytes>) -> bool {
+        match (frame.data_ref(), &mut self.remaining) {
+            (Some(data), Some(remaining)) => {
+                *remaining = remaining.saturating_sub(data.len() as u64);
+                *remaining == 0
+            }
+            (Some(_), None) => false,
+            // Trailers.
+            (None, _) => true,
+        }
+    }
+
+    /// What the front is given of it, which is an error where the guest breaks its promise.
+    fn pass_on(&mut self, polled: Polled) -> Option<Result<Frame<Bytes>, BodyError>> {
+        self.begun = true;
+        match polled {
+            Some(Ok(frame)) => Some(self.length.frame(frame)),
+            Some(Err(error)) => Some(Err(self.length.error(error))),
+            None => self.length.end().err().map(Err),
+        }
+    }
+
+    /// Whether the instance failed, and how that is told of.
+    fn failure(&self) -> Option<BodyError> {
+        let failure = self.instance.as_ref()?.failure()?;
+        failure.set_told();
+        Some(failure.fault(self.slot.request()).into())
     }
 }
 
@@ -80,23 +119,134 @@ impl http_body::Body for GuestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        polled.map(|frame| match frame {
-            Some(Ok(frame)) => Some(self.length.frame(frame)),
-            // Whatever else is wrong with a body that its guest could not write to its end.
-            Some(Err(_)) | None if self.has_failed() => Some(Err(CutShort.into())),
-            Some(Err(error)) => Some(Err(self.length.error(error))),
-            None => self.length.end().err().map(Err),
+        let this = &mut *self;
+        let end = match this.end.take() {
+            Some(end) => end,
+            None => match ready!(this.written.poll(cx)) {
+                Seen::InTime(polled) => {
+                    if let Some(Ok(frame)) = &polled {
+                        this.is_last(frame);
+                    }
+                    return Poll::Ready(this.pass_on(polled));
+                }
+                // A body that tells its end itself is not of the guest's making.
+                Seen::Now(Some(Ok(frame)))
+                    if !this.is_last(&frame) || this.written.body.is_end_stream() =>
+                {
+                    return Poll::Ready(this.pass_on(Some(Ok(frame))));
+                }
+                Seen::Now(end) => end,
+            },
+        };
+        if let Some(instance) = &this.instance
+            && instance.gate.poll_open(cx).is_pending()
+        {
+            this.end = Some(end);
+            return Poll::Pending;
+        }
+        Poll::Ready(match this.failure() {
+            Some(failure) => {
+                this.begun = true;
+                Some(Err(failure))
+            }
+            None => this.pass_on(end),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        if !self.begun {
+            // The head says whether there is a body. That should not depend on how quick the guest was.
+            return self.written.is_none;
+        }
+        self.end.is_none() && self.remaining.unwrap_or(0) == 0 && self.written.is_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let held = match &self.end {
+            Some(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        with_more(self.written.size_hint(), held)
     }
+}
+
+/// A body with as much of it as its guest had written when the poll of its instance was over, in which
+/// the response was given: which for most is all of it.
+#[derive(Debug)]
+pub(crate) struct Written {
+    body: WasiBody,
+    /// There never was one.
+    is_none: bool,
+    /// What was there then. The guest has not trapped at it.
+    first: [Option<Result<Frame<Bytes>, Error>>; 2],
+    /// There is no more.
+    ended: bool,
+}
+
+/// What there is of a body, and since when.
+enum Seen {
+    /// It was there between two polls of the instance.
+    InTime(Polled),
+    /// It is there now, when the instance may be polled.
+    Now(Polled),
+}
+
+impl Written {
+    /// To be called by the instance's task, between two polls of the instance.
+    pub(crate) fn new(mut body: WasiBody) -> Self {
+        let is_none = body.is_end_stream();
+        let mut first = [None, None];
+        let mut ended = is_none;
+        // Whoever asks next is woken.
+        let mut cx = Context::from_waker(Waker::noop());
+        for place in &mut first {
+            if ended {
+                break;
+            }
+            match Pin::new(&mut body).poll_frame(&mut cx) {
+                Poll::Ready(Some(frame)) => *place = Some(frame),
+                Poll::Ready(None) => ended = true,
+                Poll::Pending => break,
+            }
+        }
+        Self {
+            body,
+            is_none,
+            first,
+            ended,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Seen> {
+        if let Some(frame) = self.first.iter_mut().find_map(Option::take) {
+            return Poll::Ready(Seen::InTime(Some(frame)));
+        }
+        if self.ended {
+            return Poll::Ready(Seen::InTime(None));
+        }
+        Pin::new(&mut self.body).poll_frame(cx).map(Seen::Now)
+    }
+
+    /// Whether nothing more is to come, for certain.
+    fn is_ended(&self) -> bool {
+        (self.ended || self.body.is_end_stream()) && self.first.iter().all(Option::is_none)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let frames = self.first.iter().flatten().flatten();
+        let first = frames.filter_map(Frame::data_ref).map(Bytes::len).sum();
+        with_more(self.body.size_hint(), first)
+    }
+}
+
+/// The size of a body of which so much was taken.
+fn with_more(mut hint: SizeHint, taken: usize) -> SizeHint {
+    let taken = taken as u64;
+    if let Some(upper) = hint.upper() {
+        hint.set_upper(upper.saturating_add(taken));
+    }
+    hint.set_lower(hint.lower().saturating_add(taken));
+    hint
 }
 
 /// Says whose fault it is that a guest gave no response.
@@ -124,13 +274,12 @@ pub(crate) fn fault(error: wasmtime::Error) -> Fault {
 /// The same for a request whose instance ended before it answered.
 pub(crate) async fn lost(instance: &InstanceRecord, request: RequestId) -> Fault {
     // The cause is known to whoever ends the instance, which may be still at it.
-    let number = instance.key.0;
     match instance.ended().await {
-        Err(failure) if failure.culprit == Some(request) => {
-            Fault::cpu_time().caused_by(format!("instance {number}: {}", failure.cause))
+        Err(failure) => failure.fault(request),
+        Ok(()) => {
+            let number = instance.key.0;
+            Fault::trap().caused_by(format!("instance {number} ended without an answer"))
         }
-        Err(failure) => Fault::trap().caused_by(format!("instance {number}: {}", failure.cause)),
-        Ok(()) => Fault::trap().caused_by(format!("instance {number} ended without an answer")),
     }
 }
 

@@ -48,7 +48,7 @@ impl ResponseBody {
             // A service that passes on what comes cannot go on when nothing does.
             let fault = match exchange.wait().and_then(Wait::trouble) {
                 Some(trouble) => trouble.fault(),
-                None => Fault::bad_response("the response was cut").caused_by(error.to_string()),
+                None => Fault::cut(&*error),
             };
             log(&fault, exchange.scope(), 0);
             exchange.failed(&fault);

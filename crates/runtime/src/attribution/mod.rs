@@ -276,6 +276,25 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
     witnesses.judge()
 }
 
+/// The request that a guest worked for when it trapped, if that is known for certain. To be called when
+/// the event loop has returned the trap, which leaves wasmtime's notion of the running task as it was.
+///
+/// Not known in a composed component: there a task may be noted on the stack of the guest's code, which
+/// a trap unwinds.
+pub(crate) fn of_failure(store: &mut Store<State>) -> Option<Arc<RequestScope>> {
+    match store.data().roots.evidence {
+        Evidence::Sole => store.data().roots.sole.clone(),
+        Evidence::Stack => {
+            let caller = Caller::of(store.as_context_mut());
+            match store.data().roots.stack(&caller.walk) {
+                StackEvidence::Sound(scope) => Some(scope),
+                StackEvidence::None | StackEvidence::Unsound => None,
+            }
+        }
+        Evidence::Ledger(_) => None,
+    }
+}
+
 /// Makes a new store's evidence ready.
 pub(crate) fn install(store: &mut Store<State>) {
     if let Evidence::Ledger(listen) = store.data().roots.evidence {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use futures::future::{Either, select};
 use headwater_core::RequestScope;
 use http::Request;
 use http_body_util::BodyExt;
@@ -16,7 +17,8 @@ use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
 
 use crate::attribution;
-use crate::pool::ticket::Answer;
+use crate::pool::poll_gate::{Given, PollGate};
+use crate::pool::ticket::{Answer, InstanceRecord};
 use crate::state::State;
 
 /// A call that is prepared but has not run: its task exists, and no instruction of the guest has been
@@ -64,11 +66,19 @@ impl Once {
         Self(Arc::new(Mutex::new(Some(answer))))
     }
 
-    fn give(&self, answer: impl FnOnce() -> Answer) {
+    fn give(&self, gate: &PollGate, answer: impl FnOnce() -> Given) {
         let sender = self.lock().take();
         if let Some(sender) = sender {
-            // The receiver may have gone at this moment: nobody waits, and nothing is lost.
-            let _ = sender.send(answer());
+            gate.answer(sender, answer());
+        }
+    }
+
+    /// Waits until nobody waits for the answer, if that is before it is given.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.lock() {
+            Some(sender) => sender.poll_closed(cx),
+            // It was given; the call goes on to its end.
+            None => Poll::Pending,
         }
     }
 
@@ -78,32 +88,12 @@ impl Once {
     }
 }
 
-/// A way to the client that may close before an answer was given.
-trait Closing {
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-}
-
-impl Closing for oneshot::Sender<Answer> {
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        oneshot::Sender::poll_closed(self, cx)
-    }
-}
-
-impl Closing for Once {
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.lock() {
-            Some(sender) => sender.poll_closed(cx),
-            // It was given; the call goes on to its end.
-            None => Poll::Pending,
-        }
-    }
-}
-
 impl<'a> Call<'a> {
     /// Prepares the call, and notes whom its task works for before the guest runs.
     pub(crate) fn start(
         mut store: StoreContextMut<'_, State>,
         proxy: &'a Proxy,
+        instance: &Arc<InstanceRecord>,
         request: Request<WasiBody>,
         scope: Arc<RequestScope>,
         answer: oneshot::Sender<Answer>,
@@ -113,7 +103,9 @@ impl<'a> Call<'a> {
         attribution::starting(&mut store);
         let (call, task) = match proxy {
             Proxy::P3(guest) => start_service(store.as_context_mut(), guest, request, answer)?,
-            Proxy::P2(guest) => start_proxy(store.as_context_mut(), guest, request, answer)?,
+            Proxy::P2(guest) => {
+                start_proxy(store.as_context_mut(), guest, instance, request, answer)?
+            }
         };
         attribution::started(&mut store, task, scope);
         Ok(call)
@@ -128,6 +120,7 @@ impl<'a> Call<'a> {
     pub(crate) async fn run(
         self,
         accessor: &Accessor<State>,
+        gate: &PollGate,
         abandoned: &AtomicUsize,
     ) -> wasmtime::Result<()> {
         match self {
@@ -143,9 +136,10 @@ impl<'a> Call<'a> {
                         .func_handle()
                         .finish_call_concurrent(accessor, call)
                 );
-                let returned = match unless_closed(returned.as_mut(), &mut answer).await {
-                    Some(returned) => returned,
-                    None => {
+                let closed = poll_fn(|cx| answer.poll_closed(cx));
+                let returned = match select(returned.as_mut(), pin!(closed)).await {
+                    Either::Left((returned, _)) => returned,
+                    Either::Right(((), returned)) => {
                         abandoned.fetch_add(1, Ordering::Relaxed);
                         let returned = returned.await;
                         abandoned.fetch_sub(1, Ordering::Relaxed);
@@ -160,20 +154,20 @@ impl<'a> Call<'a> {
                     Err(code) => Err(code.into()),
                 };
                 accessor.with(|mut access| access.get().meter.settle());
-                let _ = answer.send(response);
+                gate.answer(answer, response);
             }
             Self::Proxy {
                 guest,
                 call,
-                mut answer,
+                answer,
             } => {
                 let returned = guest
                     .wasi_http_incoming_handler()
                     .func_handle()
                     .finish_call_concurrent(accessor, call);
-                if let Some(returned) = unless_closed(returned, &mut answer).await {
+                if let Some(returned) = unless_closed(returned, &answer).await {
                     returned?;
-                    answer.give(|| Err(NoResponse.into()));
+                    answer.give(gate, || Err(NoResponse.into()));
                 }
             }
         }
@@ -221,6 +215,7 @@ fn start_service<'a>(
 fn start_proxy<'a>(
     mut store: StoreContextMut<'_, State>,
     guest: &'a p2::bindings::Proxy,
+    instance: &Arc<InstanceRecord>,
     request: Request<WasiBody>,
     answer: oneshot::Sender<Answer>,
 ) -> wasmtime::Result<(Call<'a>, GuestTaskId)> {
@@ -233,10 +228,10 @@ fn start_proxy<'a>(
     };
     let request = view.new_incoming_request(scheme, request)?;
     let outparam = view.new_response_outparam_from_callback({
-        let answer = answer.clone();
+        let (answer, instance) = (answer.clone(), instance.clone());
         move |response| {
             meter.settle();
-            answer.give(|| match response {
+            answer.give(&instance.gate, || match response {
                 Ok(response) => Ok(response.map(BodyExt::boxed_unsync)),
                 Err(code) => Err(code.into()),
             });
@@ -256,7 +251,7 @@ fn start_proxy<'a>(
 }
 
 /// The output of `work`, or none if nobody waits for the answer before that.
-async fn unless_closed<T>(work: impl Future<Output = T>, answer: &mut impl Closing) -> Option<T> {
+async fn unless_closed<T>(work: impl Future<Output = T>, answer: &Once) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {
         if let Poll::Ready(output) = work.as_mut().poll(cx) {

@@ -26,7 +26,7 @@ struct Contents {
     retired: Option<(Retirement, Instant)>,
     /// The instance waits for a request to leave it.
     watches_leaving: bool,
-    /// The instance's task.
+    /// The instance's.
     waker: Option<Waker>,
 }
 
@@ -103,11 +103,7 @@ impl Inbox {
 
     /// Whom to wake when something arrives.
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut contents = self.lock();
-        match &mut contents.waker {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        self.lock().waker = Some(waker.clone());
     }
 
     fn change(&self, change: impl FnOnce(&mut Contents)) {

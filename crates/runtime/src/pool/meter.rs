@@ -7,6 +7,7 @@
 //! that are there. Only what is certain counts against `max_cpu_time`; where that is set, each of
 //! wasmtime's work items is measured by itself, so that a tick says nothing of the items before it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use headwater_core::{Counters, RequestId, RequestScope};
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: Option<Duration>,
+    /// A tick of the epoch interrupted the guest.
+    interrupted: AtomicBool,
     requests: Mutex<Requests>,
 }
 
@@ -61,6 +64,7 @@ impl Meter {
     pub(crate) fn new(limit: Option<Duration>) -> Self {
         Self {
             limit,
+            interrupted: AtomicBool::new(false),
             requests: Mutex::default(),
         }
     }
@@ -102,7 +106,18 @@ impl Meter {
 
     /// A tick of the epoch found the guest computing for this request, or for nobody knows whom.
     pub(crate) fn ticked(&self, scope: Option<&Arc<RequestScope>>) {
+        // Read by the same task.
+        self.interrupted.store(true, Ordering::Relaxed);
         self.lock().computing = scope.cloned();
+    }
+
+    /// Whether a tick interrupted the guest since this was asked last.
+    pub(crate) fn take_interrupted(&self) -> bool {
+        let interrupted = self.interrupted.load(Ordering::Relaxed);
+        if interrupted {
+            self.interrupted.store(false, Ordering::Relaxed);
+        }
+        interrupted
     }
 
     /// The instance has nothing to do: whoever comes next is alone.

@@ -8,9 +8,11 @@ mod circuit;
 mod core;
 mod counters;
 mod driver;
+mod failure;
 mod inbox;
 mod lives;
 mod meter;
+mod poll_gate;
 mod retry;
 mod settings;
 mod shared;
@@ -19,7 +21,7 @@ mod ticket;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use headwater_core::{Fault, RequestScope};
+use headwater_core::{Fault, RequestId, RequestScope};
 use headwater_telemetry::Metrics;
 use http::{Request, Response};
 use tokio::sync::oneshot;
@@ -183,7 +185,13 @@ enum NoAnswer {
 impl NoAnswer {
     fn into_fault(self) -> Fault {
         match self {
-            Self::InstanceFailed(_, fault) | Self::Other(fault) => fault,
+            Self::InstanceFailed(record, fault) => {
+                if let Some(failure) = record.failure() {
+                    failure.set_told();
+                }
+                fault
+            }
+            Self::Other(fault) => fault,
         }
     }
 }
@@ -206,6 +214,10 @@ impl Slot {
     fn answered(mut self) -> Self {
         self.answered = true;
         self
+    }
+
+    pub(crate) fn request(&self) -> RequestId {
+        self.scope.id()
     }
 }
 

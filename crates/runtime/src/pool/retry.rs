@@ -26,6 +26,6 @@ pub(crate) async fn is_invisible(scope: &RequestScope, instance: &InstanceRecord
     let called_out = Counters::get(&scope.counters().outgoing) > 0
         // May have been this request's.
         || instance.outgoing.any_unattributed();
-    let culprit = instance.ended().await.err().and_then(|why| why.culprit);
-    !called_out && culprit != Some(scope.id())
+    let failure = instance.ended().await.err();
+    !called_out && !failure.is_some_and(|failure| failure.is_of(scope.id()))
 }

@@ -1,16 +1,19 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use headwater_core::{RequestId, RequestScope};
+use headwater_core::RequestScope;
 use http::{Request, Response};
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::outgoing::Outgoing;
 use crate::pool::core::{InstanceKey, RequestKey};
+use crate::pool::failure::Failure;
+use crate::pool::poll_gate::PollGate;
+use crate::response::Written;
 
 /// What an instance answers a request with.
-pub(crate) type Answer = wasmtime::Result<Response<WasiBody>>;
+pub(crate) type Answer = wasmtime::Result<Response<Written>>;
 
 /// A request on its way into an instance.
 pub(crate) struct Ticket {
@@ -29,34 +32,36 @@ pub(crate) struct Ticket {
 pub(crate) struct InstanceRecord {
     pub(crate) key: InstanceKey,
     pub(crate) outgoing: Arc<Outgoing>,
+    /// By which what the guest gives passes.
+    pub(crate) gate: PollGate,
     ended: watch::Sender<Option<Ended>>,
 }
 
 /// How an instance ended.
 pub(crate) type Ended = Result<(), Arc<Failure>>;
 
-/// Why an instance failed.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    /// On one line, for the log.
-    pub(crate) cause: String,
-    /// The request whose fault it certainly was, if that is known.
-    pub(crate) culprit: Option<RequestId>,
-}
-
 impl InstanceRecord {
     pub(crate) fn new(key: InstanceKey, outgoing: Arc<Outgoing>) -> Arc<Self> {
         Arc::new(Self {
             key,
             outgoing,
+            gate: PollGate::default(),
             ended: watch::channel(None).0,
         })
     }
 
-    /// Notes how the instance ended. To be called before its store goes: that ends the bodies which
-    /// the guest was writing, and a reader must be able to tell that end from a proper one.
+    /// Notes how the instance ended, unless it is known. To be called before its store goes: that ends
+    /// the bodies which the guest was writing, and a reader must be able to tell that end from a proper
+    /// one.
     pub(crate) fn end(&self, ended: Ended) {
-        self.ended.send_replace(Some(ended));
+        self.ended.send_if_modified(|known| {
+            let is_news = known.is_none();
+            if is_news {
+                *known = Some(ended);
+            }
+            is_news
+        });
+        self.gate.open_for_good();
     }
 
     /// Waits until the instance is gone and says how it ended.
@@ -69,8 +74,16 @@ impl InstanceRecord {
         }
     }
 
-    /// Whether the instance is gone because it failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        matches!(*self.ended.borrow(), Some(Err(_)))
+    /// Whether it is known how the instance ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// Why the instance failed, if it is gone for that.
+    pub(crate) fn failure(&self) -> Option<Arc<Failure>> {
+        match &*self.ended.borrow() {
+            Some(Err(failure)) => Some(failure.clone()),
+            Some(Ok(())) | None => None,
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use futures::task::AtomicWaker;
 
 /// Calls under way, which are polled only after one of them was woken: the event loop asks between
 /// all its work items, and most of them bring no call on.
@@ -15,11 +14,10 @@ pub(super) struct Calls<F> {
     waker: Waker,
 }
 
-/// Whether any of the calls was woken, and which task brings them on.
-#[derive(Default)]
+/// Whether any of the calls was woken, and what brings them on.
 pub(super) struct Woken {
     any: AtomicBool,
-    task: AtomicWaker,
+    instance: Waker,
 }
 
 impl<F: Future> Calls<F> {
@@ -60,9 +58,12 @@ impl<F: Future> Calls<F> {
 }
 
 impl Woken {
-    /// Whom to wake when a call may be brought on.
-    pub(super) fn register(&self, waker: &Waker) {
-        self.task.register(waker);
+    /// `instance` is woken when a call may be brought on.
+    pub(super) fn new(instance: Waker) -> Self {
+        Self {
+            any: AtomicBool::new(false),
+            instance,
+        }
     }
 }
 
@@ -73,7 +74,7 @@ impl Wake for Woken {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.any.store(true, Ordering::Release);
-        self.task.wake();
+        self.instance.wake_by_ref();
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
     #[test]
     fn each_call_gives_its_result_once_and_is_polled_only_when_it_was_woken() {
         let polls = Arc::new(AtomicUsize::new(0));
-        let mut calls = Calls::new(Arc::default());
+        let mut calls = Calls::new(Arc::new(Woken::new(noop_waker())));
         let mut ends = Vec::new();
         for _ in 0..3 {
             let (end, mut ended) = oneshot::channel();
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_registered_last_is_woken() {
+    fn the_instance_is_woken_with_the_call() {
         struct Heard(AtomicBool);
         impl Wake for Heard {
             fn wake(self: Arc<Self>) {
@@ -123,11 +124,8 @@ mod tests {
         }
         let heard = Arc::new(Heard(AtomicBool::new(false)));
         let (end, ended) = oneshot::channel::<()>();
-        let woken = Arc::new(Woken::default());
-        let mut calls = Calls::new(woken.clone());
+        let mut calls = Calls::new(Arc::new(Woken::new(heard.clone().into())));
         calls.push(ended);
-        woken.register(&noop_waker());
-        woken.register(&heard.clone().into());
         assert!(calls.poll().is_none());
         end.send(()).unwrap();
         assert!(heard.0.load(Ordering::Relaxed));

@@ -91,13 +91,16 @@ impl<'a> Inside<'a> {
                         Call::start(
                             access.as_context_mut(),
                             self.proxy,
+                            self.record,
                             ticket.request,
                             ticket.scope,
                             ticket.answer,
                         )
                     });
                     match call {
-                        Ok(call) => calls.push(call.run(self.accessor, abandoned)),
+                        Ok(call) => {
+                            calls.push(call.run(self.accessor, &self.record.gate, abandoned))
+                        }
                         Err(error) => return Poll::Ready(Err(error)),
                     }
                     self.enter(Phase::Requests);

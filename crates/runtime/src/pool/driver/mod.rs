@@ -4,11 +4,13 @@ mod calls;
 mod inside;
 mod outside;
 mod pulse;
+mod rest;
+mod waker;
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use wasmtime::{PoolConcurrencyLimitError, Store};
@@ -18,14 +20,19 @@ use self::calls::Woken;
 use self::inside::Inside;
 use self::outside::Outside;
 use self::pulse::Pulse;
+use self::rest::{Polled, Rest};
+use self::waker::InstanceWaker;
+use crate::attribution;
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
 use crate::places::{InstancePlaces, NoPlace};
 use crate::pool::core::InstanceKey;
+use crate::pool::failure::{Failure, Reason};
 use crate::pool::inbox::Inbox;
 use crate::pool::meter::CpuTimeExceeded;
+use crate::pool::poll_gate::Waiting;
 use crate::pool::shared::Shared;
-use crate::pool::ticket::{Failure, InstanceRecord};
+use crate::pool::ticket::{Ended, InstanceRecord};
 use crate::state::State;
 use crate::threads::InstanceThread;
 
@@ -73,28 +80,50 @@ pub(crate) async fn drive(
     shared.started(key);
 
     let record = InstanceRecord::new(key, store.data().hooks.outgoing.clone());
+    // Nor does anybody wait for what it was about to give.
+    let lifetime = Lifetime(shared, &record);
     let result = serve(shared, key, &presence.inbox, &record, &mut store, &proxy).await;
-    let ended = match result {
+    lifetime.end(match result {
         Ok(()) => {
             tracing::debug!(service = %shared.service(), instance = key.0, "instance ended");
             Ok(())
         }
         Err(error) => {
-            let mut cause = one_line(&error);
-            if store.data().memory.refused() {
-                cause.push_str("; ");
-                cause.push_str(MORE_MEMORY);
-            }
-            tracing::debug!(service = %shared.service(), instance = key.0, %cause, "instance failed");
+            let failure = failure(shared, key, &error, &mut store);
+            tracing::debug!(
+                service = %shared.service(),
+                instance = key.0,
+                cause = %failure.cause,
+                "instance failed"
+            );
             shared.failed();
-            let culprit = error.downcast_ref::<CpuTimeExceeded>();
-            let culprit = culprit.map(|exceeded| exceeded.request);
-            Err(Arc::new(Failure { cause, culprit }))
+            Err(Arc::new(failure))
         }
-    };
-    record.end(ended);
+    });
     drop(store);
     drop(places);
+}
+
+/// Why the instance failed.
+fn failure(
+    shared: &Shared,
+    key: InstanceKey,
+    error: &wasmtime::Error,
+    store: &mut Store<State>,
+) -> Failure {
+    let mut cause = one_line(error);
+    if store.data().memory.refused() {
+        cause.push_str("; ");
+        cause.push_str(MORE_MEMORY);
+    }
+    let reason = if let Some(exceeded) = error.downcast_ref::<CpuTimeExceeded>() {
+        Reason::CpuTime(exceeded.request)
+    } else if error.is::<Overdue>() {
+        Reason::Overdue
+    } else {
+        Reason::Guest(attribution::of_failure(store).map(|scope| scope.id()))
+    };
+    Failure::new(shared.service().clone(), key, cause, reason)
 }
 
 /// Tells the pool that an instance is gone, when it is dropped.
@@ -107,6 +136,29 @@ struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.shared.ended(self.key, &self.inbox);
+    }
+}
+
+/// An instance that has started. If it is dropped before its end is known, its requests are told that it
+/// is gone.
+struct Lifetime<'a>(&'a Shared, &'a InstanceRecord);
+
+impl Lifetime<'_> {
+    fn end(self, ended: Ended) {
+        self.1.end(ended);
+    }
+}
+
+impl Drop for Lifetime<'_> {
+    fn drop(&mut self) {
+        let Self(shared, record) = self;
+        // Known, unless the instance's task was dropped: by a panic, or with its runtime.
+        if !record.is_over() {
+            let cause = "its task was dropped".to_owned();
+            let service = shared.service().clone();
+            let failure = Failure::new(service, record.key, cause, Reason::Overdue);
+            record.end(Err(Arc::new(failure)));
+        }
     }
 }
 
@@ -153,7 +205,13 @@ async fn serve(
     let meter = &*meter;
     let turn = store.data().roots.turn();
     let turn = &turn;
-    let woken = &Arc::new(Woken::default());
+    let instance_waker = Arc::new(InstanceWaker::default());
+    // Of all that brings the inside on.
+    let waker = Waker::from(instance_waker.clone());
+    inbox.register(&waker);
+    let woken = &Arc::new(Woken::new(waker.clone()));
+    let (gate, mut room) = (&record.gate, Waiting::default());
+    let mut rest = Rest::default();
     let mut outside = Outside::new(shared, key, inbox, pulse);
     let mut inside = pin!(store.run_concurrent(async |accessor| {
         Inside {
@@ -172,16 +230,27 @@ async fn serve(
         .await
     }));
     poll_fn(|cx| {
-        // Of all that brings the inside on: it is polled whenever this is.
-        inbox.register(cx.waker());
-        woken.register(cx.waker());
+        // Whatever it is, the inside is polled whenever this is.
+        instance_waker.register(cx.waker());
         let now = Instant::now();
         pulse.polled(now);
         meter.begin(now);
         let stuck = loop {
-            if let Poll::Ready(result) = inside.as_mut().poll(cx) {
+            gate.close();
+            instance_waker.reset();
+            let begun = rest.begin();
+            if let Poll::Ready(result) = inside.as_mut().poll(&mut Context::from_waker(&waker)) {
                 let _ = meter.end();
-                return Poll::Ready(result.flatten());
+                // If it failed, the gate is opened when that is noted.
+                return Poll::Ready(result.flatten().inspect(|()| gate.open(&mut room)));
+            }
+            let interrupted = meter.take_interrupted();
+            let woken = instance_waker.is_woken();
+            if rest.has_come(begun, Polled { woken, interrupted }) {
+                gate.open(&mut room);
+            } else if !interrupted && gate.is_awaited() {
+                // Nobody is kept waiting for the rest of it.
+                continue;
             }
             // Nothing of the guest can run on now: either all its tasks wait, and it may be given the
             // next request, or one computes and has yielded.

@@ -1,0 +1,42 @@
+//! A `wasi:http/proxy@0.2` component that traps at the end of its response, or after it.
+//!
+//! `GET /trap-at-end`: a whole answer, and a trap in the same breath; `/trap-after`: 100 ms later. With
+//! `?length`, the head says `content-length: 5`.
+
+use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasip2::exports::http::incoming_handler::Guest;
+use wasip2::http::types::{
+    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
+
+const NANOS_PER_MS: u64 = 1_000_000;
+
+struct Faulty;
+
+wasip2::http::proxy::export!(Faulty);
+
+impl Guest for Faulty {
+    fn handle(request: IncomingRequest, answer: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let headers = Fields::new();
+        if path.ends_with("?length") {
+            headers
+                .append("content-length", b"5")
+                .expect("the header is valid");
+        }
+        let response = OutgoingResponse::new(headers);
+        let body = response.body().expect("it was not taken before");
+        ResponseOutparam::set(answer, Ok(response));
+        let stream = body.write().expect("it was not taken before");
+        stream
+            .blocking_write_and_flush(b"first")
+            .expect("the client reads");
+        drop(stream);
+        OutgoingBody::finish(body, None).expect("the body is whole");
+        if path.starts_with("/trap-after") {
+            // The host has sent the end by then.
+            subscribe_duration(100 * NANOS_PER_MS).block();
+        }
+        panic!("deliberate panic at the end of a response");
+    }
+}

@@ -1,0 +1,102 @@
+//! What wakes an instance's task.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
+use futures::task::AtomicWaker;
+
+/// Wakes the task of an instance, and knows whether it did since the instance was polled last. All that
+/// brings the instance on is given this one, for as long as the instance lives.
+#[derive(Default)]
+pub(super) struct InstanceWaker {
+    woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl InstanceWaker {
+    /// The task is polled, and this is how it is woken.
+    pub(super) fn register(&self, task: &Waker) {
+        self.task.register(task);
+    }
+
+    /// The instance is about to be polled: whatever woke it is seen by that.
+    pub(super) fn reset(&self) {
+        self.woken.swap(false, Ordering::AcqRel);
+    }
+
+    /// Whether there is something to do that came up since the instance was about to be polled.
+    pub(super) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for InstanceWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // If it was woken before, the task was not polled since, and will be.
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::{Context, Poll};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_is_woken_once_for_all_that_comes_before_it_is_polled() {
+        let instance = Arc::new(InstanceWaker::default());
+        let waker = Waker::from(Arc::clone(&instance));
+        let mut polls = 0;
+        poll_fn(|cx: &mut Context<'_>| {
+            instance.register(cx.waker());
+            assert_eq!(instance.is_woken(), polls > 0);
+            instance.reset();
+            polls += 1;
+            if polls == 3 {
+                return Poll::Ready(());
+            }
+            for _ in 0..3 {
+                waker.wake_by_ref();
+                assert!(instance.is_woken());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    #[test]
+    fn what_comes_from_another_thread_is_never_missed() {
+        let instance = Arc::new(InstanceWaker::default());
+        let waker = Waker::from(Arc::clone(&instance));
+        let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let last = 10_000;
+        let other = std::thread::spawn({
+            let sent = Arc::clone(&sent);
+            move || {
+                for _ in 0..last {
+                    sent.fetch_add(1, Ordering::Release);
+                    waker.wake_by_ref();
+                }
+            }
+        });
+        // Ends only if the last one wakes it.
+        futures::executor::block_on(poll_fn(|cx| {
+            instance.register(cx.waker());
+            instance.reset();
+            match sent.load(Ordering::Acquire) == last {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }));
+        other.join().unwrap();
+    }
+}
