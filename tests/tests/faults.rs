@@ -151,6 +151,29 @@ async fn a_trap_after_the_response_is_logged_with_the_request_and_the_cause() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_reports_an_error_about_the_requests_body_and_never_answers_is_a_500_at_once()
+-> Result<()> {
+    let services = Services::faulty(&[]).await?;
+    for body in ["", "a body"] {
+        let request = Request::post(format!("{}/refuse-body", services.host().url()));
+        let request = request.body(client::full(body))?;
+        let answer = Client::new().send(request).await?;
+        // At its deadline it would be a 504.
+        ensure!(answer.status == 500, "{answer:?}");
+        let id = answer.request_id();
+        let log = services.host().stderr();
+        log.wait_for("a log line with the id and what the guest said", |line| {
+            line.contains(id) && line.contains("deliberate error about the body")
+        })
+        .await?;
+    }
+    // Its answer goes before the error, if it gives one.
+    let answer = services.get("/refuse-body-and-answer").await?;
+    ensure!(answer.status == 422, "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_for_a_guest_that_never_reads_it_does_not_hang() -> Result<()> {
     let services = Services::faulty(&[]).await?;
     let body = client::streamed(pattern::chunks(64 << 20), None);

@@ -2,10 +2,11 @@
 //! goes wrong for one request must leave the others alone.
 //!
 //! Before an answer: `GET /trap`, `/error`, `/spin`, `/never`, `/exit`, `/trap-together?n=16`; after
-//! one: see [`after`]; in the middle of a body: [`cut`]; with memory and handles: [`hoard`]; with
-//! much at once: [`bulk`]; with backpressure: [`pressure`]
+//! one: see [`after`]; in the middle of a body: [`cut`]; with the request's body: [`body`]; with memory
+//! and handles: [`hoard`]; with much at once: [`bulk`]; with backpressure: [`pressure`]
 
 mod after;
+mod body;
 mod bulk;
 mod cut;
 mod hoard;
@@ -55,6 +56,8 @@ impl wasip3::exports::http::handler::Guest for Faulty {
             "/exit-after" => Ok(after::exit_after()),
             "/trap-after" => Ok(after::trap_after()),
             "/respond-and-stay" => Ok(after::stay()),
+            "/refuse-body" => body::refuse_and_wait(request).await,
+            "/refuse-body-and-answer" => Ok(body::refuse_and_answer(request).await),
             "/memory" => hoard::memory(),
             "/handles" => Ok(hoard::handles(&query)),
             "/fill" => bulk::fill(&query),

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::fields::{DeclaredLength, declared_length};
-use headwater_core::{Body, BodyError, Fault, RequestId};
+use headwater_core::{Body, BodyError, Fault, RequestId, explain};
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
 use crate::one_line::one_line;
-use crate::pool::{InstanceRecord, NoResponse, Slot, SlowStart};
+use crate::pool::{BodyRefused, InstanceRecord, NoResponse, Slot, SlowStart};
 use crate::promised_length::PromisedLength;
 
 /// A request's body as the guest is given it.
@@ -256,6 +256,9 @@ pub(crate) fn fault(error: wasmtime::Error) -> Fault {
     }
     if let Some(code) = error.downcast_ref::<p2::bindings::http::types::ErrorCode>() {
         return returned_error(format!("{code:?}"));
+    }
+    if let Some(refused) = error.downcast_ref::<BodyRefused>() {
+        return returned_error(explain(refused));
     }
     if error.is::<NoResponse>() {
         return Fault::bad_response("the service ended without a response")

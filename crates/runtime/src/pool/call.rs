@@ -1,12 +1,11 @@
 //! One request in an instance, from the call of the guest to its return.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use futures::future::{Either, select};
 use headwater_core::RequestScope;
 use http::Request;
 use http_body_util::BodyExt;
@@ -55,7 +54,7 @@ type ProxyCall = TypedFuncCallConcurrent<
 >;
 
 /// Resolves when the guest has done with the request's body; the guest is told of errors by it.
-type Sent = std::pin::Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
+type Sent = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
 
 /// An answer that can be given once, from either of two places.
 #[derive(Clone)]
@@ -127,7 +126,7 @@ impl<'a> Call<'a> {
             Self::Service {
                 guest,
                 call,
-                sent,
+                mut sent,
                 mut answer,
             } => {
                 let mut returned = pin!(
@@ -136,10 +135,15 @@ impl<'a> Call<'a> {
                         .func_handle()
                         .finish_call_concurrent(accessor, call)
                 );
-                let closed = poll_fn(|cx| answer.poll_closed(cx));
-                let returned = match select(returned.as_mut(), pin!(closed)).await {
-                    Either::Left((returned, _)) => returned,
-                    Either::Right(((), returned)) => {
+                let waited = wait_for(returned.as_mut(), &mut sent, &mut answer, gate).await;
+                let returned = match waited {
+                    Waited::Returned(returned) => returned,
+                    Waited::Closed | Waited::Refused(_) => {
+                        if let Waited::Refused(error) = waited {
+                            let (closed, _) = oneshot::channel();
+                            let answer = std::mem::replace(&mut answer, closed);
+                            gate.answer(answer, Err(BodyRefused(error).into()));
+                        }
                         abandoned.fetch_add(1, Ordering::Relaxed);
                         let returned = returned.await;
                         abandoned.fetch_sub(1, Ordering::Relaxed);
@@ -179,6 +183,11 @@ impl<'a> Call<'a> {
 #[derive(Debug, thiserror::Error)]
 #[error("the guest returned without setting a response")]
 pub(crate) struct NoResponse;
+
+/// A 0.3 guest wrote an error as the result of its request's body, in place of a response.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest reported an error about the request's body")]
+pub(crate) struct BodyRefused(#[source] wasmtime_wasi_http::Error);
 
 /// The guest function that requests call: where its instance's backpressure is asked for.
 pub(crate) fn entrance(proxy: &Proxy) -> Func {
@@ -248,6 +257,48 @@ fn start_proxy<'a>(
         answer,
     };
     Ok((call, task))
+}
+
+/// What came of a 0.3 call.
+enum Waited<T> {
+    Returned(T),
+    /// Nobody waits for the answer any more.
+    Closed,
+    /// The guest wrote this as the result of the request's body, and did not return a response in the
+    /// same poll of its instance.
+    Refused(wasmtime_wasi_http::Error),
+}
+
+/// Waits for the call to return; for an error as the result of the request's body, after which a guest
+/// that passes errors on has nothing to answer; or for nobody to wait for the answer any more.
+async fn wait_for<T>(
+    mut returned: Pin<&mut impl Future<Output = T>>,
+    sent: &mut Sent,
+    answer: &mut oneshot::Sender<Answer>,
+    gate: &PollGate,
+) -> Waited<T> {
+    let mut is_sent = false;
+    let mut refused = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = returned.as_mut().poll(cx) {
+            return Poll::Ready(Waited::Returned(output));
+        }
+        if !is_sent && let Poll::Ready(result) = sent.as_mut().poll(cx) {
+            is_sent = true;
+            // For whoever asks again.
+            *sent = Box::pin(std::future::ready(Ok(())));
+            if let Err(error) = result {
+                refused = Some((error, gate.openings()));
+                // Woken when this poll of the instance is over.
+                let _ = gate.poll_open(cx);
+            }
+        }
+        if let Some((error, _)) = refused.take_if(|(_, at)| *at != gate.openings()) {
+            return Poll::Ready(Waited::Refused(error));
+        }
+        answer.poll_closed(cx).map(|()| Waited::Closed)
+    })
+    .await
 }
 
 /// The output of `work`, or none if nobody waits for the answer before that.

@@ -36,7 +36,7 @@ use crate::places::ServicePlaces;
 use crate::response;
 use crate::state::State;
 
-pub(crate) use self::call::NoResponse;
+pub(crate) use self::call::{BodyRefused, NoResponse};
 pub use self::circuit::CircuitState;
 pub use self::core::PoolView;
 pub use self::counters::PoolTotals;

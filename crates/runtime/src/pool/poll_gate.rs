@@ -8,7 +8,7 @@
 //! Answers wait in the gate and are sent by whoever polls the instance, which costs no wake-up. A body
 //! has its reader already, who waits here only if he asks in the middle of a poll.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -30,6 +30,8 @@ const AWAITED: u8 = 2;
 #[derive(Default)]
 pub(crate) struct PollGate {
     state: AtomicU8,
+    /// How often it was opened.
+    openings: AtomicU64,
     waiting: Mutex<Waiting>,
 }
 
@@ -55,6 +57,8 @@ impl PollGate {
 
     /// The poll is over, without a trap: sends the answers that were given in it.
     pub(crate) fn open(&self, room: &mut Waiting) {
+        let openings = self.openings.load(Ordering::Relaxed);
+        self.openings.store(openings + 1, Ordering::Relaxed);
         if self.state.swap(OPEN, Ordering::AcqRel) != AWAITED {
             return;
         }
@@ -104,6 +108,11 @@ impl PollGate {
     /// Whether somebody or something waits for it to open.
     pub(crate) fn is_awaited(&self) -> bool {
         self.state.load(Ordering::Relaxed) == AWAITED
+    }
+
+    /// Changes with each opening.
+    pub(crate) fn openings(&self) -> u64 {
+        self.openings.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
