@@ -152,19 +152,96 @@ async fn a_component_of_another_world() -> Result<()> {
           (func $run (result (result)) (canon lift (core func $i "run")))
           (instance $cli (export "run" (func $run)))
           (export "wasi:cli/run@0.2.3" (instance $cli)))"#;
-    // It says what the component is as well as what it should be.
-    let expected = ["command.wat", "wasi:http", "wasi:cli/run"];
+    // It says what the component is as well as what it should be, and what to do.
+    let expected = ["command.wat", "wasi:http", "wasi:cli/run", "wasm32-wasip1"];
     refuses(command, "command.wat", &expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_with_an_import_that_nobody_offers() -> Result<()> {
+async fn a_component_that_was_built_for_a_release_candidate() -> Result<()> {
+    for (imports, exports) in [
+        (
+            "wasi:http/types@0.3.0",
+            "wasi:http/handler@0.3.0-rc-2025-09-16",
+        ),
+        (
+            "wasi:http/types@0.3.0-rc-2025-09-16",
+            "wasi:http/handler@0.3.0",
+        ),
+    ] {
+        let component = format!(
+            r#"
+            (component
+              (import "{imports}" (instance (export "now" (func))))
+              (core module $m (func (export "handle")))
+              (core instance $i (instantiate $m))
+              (func $handle (canon lift (core func $i "handle")))
+              (instance $handler (export "handle" (func $handle)))
+              (export "{exports}" (instance $handler)))"#
+        );
+        let expected = ["early.wat", "0.3.0-rc-2025-09-16", "wasip3"];
+        refuses(component.as_bytes(), "early.wat", &expected).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_core_module_of_a_component() -> Result<()> {
+    let core = br#"
+        (module
+          (import "wasi:http/types@0.3.2" "[constructor]fields" (func (result i32)))
+          (func (export "[async-lift]wasi:http/handler@0.3.2#handle") (param i32) (result i32) i32.const 0)
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable))"#;
+    let expected = [
+        "core.wat",
+        "wasi:http/handler@0.3.2#handle",
+        "wasm32-wasip2",
+        "wasm-tools component new",
+    ];
+    refuses(core, "core.wat", &expected).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_middleware_without_a_next_handler() -> Result<()> {
+    let middleware = fs::read(guest("mw")?)?;
+    let expected = ["mw.wasm", "wasi:http/handler@0.3", "wac plug"];
+    refuses(&middleware, "mw.wasm", &expected).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_of_another_host() -> Result<()> {
+    let spin = br#"
+        spin_manifest_version = 2
+        [application]
+        name = "shop"
+        [[trigger.http]]
+        route = "/shop/..."
+        component = "shop"
+        [component.shop]
+        source = "target/wasm32-wasip2/release/shop.wasm"
+        "#;
+    let expected = [
+        "spin.toml",
+        "Spin",
+        "target/wasm32-wasip2/release/shop.wasm",
+        "triggers",
+    ];
+    refuses(spin, "spin.toml", &expected).await?;
+    let wadm = b"apiVersion: core.oam.dev/v1beta1\nkind: Application\n";
+    refuses(wadm, "wadm.yaml", &["wadm.yaml", "wasmCloud", "image"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_with_imports_that_headwater_does_not_offer() -> Result<()> {
     let importing = br#"
         (component
           (import "wasi:http/types@0.2.0" (instance $types
             (export "incoming-request" (type (sub resource)))
             (export "response-outparam" (type (sub resource)))))
           (import "acme:robots/arm@1.0.0" (instance (export "wave" (func))))
+          (import "wasi:keyvalue/store@0.2.0-draft" (instance (export "open" (func))))
+          (import "spin:variables/variables@3.0.0" (instance (export "get" (func))))
+          (import "wasi:cli/environment@0.1.0" (instance (export "get-arguments" (func))))
           (alias export $types "incoming-request" (type $request))
           (alias export $types "response-outparam" (type $response))
           (core module $m (func (export "handle") (param i32 i32)))
@@ -174,7 +251,15 @@ async fn a_component_with_an_import_that_nobody_offers() -> Result<()> {
             (canon lift (core func $i "handle")))
           (instance $handler (export "handle" (func $handle)))
           (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#;
-    refuses(importing, "robot.wat", &["robot.wat", "acme:robots/arm"]).await
+    // All of them, with who offers them.
+    let expected = [
+        "robot.wat",
+        "acme:robots/arm@1.0.0",
+        "wasi:keyvalue/store@0.2.0-draft  offered by Spin, wasmCloud",
+        "spin:variables/variables@3.0.0   offered by Spin",
+        "Headwater offers 0.2.12 and 0.3.0",
+    ];
+    refuses(importing, "robot.wat", &expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

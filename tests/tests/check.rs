@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::certificates::Authority;
+use headwater_tests::crafted::Proxy;
 use headwater_tests::guests::{self, binary, guest};
 use headwater_tests::refusal::{FAILURE, USAGE, refused};
+use headwater_tests::settings::Settings;
 use headwater_tests::{Finished, Host, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -769,4 +771,28 @@ async fn a_certificate_of_version_1_is_told_with_its_place_and_the_remedy() -> R
         "subjectAltName",
     ];
     refused(&finished, FAILURE, &expected)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_starlingmonkey_component_that_would_be_reused_is_warned_of() -> Result<()> {
+    let script = Proxy {
+        more: "(@producers (processed-by \"ComponentizeJS\" \"0.23.0\"))".to_owned(),
+        ..Proxy::default()
+    };
+    for (keys, warns) in [
+        ("", false),
+        ("max_requests_per_instance = \"1-10\"\n", true),
+    ] {
+        let settings = Settings::default().crafted("script", "/...", script.clone());
+        let settings = settings.text(keys).write()?;
+        let checked = Host::headwater().arg("check").arg(settings.path());
+        let checked = checked.run_to_end().await?;
+        ensure!(checked.code == Some(0), "{checked:?}");
+        let warned = checked
+            .stdout
+            .lines()
+            .any(|line| line.contains("WARNING") && line.contains("StarlingMonkey"));
+        ensure!(warned == warns, "{keys:?}: {}", checked.stdout);
+    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
 use crate::Location;
+use crate::other_manifest::OtherManifest;
 use crate::settings::SerialError;
 
 /// Why a configuration cannot be used.
@@ -13,6 +14,9 @@ pub enum ConfigError {
          `[[module]]` as a `[[service]]` with `name`, `route` and `module`"
     )]
     Wagi,
+    /// It is the manifest of another host.
+    #[error("{0}")]
+    Other(OtherManifest),
     /// A service has neither or both of `component` and `module`.
     #[error("service `{0}` needs either `component = \"FILE\"` or `module = \"FILE\"`{1}")]
     Guest(String, &'static str),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::config_error::ConfigError;
+use crate::other_manifest::OtherManifest;
 use crate::place::Source;
 use crate::recovery;
 use crate::sense;
@@ -91,9 +92,14 @@ impl File {
     pub fn read(text: &str) -> (Option<Self>, Vec<ConfigError>) {
         let recovered = recovery::read::<Self>(text);
         let source = recovered.source;
-        // Told from the whole text: WAGI's files fail on their first key.
-        if !recovered.mistakes.is_empty() && text.lines().any(|line| line.trim() == "[[module]]") {
-            return (None, vec![ConfigError::Wagi]);
+        // Told from the whole text: other files fail on their first key.
+        if !recovered.mistakes.is_empty() {
+            if let Some(other) = OtherManifest::recognise(text) {
+                return (None, vec![ConfigError::Other(other)]);
+            }
+            if text.lines().any(|line| line.trim() == "[[module]]") {
+                return (None, vec![ConfigError::Wagi]);
+            }
         }
         let mistakes = recovered.mistakes.into_iter();
         let mut errors: Vec<_> = mistakes

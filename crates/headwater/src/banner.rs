@@ -108,6 +108,10 @@ fn describe(service: &Loaded) -> Vec<String> {
             "    WARNING      anybody may pretend to be {hosts}: its certificate is not verified"
         ));
     }
+    if let Runner::Component(component) = &service.runner {
+        let warnings = component.warnings().iter();
+        lines.extend(warnings.map(|warning| format!("    WARNING      {warning}")));
+    }
     // Names only: values may be secrets.
     let names: Vec<_> = outline
         .environment

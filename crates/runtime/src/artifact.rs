@@ -31,6 +31,12 @@ pub enum ArtifactError {
     /// WebAssembly in text form that does not parse.
     #[error("the WebAssembly text does not parse: {0}")]
     Text(String),
+    /// A manifest of wasmCloud's.
+    #[error(
+        "it is a manifest of wasmCloud's (wadm), which Headwater does not read: serve the component that \
+         its `image` names, from a file"
+    )]
+    Wadm,
     /// Neither WebAssembly nor text.
     #[error(
         "it is neither WebAssembly nor TOML; a component (0.3 or 0.2), a core module (WAGI) or a \
@@ -70,6 +76,9 @@ impl Artifact {
                 wat::parse_str(&text).map_err(|error| ArtifactError::Text(error.to_string()))?;
             return Self::from_binary(binary);
         }
+        if is_wadm(&text) {
+            return Err(ArtifactError::Wadm);
+        }
         // Whether it is good TOML is for the configuration to say, with the line; here it is enough
         // to tell it from text that was never meant to be.
         if text.lines().any(|line| {
@@ -94,6 +103,14 @@ impl Artifact {
             Err(ArtifactError::Version(version))
         }
     }
+}
+
+/// Whether text is a manifest of the Open Application Model, which wasmCloud's are.
+fn is_wadm(text: &str) -> bool {
+    text.lines().any(|line| {
+        let version = line.trim_start().strip_prefix("apiVersion:");
+        version.is_some_and(|version| version.trim_start().starts_with("core.oam.dev/"))
+    })
 }
 
 /// Whether text is WebAssembly's: its first token, after comments, is `(module` or `(component`.
@@ -158,6 +175,8 @@ mod tests {
             ArtifactError::Foreign
         ));
         assert!(matches!(refuse(b"hello world"), ArtifactError::Foreign));
+        let wadm = "# A manifest\napiVersion: core.oam.dev/v1beta1\nkind: Application\n";
+        assert!(matches!(refuse(wadm.as_bytes()), ArtifactError::Wadm));
         let text = refuse(b"(module (func $f)\n (oops))");
         assert!(text.to_string().contains(":2:"), "names the line: {text}");
     }

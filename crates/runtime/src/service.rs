@@ -13,16 +13,20 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::blueprint::Blueprint;
-use crate::engine::{Engine, EngineError, Room};
+use crate::engine::{Engine, Room};
 use crate::forbidden::ForbiddenHeaders;
+use crate::load_error::LoadError;
+use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
 use crate::output::ServiceOutput;
-use crate::places::{Footprint, TooLarge};
+use crate::places::Footprint;
 use crate::pool::{
     CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
 };
+use crate::starling_monkey::is_starling_monkey;
+use crate::state::State;
 use crate::unattributed::Unattributed;
-use crate::world::{World, calls_synchronously, exports, is_composed};
+use crate::world::{World, calls_synchronously, exports, is_composed, release_candidate};
 use crate::{linker, response};
 
 /// A directory that a guest may use.
@@ -53,52 +57,12 @@ pub struct ComponentSettings {
     pub metrics: Metrics,
 }
 
-/// Why a component cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// There is no engine for it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// It does not compile.
-    #[error("it is not a valid component: {0}; if the file was cut or damaged, build it again")]
-    Invalid(String),
-    /// One instance of it would take more than the engine gives to one.
-    #[error(
-        "an instance of it takes more than Headwater gives to one: {0}; compose it of fewer \
-         components, or serve them one by one"
-    )]
-    TooLarge(String),
-    /// One instance of it takes more than there is.
-    #[error(transparent)]
-    Places(#[from] TooLarge),
-    /// It is a component of another world.
-    #[error(
-        "it exports no HTTP handler: `wasi:http/handler@0.3` (world `wasi:http/service`) or \
-         `wasi:http/incoming-handler@0.2` (world `wasi:http/proxy`) was expected, and it exports \
-         {0}"
-    )]
-    World(String),
-    /// It imports what Headwater does not offer.
-    #[error(
-        "it imports something that Headwater does not offer: {0}; offered are WASI 0.2 and 0.3: \
-         build it without that import, or compose it with a component that provides it"
-    )]
-    Import(String),
-    /// A directory that was granted cannot be opened.
-    #[error("cannot open the directory `{}` for the guest: {error}; check that it is there", path.display())]
-    Directory {
-        /// The directory on the host.
-        path: PathBuf,
-        /// Why not.
-        error: std::io::Error,
-    },
-}
-
 /// A component that is served.
 pub struct ComponentService {
     pool: InstancePool,
     world: World,
     composed: bool,
+    warnings: Vec<&'static str>,
 }
 
 impl ComponentService {
@@ -117,7 +81,7 @@ impl ComponentService {
         let component = engine
             .compiler()
             .component(engine.for_guest(binary)?, binary)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| LoadError::of_compilation(&error))?;
         Self::of(&component, engine.room(), binary, egress, settings)
     }
 
@@ -129,25 +93,9 @@ impl ComponentService {
         egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
-        let world = World::of(component).ok_or_else(|| {
-            let exports = exports(component);
-            LoadError::World(if exports.is_empty() {
-                "nothing".to_owned()
-            } else {
-                exports.join(", ")
-            })
-        })?;
+        let world = world(component)?;
         let composed = is_composed(binary);
-
-        let unlinkable = |error: wasmtime::Error| LoadError::Import(one_line(&error));
-        let pre = linker::linker(component.engine())
-            .and_then(|linker| linker.instantiate_pre(component))
-            .map_err(unlinkable)?;
-        let pre = match world {
-            World::Service => p3::bindings::ServicePre::new(pre).map(ProxyPre::P3),
-            World::Proxy => p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2),
-        }
-        .map_err(unlinkable)?;
+        let pre = link(component, world)?;
 
         for directory in &settings.directories {
             // Now, and not when the first request needs it.
@@ -165,6 +113,10 @@ impl ComponentService {
         let places = room.places.join(settings.service.clone(), footprint)?;
 
         let pool = settings.pool.apply(world);
+        let warnings = warnings(world, &pool, binary);
+        for warning in &warnings {
+            tracing::warn!(service = %settings.service, "{warning}");
+        }
         let blueprint = Blueprint {
             engine: component.engine().clone(),
             output: ServiceOutput::new(settings.service.clone()),
@@ -196,6 +148,7 @@ impl ComponentService {
             ),
             world,
             composed,
+            warnings,
         })
     }
 
@@ -209,6 +162,12 @@ impl ComponentService {
     #[must_use]
     pub fn is_composed(&self) -> bool {
         self.composed
+    }
+
+    /// What goes wrong with it as it is set up.
+    #[must_use]
+    pub fn warnings(&self) -> &[&'static str] {
+        &self.warnings
     }
 
     /// Waits until no instance has anything to do: neither a request nor work that goes on after
@@ -254,16 +213,54 @@ impl ComponentService {
     }
 }
 
-/// Why a component was not compiled.
-pub(crate) fn refused(error: &wasmtime::Error) -> LoadError {
-    let cause = one_line(error);
-    // wasmtime has no type for what is beyond the engine's limits; all those messages name what has
-    // the limits.
-    if cause.contains("pooling allocator") {
-        LoadError::TooLarge(cause)
-    } else {
-        LoadError::Invalid(cause)
+/// The world of a component, if it is one that is served.
+fn world(component: &Component) -> Result<World, LoadError> {
+    if let Some(candidate) = release_candidate(component) {
+        return Err(LoadError::ReleaseCandidate(candidate));
     }
+    if let Some(world) = World::of(component) {
+        return Ok(world);
+    }
+    let exports = exports(component);
+    let run = exports
+        .iter()
+        .find(|name| name.starts_with("wasi:cli/run@"));
+    Err(match run {
+        Some(run) => LoadError::Command(run.clone()),
+        None if exports.is_empty() => LoadError::World("nothing".to_owned()),
+        None => LoadError::World(exports.join(", ")),
+    })
+}
+
+/// A component with all that it imports, ready to be instantiated.
+fn link(component: &Component, world: World) -> Result<ProxyPre<State>, LoadError> {
+    let other_form = |error: wasmtime::Error| LoadError::Import(one_line(&error));
+    let linker = linker::linker(component.engine()).map_err(other_form)?;
+    let pre = linker.instantiate_pre(component).map_err(|error| {
+        let missing = MissingImports::of(component, &linker);
+        if missing.is_empty() {
+            other_form(error)
+        } else {
+            LoadError::Missing(missing)
+        }
+    })?;
+    match world {
+        World::Service => p3::bindings::ServicePre::new(pre).map(ProxyPre::P3),
+        World::Proxy => p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2),
+    }
+    .map_err(other_form)
+}
+
+fn warnings(world: World, pool: &PoolSettings, binary: &[u8]) -> Vec<&'static str> {
+    let mut warnings = Vec::new();
+    let is_reused = *pool.max_requests_per_instance.end() > 1;
+    if world == World::Proxy && is_reused && is_starling_monkey(binary) {
+        warnings.push(
+            "JavaScript of componentize-js (StarlingMonkey) fails from the second request of an instance \
+             on: leave `max_requests_per_instance` at 1",
+        );
+    }
+    warnings
 }
 
 fn evidence(world: World, composed: Option<&[u8]>, pool: &PoolSettings) -> Evidence {

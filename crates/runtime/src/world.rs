@@ -4,6 +4,8 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::wasmparser::{CanonicalFunction, CanonicalOption, ComponentType, Parser, Payload};
 
+use crate::interface_name::InterfaceName;
+
 /// The world that a component is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum World {
@@ -19,12 +21,11 @@ impl World {
     #[must_use]
     pub fn of(component: &Component) -> Option<Self> {
         exports(component).iter().find_map(|name| {
-            if is_version(name, "wasi:http/handler@", "0.3.") {
-                Some(Self::Service)
-            } else if is_version(name, "wasi:http/incoming-handler@", "0.2.") {
-                Some(Self::Proxy)
-            } else {
-                None
+            let name = InterfaceName::parse(name);
+            match name.interface {
+                "wasi:http/handler" if name.is_compatible("0.3.0") => Some(Self::Service),
+                "wasi:http/incoming-handler" if name.is_compatible("0.2.0") => Some(Self::Proxy),
+                _ => None,
             }
         })
     }
@@ -52,9 +53,18 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
-fn is_version(name: &str, interface: &str, version: &str) -> bool {
-    name.strip_prefix(interface)
-        .is_some_and(|rest| rest.starts_with(version))
+/// An interface of WASI that a component imports or exports in a version before its release.
+pub(crate) fn release_candidate(component: &Component) -> Option<String> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let imports = ty.imports(engine).map(|(name, _)| name);
+    let exports = ty.exports(engine).map(|(name, _)| name);
+    // What it exports says most of it.
+    exports
+        .chain(imports)
+        .filter(|name| name.starts_with("wasi:"))
+        .find(|name| InterfaceName::parse(name).release_candidate().is_some())
+        .map(str::to_owned)
 }
 
 /// Whether a component was composed of several: whether a component nested in it has code of its

@@ -37,6 +37,18 @@ pub enum WagiError {
         /// The service.
         service: String,
     },
+    /// The core of a component: what a compiler makes of it before it is made a component.
+    #[error(
+        "{service}: the module is the core of a component (it {shown_by}), and no program by itself: \
+         build it for wasm32-wasip2, which makes a component of it, or have `wasm-tools component new` do \
+         that; then serve the component"
+    )]
+    ComponentCore {
+        /// The service.
+        service: String,
+        /// What the module does that no program by itself does.
+        shown_by: String,
+    },
     /// The entrypoint is not exported.
     #[error(
         "{service}: the module does not export its entrypoint `{entrypoint}` (exported functions: \

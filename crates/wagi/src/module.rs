@@ -8,7 +8,7 @@ use headwater_core::{
 use headwater_egress::Egress;
 use headwater_runtime::{
     Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceOutput, ServicePlaces,
-    ServiceThreads,
+    ServiceThreads, component_core,
 };
 use headwater_telemetry::LimitLog;
 use http::Request;
@@ -86,15 +86,26 @@ impl WagiModule {
             service: service(),
             source: error.into(),
         })?;
+        // What is wrong with the core of a component is not what it lacks of a program.
+        let or_core = |error| {
+            let imports = module.imports().map(|import| import.module());
+            match component_core(imports, module.exports().map(|export| export.name())) {
+                Some(shown_by) => WagiError::ComponentCore {
+                    service: service(),
+                    shown_by,
+                },
+                None => error,
+            }
+        };
         // One that names routes with entrypoints of their own may do without one itself.
         if !has_routes(&module) {
-            check_entrypoint(&module, &settings)?;
+            check_entrypoint(&module, &settings).map_err(or_core)?;
         }
         check_memory(&module, &settings)?;
         check_volumes(&settings)?;
         let instance = linker(module.engine(), &module)
             .and_then(|linker| linker.instantiate_pre(&module))
-            .map_err(|error| link_error(error, service()))?;
+            .map_err(|error| or_core(link_error(error, service())))?;
         let room = engine.join(service().into(), &module.resources_required(), bytes);
         let room = room.map_err(|source| WagiError::Places {
             service: service(),

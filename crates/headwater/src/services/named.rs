@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use headwater_config::{Guest as Said, SecretSource, Service};
 use headwater_egress::{ClientIdentity, Grant, Grants, HostPattern};
-use headwater_runtime::{Artifact, Directory};
+use headwater_runtime::{Artifact, Directory, component_core_of};
 use headwater_wagi::Compat;
 use http::HeaderName;
 
@@ -42,10 +42,17 @@ fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
             "`{}` is a component, not a core module: write `component = …`",
             file.display()
         ),
-        (Artifact::Module(_), true) => anyhow::bail!(
-            "`{}` is a core module, not a component: write `module = …`",
-            file.display()
-        ),
+        (Artifact::Module(binary), true) => match component_core_of(&binary) {
+            Some(shown_by) => anyhow::bail!(
+                "`{}` is the core module of a component (it {shown_by}), and no component: build it for \
+                 wasm32-wasip2, or make a component of it with `wasm-tools component new`",
+                file.display()
+            ),
+            None => anyhow::bail!(
+                "`{}` is a core module, not a component: write `module = …`",
+                file.display()
+            ),
+        },
         (Artifact::Toml(_), _) => {
             anyhow::bail!("`{}` is text, not WebAssembly", file.display())
         }

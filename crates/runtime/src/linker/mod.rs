@@ -46,6 +46,9 @@ const TYPES_P2: &str = "wasi:http/types@0.2.12";
 /// The 0.3 version of wasmtime-wasi-http 48; 0.3.x versions link to each other.
 const TYPES_P3: &str = "wasi:http/types@0.3.0";
 
+/// The versions in which interfaces are offered: WASI's by wasmtime 48, and Headwater's own.
+pub(crate) const VERSIONS: [&str; 3] = ["0.2.12", "0.3.0", "0.1.0"];
+
 /// Links everything that a component for an HTTP world may import.
 ///
 /// That is the whole of WASI 0.2 and 0.3 and not the HTTP worlds alone: what Python's and

@@ -5,8 +5,9 @@ use headwater_egress::Egress;
 use wasmtime::component::Component;
 
 use crate::engine::Room;
+use crate::load_error::LoadError;
 use crate::places::Places;
-use crate::service::{ComponentService, ComponentSettings, LoadError, refused};
+use crate::service::{ComponentService, ComponentSettings};
 use crate::threads::GuestThreads;
 
 /// As many as an engine has by itself.
@@ -24,7 +25,8 @@ pub fn component_on(
     egress: Egress,
     settings: ComponentSettings,
 ) -> Result<ComponentService, LoadError> {
-    let component = Component::new(engine, binary).map_err(|error| refused(&error))?;
+    let component =
+        Component::new(engine, binary).map_err(|error| LoadError::of_compilation(&error))?;
     let room = Room {
         places: Places::new(PLACES),
         threads: GuestThreads::default(),

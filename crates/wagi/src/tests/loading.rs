@@ -45,6 +45,24 @@ fn a_missing_entrypoint_is_told_with_what_there_is() {
 }
 
 #[test]
+fn the_core_of_a_component_is_told_so_whether_it_has_an_entrypoint_or_not() {
+    for start in ["", "(func (export \"_start\"))"] {
+        let wat = format!(
+            r#"(module
+                (import "wasi:http/types@0.3.2" "[constructor]fields" (func (result i32)))
+                {start})"#
+        );
+        let message = refusal(wat.as_bytes(), settings()).to_string();
+        assert!(message.contains("the core of a component"), "{message}");
+        assert!(
+            message.contains("imports `wasi:http/types@0.3.2`"),
+            "{message}"
+        );
+        assert!(message.contains("wasm32-wasip2"), "{message}");
+    }
+}
+
+#[test]
 fn an_entrypoint_of_another_type_is_refused() {
     for (export, found) in [
         (

@@ -1,0 +1,106 @@
+//! Names of interfaces, such as `wasi:http/types@0.3.2`.
+
+/// The name of an interface, with its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InterfaceName<'a> {
+    /// Such as `wasi:http/types`.
+    pub(crate) interface: &'a str,
+    pub(crate) version: Option<&'a str>,
+}
+
+impl<'a> InterfaceName<'a> {
+    pub(crate) fn parse(name: &'a str) -> Self {
+        match name.split_once('@') {
+            Some((interface, version)) => Self {
+                interface,
+                version: Some(version),
+            },
+            None => Self {
+                interface: name,
+                version: None,
+            },
+        }
+    }
+
+    /// What comes before the interface itself, such as `wasi:http`; none if the name is no interface's.
+    pub(crate) fn package(self) -> Option<&'a str> {
+        let (package, _) = self.interface.split_once('/')?;
+        package.contains(':').then_some(package)
+    }
+
+    /// The release candidate that its version is of, if it is.
+    pub(crate) fn release_candidate(self) -> Option<&'a str> {
+        self.version
+            .filter(|version| version.contains("-rc"))
+            .filter(|_| self.package().is_some())
+    }
+
+    /// Whether this version links to that one: those of a minor version of 0, or of a major version,
+    /// do. What comes before a release links to nothing but itself.
+    pub(crate) fn is_compatible(self, version: &str) -> bool {
+        match self.version {
+            Some(own) if own == version => true,
+            Some(own) => track(own).is_some_and(|own| track(version) == Some(own)),
+            None => false,
+        }
+    }
+}
+
+/// The part of a version that all versions have in common which link to each other.
+fn track(version: &str) -> Option<&str> {
+    let release = version.split('+').next()?;
+    if release.contains('-') {
+        return None;
+    }
+    let (major, rest) = release.split_once('.')?;
+    if major != "0" {
+        return Some(major);
+    }
+    let (minor, _) = rest.split_once('.')?;
+    // `0.0.x` links to itself alone.
+    (minor != "0").then(|| &release[..major.len() + 1 + minor.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_a_package_and_a_version() {
+        let name = InterfaceName::parse("wasi:http/types@0.3.2");
+        assert_eq!(name.interface, "wasi:http/types");
+        assert_eq!(name.version, Some("0.3.2"));
+        assert_eq!(name.package(), Some("wasi:http"));
+        let name = InterfaceName::parse("log");
+        assert_eq!((name.package(), name.version), (None, None));
+        assert_eq!(InterfaceName::parse("env/log").package(), None);
+    }
+
+    #[test]
+    fn versions_link_within_what_semantic_versioning_calls_compatible() {
+        for (own, other, compatible) in [
+            ("0.2.3", "0.2.12", true),
+            ("0.2.3", "0.3.0", false),
+            ("1.0.0", "1.9.2", true),
+            ("1.0.0", "2.0.0", false),
+            ("0.0.1", "0.0.2", false),
+            ("0.2.0-draft", "0.2.0", false),
+            ("0.2.0-draft", "0.2.0-draft", true),
+            ("0.3.0-rc-2026-01-06", "0.3.0", false),
+            ("latest", "0.3.0", false),
+        ] {
+            let name = format!("a:b/c@{own}");
+            let name = InterfaceName::parse(&name);
+            assert_eq!(name.is_compatible(other), compatible, "{own} {other}");
+        }
+    }
+
+    #[test]
+    fn a_release_candidate_is_told_from_other_drafts() {
+        let of = |name| InterfaceName::parse(name).release_candidate();
+        let candidate = "0.3.0-rc-2025-09-16";
+        assert_eq!(of("wasi:http/types@0.3.0-rc-2025-09-16"), Some(candidate));
+        assert_eq!(of("wasi:keyvalue/store@0.2.0-draft"), None);
+        assert_eq!(of("wasi:http/types@0.3.0"), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a component cannot be served.
+
+use std::path::PathBuf;
+
+use crate::engine::EngineError;
+use crate::missing_imports::MissingImports;
+use crate::one_line::one_line;
+use crate::places::TooLarge;
+
+/// Why a component cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is no engine for it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// It does not compile.
+    #[error("it is not a valid component: {0}; if the file was cut or damaged, build it again")]
+    Invalid(String),
+    /// One instance of it would take more than the engine gives to one.
+    #[error(
+        "an instance of it takes more than Headwater gives to one: {0}; compose it of fewer \
+         components, or serve them one by one"
+    )]
+    TooLarge(String),
+    /// One instance of it takes more than there is.
+    #[error(transparent)]
+    Places(#[from] TooLarge),
+    /// It is a component of another world.
+    #[error(
+        "it exports no HTTP handler: `wasi:http/handler@0.3` (world `wasi:http/service`) or \
+         `wasi:http/incoming-handler@0.2` (world `wasi:http/proxy`) was expected, and it exports \
+         {0}"
+    )]
+    World(String),
+    /// It is a program that runs once, as this export shows.
+    #[error(
+        "it is a command, which runs once and ends (it exports `{0}`), and no HTTP handler: to serve it \
+         as a WAGI module, build it for wasm32-wasip1; a component that is served exports \
+         `wasi:http/handler@0.3` or `wasi:http/incoming-handler@0.2`"
+    )]
+    Command(String),
+    /// It was built before WASI was released in the version that it is for.
+    #[error(
+        "it was built for a release candidate of WASI (`{0}`), and Headwater serves the releases 0.2 and \
+         0.3: build it again with a current toolchain; in Rust, update `wasip3`"
+    )]
+    ReleaseCandidate(String),
+    /// It imports interfaces that Headwater does not offer.
+    #[error(
+        "it imports what Headwater does not offer:{0}\nbuild it without these, or compose it with \
+         components that export them"
+    )]
+    Missing(MissingImports),
+    /// It imports something in another form than Headwater offers it.
+    #[error(
+        "it imports something in another form than Headwater offers it: {0}; build it again with a \
+         current toolchain"
+    )]
+    Import(String),
+    /// A directory that was granted cannot be opened.
+    #[error("cannot open the directory `{}` for the guest: {error}; check that it is there", path.display())]
+    Directory {
+        /// The directory on the host.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+impl LoadError {
+    /// Why a component was not compiled.
+    pub(crate) fn of_compilation(error: &wasmtime::Error) -> Self {
+        let cause = one_line(error);
+        // wasmtime has no type for what is beyond the engine's limits; all those messages name what has
+        // the limits.
+        if cause.contains("pooling allocator") {
+            Self::TooLarge(cause)
+        } else {
+            Self::Invalid(cause)
+        }
+    }
+}
