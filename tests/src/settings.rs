@@ -54,7 +54,16 @@ impl Settings {
     ///
     /// If the guest was not built.
     pub fn module(self, name: &str, route: &str) -> Result<Self> {
-        Ok(self.service("module", name, route, &guest(name)?, &[]))
+        self.module_as(name, name, route)
+    }
+
+    /// A WAGI module of `components/` under a name of the test's own.
+    ///
+    /// # Errors
+    ///
+    /// If the guest was not built.
+    pub fn module_as(self, name: &str, module: &str, route: &str) -> Result<Self> {
+        Ok(self.service("module", name, route, &guest(module)?, &[]))
     }
 
     /// A component in the text format, such as those of [`crate::crafted`], at a route.

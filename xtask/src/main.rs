@@ -77,7 +77,8 @@ enum Command {
     },
     /// Load a host with good and bad guests and clients for minutes; fail if anything is lost or leaks.
     Soak {
-        /// Passed on to the soak: `--minutes N`, or `--outgoing N` for so many outgoing requests.
+        /// Passed on to the soak: `--minutes N`, or `--outgoing N` for so many outgoing requests,
+        /// or `--isolation N` minutes.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -25,6 +25,9 @@ const WASMTIME: Tool = Tool {
 /// The parts of the benchmark over sockets, the one that needs wasmtime first.
 const SOCKET_PARTS: [&str; 5] = ["egress", "speed", "front", "idle", "neighbour"];
 
+/// The parts of the benchmark of the runtime that have no namesake over sockets.
+const RUNTIME_PARTS: [&str; 4] = ["attribution", "dispatch", "instances", "reset"];
+
 /// Runs the demo; its exit code is ours.
 pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
     components::run(workspace)?;
@@ -71,33 +74,41 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
     build::release(workspace)?;
 
-    native_cgi(arguments);
-    say("measuring the host over sockets");
-    let mut bench = program(workspace, "release", "bench");
-    let named = |part: &str| arguments.iter().any(|argument| argument == part);
-    if named(SOCKET_PARTS[0]) || !SOCKET_PARTS.into_iter().any(named) {
-        bench.env("HEADWATER_WASMTIME", WASMTIME.install(workspace)?);
+    let (runtime, sockets): (Vec<&String>, Vec<&String>) = arguments
+        .iter()
+        .partition(|argument| RUNTIME_PARTS.contains(&argument.as_str()));
+    let mut statuses = Vec::new();
+    if runtime.is_empty() || sockets.iter().any(|argument| !argument.starts_with("--")) {
+        statuses.push(over_sockets(workspace, &sockets)?);
     }
-    let mut statuses = vec![process::status(bench.args(arguments))?];
-
-    say("measuring the parts of the runtime, without sockets");
+    say("measuring the parts of the runtime");
     let mut bench = workspace.cargo();
     // The same selection of packages as above, so that nothing is compiled again.
-    bench.args(["bench", "--workspace", "--bench", "parts"]);
-    if arguments.iter().any(|argument| argument == "--assert") {
-        bench.args(["--", "--assert"]);
-    }
+    bench.args(["bench", "--workspace", "--bench", "parts", "--"]);
+    bench.args(runtime);
+    bench.args(arguments.iter().filter(|argument| *argument == "--assert"));
     workspace.tell(&mut bench, "release");
     statuses.push(process::status(&mut bench)?);
     let failed = statuses.into_iter().find(|status| !status.success());
     Ok(failed.map_or(ExitCode::SUCCESS, code))
 }
 
+fn over_sockets(workspace: &Workspace, arguments: &[&String]) -> Result<ExitStatus> {
+    native_cgi(arguments);
+    say("measuring the host over sockets");
+    let mut bench = program(workspace, "release", "bench");
+    let named = |part: &str| arguments.iter().any(|argument| argument.as_str() == part);
+    if named(SOCKET_PARTS[0]) || !SOCKET_PARTS.into_iter().any(named) {
+        bench.env("HEADWATER_WASMTIME", WASMTIME.install(workspace)?);
+    }
+    process::status(bench.args(arguments))
+}
+
 /// Installs what WAGI modules are compared with, where that is asked for; the benchmark tells what it had
 /// to leave out.
-fn native_cgi(arguments: &[String]) {
+fn native_cgi(arguments: &[&String]) {
     let parts = ["speed", "front", "idle", "neighbour", "wagi"];
-    let named = |part: &&str| arguments.iter().any(|argument| argument == *part);
+    let named = |part: &&str| arguments.iter().any(|argument| argument.as_str() == *part);
     let all = !parts.iter().any(named);
     let missing: Vec<String> = [
         ("nginx", "nginx-light"),

@@ -7,6 +7,7 @@ use wasmtime::{AsContextMut, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::attribution::{self, Evidence, Roots};
+use crate::engine::Reclaim;
 use crate::forbidden::ForbiddenHeaders;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
@@ -38,6 +39,7 @@ const MAX_FIELD_BYTES: usize = 128 << 10;
 /// What instances of a service are made by.
 pub(crate) struct Blueprint {
     pub(crate) engine: wasmtime::Engine,
+    pub(crate) reclaim: Reclaim,
     pub(crate) service: Arc<str>,
     pub(crate) output: ServiceOutput,
     pub(crate) unattributed: Arc<Unattributed>,

@@ -1,5 +1,8 @@
 mod engines;
 mod initialization;
+#[cfg(all(test, target_os = "linux"))]
+mod isolation;
+mod reclaim;
 mod ticker;
 
 use std::sync::Arc;
@@ -7,6 +10,7 @@ use std::sync::Arc;
 use wasmtime::ResourcesRequired;
 
 use self::engines::{Engines, PLACES};
+pub use self::reclaim::{Ended, Reclaim};
 pub use self::ticker::EPOCH_TICK;
 use self::ticker::Ticker;
 use crate::code_cache::{CodeCache, Compiler};
@@ -70,7 +74,17 @@ impl Engine {
     ///
     /// As [`Engine::new`].
     pub fn with_cache(places: u32, cache: &CodeCache) -> Result<Self, EngineError> {
-        let engines = Arc::new(Engines::new(places).map_err(EngineError)?);
+        let engines = Engines::new(places).map_err(EngineError)?;
+        Self::with_engines(engines, cache)
+    }
+
+    /// One that runs all guests on this wasmtime engine.
+    pub(crate) fn on(engine: wasmtime::Engine, cache: &CodeCache) -> Result<Self, EngineError> {
+        Self::with_engines(Engines::only(engine), cache)
+    }
+
+    fn with_engines(engines: Engines, cache: &CodeCache) -> Result<Self, EngineError> {
+        let engines = Arc::new(engines);
         let room = Room {
             places: Places::new(engines.places()),
             threads: GuestThreads::default(),
@@ -127,6 +141,12 @@ impl Engine {
 
     pub(crate) fn room(&self) -> &Room {
         &self.room
+    }
+
+    /// What gives the memory of ended instances back.
+    #[must_use]
+    pub fn reclaim(&self) -> &Reclaim {
+        self.engines.reclaim()
     }
 }
 

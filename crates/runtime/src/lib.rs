@@ -38,7 +38,7 @@ mod world;
 pub use artifact::{Artifact, ArtifactError};
 pub use code_cache::{CodeCache, Compiler};
 pub use component_core::{component_core, component_core_of};
-pub use engine::{EPOCH_TICK, Engine, EngineError};
+pub use engine::{EPOCH_TICK, Ended, Engine, EngineError, Reclaim};
 pub use forbidden::{ForbiddenHeaders, NotAllowed};
 pub use load_error::LoadError;
 pub use memory::MemoryBudget;

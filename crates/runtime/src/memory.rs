@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use headwater_telemetry::LimitLog;
 use wasmtime::{ResourceLimiterAsync, Result};
 use wasmtime_wasi::async_trait;
@@ -12,7 +15,8 @@ use crate::threads::InstanceThread;
 #[derive(Debug)]
 pub struct MemoryBudget {
     limit: usize,
-    used: usize,
+    /// Shared with who wants to know of it when the store is gone; only the store writes.
+    used: Arc<AtomicUsize>,
     refused: bool,
     thread: InstanceThread,
     limits: LimitLog,
@@ -32,11 +36,17 @@ impl MemoryBudget {
     pub fn new(limit: usize, thread: InstanceThread, limits: LimitLog) -> Self {
         Self {
             limit,
-            used: 0,
+            used: Arc::default(),
             refused: false,
             thread,
             limits,
         }
+    }
+
+    /// The bytes that are used, also after the store's end.
+    #[must_use]
+    pub fn usage(&self) -> Arc<AtomicUsize> {
+        self.used.clone()
     }
 
     /// Whether growth was ever refused: what a module that then fails most likely failed of.
@@ -62,13 +72,14 @@ impl ResourceLimiterAsync for MemoryBudget {
             self.refused = true;
             return Ok(false);
         }
-        if more > self.limit.saturating_sub(self.used) {
+        let used = self.used.load(Ordering::Relaxed);
+        if more > self.limit.saturating_sub(used) {
             self.refused = true;
             self.limits.met(&limits::MEMORY, self.limit);
             return Ok(false);
         }
-        self.used += more;
-        if self.thread.has_memory(self.used) {
+        self.used.store(used + more, Ordering::Relaxed);
+        if self.thread.has_memory(used + more) {
             // What it does with so much memory may hold a thread up.
             tokio::task::yield_now().await;
         }

@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::blueprint::Blueprint;
-use crate::engine::{Engine, Room};
+use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
 use crate::load_error::LoadError;
 use crate::missing_imports::MissingImports;
@@ -82,20 +82,10 @@ impl ComponentService {
             .compiler()
             .component(engine.for_guest(binary)?, binary)
             .map_err(|error| LoadError::of_compilation(&error))?;
-        Self::of(&component, engine.room(), binary, egress, settings)
-    }
-
-    /// Links a component that was compiled from `binary`.
-    pub(crate) fn of(
-        component: &Component,
-        room: &Room,
-        binary: &[u8],
-        egress: Egress,
-        settings: ComponentSettings,
-    ) -> Result<Self, LoadError> {
-        let world = world(component)?;
+        let room = engine.room();
+        let world = world(&component)?;
         let composed = is_composed(binary);
-        let pre = link(component, world)?;
+        let pre = link(&component, world)?;
 
         for directory in &settings.directories {
             // Now, and not when the first request needs it.
@@ -119,6 +109,7 @@ impl ComponentService {
         }
         let blueprint = Blueprint {
             engine: component.engine().clone(),
+            reclaim: engine.reclaim().clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
             limits: LimitLog::new(settings.service.clone()),

@@ -46,8 +46,8 @@ pub(crate) struct Prepared {
     pub(crate) room: ServicePlaces,
     /// Its own.
     pub(crate) places: Arc<Places>,
-    /// Lets it run for as long as the module is there.
-    _engine: Engine,
+    /// Lets it run for as long as the module is there, and gives the memory of its instances back.
+    pub(crate) engine: Engine,
     egress: Option<Egress>,
     logs: Option<Arc<LogFolder>>,
 }
@@ -124,7 +124,7 @@ impl WagiModule {
             instance,
             threads: engine.threads().service(),
             room,
-            _engine: engine.clone(),
+            engine: engine.clone(),
             egress,
         })))
     }

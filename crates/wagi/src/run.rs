@@ -206,7 +206,10 @@ fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result
 
 /// Runs the entrypoint to its end. The instance, and what it holds of the request, is gone after it.
 async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<(), Fault> {
-    let mut store = Store::new(module.instance.module().engine(), state);
+    let engine = module.instance.module().engine();
+    // Dropped after the store.
+    let _ended = module.engine.reclaim().after(engine, state.memory.usage());
+    let mut store = Store::new(engine, state);
     store.limiter_async(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     // Tokio's own yield rather than the engine's: after it, other tasks, sockets and timers get their

@@ -1,6 +1,6 @@
 //! The guests that are measured, and requests to them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,10 +24,15 @@ pub(crate) fn composed() -> Result<Vec<u8>> {
     built("mw-hello")
 }
 
-fn built(name: &str) -> Result<Vec<u8>> {
+/// Where a guest is that is built.
+pub(crate) fn path(name: &str) -> Result<PathBuf> {
     let guests = std::env::var_os("HEADWATER_COMPONENTS")
         .context("HEADWATER_COMPONENTS is not set; run this by `cargo xtask bench`")?;
-    let path = Path::new(&guests).join(format!("{name}.wasm"));
+    Ok(Path::new(&guests).join(format!("{name}.wasm")))
+}
+
+fn built(name: &str) -> Result<Vec<u8>> {
+    let path = path(name)?;
     std::fs::read(&path).with_context(|| {
         format!(
             "cannot read {}; run `cargo xtask components`",

@@ -13,6 +13,7 @@ mod dispatch;
 mod egress;
 mod hello;
 mod instances;
+mod reset;
 mod rounds;
 
 use std::process::ExitCode;
@@ -31,14 +32,16 @@ enum Part {
     Dispatch,
     Egress,
     Instances,
+    Reset,
 }
 
 impl Part {
-    const ALL: [(&str, Self); 4] = [
+    const ALL: [(&str, Self); 5] = [
         ("attribution", Self::Attribution),
         ("dispatch", Self::Dispatch),
         ("egress", Self::Egress),
         ("instances", Self::Instances),
+        ("reset", Self::Reset),
     ];
 
     /// Whether its targets are met.
@@ -48,14 +51,27 @@ impl Part {
             Self::Dispatch => Runtime::new()?.block_on(dispatch::measure()),
             Self::Egress => one_thread()?.block_on(egress::measure()),
             Self::Instances => one_thread()?.block_on(instances::measure()),
+            Self::Reset => Runtime::new()?.block_on(reset::measure()),
         }
     }
 }
 
 fn main() -> Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((first, rest)) if first == "reset-server" => {
+            Runtime::new()?.block_on(reset::serve(rest))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some((first, rest)) if first == "reset-settings" => {
+            Runtime::new()?.block_on(reset::compare(rest))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
     let mut parts = Vec::new();
     let mut assert = false;
-    for argument in std::env::args().skip(1) {
+    for argument in arguments {
         match argument.as_str() {
             "--assert" => assert = true,
             // Cargo's own, to all benchmarks.

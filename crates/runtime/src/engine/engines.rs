@@ -3,6 +3,7 @@ use std::sync::OnceLock;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::initialization::Initialization;
+use super::reclaim::{BATCH, Reclaim};
 use crate::places::TABLES_PER_PLACE;
 
 /// Linear memories that instances of all services can have at once, unless [`Engine::with_places`] says
@@ -26,8 +27,8 @@ const MAX_CORE_INSTANCES: u32 = MAX_MEMORIES * 4;
 /// there are even where the address space is limited.
 const MAX_MEMORIES: u32 = PLACES_LIMITED;
 
-/// Bytes of a linear memory that stay mapped when its instance ends, so that the next instance does
-/// not fault them in again: most services touch less than this.
+/// Bytes of a linear memory that stay mapped when its instance ends, where an image of it is mapped, so
+/// that the next instance does not fault them in again.
 const MEMORY_KEEP_RESIDENT: usize = 128 << 10;
 
 /// The same for a table.
@@ -39,6 +40,7 @@ pub(super) struct Engines {
     /// Made when it is needed: an engine takes address space and kernel memory, and most hosts have no
     /// guest for this one.
     copy_on_write: OnceLock<wasmtime::Engine>,
+    reclaim: Reclaim,
     places: u32,
 }
 
@@ -46,10 +48,21 @@ impl Engines {
     pub(super) fn new(places: u32) -> wasmtime::Result<Self> {
         let (copied, places) = engine(Initialization::Copied, places)?;
         Ok(Self {
+            reclaim: Reclaim::new(&copied)?,
             copied,
             copy_on_write: OnceLock::new(),
             places,
         })
+    }
+
+    /// This engine for all guests.
+    pub(super) fn only(engine: wasmtime::Engine) -> Self {
+        Self {
+            copied: engine.clone(),
+            copy_on_write: engine.into(),
+            reclaim: Reclaim::default(),
+            places: PLACES,
+        }
     }
 
     /// The memories that each of them has room for.
@@ -71,9 +84,16 @@ impl Engines {
         }
     }
 
+    /// How the memory of ended instances is given back.
+    pub(super) fn reclaim(&self) -> &Reclaim {
+        &self.reclaim
+    }
+
     pub(super) fn increment_epochs(&self) {
         self.copied.increment_epoch();
-        if let Some(engine) = self.copy_on_write.get() {
+        if let Some(engine) = self.copy_on_write.get()
+            && !wasmtime::Engine::same(engine, &self.copied)
+        {
             engine.increment_epoch();
         }
     }
@@ -106,13 +126,16 @@ fn config(initialization: Initialization, places: u32) -> Config {
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .memory_init_cow(initialization == Initialization::CopyOnWrite)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(allocation(places)));
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(allocation(
+            initialization,
+            places,
+        )));
     config
 }
 
 /// What an engine has room for. [`Places`](crate::places::Places) counts what is taken over both engines, so
 /// these limits are not met, but for the moment in which memory that was given back is still being reset.
-fn allocation(places: u32) -> PoolingAllocationConfig {
+fn allocation(initialization: Initialization, places: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     // Each instance takes a place at least.
     pool.total_component_instances(places)
@@ -131,12 +154,16 @@ fn allocation(places: u32) -> PoolingAllocationConfig {
         .max_tables_per_module(8)
         // Language runtimes have large function tables: CPython's has 12,000 entries.
         .table_elements(100_000)
-        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         // The scan resets only pages that are present when an instance ends. A dirty page that was
         // swapped out, or that the kernel is moving (memory compaction), is skipped, and the next
         // instance reads it (wasmtime pull request 14357, fixed in 50.0.0). Stays off on 48.
         .pagemap_scan(Enabled::No);
+    match initialization {
+        // Nothing stays mapped: what would have to be zeroed by hand is more than a guest has touched.
+        Initialization::Copied => pool.decommit_batch_size(BATCH),
+        Initialization::CopyOnWrite => pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT),
+    };
     pool
 }
 

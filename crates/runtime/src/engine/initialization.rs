@@ -4,7 +4,7 @@ use wasmtime::wasmparser::{DataKind, Parser, Payload};
 ///
 /// Copying costs a byte's write for each byte, whether a guest reads it or not; a mapping costs page
 /// faults and a system call, whether it is large or small.
-const MOST_COPIED: u64 = 1 << 20;
+const MOST_COPIED: u64 = 128 << 10;
 
 /// How memory gets a guest's data when an instance starts, and is reset when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

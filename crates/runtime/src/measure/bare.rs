@@ -18,7 +18,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
-use crate::engine::Engine;
+use crate::engine::{Engine, Reclaim};
 use crate::forbidden::ForbiddenHeaders;
 use crate::measure::{MeasureError, scope};
 use crate::output::ServiceOutput;
@@ -139,6 +139,7 @@ pub(crate) fn blueprint(
     let service: Arc<str> = service.into();
     Blueprint {
         engine: engine.clone(),
+        reclaim: Reclaim::default(),
         egress: Egress::new(EgressParams::new(service.clone())),
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone())),

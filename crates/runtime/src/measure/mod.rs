@@ -2,8 +2,8 @@
 
 mod attribution;
 mod bare;
+mod engine;
 mod ledger;
-mod service;
 mod stock;
 
 pub(crate) use self::attribution::scope;
@@ -11,6 +11,6 @@ pub(crate) use self::attribution::scope;
 pub(crate) use self::attribution::state;
 pub use self::attribution::{AttributionCost, MeasureError, attribution_cost};
 pub use self::bare::{BareInstance, BareService};
+pub use self::engine::engine_on;
 pub use self::ledger::{LedgerCost, ledger_cost};
-pub use self::service::component_on;
 pub use self::stock::StockService;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::future::join_all;
 use headwater_tests::settings::{Settings, SettingsFile};
-use headwater_tests::{Client, Host, Upstream, outgoing_soak, within};
+use headwater_tests::{Client, Host, Upstream, isolation, outgoing_soak, within};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::kinds::{ALONE, BOUNDS, KINDS, Kind};
@@ -32,15 +32,18 @@ const REST: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "\
-Usage: soak [--minutes N | --outgoing N]
+Usage: soak [--minutes N | --outgoing N | --isolation N]
 
   --minutes N   how long to load the host, fractions allowed [default: 10]
-  --outgoing N  in place of that: so many outgoing requests";
+  --outgoing N  in place of that: so many outgoing requests
+  --isolation N in place of that: for so many minutes, guests that look for what others
+                left in memory, while the kernel moves pages and sends them out";
 
 /// What to do.
 enum Task {
     Load(Duration),
     Outgoing(usize),
+    Isolation(Duration),
     Help,
 }
 
@@ -52,6 +55,7 @@ async fn main() -> ExitCode {
             report.good()
         }),
         Ok(Task::Outgoing(number)) => outgoing(number).await,
+        Ok(Task::Isolation(run_for)) => isolation(run_for).await,
         Ok(Task::Help) => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -82,18 +86,37 @@ fn task(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
                 let number = number.context("--outgoing needs a number from 1 up")?;
                 return Ok(Task::Outgoing(number));
             }
-            "--minutes" => {
-                let value = arguments.next().unwrap_or_default();
-                minutes = value
-                    .parse()
-                    .ok()
-                    .filter(|minutes| (0.1..=1_000.0).contains(minutes))
-                    .context("--minutes needs a number from 0.1 to 1000")?;
+            "--minutes" => minutes = number_of_minutes(&argument, arguments.next())?,
+            "--isolation" => {
+                let minutes = number_of_minutes(&argument, arguments.next())?;
+                return Ok(Task::Isolation(Duration::from_secs_f64(minutes * 60.0)));
             }
             _ => bail!("there is no option {argument}"),
         }
     }
     Ok(Task::Load(Duration::from_secs_f64(minutes * 60.0)))
+}
+
+fn number_of_minutes(argument: &str, value: Option<String>) -> Result<f64> {
+    value
+        .unwrap_or_default()
+        .parse()
+        .ok()
+        .filter(|minutes| (0.1..=1_000.0).contains(minutes))
+        .with_context(|| format!("{argument} needs a number from 0.1 to 1000"))
+}
+
+/// Whether no guest finds what others left, in half of the time where there are places for all, and in the
+/// other half where there is one.
+async fn isolation(run_for: Duration) -> Result<bool> {
+    let mut good = true;
+    for arguments in [&[][..], &["--places", "1"]] {
+        println!("Looking for what other guests left in memory, {arguments:?} …");
+        let figures = isolation::attack(run_for / 2, arguments).await?;
+        println!("{figures}");
+        good &= figures.found.is_empty();
+    }
+    Ok(good)
 }
 
 /// Whether all is well after so many outgoing requests.

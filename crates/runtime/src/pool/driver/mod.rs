@@ -67,6 +67,8 @@ pub(crate) async fn drive(
     // Whatever becomes of this future, the pool hears that the instance is gone.
     let presence = Presence { shared, key, inbox };
     let shared = &presence.shared;
+    // Dropped after the store.
+    let _ended;
     let (mut store, proxy, places) = match start(shared, key, &thread).await {
         Ok(started) => started,
         // Nobody waits any more, and the engine has no room: that is no fault of the service.
@@ -78,6 +80,10 @@ pub(crate) async fn drive(
     };
     tracing::debug!(service = %shared.service(), instance = key.0, "instance started");
     shared.started(key);
+    let blueprint = &shared.blueprint;
+    _ended = blueprint
+        .reclaim
+        .after(&blueprint.engine, store.data().memory.usage());
 
     let record = InstanceRecord::new(key, store.data().hooks.outgoing.clone());
     // Nor does anybody wait for what it was about to give.

@@ -1,0 +1,13 @@
+//! A `wasi:http/proxy@0.2` component that looks for others' marks in its memory (see `marking`), with a
+//! small image.
+
+use wstd::http::{Body, Error, Request, Response};
+use wstd::{task, time::Duration};
+
+#[wstd::http_server]
+async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
+    let target = request.uri().to_string();
+    let (answer, milliseconds) = marking::regions!(marking::SMALL).visit(&target);
+    task::sleep(Duration::from_millis(milliseconds)).await;
+    Ok(Response::new(answer.into()))
+}

@@ -1,0 +1,13 @@
+//! A WAGI module that looks for others' marks in its memory (see `marking`), with a small image.
+
+use std::env::var;
+use std::thread::sleep;
+use std::time::Duration;
+
+fn main() {
+    let [path, query] = ["PATH_INFO", "QUERY_STRING"].map(|name| var(name).unwrap_or_default());
+    let target = format!("{path}?{query}");
+    let (answer, milliseconds) = marking::regions!(marking::SMALL).visit(&target);
+    sleep(Duration::from_millis(milliseconds));
+    print!("Content-Type: text/plain\n\n{answer}");
+}
