@@ -33,6 +33,7 @@ async fn memory_without_end_is_a_500_with_a_log_line_that_names_the_setting() ->
         process.reset_peak_rss()?;
         let answer = services.get("/memory").await?;
         failed_for_want_of_memory(&services, &answer).await?;
+        limit_is_logged(&services, "faulty", "memory").await?;
         let taken = process.peak_rss()?.saturating_sub(before);
         ensure!(taken < 128 * MIB, "{taken} bytes were taken");
         services.ok("/").await?;
@@ -79,6 +80,7 @@ async fn a_table_that_grows_without_end_is_a_500() -> Result<()> {
     ensure!(answer.is_failure(), "{answer:?}");
     let taken = process.peak_rss()?.saturating_sub(before);
     ensure!(taken < 128 * MIB, "{taken} bytes were taken");
+    limit_is_logged(&services, "faulty", "table_elements").await?;
     services.ok("/hello").await?;
     Ok(())
 }
@@ -177,6 +179,8 @@ async fn handles_without_end_are_a_500_and_take_a_bounded_part_of_the_hosts_memo
         ensure!(taken < 512 * MIB, "{kind}: {taken} bytes were taken");
         services.ok("/").await?;
     }
+    limit_is_logged(&services, "faulty", "resources").await?;
+    limit_is_logged(&services, "faulty", "tasks").await?;
     Ok(())
 }
 
@@ -433,6 +437,20 @@ const GROWS_A_FILE: &str = r#"
         (i64.const 1073741824) (i32.const 8))) (then unreachable))
     (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))
 "#;
+
+/// The log names a limit that a guest met, and its service.
+async fn limit_is_logged(services: &Services, service: &str, limit: &str) -> Result<()> {
+    let log = services.host().stderr();
+    let (service, limit) = (
+        format!("service=\"{service}\""),
+        format!("limit=\"{limit}\""),
+    );
+    log.wait_for("a line that names the limit and the service", |line| {
+        line.contains("headwater::limits") && line.contains(&service) && line.contains(&limit)
+    })
+    .await?;
+    Ok(())
+}
 
 /// The guest failed, and the log says what would have given it more memory.
 async fn failed_for_want_of_memory(services: &Services, answer: &Answer) -> Result<()> {

@@ -11,7 +11,7 @@ use headwater_tests::guests::guest;
 use headwater_tests::instances::{self, Instances};
 use headwater_tests::settings::Settings;
 use headwater_tests::upstream::Behaviour;
-use headwater_tests::{Answer, Client, Host, Upstream, load};
+use headwater_tests::{Answer, Client, Host, Services, Upstream, load};
 use serde_json::Value;
 
 /// One request at a time in one instance, and time enough that no timeout decides anything.
@@ -109,6 +109,41 @@ async fn a_request_that_misses_its_deadline_in_the_queue_is_answered() -> Result
         ensure!(late, "{answer:?}");
     }
     ensure!(answers.iter().any(|answer| answer.status == 504));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_for_work_that_another_left_behind_is_told_what_it_waited_for()
+-> Result<()> {
+    // Whichever is over first.
+    for (queue_timeout, timeout, status) in [("300ms", "600s", 503), ("600s", "300ms", 504)] {
+        let arguments = [
+            "--serial",
+            "--max-instances=1",
+            "--post-return-timeout=600s",
+            &format!("--queue-timeout={queue_timeout}"),
+            &format!("--timeout={timeout}"),
+        ];
+        let services = Services::faulty(&arguments).await?;
+        // Its answer may take longer than the timeout where the instance is started.
+        let first = services.get("/respond-and-stay").await?;
+        if first.status != 200 {
+            continue;
+        }
+        let next = services.get("/").await?;
+        ensure!(next.status == status, "{next:?}");
+        if status == 503 {
+            let said = "still works for requests that have their answers";
+            ensure!(next.text().contains(said), "{next:?}");
+        }
+        let id = next.request_id();
+        let log = services.host().stderr();
+        log.wait_for("a line that names the work and the settings", |line| {
+            let words = [id, "left behind", "`post_return_timeout`", "`serial`"];
+            words.iter().all(|word| line.contains(word))
+        })
+        .await?;
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::attribution::{self, Evidence, Roots};
 use crate::engine::Reclaim;
 use crate::forbidden::ForbiddenHeaders;
 use crate::hooks::Hooks;
+use crate::limits;
 use crate::memory::MemoryBudget;
 use crate::outgoing::Outgoing;
 use crate::output::{InstanceOutput, Outbox, ServiceOutput, Stdio, Stream};
@@ -18,15 +19,6 @@ use crate::service::Directory;
 use crate::state::State;
 use crate::threads::{InstanceThread, ServiceThreads};
 use crate::unattributed::Unattributed;
-
-/// Host resources (requests, responses, fields, streams of 0.2 …) that one instance may hold. A
-/// thousand for each of sixteen requests; a guest that keeps more leaks.
-const MAX_RESOURCES: usize = 16 << 10;
-
-/// Tasks, streams and futures that one instance may have. Two thousand for each of sixteen requests, and few
-/// enough that wasmtime's event loop, which polls all calls of the host in one go, is done in a tenth of a
-/// second.
-const MAX_TASKS: usize = 32 << 10;
 
 /// Bytes that a guest may pass to the host, or be passed, in one call: wasmtime's own default, said
 /// here because a bound should not change with an update (CVE-2026-27204).
@@ -86,9 +78,12 @@ impl Blueprint {
         let mut store = Store::new(&self.engine, state);
         store.limiter_async(|state| &mut state.memory);
         store.set_hostcall_fuel(MAX_HOSTCALL_BYTES);
-        store.data_mut().table.set_max_capacity(MAX_RESOURCES);
+        store
+            .data_mut()
+            .table
+            .set_max_capacity(limits::MAX_RESOURCES);
         if let Some(tasks) = store.concurrent_resource_table() {
-            tasks.set_max_capacity(MAX_TASKS);
+            tasks.set_max_capacity(limits::MAX_TASKS);
         }
         attribution::install(&mut store);
         // A guest that computes yields its thread at each tick of the epoch.

@@ -1,6 +1,20 @@
 //! The limits that a guest can meet in its instance, as the log names them.
 
-use headwater_telemetry::{Limit, Setting};
+use headwater_telemetry::{Limit, LimitLog, Setting};
+use wasmtime::component::{ResourceTable, ResourceTableError};
+
+/// Host resources (requests, responses, fields, streams of 0.2 …) that one instance may hold. A
+/// thousand for each of sixteen requests; a guest that keeps more leaks.
+pub(crate) const MAX_RESOURCES: usize = 16 << 10;
+
+/// Elements of one table, each of which takes a pointer's room. Language runtimes have large function tables:
+/// `CPython`'s has 12,000 entries.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// Tasks, streams and futures that one instance may have. Two thousand for each of sixteen requests, and few
+/// enough that wasmtime's event loop, which polls all calls of the host in one go, is done in a tenth of a
+/// second.
+pub(crate) const MAX_TASKS: usize = 32 << 10;
 
 /// See [`headwater_core::Limits::guest_memory`].
 pub(crate) const MEMORY: Limit = Limit {
@@ -12,7 +26,7 @@ pub(crate) const MEMORY: Limit = Limit {
     }),
 };
 
-/// Elements of a table.
+/// See [`MAX_TABLE_ELEMENTS`].
 pub(crate) const TABLE: Limit = Limit {
     name: "table_elements",
     effect: "its table has as many elements as one may have, and does not grow",
@@ -29,3 +43,30 @@ pub(crate) const OUTGOING: Limit = Limit {
         flag: Some("--max-outgoing-per-instance"),
     }),
 };
+
+/// See [`MAX_RESOURCES`].
+const RESOURCES: Limit = Limit {
+    name: "resources",
+    effect: "its instance holds as many resources of the host as it may, and another one is a trap",
+    setting: None,
+};
+
+/// See [`MAX_TASKS`].
+const TASKS: Limit = Limit {
+    name: "tasks",
+    effect: "its instance holds as many tasks, streams and futures as it may, and another one is a trap",
+    setting: None,
+};
+
+/// Logs the limit that an instance failed of, if it was one. `resources` are those of the instance.
+pub(crate) fn log_failure(log: &LimitLog, error: &wasmtime::Error, resources: &mut ResourceTable) {
+    if !matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return;
+    }
+    // wasmtime keeps tasks in a table of the same kind. Which one is full shows by one more.
+    if resources.push(()).is_err() {
+        log.met(&RESOURCES, MAX_RESOURCES);
+    } else {
+        log.met(&TASKS, MAX_TASKS);
+    }
+}

@@ -11,7 +11,7 @@ use crate::threads::InstanceThread;
 /// Bounds the linear memories of one instance, all together.
 ///
 /// Growth beyond the bound fails as it does where memory is short: `memory.grow` says -1. Tables are
-/// bounded one by one, at a million elements.
+/// bounded one by one.
 #[derive(Debug)]
 pub struct MemoryBudget {
     limit: usize,
@@ -21,10 +21,6 @@ pub struct MemoryBudget {
     thread: InstanceThread,
     limits: LimitLog,
 }
-
-/// The most elements of one table. An element takes a pointer's room; compilers emit tables of a few
-/// thousand functions.
-const TABLE_ELEMENTS: usize = 1 << 20;
 
 /// What an operator is told of a guest that failed after it was refused memory.
 pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: `memory` in headwater.toml, \
@@ -92,9 +88,11 @@ impl ResourceLimiterAsync for MemoryBudget {
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool> {
-        let fits = desired <= TABLE_ELEMENTS;
-        if !fits && maximum.is_none_or(|maximum| desired <= maximum) {
-            self.limits.met(&limits::TABLE, TABLE_ELEMENTS);
+        let most = limits::MAX_TABLE_ELEMENTS;
+        let fits = desired <= most;
+        // The maximum is the table's own, or the engine's if that is less.
+        if !fits && maximum.is_none_or(|maximum| maximum >= most) {
+            self.limits.met(&limits::TABLE, most);
         }
         Ok(fits)
     }

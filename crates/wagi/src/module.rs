@@ -16,7 +16,7 @@ use wasmtime::{ExternType, InstancePre, Module, UnknownImportError};
 
 use crate::dynamic::has_routes;
 use crate::error::WagiError;
-use crate::experimental_http::{self, Outgoing};
+use crate::experimental_http::{MOST_OPEN, Outgoing};
 use crate::linker::{State, linker};
 use crate::log_file::LogFolder;
 use crate::places::Places;
@@ -190,16 +190,21 @@ impl Prepared {
             started: Instant::now(),
             deadline: None,
         });
-        Outgoing::new(None, nobody, 0)
+        Outgoing::new(None, nobody, 0, self.limits.clone())
     }
 
     /// The outgoing requests of this request's instance.
     pub(crate) fn outgoing(&self, scope: &Arc<RequestScope>) -> Outgoing {
         let most = match self.settings.http_max_concurrency {
-            None | Some(0) => experimental_http::MOST,
-            Some(most) => experimental_http::MOST.min(most as usize),
+            None | Some(0) => MOST_OPEN,
+            Some(most) => MOST_OPEN.min(most as usize),
         };
-        Outgoing::new(self.egress.clone(), Arc::clone(scope), most)
+        Outgoing::new(
+            self.egress.clone(),
+            Arc::clone(scope),
+            most,
+            self.limits.clone(),
+        )
     }
 }
 

@@ -4,6 +4,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 use super::initialization::Initialization;
 use super::reclaim::{BATCH, Reclaim};
+use crate::limits;
 use crate::places::TABLES_PER_PLACE;
 
 /// Linear memories that instances of all services can have at once, unless [`Engine::with_places`] says
@@ -152,8 +153,7 @@ fn allocation(initialization: Initialization, places: u32) -> PoolingAllocationC
         .max_tables_per_component(MAX_CORE_INSTANCES)
         .max_memories_per_module(4)
         .max_tables_per_module(8)
-        // Language runtimes have large function tables: CPython's has 12,000 entries.
-        .table_elements(100_000)
+        .table_elements(limits::MAX_TABLE_ELEMENTS)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         // The scan resets only pages that are present when an instance ends. A dirty page that was
         // swapped out, or that the kernel is moving (memory compaction), is skipped, and the next

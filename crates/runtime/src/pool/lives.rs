@@ -50,6 +50,23 @@ impl InstanceState {
     }
 }
 
+/// Why an instance that does not compute takes no further request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Its guest applies backpressure.
+    Backpressure,
+    /// It is used serially, and its guest still works for a request that has its answer.
+    WorkLeft,
+}
+
+/// How many instances there are, and how many of them take no further request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) alive: usize,
+    pub(crate) backpressure: usize,
+    pub(crate) work_left: usize,
+}
+
 /// The lives of a pool's instances.
 #[derive(Debug, Default)]
 pub(crate) struct Lives(Mutex<Contents>);
@@ -64,8 +81,8 @@ struct Contents {
 #[derive(Debug)]
 struct Life {
     began: Instant,
-    /// Since when the guest applies backpressure.
-    held: Option<Instant>,
+    /// Since when it is held, and why.
+    held: Option<(Instant, Hold)>,
 }
 
 impl Lives {
@@ -78,23 +95,43 @@ impl Lives {
         self.lock().alive.insert(key, life);
     }
 
-    /// The guest of an instance applies backpressure, or lets go.
-    pub(crate) fn hold(&self, key: InstanceKey, held: bool, now: Instant) {
+    /// An instance is held from now on, or is no more.
+    pub(crate) fn hold(&self, key: InstanceKey, hold: Option<Hold>, now: Instant) {
         let mut contents = self.lock();
         let Some(life) = contents.alive.get_mut(&key) else {
             return;
         };
-        if held {
-            life.held.get_or_insert(now);
-        } else if let Some(since) = life.held.take() {
-            contents.held += now - since;
+        match (hold, life.held.take()) {
+            (Some(hold), before) => {
+                let since = before.map_or(now, |(since, _)| since);
+                life.held = Some((since, hold));
+            }
+            (None, Some((since, _))) => contents.held += now - since,
+            (None, None) => {}
         }
+    }
+
+    /// How many instances there are, and how many of them are held, and why.
+    pub(crate) fn count(&self) -> Held {
+        let contents = self.lock();
+        let mut held = Held {
+            alive: contents.alive.len(),
+            ..Held::default()
+        };
+        for life in contents.alive.values() {
+            match life.held {
+                Some((_, Hold::Backpressure)) => held.backpressure += 1,
+                Some((_, Hold::WorkLeft)) => held.work_left += 1,
+                None => {}
+            }
+        }
+        held
     }
 
     /// An instance is gone.
     pub(crate) fn end(&self, key: InstanceKey, now: Instant) {
         let mut contents = self.lock();
-        if let Some(since) = contents.alive.remove(&key).and_then(|life| life.held) {
+        if let Some((since, _)) = contents.alive.remove(&key).and_then(|life| life.held) {
             contents.held += now - since;
         }
     }
@@ -102,8 +139,8 @@ impl Lives {
     /// For how long guests held their instances by backpressure, in all and until now.
     pub(crate) fn held(&self, now: Instant) -> Duration {
         let contents = self.lock();
-        let since = contents.alive.values().filter_map(|life| life.held);
-        contents.held + since.map(|since| now - since).sum::<Duration>()
+        let held = contents.alive.values().filter_map(|life| life.held);
+        contents.held + held.map(|(since, _)| now - since).sum::<Duration>()
     }
 
     /// For how long an instance is there; zero if it is not.
@@ -131,10 +168,16 @@ mod tests {
         let (a, b) = (InstanceKey(0), InstanceKey(1));
         lives.begin(a, start);
         lives.begin(b, start);
-        lives.hold(a, true, start);
-        lives.hold(b, true, start);
+        lives.hold(a, Some(Hold::Backpressure), start);
+        lives.hold(b, Some(Hold::WorkLeft), start);
+        let held = Held {
+            alive: 2,
+            backpressure: 1,
+            work_left: 1,
+        };
+        assert_eq!(lives.count(), held);
         assert_eq!(lives.held(start + SECOND), 2 * SECOND);
-        lives.hold(a, false, start + SECOND);
+        lives.hold(a, None, start + SECOND);
         assert_eq!(lives.held(start + 2 * SECOND), 3 * SECOND);
         lives.end(b, start + 2 * SECOND);
         assert_eq!(lives.held(start + 9 * SECOND), 3 * SECOND);
@@ -145,10 +188,10 @@ mod tests {
         let (lives, start) = (Lives::default(), Instant::now());
         let key = InstanceKey(0);
         lives.begin(key, start);
-        lives.hold(key, true, start);
-        lives.hold(key, true, start + SECOND);
-        lives.hold(key, false, start + 2 * SECOND);
-        lives.hold(key, false, start + 3 * SECOND);
+        lives.hold(key, Some(Hold::Backpressure), start);
+        lives.hold(key, Some(Hold::WorkLeft), start + SECOND);
+        lives.hold(key, None, start + 2 * SECOND);
+        lives.hold(key, None, start + 3 * SECOND);
         assert_eq!(lives.held(start + 4 * SECOND), 2 * SECOND);
     }
 
@@ -159,7 +202,7 @@ mod tests {
         lives.begin(key, start);
         assert_eq!(lives.age(key, start + SECOND), SECOND);
         lives.end(key, start + SECOND);
-        lives.hold(key, true, start + SECOND);
+        lives.hold(key, Some(Hold::Backpressure), start + SECOND);
         assert_eq!(lives.age(key, start + SECOND), Duration::ZERO);
         assert_eq!(lives.held(start + 2 * SECOND), Duration::ZERO);
     }

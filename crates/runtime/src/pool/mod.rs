@@ -141,6 +141,7 @@ impl InstancePool {
         let admitted = self
             .0
             .arrive(request, scope.clone(), sender, instance.clone())?;
+        let deadline = scope.deadline();
         let slot = Slot {
             shared: self.0.clone(),
             key: admitted.key,
@@ -148,11 +149,7 @@ impl InstancePool {
             answered: false,
         };
         let answer = if admitted.queued {
-            let deadline = slot.scope.deadline();
-            match self.0.wait(admitted.key, deadline, answer).await {
-                Some(answer) => answer,
-                None => return Err(self.0.waited_too_long().into()),
-            }
+            self.0.wait(admitted.key, deadline, answer).await?
         } else {
             answer.await
         };

@@ -24,7 +24,7 @@ use crate::pool::core::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Reti
 use crate::pool::counters::{Count, Counters};
 use crate::pool::driver::{self, SlowStart};
 use crate::pool::inbox::Inbox;
-use crate::pool::lives::Lives;
+use crate::pool::lives::{Held, Lives};
 use crate::pool::retry;
 use crate::pool::settings::PoolSettings;
 use crate::pool::ticket::{self, InstanceRecord, Ticket};
@@ -146,32 +146,32 @@ impl Shared {
         Ok(Admitted { key, queued })
     }
 
-    /// The answer of a request that waits for an instance; none if it waited for too long.
+    /// The answer of a request that waits for an instance, or why it waited in vain.
     pub(super) async fn wait(
         &self,
         key: RequestKey,
         deadline: Option<Instant>,
         mut answer: oneshot::Receiver<ticket::Answer>,
-    ) -> Option<Result<ticket::Answer, oneshot::error::RecvError>> {
+    ) -> Result<Result<ticket::Answer, oneshot::error::RecvError>, Fault> {
         // At its deadline the front drops the request, and polls it once more before. That is the
-        // moment to say that it was not the guest that was late.
-        let no_place_in_time = poll_fn(|_| {
-            let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            match is_late && self.places.missing().is_some() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        });
-        tokio::select! {
+        // moment to say what it waited for.
+        let misses_deadline =
+            poll_fn(
+                |_| match deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                },
+            );
+        let missed_deadline = tokio::select! {
             biased;
-            answer = &mut answer => return Some(answer),
-            () = no_place_in_time => {}
-            () = tokio::time::sleep(self.settings.queue_timeout) => {}
+            answer = &mut answer => return Ok(answer),
+            () = misses_deadline => true,
+            () = tokio::time::sleep(self.settings.queue_timeout) => false,
+        };
+        if !self.lock().waiting.contains_key(&key) {
+            return Ok(answer.await);
         }
-        if self.lock().waiting.contains_key(&key) {
-            return None;
-        }
-        Some(answer.await)
+        Err(self.waited_in_vain(missed_deadline))
     }
 
     /// A request that was dropped before any instance took it: the queue was full, or the circuit
@@ -187,18 +187,46 @@ impl Shared {
         Fault::overload(kind, RETRY_AFTER)
     }
 
-    /// A request that waited for an instance for too long.
-    pub(super) fn waited_too_long(&self) -> Fault {
-        match self.places.missing() {
-            Some(missing) => {
-                self.counters.count(Count::InstanceLimit);
-                missing.into_fault()
-            }
-            None => {
-                self.counters.count(Count::QueueTimeout);
-                Fault::overload("queue_timeout", RETRY_AFTER)
-            }
+    /// A request that waited for an instance for too long: what it waited for.
+    fn waited_in_vain(&self, missed_deadline: bool) -> Fault {
+        if let Some(missing) = self.places.missing() {
+            self.counters.count(Count::InstanceLimit);
+            return missing.into_fault();
         }
+        let fault = if missed_deadline {
+            Fault::deadline()
+        } else {
+            self.counters.count(Count::QueueTimeout);
+            Fault::overload("queue_timeout", RETRY_AFTER)
+        };
+        let Held {
+            alive,
+            backpressure,
+            work_left,
+        } = self.lives.count();
+        let PoolSettings {
+            max_instances,
+            queue_timeout,
+            post_return_timeout,
+            ..
+        } = &self.settings;
+        if work_left > 0 {
+            return fault
+                .summarized("the service still works for requests that have their answers")
+                .caused_by(format!(
+                    "it waited for an instance; {work_left} of {alive} (`max_instances`: \
+                     {max_instances}) do work that a request left behind after its answer, and take no \
+                     other request meanwhile, because they are used serially (`serial`; 0.2 components \
+                     always are); that work may go on for {post_return_timeout:?} \
+                     (`post_return_timeout`), and a request waits for {queue_timeout:?} \
+                     (`queue_timeout`)"
+                ));
+        }
+        fault.caused_by(format!(
+            "it waited for an instance; there are {alive} (`max_instances`: {max_instances}), of which \
+             {backpressure} are under backpressure, and a request waits for {queue_timeout:?} \
+             (`queue_timeout`)"
+        ))
     }
 
     /// Answers all that wait, because nothing is to serve them for now.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_core::RequestScope;
 use headwater_egress::Egress;
-use headwater_telemetry::{Limit, Setting};
+use headwater_telemetry::{Limit, LimitLog, Setting};
 use wasmtime::{Caller, Linker, Module, Result};
 
 use answers::Answers;
@@ -31,24 +31,21 @@ use crate::linker::State;
 /// What is imported from.
 pub(crate) const MODULE: &str = "wasi_experimental_http";
 
-/// The most responses of one instance that may be open at once: as many as a component may have.
-pub(crate) const MOST: usize = 256;
+/// Responses that one instance may have open at once in any case: as many as an instance of a component.
+pub(crate) const MOST_OPEN: usize = 256;
 
-/// That bound, as the log names it.
-const FIXED: Limit = Limit {
-    name: "outgoing_answers_per_instance",
-    effect: "an instance has as many answers to outgoing requests open as it may, and another request \
-             fails with error 13 (too many sessions)",
+/// Responses that an instance has open.
+const OUTGOING: Limit = Limit {
+    name: "outgoing_per_instance",
+    effect: "its instance has as many responses open as it may, and another request fails with \
+             too-many-sessions",
     setting: None,
 };
 
-/// A lower one of a modules.toml.
-const SET: Limit = Limit {
-    setting: Some(Setting {
-        key: "http_max_concurrency",
-        flag: None,
-    }),
-    ..FIXED
+/// What allows more than there are, up to [`MOST_OPEN`].
+const SETTING: Setting = Setting {
+    key: "http_max_concurrency",
+    flag: None,
 };
 
 /// The outgoing requests of one instance.
@@ -58,6 +55,7 @@ pub(crate) struct Outgoing {
     scope: Arc<RequestScope>,
     /// Responses that may be open at once.
     most: usize,
+    limits: LimitLog,
     answers: Answers,
 }
 
@@ -73,11 +71,17 @@ struct Req {
 }
 
 impl Outgoing {
-    pub(crate) fn new(egress: Option<Egress>, scope: Arc<RequestScope>, most: usize) -> Self {
+    pub(crate) fn new(
+        egress: Option<Egress>,
+        scope: Arc<RequestScope>,
+        most: usize,
+        limits: LimitLog,
+    ) -> Self {
         Self {
             egress,
             scope,
             most,
+            limits,
             answers: Answers::default(),
         }
     }
@@ -85,10 +89,14 @@ impl Outgoing {
     /// What a request is sent by, and for whom, if one more may be open.
     fn sender(&self) -> Result<(Egress, Arc<RequestScope>), Code> {
         if self.answers.len() >= self.most {
-            if let Some(egress) = &self.egress {
-                let limit = if self.most < MOST { SET } else { FIXED };
-                egress.limit_met(&limit, self.most);
-            }
+            let setting = (self.most < MOST_OPEN).then_some(SETTING);
+            self.limits.met(
+                &Limit {
+                    setting,
+                    ..OUTGOING
+                },
+                self.most,
+            );
             return Err(Code::TooManySessions);
         }
         let egress = self.egress.clone().ok_or(Code::DestinationNotAllowed)?;

@@ -16,6 +16,7 @@ use crate::pool::core::InstanceKey;
 use crate::pool::driver::calls::{Calls, Woken};
 use crate::pool::driver::pulse::{Phase, Pulse};
 use crate::pool::inbox::Inbox;
+use crate::pool::lives::Hold;
 use crate::pool::meter::Meter;
 use crate::pool::shared::Shared;
 use crate::pool::ticket::InstanceRecord;
@@ -65,13 +66,23 @@ impl<'a> Inside<'a> {
                     .accessor
                     .poll_ready_for_concurrent_call(entrance, cx)
                     .is_pending();
-                let held = backpressure || (waited_for == 0 && self.has_leftovers(cx));
-                if held != self.pulse.is_held() {
-                    self.pulse.set_held(held);
-                    self.shared.lives.hold(self.key, held, Instant::now());
-                    self.shared.backpressure(self.key, held, waited_for);
+                let hold = if backpressure {
+                    Some(Hold::Backpressure)
+                } else if waited_for == 0 && self.has_work_left(cx) {
+                    Some(Hold::WorkLeft)
+                } else {
+                    None
+                };
+                let before = self.pulse.hold();
+                if hold != before {
+                    self.pulse.set_hold(hold);
+                    self.shared.lives.hold(self.key, hold, Instant::now());
                 }
-                if held {
+                if hold.is_some() != before.is_some() {
+                    self.shared
+                        .backpressure(self.key, hold.is_some(), waited_for);
+                }
+                if hold.is_some() {
                     self.shared.give_back(self.inbox);
                 } else if !(self.is_serial() && waited_for > 0)
                     && self.pulse.is_calm()
@@ -150,7 +161,7 @@ impl<'a> Inside<'a> {
     }
 
     /// Whether a guest that is used serially still works for a request that nobody waits for any more.
-    fn has_leftovers(&self, cx: &mut Context<'_>) -> bool {
+    fn has_work_left(&self, cx: &mut Context<'_>) -> bool {
         self.is_serial() && self.accessor.poll_no_interesting_tasks(cx).is_pending()
     }
 

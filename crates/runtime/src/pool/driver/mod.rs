@@ -23,6 +23,7 @@ use self::pulse::Pulse;
 use self::rest::{Polled, Rest};
 use self::waker::InstanceWaker;
 use crate::attribution;
+use crate::limits;
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
 use crate::places::{InstancePlaces, NoPlace};
@@ -95,6 +96,8 @@ pub(crate) async fn drive(
             Ok(())
         }
         Err(error) => {
+            let resources = &mut store.data_mut().table;
+            limits::log_failure(&shared.blueprint.limits, &error, resources);
             let failure = failure(shared, key, &error, &mut store);
             tracing::debug!(
                 service = %shared.service(),

@@ -135,7 +135,7 @@ impl<'a> Outside<'a> {
             }
             (false, Some(_)) => {
                 self.stuck = None;
-                let (held, running) = (self.pulse.is_held(), self.pulse.running());
+                let (held, running) = (self.pulse.hold().is_some(), self.pulse.running());
                 self.shared.backpressure(self.key, held, running);
             }
             _ => {}

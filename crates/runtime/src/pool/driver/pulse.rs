@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::pool::lives::Hold;
+
 /// What an instance is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -25,7 +27,7 @@ pub(super) enum Phase {
 pub(super) struct Pulse {
     beats: AtomicBool,
     calm: AtomicBool,
-    held: AtomicBool,
+    hold: AtomicU8,
     running: AtomicUsize,
     phase: AtomicU8,
     /// Times are in ns since this one.
@@ -39,7 +41,7 @@ impl Pulse {
         Self {
             beats: AtomicBool::new(false),
             calm: AtomicBool::new(true),
-            held: AtomicBool::new(false),
+            hold: AtomicU8::new(0),
             running: AtomicUsize::new(0),
             phase: AtomicU8::new(0),
             origin: Instant::now(),
@@ -83,13 +85,22 @@ impl Pulse {
         stirred
     }
 
-    /// Whether the guest applies backpressure.
-    pub(super) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
+    /// Why the instance takes no further request, if it does not.
+    pub(super) fn hold(&self) -> Option<Hold> {
+        match self.hold.load(Ordering::Relaxed) {
+            1 => Some(Hold::Backpressure),
+            2 => Some(Hold::WorkLeft),
+            _ => None,
+        }
     }
 
-    pub(super) fn set_held(&self, held: bool) {
-        self.held.store(held, Ordering::Relaxed);
+    pub(super) fn set_hold(&self, hold: Option<Hold>) {
+        let hold = match hold {
+            None => 0,
+            Some(Hold::Backpressure) => 1,
+            Some(Hold::WorkLeft) => 2,
+        };
+        self.hold.store(hold, Ordering::Relaxed);
     }
 
     /// Calls of the guest that are running.
