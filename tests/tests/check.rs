@@ -498,6 +498,21 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
         finished.stdout.contains("Would listen on 127.0.0.1:20013"),
         "{finished:?}"
     );
+    let check = Host::headwater().arg("check").arg(&hello);
+    let check = check.args(["--format", "json"]);
+    let finished = check.env("HEADWATER_MAX_QUEUE", "0").run_to_end().await?;
+    let document: Value = serde_json::from_str(&finished.stdout)?;
+    let error = &document["errors"][0];
+    let message = error["message"].as_str().unwrap_or_default();
+    ensure!(
+        finished.code == Some(USAGE) && error["kind"] == "usage",
+        "{finished:?}"
+    );
+    ensure!(
+        message.starts_with("invalid value '0' for 'HEADWATER_MAX_QUEUE")
+            && message.contains("1 or more"),
+        "{message}"
+    );
     Ok(())
 }
 

@@ -47,8 +47,9 @@ fn fill(report: &mut Report, arguments: &Check) -> Result<()> {
         false => Target::Serve,
     };
     match arguments.as_command(target, &mut report.found) {
-        Command::Serve(serve) => services::fill(report, &serve, content),
-        Command::Wagi(wagi) => wagi::check::fill(report, &wagi, content),
-        _ => bail!("`headwater {}` serves nothing", target.as_str()),
+        Some(Command::Serve(serve)) => services::fill(report, &serve, content),
+        Some(Command::Wagi(wagi)) => wagi::check::fill(report, &wagi, content),
+        Some(_) => bail!("`headwater {}` serves nothing", target.as_str()),
+        None => Ok(()),
     }
 }

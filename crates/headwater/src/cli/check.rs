@@ -7,7 +7,7 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 
-use super::{Cli, Command, parse};
+use super::{Command, parse};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 
 /// Explain what a file serves, without serving it: read, loaded and linked is all that serving would.
@@ -140,8 +140,9 @@ pub(super) fn spread_variables(words: Vec<OsString>) -> Vec<OsString> {
 // === impl Check ===
 
 impl Check {
-    /// The command that would serve the file with these flags. Notes flags that it does not have.
-    pub(crate) fn as_command(&self, target: Target, found: &mut Diagnostics) -> Command {
+    /// The command that would serve the file with these flags. Notes flags that it does not have, and what is
+    /// wrong with its variables.
+    pub(crate) fn as_command(&self, target: Target, found: &mut Diagnostics) -> Option<Command> {
         let cli = super::command();
         let name = target.as_str();
         let mut words: Vec<OsString> = vec!["headwater".into(), name.into()];
@@ -164,9 +165,13 @@ impl Check {
             Target::Wagi => words.push("--config".into()),
         }
         words.push(self.file.clone().into());
-        // What is wrong with a variable is wrong usage, as it is for serving.
-        let Cli { command } = parse(words).unwrap_or_else(|error| error.exit());
-        command
+        let cli = parse(words).map_err(|error| {
+            // How the command is used is none of the user's concern, who calls another.
+            let told = error.to_string();
+            let told = told.split("\n\n").next().unwrap_or_default();
+            Diagnostic::usage(told.trim_start_matches("error: "))
+        });
+        Some(found.keep(cli)?.command)
     }
 }
 
@@ -207,7 +212,7 @@ mod tests {
             panic!("check")
         };
         let mut found = Diagnostics::default();
-        let command = check.as_command(target, &mut found);
+        let command = check.as_command(target, &mut found).unwrap();
         (command, found)
     }
 

@@ -15,7 +15,7 @@ impl WarningLog {
     pub(crate) fn note(&self, warnings: Vec<Diagnostic>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in warnings.iter().filter(|warning| !known.contains(warning)) {
-            tracing::warn!(kind = warning.kind.as_str(), "{warning}");
+            tracing::warn!(target: "headwater::config", kind = warning.kind.as_str(), "{warning}");
         }
         *known = warnings;
     }
