@@ -120,6 +120,8 @@ fn failure(
     error: &wasmtime::Error,
     store: &mut Store<State>,
 ) -> Failure {
+    let resources = &mut store.data_mut().table;
+    limits::log_failure(&shared.blueprint.limits, error, resources);
     let mut cause = one_line(error);
     if store.data().memory.refused() {
         cause.push_str("; ");
