@@ -17,13 +17,12 @@ pub(super) const BATCH: usize = 128;
 /// theirs is full by number first.
 const MOST_WAITING: usize = 64 << 20;
 
-/// Tables of one instance of [`FILLER`].
-const TABLES: usize = 8;
+/// Tables of one instance of [`FILLER`]: as many as an engine with a single place has.
+const TABLES: usize = 4;
 
 /// What fills a batch: nothing of it needs to be reset.
-const FILLER: &str = "(module
-  (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref)
-  (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref))";
+const FILLER: &str =
+    "(module (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref))";
 
 thread_local! {
     /// Bytes that this thread has let wait. wasmtime has a queue for each thread, too (some share one).
