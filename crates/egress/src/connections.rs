@@ -82,7 +82,7 @@ impl Connections {
         loop {
             match self.places.try_take() {
                 Ok(place) => return Ok(place),
-                Err(limit) if self.close_idle(limit, &upstream()) => {}
+                Err(limit) if self.close_idle(limit, Some(&upstream())) => {}
                 Err(limit) if self.wait.is_zero() => return Err(EgressError::Limit(limit)),
                 Err(limit) => return self.wait_for_place(limit, upstream()).await,
             }
@@ -96,25 +96,29 @@ impl Connections {
         };
         let _waiting = self.shared.wait(upstream.clone());
         let mut taking = pin!(self.places.take(self.wait));
+        // At first not one to the same upstream, which the pool gives to this request. What is idle still at
+        // the next look was not given: the pool keeps it for others, and they may never come.
+        let mut spared = Some(&upstream);
         loop {
             // One that became idle before it could know that it is wanted, or without a word: the
             // pool keeps a new connection whose request has found another meanwhile.
-            self.close_idle(limit, &upstream);
+            self.close_idle(limit, spared);
             if let Ok(taken) = tokio::time::timeout(LOOK_AGAIN, taking.as_mut()).await {
                 // Whoever is told of the error notes it.
                 std::mem::forget(unserved);
                 return taken.map_err(EgressError::Limit);
             }
+            spared = None;
         }
     }
 
-    /// Closes the connection that has been idle the longest, but for those to this upstream: one of this
+    /// Closes the connection that has been idle the longest, but for those that are spared: one of this
     /// service, or if the bound on all services is met and this one has none, of any.
-    fn close_idle(&self, limit: Limit, for_one_to: &Upstream) -> bool {
-        let mut idle = self.idle_beside(for_one_to);
+    fn close_idle(&self, limit: Limit, spared: Option<&Upstream>) -> bool {
+        let mut idle = self.idle_beside(spared);
         idle.sort_unstable_by_key(|(since, _)| *since);
         let closed = idle.iter().any(|(_, connection)| connection.close());
-        closed || (limit == Limit::AllConnections && self.shared.close_longest_idle(for_one_to))
+        closed || (limit == Limit::AllConnections && self.shared.close_longest_idle(spared))
     }
 
     /// One of them has become idle: whoever waits for its place gets it, but for those whom the
@@ -144,12 +148,12 @@ impl Connections {
             .outgoing_connection_closed(&self.service, address, *port, age);
     }
 
-    /// Those that nobody uses, and since when; but for those to this upstream.
-    pub(crate) fn idle_beside(&self, upstream: &Upstream) -> Vec<(Instant, Arc<Connection>)> {
+    /// Those that nobody uses, and since when; but for those to an upstream that is spared.
+    pub(crate) fn idle_beside(&self, spared: Option<&Upstream>) -> Vec<(Instant, Arc<Connection>)> {
         let open = self.open();
-        let others = open
-            .values()
-            .filter(|connection| !upstream.is(self, connection.server()));
+        let others = open.values().filter(|connection| {
+            !spared.is_some_and(|spared| spared.is(self, connection.server()))
+        });
         let idle = others.filter_map(|connection| {
             let since = connection.idle_since()?;
             Some((since, Arc::clone(connection)))

@@ -95,11 +95,11 @@ impl EgressShared {
 
     /// Closes the connection that has been idle the longest, of whatever service, for one to this
     /// upstream. Returns whether there was one.
-    pub(crate) fn close_longest_idle(&self, for_one_to: &Upstream) -> bool {
+    pub(crate) fn close_longest_idle(&self, spared: Option<&Upstream>) -> bool {
         let services: Vec<_> = self.services().iter().filter_map(Weak::upgrade).collect();
         let idle = services
             .iter()
-            .flat_map(|service| service.idle_beside(for_one_to));
+            .flat_map(|service| service.idle_beside(spared));
         let mut idle: Vec<_> = idle.collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
         idle.iter().any(|(_, connection)| connection.close())

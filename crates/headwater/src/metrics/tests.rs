@@ -105,6 +105,10 @@ async fn every_metric_is_documented_with_its_kind_and_unit_and_no_other_is() {
     observe_connections(&meter, &server.connections());
     observe_pools(&meter, &Roster::default());
     observe_outgoing(&meter, &Roster::default());
+    observe_reloads(&meter, &Reloads::default());
+    observe_certificates(&meter, &server.certificates());
+    observe_build(&meter);
+    observe_process(&meter);
     let made = noted.0.lock().unwrap().clone();
     assert!(made.len() > 10, "{made:?}");
     assert_eq!(documented(), made);
