@@ -216,8 +216,15 @@ async fn more_instances_than_the_engine_has_room_for_fail_no_request() -> Result
             .component("faulty", "/...", &[])?
             .text("max_instances = 2000\nmax_concurrent_per_instance = 1\nmax_queue = 2000\n")
             .text("queue_timeout = \"600s\"\n"),
-        // Idle instances make room for others once this is over.
-        &["--timeout", "600s", "--idle-timeout", "1s"],
+        // Idle instances make room for others once this is over. All requests are of one client.
+        &[
+            "--timeout",
+            "600s",
+            "--idle-timeout",
+            "1s",
+            "--max-in-flight-per-client",
+            "10000",
+        ],
     )
     .await?;
     let url = format!("{}/held-slow?ms=3000", services.host().url());

@@ -178,7 +178,7 @@ async fn a_request_lives_while_what_its_handler_spawned_goes_on_after_the_answer
     ensure!(answer.status == 200, "{}", answer.text());
     bench.held.wait_for(1).await?;
     // Its span has ended, and so its answer is over.
-    let ended = |line: &str| line.contains("GET /linger");
+    let ended = |line: &str| line.starts_with("GET ") && line.contains("/linger  200");
     let tree = bench.host.stderr();
     tree.wait_for_lines("the request's span", 1, ended).await?;
     ensure!(bench.is_kept_alive().await?);

@@ -141,7 +141,7 @@ fn a_line_of_json_has_all_that_is_known_of_a_request() {
     assert!(line["first_byte_us"].as_u64().unwrap() <= line["total_us"].as_u64().unwrap());
     let timestamp = line["timestamp"].as_str().unwrap();
     assert!(timestamp.starts_with("20") && timestamp.ends_with('Z'));
-    assert_eq!(line.as_object().unwrap().len(), 24, "{text}");
+    assert_eq!(line.as_object().unwrap().len(), 25, "{text}");
 }
 
 #[test]
