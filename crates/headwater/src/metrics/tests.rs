@@ -7,7 +7,7 @@ use headwater_server::{Endpoint, Server, ServerParams};
 use headwater_telemetry::{Metrics, Outputs};
 use opentelemetry::metrics::{
     AsyncInstrumentBuilder, Counter, Histogram, HistogramBuilder, InstrumentBuilder,
-    InstrumentProvider, ObservableCounter, ObservableUpDownCounter, UpDownCounter,
+    InstrumentProvider, ObservableCounter, ObservableGauge, ObservableUpDownCounter, UpDownCounter,
 };
 
 use super::*;
@@ -21,7 +21,7 @@ struct Noted(Mutex<BTreeMap<String, (String, String)>>);
 macro_rules! note {
     ($($function:ident: $builder:ty => $instrument:expr, $kind:literal;)*) => {
         $(fn $function(&self, builder: $builder) -> Made<$builder> {
-            let unit = builder.unit.expect("a unit").into_owned();
+            let unit = builder.unit.map(|unit| unit.into_owned()).unwrap_or_default();
             let noted = (format!($kind), unit);
             assert!(builder.description.is_some(), "{}", builder.name);
             let known = self.0.lock().unwrap().insert(builder.name.into_owned(), noted);
@@ -71,6 +71,12 @@ impl InstrumentProvider for Noted {
         i64_observable_up_down_counter:
             AsyncInstrumentBuilder<'_, ObservableUpDownCounter<i64>, i64>
             => ObservableUpDownCounter::new(), "up-down counter";
+        u64_observable_gauge: AsyncInstrumentBuilder<'_, ObservableGauge<u64>, u64>
+            => ObservableGauge::new(), "gauge";
+        i64_observable_gauge: AsyncInstrumentBuilder<'_, ObservableGauge<i64>, i64>
+            => ObservableGauge::new(), "gauge";
+        f64_observable_gauge: AsyncInstrumentBuilder<'_, ObservableGauge<f64>, f64>
+            => ObservableGauge::new(), "gauge";
     }
 
     // An instrument of any other kind would go unnoticed: name it above before it is made.
