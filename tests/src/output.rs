@@ -71,12 +71,16 @@ impl Output {
     /// If the stream ends without it, or it takes too long.
     pub async fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let mut lines = self.lines.clone();
-        within(
-            what,
-            lines.wait_for(|lines| lines.iter().any(|line| wanted(line))),
-        )
-        .await?
-        .with_context(|| format!("the output ended before {what}"))?;
+        // Each line is looked at once: there may be hundreds of thousands.
+        let mut seen = 0;
+        let found = lines.wait_for(|lines| {
+            let new = lines.get(seen..).unwrap_or_default();
+            seen = lines.len();
+            new.iter().any(|line| wanted(line))
+        });
+        within(what, found)
+            .await?
+            .with_context(|| format!("the output ended before {what}"))?;
         self.lines()
             .into_iter()
             .find(|line| wanted(line))
