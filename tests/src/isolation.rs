@@ -89,14 +89,14 @@ pub async fn attack(run_for: Duration, arguments: &[&str]) -> Result<Figures> {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 let _ = memory_pressure::compact();
-                std::thread::sleep(PAUSE);
+                std::thread::park_timeout(PAUSE);
             }
         });
         if let Ok(group) = &group {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     group.page_out();
-                    std::thread::sleep(PAUSE);
+                    std::thread::park_timeout(PAUSE);
                 }
             });
         }

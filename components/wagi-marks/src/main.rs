@@ -1,5 +1,10 @@
 //! A WAGI module that looks for others' marks in its memory (see `marking`), with a small image.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a WAGI module has no executor to block"
+)]
+
 use std::env::var;
 use std::thread::sleep;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! A new instance finds its image or zeroes in every byte of its memory, whatever the kernel does with the
 //! pages of the last one in its place.
 
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;

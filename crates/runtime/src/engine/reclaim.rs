@@ -103,6 +103,7 @@ mod tests {
     use crate::engine::Engine;
 
     /// Bytes that are resident in this process.
+    #[allow(clippy::unwrap_used, reason = "a test reads it")]
     fn resident() -> usize {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
         let pages = statm.split(' ').nth(1).unwrap();
