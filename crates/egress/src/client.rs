@@ -7,8 +7,10 @@
 
 use headwater_core::Body;
 use http::Request;
+use hyper_util::client::legacy::connect::CaptureConnection;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::task::futures::TaskLocalFuture;
 
 use crate::limits::EgressLimits;
 use crate::params::PoolParams;
@@ -46,12 +48,32 @@ impl Clients {
         }
     }
 
-    pub(crate) fn send(&self, request: Request<Body>, protocol: Protocol) -> ResponseFuture {
-        match protocol {
+    /// Sends a request, of which `connection` tells when it is given a connection.
+    pub(crate) fn send(
+        &self,
+        request: Request<Body>,
+        connection: &CaptureConnection,
+        protocol: Protocol,
+    ) -> TaskLocalFuture<CaptureConnection, ResponseFuture> {
+        let response = match protocol {
             Protocol::Usual => self.usual.request(request),
             Protocol::H2c => self.h2c.request(request),
-        }
+        };
+        ASKING.scope(connection.clone(), response)
     }
+}
+
+tokio::task_local! {
+    /// The request that is being polled: the client tells its connector nothing of it but the destination.
+    static ASKING: CaptureConnection;
+}
+
+/// Tells when the request that asks for a connection just now is given another. `None` if nobody asks, or
+/// if it had one already and was given back: it needs the new one.
+pub(crate) fn asking() -> Option<CaptureConnection> {
+    let asking = ASKING.try_with(CaptureConnection::clone).ok()?;
+    let has_one = asking.connection_metadata().is_some();
+    (!has_one).then_some(asking)
 }
 
 fn client(

@@ -282,7 +282,7 @@ mod tests {
     use headwater_telemetry::Metrics;
 
     use super::*;
-    use crate::connections::ConnectionsParams;
+    use crate::connections::{ConnectionsParams, Wanted};
     use crate::met::MetLimits;
     use crate::{EgressLimits, EgressShared};
 
@@ -304,7 +304,11 @@ mod tests {
             unverified: false,
         };
         let server: Server = ("upstream.example".into(), 80);
-        let place = connections.place(&server).await.unwrap();
+        let wanted = Wanted {
+            server: server.clone(),
+            given: None,
+        };
+        let place = connections.place(wanted).await.unwrap();
         let connection = Connection::new(&connections, server, info, place);
         // The pool's goes along with the request that is given the connection.
         let given = Lease::new(&connection);

@@ -5,12 +5,14 @@
 //! closed in favour of the new one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_telemetry::Metrics;
+use hyper_util::client::legacy::connect::CaptureConnection;
 
 use crate::connection::{Connection, Server};
 use crate::limits::{EgressLimits, Limit, Place, Places};
@@ -40,8 +42,25 @@ pub(crate) struct ConnectionsParams<'a> {
     pub(crate) met: &'a MetLimits,
 }
 
-/// Somebody who waits for a place, and may give up before the wait is over: because the guest asked for
-/// less time, or because the request was given a connection meanwhile.
+/// A connection that a request needs, unless it is given another meanwhile.
+pub(crate) struct Wanted {
+    pub(crate) server: Server,
+    /// Tells when the request has a connection: the pool makes a new one and looks for an idle one at the
+    /// same time, and goes on with the new one after it has found the other.
+    pub(crate) given: Option<CaptureConnection>,
+}
+
+/// Idle connections that are not closed for a request: those to the upstream that it is for, which the
+/// pool gives to it.
+pub(crate) struct Spared {
+    pub(crate) upstream: Upstream,
+    /// One that is idle since before was not given to the request. The pool keeps it for others, and they
+    /// may never come.
+    pub(crate) idle_by: Option<Instant>,
+}
+
+/// Somebody who waits for a place, and may give up before the wait is over because the guest asked for
+/// less time.
 struct Unserved<'a> {
     met: &'a MetLimits,
     limit: Limit,
@@ -75,46 +94,61 @@ impl Connections {
         connections
     }
 
-    /// A place for one more to this server, in the stead of an idle one to another if need be. One that
+    /// A place for one more to the server, in the stead of an idle one to another if need be. One that
     /// is idle and to the same is no help: the request would have been given it.
-    pub(crate) async fn place(&self, server: &Server) -> Result<Place, EgressError> {
-        let upstream = || Upstream::new(self, server.clone());
+    pub(crate) async fn place(&self, wanted: Wanted) -> Result<Place, EgressError> {
+        let Wanted { server, given } = wanted;
+        let spared = || Spared {
+            upstream: Upstream::new(self, server.clone()),
+            idle_by: None,
+        };
         loop {
             match self.places.try_take() {
                 Ok(place) => return Ok(place),
-                Err(limit) if self.close_idle(limit, Some(&upstream())) => {}
+                Err(limit) if self.close_idle(limit, &spared()) => {}
                 Err(limit) if self.wait.is_zero() => return Err(EgressError::Limit(limit)),
-                Err(limit) => return self.wait_for_place(limit, upstream()).await,
+                Err(limit) => return self.wait_for_place(limit, spared(), given).await,
             }
         }
     }
 
-    async fn wait_for_place(&self, limit: Limit, upstream: Upstream) -> Result<Place, EgressError> {
+    /// Waits until there is a place, or until the request is given another connection: the error is for
+    /// nobody then.
+    async fn wait_for_place(
+        &self,
+        limit: Limit,
+        mut spared: Spared,
+        given: Option<CaptureConnection>,
+    ) -> Result<Place, EgressError> {
         let unserved = Unserved {
             met: &self.met,
             limit,
         };
-        let _waiting = self.shared.wait(upstream.clone());
+        let _waiting = self.shared.wait(spared.upstream.clone());
         let mut taking = pin!(self.places.take(self.wait));
-        // At first not one to the same upstream, which the pool gives to this request. What is idle still at
-        // the next look was not given: the pool keeps it for others, and they may never come.
-        let mut spared = Some(&upstream);
-        loop {
+        let mut given = pin!(is_given(given));
+        let taken = loop {
+            let looked = Instant::now();
             // One that became idle before it could know that it is wanted, or without a word: the
             // pool keeps a new connection whose request has found another meanwhile.
-            self.close_idle(limit, spared);
-            if let Ok(taken) = tokio::time::timeout(LOOK_AGAIN, taking.as_mut()).await {
-                // Whoever is told of the error notes it.
-                std::mem::forget(unserved);
-                return taken.map_err(EgressError::Limit);
+            self.close_idle(limit, &spared);
+            tokio::select! {
+                // A place that is taken for a request that has a connection would be one less for others.
+                biased;
+                () = given.as_mut() => break Err(limit),
+                taken = taking.as_mut() => break taken,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
-            spared = None;
-        }
+            spared.idle_by = Some(looked);
+        };
+        // Whoever is told of the error notes it.
+        std::mem::forget(unserved);
+        taken.map_err(EgressError::Limit)
     }
 
     /// Closes the connection that has been idle the longest, but for those that are spared: one of this
     /// service, or if the bound on all services is met and this one has none, of any.
-    fn close_idle(&self, limit: Limit, spared: Option<&Upstream>) -> bool {
+    fn close_idle(&self, limit: Limit, spared: &Spared) -> bool {
         let mut idle = self.idle_beside(spared);
         idle.sort_unstable_by_key(|(since, _)| *since);
         let closed = idle.iter().any(|(_, connection)| connection.close());
@@ -128,6 +162,13 @@ impl Connections {
         if self.shared.is_waited_for_beside(upstream) && self.places.are_taken() {
             connection.close();
         }
+    }
+
+    /// Whether somebody waits for a place.
+    #[cfg(test)]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.shared
+            .is_waited_for_beside(|| Upstream::new(self, (Arc::from(""), 0)))
     }
 
     /// A new one.
@@ -148,15 +189,14 @@ impl Connections {
             .outgoing_connection_closed(&self.service, address, *port, age);
     }
 
-    /// Those that nobody uses, and since when; but for those to an upstream that is spared.
-    pub(crate) fn idle_beside(&self, spared: Option<&Upstream>) -> Vec<(Instant, Arc<Connection>)> {
+    /// Those that nobody uses, and since when; but for those that are spared.
+    pub(crate) fn idle_beside(&self, spared: &Spared) -> Vec<(Instant, Arc<Connection>)> {
         let open = self.open();
-        let others = open.values().filter(|connection| {
-            !spared.is_some_and(|spared| spared.is(self, connection.server()))
-        });
-        let idle = others.filter_map(|connection| {
+        let idle = open.values().filter_map(|connection| {
             let since = connection.idle_since()?;
-            Some((since, Arc::clone(connection)))
+            let is_spared = spared.upstream.is(self, connection.server())
+                && spared.idle_by.is_none_or(|looked| since > looked);
+            (!is_spared).then(|| (since, Arc::clone(connection)))
         });
         idle.collect()
     }
@@ -184,6 +224,15 @@ impl Connections {
 
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until a request is given a connection, or for ever if nobody tells.
+async fn is_given(given: Option<CaptureConnection>) {
+    match given {
+        // What it yields holds a lock, and is dropped here.
+        Some(mut given) => drop(given.wait_for_connection_metadata().await),
+        None => future::pending().await,
     }
 }
 

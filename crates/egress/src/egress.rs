@@ -208,6 +208,12 @@ impl Egress {
         self.0.connections.count()
     }
 
+    /// Whether a request waits for a place among them.
+    #[cfg(test)]
+    pub(crate) fn is_waiting_for_a_connection(&self) -> bool {
+        self.0.connections.is_waited_for()
+    }
+
     /// Counts and traces a request from now on.
     fn begin<B>(&self, request: &Request<B>, attribution: &Attribution) -> ClientSpan {
         let Inner {

@@ -72,7 +72,7 @@ impl Exchange<'_> {
         let (mut request, upload) = self.watch_upload(request, declared);
         let mut connection = capture_connection(&mut request);
         interim::bound(&mut request, &connection);
-        let response = pin!(self.clients.send(request, protocol));
+        let response = pin!(self.clients.send(request, &connection, protocol));
         let answered = self
             .head(response, &mut connection, protocol, upload.as_deref())
             .await;

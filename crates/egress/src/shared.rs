@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Semaphore;
 
 use crate::connection::Server;
-use crate::connections::Connections;
+use crate::connections::{Connections, Spared};
 use crate::limits::{Limit, Places, SharedLimits, semaphore};
 
 /// The bounds of all services together. Cheap to clone; give the same to each
@@ -93,9 +93,9 @@ impl EgressShared {
         services.push(Arc::downgrade(connections));
     }
 
-    /// Closes the connection that has been idle the longest, of whatever service, for one to this
-    /// upstream. Returns whether there was one.
-    pub(crate) fn close_longest_idle(&self, spared: Option<&Upstream>) -> bool {
+    /// Closes the connection that has been idle the longest, of whatever service, but for those that are
+    /// spared. Returns whether there was one.
+    pub(crate) fn close_longest_idle(&self, spared: &Spared) -> bool {
         let services: Vec<_> = self.services().iter().filter_map(Weak::upgrade).collect();
         let idle = services
             .iter()

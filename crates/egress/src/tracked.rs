@@ -17,8 +17,9 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use crate::EgressError;
+use crate::client::asking;
 use crate::connection::{Connection, Lease, Server};
-use crate::connections::Connections;
+use crate::connections::{Connections, Wanted};
 use crate::connector::Connector;
 use crate::interim::HeadersBudget;
 use crate::stopwatch::{Late, Stopwatch};
@@ -87,8 +88,12 @@ impl Service<Uri> for Tracked {
         let connections = Arc::clone(&self.connections);
         let (write, h2c) = (self.write, self.h2c);
         let server = server(&destination);
+        let wanted = Wanted {
+            server: server.clone(),
+            given: asking(),
+        };
         Box::pin(async move {
-            let place = connections.place(&server).await?;
+            let place = connections.place(wanted).await?;
             let mut stream = connector.call(destination).await?;
             let link = stream.inner_mut();
             link.headers = (h2c || link.speaks_h2()).then(HeadersBudget::default);

@@ -175,6 +175,46 @@ async fn who_waits_for_a_connection_to_the_same_upstream_is_given_the_one_that_t
     assert_eq!(upstream.accepted(), 1);
 }
 
+/// The pool goes on with the connection that it began to make for the second request.
+#[tokio::test]
+async fn who_was_given_a_connection_meanwhile_takes_no_place_from_another() {
+    let other = ok().await;
+    let egress = egress_with(EgressLimits {
+        max_connections: 1,
+        wait: Duration::from_secs(600),
+        ..EgressLimits::default()
+    });
+    // Answers when it has the whole request.
+    let one = serve(|request: Request<Incoming>| async move {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        Response::new(full(body))
+    })
+    .await;
+    let (mut held, body) = Channel::<Bytes, BodyError>::new(1);
+    let request = Request::post(one.uri("/")).body(UnsyncBoxBody::new(body));
+    let first = tokio::spawn({
+        let (egress, request) = (egress.clone(), request.unwrap());
+        async move { whole(send(&egress, request).await.unwrap().into_body()).await }
+    });
+    while egress.connections().iter().all(|count| count.active == 0) {
+        tokio::task::yield_now().await;
+    }
+    let second = tokio::spawn({
+        let (egress, uri) = (egress.clone(), one.uri("/"));
+        async move { whole(send(&egress, get(&uri)).await.unwrap().into_body()).await }
+    });
+    while !egress.is_waiting_for_a_connection() {
+        tokio::task::yield_now().await;
+    }
+    held.send_data(Bytes::from_static(b"ok")).await.unwrap();
+    drop(held);
+    assert_eq!(first.await.unwrap().unwrap(), "ok");
+    assert_eq!(second.await.unwrap().unwrap(), "");
+    let answer = send(&egress, get(&other.uri("/"))).await.unwrap();
+    assert_eq!(whole(answer.into_body()).await.unwrap(), "ok");
+    assert_eq!([one.accepted(), other.accepted()], [1, 1]);
+}
+
 #[tokio::test]
 async fn a_connection_that_is_in_use_is_never_closed_for_another() {
     let upstream = endless().await;

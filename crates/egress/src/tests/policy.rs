@@ -205,6 +205,9 @@ async fn audited(work: impl Future<Output = ()>) -> Vec<Value> {
         ..TelemetryConfig::default()
     })
     .unwrap();
+    // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
+    // event first wants it; other tests have none.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     // The tests' runtimes have one thread.
     let guard = tracing::dispatcher::set_default(&dispatch);
     work.await;

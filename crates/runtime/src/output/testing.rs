@@ -20,6 +20,9 @@ pub(crate) struct Logged {
 /// Does `work` and gives what was logged in it.
 pub(crate) fn logged(work: impl FnOnce()) -> Vec<Logged> {
     let all = Arc::<Mutex<Vec<Logged>>>::default();
+    // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
+    // event first wants it; other tests have none.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::subscriber::with_default(Keeper(all.clone()), work);
     let mut all = all.lock().unwrap();
     std::mem::take(&mut *all)

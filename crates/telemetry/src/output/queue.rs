@@ -524,6 +524,9 @@ mod tests {
         let queue = Arc::<Queue>::default();
         let to: Box<dyn Write + Send> = Box::new(io::sink());
         let mut worker = Worker::new(queue.clone(), Box::new(to));
+        // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
+        // event first wants it; other tests have none.
+        let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(dispatch, || {
             let line = vec![b'x'; CAPACITY];
             for (output, count) in [(Output::AuditLog, 1), (Output::TraceFile, 7)] {

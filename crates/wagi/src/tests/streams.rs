@@ -123,6 +123,9 @@ async fn stderr_is_log_lines_of_the_request() {
     ));
     let scope = scope(None);
     let id = scope.id().to_string();
+    // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
+    // event first wants it; other tests have none.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(subscriber);
     module
         .handle(get("http://localhost/"), scope)
