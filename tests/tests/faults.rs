@@ -87,7 +87,11 @@ async fn a_trap_at_the_end_of_a_body_cuts_the_response_however_quick_its_reader_
     let services = Services::faulty(&[]).await?;
     let (h1, h2) = (Client::new(), Client::http2());
     let mut cut = 0;
-    for path in ["/trap-at-end?head=20", "/trap-at-end?head=20&length=1"] {
+    for path in [
+        "/trap-at-end?head=20",
+        "/trap-at-end?head=20&length=1",
+        "/trap-at-end?head=20&trailers=1",
+    ] {
         for client in [&h1, &h2] {
             let url = format!("{}{path}", services.host().url());
             for answer in futures::future::join_all((0..20).map(|_| client.get(&url))).await {

@@ -40,12 +40,19 @@ pub fn late_trap() -> Response {
 }
 
 /// A whole body of five bytes, and a trap in the same breath: with `head`, so many milliseconds after the
-/// head. With `length=1` the head says `content-length: 5`.
+/// head. With `length=1` the head says `content-length: 5`; with `trailers=1` the body ends in trailers.
 pub fn trap_at_end(query: &Query) -> Response {
     let head = query.number("head", 0);
     let (response, mut writer, end_writer) = match query.number("length", 0) {
         0 => begun(),
         _ => begun_with(&[("content-length".into(), b"5".into())]),
+    };
+    let end = match query.number("trailers", 0) {
+        0 => WHOLE_BODY(),
+        _ => {
+            let trailers = [("x-last".to_owned(), b"yes".to_vec())];
+            Ok(Some(Fields::from_list(&trailers).expect("the trailers are valid")))
+        }
     };
     spawn_local(async move {
         if head > 0 {
@@ -53,7 +60,7 @@ pub fn trap_at_end(query: &Query) -> Response {
         }
         writer.write_all(b"first".into()).await;
         drop(writer);
-        let _ = end_writer.write(WHOLE_BODY()).await;
+        let _ = end_writer.write(end).await;
         panic!("deliberate panic at the end of a body");
     });
     response

@@ -46,6 +46,16 @@ impl PromisedLength {
         }
     }
 
+    /// The length that the head declares, if it declares one.
+    pub(crate) fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
+    /// The bytes that were counted.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Counts a frame.
     ///
     /// # Errors

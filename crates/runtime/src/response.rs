@@ -4,7 +4,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::fields::{DeclaredLength, declared_length};
 use headwater_core::{Body, BodyError, Fault, RequestId, explain};
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
@@ -38,15 +37,11 @@ pub(crate) fn from_wasi(
     instance: Option<Arc<InstanceRecord>>,
     slot: Slot,
 ) -> Response<Body> {
-    let declared = match declared_length(response.headers()) {
-        DeclaredLength::Exactly(length) => Some(length),
-        DeclaredLength::None | DeclaredLength::Invalid => None,
-    };
     let length = PromisedLength::of(response.headers());
     response.map(|written| {
         GuestBody {
             length,
-            remaining: declared.or_else(|| written.size_hint().exact()),
+            expected: length.declared().or_else(|| written.size_hint().exact()),
             written,
             end: None,
             begun: false,
@@ -65,9 +60,10 @@ pub(crate) fn from_wasi(
 /// without an error. To the client neither must look like the end of the message.
 struct GuestBody {
     written: Written,
+    /// What was promised and passed on.
     length: PromisedLength,
-    /// Bytes still to come, where that is known: whoever sends the last of them asks for no more.
-    remaining: Option<u64>,
+    /// How many bytes there will be, where that is known: whoever sends the last of them asks for no more.
+    expected: Option<u64>,
     /// What ends the body, while it is held back.
     end: Option<Polled>,
     /// Something was passed on.
@@ -80,17 +76,23 @@ struct GuestBody {
 type Polled = Option<Result<Frame<Bytes>, Error>>;
 
 impl GuestBody {
-    /// Whether the body is at its end when this frame is sent. Counts its bytes.
-    fn is_last(&mut self, frame: &Frame<Bytes>) -> bool {
-        match (frame.data_ref(), &mut self.remaining) {
-            (Some(data), Some(remaining)) => {
-                *remaining = remaining.saturating_sub(data.len() as u64);
-                *remaining == 0
+    /// Whether the body is at its end when this frame is sent.
+    fn is_last(&self, frame: &Frame<Bytes>) -> bool {
+        match frame.data_ref() {
+            // One that tells its end itself is not of the guest's making.
+            Some(data) => {
+                self.remaining(data.len()) == Some(0) && !self.written.body.is_end_stream()
             }
-            (Some(_), None) => false,
             // Trailers.
-            (None, _) => true,
+            None => true,
         }
+    }
+
+    /// Bytes still to come after so many more, where that is known.
+    fn remaining(&self, more: usize) -> Option<u64> {
+        let written = self.length.written() + more as u64;
+        self.expected
+            .map(|expected| expected.saturating_sub(written))
     }
 
     /// What the front is given of it, which is an error where the guest breaks its promise.
@@ -123,16 +125,8 @@ impl http_body::Body for GuestBody {
         let end = match this.end.take() {
             Some(end) => end,
             None => match ready!(this.written.poll(cx)) {
-                Seen::InTime(polled) => {
-                    if let Some(Ok(frame)) = &polled {
-                        this.is_last(frame);
-                    }
-                    return Poll::Ready(this.pass_on(polled));
-                }
-                // A body that tells its end itself is not of the guest's making.
-                Seen::Now(Some(Ok(frame)))
-                    if !this.is_last(&frame) || this.written.body.is_end_stream() =>
-                {
+                Seen::InTime(polled) => return Poll::Ready(this.pass_on(polled)),
+                Seen::Now(Some(Ok(frame))) if !this.is_last(&frame) => {
                     return Poll::Ready(this.pass_on(Some(Ok(frame))));
                 }
                 Seen::Now(end) => end,
@@ -158,7 +152,7 @@ impl http_body::Body for GuestBody {
             // The head says whether there is a body. That should not depend on how quick the guest was.
             return self.written.is_none;
         }
-        self.end.is_none() && self.remaining.unwrap_or(0) == 0 && self.written.is_ended()
+        self.end.is_none() && self.remaining(0).unwrap_or(0) == 0 && self.written.is_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
