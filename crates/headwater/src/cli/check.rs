@@ -1,6 +1,6 @@
 //! The command line of `headwater check`: all flags of those whose work it checks.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::Resettable;
@@ -148,11 +148,7 @@ impl Check {
         let mut words: Vec<OsString> = vec!["headwater".into(), name.into()];
         for Flag { long, values } in &self.flags {
             if target.has(&cli, long) {
-                words.extend(values.iter().map(|value| {
-                    let mut word = OsString::from(format!("--{long}="));
-                    word.push(value);
-                    word
-                }));
+                words.extend(values.iter().map(|value| flag(long, value)));
             } else {
                 let file = self.file.display();
                 found.error(Diagnostic::usage(format!(
@@ -161,10 +157,9 @@ impl Check {
             }
         }
         match target {
-            Target::Serve => words.push("--".into()),
-            Target::Wagi => words.push("--config".into()),
+            Target::Serve => words.extend(["--".into(), self.file.clone().into()]),
+            Target::Wagi => words.push(flag("config", self.file.as_os_str())),
         }
-        words.push(self.file.clone().into());
         let cli = parse(words).map_err(|error| {
             // How the command is used is none of the user's concern, who calls another.
             let told = error.to_string();
@@ -173,6 +168,13 @@ impl Check {
         });
         Some(found.keep(cli)?.command)
     }
+}
+
+/// A flag in one word: a value that begins with a hyphen would be taken for another.
+fn flag(long: &str, value: &OsStr) -> OsString {
+    let mut word = OsString::from(format!("--{long}="));
+    word.push(value);
+    word
 }
 
 // === impl Target ===
@@ -273,6 +275,14 @@ mod tests {
         assert_eq!(variables, ["1", "2"]);
         assert_eq!((wagi.listen.port(), &*wagi.modules.hostname), (1, "h"));
         assert!(wagi.limits.timeout.is_some());
+    }
+
+    #[test]
+    fn a_file_s_name_may_begin_with_a_hyphen() {
+        let words = ["--", "-x.toml"];
+        assert_eq!(serve(&words).file, PathBuf::from("-x.toml"));
+        let modules = wagi(&words).source.config;
+        assert_eq!(modules, Some(PathBuf::from("-x.toml")));
     }
 
     #[test]
