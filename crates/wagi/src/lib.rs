@@ -36,6 +36,7 @@ mod stderr;
 mod stdin;
 mod strict;
 mod vectored;
+mod written_pages;
 
 #[cfg(test)]
 mod tests;

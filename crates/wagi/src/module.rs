@@ -23,6 +23,7 @@ use crate::places::Places;
 use crate::run::run;
 use crate::settings::WagiSettings;
 use crate::stderr::Stderr;
+use crate::written_pages::WrittenPages;
 
 /// Instances of a module that may be alive at once unless its settings say otherwise: as many as a
 /// component may have, so that one service cannot take all of the engine's places.
@@ -41,6 +42,8 @@ pub(crate) struct Prepared {
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
     pub(crate) threads: ServiceThreads,
+    /// Of the module with this entrypoint.
+    pub(crate) written: Arc<WrittenPages>,
     pub(crate) limits: LimitLog,
     /// The engine's, which all services share.
     pub(crate) room: ServicePlaces,
@@ -123,6 +126,7 @@ impl WagiModule {
             settings,
             instance,
             threads: engine.threads().service(),
+            written: Arc::new(WrittenPages::of(bytes)),
             room,
             engine: engine.clone(),
             egress,
@@ -138,6 +142,7 @@ impl WagiModule {
         let mut prepared = (*self.0).clone();
         entrypoint.clone_into(&mut prepared.settings.entrypoint);
         check_entrypoint(self.core(), &prepared.settings)?;
+        prepared.written = Arc::new(self.0.written.unlearnt());
         Ok(Self(Arc::new(prepared)))
     }
 

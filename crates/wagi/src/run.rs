@@ -225,7 +225,15 @@ async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<()
         let instance = instantiate(module, &mut store).await?;
         let entrypoint = &module.settings.entrypoint;
         let entrypoint = instance.get_typed_func::<(), ()>(&mut store, entrypoint)?;
-        entrypoint.call_async(&mut store, ()).await
+        let memory = instance.get_memory(&mut store, "memory");
+        let fresh = memory.and_then(|memory| module.written.prepare(memory.data_mut(&mut store)));
+        let ended = entrypoint.call_async(&mut store, ()).await;
+        if let (Some(memory), Some(fresh)) = (memory, fresh)
+            && is_success(&ended)
+        {
+            module.written.learn(fresh, memory.data(&store));
+        }
+        ended
     };
     match outcome.await {
         Ok(()) => Ok(()),
@@ -238,6 +246,12 @@ async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<()
             )
         }
     }
+}
+
+/// Whether the module has run to its end, or ended itself without an error.
+fn is_success(ended: &wasmtime::Result<()>) -> bool {
+    let error = ended.as_ref().err();
+    error.is_none_or(|error| matches!(error.downcast_ref(), Some(I32Exit(0))))
 }
 
 /// The engine's places for an instance. Where there are none, others are asked to give way.
