@@ -3,6 +3,7 @@
 //! in small.)
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::client::full;
@@ -119,34 +120,39 @@ async fn c3_one_client_has_so_many_connections_and_others_have_theirs() -> Resul
     .await
 }
 
+/// A connection of a client that takes not a byte of so many answers, and how many of them are a 200.
+async fn taking_nothing(host: &Host, streams: usize) -> Result<(Frames, usize)> {
+    let mut frames = Frames::connect(host.address()).await?;
+    // SETTINGS_INITIAL_WINDOW_SIZE
+    let mut all = frames::frame(frames::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let head = frames::head_of(frames::GET, "/stream/bytes");
+    let ends = frames::END_STREAM | frames::END_HEADERS;
+    for stream in frames::streams().take(streams) {
+        all.extend(frames::frame(frames::HEADERS, ends, stream, &head));
+    }
+    frames.send(&all).await?;
+    let mut answered = 0;
+    for _ in 0..streams {
+        // Indexed by the static table of HPACK: `:status: 200`.
+        let head = frames.next_of(frames::HEADERS).await?;
+        answered += usize::from(head.payload.first() == Some(&0x88));
+    }
+    Ok((frames, answered))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c1_one_client_that_takes_nothing_on_many_streams_leaves_places_to_others() -> Result<()> {
     const MOST: usize = 20;
     let site = site(&format!("[server]\nmax_in_flight_per_client = {MOST}\n"))?;
     let (host, admin) = Admin::start(Host::serve(site.path())).await?;
     let mut connections = Vec::new();
-    let (mut answered, mut refused) = (0, 0);
+    let mut answered = Vec::new();
     for _ in 0..2 {
-        let mut frames = Frames::connect(host.address()).await?;
-        // SETTINGS_INITIAL_WINDOW_SIZE: not a byte of any answer is taken.
-        let closed = frames::frame(frames::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
-        let head = frames::head_of(frames::GET, "/stream/bytes");
-        let ends = frames::END_STREAM | frames::END_HEADERS;
-        let mut all = closed;
-        for stream in frames::streams().take(MOST) {
-            all.extend(frames::frame(frames::HEADERS, ends, stream, &head));
-        }
-        frames.send(&all).await?;
-        for _ in 0..MOST {
-            // Indexed by the static table of HPACK: `:status: 200`.
-            match frames.next_of(frames::HEADERS).await?.payload.first() {
-                Some(0x88) => answered += 1,
-                _ => refused += 1,
-            }
-        }
+        let (frames, statuses) = taking_nothing(&host, MOST).await?;
         connections.push(frames);
+        answered.push(statuses);
     }
-    ensure!((answered, refused) == (MOST, MOST), "{answered}, {refused}");
+    ensure!(answered == [MOST, 0], "{answered:?}");
     let others = fixed(from_elsewhere(&host).await?).await?;
     ensure!(others.starts_with("HTTP/1.1 200 "), "{others}");
     host.stderr()
@@ -161,6 +167,40 @@ async fn c1_one_client_that_takes_nothing_on_many_streams_leaves_places_to_other
     let counted = metrics.contains("error_type=\"client_in_flight\"");
     ensure!(counted, "{metrics}");
     others_are_served(&host).await
+}
+
+/// Each thread keeps what it had until it looks, which those with nothing to do never did.
+#[tokio::test(flavor = "multi_thread")]
+async fn c1_the_memory_of_many_answers_that_nobody_took_goes_back() -> Result<()> {
+    const CONNECTIONS: usize = 8;
+    const STREAMS: usize = 200;
+    let site =
+        site("[server]\nmax_in_flight_per_client = 2000\n[defaults]\nidle_timeout = \"1s\"\n")?;
+    let host = Host::serve(site.path()).start().await?;
+    others_are_served(&host).await?;
+    let process = host.process();
+    let before = process.rss()?;
+    let opened =
+        futures::future::try_join_all((0..CONNECTIONS).map(|_| taking_nothing(&host, STREAMS)));
+    let opened = opened.await?;
+    ensure!(opened.iter().all(|(_, answered)| *answered == STREAMS));
+    // There is no event to wait for, here and below.
+    within("answers that wait", async {
+        while process.rss()?.saturating_sub(before) < 100 << 20 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        anyhow::Ok(())
+    })
+    .await??;
+    drop(opened);
+    let taken = process.peak_rss()?.saturating_sub(before);
+    within("the memory", async {
+        while process.rss()?.saturating_sub(before) > taken / 4 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    })
+    .await?
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use crate::descriptors;
 use crate::exit::{Cut, Usage};
 use crate::front;
 use crate::live::{Live, Load, Loading};
+use crate::memory;
 use crate::metrics;
 use crate::operation::Operation;
 use crate::panics;
@@ -158,6 +159,11 @@ async fn serve(
         at_once: at_once.clone(),
     };
     let signals = tokio::spawn(obeying.obey(signals));
+    let load = {
+        let (live, connections) = (live.clone(), server.connections());
+        move || live.front().in_flight() + connections.total().open + live.roster().instances()
+    };
+    let giving_back = tokio::spawn(memory::give_back(load, live.reclaim().clone()));
     let watching = watch.map(|watch| tokio::spawn(watch.run(live.clone())));
     let drain_began = tokio::spawn(moment_of(shutdown.clone()));
     let serving = async {
@@ -181,6 +187,7 @@ async fn serve(
         }
     };
     signals.abort();
+    giving_back.abort();
     match outcome {
         ServeOutcome::Drained => {
             stopped(0).tell();

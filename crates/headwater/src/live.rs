@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use headwater_runtime::Engine;
+use headwater_runtime::{Engine, Reclaim};
 use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
 use tokio_util::task::TaskTracker;
 
@@ -140,6 +140,11 @@ impl Live {
         };
         live.reloads.started();
         Ok((Arc::new(live), banner))
+    }
+
+    /// By which memory of ended instances is given back.
+    pub(crate) fn reclaim(&self) -> &Reclaim {
+        self.loading.engine.reclaim()
     }
 
     /// Loads again. What comes takes the requests from now on, what goes finishes those that it has, and

@@ -15,6 +15,7 @@ mod input;
 mod listening;
 mod live;
 mod meaning;
+mod memory;
 mod metrics;
 mod needs_restart;
 mod operation;

@@ -4,14 +4,16 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use headwater_config::settings::{self, ServerSettings, TelemetrySettings, When};
+use headwater_config::settings::{
+    self, AccessLogSettings, AccessTo, ServerSettings, TelemetrySettings, When,
+};
 use headwater_telemetry::{
     AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, ServiceName, TelemetryConfig, TreeConfig,
 };
 
 use crate::admin::AdminParams;
 use crate::cli::OperationArgs;
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
 use crate::front;
 use crate::outputs::Output;
 use crate::said::Said;
@@ -24,6 +26,16 @@ pub(crate) struct Operation {
     pub(crate) watch: bool,
     access_log: Option<AccessConfig>,
     telemetry: TelemetrySettings,
+}
+
+/// A setting of a file that is not written.
+#[derive(Debug, PartialEq, Eq)]
+struct Idle {
+    section: &'static str,
+    key: &'static str,
+    flag: &'static str,
+    /// What would name the file.
+    file: &'static str,
 }
 
 // === impl Operation ===
@@ -42,12 +54,16 @@ impl Operation {
         let access_log = flags
             .access_log
             .or(file.access_log.clone().unwrap_or_default());
+        let telemetry = flags.telemetry.or(file.telemetry.clone());
+        for idle in without_a_file(&access_log, &telemetry) {
+            found.warn(idle.warning(said));
+        }
         Self {
             server: flags.server.or(file.server.clone()),
             admin,
             watch: flags.reload.or(file.reload.clone()).watch.unwrap_or(false),
             access_log: asked.then(|| front::access_log(&access_log)),
-            telemetry: flags.telemetry.or(file.telemetry.clone()),
+            telemetry,
         }
     }
 
@@ -126,5 +142,110 @@ impl Operation {
             metrics: MetricsConfig::from_env()?,
             prometheus: self.admin.is_on(),
         })
+    }
+}
+
+/// When files are begun and kept of which there are none.
+fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings) -> Vec<Idle> {
+    let access_file = matches!(access_log.to, Some(AccessTo::File(_)));
+    let access_log = (&access_log.rotate, &access_log.keep);
+    let TelemetrySettings {
+        trace_file,
+        trace_file_rotate,
+        trace_file_keep,
+        audit_log,
+        audit_log_rotate,
+        audit_log_keep,
+        ..
+    } = telemetry;
+    let files = [
+        (
+            access_file,
+            access_log,
+            "access_log",
+            ["rotate", "keep"],
+            ["--access-log-rotate", "--access-log-keep"],
+            "--access-log-to",
+        ),
+        (
+            trace_file.is_some(),
+            (trace_file_rotate, trace_file_keep),
+            "telemetry",
+            ["trace_file_rotate", "trace_file_keep"],
+            ["--trace-file-rotate", "--trace-file-keep"],
+            "--trace-file",
+        ),
+        (
+            audit_log.is_some(),
+            (audit_log_rotate, audit_log_keep),
+            "telemetry",
+            ["audit_log_rotate", "audit_log_keep"],
+            ["--audit-log-rotate", "--audit-log-keep"],
+            "--audit-log",
+        ),
+    ];
+    let mut idle = Vec::new();
+    for (there, (rotate, keep), section, keys, flags, file) in files {
+        let given = [rotate.is_some(), keep.is_some()];
+        for ((key, flag), given) in keys.into_iter().zip(flags).zip(given) {
+            if given && !there {
+                idle.push(Idle {
+                    section,
+                    key,
+                    flag,
+                    file,
+                });
+            }
+        }
+    }
+    idle
+}
+
+// === impl Idle ===
+
+impl Idle {
+    fn warning(&self, said: &Said) -> Diagnostic {
+        let Self {
+            section,
+            key,
+            flag,
+            file,
+        } = self;
+        let (place, setting) = match said.says(section, key) {
+            true => (said.section(section, key), key),
+            false => (Place::entry(*flag), flag),
+        };
+        Diagnostic {
+            kind: Kind::NoEffect,
+            place: place.into(),
+            message: format!("`{setting}` has no effect: there is no such file"),
+            remedy: Some(format!("name the file ({file})")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_file_that_is_not_written_is_warned_of() {
+        let mut access_log = AccessLogSettings {
+            rotate: Some("daily".parse().unwrap()),
+            to: Some(AccessTo::Stdout),
+            ..AccessLogSettings::default()
+        };
+        let mut telemetry = TelemetrySettings {
+            audit_log_keep: Some("3".parse().unwrap()),
+            trace_file_rotate: Some("hourly".parse().unwrap()),
+            trace_file: Some("traces.jsonl".into()),
+            ..TelemetrySettings::default()
+        };
+        let flags = |idle: Vec<Idle>| idle.iter().map(|idle| idle.flag).collect::<Vec<_>>();
+        let idle = flags(without_a_file(&access_log, &telemetry));
+        assert_eq!(idle, ["--access-log-rotate", "--audit-log-keep"]);
+        access_log.to = Some(AccessTo::File("access.log".into()));
+        telemetry.audit_log = Some("audit.jsonl".into());
+        assert_eq!(without_a_file(&access_log, &telemetry), []);
     }
 }

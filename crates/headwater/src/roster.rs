@@ -72,6 +72,19 @@ impl Roster {
         self.state().current.clone()
     }
 
+    /// How many instances there are of components.
+    pub(crate) fn instances(&self) -> usize {
+        let state = self.state();
+        let services = state.going.iter().chain(&state.current);
+        let components = services.filter_map(|service| match &service.runner {
+            Runner::Component(component) => Some(component.pool()),
+            _ => None,
+        });
+        components
+            .map(|pool| pool.starting + pool.idle + pool.active + pool.retiring)
+            .sum()
+    }
+
     /// How many were replaced and have work left.
     pub(crate) fn going(&self) -> usize {
         self.state().going.len()
