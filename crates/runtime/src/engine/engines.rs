@@ -48,8 +48,10 @@ pub(super) struct Engines {
 impl Engines {
     pub(super) fn new(places: u32) -> wasmtime::Result<Self> {
         let (copied, places) = engine(Initialization::Copied, places)?;
+        let reclaim = Reclaim::default();
+        reclaim.add(Initialization::Copied as usize, &copied)?;
         Ok(Self {
-            reclaim: Reclaim::new(&copied)?,
+            reclaim,
             copied,
             copy_on_write: OnceLock::new(),
             places,
@@ -80,7 +82,10 @@ impl Engines {
                 }
                 // Who comes second at the same moment makes one for nothing, which is dropped.
                 let (engine, _) = engine(Initialization::CopyOnWrite, self.places)?;
-                Ok(self.copy_on_write.get_or_init(|| engine))
+                let engine = self.copy_on_write.get_or_init(|| engine);
+                self.reclaim
+                    .add(Initialization::CopyOnWrite as usize, engine)?;
+                Ok(engine)
             }
         }
     }
@@ -158,12 +163,13 @@ fn allocation(initialization: Initialization, places: u32) -> PoolingAllocationC
         // The scan resets only pages that are present when an instance ends. A dirty page that was
         // swapped out, or that the kernel is moving (memory compaction), is skipped, and the next
         // instance reads it (wasmtime pull request 14357, fixed in 50.0.0). Stays off on 48.
-        .pagemap_scan(Enabled::No);
-    match initialization {
-        // Nothing stays mapped: what would have to be zeroed by hand is more than a guest has touched.
-        Initialization::Copied => pool.decommit_batch_size(BATCH),
-        Initialization::CopyOnWrite => pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT),
-    };
+        .pagemap_scan(Enabled::No)
+        .decommit_batch_size(BATCH);
+    if initialization == Initialization::CopyOnWrite {
+        // Where data is copied, nothing stays mapped: what would have to be zeroed by hand is more than a
+        // guest has touched.
+        pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT);
+    }
     pool
 }
 

@@ -20,7 +20,7 @@ use wasmtime::{
 use super::Engine;
 
 /// Bytes of data that each kind of guest starts with: one of which is copied, and one that is mapped.
-const IMAGES: [usize; 2] = [64 << 10, 4 << 20];
+const IMAGES: [usize; 2] = [16 << 10, 4 << 20];
 
 /// Where these begin.
 const IMAGE_AT: usize = 64 << 10;

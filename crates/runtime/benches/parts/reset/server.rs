@@ -22,6 +22,9 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::reset::PRODUCT;
 use crate::rounds::cpu;
 
+/// What modules are called with.
+const SCRIPT: &str = r"python -c print('content-type:text/plain\n\nHello')";
+
 /// Serves the guest until its standard input ends, and says for each line of it how much CPU time was taken
 /// (in ns), and how much memory is and was resident (in KiB).
 pub(crate) async fn serve(arguments: &[String]) -> Result<()> {
@@ -60,7 +63,11 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
         Artifact::Module(binary) => Ok(Arc::new(WagiModule::load(
             engine,
             &binary,
-            WagiSettings::new("bench"),
+            WagiSettings {
+                // For an interpreter, to which alone they say something.
+                argv: Some(SCRIPT.to_owned()),
+                ..WagiSettings::new("bench")
+            },
         )?)),
         Artifact::Component(binary) => Ok(Arc::new(ComponentService::load(
             engine,
