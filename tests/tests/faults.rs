@@ -8,7 +8,7 @@ use headwater_tests::settings::Settings;
 use headwater_tests::{Admin, Client, Host, Services, client, pattern, within};
 use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> Result<()> {
@@ -112,6 +112,39 @@ async fn a_trap_at_the_end_of_a_body_cuts_the_response_however_quick_its_reader_
     })
     .await?;
     ensure!(services.get("/").await?.status == 200);
+    Ok(())
+}
+
+/// An upstream sends a good head and a broken body in one go, and the guest passes both on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_fails_before_its_first_byte_is_never_a_whole_response() -> Result<()> {
+    let relay = Settings::default().component("relay", "/...", &["http://127.0.0.1"])?;
+    let services = Services::beside_hello(relay, &[]).await?;
+    for (broken, nth) in ["ZZ\r\n", "3\nabc", "0\r\nfoo bar\r\n\r\n", "0\r\nx: 1\r\n"]
+        .into_iter()
+        .zip(1..)
+    {
+        let upstream = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!(
+            "{}/?to=http://{}",
+            services.host().url(),
+            upstream.local_addr()?
+        );
+        tokio::spawn(async move {
+            let (mut stream, _) = upstream.accept().await?;
+            let _ = stream.read(&mut [0; 1024]).await?;
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(format!("{head}{broken}").as_bytes()).await
+        });
+        let answer = Client::new().get(&url).await;
+        let whole = answer.is_ok_and(|answer| answer.status == 200);
+        ensure!(!whole, "a whole answer came of {broken:?}");
+        let log = services.host().stderr();
+        log.wait_for_lines("responses that were cut", nth, |line| {
+            line.contains("the response was cut")
+        })
+        .await?;
+    }
     Ok(())
 }
 

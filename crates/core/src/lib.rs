@@ -13,6 +13,7 @@ pub mod hops;
 mod id;
 mod internal;
 mod limits;
+mod read_turn;
 mod scope;
 
 pub use attribution::{Attribution, Verdict, Witness};
@@ -23,6 +24,7 @@ pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;
 pub use internal::{AnswerFuture, Caller, InternalService};
 pub use limits::Limits;
+pub use read_turn::ReadTurn;
 pub use scope::{Counters, RequestScope, ScopeParts};
 
 pub use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};

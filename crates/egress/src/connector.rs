@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use headwater_core::ReadTurn;
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
@@ -88,6 +89,7 @@ impl Connector {
                 info,
                 absolute_form: proxied,
                 headers: None,
+                turn: ReadTurn::default(),
             },
             Scheme::Https => {
                 let transport = self.secure(&target.host, transport, true).await?;
@@ -100,6 +102,7 @@ impl Connector {
                     info,
                     absolute_form: false,
                     headers: None,
+                    turn: ReadTurn::default(),
                 }
             }
         })

@@ -207,13 +207,16 @@ impl Read for TrackedStream {
             // As if the upstream had closed it: that ends it without harm if nobody uses it.
             return Poll::Ready(Ok(()));
         }
-        if self.stream.inner().headers.is_some() {
+        let over_h2 = self.stream.inner().headers.is_some();
+        if over_h2 {
             self.count_headers();
-        } else if let Some(read) = self.read_unasked(&mut buf) {
-            return Poll::Ready(read);
         }
+        // Before anything is read, or an upstream that sends without end is read without end.
         if let Some(failure) = self.connection.failure() {
             return Poll::Ready(Err(io::Error::other(failure.clone())));
+        }
+        if !over_h2 && let Some(read) = self.read_unasked(&mut buf) {
+            return Poll::Ready(read);
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }

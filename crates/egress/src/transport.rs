@@ -3,8 +3,9 @@
 use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use headwater_core::ReadTurn;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -41,6 +42,7 @@ pub(crate) struct Link {
     pub(crate) absolute_form: bool,
     /// Of an upstream that speaks HTTP/2.
     pub(crate) headers: Option<HeadersBudget>,
+    pub(crate) turn: ReadTurn,
 }
 
 // === impl Transport ===
@@ -162,10 +164,13 @@ impl AsyncRead for Link {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        ready!(self.turn.poll(cx));
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.transport).poll_read(cx, buffer);
+        let bytes = &buffer.filled()[before..];
+        self.turn.read(&read, bytes.len());
         if let Some(headers) = &mut self.headers {
-            headers.count(&buffer.filled()[before..]);
+            headers.count(bytes);
         }
         read
     }

@@ -41,7 +41,7 @@ pub(crate) fn from_wasi(
     response.map(|written| {
         GuestBody {
             length,
-            expected: length.declared().or_else(|| written.size_hint().exact()),
+            expected: length.declared().or_else(|| written.expected()),
             written,
             end: None,
             begun: false,
@@ -156,6 +156,10 @@ impl http_body::Body for GuestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.written.has_failed() || matches!(self.end, Some(Some(Err(_)))) {
+            // The stock body says that nothing more will come, which would be taken for a length.
+            return SizeHint::default();
+        }
         let held = match &self.end {
             Some(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
             _ => 0,
@@ -224,6 +228,19 @@ impl Written {
     /// Whether nothing more is to come, for certain.
     fn is_ended(&self) -> bool {
         (self.ended || self.body.is_end_stream()) && self.first.iter().all(Option::is_none)
+    }
+
+    /// How many bytes there will be, where that is known.
+    fn expected(&self) -> Option<u64> {
+        (!self.has_failed())
+            .then(|| self.size_hint().exact())
+            .flatten()
+    }
+
+    /// Whether it is known to end with an error.
+    fn has_failed(&self) -> bool {
+        let mut frames = self.first.iter().flatten();
+        frames.any(Result::is_err)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -6,7 +6,7 @@ use headwater_core::{Fault, RequestScope, explain};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// The response field that has it.
-const EXPLAIN: HeaderName = HeaderName::from_static("headwater-explain");
+pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("headwater-explain");
 
 /// More is in the log. Clients accept fields of 8 KiB, all of a response's together.
 const LONGEST: usize = 2048;

@@ -16,6 +16,7 @@ use headwater_telemetry::metrics::RequestStart;
 use headwater_telemetry::{
     AccessLog, AccessStart, Metrics, ServerRequest, ServerSpan, propagation,
 };
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode};
@@ -24,7 +25,7 @@ use http_body::Body as _;
 use crate::answer::{answer, log};
 use crate::body_wait::{Trouble, Wait};
 use crate::exchange::Exchange;
-use crate::explanation::Explanation;
+use crate::explanation::{EXPLAIN, Explanation};
 use crate::overloads::Overloads;
 use crate::response_body::ResponseBody;
 
@@ -272,6 +273,7 @@ impl Sendable {
     /// it is too short.)
     fn check(mut response: Response<Body>, method: &Method) -> Result<Self, Fault> {
         strip_hop_by_hop(response.headers_mut());
+        response.headers_mut().remove(EXPLAIN);
         if response.status().is_informational() {
             return Err(Fault::bad_response(
                 "the service sent an interim status as its answer",
@@ -289,6 +291,10 @@ impl Sendable {
         if ResponseBody::is_forbidden(method, response.status()) {
             // The length is that of the body which a GET would have had.
             *response.body_mut() = headwater_core::empty();
+            if response.status() == StatusCode::NO_CONTENT {
+                // It has none, whoever asks (RFC 9110, 8.6).
+                response.headers_mut().remove(CONTENT_LENGTH);
+            }
             return Ok(Self {
                 response,
                 length: None,

@@ -3,10 +3,11 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use headwater_core::ReadTurn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::patience::Patience;
@@ -32,6 +33,7 @@ pub(crate) struct Watched<S> {
     /// What is left to say when the time for a head is over.
     farewell: &'static [u8],
     patience: Patience,
+    turn: ReadTurn,
 }
 
 // === impl Watched ===
@@ -45,6 +47,7 @@ impl<S> Watched<S> {
             matched: 0,
             farewell: TOO_SLOW,
             patience: Patience::new(send_timeout),
+            turn: ReadTurn::default(),
         }
     }
 
@@ -147,10 +150,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
             }
             return Poll::Ready(Ok(()));
         }
+        ready!(this.turn.poll(cx));
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let bytes = &buf.filled()[before..];
+        this.turn.read(&read, bytes.len());
         if let Poll::Ready(Ok(())) = read {
-            this.received(&buf.filled()[before..]);
+            this.received(bytes);
         }
         read
     }
@@ -193,5 +199,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
         this.settle(shut, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::testing::LONG;
+
+    /// A client that sends faster than anybody reads.
+    #[tokio::test]
+    async fn others_have_their_turn_however_fast_a_client_sends() {
+        let endless = tokio::io::join(tokio::io::repeat(b'0'), tokio::io::sink());
+        let mut watched = Watched::new(endless, Pulse::new(), LONG);
+        let mut bytes = [0; 8192];
+        poll_fn(|cx| {
+            for _ in 0..100 {
+                let mut buf = ReadBuf::new(&mut bytes);
+                if Pin::new(&mut watched).poll_read(cx, &mut buf).is_pending() {
+                    return Poll::Ready(());
+                }
+            }
+            panic!("it read {} bytes and kept the thread", 100 * 8192);
+        })
+        .await;
     }
 }

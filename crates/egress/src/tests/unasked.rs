@@ -226,6 +226,26 @@ async fn interim_responses_without_end_are_an_error_long_before_the_response_is_
     }
 }
 
+/// An upstream that is faster than whoever reads, so that no read ever waits.
+#[tokio::test]
+async fn interim_responses_that_come_faster_than_they_are_read_are_an_error_too() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let uri = format!("http://{}/", listener.local_addr().unwrap());
+    let upstream = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]);
+        let many = b"HTTP/1.1 103 E\r\nlink: <x>\r\n\r\n".repeat(4_000);
+        while stream.write_all(&many).is_ok() {}
+    });
+    let egress = egress();
+    let error = send(&egress, get(&uri)).await.unwrap_err();
+    assert!(matches!(error, EgressError::InterimResponses), "{error:?}");
+    drop(egress);
+    while !upstream.is_finished() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn some_interim_responses_are_passed_over_and_the_next_request_may_have_as_many() {
     let upstream = listen(|mut stream: tokio::net::TcpStream| async move {

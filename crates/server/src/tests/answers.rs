@@ -170,6 +170,22 @@ async fn requests_that_no_service_can_have_get_a_named_answer() {
     }
 }
 
+/// RFC 9110, 8.6.
+#[tokio::test]
+async fn a_204_has_no_length_whoever_asks() {
+    let service = each(|_, _| async {
+        let response = Response::builder().status(204).header("content-length", 3);
+        Ok(response.body(headwater_core::full("xyz")).unwrap())
+    });
+    let server = start_with(params(), [route("/...", service)]).await;
+    for method in ["HEAD", "GET"] {
+        let request = format!("{method} / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = raw(server.address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        assert!(!answer.contains("content-length"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_host_that_no_route_holds_for_is_421_and_a_path_of_a_host_that_one_holds_for_is_404() {
     let mut named = route("/a", answer_with("a"));
