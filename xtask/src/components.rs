@@ -95,6 +95,11 @@ fn fingerprint(
         fingerprint.text(&compilers.clang.describe()?);
     } else if guest.kind.is_optional() {
         fingerprint.text(&registry::describe(guest)?);
+        if guest.kind == Kind::Python {
+            fingerprint.files(&workspace.guests().join("Cargo.lock"))?;
+            fingerprint.files(&workspace.wit())?;
+            fingerprint.files(&workspace.guests().join(registry::PYTHON_LIBRARY))?;
+        }
     }
     fingerprint.files(&guest.folder)?;
     Ok(fingerprint.finish())
@@ -115,7 +120,7 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
                 .build(&guest.folder.join("main.c"), &building)?;
             rename(&building, &output)
         }
-        Kind::Go | Kind::Zig | Kind::AssemblyScript | Kind::Shipped => {
+        Kind::Go | Kind::Zig | Kind::AssemblyScript | Kind::Shipped | Kind::Python => {
             let building = output.with_extension("new");
             registry::build(workspace, guest, &building)?;
             rename(&building, &output)

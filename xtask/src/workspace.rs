@@ -56,6 +56,24 @@ impl Workspace {
         self.root.join("wit")
     }
 
+    /// The interfaces of WASI 0.3, as the crate brings them that the guests in Rust use.
+    pub(crate) fn wasi(&self) -> Result<PathBuf> {
+        let mut metadata = cargo();
+        metadata
+            .args(["metadata", "--format-version", "1"])
+            .current_dir(self.guests());
+        let metadata: serde_json::Value = serde_json::from_str(&process::read(&mut metadata)?)
+            .context("`cargo metadata` printed something that is not JSON")?;
+        let packages = metadata["packages"].as_array();
+        let wasip3 = packages
+            .into_iter()
+            .flatten()
+            .find(|package| package["name"] == "wasip3");
+        let manifest = wasip3.and_then(|package| package["manifest_path"].as_str());
+        let manifest = Path::new(manifest.context("the guests do not use the crate wasip3")?);
+        Ok(manifest.with_file_name("wit"))
+    }
+
     /// The built guests.
     pub(crate) fn components(&self) -> PathBuf {
         self.target.join("components")

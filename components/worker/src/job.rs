@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use futures::channel::oneshot;
 use guest::{Call, Query, Request, wait};
-use headwater_attribution::Scope;
+use headwater_attribution::{Scope, named};
 
 pub type Outcome = Result<(), String>;
 
@@ -23,14 +23,10 @@ impl Plan {
     /// Takes the token, so this is for the beginning of the handler.
     pub fn of(query: &Query, request: &Request) -> Result<Self, String> {
         let call = Call::to(query, request)?;
-        let (call, scope) = match query.get("witness").unwrap_or("none") {
-            "none" => (call, None),
-            "token" => (call, Some(Scope::current().ok_or("no token")?)),
-            "echo-id" => {
-                let id = request.get_headers().get("x-request-id");
-                let id = id.into_iter().next().ok_or("no x-request-id")?;
-                (call.with_header("x-request-id", id), None)
-            }
+        let scope = match query.get("witness").unwrap_or("none") {
+            "none" => None,
+            "token" => Some(Scope::current().ok_or("no token")?),
+            "echo-id" => Some(Scope::by_id(request).ok_or("no x-request-id")?),
             other => return Err(format!("there is no witness {other}")),
         };
         Ok(Self {
@@ -48,8 +44,9 @@ impl Plan {
                 if delay > 0 {
                     wait(delay).await;
                 }
-                call.make(i).await
+                call.make_with(named, i).await
             };
+            // The remedy, in a line.
             Box::pin(Scope::wrap(self.scope.clone(), job)) as Job
         })
     }

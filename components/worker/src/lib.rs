@@ -11,6 +11,7 @@
 //! - `/flight`: requests that come while a call is under way wait for it in place of making another,
 //!   each of them polling it.
 //! - `/mutex`: each request makes its calls itself, while it has the lock.
+//! - `/own`: each request makes its calls itself, and has to do with no other.
 //!
 //! A job waits for `wait` milliseconds and makes one call, `GET {to}/call/{i}`; each request has `k`.
 //! With `ends=8` a worker ends after so many jobs, and a request that has work for it spawns another.
@@ -46,6 +47,7 @@ impl wasip3::exports::http::handler::Guest for Worker {
             "timer" => try_join_all(plan.jobs().map(timer::work)).await,
             "flight" => try_join_all(plan.jobs().map(flight::work)).await,
             "mutex" => try_join_all(plan.jobs().map(mutex::work)).await,
+            "own" => try_join_all(plan.jobs()).await,
             _ => return Ok(text(404, format!("there is no /{how}\n"))),
         };
         Ok(match done {

@@ -21,8 +21,6 @@ use crate::settings::{Settings, SettingsFile};
 use crate::upstream::{Behaviour, Upstream};
 use crate::{Client, Host, client};
 
-/// Clients of each service, each with one request at a time. All services have theirs at once.
-const CLIENTS: usize = 24;
 /// How long the upstream takes for an answer: so long that requests overlap.
 const LATENCY: Duration = Duration::from_millis(5);
 /// How long the slow one takes: so long that others meet the request in the meantime.
@@ -119,7 +117,7 @@ impl<'a> Run<'a> {
         let url = upstream.url();
         let authority = url.trim_start_matches("http://");
         let mut settings = Settings::default();
-        for service in SERVICES {
+        for service in SERVICES.iter().filter(|service| service.is_here()) {
             let route = format!("{}/...", service.base);
             settings = settings
                 .component_as(
@@ -154,13 +152,14 @@ impl<'a> Run<'a> {
 
     /// Sends all requests, those of all services at once.
     async fn send(&self) -> Vec<Answered> {
-        let services = (0..SERVICES.len()).map(async |service| {
+        let services = SERVICES.iter().enumerate();
+        let services = services.map(async |(service, entry)| {
             let requests = self.plan.requests.iter().enumerate();
             let own: Vec<(usize, &Planned)> = requests
                 .filter(|(_, request)| request.service == service)
                 .collect();
             let next = AtomicUsize::new(0);
-            let clients = (0..CLIENTS).map(async |_| {
+            let clients = (0..entry.clients).map(async |_| {
                 let client = Client::new();
                 let mut answers = Vec::new();
                 while let Some((number, request)) = own.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -204,7 +203,7 @@ impl<'a> Run<'a> {
             _ if answer.status == 200 => true,
             Made::IfAnswered => answer.status == 502,
             Made::UntilTrap => answer.is_failure() || answer.is_refusal(),
-            Made::All | Made::UntilLeft(_) => false,
+            Made::All | Made::OnceForAll | Made::UntilLeft(_) => false,
         };
         ensure!(expected, "{}: {}", answer.status, answer.text().trim());
         Ok(answer.status == 200)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) struct Arguments {
     pub(crate) calls: u64,
     pub(crate) seed: u64,
+    pub(crate) table: bool,
 }
 
 impl Arguments {
@@ -17,6 +18,7 @@ impl Arguments {
         let mut read = Self {
             calls: 200_000,
             seed: fresh_seed(),
+            table: false,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_default().parse::<u64>().ok();
@@ -28,6 +30,7 @@ impl Arguments {
                         .context("--calls needs a number from 4000 to 10000000")?;
                 }
                 "--seed" => read.seed = value().context("--seed needs a whole number")?,
+                "--table" => read.table = true,
                 _ => bail!("there is no option {argument}"),
             }
         }
@@ -54,9 +57,10 @@ mod tests {
         let expected = Some(Arguments {
             calls: 5_000,
             seed: 7,
+            table: true,
         });
-        assert_eq!(read("--calls 5000 --seed 7").unwrap(), expected);
-        assert_eq!(read("--seed 7 --calls 5000").unwrap(), expected);
+        assert_eq!(read("--calls 5000 --seed 7 --table").unwrap(), expected);
+        assert_eq!(read("--table --seed 7 --calls 5000").unwrap(), expected);
         assert_eq!(read("").unwrap().unwrap().calls, 200_000);
         assert_eq!(read("--help").unwrap(), None);
     }
