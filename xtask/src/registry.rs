@@ -43,7 +43,12 @@ impl Package {
             Kind::Zig => Self::new("ziglang", "0.17.1"),
             Kind::AssemblyScript => Self::new("assemblyscript", "0.28.20"),
             Kind::Python => Self::new("componentize-py", "0.25.1"),
-            Kind::Component | Kind::Command | Kind::C | Kind::Text | Kind::Shipped => {
+            Kind::Component
+            | Kind::Command
+            | Kind::C
+            | Kind::CComponent
+            | Kind::Text
+            | Kind::Shipped => {
                 bail!("a guest of kind {kind:?} needs no package")
             }
         })
@@ -216,10 +221,10 @@ fn python(workspace: &Workspace, guest: &Guest, output: &Path) -> Result<()> {
         "-c",
         "from componentize_py import script; raise SystemExit(script())",
     ]);
-    for wit in [workspace.wasi()?, workspace.wit().join("headwater-attribution")] {
+    for wit in workspace.wit_for(guest)? {
         python.arg("--wit-path").arg(wit);
     }
-    python.arg("--wit-path").arg(guest.folder.join("wit"));
+    python.arg(format!("--world=headwater:{}/service", guest.name));
     python.args(["--quiet", "componentize", "app", "--output"]);
     python.arg(output);
     for path in [&guest.folder, &workspace.guests().join(PYTHON_LIBRARY)] {

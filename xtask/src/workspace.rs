@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::guest::Guest;
 use crate::process;
 
 /// Headwater's source, and where what is built from it goes.
@@ -56,8 +57,9 @@ impl Workspace {
         self.root.join("wit")
     }
 
-    /// The interfaces of WASI 0.3, as the crate brings them that the guests in Rust use.
-    pub(crate) fn wasi(&self) -> Result<PathBuf> {
+    /// The folders of WIT that a guest's world is made of, its own last. WASI 0.3 is as the crate brings it
+    /// that the guests in Rust use.
+    pub(crate) fn wit_for(&self, guest: &Guest) -> Result<[PathBuf; 3]> {
         let mut metadata = cargo();
         metadata
             .args(["metadata", "--format-version", "1"])
@@ -71,7 +73,11 @@ impl Workspace {
             .find(|package| package["name"] == "wasip3");
         let manifest = wasip3.and_then(|package| package["manifest_path"].as_str());
         let manifest = Path::new(manifest.context("the guests do not use the crate wasip3")?);
-        Ok(manifest.with_file_name("wit"))
+        Ok([
+            manifest.with_file_name("wit"),
+            self.wit().join("headwater-attribution"),
+            guest.folder.join("wit"),
+        ])
     }
 
     /// The built guests.

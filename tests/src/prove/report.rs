@@ -109,7 +109,7 @@ impl Report {
                     "no work was done in another's task, so witnesses were not needed: {place}"
                 ));
             }
-            if row.is_some_and(|row| row.wrong * 100 > row.calls() * u64::from(most)) {
+            if row.is_some_and(|row| row.exceeds(most)) {
                 missing.push(format!("more than {most} of 100 calls are wrong: {place}"));
             }
         }
@@ -222,6 +222,11 @@ impl Row {
         self.right + self.wrong + self.unknown + self.ambiguous
     }
 
+    /// Whether more than so many percent are wrong.
+    fn exceeds(&self, most_wrong: u8) -> bool {
+        self.wrong * 100 > self.calls() * u64::from(most_wrong)
+    }
+
     fn by(&self, verdict: &str, witness: &str) -> u64 {
         let by = self.by.get(&(verdict.into(), witness.into()));
         by.copied().unwrap_or(0)
@@ -310,5 +315,41 @@ impl fmt::Display for Report {
             self.wrong(),
             all.calls()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_holds_for_as_many_wrong_calls_as_it_says_and_no_more() {
+        let row = Row {
+            right: 4,
+            wrong: 3,
+            ambiguous: 2,
+            unknown: 1,
+            ..Row::default()
+        };
+        assert!(!row.exceeds(30));
+        assert!(row.exceeds(29));
+        assert!(!Row::default().exceeds(0));
+    }
+
+    #[test]
+    fn the_table_has_idioms_of_each_language_and_no_other_rows() {
+        let mut report = Report::new(1, 0, 0, Duration::ZERO);
+        for (place, _) in Place::all() {
+            report.rows.insert(place, Row::default());
+        }
+        let table = report.table();
+        for row in [
+            "| Rust | pool, token |",
+            "| C | worker by a timer |",
+            "| Rust | after the response |",
+        ] {
+            assert!(table.contains(row), "{row}: {table}");
+        }
+        assert!(!table.contains("all callers gone"), "{table}");
     }
 }

@@ -56,6 +56,8 @@ pub static SERVICES: &[Service] = &[
     workers::COMPOSED_POOL,
     workers::PYTHON,
     workers::PYTHON_WORKERS,
+    workers::C,
+    workers::C_WORKER,
     Service {
         language: Some("Rust"),
         settings: LEFT,

@@ -81,15 +81,30 @@ pub(super) const OWN: Service = idiom(
     }],
 );
 
-const WORKERS: &[Kind] =
-    remedies!("worker", "/worker?ends=0", wait: 2, made: Made::All, rules: BY_DOUBT);
-const POOLS: &[Kind] =
-    remedies!("pool", "/pool?ends=0", wait: 10, made: Made::All, rules: BY_DOUBT);
-
-pub(super) const WORKER: Service = idiom("/worker", "worker", 8, WORKERS);
-pub(super) const POOL: Service = idiom("/pool", "worker", 12, POOLS);
-pub(super) const COMPOSED_WORKER: Service = idiom("/mw-worker", "mw-worker", 6, WORKERS);
-pub(super) const COMPOSED_POOL: Service = idiom("/mw-pool", "mw-worker", 8, POOLS);
+pub(super) const WORKER: Service = idiom(
+    "/worker",
+    "worker",
+    8,
+    remedies!("worker", "/worker?ends=0", wait: 2, made: Made::All, rules: BY_DOUBT),
+);
+pub(super) const POOL: Service = idiom(
+    "/pool",
+    "worker",
+    12,
+    remedies!("pool", "/pool?ends=0", wait: 10, made: Made::All, rules: BY_DOUBT),
+);
+pub(super) const COMPOSED_WORKER: Service = idiom(
+    "/mw-worker",
+    "mw-worker",
+    6,
+    remedies!("worker behind a middleware", "/worker?ends=0", wait: 2, made: Made::All, rules: BY_DOUBT),
+);
+pub(super) const COMPOSED_POOL: Service = idiom(
+    "/mw-pool",
+    "mw-worker",
+    8,
+    remedies!("pool behind a middleware", "/pool?ends=0", wait: 10, made: Made::All, rules: BY_DOUBT),
+);
 
 pub(super) const WORKER_THAT_ENDS: Service = idiom(
     "/worker-ends",
@@ -159,3 +174,22 @@ pub(super) const PYTHON_WORKERS: Service = python(
     8,
     remedies!("four workers by a timer", "/worker?", wait: 2, made: Made::All, rules: &[unmarked(100)]),
 );
+
+const fn c(base: &'static str, share: u32, kinds: &'static [Kind]) -> Service {
+    Service {
+        language: Some("C"),
+        ..idiom(base, "c-worker", share, kinds)
+    }
+}
+
+pub(super) const C: Service = c("/c", 4, &[kind("each its own calls", "/own?k=K", 1, 3)]);
+
+/// So few clients that it is idle now and then.
+pub(super) const C_WORKER: Service = Service {
+    clients: 3,
+    ..c(
+        "/c-worker",
+        6,
+        remedies!("worker by a timer", "/worker?", wait: 0, made: Made::All, rules: &[unmarked(100)]),
+    )
+};
