@@ -37,6 +37,9 @@ pub struct Options<'a> {
     pub seed: u64,
     /// Where the host writes its spans: about 1.5 KB for each call. It must not exist yet.
     pub trace_file: &'a Path,
+    /// The services' setting `attribution`, if not the default: then the table tells what came of it, and
+    /// the rest of the report, which is made for the default, tells nothing.
+    pub attribution: Option<&'static str>,
 }
 
 /// Sends the whole mix to a host, and compares all calls with what they were made for. `progress`
@@ -52,7 +55,7 @@ pub async fn prove(options: &Options<'_>, progress: impl Fn(u64, u64)) -> Result
         options.trace_file.display()
     );
     let plan = Plan::draw(options.calls, options.seed);
-    let mut run = Run::start(&plan, options.trace_file).await?;
+    let mut run = Run::start(&plan, options).await?;
     let started = Instant::now();
     let over = AtomicBool::new(false);
     let (answers, observed) = futures::join!(
@@ -111,7 +114,7 @@ struct Run<'a> {
 type Answered = (usize, Result<bool>);
 
 impl<'a> Run<'a> {
-    async fn start(plan: &'a Plan, trace_file: &Path) -> Result<Self> {
+    async fn start(plan: &'a Plan, options: &Options<'_>) -> Result<Self> {
         let upstream = Upstream::with(Behaviour::Answer(LATENCY)).await?;
         let slow = Upstream::with(Behaviour::Answer(SLOWLY)).await?;
         let url = upstream.url();
@@ -127,6 +130,9 @@ impl<'a> Run<'a> {
                     &[&url, &slow.url()],
                 )?
                 .text(service.settings);
+            if let Some(attribution) = options.attribution {
+                settings = settings.text(&format!("attribution = {attribution:?}\n"));
+            }
             if service.name == EARLY {
                 settings =
                     settings.text(&format!("environment = {{ UPSTREAM = {authority:?} }}\n"));
@@ -138,7 +144,7 @@ impl<'a> Run<'a> {
             // A machine that is busy is no failure.
             .args(["--timeout", "100s", "--queue-timeout", "100s"])
             .arg("--trace-file")
-            .arg(trace_file)
+            .arg(options.trace_file)
             .start()
             .await?;
         Ok(Self {

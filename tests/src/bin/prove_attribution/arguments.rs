@@ -10,6 +10,7 @@ pub(crate) struct Arguments {
     pub(crate) calls: u64,
     pub(crate) seed: u64,
     pub(crate) table: bool,
+    pub(crate) by_the_letter: bool,
 }
 
 impl Arguments {
@@ -19,6 +20,7 @@ impl Arguments {
             calls: 200_000,
             seed: fresh_seed(),
             table: false,
+            by_the_letter: false,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_default().parse::<u64>().ok();
@@ -31,6 +33,7 @@ impl Arguments {
                 }
                 "--seed" => read.seed = value().context("--seed needs a whole number")?,
                 "--table" => read.table = true,
+                "--by-the-letter" => read.by_the_letter = true,
                 _ => bail!("there is no option {argument}"),
             }
         }
@@ -58,6 +61,7 @@ mod tests {
             calls: 5_000,
             seed: 7,
             table: true,
+            by_the_letter: false,
         });
         assert_eq!(read("--calls 5000 --seed 7 --table").unwrap(), expected);
         assert_eq!(read("--table --seed 7 --calls 5000").unwrap(), expected);

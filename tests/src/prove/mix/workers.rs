@@ -126,7 +126,8 @@ pub(super) const TIMER: Service = Service {
         "/timer",
         "worker",
         8,
-        remedies!("worker by a timer", "/timer?", wait: 2, made: Made::All, rules: &[unmarked(100)]),
+        // It is woken by nobody, but it wakes those that wait for it.
+        remedies!("worker by a timer", "/timer?", wait: 2, made: Made::All, rules: &[unmarked(20)]),
     )
 };
 
