@@ -23,6 +23,12 @@ const fn unmarked(most_wrong: u8) -> Rule {
 /// The same path with each remedy, and without any.
 macro_rules! remedies {
     ($mode:literal, $path:literal, wait: $wait:literal, made: $made:expr, rules: $rules:expr) => {
+        remedies!($mode, $path, wait: $wait, made: $made, rules: $rules, echo: BY_ECHO)
+    };
+    (
+        $mode:literal, $path:literal,
+        wait: $wait:literal, made: $made:expr, rules: $rules:expr, echo: $echo:expr
+    ) => {
         &[
             Kind {
                 longest_wait: $wait,
@@ -44,7 +50,7 @@ macro_rules! remedies {
             Kind {
                 longest_wait: $wait,
                 made: $made,
-                rules: BY_ECHO,
+                rules: $echo,
                 ..kind(
                     concat!($mode, ", id sent on"),
                     concat!($path, "&k=K&wait=W&witness=echo-id"),
@@ -66,6 +72,7 @@ const fn idiom(
         language: Some("Rust"),
         // A worker that does not end holds up its instance's end.
         settings: LEFT,
+        clients: 12,
         ..service(base, component, share, kinds)
     }
 }
@@ -142,12 +149,11 @@ pub(super) const FLIGHT: Service = idiom(
 pub(super) const MUTEX: Service = idiom(
     "/mutex",
     "worker",
-    6,
-    &[Kind {
-        longest_wait: 2,
-        rules: &[rest(&[STACK, DOUBT])],
-        ..kind("mutex held across the call", "/mutex?k=K&wait=W", 1, 3)
-    }],
+    10,
+    remedies!(
+        "mutex held across the call", "/mutex?",
+        wait: 2, made: Made::All, rules: BY_DOUBT, echo: &[rest(&[STACK_AND_ECHO, ECHO])]
+    ),
 );
 
 const fn python(base: &'static str, share: u32, kinds: &'static [Kind]) -> Service {
