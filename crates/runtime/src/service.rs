@@ -2,7 +2,7 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use headwater_core::{Body, Handler, HandlerFuture, Limits, RequestScope};
+use headwater_core::{Body, Doubt, Handler, HandlerFuture, Limits, RequestScope};
 use headwater_egress::Egress;
 use headwater_telemetry::{LimitLog, Metrics};
 use http::Request;
@@ -12,16 +12,19 @@ use wasmtime_wasi_http::{p2, p3};
 
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
+use crate::attribution::wakes::{self, instrument};
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
+use crate::guest_name::GuestName;
 use crate::load_error::LoadError;
 use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
 use crate::output::ServiceOutput;
 use crate::places::Footprint;
 use crate::pool::{
-    CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
+    AttributionMode, CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings,
+    PoolTotals, PoolView,
 };
 use crate::starling_monkey::is_starling_monkey;
 use crate::state::State;
@@ -62,8 +65,14 @@ pub struct ComponentService {
     pool: InstancePool,
     world: World,
     composed: bool,
+    unattributed: Arc<Unattributed>,
     warnings: Vec<&'static str>,
 }
+
+/// What is served in place of a component whose tasks can wake one another in a way that cannot be heard.
+const UNHEARD: &str = "its tasks can wake one another in a way that Headwater cannot follow, so an instance \
+                       has one request at a time: leave `attribution` at `serial`, or set it to `task` if \
+                       each request's calls are made in its own task";
 
 impl ComponentService {
     /// Compiles and links a component.
@@ -78,10 +87,10 @@ impl ComponentService {
         egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
-        let component = engine
-            .compiler()
-            .component(engine.for_guest(binary)?, binary)
-            .map_err(|error| LoadError::of_compilation(&error))?;
+        let pool = settings.pool.apply(World::Service);
+        let careful = pool.attribution == AttributionMode::Careful
+            && evidence(World::Service, None, &pool) != Evidence::Sole;
+        let (component, unheard) = compile(engine, binary, careful)?;
         let room = engine.room();
         let world = world(&component)?;
         let composed = is_composed(binary);
@@ -102,22 +111,32 @@ impl ComponentService {
         let footprint = Footprint::new(&resources, binary);
         let places = room.places.join(settings.service.clone(), footprint)?;
 
-        let pool = settings.pool.apply(world);
-        let warnings = warnings(world, &pool, binary);
+        let mut pool = settings.pool.apply(world);
+        let mut warnings = warnings(world, &pool, binary);
+        if unheard {
+            pool.serial = true;
+            pool.max_concurrent_per_instance = 1;
+            warnings.push(UNHEARD);
+        }
         for warning in &warnings {
             tracing::warn!(service = %settings.service, "{warning}");
         }
+        let unattributed = Arc::new(Unattributed::new(
+            settings.service.clone(),
+            GuestName::of(binary),
+        ));
         let blueprint = Blueprint {
             engine: component.engine().clone(),
             reclaim: engine.reclaim().clone(),
             output: ServiceOutput::new(settings.service.clone()),
-            unattributed: Arc::new(Unattributed::new(settings.service.clone())),
+            unattributed: unattributed.clone(),
             limits: LimitLog::new(settings.service.clone()),
             threads: room.threads.service(),
             service: settings.service,
             egress,
             forbidden_headers: settings.forbidden_headers,
             evidence: evidence(world, composed.then_some(binary), &pool),
+            hears_wakes: wakes::hears_wakes(&component),
             request_timeout: settings.limits.request_timeout,
             guest_memory: settings.limits.guest_memory,
             max_outgoing: pool.max_outgoing_per_instance,
@@ -139,6 +158,7 @@ impl ComponentService {
             ),
             world,
             composed,
+            unattributed,
             warnings,
         })
     }
@@ -153,6 +173,12 @@ impl ComponentService {
     #[must_use]
     pub fn is_composed(&self) -> bool {
         self.composed
+    }
+
+    /// How many outgoing requests were not attributed because of each doubt, so far.
+    #[must_use]
+    pub fn doubts(&self) -> [(Doubt, u64); Doubt::ALL.len()] {
+        self.unattributed.doubts()
     }
 
     /// What goes wrong with it as it is set up.
@@ -201,6 +227,36 @@ impl ComponentService {
     #[must_use]
     pub fn circuit(&self) -> CircuitState {
         self.pool.circuit()
+    }
+}
+
+/// Compiles a component. One whose tasks can wake one another is first made to tell of it, if attribution
+/// is to be careful; the second result is whether it should be and cannot.
+fn compile(engine: &Engine, binary: &[u8], careful: bool) -> Result<(Component, bool), LoadError> {
+    let wasmtime = engine.for_guest(binary)?;
+    let compile = |binary: &[u8]| {
+        let compiled = engine.compiler().component(wasmtime, binary);
+        compiled.map_err(|error| LoadError::of_compilation(&error))
+    };
+    if !careful {
+        return Ok((compile(binary)?, false));
+    }
+    match instrument::instrumented(binary) {
+        Ok(None) => Ok((compile(binary)?, false)),
+        Ok(Some(telling)) => match compile(&telling) {
+            Ok(component) => Ok((component, false)),
+            // What is wrong with the guest itself is reported of the guest itself.
+            Err(error) => {
+                let component = compile(binary)?;
+                tracing::debug!(%error, "the component cannot be made to tell of its tasks");
+                Ok((component, true))
+            }
+        },
+        Err(reason) => {
+            let component = compile(binary)?;
+            tracing::debug!(%reason, "the component cannot be made to tell of its tasks");
+            Ok((component, true))
+        }
     }
 }
 
