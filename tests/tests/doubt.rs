@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// Clients at once, all in one instance.
 const CLIENTS: usize = 16;
 /// Requests that each sends, one after another. Each makes a call.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_is_done_in_another_request_s_task_is_never_called_exact_for_that_one()
