@@ -69,6 +69,17 @@ pub struct ComponentService {
     warnings: Vec<&'static str>,
 }
 
+/// Whether a component tells the host of its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// It need not.
+    Nothing,
+    /// It does.
+    Wakes,
+    /// It should and cannot.
+    Impossible,
+}
+
 /// What is served in place of a component whose tasks can wake one another in a way that cannot be heard.
 const UNHEARD: &str = "its tasks can wake one another in a way that Headwater cannot follow, so an instance \
                        has one request at a time: leave `attribution` at `serial`, or set it to `task` if \
@@ -90,11 +101,11 @@ impl ComponentService {
         let pool = settings.pool.apply(World::Service);
         let careful = pool.attribution == AttributionMode::Careful
             && evidence(World::Service, None, &pool) != Evidence::Sole;
-        let (component, unheard) = compile(engine, binary, careful)?;
+        let (component, hearing) = compile(engine, binary, careful)?;
         let room = engine.room();
         let world = world(&component)?;
         let composed = is_composed(binary);
-        let pre = link(&component, world)?;
+        let pre = link(&component, world, hearing)?;
 
         for directory in &settings.directories {
             // Now, and not when the first request needs it.
@@ -113,7 +124,7 @@ impl ComponentService {
 
         let mut pool = settings.pool.apply(world);
         let mut warnings = warnings(world, &pool, binary);
-        if unheard {
+        if hearing == Hearing::Impossible {
             pool.serial = true;
             pool.max_concurrent_per_instance = 1;
             warnings.push(UNHEARD);
@@ -136,7 +147,7 @@ impl ComponentService {
             egress,
             forbidden_headers: settings.forbidden_headers,
             evidence: evidence(world, composed.then_some(binary), &pool),
-            hears_wakes: wakes::hears_wakes(&component),
+            hears_wakes: hearing == Hearing::Wakes,
             request_timeout: settings.limits.request_timeout,
             guest_memory: settings.limits.guest_memory,
             max_outgoing: pool.max_outgoing_per_instance,
@@ -231,31 +242,36 @@ impl ComponentService {
 }
 
 /// Compiles a component. One whose tasks can wake one another is first made to tell of it, if attribution
-/// is to be careful; the second result is whether it should be and cannot.
-fn compile(engine: &Engine, binary: &[u8], careful: bool) -> Result<(Component, bool), LoadError> {
+/// is to be careful.
+fn compile(
+    engine: &Engine,
+    binary: &[u8],
+    careful: bool,
+) -> Result<(Component, Hearing), LoadError> {
     let wasmtime = engine.for_guest(binary)?;
     let compile = |binary: &[u8]| {
         let compiled = engine.compiler().component(wasmtime, binary);
         compiled.map_err(|error| LoadError::of_compilation(&error))
     };
-    if !careful {
-        return Ok((compile(binary)?, false));
-    }
-    match instrument::instrumented(binary) {
-        Ok(None) => Ok((compile(binary)?, false)),
-        Ok(Some(telling)) => match compile(&telling) {
-            Ok(component) => Ok((component, false)),
-            // What is wrong with the guest itself is reported of the guest itself.
-            Err(error) => {
-                let component = compile(binary)?;
-                tracing::debug!(%error, "the component cannot be made to tell of its tasks");
-                Ok((component, true))
-            }
-        },
+    let telling = if careful {
+        instrument::instrumented(binary).map_err(|unheard| unheard.to_string())
+    } else {
+        Ok(None)
+    };
+    let telling = telling.and_then(|telling| match telling {
+        Some(telling) => compile(&telling)
+            .map(Some)
+            .map_err(|error| error.to_string()),
+        None => Ok(None),
+    });
+    match telling {
+        Ok(Some(component)) => Ok((component, Hearing::Wakes)),
+        Ok(None) => Ok((compile(binary)?, Hearing::Nothing)),
         Err(reason) => {
+            // What is wrong with the guest itself is reported of the guest itself.
             let component = compile(binary)?;
-            tracing::debug!(%reason, "the component cannot be made to tell of its tasks");
-            Ok((component, true))
+            tracing::debug!(reason, "the component cannot be made to tell of its tasks");
+            Ok((component, Hearing::Impossible))
         }
     }
 }
@@ -280,9 +296,16 @@ fn world(component: &Component) -> Result<World, LoadError> {
 }
 
 /// A component with all that it imports, ready to be instantiated.
-fn link(component: &Component, world: World) -> Result<ProxyPre<State>, LoadError> {
+fn link(
+    component: &Component,
+    world: World,
+    hearing: Hearing,
+) -> Result<ProxyPre<State>, LoadError> {
     let other_form = |error: wasmtime::Error| LoadError::Import(one_line(&error));
-    let linker = linker::linker(component.engine()).map_err(other_form)?;
+    let mut linker = linker::linker(component.engine()).map_err(other_form)?;
+    if hearing == Hearing::Wakes {
+        wakes::add_to_linker(&mut linker).map_err(other_form)?;
+    }
     let pre = linker.instantiate_pre(component).map_err(|error| {
         let missing = MissingImports::of(component, &linker);
         if missing.is_empty() {

@@ -54,8 +54,6 @@ pub(crate) const VERSIONS: [&str; 3] = ["0.2.12", "0.3.0", "0.1.0"];
 /// That is the whole of WASI 0.2 and 0.3 and not the HTTP worlds alone: what Python's and
 /// JavaScript's toolchains emit imports all of `wasi:cli`, filesystem and sockets too. The contexts
 /// behind the imports grant nothing that the operator did not.
-///
-/// A component that was rewritten to tell of its tasks imports no more than that.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -70,7 +68,6 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
 
     outgoing::add(&mut linker)?;
     attribution::add_to_linker(&mut linker)?;
-    attribution::wakes::add_to_linker(&mut linker)?;
 
     // Over the stock functions: what guests print, and what the stock ones get wrong.
     linker.allow_shadowing(true);

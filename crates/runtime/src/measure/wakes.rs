@@ -202,9 +202,11 @@ async fn run(functions: &[&str], times: u32, heard: bool, asks: bool) -> Result<
             Ok(())
         },
     )?;
-    wakes::add_to_linker(&mut linker)?;
+    if heard {
+        wakes::add_to_linker(&mut linker)?;
+    }
     let mut state = state(Evidence::Stack);
-    state.roots = Roots::new(Evidence::Stack, wakes::hears_wakes(&component));
+    state.roots = Roots::new(Evidence::Stack, heard);
     let mut store = Store::new(engine, state);
     store.epoch_deadline_async_yield_and_update(1);
     let instance = linker.instantiate_async(&mut store, &component).await?;

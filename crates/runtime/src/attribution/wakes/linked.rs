@@ -1,23 +1,13 @@
-//! `headwater:attribution/wakes`, by which a rewritten component tells of its tasks. The guest does not
-//! know of it.
-//!
-//! No function fails, whatever it is told: a guest may import the interface by itself.
+//! `headwater:attribution/wakes`, by which a rewritten component tells of its tasks.
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 
 use super::instrument::{INTERFACE, Report};
 use crate::attribution::hear;
 use crate::state::State;
 
-/// Whether a component tells of its tasks.
-pub(crate) fn hears_wakes(component: &Component) -> bool {
-    let ty = component.component_type();
-    let mut imports = ty.imports(component.engine());
-    imports.any(|(name, _)| name == INTERFACE)
-}
-
-/// Links the interface.
+/// Links the interface. Only for a component that was rewritten: to others it is not offered.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut wakes = linker.instance(INTERFACE)?;
     wakes.func_wrap(

@@ -48,9 +48,13 @@ use std::sync::Arc;
 use headwater_core::{Doubt, RequestId, RequestScope};
 use rustc_hash::FxBuildHasher;
 
-pub(crate) use self::linked::{add_to_linker, hears_wakes};
+pub(crate) use self::linked::add_to_linker;
 use super::requests::MOST_NAMED;
 use super::verdict::InDoubt;
+use crate::limits;
+
+/// How many streams, and how much that is waited for, is kept at most: as many as an instance may have.
+const MOST_KEPT: usize = limits::MAX_TASKS;
 
 /// How many tasks and marks are worth a look for those that are over.
 const MANY: usize = 64;
@@ -79,6 +83,8 @@ pub(crate) struct Wakes<Task> {
     /// The requests whose tasks are in doubt for good, and the last ones by whom.
     marks: Map<RequestId, InDoubt>,
     many: usize,
+    /// There was more than is kept: all are in doubt.
+    lost: bool,
 }
 
 /// A task that calls the host, and the request whose task it is.
@@ -125,6 +131,7 @@ impl<Task> Default for Wakes<Task> {
             asleep: Vec::new(),
             marks: Map::default(),
             many: MANY,
+            lost: false,
         }
     }
 }
@@ -155,6 +162,10 @@ impl<Task: Copy + Eq + Hash> Wakes<Task> {
             creator: by.task,
             readable,
         };
+        self.lost |= self.signals.len().max(self.waits.len()) >= MOST_KEPT;
+        if self.lost {
+            return;
+        }
         self.signals.insert((part, writable), signal);
         self.waits.remove(&(part, readable));
         self.goes_on(by).wake_up = Some((part, readable));
@@ -204,6 +215,10 @@ impl<Task: Copy + Eq + Hash> Wakes<Task> {
             }
             return;
         }
+        self.lost |= self.waits.len() >= MOST_KEPT;
+        if self.lost {
+            return;
+        }
         let now = Wait {
             task: by.task,
             lasts: true,
@@ -241,6 +256,12 @@ impl<Task: Copy + Eq + Hash> Wakes<Task> {
         request: RequestId,
         mut is_running: impl FnMut(Task) -> bool,
     ) -> Option<InDoubt> {
+        if self.lost {
+            return Some(InDoubt {
+                reason: Doubt::Woken,
+                others: Vec::new(),
+            });
+        }
         if let Some(mark) = self.marks.get(&request) {
             return Some(mark.clone());
         }

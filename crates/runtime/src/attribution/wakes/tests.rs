@@ -274,6 +274,17 @@ fn what_is_kept_does_not_grow_with_the_requests_that_were_served() {
 }
 
 #[test]
+fn where_more_is_going_on_than_is_kept_all_are_in_doubt() {
+    let mut instance = Instance::with(2);
+    for handle in 0..=MOST_KEPT {
+        assert_eq!(instance.doubt(1), None);
+        instance.waits_for(0, u32::try_from(handle).unwrap());
+    }
+    assert_eq!(instance.doubt(1), Some((Doubt::Woken, vec![])));
+    assert_eq!(instance.wakes.waits.len(), MOST_KEPT);
+}
+
+#[test]
 fn tasks_that_have_ended_are_forgotten() {
     let mut instance = Instance::with(200);
     for task in 0..200 {

@@ -6,7 +6,7 @@ use wasmtime::wasmparser::{
     Payload, TypeBounds, ValType,
 };
 
-use super::{INTERFACE, Target};
+use super::Target;
 
 /// Which components are to be rewritten, and which of their core functions.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ enum Open {
 }
 
 impl Plan {
-    /// None if there is nothing to do: no stream or future without payload is made in the component, or
-    /// it tells of its tasks already. A component that cannot be read is the compiler's to report.
+    /// None if there is nothing to do: no stream or future without payload is made in the component. One
+    /// that cannot be read is the compiler's to report.
     pub(super) fn of(binary: &[u8]) -> Option<Self> {
         let mut components: Vec<Planned> = Vec::new();
         let mut open: Vec<Open> = Vec::new();
@@ -79,9 +79,6 @@ impl Plan {
                     let reading = reading(&mut open)?;
                     for import in section {
                         let import = import.ok()?;
-                        if import.name.name == INTERFACE {
-                            return None;
-                        }
                         if let ComponentTypeRef::Type(bounds) = import.ty {
                             let kind = match bounds {
                                 TypeBounds::Eq(same) => reading.kind(same),

@@ -107,12 +107,6 @@ fn a_component_with_signals_tells_of_each_built_in() {
 }
 
 #[test]
-fn a_component_that_tells_already_is_left_as_it_is() {
-    let binary = rewritten(&hopper("")).unwrap();
-    assert!(matches!(instrumented(&binary), Ok(None)));
-}
-
-#[test]
 fn futures_without_payload_are_signals_too() {
     let text = r#"(component
         (type $u (future))
