@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -74,9 +74,7 @@ impl Upstream {
     ///
     /// If no port is free.
     pub async fn with(behaviour: Behaviour) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .context("binding a port for the upstream")?;
+        let listener = listen().context("binding a port for the upstream")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             behaviour,
@@ -149,6 +147,13 @@ impl Drop for Upstream {
 pub async fn nobody() -> Result<String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     Ok(format!("http://{}", listener.local_addr()?))
+}
+
+/// Takes as many connections at once as the system lets it: of those beyond, some stand still for a minute.
+fn listen() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(u32::from(u16::MAX))
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

@@ -13,6 +13,7 @@ async fn no_call_of_a_random_mix_is_attributed_wrongly() -> Result<()> {
         calls: 4_000,
         seed: 4_000,
         trace_file: &folder.path().join("trace.jsonl"),
+        attribution: None,
     };
     let report = prove(&options, |_, _| ()).await?;
     ensure!(report.good(), "{report}");

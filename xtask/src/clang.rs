@@ -115,6 +115,24 @@ impl Clang {
         process::run(&mut command, "clang's message above says where.")
     }
 
+    /// Builds a module that is called again and again, from one file and all that is in a folder: sources,
+    /// headers and objects.
+    pub(crate) fn build_reactor(&self, source: &Path, folder: &Path, output: &Path) -> Result<()> {
+        let mut command = self.command();
+        command.args(["-std=c11", "-O2", "-s", "-Wall", "-Wextra"]);
+        command
+            .args(["-mexec-model=reactor", LINK, "-I"])
+            .arg(folder);
+        command.arg("-o").arg(output).arg(source);
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|end| end == "c" || end == "o") {
+                command.arg(path);
+            }
+        }
+        process::run(&mut command, "clang's message above says where.")
+    }
+
     /// clang with what makes it build for WASI.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);

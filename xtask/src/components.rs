@@ -91,10 +91,17 @@ fn fingerprint(
         for library in &found.libraries {
             fingerprint.files(library)?;
         }
-    } else if guest.kind == Kind::C {
+    } else if guest.kind.is_c() {
         fingerprint.text(&compilers.clang.describe()?);
     } else if guest.kind.is_optional() {
         fingerprint.text(&registry::describe(guest)?);
+    }
+    if matches!(guest.kind, Kind::CComponent | Kind::Python) {
+        // Which WASI it is, and by what bindings.
+        fingerprint.files(&workspace.guests().join("Cargo.lock"))?;
+        fingerprint.files(&workspace.root.join("Cargo.lock"))?;
+        fingerprint.files(&workspace.wit())?;
+        fingerprint.files(&workspace.guests().join(registry::PYTHON_LIBRARY))?;
     }
     fingerprint.files(&guest.folder)?;
     Ok(fingerprint.finish())
@@ -115,7 +122,12 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
                 .build(&guest.folder.join("main.c"), &building)?;
             rename(&building, &output)
         }
-        Kind::Go | Kind::Zig | Kind::AssemblyScript | Kind::Shipped => {
+        Kind::CComponent => {
+            let building = output.with_extension("new");
+            c_component(workspace, compilers, guest, &building)?;
+            rename(&building, &output)
+        }
+        Kind::Go | Kind::Zig | Kind::AssemblyScript | Kind::Shipped | Kind::Python => {
             let building = output.with_extension("new");
             registry::build(workspace, guest, &building)?;
             rename(&building, &output)
@@ -132,6 +144,31 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
             place(&read(&source)?, &output.with_extension("wat"))
         }
     }
+}
+
+/// Binds the world, compiles the program with that, and makes a component of it.
+fn c_component(
+    workspace: &Workspace,
+    compilers: &Compilers,
+    guest: &Guest,
+    output: &Path,
+) -> Result<()> {
+    let folder = workspace.target.join("guests").join(&guest.name);
+    // What was bound before may have had other names.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let mut bind = workspace.cargo();
+    bind.args(["run", "--quiet", "--package", "bind-c", "--"]);
+    bind.arg(&folder).args(workspace.wit_for(guest)?);
+    process::run(&mut bind, "The message above says why.")?;
+    let module = folder.join("module.wasm");
+    compilers
+        .clang
+        .build_reactor(&guest.folder.join("main.c"), &folder, &module)?;
+    let mut componentize = workspace.cargo();
+    componentize.args(["run", "--quiet", "--package", "componentize", "--"]);
+    componentize.arg(&module).arg(output);
+    process::run(&mut componentize, "The message above says why.")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

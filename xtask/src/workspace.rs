@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::guest::Guest;
 use crate::process;
 
 /// Headwater's source, and where what is built from it goes.
@@ -54,6 +55,29 @@ impl Workspace {
     /// The interfaces that guests may be written for.
     pub(crate) fn wit(&self) -> PathBuf {
         self.root.join("wit")
+    }
+
+    /// The folders of WIT that a guest's world is made of, its own last. WASI 0.3 is as the crate brings it
+    /// that the guests in Rust use.
+    pub(crate) fn wit_for(&self, guest: &Guest) -> Result<[PathBuf; 3]> {
+        let mut metadata = cargo();
+        metadata
+            .args(["metadata", "--format-version", "1"])
+            .current_dir(self.guests());
+        let metadata: serde_json::Value = serde_json::from_str(&process::read(&mut metadata)?)
+            .context("`cargo metadata` printed something that is not JSON")?;
+        let packages = metadata["packages"].as_array();
+        let wasip3 = packages
+            .into_iter()
+            .flatten()
+            .find(|package| package["name"] == "wasip3");
+        let manifest = wasip3.and_then(|package| package["manifest_path"].as_str());
+        let manifest = Path::new(manifest.context("the guests do not use the crate wasip3")?);
+        Ok([
+            manifest.with_file_name("wit"),
+            self.wit().join("headwater-attribution"),
+            guest.folder.join("wit"),
+        ])
     }
 
     /// The built guests.

@@ -3,8 +3,8 @@
 //! Headwater attributes each outgoing request of a guest to an incoming one, by the call stack of the
 //! component model. That is right as long as a request's work is polled in the request's own task, as
 //! `async` code and `spawn_local` do it. If yours is polled elsewhere (by an executor, a pool of
-//! workers, a queue that some other request empties), take a [`Scope`] in the handler and give it
-//! along:
+//! workers, a queue that some other request empties, a future that several requests share), take a
+//! [`Scope`] in the handler and give it along:
 //!
 //! ```no_run
 //! # use headwater_attribution::Scope;
@@ -23,32 +23,35 @@
 //! all that was spawned in it, has ended. So let the handler (or a task that it spawned) wait for the
 //! work that is done elsewhere. Used later, it has no effect.
 //!
-//! The interface is `headwater:attribution/scope`, in `wit/headwater-attribution`. A component that
-//! imports it runs only where the host offers it.
+//! [`Scope::current`] names the request by a token of the interface `headwater:attribution/scope`, in
+//! `wit/headwater-attribution`; a component that imports it runs only where the host offers it. With
+//! the feature `wasip3`, [`Scope::by_id`] names it by its `x-request-id`, which [`named`] puts on the
+//! outgoing requests that are made in the scope; without the default feature `token` such a component
+//! runs anywhere.
+
+#[cfg(feature = "wasip3")]
+mod id;
+#[cfg(feature = "token")]
+mod token;
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/headwater-attribution",
-        world: "imports",
-    });
-}
-
-use bindings::headwater::attribution::scope::{self, Entered, Token};
+#[cfg(feature = "wasip3")]
+pub use id::named;
+#[cfg(feature = "token")]
+pub use token::Guard;
 
 /// Names one incoming request. Cheap to clone.
 #[derive(Clone)]
-pub struct Scope(Rc<Token>);
+pub struct Scope(Name);
 
-/// Until it is dropped, or the task yields to the host, calls are made for the scope's request.
-///
-/// Don't keep it across an `.await`: it lapses there, and the host reports as ambiguous what it can
-/// no longer tell. [`Scope::wrap`] enters around each poll instead.
-pub struct Guard {
-    _entered: Entered,
+#[derive(Clone)]
+enum Name {
+    #[cfg(feature = "token")]
+    Token(token::Shared),
+    #[cfg(feature = "wasip3")]
+    Id(id::Shared),
 }
 
 /// A future whose every poll is done for one request; made by [`Scope::wrap`].
@@ -58,16 +61,14 @@ pub struct InScope<F> {
 }
 
 impl Scope {
-    /// The request that is being worked for. To be called at the beginning of a handler. `None` if
-    /// the host does not know it exactly.
-    pub fn current() -> Option<Self> {
-        scope::current().map(|token| Self(Rc::new(token)))
-    }
-
     /// Runs `work`, which does not await, for this request.
     pub fn run<R>(&self, work: impl FnOnce() -> R) -> R {
-        let _guard = self.enter();
-        work()
+        match &self.0 {
+            #[cfg(feature = "token")]
+            Name::Token(token) => token::run(token, work),
+            #[cfg(feature = "wasip3")]
+            Name::Id(id) => id::run(id, work),
+        }
     }
 
     /// Makes a future whose every poll is done for `scope`'s request, wherever it is polled; without
@@ -79,16 +80,14 @@ impl Scope {
         }
     }
 
-    /// Works for this request until the guard is dropped; see [`Guard`].
-    pub fn enter(&self) -> Guard {
-        Guard {
-            _entered: self.0.enter(),
-        }
-    }
-
-    /// Whether the request lives, and so whether this is of use.
-    pub fn is_live(&self) -> bool {
-        self.0.is_live()
+    /// Spawns a future in the task that is running, for this request: [`Scope::wrap`] for what is
+    /// spawned by a task that works for others.
+    #[cfg(feature = "wasip3")]
+    pub fn spawn<R: 'static>(
+        &self,
+        future: impl Future<Output = R> + 'static,
+    ) -> wasip3::wit_bindgen::JoinHandle<R> {
+        wasip3::spawn_local(Self::wrap(self.clone(), future))
     }
 }
 
@@ -96,7 +95,10 @@ impl<F: Future> Future for InScope<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let _guard = self.scope.as_ref().map(Scope::enter);
-        self.future.as_mut().poll(cx)
+        let Self { scope, future } = &mut *self;
+        match scope {
+            Some(scope) => scope.run(|| future.as_mut().poll(cx)),
+            None => future.as_mut().poll(cx),
+        }
     }
 }

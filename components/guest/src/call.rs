@@ -61,10 +61,15 @@ impl Call {
 
     /// `GET {to}/call/{i}`, and its answer read to the end. Any status is an answer.
     pub async fn make(&self, i: u64) -> Result<(), String> {
+        self.make_with(|headers| headers, i).await
+    }
+
+    /// The same, with what `more` makes of the headers.
+    pub async fn make_with(&self, more: fn(Fields) -> Fields, i: u64) -> Result<(), String> {
         let headers = Fields::from_list(&self.headers)
             .map_err(|error| format!("the call's headers: {error}"))?;
         let (_, no_trailers) = wit_future::new(WHOLE_BODY);
-        let (request, _sent) = Request::new(headers, None, no_trailers, None);
+        let (request, _sent) = Request::new(more(headers), None, no_trailers, None);
         let scheme = if self.https {
             Scheme::Https
         } else {

@@ -34,6 +34,20 @@ pub enum Witness {
     None,
 }
 
+/// Why a call may have been made for another request than the one whose task made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// A task of another request has woken the task, or the other way round: one may have been given the
+    /// other's work.
+    Woken,
+    /// The task waits, or has waited, for something that a task of another request had waited for.
+    TakenOver,
+    /// A task of another request waits for nothing of its own: somebody may be doing its work.
+    Awaited,
+    /// The task's own request is answered, and others in its instance are not.
+    Outlived,
+}
+
 impl Verdict {
     /// The value of the span attribute `headwater.attribution`.
     #[must_use]
@@ -62,7 +76,29 @@ impl Witness {
     }
 }
 
+impl Doubt {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Woken, Self::TakenOver, Self::Awaited, Self::Outlived];
+
+    /// The value of the span attribute `headwater.attribution.doubt`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Woken => "woken",
+            Self::TakenOver => "taken-over",
+            Self::Awaited => "awaited",
+            Self::Outlived => "outlived",
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -89,6 +125,8 @@ pub struct Attribution {
 enum Requests {
     One(Arc<RequestScope>),
     Either([Arc<RequestScope>; 2]),
+    /// The request of the task that calls comes first.
+    InDoubt(Doubt, Box<[Arc<RequestScope>]>),
     Untold,
     Nobody,
 }
@@ -124,6 +162,22 @@ impl Attribution {
         }
     }
 
+    /// The call stack names `own`, the request of the task that calls; but the call may have been made
+    /// for one of the `others`, or for one that is not known.
+    #[must_use]
+    pub fn doubtful(
+        own: Arc<RequestScope>,
+        others: impl IntoIterator<Item = Arc<RequestScope>>,
+        doubt: Doubt,
+    ) -> Self {
+        let candidates = std::iter::once(own).chain(others).collect();
+        Self {
+            requests: Requests::InDoubt(doubt, candidates),
+            witness: Witness::Stack,
+            disagreement: false,
+        }
+    }
+
     /// No evidence.
     #[must_use]
     pub fn unknown() -> Self {
@@ -148,16 +202,30 @@ impl Attribution {
     pub fn scope(&self) -> Option<&Arc<RequestScope>> {
         match &self.requests {
             Requests::One(scope) => Some(scope),
-            Requests::Either(_) | Requests::Untold | Requests::Nobody => None,
+            Requests::Either(_) | Requests::InDoubt(..) | Requests::Untold | Requests::Nobody => {
+                None
+            }
         }
     }
 
-    /// The requests that an ambiguous effect may have been for: two, or none if the evidence tells
-    /// none. Empty for the other verdicts.
+    /// The request whose task calls, also where it is in doubt whom it calls for: as good as known for
+    /// what concerns the task, such as the CPU time that it takes.
+    #[must_use]
+    pub fn running(&self) -> Option<&Arc<RequestScope>> {
+        match &self.requests {
+            Requests::InDoubt(_, candidates) => candidates.first(),
+            _ => self.scope(),
+        }
+    }
+
+    /// The requests that an ambiguous effect may have been for: two or more, or none if the evidence
+    /// tells none. Where the call stack is in [doubt](Self::doubt), the first is the request whose task
+    /// calls, and may be the only one that is known. Empty for the other verdicts.
     #[must_use]
     pub fn candidates(&self) -> &[Arc<RequestScope>] {
         match &self.requests {
             Requests::Either(scopes) => scopes,
+            Requests::InDoubt(_, scopes) => scopes,
             Requests::One(_) | Requests::Untold | Requests::Nobody => &[],
         }
     }
@@ -167,7 +235,7 @@ impl Attribution {
     pub fn verdict(&self) -> Verdict {
         match self.requests {
             Requests::One(_) => Verdict::Exact,
-            Requests::Either(_) | Requests::Untold => Verdict::Ambiguous,
+            Requests::Either(_) | Requests::InDoubt(..) | Requests::Untold => Verdict::Ambiguous,
             Requests::Nobody => Verdict::Unknown,
         }
     }
@@ -176,6 +244,15 @@ impl Attribution {
     #[must_use]
     pub fn witness(&self) -> Witness {
         self.witness
+    }
+
+    /// Why the call stack is not believed, although it is sound.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        match self.requests {
+            Requests::InDoubt(doubt, _) => Some(doubt),
+            _ => None,
+        }
     }
 
     /// Whether the verdict was reached against the call stack, or where that is broken: the guest's

@@ -16,7 +16,7 @@ mod limits;
 mod read_turn;
 mod scope;
 
-pub use attribution::{Attribution, Verdict, Witness};
+pub use attribution::{Attribution, Doubt, Verdict, Witness};
 pub use body::{Body, BodyError, empty, full};
 pub use fault::{Blame, Fault, explain, root_cause};
 pub use handler::{Handler, HandlerFuture};

@@ -1,12 +1,13 @@
 //! What the settings of a service mean for its parts.
 
 use headwater_config::settings::{
-    GuestTraceparent as Said, LimitSettings, PoolSettings, ServiceSettings, TraceHeaderSettings,
+    Attribution, GuestTraceparent as Said, LimitSettings, PoolSettings, ServiceSettings,
+    TraceHeaderSettings,
 };
 use headwater_config::{Count, Memory, Time, modules};
 use headwater_core::Limits;
 use headwater_egress::{GuestTraceparent, TraceHeaders};
-use headwater_runtime::PoolOverrides;
+use headwater_runtime::{AttributionMode, PoolOverrides};
 use headwater_wagi::{Compat, ResponseMode};
 
 /// What one request may take, and one instance.
@@ -37,6 +38,7 @@ pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
         queue_timeout,
         max_outgoing_per_instance,
         serial,
+        attribution,
         retry,
     } = &said.pool;
     PoolOverrides {
@@ -45,6 +47,11 @@ pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
         max_requests_per_instance: max_requests_per_instance.as_ref().map(|range| range.get()),
         max_concurrent_per_instance: max_concurrent_per_instance.map(Count::get),
         serial: *serial,
+        attribution: attribution.map(|how| match how {
+            Attribution::Task => AttributionMode::Task,
+            Attribution::Careful => AttributionMode::Careful,
+            Attribution::Serial => AttributionMode::Serial,
+        }),
         spread: None,
         idle_timeout: idle_timeout.map(Time::get),
         post_return_timeout: post_return_timeout.map(Time::get),

@@ -40,6 +40,8 @@ pub(crate) struct Blueprint {
     pub(crate) egress: Egress,
     pub(crate) forbidden_headers: ForbiddenHeaders,
     pub(crate) evidence: Evidence,
+    /// Whether the component tells of its tasks.
+    pub(crate) hears_wakes: bool,
     pub(crate) request_timeout: Duration,
     pub(crate) guest_memory: usize,
     pub(crate) max_outgoing: usize,
@@ -69,7 +71,7 @@ impl Blueprint {
                 outgoing,
             ),
             memory: MemoryBudget::new(self.guest_memory, thread.clone(), self.limits.clone()),
-            roots: Roots::new(self.evidence),
+            roots: Roots::new(self.evidence, self.hears_wakes),
             meter: Arc::new(Meter::new(self.max_cpu_time)),
             unattributed: self.unattributed.clone(),
             output: InstanceOutput::new(self.output.clone(), Some(instance)),
@@ -92,7 +94,7 @@ impl Blueprint {
         // turn first.
         store.epoch_deadline_callback(|mut store| {
             let computes = attribution::current(store.as_context_mut());
-            store.data().meter.ticked(computes.scope());
+            store.data().meter.ticked(computes.running());
             Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(tokio::task::yield_now()),

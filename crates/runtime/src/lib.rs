@@ -12,6 +12,7 @@ mod component_core;
 mod engine;
 mod error_code;
 mod forbidden;
+mod guest_name;
 mod hooks;
 mod interface_name;
 mod limits;
@@ -47,7 +48,8 @@ pub use one_line::one_line;
 pub use output::{RequestStderr, ServiceOutput};
 pub use places::{InstancePlaces, NoPlace, ServicePlaces, TooLarge};
 pub use pool::{
-    CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
+    AttributionMode, CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings,
+    PoolTotals, PoolView,
 };
 pub use service::{ComponentService, ComponentSettings, Directory};
 pub use threads::{GuestThreads, InstanceThread, OnThread, ServiceThreads};

@@ -2,7 +2,7 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use headwater_core::{Body, Handler, HandlerFuture, Limits, RequestScope};
+use headwater_core::{Body, Doubt, Handler, HandlerFuture, Limits, RequestScope};
 use headwater_egress::Egress;
 use headwater_telemetry::{LimitLog, Metrics};
 use http::Request;
@@ -12,16 +12,19 @@ use wasmtime_wasi_http::{p2, p3};
 
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
+use crate::attribution::wakes::{self, instrument};
 use crate::blueprint::Blueprint;
 use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
+use crate::guest_name::GuestName;
 use crate::load_error::LoadError;
 use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
 use crate::output::ServiceOutput;
 use crate::places::Footprint;
 use crate::pool::{
-    CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings, PoolTotals, PoolView,
+    AttributionMode, CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings,
+    PoolTotals, PoolView,
 };
 use crate::starling_monkey::is_starling_monkey;
 use crate::state::State;
@@ -62,8 +65,25 @@ pub struct ComponentService {
     pool: InstancePool,
     world: World,
     composed: bool,
+    unattributed: Arc<Unattributed>,
     warnings: Vec<&'static str>,
 }
+
+/// Whether a component tells the host of its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// It need not.
+    Nothing,
+    /// It does.
+    Wakes,
+    /// It should and cannot.
+    Impossible,
+}
+
+/// What is served in place of a component whose tasks can wake one another in a way that cannot be heard.
+const UNHEARD: &str = "its tasks can wake one another in a way that Headwater cannot follow, so an instance \
+                       has one request at a time: leave `attribution` at `serial`, or set it to `task` if \
+                       each request's calls are made in its own task";
 
 impl ComponentService {
     /// Compiles and links a component.
@@ -78,14 +98,14 @@ impl ComponentService {
         egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
-        let component = engine
-            .compiler()
-            .component(engine.for_guest(binary)?, binary)
-            .map_err(|error| LoadError::of_compilation(&error))?;
+        let pool = settings.pool.apply(World::Service);
+        let careful = pool.attribution == AttributionMode::Careful
+            && evidence(World::Service, None, &pool) != Evidence::Sole;
+        let (component, hearing) = compile(engine, binary, careful)?;
         let room = engine.room();
         let world = world(&component)?;
         let composed = is_composed(binary);
-        let pre = link(&component, world)?;
+        let pre = link(&component, world, hearing)?;
 
         for directory in &settings.directories {
             // Now, and not when the first request needs it.
@@ -102,22 +122,32 @@ impl ComponentService {
         let footprint = Footprint::new(&resources, binary);
         let places = room.places.join(settings.service.clone(), footprint)?;
 
-        let pool = settings.pool.apply(world);
-        let warnings = warnings(world, &pool, binary);
+        let mut pool = settings.pool.apply(world);
+        let mut warnings = warnings(world, &pool, binary);
+        if hearing == Hearing::Impossible {
+            pool.serial = true;
+            pool.max_concurrent_per_instance = 1;
+            warnings.push(UNHEARD);
+        }
         for warning in &warnings {
             tracing::warn!(service = %settings.service, "{warning}");
         }
+        let unattributed = Arc::new(Unattributed::new(
+            settings.service.clone(),
+            GuestName::of(binary),
+        ));
         let blueprint = Blueprint {
             engine: component.engine().clone(),
             reclaim: engine.reclaim().clone(),
             output: ServiceOutput::new(settings.service.clone()),
-            unattributed: Arc::new(Unattributed::new(settings.service.clone())),
+            unattributed: unattributed.clone(),
             limits: LimitLog::new(settings.service.clone()),
             threads: room.threads.service(),
             service: settings.service,
             egress,
             forbidden_headers: settings.forbidden_headers,
             evidence: evidence(world, composed.then_some(binary), &pool),
+            hears_wakes: hearing == Hearing::Wakes,
             request_timeout: settings.limits.request_timeout,
             guest_memory: settings.limits.guest_memory,
             max_outgoing: pool.max_outgoing_per_instance,
@@ -139,6 +169,7 @@ impl ComponentService {
             ),
             world,
             composed,
+            unattributed,
             warnings,
         })
     }
@@ -153,6 +184,12 @@ impl ComponentService {
     #[must_use]
     pub fn is_composed(&self) -> bool {
         self.composed
+    }
+
+    /// How many outgoing requests were not attributed because of each doubt, so far.
+    #[must_use]
+    pub fn doubts(&self) -> [(Doubt, u64); Doubt::ALL.len()] {
+        self.unattributed.doubts()
     }
 
     /// What goes wrong with it as it is set up.
@@ -204,6 +241,41 @@ impl ComponentService {
     }
 }
 
+/// Compiles a component. One whose tasks can wake one another is first made to tell of it, if attribution
+/// is to be careful.
+fn compile(
+    engine: &Engine,
+    binary: &[u8],
+    careful: bool,
+) -> Result<(Component, Hearing), LoadError> {
+    let wasmtime = engine.for_guest(binary)?;
+    let compile = |binary: &[u8]| {
+        let compiled = engine.compiler().component(wasmtime, binary);
+        compiled.map_err(|error| LoadError::of_compilation(&error))
+    };
+    let telling = if careful {
+        instrument::instrumented(binary).map_err(|unheard| unheard.to_string())
+    } else {
+        Ok(None)
+    };
+    let telling = telling.and_then(|telling| match telling {
+        Some(telling) => compile(&telling)
+            .map(Some)
+            .map_err(|error| error.to_string()),
+        None => Ok(None),
+    });
+    match telling {
+        Ok(Some(component)) => Ok((component, Hearing::Wakes)),
+        Ok(None) => Ok((compile(binary)?, Hearing::Nothing)),
+        Err(reason) => {
+            // What is wrong with the guest itself is reported of the guest itself.
+            let component = compile(binary)?;
+            tracing::debug!(reason, "the component cannot be made to tell of its tasks");
+            Ok((component, Hearing::Impossible))
+        }
+    }
+}
+
 /// The world of a component, if it is one that is served.
 fn world(component: &Component) -> Result<World, LoadError> {
     if let Some(candidate) = release_candidate(component) {
@@ -224,9 +296,16 @@ fn world(component: &Component) -> Result<World, LoadError> {
 }
 
 /// A component with all that it imports, ready to be instantiated.
-fn link(component: &Component, world: World) -> Result<ProxyPre<State>, LoadError> {
+fn link(
+    component: &Component,
+    world: World,
+    hearing: Hearing,
+) -> Result<ProxyPre<State>, LoadError> {
     let other_form = |error: wasmtime::Error| LoadError::Import(one_line(&error));
-    let linker = linker::linker(component.engine()).map_err(other_form)?;
+    let mut linker = linker::linker(component.engine()).map_err(other_form)?;
+    if hearing == Hearing::Wakes {
+        wakes::add_to_linker(&mut linker).map_err(other_form)?;
+    }
     let pre = linker.instantiate_pre(component).map_err(|error| {
         let missing = MissingImports::of(component, &linker);
         if missing.is_empty() {

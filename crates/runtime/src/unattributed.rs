@@ -1,7 +1,10 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_core::{Attribution, Verdict};
+use headwater_core::{Attribution, Doubt, Verdict};
+
+use crate::guest_name::GuestName;
 
 /// How often a service's unattributed calls are told of: they come in numbers, and one line says all.
 const EVERY: Duration = Duration::from_secs(60);
@@ -11,7 +14,12 @@ const EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Unattributed {
     service: Arc<str>,
+    guest: GuestName,
     tally: Mutex<Tally>,
+    /// In the order of [`Doubt::ALL`].
+    doubts: [AtomicU64; Doubt::ALL.len()],
+    /// Its tasks were seen to give work to one another, and that was told of.
+    hops: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -22,11 +30,22 @@ struct Tally {
 }
 
 impl Unattributed {
-    pub(crate) fn new(service: Arc<str>) -> Self {
+    pub(crate) fn new(service: Arc<str>, guest: GuestName) -> Self {
         Self {
             service,
+            guest,
             tally: Mutex::default(),
+            doubts: Default::default(),
+            hops: AtomicBool::new(false),
         }
+    }
+
+    /// How many calls there were of each doubt.
+    pub(crate) fn doubts(&self) -> [(Doubt, u64); Doubt::ALL.len()] {
+        std::array::from_fn(|place| {
+            let count = self.doubts[place].load(Ordering::Relaxed);
+            (Doubt::ALL[place], count)
+        })
     }
 
     /// Counts a call that is not attributed exactly, and says so if it was not said lately.
@@ -34,6 +53,9 @@ impl Unattributed {
         let verdict = attribution.verdict();
         if verdict == Verdict::Exact {
             return;
+        }
+        if let Some(doubt) = attribution.doubt() {
+            self.note_doubt(doubt);
         }
         let due = {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,6 +78,30 @@ impl Unattributed {
                  since the last such line, at most one a minute",
             );
         }
+    }
+}
+
+impl Unattributed {
+    fn note_doubt(&self, doubt: Doubt) {
+        self.doubts[doubt as usize].fetch_add(1, Ordering::Relaxed);
+        // A task that goes on when its request is answered need not work for another.
+        if doubt == Doubt::Outlived || self.hops.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            target: "headwater::attribution",
+            parent: None,
+            service = &*self.service,
+            component = self.guest.name(),
+            language = self.guest.language(),
+            doubt = doubt.as_str(),
+            "tasks of the guest wake one another, so that one request's work may be done in another's \
+             task (a worker, a pool, a shared future, a lock): such calls are `ambiguous`. To have them \
+             exact, wrap each piece of work in the attribution scope of its request (Rust: \
+             `Scope::wrap` of `components/attribution`), or send the request's `x-request-id` along; \
+             or set `attribution` of the service to `serial`, or to `task` if its tasks wake one \
+             another but keep their work to themselves. Told once",
+        );
     }
 }
 
@@ -83,6 +129,24 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::scope;
+
+    #[test]
+    fn doubts_are_counted_by_reason() {
+        let unattributed = Unattributed::new("shop".into(), GuestName::default());
+        let doubtful = |doubt| Attribution::doubtful(scope(), [scope()], doubt);
+        for doubt in [Doubt::Woken, Doubt::Outlived, Doubt::Woken] {
+            unattributed.note(&doubtful(doubt));
+        }
+        unattributed.note(&Attribution::unknown());
+        let counts = [
+            (Doubt::Woken, 2),
+            (Doubt::TakenOver, 0),
+            (Doubt::Awaited, 0),
+            (Doubt::Outlived, 1),
+        ];
+        assert_eq!(unattributed.doubts(), counts);
+    }
 
     #[test]
     fn the_first_is_told_at_once_and_the_rest_by_the_minute() {

@@ -67,6 +67,10 @@ pub const ATTRIBUTION_WITNESS: &str = "headwater.attribution.witness";
 /// between them. The span has a link to the server span of each.
 pub const ATTRIBUTION_CANDIDATES: &str = "headwater.attribution.candidates";
 
+/// Why an outgoing request may have been made for another request than the one whose task made it:
+/// `woken`, `taken-over`, `awaited` or `outlived`.
+pub const ATTRIBUTION_DOUBT: &str = "headwater.attribution.doubt";
+
 /// `true` where the verdict was reached against the call stack, or where that is broken.
 pub const ATTRIBUTION_DISAGREEMENT: &str = "headwater.attribution.disagreement";
 

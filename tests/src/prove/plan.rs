@@ -18,13 +18,19 @@ impl Plan {
     /// Requests that make at least `calls` calls for sure, and some beyond.
     pub(super) fn draw(calls: u64, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let sure = SERVICES.iter().filter(|service| service.is_sure());
-        let parts: u64 = sure.map(|service| u64::from(service.share)).sum();
+        let here = || {
+            SERVICES
+                .iter()
+                .enumerate()
+                .filter(|(_, service)| service.is_here())
+        };
+        let sure = here().filter(|(_, service)| service.is_sure());
+        let parts: u64 = sure.map(|(_, service)| u64::from(service.share)).sum();
         let mut plan = Self {
             requests: Vec::new(),
             calls: 0,
         };
-        for (index, service) in SERVICES.iter().enumerate() {
+        for (index, service) in here() {
             let target = (calls * u64::from(service.share)).div_ceil(parts);
             let mut drawn = 0;
             while drawn < target {
@@ -78,7 +84,8 @@ mod tests {
     #[test]
     fn every_kind_is_drawn_and_has_a_rule_for_each_of_its_calls() {
         let plan = Plan::draw(4_000, 3);
-        for (index, service) in SERVICES.iter().enumerate() {
+        let services = SERVICES.iter().enumerate();
+        for (index, service) in services.filter(|(_, service)| service.is_here()) {
             for (nth, kind) in service.kinds.iter().enumerate() {
                 let mut requests = plan.requests.iter();
                 let drawn =

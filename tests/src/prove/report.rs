@@ -1,7 +1,7 @@
 //! The counts, and whether they prove anything.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::judge::Verdict;
@@ -39,6 +39,8 @@ struct Row {
     wrong: u64,
     unknown: u64,
     ambiguous: u64,
+    /// Of the ambiguous, those that have the right request among their candidates.
+    named: u64,
     by: BTreeMap<(Box<str>, Box<str>), u64>,
 }
 
@@ -54,8 +56,9 @@ impl Report {
         }
     }
 
-    pub(super) fn count(&mut self, place: Place, verdict: Verdict, client: &Client) {
+    pub(super) fn count(&mut self, place: Place, verdict: Verdict, named: bool, client: &Client) {
         let row = self.rows.entry(place).or_default();
+        row.named += u64::from(named && verdict == Verdict::Ambiguous);
         *match verdict {
             Verdict::Right => &mut row.right,
             Verdict::Wrong => &mut row.wrong,
@@ -98,14 +101,48 @@ impl Report {
             if !seen {
                 missing.push(format!("no call was {} ({}): {place}", first.0, first.1));
             }
-            let polled = rule.is_some_and(|rule| rule.names_who_polls);
-            if polled && row.is_none_or(|row| row.wrong == 0) {
+            let Some(most) = rule.and_then(|rule| rule.most_wrong) else {
+                continue;
+            };
+            if row.is_none_or(|row| row.wrong + row.ambiguous == 0) {
                 missing.push(format!(
                     "no work was done in another's task, so witnesses were not needed: {place}"
                 ));
             }
+            if row.is_some_and(|row| row.exceeds(most)) {
+                missing.push(format!("more than {most} of 100 calls are wrong: {place}"));
+            }
         }
         self.problems.append(&mut missing);
+    }
+
+    /// The rows of the table in `docs/attribution.md`, in its form: what came of each idiom, by language.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::from(
+            "| language | idiom | calls | exact and right | wrong | ambiguous (its own request named) | unknown |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n",
+        );
+        for (place, row) in &self.rows {
+            let Some((language, idiom)) = place.idiom() else {
+                continue;
+            };
+            let Row {
+                right,
+                wrong,
+                ambiguous,
+                named,
+                unknown,
+                ..
+            } = row;
+            let calls = row.calls();
+            // A string takes what is written to it.
+            let _ = writeln!(
+                text,
+                "| {language} | {idiom} | {calls} | {right} | {wrong} | {ambiguous} ({named}) | {unknown} |"
+            );
+        }
+        text
     }
 
     fn proven(&self) -> impl Iterator<Item = (&Place, &Row)> {
@@ -120,7 +157,8 @@ impl Report {
 impl Place {
     fn all() -> impl Iterator<Item = (Self, Option<&'static Rule>)> {
         let services = SERVICES.iter().enumerate();
-        let kinds = services.flat_map(|(service, entry)| {
+        let here = services.filter(|(_, service)| service.is_here());
+        let kinds = here.flat_map(|(service, entry)| {
             let kinds = entry.kinds.iter().enumerate();
             kinds
                 .filter(|(_, kind)| kind.is_steady())
@@ -141,7 +179,17 @@ impl Place {
             return false;
         };
         let mut rules = SERVICES[service].kinds[kind].rules.iter();
-        rules.any(|rule| rule.of == of && rule.names_who_polls)
+        rules.any(|rule| rule.of == of && rule.most_wrong.is_some())
+    }
+
+    /// The language, and what is done in it.
+    fn idiom(self) -> Option<(&'static str, &'static str)> {
+        let Self::Kind { service, kind, .. } = self else {
+            return None;
+        };
+        let kind = &SERVICES[service].kinds[kind];
+        let language = SERVICES[service].language.filter(|_| kind.is_steady())?;
+        Some((language, kind.mode))
     }
 
     /// Guest and mode.
@@ -174,6 +222,11 @@ impl Row {
         self.right + self.wrong + self.unknown + self.ambiguous
     }
 
+    /// Whether more than so many percent are wrong.
+    fn exceeds(&self, most_wrong: u8) -> bool {
+        self.wrong * 100 > self.calls() * u64::from(most_wrong)
+    }
+
     fn by(&self, verdict: &str, witness: &str) -> u64 {
         let by = self.by.get(&(verdict.into(), witness.into()));
         by.copied().unwrap_or(0)
@@ -184,6 +237,7 @@ impl Row {
         self.wrong += other.wrong;
         self.unknown += other.unknown;
         self.ambiguous += other.ambiguous;
+        self.named += other.named;
         for (by, count) in &other.by {
             *self.by.entry(by.clone()).or_default() += count;
         }
@@ -197,12 +251,13 @@ impl Row {
             .collect();
         writeln!(
             f,
-            "{guest:<19}{mode:<37}{:>8}{:>8}{:>7}{:>8}{:>10}  {}",
+            "{guest:<19}{mode:<37}{:>8}{:>8}{:>7}{:>8}{:>10}{:>7}  {}",
             self.calls(),
             self.right,
             self.wrong,
             self.unknown,
             self.ambiguous,
+            self.named,
             by.join(", ")
         )
     }
@@ -213,8 +268,8 @@ impl fmt::Display for Report {
         let head = |f: &mut fmt::Formatter<'_>| {
             writeln!(
                 f,
-                "{:<56}{:>8}{:>8}{:>7}{:>8}{:>10}  verdict (witness)",
-                "", "calls", "right", "wrong", "unknown", "ambiguous"
+                "{:<56}{:>8}{:>8}{:>7}{:>8}{:>10}{:>7}  verdict (witness)",
+                "", "calls", "right", "wrong", "unknown", "ambiguous", "named"
             )
         };
         head(f)?;
@@ -227,8 +282,8 @@ impl fmt::Display for Report {
         all.write(f, "all", "")?;
         writeln!(
             f,
-            "\nThe documented limit: work that is done in another's task, and says nothing. The task \
-             that polls it is named.\n"
+            "\nThe documented limit: work that is done in another's task, and leaves no mark. The task \
+             that polls it may be named.\n"
         )?;
         head(f)?;
         for (place, row) in self.limits() {
@@ -243,6 +298,9 @@ impl fmt::Display for Report {
             self.elapsed.as_secs_f64(),
             self.seed
         )?;
+        for service in SERVICES.iter().filter(|service| !service.is_here()) {
+            writeln!(f, "SKIPPED {}: its guest was not built", service.name)?;
+        }
         for problem in self.problems.iter().take(TOLD) {
             writeln!(f, "problem: {problem}")?;
         }
@@ -257,5 +315,41 @@ impl fmt::Display for Report {
             self.wrong(),
             all.calls()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_holds_for_as_many_wrong_calls_as_it_says_and_no_more() {
+        let row = Row {
+            right: 4,
+            wrong: 3,
+            ambiguous: 2,
+            unknown: 1,
+            ..Row::default()
+        };
+        assert!(!row.exceeds(30));
+        assert!(row.exceeds(29));
+        assert!(!Row::default().exceeds(0));
+    }
+
+    #[test]
+    fn the_table_has_idioms_of_each_language_and_no_other_rows() {
+        let mut report = Report::new(1, 0, 0, Duration::ZERO);
+        for (place, _) in Place::all() {
+            report.rows.insert(place, Row::default());
+        }
+        let table = report.table();
+        for row in [
+            "| Rust | pool, token |",
+            "| C | worker by a timer |",
+            "| Rust | after the response |",
+        ] {
+            assert!(table.contains(row), "{row}: {table}");
+        }
+        assert!(!table.contains("all callers gone"), "{table}");
     }
 }

@@ -21,8 +21,6 @@ use crate::settings::{Settings, SettingsFile};
 use crate::upstream::{Behaviour, Upstream};
 use crate::{Client, Host, client};
 
-/// Clients of each service, each with one request at a time. All services have theirs at once.
-const CLIENTS: usize = 24;
 /// How long the upstream takes for an answer: so long that requests overlap.
 const LATENCY: Duration = Duration::from_millis(5);
 /// How long the slow one takes: so long that others meet the request in the meantime.
@@ -39,6 +37,9 @@ pub struct Options<'a> {
     pub seed: u64,
     /// Where the host writes its spans: about 1.5 KB for each call. It must not exist yet.
     pub trace_file: &'a Path,
+    /// The services' setting `attribution`, if not the default: then the table tells what came of it, and
+    /// the rest of the report, which is made for the default, tells nothing.
+    pub attribution: Option<&'static str>,
 }
 
 /// Sends the whole mix to a host, and compares all calls with what they were made for. `progress`
@@ -54,7 +55,7 @@ pub async fn prove(options: &Options<'_>, progress: impl Fn(u64, u64)) -> Result
         options.trace_file.display()
     );
     let plan = Plan::draw(options.calls, options.seed);
-    let mut run = Run::start(&plan, options.trace_file).await?;
+    let mut run = Run::start(&plan, options).await?;
     let started = Instant::now();
     let over = AtomicBool::new(false);
     let (answers, observed) = futures::join!(
@@ -113,13 +114,13 @@ struct Run<'a> {
 type Answered = (usize, Result<bool>);
 
 impl<'a> Run<'a> {
-    async fn start(plan: &'a Plan, trace_file: &Path) -> Result<Self> {
+    async fn start(plan: &'a Plan, options: &Options<'_>) -> Result<Self> {
         let upstream = Upstream::with(Behaviour::Answer(LATENCY)).await?;
         let slow = Upstream::with(Behaviour::Answer(SLOWLY)).await?;
         let url = upstream.url();
         let authority = url.trim_start_matches("http://");
         let mut settings = Settings::default();
-        for service in SERVICES {
+        for service in SERVICES.iter().filter(|service| service.is_here()) {
             let route = format!("{}/...", service.base);
             settings = settings
                 .component_as(
@@ -129,6 +130,9 @@ impl<'a> Run<'a> {
                     &[&url, &slow.url()],
                 )?
                 .text(service.settings);
+            if let Some(attribution) = options.attribution {
+                settings = settings.text(&format!("attribution = {attribution:?}\n"));
+            }
             if service.name == EARLY {
                 settings =
                     settings.text(&format!("environment = {{ UPSTREAM = {authority:?} }}\n"));
@@ -140,7 +144,7 @@ impl<'a> Run<'a> {
             // A machine that is busy is no failure.
             .args(["--timeout", "100s", "--queue-timeout", "100s"])
             .arg("--trace-file")
-            .arg(trace_file)
+            .arg(options.trace_file)
             .start()
             .await?;
         Ok(Self {
@@ -154,13 +158,14 @@ impl<'a> Run<'a> {
 
     /// Sends all requests, those of all services at once.
     async fn send(&self) -> Vec<Answered> {
-        let services = (0..SERVICES.len()).map(async |service| {
+        let services = SERVICES.iter().enumerate();
+        let services = services.map(async |(service, entry)| {
             let requests = self.plan.requests.iter().enumerate();
             let own: Vec<(usize, &Planned)> = requests
                 .filter(|(_, request)| request.service == service)
                 .collect();
             let next = AtomicUsize::new(0);
-            let clients = (0..CLIENTS).map(async |_| {
+            let clients = (0..entry.clients).map(async |_| {
                 let client = Client::new();
                 let mut answers = Vec::new();
                 while let Some((number, request)) = own.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -204,7 +209,7 @@ impl<'a> Run<'a> {
             _ if answer.status == 200 => true,
             Made::IfAnswered => answer.status == 502,
             Made::UntilTrap => answer.is_failure() || answer.is_refusal(),
-            Made::All | Made::UntilLeft(_) => false,
+            Made::All | Made::OnceForAll | Made::UntilLeft(_) => false,
         };
         ensure!(expected, "{}: {}", answer.status, answer.text().trim());
         Ok(answer.status == 200)

@@ -32,7 +32,7 @@ pub use listener::{
     ProxyProtocolSettings, TlsSettings,
 };
 pub use outgoing::OutgoingSettings;
-pub use pool::{PoolSettings, SerialError};
+pub use pool::{Attribution, PoolSettings, SerialError};
 pub use reload::ReloadSettings;
 pub use server::{CodeCachePlace, ServerSettings};
 pub use service::ServiceSettings;

@@ -1,4 +1,4 @@
-use super::settings;
+use super::{settings, words};
 use crate::{Count, Range, Time};
 
 settings! {
@@ -54,6 +54,11 @@ settings! {
         )]
         pub serial: Option<bool>,
 
+        /// Whether outgoing requests are attributed to the request whose task makes them, where a guest's
+        /// tasks can wake one another. 0.3 components only [default: careful]
+        #[arg(long, value_name = "HOW", env = "HEADWATER_ATTRIBUTION")]
+        pub attribution: Option<Attribution>,
+
         /// Try a request once more if its instance failed: one without a body, which had made no
         /// outgoing request, of a service without directories. Components only [default: false]
         #[arg(
@@ -68,9 +73,24 @@ settings! {
     }
 }
 
+words! {
+    /// Whom outgoing requests are attributed to where a guest's tasks can wake one another.
+    pub enum Attribution {
+        /// The request whose task makes the call.
+        Task,
+        /// The same; but the call is ambiguous where the task may be doing another's work.
+        Careful,
+        /// The one request that is in the instance, as with `serial`.
+        Serial,
+    }
+}
+
 /// One setting asks for a request at a time, another for several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("`serial` is one request at a time; leave `max_concurrent_per_instance` out")]
+#[error(
+    "`serial` is one request at a time, and so is `attribution = \"serial\"`; leave \
+     `max_concurrent_per_instance` out"
+)]
 pub struct SerialError;
 
 // === impl PoolSettings ===
@@ -82,9 +102,10 @@ impl PoolSettings {
     ///
     /// When it asks for one request at a time and says how many there may be.
     pub fn check(&self) -> Result<(), SerialError> {
-        match (self.serial, self.max_concurrent_per_instance) {
-            (Some(true), Some(_)) => Err(SerialError),
-            _ => Ok(()),
+        let serial = self.serial == Some(true) || self.attribution == Some(Attribution::Serial);
+        if serial && self.max_concurrent_per_instance.is_some() {
+            return Err(SerialError);
         }
+        Ok(())
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::group::{self, Group};
 use super::{
-    ConnectingSettings, LimitSettings, OutgoingSettings, PoolSettings, TraceHeaderSettings,
+    Attribution, ConnectingSettings, LimitSettings, OutgoingSettings, PoolSettings,
+    TraceHeaderSettings,
 };
 
 /// What holds for all services that do not say it themselves: the section `[defaults]`. A `[[service]]`
@@ -47,6 +48,7 @@ impl ServiceSettings {
         // Who says how many, says that it is not one at a time.
         if self.pool.max_concurrent_per_instance.is_some() {
             pool.serial = None;
+            pool.attribution = pool.attribution.filter(|&how| how != Attribution::Serial);
         }
         Self {
             limits: self.limits.or(other.limits),
@@ -145,14 +147,17 @@ mod tests {
     #[test]
     fn who_says_how_many_is_not_held_to_one_at_a_time_by_what_holds_for_all() {
         let own = settings("max_concurrent_per_instance = 4");
-        let pool = own.or_defaults(settings("serial = true")).pool;
-        assert_eq!(pool.serial, None);
+        let all = settings("serial = true\nattribution = \"serial\"");
+        let pool = own.or_defaults(all).pool;
+        assert_eq!((pool.serial, pool.attribution), (None, None));
         assert_eq!(
             pool.max_concurrent_per_instance.map(|count| count.get()),
             Some(4)
         );
-        let both = settings("serial = true\nmax_concurrent_per_instance = 4");
-        assert!(both.pool.check().is_err());
+        for serial in ["serial = true", "attribution = \"serial\""] {
+            let both = settings(&format!("{serial}\nmax_concurrent_per_instance = 4"));
+            assert!(both.pool.check().is_err());
+        }
     }
 
     #[test]

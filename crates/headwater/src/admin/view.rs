@@ -125,9 +125,15 @@ fn pool(component: &ComponentService) -> Value {
             })
         })
         .collect();
+    let doubts: serde_json::Map<_, _> = component
+        .doubts()
+        .iter()
+        .map(|(doubt, calls)| (doubt.as_str().to_owned(), (*calls).into()))
+        .collect();
     json!({
         "world": component.world().to_string(),
         "composed": component.is_composed(),
+        "attribution_doubts": doubts,
         "circuit": match component.circuit() {
             CircuitState::Closed => "closed",
             CircuitState::Open => "open",

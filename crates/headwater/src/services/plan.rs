@@ -165,8 +165,9 @@ fn several(
 fn of_flags(said: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings {
     if said.pool.check().is_err() {
         found.error(Diagnostic::usage(
-            "--serial is one request at a time; leave --max-concurrent-per-instance out \
-             (HEADWATER_SERIAL, HEADWATER_MAX_CONCURRENT_PER_INSTANCE)",
+            "--serial is one request at a time, and so is --attribution serial; leave \
+             --max-concurrent-per-instance out (HEADWATER_SERIAL, HEADWATER_ATTRIBUTION, \
+             HEADWATER_MAX_CONCURRENT_PER_INSTANCE)",
         ));
     }
     sensible(said, |key, error| {

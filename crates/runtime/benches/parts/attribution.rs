@@ -1,7 +1,8 @@
-//! What attribution adds to an outgoing call, and its ledger to a composed component's request.
+//! What attribution adds to an outgoing call, its ledger to a composed component's request, and what is
+//! heard of wake-ups to the requests of a guest whose tasks can wake one another.
 
 use anyhow::Result;
-use headwater_runtime::measure::{attribution_cost, ledger_cost};
+use headwater_runtime::measure::{attribution_cost, ledger_cost, wakes_cost};
 use headwater_runtime::{Engine, PoolOverrides};
 use rustix::time::ClockId;
 
@@ -21,11 +22,17 @@ const MOST: f64 = 500.0;
 /// The most that the ledger may take of a request to a composed component.
 const MOST_OF_REQUEST: f64 = 0.05;
 
-/// Whether both are within their targets.
+/// The most that a wake-up which is heard may take, in ns.
+const MOST_OF_WAKE_UP: f64 = 400.0;
+/// The most that a request takes which wakes nobody, of one to a guest that answers.
+const MOST_OF_QUIET: f64 = 0.02;
+
+/// Whether all are within their targets.
 pub(crate) async fn measure() -> Result<bool> {
     let call = call().await?;
     let ledger = ledger().await?;
-    Ok(call && ledger)
+    let wakes = wakes().await?;
+    Ok(call && ledger && wakes)
 }
 
 async fn call() -> Result<bool> {
@@ -72,6 +79,47 @@ async fn ledger() -> Result<bool> {
     println!(
         "  target: the ledger and two questions to it take under {MOST_OF_REQUEST} of a request: \
          {added:.2} µs, {share:.3}, {}",
+        verdict(met)
+    );
+    Ok(met)
+}
+
+async fn wakes() -> Result<bool> {
+    println!("wake-ups: {ROUNDS} rounds of {REQUESTS} requests that are heard and that are not");
+    let engine = Engine::new()?;
+    let hello = hello::pool(&engine, &hello::binary()?, PoolOverrides::default())?;
+    let mut wake_heard = Rounds::new("asleep and woken, heard");
+    let mut wake_unheard = Rounds::new("asleep and woken, unheard");
+    let mut quiet_heard = Rounds::new("wakes nobody, heard");
+    let mut quiet_unheard = Rounds::new("wakes nobody, unheard");
+    let mut request = Rounds::new("a request to hello");
+    // Warms up.
+    hello::clients(&hello, CONCURRENT, 100).await?;
+    for _ in 0..ROUNDS {
+        let cost = wakes_cost(REQUESTS).await?;
+        wake_heard.push(cost.wake_heard);
+        wake_unheard.push(cost.wake_unheard);
+        quiet_heard.push(cost.quiet_heard);
+        quiet_unheard.push(cost.quiet_unheard);
+        let before = cpu(ClockId::ThreadCPUTime);
+        hello::clients(&hello, CONCURRENT, REQUESTS as usize / CONCURRENT).await?;
+        request.push((cpu(ClockId::ThreadCPUTime) - before) / REQUESTS);
+    }
+    for rounds in [
+        &wake_heard,
+        &wake_unheard,
+        &quiet_heard,
+        &quiet_unheard,
+        &request,
+    ] {
+        println!("  {:38} {:6.2} µs", rounds.name, rounds.median());
+    }
+    let wake = added(&wake_heard, &wake_unheard);
+    let share = added(&quiet_heard, &quiet_unheard) / 1e3 / request.median();
+    let met = wake < MOST_OF_WAKE_UP && share < MOST_OF_QUIET;
+    println!(
+        "  target: a wake-up takes under {MOST_OF_WAKE_UP} ns more: {wake:.0}; a request that wakes \
+         nobody under {MOST_OF_QUIET} of a request to hello more: {share:.4}: {}",
         verdict(met)
     );
     Ok(met)

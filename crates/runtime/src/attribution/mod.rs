@@ -21,6 +21,11 @@
 //! another's task. So a guest can say whom it works for: by entering a token ([`declaration`]), or by
 //! the headers of its outgoing request ([`echo`]). Both count only for a request that lives in the
 //! same instance ([`requests`]). What all of them come to is decided in [`verdict`].
+//!
+//! # Doubt
+//!
+//! Where one task of a guest can wake another, the host hears of it ([`wakes`]), and does not believe a
+//! call stack that may lead to the wrong request, however sound it is.
 
 mod declaration;
 mod echo;
@@ -30,17 +35,19 @@ mod requests;
 mod task;
 mod tokens;
 mod verdict;
+pub(crate) mod wakes;
 
 use std::sync::Arc;
 
-use headwater_core::{Attribution, RequestScope};
+use headwater_core::{Attribution, Doubt, RequestScope};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use self::declaration::{Declarations, Declared};
 use self::ledger::{Health, Ledger, Listen};
 use self::requests::{Found, Requests};
-use self::verdict::{Declaration, Echo, StackEvidence, Witnesses};
+use self::verdict::{Declaration, Echo, InDoubt, StackEvidence, Witnesses};
+use self::wakes::{Running, Wakes};
 use crate::state::State;
 
 pub(crate) use self::declaration::Turn;
@@ -72,10 +79,13 @@ pub(crate) struct Roots {
     sole: Option<Arc<RequestScope>>,
     /// What is known of tasks, where the stack alone says too little.
     ledger: Option<Box<Ledger>>,
+    /// What was heard of wake-ups, if the guest's tasks can wake one another.
+    wakes: Option<Box<Wakes<GuestTaskId>>>,
 }
 
 impl Roots {
-    pub(crate) fn new(evidence: Evidence) -> Self {
+    /// `hears_wakes` says whether the component tells of its tasks.
+    pub(crate) fn new(evidence: Evidence, hears_wakes: bool) -> Self {
         Self {
             evidence,
             requests: Requests::default(),
@@ -85,12 +95,16 @@ impl Roots {
                 Evidence::Ledger(_) => Some(Ledger::new()),
                 Evidence::Stack | Evidence::Sole => None,
             },
+            wakes: (hears_wakes && evidence != Evidence::Sole).then(Box::default),
         }
     }
 
     /// Notes that `task` is the root task of a request. The [`ledger`] notes it for itself.
     pub(crate) fn start(&mut self, task: GuestTaskId, scope: Arc<RequestScope>) {
         self.declarations.task_starts(task);
+        if let Some(wakes) = &mut self.wakes {
+            wakes.task_starts(task);
+        }
         match self.evidence {
             Evidence::Stack | Evidence::Ledger(_) => self.requests.start(task, scope),
             Evidence::Sole => self.sole = Some(scope),
@@ -245,8 +259,9 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
         return witnesses.judge();
     }
     let has_ledger = roots.ledger.is_some();
+    let hears_wakes = roots.wakes.is_some();
     // The ledger walks for itself, and needs all of the way.
-    let caller = if declares || echoes || !has_ledger {
+    let caller = if declares || echoes || hears_wakes || !has_ledger {
         Caller::of(store.as_context_mut())
     } else {
         Caller::NOBODY
@@ -266,14 +281,69 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
     } else {
         store.data().roots.stack(&caller.walk)
     };
+    let doubt = match &stack {
+        StackEvidence::Sound(own) => doubt(&mut store, &caller, own),
+        StackEvidence::Unsound | StackEvidence::None => None,
+    };
     let roots = &store.data().roots;
     let witnesses = Witnesses {
         declaration,
         echo,
         stack,
+        doubt,
         sole: roots.sole.clone(),
     };
     witnesses.judge()
+}
+
+/// Passes on what was heard of the task that calls, with the request whose task it is, if that is certain.
+fn hear(
+    mut store: StoreContextMut<'_, State>,
+    what: impl FnOnce(&mut Wakes<GuestTaskId>, Option<&Running<'_, GuestTaskId>>),
+) {
+    if store.data().roots.wakes.is_none() {
+        return;
+    }
+    let caller = Caller::of(store.as_context_mut());
+    let has_ledger = store.data().roots.ledger.is_some();
+    let of_ledger = has_ledger.then(|| ledger::evidence(store.as_context_mut()));
+    let Roots {
+        requests,
+        wakes: Some(wakes),
+        ..
+    } = &mut store.data_mut().roots
+    else {
+        return;
+    };
+    let request = match (&of_ledger, caller.walk) {
+        (Some(StackEvidence::Sound(request)), _) => Some(request),
+        (None, Walk::Root(root)) => requests.of_task(&root),
+        _ => None,
+    };
+    let by = caller.task.zip(request);
+    let by = by.map(|(task, request)| Running { task, request });
+    what(wakes, by.as_ref());
+}
+
+/// Why a task of `own`, which calls, may be doing another's work.
+fn doubt(
+    store: &mut StoreContextMut<'_, State>,
+    caller: &Caller,
+    own: &RequestScope,
+) -> Option<InDoubt> {
+    let wakes = store.data_mut().roots.wakes.take()?;
+    let heard = wakes.doubt(own.id(), |other| {
+        let running = caller.task;
+        running.is_none_or(|running| task::is_running(store.as_context_mut(), other, running))
+    });
+    let roots = &mut store.data_mut().roots;
+    roots.wakes = Some(wakes);
+    let outlived = || {
+        let others = roots.requests.outlived(own)?;
+        let reason = Doubt::Outlived;
+        Some(InDoubt { reason, others })
+    };
+    heard.or_else(outlived)
 }
 
 /// The request that a guest worked for when it trapped, if that is known for certain. To be called when
@@ -319,12 +389,14 @@ pub(crate) fn started(
         ledger::started(store, task, scope.clone());
     }
     store.data_mut().roots.start(task, scope);
-    if store.data().roots.requests.are_many() {
+    let roots = &store.data().roots;
+    let heard_much = roots.wakes.as_ref().is_some_and(|wakes| wakes.are_many());
+    if roots.requests.are_many() || heard_much {
         forget_ended(store, task);
     }
 }
 
-/// Forgets the requests that live no more. `fresh` is a task that was just made.
+/// Forgets the requests that live no more, and what was heard of them. `fresh` is a task that was just made.
 fn forget_ended(store: &mut StoreContextMut<'_, State>, fresh: GuestTaskId) {
     // Where that cannot be told, not even of this one, all are kept.
     if !task::is_running(store.as_context_mut(), fresh, fresh) {
@@ -332,6 +404,13 @@ fn forget_ended(store: &mut StoreContextMut<'_, State>, fresh: GuestTaskId) {
     }
     let mut requests = std::mem::take(&mut store.data_mut().roots.requests);
     requests.forget(|task| task::is_running(store.as_context_mut(), task, fresh));
+    if let Some(mut wakes) = store.data_mut().roots.wakes.take() {
+        wakes.forget(
+            |request| requests.knows(request),
+            |task| task::is_running(store.as_context_mut(), task, fresh),
+        );
+        store.data_mut().roots.wakes = Some(wakes);
+    }
     store.data_mut().roots.requests = requests;
 }
 

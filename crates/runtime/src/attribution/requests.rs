@@ -9,11 +9,14 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use headwater_core::RequestScope;
+use headwater_core::{RequestId, RequestScope};
 use rustc_hash::FxBuildHasher;
 
 /// How many requests an instance may have noted before it looks which of them are over.
 const MANY: usize = 64;
+
+/// How many others a doubt names at most: as many as an instance has requests at once.
+pub(super) const MOST_NAMED: usize = 16;
 
 /// The requests of one instance, by the root task that each was started as.
 #[derive(Debug)]
@@ -76,6 +79,25 @@ impl<Task: Copy + Eq + Hash> Requests<Task> {
     /// The request that `task` is the root task of, if it is one. To be asked of a task that runs.
     pub(crate) fn of_task(&self, task: &Task) -> Option<&Arc<RequestScope>> {
         self.by_task.get(task)
+    }
+
+    /// Whether anything is kept of a request.
+    pub(crate) fn knows(&self, request: RequestId) -> bool {
+        self.all().any(|scope| scope.id() == request)
+    }
+
+    /// The others that are being answered, [`MOST_NAMED`] at most, if `own` is over and there are any.
+    pub(crate) fn outlived(&self, own: &RequestScope) -> Option<Vec<Arc<RequestScope>>> {
+        if !own.is_over() {
+            return None;
+        }
+        let others = self.all().filter(|scope| is_answering(scope));
+        let others: Vec<_> = others.take(MOST_NAMED).cloned().collect();
+        (!others.is_empty()).then_some(others)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<RequestScope>> {
+        self.by_task.values().chain(&self.answering)
     }
 
     /// The request that `is_it` is true of, if it lives.
@@ -175,6 +197,22 @@ mod tests {
         }
         assert!(lives(&requests, &answering, &[1]));
         assert!(lives(&requests, &running, &[1]));
+    }
+
+    #[test]
+    fn a_request_is_outlived_by_its_task_while_others_are_being_answered() {
+        let mut requests = Requests::default();
+        let (own, over, other) = (scope(), scope(), scope());
+        requests.start(1, own.clone());
+        requests.start(2, over.clone());
+        over.end();
+        requests.start(3, other.clone());
+        assert!(requests.outlived(&own).is_none(), "it is being answered");
+        own.end();
+        let others = requests.outlived(&own).unwrap();
+        assert!(others.len() == 1 && Arc::ptr_eq(&others[0], &other));
+        other.end();
+        assert!(requests.outlived(&own).is_none(), "nobody else is there");
     }
 
     #[test]

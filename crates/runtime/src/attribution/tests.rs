@@ -13,7 +13,7 @@ fn judge(roots: &Roots, walk: &Walk) -> Attribution {
 }
 
 fn verdict(evidence: Evidence, walk: &Walk) -> Verdict {
-    judge(&Roots::new(evidence), walk).verdict()
+    judge(&Roots::new(evidence, false), walk).verdict()
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_walk_that_does_not_end_is_ambiguous() {
 #[test]
 fn the_one_request_of_an_instance_is_named_whatever_the_stack_says() {
     let scope = scope();
-    let mut roots = Roots::new(Evidence::Sole);
+    let mut roots = Roots::new(Evidence::Sole, false);
     roots.sole = Some(scope.clone());
     let attribution = judge(&roots, &Walk::Nowhere);
     assert_eq!(attribution.witness(), Witness::Sole);

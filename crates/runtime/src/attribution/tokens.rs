@@ -1,6 +1,6 @@
 //! `headwater:attribution/scope`, by which guests declare whom they work for.
 
-use headwater_core::RequestId;
+use headwater_core::{Doubt, RequestId};
 use wasmtime::component::{GuestTaskId, Linker, Resource, ResourceType};
 use wasmtime::{AsContextMut, StoreContextMut};
 
@@ -45,7 +45,13 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 fn take(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<Option<Resource<Token>>> {
     let attribution = current(store.as_context_mut());
-    let Some(scope) = attribution.scope() else {
+    // That somebody in the instance waits for work to be done says nothing of the task that asks, and
+    // a handler asks first thing. But one that was woken by another's may have been given its work.
+    let own = match attribution.doubt() {
+        Some(Doubt::Awaited | Doubt::Outlived) => attribution.running(),
+        Some(Doubt::Woken | Doubt::TakenOver) | None => attribution.scope(),
+    };
+    let Some(scope) = own else {
         return Ok(None);
     };
     let token = Token(scope.id());

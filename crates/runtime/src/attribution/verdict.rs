@@ -9,7 +9,8 @@
 //! | none | A | B or broken | exact A, against the stack | echo |
 //! | none | A and B | any | ambiguous A, B | both |
 //! | none | none | A, sound | exact A | stack |
-//! | lapsed B | none | A, sound | ambiguous A, B | both |
+//! | none | none | A, sound, in doubt | ambiguous A and whom else is known of | stack |
+//! | lapsed B | none | A, sound, in doubt or not | ambiguous A, B | both |
 //! | none | none | unsound | ambiguous | stack |
 //! | none | none | none | unknown | none |
 //!
@@ -18,7 +19,7 @@
 
 use std::sync::Arc;
 
-use headwater_core::{Attribution, RequestScope, Witness};
+use headwater_core::{Attribution, Doubt, RequestScope, Witness};
 
 /// What the witnesses say. A token or an id that is not of a live request of the instance is not
 /// among it.
@@ -27,6 +28,8 @@ pub(crate) struct Witnesses {
     pub(crate) declaration: Declaration,
     pub(crate) echo: Echo,
     pub(crate) stack: StackEvidence,
+    /// Why the task that calls may be doing another's work, however sound its stack is.
+    pub(crate) doubt: Option<InDoubt>,
     /// The request, where the instance has one at a time.
     pub(crate) sole: Option<Arc<RequestScope>>,
 }
@@ -56,6 +59,14 @@ pub(crate) enum Echo {
     Two([Arc<RequestScope>; 2]),
 }
 
+/// The task that calls may be doing the work of other requests.
+#[derive(Debug, Clone)]
+pub(crate) struct InDoubt {
+    pub(crate) reason: Doubt,
+    /// Those of them that are known.
+    pub(crate) others: Vec<Arc<RequestScope>>,
+}
+
 /// What the call stack says.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum StackEvidence {
@@ -75,13 +86,14 @@ impl Witnesses {
             declaration,
             echo,
             stack,
+            doubt,
             sole,
         } = self;
         match (declaration, echo) {
             (Declaration::Holds(declared), echo) => declared_and_echoed(declared, echo),
             (_, Echo::One(echoed)) => echoed_and_seen(echoed, stack, sole),
             (_, Echo::Two([one, other])) => Attribution::either(one, other, Witness::Both),
-            (declaration, Echo::None) => seen(declaration, stack, sole),
+            (declaration, Echo::None) => seen(declaration, stack, doubt, sole),
         }
     }
 }
@@ -119,6 +131,7 @@ fn echoed_and_seen(
 fn seen(
     declaration: Declaration,
     stack: StackEvidence,
+    doubt: Option<InDoubt>,
     sole: Option<Arc<RequestScope>>,
 ) -> Attribution {
     match (sole, stack, declaration) {
@@ -128,7 +141,10 @@ fn seen(
         {
             Attribution::either(seen, lapsed, Witness::Both)
         }
-        (None, StackEvidence::Sound(seen), _) => Attribution::exact(seen, Witness::Stack),
+        (None, StackEvidence::Sound(seen), _) => match doubt {
+            Some(InDoubt { reason, others }) => Attribution::doubtful(seen, others, reason),
+            None => Attribution::exact(seen, Witness::Stack),
+        },
         (None, StackEvidence::Unsound, _) => Attribution::ambiguous(Witness::Stack),
         (None, StackEvidence::None, _) => Attribution::unknown(),
     }
@@ -189,14 +205,27 @@ mod tests {
             }
         }
 
-        /// `-`, `A`, `B`, or `?` for unsound.
+        /// `-`, `A`, `B`, in doubt `a` (it may be for B), `b` (for A), `c` (A; nobody else is known), or `?`
+        /// for unsound.
         fn stack(&self, what: char) -> StackEvidence {
             match what {
-                'A' => StackEvidence::Sound(self.a.clone()),
-                'B' => StackEvidence::Sound(self.b.clone()),
+                'A' | 'a' | 'c' => StackEvidence::Sound(self.a.clone()),
+                'B' | 'b' => StackEvidence::Sound(self.b.clone()),
                 '?' => StackEvidence::Unsound,
                 _ => StackEvidence::None,
             }
+        }
+
+        /// What the same letters say of it.
+        fn doubt(&self, what: char) -> Option<InDoubt> {
+            let others = match what {
+                'a' => vec![self.b.clone()],
+                'b' => vec![self.a.clone()],
+                'c' => Vec::new(),
+                _ => return None,
+            };
+            let reason = Doubt::Woken;
+            Some(InDoubt { reason, others })
         }
 
         fn sole(&self, what: char) -> Option<Arc<RequestScope>> {
@@ -212,6 +241,7 @@ mod tests {
                 declaration: self.declaration(declaration),
                 echo: self.echo(echo),
                 stack: self.stack(stack),
+                doubt: self.doubt(stack),
                 sole: self.sole(sole),
             };
             witnesses.judge()
@@ -246,7 +276,7 @@ mod tests {
         (Verdict::Ambiguous, Witness::Both, "AB".to_owned(), false)
     }
 
-    const STACKS: [char; 4] = ['-', 'A', 'B', '?'];
+    const STACKS: [char; 7] = ['-', 'A', 'B', 'a', 'b', 'c', '?'];
 
     #[test]
     fn a_declaration_that_no_echo_contradicts_is_exact_whatever_the_stack_says() {
@@ -272,15 +302,17 @@ mod tests {
     #[test]
     fn an_echo_that_the_stack_confirms_is_exact_by_both() {
         for declaration in ['-', 'a', 'b'] {
-            let what = format!("{declaration}AA-");
-            assert_eq!(say(&what), exact(Witness::StackAndEcho), "{what}");
+            for stack in ['A', 'a', 'c'] {
+                let what = format!("{declaration}A{stack}-");
+                assert_eq!(say(&what), exact(Witness::StackAndEcho), "{what}");
+            }
         }
     }
 
     #[test]
     fn an_echo_is_exact_against_another_or_a_broken_stack_and_that_is_noted() {
         for declaration in ['-', 'a', 'b'] {
-            for stack in ['-', 'B', '?'] {
+            for stack in ['-', 'B', 'b', '?'] {
                 let what = format!("{declaration}A{stack}-");
                 let (verdict, witness, named, against) = say(&what);
                 assert_eq!(
@@ -310,9 +342,38 @@ mod tests {
     }
 
     #[test]
+    fn a_sound_stack_in_doubt_is_ambiguous_names_all_that_are_known_and_says_why() {
+        for declaration in ['-', 'a'] {
+            for (stack, names) in [('a', "AB"), ('c', "A")] {
+                let what = format!("{declaration}-{stack}-");
+                let expected = (Verdict::Ambiguous, Witness::Stack, names.to_owned(), false);
+                assert_eq!(say(&what), expected, "{what}");
+                let case = Case::new();
+                let what: Vec<char> = what.chars().collect();
+                let attribution = case.judge(what.try_into().unwrap());
+                assert_eq!(attribution.doubt(), Some(Doubt::Woken));
+                assert!(Arc::ptr_eq(attribution.running().unwrap(), &case.a));
+                assert!(Arc::ptr_eq(&attribution.candidates()[0], &case.a));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ambiguous_by_the_stack_is_not_in_doubt() {
+        for what in [
+            "A-a-", "-Aa-", "-Ab-", "b-a-", "--aA", "--A-", "--?-", "----",
+        ] {
+            let letters: Vec<char> = what.chars().collect();
+            let attribution = Case::new().judge(letters.try_into().unwrap());
+            assert_eq!(attribution.doubt(), None, "{what}");
+        }
+    }
+
+    #[test]
     fn a_lapsed_declaration_confirms_the_stack_or_makes_it_doubtful_and_proves_nothing() {
         assert_eq!(say("a-A-"), exact(Witness::Stack));
         assert_eq!(say("b-A-"), either());
+        assert_eq!(say("b-c-"), either());
         assert_eq!(say("a---").0, Verdict::Unknown);
         assert_eq!(say("a-?-").0, Verdict::Ambiguous);
     }
@@ -355,14 +416,16 @@ mod tests {
                 for stack in STACKS {
                     for sole in ['-', 'A', 'B'] {
                         let what: String = [declaration, echo, stack, sole].iter().collect();
-                        let said = what.to_uppercase().replace('2', "AB");
+                        let stack = stack.to_string().replace('a', "AB").replace('b', "AB");
+                        let said = what.to_uppercase().replace('2', "AB") + &stack;
+                        let said = said.replace('C', "A");
                         let (verdict, _, named, _) = say(&what);
                         for name in named.chars() {
                             assert!(said.contains(name), "{what} named {name}");
                         }
                         let expected = match verdict {
                             Verdict::Exact => named.len() == 1,
-                            Verdict::Ambiguous => named.len() != 1,
+                            Verdict::Ambiguous => named.len() != 1 || stack == "c",
                             Verdict::Unknown => named.is_empty(),
                         };
                         assert!(expected, "{what}: {verdict} names {named:?}");

@@ -12,6 +12,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 use crate::attribution::{self, Evidence, Roots};
 use crate::engine::{Engine, EngineError};
 use crate::forbidden::ForbiddenHeaders;
+use crate::guest_name::GuestName;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
 use crate::outgoing::Outgoing;
@@ -160,9 +161,9 @@ pub(crate) fn state(evidence: Evidence) -> State {
             GuestThreads::default().service().instance(),
             limits,
         ),
-        roots: Roots::new(evidence),
+        roots: Roots::new(evidence, false),
         meter: Arc::new(Meter::new(None)),
-        unattributed: Arc::new(Unattributed::new(service.clone())),
+        unattributed: Arc::new(Unattributed::new(service.clone(), GuestName::default())),
         output: InstanceOutput::new(ServiceOutput::new(service), None),
         outbox: Outbox::default(),
     }

@@ -20,6 +20,7 @@ use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
 use crate::engine::{Engine, Reclaim};
 use crate::forbidden::ForbiddenHeaders;
+use crate::guest_name::GuestName;
 use crate::measure::{MeasureError, scope};
 use crate::output::ServiceOutput;
 use crate::state::State;
@@ -142,12 +143,13 @@ pub(crate) fn blueprint(
         reclaim: Reclaim::default(),
         egress: Egress::new(EgressParams::new(service.clone())),
         output: ServiceOutput::new(service.clone()),
-        unattributed: Arc::new(Unattributed::new(service.clone())),
+        unattributed: Arc::new(Unattributed::new(service.clone(), GuestName::default())),
         limits: LimitLog::new(service.clone()),
         threads: GuestThreads::default().service(),
         service,
         forbidden_headers: ForbiddenHeaders::default(),
         evidence: Evidence::Stack,
+        hears_wakes: false,
         request_timeout: limits.request_timeout,
         guest_memory: limits.guest_memory,
         max_outgoing: usize::MAX,

@@ -5,6 +5,7 @@ mod bare;
 mod engine;
 mod ledger;
 mod stock;
+mod wakes;
 
 pub(crate) use self::attribution::scope;
 #[cfg(test)]
@@ -14,3 +15,4 @@ pub use self::bare::{BareInstance, BareService};
 pub use self::engine::engine_on;
 pub use self::ledger::{LedgerCost, ledger_cost};
 pub use self::stock::StockService;
+pub use self::wakes::{WakesCost, wakes_cost};

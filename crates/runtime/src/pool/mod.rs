@@ -43,7 +43,7 @@ pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
 pub use self::lives::{InstanceState, InstanceView};
 pub(crate) use self::meter::{Mark, Meter};
-pub use self::settings::{PoolOverrides, PoolSettings};
+pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
 pub(crate) use self::ticket::InstanceRecord;
 
 /// When a client that met a full queue may come back. Requests are short; a second is long for them.

@@ -3,6 +3,20 @@ use std::time::Duration;
 
 use crate::world::World;
 
+/// Whom a guest's calls are taken to be made for, where its tasks can wake one another and so give work
+/// from one request to another's task. Other guests, and those of 0.2, are not concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AttributionMode {
+    /// The request whose task makes the call: the letter of the standard.
+    Task,
+    /// The same, unless there are signs that the task may be doing another's work. Then the call is
+    /// ambiguous.
+    #[default]
+    Careful,
+    /// An instance has one request at a time, as by [`PoolSettings::serial`].
+    Serial,
+}
+
 /// How a service's instances are kept and shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSettings {
@@ -21,6 +35,8 @@ pub struct PoolSettings {
     /// it, its work after the response included: then whatever the guest does is done for the one
     /// request that it has. 0.2 components are always used so.
     pub serial: bool,
+    /// Whom calls are taken to be made for.
+    pub attribution: AttributionMode,
     /// Instances among which requests are spread evenly before the next is used. At least one.
     pub spread: usize,
     /// How long an instance beyond `min_idle` is kept with nothing to do.
@@ -66,6 +82,7 @@ impl PoolSettings {
             max_concurrent_per_instance: concurrent,
             // A guest that waits would have its instance to itself.
             serial: world == World::Proxy,
+            attribution: AttributionMode::default(),
             // An instance runs on one thread at a time. Measured with `cargo xtask bench`.
             spread: std::thread::available_parallelism().map_or(1, usize::from),
             // Longer than the pauses of a service that is used by a person.
@@ -102,6 +119,9 @@ pub struct PoolOverrides {
     /// See [`PoolSettings::serial`]. Goes before
     /// [`max_concurrent_per_instance`](Self::max_concurrent_per_instance).
     pub serial: Option<bool>,
+    /// See [`PoolSettings::attribution`]. [`AttributionMode::Serial`] sets
+    /// [`serial`](Self::serial).
+    pub attribution: Option<AttributionMode>,
     /// See [`PoolSettings::spread`].
     pub spread: Option<usize>,
     /// See [`PoolSettings::idle_timeout`].
@@ -129,6 +149,7 @@ impl PoolOverrides {
             max_requests_per_instance,
             max_concurrent_per_instance,
             serial,
+            attribution,
             spread,
             idle_timeout,
             post_return_timeout,
@@ -152,7 +173,9 @@ impl PoolOverrides {
             &mut settings.max_outgoing_per_instance,
             max_outgoing_per_instance,
         );
-        settings.serial |= serial.unwrap_or(false);
+        settings.attribution = attribution.unwrap_or_default();
+        settings.serial |=
+            serial.unwrap_or(false) || settings.attribution == AttributionMode::Serial;
         if settings.serial {
             settings.max_concurrent_per_instance = 1;
         }

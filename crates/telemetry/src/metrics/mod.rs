@@ -17,7 +17,8 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, NoopMeter
 
 use crate::Outputs;
 use crate::attributes::{
-    ATTRIBUTION, ATTRIBUTION_WITNESS, OUTPUT, SERVER_ADDRESS, SERVER_PORT, SERVICE,
+    ATTRIBUTION, ATTRIBUTION_DOUBT, ATTRIBUTION_WITNESS, OUTPUT, SERVER_ADDRESS, SERVER_PORT,
+    SERVICE,
 };
 
 use self::outgoing::OutgoingInstruments;
@@ -45,6 +46,7 @@ struct Instruments {
     outgoing: OutgoingInstruments,
     queue_wait: Histogram<f64>,
     attributed: Counter<u64>,
+    doubts: Counter<u64>,
 }
 
 impl Metrics {
@@ -64,6 +66,14 @@ impl Metrics {
                 .u64_counter("headwater.attribution.calls")
                 .with_unit("{call}")
                 .with_description("Outgoing requests, by what is known of whom they were made for")
+                .build(),
+            doubts: meter
+                .u64_counter("headwater.attribution.doubts")
+                .with_unit("{call}")
+                .with_description(
+                    "Outgoing requests that may have been made for another request than the one whose \
+                     task made them, by reason",
+                )
                 .build(),
             meter,
         };
@@ -161,6 +171,13 @@ impl Metrics {
                 KeyValue::new(ATTRIBUTION_WITNESS, attribution.witness().as_str()),
             ];
             instruments.attributed.add(1, &attributes);
+            if let Some(doubt) = attribution.doubt() {
+                let attributes = [
+                    KeyValue::new(SERVICE, service.clone()),
+                    KeyValue::new(ATTRIBUTION_DOUBT, doubt.as_str()),
+                ];
+                instruments.doubts.add(1, &attributes);
+            }
         }
     }
 }

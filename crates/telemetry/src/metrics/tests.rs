@@ -1,13 +1,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use headwater_core::Attribution;
+use headwater_core::{Attribution, Doubt};
 use http::{Method, StatusCode, Uri, Version};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 
 use super::*;
+use crate::test_support::Incoming;
 use crate::{ClientRequest, ClientSpan};
 
 /// What a collector would be sent of what was measured in `work`.
@@ -128,6 +129,29 @@ fn outgoing_calls_are_counted_by_service_verdict_and_witness() {
     let attributes =
         "headwater.attribution.witness=none headwater.attribution=unknown headwater.service=shop";
     assert_eq!(found, [(attributes.to_owned(), 2)]);
+}
+
+#[test]
+fn calls_in_doubt_are_counted_by_service_and_reason() {
+    let service: Arc<str> = "shop".into();
+    let incoming = Incoming::get("http://shop.example/");
+    let server = incoming.start();
+    let doubtful = Attribution::doubtful(incoming.scope(&server), [], Doubt::Awaited);
+    let measured = measured(|metrics| {
+        metrics.attributed(&service, &doubtful);
+        metrics.attributed(&service, &Attribution::unknown());
+    });
+    let AggregatedMetrics::U64(MetricData::Sum(calls)) =
+        metric(&measured, "headwater.attribution.doubts").data()
+    else {
+        panic!("{measured:?}");
+    };
+    let found: Vec<_> = calls
+        .data_points()
+        .map(|point| (text(point.attributes()), point.value()))
+        .collect();
+    let attributes = "headwater.attribution.doubt=awaited headwater.service=shop";
+    assert_eq!(found, [(attributes.to_owned(), 1)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use headwater_core::{Attribution, SpanContext};
+use headwater_core::{Attribution, Doubt, SpanContext};
 use http::{Method, StatusCode, Uri, Version};
 use tracing::field::Empty;
 use tracing::{Level, Span};
@@ -164,6 +164,7 @@ fn new_span(request: &ClientRequest<'_>) -> Span {
         { ATTRIBUTION } = attribution.verdict().as_str(),
         { ATTRIBUTION_WITNESS } = attribution.witness().as_str(),
         { ATTRIBUTION_CANDIDATES } = candidates(attribution),
+        { ATTRIBUTION_DOUBT } = attribution.doubt().map(Doubt::as_str),
         { ATTRIBUTION_DISAGREEMENT } = attribution.is_against_the_stack().then_some(true),
         { REQUEST_ID } = attribution.scope().map(|scope| tracing::field::display(scope.id())),
         { SERVICE } = service,

@@ -1,4 +1,4 @@
-use headwater_core::{Attribution, Counters, Fault, SpanContext, TraceId};
+use headwater_core::{Attribution, Counters, Doubt, Fault, SpanContext, TraceId};
 use http::{HeaderValue, Method, StatusCode, Version};
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanId, SpanKind, Status};
@@ -91,6 +91,26 @@ fn an_unknown_or_ambiguous_attribution_makes_a_root_whatever_span_is_current() {
         assert_eq!(text(client, ATTRIBUTION_WITNESS), witness);
         assert_eq!(attribute(client, REQUEST_ID), None);
     }
+}
+
+#[test]
+fn a_call_in_doubt_says_why_and_is_linked_to_all_that_it_may_be_for() {
+    let (one, other) = (
+        Incoming::get("http://shop.example/one"),
+        Incoming::get("http://shop.example/other"),
+    );
+    let spans = record(|| {
+        let (own_span, other_span) = (one.start(), other.start());
+        let (own, other) = (one.scope(&own_span), other.scope(&other_span));
+        let attribution = Attribution::doubtful(own, [other], Doubt::TakenOver);
+        drop(outgoing(&attribution, "http://stock.example/"));
+    });
+    let client = of_kind(&spans, SpanKind::Client);
+    assert_eq!(text(client, ATTRIBUTION), "ambiguous");
+    assert_eq!(text(client, ATTRIBUTION_WITNESS), "stack");
+    assert_eq!(text(client, ATTRIBUTION_DOUBT), "taken-over");
+    assert_eq!(text(client, ATTRIBUTION_CANDIDATES).matches(',').count(), 1);
+    assert_eq!(client.links.len(), 2);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 pub(crate) struct Arguments {
     pub(crate) calls: u64,
     pub(crate) seed: u64,
+    pub(crate) table: bool,
+    pub(crate) by_the_letter: bool,
 }
 
 impl Arguments {
@@ -17,6 +19,8 @@ impl Arguments {
         let mut read = Self {
             calls: 200_000,
             seed: fresh_seed(),
+            table: false,
+            by_the_letter: false,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_default().parse::<u64>().ok();
@@ -28,6 +32,8 @@ impl Arguments {
                         .context("--calls needs a number from 4000 to 10000000")?;
                 }
                 "--seed" => read.seed = value().context("--seed needs a whole number")?,
+                "--table" => read.table = true,
+                "--by-the-letter" => read.by_the_letter = true,
                 _ => bail!("there is no option {argument}"),
             }
         }
@@ -54,9 +60,11 @@ mod tests {
         let expected = Some(Arguments {
             calls: 5_000,
             seed: 7,
+            table: true,
+            by_the_letter: false,
         });
-        assert_eq!(read("--calls 5000 --seed 7").unwrap(), expected);
-        assert_eq!(read("--seed 7 --calls 5000").unwrap(), expected);
+        assert_eq!(read("--calls 5000 --seed 7 --table").unwrap(), expected);
+        assert_eq!(read("--table --seed 7 --calls 5000").unwrap(), expected);
         assert_eq!(read("").unwrap().unwrap().calls, 200_000);
         assert_eq!(read("--help").unwrap(), None);
     }

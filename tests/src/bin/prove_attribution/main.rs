@@ -21,10 +21,14 @@ use crate::arguments::Arguments;
 use crate::progress::Progress;
 
 const USAGE: &str = "\
-Usage: prove_attribution [--calls N] [--seed S]
+Usage: prove_attribution [--calls N] [--seed S] [--table] [--by-the-letter]
 
   --calls N  how many outgoing requests are to be attributed, at least [default: 200000]
-  --seed S   draws the same requests again [default: another one each time]";
+  --seed S   draws the same requests again [default: another one each time]
+  --table    prints the table of docs/attribution.md as well
+  --by-the-letter
+             prints that table for `attribution = \"task\"`, under which other rows are wrong: it proves
+             nothing";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,7 +50,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { calls, seed } = *arguments;
+    let Arguments { calls, seed, .. } = *arguments;
     println!("Attributing {calls} outgoing requests, drawn by the seed {seed} …\n");
     // Beside the guests, where there is room for it.
     let trace_file = guests::folder().join("../prove-attribution.jsonl");
@@ -58,10 +62,19 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         calls,
         seed,
         trace_file: &trace_file,
+        attribution: arguments.by_the_letter.then_some("task"),
     };
     let progress = Progress::start();
     let report = prove(&options, |made, all| progress.tell(made, all)).await?;
+    if arguments.by_the_letter {
+        println!("\n{}", report.table());
+        std::fs::remove_file(&trace_file)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     println!("\n{report}");
+    if arguments.table {
+        println!("\n{}", report.table());
+    }
     let peak = Process::new(std::process::id()).peak_rss()?;
     println!("The proof itself took {} MiB of memory.", peak >> 20);
     if report.good() {

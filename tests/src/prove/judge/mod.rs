@@ -64,7 +64,10 @@ impl<'a> Judge<'a> {
         );
         let verdict = self.verdict(call, client)?;
         let (place, rule) = self.place(call)?;
-        report.count(place, verdict, client);
+        let own = call.request.and_then(|request| self.ids.get(&request));
+        let candidates = client.candidates.as_deref().unwrap_or_default();
+        let named = own.is_some_and(|own| candidates.split(',').any(|id| id == *own));
+        report.count(place, verdict, named, client);
 
         let ruling = Ruling(&client.verdict, &client.witness);
         let allowed = rule.map_or(&[EARLY_RULING][..], |rule| rule.allowed);
@@ -77,20 +80,15 @@ impl<'a> Judge<'a> {
             client.disagreement == (ruling.1 == "echo"),
             "a disagreement is noted where the echo is believed against the stack: {client:?}"
         );
-        let named = rule.is_some_and(|rule| rule.names_who_polls);
+        let limit = rule.is_some_and(|rule| rule.most_wrong.is_some());
         ensure!(
-            verdict != Verdict::Wrong || named,
+            verdict != Verdict::Wrong || limit,
             "WRONG: attributed to another request: {client:?}"
         );
-        if ruling.1 == "both" {
-            let own = call.request.and_then(|request| self.ids.get(&request));
-            let own = own.context("its own request has no server span")?;
-            let candidates = client.candidates.as_deref().unwrap_or_default();
-            ensure!(
-                candidates.split(',').any(|candidate| candidate == *own),
-                "its own request, {own}, is no candidate: {client:?}"
-            );
-        }
+        ensure!(
+            named || ruling.1 != "both",
+            "its own request, {own:?}, is no candidate: {client:?}"
+        );
         Ok(())
     }
 
@@ -158,7 +156,7 @@ impl<'a> Judge<'a> {
             let exactly = match request.kind().made {
                 Made::All => true,
                 Made::IfAnswered => answered[nth as usize],
-                Made::UntilTrap | Made::UntilLeft(_) => false,
+                Made::OnceForAll | Made::UntilTrap | Made::UntilLeft(_) => false,
             };
             let nothing = request.kind().made == Made::IfAnswered && !exactly;
             for number in request.numbers() {

@@ -2,18 +2,18 @@
 
 use super::{DIRECT, Kind, Made, Of, Rule, Ruling};
 
-const STACK: Ruling<'_> = Ruling("exact", "stack");
+pub(super) const STACK: Ruling<'_> = Ruling("exact", "stack");
 const SOLE: Ruling<'_> = Ruling("exact", "sole");
-const TOKEN: Ruling<'_> = Ruling("exact", "declaration");
-const ECHO: Ruling<'_> = Ruling("exact", "echo");
-const STACK_AND_ECHO: Ruling<'_> = Ruling("exact", "stack+echo");
+pub(super) const TOKEN: Ruling<'_> = Ruling("exact", "declaration");
+pub(super) const ECHO: Ruling<'_> = Ruling("exact", "echo");
+pub(super) const STACK_AND_ECHO: Ruling<'_> = Ruling("exact", "stack+echo");
 const BOTH: Ruling<'_> = Ruling("ambiguous", "both");
 
-const fn rest(allowed: &'static [Ruling<'static>]) -> Rule {
+pub(super) const fn rest(allowed: &'static [Ruling<'static>]) -> Rule {
     Rule {
         of: Of::Rest,
         allowed,
-        names_who_polls: false,
+        most_wrong: None,
     }
 }
 
@@ -32,7 +32,7 @@ const BY_ECHO: &[Rule] = &[one(DIRECT, &[STACK]), rest(&[ECHO, STACK_AND_ECHO])]
 const BY_NOTHING: &[Rule] = &[
     one(DIRECT, &[STACK]),
     Rule {
-        names_who_polls: true,
+        most_wrong: Some(100),
         ..rest(&[STACK])
     },
 ];

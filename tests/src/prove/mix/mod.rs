@@ -1,7 +1,10 @@
 //! What is sent, and what must come of it: the one table that the proof rests on.
 
+use crate::guests;
+
 mod kinds;
 mod services;
+mod workers;
 
 pub use services::SERVICES;
 
@@ -14,8 +17,14 @@ pub struct Service {
     pub base: &'static str,
     /// The guest.
     pub component: &'static str,
+    /// Whether its guest may be missing: what builds it comes from a registry that is of no other use.
+    pub optional: bool,
+    /// What it is written in, if it is a row of the table of idioms in `docs/attribution.md`.
+    pub language: Option<&'static str>,
     /// Further lines of `headwater.toml`.
     pub settings: &'static str,
+    /// Its clients, each with one request at a time.
+    pub clients: usize,
     /// Of all calls, how many parts are made by this service.
     pub share: u32,
     /// What its clients ask for, one kind or another at random.
@@ -54,6 +63,8 @@ pub enum Made {
     All,
     /// All if the answer is 200; none if it is 502: the guest found nobody to do it with.
     IfAnswered,
+    /// Any of them: one request makes them for others too, whose answers are 200 all the same.
+    OnceForAll,
     /// Any of them: something traps, perhaps before they are made.
     UntilTrap,
     /// Any of them: the client leaves after up to so many milliseconds.
@@ -68,9 +79,10 @@ pub struct Rule {
     /// The verdicts. The first must have been given at least once by the end, unless no call is certain
     /// to be made.
     pub allowed: &'static [Ruling<'static>],
-    /// The documented limit: the call stack names the task that polls, so an exact verdict may name
-    /// another request. Such calls show why a witness is needed, and prove nothing else.
-    pub names_who_polls: bool,
+    /// The documented limit: nothing at the boundary tells that the task that calls works for another
+    /// request, so up to so many percent of the calls may be attributed to the wrong one. Such calls
+    /// show why a witness is needed, and prove nothing else.
+    pub most_wrong: Option<u8>,
 }
 
 /// Some calls of a request.
@@ -93,6 +105,14 @@ pub const EARLY: &str = "early";
 /// What comes of those calls.
 pub const EARLY_RULING: Ruling<'_> = Ruling("unknown", "none");
 
+impl Service {
+    /// Whether it takes part. Only a guest that may be missing can keep it away.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        !self.optional || guests::guest(self.component).is_ok()
+    }
+}
+
 impl Kind {
     /// The rule for a call of this number.
     #[must_use]
@@ -104,7 +124,7 @@ impl Kind {
     /// Whether some of its calls are certain to be made, or nearly so: nobody leaves, nothing traps.
     #[must_use]
     pub fn is_steady(&self) -> bool {
-        self.most_calls > 0 && matches!(self.made, Made::All | Made::IfAnswered)
+        self.most_calls > 0 && matches!(self.made, Made::All | Made::IfAnswered | Made::OnceForAll)
     }
 
     /// Whether `K` is what the guest is asked for, rather than what it does anyway.

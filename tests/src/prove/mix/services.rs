@@ -3,9 +3,9 @@
 use super::kinds::{
     BODIES, BY_SOLE, EXECUTOR, LATE, LYING_EXECUTOR, P2, QUIET, kind, leaving, short,
 };
-use super::{EARLY, Kind, Made, Service};
+use super::{EARLY, Kind, Made, Service, workers};
 
-const fn service(
+pub(super) const fn service(
     base: &'static str,
     component: &'static str,
     share: u32,
@@ -16,7 +16,10 @@ const fn service(
         name: base.split_at(1).1,
         base,
         component,
+        optional: false,
+        language: None,
         settings: SHARED,
+        clients: 24,
         share,
         kinds,
     }
@@ -28,7 +31,7 @@ const SHARED: &str = "max_instances = 2\nmax_requests_per_instance = \"150-300\"
                       post_return_timeout = \"600s\"\n";
 /// The task of a request whose client has left does not end, and holds up its instance's end. All that
 /// must be called is called before the answer.
-const LEFT: &str = "max_instances = 3\nmax_requests_per_instance = \"150-300\"\n\
+pub(super) const LEFT: &str = "max_instances = 3\nmax_requests_per_instance = \"150-300\"\n\
                     post_return_timeout = \"5s\"\n";
 /// Likewise for some callers that do not wait; and there are calls after the answer.
 const LEFT_BEHIND: &str = "max_instances = 6\nmax_requests_per_instance = \"100-200\"\n\
@@ -41,7 +44,22 @@ const REPLACED: &str = "max_instances = 2\nguest_traceparent = \"replace\"\n";
 
 /// All services, each with its share.
 pub static SERVICES: &[Service] = &[
+    workers::OWN,
+    workers::WORKER,
+    workers::WORKER_THAT_ENDS,
+    workers::POOL,
+    workers::POOL_THAT_ENDS,
+    workers::TIMER,
+    workers::FLIGHT,
+    workers::MUTEX,
+    workers::COMPOSED_WORKER,
+    workers::COMPOSED_POOL,
+    workers::PYTHON,
+    workers::PYTHON_WORKERS,
+    workers::C,
+    workers::C_WORKER,
     Service {
+        language: Some("Rust"),
         settings: LEFT,
         ..service(
             "/fanout",
@@ -66,18 +84,21 @@ pub static SERVICES: &[Service] = &[
             }],
         )
     },
-    service(
-        "/detached",
-        "detached",
-        25,
-        &[
-            Kind {
-                longest_wait: 80,
-                ..kind("after the response", "/?k=K&wait=W", 3, 3)
-            },
-            short("/?k=0&wait=0", 4),
-        ],
-    ),
+    Service {
+        language: Some("Rust"),
+        ..service(
+            "/detached",
+            "detached",
+            25,
+            &[
+                Kind {
+                    longest_wait: 80,
+                    ..kind("after the response", "/?k=K&wait=W", 3, 3)
+                },
+                short("/?k=0&wait=0", 4),
+            ],
+        )
+    },
     Service {
         settings: ONE_REQUEST,
         ..service("/p2", "outgoing-p2", 4, P2)
@@ -86,12 +107,15 @@ pub static SERVICES: &[Service] = &[
         settings: REUSED_P2,
         ..service("/p2-reused", "outgoing-p2", 8, P2)
     },
-    service(
-        "/streamer",
-        "streamer",
-        12,
-        &[kind("between chunks, and after", "/?k=K", 1, 8)],
-    ),
+    Service {
+        language: Some("Rust"),
+        ..service(
+            "/streamer",
+            "streamer",
+            12,
+            &[kind("between chunks, and after", "/?k=K", 1, 8)],
+        )
+    },
     Service {
         settings: LEFT,
         ..service("/executor", "executor", 30, EXECUTOR)

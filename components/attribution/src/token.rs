@@ -1,0 +1,57 @@
+//! Names by a token of the host.
+
+use std::rc::Rc;
+
+use crate::{Name, Scope};
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/headwater-attribution",
+        world: "imports",
+    });
+}
+
+use bindings::headwater::attribution::scope::{self, Entered, Token};
+
+pub(crate) type Shared = Rc<Token>;
+
+/// Until it is dropped, or the task yields to the host, calls are made for the scope's request.
+///
+/// Don't keep it across an `.await`: it lapses there, and the host reports as ambiguous what it can
+/// no longer tell. [`Scope::wrap`] enters around each poll instead.
+pub struct Guard {
+    _entered: Option<Entered>,
+}
+
+pub(crate) fn run<R>(token: &Token, work: impl FnOnce() -> R) -> R {
+    let _entered = token.enter();
+    work()
+}
+
+impl Scope {
+    /// The request that is being worked for. To be called at the beginning of a handler. `None` if
+    /// the host does not know it exactly.
+    pub fn current() -> Option<Self> {
+        scope::current().map(|token| Self(Name::Token(Rc::new(token))))
+    }
+
+    /// Works for this request until the guard is dropped; see [`Guard`]. Without effect for a scope
+    /// that is not of a token.
+    pub fn enter(&self) -> Guard {
+        let _entered = self.token().map(Token::enter);
+        Guard { _entered }
+    }
+
+    /// Whether the request lives, and so whether this is of use.
+    pub fn is_live(&self) -> bool {
+        self.token().is_none_or(Token::is_live)
+    }
+
+    fn token(&self) -> Option<&Token> {
+        match &self.0 {
+            Name::Token(token) => Some(token),
+            #[cfg(feature = "wasip3")]
+            Name::Id(_) => None,
+        }
+    }
+}

@@ -1,0 +1,636 @@
+//! Rewrites a component whose tasks can wake one another, so that it tells the host of what they do.
+//!
+//! Wasmtime has no hook for the built-ins of the component model. So around those that matter
+//! ([`Target`]) goes a core function of the same signature that tells the host ([`Report`]) and calls the
+//! built-in. The guest's modules are copied as they are.
+//!
+//! Each component that is concerned, or has one within it that is, gets
+//!
+//! - at its head: the import of [`INTERFACE`], and its functions lowered;
+//! - before a section of core instances: an instance of a [shim](shim), for the built-ins that were
+//!   defined since the last. The shim's functions take the place of the built-ins from there on;
+//! - where it instantiates a nested one that is concerned: the interface as one more argument.
+//!
+//! What was there has other indices then. Those of core functions, core instances and core modules are
+//! written down one by one ([`Level`]); the others move by as many as the head has.
+
+mod plan;
+mod shim;
+
+use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent, component_utils};
+use wasm_encoder::{
+    Alias, CanonicalFunctionSection, Component, ComponentAliasSection, ComponentExportKind,
+    ComponentExportSection, ComponentImportSection, ComponentInstanceSection, ComponentNameSection,
+    ComponentSectionId, ComponentTypeRef, ComponentTypeSection, ComponentValType, ExportKind,
+    InstanceSection, InstanceType, ModuleArg, ModuleSection, NestedComponentSection,
+    PrimitiveValType, RawSection,
+};
+use wasmtime::wasmparser::{
+    CanonicalFunction, ComponentAlias, ComponentAliasSectionReader, ComponentExport,
+    ComponentExternalKind, ComponentImportSectionReader, ComponentInstance,
+    ComponentOuterAliasKind, ExternalKind, InstanceSectionReader, KnownCustom, Parser, Payload,
+};
+
+use self::plan::Plan;
+
+/// What a rewritten component imports.
+pub(crate) const INTERFACE: &str = "headwater:attribution/wakes@0.1.0";
+
+/// A function of [`INTERFACE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Gives an instance of a component a number, which it says in all other calls.
+    Part,
+    /// A stream or future without payload was created.
+    Created,
+    /// One was written to.
+    Written,
+    /// A waitable was put into a set, or taken out.
+    Joined,
+    /// The task's context was set, and not to nothing.
+    Paused,
+}
+
+/// A built-in that the host is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    StreamNew,
+    StreamWrite,
+    FutureNew,
+    FutureWrite,
+    Join,
+    ContextSet,
+}
+
+/// Why a component whose tasks can wake one another cannot be made to tell of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unheard {
+    /// A component in it that is concerned is given away, to be instantiated by somebody else.
+    #[error("a component that it is made of is not instantiated by the one that it is in")]
+    GivenAway,
+    /// It could not be read, or refers to what is not there. The compiler will say.
+    #[error("it could not be read")]
+    Unreadable,
+}
+
+/// The component, rewritten to tell of its tasks; none if they cannot wake one another.
+pub(crate) fn instrumented(binary: &[u8]) -> Result<Option<Vec<u8>>, Unheard> {
+    let Some(plan) = Plan::of(binary) else {
+        return Ok(None);
+    };
+    let mut rewriter = Rewriter {
+        plan: &plan,
+        next: 0,
+        scopes: Vec::new(),
+        given_away: false,
+    };
+    let rewritten = rewriter
+        .component(Parser::new(0), binary, binary)
+        .map_err(|_| Unheard::Unreadable)?;
+    if rewriter.given_away {
+        return Err(Unheard::GivenAway);
+    }
+    Ok(Some(rewritten.finish()))
+}
+
+struct Rewriter<'a> {
+    plan: &'a Plan,
+    /// The number of the next component, in the order in which they begin.
+    next: usize,
+    scopes: Vec<Scope>,
+    given_away: bool,
+}
+
+/// Where indices are counted anew.
+enum Scope {
+    Component(Level),
+    /// The type of a component, an instance or a module: nothing is put into it.
+    Type,
+}
+
+/// A component that is being rewritten: where what it had is now.
+struct Level {
+    /// Its number in the plan.
+    number: usize,
+    head: bool,
+    core_functions: Moved,
+    core_instances: Moved,
+    modules: Moved,
+    /// Whether each component in it is concerned.
+    components: Vec<bool>,
+    /// Built-ins that have no shim yet: where they were.
+    pending: Vec<(u32, Target)>,
+    /// The core instance that has the number of this part.
+    part: Option<u32>,
+}
+
+/// The indices of one kind: those of old, with what they are now.
+#[derive(Default)]
+struct Moved {
+    now: Vec<u32>,
+    next: u32,
+}
+
+/// An index is of nothing.
+#[derive(Debug)]
+struct Dangling;
+
+type Rewriting<T> = Result<T, Error<Dangling>>;
+
+// === impl Report ===
+
+impl Report {
+    /// In the order in which the head has them.
+    const ALL: [Self; 5] = [
+        Self::Part,
+        Self::Created,
+        Self::Written,
+        Self::Joined,
+        Self::Paused,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Part => "part",
+            Self::Created => "created",
+            Self::Written => "written",
+            Self::Joined => "joined",
+            Self::Paused => "paused",
+        }
+    }
+
+    /// The index of its lowered form in a component with a head.
+    const fn index(self) -> u32 {
+        self as u32
+    }
+
+    fn parameters(self) -> &'static [(&'static str, ComponentValType)] {
+        const U32: ComponentValType = ComponentValType::Primitive(PrimitiveValType::U32);
+        const U64: ComponentValType = ComponentValType::Primitive(PrimitiveValType::U64);
+        match self {
+            Self::Part | Self::Paused => &[],
+            Self::Created => &[("part", U32), ("ends", U64)],
+            Self::Written => &[("part", U32), ("end", U32)],
+            Self::Joined => &[("part", U32), ("waitable", U32), ("set", U32)],
+        }
+    }
+
+    fn result(self) -> Option<ComponentValType> {
+        (self == Self::Part).then_some(ComponentValType::Primitive(PrimitiveValType::U32))
+    }
+}
+
+// === impl Moved ===
+
+impl Moved {
+    /// One that was there comes next.
+    fn push(&mut self) {
+        self.now.push(self.next);
+        self.next += 1;
+    }
+
+    /// A new one.
+    fn add(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn get(&self, index: u32) -> Option<u32> {
+        self.now.get(index as usize).copied()
+    }
+
+    /// The index that the next one of old has had.
+    fn len(&self) -> u32 {
+        u32::try_from(self.now.len()).unwrap_or(u32::MAX)
+    }
+}
+
+// === impl Level ===
+
+impl Level {
+    /// The head's types and component instances.
+    fn moved(&self) -> u32 {
+        u32::from(self.head)
+    }
+
+    /// The head's component functions.
+    fn moved_functions(&self) -> u32 {
+        if self.head {
+            Report::ALL.len() as u32
+        } else {
+            0
+        }
+    }
+
+    /// Gives the built-ins that have none their shim.
+    fn shim(&mut self, component: &mut Component) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let targets: Vec<Target> = pending.iter().map(|&(_, target)| target).collect();
+        component.section(&ModuleSection(&shim::module(&targets, self.part.is_none())));
+        let module = self.modules.add();
+
+        let mut instances = InstanceSection::new();
+        instances.export_items(
+            Report::ALL.map(|report| (report.name(), ExportKind::Func, report.index())),
+        );
+        let reports = self.core_instances.add();
+        let builtins = pending.iter().enumerate();
+        let builtins = builtins.map(|(place, &(index, _))| {
+            let now = self.core_functions.get(index).unwrap_or(index);
+            (place.to_string(), ExportKind::Func, now)
+        });
+        instances.export_items(builtins.collect::<Vec<_>>());
+        let builtins = self.core_instances.add();
+        let mut arguments = vec![
+            (shim::REPORTS, ModuleArg::Instance(reports)),
+            (shim::BUILTINS, ModuleArg::Instance(builtins)),
+        ];
+        arguments.extend(
+            self.part
+                .map(|part| (shim::PART, ModuleArg::Instance(part))),
+        );
+        instances.instantiate(module, arguments);
+        let instance = self.core_instances.add();
+        component.section(&instances);
+        self.part.get_or_insert(instance);
+
+        let mut aliases = ComponentAliasSection::new();
+        for (place, (index, _)) in pending.into_iter().enumerate() {
+            aliases.alias(Alias::CoreInstanceExport {
+                instance,
+                kind: ExportKind::Func,
+                name: &place.to_string(),
+            });
+            let shimmed = self.core_functions.add();
+            if let Some(now) = self.core_functions.now.get_mut(index as usize) {
+                *now = shimmed;
+            }
+        }
+        component.section(&aliases);
+    }
+}
+
+// === impl Rewriter ===
+
+impl Rewriter<'_> {
+    fn component(&mut self, parser: Parser, data: &[u8], whole: &[u8]) -> Rewriting<Component> {
+        let number = self.next;
+        self.next += 1;
+        let head = self.plan.is_concerned(number);
+        let mut level = Level {
+            number,
+            head,
+            core_functions: Moved::default(),
+            core_instances: Moved::default(),
+            modules: Moved::default(),
+            components: Vec::new(),
+            pending: Vec::new(),
+            part: None,
+        };
+        let mut component = Component::new();
+        if head {
+            write_head(&mut component);
+            level.core_functions.next = Report::ALL.len() as u32;
+        }
+        self.scopes.push(Scope::Component(level));
+        component_utils::parse_component(self, &mut component, parser, data, whole)?;
+        self.scopes.pop();
+        Ok(component)
+    }
+
+    /// The component that is being rewritten; none within the type of something.
+    fn level(&mut self) -> Option<&mut Level> {
+        self.outer(0)
+    }
+
+    fn outer(&mut self, count: u32) -> Option<&mut Level> {
+        let place = self.scopes.len().checked_sub(1 + count as usize)?;
+        match self.scopes.get_mut(place)? {
+            Scope::Component(level) => Some(level),
+            Scope::Type => None,
+        }
+    }
+
+    /// Notes what a section that defines all kinds of things adds.
+    fn defines(&mut self, kind: ComponentExternalKind) {
+        let Some(level) = self.level() else { return };
+        match kind {
+            ComponentExternalKind::Module => level.modules.push(),
+            ComponentExternalKind::Component => level.components.push(false),
+            ComponentExternalKind::Func
+            | ComponentExternalKind::Value
+            | ComponentExternalKind::Type
+            | ComponentExternalKind::Instance => {}
+        }
+    }
+
+    /// A component is used otherwise than by instantiating it.
+    fn gives_away(&mut self, count: u32, component: u32) {
+        let level = self.outer(count);
+        let concerned = level.and_then(|level| level.components.get(component as usize).copied());
+        self.given_away |= concerned == Some(true);
+    }
+}
+
+impl Reencode for Rewriter<'_> {
+    type Error = Dangling;
+
+    fn function_index(&mut self, index: u32) -> Rewriting<u32> {
+        let level = self.level();
+        let now = level.and_then(|level| level.core_functions.get(index));
+        now.ok_or(Error::UserError(Dangling))
+    }
+}
+
+impl ReencodeComponent for Rewriter<'_> {
+    fn push_depth(&mut self) {
+        self.scopes.push(Scope::Type);
+    }
+
+    fn pop_depth(&mut self) {
+        self.scopes.pop();
+    }
+
+    fn component_type_index(&mut self, index: u32) -> u32 {
+        self.outer_component_type_index(0, index)
+    }
+
+    fn outer_component_type_index(&mut self, count: u32, index: u32) -> u32 {
+        self.outer(count)
+            .map_or(index, |level| index + level.moved())
+    }
+
+    fn component_instance_index(&mut self, index: u32) -> u32 {
+        self.level().map_or(index, |level| index + level.moved())
+    }
+
+    fn component_func_index(&mut self, index: u32) -> u32 {
+        self.level()
+            .map_or(index, |level| index + level.moved_functions())
+    }
+
+    fn component_index(&mut self, index: u32) -> u32 {
+        self.outer_component_index(0, index)
+    }
+
+    fn outer_component_index(&mut self, count: u32, index: u32) -> u32 {
+        self.gives_away(count, index);
+        index
+    }
+
+    fn module_index(&mut self, index: u32) -> u32 {
+        self.outer_module_index(0, index)
+    }
+
+    fn outer_module_index(&mut self, count: u32, index: u32) -> u32 {
+        let level = self.outer(count);
+        // One that is not there is the compiler's to report.
+        level
+            .and_then(|level| level.modules.get(index))
+            .unwrap_or(index)
+    }
+
+    fn instance_index(&mut self, index: u32) -> u32 {
+        let level = self.level();
+        level
+            .and_then(|level| level.core_instances.get(index))
+            .unwrap_or(index)
+    }
+
+    fn parse_component_payload(
+        &mut self,
+        component: &mut Component,
+        payload: Payload<'_>,
+        whole: &[u8],
+    ) -> Rewriting<()> {
+        if let Payload::InstanceSection(_) = &payload
+            && let Some(level) = self.level()
+        {
+            level.shim(component);
+        }
+        component_utils::parse_component_payload(self, component, payload, whole)
+    }
+
+    fn parse_component_submodule(
+        &mut self,
+        component: &mut Component,
+        _parser: Parser,
+        module: &[u8],
+    ) -> Rewriting<()> {
+        component.section(&RawSection {
+            id: ComponentSectionId::CoreModule.into(),
+            data: module,
+        });
+        self.defines(ComponentExternalKind::Module);
+        Ok(())
+    }
+
+    fn parse_component_subcomponent(
+        &mut self,
+        component: &mut Component,
+        parser: Parser,
+        data: &[u8],
+        whole: &[u8],
+    ) -> Rewriting<()> {
+        let concerned = self.plan.is_concerned(self.next);
+        let nested = self.component(parser, data, whole)?;
+        component.section(&NestedComponentSection(&nested));
+        if let Some(level) = self.level() {
+            level.components.push(concerned);
+        }
+        Ok(())
+    }
+
+    fn parse_component_custom_section(
+        &mut self,
+        component: &mut Component,
+        section: wasmtime::wasmparser::CustomSectionReader<'_>,
+    ) -> Rewriting<()> {
+        // Names of indices that are others now. The component's own name is kept.
+        if let KnownCustom::ComponentName(names) = section.as_known() {
+            for name in names {
+                if let wasmtime::wasmparser::ComponentName::Component { name, .. } = name? {
+                    let mut names = ComponentNameSection::new();
+                    names.component(name);
+                    component.section(&names);
+                }
+            }
+            return Ok(());
+        }
+        component.section(&self.custom_section(section)?);
+        Ok(())
+    }
+
+    fn parse_component_alias_section(
+        &mut self,
+        aliases: &mut ComponentAliasSection,
+        section: ComponentAliasSectionReader<'_>,
+    ) -> Rewriting<()> {
+        for alias in section {
+            let alias = alias?;
+            match alias {
+                ComponentAlias::InstanceExport { kind, .. } => self.defines(kind),
+                ComponentAlias::CoreInstanceExport { kind, .. } => {
+                    if let (ExternalKind::Func | ExternalKind::FuncExact, Some(level)) =
+                        (kind, self.level())
+                    {
+                        level.core_functions.push();
+                    }
+                }
+                ComponentAlias::Outer { kind, .. } => match kind {
+                    ComponentOuterAliasKind::CoreModule => {
+                        self.defines(ComponentExternalKind::Module);
+                    }
+                    ComponentOuterAliasKind::Component => {
+                        self.defines(ComponentExternalKind::Component);
+                    }
+                    ComponentOuterAliasKind::CoreType | ComponentOuterAliasKind::Type => {}
+                },
+            }
+            aliases.alias(self.component_alias(alias)?);
+        }
+        Ok(())
+    }
+
+    fn parse_component_import_section(
+        &mut self,
+        imports: &mut ComponentImportSection,
+        section: ComponentImportSectionReader<'_>,
+    ) -> Rewriting<()> {
+        for import in section {
+            let import = import?;
+            imports.import(import.name, self.component_type_ref(import.ty)?);
+            self.defines(import.ty.kind());
+        }
+        Ok(())
+    }
+
+    fn parse_component_export(
+        &mut self,
+        exports: &mut ComponentExportSection,
+        export: ComponentExport<'_>,
+    ) -> Rewriting<()> {
+        let kind = export.kind;
+        component_utils::parse_component_export(self, exports, export)?;
+        self.defines(kind);
+        Ok(())
+    }
+
+    fn parse_component_canonical(
+        &mut self,
+        section: &mut CanonicalFunctionSection,
+        function: CanonicalFunction,
+    ) -> Rewriting<()> {
+        let is_lifted = matches!(function, CanonicalFunction::Lift { .. });
+        // The library leaves the type's index as it is in these.
+        match function {
+            CanonicalFunction::StreamCancelRead { ty, async_ } => {
+                section.stream_cancel_read(self.component_type_index(ty), async_);
+            }
+            CanonicalFunction::StreamCancelWrite { ty, async_ } => {
+                section.stream_cancel_write(self.component_type_index(ty), async_);
+            }
+            CanonicalFunction::FutureCancelRead { ty, async_ } => {
+                section.future_cancel_read(self.component_type_index(ty), async_);
+            }
+            CanonicalFunction::FutureCancelWrite { ty, async_ } => {
+                section.future_cancel_write(self.component_type_index(ty), async_);
+            }
+            function => component_utils::parse_component_canonical(self, section, function)?,
+        }
+        let plan = self.plan;
+        if !is_lifted && let Some(level) = self.level() {
+            let index = level.core_functions.len();
+            level.core_functions.push();
+            if level.head
+                && let Some(target) = plan.target(level.number, index)
+            {
+                level.pending.push((index, target));
+            }
+        }
+        Ok(())
+    }
+
+    fn parse_component_instance(
+        &mut self,
+        instances: &mut ComponentInstanceSection,
+        instance: ComponentInstance<'_>,
+    ) -> Rewriting<()> {
+        let ComponentInstance::Instantiate {
+            component_index,
+            args,
+        } = instance
+        else {
+            return component_utils::parse_component_instance(self, instances, instance);
+        };
+        let mut arguments: Vec<_> = args
+            .iter()
+            .map(|argument| {
+                let index = self.component_external_index(argument.kind, argument.index);
+                (argument.name, argument.kind.into(), index)
+            })
+            .collect();
+        let concerned = self
+            .level()
+            .and_then(|level| level.components.get(component_index as usize).copied());
+        if concerned == Some(true) {
+            // The first instance of the head.
+            arguments.push((INTERFACE, ComponentExportKind::Instance, 0));
+        }
+        instances.instantiate(component_index, arguments);
+        Ok(())
+    }
+
+    fn parse_instance_section(
+        &mut self,
+        instances: &mut InstanceSection,
+        section: InstanceSectionReader<'_>,
+    ) -> Rewriting<()> {
+        for instance in section {
+            self.parse_instance(instances, instance?)?;
+            if let Some(level) = self.level() {
+                level.core_instances.push();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Imports the interface and lowers its functions: one type, one instance, and as many functions of
+/// either sort as there are [`Report`]s.
+fn write_head(component: &mut Component) {
+    let mut interface = InstanceType::new();
+    for (index, report) in Report::ALL.into_iter().enumerate() {
+        let mut function = interface.ty().function();
+        function
+            .params(report.parameters().iter().copied())
+            .result(report.result());
+        interface.export(report.name(), ComponentTypeRef::Func(index as u32));
+    }
+    let mut types = ComponentTypeSection::new();
+    types.instance(&interface);
+    component.section(&types);
+
+    let mut imports = ComponentImportSection::new();
+    imports.import(INTERFACE, ComponentTypeRef::Instance(0));
+    component.section(&imports);
+
+    let mut aliases = ComponentAliasSection::new();
+    let mut lowered = CanonicalFunctionSection::new();
+    for report in Report::ALL {
+        aliases.alias(Alias::InstanceExport {
+            instance: 0,
+            kind: ComponentExportKind::Func,
+            name: report.name(),
+        });
+        lowered.lower(report.index(), []);
+    }
+    component.section(&aliases);
+    component.section(&lowered);
+}
+
+#[cfg(test)]
+mod tests;
