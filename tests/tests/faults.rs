@@ -118,24 +118,23 @@ async fn a_trap_at_the_end_of_a_body_cuts_the_response_however_quick_its_reader_
 /// An upstream sends a good head and a broken body in one go, and the guest passes both on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_fails_before_its_first_byte_is_never_a_whole_response() -> Result<()> {
-    let relay = Settings::default().component("relay", "/...", &["http://127.0.0.1"])?;
-    let services = Services::beside_hello(relay, &[]).await?;
-    for (broken, nth) in ["ZZ\r\n", "3\nabc", "0\r\nfoo bar\r\n\r\n", "0\r\nx: 1\r\n"]
-        .into_iter()
-        .zip(1..)
-    {
-        let upstream = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!(
-            "{}/?to=http://{}",
-            services.host().url(),
-            upstream.local_addr()?
-        );
-        tokio::spawn(async move {
+    let broken = ["ZZ\r\n", "3\nabc", "0\r\nfoo bar\r\n\r\n", "0\r\nx: 1\r\n"];
+    let upstream = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", upstream.local_addr()?);
+    tokio::spawn(async move {
+        for broken in broken {
             let (mut stream, _) = upstream.accept().await?;
             let _ = stream.read(&mut [0; 1024]).await?;
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-            stream.write_all(format!("{head}{broken}").as_bytes()).await
-        });
+            let message = format!("{head}{broken}");
+            stream.write_all(message.as_bytes()).await?;
+        }
+        anyhow::Ok(())
+    });
+    let relay = Settings::default().component("relay", "/...", &[&address])?;
+    let services = Services::beside_hello(relay, &[]).await?;
+    let url = format!("{}/?to={address}", services.host().url());
+    for (broken, nth) in broken.into_iter().zip(1..) {
         let answer = Client::new().get(&url).await;
         let whole = answer.is_ok_and(|answer| answer.status == 200);
         ensure!(!whole, "a whole answer came of {broken:?}");
