@@ -1,7 +1,8 @@
 //! Rewrites a component whose tasks can wake one another, so that it tells the host of what they do.
 //!
 //! Wasmtime has no hook for the built-ins of the component model. So around those that matter
-//! ([`Target`]) goes a core function of the same signature that makes a note of it and calls the built-in. The guest's modules are copied as they are.
+//! ([`Target`]) goes a core function of the same signature that makes a note of it and calls the built-in.
+//! The guest's modules are copied as they are.
 //!
 //! Each component that is concerned, or has one within it that is, gets
 //!
