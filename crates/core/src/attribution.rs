@@ -208,8 +208,7 @@ impl Attribution {
         }
     }
 
-    /// The request whose task calls, also where it is in doubt whom it calls for: as good as known for
-    /// what concerns the task, such as the CPU time that it takes.
+    /// The request whose task calls, also where it is in doubt whom it calls for.
     #[must_use]
     pub fn running(&self) -> Option<&Arc<RequestScope>> {
         match &self.requests {

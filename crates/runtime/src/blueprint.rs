@@ -93,8 +93,8 @@ impl Blueprint {
         // tokio's own yield and not the engine's: after it, sockets, timers and other tasks get their
         // turn first.
         store.epoch_deadline_callback(|mut store| {
-            let computes = attribution::current(store.as_context_mut());
-            store.data().meter.ticked(computes.running());
+            let computes = attribution::running(store.as_context_mut());
+            store.data().meter.ticked(computes.scope());
             Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(tokio::task::yield_now()),

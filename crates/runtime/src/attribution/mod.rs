@@ -41,13 +41,13 @@ use std::sync::Arc;
 
 use headwater_core::{Attribution, Doubt, RequestScope};
 use wasmtime::component::GuestTaskId;
-use wasmtime::{AsContextMut, Store, StoreContextMut};
+use wasmtime::{AsContext, AsContextMut, Store, StoreContextMut};
 
 use self::declaration::{Declarations, Declared};
 use self::ledger::{Health, Ledger, Listen};
 use self::requests::{Found, Requests};
 use self::verdict::{Declaration, Echo, InDoubt, StackEvidence, Witnesses};
-use self::wakes::{Running, Wakes};
+use self::wakes::{Of, Wakes};
 use crate::state::State;
 
 pub(crate) use self::declaration::Turn;
@@ -80,7 +80,7 @@ pub(crate) struct Roots {
     /// What is known of tasks, where the stack alone says too little.
     ledger: Option<Box<Ledger>>,
     /// What was heard of wake-ups, if the guest's tasks can wake one another.
-    wakes: Option<Box<Wakes<GuestTaskId>>>,
+    wakes: Option<Box<Wakes>>,
 }
 
 impl Roots {
@@ -95,7 +95,11 @@ impl Roots {
                 Evidence::Ledger(_) => Some(Ledger::new()),
                 Evidence::Stack | Evidence::Sole => None,
             },
-            wakes: (hears_wakes && evidence != Evidence::Sole).then(Box::default),
+            wakes: match evidence {
+                Evidence::Stack if hears_wakes => Some(Box::new(Wakes::new(Of::ActiveTask))),
+                Evidence::Ledger(_) if hears_wakes => Some(Box::new(Wakes::new(Of::AnyTask))),
+                _ => None,
+            },
         }
     }
 
@@ -103,7 +107,7 @@ impl Roots {
     pub(crate) fn start(&mut self, task: GuestTaskId, scope: Arc<RequestScope>) {
         self.declarations.task_starts(task);
         if let Some(wakes) = &mut self.wakes {
-            wakes.task_starts(task);
+            wakes.request_starts(&scope);
         }
         match self.evidence {
             Evidence::Stack | Evidence::Ledger(_) => self.requests.start(task, scope),
@@ -238,15 +242,25 @@ impl Caller {
 /// Right only when called synchronously from an import that the guest has just called, before the
 /// import's first await.
 pub(crate) fn current(store: StoreContextMut<'_, State>) -> Attribution {
-    judge(store, &Names::default())
+    judge(store, &Names::default(), doubt)
 }
 
 /// Likewise, for an outgoing request with these headers.
 pub(crate) fn of_outgoing(store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
-    judge(store, names)
+    judge(store, names, doubt)
 }
 
-fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
+/// The request whose task is running, or that it declares to work for. To be asked anywhere in the guest's
+/// code: at a tick of the epoch, for instance, which may be before a task has said that it goes on.
+pub(crate) fn running(store: StoreContextMut<'_, State>) -> Attribution {
+    judge(store, &Names::default(), |_, _| None)
+}
+
+fn judge(
+    mut store: StoreContextMut<'_, State>,
+    names: &Names,
+    doubt: impl FnOnce(&mut StoreContextMut<'_, State>, &Arc<RequestScope>) -> Option<InDoubt>,
+) -> Attribution {
     let roots = &store.data().roots;
     let declares = !roots.declarations.is_empty();
     let echoes = !names.is_empty();
@@ -259,9 +273,8 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
         return witnesses.judge();
     }
     let has_ledger = roots.ledger.is_some();
-    let hears_wakes = roots.wakes.is_some();
     // The ledger walks for itself, and needs all of the way.
-    let caller = if declares || echoes || hears_wakes || !has_ledger {
+    let caller = if declares || echoes || !has_ledger {
         Caller::of(store.as_context_mut())
     } else {
         Caller::NOBODY
@@ -282,7 +295,7 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
         store.data().roots.stack(&caller.walk)
     };
     let doubt = match &stack {
-        StackEvidence::Sound(own) => doubt(&mut store, &caller, own),
+        StackEvidence::Sound(own) => doubt(&mut store, own),
         StackEvidence::Unsound | StackEvidence::None => None,
     };
     let roots = &store.data().roots;
@@ -296,54 +309,26 @@ fn judge(mut store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
     witnesses.judge()
 }
 
-/// Passes on what was heard of the task that calls, with the request whose task it is, if that is certain.
-fn hear(
-    mut store: StoreContextMut<'_, State>,
-    what: impl FnOnce(&mut Wakes<GuestTaskId>, Option<&Running<'_, GuestTaskId>>),
-) {
-    if store.data().roots.wakes.is_none() {
-        return;
-    }
-    let caller = Caller::of(store.as_context_mut());
-    let has_ledger = store.data().roots.ledger.is_some();
-    let of_ledger = has_ledger.then(|| ledger::evidence(store.as_context_mut()));
-    let Roots {
-        requests,
-        wakes: Some(wakes),
-        ..
-    } = &mut store.data_mut().roots
-    else {
-        return;
-    };
-    let request = match (&of_ledger, caller.walk) {
-        (Some(StackEvidence::Sound(request)), _) => Some(request),
-        (None, Walk::Root(root)) => requests.of_task(&root),
-        _ => None,
-    };
-    let by = caller.task.zip(request);
-    let by = by.map(|(task, request)| Running { task, request });
-    what(wakes, by.as_ref());
+/// Reads what was heard of wake-ups, and asks for something of it. None if nothing is heard.
+fn with_wakes<R>(
+    store: &mut StoreContextMut<'_, State>,
+    ask: impl FnOnce(&mut Wakes) -> R,
+) -> Option<R> {
+    let mut wakes = store.data_mut().roots.wakes.take()?;
+    wakes.read(store.as_context());
+    let answer = ask(&mut wakes);
+    store.data_mut().roots.wakes = Some(wakes);
+    Some(answer)
 }
 
-/// Why a task of `own`, which calls, may be doing another's work.
-fn doubt(
-    store: &mut StoreContextMut<'_, State>,
-    caller: &Caller,
-    own: &RequestScope,
-) -> Option<InDoubt> {
-    let wakes = store.data_mut().roots.wakes.take()?;
-    let heard = wakes.doubt(own.id(), |other| {
-        let running = caller.task;
-        running.is_none_or(|running| task::is_running(store.as_context_mut(), other, running))
-    });
-    let roots = &mut store.data_mut().roots;
-    roots.wakes = Some(wakes);
-    let outlived = || {
-        let others = roots.requests.outlived(own)?;
+/// Why the task that calls, which is one of `own`, may be doing another's work.
+fn doubt(store: &mut StoreContextMut<'_, State>, own: &Arc<RequestScope>) -> Option<InDoubt> {
+    let heard = with_wakes(store, |wakes| wakes.doubt(own))?;
+    heard.or_else(|| {
+        let others = store.data().roots.requests.outlived(own)?;
         let reason = Doubt::Outlived;
         Some(InDoubt { reason, others })
-    };
-    heard.or_else(outlived)
+    })
 }
 
 /// The request that a guest worked for when it trapped, if that is known for certain. To be called when
@@ -389,14 +374,12 @@ pub(crate) fn started(
         ledger::started(store, task, scope.clone());
     }
     store.data_mut().roots.start(task, scope);
-    let roots = &store.data().roots;
-    let heard_much = roots.wakes.as_ref().is_some_and(|wakes| wakes.are_many());
-    if roots.requests.are_many() || heard_much {
+    if store.data().roots.requests.are_many() {
         forget_ended(store, task);
     }
 }
 
-/// Forgets the requests that live no more, and what was heard of them. `fresh` is a task that was just made.
+/// Forgets the requests that live no more. `fresh` is a task that was just made.
 fn forget_ended(store: &mut StoreContextMut<'_, State>, fresh: GuestTaskId) {
     // Where that cannot be told, not even of this one, all are kept.
     if !task::is_running(store.as_context_mut(), fresh, fresh) {
@@ -404,13 +387,6 @@ fn forget_ended(store: &mut StoreContextMut<'_, State>, fresh: GuestTaskId) {
     }
     let mut requests = std::mem::take(&mut store.data_mut().roots.requests);
     requests.forget(|task| task::is_running(store.as_context_mut(), task, fresh));
-    if let Some(mut wakes) = store.data_mut().roots.wakes.take() {
-        wakes.forget(
-            |request| requests.knows(request),
-            |task| task::is_running(store.as_context_mut(), task, fresh),
-        );
-        store.data_mut().roots.wakes = Some(wakes);
-    }
     store.data_mut().roots.requests = requests;
 }
 

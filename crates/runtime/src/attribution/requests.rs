@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use headwater_core::{RequestId, RequestScope};
+use headwater_core::RequestScope;
 use rustc_hash::FxBuildHasher;
 
 /// How many requests an instance may have noted before it looks which of them are over.
@@ -81,23 +81,15 @@ impl<Task: Copy + Eq + Hash> Requests<Task> {
         self.by_task.get(task)
     }
 
-    /// Whether anything is kept of a request.
-    pub(crate) fn knows(&self, request: RequestId) -> bool {
-        self.all().any(|scope| scope.id() == request)
-    }
-
     /// The others that are being answered, [`MOST_NAMED`] at most, if `own` is over and there are any.
     pub(crate) fn outlived(&self, own: &RequestScope) -> Option<Vec<Arc<RequestScope>>> {
         if !own.is_over() {
             return None;
         }
-        let others = self.all().filter(|scope| is_answering(scope));
+        let all = self.by_task.values().chain(&self.answering);
+        let others = all.filter(|scope| is_answering(scope));
         let others: Vec<_> = others.take(MOST_NAMED).cloned().collect();
         (!others.is_empty()).then_some(others)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Arc<RequestScope>> {
-        self.by_task.values().chain(&self.answering)
     }
 
     /// The request that `is_it` is true of, if it lives.

@@ -1,6 +1,6 @@
 //! `headwater:attribution/scope`, by which guests declare whom they work for.
 
-use headwater_core::{Doubt, RequestId};
+use headwater_core::RequestId;
 use wasmtime::component::{GuestTaskId, Linker, Resource, ResourceType};
 use wasmtime::{AsContextMut, StoreContextMut};
 
@@ -45,13 +45,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 fn take(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<Option<Resource<Token>>> {
     let attribution = current(store.as_context_mut());
-    // That somebody in the instance waits for work to be done says nothing of the task that asks, and
-    // a handler asks first thing. But one that was woken by another's may have been given its work.
-    let own = match attribution.doubt() {
-        Some(Doubt::Awaited | Doubt::Outlived) => attribution.running(),
-        Some(Doubt::Woken | Doubt::TakenOver) | None => attribution.scope(),
-    };
-    let Some(scope) = own else {
+    // Also where it is in doubt whom the task works for: a handler asks first thing, when it works for
+    // its own request, whatever others in its instance do.
+    let Some(scope) = attribution.running() else {
         return Ok(None);
     };
     let token = Token(scope.id());

@@ -1,12 +1,13 @@
 //! Rewrites a component whose tasks can wake one another, so that it tells the host of what they do.
 //!
 //! Wasmtime has no hook for the built-ins of the component model. So around those that matter
-//! ([`Target`]) goes a core function of the same signature that tells the host ([`Report`]) and calls the
-//! built-in. The guest's modules are copied as they are.
+//! ([`Target`]) goes a core function of the same signature that makes a note of it and calls the built-in.
+//! The guest's modules are copied as they are.
 //!
 //! Each component that is concerned, or has one within it that is, gets
 //!
-//! - at its head: the import of [`INTERFACE`], and its functions lowered;
+//! - at its head: the import of [`INTERFACE`]; and if it is concerned itself, its functions lowered, and a
+//!   memory for its [page](super::page);
 //! - before a section of core instances: an instance of a [shim](shim), for the built-ins that were
 //!   defined since the last. The shim's functions take the place of the built-ins from there on;
 //! - where it instantiates a nested one that is concerned: the interface as one more argument.
@@ -19,11 +20,11 @@ mod shim;
 
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent, component_utils};
 use wasm_encoder::{
-    Alias, CanonicalFunctionSection, Component, ComponentAliasSection, ComponentExportKind,
-    ComponentExportSection, ComponentImportSection, ComponentInstanceSection, ComponentNameSection,
-    ComponentSectionId, ComponentTypeRef, ComponentTypeSection, ComponentValType, ExportKind,
-    InstanceSection, InstanceType, ModuleArg, ModuleSection, NestedComponentSection,
-    PrimitiveValType, RawSection,
+    Alias, CanonicalFunctionSection, CanonicalOption, Component, ComponentAliasSection,
+    ComponentExportKind, ComponentExportSection, ComponentImportSection, ComponentInstanceSection,
+    ComponentNameSection, ComponentSectionId, ComponentTypeRef, ComponentTypeSection,
+    ComponentValType, ExportKind, InstanceSection, InstanceType, ModuleArg, ModuleSection,
+    NestedComponentSection, PrimitiveValType, RawSection,
 };
 use wasmtime::wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentAliasSectionReader, ComponentExport,
@@ -39,16 +40,10 @@ pub(crate) const INTERFACE: &str = "headwater:attribution/wakes@0.1.0";
 /// A function of [`INTERFACE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// Gives an instance of a component a number, which it says in all other calls.
-    Part,
-    /// A stream or future without payload was created.
-    Created,
-    /// One was written to.
-    Written,
-    /// A waitable was put into a set, or taken out.
-    Joined,
-    /// The task's context was set, and not to nothing.
-    Paused,
+    /// Shows the host the [page](super::page) of a part.
+    Page,
+    /// Asks the host to read it.
+    Read,
 }
 
 /// A built-in that the host is told of.
@@ -59,6 +54,7 @@ enum Target {
     FutureNew,
     FutureWrite,
     Join,
+    ContextGet,
     ContextSet,
 }
 
@@ -113,6 +109,8 @@ struct Level {
     /// Its number in the plan.
     number: usize,
     head: bool,
+    /// The head has a page.
+    page: bool,
     core_functions: Moved,
     core_instances: Moved,
     modules: Moved,
@@ -120,8 +118,8 @@ struct Level {
     components: Vec<bool>,
     /// Built-ins that have no shim yet: where they were.
     pending: Vec<(u32, Target)>,
-    /// The core instance that has the number of this part.
-    part: Option<u32>,
+    /// It has a shim, which has shown the host its page.
+    shown: bool,
 }
 
 /// The indices of one kind: those of old, with what they are now.
@@ -141,42 +139,18 @@ type Rewriting<T> = Result<T, Error<Dangling>>;
 
 impl Report {
     /// In the order in which the head has them.
-    const ALL: [Self; 5] = [
-        Self::Part,
-        Self::Created,
-        Self::Written,
-        Self::Joined,
-        Self::Paused,
-    ];
+    const ALL: [Self; 2] = [Self::Page, Self::Read];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Part => "part",
-            Self::Created => "created",
-            Self::Written => "written",
-            Self::Joined => "joined",
-            Self::Paused => "paused",
+            Self::Page => "page",
+            Self::Read => "read",
         }
     }
 
-    /// The index of its lowered form in a component with a head.
+    /// The index of its lowered form, and of its component function, in a component that has a page.
     const fn index(self) -> u32 {
         self as u32
-    }
-
-    fn parameters(self) -> &'static [(&'static str, ComponentValType)] {
-        const U32: ComponentValType = ComponentValType::Primitive(PrimitiveValType::U32);
-        const U64: ComponentValType = ComponentValType::Primitive(PrimitiveValType::U64);
-        match self {
-            Self::Part | Self::Paused => &[],
-            Self::Created => &[("part", U32), ("ends", U64)],
-            Self::Written => &[("part", U32), ("end", U32)],
-            Self::Joined => &[("part", U32), ("waitable", U32), ("set", U32)],
-        }
-    }
-
-    fn result(self) -> Option<ComponentValType> {
-        (self == Self::Part).then_some(ComponentValType::Primitive(PrimitiveValType::U32))
     }
 }
 
@@ -215,11 +189,16 @@ impl Level {
 
     /// The head's component functions.
     fn moved_functions(&self) -> u32 {
-        if self.head {
+        if self.page {
             Report::ALL.len() as u32
         } else {
             0
         }
+    }
+
+    /// The head's core memories.
+    fn moved_memories(&self) -> u32 {
+        u32::from(self.page)
     }
 
     /// Gives the built-ins that have none their shim.
@@ -229,7 +208,8 @@ impl Level {
         }
         let pending = std::mem::take(&mut self.pending);
         let targets: Vec<Target> = pending.iter().map(|&(_, target)| target).collect();
-        component.section(&ModuleSection(&shim::module(&targets, self.part.is_none())));
+        let first = !std::mem::replace(&mut self.shown, true);
+        component.section(&ModuleSection(&shim::module(&targets, first)));
         let module = self.modules.add();
 
         let mut instances = InstanceSection::new();
@@ -244,18 +224,16 @@ impl Level {
         });
         instances.export_items(builtins.collect::<Vec<_>>());
         let builtins = self.core_instances.add();
-        let mut arguments = vec![
-            (shim::REPORTS, ModuleArg::Instance(reports)),
-            (shim::BUILTINS, ModuleArg::Instance(builtins)),
-        ];
-        arguments.extend(
-            self.part
-                .map(|part| (shim::PART, ModuleArg::Instance(part))),
+        instances.instantiate(
+            module,
+            [
+                (shim::REPORTS, ModuleArg::Instance(reports)),
+                (shim::BUILTINS, ModuleArg::Instance(builtins)),
+                (shim::PAGE, ModuleArg::Instance(PAGE)),
+            ],
         );
-        instances.instantiate(module, arguments);
         let instance = self.core_instances.add();
         component.section(&instances);
-        self.part.get_or_insert(instance);
 
         let mut aliases = ComponentAliasSection::new();
         for (place, (index, _)) in pending.into_iter().enumerate() {
@@ -280,20 +258,27 @@ impl Rewriter<'_> {
         let number = self.next;
         self.next += 1;
         let head = self.plan.is_concerned(number);
+        let page = self.plan.signals(number);
         let mut level = Level {
             number,
             head,
+            page,
             core_functions: Moved::default(),
             core_instances: Moved::default(),
             modules: Moved::default(),
             components: Vec::new(),
             pending: Vec::new(),
-            part: None,
+            shown: false,
         };
         let mut component = Component::new();
         if head {
-            write_head(&mut component);
+            write_import(&mut component);
+        }
+        if page {
+            write_page(&mut component);
             level.core_functions.next = Report::ALL.len() as u32;
+            level.modules.add();
+            level.core_instances.add();
         }
         self.scopes.push(Scope::Component(level));
         component_utils::parse_component(self, &mut component, parser, data, whole)?;
@@ -342,6 +327,11 @@ impl Reencode for Rewriter<'_> {
         let level = self.level();
         let now = level.and_then(|level| level.core_functions.get(index));
         now.ok_or(Error::UserError(Dangling))
+    }
+
+    fn memory_index(&mut self, index: u32) -> Rewriting<u32> {
+        let level = self.level();
+        Ok(level.map_or(index, |level| index + level.moved_memories()))
     }
 }
 
@@ -545,9 +535,7 @@ impl ReencodeComponent for Rewriter<'_> {
         if !is_lifted && let Some(level) = self.level() {
             let index = level.core_functions.len();
             level.core_functions.push();
-            if level.head
-                && let Some(target) = plan.target(level.number, index)
-            {
+            if let Some(target) = plan.target(level.number, index) {
                 level.pending.push((index, target));
             }
         }
@@ -599,16 +587,23 @@ impl ReencodeComponent for Rewriter<'_> {
     }
 }
 
-/// Imports the interface and lowers its functions: one type, one instance, and as many functions of
-/// either sort as there are [`Report`]s.
-fn write_head(component: &mut Component) {
+/// The core instance of the head that has the page.
+const PAGE: u32 = 0;
+
+/// Imports the interface: one type, and one instance.
+fn write_import(component: &mut Component) {
     let mut interface = InstanceType::new();
-    for (index, report) in Report::ALL.into_iter().enumerate() {
-        let mut function = interface.ty().function();
-        function
-            .params(report.parameters().iter().copied())
-            .result(report.result());
-        interface.export(report.name(), ComponentTypeRef::Func(index as u32));
+    let word = ComponentValType::Primitive(PrimitiveValType::U32);
+    interface.ty().defined_type().list(word);
+    let words = ComponentValType::Type(0);
+    for report in Report::ALL {
+        let parameters = match report {
+            Report::Page => vec![("words", words)],
+            Report::Read => Vec::new(),
+        };
+        let ty = interface.type_count();
+        interface.ty().function().params(parameters).result(None);
+        interface.export(report.name(), ComponentTypeRef::Func(ty));
     }
     let mut types = ComponentTypeSection::new();
     types.instance(&interface);
@@ -617,8 +612,22 @@ fn write_head(component: &mut Component) {
     let mut imports = ComponentImportSection::new();
     imports.import(INTERFACE, ComponentTypeRef::Instance(0));
     component.section(&imports);
+}
+
+/// Makes the page and lowers the interface's functions: a core module, a core instance and a memory, and
+/// as many functions of either sort as there are [`Report`]s.
+fn write_page(component: &mut Component) {
+    component.section(&ModuleSection(&shim::page_module()));
+    let mut instances = InstanceSection::new();
+    instances.instantiate::<_, &str>(0, []);
+    component.section(&instances);
 
     let mut aliases = ComponentAliasSection::new();
+    aliases.alias(Alias::CoreInstanceExport {
+        instance: PAGE,
+        kind: ExportKind::Memory,
+        name: shim::MEMORY,
+    });
     let mut lowered = CanonicalFunctionSection::new();
     for report in Report::ALL {
         aliases.alias(Alias::InstanceExport {
@@ -626,7 +635,7 @@ fn write_head(component: &mut Component) {
             kind: ComponentExportKind::Func,
             name: report.name(),
         });
-        lowered.lower(report.index(), []);
+        lowered.lower(report.index(), [CanonicalOption::Memory(0)]);
     }
     component.section(&aliases);
     component.section(&lowered);

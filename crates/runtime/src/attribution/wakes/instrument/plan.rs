@@ -17,8 +17,10 @@ pub(super) struct Plan {
 
 #[derive(Debug, Default)]
 struct Planned {
-    /// Whether it, or one within it, has a stream or future without payload.
+    /// Whether it, or one within it, makes a stream or future without payload.
     concerned: bool,
+    /// Whether it does itself.
+    signals: bool,
     /// What they are, by their index.
     targets: HashMap<u32, Target>,
 }
@@ -127,14 +129,20 @@ impl Plan {
 
     /// Whether the component is rewritten.
     pub(super) fn is_concerned(&self, number: usize) -> bool {
-        self.components
-            .get(number)
-            .is_some_and(|planned| planned.concerned)
+        let planned = self.components.get(number);
+        planned.is_some_and(|planned| planned.concerned)
+    }
+
+    /// Whether it has something to tell itself.
+    pub(super) fn signals(&self, number: usize) -> bool {
+        let planned = self.components.get(number);
+        planned.is_some_and(|planned| planned.signals)
     }
 
     /// What a core function of a component is, if the host is told of it.
     pub(super) fn target(&self, number: usize, core_function: u32) -> Option<Target> {
         let planned = self.components.get(number)?;
+        let planned = Some(planned).filter(|planned| planned.signals)?;
         planned.targets.get(&core_function).copied()
     }
 }
@@ -190,6 +198,10 @@ impl Reading {
                 Some(Target::FutureWrite)
             }
             CanonicalFunction::WaitableJoin => Some(Target::Join),
+            CanonicalFunction::ContextGet {
+                ty: ValType::I32,
+                slot: 0,
+            } => Some(Target::ContextGet),
             CanonicalFunction::ContextSet {
                 ty: ValType::I32,
                 slot: 0,
@@ -197,7 +209,12 @@ impl Reading {
             _ => None,
         };
         if let Some(target) = target {
-            planned.concerned |= !matches!(target, Target::Join | Target::ContextSet);
+            let signals = !matches!(
+                target,
+                Target::Join | Target::ContextGet | Target::ContextSet
+            );
+            planned.signals |= signals;
+            planned.concerned |= signals;
             planned.targets.insert(self.core_functions, target);
         }
         self.core_functions += 1;

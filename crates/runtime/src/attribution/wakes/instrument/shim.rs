@@ -1,9 +1,13 @@
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function,
-    FunctionSection, GlobalSection, GlobalType, ImportSection, Module, StartSection, TypeSection,
-    ValType,
+    BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+    ImportSection, InstructionSink, MemArg, MemorySection, MemoryType, Module, StartSection,
+    TypeSection, ValType,
 };
 
+use super::super::page::{
+    ACTIVE, CALL_AFTER, CREATED, GOES_ON, GOT, HEAD, JOINS, NOTE, NOTES, PAUSES, STARTS, WORD,
+    WORDS, WRITES, WRITTEN,
+};
 use super::{Report, Target};
 
 /// What a shim imports the host's functions from.
@@ -12,12 +16,34 @@ pub(super) const REPORTS: &str = "reports";
 /// What it imports the built-ins from, by their place.
 pub(super) const BUILTINS: &str = "builtins";
 
-/// What it imports the number of its part from, which the first shim of a part exports under the same name.
-pub(super) const PART: &str = "part";
+/// What it imports the page's memory from.
+pub(super) const PAGE: &str = "page";
+
+/// What that is called.
+pub(super) const MEMORY: &str = "memory";
+
+/// The memory of a page.
+const PAGE_MEMORY: MemoryType = MemoryType {
+    minimum: 1,
+    maximum: Some(1),
+    memory64: false,
+    shared: false,
+    page_size_log2: None,
+};
+
+/// A module that has the memory, and nothing else.
+pub(super) fn page_module() -> Module {
+    let mut memories = MemorySection::new();
+    memories.memory(PAGE_MEMORY);
+    let mut exports = ExportSection::new();
+    exports.export(MEMORY, ExportKind::Memory, 0);
+    let mut module = Module::new();
+    module.section(&memories).section(&exports);
+    module
+}
 
 /// A module that exports a function for each of these built-ins, by its place: it has the signature of the
-/// built-in, tells the host, and calls it. The `first` in a component asks the host for the number of the
-/// part.
+/// built-in, makes a note of it, and calls it. The `first` in a component shows the host the page.
 pub(super) fn module(targets: &[Target], first: bool) -> Module {
     let mut types = TypeSection::new();
     let mut imports = ImportSection::new();
@@ -25,158 +51,235 @@ pub(super) fn module(targets: &[Target], first: bool) -> Module {
     let mut exports = ExportSection::new();
     let mut code = CodeSection::new();
 
-    let count = |items: usize| u32::try_from(items).unwrap_or(u32::MAX);
     for report in Report::ALL {
-        let (parameters, results) = report.signature();
         imports.import(REPORTS, report.name(), EntityType::Function(types.len()));
-        types.ty().function(parameters, results);
+        let parameters = match report {
+            Report::Page => vec![ValType::I32; 2],
+            Report::Read => Vec::new(),
+        };
+        types.ty().function(parameters, []);
     }
-    let first_builtin = imports.len();
-    let first_type = types.len();
     for (place, target) in targets.iter().enumerate() {
+        let ty = EntityType::Function(types.len());
+        imports.import(BUILTINS, &place.to_string(), ty);
         let (parameters, results) = target.signature();
-        imports.import(
-            BUILTINS,
-            &place.to_string(),
-            EntityType::Function(types.len()),
-        );
         types.ty().function(parameters, results);
     }
-    let first_function = imports.len();
-    let number = GlobalType {
-        val_type: ValType::I32,
-        mutable: true,
-        shared: false,
-    };
-    if !first {
-        imports.import(PART, PART, EntityType::Global(number));
-    }
+    let first_builtin = Report::ALL.len() as u32;
+    let note = imports.len();
+    imports.import(PAGE, MEMORY, EntityType::Memory(PAGE_MEMORY));
 
-    for (place, target) in targets.iter().enumerate() {
-        let place_index = count(place);
-        functions.function(first_type + place_index);
-        exports.export(
-            &place.to_string(),
-            ExportKind::Func,
-            first_function + place_index,
-        );
-        code.function(&target.function(first_builtin + place_index));
+    functions.function(types.len());
+    types.ty().function([ValType::I32; 3], []);
+    code.function(&note_function());
+    for (target, place) in targets.iter().zip(0..) {
+        // Its type has the same index.
+        let builtin = first_builtin + place;
+        functions.function(builtin);
+        exports.export(&place.to_string(), ExportKind::Func, note + 1 + place);
+        code.function(&target.function(builtin, note));
+    }
+    let start = StartSection {
+        function_index: note + functions.len(),
+    };
+    if first {
+        functions.function(types.len());
+        types.ty().function([], []);
+        let mut show = Function::new([]);
+        show.instructions()
+            .i32_const(0)
+            .i32_const(signed(WORDS))
+            .call(Report::Page.index())
+            .end();
+        code.function(&show);
     }
 
     let mut module = Module::new();
+    module
+        .section(&types)
+        .section(&imports)
+        .section(&functions)
+        .section(&exports);
     if first {
-        let start = first_function + functions.len();
-        functions.function(types.len());
-        types.ty().function([], []);
-        let mut ask = Function::new([]);
-        ask.instructions()
-            .call(Report::Part.index())
-            .global_set(0)
-            .end();
-        code.function(&ask);
-        exports.export(PART, ExportKind::Global, 0);
-        let mut globals = GlobalSection::new();
-        globals.global(number, &ConstExpr::i32_const(0));
-        module
-            .section(&types)
-            .section(&imports)
-            .section(&functions)
-            .section(&globals)
-            .section(&exports)
-            .section(&StartSection {
-                function_index: start,
-            })
-            .section(&code);
-    } else {
-        module
-            .section(&types)
-            .section(&imports)
-            .section(&functions)
-            .section(&exports)
-            .section(&code);
+        module.section(&start);
     }
+    module.section(&code);
     module
 }
 
-type Signature = (Vec<ValType>, Vec<ValType>);
-
-impl Report {
-    fn signature(self) -> Signature {
-        use ValType::{I32, I64};
-        match self {
-            Self::Part => (vec![], vec![I32]),
-            Self::Created => (vec![I32, I64], vec![]),
-            Self::Written => (vec![I32, I32], vec![]),
-            Self::Joined => (vec![I32, I32, I32], vec![]),
-            Self::Paused => (vec![], vec![]),
-        }
-    }
+/// Makes a note: of a kind, with two words. Calls the host before there is no room for another.
+fn note_function() -> Function {
+    // The kind and the words are the parameters.
+    let (written, place) = (3, 4);
+    let mut function = Function::new([(2, ValType::I32)]);
+    let mut code = function.instructions();
+    load(&mut code, WRITTEN);
+    code.local_tee(written)
+        .i32_const(signed(NOTES - 1))
+        .i32_and()
+        .i32_const(signed(NOTE * WORD))
+        .i32_mul()
+        .local_set(place);
+    let field = |field: u32| word(HEAD + field);
+    code.local_get(place).local_get(0).i32_store(field(0));
+    code.local_get(place);
+    load(&mut code, ACTIVE);
+    code.i32_store(field(1));
+    code.local_get(place).local_get(1).i32_store(field(2));
+    code.local_get(place).local_get(2).i32_store(field(3));
+    code.i32_const(0)
+        .local_get(written)
+        .i32_const(1)
+        .i32_add()
+        .local_tee(written)
+        .i32_store(word(WRITTEN))
+        .local_get(written)
+        .i32_const(signed(CALL_AFTER - 1))
+        .i32_and()
+        .i32_eqz()
+        .if_(BlockType::Empty)
+        .call(Report::Read.index())
+        .end()
+        .end();
+    function
 }
 
 impl Target {
-    fn signature(self) -> Signature {
+    /// Parameters and results.
+    fn signature(self) -> (Vec<ValType>, Vec<ValType>) {
         use ValType::{I32, I64};
         match self {
             Self::StreamNew | Self::FutureNew => (vec![], vec![I64]),
             Self::StreamWrite => (vec![I32, I32, I32], vec![I32]),
             Self::FutureWrite => (vec![I32, I32], vec![I32]),
             Self::Join => (vec![I32, I32], vec![]),
+            Self::ContextGet => (vec![], vec![I32]),
             Self::ContextSet => (vec![I32], vec![]),
         }
     }
 
-    /// Tells the host, and calls the built-in, which is the function of this index.
-    fn function(self, builtin: u32) -> Function {
-        let report = self.report().index();
-        let new = matches!(self, Self::StreamNew | Self::FutureNew);
-        let mut function = Function::new(new.then_some((1, ValType::I64)));
-        let mut code = function.instructions();
-        if new {
-            // What it makes is known afterwards.
-            code.call(builtin)
-                .local_set(0)
-                .global_get(0)
-                .local_get(0)
-                .call(report)
-                .local_get(0)
-                .end();
-            return function;
-        }
-        if self == Self::ContextSet {
-            code.local_get(0)
-                .if_(BlockType::Empty)
-                .call(report)
-                .end()
-                .local_get(0)
-                .call(builtin)
-                .end();
-            return function;
-        }
+    /// Makes a note of the built-in, and calls it.
+    fn function(self, builtin: u32, note: u32) -> Function {
         let (parameters, _) = self.signature();
         let parameters = 0..u32::try_from(parameters.len()).unwrap_or(u32::MAX);
-        // Of a write, the end and not where the data would be.
-        let told = match self {
-            Self::StreamWrite | Self::FutureWrite => 0..1,
-            _ => parameters.clone(),
-        };
-        code.global_get(0);
-        for parameter in told {
-            code.local_get(parameter);
-        }
-        code.call(report);
-        for parameter in parameters {
-            code.local_get(parameter);
-        }
-        code.call(builtin).end();
-        function
-    }
-
-    fn report(self) -> Report {
         match self {
-            Self::StreamNew | Self::FutureNew => Report::Created,
-            Self::StreamWrite | Self::FutureWrite => Report::Written,
-            Self::Join => Report::Joined,
-            Self::ContextSet => Report::Paused,
+            Self::StreamNew | Self::FutureNew => {
+                let mut function = Function::new([(1, ValType::I64)]);
+                function
+                    .instructions()
+                    .call(builtin)
+                    .local_set(0)
+                    .i32_const(signed(CREATED))
+                    // The two handles: that of the readable end is below.
+                    .local_get(0)
+                    .i32_wrap_i64()
+                    .local_get(0)
+                    .i64_const(32)
+                    .i64_shr_u()
+                    .i32_wrap_i64()
+                    .call(note)
+                    .local_get(0)
+                    .end();
+                function
+            }
+            Self::StreamWrite | Self::FutureWrite => {
+                let mut function = Function::new([]);
+                let mut code = function.instructions();
+                code.i32_const(signed(WRITES))
+                    .local_get(0)
+                    .i32_const(0)
+                    .call(note);
+                for parameter in parameters {
+                    code.local_get(parameter);
+                }
+                code.call(builtin).end();
+                function
+            }
+            Self::Join => {
+                let mut function = Function::new([]);
+                function
+                    .instructions()
+                    .i32_const(signed(JOINS))
+                    .local_get(0)
+                    .local_get(1)
+                    .call(note)
+                    .local_get(0)
+                    .local_get(1)
+                    .call(builtin)
+                    .end();
+                function
+            }
+            Self::ContextGet => got_function(builtin, note),
+            Self::ContextSet => set_function(builtin, note),
         }
     }
+}
+
+/// A runtime gets the context of a task that is called back. Null is that of one that is new.
+fn got_function(builtin: u32, note: u32) -> Function {
+    let context = 0;
+    let mut function = Function::new([(1, ValType::I32)]);
+    let mut code = function.instructions();
+    code.i32_const(0)
+        .call(builtin)
+        .local_tee(context)
+        .i32_store(word(GOT))
+        .local_get(context)
+        .if_(BlockType::Empty)
+        .i32_const(0)
+        .local_get(context)
+        .i32_store(word(ACTIVE))
+        .i32_const(signed(GOES_ON))
+        .i32_const(0)
+        .i32_const(0)
+        .call(note)
+        .end()
+        .local_get(context)
+        .end();
+    function
+}
+
+/// It sets it when the task pauses, and when it starts: then it is not what was got.
+fn set_function(builtin: u32, note: u32) -> Function {
+    let context = 0;
+    let mut function = Function::new([]);
+    let mut code = function.instructions();
+    code.local_get(context).if_(BlockType::Empty);
+    load(&mut code, GOT);
+    code.local_get(context)
+        .i32_eq()
+        .if_(BlockType::Result(ValType::I32))
+        .i32_const(signed(PAUSES))
+        .else_()
+        .i32_const(0)
+        .local_get(context)
+        .i32_store(word(ACTIVE))
+        .i32_const(signed(STARTS))
+        .end()
+        .i32_const(0)
+        .i32_const(0)
+        .call(note)
+        .end()
+        .local_get(context)
+        .call(builtin)
+        .end();
+    function
+}
+
+/// The word at this place of the page.
+fn load(code: &mut InstructionSink<'_>, place: u32) {
+    code.i32_const(0).i32_load(word(place));
+}
+
+fn word(place: u32) -> MemArg {
+    MemArg {
+        offset: u64::from(place * WORD),
+        align: 2,
+        memory_index: 0,
+    }
+}
+
+/// As instructions have it.
+fn signed(number: u32) -> i32 {
+    number.cast_signed()
 }

@@ -103,7 +103,7 @@ fn what_is_no_component_is_not_touched() {
 fn a_component_with_signals_tells_of_each_built_in() {
     let binary = rewritten(&hopper("")).unwrap();
     validate(&binary);
-    assert_eq!(imports(&binary), (1, 4));
+    assert_eq!(imports(&binary), (1, 5));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn of_a_composed_component_those_parts_tell_that_can_wake_tasks() {
     let binary = rewritten(&text).unwrap();
     validate(&binary);
     // The whole, both hoppers, and what is around one of them.
-    assert_eq!(imports(&binary), (4, 8));
+    assert_eq!(imports(&binary), (4, 10));
 }
 
 #[test]
