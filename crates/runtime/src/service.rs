@@ -18,6 +18,7 @@ use crate::forbidden::ForbiddenHeaders;
 use crate::load_error::LoadError;
 use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
+use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
 use crate::places::Footprint;
 use crate::pool::{
@@ -107,12 +108,14 @@ impl ComponentService {
         for warning in &warnings {
             tracing::warn!(service = %settings.service, "{warning}");
         }
+        let limits = LimitLog::new(settings.service.clone());
         let blueprint = Blueprint {
             engine: component.engine().clone(),
             reclaim: engine.reclaim().clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: Arc::new(Unattributed::new(settings.service.clone())),
-            limits: LimitLog::new(settings.service.clone()),
+            files: ServiceFiles::new(&settings.limits, limits.clone()),
+            limits,
             threads: room.threads.service(),
             service: settings.service,
             egress,

@@ -21,6 +21,7 @@ use crate::blueprint::Blueprint;
 use crate::engine::{Engine, Reclaim};
 use crate::forbidden::ForbiddenHeaders;
 use crate::measure::{MeasureError, scope};
+use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
 use crate::state::State;
 use crate::threads::GuestThreads;
@@ -143,6 +144,7 @@ pub(crate) fn blueprint(
         egress: Egress::new(EgressParams::new(service.clone())),
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone())),
+        files: ServiceFiles::new(limits, LimitLog::new(service.clone())),
         limits: LimitLog::new(service.clone()),
         threads: GuestThreads::default().service(),
         service,
