@@ -603,6 +603,36 @@ async fn what_is_neither_a_file_nor_a_directory_is_not_opened_and_keeps_no_threa
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_that_are_not_read_to_their_end_keep_no_thread() -> Result<()> {
+    // More than there are threads for files.
+    const MANY: usize = 600;
+    let (_directory, grant) = directory()?;
+    let settings = Settings::default()
+        .component("faulty", "/...", &[])?
+        .text(&format!(
+            "{grant}max_open_files_per_instance = {}\n",
+            MANY + 1
+        ))
+        .component_as("few", "faulty", "/few/...", &[])?
+        .text(&format!("{grant}max_open_files_per_instance = 1\n"));
+    let services = Services::beside_hello(settings, &[]).await?;
+    let all = "file DescriptorType::RegularFile, pipe DescriptorType::Fifo, \
+               socket DescriptorType::Socket; Ok(())\n";
+    let none = "; Err(ErrorCode::InsufficientMemory)\n";
+    for (path, expected) in [
+        ("/list".to_owned(), all),
+        (format!("/list?n={MANY}"), all),
+        (format!("/list?n={}", MANY + 1), none),
+        ("/few/list".to_owned(), all),
+        ("/few/list?n=1".to_owned(), none),
+    ] {
+        let answer = services.get(&path).await?;
+        ensure!(answer.text() == expected, "{path}: {answer:?}");
+    }
+    limit_is_logged(&services, "few", "open_files_per_instance").await
+}
+
 /// The log names a limit that a guest met, and its service.
 async fn limit_is_logged(services: &Services, service: &str, limit: &str) -> Result<()> {
     let log = services.host().stderr();

@@ -1,5 +1,5 @@
 //! Takes what it can get: `GET /memory`, `/handles?n=100000&kind=fields`, `…/open/NAME?n=1&keep=descriptors`,
-//! `…/touch/NAME`.
+//! `…/touch/NAME`, `…/list?n=0`.
 
 use guest::{BodyEnd, ErrorCode, Fields, Query, Response, WHOLE_BODY, text};
 use std::hint::black_box;
@@ -84,4 +84,20 @@ pub async fn touch(name: &str) -> Response {
 fn directory() -> Descriptor {
     let (directory, _) = get_directories().swap_remove(0);
     directory
+}
+
+/// Begins to read the directory `n` times, and keeps all of it; then reads it to its end once more.
+pub async fn list(query: &Query) -> Response {
+    let directory = directory();
+    let n = query.number("n", 0);
+    let kept: Vec<_> = (0..n).map(|_| directory.read_directory()).collect();
+    let (entries, end) = directory.read_directory();
+    let entries = entries.collect().await.into_iter();
+    let mut entries: Vec<_> = entries
+        .map(|entry| format!("{} {:?}", entry.name, entry.type_))
+        .collect();
+    entries.sort();
+    let end = end.await;
+    drop(kept);
+    text(200, format!("{}; {end:?}\n", entries.join(", ")))
 }

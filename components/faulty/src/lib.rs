@@ -83,6 +83,7 @@ impl wasip3::exports::http::handler::Guest for Faulty {
                     hoard::open(name, &query).await
                 }
                 Some((folder, name)) if folder.ends_with("/touch") => hoard::touch(name).await,
+                Some((_, "list")) => hoard::list(&query).await,
                 _ => text(200, "fine\n"),
             }),
         }

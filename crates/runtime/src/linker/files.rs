@@ -24,7 +24,7 @@ use crate::state::State;
 
 /// The versions are those of wasmtime-wasi 48; 0.2.x versions link to each other, and those of 0.3.x too.
 const TYPES_P2: &str = "wasi:filesystem/types@0.2.12";
-const TYPES_P3: &str = "wasi:filesystem/types@0.3.0";
+pub(super) const TYPES_P3: &str = "wasi:filesystem/types@0.3.0";
 
 /// Defines them over the stock ones.
 pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {

@@ -27,6 +27,8 @@
 //! )?;
 //! ```
 
+#[cfg(unix)]
+mod directories;
 mod fields;
 mod files;
 mod outgoing;
@@ -74,6 +76,8 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     linker.allow_shadowing(true);
     fields::add(&mut linker)?;
     files::add(&mut linker)?;
+    #[cfg(unix)]
+    directories::add(&mut linker)?;
     stream_error::add(&mut linker)?;
     stdio::add(&mut linker)?;
     streams::add(&mut linker)?;
