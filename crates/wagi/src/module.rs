@@ -7,8 +7,8 @@ use headwater_core::{
 };
 use headwater_egress::Egress;
 use headwater_runtime::{
-    Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceFiles, ServiceOutput, ServicePlaces,
-    ServiceThreads, component_core,
+    Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceFiles, ServiceOutput,
+    ServicePlaces, ServiceThreads, component_core,
 };
 use headwater_telemetry::LimitLog;
 use http::Request;
