@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
@@ -444,6 +447,191 @@ const GROWS_A_FILE: &str = r#"
         (i64.const 1073741824) (i32.const 8))) (then unreachable))
     (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))
 "#;
+
+/// A directory with a file, a named pipe and a socket, and the line that grants it.
+fn directory() -> Result<(TempDir, String)> {
+    let directory = TempDir::new()?;
+    fs::write(directory.path().join("file"), "")?;
+    let status = Command::new("mkfifo")
+        .arg(directory.path().join("pipe"))
+        .status()?;
+    ensure!(status.success());
+    UnixListener::bind(directory.path().join("socket"))?;
+    let grant = format!("directories = {{ \"/\" = {:?} }}\n", directory.path());
+    Ok((directory, grant))
+}
+
+/// A module that tells how many times it could open a file, until it could not, and the
+/// errno; and the errno of setting its times.
+const OPENS: &str = r#"
+(module
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_filestat_set_times"
+    (func $touch (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 512) "NAME")
+  (data (i32.const 1024) "content-type: text/plain\0a\0a00 opened, then 00; touched: 00")
+  (func $put (param $at i32) (param $number i32)
+    (i32.store8 (local.get $at)
+      (i32.add (i32.const 48) (i32.div_u (local.get $number) (i32.const 10))))
+    (i32.store8 (i32.add (i32.const 1) (local.get $at))
+      (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10)))))
+  (func (export "_start") (local $opened i32) (local $errno i32)
+    (block $refused (loop $more
+      (local.set $errno (call $open (i32.const 3) (i32.const 1) (i32.const 512) (i32.const LENGTH)
+        (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 12)))
+      (br_if $refused (local.get $errno))
+      (local.set $opened (i32.add (i32.const 1) (local.get $opened)))
+      (br_if $more (i32.lt_u (local.get $opened) (i32.const 99)))))
+    (call $put (i32.const 1050) (local.get $opened))
+    (call $put (i32.const 1066) (local.get $errno))
+    ;; Both times are now.
+    (call $put (i32.const 1079) (call $touch (i32.const 3) (i32.const 1) (i32.const 512)
+      (i32.const LENGTH) (i64.const 0) (i64.const 0) (i32.const 10)))
+    (i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 57))
+    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))
+"#;
+
+fn opens(name: &str) -> String {
+    OPENS
+        .replace("NAME", name)
+        .replace("LENGTH", &name.len().to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_opened_without_end_are_the_guests_own_error_and_the_log_names_the_setting()
+-> Result<()> {
+    let (_directory, grant) = directory()?;
+    let few = format!("{grant}max_open_files_per_instance = 8\n");
+    let shared = format!("{grant}max_open_files = 5\n");
+    let settings = Settings::default()
+        .component("faulty", "/p3/...", &[])?
+        .text(&few)
+        .component("faulty-p2", "/p2/...", &[])?
+        .text(&few)
+        .crafted_module("module", "/module", opens("file"))
+        .text(&few)
+        .component_as("shared", "faulty", "/shared/...", &[])?
+        .text(&shared)
+        .crafted_module("shared-module", "/shared-module", opens("file"))
+        .text(&shared)
+        .component_as("default", "faulty-p2", "/default/...", &[])?
+        .text(&grant);
+    let services = Services::beside_hello(settings, &[]).await?;
+    // Twice, as all are free again when the guest has let go of them.
+    for _ in 0..2 {
+        for (path, expected) in [
+            ("/p3/open/file?n=8", "all opened\n"),
+            (
+                "/p3/open/file?n=9",
+                "8 opened, then ErrorCode::InsufficientMemory\n",
+            ),
+            // A file stays open for as long as a stream reads it.
+            (
+                "/p3/open/file?n=9&keep=streams",
+                "8 opened, then ErrorCode::InsufficientMemory\n",
+            ),
+            ("/p2/open/file?8", "all opened\n"),
+            ("/p2/open/file?9", "8 opened, then insufficient-memory\n"),
+            ("/module", "08 opened, then 33; touched: 00"),
+            (
+                "/shared/open/file?n=9",
+                "5 opened, then ErrorCode::InsufficientMemory\n",
+            ),
+            ("/shared-module", "05 opened, then 33; touched: 00"),
+            ("/default/open/file?64", "all opened\n"),
+            (
+                "/default/open/file?65",
+                "64 opened, then insufficient-memory\n",
+            ),
+        ] {
+            let answer = services.get(path).await?;
+            ensure!(answer.text() == expected, "{path}: {answer:?}");
+        }
+    }
+    for service in ["faulty", "faulty-p2", "module", "default"] {
+        limit_is_logged(&services, service, "open_files_per_instance").await?;
+    }
+    for service in ["shared", "shared-module"] {
+        limit_is_logged(&services, service, "open_files").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_neither_a_file_nor_a_directory_is_not_opened_and_keeps_no_thread() -> Result<()> {
+    let (directory, grant) = directory()?;
+    symlink("pipe", directory.path().join("link"))?;
+    let settings = Settings::default()
+        .component("faulty", "/p3/...", &[])?
+        .text(&grant)
+        .component("faulty-p2", "/p2/...", &[])?
+        .text(&grant)
+        .crafted_module("pipe", "/pipe", opens("pipe"))
+        .text(&grant)
+        .crafted_module("socket", "/socket", opens("socket"))
+        .text(&grant)
+        .crafted_module("link", "/link", opens("link"))
+        .text(&grant)
+        .crafted_module("none", "/none", opens("none"))
+        .text(&grant);
+    let services = Services::beside_hello(settings, &[]).await?;
+    for (path, expected) in [
+        ("/p3/open/pipe", "0 opened, then ErrorCode::Unsupported\n"),
+        ("/p3/open/link", "0 opened, then ErrorCode::Unsupported\n"),
+        ("/p3/open/socket", "0 opened, then ErrorCode::Unsupported\n"),
+        ("/p3/open/none", "0 opened, then ErrorCode::NoEntry\n"),
+        ("/p3/touch/pipe", "Err(ErrorCode::Unsupported)\n"),
+        ("/p3/touch/file", "Ok(())\n"),
+        ("/p2/open/pipe", "0 opened, then unsupported\n"),
+        ("/p2/open/link", "0 opened, then unsupported\n"),
+        ("/p2/open/socket", "0 opened, then unsupported\n"),
+        ("/p2/open/none", "0 opened, then no-entry\n"),
+        ("/p2/touch/pipe", "unsupported\n"),
+        ("/p2/touch/file", "touched\n"),
+        // ENOTSUP and ENOENT.
+        ("/pipe", "00 opened, then 58; touched: 58"),
+        ("/socket", "00 opened, then 58; touched: 58"),
+        ("/link", "00 opened, then 58; touched: 58"),
+        ("/none", "00 opened, then 44; touched: 44"),
+    ] {
+        let answer = services.get(path).await?;
+        ensure!(answer.text() == expected, "{path}: {answer:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_that_are_not_read_to_their_end_keep_no_thread() -> Result<()> {
+    // More than there are threads for files.
+    const MANY: usize = 600;
+    let (_directory, grant) = directory()?;
+    let settings = Settings::default()
+        .component("faulty", "/...", &[])?
+        .text(&format!(
+            "{grant}max_open_files_per_instance = {}\n",
+            MANY + 1
+        ))
+        .component_as("few", "faulty", "/few/...", &[])?
+        .text(&format!("{grant}max_open_files_per_instance = 1\n"));
+    let services = Services::beside_hello(settings, &[]).await?;
+    let all = "file DescriptorType::RegularFile, pipe DescriptorType::Fifo, \
+               socket DescriptorType::Socket; Ok(())\n";
+    let none = "; Err(ErrorCode::InsufficientMemory)\n";
+    for (path, expected) in [
+        ("/list".to_owned(), all),
+        (format!("/list?n={MANY}"), all),
+        (format!("/list?n={}", MANY + 1), none),
+        ("/few/list".to_owned(), all),
+        ("/few/list?n=1".to_owned(), none),
+    ] {
+        let answer = services.get(&path).await?;
+        ensure!(answer.text() == expected, "{path}: {answer:?}");
+    }
+    limit_is_logged(&services, "few", "open_files_per_instance").await
+}
 
 /// The log names a limit that a guest met, and its service.
 async fn limit_is_logged(services: &Services, service: &str, limit: &str) -> Result<()> {

@@ -1,7 +1,9 @@
-//! A `wasi:http/proxy@0.2` component that traps at the end of its response, or after it.
+//! A `wasi:http/proxy@0.2` component that traps at the end of its response, or after it, or opens files.
 //!
 //! `GET /trap-at-end`: a whole answer, and a trap in the same breath; `/trap-after`: 100 ms later. With
-//! `?length`, the head says `content-length: 5`.
+//! `?length`, the head says `content-length: 5`. `GET …/open/NAME?N`, `…/touch/NAME`: see [`files`].
+
+mod files;
 
 use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::exports::http::incoming_handler::Guest;
@@ -24,15 +26,19 @@ impl Guest for Faulty {
                 .append("content-length", b"5")
                 .expect("the header is valid");
         }
+        let told = files::answer(&path);
         let response = OutgoingResponse::new(headers);
         let body = response.body().expect("it was not taken before");
         ResponseOutparam::set(answer, Ok(response));
         let stream = body.write().expect("it was not taken before");
         stream
-            .blocking_write_and_flush(b"first")
+            .blocking_write_and_flush(told.as_deref().unwrap_or("first").as_bytes())
             .expect("the client reads");
         drop(stream);
         OutgoingBody::finish(body, None).expect("the body is whole");
+        if told.is_some() {
+            return;
+        }
         if path.starts_with("/trap-after") {
             // The host has sent the end by then.
             subscribe_duration(100 * NANOS_PER_MS).block();

@@ -78,7 +78,14 @@ impl wasip3::exports::http::handler::Guest for Faulty {
                 Ok(who())
             }
             // The request's body is dropped unread.
-            _ => Ok(text(200, "fine\n")),
+            path => Ok(match path.rsplit_once('/') {
+                Some((folder, name)) if folder.ends_with("/open") => {
+                    hoard::open(name, &query).await
+                }
+                Some((folder, name)) if folder.ends_with("/touch") => hoard::touch(name).await,
+                Some((_, "list")) => hoard::list(&query).await,
+                _ => text(200, "fine\n"),
+            }),
         }
     }
 }

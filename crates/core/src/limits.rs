@@ -12,6 +12,14 @@ pub struct Limits {
     /// The largest response that is held in memory before its head is sent, in bytes (WAGI).
     /// Default: 64 MiB.
     pub buffered_response: usize,
+    /// Files and directories that one instance may have open at once, beside those that it was granted.
+    /// Default: 64, which is more than any interpreter needs at once, and four for each of sixteen
+    /// requests.
+    pub open_files_per_instance: usize,
+    /// The same of all instances together. Default: 1,024, which sixteen instances have that have all
+    /// that they may. A process that may have 20,000 descriptors has enough for a dozen such services
+    /// and their connections.
+    pub open_files: usize,
 }
 
 impl Default for Limits {
@@ -20,6 +28,8 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             guest_memory: 256 << 20,
             buffered_response: 64 << 20,
+            open_files_per_instance: 64,
+            open_files: 1024,
         }
     }
 }

@@ -17,6 +17,10 @@ pub(crate) fn limits(said: &LimitSettings) -> Limits {
         request_timeout: said.timeout.map_or(defaults.request_timeout, Time::get),
         guest_memory: said.memory.map_or(defaults.guest_memory, Memory::in_memory),
         buffered_response: defaults.buffered_response,
+        open_files_per_instance: said
+            .max_open_files_per_instance
+            .map_or(defaults.open_files_per_instance, Count::get),
+        open_files: said.max_open_files.map_or(defaults.open_files, Count::get),
     }
 }
 
@@ -27,6 +31,8 @@ pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
         memory: _,
         max_instances,
         max_cpu_time,
+        max_open_files_per_instance: _,
+        max_open_files: _,
     } = said.limits;
     let PoolSettings {
         max_concurrent_per_instance,
@@ -106,6 +112,8 @@ mod tests {
         let limits = limits(&LimitSettings::default());
         assert_eq!(limits.request_timeout, Duration::from_secs(30));
         assert_eq!(limits.guest_memory, 256 << 20);
+        assert_eq!(limits.open_files_per_instance, 64);
+        assert_eq!(limits.open_files, 1024);
         assert_eq!(pool(&ServiceSettings::default()), PoolOverrides::default());
         let headers = trace_headers(&TraceHeaderSettings::default());
         assert_eq!(headers.traceparent, GuestTraceparent::Keep);

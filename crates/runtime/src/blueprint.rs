@@ -12,6 +12,7 @@ use crate::forbidden::ForbiddenHeaders;
 use crate::hooks::Hooks;
 use crate::limits;
 use crate::memory::MemoryBudget;
+use crate::open_files::ServiceFiles;
 use crate::outgoing::Outgoing;
 use crate::output::{InstanceOutput, Outbox, ServiceOutput, Stdio, Stream};
 use crate::pool::Meter;
@@ -44,6 +45,7 @@ pub(crate) struct Blueprint {
     pub(crate) hears_wakes: bool,
     pub(crate) request_timeout: Duration,
     pub(crate) guest_memory: usize,
+    pub(crate) files: ServiceFiles,
     pub(crate) max_outgoing: usize,
     pub(crate) max_cpu_time: Option<Duration>,
     pub(crate) environment: Vec<(String, String)>,
@@ -71,6 +73,7 @@ impl Blueprint {
                 outgoing,
             ),
             memory: MemoryBudget::new(self.guest_memory, thread.clone(), self.limits.clone()),
+            files: self.files.instance(),
             roots: Roots::new(self.evidence, self.hears_wakes),
             meter: Arc::new(Meter::new(self.max_cpu_time)),
             unattributed: self.unattributed.clone(),

@@ -22,6 +22,7 @@ pub mod measure;
 mod memory;
 mod missing_imports;
 mod one_line;
+mod open_files;
 mod outgoing;
 mod output;
 mod places;
@@ -45,6 +46,7 @@ pub use load_error::LoadError;
 pub use memory::MemoryBudget;
 pub use missing_imports::MissingImports;
 pub use one_line::one_line;
+pub use open_files::{FilePermit, InstanceFiles, ServiceFiles};
 pub use output::{RequestStderr, ServiceOutput};
 pub use places::{InstancePlaces, NoPlace, ServicePlaces, TooLarge};
 pub use pool::{

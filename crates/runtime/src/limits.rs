@@ -44,6 +44,26 @@ pub(crate) const OUTGOING: Limit = Limit {
     }),
 };
 
+/// See [`headwater_core::Limits::open_files_per_instance`].
+pub(crate) const OPEN_FILES_PER_INSTANCE: Limit = Limit {
+    name: "open_files_per_instance",
+    effect: "its instance has as many files and directories open as it may, and another cannot be opened",
+    setting: Some(Setting {
+        key: "max_open_files_per_instance",
+        flag: Some("--max-open-files-per-instance"),
+    }),
+};
+
+/// See [`headwater_core::Limits::open_files`].
+pub(crate) const OPEN_FILES: Limit = Limit {
+    name: "open_files",
+    effect: "its service has as many files and directories open as it may, and another cannot be opened",
+    setting: Some(Setting {
+        key: "max_open_files",
+        flag: Some("--max-open-files"),
+    }),
+};
+
 /// See [`MAX_RESOURCES`].
 const RESOURCES: Limit = Limit {
     name: "resources",

@@ -20,6 +20,7 @@ use crate::guest_name::GuestName;
 use crate::load_error::LoadError;
 use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
+use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
 use crate::places::Footprint;
 use crate::pool::{
@@ -136,12 +137,14 @@ impl ComponentService {
             settings.service.clone(),
             GuestName::of(binary),
         ));
+        let limits = LimitLog::new(settings.service.clone());
         let blueprint = Blueprint {
             engine: component.engine().clone(),
             reclaim: engine.reclaim().clone(),
             output: ServiceOutput::new(settings.service.clone()),
             unattributed: unattributed.clone(),
-            limits: LimitLog::new(settings.service.clone()),
+            files: ServiceFiles::new(&settings.limits, limits.clone()),
+            limits,
             threads: room.threads.service(),
             service: settings.service,
             egress,

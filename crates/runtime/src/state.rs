@@ -7,6 +7,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::attribution::Roots;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
+use crate::open_files::InstanceFiles;
 use crate::output::{InstanceOutput, Outbox};
 use crate::pool::Meter;
 use crate::unattributed::Unattributed;
@@ -18,6 +19,7 @@ pub(crate) struct State {
     pub(crate) http: WasiHttpCtx,
     pub(crate) hooks: Hooks,
     pub(crate) memory: MemoryBudget,
+    pub(crate) files: InstanceFiles,
     pub(crate) roots: Roots,
     pub(crate) meter: Arc<Meter>,
     pub(crate) unattributed: Arc<Unattributed>,

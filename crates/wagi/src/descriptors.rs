@@ -1,31 +1,75 @@
-//! What a guest does with its descriptors as a whole: which is stdout, and how many there are.
+//! What a guest does with its descriptors as a whole: which is stdout, how many there are, and what may be
+//! opened.
 //!
 //! An open file takes one of the host's descriptors, of which all services share a thousand or so. A
 //! guest that opens files without end is told that it has too many.
+//!
+//! To open a named pipe takes until somebody opens its other end, and so long it takes one of the threads
+//! on which all services work with files. So what a path names is looked at first, and opened only if it is
+//! a regular file or a directory.
 
+use std::collections::HashMap;
+
+use headwater_runtime::{FilePermit, InstanceFiles};
 use wasmtime::{Caller, Linker, Result};
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::types::Errno;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as stock};
+use wiggle::{GuestMemory, GuestPtr};
 
 use crate::linker::State;
 use crate::vectored::{STDOUT, parts};
 
-/// Files and directories that one instance may have open at once, beside its volumes. More than any
-/// interpreter needs, and few enough that a dozen such guests leave the host its connections.
-const MOST_OPEN: u32 = 64;
-
 /// The descriptors of one instance.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Descriptors {
     /// Whether stdout's was closed, or given another meaning.
     pub(crate) stdout_moved: bool,
-    open: u32,
+    files: InstanceFiles,
+    /// Those of files and directories that the guest opened.
+    open: HashMap<i32, FilePermit>,
 }
 
 /// The parameters of `path_open`.
 type PathOpen = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
-/// Puts three functions over those of the module `wasi`, which must allow it
+/// The parameters of `path_filestat_set_times`.
+type SetTimes = (i32, i32, i32, i32, i64, i64, i32);
+
+/// `lookupflags`: a symbolic link at the end of a path is followed.
+const FOLLOW: i32 = 1;
+
+/// `oflags`, both: a file is created that was not there.
+const CREATE_NEW: i32 = 1 | 1 << 2;
+
+/// Bytes of a path, the most that Linux takes.
+const MAX_PATH: u32 = 4096;
+
+/// Bytes of a `filestat`, and where it says the type.
+const FILESTAT: u8 = 64;
+const FILETYPE: usize = 16;
+
+/// The alignment of a `filestat`.
+const ALIGNMENT: usize = 8;
+
+/// Values of `filetype`. A symbolic link is one that is not followed, which the stock functions refuse.
+const DIRECTORY: u8 = 3;
+const REGULAR_FILE: u8 = 4;
+const SYMBOLIC_LINK: u8 = 7;
+
+const SUCCESS: i32 = Errno::Success as i32;
+const NOT_THERE: i32 = Errno::Noent as i32;
+
+/// A path, as a guest passes it.
+#[derive(Debug, Clone, Copy)]
+struct GuestPath {
+    directory: i32,
+    lookup: i32,
+    at: i32,
+    length: i32,
+}
+
+/// Puts these functions over those of the module `wasi`, which must allow it
 /// ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     linker.func_wrap_async(
@@ -33,6 +77,13 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()
         "path_open",
         |mut caller: Caller<'_, State>, arguments: PathOpen| {
             Box::new(async move { path_open(&mut caller, arguments).await })
+        },
+    )?;
+    linker.func_wrap_async(
+        wasi,
+        "path_filestat_set_times",
+        |mut caller: Caller<'_, State>, arguments: SetTimes| {
+            Box::new(async move { set_times(&mut caller, arguments).await })
         },
     )?;
     linker.func_wrap_async(
@@ -54,16 +105,27 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()
 
 async fn path_open(caller: &mut Caller<'_, State>, arguments: PathOpen) -> Result<i32> {
     let (mut memory, state) = parts(caller)?;
-    if state.descriptors.open >= MOST_OPEN {
+    let (directory, lookup, at, length, open, rights, inheriting, flags, result) = arguments;
+    let path = GuestPath {
+        directory,
+        lookup,
+        at,
+        length,
+    };
+    let Some(permit) = state.descriptors.files.permit() else {
         return Ok(Errno::Mfile as i32);
+    };
+    // What is there already is not opened by one that creates a new file.
+    let is_new = open & CREATE_NEW == CREATE_NEW;
+    if !is_new && let Some(refused) = path.refusal(&mut state.wasi, &memory).await? {
+        return Ok(refused);
     }
-    let (directory, lookup, path, length, open, rights, inheriting, flags, result) = arguments;
     let errno = stock::path_open(
         &mut state.wasi,
         &mut memory,
         directory,
         lookup,
-        path,
+        at,
         length,
         open,
         rights,
@@ -72,14 +134,45 @@ async fn path_open(caller: &mut Caller<'_, State>, arguments: PathOpen) -> Resul
         result,
     )
     .await?;
-    state.descriptors.open += u32::from(errno == Errno::Success as i32);
+    if errno == SUCCESS {
+        let descriptor = memory.read(GuestPtr::<i32>::new(result.cast_unsigned()))?;
+        state.descriptors.open.insert(descriptor, permit);
+    }
     Ok(errno)
+}
+
+/// The stock function opens what it sets the times of, unless that is a symbolic link.
+async fn set_times(caller: &mut Caller<'_, State>, arguments: SetTimes) -> Result<i32> {
+    let (mut memory, state) = parts(caller)?;
+    let (directory, lookup, at, length, accessed, modified, which) = arguments;
+    let path = GuestPath {
+        directory,
+        lookup,
+        at,
+        length,
+    };
+    let follows = lookup & FOLLOW != 0;
+    if follows && let Some(refused) = path.refusal(&mut state.wasi, &memory).await? {
+        return Ok(refused);
+    }
+    stock::path_filestat_set_times(
+        &mut state.wasi,
+        &mut memory,
+        directory,
+        lookup,
+        at,
+        length,
+        accessed,
+        modified,
+        which,
+    )
+    .await
 }
 
 async fn fd_close(caller: &mut Caller<'_, State>, descriptor: i32) -> Result<i32> {
     let (mut memory, state) = parts(caller)?;
     let errno = stock::fd_close(&mut state.wasi, &mut memory, descriptor).await?;
-    if errno == Errno::Success as i32 {
+    if errno == SUCCESS {
         state.descriptors.closed(descriptor);
     }
     Ok(errno)
@@ -88,21 +181,74 @@ async fn fd_close(caller: &mut Caller<'_, State>, descriptor: i32) -> Result<i32
 async fn fd_renumber(caller: &mut Caller<'_, State>, from: i32, to: i32) -> Result<i32> {
     let (mut memory, state) = parts(caller)?;
     let errno = stock::fd_renumber(&mut state.wasi, &mut memory, from, to).await?;
-    if errno == Errno::Success as i32 && from != to {
+    if errno == SUCCESS && from != to {
         // What `to` was is closed by it, and `from` is there no more.
         state.descriptors.closed(to);
-        state.descriptors.stdout_moved |= from == STDOUT;
+        state.descriptors.moved(from, to);
     }
     Ok(errno)
 }
 
+// === impl Descriptors ===
+
 impl Descriptors {
+    pub(crate) fn new(files: InstanceFiles) -> Self {
+        Self {
+            stdout_moved: false,
+            files,
+            open: HashMap::new(),
+        }
+    }
+
     fn closed(&mut self, descriptor: i32) {
         self.stdout_moved |= descriptor == STDOUT;
-        // Those of the standard streams are no files of the host. A volume's may be taken for one that
-        // was opened, of which there is one more then.
-        if descriptor > 2 {
-            self.open = self.open.saturating_sub(1);
+        self.open.remove(&descriptor);
+    }
+
+    fn moved(&mut self, from: i32, to: i32) {
+        self.stdout_moved |= from == STDOUT;
+        if let Some(permit) = self.open.remove(&from) {
+            self.open.insert(to, permit);
         }
+    }
+}
+
+// === impl GuestPath ===
+
+impl GuestPath {
+    /// Why what the path names is not opened, as an errno. None if it is a file or directory, or not there.
+    ///
+    /// Somebody may put something else there until it is opened. A guest can move a named pipe so, but make
+    /// none.
+    async fn refusal(self, wasi: &mut WasiP1Ctx, memory: &GuestMemory<'_>) -> Result<Option<i32>> {
+        let (at, length) = (self.at.cast_unsigned(), self.length.cast_unsigned());
+        if length > MAX_PATH {
+            return Ok(Some(Errno::Nametoolong as i32));
+        }
+        // The stock function works on the memory of a guest. This one has a `filestat`, and then the path.
+        let path = memory.as_cow(GuestPtr::<[u8]>::new((at, length)))?;
+        let filestat = usize::from(FILESTAT);
+        let mut buffer = vec![0_u8; ALIGNMENT + filestat + path.len()];
+        let start = buffer.as_ptr().align_offset(ALIGNMENT);
+        let buffer = &mut buffer[start..];
+        buffer[filestat..][..path.len()].copy_from_slice(&path);
+        let errno = stock::path_filestat_get(
+            wasi,
+            &mut GuestMemory::Unshared(&mut *buffer),
+            self.directory,
+            self.lookup,
+            i32::from(FILESTAT),
+            self.length,
+            0,
+        )
+        .await?;
+        Ok(match errno {
+            SUCCESS => match buffer[FILETYPE] {
+                DIRECTORY | REGULAR_FILE | SYMBOLIC_LINK => None,
+                _ => Some(Errno::Notsup as i32),
+            },
+            NOT_THERE => None,
+            other => Some(other),
+        })
     }
 }

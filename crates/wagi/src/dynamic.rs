@@ -76,6 +76,7 @@ async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, Rou
     let state = State::new(
         WasiCtxBuilder::new().stdout(output.clone()).build_p1(),
         module.memory(thread),
+        module.files.instance(),
         output.clone(),
         module.outgoing_of_nobody(),
     );

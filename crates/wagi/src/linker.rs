@@ -1,4 +1,4 @@
-use headwater_runtime::MemoryBudget;
+use headwater_runtime::{InstanceFiles, MemoryBudget};
 use wasmtime::{Engine, Linker, Module, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{p0, p1};
@@ -21,6 +21,7 @@ impl State {
     pub(crate) fn new(
         wasi: WasiP1Ctx,
         memory: MemoryBudget,
+        files: InstanceFiles,
         output: Output,
         outgoing: Outgoing,
     ) -> Self {
@@ -28,7 +29,7 @@ impl State {
             wasi,
             memory,
             output,
-            descriptors: Descriptors::default(),
+            descriptors: Descriptors::new(files),
             outgoing,
         }
     }

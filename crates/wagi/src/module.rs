@@ -7,8 +7,8 @@ use headwater_core::{
 };
 use headwater_egress::Egress;
 use headwater_runtime::{
-    Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceOutput, ServicePlaces,
-    ServiceThreads, component_core,
+    Engine, InstanceThread, MemoryBudget, RequestStderr, ServiceFiles, ServiceOutput,
+    ServicePlaces, ServiceThreads, component_core,
 };
 use headwater_telemetry::LimitLog;
 use http::Request;
@@ -45,6 +45,7 @@ pub(crate) struct Prepared {
     /// Of the module with this entrypoint.
     pub(crate) written: Arc<WrittenPages>,
     pub(crate) limits: LimitLog,
+    pub(crate) files: ServiceFiles,
     /// The engine's, which all services share.
     pub(crate) room: ServicePlaces,
     /// Its own.
@@ -114,6 +115,7 @@ impl WagiModule {
             service: service(),
             source,
         })?;
+        let limits = LimitLog::new(settings.name.as_str().into());
         Ok(Self(Arc::new(Prepared {
             output: ServiceOutput::new(settings.name.as_str().into()),
             service: settings.name.as_str().into(),
@@ -122,7 +124,8 @@ impl WagiModule {
                 .log_dir
                 .clone()
                 .map(|path| Arc::new(LogFolder::new(path))),
-            limits: LimitLog::new(settings.name.as_str().into()),
+            files: ServiceFiles::new(&settings.limits, limits.clone()),
+            limits,
             settings,
             instance,
             threads: engine.threads().service(),

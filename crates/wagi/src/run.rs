@@ -142,6 +142,7 @@ async fn start(
     let state = State::new(
         context.build_p1(),
         module.memory(&thread),
+        module.files.instance(),
         output.clone(),
         module.outgoing(scope),
     );

@@ -53,6 +53,10 @@ pub struct ModuleEntry {
     pub max_instances: Option<Count>,
     /// CPU time that one request may take. Default: no bound but `timeout`.
     pub max_cpu_time: Option<Time>,
+    /// Files and directories that one instance may have open. Default: that of the command line.
+    pub max_open_files_per_instance: Option<Count>,
+    /// Files and directories that all instances may have open. Default: that of the command line.
+    pub max_open_files: Option<Count>,
     /// How long one request may run in all, while its answer is sent too. Default: no bound.
     pub max_wall_time: Option<Time>,
     /// Bytes that one request may print. Default: no bound but `max_response` on what is held.

@@ -35,6 +35,11 @@ pub(super) const KEYS: &[Key] = &[
     key("max_response", r#"max_response = "64MiB""#),
     key("max_instances", "max_instances = 100"),
     key("max_cpu_time", r#"max_cpu_time = "500ms""#),
+    key(
+        "max_open_files_per_instance",
+        "max_open_files_per_instance = 64",
+    ),
+    key("max_open_files", "max_open_files = 1024"),
     key("max_wall_time", r#"max_wall_time = "5m""#),
     key("max_output", r#"max_output = "1GiB""#),
     key("compat", r#"compat = "strict" (or "0.2", "default")"#),

@@ -24,6 +24,8 @@ memory = "64MiB"
 max_response = "1MiB"
 max_instances = 7
 max_cpu_time = "100ms"
+max_open_files_per_instance = 8
+max_open_files = 80
 max_wall_time = "1m"
 max_output = "2GiB"
 compat = "0.2"
@@ -66,6 +68,8 @@ fn every_key_is_read_and_none_is_unknown() {
     assert_eq!(bytes(first.max_response), Some(1 << 20));
     assert_eq!(first.max_instances.map(Count::get), Some(7));
     assert_eq!(time(first.max_cpu_time), Some(Duration::from_millis(100)));
+    assert_eq!(first.max_open_files_per_instance.map(Count::get), Some(8));
+    assert_eq!(first.max_open_files.map(Count::get), Some(80));
     assert_eq!(time(first.max_wall_time), Some(Duration::from_secs(60)));
     assert_eq!(bytes(first.max_output), Some(2 << 30));
     assert_eq!(first.compat, Some(Compat::V0_2));

@@ -21,5 +21,14 @@ settings! {
         /// timeout's]
         #[arg(long, value_name = "TIME", env = "HEADWATER_MAX_CPU_TIME")]
         pub max_cpu_time: Option<Time>,
+
+        /// Files and directories that one instance may have open at once, beside the directories that it
+        /// was granted [default: 64]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_OPEN_FILES_PER_INSTANCE")]
+        pub max_open_files_per_instance: Option<Count>,
+
+        /// Files and directories that all instances of a service may have open at once [default: 1024]
+        #[arg(long, value_name = "N", env = "HEADWATER_MAX_OPEN_FILES")]
+        pub max_open_files: Option<Count>,
     }
 }

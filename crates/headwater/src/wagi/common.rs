@@ -80,6 +80,8 @@ impl Common {
             memory: entry.memory,
             max_instances: entry.max_instances,
             max_cpu_time: entry.max_cpu_time,
+            max_open_files_per_instance: entry.max_open_files_per_instance,
+            max_open_files: entry.max_open_files,
         };
         let said = said.or(self.limits.clone());
         WagiSettings {

@@ -27,7 +27,10 @@
 //! )?;
 //! ```
 
+#[cfg(unix)]
+mod directories;
 mod fields;
+mod files;
 mod outgoing;
 mod random;
 mod stdio;
@@ -72,6 +75,9 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     // Over the stock functions: what guests print, and what the stock ones get wrong.
     linker.allow_shadowing(true);
     fields::add(&mut linker)?;
+    files::add(&mut linker)?;
+    #[cfg(unix)]
+    directories::add(&mut linker)?;
     stream_error::add(&mut linker)?;
     stdio::add(&mut linker)?;
     streams::add(&mut linker)?;

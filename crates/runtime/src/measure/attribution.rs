@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater_core::{Attribution, RequestId, RequestScope, ScopeParts, SpanContext};
+use headwater_core::{Attribution, Limits, RequestId, RequestScope, ScopeParts, SpanContext};
 use headwater_egress::{Egress, EgressParams};
 use headwater_telemetry::LimitLog;
 use wasmtime::component::{Component, Linker, TypedFunc};
@@ -15,6 +15,7 @@ use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
 use crate::hooks::Hooks;
 use crate::memory::MemoryBudget;
+use crate::open_files::ServiceFiles;
 use crate::outgoing::Outgoing;
 use crate::output::{InstanceOutput, Outbox, ServiceOutput};
 use crate::pool::{Mark, Meter};
@@ -156,6 +157,7 @@ pub(crate) fn state(evidence: Evidence) -> State {
             ForbiddenHeaders::default(),
             Arc::new(Outgoing::new(1, limits.clone())),
         ),
+        files: ServiceFiles::new(&Limits::default(), limits.clone()).instance(),
         memory: MemoryBudget::new(
             usize::MAX,
             GuestThreads::default().service().instance(),

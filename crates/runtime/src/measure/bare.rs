@@ -22,6 +22,7 @@ use crate::engine::{Engine, Reclaim};
 use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
 use crate::measure::{MeasureError, scope};
+use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
 use crate::state::State;
 use crate::threads::GuestThreads;
@@ -144,6 +145,7 @@ pub(crate) fn blueprint(
         egress: Egress::new(EgressParams::new(service.clone())),
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone(), GuestName::default())),
+        files: ServiceFiles::new(limits, LimitLog::new(service.clone())),
         limits: LimitLog::new(service.clone()),
         threads: GuestThreads::default().service(),
         service,

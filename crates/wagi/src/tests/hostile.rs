@@ -283,12 +283,14 @@ async fn a_module_that_opens_files_without_end_is_refused() {
         host: directory.path().to_owned(),
         read_only: true,
     }];
-    // Opens until it cannot, closes one, and can once more. EMFILE is 33.
+    // Opens until it cannot, closes one, and can once more; and once more when one took the number of
+    // another. EMFILE is 33.
     let wat = format!(
         r#"(module
         (import "wasi_snapshot_preview1" "path_open"
             (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
         (memory (export "memory") 1)
         (data (i32.const 512) "file")
@@ -303,11 +305,77 @@ async fn a_module_that_opens_files_without_end_is_refused() {
             (if (call $close (i32.load (i32.const 12))) (then unreachable))
             (if (call $open_one) (then unreachable))
             (if (i32.ne (call $open_one) (i32.const 33)) (then unreachable))
+            (if (call $renumber (i32.load (i32.const 12)) (i32.const 10)) (then unreachable))
+            (if (call $open_one) (then unreachable))
+            (if (i32.ne (call $open_one) (i32.const 33)) (then unreachable))
+            (if (call $close (i32.const 10)) (then unreachable))
+            (if (call $open_one) (then unreachable))
+            (if (i32.ne (call $open_one) (i32.const 33)) (then unreachable))
             (i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 30))
             (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))"#,
         HEAD.escape_default()
     );
     assert_eq!(body_of(&engine().load_with(&wat, settings)).await, "done");
+}
+
+#[tokio::test]
+async fn a_named_pipe_is_neither_opened_nor_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink("pipe", directory.path().join("link")).unwrap();
+    let mut settings = settings();
+    settings.volumes = vec![Volume {
+        guest: "/".to_owned(),
+        host: directory.path().to_owned(),
+        read_only: false,
+    }];
+    let engine = engine();
+    for wasi in ["wasi_snapshot_preview1", "wasi_unstable"] {
+        // ENOTSUP is 58, ELOOP 32. OFLAGS 0 opens, 1 creates what is not there, 5 (EEXIST, 20) what must not
+        // be; RIGHTS 2 is for reading, 64 for writing.
+        for (name, follow, flags, rights, errno) in [
+            ("pipe", 0, 0, 2, 58),
+            ("pipe", 0, 0, 64, 58),
+            ("pipe", 1, 1, 64, 58),
+            ("pipe", 0, 5, 64, 20),
+            ("link", 1, 0, 2, 58),
+            ("link", 0, 0, 2, 32),
+            ("gone", 0, 0, 2, 44),
+            ("made", 0, 1, 64, 0),
+        ] {
+            let wat = format!(
+                r#"(module
+                (import "{wasi}" "path_open"
+                    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+                (import "{wasi}" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+                (memory (export "memory") 1)
+                (data (i32.const 512) "{name}")
+                (data (i32.const 1024) "{head}00")
+                (func (export "_start") (local $errno i32)
+                    (local.set $errno (call $open (i32.const 3) (i32.const {follow}) (i32.const 512)
+                        (i32.const 4) (i32.const {flags}) (i64.const {rights}) (i64.const 0)
+                        (i32.const 0) (i32.const 12)))
+                    (i32.store8 (i32.const {tens}) (i32.add (i32.const 48)
+                        (i32.div_u (local.get $errno) (i32.const 10))))
+                    (i32.store8 (i32.const {ones}) (i32.add (i32.const 48)
+                        (i32.rem_u (local.get $errno) (i32.const 10))))
+                    (i32.store (i32.const 16) (i32.const 1024))
+                    (i32.store (i32.const 20) (i32.const {length}))
+                    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))"#,
+                head = HEAD.escape_default(),
+                tens = 1024 + HEAD.len(),
+                ones = 1025 + HEAD.len(),
+                length = HEAD.len() + 2,
+            );
+            let module = engine.load_with(&wat, settings.clone());
+            let answer = tokio::time::timeout(Duration::from_secs(20), body_of(&module));
+            let answer = answer.await.expect("a module waits for the pipe");
+            let said = format!("{wasi} {name} {follow} {flags} {rights}");
+            assert_eq!(answer, format!("{errno:02}"), "{said}");
+        }
+    }
 }
 
 /// What 0.8.1 said where it failed, and what it kept.

@@ -1,0 +1,266 @@
+//! `read-directory` of `wasi:filesystem@0.3`, which keeps no thread.
+//!
+//! The stock function has a thread read all of the directory, and wait there until the guest takes what was
+//! read. A guest that takes nothing keeps the thread, one of those on which all services work with files.
+//! Here a thread reads some entries whenever the guest asks for more.
+
+use std::fs::File;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, statat};
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{
+    Destination, FutureReader, Linker, Resource, StreamProducer, StreamReader, StreamResult,
+    VecBuffer,
+};
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p3::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
+
+use super::files::TYPES_P3;
+use crate::open_files::FilePermit;
+use crate::state::State;
+
+/// Entries that are read at once, in a millisecond or less.
+const AT_ONCE: usize = 256;
+
+/// How a directory was read to its end.
+type End = Result<(), ErrorCode>;
+
+/// Defines it over the stock one.
+pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance(TYPES_P3)?.func_wrap(
+        "[method]descriptor.read-directory",
+        |mut store: StoreContextMut<'_, State>, (directory,): (Resource<Descriptor>,)| {
+            let state = store.data_mut();
+            let directory = match state.table.get(&directory)? {
+                Descriptor::Dir(directory) => Ok(Arc::clone(&directory.dir)),
+                Descriptor::File(_) => Err(ErrorCode::NotDirectory),
+            };
+            // It is opened once more to be read.
+            let permit = state.files.permit().ok_or(ErrorCode::InsufficientMemory);
+            let (ended, end) = oneshot::channel();
+            let entries = match directory.and_then(|directory| Ok((directory, permit?))) {
+                Ok((directory, permit)) => {
+                    let entries = Entries {
+                        next: Some(Reader::Closed(directory)),
+                        task: None,
+                        ended: Some(ended),
+                        _permit: permit,
+                    };
+                    StreamReader::new(&mut store, entries)?
+                }
+                Err(error) => {
+                    // The guest may have dropped the future already, and does not want to know.
+                    let _ = ended.send(Err(error));
+                    StreamReader::new(&mut store, std::iter::empty())?
+                }
+            };
+            Ok(((entries, FutureReader::new(&mut store, end)?),))
+        },
+    )
+}
+
+/// The entries of a directory, from where they were read to.
+struct Entries {
+    /// None while a piece is read, and at the end.
+    next: Option<Reader>,
+    task: Option<JoinHandle<Piece>>,
+    ended: Option<oneshot::Sender<End>>,
+    _permit: FilePermit,
+}
+
+enum Reader {
+    Closed(Arc<File>),
+    Open(Dir),
+}
+
+/// Some entries, and what comes after them.
+struct Piece {
+    entries: Vec<DirectoryEntry>,
+    then: Then,
+}
+
+enum Then {
+    More(Dir),
+    End(End),
+}
+
+// === impl Entries ===
+
+impl Entries {
+    fn end(&mut self, end: End) {
+        if let Some(ended) = self.ended.take() {
+            // The guest may not want to know.
+            let _ = ended.send(end);
+        }
+    }
+}
+
+impl StreamProducer<State> for Entries {
+    type Item = DirectoryEntry;
+    type Buffer = VecBuffer<DirectoryEntry>;
+
+    fn poll_produce<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, State>,
+        mut to: Destination<'a, Self::Item, Self::Buffer>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let this = self.get_mut();
+        // A read of nothing. Whether there is more shows when there is room for it.
+        if to.remaining(&mut store) == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        if let Some(reader) = this.next.take() {
+            this.task = Some(spawn_blocking(|| reader.read()));
+        }
+        let Some(task) = &mut this.task else {
+            return Poll::Ready(Ok(StreamResult::Dropped));
+        };
+        let piece = match Pin::new(task).poll(cx) {
+            Poll::Ready(piece) => piece?,
+            // What is being read is there for the next read.
+            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => return Poll::Pending,
+        };
+        this.task = None;
+        to.set_buffer(piece.entries.into());
+        Poll::Ready(Ok(match piece.then {
+            Then::More(directory) => {
+                this.next = Some(Reader::Open(directory));
+                StreamResult::Completed
+            }
+            Then::End(end) => {
+                this.end(end);
+                StreamResult::Dropped
+            }
+        }))
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        self.end(Ok(()));
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// The next entries. Blocks.
+    fn read(self) -> Piece {
+        let mut entries = Vec::new();
+        let then = match self.read_into(&mut entries) {
+            Ok(Some(directory)) => Then::More(directory),
+            Ok(None) => Then::End(Ok(())),
+            Err(error) => Then::End(Err(error)),
+        };
+        Piece { entries, then }
+    }
+
+    /// None at the end of the directory.
+    fn read_into(self, entries: &mut Vec<DirectoryEntry>) -> Result<Option<Dir>, ErrorCode> {
+        let mut directory = match self {
+            Self::Closed(directory) => Dir::read_from(&*directory).map_err(code)?,
+            Self::Open(directory) => directory,
+        };
+        while entries.len() < AT_ONCE {
+            let Some(entry) = directory.read() else {
+                return Ok(None);
+            };
+            entries.extend(described(&directory, &entry.map_err(code)?)?);
+        }
+        Ok(Some(directory))
+    }
+}
+
+/// None for the directory itself, and the one above it.
+fn described(directory: &Dir, entry: &DirEntry) -> Result<Option<DirectoryEntry>, ErrorCode> {
+    let name = entry.file_name();
+    if matches!(name.to_bytes(), b"." | b"..") {
+        return Ok(None);
+    }
+    let kind = match entry.file_type() {
+        // Some file systems do not say.
+        FileType::Unknown => {
+            let found = statat(
+                directory.fd().map_err(code)?,
+                name,
+                AtFlags::SYMLINK_NOFOLLOW,
+            );
+            FileType::from_raw_mode(found.map_err(code)?.st_mode)
+        }
+        kind => kind,
+    };
+    Ok(Some(DirectoryEntry {
+        type_: match kind {
+            FileType::RegularFile => DescriptorType::RegularFile,
+            FileType::Directory => DescriptorType::Directory,
+            FileType::Symlink => DescriptorType::SymbolicLink,
+            FileType::Fifo => DescriptorType::Fifo,
+            FileType::Socket => DescriptorType::Socket,
+            FileType::CharacterDevice => DescriptorType::CharacterDevice,
+            FileType::BlockDevice => DescriptorType::BlockDevice,
+            FileType::Unknown => DescriptorType::Other(None),
+        },
+        name: name
+            .to_str()
+            .map_err(|_| ErrorCode::IllegalByteSequence)?
+            .to_owned(),
+    }))
+}
+
+fn code(error: Errno) -> ErrorCode {
+    io::Error::from(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::engine::Engine;
+
+    /// The name of the stock interface changes with wasmtime; a definition under an old one would have no
+    /// effect.
+    #[test]
+    fn this_function_takes_the_place_of_the_stock_one() {
+        let engine = Engine::new().unwrap();
+        let mut linker = Linker::new(engine.for_guest(&[]).unwrap());
+        wasmtime_wasi::p3::add_to_linker::<State>(&mut linker).unwrap();
+        let error = add(&mut linker).unwrap_err();
+        assert!(format!("{error:#}").contains("defined twice"), "{error:#}");
+    }
+
+    #[test]
+    fn a_directory_is_read_in_pieces_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let names: BTreeSet<_> = (0..AT_ONCE + 10).map(|n| n.to_string()).collect();
+        for name in &names {
+            File::create(directory.path().join(name)).unwrap();
+        }
+        let file = Arc::new(File::open(directory.path()).unwrap());
+        let mut reader = Reader::Closed(file);
+        let mut pieces = Vec::new();
+        let end = loop {
+            let piece = reader.read();
+            pieces.push(piece.entries);
+            match piece.then {
+                Then::More(directory) => reader = Reader::Open(directory),
+                Then::End(end) => break end,
+            }
+        };
+        assert!(end.is_ok());
+        let lengths: Vec<_> = pieces.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [AT_ONCE, 10]);
+        let read: BTreeSet<_> = pieces.into_iter().flatten().map(|e| e.name).collect();
+        assert_eq!(read, names);
+    }
+}
