@@ -185,6 +185,28 @@ async fn a_component_that_was_built_for_a_release_candidate() -> Result<()> {
     Ok(())
 }
 
+/// Promise: a draft that has no release is one of the interfaces that Headwater does not offer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_imports_drafts_of_what_other_hosts_offer() -> Result<()> {
+    let component = br#"
+        (component
+          (import "wasi:config/store@0.2.0-rc.1" (instance (export "get" (func))))
+          (import "wasi:nn/graph@0.2.0-rc-2024-10-28" (instance (export "load" (func))))
+          (import "my:own/x@0.1.0" (instance (export "y" (func))))
+          (core module $m (func (export "handle")))
+          (core instance $i (instantiate $m))
+          (func $handle (canon lift (core func $i "handle")))
+          (instance $handler (export "handle" (func $handle)))
+          (export "wasi:http/handler@0.3.0" (instance $handler)))"#;
+    let expected = [
+        "draft.wat",
+        "wasi:config/store@0.2.0-rc.1       offered by Spin",
+        "wasi:nn/graph@0.2.0-rc-2024-10-28  offered by `wasmtime serve -S nn`",
+        "my:own/x@0.1.0                     offered by no host that Headwater knows",
+    ];
+    refuses(component, "draft.wat", &expected).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_core_module_of_a_component() -> Result<()> {
     let core = br#"

@@ -67,10 +67,17 @@ impl Audit {
                 range,
                 ..
             } => (destination, Some(address), range.as_str()),
-            EgressError::Internal { host, reason } => (host, None, *reason),
-            EgressError::Dns { host, source, .. } if source.is::<NoSuchService>() => {
-                (host, None, "no service of this host has that name")
-            }
+            EgressError::Internal {
+                destination,
+                reason,
+                ..
+            } => (destination, None, *reason),
+            EgressError::Dns { source, .. } => match source.downcast_ref() {
+                Some(NoSuchService { destination, .. }) => {
+                    (destination, None, "no service of this host has that name")
+                }
+                None => return,
+            },
             _ => return,
         };
         if !self.has_room() {

@@ -359,9 +359,7 @@ impl Egress {
     fn check(&self, request: &Request<Body>) -> Result<Way, EgressError> {
         let target = Target::of(request.uri())?;
         let Inner {
-            service,
             grants,
-            grant_source,
             internal,
             h2c,
             ..
@@ -381,16 +379,36 @@ impl Egress {
             });
         }
         Err(EgressError::Denied {
-            remedy: match internal.missing(&target) {
-                // To grant it would be of no help.
-                Some(missing) => missing.to_string(),
-                None => {
-                    let remedy = grant_source.remedy(service, grants, &Grant::of(&target));
-                    format!("allow them by {remedy}")
-                }
-            },
+            remedy: self.remedy(&target),
             destination: target.to_string(),
         })
+    }
+
+    /// What to write where for a target that no grant covers, or why that would not help.
+    fn remedy(&self, target: &Target) -> String {
+        let Inner {
+            service,
+            grants,
+            grant_source,
+            internal,
+            ..
+        } = &*self.0;
+        let allow = |target: &Target| {
+            let remedy = grant_source.remedy(service, grants, &Grant::of(target));
+            format!("allow them by {remedy}")
+        };
+        // To grant what is not there, or not spoken there, would be of no help.
+        if let Some(missing) = internal.missing(target) {
+            return missing.to_string();
+        }
+        let Some((reason, spoken)) = internal.unspoken(target) else {
+            return allow(target);
+        };
+        let write = format!("{reason}: write http://{}", spoken.host);
+        match grants.allow_by_name(&spoken) {
+            true => write,
+            false => format!("{write}, and {}", allow(&spoken)),
+        }
     }
 
     /// Tells whoever is to know of it that a request was denied, if that is what the error says.

@@ -46,11 +46,13 @@ pub enum EgressError {
         remedy: String,
     },
     /// `internal-error`: a service of the same host cannot be reached in this way.
-    #[error("the service {host} of this host cannot be called so: {reason}")]
+    #[error("the service {host} of this host cannot be called so: {reason}: write http://{host}")]
     Internal {
+        /// Scheme, host and port.
+        destination: String,
         /// The host of the URI.
         host: String,
-        /// What is wrong, and what to write.
+        /// What is wrong.
         reason: &'static str,
     },
     /// `loop-detected`: the request, or one that it is made for, has come to this host too often.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use http::Uri;
 
 use crate::host_pattern::HostPattern;
-use crate::internal::DOMAIN;
+use crate::internal::{DOMAIN, unspoken};
 use crate::target::{Scheme, Target};
 
 /// The forms of a grant, for messages.
@@ -172,6 +172,14 @@ impl Grant {
     #[must_use]
     pub fn internal_service(&self) -> Option<&str> {
         self.host.name()?.strip_suffix(DOMAIN)
+    }
+
+    /// Why a grant for [a service of this host](Self::internal_service) covers nothing that can be called:
+    /// by its scheme or port.
+    #[must_use]
+    pub fn internal_problem(&self) -> Option<&'static str> {
+        self.internal_service()?;
+        unspoken(self.scheme, self.port)
     }
 
     /// Whether it says nothing of scheme and port.

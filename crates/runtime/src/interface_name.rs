@@ -8,6 +8,17 @@ pub(crate) struct InterfaceName<'a> {
     pub(crate) version: Option<&'a str>,
 }
 
+/// Packages of WASI that Headwater offers, in the versions 0.2 and 0.3 as far as they have them.
+const RELEASED: [&str; 7] = [
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:filesystem",
+    "wasi:http",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets",
+];
+
 impl<'a> InterfaceName<'a> {
     pub(crate) fn parse(name: &'a str) -> Self {
         match name.split_once('@') {
@@ -28,11 +39,12 @@ impl<'a> InterfaceName<'a> {
         package.contains(':').then_some(package)
     }
 
-    /// The release candidate that its version is of, if it is.
+    /// Its version, if that is a release candidate of an interface that Headwater offers as released.
+    /// Drafts of others, such as `wasi:nn`, have no release.
     pub(crate) fn release_candidate(self) -> Option<&'a str> {
+        let is_offered = self.package().is_some_and(|it| RELEASED.contains(&it));
         self.version
-            .filter(|version| version.contains("-rc"))
-            .filter(|_| self.package().is_some())
+            .filter(|version| is_offered && version.contains("-rc"))
     }
 
     /// Whether this version links to that one: those of a minor version of 0, or of a major version,
@@ -100,7 +112,16 @@ mod tests {
         let of = |name| InterfaceName::parse(name).release_candidate();
         let candidate = "0.3.0-rc-2025-09-16";
         assert_eq!(of("wasi:http/types@0.3.0-rc-2025-09-16"), Some(candidate));
-        assert_eq!(of("wasi:keyvalue/store@0.2.0-draft"), None);
+        let candidate = "0.2.0-rc-2023-11-10";
+        assert_eq!(of("wasi:io/streams@0.2.0-rc-2023-11-10"), Some(candidate));
+        for draft in [
+            "wasi:keyvalue/store@0.2.0-draft",
+            "wasi:config/store@0.2.0-rc.1",
+            "wasi:nn/graph@0.2.0-rc-2024-10-28",
+            "my:own/x@0.1.0-rc.1",
+        ] {
+            assert_eq!(of(draft), None, "{draft}");
+        }
         assert_eq!(of("wasi:http/types@0.3.0"), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::EngineError;
+use crate::interface_name::InterfaceName;
 use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
 use crate::places::TooLarge;
@@ -42,7 +43,7 @@ pub enum LoadError {
     /// It was built before WASI was released in the version that it is for.
     #[error(
         "it was built for a release candidate of WASI (`{0}`), and Headwater serves the releases 0.2 and \
-         0.3: build it again with a current toolchain; in Rust, update `wasip3`"
+         0.3: {remedy}", remedy = again(.0)
     )]
     ReleaseCandidate(String),
     /// It imports interfaces that Headwater does not offer.
@@ -78,5 +79,29 @@ impl LoadError {
         } else {
             Self::Invalid(cause)
         }
+    }
+}
+
+/// How to build what imports or exports a release candidate of this name for the release of it.
+fn again(candidate: &str) -> &'static str {
+    match InterfaceName::parse(candidate).version {
+        Some(version) if version.starts_with("0.3.") => {
+            "build it again with a current toolchain; in Rust, update `wasip3`"
+        }
+        _ => "build it again for WASI 0.2 with a current toolchain; in Rust, for wasm32-wasip2",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_candidate_is_built_again_for_its_own_release() {
+        let told = |name: &str| LoadError::ReleaseCandidate(name.to_owned()).to_string();
+        let third = told("wasi:http/types@0.3.0-rc-2025-09-16");
+        assert!(third.contains("`wasip3`"), "{third}");
+        let second = told("wasi:http/types@0.2.0-rc-2023-11-10");
+        assert!(second.contains("for WASI 0.2") && !second.contains("wasip3"), "{second}");
     }
 }

@@ -53,7 +53,8 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
-/// An interface of WASI that a component imports or exports in a version before its release.
+/// An interface that Headwater offers, and that a component imports or exports in a version before its
+/// release.
 pub(crate) fn release_candidate(component: &Component) -> Option<String> {
     let engine = component.engine();
     let ty = component.component_type();
@@ -62,7 +63,6 @@ pub(crate) fn release_candidate(component: &Component) -> Option<String> {
     // What it exports says most of it.
     exports
         .chain(imports)
-        .filter(|name| name.starts_with("wasi:"))
         .find(|name| InterfaceName::parse(name).release_candidate().is_some())
         .map(str::to_owned)
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use headwater_runtime::{EngineError, TooLarge};
 use thiserror::Error;
 
+use crate::unknown_imports::UnknownImports;
+
 /// Why a module cannot be served.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -75,17 +77,13 @@ pub enum WagiError {
         /// What it is.
         found: String,
     },
-    /// An import that no WAGI module can have.
-    #[error("{service}: the module imports `{module}` `{field}`, {remedy}")]
-    UnknownImport {
+    /// Imports that no WAGI module can have.
+    #[error("{service}: the module imports what Headwater does not offer:{imports}")]
+    UnknownImports {
         /// The service.
         service: String,
-        /// The module that is imported from.
-        module: String,
-        /// What is imported.
-        field: String,
-        /// Why it is not there, and what to do.
-        remedy: &'static str,
+        /// All of them, each with what to do.
+        imports: UnknownImports,
     },
     /// The imports do not fit: such as a WASI function of another type.
     #[error(

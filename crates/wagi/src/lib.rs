@@ -35,6 +35,7 @@ mod settings;
 mod stderr;
 mod stdin;
 mod strict;
+mod unknown_imports;
 mod vectored;
 mod written_pages;
 
@@ -50,3 +51,4 @@ pub use mount::{Health, Mount};
 pub use reference::{ModuleReference, ReferenceError};
 pub use settings::{Compat, ResponseMode, Volume, WagiSettings};
 pub use stdin::UNSIZED_BODY;
+pub use unknown_imports::UnknownImports;

@@ -12,7 +12,7 @@ use headwater_runtime::{
 };
 use headwater_telemetry::LimitLog;
 use http::Request;
-use wasmtime::{ExternType, InstancePre, Module, UnknownImportError};
+use wasmtime::{ExternType, InstancePre, Module};
 
 use crate::dynamic::has_routes;
 use crate::error::WagiError;
@@ -23,6 +23,7 @@ use crate::places::Places;
 use crate::run::run;
 use crate::settings::WagiSettings;
 use crate::stderr::Stderr;
+use crate::unknown_imports::UnknownImports;
 use crate::written_pages::WrittenPages;
 
 /// Instances of a module that may be alive at once unless its settings say otherwise: as many as a
@@ -107,9 +108,21 @@ impl WagiModule {
         }
         check_memory(&module, &settings)?;
         check_volumes(&settings)?;
-        let instance = linker(module.engine(), &module)
-            .and_then(|linker| linker.instantiate_pre(&module))
-            .map_err(|error| or_core(link_error(error, service())))?;
+        let link = |source: wasmtime::Error| WagiError::Link {
+            service: service(),
+            source: source.into(),
+        };
+        let linker = linker(module.engine(), &module).map_err(link)?;
+        let instance = linker.instantiate_pre(&module).map_err(|error| {
+            let imports = UnknownImports::of(&module, &linker);
+            or_core(match imports.is_empty() {
+                true => link(error),
+                false => WagiError::UnknownImports {
+                    service: service(),
+                    imports,
+                },
+            })
+        })?;
         let room = engine.join(service().into(), &module.resources_required(), bytes);
         let room = room.map_err(|source| WagiError::Places {
             service: service(),
@@ -299,28 +312,4 @@ fn check_volumes(settings: &WagiSettings) -> Result<(), WagiError> {
         })?;
     }
     Ok(())
-}
-
-fn link_error(error: wasmtime::Error, service: String) -> WagiError {
-    let Some(import) = error.downcast_ref::<UnknownImportError>() else {
-        return WagiError::Link {
-            service,
-            source: error.into(),
-        };
-    };
-    let remedy = match import.module() {
-        "wasi_experimental_http" => {
-            "which is no function of WAGI's outgoing HTTP: rebuild the module with version 0.10 of it"
-        }
-        "wasi_snapshot_preview1" | "wasi_unstable" => {
-            "which is no function of WASI's: rebuild the module with a current toolchain"
-        }
-        _ => "which is not part of WASI preview1: build the module without it",
-    };
-    WagiError::UnknownImport {
-        module: import.module().to_owned(),
-        field: import.name().to_owned(),
-        service,
-        remedy,
-    }
 }

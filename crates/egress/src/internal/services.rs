@@ -87,16 +87,11 @@ impl InternalServices {
         let Some(name) = self.name(target).filter(|_| self.claims(target)) else {
             return Ok(None);
         };
-        if target.scheme == Scheme::Https {
+        if let Some(reason) = unspoken(Some(target.scheme), Some(target.port)) {
             return Err(EgressError::Internal {
+                destination: target.to_string(),
                 host: target.host.to_string(),
-                reason: "there is no TLS within the host: write http://",
-            });
-        }
-        if target.port != Scheme::Http.default_port() {
-            return Err(EgressError::Internal {
-                host: target.host.to_string(),
-                reason: "it has no ports: leave the port out",
+                reason,
             });
         }
         match self.find(name) {
@@ -105,7 +100,7 @@ impl InternalServices {
                 host: target.host.to_string(),
                 // What a name server for the domain would say.
                 rcode: Some("NXDOMAIN"),
-                source: Arc::new(self.none_such()),
+                source: Arc::new(self.none_such(target)),
             }),
         }
     }
@@ -113,17 +108,32 @@ impl InternalServices {
     /// Why a target cannot be reached whatever is granted, if there is no such service.
     pub(crate) fn missing(&self, target: &Target) -> Option<NoSuchService> {
         let name = self.name(target).filter(|_| self.claims(target))?;
-        self.find(name).is_none().then(|| self.none_such())
+        self.find(name).is_none().then(|| self.none_such(target))
     }
 
-    fn none_such(&self) -> NoSuchService {
+    /// Why a service cannot be called as a target is written, and the target that it is called by.
+    pub(crate) fn unspoken(&self, target: &Target) -> Option<(&'static str, Target)> {
+        let reason = unspoken(Some(target.scheme), Some(target.port));
+        let reason = reason.filter(|_| self.claims(target))?;
+        let spoken = Target {
+            scheme: Scheme::Http,
+            host: target.host.clone(),
+            port: Scheme::Http.default_port(),
+        };
+        Some((reason, spoken))
+    }
+
+    fn none_such(&self, target: &Target) -> NoSuchService {
         let services = self.0.load();
         let alive = services
             .iter()
             .filter(|(_, service)| service.strong_count() > 0);
         let mut names: Vec<_> = alive.map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
-        NoSuchService { names }
+        NoSuchService {
+            destination: target.to_string(),
+            names,
+        }
     }
 
     fn name<'a>(&self, target: &'a Target) -> Option<&'a str> {
@@ -138,9 +148,22 @@ impl InternalServices {
     }
 }
 
+/// Why a service cannot be reached by this scheme and port, as far as they are said.
+pub(crate) fn unspoken(scheme: Option<Scheme>, port: Option<u16>) -> Option<&'static str> {
+    if scheme == Some(Scheme::Https) {
+        Some("there is no TLS within the host")
+    } else if port.is_some_and(|port| port != Scheme::Http.default_port()) {
+        Some("there are no ports within the host")
+    } else {
+        None
+    }
+}
+
 /// Why the name could not be resolved.
 #[derive(Debug)]
 pub(crate) struct NoSuchService {
+    /// Scheme, host and port.
+    pub(crate) destination: String,
     /// Of the services that there are.
     names: Vec<String>,
 }
@@ -240,9 +263,9 @@ mod tests {
             missing.ends_with("there are http://shop.internal"),
             "{missing}"
         );
-        assert!(error("https://shop.internal").contains("write http://"));
-        assert!(error("https://shop.internal:80").contains("write http://"));
-        assert!(error("http://shop.internal:8080").contains("leave the port out"));
+        assert!(error("https://shop.internal").ends_with("no TLS within the host: write http://shop.internal"));
+        assert!(error("https://shop.internal:80").ends_with("write http://shop.internal"));
+        assert!(error("http://shop.internal:8080").ends_with("no ports within the host: write http://shop.internal"));
         drop(service);
         assert!(error("http://shop.internal").contains("no service of this host"));
     }
@@ -250,7 +273,8 @@ mod tests {
     #[test]
     fn of_many_services_some_are_named() {
         let names = (0..23).map(|nth| format!("s{nth:02}")).collect();
-        let text = NoSuchService { names }.to_string();
+        let destination = "http://s23.internal:80".to_owned();
+        let text = NoSuchService { destination, names }.to_string();
         assert!(
             text.contains("there are http://s00.internal, http://s01.internal"),
             "{text}"

@@ -148,6 +148,36 @@ async fn a_name_that_no_service_has_is_asked_of_nobody() {
     assert!(matches!(error, EgressError::Internal { .. }), "{error:?}");
 }
 
+/// Promise: a remedy is one that helps.
+#[tokio::test]
+async fn what_is_not_spoken_within_the_host_is_not_told_to_be_granted() {
+    for (grants, uri, told) in [
+        (
+            &[][..],
+            "https://other.internal/",
+            "https://other.internal:443 are not granted to this service: there is no TLS within the host: \
+             write http://other.internal, and allow them by --allow-outgoing http://other.internal",
+        ),
+        (
+            &[][..],
+            "http://other.internal:8080/",
+            "http://other.internal:8080 are not granted to this service: there are no ports within the \
+             host: write http://other.internal, and allow them by --allow-outgoing http://other.internal",
+        ),
+        (
+            GRANT,
+            "https://other.internal/",
+            "there is no TLS within the host: write http://other.internal",
+        ),
+    ] {
+        let other = neighbour(grants, ok);
+        let denied = other.send(get(uri)).await.unwrap_err();
+        assert!(matches!(denied, EgressError::Denied { .. }), "{denied:?}");
+        let denied = denied.to_string();
+        assert!(denied.ends_with(told), "{denied}");
+    }
+}
+
 #[tokio::test]
 async fn bodies_stream_both_ways_and_no_faster_than_they_are_read() {
     let other = neighbour(GRANT, |request, _| async {

@@ -260,6 +260,22 @@ async fn a_denial_leaves_a_line_in_the_audit_log() {
 }
 
 #[tokio::test]
+async fn the_audit_log_has_scheme_host_and_port_of_services_of_the_same_host_too() {
+    let lines = audited(async {
+        let (egress, _) = scripted(&["*.internal"], hostile);
+        // No service has the name.
+        let missing = send(&egress, get("http://shop.internal/"));
+        missing.await.unwrap_err();
+        let unspoken = send(&egress, get("https://shop.internal/"));
+        unspoken.await.unwrap_err();
+    })
+    .await;
+    let destinations: Vec<_> = lines.iter().map(|line| &line["destination"]).collect();
+    let expected = ["http://shop.internal:80", "https://shop.internal:443"];
+    assert_eq!(destinations, expected);
+}
+
+#[tokio::test]
 async fn a_guest_cannot_flood_the_audit_log() {
     let lines = audited(async {
         let (egress, _) = scripted(&[], hostile);

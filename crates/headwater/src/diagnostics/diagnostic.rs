@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     NotExpanded,
     /// A grant to a service that there is none of.
     NoSuchService,
+    /// A grant to a service by a scheme or a port that it does not have.
+    IdleGrant,
     /// An environment variable that no flag has.
     UnknownVariable,
     /// A key that changes nothing.
@@ -192,6 +194,7 @@ impl Kind {
             Self::LiteralStar => "literal_star",
             Self::NotExpanded => "not_expanded",
             Self::NoSuchService => "no_such_service",
+            Self::IdleGrant => "idle_grant",
             Self::UnknownVariable => "unknown_variable",
             Self::NoEffect => "no_effect",
         }

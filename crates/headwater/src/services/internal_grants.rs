@@ -1,11 +1,11 @@
-//! Grants to services of this host, `http://NAME.internal`, that there are none of.
+//! Grants to services of this host, `http://NAME.internal`, by which nothing can be called.
 
 use headwater_egress::Grant;
 
 use crate::diagnostics::{Diagnostic, Kind, Place};
 
-/// A warning if a grant is for a service that is none of these.
-pub(crate) fn no_such_service(
+/// A warning if a grant is for a service that is none of these, or for what is not spoken within the host.
+pub(crate) fn idle_grant(
     grant: &Grant,
     services: &[&str],
     place: Place,
@@ -13,8 +13,17 @@ pub(crate) fn no_such_service(
     let name = grant.internal_service()?;
     let is_it = |service: &&str| service.eq_ignore_ascii_case(name);
     // Names further below the domain are the network's, unless a service has them.
-    if name.contains('.') || services.iter().any(is_it) {
+    let is_there = services.iter().any(is_it);
+    if name.contains('.') && !is_there {
         return None;
+    }
+    if is_there {
+        return Some(Diagnostic {
+            kind: Kind::IdleGrant,
+            place: place.into(),
+            message: format!("the grant `{grant}` has no effect: {}", grant.internal_problem()?),
+            remedy: Some(format!("write `http://{name}.internal`")),
+        });
     }
     // Case does not count in names of hosts.
     let names: Vec<_> = services.iter().map(|it| it.to_ascii_lowercase()).collect();
@@ -37,16 +46,19 @@ mod tests {
 
     fn remedy(grant: &str, services: &[&str]) -> Option<String> {
         let grant = grant.parse().unwrap();
-        no_such_service(&grant, services, Place::default())?.remedy
+        idle_grant(&grant, services, Place::default())?.remedy
     }
 
     #[test]
-    fn a_grant_to_no_service_is_told_with_those_that_there_are() {
+    fn a_grant_by_which_nothing_can_be_called_is_told_with_what_can() {
         let services = ["Shop", "stock", "a.b"];
         for (grant, said) in [
             ("http://shopp.internal", "`http://shop.internal`"),
             ("stok.internal:80", "`http://stock.internal`"),
             ("https://else.internal", "the services are Shop, stock, a.b"),
+            ("https://shop.internal", "write `http://shop.internal`"),
+            ("stock.internal:8080", "write `http://stock.internal`"),
+            ("http://a.b.internal:81", "write `http://a.b.internal`"),
         ] {
             let told = remedy(grant, &services).unwrap();
             assert!(told.contains(said), "{grant}: {told}");

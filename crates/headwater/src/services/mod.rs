@@ -9,7 +9,7 @@ mod plan;
 mod planned;
 mod routing;
 
-pub(crate) use internal_grants::no_such_service;
+pub(crate) use internal_grants::idle_grant;
 use loaded::hosts_of;
 pub(crate) use loaded::{Loaded, Runner, fronts, hosts, router};
 pub(crate) use loading::{Common, load};

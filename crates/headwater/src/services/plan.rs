@@ -11,7 +11,7 @@ use headwater_config::settings::{
 use headwater_config::{File, SecretSource};
 use headwater_runtime::Artifact;
 
-use super::internal_grants::no_such_service;
+use super::internal_grants::idle_grant;
 use super::planned::{Binary, Planned};
 use super::routing;
 use crate::builtins::{self, Builtin};
@@ -90,7 +90,7 @@ fn single(
     let names = [&*planned.made_of.outline.name];
     for grant in &arguments.grants.allow_outgoing {
         let place = Place::entry("--allow-outgoing");
-        found.warnings.extend(no_such_service(grant, &names, place));
+        found.warnings.extend(idle_grant(grant, &names, place));
     }
     Plan {
         services: vec![planned],
@@ -142,7 +142,7 @@ fn several(
         for (at, grant) in service.allow_outgoing.iter().enumerate() {
             let place = entry.place(&format!("allow_outgoing.{at}"));
             let grant = grant.parse().ok().filter(|_| is_whole);
-            entry.warn(grant.and_then(|grant| no_such_service(&grant, &names, place)));
+            entry.warn(grant.and_then(|grant| idle_grant(&grant, &names, place)));
         }
     }
     Some(Plan {

@@ -30,7 +30,7 @@ use crate::input;
 use crate::live::{Hosted, Loading};
 use crate::operation::Operation;
 use crate::said::Said;
-use crate::services::{HostSettings, no_such_service};
+use crate::services::{HostSettings, idle_grant};
 
 use self::common::Common;
 use self::load::{Loaded, Table, what};
@@ -195,7 +195,7 @@ fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<Modul
             let grant = host.parse().ok();
             let key = format!("allowed_hosts.{at}");
             let place = said.entry(&what(entry), "module", index, &key);
-            let warning = grant.and_then(|grant| no_such_service(&grant, &[], place));
+            let warning = grant.and_then(|grant| idle_grant(&grant, &[], place));
             found.warnings.extend(warning);
         }
     }

@@ -108,6 +108,30 @@ fn an_unknown_import_is_named() {
 }
 
 #[test]
+fn all_unknown_imports_are_told_one_a_line() {
+    let wat = br#"(module
+        (import "env" "abort" (func))
+        (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
+        (import "wasi_snapshot_preview1" "fork" (func))
+        (import "env" "abort" (func))
+        (import "env" "table" (table 1 funcref))
+        (func (export "_start")))"#;
+    let message = refusal(wat, settings()).to_string();
+    let lines: Vec<_> = message.lines().skip(1).collect();
+    let of_wasi = "  `wasi_snapshot_preview1` `fork`, which is no function of WASI's: rebuild the module with \
+                   a current toolchain";
+    let other = "which is not part of WASI preview1: build the module without it";
+    assert_eq!(
+        lines,
+        [
+            &*format!("  `env` `abort`, {other}"),
+            of_wasi,
+            &*format!("  `env` `table`, {other}")
+        ]
+    );
+}
+
+#[test]
 fn memory_and_volumes_are_checked_before_a_request() {
     let mut settings = settings();
     settings.limits.guest_memory = 1 << 16;

@@ -1,0 +1,62 @@
+//! Which of a module's imports Headwater does not offer.
+
+use std::fmt;
+
+use wasmtime::{FuncType, Linker, Module};
+
+/// Imports of a module that Headwater does not offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownImports(Vec<UnknownImport>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UnknownImport {
+    module: String,
+    name: String,
+}
+
+// === impl UnknownImports ===
+
+impl UnknownImports {
+    /// Those of this module. Empty if the linker has something by each name: then something is of another
+    /// type.
+    pub(crate) fn of<T: 'static>(module: &Module, linker: &Linker<T>) -> Self {
+        let mut linker = linker.clone();
+        linker.allow_shadowing(false);
+        let nothing = FuncType::new(module.engine(), [], []);
+        let mut unknown = Vec::new();
+        for import in module.imports() {
+            let (module, name) = (import.module(), import.name());
+            // A linker does not say what it has, but refuses to define it a second time. So what is
+            // imported twice is told once, too.
+            if linker.func_new(module, name, nothing.clone(), |_, _, _| Ok(())).is_ok() {
+                unknown.push(UnknownImport {
+                    module: module.to_owned(),
+                    name: name.to_owned(),
+                });
+            }
+        }
+        Self(unknown)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for UnknownImports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for UnknownImport { module, name } in &self.0 {
+            let remedy = match module.as_str() {
+                "wasi_experimental_http" => {
+                    "which is no function of WAGI's outgoing HTTP: rebuild the module with version 0.10 of it"
+                }
+                "wasi_snapshot_preview1" | "wasi_unstable" => {
+                    "which is no function of WASI's: rebuild the module with a current toolchain"
+                }
+                _ => "which is not part of WASI preview1: build the module without it",
+            };
+            write!(f, "\n  `{module}` `{name}`, {remedy}")?;
+        }
+        Ok(())
+    }
+}
