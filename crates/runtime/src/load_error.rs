@@ -102,6 +102,9 @@ mod tests {
         let third = told("wasi:http/types@0.3.0-rc-2025-09-16");
         assert!(third.contains("`wasip3`"), "{third}");
         let second = told("wasi:http/types@0.2.0-rc-2023-11-10");
-        assert!(second.contains("for WASI 0.2") && !second.contains("wasip3"), "{second}");
+        assert!(
+            second.contains("for WASI 0.2") && !second.contains("wasip3"),
+            "{second}"
+        );
     }
 }

@@ -28,7 +28,10 @@ impl UnknownImports {
             let (module, name) = (import.module(), import.name());
             // A linker does not say what it has, but refuses to define it a second time. So what is
             // imported twice is told once, too.
-            if linker.func_new(module, name, nothing.clone(), |_, _, _| Ok(())).is_ok() {
+            if linker
+                .func_new(module, name, nothing.clone(), |_, _, _| Ok(()))
+                .is_ok()
+            {
                 unknown.push(UnknownImport {
                     module: module.to_owned(),
                     name: name.to_owned(),

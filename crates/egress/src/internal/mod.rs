@@ -11,5 +11,5 @@ mod services;
 
 pub(crate) use exchange::exchange;
 pub(crate) use services::DOMAIN;
-pub(crate) use services::{NoSuchService, unspoken};
 pub use services::{InternalNameError, InternalServices};
+pub(crate) use services::{NoSuchService, unspoken};

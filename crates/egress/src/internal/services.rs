@@ -263,9 +263,15 @@ mod tests {
             missing.ends_with("there are http://shop.internal"),
             "{missing}"
         );
-        assert!(error("https://shop.internal").ends_with("no TLS within the host: write http://shop.internal"));
+        assert!(
+            error("https://shop.internal")
+                .ends_with("no TLS within the host: write http://shop.internal")
+        );
         assert!(error("https://shop.internal:80").ends_with("write http://shop.internal"));
-        assert!(error("http://shop.internal:8080").ends_with("no ports within the host: write http://shop.internal"));
+        assert!(
+            error("http://shop.internal:8080")
+                .ends_with("no ports within the host: write http://shop.internal")
+        );
         drop(service);
         assert!(error("http://shop.internal").contains("no service of this host"));
     }

@@ -5,11 +5,7 @@ use headwater_egress::Grant;
 use crate::diagnostics::{Diagnostic, Kind, Place};
 
 /// A warning if a grant is for a service that is none of these, or for what is not spoken within the host.
-pub(crate) fn idle_grant(
-    grant: &Grant,
-    services: &[&str],
-    place: Place,
-) -> Option<Diagnostic> {
+pub(crate) fn idle_grant(grant: &Grant, services: &[&str], place: Place) -> Option<Diagnostic> {
     let name = grant.internal_service()?;
     let is_it = |service: &&str| service.eq_ignore_ascii_case(name);
     // Names further below the domain are the network's, unless a service has them.
@@ -21,7 +17,10 @@ pub(crate) fn idle_grant(
         return Some(Diagnostic {
             kind: Kind::IdleGrant,
             place: place.into(),
-            message: format!("the grant `{grant}` has no effect: {}", grant.internal_problem()?),
+            message: format!(
+                "the grant `{grant}` has no effect: {}",
+                grant.internal_problem()?
+            ),
             remedy: Some(format!("write `http://{name}.internal`")),
         });
     }
