@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustix::fs::{AtFlags, Dir, DirEntry, FileType, statat};
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -168,7 +168,12 @@ impl Reader {
     /// None at the end of the directory.
     fn read_into(self, entries: &mut Vec<DirectoryEntry>) -> Result<Option<Dir>, ErrorCode> {
         let mut directory = match self {
-            Self::Closed(directory) => Dir::read_from(&*directory).map_err(code)?,
+            // What a descriptor stands for may be opened for its path alone (`O_PATH`), so with flags of our own.
+            Self::Closed(directory) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let opened = openat(&*directory, ".", flags, Mode::empty());
+                Dir::new(opened.map_err(code)?).map_err(code)?
+            }
             Self::Open(directory) => directory,
         };
         while entries.len() < AT_ONCE {
