@@ -80,6 +80,10 @@ async fn on_each_worker(round: u64, instances: &Reclaim, within: Duration) -> Ve
 }
 
 /// Has this thread look, if it has not in this round.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "it is for a moment, and the load is low"
+)]
 fn visit(round: u64, instances: &Reclaim) -> Option<ThreadId> {
     if LOOKED.replace(round) == round {
         // Otherwise it would take all visits before another thread is awake.

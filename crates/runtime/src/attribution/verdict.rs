@@ -416,7 +416,7 @@ mod tests {
                 for stack in STACKS {
                     for sole in ['-', 'A', 'B'] {
                         let what: String = [declaration, echo, stack, sole].iter().collect();
-                        let stack = stack.to_string().replace('a', "AB").replace('b', "AB");
+                        let stack = stack.to_string().replace(['a', 'b'], "AB");
                         let said = what.to_uppercase().replace('2', "AB") + &stack;
                         let said = said.replace('C', "A");
                         let (verdict, _, named, _) = say(&what);

@@ -158,6 +158,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::unwrap_used, reason = "a test calls it")]
     fn keeps_little(engine: &Engine, data: &str) {
         let text = format!(
             r#"(module (memory 1024) (data (i32.const 0) "{data}")

@@ -242,7 +242,7 @@ fn its_name_is_kept_and_the_names_of_what_it_is_made_of_are_not() {
             _ => None,
         }
     });
-    let names: Vec<_> = names.unwrap().into_iter().map(Result::unwrap).collect();
+    let names: Vec<_> = names.unwrap().map(Result::unwrap).collect();
     assert!(
         matches!(
             names[..],
