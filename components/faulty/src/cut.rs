@@ -51,7 +51,9 @@ pub fn trap_at_end(query: &Query) -> Response {
         0 => WHOLE_BODY(),
         _ => {
             let trailers = [("x-last".to_owned(), b"yes".to_vec())];
-            Ok(Some(Fields::from_list(&trailers).expect("the trailers are valid")))
+            Ok(Some(
+                Fields::from_list(&trailers).expect("the trailers are valid"),
+            ))
         }
     };
     spawn_local(async move {
