@@ -196,6 +196,13 @@ impl<F: Future> OnThread<F> {
         polled
     }
 
+    /// The same without a turn. One that is waited for would come, and never be over: others would wait for
+    /// ever.
+    fn poll_at_once(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.turn = None;
+        self.poll_work(cx)
+    }
+
     /// The same for a guest that may not give its thread back in time.
     fn poll_apart(&mut self, cx: &mut Context<'_>, slow: bool) -> Poll<F::Output> {
         let Some(workers) = workers() else {
@@ -203,7 +210,7 @@ impl<F: Future> OnThread<F> {
         };
         let host = self.thread.service.host.clone();
         if !slow && let Some(_held) = host.enter(workers.saturating_sub(1)) {
-            return self.poll_work(cx);
+            return self.poll_at_once(cx);
         }
         let turn = self
             .turn
@@ -226,7 +233,7 @@ impl<F: Future> Future for OnThread<F> {
         let polled = if slow || this.thread.is_large() {
             this.poll_apart(cx, slow)
         } else {
-            this.poll_work(cx)
+            this.poll_at_once(cx)
         };
         let service = &this.thread.service;
         service.polled(began, service.host.ticks());
@@ -419,6 +426,27 @@ mod tests {
         }
         others_are_served(&runtime, &host);
         bulk.finish();
+    }
+
+    #[test]
+    fn a_guest_that_goes_on_without_its_turn_keeps_none_from_others() {
+        let (runtime, host) = (runtime(), GuestThreads::default());
+        let _entered = runtime.enter();
+        let turns = host.0.handed_over.clone();
+        let all = turns.available_permits();
+        let taken = turns
+            .clone()
+            .try_acquire_many_owned(all.try_into().unwrap());
+        let service = host.service();
+        let mut guest = service.instance().run(std::future::pending::<()>());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        service.slow_until.store(1, Ordering::Relaxed);
+        assert!(Pin::new(&mut guest).poll(&mut cx).is_pending());
+        // Its service is no longer slow.
+        service.slow_until.store(0, Ordering::Relaxed);
+        assert!(Pin::new(&mut guest).poll(&mut cx).is_pending());
+        drop(taken);
+        assert_eq!(turns.available_permits(), all);
     }
 
     #[test]
