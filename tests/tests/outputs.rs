@@ -24,10 +24,12 @@ const CLIENTS: usize = 16;
 /// As much as a pipe takes while nobody reads it, unless told otherwise: see pipe(7).
 const PIPE: usize = 64 << 10;
 
-/// A good guest in front of everything, and one that calls where it may not.
+/// A good guest in front of everything, one that traps and one that calls where it may not. The one
+/// that traps is a service of its own: a trap ends all requests that share its instance.
 fn site(sections: &str) -> Result<SettingsFile> {
     Settings::default()
         .component("faulty", "/...", &[])?
+        .component_as("trapping", "faulty", "/trap", &[])?
         .component("fanout", "/denied", &[])?
         .text(sections)
         .write()

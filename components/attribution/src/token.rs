@@ -42,7 +42,7 @@ impl Scope {
         Guard { _entered }
     }
 
-    /// Whether the request lives, and so whether this is of use.
+    /// Whether the request still lives. If it does not, its token attributes nothing.
     pub fn is_live(&self) -> bool {
         self.token().is_none_or(Token::is_live)
     }

@@ -13,7 +13,7 @@ type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Channel {
     jobs: UnboundedSender<Work>,
-    /// Here while there is no worker.
+    /// The receiver, while no worker has it.
     idle: Option<UnboundedReceiver<Work>>,
 }
 

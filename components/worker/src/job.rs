@@ -1,4 +1,4 @@
-//! What there is to do.
+//! The work of one request: its outgoing calls.
 
 use std::pin::Pin;
 

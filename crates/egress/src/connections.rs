@@ -164,7 +164,7 @@ impl Connections {
         }
     }
 
-    /// Whether somebody waits for a place.
+    /// Whether a request waits until it may open a connection.
     #[cfg(test)]
     pub(crate) fn is_waited_for(&self) -> bool {
         self.shared

@@ -208,7 +208,7 @@ impl Egress {
         self.0.connections.count()
     }
 
-    /// Whether a request waits for a place among them.
+    /// Whether a request waits until it may open a connection.
     #[cfg(test)]
     pub(crate) fn is_waiting_for_a_connection(&self) -> bool {
         self.0.connections.is_waited_for()
@@ -384,7 +384,7 @@ impl Egress {
         })
     }
 
-    /// What to write where for a target that no grant covers, or why that would not help.
+    /// Tells how to allow a target that no grant covers, or why no grant can.
     fn remedy(&self, target: &Target) -> String {
         let Inner {
             service,

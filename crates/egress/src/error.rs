@@ -52,7 +52,7 @@ pub enum EgressError {
         destination: String,
         /// The host of the URI.
         host: String,
-        /// What is wrong.
+        /// The cause.
         reason: &'static str,
     },
     /// `loop-detected`: the request, or one that it is made for, has come to this host too often.

@@ -79,9 +79,7 @@ impl Unattributed {
             );
         }
     }
-}
 
-impl Unattributed {
     fn note_doubt(&self, doubt: Doubt) {
         self.doubts[doubt as usize].fetch_add(1, Ordering::Relaxed);
         // A task that goes on when its request is answered need not work for another.

@@ -54,8 +54,9 @@ settings! {
         )]
         pub serial: Option<bool>,
 
-        /// Whether outgoing requests are attributed to the request whose task makes them, where a guest's
-        /// tasks can wake one another. 0.3 components only [default: careful]
+        /// How outgoing requests are attributed if a guest's tasks can wake one another: always to the request
+        /// whose task makes them, with care, or with one request at a time. 0.3 components only
+        /// [default: careful]
         #[arg(long, value_name = "HOW", env = "HEADWATER_ATTRIBUTION")]
         pub attribution: Option<Attribution>,
 

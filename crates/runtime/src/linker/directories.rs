@@ -231,17 +231,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::engine::Engine;
+    use crate::linker::testing::assert_over_the_stock_ones;
 
-    /// The name of the stock interface changes with wasmtime; a definition under an old one would have no
-    /// effect.
     #[test]
     fn this_function_takes_the_place_of_the_stock_one() {
-        let engine = Engine::new().unwrap();
-        let mut linker = Linker::new(engine.for_guest(&[]).unwrap());
-        wasmtime_wasi::p3::add_to_linker::<State>(&mut linker).unwrap();
-        let error = add(&mut linker).unwrap_err();
-        assert!(format!("{error:#}").contains("defined twice"), "{error:#}");
+        assert_over_the_stock_ones(&[add]);
     }
 
     #[test]

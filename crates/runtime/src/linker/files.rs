@@ -264,19 +264,10 @@ fn answer_p3<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Engine;
+    use crate::linker::testing::assert_over_the_stock_ones;
 
-    /// The names of the stock interfaces change with wasmtime; definitions under an old one would have no
-    /// effect.
     #[test]
     fn these_functions_take_the_place_of_the_stock_ones() {
-        let engine = Engine::new().unwrap();
-        let mut linker = Linker::new(engine.for_guest(&[]).unwrap());
-        wasmtime_wasi::p2::add_to_linker_async::<State>(&mut linker).unwrap();
-        wasmtime_wasi::p3::add_to_linker::<State>(&mut linker).unwrap();
-        for add in [add_p2, add_p3] {
-            let error = add(&mut linker).unwrap_err();
-            assert!(format!("{error:#}").contains("defined twice"), "{error:#}");
-        }
+        assert_over_the_stock_ones(&[add_p2, add_p3]);
     }
 }

@@ -85,3 +85,27 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     linker.allow_shadowing(false);
     Ok(linker)
 }
+
+/// What the tests of this folder share.
+#[cfg(test)]
+mod testing {
+    use wasmtime::component::Linker;
+
+    use crate::engine::Engine;
+    use crate::state::State;
+
+    /// Asserts that all of these define something over the stock functions. The names of the stock interfaces
+    /// change with wasmtime; definitions under an old one would have no effect.
+    pub(super) fn assert_over_the_stock_ones(
+        all: &[fn(&mut Linker<State>) -> wasmtime::Result<()>],
+    ) {
+        let engine = Engine::new().unwrap();
+        let mut linker = Linker::new(engine.for_guest(&[]).unwrap());
+        wasmtime_wasi::p2::add_to_linker_async::<State>(&mut linker).unwrap();
+        wasmtime_wasi::p3::add_to_linker::<State>(&mut linker).unwrap();
+        for add in all {
+            let error = add(&mut linker).unwrap_err();
+            assert!(format!("{error:#}").contains("defined twice"), "{error:#}");
+        }
+    }
+}

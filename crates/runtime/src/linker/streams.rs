@@ -120,16 +120,10 @@ fn after<T: Lift + Lower>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Engine;
+    use crate::linker::testing::assert_over_the_stock_ones;
 
-    /// The name of the stock interface changes with wasmtime; definitions under an old one would have
-    /// no effect.
     #[test]
     fn these_functions_take_the_place_of_the_stock_ones() {
-        let engine = Engine::new().unwrap();
-        let mut linker = Linker::new(engine.for_guest(&[]).unwrap());
-        wasmtime_wasi::p2::add_to_linker_async::<State>(&mut linker).unwrap();
-        let error = add(&mut linker).unwrap_err();
-        assert!(format!("{error:#}").contains("defined twice"), "{error:#}");
+        assert_over_the_stock_ones(&[add]);
     }
 }

@@ -110,6 +110,17 @@ fn a_request_is_active_until_it_ends_or_is_dropped() {
     assert_eq!(found, [(attributes.to_owned(), 1)]);
 }
 
+/// What a counter has counted, by its attributes.
+fn counted(measured: &[ResourceMetrics], name: &str) -> Vec<(String, u64)> {
+    let AggregatedMetrics::U64(MetricData::Sum(counts)) = metric(measured, name).data() else {
+        panic!("{measured:?}");
+    };
+    counts
+        .data_points()
+        .map(|point| (text(point.attributes()), point.value()))
+        .collect()
+}
+
 #[test]
 fn outgoing_calls_are_counted_by_service_verdict_and_witness() {
     let service: Arc<str> = "shop".into();
@@ -117,15 +128,7 @@ fn outgoing_calls_are_counted_by_service_verdict_and_witness() {
         metrics.attributed(&service, &Attribution::unknown());
         metrics.attributed(&service, &Attribution::unknown());
     });
-    let AggregatedMetrics::U64(MetricData::Sum(calls)) =
-        metric(&measured, "headwater.attribution.calls").data()
-    else {
-        panic!("{measured:?}");
-    };
-    let found: Vec<_> = calls
-        .data_points()
-        .map(|point| (text(point.attributes()), point.value()))
-        .collect();
+    let found = counted(&measured, "headwater.attribution.calls");
     let attributes =
         "headwater.attribution.witness=none headwater.attribution=unknown headwater.service=shop";
     assert_eq!(found, [(attributes.to_owned(), 2)]);
@@ -141,15 +144,7 @@ fn calls_in_doubt_are_counted_by_service_and_reason() {
         metrics.attributed(&service, &doubtful);
         metrics.attributed(&service, &Attribution::unknown());
     });
-    let AggregatedMetrics::U64(MetricData::Sum(calls)) =
-        metric(&measured, "headwater.attribution.doubts").data()
-    else {
-        panic!("{measured:?}");
-    };
-    let found: Vec<_> = calls
-        .data_points()
-        .map(|point| (text(point.attributes()), point.value()))
-        .collect();
+    let found = counted(&measured, "headwater.attribution.doubts");
     let attributes = "headwater.attribution.doubt=awaited headwater.service=shop";
     assert_eq!(found, [(attributes.to_owned(), 1)]);
 }
