@@ -1,5 +1,5 @@
 //! What WAGI tested of its parts by themselves, under the same names. What it tested of a server is in
-//! `tests/tests/wagi_checklist.rs`; `test_env_var_merge` and its like are beside the command line.
+//! `tests/tests/it/wagi_checklist.rs`; `test_env_var_merge` and its like are beside the command line.
 
 use http::header::{HOST, HeaderMap, HeaderValue};
 

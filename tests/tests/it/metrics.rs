@@ -12,7 +12,7 @@ use headwater_tests::settings::{Settings, SettingsFile};
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Answer, Client, Host, Upstream, crafted, load};
 
-const DOCUMENTATION: &str = include_str!("../../docs/metrics.md");
+const DOCUMENTATION: &str = include_str!("../../../docs/metrics.md");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_served_wait_and_are_refused_show_over_http() -> Result<()> {
