@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
+use crate::capability_key::{CapabilityKey, gather, reveal};
 use crate::config_error::ConfigError;
 use crate::other_manifest::OtherManifest;
 use crate::place::Source;
@@ -76,7 +77,7 @@ impl File {
     /// When the text is no TOML, has an unknown key, or says what makes no sense; with line, column and
     /// the text there. All that makes no sense is told at once.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        match Self::read(text) {
+        match Self::read(text, &[]) {
             (Some(file), errors) if errors.is_empty() => Ok(file),
             (_, mut errors) => Err(match errors.len() {
                 1 => errors.remove(0),
@@ -88,10 +89,13 @@ impl File {
     /// Reads the text of a `headwater.toml` as far as it can be read, with all that is wrong in it. What is
     /// wrong is left out of the file: a value, or a whole entry that makes no sense without it. `None` if
     /// nothing could be read.
+    ///
+    /// A service may have these keys besides its own; their values are not looked at.
     #[must_use]
-    pub fn read(text: &str) -> (Option<Self>, Vec<ConfigError>) {
-        let recovered = recovery::read::<Self>(text);
-        let source = recovered.source;
+    pub fn read(text: &str, keys: &[CapabilityKey]) -> (Option<Self>, Vec<ConfigError>) {
+        let recovered = recovery::read::<Self>(text, |document| gather(document, keys));
+        let mut source = recovered.source;
+        source.hide(keys.iter().map(|key| key.name));
         // Told from the whole text: other files fail on their first key.
         if !recovered.mistakes.is_empty() {
             if let Some(other) = OtherManifest::recognise(text) {
@@ -104,7 +108,8 @@ impl File {
         let mistakes = recovered.mistakes.into_iter();
         let mut errors: Vec<_> = mistakes
             .map(|mistake| {
-                let error = ConfigError::Syntax(suggestion::message(&mistake.message));
+                let message = reveal(&mistake.message, keys);
+                let error = ConfigError::Syntax(suggestion::message(&message));
                 told(&source, mistake.at, &mistake.key, error)
             })
             .collect();

@@ -17,6 +17,7 @@
 
 mod builtin;
 mod cache_file;
+mod capability_key;
 mod config_error;
 mod file;
 pub mod modules;
@@ -36,6 +37,7 @@ mod warning;
 
 pub use builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 pub use cache_file::CacheFile;
+pub use capability_key::CapabilityKey;
 pub use config_error::ConfigError;
 pub use file::File;
 pub use other_manifest::{OtherManifest, SpinComponent, SpinSource};

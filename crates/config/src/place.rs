@@ -19,6 +19,8 @@ pub struct Source {
     left_out: Vec<(String, usize)>,
     /// Keys that were not read, by list, index in the text and path.
     unread: Vec<(String, usize, String)>,
+    /// Keys whose values are not shown, beside [`HIDDEN`].
+    hidden: Vec<&'static str>,
 }
 
 /// A place in the text of a file.
@@ -46,7 +48,18 @@ impl Source {
             text: text.into(),
             left_out: Vec::new(),
             unread: Vec::new(),
+            hidden: Vec::new(),
         }
+    }
+
+    /// Hides the values of these keys.
+    pub(crate) fn hide(&mut self, keys: impl IntoIterator<Item = &'static str>) {
+        self.hidden.extend(keys);
+    }
+
+    /// Whether the value of a key, or of the table that it is in, may hold what is not for a log.
+    pub(crate) fn is_hidden(&self, key: &str) -> bool {
+        HIDDEN.contains(&first(key)) || self.hidden.contains(&first(key))
     }
 
     /// All of it, if it is TOML.
@@ -128,7 +141,7 @@ impl Source {
     /// The place of what is said there by a key of an entry or a section.
     pub(crate) fn locate(&self, at: &Range<usize>, key: &str) -> Location {
         let (line, column, _) = self.position(at.start);
-        let text = match is_hidden(key) {
+        let text = match self.is_hidden(key) {
             true => format!("{key} = …"),
             false => self.excerpt(at),
         };
@@ -149,7 +162,7 @@ impl Source {
 
     /// The line of a key, or its place alone if the line may hold what is not for a log.
     pub(crate) fn shown(&self, at: &Range<usize>, key: &str) -> String {
-        match is_hidden(key) {
+        match self.is_hidden(key) {
             true => self.locate(at, key).to_string(),
             false => self.snippet(at),
         }
@@ -184,11 +197,6 @@ impl fmt::Display for Location {
         let Self { line, column, text } = self;
         write!(f, "line {line}, column {column}: {text}")
     }
-}
-
-/// Whether the value of a key, or of the table that it is in, may hold what is not for a log.
-pub(crate) fn is_hidden(key: &str) -> bool {
-    HIDDEN.contains(&first(key))
 }
 
 /// The first part of a path.

@@ -43,7 +43,12 @@ enum LeftOut {
 }
 
 /// Reads a text as far as it can be read.
-pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Recovered<T> {
+///
+/// `prepare` changes the document before it is read.
+pub(crate) fn read<T: DeserializeOwned>(
+    text: &str,
+    prepare: impl FnOnce(&mut Spanned<DeTable<'_>>),
+) -> Recovered<T> {
     let mut source = Source::new(text);
     let (mut document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -53,6 +58,7 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Recovered<T> {
             source,
         };
     }
+    prepare(&mut document);
     let mut mistakes = Vec::new();
     let value = loop {
         let error = match T::deserialize(Deserializer::from(document.clone())) {

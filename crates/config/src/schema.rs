@@ -4,23 +4,26 @@ use schemars::transform::{Transform, transform_subschemas};
 use serde_json::Value;
 
 use crate::File;
+use crate::capability_key::{CapabilityKey, add_to_schema};
 
 /// The JSON schema of a `headwater.toml`, for editors and for what makes such files. It is text that ends
 /// with a line's end; docs/headwater.schema.json holds it.
 #[must_use]
-pub fn schema() -> String {
-    format!("{:#}\n", root())
+pub fn schema(keys: &[CapabilityKey]) -> String {
+    format!("{:#}\n", root(keys))
 }
 
 /// Draft 7, because that is what editors know for TOML.
-pub(crate) fn root() -> Value {
+pub(crate) fn root(keys: &[CapabilityKey]) -> Value {
     let settings = SchemaSettings::draft07()
         .with_transform(WithoutNull)
         .with_transform(OneLine)
         .with_transform(Closed);
     let mut schema = settings.into_generator().into_root_schema_for::<File>();
     schema.insert("title".to_owned(), "headwater.toml".into());
-    schema.to_value()
+    let mut root = schema.to_value();
+    add_to_schema(&mut root, keys);
+    root
 }
 
 /// TOML has no null: what need not be said is left out.
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_schema_says_what_may_be_said_and_what_must_be() {
-        let schema = root();
+        let schema = root(&[]);
         assert_eq!(schema["additionalProperties"], false);
         let service = &schema["definitions"]["Service"];
         assert_eq!(service["required"], serde_json::json!(["name", "route"]));
@@ -142,6 +145,6 @@ mod tests {
                 _ => {}
             }
         }
-        check("", &root());
+        check("", &root(&[]));
     }
 }

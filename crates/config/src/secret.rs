@@ -144,6 +144,13 @@ impl SecretSource {
         }
     }
 
+    /// Makes the path of a file one from `folder`.
+    pub fn within(&mut self, folder: &Path) {
+        if let Self::File(path) = self {
+            *path = folder.join(&*path);
+        }
+    }
+
     pub(crate) fn file_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::capability_key::GATHERED;
 use crate::config_error::ConfigError;
 use crate::modules::{Compat, Response};
 use crate::route::Places;
@@ -73,13 +74,17 @@ pub struct Service {
     pub rate: Option<Rate>,
     /// The greatest body of a request to it; 413 beyond it. Default: that of `[server]`.
     pub max_body: Option<Size>,
+    /// The values of its [`CapabilityKey`](crate::CapabilityKey)s, by key.
+    #[serde(default, rename = "\u{0}capabilities")]
+    #[schemars(skip)]
+    pub capabilities: BTreeMap<String, serde_json::Value>,
     /// What it says itself of what `[defaults]` says for all.
     #[serde(default)]
     #[schemars(flatten)]
     pub settings: ServiceSettings,
 }
 
-beside_group!(Service, settings);
+beside_group!(Service, settings, GATHERED);
 
 /// A certificate that a service shows to upstreams.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

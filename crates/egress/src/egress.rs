@@ -30,7 +30,7 @@ use crate::target::Target;
 use crate::tls::Tls;
 use crate::totals::{ConnectionCount, EgressTotals, Totals};
 use crate::tracked::Tracked;
-use crate::{EgressError, GrantSource, Grants, H2c, Timeouts, TraceHeaders};
+use crate::{EgressError, GrantSource, Grants, H2c, HostPattern, Timeouts, TraceHeaders};
 
 /// The outgoing client of one service: its grants, its connections, its TLS sessions. Cheap to
 /// clone; the clones share all of it.
@@ -40,6 +40,7 @@ pub struct Egress(Arc<Inner>);
 struct Inner {
     service: Arc<str>,
     grants: Grants,
+    unverified: Vec<HostPattern>,
     grant_source: GrantSource,
     timeouts: Timeouts,
     limits: EgressLimits,
@@ -82,6 +83,7 @@ impl Egress {
             loops,
         } = params;
         let audit = Audit::new(Arc::clone(&service));
+        let unverified = tls.unverified.clone();
         let connector = Connector::new(ConnectorParams {
             policy: AddressPolicy::new(Arc::clone(&service), grants.clone(), grant_source.clone()),
             network,
@@ -107,6 +109,7 @@ impl Egress {
             met,
             service,
             grants,
+            unverified,
             grant_source,
             timeouts,
             limits,
@@ -125,6 +128,18 @@ impl Egress {
     #[must_use]
     pub fn service(&self) -> &Arc<str> {
         &self.0.service
+    }
+
+    /// Whether both are the same: of one [`new`](Self::new).
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Hosts whose certificates are not verified.
+    #[must_use]
+    pub fn unverified(&self) -> &[HostPattern] {
+        &self.0.unverified
     }
 
     /// What it may reach.

@@ -2,6 +2,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use headwater_runtime::capability::Explained;
 use headwater_server::Route;
 
 use crate::builtins::Builtin;
@@ -82,32 +83,11 @@ fn describe(service: &Loaded) -> Vec<String> {
         format!("  {}  {}", outline.name, list(&routes)),
         format!("    runs         {} ({kind})", outline.file.display()),
         format!("    instances    {}", instances(&service.runner)),
-        format!(
-            "    may call     {}",
-            list(
-                &outline
-                    .grants
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-            )
-        ),
     ];
-    if outline.grants.is_every_address() {
-        lines.push(
-            "    WARNING      this guest may call any address, this machine's own included"
-                .to_owned(),
-        );
-    } else if outline.grants.is_all() {
-        lines.push(
-            "    WARNING      this guest may call any public address on the internet".to_owned(),
-        );
-    }
-    for hosts in &outline.unverified {
-        lines.push(format!(
-            "    WARNING      anybody may pretend to be {hosts}: its certificate is not verified"
-        ));
-    }
+    lines.extend(service.explain().iter().map(|line| match line {
+        Explained::Fact { what, items } => format!("    {what:<12} {}", list(items)),
+        Explained::Warning(warning) => format!("    WARNING      {warning}"),
+    }));
     if let Runner::Component(component) = &service.runner {
         let warnings = component.warnings().iter();
         lines.extend(warnings.map(|warning| format!("    WARNING      {warning}")));

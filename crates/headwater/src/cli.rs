@@ -1,3 +1,4 @@
+mod capabilities;
 mod check;
 mod hints;
 mod optional_values;
@@ -15,6 +16,7 @@ use headwater_egress::{ClientIdentity, Grant, HostPattern};
 use headwater_runtime::Directory;
 use http::HeaderName;
 
+pub(crate) use self::capabilities::CapabilityFlag;
 pub(crate) use self::check::{Check, Format, Target};
 pub(crate) use self::variables::{parse, unknown as unknown_variables};
 use crate::connecting::{parse_identity, parse_unverified};
@@ -68,6 +70,10 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) grants: GrantArgs,
 
+    /// Grants of host interfaces, whose flags are theirs.
+    #[arg(skip)]
+    pub(crate) capabilities: Vec<CapabilityFlag>,
+
     /// For the guest, or for all services that do not have their own.
     #[command(flatten)]
     pub(crate) services: ServiceSettings,
@@ -96,9 +102,12 @@ pub(crate) struct OperationArgs {
     pub(crate) telemetry: TelemetrySettings,
 }
 
+/// The heading of the flags by which a guest is granted something.
+const GRANTS: &str = "Grants (default: none)";
+
 /// What a guest is granted. In a headwater.toml each service has its own.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Grants (default: none)")]
+#[command(next_help_heading = GRANTS)]
 pub(crate) struct GrantArgs {
     /// Let the guest call HOST: `example.com`, `*.example.com:443`, or `*` for the whole internet. A
     /// private or local address is reached only if it is granted as an address or a network, such as
@@ -161,7 +170,11 @@ impl GrantArgs {
 
 /// The command line of the whole program.
 fn command() -> clap::Command {
-    check::with_flags(<Cli as clap::CommandFactory>::command())
+    let cli = <Cli as clap::CommandFactory>::command();
+    check::with_flags(capabilities::with_flags(
+        cli,
+        &headwater_capabilities::all(),
+    ))
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

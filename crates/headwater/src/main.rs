@@ -3,6 +3,7 @@
 mod admin;
 mod banner;
 mod builtins;
+mod capabilities;
 mod check;
 mod cli;
 mod connecting;
@@ -70,8 +71,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Serve(arguments) => serve::run(*arguments)?,
         Command::Wagi(arguments) => wagi::run(*arguments)?,
         Command::Check(arguments) => return check::run(&arguments),
-        Command::Schema => banner::print_whole(&headwater_config::schema())?,
-        Command::Reference => banner::print_whole(&headwater_config::reference())?,
+        Command::Schema => banner::print_whole(&headwater_config::schema(&capabilities::keys()))?,
+        Command::Reference => {
+            banner::print_whole(&headwater_config::reference(&capabilities::keys()))?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,23 +1,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_egress::Egress;
 use headwater_telemetry::LimitLog;
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::attribution::{self, Evidence, Roots};
+use crate::capability::ServiceCapabilities;
 use crate::engine::Reclaim;
 use crate::forbidden::ForbiddenHeaders;
-use crate::hooks::Hooks;
+use crate::guest_state::GuestState;
 use crate::limits;
 use crate::memory::MemoryBudget;
 use crate::open_files::ServiceFiles;
-use crate::outgoing::Outgoing;
+use crate::outgoing_http::{Hooks, Outgoing};
 use crate::output::{InstanceOutput, Outbox, ServiceOutput, Stdio, Stream};
 use crate::pool::Meter;
 use crate::service::Directory;
-use crate::state::State;
 use crate::threads::{InstanceThread, ServiceThreads};
 use crate::unattributed::Unattributed;
 
@@ -38,7 +37,7 @@ pub(crate) struct Blueprint {
     pub(crate) unattributed: Arc<Unattributed>,
     pub(crate) limits: LimitLog,
     pub(crate) threads: ServiceThreads,
-    pub(crate) egress: Egress,
+    pub(crate) capabilities: ServiceCapabilities,
     pub(crate) forbidden_headers: ForbiddenHeaders,
     pub(crate) evidence: Evidence,
     /// Whether the component tells of its tasks.
@@ -58,20 +57,19 @@ impl Blueprint {
         &self,
         instance: u64,
         thread: &InstanceThread,
-    ) -> wasmtime::Result<Store<State>> {
+    ) -> wasmtime::Result<Store<GuestState>> {
         let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELD_BYTES);
         let outgoing = Arc::new(Outgoing::new(self.max_outgoing, self.limits.clone()));
         let outbox = Outbox::default();
-        let state = State {
+        let state = GuestState {
+            service: self.service.clone(),
             table: wasmtime::component::ResourceTable::new(),
             wasi: self.wasi(&outbox)?,
             http,
-            hooks: Hooks::new(
-                self.egress.clone(),
-                self.forbidden_headers.clone(),
-                outgoing,
-            ),
+            hooks: Hooks::new(self.forbidden_headers.clone()),
+            outgoing,
+            capabilities: self.capabilities.instance(),
             memory: MemoryBudget::new(self.guest_memory, thread.clone(), self.limits.clone()),
             files: self.files.instance(),
             roots: Roots::new(self.evidence, self.hears_wakes),

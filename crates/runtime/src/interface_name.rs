@@ -9,7 +9,7 @@ pub(crate) struct InterfaceName<'a> {
 }
 
 /// Packages of WASI that Headwater offers, in the versions 0.2 and 0.3 as far as they have them.
-const RELEASED: [&str; 7] = [
+pub(crate) const RELEASED: [&str; 7] = [
     "wasi:cli",
     "wasi:clocks",
     "wasi:filesystem",

@@ -5,13 +5,18 @@ use std::fmt;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker};
 
-use crate::interface_name::InterfaceName;
+use crate::capability::Grants;
+use crate::guest_state::GuestState;
+use crate::interface_name::{InterfaceName, RELEASED};
 use crate::linker::VERSIONS;
-use crate::state::State;
 
 /// Imports of a component that Headwater does not offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingImports(Vec<MissingImport>);
+pub struct MissingImports {
+    imports: Vec<MissingImport>,
+    /// What is offered besides WASI's own packages.
+    capabilities: Vec<&'static str>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MissingImport {
@@ -59,38 +64,47 @@ const OTHERS: [(&str, &str); 12] = [
 impl MissingImports {
     /// Those of this component. Empty if the linker offers all that it imports by name: then something is
     /// of another type.
-    pub(crate) fn of(component: &Component, linker: &Linker<State>) -> Self {
+    pub(crate) fn of(component: &Component, linker: &Linker<GuestState>, grants: &Grants) -> Self {
+        let offered = Offered { linker, grants };
         let engine = component.engine();
         let imports = component.component_type();
         let imports = imports.imports(engine).filter_map(|(name, import)| {
             let offer = match import.ty {
                 ComponentItem::ComponentInstance(instance) => {
-                    interface(name, &instance, component, linker)?
+                    interface(name, &instance, component, &offered)?
                 }
                 // Types by themselves are nothing that could be missing.
                 ComponentItem::Type(_) => return None,
                 _ if is_defined(linker, &[name]) => return None,
-                _ => elsewhere(name, linker),
+                _ => elsewhere(name, &offered),
             };
             let name = name.to_owned();
             Some(MissingImport { name, offer })
         });
-        Self(imports.collect())
+        Self {
+            imports: imports.collect(),
+            capabilities: grants.interfaces().collect(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.imports.is_empty()
     }
 }
 
 impl fmt::Display for MissingImports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.0.iter().map(|import| import.name.len());
+        let widths = self.imports.iter().map(|import| import.name.len());
         let width = widths.max().unwrap_or_default();
-        for MissingImport { name, offer } in &self.0 {
+        for MissingImport { name, offer } in &self.imports {
             write!(f, "\n  {name:width$}  {offer}")?;
         }
-        Ok(())
+        write!(
+            f,
+            "\nHeadwater offers the packages {} in the versions 0.2 and 0.3, and {}",
+            RELEASED.join(", "),
+            self.capabilities.join(", ")
+        )
     }
 }
 
@@ -120,7 +134,7 @@ fn interface(
     name: &str,
     instance: &ComponentInstance,
     component: &Component,
-    linker: &Linker<State>,
+    offered: &Offered<'_>,
 ) -> Option<Offer> {
     let functions: Vec<&str> = instance
         .exports(component.engine())
@@ -132,23 +146,24 @@ fn interface(
         return None;
     }
     let parsed = InterfaceName::parse(name);
-    let offered = versions(parsed.interface, linker)
+    let version = offered
+        .versions(parsed.interface)
         .into_iter()
         .find(|version| parsed.is_compatible(version));
-    let Some(offered) = offered else {
-        return Some(elsewhere(name, linker));
+    let Some(version) = version else {
+        return Some(elsewhere(name, offered));
     };
-    let exact = format!("{}@{offered}", parsed.interface);
+    let exact = format!("{}@{version}", parsed.interface);
     let lacking: Vec<String> = functions
         .into_iter()
-        .filter(|function| !is_defined(linker, &[&exact, function]))
+        .filter(|function| !is_defined(offered.linker, &[&exact, function]))
         .map(str::to_owned)
         .collect();
-    (!lacking.is_empty()).then(|| Offer::Without(offered.to_owned(), lacking))
+    (!lacking.is_empty()).then(|| Offer::Without(version.to_owned(), lacking))
 }
 
 /// Who offers what is not offered under this name.
-fn elsewhere(name: &str, linker: &Linker<State>) -> Offer {
+fn elsewhere(name: &str, offered: &Offered<'_>) -> Offer {
     let interface = InterfaceName::parse(name).interface;
     if matches!(
         interface,
@@ -156,7 +171,7 @@ fn elsewhere(name: &str, linker: &Linker<State>) -> Offer {
     ) {
         return Offer::NextHandler;
     }
-    let versions = versions(interface, linker);
+    let versions = offered.versions(interface);
     if !versions.is_empty() {
         return Offer::InVersions(versions);
     }
@@ -166,15 +181,33 @@ fn elsewhere(name: &str, linker: &Linker<State>) -> Offer {
         .map_or(Offer::Unknown, |(_, others)| Offer::By(others))
 }
 
-/// The versions of an interface that the linker offers.
-fn versions(interface: &str, linker: &Linker<State>) -> Vec<&'static str> {
-    let is_offered = |version: &&str| is_defined(linker, &[&format!("{interface}@{version}")]);
-    VERSIONS.into_iter().filter(is_offered).collect()
+/// What a service's guest may import.
+struct Offered<'a> {
+    linker: &'a Linker<GuestState>,
+    grants: &'a Grants,
+}
+
+impl Offered<'_> {
+    /// The versions in which an interface is offered.
+    fn versions(&self, interface: &str) -> Vec<&'static str> {
+        let capabilities = self.grants.interfaces().map(InterfaceName::parse);
+        let mut versions: Vec<_> = capabilities
+            .filter(|it| it.interface == interface)
+            .filter_map(|it| it.version)
+            .collect();
+        for version in VERSIONS {
+            let name = format!("{interface}@{version}");
+            if !versions.contains(&version) && is_defined(self.linker, &[&name]) {
+                versions.push(version);
+            }
+        }
+        versions
+    }
 }
 
 /// Whether the linker has something of exactly this name, or path of names. It does not say so by itself,
 /// but refuses to define it a second time.
-fn is_defined(linker: &Linker<State>, path: &[&str]) -> bool {
+fn is_defined(linker: &Linker<GuestState>, path: &[&str]) -> bool {
     let mut linker = linker.clone();
     linker.allow_shadowing(false);
     let mut at = linker.root();
@@ -193,13 +226,15 @@ fn is_defined(linker: &Linker<State>, path: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::Capabilities;
 
-    fn missing(imports: &str) -> Vec<MissingImport> {
+    fn missing(imports: &str) -> MissingImports {
         let engine = wasmtime::Engine::default();
         let text = format!("(component {imports})");
         let component = Component::new(&engine, text).unwrap();
-        let linker = crate::linker::linker(&engine).unwrap();
-        MissingImports::of(&component, &linker).0
+        let grants = Capabilities::default().nothing();
+        let linker = crate::linker::linker(&engine, &grants).unwrap();
+        MissingImports::of(&component, &linker, &grants)
     }
 
     fn instance(name: &str, function: &str) -> String {
@@ -209,14 +244,19 @@ mod tests {
     #[test]
     fn each_version_that_is_looked_for_is_one_that_something_has() {
         let engine = wasmtime::Engine::default();
-        let linker = crate::linker::linker(&engine).unwrap();
+        let grants = Capabilities::default().nothing();
+        let linker = &crate::linker::linker(&engine, &grants).unwrap();
+        let offered = Offered {
+            linker,
+            grants: &grants,
+        };
         for (interface, expected) in [
             ("wasi:http/types", vec!["0.2.12", "0.3.0"]),
             ("wasi:cli/environment", vec!["0.2.12", "0.3.0"]),
             ("wasi:sockets/types", vec!["0.3.0"]),
             ("headwater:attribution/scope", vec!["0.1.0"]),
         ] {
-            assert_eq!(versions(interface, &linker), expected, "{interface}");
+            assert_eq!(offered.versions(interface), expected, "{interface}");
         }
     }
 
@@ -235,6 +275,7 @@ mod tests {
         ];
         let missing = missing(&imports.concat());
         let offers: Vec<_> = missing
+            .imports
             .iter()
             .map(|import| (import.name.as_str(), import.offer.clone()))
             .collect();
@@ -261,7 +302,7 @@ mod tests {
     fn an_interface_of_types_alone_is_not_missed() {
         let types =
             "(import \"acme:a/types@1.0.0\" (instance (export \"t\" (type (sub resource)))))";
-        assert_eq!(missing(types), []);
+        assert!(missing(types).is_empty());
     }
 
     #[test]
@@ -270,11 +311,14 @@ mod tests {
             instance("spin:variables/variables@3.0.0", "get"),
             instance("acme:a/b@1.0.0", "c"),
         ];
-        let text = MissingImports(missing(&imports.concat())).to_string();
+        let text = missing(&imports.concat()).to_string();
         assert_eq!(
             text,
             "\n  spin:variables/variables@3.0.0  offered by Spin\
-             \n  acme:a/b@1.0.0                  offered by no host that Headwater knows"
+             \n  acme:a/b@1.0.0                  offered by no host that Headwater knows\
+             \nHeadwater offers the packages wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, \
+             wasi:random, wasi:sockets in the versions 0.2 and 0.3, and wasi:http/client@0.3.0, \
+             wasi:http/outgoing-handler@0.2.12, headwater:attribution/scope@0.1.0"
         );
     }
 }

@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use headwater_core::{Body, Doubt, Handler, HandlerFuture, Limits, RequestScope};
-use headwater_egress::Egress;
 use headwater_telemetry::{LimitLog, Metrics};
 use http::Request;
 use wasmtime::component::Component;
@@ -14,9 +13,11 @@ use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::attribution::wakes::{self, instrument};
 use crate::blueprint::Blueprint;
+use crate::capability::{Grants, ServiceContext};
 use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
+use crate::guest_state::GuestState;
 use crate::load_error::LoadError;
 use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
@@ -28,7 +29,6 @@ use crate::pool::{
     PoolTotals, PoolView,
 };
 use crate::starling_monkey::is_starling_monkey;
-use crate::state::State;
 use crate::unattributed::Unattributed;
 use crate::world::{World, calls_synchronously, exports, is_composed, release_candidate};
 use crate::{linker, response};
@@ -42,7 +42,7 @@ pub struct Directory {
     pub guest: String,
 }
 
-/// What a component is served with. The default grants nothing.
+/// What a component is served with.
 #[derive(Debug, Clone)]
 pub struct ComponentSettings {
     /// The service's name.
@@ -57,6 +57,8 @@ pub struct ComponentSettings {
     pub forbidden_headers: ForbiddenHeaders,
     /// What differs from the pool's defaults for the component's world.
     pub pool: PoolOverrides,
+    /// What it is granted of the host's capabilities.
+    pub grants: Grants,
     /// What is measured with. The default measures nothing.
     pub metrics: Metrics,
 }
@@ -96,7 +98,6 @@ impl ComponentService {
     pub fn load(
         engine: &Engine,
         binary: &[u8],
-        egress: Egress,
         settings: ComponentSettings,
     ) -> Result<Self, LoadError> {
         let pool = settings.pool.apply(World::Service);
@@ -106,7 +107,7 @@ impl ComponentService {
         let room = engine.room();
         let world = world(&component)?;
         let composed = is_composed(binary);
-        let pre = link(&component, world, hearing)?;
+        let pre = link(&component, world, hearing, &settings.grants)?;
 
         for directory in &settings.directories {
             // Now, and not when the first request needs it.
@@ -138,6 +139,10 @@ impl ComponentService {
             GuestName::of(binary),
         ));
         let limits = LimitLog::new(settings.service.clone());
+        let context = ServiceContext {
+            service: settings.service.clone(),
+            metrics: settings.metrics.clone(),
+        };
         let blueprint = Blueprint {
             engine: component.engine().clone(),
             reclaim: engine.reclaim().clone(),
@@ -147,7 +152,7 @@ impl ComponentService {
             limits,
             threads: room.threads.service(),
             service: settings.service,
-            egress,
+            capabilities: settings.grants.start(&context),
             forbidden_headers: settings.forbidden_headers,
             evidence: evidence(world, composed.then_some(binary), &pool),
             hears_wakes: hearing == Hearing::Wakes,
@@ -303,14 +308,15 @@ fn link(
     component: &Component,
     world: World,
     hearing: Hearing,
-) -> Result<ProxyPre<State>, LoadError> {
+    grants: &Grants,
+) -> Result<ProxyPre<GuestState>, LoadError> {
     let other_form = |error: wasmtime::Error| LoadError::Import(one_line(&error));
-    let mut linker = linker::linker(component.engine()).map_err(other_form)?;
+    let mut linker = linker::linker(component.engine(), grants).map_err(other_form)?;
     if hearing == Hearing::Wakes {
         wakes::add_to_linker(&mut linker).map_err(other_form)?;
     }
     let pre = linker.instantiate_pre(component).map_err(|error| {
-        let missing = MissingImports::of(component, &linker);
+        let missing = MissingImports::of(component, &linker, grants);
         if missing.is_empty() {
             other_form(error)
         } else {

@@ -9,6 +9,7 @@ mod attribution;
 mod backpressure;
 mod bad_input;
 mod bad_settings;
+mod capabilities;
 mod check;
 mod circuit;
 mod composed;

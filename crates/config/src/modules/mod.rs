@@ -67,7 +67,7 @@ impl ModulesFile {
     /// left out. `None` if nothing could be read.
     #[must_use]
     pub fn read(text: &str) -> (Option<Self>, Vec<ModulesError>) {
-        let recovered = recovery::read::<Document>(text);
+        let recovered = recovery::read::<Document>(text, |_| {});
         let source = recovered.source;
         let mistakes = recovered.mistakes.into_iter();
         let mut errors: Vec<_> = mistakes

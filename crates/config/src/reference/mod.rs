@@ -10,6 +10,8 @@ mod tests;
 pub(crate) use flags::flags;
 use section::sections;
 
+use crate::CapabilityKey;
+
 const BEGIN: &str = "\
 # The settings of Headwater
 
@@ -91,12 +93,12 @@ They are written alike in the file, where text stands in quotation marks, as a f
 /// A page in Markdown that explains every setting of a `headwater.toml`, with its type, default, flag and
 /// variable. It is text that ends with a line's end; docs/configuration.md holds it.
 #[must_use]
-pub fn reference() -> String {
+pub fn reference(keys: &[CapabilityKey]) -> String {
     let mut page = format!("{BEGIN}{EXAMPLE}{PRECEDENCE}");
     for kind in kind::KINDS {
         page += &format!("| {} | {} |\n", kind.name, kind.written);
     }
-    for section in sections(&crate::schema::root()) {
+    for section in sections(&crate::schema::root(keys)) {
         page += "\n";
         page += &section.to_string();
     }

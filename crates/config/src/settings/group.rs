@@ -42,16 +42,19 @@ pub(crate) trait Own<'de, T> {
 }
 
 /// Lets a table be read that has a group as its field `$group`. All other keys are read as derived, by
-/// `#[serde(remote = "Self")]`.
+/// `#[serde(remote = "Self")]`. The last is a key that the schema does not have.
 macro_rules! beside_group {
-    ($table:ident, $group:ident) => {
+    ($table:ident, $group:ident $(, $unlisted:expr)?) => {
         impl<'de> serde::Deserialize<'de> for $table {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Derived;
                 impl<'de> $crate::settings::group::Own<'de, $table> for Derived {
                     fn known() -> &'static [String] {
                         static KNOWN: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
-                        KNOWN.get_or_init($crate::settings::group::keys::<$table>)
+                        KNOWN.get_or_init(|| {
+                            let keys = $crate::settings::group::keys::<$table>();
+                            keys.into_iter()$(.chain([$unlisted.to_owned()]))?.collect()
+                        })
                     }
 
                     fn read<D: serde::Deserializer<'de>>(

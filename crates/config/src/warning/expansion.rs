@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Warning, WarningKind};
-use crate::place::{Source, first, is_hidden};
+use crate::place::{Source, first};
 
 /// Keys whose text may have a `${…}` of its own: WAGI's variables of `argv`, and what is sent as it is.
 const TEXT: [&str; 2] = ["argv", "body"];
@@ -58,7 +58,7 @@ fn warning(
     remedy: String,
 ) -> Warning {
     // Part of a password may look like it.
-    let shown = match is_hidden(key) && first(key) != "environment" {
+    let shown = match source.is_hidden(key) && first(key) != "environment" {
         true => "…",
         false => variable,
     };

@@ -98,6 +98,7 @@ fn describe(service: &Loaded) -> Value {
         "file": outline.file,
         "kind": kind,
         "may_call": grants,
+        "grants": service.grants(),
         "environment": environment,
         "directories": directories,
         "pool": pool,

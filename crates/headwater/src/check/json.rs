@@ -97,6 +97,7 @@ fn service(service: &Loaded) -> Value {
         "routes": routes.collect::<Value>(),
         "may_call": may_call.collect::<Value>(),
         "unverified": unverified.collect::<Value>(),
+        "grants": service.grants(),
         "environment": environment.collect::<Value>(),
         "directories": directories.collect::<Value>(),
         "instances": instances,

@@ -8,7 +8,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, Error, FromArgMatches};
 
-use super::{Cli, check, command, hints, optional_values};
+use super::{Cli, capabilities, check, command, hints, optional_values};
 use crate::diagnostics::{Diagnostic, Kind, Place};
 
 /// What the names of Headwater's own variables begin with.
@@ -37,10 +37,16 @@ fn read(mut command: Command, words: &[OsString]) -> Result<Cli, Error> {
         (Some((check::NAME, matches)), Some(check)) => check::given(check, matches),
         _ => Vec::new(),
     };
+    let of_capabilities = match matches.subcommand() {
+        Some(("serve", serve)) => capabilities::given(serve, &headwater_capabilities::all()),
+        _ => Vec::new(),
+    };
     let cli = Cli::from_arg_matches_mut(&mut matches);
     let mut cli = cli.map_err(|error| error.format(&mut command))?;
-    if let super::Command::Check(check) = &mut cli.command {
-        check.flags = flags;
+    match &mut cli.command {
+        super::Command::Check(check) => check.flags = flags,
+        super::Command::Serve(serve) => serve.capabilities = of_capabilities,
+        _ => {}
     }
     Ok(cli)
 }

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use headwater_config::Place;
 use headwater_core::Handler;
 use headwater_egress::Egress;
-use headwater_runtime::ComponentService;
+use headwater_runtime::capability::{Explained, Grant};
+use headwater_runtime::{ComponentService, OutgoingHttp};
 use headwater_server::{Gate, HostPattern, InternalFront, Route, RouteLimits, Router};
 use headwater_wagi::WagiModule;
 
@@ -81,6 +82,23 @@ impl Loaded {
             gate: Gate::new(&route_limits),
             route_limits,
         }
+    }
+
+    /// What it is granted by host interfaces.
+    pub(crate) fn explain(&self) -> Vec<Explained> {
+        let outgoing = Grant::new(OutgoingHttp, self.egress.clone().into());
+        let mut explained = outgoing.explain();
+        explained.extend(self.outline.capabilities.explain());
+        explained
+    }
+
+    /// What it is granted, by what it is, as JSON.
+    pub(crate) fn grants(&self) -> serde_json::Value {
+        let facts = self.explain().into_iter().filter_map(|line| match line {
+            Explained::Fact { what, items } => Some((what.replace(' ', "_"), items.into())),
+            Explained::Warning(_) => None,
+        });
+        facts.collect::<serde_json::Map<_, _>>().into()
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {

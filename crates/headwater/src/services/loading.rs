@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use headwater_core::LoopGuard;
 use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
-use headwater_runtime::{ComponentService, ComponentSettings};
+use headwater_runtime::capability::Grant;
+use headwater_runtime::{ComponentService, ComponentSettings, OutgoingHttp};
 use headwater_server::Gate;
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
@@ -131,6 +132,7 @@ fn run(
         environment,
         directories,
         unverified: _,
+        capabilities,
     } = &**outline;
     let Parts {
         connecting,
@@ -174,6 +176,8 @@ fn run(
     let pool = meaning::pool(settings);
     let runner = match guest {
         Guest::Component(_) => {
+            let mut grants = capabilities.clone();
+            grants.set(Grant::new(OutgoingHttp, egress.clone().into()));
             let settings = ComponentSettings {
                 service: name.clone(),
                 environment: environment.clone(),
@@ -181,10 +185,10 @@ fn run(
                 limits,
                 forbidden_headers,
                 pool,
+                grants,
                 metrics: metrics.clone(),
             };
-            let component =
-                ComponentService::load(&loading.engine, binary, egress.clone(), settings)?;
+            let component = ComponentService::load(&loading.engine, binary, settings)?;
             Runner::Component(Arc::new(component))
         }
         Guest::Module(_) => {

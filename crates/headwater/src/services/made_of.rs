@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use headwater_config::settings::ServiceSettings;
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
+use headwater_runtime::capability::Grants as CapabilityGrants;
 use headwater_runtime::{Directory, PoolSettings, World};
 use headwater_wagi::{Compat, ResponseMode};
 use http::HeaderName;
@@ -42,6 +43,8 @@ pub(crate) struct Outline {
     pub(crate) directories: Vec<Directory>,
     /// Hosts whose certificates are not verified.
     pub(crate) unverified: Vec<HostPattern>,
+    /// What it is granted of other host interfaces.
+    pub(crate) capabilities: CapabilityGrants,
 }
 
 /// What a guest is.

@@ -15,6 +15,7 @@ use super::internal_grants::idle_grant;
 use super::planned::{Binary, Planned};
 use super::routing;
 use crate::builtins::{self, Builtin};
+use crate::capabilities;
 use crate::cli::Serve;
 use crate::connecting;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
@@ -86,7 +87,9 @@ fn single(
             "--no-proxy is for what is not reached by the proxy: name one by --proxy",
         ));
     }
-    let planned = Planned::single(arguments, settings, guest, found);
+    let capabilities = headwater_capabilities::all();
+    let granted = capabilities::of_flags(&arguments.capabilities, &capabilities, found);
+    let planned = Planned::single(arguments, settings, guest, granted, found);
     let names = [&*planned.made_of.outline.name];
     for grant in &arguments.grants.allow_outgoing {
         let place = Place::entry("--allow-outgoing");
@@ -109,14 +112,18 @@ fn several(
     found: &mut Diagnostics,
 ) -> Option<Plan> {
     let path = &arguments.file;
-    if let Some(flag) = arguments.grants.first_given() {
+    let capabilities = headwater_capabilities::all();
+    let of_capability = arguments.capabilities.first();
+    let of_capability = of_capability.map(|flag| format!("--{}", flag.long));
+    let first_given = arguments.grants.first_given().map(ToOwned::to_owned);
+    if let Some(flag) = first_given.or(of_capability) {
         found.error(Diagnostic::usage(format!(
             "{flag} is for a single guest, and `{}` names several services: write the grant into the \
              service that it is for",
             path.display()
         )));
     }
-    let (file, errors) = File::read(text);
+    let (file, errors) = File::read(text, &capabilities::keys());
     // A service that could not be read may be the one that another may call.
     let is_whole = errors.is_empty();
     for error in errors {
@@ -138,7 +145,13 @@ fn several(
     for (index, service) in file.service.iter().enumerate() {
         let what = format!("service `{}`", service.name);
         let mut entry = found.entry(&said, &what, "service", index);
-        services.extend(Planned::of(service, &defaults, path, &mut entry));
+        services.extend(Planned::of(
+            service,
+            &defaults,
+            path,
+            &capabilities,
+            &mut entry,
+        ));
         for (at, grant) in service.allow_outgoing.iter().enumerate() {
             let place = entry.place(&format!("allow_outgoing.{at}"));
             let grant = grant.parse().ok().filter(|_| is_whole);

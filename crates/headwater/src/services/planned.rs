@@ -6,11 +6,13 @@ use std::sync::Arc;
 use headwater_config::settings::ServiceSettings;
 use headwater_config::{Place as Route, SecretSource, Service};
 use headwater_egress::GrantSource;
-use headwater_runtime::ForbiddenHeaders;
+use headwater_runtime::capability::Grants as CapabilityGrants;
+use headwater_runtime::{Capabilities, ForbiddenHeaders};
 use headwater_server::RouteLimits;
 
 use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions, Outline};
 use super::named;
+use crate::capabilities;
 use crate::cli::Serve;
 use crate::connecting::{self, Connecting};
 use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics, Place};
@@ -55,6 +57,7 @@ impl Planned {
         arguments: &Serve,
         settings: ServiceSettings,
         binary: Binary,
+        capabilities: CapabilityGrants,
         found: &mut Diagnostics,
     ) -> Self {
         let name = arguments
@@ -70,6 +73,7 @@ impl Planned {
             environment: grants.environment.clone(),
             directories: grants.directories.clone(),
             unverified: grants.danger_no_verify.clone(),
+            capabilities,
         };
         let mut made_of = MadeOf {
             outline: Arc::new(outline),
@@ -112,6 +116,7 @@ impl Planned {
         service: &Service,
         defaults: &ServiceSettings,
         source: &Path,
+        capabilities: &Capabilities,
         found: &mut EntryDiagnostics<'_>,
     ) -> Option<Self> {
         let guest = found.keep(named::read(service));
@@ -120,6 +125,8 @@ impl Planned {
         let directories = named::directories(service, found);
         let unverified = named::unverified(service, found);
         let identities = named::identities(service, found);
+        let folder = source.parent().unwrap_or(Path::new(""));
+        let capabilities = capabilities::of_service(service, folder, capabilities, found);
         let headers = KeptHeaders {
             forbidden: named::header_names("forbid_headers", &service.forbid_headers, found),
             allowed: named::header_names("allow_headers", &service.allow_headers, found),
@@ -133,6 +140,7 @@ impl Planned {
             environment,
             directories,
             unverified,
+            capabilities,
         };
         let mut made_of = MadeOf {
             outline: Arc::new(outline),
@@ -187,6 +195,7 @@ impl Planned {
             .chain(&self.secrets)
             .chain(self.made_of.tls_files())
             .cloned()
+            .chain(self.made_of.outline.capabilities.files())
     }
 
     /// Whether anybody says how it reaches upstreams.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use headwater_config::Place;
 use headwater_config::modules::{ModuleEntry, ModulesFile};
 use headwater_egress::Egress;
-use headwater_runtime::{Directory, Engine};
+use headwater_runtime::{Capabilities, Directory, Engine};
 use headwater_server::HostPattern;
 use headwater_wagi::{ModuleReference, Mount, WagiModule, allowed_hosts};
 
@@ -53,6 +53,7 @@ impl Loaded {
                 })
                 .collect(),
             unverified: Vec::new(),
+            capabilities: Capabilities::default().nothing(),
         };
         let routes = self.mounts.iter().map(|mount| Place {
             path: mount.pattern.clone(),

@@ -48,11 +48,11 @@ use self::ledger::{Health, Ledger, Listen};
 use self::requests::{Found, Requests};
 use self::verdict::{Declaration, Echo, InDoubt, StackEvidence, Witnesses};
 use self::wakes::{Of, Wakes};
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 pub(crate) use self::declaration::Turn;
 pub(crate) use self::echo::Names;
-pub(crate) use self::tokens::add_to_linker;
+pub use self::tokens::AttributionScope;
 
 /// The longest walk. A walk can be endless (a cycle of reused slots); one that gets this far is no
 /// evidence.
@@ -172,7 +172,7 @@ impl Caller {
         walk: Walk::Nowhere,
     };
 
-    fn of(mut store: StoreContextMut<'_, State>) -> Self {
+    fn of(mut store: StoreContextMut<'_, GuestState>) -> Self {
         let Ok(stack) = store.async_call_stack() else {
             return Self::NOBODY;
         };
@@ -199,7 +199,7 @@ impl Caller {
     /// The live request of the instance that `is_it` is true of.
     fn live(
         &self,
-        store: StoreContextMut<'_, State>,
+        store: StoreContextMut<'_, GuestState>,
         is_it: impl Fn(&RequestScope) -> bool,
     ) -> Option<Arc<RequestScope>> {
         match store.data().roots.find(is_it)? {
@@ -211,7 +211,7 @@ impl Caller {
         }
     }
 
-    fn declaration(&self, store: StoreContextMut<'_, State>) -> Declaration {
+    fn declaration(&self, store: StoreContextMut<'_, GuestState>) -> Declaration {
         let declared = self
             .task
             .and_then(|task| store.data().roots.declarations.of(task));
@@ -226,7 +226,7 @@ impl Caller {
         }
     }
 
-    fn echo(&self, mut store: StoreContextMut<'_, State>, names: &Names) -> Echo {
+    fn echo(&self, mut store: StoreContextMut<'_, GuestState>, names: &Names) -> Echo {
         let span = self.live(store.as_context_mut(), |scope| names.by_span(scope));
         let id = self.live(store, |scope| names.by_id(scope));
         match (span, id) {
@@ -241,25 +241,25 @@ impl Caller {
 ///
 /// Right only when called synchronously from an import that the guest has just called, before the
 /// import's first await.
-pub(crate) fn current(store: StoreContextMut<'_, State>) -> Attribution {
+pub(crate) fn current(store: StoreContextMut<'_, GuestState>) -> Attribution {
     judge(store, &Names::default(), doubt)
 }
 
 /// Likewise, for an outgoing request with these headers.
-pub(crate) fn of_outgoing(store: StoreContextMut<'_, State>, names: &Names) -> Attribution {
+pub(crate) fn of_outgoing(store: StoreContextMut<'_, GuestState>, names: &Names) -> Attribution {
     judge(store, names, doubt)
 }
 
 /// The request whose task is running, or that it declares to work for. To be asked anywhere in the guest's
 /// code: at a tick of the epoch, for instance, which may be before a task has said that it goes on.
-pub(crate) fn running(store: StoreContextMut<'_, State>) -> Attribution {
+pub(crate) fn running(store: StoreContextMut<'_, GuestState>) -> Attribution {
     judge(store, &Names::default(), |_, _| None)
 }
 
 fn judge(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     names: &Names,
-    doubt: impl FnOnce(&mut StoreContextMut<'_, State>, &Arc<RequestScope>) -> Option<InDoubt>,
+    doubt: impl FnOnce(&mut StoreContextMut<'_, GuestState>, &Arc<RequestScope>) -> Option<InDoubt>,
 ) -> Attribution {
     let roots = &store.data().roots;
     let declares = !roots.declarations.is_empty();
@@ -311,7 +311,7 @@ fn judge(
 
 /// Reads what was heard of wake-ups, and asks for something of it. None if nothing is heard.
 fn with_wakes<R>(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, GuestState>,
     ask: impl FnOnce(&mut Wakes) -> R,
 ) -> Option<R> {
     let mut wakes = store.data_mut().roots.wakes.take()?;
@@ -322,7 +322,7 @@ fn with_wakes<R>(
 }
 
 /// Why the task that calls, which is one of `own`, may be doing another's work.
-fn doubt(store: &mut StoreContextMut<'_, State>, own: &Arc<RequestScope>) -> Option<InDoubt> {
+fn doubt(store: &mut StoreContextMut<'_, GuestState>, own: &Arc<RequestScope>) -> Option<InDoubt> {
     let heard = with_wakes(store, |wakes| wakes.doubt(own))?;
     heard.or_else(|| {
         let others = store.data().roots.requests.outlived(own)?;
@@ -336,7 +336,7 @@ fn doubt(store: &mut StoreContextMut<'_, State>, own: &Arc<RequestScope>) -> Opt
 ///
 /// Not known in a composed component: there a task may be noted on the stack of the guest's code, which
 /// a trap unwinds.
-pub(crate) fn of_failure(store: &mut Store<State>) -> Option<Arc<RequestScope>> {
+pub(crate) fn of_failure(store: &mut Store<GuestState>) -> Option<Arc<RequestScope>> {
     match store.data().roots.evidence {
         Evidence::Sole => store.data().roots.sole.clone(),
         Evidence::Stack => {
@@ -351,14 +351,14 @@ pub(crate) fn of_failure(store: &mut Store<State>) -> Option<Arc<RequestScope>> 
 }
 
 /// Makes a new store's evidence ready.
-pub(crate) fn install(store: &mut Store<State>) {
+pub(crate) fn install(store: &mut Store<GuestState>) {
     if let Evidence::Ledger(listen) = store.data().roots.evidence {
         ledger::install(store, listen);
     }
 }
 
 /// To be called just before the root task of a request is made, with nothing in between.
-pub(crate) fn starting(store: &mut StoreContextMut<'_, State>) {
+pub(crate) fn starting(store: &mut StoreContextMut<'_, GuestState>) {
     if store.data().roots.ledger.is_some() {
         ledger::starting(store);
     }
@@ -366,7 +366,7 @@ pub(crate) fn starting(store: &mut StoreContextMut<'_, State>) {
 
 /// Notes that `task` is the root task of a request. To be called before the guest runs.
 pub(crate) fn started(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, GuestState>,
     task: GuestTaskId,
     scope: Arc<RequestScope>,
 ) {
@@ -380,7 +380,7 @@ pub(crate) fn started(
 }
 
 /// Forgets the requests that live no more. `fresh` is a task that was just made.
-fn forget_ended(store: &mut StoreContextMut<'_, State>, fresh: GuestTaskId) {
+fn forget_ended(store: &mut StoreContextMut<'_, GuestState>, fresh: GuestTaskId) {
     // Where that cannot be told, not even of this one, all are kept.
     if !task::is_running(store.as_context_mut(), fresh, fresh) {
         return;
@@ -398,12 +398,12 @@ impl Evidence {
 }
 
 /// To be called first thing in every poll inside the event loop.
-pub(crate) fn checkpoint(store: StoreContextMut<'_, State>) -> Health {
+pub(crate) fn checkpoint(store: StoreContextMut<'_, GuestState>) -> Health {
     ledger::checkpoint(store)
 }
 
 /// To be called when no task that could run is left in the instance, and no request in it.
-pub(crate) fn settled(store: StoreContextMut<'_, State>) {
+pub(crate) fn settled(store: StoreContextMut<'_, GuestState>) {
     ledger::settled(store);
 }
 

@@ -1,12 +1,15 @@
 //! `headwater:attribution/scope`, by which guests declare whom they work for.
 
+use std::sync::Arc;
+
 use headwater_core::RequestId;
 use wasmtime::component::{GuestTaskId, Linker, Resource, ResourceType};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::declaration::Entered;
 use super::{Caller, current};
-use crate::state::State;
+use crate::capability::{Capability, ServiceContext};
+use crate::guest_state::GuestState;
 
 /// The interface's name; its text is in `wit/headwater-attribution`.
 const SCOPE: &str = "headwater:attribution/scope@0.1.0";
@@ -14,8 +17,30 @@ const SCOPE: &str = "headwater:attribution/scope@0.1.0";
 /// A `token`: names a request of the instance whose store it is in.
 struct Token(RequestId);
 
-/// Links the interface. It grants nothing, so every guest may import it.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// The declared scope: `headwater:attribution/scope`. It grants nothing, so every guest may import it.
+#[derive(Debug, Clone, Copy)]
+pub struct AttributionScope;
+
+impl Capability for AttributionScope {
+    type Grant = ();
+    /// What a guest declares is part of what attribution knows of an instance.
+    type Service = ();
+    type Instance = ();
+
+    fn interfaces(&self) -> &'static [&'static str] {
+        &[SCOPE]
+    }
+
+    fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+        link(linker)
+    }
+
+    fn start(&self, (): &(), _service: &ServiceContext) {}
+
+    fn instance(&self, _service: &Arc<()>) {}
+}
+
+fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut scope = linker.instance(SCOPE)?;
     scope.resource("token", ResourceType::host::<Token>(), |mut store, rep| {
         let token = Resource::<Token>::new_own(rep);
@@ -43,7 +68,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     Ok(())
 }
 
-fn take(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<Option<Resource<Token>>> {
+fn take(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<Option<Resource<Token>>> {
     let attribution = current(store.as_context_mut());
     // Also where it is in doubt whom the task works for: a handler asks first thing, when it works for
     // its own request, whatever others in its instance do.
@@ -55,7 +80,7 @@ fn take(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<Option<Resour
 }
 
 fn enter(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     token: &Resource<Token>,
 ) -> wasmtime::Result<Resource<Entered<GuestTaskId>>> {
     let caller = Caller::of(store.as_context_mut());
@@ -66,7 +91,7 @@ fn enter(
 }
 
 fn is_live(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     token: &Resource<Token>,
 ) -> wasmtime::Result<bool> {
     let caller = Caller::of(store.as_context_mut());

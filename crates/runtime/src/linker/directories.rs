@@ -23,8 +23,8 @@ use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p3::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
 
 use super::files::TYPES_P3;
+use crate::guest_state::GuestState;
 use crate::open_files::FilePermit;
-use crate::state::State;
 
 /// Entries that are read at once, in a millisecond or less.
 const AT_ONCE: usize = 256;
@@ -33,10 +33,10 @@ const AT_ONCE: usize = 256;
 type End = Result<(), ErrorCode>;
 
 /// Defines it over the stock one.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.instance(TYPES_P3)?.func_wrap(
         "[method]descriptor.read-directory",
-        |mut store: StoreContextMut<'_, State>, (directory,): (Resource<Descriptor>,)| {
+        |mut store: StoreContextMut<'_, GuestState>, (directory,): (Resource<Descriptor>,)| {
             let state = store.data_mut();
             let directory = match state.table.get(&directory)? {
                 Descriptor::Dir(directory) => Ok(Arc::clone(&directory.dir)),
@@ -102,14 +102,14 @@ impl Entries {
     }
 }
 
-impl StreamProducer<State> for Entries {
+impl StreamProducer<GuestState> for Entries {
     type Item = DirectoryEntry;
     type Buffer = VecBuffer<DirectoryEntry>;
 
     fn poll_produce<'a>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, State>,
+        mut store: StoreContextMut<'a, GuestState>,
         mut to: Destination<'a, Self::Item, Self::Buffer>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {

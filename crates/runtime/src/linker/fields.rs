@@ -19,20 +19,20 @@ use wasmtime_wasi_http::p2::{HeaderError as Failure, HeaderResult};
 use wasmtime_wasi_http::p3::bindings::http::types as p3_types;
 use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpView};
 
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 type Fields = Resource<FieldMap>;
 type Entry = (String, Vec<u8>);
 
 /// Defines them over the stock ones, for both versions.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     /// The three functions, with what makes an answer of what the stock one says.
     macro_rules! define {
         ($instance:expr, $version:ident, $answer:ident) => {
             let mut types = linker.instance($instance)?;
             types.func_wrap(
                 "[static]fields.from-list",
-                |mut store: StoreContextMut<'_, State>, (entries,): (Vec<Entry>,)| {
+                |mut store: StoreContextMut<'_, GuestState>, (entries,): (Vec<Entry>,)| {
                     let entries = settled_entries(entries);
                     let made =
                         $version::HostFields::from_list(&mut store.data_mut().http(), entries);
@@ -41,7 +41,7 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             )?;
             types.func_wrap(
                 "[method]fields.set",
-                |mut store: StoreContextMut<'_, State>,
+                |mut store: StoreContextMut<'_, GuestState>,
                  (fields, name, values): (Fields, String, Vec<Vec<u8>>)| {
                     let values = settled(&name, values);
                     let http = &mut store.data_mut().http();
@@ -51,7 +51,7 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             )?;
             types.func_wrap(
                 "[method]fields.append",
-                |mut store: StoreContextMut<'_, State>,
+                |mut store: StoreContextMut<'_, GuestState>,
                  (fields, name, value): (Fields, String, Vec<u8>)| {
                     let repeats = is_length(&name) && repeats(&store.data().table, &fields, &value);
                     let http = &mut store.data_mut().http();
@@ -117,7 +117,7 @@ fn settled_entries(mut entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 fn answer_p2<T>(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     done: HeaderResult<T>,
 ) -> wasmtime::Result<(Result<T, p2_types::HeaderError>,)> {
     Ok((match done {
@@ -131,7 +131,7 @@ fn answer_p2<T>(
 }
 
 fn answer_p3<T>(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     done: Result<T, TrappableError<p3_types::HeaderError>>,
 ) -> wasmtime::Result<(Result<T, p3_types::HeaderError>,)> {
     Ok((match done {

@@ -19,24 +19,24 @@ use wasmtime_wasi::p2::bindings::filesystem::types as p2;
 use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 use wasmtime_wasi::p3::filesystem::FilesystemResult;
 
+use crate::guest_state::GuestState;
 use crate::open_files::FilePermit;
-use crate::state::State;
 
 /// The versions are those of wasmtime-wasi 48; 0.2.x versions link to each other, and those of 0.3.x too.
 const TYPES_P2: &str = "wasi:filesystem/types@0.2.12";
 pub(super) const TYPES_P3: &str = "wasi:filesystem/types@0.3.0";
 
 /// Defines them over the stock ones.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     add_p2(linker)?;
     add_p3(linker)
 }
 
-fn add_p2(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn add_p2(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut types = linker.instance(TYPES_P2)?;
     types.func_wrap_async(
         "[method]descriptor.open-at",
-        |mut store: StoreContextMut<'_, State>, arguments: OpenP2| {
+        |mut store: StoreContextMut<'_, GuestState>, arguments: OpenP2| {
             Box::new(async move {
                 let opened = open_p2(store.data_mut(), arguments).await;
                 answer_p2(store.data_mut(), opened)
@@ -45,7 +45,7 @@ fn add_p2(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     types.func_wrap_async(
         "[method]descriptor.set-times-at",
-        |mut store: StoreContextMut<'_, State>, arguments: SetTimesP2| {
+        |mut store: StoreContextMut<'_, GuestState>, arguments: SetTimesP2| {
             Box::new(async move {
                 let set = set_times_p2(store.data_mut(), arguments).await;
                 answer_p2(store.data_mut(), set)
@@ -54,17 +54,17 @@ fn add_p2(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )
 }
 
-fn add_p3(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn add_p3(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut types = linker.instance(TYPES_P3)?;
     types.func_wrap_concurrent(
         "[method]descriptor.open-at",
-        |accessor: &Accessor<State>, arguments: OpenP3| {
+        |accessor: &Accessor<GuestState>, arguments: OpenP3| {
             Box::pin(async move { answer_p3(accessor, open_p3(accessor, arguments).await) })
         },
     )?;
     types.func_wrap_concurrent(
         "[method]descriptor.set-times-at",
-        |accessor: &Accessor<State>, arguments: SetTimesP3| {
+        |accessor: &Accessor<GuestState>, arguments: SetTimesP3| {
             Box::pin(async move { answer_p3(accessor, set_times_p3(accessor, arguments).await) })
         },
     )
@@ -101,7 +101,7 @@ type SetTimesP2 = (
 );
 
 async fn open_p2(
-    state: &mut State,
+    state: &mut GuestState,
     (directory, follow, path, open, flags): OpenP2,
 ) -> FsResult<Resource<Descriptor>> {
     // POSIX has `EMFILE`, which is none of these.
@@ -120,7 +120,7 @@ async fn open_p2(
 }
 
 async fn set_times_p2(
-    state: &mut State,
+    state: &mut GuestState,
     (directory, follow, path, accessed, modified): SetTimesP2,
 ) -> FsResult<()> {
     if follow.contains(p2::PathFlags::SYMLINK_FOLLOW) {
@@ -133,7 +133,7 @@ async fn set_times_p2(
 /// Fails if something is there that is neither a file nor a directory. A symbolic link is one that is not
 /// followed, which the stock functions refuse.
 async fn look_p2(
-    state: &mut State,
+    state: &mut GuestState,
     directory: &Resource<Descriptor>,
     follow: p2::PathFlags,
     path: &str,
@@ -156,7 +156,7 @@ async fn look_p2(
 }
 
 fn answer_p2<T>(
-    state: &mut State,
+    state: &mut GuestState,
     done: FsResult<T>,
 ) -> wasmtime::Result<(Result<T, p2::ErrorCode>,)> {
     Ok((match done {
@@ -187,7 +187,7 @@ type SetTimesP3 = (
 );
 
 async fn open_p3(
-    accessor: &Accessor<State>,
+    accessor: &Accessor<GuestState>,
     (directory, follow, path, open, flags): OpenP3,
 ) -> FilesystemResult<Resource<Descriptor>> {
     let permit = accessor
@@ -196,8 +196,8 @@ async fn open_p3(
     if !open.contains(p3::OpenFlags::CREATE | p3::OpenFlags::EXCLUSIVE) {
         look_p3(accessor, &directory, follow, &path).await?;
     }
-    let files = &accessor.with_getter::<WasiFilesystem>(State::filesystem);
-    let opened = <WasiFilesystem as p3::HostDescriptorWithStore<State>>::open_at(
+    let files = &accessor.with_getter::<WasiFilesystem>(GuestState::filesystem);
+    let opened = <WasiFilesystem as p3::HostDescriptorWithStore<GuestState>>::open_at(
         files, directory, follow, path, open, flags,
     )
     .await?;
@@ -206,14 +206,14 @@ async fn open_p3(
 }
 
 async fn set_times_p3(
-    accessor: &Accessor<State>,
+    accessor: &Accessor<GuestState>,
     (directory, follow, path, accessed, modified): SetTimesP3,
 ) -> FilesystemResult<()> {
     if follow.contains(p3::PathFlags::SYMLINK_FOLLOW) {
         look_p3(accessor, &directory, follow, &path).await?;
     }
-    let files = &accessor.with_getter::<WasiFilesystem>(State::filesystem);
-    <WasiFilesystem as p3::HostDescriptorWithStore<State>>::set_times_at(
+    let files = &accessor.with_getter::<WasiFilesystem>(GuestState::filesystem);
+    <WasiFilesystem as p3::HostDescriptorWithStore<GuestState>>::set_times_at(
         files, directory, follow, path, accessed, modified,
     )
     .await
@@ -221,14 +221,14 @@ async fn set_times_p3(
 
 /// See [`look_p2`].
 async fn look_p3(
-    accessor: &Accessor<State>,
+    accessor: &Accessor<GuestState>,
     directory: &Resource<Descriptor>,
     follow: p3::PathFlags,
     path: &str,
 ) -> FilesystemResult<()> {
     let directory = Resource::new_borrow(directory.rep());
-    let files = &accessor.with_getter::<WasiFilesystem>(State::filesystem);
-    let found = <WasiFilesystem as p3::HostDescriptorWithStore<State>>::stat_at(
+    let files = &accessor.with_getter::<WasiFilesystem>(GuestState::filesystem);
+    let found = <WasiFilesystem as p3::HostDescriptorWithStore<GuestState>>::stat_at(
         files,
         directory,
         follow,
@@ -250,7 +250,7 @@ async fn look_p3(
 }
 
 fn answer_p3<T>(
-    accessor: &Accessor<State>,
+    accessor: &Accessor<GuestState>,
     done: FilesystemResult<T>,
 ) -> wasmtime::Result<(Result<T, p3::ErrorCode>,)> {
     Ok((match done {

@@ -8,7 +8,7 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::random::{DEFAULT_MAX_SIZE, WasiRandomCtx};
 use wasmtime_wasi::{p2, p3};
 
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 /// Bytes that are made at once, in less than a millisecond.
 const PIECE: u64 = 64 << 10;
@@ -53,11 +53,11 @@ const FUNCTIONS: [(&str, &str, Version, Get); 4] = [
 ];
 
 /// Defines them over the stock ones.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     for (interface, function, version, get) in FUNCTIONS {
         linker.instance(interface)?.func_wrap_async(
             function,
-            move |mut store: StoreContextMut<'_, State>, (length,): (u64,)| {
+            move |mut store: StoreContextMut<'_, GuestState>, (length,): (u64,)| {
                 Box::new(async move {
                     let random = store.data_mut().wasi.random();
                     Ok((in_pieces(random, version, get, length).await?,))
@@ -135,7 +135,7 @@ mod tests {
     fn these_functions_take_the_place_of_the_stock_ones() {
         let engine = wasmtime::Engine::default();
         for (interface, function, _, _) in FUNCTIONS {
-            let mut linker = Linker::<State>::new(&engine);
+            let mut linker = Linker::<GuestState>::new(&engine);
             wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
             wasmtime_wasi::p3::add_to_linker(&mut linker).unwrap();
             let mut instance = linker.instance(interface).unwrap();

@@ -15,13 +15,13 @@ use wasmtime_wasi::p3::bindings::cli::types::ErrorCode;
 use wasmtime_wasi::p3::bindings::cli::{stderr, stdout};
 
 use crate::attribution;
+use crate::guest_state::GuestState;
 use crate::output::{InstanceOutput, Origin, PERMIT, Stream};
-use crate::state::State;
 
 /// Defines both over the stock ones.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    stdout::add_to_linker::<State, AttributedCli>(linker, State::cli)?;
-    stderr::add_to_linker::<State, AttributedCli>(linker, State::cli)
+pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    stdout::add_to_linker::<GuestState, AttributedCli>(linker, GuestState::cli)?;
+    stderr::add_to_linker::<GuestState, AttributedCli>(linker, GuestState::cli)
 }
 
 struct AttributedCli;
@@ -30,18 +30,18 @@ impl HasData for AttributedCli {
     type Data<'a> = WasiCliCtxView<'a>;
 }
 
-impl stdout::HostWithStore<State> for AttributedCli {
+impl stdout::HostWithStore<GuestState> for AttributedCli {
     fn write_via_stream(
-        store: Access<'_, State, Self>,
+        store: Access<'_, GuestState, Self>,
         data: StreamReader<u8>,
     ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
         print(store, data, Stream::Stdout)
     }
 }
 
-impl stderr::HostWithStore<State> for AttributedCli {
+impl stderr::HostWithStore<GuestState> for AttributedCli {
     fn write_via_stream(
-        store: Access<'_, State, Self>,
+        store: Access<'_, GuestState, Self>,
         data: StreamReader<u8>,
     ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
         print(store, data, Stream::Stderr)
@@ -51,7 +51,7 @@ impl stderr::HostWithStore<State> for AttributedCli {
 /// Prints what comes by the stream, as output of whoever makes this call, and gives what resolves at
 /// the stream's end.
 fn print(
-    mut store: Access<'_, State, AttributedCli>,
+    mut store: Access<'_, GuestState, AttributedCli>,
     data: StreamReader<u8>,
     stream: Stream,
 ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
@@ -92,7 +92,7 @@ impl Printer {
     /// A guest's write is taken within its call, while the task that writes is on the stack. A runtime
     /// that opens its standard output once and prints by it for all requests would otherwise have all of
     /// it attributed to the request that was the first to print.
-    fn of_write(&self, store: StoreContextMut<'_, State>) -> (Attribution, Origin) {
+    fn of_write(&self, store: StoreContextMut<'_, GuestState>) -> (Attribution, Origin) {
         let own = || (self.attribution.clone(), self.origin);
         let Some(opener) = self.attribution.scope() else {
             return own();
@@ -109,13 +109,13 @@ impl Printer {
     }
 }
 
-impl StreamConsumer<State> for Printer {
+impl StreamConsumer<GuestState> for Printer {
     type Item = u8;
 
     fn poll_consume(
         self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, GuestState>,
         source: Source<'_, Self::Item>,
         _finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {

@@ -11,13 +11,13 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, IoError, TlsAlertReceivedPayload,
 };
 
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 /// Defines it over the stock one.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.instance(super::TYPES_P2)?.func_wrap(
         "http-error-code",
-        |store: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
+        |store: StoreContextMut<'_, GuestState>, (error,): (Resource<IoError>,)| {
             let error = store.data().table.get(&error)?;
             let code = match error.downcast_ref::<ErrorCode>() {
                 Some(code) => Some(code.clone()),

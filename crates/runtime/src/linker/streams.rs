@@ -9,8 +9,8 @@ use wasmtime_wasi::p2::bindings::io::streams::{Host, HostOutputStream, StreamErr
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamResult};
 
 use crate::attribution;
+use crate::guest_state::GuestState;
 use crate::output::Origin;
-use crate::state::State;
 
 /// The 0.2 version of wasmtime-wasi 48; 0.2.x versions link to each other.
 const INTERFACE: &str = "wasi:io/streams@0.2.12";
@@ -20,11 +20,11 @@ type Input = Resource<DynInputStream>;
 type Answer<T> = (Result<T, StreamError>,);
 
 /// Defines them over the stock ones.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut streams = linker.instance(INTERFACE)?;
     streams.func_wrap(
         "[method]output-stream.write",
-        |mut store: StoreContextMut<'_, State>, (to, bytes): (Output, Vec<u8>)| {
+        |mut store: StoreContextMut<'_, GuestState>, (to, bytes): (Output, Vec<u8>)| {
             before(&store);
             let done = HostOutputStream::write(&mut store.data_mut().table, to, bytes);
             after(store, done)
@@ -32,7 +32,7 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     streams.func_wrap(
         "[method]output-stream.write-zeroes",
-        |mut store: StoreContextMut<'_, State>, (to, length): (Output, u64)| {
+        |mut store: StoreContextMut<'_, GuestState>, (to, length): (Output, u64)| {
             before(&store);
             let done = HostOutputStream::write_zeroes(&mut store.data_mut().table, to, length);
             after(store, done)
@@ -40,7 +40,7 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     streams.func_wrap(
         "[method]output-stream.splice",
-        |mut store: StoreContextMut<'_, State>, (to, from, length): (Output, Input, u64)| {
+        |mut store: StoreContextMut<'_, GuestState>, (to, from, length): (Output, Input, u64)| {
             before(&store);
             let done = HostOutputStream::splice(&mut store.data_mut().table, to, from, length);
             after(store, done)
@@ -50,7 +50,7 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     // the one who runs when it is over.
     streams.func_wrap_async(
         "[method]output-stream.blocking-write-and-flush",
-        |mut store: StoreContextMut<'_, State>, (to, bytes): (Output, Vec<u8>)| {
+        |mut store: StoreContextMut<'_, GuestState>, (to, bytes): (Output, Vec<u8>)| {
             Box::new(async move {
                 before(&store);
                 let table = &mut store.data_mut().table;
@@ -61,7 +61,7 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     streams.func_wrap_async(
         "[method]output-stream.blocking-write-zeroes-and-flush",
-        |mut store: StoreContextMut<'_, State>, (to, length): (Output, u64)| {
+        |mut store: StoreContextMut<'_, GuestState>, (to, length): (Output, u64)| {
             Box::new(async move {
                 before(&store);
                 let table = &mut store.data_mut().table;
@@ -73,7 +73,7 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     streams.func_wrap_async(
         "[method]output-stream.blocking-splice",
-        |mut store: StoreContextMut<'_, State>, (to, from, length): (Output, Input, u64)| {
+        |mut store: StoreContextMut<'_, GuestState>, (to, from, length): (Output, Input, u64)| {
             Box::new(async move {
                 before(&store);
                 let table = &mut store.data_mut().table;
@@ -86,8 +86,8 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 /// What is in the outbox before a call was put there by a function that does not take it out again.
 /// There is none such, and if there ever is, its output is nobody's and not the next caller's.
-fn before(store: &StoreContextMut<'_, State>) {
-    let State { outbox, output, .. } = store.data();
+fn before(store: &StoreContextMut<'_, GuestState>) {
+    let GuestState { outbox, output, .. } = store.data();
     for (stream, bytes) in outbox.take() {
         let nobody = headwater_core::Attribution::unknown();
         output.write(&nobody, stream, Origin::Shared, &bytes);
@@ -97,7 +97,7 @@ fn before(store: &StoreContextMut<'_, State>) {
 /// Prints what the call wrote to a standard stream, as output of the caller's, and gives the call's
 /// result.
 fn after<T: Lift + Lower>(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     done: StreamResult<T>,
 ) -> wasmtime::Result<Answer<T>> {
     let pieces = store.data().outbox.take();

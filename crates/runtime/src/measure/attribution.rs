@@ -1,25 +1,25 @@
 //! What attribution costs, measured on a real call stack. For `cargo xtask bench`.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater_core::{Attribution, Limits, RequestId, RequestScope, ScopeParts, SpanContext};
-use headwater_egress::{Egress, EgressParams};
+use headwater_core::{Limits, RequestId, RequestScope, ScopeParts, SpanContext};
 use headwater_telemetry::LimitLog;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use crate::attribution::{self, Evidence, Roots};
+use crate::capability::InstanceCapabilities;
 use crate::engine::{Engine, EngineError};
 use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
-use crate::hooks::Hooks;
+use crate::guest_state::GuestState;
 use crate::memory::MemoryBudget;
 use crate::open_files::ServiceFiles;
-use crate::outgoing::Outgoing;
+use crate::outgoing_http::{Hooks, Outgoing};
 use crate::output::{InstanceOutput, Outbox, ServiceOutput};
 use crate::pool::{Mark, Meter};
-use crate::state::State;
 use crate::threads::GuestThreads;
 use crate::unattributed::Unattributed;
 
@@ -86,8 +86,7 @@ impl AttributionCost {
 /// When the guest cannot be run.
 pub async fn attribution_cost(calls: u32) -> Result<AttributionCost, MeasureError> {
     let attributed = run(calls, |mut store| {
-        let attribution = attribution::current(store.as_context_mut());
-        store.data_mut().hooks.next = Some(attribution);
+        black_box(attribution::current(store.as_context_mut()));
     })
     .await?;
     let plain = run(calls, |_store| {}).await?;
@@ -101,25 +100,24 @@ pub async fn attribution_cost(calls: u32) -> Result<AttributionCost, MeasureErro
 struct Run {
     elapsed: Duration,
     #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at it"))]
-    last: Option<Attribution>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at it"))]
     scope: Arc<RequestScope>,
 }
 
 async fn run(
     calls: u32,
-    import: impl Fn(StoreContextMut<'_, State>) + Send + Sync + 'static,
+    import: impl Fn(StoreContextMut<'_, GuestState>) + Send + Sync + 'static,
 ) -> Result<Run, MeasureError> {
     let engine = Engine::new()?;
     let engine = engine.for_guest(GUEST.as_bytes())?;
     let component = Component::new(engine, GUEST)?;
-    let mut linker = Linker::<State>::new(engine);
-    linker
-        .root()
-        .func_wrap("call", move |store: StoreContextMut<'_, State>, (): ()| {
+    let mut linker = Linker::<GuestState>::new(engine);
+    linker.root().func_wrap(
+        "call",
+        move |store: StoreContextMut<'_, GuestState>, (): ()| {
             import(store);
             Ok(())
-        })?;
+        },
+    )?;
     let mut store = Store::new(engine, state(Evidence::Stack));
     store.epoch_deadline_async_yield_and_update(1);
     let instance = linker.instantiate_async(&mut store, &component).await?;
@@ -138,25 +136,20 @@ async fn run(
             wasmtime::error::Ok(Mark::of_thread().since(started))
         })
         .await??;
-    Ok(Run {
-        elapsed,
-        last: store.data_mut().hooks.next.take(),
-        scope,
-    })
+    Ok(Run { elapsed, scope })
 }
 
-pub(crate) fn state(evidence: Evidence) -> State {
+pub(crate) fn state(evidence: Evidence) -> GuestState {
     let service: Arc<str> = "measured".into();
     let limits = LimitLog::new(service.clone());
-    State {
+    GuestState {
+        service: service.clone(),
         table: wasmtime::component::ResourceTable::new(),
         wasi: wasmtime_wasi::WasiCtxBuilder::new().build(),
         http: wasmtime_wasi_http::WasiHttpCtx::new(),
-        hooks: Hooks::new(
-            Egress::new(EgressParams::new(service.clone())),
-            ForbiddenHeaders::default(),
-            Arc::new(Outgoing::new(1, limits.clone())),
-        ),
+        hooks: Hooks::new(ForbiddenHeaders::default()),
+        outgoing: Arc::new(Outgoing::new(1, limits.clone())),
+        capabilities: InstanceCapabilities::none(),
         files: ServiceFiles::new(&Limits::default(), limits.clone()).instance(),
         memory: MemoryBudget::new(
             usize::MAX,
@@ -188,19 +181,24 @@ pub(crate) fn scope() -> Arc<RequestScope> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use headwater_core::{Verdict, Witness};
 
     use super::*;
 
     #[tokio::test]
     async fn a_call_by_a_root_task_is_attributed_exactly_by_the_stack() {
-        let run = run(3, |mut store| {
-            let attribution = attribution::current(store.as_context_mut());
-            store.data_mut().hooks.next = Some(attribution);
+        let last = Arc::new(Mutex::new(None));
+        let run = run(3, {
+            let last = last.clone();
+            move |mut store| {
+                *last.lock().unwrap() = Some(attribution::current(store.as_context_mut()));
+            }
         })
         .await
         .unwrap();
-        let attribution = run.last.unwrap();
+        let attribution = last.lock().unwrap().take().unwrap();
         assert_eq!(attribution.verdict(), Verdict::Exact);
         assert_eq!(attribution.witness(), Witness::Stack);
         assert_eq!(

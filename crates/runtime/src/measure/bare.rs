@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use headwater_core::empty;
-use headwater_egress::{Egress, EgressParams};
-use headwater_telemetry::LimitLog;
+use headwater_telemetry::{LimitLog, Metrics};
 use http::Request;
 use http_body_util::BodyExt;
 use wasmtime::component::{Accessor, Component};
@@ -18,26 +17,27 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use crate::attribution::Evidence;
 use crate::blueprint::Blueprint;
+use crate::capability::{Capabilities, ServiceContext};
 use crate::engine::{Engine, Reclaim};
 use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
+use crate::guest_state::GuestState;
 use crate::measure::{MeasureError, scope};
 use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
-use crate::state::State;
 use crate::threads::GuestThreads;
 use crate::unattributed::Unattributed;
 use crate::{linker, response};
 
 /// A 0.3 component with the same stores and imports as the pool's, and without the pool.
 pub struct BareService {
-    pre: ServicePre<State>,
+    pre: ServicePre<GuestState>,
     blueprint: Blueprint,
 }
 
 /// One instance of a [`BareService`], for calls one after another or at once.
 pub struct BareInstance {
-    store: Store<State>,
+    store: Store<GuestState>,
     guest: Service,
 }
 
@@ -54,7 +54,8 @@ impl BareService {
     ) -> Result<Self, MeasureError> {
         let engine = engine.for_guest(binary)?;
         let component = Component::new(engine, binary)?;
-        let pre = linker::linker(engine)?.instantiate_pre(&component)?;
+        let pre = linker::linker(engine, &Capabilities::default().nothing())?
+            .instantiate_pre(&component)?;
         Ok(Self {
             pre: ServicePre::new(pre)?,
             blueprint: blueprint(engine, "bare", limits),
@@ -103,7 +104,7 @@ impl BareInstance {
 type Sent = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
 
 /// What `pool::call` does of wasmtime's, in the same order, and the reading of the answer.
-async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<()> {
+async fn call(accessor: &Accessor<GuestState>, guest: &Service) -> wasmtime::Result<()> {
     // The front makes it for each request, and the pool's requests have one too.
     let scope = scope();
     let request = Request::get("http://localhost/").body(response::to_wasi(empty()))?;
@@ -125,7 +126,7 @@ async fn call(accessor: &Accessor<State>, guest: &Service) -> wasmtime::Result<(
         .await?;
     let answer = accessor.with(|mut access| {
         let answer = access.get().table.delete(answer?)?;
-        answer.into_http_with_getter(access.as_context_mut(), sent, State::http)
+        answer.into_http_with_getter(access.as_context_mut(), sent, GuestState::http)
     })?;
     answer.into_body().collect().await?;
     scope.end();
@@ -142,7 +143,10 @@ pub(crate) fn blueprint(
     Blueprint {
         engine: engine.clone(),
         reclaim: Reclaim::default(),
-        egress: Egress::new(EgressParams::new(service.clone())),
+        capabilities: Capabilities::default().nothing().start(&ServiceContext {
+            service: service.clone(),
+            metrics: Metrics::default(),
+        }),
         output: ServiceOutput::new(service.clone()),
         unattributed: Arc::new(Unattributed::new(service.clone(), GuestName::default())),
         files: ServiceFiles::new(limits, LimitLog::new(service.clone())),

@@ -19,12 +19,13 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::blueprint::Blueprint;
+use crate::capability::Capabilities;
 use crate::engine::Engine;
+use crate::guest_state::GuestState;
 use crate::measure::MeasureError;
 use crate::measure::bare::blueprint;
 use crate::one_line::one_line;
 use crate::pool::PoolSettings;
-use crate::state::State;
 use crate::world::World;
 use crate::{linker, response};
 
@@ -32,7 +33,7 @@ use crate::{linker, response};
 pub struct StockService(ProxyHandler<Instances>);
 
 struct Instances {
-    pre: ProxyPre<State>,
+    pre: ProxyPre<GuestState>,
     blueprint: Blueprint,
     settings: PoolSettings,
 }
@@ -50,7 +51,8 @@ impl StockService {
     ) -> Result<Self, MeasureError> {
         let engine = engine.for_guest(binary)?;
         let component = Component::new(engine, binary)?;
-        let pre = linker::linker(engine)?.instantiate_pre(&component)?;
+        let pre = linker::linker(engine, &Capabilities::default().nothing())?
+            .instantiate_pre(&component)?;
         Ok(Self(ProxyHandler::new(Instances {
             pre: ProxyPre::P3(ServicePre::new(pre)?),
             blueprint: blueprint(engine, "stock", limits),
@@ -73,11 +75,11 @@ impl Handler for StockService {
 }
 
 impl HandlerState for Instances {
-    type StoreData = State;
+    type StoreData = GuestState;
     type WorkerExpiration = Never;
     type WorkerState = Worker;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Never, Worker>> {
+    async fn instantiate(&self) -> wasmtime::Result<Instance<GuestState, Never, Worker>> {
         let mut store = self
             .blueprint
             .store(0, &self.blueprint.threads.instance())?;
@@ -85,7 +87,7 @@ impl HandlerState for Instances {
         Ok(Instance {
             store,
             proxy,
-            view: State::http,
+            view: GuestState::http,
             expiration: Never,
             state: Worker {
                 requests: *self.settings.max_requests_per_instance.end(),
@@ -101,7 +103,7 @@ struct Worker {
 }
 
 impl WorkerState for Worker {
-    type StoreData = State;
+    type StoreData = GuestState;
     type RequestData = Arc<RequestScope>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
@@ -116,7 +118,7 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, GuestState>,
         scope: Arc<RequestScope>,
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
@@ -124,7 +126,7 @@ impl WorkerState for Worker {
         Box::pin(std::future::pending())
     }
 
-    fn drop(&self, store: Store<State>, _result: Result<(), wasmtime::Error>) {
+    fn drop(&self, store: Store<GuestState>, _result: Result<(), wasmtime::Error>) {
         drop(store);
     }
 }

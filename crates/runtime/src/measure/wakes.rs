@@ -12,10 +12,10 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 use crate::attribution::wakes::{self, instrument};
 use crate::attribution::{self, Evidence, Roots};
 use crate::engine::Engine;
+use crate::guest_state::GuestState;
 use crate::measure::MeasureError;
 use crate::measure::attribution::{scope, state};
 use crate::pool::Mark;
-use crate::state::State;
 
 /// A guest whose tasks do as `wit-bindgen`'s do: each has a context, which is null while it is active.
 ///
@@ -193,12 +193,12 @@ async fn run(functions: &[&str], times: u32, heard: bool, asks: bool) -> Result<
     }
     let engine = engine.for_guest(&binary)?;
     let component = Component::new(engine, &binary)?;
-    let mut linker = Linker::<State>::new(engine);
+    let mut linker = Linker::<GuestState>::new(engine);
     let calls = Arc::new(Mutex::new(Vec::new()));
     let noted = calls.clone();
     linker.root().func_wrap(
         "call",
-        move |mut store: StoreContextMut<'_, State>, (): ()| {
+        move |mut store: StoreContextMut<'_, GuestState>, (): ()| {
             if asks {
                 let attribution = attribution::current(store.as_context_mut());
                 if let Ok(mut noted) = noted.lock() {

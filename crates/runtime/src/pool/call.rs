@@ -16,9 +16,9 @@ use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
 
 use crate::attribution;
+use crate::guest_state::GuestState;
 use crate::pool::poll_gate::{Given, PollGate};
 use crate::pool::ticket::{Answer, InstanceRecord};
-use crate::state::State;
 
 /// A call that is prepared but has not run: its task exists, and no instruction of the guest has been
 /// executed for it.
@@ -39,13 +39,13 @@ pub(crate) enum Call<'a> {
 }
 
 type ServiceCall = TypedFuncCallConcurrent<
-    State,
+    GuestState,
     (Resource<p3::Request>,),
     (Result<Resource<p3::Response>, p3::bindings::http::types::ErrorCode>,),
 >;
 
 type ProxyCall = TypedFuncCallConcurrent<
-    State,
+    GuestState,
     (
         Resource<p2::bindings::http::types::IncomingRequest>,
         Resource<p2::bindings::http::types::ResponseOutparam>,
@@ -90,7 +90,7 @@ impl Once {
 impl<'a> Call<'a> {
     /// Prepares the call, and notes whom its task works for before the guest runs.
     pub(crate) fn start(
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, GuestState>,
         proxy: &'a Proxy,
         instance: &Arc<InstanceRecord>,
         request: Request<WasiBody>,
@@ -118,7 +118,7 @@ impl<'a> Call<'a> {
     /// wait for a reader for as long as the instance lives.
     pub(crate) async fn run(
         self,
-        accessor: &Accessor<State>,
+        accessor: &Accessor<GuestState>,
         gate: &PollGate,
         abandoned: &AtomicUsize,
     ) -> wasmtime::Result<()> {
@@ -153,7 +153,11 @@ impl<'a> Call<'a> {
                 let response = match returned?.0 {
                     Ok(response) => accessor.with(|mut access| {
                         let response = access.get().table.delete(response)?;
-                        response.into_http_with_getter(access.as_context_mut(), sent, State::http)
+                        response.into_http_with_getter(
+                            access.as_context_mut(),
+                            sent,
+                            GuestState::http,
+                        )
                     }),
                     Err(code) => Err(code.into()),
                 };
@@ -198,7 +202,7 @@ pub(crate) fn entrance(proxy: &Proxy) -> Func {
 }
 
 fn start_service<'a>(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     guest: &'a p3::bindings::Service,
     request: Request<WasiBody>,
     answer: oneshot::Sender<Answer>,
@@ -222,7 +226,7 @@ fn start_service<'a>(
 }
 
 fn start_proxy<'a>(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, GuestState>,
     guest: &'a p2::bindings::Proxy,
     instance: &Arc<InstanceRecord>,
     request: Request<WasiBody>,

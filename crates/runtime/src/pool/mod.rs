@@ -32,9 +32,9 @@ use self::core::RequestKey;
 use self::counters::Count;
 use self::shared::Shared;
 use crate::blueprint::Blueprint;
+use crate::guest_state::GuestState;
 use crate::places::ServicePlaces;
 use crate::response;
-use crate::state::State;
 
 pub(crate) use self::call::{BodyRefused, NoResponse};
 pub use self::circuit::CircuitState;
@@ -55,7 +55,7 @@ pub(crate) struct InstancePool(Arc<Shared>);
 
 impl InstancePool {
     pub(crate) fn new(
-        pre: ProxyPre<State>,
+        pre: ProxyPre<GuestState>,
         blueprint: Blueprint,
         settings: PoolSettings,
         places: ServicePlaces,

@@ -16,6 +16,7 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use crate::blueprint::Blueprint;
+use crate::guest_state::GuestState;
 use crate::one_line::one_line;
 use crate::places::{GivesWay, ServicePlaces};
 use crate::pool::RETRY_AFTER;
@@ -28,11 +29,10 @@ use crate::pool::lives::{Held, Lives};
 use crate::pool::retry;
 use crate::pool::settings::PoolSettings;
 use crate::pool::ticket::{self, InstanceRecord, Ticket};
-use crate::state::State;
 
 /// What the pool and its instances share.
 pub(crate) struct Shared {
-    pub(crate) pre: ProxyPre<State>,
+    pub(crate) pre: ProxyPre<GuestState>,
     pub(crate) blueprint: Blueprint,
     pub(super) settings: PoolSettings,
     pub(super) places: ServicePlaces,
@@ -65,7 +65,7 @@ pub(super) struct Admitted {
 
 impl Shared {
     pub(super) fn new(
-        pre: ProxyPre<State>,
+        pre: ProxyPre<GuestState>,
         blueprint: Blueprint,
         settings: PoolSettings,
         places: ServicePlaces,

@@ -6,7 +6,7 @@ use http::{Request, Response};
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 
-use crate::outgoing::Outgoing;
+use crate::outgoing_http::Outgoing;
 use crate::pool::core::{InstanceKey, RequestKey};
 use crate::pool::failure::Failure;
 use crate::pool::poll_gate::PollGate;

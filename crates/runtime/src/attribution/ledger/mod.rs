@@ -58,7 +58,7 @@ use self::tasks::Tasks;
 use crate::attribution::MAX_DEPTH;
 use crate::attribution::number::{Number, number};
 use crate::attribution::verdict::StackEvidence;
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 /// What the ledger listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Ledger {
 }
 
 /// Puts the hook into a store whose state has a ledger.
-pub(crate) fn install(store: &mut Store<State>, listen: Listen) {
+pub(crate) fn install(store: &mut Store<GuestState>, listen: Listen) {
     store.call_hook(move |mut store, hook| {
         match (hook, listen) {
             (CallHook::CallingWasm, _) => entered(&mut store)?,
@@ -116,7 +116,7 @@ pub(crate) fn install(store: &mut Store<State>, listen: Listen) {
 }
 
 /// The hook at an entry into WebAssembly: a task's birth, or its going on.
-fn entered(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<()> {
+fn entered(store: &mut StoreContextMut<'_, GuestState>) -> wasmtime::Result<()> {
     // An error means that wasmtime's own state is broken: it is the guest's trap, as it would be
     // without the hook.
     let (task, caller) = {
@@ -139,7 +139,7 @@ fn entered(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<()> {
 
 /// The hook at a call of the host: by now all tasks that synchronous calls made are in wasmtime's
 /// table, and all that are unknown are on the machine's stack, below the first that is known.
-fn calling_host(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<()> {
+fn calling_host(store: &mut StoreContextMut<'_, GuestState>) -> wasmtime::Result<()> {
     let stack = Stack::of(store)?;
     if let Some(ledger) = &mut store.data_mut().roots.ledger {
         ledger.ran = true;
@@ -162,7 +162,7 @@ pub(crate) enum Health {
 
 /// Takes the numbers of tasks that have died out of circulation. To be called between two work items:
 /// first thing in every poll of what runs inside the store's event loop.
-pub(crate) fn checkpoint(mut store: StoreContextMut<'_, State>) -> Health {
+pub(crate) fn checkpoint(mut store: StoreContextMut<'_, GuestState>) -> Health {
     park(&mut store);
     let ledger = store.data_mut().roots.ledger.as_mut();
     if ledger.is_some_and(|ledger| ledger.tasks.outgrown()) {
@@ -172,7 +172,7 @@ pub(crate) fn checkpoint(mut store: StoreContextMut<'_, State>) -> Health {
     }
 }
 
-fn park(store: &mut StoreContextMut<'_, State>) {
+fn park(store: &mut StoreContextMut<'_, GuestState>) {
     with_table(store, |ledger, table| {
         if std::mem::take(&mut ledger.ran) {
             ledger.tasks.checkpoint(table);
@@ -181,7 +181,7 @@ fn park(store: &mut StoreContextMut<'_, State>) {
 }
 
 /// To be called just before a request's root task is made, with nothing in between.
-pub(crate) fn starting(store: &mut StoreContextMut<'_, State>) {
+pub(crate) fn starting(store: &mut StoreContextMut<'_, GuestState>) {
     with_table(store, |ledger, table| {
         ledger.next = ledger.tasks.virgin(table);
     });
@@ -189,7 +189,7 @@ pub(crate) fn starting(store: &mut StoreContextMut<'_, State>) {
 
 /// To be called as soon as a request's root task is made.
 pub(crate) fn started(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, GuestState>,
     task: GuestTaskId,
     scope: Arc<RequestScope>,
 ) {
@@ -205,12 +205,12 @@ pub(crate) fn started(
 }
 
 /// To be called when no task that could run is left in the instance and no request in it.
-pub(crate) fn settled(mut store: StoreContextMut<'_, State>) {
+pub(crate) fn settled(mut store: StoreContextMut<'_, GuestState>) {
     with_table(&mut store, |ledger, table| ledger.tasks.settled(table));
 }
 
 /// Whom the running guest code works for. Right only synchronously in an import call.
-pub(crate) fn evidence(mut store: StoreContextMut<'_, State>) -> StackEvidence {
+pub(crate) fn evidence(mut store: StoreContextMut<'_, GuestState>) -> StackEvidence {
     let Ok(stack) = Stack::of(&mut store) else {
         return StackEvidence::Unsound;
     };
@@ -224,7 +224,7 @@ pub(crate) fn evidence(mut store: StoreContextMut<'_, State>) -> StackEvidence {
 }
 
 fn with_table(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, GuestState>,
     work: impl FnOnce(&mut Ledger, &mut ResourceTable),
 ) {
     let Some(mut ledger) = store.data_mut().roots.ledger.take() else {
@@ -246,7 +246,7 @@ struct Stack {
 }
 
 impl Stack {
-    fn of(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Self> {
+    fn of(store: &mut StoreContextMut<'_, GuestState>) -> wasmtime::Result<Self> {
         let mut stack = Self {
             numbers: [0; MAX_DEPTH],
             length: 0,

@@ -13,8 +13,8 @@ use super::adversary::components::{Part, composed};
 use crate::attribution::Evidence;
 use crate::attribution::number::{Number, number};
 use crate::engine::Engine;
+use crate::guest_state::GuestState;
 use crate::measure::state;
-use crate::state::State;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Event {
@@ -31,7 +31,7 @@ enum Event {
 type Log = Arc<Mutex<Vec<Event>>>;
 
 /// The numbers on the stack; fails if ids have none.
-fn stack(store: &mut StoreContextMut<'_, State>) -> Vec<Number> {
+fn stack(store: &mut StoreContextMut<'_, GuestState>) -> Vec<Number> {
     let ids = store.async_call_stack().unwrap().take(64);
     ids.map(|id| {
         let number = number(id).expect("a GuestTaskId no longer gives one u32 to a hasher");
@@ -77,13 +77,13 @@ async fn events() -> Vec<Event> {
     let engine = engine.for_guest(text.as_bytes()).unwrap();
     let component = Component::new(engine, text).unwrap();
     let log = Log::default();
-    let mut linker = Linker::<State>::new(engine);
+    let mut linker = Linker::<GuestState>::new(engine);
     let calls = log.clone();
     linker
         .root()
         .func_wrap(
             "note",
-            move |mut store: StoreContextMut<'_, State>, (_,): (u32,)| {
+            move |mut store: StoreContextMut<'_, GuestState>, (_,): (u32,)| {
                 calls.lock().unwrap().push(Event::Call(stack(&mut store)));
                 Ok(())
             },

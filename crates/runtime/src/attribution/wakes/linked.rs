@@ -5,14 +5,14 @@ use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::instrument::{INTERFACE, Report};
 use crate::attribution::with_wakes;
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 /// Links the interface. Only for a component that was rewritten: to others it is not offered.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut wakes = linker.instance(INTERFACE)?;
     wakes.func_wrap(
         Report::Page.name(),
-        |mut store: StoreContextMut<'_, State>, (words,): (WasmList<u32>,)| {
+        |mut store: StoreContextMut<'_, GuestState>, (words,): (WasmList<u32>,)| {
             if let Some(wakes) = &mut store.data_mut().roots.wakes {
                 wakes.add(words);
             }
@@ -21,7 +21,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     )?;
     wakes.func_wrap(
         Report::Read.name(),
-        |mut store: StoreContextMut<'_, State>, (): ()| {
+        |mut store: StoreContextMut<'_, GuestState>, (): ()| {
             with_wakes(&mut store.as_context_mut(), |_| ());
             Ok(())
         },

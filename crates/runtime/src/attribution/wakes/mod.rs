@@ -62,7 +62,7 @@ pub(crate) use self::linked::add_to_linker;
 use self::page::Page;
 use self::tasks::Tasks;
 use super::verdict::InDoubt;
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 /// What was heard of the tasks of one instance.
 pub(crate) struct Wakes {
@@ -95,7 +95,7 @@ impl Wakes {
     }
 
     /// Reads what was written since the last time.
-    pub(super) fn read(&mut self, store: StoreContext<'_, State>) {
+    pub(super) fn read(&mut self, store: StoreContext<'_, GuestState>) {
         for (part, page) in self.pages.iter_mut().enumerate() {
             page.read(&store, part, &mut self.tasks);
         }

@@ -7,7 +7,7 @@ use wasmtime::StoreContext;
 use wasmtime::component::WasmList;
 
 use super::tasks::{Event, Tasks};
-use crate::state::State;
+use crate::guest_state::GuestState;
 
 /// Bytes of a word.
 pub(super) const WORD: u32 = 4;
@@ -50,7 +50,12 @@ impl Page {
         Self { words, read: 0 }
     }
 
-    pub(super) fn read(&mut self, store: &StoreContext<'_, State>, part: usize, tasks: &mut Tasks) {
+    pub(super) fn read(
+        &mut self,
+        store: &StoreContext<'_, GuestState>,
+        part: usize,
+        tasks: &mut Tasks,
+    ) {
         let words = self.words.as_le_slice(store);
         let written = word(words, WRITTEN);
         let behind = written.wrapping_sub(self.read);

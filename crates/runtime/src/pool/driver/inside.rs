@@ -11,6 +11,7 @@ use wasmtime::component::Accessor;
 use wasmtime_wasi_http::handler::Proxy;
 
 use crate::attribution::{self, Turn, ledger::Health};
+use crate::guest_state::GuestState;
 use crate::pool::call::{Call, entrance};
 use crate::pool::core::InstanceKey;
 use crate::pool::driver::calls::{Calls, Woken};
@@ -20,7 +21,6 @@ use crate::pool::lives::Hold;
 use crate::pool::meter::Meter;
 use crate::pool::shared::Shared;
 use crate::pool::ticket::InstanceRecord;
-use crate::state::State;
 
 /// What happens within the event loop.
 pub(super) struct Inside<'a> {
@@ -33,7 +33,7 @@ pub(super) struct Inside<'a> {
     pub(super) turn: &'a Turn,
     pub(super) woken: &'a Arc<Woken>,
     pub(super) proxy: &'a Proxy,
-    pub(super) accessor: &'a Accessor<State>,
+    pub(super) accessor: &'a Accessor<GuestState>,
 }
 
 impl<'a> Inside<'a> {

@@ -23,6 +23,7 @@ use self::pulse::Pulse;
 use self::rest::{Polled, Rest};
 use self::waker::InstanceWaker;
 use crate::attribution;
+use crate::guest_state::GuestState;
 use crate::limits;
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
@@ -34,7 +35,6 @@ use crate::pool::meter::CpuTimeExceeded;
 use crate::pool::poll_gate::Waiting;
 use crate::pool::shared::Shared;
 use crate::pool::ticket::{Ended, InstanceRecord};
-use crate::state::State;
 use crate::threads::InstanceThread;
 
 /// How long a start waits for its next try that had places, and found none of the engine's slots free.
@@ -86,7 +86,7 @@ pub(crate) async fn drive(
         .reclaim
         .after(&blueprint.engine, store.data().memory.usage());
 
-    let record = InstanceRecord::new(key, store.data().hooks.outgoing.clone());
+    let record = InstanceRecord::new(key, store.data().outgoing.clone());
     // Nor does anybody wait for what it was about to give.
     let lifetime = Lifetime(shared, &record);
     let result = serve(shared, key, &presence.inbox, &record, &mut store, &proxy).await;
@@ -118,7 +118,7 @@ fn failure(
     shared: &Shared,
     key: InstanceKey,
     error: &wasmtime::Error,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
 ) -> Failure {
     let resources = &mut store.data_mut().table;
     limits::log_failure(&shared.blueprint.limits, error, resources);
@@ -177,7 +177,7 @@ async fn start(
     shared: &Shared,
     key: InstanceKey,
     thread: &InstanceThread,
-) -> wasmtime::Result<(Store<State>, Proxy, InstancePlaces)> {
+) -> wasmtime::Result<(Store<GuestState>, Proxy, InstancePlaces)> {
     // A start that waits for a place holds up nobody: requests go to other instances as these come free.
     let places = shared.places.take(|| shared.anyone_waits()).await?;
     loop {
@@ -208,7 +208,7 @@ async fn serve(
     key: InstanceKey,
     inbox: &Inbox,
     record: &Arc<InstanceRecord>,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     proxy: &Proxy,
 ) -> wasmtime::Result<()> {
     let pulse = &Pulse::new();

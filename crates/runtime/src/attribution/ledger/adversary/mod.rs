@@ -22,8 +22,8 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 use crate::attribution::ledger::Listen;
 use crate::attribution::{self, Evidence};
 use crate::engine::Engine;
+use crate::guest_state::GuestState;
 use crate::measure::{scope, state};
-use crate::state::State;
 
 /// What the test does when the guests have nothing left to do.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +133,7 @@ pub(super) async fn play(text: &str, evidence: Evidence, steps: &[Step]) -> Outc
 
 /// What the driver does: checkpoint, calls, starts.
 async fn inside(
-    accessor: &Accessor<State>,
+    accessor: &Accessor<GuestState>,
     run: &TypedFunc<(u32,), ()>,
     board: &Board,
     evidence: Evidence,
@@ -177,14 +177,14 @@ async fn inside(
     .await
 }
 
-fn linker(engine: &wasmtime::Engine, board: &Board) -> Linker<State> {
-    let mut linker = Linker::<State>::new(engine);
+fn linker(engine: &wasmtime::Engine, board: &Board) -> Linker<GuestState> {
+    let mut linker = Linker::<GuestState>::new(engine);
     let noted = board.clone();
     linker
         .root()
         .func_wrap(
             "note",
-            move |store: StoreContextMut<'_, State>, (who,): (u32,)| {
+            move |store: StoreContextMut<'_, GuestState>, (who,): (u32,)| {
                 let attribution = attribution::current(store);
                 let mut shared = noted.lock().unwrap();
                 let named = match (attribution.verdict(), attribution.scope()) {
@@ -202,7 +202,7 @@ fn linker(engine: &wasmtime::Engine, board: &Board) -> Linker<State> {
         .root()
         .func_wrap_concurrent(
             "gate",
-            move |_: &Accessor<State, HasSelf<State>>, (gate,): (u32,)| {
+            move |_: &Accessor<GuestState, HasSelf<GuestState>>, (gate,): (u32,)| {
                 let held = held.clone();
                 Box::pin(poll_fn(move |cx| {
                     let mut shared = held.lock().unwrap();

@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use tokio::runtime::Handle;
 use wasmtime_wasi_http::WasiBody;
 
+use super::outgoing::Outgoing;
 use crate::error_code::CutByGuest;
-use crate::outgoing::Outgoing;
 
 /// The request as it is sent.
 ///

@@ -11,31 +11,30 @@ use http_body_util::BodyExt;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::outgoing::{Outgoing, Place};
+use super::request_body::{self, Unsent};
 use crate::error_code;
 use crate::forbidden::ForbiddenHeaders;
-use crate::outgoing::{Outgoing, Place};
-use crate::request_body::{self, Unsent};
 
 /// Where `wasi:http`'s host implementation hands outgoing requests over to egress.
 pub(crate) struct Hooks {
-    egress: Egress,
     forbidden: ForbiddenHeaders,
-    pub(crate) outgoing: Arc<Outgoing>,
-    /// The attribution of the outgoing call that is being made; set by the import just before the
-    /// stock implementation calls [`WasiHttpHooks::send_request`] in the same poll.
-    pub(crate) next: Option<Attribution>,
+    /// The outgoing call that is being made; set by the import just before the stock implementation calls
+    /// [`WasiHttpHooks::send_request`] in the same poll.
+    pub(super) next: Option<OutgoingCall>,
+}
+
+/// An outgoing call before it is sent.
+pub(super) struct OutgoingCall {
+    pub(super) attribution: Attribution,
+    pub(super) egress: Egress,
+    pub(super) outgoing: Arc<Outgoing>,
 }
 
 impl Hooks {
-    pub(crate) fn new(
-        egress: Egress,
-        forbidden: ForbiddenHeaders,
-        outgoing: Arc<Outgoing>,
-    ) -> Self {
+    pub(crate) fn new(forbidden: ForbiddenHeaders) -> Self {
         Self {
-            egress,
             forbidden,
-            outgoing,
             next: None,
         }
     }
@@ -67,15 +66,21 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let attribution = self.next.take().unwrap_or_else(Attribution::unknown);
+        let Some(call) = self.next.take() else {
+            // No import of ours has made the call.
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        };
+        let OutgoingCall {
+            attribution,
+            egress,
+            outgoing,
+        } = call;
         let unattributed = attribution.scope().is_none();
         if unattributed {
-            self.outgoing.note_unattributed();
+            outgoing.note_unattributed();
         }
-        let Some(place) = self.outgoing.open() else {
-            let error = self
-                .egress
-                .refuse(&request, &attribution, Limit::InstanceRequests);
+        let Some(place) = outgoing.open() else {
+            let error = egress.refuse(&request, &attribution, Limit::InstanceRequests);
             return Box::new(async move { Err(error_code::from_egress(&error)) });
         };
         let options = options.map_or_else(SendOptions::default, |options| SendOptions {
@@ -84,15 +89,15 @@ impl WasiHttpHooks for Hooks {
             between_bytes_timeout: options.between_bytes_timeout,
         });
         let unsent = Unsent {
-            outgoing: Arc::clone(&self.outgoing),
-            service: Arc::clone(self.egress.service()),
+            outgoing: Arc::clone(&outgoing),
+            service: Arc::clone(egress.service()),
         };
         let mut request = request_body::outgoing(request, unsent);
         if unattributed {
-            request.extensions_mut().insert(self.outgoing.most_hops());
+            request.extensions_mut().insert(outgoing.most_hops());
         }
         // Now, and not when the future is first polled: in 0.2 another task does that.
-        let sending = self.egress.send(request, options, attribution);
+        let sending = egress.send(request, options, attribution);
         // In a task of its own, which ends when the guest drops the future. In 0.3 the instance polls
         // that, between what it computes: a handshake would wait for as long as the guest keeps its
         // thread busy, and run out of time.
@@ -162,7 +167,12 @@ mod tests {
             ..EgressParams::new("test")
         });
         let outgoing = Arc::new(Outgoing::new(1, LimitLog::new("test".into())));
-        let mut hooks = Hooks::new(egress, ForbiddenHeaders::default(), outgoing);
+        let mut hooks = Hooks::new(ForbiddenHeaders::default());
+        hooks.next = Some(OutgoingCall {
+            attribution: Attribution::unknown(),
+            egress,
+            outgoing,
+        });
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let request = Request::get(format!("http://{address}/"))
             .body(body)

@@ -1,0 +1,18 @@
+//! Host interfaces that guests may import besides WASI, one module each.
+//!
+//! A new one is a module here, a line in [`all`], and its documentation. See
+//! [`headwater_runtime::capability`] for what it has to say of itself.
+
+#![warn(missing_docs)]
+
+mod config;
+
+use headwater_runtime::Capabilities;
+
+pub use config::{ConfigStore, ConfigValues};
+
+/// All capabilities that Headwater has.
+#[must_use]
+pub fn all() -> Capabilities {
+    Capabilities::default().with(ConfigStore)
+}

@@ -1,0 +1,69 @@
+//! Keys of a `[[service]]` by which host interfaces are granted. This crate does not know them: whoever reads
+//! a file names them.
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A key of a `[[service]]` by which a host interface is granted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CapabilityKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, as the reference and the schema say it.
+    pub about: &'static str,
+    /// The JSON schema of its value.
+    pub schema: Value,
+}
+
+/// The table in which the keys stand after [`gather`]. No file can have it: such a key is not printable.
+pub(crate) const GATHERED: &str = "\u{0}capabilities";
+
+/// Moves these keys of each service into a table of their own, where serde does not mistake them for others.
+pub(crate) fn gather(document: &mut Spanned<DeTable<'_>>, keys: &[CapabilityKey]) {
+    let Some(services) = document.get_mut().get_mut("service") else {
+        return;
+    };
+    let DeValue::Array(services) = services.get_mut() else {
+        return;
+    };
+    for service in services.iter_mut() {
+        let span = service.span();
+        let DeValue::Table(service) = service.get_mut() else {
+            continue;
+        };
+        let mut gathered = DeTable::new();
+        for key in keys {
+            if let Some((name, value)) = service.remove_entry(key.name) {
+                gathered.insert(name, value);
+            }
+        }
+        if !gathered.is_empty() {
+            let name = Spanned::new(span.clone(), GATHERED.into());
+            service.insert(name, Spanned::new(span, DeValue::Table(gathered)));
+        }
+    }
+}
+
+/// A message of serde's with the keys in place of the table that they were moved into.
+pub(crate) fn reveal(message: &str, keys: &[CapabilityKey]) -> String {
+    let gathered = format!(", `{GATHERED}`");
+    let keys: String = keys.iter().map(|key| format!(", `{}`", key.name)).collect();
+    message.replace(&gathered, &keys)
+}
+
+/// Adds the keys to the schema of a file.
+pub(crate) fn add_to_schema(root: &mut Value, keys: &[CapabilityKey]) {
+    let properties = &mut root["definitions"]["Service"]["properties"];
+    let Some(properties) = properties.as_object_mut() else {
+        return;
+    };
+    for key in keys {
+        let mut schema = key.schema.clone();
+        if let Some(schema) = schema.as_object_mut() {
+            let words: Vec<_> = key.about.split_whitespace().collect();
+            schema.insert("description".to_owned(), words.join(" ").into());
+        }
+        properties.insert(key.name.to_owned(), schema);
+    }
+}

@@ -1,0 +1,119 @@
+//! Capabilities of any type, as the host keeps them.
+
+use std::any::{Any, TypeId};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::component::Linker;
+
+use super::{Capability, Explained, Flag, GrantError, ServiceContext, Value};
+use crate::guest_state::GuestState;
+
+/// A [`Capability`] whose types are not known.
+pub(super) trait Erased: Send + Sync {
+    fn id(&self) -> TypeId;
+    fn interfaces(&self) -> &'static [&'static str];
+    fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
+    fn key(&self) -> Option<&'static str>;
+    fn about(&self) -> &'static str;
+    fn schema(&self) -> Value;
+    fn flag(&self) -> Option<Flag>;
+    fn nothing(&self) -> Granted;
+    fn read(&self, value: &Value, folder: &Path) -> Result<Granted, GrantError>;
+    fn read_flag(&self, values: &[String]) -> Result<Granted, GrantError>;
+    fn explain(&self, grant: &Granted) -> Vec<Explained>;
+    fn files(&self, grant: &Granted) -> Vec<PathBuf>;
+    fn is_same(&self, one: &Granted, other: &Granted) -> bool;
+    fn start(self: Arc<Self>, grant: &Granted, service: &ServiceContext) -> Box<dyn Started>;
+}
+
+/// A grant whose type its capability knows.
+pub(super) type Granted = Arc<dyn Any + Send + Sync>;
+
+/// What a capability keeps of a service.
+pub(super) trait Started: Send + Sync {
+    /// What a new instance has, with the type of its capability.
+    fn instance(&self) -> (TypeId, Box<dyn Any + Send>);
+}
+
+struct StartedFor<C: Capability> {
+    capability: Arc<C>,
+    service: Arc<C::Service>,
+}
+
+impl<C: Capability> Started for StartedFor<C> {
+    fn instance(&self) -> (TypeId, Box<dyn Any + Send>) {
+        let instance = self.capability.instance(&self.service);
+        (TypeId::of::<C>(), Box::new(instance))
+    }
+}
+
+/// A grant of `C`. Each is made by the capability that it is given to, so it always has the type.
+fn of<C: Capability>(grant: &Granted) -> C::Grant {
+    grant
+        .downcast_ref::<C::Grant>()
+        .cloned()
+        .unwrap_or_default()
+}
+
+impl<C: Capability> Erased for C {
+    fn id(&self) -> TypeId {
+        TypeId::of::<C>()
+    }
+
+    fn interfaces(&self) -> &'static [&'static str] {
+        Capability::interfaces(self)
+    }
+
+    fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+        Capability::link(self, linker)
+    }
+
+    fn key(&self) -> Option<&'static str> {
+        Capability::key(self)
+    }
+
+    fn about(&self) -> &'static str {
+        Capability::about(self)
+    }
+
+    fn schema(&self) -> Value {
+        Capability::schema(self)
+    }
+
+    fn flag(&self) -> Option<Flag> {
+        Capability::flag(self)
+    }
+
+    fn nothing(&self) -> Granted {
+        Arc::new(C::Grant::default())
+    }
+
+    fn read(&self, value: &Value, folder: &Path) -> Result<Granted, GrantError> {
+        Ok(Arc::new(Capability::read(self, value, folder)?))
+    }
+
+    fn read_flag(&self, values: &[String]) -> Result<Granted, GrantError> {
+        Ok(Arc::new(Capability::read_flag(self, values)?))
+    }
+
+    fn explain(&self, grant: &Granted) -> Vec<Explained> {
+        Capability::explain(self, &of::<C>(grant))
+    }
+
+    fn files(&self, grant: &Granted) -> Vec<PathBuf> {
+        Capability::files(self, &of::<C>(grant))
+    }
+
+    fn is_same(&self, one: &Granted, other: &Granted) -> bool {
+        of::<C>(one) == of::<C>(other)
+    }
+
+    fn start(self: Arc<Self>, grant: &Granted, service: &ServiceContext) -> Box<dyn Started> {
+        let started = Capability::start(&*self, &of::<C>(grant), service);
+        Box::new(StartedFor {
+            capability: self,
+            service: Arc::new(started),
+        })
+    }
+}
