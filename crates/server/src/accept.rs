@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 /// The first wait, and the longest. Descriptors come free as requests end, in milliseconds; a second
 /// keeps the log and the processor quiet when they do not.
 const FIRST: Duration = Duration::from_millis(5);
@@ -35,42 +37,47 @@ impl BackOff {
     }
 }
 
-/// What Linux says of a connection that failed while it waited, or that a firewall does not let through:
-/// it is taken from the queue by that (accept(2), "Error handling"). EPERM, ENONET, EPROTO, ENOPROTOOPT,
-/// EOPNOTSUPP, ENETDOWN, ENETUNREACH, ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH.
-const OF_A_CONNECTION: [i32; 10] = [1, 64, 71, 92, 95, 100, 101, 110, 112, 113];
+/// Errors of a connection that failed while it was queued, or that a firewall does not let through. `accept`
+/// takes the connection from the queue (accept(2), "Error handling").
+#[cfg(target_os = "linux")]
+const OF_A_CONNECTION: [Errno; 10] = [
+    Errno::PERM,
+    Errno::NONET,
+    Errno::PROTO,
+    Errno::NOPROTOOPT,
+    Errno::OPNOTSUPP,
+    Errno::NETDOWN,
+    Errno::NETUNREACH,
+    Errno::TIMEDOUT,
+    Errno::HOSTDOWN,
+    Errno::HOSTUNREACH,
+];
+#[cfg(not(target_os = "linux"))]
+const OF_A_CONNECTION: [Errno; 0] = [];
 
 /// Whether the error is of a connection that ended while it waited, and not of the listener: the
 /// next `accept` may well succeed, and others must not wait because one client's network fails.
 /// Everything else (EMFILE, ENFILE, ENOBUFS, ENOMEM and what else a kernel may say) stays true for a
 /// while, and trying again at once would spin.
 fn concerns_one_connection(error: &io::Error) -> bool {
-    let is_known = |number| OF_A_CONNECTION.contains(&number);
+    let errno = Errno::from_io_error(error);
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
-    ) || cfg!(target_os = "linux") && error.raw_os_error().is_some_and(is_known)
+    ) || errno.is_some_and(|errno| OF_A_CONNECTION.contains(&errno))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Linux's numbers.
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    const ENOBUFS: i32 = 105;
-    const ECONNABORTED: i32 = 103;
-    const EPROTO: i32 = 71;
-    const EHOSTUNREACH: i32 = 113;
-
     #[test]
     fn a_machine_out_of_descriptors_is_waited_for_longer_each_time_up_to_a_second() {
-        for number in [EMFILE, ENFILE, ENOBUFS] {
-            let error = io::Error::from_raw_os_error(number);
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS] {
+            let error = io::Error::from(errno);
             let mut back_off = BackOff::new();
             let waits: Vec<_> = (0..12).map_while(|_| back_off.failed(&error)).collect();
             assert_eq!(waits.len(), 12);
@@ -84,8 +91,8 @@ mod tests {
 
     #[test]
     fn a_connection_that_ended_in_the_queue_delays_nobody() {
-        for number in [ECONNABORTED, EPROTO, EHOSTUNREACH] {
-            let error = io::Error::from_raw_os_error(number);
+        for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::HOSTUNREACH] {
+            let error = io::Error::from(errno);
             assert_eq!(BackOff::new().failed(&error), None);
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct PoolCore {
     assigned: HashMap<RequestKey, InstanceKey, FxBuildHasher>,
     next_instance: u64,
     /// Where the next drawing comes from.
-    seed: u64,
+    random: fastrand::Rng,
     /// How many of those that wait one more instance can be expected to take: as many as an instance
     /// was last seen to have, either when its guest began to apply backpressure, or without it.
     expected_share: usize,
@@ -66,7 +66,7 @@ impl PoolCore {
             queue: VecDeque::new(),
             assigned: HashMap::default(),
             next_instance: 0,
-            seed,
+            random: fastrand::Rng::with_seed(seed),
             expected_share,
         }
     }
@@ -429,18 +429,8 @@ impl PoolCore {
 
     /// How many requests the next instance serves, from the range of the settings.
     fn draw_limit(&mut self) -> usize {
-        // SplitMix64 (Steele, Lea, Flood 2014): all that is asked of it is to spread.
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut random = self.seed;
-        random = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        random ^= random >> 31;
-
         let (least, most) = self.settings.max_requests_per_instance.clone().into_inner();
-        let choices = most.saturating_sub(least).saturating_add(1) as u64;
-        // Below `choices`, which is a usize's worth.
-        let offset = usize::try_from(random % choices).unwrap_or(0);
-        least.saturating_add(offset).max(1)
+        self.random.usize(least..=most.max(least)).max(1)
     }
 
     fn instance_mut(&mut self, key: InstanceKey) -> Option<&mut Instance> {

@@ -253,7 +253,7 @@ impl Shared {
         self.counters.count(Count::Failed);
         let mut shell = self.lock();
         self.troubled.store(true, Ordering::Relaxed);
-        if shell.circuit.failed(Instant::now(), chance()) {
+        if shell.circuit.failed(Instant::now(), fastrand::f64()) {
             self.refuse_queue(&mut shell);
         }
     }
@@ -292,7 +292,7 @@ impl Shared {
             failed = core.start_failed(key, actions);
         });
         self.troubled.store(true, Ordering::Relaxed);
-        if shell.circuit.start_failed(Instant::now(), chance()) {
+        if shell.circuit.start_failed(Instant::now(), fastrand::f64()) {
             self.refuse_queue(&mut shell);
         }
         shell.inboxes.remove(&key);
@@ -512,11 +512,4 @@ impl GivesWay for Shared {
     fn give_way(self: Arc<Self>) -> bool {
         self.end_one(PoolCore::give_way)
     }
-}
-
-/// A number from 0 to 1 that nobody can plan with.
-fn chance() -> f64 {
-    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
-    // The upper half, which a double holds exactly.
-    f64::from((random >> 32) as u32) / f64::from(u32::MAX)
 }

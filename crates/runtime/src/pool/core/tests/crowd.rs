@@ -79,23 +79,19 @@ pub(super) enum Outcome {
     Abandoned,
 }
 
-/// SplitMix64: the same throws for the same seed, on every machine.
-pub(super) struct Dice(pub(super) u64);
+/// The same throws for the same seed.
+pub(super) struct Dice(fastrand::Rng);
 
 impl Dice {
-    fn throw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
+    pub(super) fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     pub(super) fn within(&mut self, range: &Range<Time>) -> Time {
-        range.start + self.throw() % (range.end - range.start)
+        self.0.u64(range.clone())
     }
 
     pub(super) fn happens(&mut self, per_thousand: u64) -> bool {
-        self.throw() % 1_000 < per_thousand
+        self.0.u64(0..1_000) < per_thousand
     }
 }

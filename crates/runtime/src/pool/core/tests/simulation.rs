@@ -57,7 +57,7 @@ impl Simulation {
         let mut simulation = Self {
             model: Model::new(profile.settings.clone(), 2, seed),
             profile,
-            dice: Dice(seed),
+            dice: Dice::new(seed),
             now: 0,
             events: BinaryHeap::new(),
             planned: 0,
