@@ -12,83 +12,39 @@
 //!
 //! Nothing here knows what runs behind a handler.
 
-mod accept;
 mod admission;
-mod answer;
-mod bind_error;
-mod body_wait;
 mod builtin;
-mod client_key;
-mod clients;
-mod clock;
-mod codec;
-mod coding;
 mod connection;
-mod conversation;
-mod cookies;
-mod counts;
-mod crowd;
-mod delivery;
-mod endpoint;
-mod entry;
-mod exchange;
-mod explanation;
-mod forwarded;
-mod front;
-mod gate;
-mod host;
-mod in_flight;
-mod inherited;
-mod internal;
-mod limits;
 mod listener;
-mod method;
-mod overloads;
 mod params;
-mod patience;
-mod peer;
-mod proxy;
-mod pulse;
-mod rate;
-mod reception;
-mod refusal;
-mod registry;
-mod request_body;
-mod response_body;
-mod route;
-mod router;
+mod pipeline;
+mod request;
+mod response;
+mod routing;
 mod server;
-mod service;
-mod site;
-mod socket;
-mod streams;
-mod target;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod upload;
-mod watched;
-mod withheld;
 
-pub use bind_error::BindError;
+pub use admission::limits::{Rate, RequestLimits, RouteLimits};
+pub use admission::service_limits::ServiceLimits;
 pub use builtin::{Files, FilesError, Fixed, Redirect, RedirectError};
-pub use counts::{ConnectionCounts, Counts};
-pub use endpoint::{BoundAddress, Endpoint, EndpointError};
-pub use forwarded::{ForwardedFields, ForwardedParams};
-pub use front::{Front, FrontParams, Retired};
-pub use gate::Gate;
-pub use host::{HostError, HostPattern};
-pub use internal::InternalFront;
-pub use limits::{Rate, RequestLimits, RouteLimits};
+pub use connection::counts::{ConnectionCounts, Counts};
+pub use listener::bind_error::BindError;
+pub use listener::endpoint::{BoundAddress, Endpoint, EndpointError};
 pub use params::{
     ConnectionLimits, ConnectionParams, DrainParams, Http1Params, Http2Params, ListenerParams,
     ProxyProtocol, ServerParams,
 };
-pub use registry::InFlight;
-pub use route::Route;
-pub use router::{RouteError, Router};
+pub use pipeline::front::{Front, FrontParams, Retired};
+pub use pipeline::in_flight_requests::InFlight;
+pub use pipeline::internal::InternalFront;
+pub use request::forwarded::{ForwardedFields, ForwardedParams};
+pub use routing::host::{HostError, HostPattern};
+pub use routing::route::Route;
+pub use routing::router::{RouteError, Router};
 pub use server::{ServeOutcome, Server};
 pub use tls::{
     CertificateConcern, CertificateParams, Certificates, ClientAuth, ReadCertificates, TlsError,

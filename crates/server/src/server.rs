@@ -7,17 +7,17 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::bind_error::BindError;
-use crate::clock::Times;
-use crate::codec;
-use crate::counts::ConnectionCounts;
-use crate::crowd::Crowd;
-use crate::endpoint::{BoundAddress, Endpoint, Place};
-use crate::front::Front;
-use crate::listener::Listener;
+use crate::connection::codec;
+use crate::connection::counts::ConnectionCounts;
+use crate::connection::timeouts::Times;
+use crate::listener::acceptor::Acceptor;
+use crate::listener::bind_error::BindError;
+use crate::listener::context::ListenerContext;
+use crate::listener::endpoint::{Address, BoundAddress, Endpoint};
+use crate::listener::socket_listener::Listener;
 use crate::params::{ConnectionParams, DrainParams, ListenerParams, ProxyProtocol, ServerParams};
-use crate::site::Site;
-use crate::target::Origin;
+use crate::pipeline::front::Front;
+use crate::request::target::Origin;
 use crate::tls::{self, Certificates, Identity};
 
 /// Bound listeners that do not accept yet.
@@ -134,7 +134,7 @@ impl Server {
             idle_grace: drain.idle_grace,
         };
         let mut watches = JoinSet::new();
-        let mut sites = Vec::with_capacity(listeners.len());
+        let mut contexts = Vec::with_capacity(listeners.len());
         let mut open = Vec::with_capacity(listeners.len());
         for (bound, address) in listeners.into_iter().zip(&addresses) {
             let Bound {
@@ -145,7 +145,7 @@ impl Server {
             if let Some(identity) = &identity {
                 watches.spawn(tls::watch(Arc::clone(identity)));
             }
-            sites.push(Arc::new(Site {
+            contexts.push(Arc::new(ListenerContext {
                 front: Arc::clone(&front),
                 codec: Arc::clone(&codec),
                 times: times.clone(),
@@ -157,7 +157,7 @@ impl Server {
             open.push(listener);
         }
 
-        let mut crowd = Crowd::new(sites, counts, lanes);
+        let mut acceptor = Acceptor::new(contexts, counts, lanes);
         let end = async {
             shutdown.cancelled().await;
             // Even a sleep of no time at all waits for the clock's next tick.
@@ -168,11 +168,11 @@ impl Server {
         tokio::select! {
             biased;
             () = end => {}
-            () = crowd.accept(&open) => {}
+            () = acceptor.accept(&open) => {}
         }
         // From now on the system refuses new connections.
-        let _files = crowd.take_remainder(open);
-        crowd.drain(drain.timeout).await
+        let _files = acceptor.take_remainder(open);
+        acceptor.drain(drain.timeout).await
     }
 }
 
@@ -211,10 +211,9 @@ impl Bound {
                 source: Box::new(source),
             })?;
         let listener = Listener::bind(&endpoint, backlog)?;
-        let place = place(&listener, &endpoint)?;
         let address = BoundAddress {
             tls: identity.is_some(),
-            place,
+            address: address(&listener, &endpoint)?,
         };
         let bound = Self {
             listener,
@@ -225,8 +224,8 @@ impl Bound {
     }
 }
 
-fn place(listener: &Listener, endpoint: &Endpoint) -> Result<Place, BindError> {
-    listener.place().map_err(|source| match endpoint {
+fn address(listener: &Listener, endpoint: &Endpoint) -> Result<Address, BindError> {
+    listener.address().map_err(|source| match endpoint {
         Endpoint::Tcp(address) => BindError::tcp(*address, source),
         Endpoint::Unix(path) => BindError::unix(path, source),
         Endpoint::Inherited(name) => BindError::Inherited {

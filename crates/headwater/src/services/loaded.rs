@@ -9,7 +9,7 @@ use headwater_core::Handler;
 use headwater_egress::Egress;
 use headwater_runtime::capability::{Explained, Grant};
 use headwater_runtime::{ComponentService, OutgoingHttp};
-use headwater_server::{Gate, HostPattern, InternalFront, Route, RouteLimits, Router};
+use headwater_server::{HostPattern, InternalFront, Route, RouteLimits, Router, ServiceLimits};
 use headwater_wagi::WagiModule;
 
 use super::loading::Common;
@@ -27,7 +27,7 @@ pub(crate) struct Loaded {
     pub(crate) routes: Vec<Place>,
     pub(super) timeout: Duration,
     pub(super) route_limits: RouteLimits,
-    pub(super) gate: Gate,
+    pub(super) service_limits: ServiceLimits,
 }
 
 /// What answers for a service. Cheap to clone.
@@ -79,7 +79,7 @@ impl Loaded {
             runner: Runner::Module(Arc::new(module)),
             egress,
             routes,
-            gate: Gate::new(&route_limits),
+            service_limits: ServiceLimits::new(&route_limits),
             route_limits,
         }
     }
@@ -133,7 +133,7 @@ impl Loaded {
         let mut route = Route::new(pattern, self.name().clone(), handler);
         route.timeout = self.timeout;
         route.limits = self.route_limits.clone();
-        route.gate = Some(self.gate.clone());
+        route.service_limits = Some(self.service_limits.clone());
         route
     }
 }

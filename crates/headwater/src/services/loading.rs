@@ -7,7 +7,7 @@ use headwater_core::LoopGuard;
 use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
 use headwater_runtime::capability::Grant;
 use headwater_runtime::{ComponentService, ComponentSettings, OutgoingHttp};
-use headwater_server::Gate;
+use headwater_server::ServiceLimits;
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
@@ -71,9 +71,9 @@ fn stay(old: &Loaded, planned: Planned) -> Loaded {
         runner: old.runner.clone(),
         egress: old.egress.clone(),
         // What was counted was counted against other limits.
-        gate: match route_limits == old.route_limits {
-            true => old.gate.clone(),
-            false => Gate::new(&route_limits),
+        service_limits: match route_limits == old.route_limits {
+            true => old.service_limits.clone(),
+            false => ServiceLimits::new(&route_limits),
         },
         routes,
         route_limits,
@@ -104,7 +104,7 @@ fn begin(planned: Planned, loading: &Loading) -> Result<Loaded, Diagnostic> {
         made_of: Some(Arc::new(made_of)),
         runner,
         egress,
-        gate: Gate::new(&route_limits),
+        service_limits: ServiceLimits::new(&route_limits),
         routes,
         route_limits,
     })

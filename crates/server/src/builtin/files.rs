@@ -16,7 +16,7 @@ use tower_http::services::fs::DefaultServeDirFallback;
 
 use self::backend::Beneath;
 use self::range::{Asked, Range};
-use crate::forwarded::X_FORWARDED_PREFIX;
+use crate::request::forwarded::X_FORWARDED_PREFIX;
 
 /// Serves the files of a directory: whole or in ranges, with their types, `ETag` and
 /// `Last-Modified`, and by conditional requests; in place of `x` the file `x.br`, `x.zst` or `x.gz`

@@ -10,12 +10,12 @@ use hyper::body::Incoming;
 use crate::testing::{Running, get, h1, params, route, start_with};
 use crate::{Files, Fixed, Redirect};
 
-/// A directory `site` beside a file that is not to be seen.
-fn site() -> tempfile::TempDir {
+/// A directory `context` beside a file that is not to be seen.
+fn context() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let site = folder.path().join("site");
+    let context = folder.path().join("site");
     for name in ["sub", ".git", ".well-known"] {
-        std::fs::create_dir_all(site.join(name)).unwrap();
+        std::fs::create_dir_all(context.join(name)).unwrap();
     }
     for (name, text) in [
         ("../secret", "secret"),
@@ -30,12 +30,12 @@ fn site() -> tempfile::TempDir {
         (".git/config", "secret"),
         (".well-known/it", "known"),
     ] {
-        std::fs::write(site.join(name), text).unwrap();
+        std::fs::write(context.join(name), text).unwrap();
     }
-    symlink("../secret", site.join("out")).unwrap();
-    symlink(folder.path().join("secret"), site.join("out-absolute")).unwrap();
-    symlink("..", site.join("up")).unwrap();
-    symlink("a.txt", site.join("in")).unwrap();
+    symlink("../secret", context.join("out")).unwrap();
+    symlink(folder.path().join("secret"), context.join("out-absolute")).unwrap();
+    symlink("..", context.join("up")).unwrap();
+    symlink("a.txt", context.join("in")).unwrap();
     folder
 }
 
@@ -73,7 +73,7 @@ async fn text(answer: Response<Incoming>) -> String {
 
 #[tokio::test]
 async fn files_are_served_with_types_ranges_and_by_conditions() {
-    let folder = site();
+    let folder = context();
     let server = serve(&folder).await;
     let (answer, headers) = ask(&server, Method::GET, "/a.txt", &[]).await;
     assert_eq!(headers["content-type"], "text/plain");
@@ -126,7 +126,7 @@ async fn files_are_served_with_types_ranges_and_by_conditions() {
 
 #[tokio::test]
 async fn a_file_that_is_not_sent_is_refused_with_a_sentence_and_what_the_status_asks_for() {
-    let folder = site();
+    let folder = context();
     let server = serve(&folder).await;
     let refused = async |method: Method, path, field: Option<(&'static str, &str)>| {
         let fields: Vec<_> = field.into_iter().collect();
@@ -159,7 +159,7 @@ async fn a_file_that_is_not_sent_is_refused_with_a_sentence_and_what_the_status_
 
 #[tokio::test]
 async fn an_answer_says_by_what_it_varies_whether_it_has_the_file_or_not() {
-    let folder = site();
+    let folder = context();
     let server = serve(&folder).await;
     let (_, whole) = ask(&server, Method::GET, "/a.txt", &[]).await;
     let etag = whole["etag"].to_str().unwrap();
@@ -171,7 +171,7 @@ async fn an_answer_says_by_what_it_varies_whether_it_has_the_file_or_not() {
 
 #[tokio::test]
 async fn folders_have_an_index_and_are_found_without_their_slash() {
-    let folder = site();
+    let folder = context();
     let server = serve(&folder).await;
     for (path, expected) in [
         ("/", "<home>"),
@@ -200,7 +200,7 @@ async fn folders_have_an_index_and_are_found_without_their_slash() {
 
 #[tokio::test]
 async fn nothing_outside_of_the_directory_and_nothing_hidden_is_found() {
-    let folder = site();
+    let folder = context();
     let server = serve(&folder).await;
     for path in [
         "/missing",

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use crate::testing::{LONG, answer_with, each, get, h1, params, route, start_front};
-use crate::{FrontParams, Gate, InternalFront, Rate, RouteLimits, Router};
+use crate::{FrontParams, InternalFront, Rate, RouteLimits, Router, ServiceLimits};
 
 fn front(handler: Arc<dyn Handler>, loops: LoopGuard) -> Arc<InternalFront> {
     let route = route("/its/prefix/...", handler);
@@ -127,7 +127,7 @@ async fn a_fault_is_an_answer_and_a_panic_ends_nobody_else() {
 async fn the_limits_of_a_service_hold_within_and_count_together_with_those_of_its_routes() {
     let limited = |limits: RouteLimits| {
         let mut route = route("/...", answer_with("ok"));
-        route.gate = Some(Gate::new(&limits));
+        route.service_limits = Some(ServiceLimits::new(&limits));
         route.limits = limits;
         let router = Router::new([route.clone()]).unwrap();
         let front = InternalFront::new(route, Metrics::default(), LoopGuard::default());
@@ -138,7 +138,13 @@ async fn the_limits_of_a_service_hold_within_and_count_together_with_those_of_it
     let enter = |router: &Router| {
         let uri = "http://x/".parse().unwrap();
         let found = router.look_up(&uri).unwrap();
-        found.entry.gate.as_ref().unwrap().enter().unwrap()
+        found
+            .entry
+            .service_limits
+            .as_ref()
+            .unwrap()
+            .enter()
+            .unwrap()
     };
 
     let (front, router) = limited(RouteLimits {

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::testing::{Running, answer_with, each, params, raw, route, start, start_front};
 use crate::{
-    ForwardedParams, Front, FrontParams, Gate, Rate, RequestLimits, Route, RouteLimits, Router,
-    Server,
+    ForwardedParams, Front, FrontParams, Rate, RequestLimits, Route, RouteLimits, Router, Server,
+    ServiceLimits,
 };
 
 /// Reads the whole body, and answers with the URI and all fields of the request.
@@ -212,23 +212,23 @@ async fn what_was_counted_goes_on_where_a_route_is_replaced_by_one_with_the_same
         rate: Some(rate(2)),
         ..RouteLimits::default()
     };
-    let gate = Gate::new(&limits);
-    let routes = |gate: Option<&Gate>| {
+    let service_limits = ServiceLimits::new(&limits);
+    let routes = |service_limits: Option<&ServiceLimits>| {
         let mut route: Route = route("/...", answer_with("ok"));
         route.limits = limits.clone();
-        route.gate = gate.cloned();
+        route.service_limits = service_limits.cloned();
         Router::new([route]).unwrap()
     };
     let server = Server::bind(params()).await.unwrap();
     let address = crate::testing::address(&server);
-    let front = Front::new(FrontParams::default(), routes(Some(&gate)));
+    let front = Front::new(FrontParams::default(), routes(Some(&service_limits)));
     tokio::spawn(server.serve(front.clone(), CancellationToken::new()));
     let ask = async || {
         let request = format!("GET / HTTP/1.1\r\n{CLOSE}\r\n");
         status(&raw(address, request.as_bytes()).await)
     };
     assert_eq!(ask().await, 200);
-    drop(front.replace(routes(Some(&gate))));
+    drop(front.replace(routes(Some(&service_limits))));
     assert_eq!((ask().await, ask().await), (200, 429));
     drop(front.replace(routes(None)));
     assert_eq!(ask().await, 200);

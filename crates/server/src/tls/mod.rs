@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::peer::ClientCertificate;
+use crate::request::peer::ClientCertificate;
 
 pub use self::certificates::{Certificates, ReadCertificates};
 pub use self::concern::CertificateConcern;

@@ -1,0 +1,281 @@
+//! What each client has open at once: its connections and its requests in flight.
+//!
+//! A client that opens many streams and takes nothing of what they send keeps the places of all services
+//! for as long as [`send_timeout`](crate::ConnectionParams::send_timeout) lets it, and then comes again. So
+//! each may have only so many.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use crate::admission::client_key::ClientKey;
+use crate::admission::overload_log::OverloadLog;
+
+/// So many maps, so that requests on different threads seldom wait for each other.
+const SHARDS: usize = 32;
+
+/// All clients that have anything open. Cheap to clone; clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    max_in_flight: Option<usize>,
+    /// An entry is there for as long as its client is.
+    shards: [Mutex<HashMap<ClientKey, Weak<Client>>>; SHARDS],
+    /// Which refusals the log has told of.
+    told: OverloadLog,
+    /// Refusals are of no service.
+    nobody: Arc<str>,
+}
+
+/// One client, for as long as it has anything open.
+#[derive(Debug)]
+struct Client {
+    key: ClientKey,
+    address: IpAddr,
+    all: Arc<Inner>,
+    connections: AtomicUsize,
+    in_flight: AtomicUsize,
+}
+
+/// A client's part in something that it has open, such as a connection. Requests hold that of their
+/// connection rather than the client itself: threads that count at one place who holds it wait for each
+/// other.
+#[derive(Debug)]
+pub(crate) struct ClientShare {
+    client: Arc<Client>,
+    is_connection: bool,
+}
+
+/// One request's place among those of its client, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ClientPermit(Arc<ClientShare>);
+
+/// The client has as many connections as one may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyConnections;
+
+// === impl Clients ===
+
+impl Clients {
+    /// `max_in_flight` is for the requests of one client; none for no limit.
+    pub(crate) fn new(max_in_flight: Option<usize>) -> Self {
+        Self(Arc::new(Inner {
+            max_in_flight,
+            shards: Default::default(),
+            told: OverloadLog::default(),
+            nobody: Arc::from(""),
+        }))
+    }
+
+    /// Counts a client's connection in, unless it has as many as it may have.
+    pub(crate) fn connect(
+        &self,
+        client: IpAddr,
+        limit: Option<usize>,
+    ) -> Result<Arc<ClientShare>, TooManyConnections> {
+        let client = self.0.find(client);
+        // Counted first and looked at then: two that come at once cannot both take the last place.
+        let before = client.connections.fetch_add(1, Ordering::Relaxed);
+        let share = ClientShare {
+            client,
+            is_connection: true,
+        };
+        if limit.is_some_and(|limit| before >= limit) {
+            share.client.tell(
+                "client_connections",
+                "a client has as many connections as one may have: further ones are refused; \
+                 max_connections_per_client allows more, and for proxies, which are in trusted_proxies, \
+                 there is no limit",
+            );
+            return Err(TooManyConnections);
+        }
+        Ok(Arc::new(share))
+    }
+
+    /// A client that is known by what a proxy says of it, which has the connection.
+    pub(crate) fn told(&self, client: IpAddr) -> Arc<ClientShare> {
+        Arc::new(ClientShare {
+            client: self.0.find(client),
+            is_connection: false,
+        })
+    }
+
+    /// Whether requests are counted at all.
+    pub(crate) fn limit_requests(&self) -> bool {
+        self.0.max_in_flight.is_some()
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        let shards = self.0.shards.iter();
+        shards.map(|shard| lock(shard).len()).sum()
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn shard(&self, key: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, Weak<Client>>> {
+        let bits = match key {
+            ClientKey::V4(bits) => u64::from(bits),
+            ClientKey::V6(bits) => bits,
+        };
+        // The remainder is below the number of shards, whatever it is cut from.
+        lock(&self.shards[(bits % SHARDS as u64) as usize])
+    }
+
+    fn find(self: &Arc<Self>, address: IpAddr) -> Arc<Client> {
+        let key = ClientKey::from(address);
+        let mut shard = self.shard(key);
+        if let Some(client) = shard.get(&key).and_then(Weak::upgrade) {
+            return client;
+        }
+        let client = Arc::new(Client {
+            key,
+            address,
+            all: Arc::clone(self),
+            connections: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+        });
+        shard.insert(key, Arc::downgrade(&client));
+        client
+    }
+}
+
+/// Nothing that panics runs under the lock, and a map is whole after each step.
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Says in the log that something of it was refused, once a second at most.
+    fn tell(&self, kind: &'static str, what: &'static str) {
+        let Inner { told, nobody, .. } = &*self.all;
+        if let Some(left_out) = told.tell(nobody, kind, Instant::now()) {
+            tracing::warn!(
+                target: "headwater::server",
+                client = %self.address,
+                kind,
+                left_out = (left_out > 0).then_some(left_out),
+                "{what}"
+            );
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let mut shard = self.all.shard(self.key);
+        // Another may have come in its place already.
+        if shard
+            .get(&self.key)
+            .is_some_and(|client| client.strong_count() == 0)
+        {
+            shard.remove(&self.key);
+        }
+        let len = shard.len();
+        if shard.capacity() > 4 * (len + SHARDS) {
+            // What many clients took up goes back with them.
+            shard.shrink_to(2 * len);
+        }
+    }
+}
+
+// === impl ClientShare ===
+
+impl ClientShare {
+    /// Takes a place for one of the client's requests, if there is one.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<ClientPermit> {
+        let client = &self.client;
+        let before = client.in_flight.fetch_add(1, Ordering::Relaxed);
+        let place = ClientPermit(Arc::clone(self));
+        if client.all.max_in_flight.is_none_or(|limit| before < limit) {
+            return Some(place);
+        }
+        client.tell(
+            "client_in_flight",
+            "a client has as many requests in flight as one may have: further ones are answered 429; \
+             max_in_flight_per_client allows more, and a proxy that stands for many clients belongs in \
+             trusted_proxies",
+        );
+        None
+    }
+}
+
+impl Drop for ClientShare {
+    fn drop(&mut self) {
+        if self.is_connection {
+            self.client.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+// === impl ClientPermit ===
+
+impl Drop for ClientPermit {
+    fn drop(&mut self) {
+        self.0.client.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v4(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn each_client_has_so_many_requests_by_whichever_connection_and_each_place_comes_free() {
+        let clients = Clients::new(Some(2));
+        let [one, other] = [(); 2].map(|()| clients.connect(v4(1), None).unwrap());
+        let (first, second) = (one.enter().unwrap(), other.enter().unwrap());
+        assert!(one.enter().is_none() && other.enter().is_none());
+        // What a proxy tells of is the same client.
+        assert!(clients.told(v4(1)).enter().is_none());
+        assert!(clients.told(v4(2)).enter().is_some());
+        drop(first);
+        let third = clients.told(v4(1)).enter();
+        assert!(third.is_some() && one.enter().is_none());
+        drop((second, third));
+        assert!(one.enter().is_some());
+    }
+
+    #[test]
+    fn each_client_has_so_many_connections_and_a_network_of_ipv6_is_one_client() {
+        let clients = Clients::new(None);
+        let connect = |address: &str| clients.connect(address.parse().unwrap(), Some(1));
+        let first = connect("2001:db8:1:2::1").unwrap();
+        assert_eq!(
+            connect("2001:db8:1:2:ffff::2").unwrap_err(),
+            TooManyConnections
+        );
+        let _other = connect("2001:db8:1:3::1").unwrap();
+        drop(first);
+        assert!(connect("2001:db8:1:2::3").is_ok());
+    }
+
+    #[test]
+    fn a_client_that_has_nothing_open_is_forgotten() {
+        let clients = Clients::new(Some(1));
+        let share = clients.connect(v4(1), None).unwrap();
+        let place = share.enter();
+        drop(share);
+        // Its request is still there.
+        assert_eq!(clients.len(), 1);
+        assert!(clients.told(v4(1)).enter().is_none());
+        drop(place);
+        assert_eq!(clients.len(), 0);
+        let many: Vec<_> = (0..=255).map(|last| clients.told(v4(last))).collect();
+        assert_eq!(clients.len(), 256);
+        drop(many);
+        assert_eq!(clients.len(), 0);
+    }
+}

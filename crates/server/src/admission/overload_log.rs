@@ -1,0 +1,77 @@
+//! How often the log tells that there is too much to do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A line a second tells that it goes on. One for each request would be what there is least room for:
+/// whoever sends too many would have the host write as many lines, and wait for who reads them.
+const EACH: Duration = Duration::from_secs(1);
+
+/// The overloads that were told of, by service and by kind, of which there are few. The access log and the
+/// metrics have each of them.
+#[derive(Debug, Default)]
+pub(crate) struct OverloadLog(Mutex<HashMap<(Arc<str>, &'static str), Said>>);
+
+#[derive(Debug)]
+struct Said {
+    at: Instant,
+    left_out: u64,
+}
+
+// === impl OverloadLog ===
+
+impl OverloadLog {
+    /// How many were left out of the log since the last, if this one is to be in it.
+    pub(crate) fn tell(&self, service: &Arc<str>, kind: &'static str, now: Instant) -> Option<u64> {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (Arc::clone(service), kind);
+        match said.get_mut(&key) {
+            Some(said) if now.saturating_duration_since(said.at) < EACH => {
+                said.left_out += 1;
+                None
+            }
+            Some(said) => {
+                said.at = now;
+                Some(std::mem::take(&mut said.left_out))
+            }
+            None => {
+                said.insert(
+                    key,
+                    Said {
+                        at: now,
+                        left_out: 0,
+                    },
+                );
+                Some(0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_kind_and_service_there_is_a_line_a_second_that_says_how_many_there_were() {
+        let overload_log = OverloadLog::default();
+        let (shop, stock): (Arc<str>, Arc<str>) = ("shop".into(), "stock".into());
+        let start = Instant::now();
+        assert_eq!(overload_log.tell(&shop, "in_flight", start), Some(0));
+        for _ in 0..5 {
+            assert_eq!(
+                overload_log.tell(&shop, "in_flight", start + EACH / 2),
+                None
+            );
+        }
+        assert_eq!(overload_log.tell(&shop, "queue_full", start), Some(0));
+        assert_eq!(overload_log.tell(&stock, "in_flight", start), Some(0));
+        assert_eq!(overload_log.tell(&shop, "in_flight", start + EACH), Some(5));
+        assert_eq!(overload_log.tell(&shop, "in_flight", start + EACH), None);
+        assert_eq!(
+            overload_log.tell(&shop, "in_flight", start + EACH * 2),
+            Some(1)
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! One connection, from its first byte to its last.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use tokio_rustls::server::TlsStream;
+
+use crate::admission::clients::{ClientShare, TooManyConnections};
+use crate::connection::counts::Counted;
+use crate::connection::http_connection::{HttpConnection, Stream};
+use crate::connection::service::{Parts, Service};
+use crate::connection::state::ConnectionState;
+use crate::connection::timed_io::TimedIo;
+use crate::connection::timeouts;
+use crate::listener::context::ListenerContext;
+use crate::listener::proxy_protocol::{self, Begun};
+use crate::listener::refusal::Refusal;
+use crate::listener::socket::Socket;
+use crate::request::peer::{Peer, canonical};
+use crate::tls;
+
+/// What is known of a connection when it is accepted.
+pub(crate) struct Accepted {
+    /// The other end of the socket.
+    pub(crate) client: Option<SocketAddr>,
+    /// Its part in what the client has open, if that is known by now.
+    pub(crate) share: Option<Arc<ClientShare>>,
+    pub(crate) counted: Counted,
+}
+
+/// What comes next on a connection.
+enum Greeted {
+    Plain(Begun),
+    Tls(Box<TlsStream<Begun>>),
+    /// Nothing: its client has too many. There is nobody to tell in clear where TLS is spoken.
+    Refused(Option<Begun>),
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    stream: Socket,
+    accepted: Accepted,
+    context: Arc<ListenerContext>,
+    state: Arc<ConnectionState>,
+) {
+    let Accepted {
+        client,
+        share,
+        counted,
+    } = accepted;
+    if let Err(error) = stream.set_nodelay() {
+        tracing::debug!(target: "headwater::server", ?client, %error, "TCP_NODELAY could not be set");
+    }
+    // What a socket for both families says of IPv4 is not what all others say of it.
+    let client = client.map(canonical);
+    let mut peer = Peer {
+        client,
+        share,
+        local: stream.local_addr().map(canonical),
+        origin: context.origin.clone(),
+        certificate: None,
+        introduction: OnceLock::new(),
+        names: OnceLock::new(),
+    };
+    // Each part is boxed, so that a connection takes up no more than the part that it is at.
+    let greeted = {
+        let greeted = Box::pin(greet(stream, &mut peer, &context));
+        let greeted = state.until_drained(greeted, context.times.idle_grace);
+        Box::pin(greeted).await
+    };
+    match greeted {
+        Some(Ok(Greeted::Plain(stream))) => Box::pin(speak(stream, peer, &context, state)).await,
+        Some(Ok(Greeted::Tls(stream))) => Box::pin(speak(*stream, peer, &context, state)).await,
+        Some(Ok(Greeted::Refused(stream))) => {
+            counted.refuse_client();
+            if let Some(stream) = stream {
+                Box::pin(Refusal::ClientFull.tell(stream)).await;
+            }
+        }
+        Some(Err(error)) => {
+            counted.failed();
+            tracing::debug!(
+                target: "headwater::server",
+                ?client,
+                %error,
+                "a TLS handshake or a header of the PROXY protocol failed"
+            );
+        }
+        None => counted.failed(),
+    }
+}
+
+/// What comes before HTTP.
+async fn greet(stream: Socket, peer: &mut Peer, context: &ListenerContext) -> io::Result<Greeted> {
+    let begun = if context.proxy_protocol.expects_from(peer.client) {
+        let reading =
+            tokio::time::timeout(context.times.handshake, proxy_protocol::read_header(stream));
+        let (begun, proxied) = reading
+            .await
+            .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+        if let Some((source, destination)) = proxied {
+            peer.client = Some(canonical(source));
+            peer.local = Some(canonical(destination));
+        }
+        match context.connect(peer.client) {
+            Ok(share) => peer.share = share,
+            Err(TooManyConnections) => {
+                return Ok(Greeted::Refused(
+                    context.identity.is_none().then_some(begun),
+                ));
+            }
+        }
+        begun
+    } else {
+        Begun::from(stream)
+    };
+    let Some(identity) = &context.identity else {
+        return Ok(Greeted::Plain(begun));
+    };
+    let (stream, certificate) = tls::accept(identity, begun, context.times.handshake).await?;
+    peer.certificate = certificate;
+    Ok(Greeted::Tls(Box::new(stream)))
+}
+
+async fn speak<S: Stream>(
+    stream: S,
+    peer: Peer,
+    context: &ListenerContext,
+    state: Arc<ConnectionState>,
+) {
+    let client = peer.client;
+    let stream = TimedIo::new(stream, Arc::clone(&state), context.times.send);
+    let service = Service::new(Parts {
+        front: Arc::clone(&context.front),
+        peer,
+        state: Arc::clone(&state),
+    });
+    let codec = Arc::clone(&context.codec);
+    let connection = HttpConnection::new(codec, Arc::clone(&state), stream, service);
+    if let Err(error) = timeouts::keep(connection, &state, &context.times).await {
+        // A client that goes away or speaks no HTTP is the client's business.
+        tracing::debug!(target: "headwater::server", ?client, error, "a connection ended early");
+    }
+}

@@ -1,0 +1,89 @@
+//! HTTP/1 and HTTP/2 as hyper speaks them, with the knobs of this host.
+
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioTimer;
+
+use crate::connection::h2_streams::Streams;
+use crate::params::{ConnectionParams, Http1Params, Http2Params};
+
+/// Speaks HTTP/1 or HTTP/2 with clients.
+pub(crate) struct Codec {
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<Streams>,
+}
+
+/// Makes the codec that all connections of a server share. Each field is taken by name, so that one
+/// which is not passed on does not compile.
+pub(crate) fn codec(params: &ConnectionParams) -> Codec {
+    let ConnectionParams {
+        http1,
+        http2,
+        send_timeout,
+        // The connection's own clock keeps these.
+        keep_alive_timeout: _,
+        handshake_timeout: _,
+        header_read_timeout: _,
+    } = params.clone();
+
+    let Http1Params {
+        keep_alive,
+        half_close,
+        max_buffer,
+        max_headers,
+        pipeline_flush,
+        vectored_writes,
+    } = http1;
+    let mut h1 = http1::Builder::new();
+    h1.timer(TokioTimer::new())
+        // hyper's begins when it waits for a head, and so would bound how long a connection is idle.
+        .header_read_timeout(None)
+        .keep_alive(keep_alive)
+        .half_close(half_close)
+        // hyper panics below this.
+        .max_buf_size(max_buffer.max(8 << 10))
+        .pipeline_flush(pipeline_flush)
+        .writev(vectored_writes)
+        .auto_date_header(true)
+        .ignore_invalid_headers(false)
+        .title_case_headers(false)
+        .preserve_header_case(false);
+    if let Some(max_headers) = max_headers {
+        h1.max_headers(max_headers);
+    }
+
+    let Http2Params {
+        max_concurrent_streams,
+        max_header_list_size,
+        initial_stream_window,
+        initial_connection_window,
+        adaptive_window,
+        max_frame_size,
+        max_send_buffer,
+        keep_alive_interval,
+        keep_alive_timeout,
+        max_pending_accept_reset_streams,
+        max_local_error_reset_streams,
+    } = http2;
+    let mut h2 = http2::Builder::new(Streams::new(send_timeout));
+    h2.timer(TokioTimer::new())
+        .max_concurrent_streams(max_concurrent_streams)
+        .max_header_list_size(max_header_list_size)
+        .initial_stream_window_size(initial_stream_window)
+        .initial_connection_window_size(initial_connection_window)
+        // Sets the windows itself, so only where it is wanted.
+        .max_frame_size(max_frame_size.clamp(16 << 10, (1 << 24) - 1))
+        .max_send_buf_size(max_send_buffer.min(u32::MAX as usize))
+        .keep_alive_interval(keep_alive_interval)
+        .keep_alive_timeout(keep_alive_timeout)
+        .max_pending_accept_reset_streams(max_pending_accept_reset_streams)
+        .max_local_error_reset_streams(max_local_error_reset_streams)
+        .auto_date_header(true);
+    if adaptive_window {
+        // hyper resets both windows to the standard's with this, in either position.
+        h2.adaptive_window(true);
+    }
+    Codec {
+        http1: h1,
+        http2: h2,
+    }
+}

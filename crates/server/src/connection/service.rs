@@ -1,0 +1,63 @@
+//! What a connection's codec calls for each request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+
+use crate::connection::h2_send_body::H2SendBody;
+use crate::connection::state::ConnectionState;
+use crate::connection::upload::Upload;
+use crate::pipeline::front::Front;
+use crate::request::peer::Peer;
+
+/// Answers the requests of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Service(Arc<Parts>);
+
+/// What they are answered with. Requests hold it, and so nothing that is counted for all connections
+/// together: threads that count at one place wait for each other.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) front: Arc<Front>,
+    pub(crate) peer: Peer,
+    pub(crate) state: Arc<ConnectionState>,
+}
+
+/// Boxed: hyper moves it around.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<H2SendBody>, Infallible>> + Send>>;
+
+// === impl Service ===
+
+impl Service {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<H2SendBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let ticket = self.0.state.enter();
+        let version = request.version();
+        let request = request.map(|body| Upload::new(body, &ticket));
+        // Outside of the future, which so need not hold the request.
+        let received = self.0.front.receive(request, &self.0.peer);
+        let parts = Arc::clone(&self.0);
+        Box::pin(async move {
+            let mut response = parts.front.respond(received).await;
+            // By which hyper also closes, once this is sent.
+            if version < Version::HTTP_2 && ticket.is_draining() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(response.map(|body| H2SendBody::new(body, version, ticket)))
+        })
+    }
+}

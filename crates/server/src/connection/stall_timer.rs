@@ -1,0 +1,48 @@
+//! How long a client may take nothing of what it is sent.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// A timer that costs nothing while nobody waits.
+#[derive(Debug)]
+pub(crate) struct StallTimer {
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    armed: bool,
+}
+
+// === impl StallTimer ===
+
+impl StallTimer {
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            timer: None,
+            armed: false,
+        }
+    }
+
+    /// Something was taken.
+    pub(crate) fn restore(&mut self) {
+        self.armed = false;
+    }
+
+    /// Nothing is taken; the time runs from the first time that this is said.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
+        if !self.armed {
+            // A timeout beyond what the clock can tell is none.
+            let Some(until) = Instant::now().checked_add(self.timeout) else {
+                return Poll::Pending;
+            };
+            timer.as_mut().reset(until);
+            self.armed = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+}

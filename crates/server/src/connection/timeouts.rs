@@ -1,0 +1,212 @@
+//! The times of a connection: how long it may be idle, how long a head may take, how it ends.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connection::http_connection::{HttpConnection, Stream};
+use crate::connection::state::{ConnectionState, Version};
+
+/// How often it is looked whether nothing is said, and the codec put away then: seldom beside what it
+/// costs to have it back (a few microseconds), and often enough that those who come, ask once and stay are
+/// few at a time.
+const REST_AFTER: Duration = Duration::from_millis(250);
+
+/// The times that a connection is held to.
+#[derive(Debug, Clone)]
+pub(crate) struct Times {
+    pub(crate) keep_alive: Duration,
+    /// For a TLS handshake, and before it for a header of the PROXY protocol.
+    pub(crate) handshake: Duration,
+    pub(crate) header_read: Duration,
+    pub(crate) send: Duration,
+    pub(crate) idle_grace: Duration,
+}
+
+/// A connection's clock.
+struct Clock<'a> {
+    times: &'a Times,
+    state: &'a ConnectionState,
+    /// When the head that has begun has to be there, and how many requests there were before it.
+    head: Option<(Instant, u64)>,
+    /// When a connection without requests is to end, after the drain has begun.
+    grace: Option<Instant>,
+    /// The codec is put away.
+    rests: bool,
+    /// It was told to end.
+    ending: bool,
+}
+
+/// What the time has come for.
+enum Due {
+    /// The connection shall finish what it has, and end.
+    End,
+    /// The codec shall be put away.
+    Rest,
+    /// The head took too long.
+    Expire,
+    /// The client had its time to see the end.
+    Drop,
+    /// Nothing yet, until then.
+    Later(Instant),
+}
+
+/// Serves a connection to its end. On a drain it finishes the requests that it has, and those that are
+/// on their way.
+pub(crate) async fn keep<S: Stream>(
+    connection: HttpConnection<S>,
+    state: &Arc<ConnectionState>,
+    times: &Times,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut connection = pin!(connection);
+    state.rest();
+    let mut clock = Clock {
+        times,
+        state,
+        head: None,
+        grace: None,
+        rests: true,
+        ending: false,
+    };
+    let mut timer = pin!(tokio::time::sleep_until(after(
+        state.idle_since(),
+        times.keep_alive
+    )));
+    poll_fn(|cx| {
+        // First, so that no drain is missed.
+        state.register(cx.waker());
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            let due = if clock.is_to_end_now() {
+                Due::End
+            } else {
+                // Requests that come and go in time leave the timer alone.
+                if let Some(earlier) = clock.watch(connection.can_rest())
+                    && earlier < timer.deadline()
+                {
+                    timer.as_mut().reset(earlier);
+                }
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                clock.due(Instant::now(), connection.can_rest())
+            };
+            let now = Instant::now();
+            match due {
+                Due::End => {
+                    connection.shut_down();
+                    clock.ending = true;
+                    timer.as_mut().reset(after(now, times.send));
+                }
+                // The timer is left as it is, and asks again.
+                Due::Rest => {
+                    connection.rest();
+                    clock.rests = !connection.can_rest();
+                }
+                Due::Expire => {
+                    state.expire();
+                    clock.ending = true;
+                    timer.as_mut().reset(after(now, times.send));
+                }
+                Due::Drop => return Poll::Ready(Ok(())),
+                Due::Later(then) => timer.as_mut().reset(then),
+            }
+        }
+    })
+    .await
+}
+
+/// A time beyond what the clock can tell is as good as never.
+fn after(start: Instant, time: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    start + time.min(NEVER)
+}
+
+// === impl Clock ===
+
+impl Clock<'_> {
+    /// Whether a drain has begun that this connection need not be held back from: what it has in flight
+    /// is finished, and HTTP/2 tells the client which requests were taken.
+    fn is_to_end_now(&self) -> bool {
+        !self.ending
+            && self.state.is_draining()
+            && (self.state.is_busy() || self.state.version() == Version::Http2)
+    }
+
+    /// Sees what has changed; gives the time that the timer must not miss.
+    fn watch(&mut self, can_rest: bool) -> Option<Instant> {
+        if self.ending {
+            return None;
+        }
+        let mut next = None;
+        if self.rests && can_rest {
+            self.rests = false;
+            next = Some(after(Instant::now(), REST_AFTER));
+        }
+        if self.state.is_draining() && self.grace.is_none() {
+            self.grace = Some(after(Instant::now(), self.times.idle_grace));
+        }
+        let before = self.state.requests();
+        if self.state.is_busy() || !self.state.is_expecting() {
+            self.head = None;
+        } else if self.head.is_none_or(|(_, at)| at != before) {
+            self.head = Some((after(Instant::now(), self.times.header_read), before));
+        }
+        let head = self.head.map(|(until, _)| until);
+        head.into_iter().chain(self.grace).chain(next).min()
+    }
+
+    fn due(&self, now: Instant, can_rest: bool) -> Due {
+        if self.ending {
+            return match self.state.is_busy() || self.state.take_sent() {
+                true => Due::Later(after(now, self.times.send)),
+                false => Due::Drop,
+            };
+        }
+        if let Some((until, _)) = self.head
+            && until <= now
+        {
+            return Due::Expire;
+        }
+        let rest_after = REST_AFTER.min(self.times.keep_alive);
+        if self.state.is_busy() {
+            let next = if can_rest {
+                rest_after
+            } else {
+                self.times.keep_alive
+            };
+            return Due::Later(after(now, next));
+        }
+        let idle = after(self.state.idle_since(), self.times.keep_alive);
+        let head = self.head.map(|(until, _)| until);
+        // A connection that has begun a request is not idle.
+        let idle = match head {
+            Some(_) => None,
+            None => Some(idle),
+        };
+        let end = idle.into_iter().chain(self.grace).min();
+        if end.is_some_and(|end| end <= now) {
+            return match self.state.is_expecting() {
+                // hyper would wait for the rest of a head that has begun.
+                true => Due::Expire,
+                false => Due::End,
+            };
+        }
+        // Looked at once in a while, and found idle: that it may have been asked just before is not worth
+        // a look at the clock with each request.
+        let rest = match head {
+            None if can_rest && self.state.is_stalled() => Some(after(now, rest_after)),
+            None if can_rest => return Due::Rest,
+            _ => None,
+        };
+        let next = end.into_iter().chain(head).chain(rest).min();
+        Due::Later(next.unwrap_or_else(|| after(now, self.times.keep_alive)))
+    }
+}

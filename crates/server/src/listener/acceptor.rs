@@ -1,0 +1,217 @@
+//! All connections of a server: how they are accepted, and how they end.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::connection::accepted::{self, Accepted};
+use crate::connection::counts::ConnectionCounts;
+use crate::connection::state::ConnectionState;
+use crate::listener::back_off::BackOff;
+use crate::listener::context::ListenerContext;
+use crate::listener::refusal::{Refusal, Refusals};
+use crate::listener::socket::Socket;
+use crate::listener::socket_listener::Listener;
+use crate::server::ServeOutcome;
+
+/// The connections that there are.
+pub(crate) struct Acceptor {
+    /// By listener.
+    contexts: Vec<Arc<ListenerContext>>,
+    counts: ConnectionCounts,
+    lanes: Vec<Handle>,
+    next_lane: usize,
+    /// Owns the connections' tasks, so that whatever becomes of the server, none outlives it.
+    tasks: JoinSet<()>,
+    pulses: HashMap<Id, Arc<ConnectionState>>,
+    refusals: Refusals,
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    pub(crate) fn new(
+        contexts: Vec<Arc<ListenerContext>>,
+        counts: ConnectionCounts,
+        lanes: Vec<Handle>,
+    ) -> Self {
+        Self {
+            contexts,
+            counts,
+            lanes,
+            next_lane: 0,
+            tasks: JoinSet::new(),
+            pulses: HashMap::new(),
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Accepts for ever.
+    pub(crate) async fn accept(&mut self, listeners: &[Listener]) {
+        let mut back_off = BackOff::new();
+        let mut turn = 0;
+        loop {
+            match self.next(listeners, &mut turn).await {
+                Ok((at, stream, client)) => {
+                    back_off.succeeded();
+                    self.admit(at, stream, client);
+                }
+                Err(error) => {
+                    if let Some(wait) = back_off.failed(&error) {
+                        tracing::warn!(
+                            target: "headwater::server",
+                            %error,
+                            wait_ms = wait.as_millis(),
+                            "no connection can be accepted for now (out of descriptors? see `ulimit -n`)"
+                        );
+                        tokio::time::sleep(wait).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next connection, with its listener; meanwhile, lets go of the tasks that have ended.
+    async fn next(
+        &mut self,
+        listeners: &[Listener],
+        turn: &mut usize,
+    ) -> io::Result<(usize, Socket, Option<SocketAddr>)> {
+        loop {
+            tokio::select! {
+                accepted = poll_fn(|cx| poll_any(listeners, turn, cx)) => return accepted,
+                Some(ended) = self.tasks.join_next_with_id() => self.report(ended),
+            }
+        }
+    }
+
+    fn admit(&mut self, at: usize, stream: Socket, client: Option<SocketAddr>) {
+        let Some(context) = self.contexts.get(at) else {
+            return;
+        };
+        // What a header of the PROXY protocol will say of the client is not known yet.
+        let share = match context.proxy_protocol.expects_from(client) {
+            true => Ok(None),
+            false => context.connect(client),
+        };
+        let is_tls = context.identity.is_some();
+        let Ok(share) = share else {
+            self.counts.refuse_client(at);
+            self.refusals.refuse(stream, is_tls, Refusal::ClientFull);
+            return;
+        };
+        let Some(counted) = self.counts.admit(at) else {
+            self.refusals.refuse(stream, is_tls, Refusal::Full);
+            return;
+        };
+        let accepted = Accepted {
+            client,
+            share,
+            counted,
+        };
+        let (context, state) = (Arc::clone(context), ConnectionState::new());
+        let task = match self.lanes.get(self.next_lane) {
+            None => {
+                let served = accepted::serve(stream, accepted, context, Arc::clone(&state));
+                self.tasks.spawn(served)
+            }
+            Some(lane) => {
+                self.next_lane = (self.next_lane + 1) % self.lanes.len();
+                let Ok(stream) = stream.into_raw() else {
+                    return;
+                };
+                let begun = Arc::clone(&state);
+                let served = async move {
+                    // Fails only where the runtime is ending.
+                    if let Ok(stream) = stream.adopt() {
+                        accepted::serve(stream, accepted, context, begun).await;
+                    }
+                };
+                self.tasks.spawn_on(served, lane)
+            }
+        };
+        self.pulses.insert(task.id(), state);
+    }
+
+    /// Takes the connections that wait already, whose clients believe them to be open, and closes the
+    /// listeners. What is given removes the files of sockets when it is dropped.
+    pub(crate) fn take_remainder(&mut self, listeners: Vec<Listener>) -> Vec<impl Sized + use<>> {
+        let mut files = Vec::new();
+        for (at, listener) in listeners.into_iter().enumerate() {
+            let Ok((remainder, file)) = listener.into_remainder() else {
+                continue;
+            };
+            files.extend(file);
+            while let Ok((stream, client)) = remainder.accept() {
+                if let Ok(stream) = stream.adopt() {
+                    self.admit(at, stream, client);
+                }
+            }
+        }
+        files
+    }
+
+    pub(crate) async fn drain(mut self, timeout: Duration) -> ServeOutcome {
+        for state in self.pulses.values() {
+            state.drain();
+        }
+        let ended = tokio::time::timeout(timeout, async {
+            while let Some(ended) = self.tasks.join_next_with_id().await {
+                self.report(ended);
+            }
+        })
+        .await;
+        if ended.is_ok() {
+            return ServeOutcome::Drained;
+        }
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.report(ended);
+        }
+        let connections = self.tasks.len();
+        // One front for all listeners.
+        let front = self.contexts.first().map(|context| &context.front);
+        let requests = front.map_or(0, |front| front.in_flight());
+        self.tasks.shutdown().await;
+        ServeOutcome::Cut {
+            connections,
+            requests,
+        }
+    }
+
+    fn report(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!(target: "headwater::server", %error, "a connection's task panicked");
+                }
+                error.id()
+            }
+        };
+        self.pulses.remove(&id);
+    }
+}
+
+/// The listeners take turns in being asked first, so that none keeps the others waiting.
+fn poll_any(
+    listeners: &[Listener],
+    turn: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(usize, Socket, Option<SocketAddr>)>> {
+    for _ in 0..listeners.len() {
+        *turn = (*turn + 1) % listeners.len();
+        if let Some(listener) = listeners.get(*turn)
+            && let Poll::Ready(accepted) = listener.poll_accept(cx)
+        {
+            return Poll::Ready(accepted.map(|(stream, client)| (*turn, stream, client)));
+        }
+    }
+    Poll::Pending
+}

@@ -1,0 +1,42 @@
+//! What the connections of one listener have in common.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::admission::clients::{ClientShare, TooManyConnections};
+use crate::connection::codec::Codec;
+use crate::connection::timeouts::Times;
+use crate::params::ProxyProtocol;
+use crate::pipeline::front::Front;
+use crate::request::target::Origin;
+use crate::tls::Identity;
+
+/// How the connections of a listener are served.
+pub(crate) struct ListenerContext {
+    pub(crate) front: Arc<Front>,
+    pub(crate) codec: Arc<Codec>,
+    pub(crate) times: Times,
+    pub(crate) origin: Origin,
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) proxy_protocol: ProxyProtocol,
+    pub(crate) max_connections_per_client: Option<usize>,
+}
+
+// === impl ListenerContext ===
+
+impl ListenerContext {
+    /// Counts a client's connection in, unless it has as many as it may have. That of a proxy, and of a
+    /// client without an address, is nobody's.
+    pub(crate) fn connect(
+        &self,
+        client: Option<SocketAddr>,
+    ) -> Result<Option<Arc<ClientShare>>, TooManyConnections> {
+        let limit = self.max_connections_per_client;
+        match client.map(|client| client.ip()) {
+            Some(client) if !self.front.is_proxy(client) => {
+                self.front.clients().connect(client, limit).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}

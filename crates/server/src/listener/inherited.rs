@@ -1,0 +1,98 @@
+//! Sockets that were opened by whoever started this process (sd_listen_fds(3)).
+
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use listenfd::ListenFd;
+
+use crate::listener::bind_error::BindError;
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) enum Inherited {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// What is left of what this process was given.
+struct Given {
+    sockets: ListenFd,
+    /// By number; fewer than there are sockets if they have no names.
+    names: Vec<String>,
+}
+
+/// Takes a socket by its name or number. Each can be taken once in the life of the process.
+pub(crate) fn take(name: &str) -> Result<Inherited, BindError> {
+    // For the whole process: a descriptor must not be given to two owners. Reading the environment
+    // also clears it, so that child processes do not take the sockets for theirs.
+    static GIVEN: OnceLock<Mutex<Given>> = OnceLock::new();
+    let mut given = GIVEN
+        .get_or_init(|| Mutex::new(Given::from_environment()))
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    given.take(name).map_err(|problem| BindError::Inherited {
+        name: name.to_owned(),
+        problem,
+    })
+}
+
+// === impl Given ===
+
+impl Given {
+    fn from_environment() -> Self {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Self {
+            names: names
+                .split(':')
+                .filter(|_| !names.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            sockets: ListenFd::from_env(),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Inherited, String> {
+        let number = self.number(name)?;
+        let socket = match self.sockets.take_tcp_listener(number) {
+            Ok(tcp) => tcp.map(Inherited::Tcp),
+            Err(not_tcp) => self
+                .sockets
+                .take_unix_listener(number)
+                .map_err(|_| unusable(&not_tcp))?
+                .map(Inherited::Unix),
+        };
+        let socket = socket.ok_or("another listener has it: name each socket once")?;
+        match &socket {
+            Inherited::Tcp(listener) => listener.set_nonblocking(true),
+            Inherited::Unix(listener) => listener.set_nonblocking(true),
+        }
+        .map_err(|error| unusable(&error))?;
+        Ok(socket)
+    }
+
+    fn number(&self, name: &str) -> Result<usize, String> {
+        let count = self.sockets.len();
+        if count == 0 {
+            return Err(
+                "this process was given no sockets (LISTEN_FDS is not set for it): start \
+                        it by a socket unit, or listen on an address"
+                    .to_owned(),
+            );
+        }
+        let found = match self.names.iter().position(|given| given == name) {
+            Some(number) => Some(number),
+            None => name.parse().ok(),
+        };
+        found.filter(|number| *number < count).ok_or_else(|| {
+            format!(
+                "this process was given {count} sockets, with the names {:?}: write one of the \
+                 names, or a number below {count}",
+                self.names
+            )
+        })
+    }
+}
+
+fn unusable(error: &io::Error) -> String {
+    format!("it cannot be used ({error}): a TCP or Unix stream socket that listens is expected")
+}

@@ -1,0 +1,76 @@
+//! Connections beyond the limit.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::JoinSet;
+
+use crate::listener::socket::Socket;
+
+/// Why a connection is refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refusal {
+    /// There are as many as there may be.
+    Full,
+    /// Its client has as many as it may have. That is the client's doing, and so a 4xx (RFC 6585 4).
+    ClientFull,
+}
+
+/// How many refused clients are waited for at once. To close before a client has sent its request
+/// makes the kernel reset the connection, and the answer may be lost (RFC 9112 9.6); beyond this many
+/// that is risked.
+const AT_ONCE: usize = 256;
+
+/// How long a refused client is waited for.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Refuses connections.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(JoinSet<()>);
+
+// === impl Refusals ===
+
+impl Refusals {
+    /// Tells the client in plain text; under TLS there is no way that costs less than to serve it.
+    pub(crate) fn refuse(&mut self, stream: Socket, is_tls: bool, why: Refusal) {
+        while self.0.try_join_next().is_some() {}
+        if is_tls || self.0.len() >= AT_ONCE {
+            return;
+        }
+        self.0.spawn(why.tell(stream));
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// What a client is told.
+    fn answer(self) -> &'static [u8] {
+        match self {
+            Self::Full => {
+                b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+                  content-type: text/plain; charset=utf-8\r\ncontent-length: 34\r\n\r\n\
+                  there are too many connections now"
+            }
+            Self::ClientFull => {
+                b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 1\r\n\
+                  content-type: text/plain; charset=utf-8\r\ncontent-length: 50\r\n\r\n\
+                  the client has as many connections as it may have\n"
+            }
+        }
+    }
+
+    /// Tells the client, and lets it see what it was told.
+    pub(crate) async fn tell(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let _ = tokio::time::timeout(FAREWELL, farewell(stream, self.answer())).await;
+    }
+}
+
+async fn farewell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
+    // What fails here is a client that has gone.
+    if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut waste = [0; 1024];
+    while stream.read(&mut waste).await.is_ok_and(|read| read > 0) {}
+}

@@ -1,0 +1,190 @@
+//! A socket that listens, of either family.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll, ready};
+
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+
+use crate::listener::bind_error::BindError;
+use crate::listener::endpoint::{Address, Endpoint};
+use crate::listener::inherited::{self, Inherited};
+use crate::listener::socket::{RawSocket, Socket};
+
+/// Where connections queue.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    /// The file is removed with the listener, if it is ours.
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+/// The file of a Unix-domain socket, removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: another process may have put its own there since.
+    identity: Option<(u64, u64)>,
+}
+
+/// A listener of which only the kernel's queue is wanted any more.
+#[derive(Debug)]
+pub(crate) enum Remainder {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+// === impl Listener ===
+
+impl Listener {
+    pub(crate) fn bind(endpoint: &Endpoint, backlog: u32) -> Result<Self, BindError> {
+        match endpoint {
+            Endpoint::Tcp(address) => bind_tcp(*address, backlog)
+                .map(Self::Tcp)
+                .map_err(|error| BindError::tcp(*address, error)),
+            Endpoint::Unix(path) => {
+                let listener = bind_unix(path, backlog)?;
+                Ok(Self::Unix(listener, Some(SocketFile::new(path))))
+            }
+            Endpoint::Inherited(name) => {
+                let unusable = |error: io::Error| BindError::Inherited {
+                    name: name.clone(),
+                    problem: format!("it cannot be used ({error})"),
+                };
+                match inherited::take(name)? {
+                    Inherited::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+                    Inherited::Unix(listener) => {
+                        UnixListener::from_std(listener).map(|listener| Self::Unix(listener, None))
+                    }
+                }
+                .map_err(unusable)
+            }
+        }
+    }
+
+    pub(crate) fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Self::Unix(listener, _) => {
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().unwrap_or(Path::new(""));
+                Ok(Address::Unix(path.to_owned()))
+            }
+        }
+    }
+
+    /// The next connection, with the client's address where there is one.
+    pub(crate) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
+        match self {
+            Self::Tcp(listener) => {
+                let accepted = ready!(listener.poll_accept(cx));
+                Poll::Ready(accepted.map(|(stream, client)| (Socket::Tcp(stream), Some(client))))
+            }
+            Self::Unix(listener, _) => {
+                let accepted = ready!(listener.poll_accept(cx));
+                Poll::Ready(accepted.map(|(stream, _)| (Socket::Unix(stream), None)))
+            }
+        }
+    }
+
+    /// Lets go of the runtime's notices, which may lag behind the kernel's queue.
+    pub(crate) fn into_remainder(self) -> io::Result<(Remainder, Option<SocketFile>)> {
+        match self {
+            Self::Tcp(listener) => Ok((Remainder::Tcp(listener.into_std()?), None)),
+            Self::Unix(listener, file) => Ok((Remainder::Unix(listener.into_std()?), file)),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A server that comes back at once must not be kept out by the old one's closing connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+fn bind_unix(path: &Path, backlog: u32) -> Result<UnixListener, BindError> {
+    let attempt = || -> io::Result<UnixListener> {
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
+        socket.listen(backlog)
+    };
+    match attempt() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_stale(path)?;
+            attempt().map_err(|error| BindError::unix(path, error))
+        }
+        bound => bound.map_err(|error| BindError::unix(path, error)),
+    }
+}
+
+/// Removes what an earlier process left, if nobody listens there any more.
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    let metadata = std::fs::symlink_metadata(path).map_err(|error| BindError::unix(path, error))?;
+    if !metadata.file_type().is_socket() {
+        return Err(BindError::PathTaken {
+            path: path.to_owned(),
+        });
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|error| BindError::unix(path, error))
+        }
+        // A full queue, or a socket that may not be connected to, has an owner, too.
+        Ok(_) | Err(_) => Err(BindError::PathInUse {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+// === impl SocketFile ===
+
+impl SocketFile {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            identity: identity(path),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            // What cannot be removed is found stale by the next process.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+// === impl Remainder ===
+
+impl Remainder {
+    /// A connection that waits already. `WouldBlock` when there is none.
+    pub(crate) fn accept(&self) -> io::Result<(RawSocket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, client) = listener.accept()?;
+                Ok((RawSocket::Tcp(stream), Some(client)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((RawSocket::Unix(stream), None))
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The life of one request between the codec and the handler.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use headwater_core::{Fault, LoopGuard};
+use headwater_telemetry::{AccessLog, Metrics};
+use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::admit::{Admission, Admitted, not_found};
+use crate::admission::clients::Clients;
+use crate::admission::limits::RequestLimits;
+use crate::pipeline::in_flight_requests::{InFlight, Registry};
+use crate::pipeline::request_guard::{Held, RequestGuard};
+use crate::pipeline::request_lifecycle::{Arrival, Entrance, Handling, RequestLifecycle};
+use crate::request::body::{self, Arriving};
+use crate::request::forwarded::ForwardedParams;
+use crate::request::peer::Peer;
+use crate::response::body::ResponseBody;
+use crate::routing::router::Router;
+
+/// What answers the requests of all listeners: who they are for, and what is asked of each.
+#[derive(Debug)]
+pub struct Front {
+    router: ArcSwap<Router>,
+    admission: Admission,
+    lifecycle: RequestLifecycle,
+    registry: Option<Arc<Registry>>,
+    /// Service and route of a request that has none.
+    nobody: Arc<str>,
+}
+
+/// A request that was taken in.
+pub(crate) struct Received {
+    guard: RequestGuard,
+    handling: Result<Handling, Fault>,
+}
+
+/// Routes that a front had before.
+#[derive(Debug)]
+pub struct Retired(CancellationToken);
+
+/// What a [`Front`] is made of.
+#[derive(Debug, Clone)]
+pub struct FrontParams {
+    /// How long the rest of a request's body is read and thrown away when the service did not want
+    /// it. Closing at once would make the kernel reset the connection, and a client that is still
+    /// sending would lose the answer. Default: 10 seconds. Zero closes at once.
+    pub linger: Duration,
+    /// What requests are measured with. Default: they are not.
+    pub metrics: Metrics,
+    /// What requests are noted with when they are over. Default: they are not.
+    pub access: AccessLog,
+    /// What refuses requests that go round in circles. To be shared with all that sends requests for
+    /// this host. Default: one of its own.
+    pub loops: LoopGuard,
+    /// What a request may ask for, and how many there may be.
+    pub limits: RequestLimits,
+    /// What is believed of proxies, and what services are told of clients.
+    pub forwarded: ForwardedParams,
+    /// Whether [`Front::requests`] can tell the requests in flight. Default: no; each request then
+    /// takes a lock twice, of one of several lists.
+    pub keep_requests: bool,
+    /// Whether answers tell why a request failed, and why an outgoing request was denied that was made
+    /// for it, in the field `headwater-explain` and in the text of Headwater's own answers. For
+    /// development: it tells clients what a service may reach. Default: no.
+    pub explain: bool,
+}
+
+// === impl Front ===
+
+impl Front {
+    /// Makes a front with these routes.
+    #[must_use]
+    pub fn new(params: FrontParams, router: Router) -> Arc<Self> {
+        let FrontParams {
+            linger,
+            metrics,
+            access,
+            loops,
+            limits,
+            forwarded,
+            keep_requests,
+            explain,
+        } = params;
+        Arc::new(Self {
+            router: ArcSwap::from_pointee(router),
+            admission: Admission::new(limits, forwarded, linger),
+            lifecycle: RequestLifecycle {
+                metrics,
+                access,
+                loops,
+                overload_log: Arc::default(),
+                explain,
+            },
+            registry: keep_requests.then(Arc::default),
+            nobody: Arc::from(""),
+        })
+    }
+
+    /// Answers what arrives from now on by these routes; requests in flight keep theirs, which tell
+    /// when the last of them is over.
+    pub fn replace(&self, router: Router) -> Retired {
+        Retired(self.router.swap(Arc::new(router)).ended().clone())
+    }
+
+    /// How many requests there are that came by a connection, each until its answer's last byte.
+    /// Those that were refused do not count.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.admission.in_flight().count()
+    }
+
+    /// How many requests there were so far that came by a connection, those included that are in flight or
+    /// were refused; but for those of which a proxy told what makes no sense.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.admission.in_flight().entered()
+    }
+
+    /// Until there are none. More may have come by the time that the caller looks.
+    pub async fn idle(&self) {
+        self.admission.in_flight().idle().await;
+    }
+
+    /// The requests in flight, the oldest first; none unless
+    /// [`keep_requests`](FrontParams::keep_requests) is set.
+    #[must_use]
+    pub fn requests(&self) -> Vec<InFlight> {
+        self.registry
+            .as_ref()
+            .map_or_else(Vec::new, |registry| registry.list())
+    }
+
+    /// What each client has open.
+    pub(crate) fn clients(&self) -> &Clients {
+        self.admission.clients()
+    }
+
+    /// Whether it is a proxy's that is believed what it says of clients.
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
+        self.admission.is_proxy(address)
+    }
+
+    /// Takes a request in, as far as that goes without waiting.
+    pub(crate) fn receive(&self, request: Request<impl Arriving>, peer: &Peer) -> Received {
+        let started = Instant::now();
+        let (mut parts, incoming) = request.into_parts();
+        let mut admitted = Admitted::default();
+        let admission = &self.admission;
+        let verdict = admission.admit(&mut parts, peer, &self.router, &mut admitted);
+        let Admitted { told, entry } = admitted;
+        let route = entry.as_ref().map(|entry| &entry.route);
+        let [service, pattern] = match route {
+            Some(route) => peer.names(route),
+            None => [&self.nobody; 2],
+        };
+        let mut guard = self.lifecycle.begin(Arrival {
+            parts: &parts,
+            started,
+            // A timeout beyond what the clock can tell is none.
+            deadline: route.and_then(|route| started.checked_add(route.timeout)),
+            service,
+            route: pattern,
+            entrance: Entrance::Network {
+                client: told.client.or(peer.client),
+                local: peer.local,
+                scheme: &peer.origin.scheme,
+            },
+        });
+        let params = admission.body(&parts, entry.as_ref());
+        let (body, wait) = body::wrap(incoming, guard.scope(), params);
+        guard.expect(wait);
+        // The body of a request that is refused is nobody's; it is read to its end like any other
+        // that is not wanted.
+        let handling = verdict.and_then(|permits| {
+            guard.hold(Held {
+                listing: self
+                    .registry
+                    .as_ref()
+                    .map(|registry| registry.enter(guard.scope(), &parts)),
+                entry: None,
+                permits,
+            });
+            let entry = entry.as_ref().ok_or_else(not_found)?;
+            admission.introduce(&mut parts, &told, peer, entry)?;
+            let request = Request::from_parts(parts, body);
+            self.lifecycle
+                .handle(&*entry.route.handler, request, &guard)
+        });
+        guard.hold_entry(entry);
+        Received { guard, handling }
+    }
+
+    /// Answers a request.
+    pub(crate) async fn respond(&self, received: Received) -> Response<ResponseBody> {
+        let Received { guard, handling } = received;
+        let answered = match handling {
+            Ok(handling) => handling.answer(&guard).await,
+            Err(fault) => Err(fault),
+        };
+        self.lifecycle.conclude(answered, guard)
+    }
+}
+
+impl Retired {
+    /// Until no request is answered by these routes any more.
+    pub async fn ended(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl Default for FrontParams {
+    fn default() -> Self {
+        Self {
+            linger: Duration::from_secs(10),
+            metrics: Metrics::default(),
+            access: AccessLog::default(),
+            loops: LoopGuard::default(),
+            limits: RequestLimits::default(),
+            forwarded: ForwardedParams::default(),
+            keep_requests: false,
+            explain: false,
+        }
+    }
+}

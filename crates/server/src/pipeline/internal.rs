@@ -1,0 +1,176 @@
+//! The front of one service for the other services of its host: no socket, no codec, and otherwise
+//! all that a request from the network gets.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headwater_core::fields::{DeclaredLength, declared_length};
+use headwater_core::{AnswerFuture, Body, Caller, Fault, Handler, InternalService, LoopGuard};
+use headwater_telemetry::{AccessLog, Metrics};
+use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+
+use crate::admission::admit::Permits;
+use crate::admission::in_flight::InFlightPermit;
+use crate::admission::limits::RouteLimits;
+use crate::admission::service_limits::{AllServiceLimits, ServiceLimits};
+use crate::pipeline::request_guard::Held;
+use crate::pipeline::request_lifecycle::{Arrival, Entrance, RequestLifecycle};
+use crate::request::body::{self, BodyParams};
+use crate::request::body_wait::Trouble;
+use crate::request::method;
+use crate::request::reserved_headers;
+use crate::routing::route::Route;
+
+/// The route of internal requests. Their host names the service, so its paths begin at the root,
+/// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
+const WHOLE_HOST: &str = "/...";
+
+/// Answers the requests that other services of the host make to this one.
+///
+/// A request has a scope of its own: its own id, a server span under the client span of its caller,
+/// the access record and the metrics of any request, and the service's own timeout and limits. If what
+/// the request is made for has no answer yet, and is due earlier, it is due then. What bounds clients, or
+/// all requests from the network together, is nothing to it.
+pub struct InternalFront {
+    service: Arc<str>,
+    route: Arc<str>,
+    handler: Arc<dyn Handler>,
+    timeout: Duration,
+    limits: RouteLimits,
+    /// What counts against them, if anything does.
+    service_limits: Option<ServiceLimits>,
+    lifecycle: RequestLifecycle,
+}
+
+// === impl InternalFront ===
+
+impl InternalFront {
+    /// The front of the service that answers at `route`; where that is counts for nothing here. Its
+    /// limits hold here, too; what counts against them is counted with what comes by routes of the same
+    /// [`service_limits`](Route::gate), and by itself without one.
+    #[must_use]
+    pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
+        let service_limits = AllServiceLimits::default().of(&route);
+        let Route {
+            pattern: _,
+            hosts: _,
+            service,
+            handler,
+            timeout,
+            strip_prefix: _,
+            limits,
+            service_limits: _,
+        } = route;
+        Self {
+            service,
+            route: WHOLE_HOST.into(),
+            handler,
+            timeout,
+            limits,
+            service_limits,
+            lifecycle: RequestLifecycle {
+                metrics,
+                access: AccessLog::default(),
+                loops,
+                overload_log: Arc::default(),
+                explain: false,
+            },
+        }
+    }
+
+    /// The same, with its requests noted by `access` when they are over.
+    #[must_use]
+    pub fn with_access(mut self, access: AccessLog) -> Self {
+        self.lifecycle.access = access;
+        self
+    }
+
+    /// The same, with answers that tell why a request failed. See [`FrontParams::explain`].
+    ///
+    /// [`FrontParams::explain`]: crate::FrontParams::explain
+    #[must_use]
+    pub fn with_explanations(mut self, explain: bool) -> Self {
+        self.lifecycle.explain = explain;
+        self
+    }
+
+    async fn respond(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
+        let started = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        reserved_headers::remove(&mut parts.headers);
+        let mut guard = self.lifecycle.begin(Arrival {
+            parts: &parts,
+            started,
+            deadline: self.deadline(started, &caller),
+            service: &self.service,
+            route: &self.route,
+            entrance: Entrance::Inside(&caller),
+        });
+        let params = BodyParams {
+            max: self.limits.max_body,
+            // What is not wanted of it is dropped: no connection suffers.
+            ..BodyParams::default()
+        };
+        let (body, wait) = body::wrap(body, guard.scope(), params);
+        guard.expect(wait);
+        let handling = self.admit(&parts).and_then(|place| {
+            guard.hold(Held {
+                permits: Permits {
+                    service: place,
+                    ..Permits::default()
+                },
+                ..Held::default()
+            });
+            let request = Request::from_parts(parts, body);
+            self.lifecycle.handle(&*self.handler, request, &guard)
+        });
+        let answered = match handling {
+            Ok(handling) => handling.answer(&guard).await,
+            Err(fault) => Err(fault),
+        };
+        let response = self.lifecycle.conclude(answered, guard);
+        response.map(BodyExt::boxed_unsync)
+    }
+
+    /// As requests from the network are.
+    fn admit(&self, parts: &Parts) -> Result<Option<InFlightPermit>, Fault> {
+        method::check(&parts.method)?;
+        let place = match &self.service_limits {
+            Some(service_limits) => service_limits.enter()?,
+            None => None,
+        };
+        match (self.limits.max_body, declared_length(&parts.headers)) {
+            (Some(max), DeclaredLength::Exactly(length)) if length > max => {
+                Err(Trouble::TooLarge.fault())
+            }
+            _ => Ok(place),
+        }
+    }
+
+    fn deadline(&self, started: Instant, caller: &Caller) -> Option<Instant> {
+        let own = started.checked_add(self.timeout);
+        let callers = caller.scope.as_ref().and_then(|scope| scope.due());
+        match (own, callers) {
+            (Some(own), Some(callers)) => Some(own.min(callers)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+impl InternalService for InternalFront {
+    fn call(self: Arc<Self>, request: Request<Body>, caller: Caller) -> AnswerFuture {
+        Box::pin(async move { self.respond(request, caller).await })
+    }
+}
+
+impl fmt::Debug for InternalFront {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InternalFront")
+            .field("service", &self.service)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,313 @@
+//! What is done for every request, whether it came by the network or from a service of this host.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use futures::FutureExt;
+use headwater_core::fields::{DeclaredLength, settle_length, strip_hop_by_hop};
+use headwater_core::{
+    Blame, Body, Caller, Fault, Handler, HandlerFuture, LoopGuard, RequestId, RequestScope,
+    ScopeParts,
+};
+use headwater_telemetry::metrics::RequestStart;
+use headwater_telemetry::{
+    AccessLog, AccessStart, Metrics, ServerRequest, ServerSpan, propagation,
+};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+
+use crate::admission::overload_log::OverloadLog;
+use crate::pipeline::request_guard::RequestGuard;
+use crate::request::body_wait::{Trouble, Wait};
+use crate::response::answer::{answer, log};
+use crate::response::body::ResponseBody;
+use crate::response::explanation::{EXPLAIN, Explanation};
+
+/// What requests are received with.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestLifecycle {
+    pub(crate) metrics: Metrics,
+    pub(crate) access: AccessLog,
+    pub(crate) loops: LoopGuard,
+    pub(crate) overload_log: Arc<OverloadLog>,
+    /// Whether answers tell why.
+    pub(crate) explain: bool,
+}
+
+/// A request whose head has arrived, with an absolute URI.
+pub(crate) struct Arrival<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) started: Instant,
+    /// When the response head is due, if anybody answers.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) service: &'a Arc<str>,
+    pub(crate) route: &'a Arc<str>,
+    pub(crate) entrance: Entrance<'a>,
+}
+
+/// By which way a request comes.
+pub(crate) enum Entrance<'a> {
+    Network {
+        client: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+        scheme: &'a Scheme,
+    },
+    Inside(&'a Caller),
+}
+
+/// A request that its handler has.
+pub(crate) struct Handling {
+    handled: HandlerFuture,
+    method: Method,
+}
+
+// === impl RequestLifecycle ===
+
+impl RequestLifecycle {
+    /// Gives the request its id, starts its span, makes its scope, and ties them to what follows.
+    pub(crate) fn begin(&self, arrival: Arrival<'_>) -> RequestGuard {
+        let Arrival {
+            parts,
+            started,
+            deadline,
+            service,
+            route,
+            entrance,
+        } = arrival;
+        let (client, local, caller, tls) = match entrance {
+            Entrance::Network {
+                client,
+                local,
+                scheme,
+            } => (client, local, None, *scheme == Scheme::HTTPS),
+            Entrance::Inside(caller) => (None, None, Some(caller), false),
+        };
+        let id = RequestId::new();
+        let parent = propagation::extract(&parts.headers);
+        let span = ServerSpan::start(ServerRequest {
+            id,
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+            headers: &parts.headers,
+            service,
+            route,
+            client,
+            server: local,
+            parent: parent.as_ref(),
+            caller,
+        });
+        let hops = self.loops.read(&parts.headers);
+        let scope = RequestScope::by_way_of(
+            hops,
+            ScopeParts {
+                id,
+                parent,
+                span: span.context().clone(),
+                service: Arc::clone(service),
+                route: Arc::clone(route),
+                host: parts.uri.authority().cloned(),
+                client,
+                started,
+                deadline,
+            },
+        );
+        let measure = self.metrics.begin_request(RequestStart {
+            method: &parts.method,
+            tls,
+            version: parts.version,
+            service,
+            route,
+            started,
+        });
+        let access = self.access.begin(AccessStart {
+            scope: &scope,
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+            headers: &parts.headers,
+            caller,
+        });
+        RequestGuard::new(scope, span, measure, access)
+    }
+
+    /// Gives the request to the handler, unless it has come here too often.
+    pub(crate) fn handle(
+        &self,
+        handler: &dyn Handler,
+        mut request: Request<Body>,
+        guard: &RequestGuard,
+    ) -> Result<Handling, Fault> {
+        let scope = guard.scope();
+        self.loops.admit(scope.hops())?;
+        let method = request.method().clone();
+        if handler.wants_introduction() {
+            // The request's own names where the client's were: they are what a guest may pass on.
+            propagation::introduce(scope.span(), request.headers_mut());
+            guard.name(request.headers_mut());
+        }
+        // Nothing that could be left half-changed is seen again after a panic.
+        let call = AssertUnwindSafe(|| handler.handle(request, Arc::clone(scope)));
+        let handled = std::panic::catch_unwind(call).map_err(|panic| panicked(&*panic))?;
+        Ok(Handling { handled, method })
+    }
+
+    fn log(&self, fault: &Fault, scope: &Arc<RequestScope>) {
+        let left_out = match fault.blame() {
+            Blame::Overload => {
+                let told = self
+                    .overload_log
+                    .tell(scope.service(), fault.kind(), Instant::now());
+                match told {
+                    Some(left_out) => left_out,
+                    None => return,
+                }
+            }
+            _ => 0,
+        };
+        log(fault, scope, left_out);
+    }
+
+    /// What the client is sent.
+    pub(crate) fn conclude(
+        &self,
+        answered: Result<Sendable, Fault>,
+        mut guard: RequestGuard,
+    ) -> Response<ResponseBody> {
+        let explanation = self
+            .explain
+            .then(|| Explanation::of(guard.scope(), answered.as_ref().err()));
+        let id = guard.scope().id();
+        let Sendable {
+            mut response,
+            length,
+        } = answered.unwrap_or_else(|fault| {
+            self.log(&fault, guard.scope());
+            guard.failed(&fault);
+            let mut response = answer(&fault, id, explanation.as_ref());
+            if fault.status() == StatusCode::LOOP_DETECTED {
+                self.loops.sign(&mut response);
+            }
+            Sendable {
+                response,
+                length: None,
+            }
+        });
+        if let Some(explanation) = explanation {
+            explanation.put(response.headers_mut());
+        }
+        guard.answered(response.status(), response.headers_mut());
+        response.map(|body| ResponseBody::new(body, guard, length))
+    }
+}
+
+// === impl Handling ===
+
+impl Handling {
+    /// What the handler answers, under the request's deadline and with panics caught. What was wrong
+    /// with the request's body counts whatever the handler makes of it, if it was told: its answer is to
+    /// a request that never came whole.
+    pub(crate) async fn answer(self, guard: &RequestGuard) -> Result<Sendable, Fault> {
+        let Self { handled, method } = self;
+        let (scope, body) = (guard.scope(), guard.wait());
+        let mut handled = AssertUnwindSafe(handled).catch_unwind();
+        // First without a timer, for a handler that answers at once.
+        let caught = match (futures::poll!(&mut handled), scope.deadline()) {
+            (Poll::Ready(caught), _) => caught,
+            (Poll::Pending, None) => handled.await,
+            (Poll::Pending, Some(deadline)) => {
+                match tokio::time::timeout_at(deadline.into(), &mut handled).await {
+                    Ok(caught) => caught,
+                    Err(_elapsed) => {
+                        // While the handler's future is there, which may own the body.
+                        let late = body.and_then(Wait::due);
+                        drop(handled);
+                        // This tells what outlives it.
+                        scope.end();
+                        return Err(late.map_or_else(Fault::deadline, Trouble::fault));
+                    }
+                }
+            }
+        };
+        let answered = caught.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let trouble = body.and_then(|body| match &answered {
+            // Of a handler that looks at the clock itself.
+            Err(fault) if fault.is_deadline() => body.due(),
+            _ => body.trouble(),
+        });
+        let response = trouble.map_or(answered, |trouble| Err(trouble.fault()))?;
+        Sendable::check(response, &method)
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
+    Fault::host("panic").caused_by(panic_text(panic))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the handler panicked: {}", text.unwrap_or("(no text)"))
+}
+
+/// A response whose head and body do not contradict each other.
+pub(crate) struct Sendable {
+    response: Response<Body>,
+    /// Its `content-length`.
+    length: Option<u64>,
+}
+
+impl Sendable {
+    /// Removes what is not the service's to say, and refuses a `content-length` that is already
+    /// known to be false: hyper would write it as it stands beside a body of another length, and
+    /// client and server would disagree on where the next response begins. (A body whose length is
+    /// not known beforehand is cut by hyper when it is too long, and the connection is closed when
+    /// it is too short.)
+    fn check(mut response: Response<Body>, method: &Method) -> Result<Self, Fault> {
+        strip_hop_by_hop(response.headers_mut());
+        response.headers_mut().remove(EXPLAIN);
+        if response.status().is_informational() {
+            return Err(Fault::bad_response(
+                "the service sent an interim status as its answer",
+            ));
+        }
+        let length = match settle_length(response.headers_mut()) {
+            DeclaredLength::None => None,
+            DeclaredLength::Exactly(length) => Some(length),
+            DeclaredLength::Invalid => {
+                return Err(Fault::bad_response(
+                    "the service sent an invalid content-length",
+                ));
+            }
+        };
+        if ResponseBody::is_forbidden(method, response.status()) {
+            // The length is that of the body which a GET would have had.
+            *response.body_mut() = headwater_core::empty();
+            if response.status() == StatusCode::NO_CONTENT {
+                // It has none, whoever asks (RFC 9110, 8.6).
+                response.headers_mut().remove(CONTENT_LENGTH);
+            }
+            return Ok(Self {
+                response,
+                length: None,
+            });
+        }
+        if let (Some(length), Some(actual)) = (length, response.body().size_hint().exact())
+            && length != actual
+        {
+            return Err(Fault::bad_response(
+                "the service sent a content-length that is not its body's",
+            )
+            .caused_by(format!("content-length {length}, body of {actual} bytes")));
+        }
+        Ok(Self { response, length })
+    }
+}

@@ -1,0 +1,141 @@
+//! The wait for a request's body, and what may come of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use futures::task::AtomicWaker;
+use headwater_core::{Fault, RequestScope};
+use http::StatusCode;
+
+use crate::pipeline::request_guard;
+
+/// The wait of whoever reads a body for what has to arrive. It may outlast the body.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    scope: Arc<RequestScope>,
+    trouble: OnceLock<Trouble>,
+    /// Somebody reads, and nothing has arrived since.
+    awaited: AtomicBool,
+    reader: AtomicWaker,
+}
+
+/// Why a body could not be read to its end by the client's fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    TooLarge,
+    TooSlow,
+    /// It was still awaited when the answer was due.
+    Overdue,
+    /// What came is no body, for this reason.
+    Malformed(Arc<str>),
+    /// The client went away in its midst.
+    Gone,
+}
+
+// === impl Wait ===
+
+impl Wait {
+    pub(crate) fn new(scope: &Arc<RequestScope>) -> Arc<Self> {
+        Arc::new(Self {
+            scope: Arc::clone(scope),
+            trouble: OnceLock::new(),
+            awaited: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        })
+    }
+
+    pub(crate) fn scope(&self) -> &Arc<RequestScope> {
+        &self.scope
+    }
+
+    /// Polls for what arrives.
+    pub(crate) fn poll<T>(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.reader.register(cx.waker());
+        // Before it is polled: what arrives from then on ends the wait, whenever that is read.
+        self.awaited.store(true, Ordering::Relaxed);
+        let arrival = Waker::from(Arc::clone(self));
+        let polled = poll(&mut Context::from_waker(&arrival));
+        if polled.is_ready() {
+            self.end();
+        }
+        polled
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn end(&self) {
+        self.awaited.store(false, Ordering::Relaxed);
+    }
+
+    /// The body is dropped: because it is not wanted, or because the answer is due and whoever waited for
+    /// the body is dropped, too.
+    pub(crate) fn dropped(&self) {
+        let is_due = |deadline| deadline <= Instant::now();
+        if self.awaited.load(Ordering::Relaxed) && !self.scope.deadline().is_some_and(is_due) {
+            self.end();
+        }
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.get().cloned()
+    }
+
+    /// The first trouble counts.
+    pub(crate) fn note(&self, trouble: Trouble) {
+        let _ = self.trouble.set(trouble);
+    }
+
+    /// The answer is due and not there. If nothing but the body was waited for, that is why, and whoever
+    /// reads it is told that it ends here.
+    pub(crate) fn due(&self) -> Option<Trouble> {
+        if !self.awaited.load(Ordering::Relaxed) {
+            return self.trouble();
+        }
+        self.scope.set_body_late();
+        self.note(Trouble::Overdue);
+        self.reader.wake();
+        self.trouble()
+    }
+}
+
+impl Wake for Wait {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.end();
+        self.reader.wake();
+    }
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            Self::TooLarge => Fault::client(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "the request's body is larger than it may be",
+            ),
+            Self::TooSlow | Self::Overdue => Fault::client(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "the request's body did not arrive in time",
+            ),
+            Self::Malformed(reason) => Fault::client(
+                StatusCode::BAD_REQUEST,
+                "bad_body",
+                "the request's body is malformed",
+            )
+            .caused_by(&*reason),
+            Self::Gone => request_guard::client_closed(),
+        }
+    }
+}

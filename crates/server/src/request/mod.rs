@@ -1,0 +1,11 @@
+//! What a request's head and body say.
+
+pub(crate) mod body;
+pub(crate) mod body_wait;
+pub(crate) mod cookies;
+pub(crate) mod forwarded;
+pub(crate) mod method;
+pub(crate) mod peer;
+pub(crate) mod reserved_headers;
+pub(crate) mod target;
+pub(crate) mod transfer_coding;

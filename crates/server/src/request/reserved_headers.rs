@@ -1,0 +1,123 @@
+//! Fields that no service is given as they came.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, TE};
+
+use crate::request::peer::{CLIENT_CERT, X_CLIENT_CERT};
+use crate::routing::router::FIELD_PREFIX;
+
+/// The only word of `TE` that is for whoever answers: it may send trailers.
+const TRAILERS: &str = "trailers";
+
+/// Removes what services shall be able to rely on, and what is said of the connection (RFC 9110 7.6.1),
+/// which they do not speak on: an `Upgrade` that they could take at its word, for one.
+///
+/// Fields that `Connection` names stay. A client needs not send what it does not want to be seen, and what
+/// a proxy has added is not for a client to take away.
+pub(crate) fn remove(headers: &mut HeaderMap) {
+    // Hardly a request has any: one look at the names costs less than a search for each of these.
+    while let Some(withheld) = headers
+        .iter()
+        .find(|(name, value)| is_withheld(name, value))
+        .map(|(name, _)| name.clone())
+    {
+        let trailers = withheld == TE && headers.get_all(TE).iter().any(takes_trailers);
+        headers.remove(withheld);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static(TRAILERS));
+        }
+    }
+}
+
+fn is_withheld(name: &HeaderName, value: &HeaderValue) -> bool {
+    match name.as_str() {
+        "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "transfer-encoding"
+        | "http2-settings" => true,
+        "te" => value != TRAILERS,
+        name if name.contains('_') => is_alias(&name.replace('_', "-")),
+        name => is_the_front_s(name),
+    }
+}
+
+fn is_the_front_s(name: &str) -> bool {
+    [FIELD_PREFIX, CLIENT_CERT, X_CLIENT_CERT]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a name with `_` stands for one that the front sets, removes or reads: where fields become
+/// variables, as in CGI, the two are the same. The client's would count wherever the front has nothing to
+/// say, and `Content_Length` as the length of a body that it is not.
+fn is_alias(name: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["content-", "proxy-", "x-forwarded-"];
+    const NAMES: [&str; 4] = [
+        "cdn-loop",
+        "http2-settings",
+        "keep-alive",
+        "transfer-encoding",
+    ];
+    is_the_front_s(name)
+        || name == "x-request-id"
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || NAMES.contains(&name)
+}
+
+fn takes_trailers(value: &HeaderValue) -> bool {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',')
+        .any(|word| word.trim().eq_ignore_ascii_case(TRAILERS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_the_connection_and_what_only_the_front_may_say_is_removed() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "upgrade, close, x-user"),
+            ("connection", "cdn-loop"),
+            ("upgrade", "h2c, websocket"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("client-cert", ":AA==:"),
+            ("x-client-cert-subject", "CN=root"),
+            ("headwater-route-id", "1"),
+            ("client_cert", ":AA==:"),
+            ("x_client-cert_subject", "CN=root"),
+            ("headwater_route_id", "1"),
+            ("x_forwarded_prefix", "/evil"),
+            ("x-request_id", "1"),
+            ("content_length", "9"),
+            ("content_type", "text/evil"),
+            ("transfer_encoding", "chunked"),
+            ("keep_alive", "timeout=5"),
+            ("proxy_authorization", "Basic AA=="),
+            ("cdn_loop", "a"),
+            ("x_other", "1"),
+            ("te", "gzip"),
+            ("te", "Trailers;q=0.5, trailers"),
+            ("x-user", "1"),
+            ("cdn-loop", "a"),
+            ("content-length", "1"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        remove(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            ["cdn-loop", "content-length", "te", "x-user", "x_other"]
+        );
+        let te: Vec<_> = headers.get_all(TE).iter().collect();
+        assert_eq!(te, ["trailers"]);
+
+        let mut headers = HeaderMap::new();
+        headers.append(TE, HeaderValue::from_static("gzip"));
+        remove(&mut headers);
+        assert!(headers.is_empty());
+    }
+}

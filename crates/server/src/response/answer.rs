@@ -1,0 +1,129 @@
+//! From a [`Fault`] to an answer and a log line.
+
+use std::sync::Arc;
+
+use headwater_core::{Blame, Body, Fault, RequestId, RequestScope};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::uri::Authority;
+use http::{HeaderMap, Response};
+
+use crate::response::explanation::Explanation;
+
+/// The response field that names the request.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the client sees of a fault: the status, a sentence and the request's id. The cause is for
+/// the log, unless it is to be explained.
+pub(crate) fn answer(
+    fault: &Fault,
+    id: RequestId,
+    explanation: Option<&Explanation>,
+) -> Response<Body> {
+    let why = explanation.map(Explanation::text).unwrap_or_default();
+    let text = format!("{} (request {id})\n{why}", fault.summary());
+    let mut response = Response::new(headwater_core::full(text));
+    *response.status_mut() = fault.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    for (name, value) in fault.fields() {
+        headers.insert(name, value.clone());
+    }
+    if let Some(wait) = fault.retry_after() {
+        // Whole seconds only, and never fewer than asked for.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// What names a request, to the service and in its answer.
+#[derive(Debug)]
+pub(crate) struct RequestName(Option<HeaderValue>);
+
+const fn uuid_length() -> usize {
+    "00000000-0000-0000-0000-000000000000".len()
+}
+
+/// Writes the fault to the log, loud as its blame deserves: a client's errors are the client's
+/// business, the service's and the host's are the operator's. `left_out` says how many of its kind were
+/// not told of since the last that was.
+pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>, left_out: u64) {
+    let left_out = (left_out > 0).then_some(left_out);
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                target: "headwater::server",
+                parent: None,
+                $level,
+                request_id = %scope.id(),
+                service = &**scope.service(),
+                route = &**scope.route(),
+                host = scope.host().map(Authority::as_str),
+                blame = fault.blame().as_str(),
+                kind = fault.kind(),
+                status = fault.status().as_u16(),
+                cause = fault.cause(),
+                left_out,
+                "{}",
+                fault.summary(),
+            )
+        };
+    }
+    match fault.blame() {
+        Blame::Client => line!(tracing::Level::DEBUG),
+        Blame::Upstream | Blame::Overload => line!(tracing::Level::WARN),
+        Blame::Guest | Blame::Host => line!(tracing::Level::ERROR),
+    }
+}
+
+// === impl RequestName ===
+
+impl RequestName {
+    pub(crate) fn new(id: RequestId) -> Self {
+        let mut text = [0; uuid_length()];
+        let text: &str = id.as_uuid().as_hyphenated().encode_lower(&mut text);
+        Self(HeaderValue::from_str(text).ok())
+    }
+
+    /// Names the request for the last time.
+    pub(crate) fn put_last(&mut self, headers: &mut HeaderMap) {
+        // Another of a value costs more than to give it away.
+        if let Some(value) = self.0.take() {
+            headers.insert(X_REQUEST_ID, value);
+        }
+    }
+
+    /// Names the request, in place of whatever is there.
+    pub(crate) fn put(&self, headers: &mut HeaderMap) {
+        if let Some(value) = &self.0 {
+            headers.insert(X_REQUEST_ID, value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_seconds() {
+        for (wait, seconds) in [(0, "0"), (1, "1"), (1_000, "1"), (1_001, "2")] {
+            let fault = Fault::overload("test", Duration::from_millis(wait));
+            let response = answer(&fault, RequestId::new(), None);
+            assert_eq!(response.headers()[RETRY_AFTER], seconds);
+        }
+    }
+
+    #[test]
+    fn the_id_replaces_every_other() {
+        let id = RequestId::new();
+        let mut headers = HeaderMap::new();
+        headers.append("x-request-id", HeaderValue::from_static("a"));
+        headers.append("x-request-id", HeaderValue::from_static("b"));
+        RequestName::new(id).put(&mut headers);
+        let values: Vec<_> = headers.get_all("x-request-id").iter().collect();
+        assert_eq!(values, [id.to_string().as_str()]);
+    }
+}

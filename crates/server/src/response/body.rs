@@ -1,0 +1,125 @@
+//! The response's body on its way to the connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use headwater_core::{Body, BodyError, Fault};
+use http::{Method, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::pipeline::request_guard::RequestGuard;
+use crate::request::body_wait::Wait;
+use crate::response::answer::log;
+
+/// Counts what is sent and settles the [`RequestGuard`] when the last byte was, or never will be.
+///
+/// An error of the inner body stays one, and hyper then aborts the connection (HTTP/1) or resets the
+/// stream (HTTP/2). So does an end before the declared length.
+pub(crate) struct ResponseBody {
+    inner: Body,
+    // `None` once settled.
+    guard: Option<RequestGuard>,
+    // Bytes still to come, where that is known: hyper drops a body of known length at its last byte
+    // without asking whether more follows.
+    remaining: Option<u64>,
+    // An error that has been seen and not yet been passed on.
+    cut: Option<BodyError>,
+}
+
+// === impl ResponseBody ===
+
+impl ResponseBody {
+    /// `length` is the response's `content-length`, if it has one.
+    pub(crate) fn new(inner: Body, guard: RequestGuard, length: Option<u64>) -> Self {
+        Self {
+            remaining: length.or_else(|| inner.size_hint().exact()),
+            inner,
+            guard: Some(guard),
+            cut: None,
+        }
+    }
+
+    /// Settles the exchange as failed, and passes the error on at the next poll: hyper throws away
+    /// what it has not written yet when a body fails, so it first gets the chance to write. The
+    /// client then has the head, with the request's id, and what the service sent until here.
+    fn cut(&mut self, error: BodyError, cx: &mut Context<'_>) {
+        if let Some(mut guard) = self.guard.take() {
+            // A service that passes on what comes cannot go on when nothing does.
+            let fault = match guard.wait().and_then(Wait::trouble) {
+                Some(trouble) => trouble.fault(),
+                None => Fault::cut(&*error),
+            };
+            log(&fault, guard.scope(), 0);
+            guard.failed(&fault);
+        }
+        self.cut = Some(error);
+        cx.waker().wake_by_ref();
+    }
+
+    /// The response has no body on the wire, whatever the handler gave (RFC 9110 6.4.1).
+    pub(crate) fn is_forbidden(method: &Method, status: StatusCode) -> bool {
+        *method == Method::HEAD
+            || status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.cut.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    if let Some(guard) = &self.guard {
+                        guard.sent(data.len());
+                    }
+                    self.remaining = self
+                        .remaining
+                        .map(|remaining| remaining.saturating_sub(data.len() as u64));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                self.cut(error, cx);
+                Poll::Pending
+            }
+            None if self.guard.is_some() && self.remaining.is_some_and(|bytes| bytes > 0) => {
+                self.cut("the body is shorter than its content-length".into(), cx);
+                Poll::Pending
+            }
+            None => {
+                self.guard = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.cut.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Some(guard) = &mut self.guard
+            && self.remaining != Some(0)
+            && !self.inner.is_end_stream()
+        {
+            guard.abandoned();
+        }
+    }
+}

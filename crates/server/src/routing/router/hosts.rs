@@ -1,0 +1,199 @@
+//! Which routes hold for a host.
+
+use std::collections::HashMap;
+
+use http::Uri;
+use rustc_hash::FxBuildHasher;
+
+use crate::routing::host::{HostPattern, port_of};
+
+/// Longer ones are no names (RFC 1035 2.3.4), and need not be compared dot by dot.
+const LONGEST_NAME: usize = 255;
+
+/// One `T` for each of the hosts that were named, and one for all. The operator chooses the keys, so
+/// nobody can make them collide.
+#[derive(Debug, Default)]
+pub(super) struct HostTable<T> {
+    named: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
+    /// By what follows the star, dot included.
+    below: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
+    any: T,
+    /// Whether there is something for all.
+    has_any: bool,
+}
+
+/// Those with a port before the one without.
+#[derive(Debug, Default)]
+struct Ports<T>(Vec<(Option<u16>, T)>);
+
+// === impl HostTable ===
+
+impl<T: Default> HostTable<T> {
+    /// The entry of a host, made if there is none yet; without a host, that for all.
+    pub(super) fn entry(&mut self, host: Option<&HostPattern>) -> &mut T {
+        let Some(host) = host else {
+            self.has_any = true;
+            return &mut self.any;
+        };
+        let table = match host.is_wildcard() {
+            true => &mut self.below,
+            false => &mut self.named,
+        };
+        table
+            .entry(host.name().into())
+            .or_default()
+            .entry(host.port())
+    }
+
+    /// The first of what holds for the URI's host that has what is looked for, from the most
+    /// specific on.
+    pub(super) fn find<'a, R>(
+        &'a self,
+        uri: &Uri,
+        mut look: impl FnMut(&'a T) -> Option<R>,
+    ) -> Option<R> {
+        self.find_named(uri, &mut look).or_else(|| look(&self.any))
+    }
+
+    /// Whether anything holds for the URI's host, whatever is looked for. What holds for nothing at all
+    /// tells no host from another.
+    pub(super) fn knows(&self, uri: &Uri) -> bool {
+        let is_empty = self.named.is_empty() && self.below.is_empty();
+        self.has_any || is_empty || self.find_named(uri, &mut |_| Some(())).is_some()
+    }
+
+    fn find_named<'a, R>(
+        &'a self,
+        uri: &Uri,
+        look: &mut impl FnMut(&'a T) -> Option<R>,
+    ) -> Option<R> {
+        if self.named.is_empty() && self.below.is_empty() {
+            return None;
+        }
+        let host = uri.host()?;
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let lower;
+        let host = match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => {
+                lower = host.to_ascii_lowercase();
+                &*lower
+            }
+            false => host,
+        };
+        let named = self.named.get(host);
+        if let Some(found) = named.and_then(|ports| ports.find(uri, look)) {
+            return Some(found);
+        }
+        if self.below.is_empty() || host.len() > LONGEST_NAME {
+            return None;
+        }
+        // The longest end first. There is something before the dot, as the star asks for.
+        host.match_indices('.')
+            .filter(|(at, _)| *at > 0)
+            .filter_map(|(at, _)| self.below.get(&host[at..]))
+            .find_map(|ports| ports.find(uri, look))
+    }
+}
+
+// === impl Ports ===
+
+impl<T: Default> Ports<T> {
+    fn entry(&mut self, port: Option<u16>) -> &mut T {
+        let at = match self.0.iter().position(|(known, _)| *known == port) {
+            Some(at) => at,
+            None => {
+                let at = if port.is_some() { 0 } else { self.0.len() };
+                self.0.insert(at, (port, T::default()));
+                at
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    fn find<'a, R>(&'a self, uri: &Uri, look: &mut impl FnMut(&'a T) -> Option<R>) -> Option<R> {
+        self.0
+            .iter()
+            .filter(|(port, _)| port.is_none_or(|port| port == port_of(uri)))
+            .find_map(|(_, entry)| look(entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Router;
+    use crate::Route;
+    use crate::testing::{answer_with, route};
+
+    #[test]
+    fn the_most_specific_host_that_has_the_path_wins() {
+        let at = |name: &str, pattern: &str, hosts: &[&str]| {
+            let mut route = route(pattern, answer_with("ok"));
+            route.service = name.into();
+            route.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            route
+        };
+        let router = Router::new([
+            at("any", "/...", &[]),
+            at("any-p", "/p/...", &[]),
+            at("wild", "/w/...", &["*.example.com"]),
+            at("wilder", "/...", &["*.a.example.com"]),
+            at("named", "/n/...", &["a.example.com", "[::1]"]),
+            at("port", "/n/...", &["a.example.com:8080"]),
+        ])
+        .unwrap();
+        for (uri, expected) in [
+            ("http://other/n/x", "any"),
+            ("http://other/p/x", "any-p"),
+            ("http://a.example.com/n/x", "named"),
+            ("http://A.Example.COM./n/x", "named"),
+            ("http://a.example.com:81/n/x", "named"),
+            ("http://a.example.com:8080/n/x", "port"),
+            ("http://[::1]:8080/n/x", "named"),
+            // No route of the host has the path; the next host's are asked.
+            ("http://a.example.com/w/x", "wild"),
+            ("http://a.example.com/p/x", "any-p"),
+            ("http://b.example.com/w", "wild"),
+            ("http://b.example.com/n/x", "any"),
+            ("http://example.com/w/x", "any"),
+            ("http://.example.com/w/x", "any"),
+            ("http://x.a.example.com/w/x", "wilder"),
+            ("http://x.y.a.example.com/w/x", "wilder"),
+        ] {
+            let found = router.find(&uri.parse().unwrap()).unwrap();
+            assert_eq!(&*found.service, expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_known_if_there_is_a_route_for_it_at_whichever_path() {
+        let at = |hosts: &[&str]| {
+            let mut route = route("/n/...", answer_with("ok"));
+            route.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            route
+        };
+        let named = || [at(&["a.example.com:8080", "*.b.example"])];
+        let all = || named().into_iter().chain([at(&[])]);
+        let in_order = |routes: Vec<Route>| {
+            Router::in_order(routes.into_iter().map(|route| (route.hosts.clone(), route)))
+        };
+        let knows = |router: &Router, uri: &str| router.knows_host(&uri.parse().unwrap());
+        for router in [Router::new(named()).unwrap(), in_order(named().into())] {
+            for (uri, expected) in [
+                ("http://A.example.com:8080/other", true),
+                ("http://x.b.example/", true),
+                ("http://a.example.com/n/x", false),
+                ("http://b.example/n/x", false),
+            ] {
+                assert_eq!(knows(&router, uri), expected, "{uri}");
+            }
+        }
+        for router in [
+            Router::new(all()).unwrap(),
+            in_order(all().collect()),
+            Router::new([]).unwrap(),
+            in_order(Vec::new()),
+        ] {
+            assert!(knows(&router, "http://b.example/other"));
+        }
+    }
+}
