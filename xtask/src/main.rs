@@ -60,6 +60,9 @@ enum Command {
     Test {
         /// Only tests whose name contains this.
         filter: Option<String>,
+        /// Run the long tests in full, such as 100,000 requests to hosts that end under load.
+        #[arg(long)]
+        all: bool,
         /// Passed on to the tests' own command line, such as `--nocapture`.
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -113,9 +116,11 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Setup => setup::run().map(|_| ExitCode::SUCCESS),
         Command::Components => components::run(&workspace).map(|_| ExitCode::SUCCESS),
-        Command::Test { filter, arguments } => {
-            test::run(&workspace, filter.as_deref(), &arguments).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Test {
+            filter,
+            all,
+            arguments,
+        } => test::run(&workspace, filter.as_deref(), all, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Check { filter } => check::run(&workspace, filter.as_deref().unwrap_or_default())
             .map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => serve::demo(&workspace, once),

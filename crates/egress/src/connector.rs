@@ -161,13 +161,9 @@ impl Connector {
         left: &Remaining,
     ) -> Result<(Transport, SocketAddr), EgressError> {
         let most = left.get();
-        let stream = timeout(most, self.0.network.dialler.dial(addresses, most))
+        timeout(most, self.0.network.dialler.dial(addresses, most))
             .await
-            .map_err(|_elapsed| EgressError::ConnectTimeout)??;
-        let peer = stream
-            .peer_addr()
-            .map_err(|error| EgressError::Unreachable(Arc::new(error)))?;
-        Ok((Transport::Tcp(stream), peer))
+            .map_err(|_elapsed| EgressError::ConnectTimeout)?
     }
 
     async fn secure(

@@ -3,18 +3,19 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
+use std::sync::Arc;
 #[cfg(test)]
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::EgressError;
+use crate::transport::Transport;
 
 /// Connects.
 #[derive(Clone, Default)]
@@ -25,6 +26,9 @@ pub(crate) enum Dialler {
     /// Writes down whom it would have connected to, and refuses: no packet leaves.
     #[cfg(test)]
     Refusing(Arc<Mutex<Vec<SocketAddr>>>),
+    /// Connects within the process, whatever the address, and hands over the other end.
+    #[cfg(test)]
+    Memory(tokio::sync::mpsc::UnboundedSender<tokio::io::DuplexStream>),
 }
 
 /// Answers each look-up with the addresses that were vetted.
@@ -37,7 +41,7 @@ impl Dialler {
     /// Connects to the first of the addresses that answers, in their order; the other family of
     /// addresses gets its chance after 300 milliseconds (happy eyeballs, RFC 8305). `timeout` is
     /// shared out among the addresses of a family, so that one that does not answer leaves time for
-    /// the next.
+    /// the next. Returns the connection and whom it is to.
     ///
     /// # Errors
     ///
@@ -47,7 +51,7 @@ impl Dialler {
         &self,
         addresses: Vec<SocketAddr>,
         timeout: Duration,
-    ) -> Result<TcpStream, EgressError> {
+    ) -> Result<(Transport, SocketAddr), EgressError> {
         match self {
             Self::Tcp => {
                 let mut tcp = HttpConnector::new_with_resolver(Vetted(addresses));
@@ -57,12 +61,24 @@ impl Dialler {
                 // It names no port, so each address keeps its own.
                 let whoever = Uri::from_static("http://vetted");
                 let dialled = tcp.call(whoever).await.map_err(EgressError::of_dialling)?;
-                Ok(dialled.into_inner())
+                let stream = dialled.into_inner();
+                let peer = stream
+                    .peer_addr()
+                    .map_err(|error| EgressError::Unreachable(Arc::new(error)))?;
+                Ok((Transport::Tcp(stream), peer))
             }
             #[cfg(test)]
             Self::Refusing(dialled) => {
                 dialled.lock().unwrap().extend(addresses);
                 Err(EgressError::ConnectionRefused)
+            }
+            #[cfg(test)]
+            Self::Memory(upstream) => {
+                let (near, far) = tokio::io::duplex(64 << 10);
+                upstream
+                    .send(far)
+                    .map_err(|_gone| EgressError::ConnectionRefused)?;
+                Ok((Transport::Memory(near), addresses[0]))
             }
         }
     }
@@ -88,7 +104,7 @@ impl Service<Name> for Vetted {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::sync::mpsc;
     use tokio::task::JoinSet;
 
@@ -146,9 +162,12 @@ mod tests {
     #[tokio::test]
     async fn a_connection_does_not_wait_for_acknowledgements() {
         let (_listener, address) = listener(FOUR).await;
-        let stream = Dialler::Tcp.dial(vec![address], LONG).await.unwrap();
+        let dialled = Dialler::Tcp.dial(vec![address], LONG).await.unwrap();
+        let (Transport::Tcp(stream), peer) = dialled else {
+            panic!("{dialled:?}");
+        };
         assert!(stream.nodelay().unwrap());
-        assert_eq!(stream.peer_addr().unwrap(), address);
+        assert_eq!(peer, address);
     }
 
     #[tokio::test]
@@ -158,8 +177,8 @@ mod tests {
             drop(closed);
             let (_listener, address) = listener(living).await;
             let both = vec![nobody, address];
-            let stream = Dialler::Tcp.dial(both, LONG).await.unwrap();
-            assert_eq!(stream.peer_addr().unwrap(), address);
+            let (_stream, peer) = Dialler::Tcp.dial(both, LONG).await.unwrap();
+            assert_eq!(peer, address);
         }
     }
 
@@ -169,8 +188,8 @@ mod tests {
             let silent = silent(dead).await;
             let (_listener, address) = listener(living).await;
             let both = vec![silent.address, address];
-            let stream = Dialler::Tcp.dial(both, LONG).await.unwrap();
-            assert_eq!(stream.peer_addr().unwrap(), address);
+            let (_stream, peer) = Dialler::Tcp.dial(both, LONG).await.unwrap();
+            assert_eq!(peer, address);
         }
     }
 
@@ -180,8 +199,8 @@ mod tests {
         let (_listener, address) = listener(FOUR).await;
         let both = vec![silent.address, address];
         let timeout = Duration::from_millis(100);
-        let stream = Dialler::Tcp.dial(both, timeout).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), address);
+        let (_stream, peer) = Dialler::Tcp.dial(both, timeout).await.unwrap();
+        assert_eq!(peer, address);
     }
 
     #[tokio::test]

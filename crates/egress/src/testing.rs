@@ -17,10 +17,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
-use crate::{Egress, EgressError, EgressParams, Grants, SendOptions};
+use crate::dial::Dialler;
+use crate::{Egress, EgressError, EgressParams, Grants, Network, SendOptions};
 
 /// An upstream, and how many connections it has accepted.
 pub(crate) struct Upstream {
@@ -82,6 +84,37 @@ where
     let _ = auto::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+/// The URI of an upstream that is in memory.
+pub(crate) const IN_MEMORY: &str = "http://127.0.0.1/";
+
+/// An upstream within the process, for a paused clock: that jumps to the next timer as soon as no task has
+/// anything to do, and does not know of bytes that are on their way through a socket.
+pub(crate) fn listen_in_memory<F, R>(each: F) -> Network
+where
+    F: Fn(DuplexStream) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let (dialler, mut dialled) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(stream) = dialled.recv().await {
+            tokio::spawn(each(stream));
+        }
+    });
+    Network {
+        dialler: Dialler::Memory(dialler),
+        ..Network::default()
+    }
+}
+
+/// An upstream within the process that speaks HTTP.
+pub(crate) fn serve_in_memory<F, R>(respond: F) -> Network
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    listen_in_memory(move |stream| serve_on(stream, respond.clone()))
 }
 
 /// Everything, this machine's own upstreams included.

@@ -19,6 +19,9 @@ pub(crate) enum Transport {
     Tcp(TcpStream),
     /// Over TCP, or over the TLS of a proxy.
     Tls(Box<TlsStream<Transport>>),
+    /// To an upstream in the same test, whose clock may be paused.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
 /// What is known of a connection.
@@ -53,6 +56,8 @@ impl Transport {
         match self {
             Self::Tcp(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            #[cfg(test)]
+            Self::Memory(_) => false,
         }
     }
 }
@@ -76,6 +81,8 @@ impl Read for Transport {
                     session.process_new_packets().map_err(io::Error::other)?;
                 }
             }
+            #[cfg(test)]
+            Self::Memory(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }
@@ -89,6 +96,8 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -102,6 +111,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_write(cx, buffer),
         }
     }
 
@@ -113,6 +124,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
         }
     }
 
@@ -120,6 +133,8 @@ impl AsyncWrite for Transport {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            #[cfg(test)]
+            Self::Memory(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -127,6 +142,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -134,6 +151,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

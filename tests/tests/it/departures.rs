@@ -1,5 +1,5 @@
-//! Promise of the row C8: whenever a client goes away, by either version, nothing of its request is
-//! left: not in what is told of requests, not in what is measured, not in its guest, not on a socket.
+//! Promise C8 of `docs/hardening.md`: whenever a client goes away, by either version, nothing of its request
+//! is left: not in what is told of requests, not in what is measured, not in its guest, not on a socket.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::frames::{self, END_HEADERS, END_STREAM, Frames, GET, HEADERS, POST, frame};

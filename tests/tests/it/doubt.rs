@@ -144,6 +144,8 @@ impl Load {
                 "10000",
             ])
             .args(["--trace-tree", "always"])
+            // The worker's task does not end, and the host would wait for it for longer.
+            .args(["--drain-timeout", "1s"])
             .arg("--trace-file")
             .arg(folder.path().join("trace.jsonl"))
             .args(arguments);

@@ -5,17 +5,16 @@ use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
 use headwater_tests::steady::{self, Until};
 use headwater_tests::upstream::Behaviour;
-use headwater_tests::{Client, Host, Upstream};
+use headwater_tests::{Client, Host, Upstream, by_tier};
 use tempfile::TempDir;
 
-/// Requests of all hosts together, at least.
-const REQUESTS: u64 = 100_000;
-
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_of_100_000_requests_to_hosts_that_end_under_load() -> Result<()> {
+async fn nothing_is_lost_of_many_requests_to_hosts_that_end_under_load() -> Result<()> {
+    // Requests of all hosts together, at least; and so many of each before it ends.
+    let (requests, before) = by_tier((10_000, 100), (100_000, 1_000));
     let hello = guest("hello")?;
     let mut answered = 0;
-    while answered < REQUESTS {
+    while answered < requests {
         let mut host = Host::serve(&hello).start().await?;
         let (process, url) = (host.process(), host.url().to_owned());
         let load = tokio::spawn(async move {
@@ -26,7 +25,7 @@ async fn nothing_is_lost_of_100_000_requests_to_hosts_that_end_under_load() -> R
             .await
         });
         // Another connection counts how far the others may have come.
-        let own = steady::ask(host.url(), "/", 1, Until::Requests(1_000), |status, _| {
+        let own = steady::ask(host.url(), "/", 1, Until::Requests(before), |status, _| {
             ensure!(status == 200, "{status}");
             Ok(())
         });

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use headwater_tests::{Host, guests, isolation};
-
-const RUN_FOR: Duration = Duration::from_secs(5);
+use headwater_tests::{Host, by_tier, guests, isolation};
 
 /// Also where all share one place, so that each instance is where another was, of whatever service.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_finds_nothing_of_others_in_its_memory_while_pages_are_moved_and_sent_out()
 -> Result<()> {
+    let run_for = Duration::from_secs(by_tier(3, 60));
     for arguments in [&[][..], &["--places", "1"]] {
-        let figures = isolation::attack(RUN_FOR, arguments).await?;
+        let figures = isolation::attack(run_for, arguments).await?;
         println!("{arguments:?}: {figures}");
         ensure!(figures.found.is_empty(), "{figures}");
         ensure!(figures.looked > 0 && figures.marked > 0, "{figures}");

@@ -30,6 +30,7 @@ mod floods;
 mod front_limits;
 mod front_tls;
 mod guest_logs;
+mod hardening;
 mod hoarding_guests;
 mod hostile_clients;
 mod hostile_guests;

@@ -9,7 +9,7 @@ use headwater_tests::certificates::Authority;
 use headwater_tests::client::empty;
 use headwater_tests::guests::guest;
 use headwater_tests::steady::{self, Until};
-use headwater_tests::{Admin, Client, Host};
+use headwater_tests::{Admin, Client, Host, by_tier};
 use http::Request;
 use tempfile::TempDir;
 
@@ -52,12 +52,16 @@ impl Site {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_of_100_000_requests_while_versions_replace_each_other() -> Result<()> {
+async fn nothing_is_lost_of_many_requests_while_versions_replace_each_other() -> Result<()> {
+    /// Each sends one request after another.
+    const CLIENTS: u64 = 16;
+    let requests = by_tier(16_000, 100_000);
     let site = Site::new()?;
     let host = Host::serve(site.file()).start().await?;
     let url = host.url().to_owned();
     let load = tokio::spawn(async move {
-        steady::ask(&url, "/", 16, Until::Requests(6_250), |_, body| {
+        let each = Until::Requests(requests / CLIENTS);
+        steady::ask(&url, "/", CLIENTS as usize, each, |_, body| {
             let text = String::from_utf8_lossy(body);
             ensure!(text.contains(OLD) || text.contains(NEW), "{text}");
             Ok(())
@@ -85,7 +89,7 @@ async fn nothing_is_lost_of_100_000_requests_while_versions_replace_each_other()
         ensure!(answer.text().contains(expected), "{}", answer.text());
     }
     let done = load.await??;
-    ensure!(done.answered == 100_000, "{done:?}");
+    ensure!(done.answered == requests, "{done:?}");
     ensure!(done.told_to_close == 0, "{done:?}");
     ensure!(generation > 3, "it was loaded {generation} times only");
     Ok(())

@@ -4,13 +4,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_core::{Attribution, BodyError};
 use http::{Request, Response};
-use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::testing::{SHORT, Upstream, egress, get, listen, send, serve, whole};
+use crate::testing::{Upstream, egress, get, listen, send, serve, whole};
 use crate::{EgressError, SendOptions};
 
 /// Reads something, says these bytes, and closes.
@@ -49,68 +48,6 @@ async fn a_name_that_does_not_exist_is_a_dns_error() {
     assert_eq!(host, "nobody.invalid");
     // A machine without name servers has another answer.
     assert!(matches!(rcode, Some("NXDOMAIN" | "SERVFAIL")), "{rcode:?}");
-}
-
-#[tokio::test]
-async fn a_head_that_never_comes_is_a_first_byte_timeout() {
-    let upstream = serve(|_| std::future::pending()).await;
-    let options = SendOptions {
-        first_byte_timeout: Some(SHORT),
-        ..SendOptions::default()
-    };
-    let error = egress()
-        .send(get(&upstream.uri("/")), options, Attribution::unknown())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, EgressError::FirstByteTimeout), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_handshake_that_never_ends_is_a_connect_timeout() {
-    let upstream = listen(|stream: TcpStream| async move {
-        let _held = stream;
-        std::future::pending().await
-    })
-    .await;
-    let options = SendOptions {
-        connect_timeout: Some(SHORT),
-        ..SendOptions::default()
-    };
-    let uri = format!("https://{}/", upstream.address);
-    let error = egress()
-        .send(get(&uri), options, Attribution::unknown())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, EgressError::ConnectTimeout), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_body_that_stops_is_a_between_bytes_timeout() {
-    let upstream = serve(|_| async {
-        let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
-        tokio::spawn(async move {
-            sender.send_data(Bytes::from_static(b"part")).await.unwrap();
-            let _held = sender;
-            std::future::pending::<()>().await
-        });
-        Response::new(UnsyncBoxBody::new(body))
-    })
-    .await;
-    let options = SendOptions {
-        between_bytes_timeout: Some(SHORT),
-        ..SendOptions::default()
-    };
-    let mut answer = egress()
-        .send(get(&upstream.uri("/")), options, Attribution::unknown())
-        .await
-        .unwrap();
-    let part = answer.frame().await.unwrap().unwrap();
-    assert_eq!(part.into_data().unwrap(), "part");
-    let error = body_error(answer).await;
-    assert!(
-        matches!(error, EgressError::BetweenBytesTimeout),
-        "{error:?}"
-    );
 }
 
 #[tokio::test]

@@ -348,7 +348,7 @@ async fn a_caller_that_goes_away_ends_what_it_waits_for() {
     goes.await.unwrap_err();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_takes_longer_than_the_guest_gives_it_is_none() {
     let other = neighbour(GRANT, |_, _| pending());
     let options = SendOptions {

@@ -1,4 +1,4 @@
-//! Heads that are not as they should be, or not as services want them: row C11.
+//! Heads that are not as they should be, or not as services want them: C11 of `docs/hardening.md`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
