@@ -104,7 +104,8 @@ impl File {
         let mistakes = recovered.mistakes.into_iter();
         let mut errors: Vec<_> = mistakes
             .map(|mistake| {
-                let error = ConfigError::Syntax(suggestion::message(&mistake.message));
+                let error =
+                    ConfigError::Syntax(suggestion::message(&mistake.message, &mistake.key));
                 told(&source, mistake.at, &mistake.key, error)
             })
             .collect();
