@@ -109,7 +109,7 @@ impl File {
         let mut errors: Vec<_> = mistakes
             .map(|mistake| {
                 let message = reveal(&mistake.message, keys);
-                let error = ConfigError::Syntax(suggestion::message(&message));
+                let error = ConfigError::Syntax(suggestion::message(&message, &mistake.key));
                 told(&source, mistake.at, &mistake.key, error)
             })
             .collect();

@@ -53,6 +53,13 @@ const WRITTEN: &[(&str, &str)] = &[
     ("expected u16", "expected a whole number"),
 ];
 
+/// What serde says was expected of a list at the top of a file, and how that is written: all of them are
+/// lists of tables.
+const TABLES_WRITTEN: (&str, &str) = (
+    "expected a sequence",
+    "expected tables: begin each with its name in double brackets, as in `[[service]]`",
+);
+
 /// Tables whose keys have flags of other names, and how they are called.
 const TABLES: &[(&str, &str)] = &[
     ("ServerSettings", "`[server]`"),
@@ -74,10 +81,11 @@ const TABLES: &[(&str, &str)] = &[
 ];
 
 /// The message of an error of TOML; of an unknown key, with what was meant by it in place of all keys, if
-/// one is near, and of a value of another type, with how it is written.
-pub(crate) fn message(said: &str) -> String {
+/// one is near, and of a value of another type, with how it is written. `key` is the one that it is about,
+/// below its table; empty at the top of a file.
+pub(crate) fn message(said: &str, key: &str) -> String {
     meant(said)
-        .or_else(|| written(said))
+        .or_else(|| written(said, key))
         .unwrap_or_else(|| said.to_owned())
 }
 
@@ -105,8 +113,12 @@ fn plain(name: &str) -> String {
 }
 
 /// What a message says of types, in words of TOML.
-fn written(message: &str) -> Option<String> {
-    let (serde_s, ours) = WRITTEN.iter().find(|(said, _)| message.ends_with(said))?;
+fn written(message: &str, key: &str) -> Option<String> {
+    let mut all = WRITTEN.iter();
+    let (serde_s, ours) = match all.find(|(said, _)| message.ends_with(said))? {
+        (said, _) if key.is_empty() && *said == TABLES_WRITTEN.0 => &TABLES_WRITTEN,
+        written => written,
+    };
     Some(format!("{}{ours}", message.strip_suffix(serde_s)?))
 }
 

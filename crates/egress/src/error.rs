@@ -150,30 +150,30 @@ pub enum EgressError {
     Limit(Limit),
     /// `HTTP-request-header-section-size`, with the size.
     #[error(
-        "the outgoing request's header fields have {0} bytes, more than --max-outgoing-request-head"
+        "the outgoing request's header fields have {0} bytes, more than `outgoing.max_request_head`"
     )]
     RequestHeadSize(u32),
     /// `HTTP-request-trailer-section-size`, with the size.
     #[error(
-        "the outgoing request's trailers have {0} bytes, more than --max-outgoing-request-head"
+        "the outgoing request's trailers have {0} bytes, more than `outgoing.max_request_head`"
     )]
     RequestTrailersSize(u32),
     /// `HTTP-request-body-size`, with what was declared or had been sent by then.
     #[error(
-        "the outgoing request's body has {0} bytes at least, more than --max-outgoing-request-body"
+        "the outgoing request's body has {0} bytes at least, more than `outgoing.max_request_body`"
     )]
     RequestBodySize(u64),
     /// `HTTP-response-header-section-size`, with the size if it is known.
     #[error(
-        "the response's head is larger than --max-outgoing-response-head, or has more fields than \
-         --max-outgoing-response-fields"
+        "the response's head is larger than `outgoing.max_response_head`, or has more fields than \
+         `outgoing.max_response_fields`"
     )]
     ResponseHeadSize(Option<u32>),
     /// `HTTP-response-trailer-section-size`, with the size if it is known.
-    #[error("the response's trailers are larger than --max-outgoing-response-head")]
+    #[error("the response's trailers are larger than `outgoing.max_response_head`")]
     ResponseTrailersSize(Option<u32>),
     /// `HTTP-response-body-size`, with what was declared or had been received by then.
-    #[error("the response's body has {0} bytes at least, more than --max-outgoing-response-body")]
+    #[error("the response's body has {0} bytes at least, more than `outgoing.max_response_body`")]
     ResponseBodySize(u64),
     /// `HTTP-response-transfer-coding`: the chunks of the response's body are not as they should be.
     #[error("the chunks of the response's body are malformed")]

@@ -129,14 +129,15 @@ impl Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A service's own key goes before the flag, and the flag before the key of the host.
         f.write_str(match self {
             Self::InstanceRequests => {
                 "the instance has as many outgoing requests open as it may: \
-                 --max-outgoing-per-instance allows more"
+                 `max_outgoing_per_instance` allows more"
             }
             Self::ServiceRequests => {
                 "the service has as many outgoing requests open as it may: \
-                 --max-outgoing-requests allows more"
+                 `outgoing.max_requests` allows more"
             }
             Self::AllRequests => {
                 "all services together have as many outgoing requests open as they may: \
@@ -144,7 +145,7 @@ impl fmt::Display for Limit {
             }
             Self::ServiceConnections => {
                 "the service has as many connections to upstreams as it may, and all are in use: \
-                 --max-outgoing-connections allows more"
+                 `outgoing.max_connections` allows more"
             }
             Self::AllConnections => {
                 "all services together have as many connections to upstreams as they may, and all \

@@ -142,15 +142,15 @@ async fn serve(
     }
     .tell(log);
     let (signals, reload) = starting.done();
-    if reload {
-        tokio::spawn(reload_again(live.clone()));
-    }
     let stopped = |cut| Stopped {
         began,
         requests: live.front().taken(),
         cut,
     };
     let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
+    if reload {
+        tokio::spawn(reload_again(live.clone(), shutdown.clone()));
+    }
     let obeying = Obeying {
         live: live.clone(),
         admin,
@@ -316,10 +316,12 @@ async fn finish_background_work(live: &Live, until: Instant) {
     }
 }
 
-/// It says in the log what becomes of it.
-async fn reload_again(live: Arc<Live>) {
+/// It says in the log what becomes of it, unless the end overtakes it, which would be told as a failure.
+async fn reload_again(live: Arc<Live>, shutdown: CancellationToken) {
     // Told where it happened.
-    let _ = live.reload().await;
+    if shutdown.run_until_cancelled(live.reload()).await.is_none() {
+        tracing::debug!(target: "headwater::reload", "not loaded again: the host ends");
+    }
 }
 
 /// What signals are obeyed with.
@@ -339,7 +341,9 @@ impl Obeying {
         loop {
             match signals.next().await {
                 // A signal that comes meanwhile is not kept waiting.
-                Asked::Reload => drop(tokio::spawn(reload_again(self.live.clone()))),
+                Asked::Reload => {
+                    tokio::spawn(reload_again(self.live.clone(), self.shutdown.clone()));
+                }
                 Asked::Reopen => self.outputs.reopen(),
                 Asked::End if self.shutdown.is_cancelled() => self.at_once.cancel(),
                 Asked::End => {

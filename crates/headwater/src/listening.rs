@@ -1,6 +1,9 @@
 //! Where a host listens, as flags and the file say it, and whether it can.
 
-use anyhow::{Error, Result};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use anyhow::{Error, Result, ensure};
 use headwater_config::ListenAddress;
 use headwater_config::settings::{ListenArgs, ListenerSettings};
 use headwater_server::{CertificateConcern, ListenerParams, TlsError, TlsParams};
@@ -8,6 +11,7 @@ use headwater_server::{CertificateConcern, ListenerParams, TlsError, TlsParams};
 use crate::admin::AdminParams;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
 use crate::front;
+use crate::outputs;
 use crate::said::{AtKey, Misplaced, Said};
 use crate::services::HostSettings;
 
@@ -15,8 +19,8 @@ use crate::services::HostSettings;
 #[derive(Default)]
 pub(crate) struct Listening {
     pub(crate) listeners: Vec<ListenerParams>,
-    /// What clients will not like about their certificates. The log says it, too, when they are bound.
-    pub(crate) concerns: Vec<CertificateConcern>,
+    /// Warnings about certificates that clients refuse. The log has them, too, when the listeners are bound.
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// The listeners, with certificates that can be used.
@@ -36,6 +40,10 @@ pub(crate) fn params(
     // Those of flags replace all of the file's.
     let is_said = flags.listen.is_none() && !file.listeners.is_empty();
     for (index, listener) in listeners.iter().enumerate() {
+        let place = |key: &str, flag: Option<&str>| match is_said {
+            true => said.entry("`[[listener]]`", "listener", index, key),
+            false => flag.map_or_else(Place::default, Place::entry),
+        };
         let one = usable(listener).and_then(|one| {
             let before = &listeners[..index];
             alone(&listener.listen, before, admin).at("listen")?;
@@ -44,13 +52,14 @@ pub(crate) fn params(
         match one {
             Ok((params, concerns)) => {
                 listening.listeners.push(params);
-                listening.concerns.extend(concerns);
+                let warnings = concerns.iter().map(|concern| {
+                    let key = certificate_key(concern.path(), listener).unwrap_or_default();
+                    Diagnostic::certificate(place(&key, Some("--tls-cert")), concern)
+                });
+                listening.warnings.extend(warnings);
             }
             Err(Misplaced { key, error }) => {
-                let place = match is_said {
-                    true => said.entry("`[[listener]]`", "listener", index, &key),
-                    false => Place::default(),
-                };
+                let place = place(&key, None);
                 let error = error.context(format!("cannot listen on {}", listener.listen));
                 found.error(Diagnostic::of(Kind::Listener, place, &error));
             }
@@ -63,6 +72,9 @@ pub(crate) fn params(
 fn usable(
     listener: &ListenerSettings,
 ) -> Result<(ListenerParams, Vec<CertificateConcern>), Misplaced> {
+    if let ListenAddress::Unix(path) = &listener.listen {
+        can_be_bound(path).at("listen")?;
+    }
     let params = front::listener(listener)?;
     let concerns = params.tls.as_ref().map(TlsParams::check).transpose();
     let concerns = concerns.map_err(|error| Misplaced {
@@ -72,14 +84,32 @@ fn usable(
     Ok((params, concerns.unwrap_or_default()))
 }
 
+/// Whether a Unix-domain socket could be made at a path, as far as that shows without making it.
+fn can_be_bound(path: &Path) -> Result<()> {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        ensure!(
+            found.file_type().is_socket(),
+            "there is a file that is no socket: remove it, or choose another path"
+        );
+    }
+    outputs::can_be_made(path)
+}
+
+/// The key that names a certificate's file.
+fn certificate_key(file: &Path, listener: &ListenerSettings) -> Option<String> {
+    let mut certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
+    let at = certificates.position(|files| files.certificate == file)?;
+    Some(format!("tls.certificates.{at}.certificate"))
+}
+
 /// The key that names the file which an error is about.
 fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
     let certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
     let mut certificates = certificates.enumerate();
     let found = match error {
-        TlsError::Certificate { path, .. } | TlsError::Version { path, .. } => certificates
-            .find(|(_, files)| files.certificate == *path)
-            .map(|(at, _)| format!("tls.certificates.{at}.certificate")),
+        TlsError::Certificate { path, .. } | TlsError::Version { path, .. } => {
+            certificate_key(path, listener)
+        }
         TlsError::Key { path, .. } | TlsError::EncryptedKey { path } => certificates
             .find(|(_, files)| files.key == *path)
             .map(|(at, _)| format!("tls.certificates.{at}.key")),

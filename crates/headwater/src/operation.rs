@@ -34,6 +34,8 @@ struct Idle {
     section: &'static str,
     key: &'static str,
     flag: &'static str,
+    /// Why.
+    why: &'static str,
     /// What would name the file.
     file: &'static str,
 }
@@ -165,7 +167,7 @@ fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings)
             "access_log",
             ["rotate", "keep"],
             ["--access-log-rotate", "--access-log-keep"],
-            "--access-log-to",
+            ("the access log is not written to a file", "--access-log-to"),
         ),
         (
             trace_file.is_some(),
@@ -173,7 +175,7 @@ fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings)
             "telemetry",
             ["trace_file_rotate", "trace_file_keep"],
             ["--trace-file-rotate", "--trace-file-keep"],
-            "--trace-file",
+            ("there is no trace file", "--trace-file"),
         ),
         (
             audit_log.is_some(),
@@ -181,11 +183,11 @@ fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings)
             "telemetry",
             ["audit_log_rotate", "audit_log_keep"],
             ["--audit-log-rotate", "--audit-log-keep"],
-            "--audit-log",
+            ("there is no file of the audit log", "--audit-log"),
         ),
     ];
     let mut idle = Vec::new();
-    for (there, (rotate, keep), section, keys, flags, file) in files {
+    for (there, (rotate, keep), section, keys, flags, (why, file)) in files {
         let given = [rotate.is_some(), keep.is_some()];
         for ((key, flag), given) in keys.into_iter().zip(flags).zip(given) {
             if given && !there {
@@ -193,6 +195,7 @@ fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings)
                     section,
                     key,
                     flag,
+                    why,
                     file,
                 });
             }
@@ -209,6 +212,7 @@ impl Idle {
             section,
             key,
             flag,
+            why,
             file,
         } = self;
         let (place, setting) = match said.says(section, key) {
@@ -218,8 +222,8 @@ impl Idle {
         Diagnostic {
             kind: Kind::NoEffect,
             place: place.into(),
-            message: format!("`{setting}` has no effect: there is no such file"),
-            remedy: Some(format!("name the file ({file})")),
+            message: format!("`{setting}` has no effect: {why}"),
+            remedy: Some(format!("name a file ({file})")),
         }
     }
 }

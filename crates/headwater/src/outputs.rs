@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use rustix::fs::{Access, access};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
@@ -33,7 +33,6 @@ pub(crate) fn check(outputs: &[Output], said: &Said, found: &mut Diagnostics) {
 
 fn appendable(path: &Path) -> Result<()> {
     let shown = path.display();
-    let may = |path: &Path, what| access(path, what).is_ok();
     if let Ok(found) = std::fs::metadata(path) {
         ensure!(
             !found.is_dir(),
@@ -45,20 +44,27 @@ fn appendable(path: &Path) -> Result<()> {
         );
         return Ok(());
     }
+    can_be_made(path).map_err(|error| anyhow!("`{shown}` cannot be written: {error}"))
+}
+
+/// Whether the directory of a path takes a new file.
+pub(crate) fn can_be_made(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
+    let shown = folder.display();
     ensure!(
         folder.is_dir(),
-        "`{shown}` cannot be written: there is no directory `{}`: make it, or name another file",
-        folder.display()
+        "there is no directory `{shown}`: make it, or choose another path"
     );
     ensure!(
         may(folder, Access::WRITE_OK | Access::EXEC_OK),
-        "`{shown}` cannot be written: no file may be made in `{}`: change its permissions, or name \
-         another file",
-        folder.display()
+        "no file may be made in `{shown}`: change its permissions, or choose another path"
     );
     Ok(())
+}
+
+fn may(path: &Path, what: Access) -> bool {
+    access(path, what).is_ok()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod directory;
 mod entry;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Module;
 use wasmtime::component::Component;
@@ -49,6 +50,8 @@ pub enum CodeCache {
 /// Compiles guests, or has their code from an earlier time.
 pub struct Compiler {
     directory: Option<CodeDirectory>,
+    /// Each once.
+    warnings: Mutex<Vec<String>>,
 }
 
 /// What is compiled from WebAssembly: a component or a module.
@@ -71,14 +74,18 @@ impl CodeCache {
         let directory = match self {
             Self::Default => CodeDirectory::default_path(),
             Self::Directory(path) => Ok(path.clone()),
-            Self::Off => return Compiler { directory: None },
+            Self::Off => return Compiler::new(None),
         };
-        let directory = directory.and_then(|path| CodeDirectory::open(path, MAX_BYTES));
-        let directory = directory.inspect_err(|error| {
-            tracing::warn!(%error, "compiled code is not kept on disk, and each start compiles all guests again: {REMEDY}");
-        });
-        Compiler {
-            directory: directory.ok(),
+        match directory.and_then(|path| CodeDirectory::open(path, MAX_BYTES)) {
+            Ok(directory) => Compiler::new(Some(directory)),
+            Err(error) => {
+                let compiler = Compiler::new(None);
+                compiler.warn(format!(
+                    "compiled code is not kept on disk, and each start compiles all guests again: {error}: \
+                     {REMEDY}"
+                ));
+                compiler
+            }
         }
     }
 }
@@ -86,6 +93,32 @@ impl CodeCache {
 // === impl Compiler ===
 
 impl Compiler {
+    const fn new(directory: Option<CodeDirectory>) -> Self {
+        Self {
+            directory,
+            warnings: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The warnings about the cache that were logged so far, each once.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.lock_warnings().clone()
+    }
+
+    fn warn(&self, warning: String) {
+        tracing::warn!(target: "headwater::config", kind = "code_cache", "{warning}");
+        let mut warnings = self.lock_warnings();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    fn lock_warnings(&self) -> MutexGuard<'_, Vec<String>> {
+        // Nothing panics while it is held.
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Compiles a component, unless its code is there.
     ///
     /// # Errors
@@ -128,25 +161,29 @@ impl Compiler {
         };
         // What does not compile either is the guest's fault, and says so itself.
         let compiled = C::compile(engine, binary)?;
-        if let Some(error) = unusable {
-            tracing::warn!(
-                file = %directory.path_of(&key).display(),
-                error,
-                "compiled code on disk cannot be used: the guest was compiled again, and the file is replaced"
-            );
-        }
         let written = match compiled.code() {
             Ok(code) => directory
                 .write(&key, &code)
                 .map_err(|error| error.to_string()),
             Err(error) => Err(format!("{error:#}")),
         };
-        if let Err(error) = written {
-            tracing::warn!(
-                file = %directory.path_of(&key).display(),
-                error,
-                "compiled code cannot be written, and the next start compiles the guest again: {REMEDY}"
-            );
+        let file = directory.path_of(&key);
+        let file = file.display();
+        match (unusable, written) {
+            (None, Ok(())) => {}
+            (Some(why), Ok(())) => self.warn(format!(
+                "the compiled code in `{file}` cannot be used ({why}): the guest was compiled again, and the \
+                 file was replaced"
+            )),
+            (Some(why), Err(error)) => self.warn(format!(
+                "the compiled code in `{file}` cannot be used ({why}), and the file cannot be replaced \
+                 ({error}): the guest was compiled again, and so will it be at the next start: remove the \
+                 file, or {REMEDY}"
+            )),
+            (None, Err(error)) => self.warn(format!(
+                "compiled code cannot be written to `{file}` ({error}), and the next start compiles the \
+                 guest again: {REMEDY}"
+            )),
         }
         Ok(compiled)
     }

@@ -23,8 +23,8 @@ pub struct MemoryBudget {
 }
 
 /// What an operator is told of a guest that failed after it was refused memory.
-pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: `memory` in headwater.toml, \
-                                      or --memory, gives it more";
+pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: `memory` of the service, or \
+                                      --memory if the service does not set it, gives it more";
 
 impl MemoryBudget {
     /// A budget of so many bytes, of an instance that runs on this thread.

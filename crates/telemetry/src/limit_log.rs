@@ -22,10 +22,11 @@ pub struct Limit {
     pub setting: Option<Setting>,
 }
 
-/// A setting of a service, as it is written.
+/// A setting of a service or of the host, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// The key in the file, with its table: `memory`, `outgoing.max_requests`.
+    /// The key in the file, with its table: `memory`, `outgoing.max_requests`; of the host,
+    /// `server.max_hops`.
     pub key: &'static str,
     /// The flag: `--memory`. None if the file alone has the setting.
     pub flag: Option<&'static str>,
@@ -72,16 +73,7 @@ impl LimitLog {
             effect,
             setting,
         } = limit;
-        let remedy = match setting {
-            Some(Setting {
-                key,
-                flag: Some(flag),
-            }) => format!("`{key}` in the configuration file, or {flag}, allows more"),
-            Some(Setting { key, flag: None }) => {
-                format!("`{key}` in the configuration file allows more")
-            }
-            None => "the limit is fixed".to_owned(),
-        };
+        let remedy = setting.map_or_else(|| "the limit is fixed".to_owned(), Setting::remedy);
         tracing::warn!(
             target: "headwater::limits",
             parent: None,
@@ -115,6 +107,25 @@ impl LimitLog {
                 met.insert(name, first);
                 Some(0)
             }
+        }
+    }
+}
+
+// === impl Setting ===
+
+impl Setting {
+    /// What allows more, by what goes before what: the service's own key before the flag, and the flag before
+    /// the key of the host.
+    fn remedy(self) -> String {
+        let Self { key, flag } = self;
+        match (key.strip_prefix("server."), flag) {
+            (None, Some(flag)) => format!(
+                "to allow more, raise `{key}` of the service, or {flag} if the service does not set it"
+            ),
+            (Some(key), Some(flag)) => format!(
+                "to allow more, raise {flag}, or `{key}` of [server] if the flag is not given"
+            ),
+            (_, None) => format!("to allow more, raise `{key}` of the service"),
         }
     }
 }
@@ -162,11 +173,19 @@ mod tests {
             "open_files_per_instance",
             "64",
             "another file cannot be opened",
-            "`max_open_files` in the configuration file",
-            "--max-open-files",
+            "raise `max_open_files` of the service, or --max-open-files if the service does not set it",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        let of_the_host = Setting {
+            key: "server.max_in_all",
+            flag: Some("--max-in-all"),
+        };
+        let remedy = of_the_host.remedy();
+        assert!(
+            remedy.ends_with("--max-in-all, or `max_in_all` of [server] if the flag is not given"),
+            "{remedy}"
+        );
         let fixed = Limit {
             setting: None,
             ..FILES

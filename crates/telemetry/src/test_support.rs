@@ -61,6 +61,8 @@ pub(crate) struct Incoming {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) parent: Option<SpanContext>,
+    pub(crate) service: &'static str,
+    pub(crate) route: &'static str,
 }
 
 impl Incoming {
@@ -71,6 +73,8 @@ impl Incoming {
             uri: uri.parse().unwrap(),
             headers: HeaderMap::new(),
             parent: None,
+            service: "shop",
+            route: "/api/...",
         }
     }
 
@@ -81,8 +85,8 @@ impl Incoming {
             uri: &self.uri,
             version: Version::HTTP_11,
             headers: &self.headers,
-            service: "shop",
-            route: "/api/...",
+            service: self.service,
+            route: self.route,
             client: Some(SocketAddr::from(([192, 0, 2, 7], 4711))),
             server: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             parent: self.parent.as_ref(),
@@ -95,8 +99,8 @@ impl Incoming {
             id: self.id,
             parent: self.parent.clone(),
             span: span.context().clone(),
-            service: "shop".into(),
-            route: "/api/...".into(),
+            service: self.service.into(),
+            route: self.route.into(),
             host: None,
             client: None,
             started: std::time::Instant::now(),

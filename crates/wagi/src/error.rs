@@ -99,7 +99,7 @@ pub enum WagiError {
     /// The module starts with more memory than an instance may have.
     #[error(
         "{service}: the module starts with {needed} bytes of memory, and an instance may have \
-         {limit}: `memory` in headwater.toml, or --memory, gives it more"
+         {limit}: `memory` of the service, or --memory if the service does not set it, gives it more"
     )]
     Memory {
         /// The service.

@@ -79,6 +79,10 @@ async fn a_file_in_place_of_a_command_gets_a_tip() -> Result<()> {
             vec![modules.to_string()],
             format!("write `headwater wagi -c {modules}`"),
         ),
+        (
+            vec!["none/modules.toml".to_owned()],
+            "write `headwater wagi -c none/modules.toml`".to_owned(),
+        ),
         (vec!["serv".to_owned()], "'serve'".to_owned()),
     ] {
         let finished = Host::headwater().args(arguments).run_to_end().await?;

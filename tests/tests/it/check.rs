@@ -231,8 +231,129 @@ async fn a_certificate_that_has_expired_is_warned_of_by_check_and_at_start() -> 
     let finished = check(&folder).await?;
     ensure!(finished.code == Some(0), "{}", finished.stderr);
     ensure!(finished.stdout.lines().any(is_it), "{}", finished.stdout);
+    let warnings = json_of(&file, &[], 0).await?["warnings"].take();
+    let warning = &warnings[0];
+    ensure!(
+        warning["kind"] == "certificate"
+            && warning["entry"] == "`[[listener]]`"
+            && warning["line"] == 6
+            && warning["text"] == "certificate = \"c.pem\"",
+        "{warnings:#}"
+    );
     let host = Host::headwater().arg("serve").arg(&file).start().await?;
-    host.stderr().wait_for("a warning", is_it).await?;
+    let line = host.stderr().wait_for("a warning", is_it).await?;
+    ensure!(
+        line.contains("headwater::config") && line.contains("kind=\"certificate\""),
+        "{line}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_flags_and_variables_is_told_beside_what_is_wrong_with_the_file()
+-> Result<()> {
+    let folder = folder(&format!("{ANSWER}[telemetry]\nlog = \"debg\"\n"))?;
+    let file = folder.path().join("headwater.toml");
+    for (flags, variable, value, expected) in [
+        (
+            &["--max-queue", "0", "--dir=x"][..],
+            "HEADWATER_TIMEOUT",
+            "soon",
+            &[
+                "'0' for '--max-queue",
+                "'soon' for 'HEADWATER_TIMEOUT",
+                "--dir is for a single guest",
+            ][..],
+        ),
+        // It needs another one, and the file is checked without any of them.
+        (&[], "HEADWATER_TLS_CERT", "c.pem", &["--tls-key"]),
+    ] {
+        let check = Host::headwater().arg("check").args(flags.to_vec());
+        let check = check.arg(&file).env(variable, value);
+        let finished = check.run_to_end().await?;
+        ensure!(finished.code == Some(FAILURE), "{finished:?}");
+        let told: Vec<_> = finished.stderr.split("error: ").skip(1).collect();
+        for words in expected.iter().chain(&["'debg' is no level"]) {
+            let is_told = told.iter().any(|told| told.contains(words));
+            ensure!(is_told, "{words}: {}", finished.stderr);
+        }
+        ensure!(told.len() == expected.len() + 1, "{}", finished.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_cache_that_cannot_be_used_is_warned_of_as_at_start() -> Result<()> {
+    let hello = guest("hello")?;
+    let folder = folder(ANSWER)?;
+    let file = folder.path().join("headwater.toml");
+    let cache = file.display().to_string();
+    let told = format!("`{cache}` cannot be trusted: it is no directory");
+    let check = Host::headwater().arg("check").arg(&hello);
+    let finished = check.args(["--code-cache", &cache]).run_to_end().await?;
+    ensure!(finished.code == Some(0), "{finished:?}");
+    let is_it = |line: &str| line.starts_with("WARNING: ") && line.contains(&told);
+    ensure!(finished.stdout.lines().any(is_it), "{}", finished.stdout);
+    let document = json_of(&hello, &["--code-cache", &cache], 0).await?;
+    ensure!(
+        document["warnings"][0]["kind"] == "code_cache",
+        "{document:#}"
+    );
+    let document = json_of(&file, &["--code-cache", "off"], 0).await?;
+    ensure!(document["warnings"] == json!([]), "{document:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_listened_at_exported_or_mounted_is_told() -> Result<()> {
+    refuses(
+        &format!("{ANSWER}[[listener]]\nlisten = \"unix:none/socket\"\n"),
+        &["line 4, column 1: listen", "there is no directory"],
+    )
+    .await?;
+    refuses(
+        &format!("{ANSWER}[[listener]]\nlisten = \"unix:headwater.toml\"\n"),
+        &["line 4, column 1: listen", "a file that is no socket"],
+    )
+    .await?;
+    let hello = guest("hello")?;
+    let service = format!("[[service]]\nname = \"a\"\nroute = \"/a\"\ncomponent = {hello:?}\n");
+    refuses(
+        &format!("{service}directories = {{ \"/d\" = \"folder\", \"/d/\" = \".\" }}\n"),
+        &["line 5, column", "are both at `/d/` in the guest"],
+    )
+    .await?;
+    for command in ["check", "serve"] {
+        let twice = Host::headwater().arg(command).arg(&hello);
+        let twice = twice.args(["--dir", "/tmp::/d", "--dir", "/::/d"]);
+        let expected = ["--dir: ", "are both at `/d` in the guest"];
+        refused(&twice.run_to_end().await?, USAGE, &expected)?;
+    }
+    for endpoint in ["http://[", "no url"] {
+        let mut told = Vec::new();
+        for command in ["check", "serve"] {
+            let host = Host::headwater().arg(command).arg(&hello);
+            let host = host.args(["--listen", "127.0.0.1:0"]);
+            let host = host.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+            told.push(host.run_to_end().await?.stderr);
+        }
+        ensure!(told[0].contains("OTEL_EXPORTER_OTLP_"), "{told:?}");
+        ensure!(told[0] == told[1], "{told:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation_of_what_is_not_written_to_a_file_is_warned_of() -> Result<()> {
+    let folder = folder(&format!("{ANSWER}[access_log]\nrotate = \"daily\"\n"))?;
+    let finished = check(&folder).await?;
+    let told = "`rotate` has no effect: the access log is not written to a file";
+    ensure!(finished.code == Some(0), "{finished:?}");
+    ensure!(
+        finished.stdout.contains("line 4, column 1") && finished.stdout.contains(told),
+        "{}",
+        finished.stdout
+    );
     Ok(())
 }
 

@@ -545,8 +545,7 @@ async fn g10_a_limit_that_a_guest_meets_is_a_line_for_the_operator() -> Result<(
         for part in [
             "limit=\"outgoing_requests_of_service\"",
             "most=1",
-            "outgoing.max_requests",
-            "--max-outgoing-requests",
+            "`outgoing.max_requests` of the service, or --max-outgoing-requests if the service does not",
         ] {
             ensure!(line.contains(part), "no {part:?} in: {line}");
         }

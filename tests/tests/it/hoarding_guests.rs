@@ -385,6 +385,23 @@ async fn no_room(services: &Services, answer: &Answer, why: &[&str]) -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn little_address_space_is_told_of_at_start_with_the_setting() -> Result<()> {
+    // 1 TiB, in units of 1 KiB. The default takes 4 TiB.
+    let host = Host::program("sh")
+        .args(["-c", "ulimit -v 1073741824; exec \"$@\"", "sh"])
+        .arg(guests::binary()?)
+        .arg("serve")
+        .arg(guests::guest("hello")?)
+        .args(["--listen", "127.0.0.1:0"])
+        .start()
+        .await?;
+    let told = |line: &str| line.contains("address space is limited") && line.contains("--places");
+    host.stderr().wait_for("the setting", told).await?;
+    ensure!(Client::new().get(host.url()).await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_grows_beyond_what_the_system_allows_fails_the_write_and_nothing_else()
 -> Result<()> {
     let folder = TempDir::new()?;

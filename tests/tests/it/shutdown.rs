@@ -246,6 +246,20 @@ async fn a_host_that_is_told_to_end_while_it_starts_ends_with_exit_code_zero() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_the_end_overtakes_is_no_error() -> Result<()> {
+    for _ in 0..10 {
+        let mut host = Host::serve(guest("hello")?).start().await?;
+        host.process().hang_up()?;
+        host.process().terminate()?;
+        let status = host.exit().await?;
+        ensure!(status.code() == Some(0), "{status}");
+        let log = host.stderr().text();
+        ensure!(log.contains("stopped") && !log.contains("ERROR"), "{log}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_told_to_load_again_while_it_starts_does_so_once_it_has() -> Result<()> {
     let module = std::fs::read(guest("wagi-rust")?)?;
     for (mut held, bytes) in [

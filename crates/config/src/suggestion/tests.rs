@@ -62,6 +62,20 @@ fn a_key_that_is_like_none_is_told_with_all_there_are() {
 }
 
 #[test]
+fn what_should_be_tables_is_told_with_the_double_brackets() {
+    for text in [
+        "service = 3\n",
+        "service = \"a\"\n",
+        "service = {}\n",
+        "[service]\nname = \"a\"\n",
+        "[[answer]]\nroute = \"/\"\n[redirect]\nto = \"/x\"\n",
+    ] {
+        let told = File::parse(text).unwrap_err().to_string();
+        assert!(told.ends_with("as in `[[service]]`"), "{told}");
+    }
+}
+
+#[test]
 fn a_value_of_another_type_is_told_with_how_it_is_written() {
     for (key, line, said) in [
         (

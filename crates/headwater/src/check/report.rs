@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use headwater_core::explain;
+use headwater_runtime::Engine;
 use headwater_server::ListenerParams;
 
 use crate::banner;
@@ -29,6 +30,8 @@ pub(crate) struct Report {
     pub(crate) probes: Option<SocketAddr>,
     /// What is told of it to readers.
     pub(crate) lines: Vec<String>,
+    /// Whether `lines` list the keys of the file that have no effect.
+    pub(crate) lists_without_effect: bool,
 }
 
 /// Where would be listened.
@@ -50,6 +53,7 @@ impl Report {
             admin: None,
             probes: None,
             lines: Vec::new(),
+            lists_without_effect: false,
         }
     }
 
@@ -62,6 +66,10 @@ impl Report {
             Ok(telemetry) => {
                 let log = telemetry.log.check().map_err(anyhow::Error::from);
                 self.operates("--log, or RUST_LOG", log);
+                let exporters = telemetry
+                    .check_exporters()
+                    .map_err(|error| Diagnostic::unplaced(Kind::Usage, &error.into()));
+                self.found.keep(exporters);
             }
             Err(error) => self.found.error(Diagnostic::unplaced(Kind::Usage, &error)),
         }
@@ -69,6 +77,13 @@ impl Report {
             "--host-id, or HEADWATER_HOST_ID",
             front::host_id(&operation.server),
         );
+    }
+
+    /// Warns of what kept compiled code from being kept, once all guests are compiled.
+    pub(crate) fn compiled(&mut self, engine: &Engine) {
+        for warning in engine.compiler().warnings() {
+            self.found.warn(Diagnostic::code_cache(warning));
+        }
     }
 
     /// Notes what flag or variable is wrong, unless it is the file that says it: then it is told with its
@@ -89,9 +104,10 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut lines = self.lines.clone();
         if self.found.errors.is_empty() {
-            let warnings = self.found.warnings.iter();
-            // Those of a modules.toml have a section of their own.
-            let warnings = warnings.filter(|warning| warning.kind != Kind::NoEffect);
+            let warnings = self.found.warnings.iter().filter(|warning| {
+                let of_file = warning.kind == Kind::NoEffect && warning.place.file.is_some();
+                !(of_file && self.lists_without_effect)
+            });
             lines.extend(warnings.map(|warning| format!("WARNING: {warning}")));
             let listeners: Vec<_> = self.listeners.iter().map(|it| &it.address).collect();
             lines.push(format!("Would listen on {}", banner::list(&listeners)));

@@ -63,9 +63,8 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
         let router = services::router(&report.services, &builtins);
         found.keep(router.map_err(setting));
     }
-    for concern in &listening.concerns {
-        found.warn(Diagnostic::certificate(concern));
-    }
+    found.warnings.extend(listening.warnings);
+    report.compiled(&loading.engine);
     report.listeners = listening.listeners.iter().map(Listener::of).collect();
     if report.found.errors.is_empty() {
         report.lines = banner::lines(&report.services, &builtins);

@@ -7,7 +7,8 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 
-use super::{Command, parse};
+use super::Command;
+use super::variables::parse_what_can_be;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 
 /// Explain what a file serves, without serving it: read, loaded and linked is all that serving would.
@@ -93,6 +94,19 @@ pub(super) fn with_flags(cli: clap::Command) -> clap::Command {
     cli.mut_subcommand(NAME, |check| check.args(flags))
 }
 
+/// Takes values that cannot be read, too, for flags of other commands: `as_command` tells of them.
+pub(super) fn lenient(cli: clap::Command) -> clap::Command {
+    cli.mut_subcommand(NAME, |check| {
+        check.mut_args(|arg| {
+            let is_own = matches!(arg.get_id().as_str(), "file" | "format");
+            match arg.get_action().takes_values() && !is_own {
+                true => arg.value_parser(clap::value_parser!(OsString)),
+                false => arg,
+            }
+        })
+    })
+}
+
 /// The flags of other commands that are on the command line of `check`.
 pub(super) fn given(check: &clap::Command, matches: &ArgMatches) -> Vec<Flag> {
     let given = check.get_arguments().filter_map(|argument| {
@@ -145,10 +159,10 @@ impl Check {
     pub(crate) fn as_command(&self, target: Target, found: &mut Diagnostics) -> Option<Command> {
         let cli = super::command();
         let name = target.as_str();
-        let mut words: Vec<OsString> = vec!["headwater".into(), name.into()];
+        let mut flags = Vec::new();
         for Flag { long, values } in &self.flags {
             if target.has(&cli, long) {
-                words.extend(values.iter().map(|value| flag(long, value)));
+                flags.extend(values.iter().map(|value| flag(long, value)));
             } else {
                 let file = self.file.display();
                 found.error(Diagnostic::usage(format!(
@@ -156,17 +170,18 @@ impl Check {
                 )));
             }
         }
-        match target {
-            Target::Serve => words.extend(["--".into(), self.file.clone().into()]),
-            Target::Wagi => words.push(flag("config", self.file.as_os_str())),
-        }
-        let cli = parse(words).map_err(|error| {
+        let file = match target {
+            Target::Serve => vec!["--".into(), self.file.clone().into()],
+            Target::Wagi => vec![flag("config", self.file.as_os_str())],
+        };
+        let (cli, errors) = parse_what_can_be(name, flags, &file);
+        for error in errors {
             // How the command is used is none of the user's concern, who calls another.
             let told = error.to_string();
             let told = told.split("\n\n").next().unwrap_or_default();
-            Diagnostic::usage(told.trim_start_matches("error: "))
-        });
-        Some(found.keep(cli)?.command)
+            found.error(Diagnostic::usage(told.trim_start_matches("error: ")));
+        }
+        Some(cli?.command)
     }
 }
 
@@ -206,7 +221,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Serve, wagi::Wagi};
+    use crate::cli::{Serve, parse, wagi::Wagi};
 
     fn command(words: &[&str], target: Target) -> (Command, Diagnostics) {
         let words = [&["headwater", "check"], words].concat();
@@ -283,6 +298,55 @@ mod tests {
         assert_eq!(serve(&words).file, PathBuf::from("-x.toml"));
         let modules = wagi(&words).source.config;
         assert_eq!(modules, Some(PathBuf::from("-x.toml")));
+    }
+
+    #[test]
+    fn all_values_that_cannot_be_read_are_told_and_the_rest_is_read() {
+        for (words, target, expected) in [
+            (
+                &[
+                    "h.toml",
+                    "--timeout=soon",
+                    "--max-uri=2KiB",
+                    "--max-body",
+                    "x",
+                ][..],
+                Target::Serve,
+                &["'soon' for '--timeout", "'x' for '--max-body"][..],
+            ),
+            (
+                &[
+                    "h.toml",
+                    "--listen=a,127.0.0.1:1",
+                    "--env",
+                    "A",
+                    "--env",
+                    "B",
+                    "--max-uri=2KiB",
+                ],
+                Target::Serve,
+                &["'a' for '--listen", "'A' for '--env", "'B' for '--env"],
+            ),
+            (
+                &["m.toml", "--listen=nowhere", "--max-uri=2KiB"],
+                Target::Wagi,
+                &["'nowhere' for '--listen"],
+            ),
+        ] {
+            let (command, found) = command(words, target);
+            let mut told: Vec<_> = found.errors.iter().map(|it| &it.message).collect();
+            for expected in expected {
+                let at = told.iter().position(|told| told.contains(expected));
+                told.remove(at.unwrap_or_else(|| panic!("{expected}: {told:?}")));
+            }
+            assert!(told.is_empty(), "{told:?}");
+            let operation = match command {
+                Command::Serve(serve) => serve.operation,
+                Command::Wagi(wagi) => wagi.operation,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(operation.server.max_uri.unwrap().bytes(), 2 << 10);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use headwater_config::modules::ModulesFile;
 
 /// What other servers call the flag that says where to listen.
-const LISTEN: [&str; 6] = ["--port", "-p", "--addr", "--address", "--bind", "--host"];
+pub(super) const LISTEN: [&str; 6] = ["--port", "-p", "--addr", "--address", "--bind", "--host"];
 
 /// Adds a tip to an error about a word that means something else here.
 pub(super) fn add(error: &mut Error, words: &[OsString]) {
@@ -42,7 +42,8 @@ fn file(word: &str) -> Option<String> {
     if !path.exists() && path.extension().is_none() {
         return None;
     }
-    let is_modules = std::fs::read_to_string(path).is_ok_and(|text| ModulesFile::recognises(&text));
+    let is_modules = path.ends_with("modules.toml")
+        || std::fs::read_to_string(path).is_ok_and(|text| ModulesFile::recognises(&text));
     Some(match is_modules {
         true => format!("to serve it, write `headwater wagi -c {word}`"),
         false => format!("to serve it, write `headwater serve {word}`"),

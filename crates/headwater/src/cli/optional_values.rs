@@ -5,11 +5,28 @@
 //! that is called like a value is written `./json`.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{Arg, Command};
 
 /// Joins each such flag with its value by `=`, which clap asks for.
 pub(super) fn join(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
+    join_if(cli, words, can_be_read)
+}
+
+/// Joins each such flag with the next word that is no file, though it cannot be read as the value. For a
+/// command line with a FILE too many, of which one was meant as a value.
+pub(super) fn join_unreadable(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
+    join_if(cli, words, |_, _, value| {
+        !is_flag(value) && !Path::new(value).exists()
+    })
+}
+
+fn join_if(
+    cli: &Command,
+    words: Vec<OsString>,
+    is_value: impl Fn(&Arg, &OsString, &OsString) -> bool,
+) -> Vec<OsString> {
     let Some(command) = words.get(1).and_then(|name| cli.find_subcommand(name)) else {
         return words;
     };
@@ -22,7 +39,7 @@ pub(super) fn join(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
             break;
         }
         let flag = flag(command, &word);
-        let value = flag.and_then(|flag| words.next_if(|value| can_be_read(flag, &word, value)));
+        let value = flag.and_then(|flag| words.next_if(|value| is_value(flag, &word, value)));
         joined.push(match value {
             Some(value) => with_value(&word, &value),
             None => word,
@@ -43,11 +60,14 @@ fn flag<'a>(command: &'a Command, word: &OsString) -> Option<&'a Arg> {
 
 fn can_be_read(flag: &Arg, word: &OsString, value: &OsString) -> bool {
     let alone = Command::new("flag").no_binary_name(true).arg(flag.clone());
-    let is_flag = value.as_encoded_bytes().starts_with(b"-");
-    !is_flag
+    !is_flag(value)
         && alone
             .try_get_matches_from([with_value(word, value)])
             .is_ok()
+}
+
+fn is_flag(word: &OsString) -> bool {
+    word.as_encoded_bytes().starts_with(b"-")
 }
 
 fn with_value(word: &OsString, value: &OsString) -> OsString {
@@ -111,5 +131,21 @@ mod tests {
             assert_eq!(told, format!("headwater {expected}"));
         }
         assert_eq!(join("headwater"), "headwater");
+    }
+
+    #[test]
+    fn a_word_too_many_that_was_meant_as_a_value_is_told_as_one() {
+        for (words, expected) in [
+            ("--admin localhost:1 x.wasm", "'localhost:1' for '--admin"),
+            ("x.wasm --admin localhost:1", "'localhost:1' for '--admin"),
+            ("--watch no x.wasm", "'no' for '--watch"),
+            ("--access-log common x.wasm", "'common' for '--access-log"),
+            ("--watch /dev/null x.wasm", "'x.wasm'"),
+            ("x.wasm --serial y.wasm --bogus", "'y.wasm' for '--serial"),
+        ] {
+            let words = ["headwater", "serve"].into_iter().chain(words.split(' '));
+            let told = crate::cli::parse(words).unwrap_err().to_string();
+            assert!(told.contains(expected), "{told}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error, FromArgMatches};
 
 use super::{Cli, capabilities, check, command, hints, optional_values};
@@ -24,11 +24,98 @@ pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Re
     // As compose files do it that pass on what nobody has set.
     let command = without(command(), &|arg| is_set(arg) == Some(false));
     let words = check::spread_variables(optional_values::join(&command, words));
-    read(command.clone(), &words).map_err(|error| {
-        let mut error = blame(error, &command, &words);
-        hints::add(&mut error, &words);
-        error
-    })
+    let error = match read(command.clone(), &words) {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    let (error, words) = meant_as_value(&command, error, words);
+    // `check` tells of it beside all else that is wrong.
+    if is_about_value(&error)
+        && let Ok(cli) = read(check::lenient(command.clone()), &words)
+    {
+        return Ok(cli);
+    }
+    let mut error = blame(error, &command, &words);
+    hints::add(&mut error, &words);
+    Err(error)
+}
+
+/// Reads as much as can be read of a command line of `subcommand`, whose flags are one word each, and says
+/// all that is wrong with it. A value that cannot be read is left out, of a flag or of a variable. Where flags
+/// and variables do not go together, all of them are.
+pub(super) fn parse_what_can_be(
+    subcommand: &str,
+    mut flags: Vec<OsString>,
+    file: &[OsString],
+) -> (Option<Cli>, Vec<Error>) {
+    let program: [OsString; 2] = ["headwater".into(), subcommand.into()];
+    let mut command = without(command(), &|arg| is_set(arg) == Some(false));
+    let mut errors = Vec::new();
+    loop {
+        let words = [&program, &flags[..], file].concat();
+        let error = match read(command.clone(), &words) {
+            Ok(cli) => return (Some(cli), errors),
+            Err(error) => error,
+        };
+        let value = is_about_value(&error).then(|| (flag(&error), value(&error)));
+        let error = blame(error, &command, &words);
+        if let Some((Some(flag), Some(value))) = value
+            && leave_out(name(&flag), &value, &mut flags, &mut command)
+        {
+            errors.push(error);
+            continue;
+        }
+        // After another error it may be nothing but its consequence.
+        if errors.is_empty() {
+            errors.push(error);
+        }
+        let bare = [&program, file].concat();
+        return (read(without(command, &|_| true), &bare).ok(), errors);
+    }
+}
+
+/// Leaves out a value of a flag, or its variable. Says whether there was one.
+fn leave_out(long: &str, value: &str, flags: &mut Vec<OsString>, command: &mut Command) -> bool {
+    let before = flags.len();
+    let prefix = format!("--{long}=");
+    let word = OsString::from(format!("{prefix}{value}"));
+    flags.retain(|flag| *flag != word);
+    if flags.len() == before {
+        // It is one of several in a word.
+        flags.retain(|flag| !flag.as_encoded_bytes().starts_with(prefix.as_bytes()));
+    }
+    if flags.len() < before {
+        return true;
+    }
+    let is_it = |arg: &Arg| arg.get_long() == Some(long) && is_set(arg) == Some(true);
+    let is_there = command
+        .get_subcommands()
+        .flat_map(Command::get_arguments)
+        .any(is_it);
+    *command = without(command.clone(), &is_it);
+    is_there
+}
+
+/// An error about a word that is no flag and one too many: if a flag before it may have a value, and the word
+/// between them is neither one nor a file, the error is about that.
+fn meant_as_value(command: &Command, error: Error, words: Vec<OsString>) -> (Error, Vec<OsString>) {
+    let is_word = flag(&error).is_some_and(|word| !word.starts_with('-'));
+    if error.kind() == ErrorKind::UnknownArgument && is_word {
+        let joined = optional_values::join_unreadable(command, words.clone());
+        if let Err(meant) = read(command.clone(), &joined)
+            && is_about_value(&meant)
+        {
+            return (meant, joined);
+        }
+    }
+    (error, words)
+}
+
+fn is_about_value(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    )
 }
 
 fn read(mut command: Command, words: &[OsString]) -> Result<Cli, Error> {
@@ -77,19 +164,17 @@ fn unknown_of(subcommand: &str, names: Vec<String>) -> Vec<Diagnostic> {
         if here.iter().any(|known| known == name) {
             return None;
         }
-        let near = headwater_config::nearest(name, here.iter().map(String::as_str));
-        let (message, remedy) = match near {
-            _ if serve.iter().any(|known| known == name) => (
+        let (message, remedy) = match serve.iter().any(|known| known == name) {
+            true => (
                 format!("`headwater {subcommand}` does not read it, `headwater serve` does"),
                 "unset it".to_owned(),
             ),
-            Some(near) => (
+            false => (
                 "no flag has this variable".to_owned(),
-                format!("did you mean `{PREFIX}{near}`?"),
-            ),
-            None => (
-                "no flag has this variable".to_owned(),
-                format!("unset it; `headwater {subcommand} --help` lists them"),
+                match meant(&command, subcommand, name, &here) {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => format!("unset it; `headwater {subcommand} --help` lists them"),
+                },
             ),
         };
         Some(Diagnostic {
@@ -100,6 +185,35 @@ fn unknown_of(subcommand: &str, names: Vec<String>) -> Vec<Diagnostic> {
         })
     });
     warnings.collect()
+}
+
+/// What was probably meant by a variable, named without its prefix, that no flag has: a flag of this name
+/// whose variable has another, the flag that says where to listen, or a variable of nearly this name.
+fn meant(command: &Command, subcommand: &str, name: &str, known: &[String]) -> Option<String> {
+    let flag = |long: &str| {
+        let command = command.find_subcommand(subcommand)?;
+        let flag = command
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(long));
+        Some(match flag?.get_env() {
+            Some(variable) => format!("`{}`", variable.display()),
+            None => format!("the flag `--{long}`"),
+        })
+    };
+    let long = name.to_ascii_lowercase().replace('_', "-");
+    let listen = hints::LISTEN.contains(&&*format!("--{long}"));
+    let longer = || {
+        known.iter().find(|known| {
+            known
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('_'))
+        })
+    };
+    let near = || headwater_config::nearest(name, known.iter().map(String::as_str));
+    let variable = || longer().map(String::as_str).or_else(near);
+    flag(&long)
+        .or_else(|| listen.then(|| flag("listen")).flatten())
+        .or_else(|| Some(format!("`{PREFIX}{}`", variable()?)))
 }
 
 /// Names the variable in an error about a flag that is not on the command line.
@@ -128,8 +242,17 @@ fn blame(mut error: Error, command: &Command, words: &[OsString]) -> Error {
 
 /// The flag that an error is about, as it is shown: `--max-body <SIZE>`.
 fn flag(error: &Error) -> Option<String> {
-    match error.get(ContextKind::InvalidArg)? {
-        ContextValue::String(flag) => Some(flag.clone()),
+    text(error, ContextKind::InvalidArg)
+}
+
+/// The value that an error is about.
+fn value(error: &Error) -> Option<String> {
+    text(error, ContextKind::InvalidValue)
+}
+
+fn text(error: &Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
         _ => None,
     }
 }
@@ -184,6 +307,22 @@ mod tests {
                 "HEADWATER_LISTEN",
                 "`headwater wagi` does not read it",
             ),
+            (
+                "serve",
+                "HEADWATER_ADMIN_TOKEN",
+                "did you mean `HEADWATER_ADMIN_TOKEN_FILE`?",
+            ),
+            (
+                "serve",
+                "HEADWATER_PORT",
+                "did you mean `HEADWATER_LISTEN`?",
+            ),
+            (
+                "wagi",
+                "HEADWATER_PORT",
+                "did you mean the flag `--listen`?",
+            ),
+            ("serve", "HEADWATER_LOG", "did you mean `RUST_LOG`?"),
             (
                 "serve",
                 "HEADWATER_COLOUR",

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Output,
     /// A certificate that clients refuse.
     Certificate,
+    /// Compiled code that cannot be kept, or not be used.
+    CodeCache,
     /// A `*` in a route.
     LiteralStar,
     /// A `${NAME}` in a value.
@@ -132,11 +134,21 @@ impl Diagnostic {
     }
 
     /// A certificate that clients refuse.
-    pub(crate) fn certificate(concern: &CertificateConcern) -> Self {
+    pub(crate) fn certificate(place: Place, concern: &CertificateConcern) -> Self {
         Self {
             kind: Kind::Certificate,
-            place: Box::default(),
+            place: place.into(),
             message: concern.to_string(),
+            remedy: None,
+        }
+    }
+
+    /// What keeps compiled code from being kept or used.
+    pub(crate) fn code_cache(warning: String) -> Self {
+        Self {
+            kind: Kind::CodeCache,
+            place: Box::default(),
+            message: warning,
             remedy: None,
         }
     }
@@ -191,6 +203,7 @@ impl Kind {
             Self::Listener => "listener",
             Self::Output => "output",
             Self::Certificate => "certificate",
+            Self::CodeCache => "code_cache",
             Self::LiteralStar => "literal_star",
             Self::NotExpanded => "not_expanded",
             Self::NoSuchService => "no_such_service",

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use headwater_config::settings::ServiceSettings;
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
 use headwater_runtime::capability::Grants as CapabilityGrants;
@@ -15,6 +15,7 @@ use http::HeaderName;
 use sha2::{Digest, Sha256};
 
 use crate::meaning;
+use crate::said::{AtKey, Misplaced};
 
 /// All that a service is made of, by value. A service is loaded of nothing else, so that one which is made
 /// of the same need not be made anew. Where it answers, and how often it may be asked, is no part of it.
@@ -114,6 +115,27 @@ impl MadeOf {
         Ok(())
     }
 
+    /// No two directories are at one path in the guest, which would find one of them alone.
+    pub(super) fn directories_differ(&self) -> Result<(), Misplaced> {
+        let directories = &self.outline.directories;
+        // `/data/` is `/data`.
+        let path = |directory: &Directory| directory.guest.trim_end_matches('/').to_owned();
+        for (index, directory) in directories.iter().enumerate() {
+            let mut before = directories[..index].iter();
+            let Some(other) = before.find(|other| path(other) == path(directory)) else {
+                continue;
+            };
+            let error = anyhow!(
+                "the directories `{}` and `{}` are both at `{}` in the guest: give each a path of its own",
+                other.host.display(),
+                directory.host.display(),
+                directory.guest,
+            );
+            return Err(error).at(format!("directories.{}", directory.guest));
+        }
+        Ok(())
+    }
+
     /// Looks what is there.
     pub(super) fn look(&mut self) {
         self.found = Found {
@@ -207,6 +229,27 @@ mod tests {
             let mut after = made_of(folder.path());
             change(&mut after);
             assert!(before != after, "{index}");
+        }
+    }
+
+    #[test]
+    fn two_directories_at_one_path_in_the_guest_are_refused_with_the_key_of_the_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut made_of = made_of(folder.path());
+        for (guest, is_good) in [("/other", true), ("/data", false), ("/data/", false)] {
+            let directories = &mut outline(&mut made_of).directories;
+            directories.truncate(1);
+            directories.push(Directory {
+                host: folder.path().into(),
+                guest: guest.to_owned(),
+            });
+            match made_of.directories_differ() {
+                Ok(()) => assert!(is_good, "{guest}"),
+                Err(Misplaced { key, .. }) => {
+                    assert!(!is_good, "{guest}");
+                    assert_eq!(key, format!("directories.{guest}"));
+                }
+            }
         }
     }
 

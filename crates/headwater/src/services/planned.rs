@@ -92,6 +92,9 @@ impl Planned {
         let headers =
             headers.map_err(|error| Diagnostic::usage(format!("--allow-header: {error}")));
         let forbidden_headers = found.keep(headers).unwrap_or_default();
+        let differ = made_of.directories_differ();
+        let differ = differ.map_err(|wrong| Diagnostic::usage(format!("--dir: {}", wrong.error)));
+        found.keep(differ);
         let idle = made_of.idle_fits();
         found.keep(idle.map_err(|error| Diagnostic::usage(error.to_string())));
         let nowhere = Said::default();
@@ -153,6 +156,7 @@ impl Planned {
         };
         made_of.look();
         let forbidden_headers = found.keep(made_of.headers.meant().at("allow_headers"));
+        found.keep(made_of.directories_differ());
         // Of the two the one that the service says itself, if it says one.
         let key = match service.settings.pool.min_idle {
             Some(_) => "min_idle",

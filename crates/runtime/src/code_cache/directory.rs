@@ -144,7 +144,9 @@ impl CodeDirectory {
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .suffix(EXTENSION)
-            .tempfile_in(&self.path)?;
+            .tempfile_in(&self.path)
+            // Without its name, which is another one each time.
+            .map_err(|error| io::Error::from(error.kind()))?;
         file.write_all(&entry::header(key, code))?;
         file.write_all(code)?;
         file.persist(self.path_of(key))

@@ -26,9 +26,7 @@ impl Cache {
         let directory = CodeDirectory::open(folder.path().to_owned(), max_bytes).unwrap();
         Self {
             engine: wasmtime::Engine::default(),
-            compiler: Compiler {
-                directory: Some(directory),
-            },
+            compiler: Compiler::new(Some(directory)),
             folder,
         }
     }
@@ -113,6 +111,9 @@ fn a_damaged_file_is_never_run_and_is_replaced() {
         assert_eq!(cache.ask(7), 7);
         assert_eq!(fs::read(&path).unwrap(), whole, "the file was not replaced");
     }
+    let warnings = cache.compiler.warnings();
+    let replaced = |told: &String| told.contains("the file was replaced");
+    assert!(warnings.iter().all(replaced), "{warnings:?}");
 }
 
 #[test]
@@ -164,6 +165,11 @@ fn what_is_no_file_is_neither_waited_for_nor_removed() {
     fs::create_dir(&path).unwrap();
     assert_eq!(cache.ask(7), 7);
     assert!(path.is_dir());
+    let [told] = &cache.compiler.warnings()[..] else {
+        panic!("{:?}", cache.compiler.warnings())
+    };
+    assert!(told.contains("it is no file"), "{told}");
+    assert!(told.contains("cannot be replaced"), "{told}");
     fs::remove_dir(&path).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
     assert_eq!(cache.ask(7), 7);
@@ -206,7 +212,16 @@ fn a_directory_that_others_may_write_to_is_not_used() {
 fn guests_are_served_where_nothing_can_be_written() {
     let cache = Cache::new();
     fs::remove_dir(cache.folder.path()).unwrap();
-    assert_eq!(cache.ask(7), 7);
+    for _ in 0..2 {
+        assert_eq!(cache.ask(7), 7);
+    }
+    let [told] = &cache.compiler.warnings()[..] else {
+        panic!("{:?}", cache.compiler.warnings())
+    };
+    assert!(
+        told.contains("cannot be written") && told.contains("--code-cache off"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn engine(
         tracing::warn!(
             error = format_args!("{error:#}"),
             places = limited,
-            "address space is limited (`ulimit -v`): there is room for fewer instances at once",
+            "address space is limited (`ulimit -v`): there is room for fewer instances at once; raise the \
+             limit, or set `places` in [server] (--places) to as many as fit, each of which takes 4 GiB",
         );
         make(limited)
     })

@@ -25,6 +25,12 @@ enum When {
 // === impl CertificateConcern ===
 
 impl CertificateConcern {
+    /// The certificate's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Of the certificate that is shown first; those that it was signed by are not looked at.
     pub(super) fn of(path: &Path, key: &CertifiedKey) -> Option<Self> {
         let der = key.cert.first()?;

@@ -109,7 +109,8 @@ impl Identity {
 fn loaded(params: &TlsParams) -> Result<Loaded, TlsError> {
     let loaded = load::config(params)?;
     for concern in &loaded.concerns {
-        tracing::warn!(target: "headwater::server", "{concern}");
+        // With the other warnings about what is set.
+        tracing::warn!(target: "headwater::config", kind = "certificate", "{concern}");
     }
     Ok(loaded)
 }

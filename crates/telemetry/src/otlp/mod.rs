@@ -17,7 +17,8 @@ use opentelemetry_otlp::{WithExportConfig, WithHttpConfig, WithTonicConfig};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
-use crate::{OtlpConfig, TelemetryError};
+use crate::resource::Resources;
+use crate::{OtlpConfig, ServiceName, TelemetryConfig, TelemetryError};
 
 /// The runtime that exports run on. Dropping it abandons them, and never blocks.
 #[derive(Debug)]
@@ -61,6 +62,28 @@ impl Drop for ExportRuntime {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+impl TelemetryConfig {
+    /// Checks that what is exported over OTLP can be, as far as that shows before anything is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`](crate::init): for an endpoint that is no URL, and the like.
+    pub fn check_exporters(&self) -> Result<(), TelemetryError> {
+        let Self { otlp, metrics, .. } = self;
+        if otlp.is_none() && metrics.is_none() {
+            return Ok(());
+        }
+        let runtime = ExportRuntime::start()?;
+        if let Some(metrics) = metrics {
+            metrics::OtlpExporter::new(&metrics.otlp, &runtime)?;
+        }
+        if let Some(traces) = otlp {
+            traces::OtlpExporter::new(traces, &runtime, Resources::new(ServiceName::Host))?;
+        }
+        Ok(())
     }
 }
 
@@ -124,9 +147,6 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    use crate::ServiceName;
-    use crate::resource::Resources;
-
     use opentelemetry_sdk::metrics::data::ResourceMetrics;
     use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
     use opentelemetry_sdk::trace::SpanExporter;
@@ -173,6 +193,24 @@ mod tests {
             assert_eq!(text.matches(&line).count(), 2, "{text}");
         }
         assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{text}");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_url_is_found_before_anything_is_sent() {
+        for (endpoint, is_good) in [("http://127.0.0.1:1", true), ("http://[", false)] {
+            for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
+                let config = TelemetryConfig {
+                    otlp: Some(OtlpConfig {
+                        protocol,
+                        endpoint: Some(endpoint.to_owned()),
+                        ..OtlpConfig::default()
+                    }),
+                    ..TelemetryConfig::default()
+                };
+                let checked = config.check_exporters();
+                assert_eq!(checked.is_ok(), is_good, "{endpoint}: {checked:?}");
+            }
+        }
     }
 
     /// As the SDK's reader does: it blocks its thread.

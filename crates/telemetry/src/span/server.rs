@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 
 use headwater_core::{Caller, Counters, Fault, RequestId, SpanContext};
@@ -35,9 +36,9 @@ pub struct ServerRequest<'a> {
     pub version: Version,
     /// The headers. `Host`, `User-Agent` and `x-request-id` are read.
     pub headers: &'a HeaderMap,
-    /// The service that answers.
+    /// The service that answers. Empty if there is none.
     pub service: &'a str,
-    /// The route pattern that matched.
+    /// The route pattern that matched. Empty if none did.
     pub route: &'a str,
     /// The client's address, as the connection has it.
     pub client: Option<SocketAddr>,
@@ -235,6 +236,12 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
     } = request;
     let called_for = caller.and_then(|caller| caller.scope.as_ref());
     let known = known_method(method);
+    // A request that no route matched has neither, and its span is named by the method alone.
+    let (service, route) = (non_empty(service), non_empty(route));
+    let name = fmt::from_fn(|f| {
+        f.write_str(known.unwrap_or("HTTP"))?;
+        route.map_or(Ok(()), |route| write!(f, " {route}"))
+    });
     let scheme = uri.scheme_str().unwrap_or("http");
     let (address, port) = server_address(uri, headers, scheme, server);
     let peer = client.map(|client| client.ip().to_string());
@@ -243,7 +250,7 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         target: TARGET,
         parent: None,
         "server",
-        otel.name = %format_args!("{} {route}", known.unwrap_or("HTTP")),
+        otel.name = %name,
         otel.kind = "server",
         otel.status_code = Empty,
         { HTTP_REQUEST_METHOD } = known.unwrap_or(OTHER_METHOD),
@@ -278,6 +285,10 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         { LOG_LINES } = Empty,
         { CPU_NANOS } = Empty,
     )
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// The host that the client asked for, or else the address that it connected to.

@@ -230,6 +230,17 @@ fn a_server_span_has_the_attributes_of_the_conventions() {
 }
 
 #[test]
+fn a_request_that_no_route_matched_has_neither_route_nor_service_in_its_span() {
+    let mut incoming = Incoming::get("http://shop.example/none");
+    (incoming.service, incoming.route) = ("", "");
+    let spans = record(|| incoming.start().response(StatusCode::NOT_FOUND));
+    let span = of_kind(&spans, SpanKind::Server);
+    assert_eq!(span.name, "GET");
+    assert_eq!(attribute(span, HTTP_ROUTE), None);
+    assert_eq!(attribute(span, SERVICE), None);
+}
+
+#[test]
 fn a_fault_names_its_kind_and_whose_it_is() {
     let table = [
         (Fault::trap(), "trap", "guest", true),

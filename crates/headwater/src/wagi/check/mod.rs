@@ -18,7 +18,7 @@ use crate::builtins::Builtin;
 use crate::check::{Listener, Report};
 use crate::cli;
 use crate::cli::wagi::Wagi;
-use crate::diagnostics::{Diagnostic, Kind};
+use crate::diagnostics::{Diagnostic, Kind, Place};
 use crate::front;
 use crate::operation::Operation;
 use crate::said::Said;
@@ -43,7 +43,8 @@ pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         listener.tls = tls;
         let concerns = listener.tls.as_ref().map(TlsParams::check);
         for concern in concerns.and_then(Result::ok).into_iter().flatten() {
-            found.warn(Diagnostic::certificate(&concern));
+            let place = Place::entry("--tls-cert");
+            found.warn(Diagnostic::certificate(place, &concern));
         }
         report.listeners.push(Listener::of(&listener));
     }
@@ -67,8 +68,10 @@ pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         .build()
         .context("cannot start the threads that run `_routes`")?;
     let table = runtime.block_on(Table::load(&path, file, &common, &engine));
+    report.compiled(&engine);
     let mut sections = Sections::of(&table, &unknown, &common, &said);
     report.lines = sections.lines();
+    report.lists_without_effect = true;
     report.found.errors.append(&mut sections.found.errors);
     report.found.warnings.append(&mut sections.found.warnings);
     report.builtins = vec![Builtin {
