@@ -4,9 +4,9 @@
 //! A [`ComponentService`] is a [`headwater_core::Handler`]; how its instances are kept and what the
 //! component-model call stack says about a guest's outgoing requests stays inside.
 
+mod store_factory;
 mod artifact;
 mod attribution;
-mod blueprint;
 pub mod capability;
 mod code_cache;
 mod component_core;

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::attribution::wakes::{self, instrument};
-use crate::blueprint::Blueprint;
+use crate::store_factory::StoreFactory;
 use crate::capability::{Grants, ServiceContext};
 use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
@@ -143,7 +143,7 @@ impl ComponentService {
             service: settings.service.clone(),
             metrics: settings.metrics.clone(),
         };
-        let blueprint = Blueprint {
+        let stores = StoreFactory {
             engine: component.engine().clone(),
             reclaim: engine.reclaim().clone(),
             output: ServiceOutput::new(settings.service.clone()),
@@ -165,11 +165,11 @@ impl ComponentService {
         };
         // Services draw from streams of their own; what is drawn is no secret.
         let mut hasher = std::hash::DefaultHasher::new();
-        blueprint.service.hash(&mut hasher);
+        stores.service.hash(&mut hasher);
         Ok(Self {
             pool: InstancePool::new(
                 pre,
-                blueprint,
+                stores,
                 pool,
                 places,
                 settings.metrics,

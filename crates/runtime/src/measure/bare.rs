@@ -16,7 +16,7 @@ use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use crate::attribution::Evidence;
-use crate::blueprint::Blueprint;
+use crate::store_factory::StoreFactory;
 use crate::capability::{Capabilities, ServiceContext};
 use crate::engine::{Engine, Reclaim};
 use crate::forbidden::ForbiddenHeaders;
@@ -32,7 +32,7 @@ use crate::{linker, response};
 /// A 0.3 component with the same stores and imports as the pool's, and without the pool.
 pub struct BareService {
     pre: ServicePre<GuestState>,
-    blueprint: Blueprint,
+    store_factory: StoreFactory,
 }
 
 /// One instance of a [`BareService`], for calls one after another or at once.
@@ -58,7 +58,7 @@ impl BareService {
             .instantiate_pre(&component)?;
         Ok(Self {
             pre: ServicePre::new(pre)?,
-            blueprint: blueprint(engine, "bare", limits),
+            store_factory: store_factory(engine, "bare", limits),
         })
     }
 
@@ -69,8 +69,8 @@ impl BareService {
     /// When the guest cannot be started.
     pub async fn start(&self) -> Result<BareInstance, MeasureError> {
         let mut store = self
-            .blueprint
-            .store(0, &self.blueprint.threads.instance())?;
+            .store_factory
+            .store(0, &self.store_factory.threads.instance())?;
         let guest = self.pre.instantiate_async(&mut store).await?;
         Ok(BareInstance { store, guest })
     }
@@ -134,13 +134,13 @@ async fn call(accessor: &Accessor<GuestState>, guest: &Service) -> wasmtime::Res
 }
 
 /// What the instances that are measured are made by: no grants, the pool's limits.
-pub(crate) fn blueprint(
+pub(crate) fn store_factory(
     engine: &wasmtime::Engine,
     service: &str,
     limits: &headwater_core::Limits,
-) -> Blueprint {
+) -> StoreFactory {
     let service: Arc<str> = service.into();
-    Blueprint {
+    StoreFactory {
         engine: engine.clone(),
         reclaim: Reclaim::default(),
         capabilities: Capabilities::default().nothing().start(&ServiceContext {

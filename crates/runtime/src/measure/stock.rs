@@ -18,12 +18,12 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::blueprint::Blueprint;
+use crate::store_factory::StoreFactory;
 use crate::capability::Capabilities;
 use crate::engine::Engine;
 use crate::guest_state::GuestState;
 use crate::measure::MeasureError;
-use crate::measure::bare::blueprint;
+use crate::measure::bare::store_factory;
 use crate::one_line::one_line;
 use crate::pool::PoolSettings;
 use crate::world::World;
@@ -34,7 +34,7 @@ pub struct StockService(ProxyHandler<Instances>);
 
 struct Instances {
     pre: ProxyPre<GuestState>,
-    blueprint: Blueprint,
+    store_factory: StoreFactory,
     settings: PoolSettings,
 }
 
@@ -55,7 +55,7 @@ impl StockService {
             .instantiate_pre(&component)?;
         Ok(Self(ProxyHandler::new(Instances {
             pre: ProxyPre::P3(ServicePre::new(pre)?),
-            blueprint: blueprint(engine, "stock", limits),
+            store_factory: store_factory(engine, "stock", limits),
             settings: PoolSettings::of(World::Service),
         })))
     }
@@ -81,8 +81,8 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<GuestState, Never, Worker>> {
         let mut store = self
-            .blueprint
-            .store(0, &self.blueprint.threads.instance())?;
+            .store_factory
+            .store(0, &self.store_factory.threads.instance())?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,

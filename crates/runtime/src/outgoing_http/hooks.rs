@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::outgoing::{Outgoing, Place};
+use super::outgoing::{Outgoing, OutgoingPermit};
 use super::request_body::{self, Unsent};
 use crate::error_code;
 use crate::forbidden::ForbiddenHeaders;
@@ -79,7 +79,7 @@ impl WasiHttpHooks for Hooks {
         if unattributed {
             outgoing.note_unattributed();
         }
-        let Some(place) = outgoing.open() else {
+        let Some(permit) = outgoing.open() else {
             let error = egress.refuse(&request, &attribution, Limit::InstanceRequests);
             return Box::new(async move { Err(error_code::from_egress(&error)) });
         };
@@ -108,9 +108,9 @@ impl WasiHttpHooks for Hooks {
                 .map_err(|error| Error::InternalError(Some(error.to_string())))?
                 .map_err(|error| error_code::from_egress(&error))?;
             let response = response.map(|body| {
-                Placed {
+                Permitted {
                     body: body.map_err(|error| error_code::from_body(&error)),
-                    _place: place,
+                    _permit: permit,
                 }
                 .boxed_unsync()
             });
@@ -121,12 +121,12 @@ impl WasiHttpHooks for Hooks {
 }
 
 /// The body of a response to an outgoing request, which has its place until then.
-struct Placed<B> {
+struct Permitted<B> {
     body: B,
-    _place: Place,
+    _permit: OutgoingPermit,
 }
 
-impl<B: http_body::Body + Unpin> http_body::Body for Placed<B> {
+impl<B: http_body::Body + Unpin> http_body::Body for Permitted<B> {
     type Data = B::Data;
     type Error = B::Error;
 

@@ -20,7 +20,7 @@ pub(crate) struct Outgoing {
 }
 
 /// An outgoing request's place among those of its instance, until it is dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
+pub(crate) type OutgoingPermit = OwnedSemaphorePermit;
 
 impl Outgoing {
     /// So many may be open at once.
@@ -36,7 +36,7 @@ impl Outgoing {
     }
 
     /// A place for one more; none if as many are open as may be.
-    pub(crate) fn open(&self) -> Option<Place> {
+    pub(crate) fn open(&self) -> Option<OutgoingPermit> {
         let place = self.free.clone().try_acquire_owned().ok();
         if place.is_none() {
             self.limits.met(&limits::OUTGOING, self.most);

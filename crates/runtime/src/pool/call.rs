@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
 use crate::attribution;
 use crate::guest_state::GuestState;
 use crate::pool::poll_gate::{Given, PollGate};
-use crate::pool::ticket::{Answer, InstanceRecord};
+use crate::pool::queued_request::{Answer, InstanceRecord};
 
 /// A call that is prepared but has not run: its task exists, and no instruction of the guest has been
 /// executed for it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headwater_telemetry::Metrics;
 
-use crate::pool::core::Retirement;
+use crate::pool::scheduler::Retirement;
 
 /// What a pool has done since it was made, counted as it happens.
 #[derive(Debug, Default)]

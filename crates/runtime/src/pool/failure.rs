@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use headwater_core::{Blame, Fault, RequestId};
 
-use crate::pool::core::InstanceKey;
+use crate::pool::scheduler::InstanceKey;
 
 /// Why an instance failed.
 ///

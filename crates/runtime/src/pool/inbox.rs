@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::pool::core::Retirement;
-use crate::pool::ticket::Ticket;
+use crate::pool::scheduler::Retirement;
+use crate::pool::queued_request::QueuedRequest;
 
 /// What the pool has for an instance: requests, and the word to finish.
 ///
@@ -22,7 +22,7 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct Contents {
-    tickets: VecDeque<Ticket>,
+    tickets: VecDeque<QueuedRequest>,
     retired: Option<(Retirement, Instant)>,
     /// The instance waits for a request to leave it.
     watches_leaving: bool,
@@ -32,9 +32,9 @@ struct Contents {
 
 impl Inbox {
     /// Hands a request over.
-    pub(crate) fn push(&self, ticket: Ticket) {
+    pub(crate) fn push(&self, request: QueuedRequest) {
         self.change(|contents| {
-            contents.tickets.push_back(ticket);
+            contents.tickets.push_back(request);
             self.filled.store(true, Ordering::Release);
         });
     }
@@ -51,19 +51,19 @@ impl Inbox {
     }
 
     /// The request that has waited longest.
-    pub(crate) fn pop(&self) -> Option<Ticket> {
+    pub(crate) fn pop(&self) -> Option<QueuedRequest> {
         if !self.has_tickets() {
             return None;
         }
         let mut contents = self.lock();
-        let ticket = contents.tickets.pop_front();
+        let request = contents.tickets.pop_front();
         self.filled
             .store(!contents.tickets.is_empty(), Ordering::Relaxed);
-        ticket
+        request
     }
 
     /// All requests that have not been taken, the last first.
-    pub(crate) fn take_back(&self) -> Vec<Ticket> {
+    pub(crate) fn take_back(&self) -> Vec<QueuedRequest> {
         let mut contents = self.lock();
         self.filled.store(false, Ordering::Relaxed);
         contents.tickets.drain(..).rev().collect()

@@ -1,22 +1,22 @@
 //! The instance pool: bounded, fair, faithful to backpressure.
 //!
-//! [`core`] decides, and is pure; [`driver`] is the life of one instance; [`shared`] is the thin shell
+//! [`scheduler`] decides, and is pure; [`driver`] is the life of one instance; [`shared`] is the thin shell
 //! around them; this file is the life of a request.
 
+mod instance_stats;
+mod queued_request;
+mod scheduler;
 mod call;
 mod circuit;
-mod core;
 mod counters;
 mod driver;
 mod failure;
 mod inbox;
-mod lives;
 mod meter;
 mod poll_gate;
 mod retry;
 mod settings;
 mod shared;
-mod ticket;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -28,23 +28,23 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use self::core::RequestKey;
+use self::scheduler::RequestKey;
 use self::counters::Count;
 use self::shared::Shared;
-use crate::blueprint::Blueprint;
+use crate::store_factory::StoreFactory;
 use crate::guest_state::GuestState;
 use crate::places::ServicePlaces;
 use crate::response;
 
 pub(crate) use self::call::{BodyRefused, NoResponse};
 pub use self::circuit::CircuitState;
-pub use self::core::PoolView;
+pub use self::scheduler::PoolView;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
-pub use self::lives::{InstanceState, InstanceView};
+pub use self::instance_stats::{InstanceState, InstanceView};
 pub(crate) use self::meter::{Mark, Meter};
 pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
-pub(crate) use self::ticket::InstanceRecord;
+pub(crate) use self::queued_request::InstanceRecord;
 
 /// When a client that met a full queue may come back. Requests are short; a second is long for them.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -56,13 +56,13 @@ pub(crate) struct InstancePool(Arc<Shared>);
 impl InstancePool {
     pub(crate) fn new(
         pre: ProxyPre<GuestState>,
-        blueprint: Blueprint,
+        stores: StoreFactory,
         settings: PoolSettings,
         places: ServicePlaces,
         metrics: Metrics,
         seed: u64,
     ) -> Self {
-        Self(Shared::new(pre, blueprint, settings, places, metrics, seed))
+        Self(Shared::new(pre, stores, settings, places, metrics, seed))
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -79,14 +79,14 @@ impl InstancePool {
 
     pub(crate) fn totals(&self) -> PoolTotals {
         PoolTotals {
-            backpressure: self.0.lives.held(Instant::now()),
+            backpressure: self.0.stats.held(Instant::now()),
             ..self.0.counters.totals()
         }
     }
 
     pub(crate) fn instances(&self) -> Vec<InstanceView> {
         let now = Instant::now();
-        let age = |key| self.0.lives.age(key, now);
+        let age = |key| self.0.stats.age(key, now);
         self.0.look().core.instances(age)
     }
 

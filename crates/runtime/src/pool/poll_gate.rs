@@ -16,7 +16,7 @@ use http::Response;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::pool::ticket::Answer;
+use crate::pool::queued_request::Answer;
 use crate::response::Written;
 
 /// No poll is under way.

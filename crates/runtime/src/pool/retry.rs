@@ -5,7 +5,7 @@ use http::Request;
 use http_body::Body as _;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::pool::ticket::InstanceRecord;
+use crate::pool::queued_request::InstanceRecord;
 
 /// A copy of a request that has no body. What has one cannot be had twice.
 pub(crate) fn copy(request: &Request<WasiBody>) -> Option<Request<()>> {

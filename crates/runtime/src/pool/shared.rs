@@ -15,30 +15,30 @@ use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use crate::blueprint::Blueprint;
+use crate::store_factory::StoreFactory;
 use crate::guest_state::GuestState;
 use crate::one_line::one_line;
 use crate::places::{GivesWay, ServicePlaces};
 use crate::pool::RETRY_AFTER;
 use crate::pool::circuit::{Circuit, CircuitState};
-use crate::pool::core::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
+use crate::pool::scheduler::{Action, InstanceKey, Scheduler, Refusal, RequestKey, Retirement};
 use crate::pool::counters::{Count, Counters};
 use crate::pool::driver::{self, SlowStart};
 use crate::pool::inbox::Inbox;
-use crate::pool::lives::{Held, Lives};
+use crate::pool::instance_stats::{Held, InstanceStats};
 use crate::pool::retry;
 use crate::pool::settings::PoolSettings;
-use crate::pool::ticket::{self, InstanceRecord, Ticket};
+use crate::pool::queued_request::{self, InstanceRecord, QueuedRequest};
 
 /// What the pool and its instances share.
 pub(crate) struct Shared {
     pub(crate) pre: ProxyPre<GuestState>,
-    pub(crate) blueprint: Blueprint,
+    pub(crate) stores: StoreFactory,
     pub(super) settings: PoolSettings,
     pub(super) places: ServicePlaces,
     state: Mutex<Shell>,
     pub(super) counters: Counters,
-    pub(super) lives: Lives,
+    pub(super) stats: InstanceStats,
     /// The circuit has counted a failure since the last success.
     troubled: AtomicBool,
     /// Requests and instances that have something to do; kept only while somebody waits for none.
@@ -47,11 +47,11 @@ pub(crate) struct Shared {
 
 /// The core, and what its names stand for.
 pub(super) struct Shell {
-    pub(super) core: PoolCore,
+    pub(super) core: Scheduler,
     pub(super) circuit: Circuit,
     next_request: u64,
     /// Requests that the core has in its queue, or is about to assign.
-    waiting: HashMap<RequestKey, Ticket, FxBuildHasher>,
+    waiting: HashMap<RequestKey, QueuedRequest, FxBuildHasher>,
     inboxes: HashMap<InstanceKey, Arc<Inbox>, FxBuildHasher>,
     /// Kept for its room.
     actions: Vec<Action>,
@@ -66,19 +66,19 @@ pub(super) struct Admitted {
 impl Shared {
     pub(super) fn new(
         pre: ProxyPre<GuestState>,
-        blueprint: Blueprint,
+        stores: StoreFactory,
         settings: PoolSettings,
         places: ServicePlaces,
         metrics: Metrics,
         seed: u64,
     ) -> Arc<Self> {
         let shared = Arc::new(Self {
-            counters: Counters::new(metrics, blueprint.service.clone()),
-            lives: Lives::default(),
+            counters: Counters::new(metrics, stores.service.clone()),
+            stats: InstanceStats::default(),
             pre,
-            blueprint,
+            stores,
             state: Mutex::new(Shell {
-                core: PoolCore::new(settings.clone(), settings.spread, seed),
+                core: Scheduler::new(settings.clone(), settings.spread, seed),
                 circuit: Circuit::new(),
                 next_request: 0,
                 waiting: HashMap::default(),
@@ -96,7 +96,7 @@ impl Shared {
     }
 
     pub(crate) fn service(&self) -> &Arc<str> {
-        &self.blueprint.service
+        &self.stores.service
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -105,7 +105,7 @@ impl Shared {
 
     /// A copy of the request, if it may be tried again and can be: its body would be gone.
     pub(super) fn copy_for_retry(&self, request: &Request<WasiBody>) -> Option<Request<()>> {
-        let may = self.settings.retry && self.blueprint.directories.is_empty();
+        let may = self.settings.retry && self.stores.directories.is_empty();
         may.then(|| retry::copy(request)).flatten()
     }
 
@@ -113,7 +113,7 @@ impl Shared {
         self: &Arc<Self>,
         request: Request<WasiBody>,
         scope: Arc<RequestScope>,
-        answer: oneshot::Sender<ticket::Answer>,
+        answer: oneshot::Sender<request::Answer>,
         instance: Arc<OnceLock<Arc<InstanceRecord>>>,
     ) -> Result<Admitted, Fault> {
         let now = Instant::now();
@@ -126,7 +126,7 @@ impl Shared {
         }
         let key = RequestKey(shell.next_request);
         shell.next_request += 1;
-        let ticket = Ticket {
+        let request = QueuedRequest {
             key,
             request,
             scope,
@@ -135,13 +135,13 @@ impl Shared {
             since: now,
         };
         // Most are assigned at once, and never wait.
-        let mut arriving = Some(ticket);
+        let mut arriving = Some(request);
         self.change_for(&mut shell, &mut arriving, |core, actions| {
             core.arrive(key, actions);
         });
         let queued = arriving.is_some();
-        if let Some(ticket) = arriving {
-            shell.waiting.insert(key, ticket);
+        if let Some(request) = arriving {
+            shell.waiting.insert(key, request);
         }
         Ok(Admitted { key, queued })
     }
@@ -151,8 +151,8 @@ impl Shared {
         &self,
         key: RequestKey,
         deadline: Option<Instant>,
-        mut answer: oneshot::Receiver<ticket::Answer>,
-    ) -> Result<Result<ticket::Answer, oneshot::error::RecvError>, Fault> {
+        mut answer: oneshot::Receiver<request::Answer>,
+    ) -> Result<Result<request::Answer, oneshot::error::RecvError>, Fault> {
         // At its deadline the front drops the request, and polls it once more before. That is the
         // moment to say what it waited for.
         let misses_deadline =
@@ -203,7 +203,7 @@ impl Shared {
             alive,
             backpressure,
             work_left,
-        } = self.lives.count();
+        } = self.stats.count();
         let PoolSettings {
             max_instances,
             queue_timeout,
@@ -299,8 +299,8 @@ impl Shared {
         let failed = failed.and_then(|request| shell.waiting.remove(&request));
         drop(shell);
         tracing::debug!(service = %self.service(), instance = key.0, %cause, "instance not started");
-        if let Some(ticket) = failed {
-            let _ = ticket.answer.send(Err(if error.is::<SlowStart>() {
+        if let Some(request) = failed {
+            let _ = request.answer.send(Err(if error.is::<SlowStart>() {
                 SlowStart.into()
             } else {
                 wasmtime::Error::msg(format!("the component cannot be instantiated: {cause}"))
@@ -331,7 +331,7 @@ impl Shared {
 
     /// Another version of the service takes its requests.
     pub(crate) fn replaced(self: &Arc<Self>) {
-        self.change(&mut self.look(), PoolCore::replaced);
+        self.change(&mut self.look(), Scheduler::replaced);
     }
 
     /// An instance keeps more tasks than the ledger of a composed component holds.
@@ -348,13 +348,13 @@ impl Shared {
             return;
         }
         let mut shell = self.lock();
-        for ticket in tickets {
-            let key = ticket.key;
+        for request in tickets {
+            let key = request.key;
             // Its client may have left while it was in the inbox.
             if shell.core.place_of(key).is_none() {
                 continue;
             }
-            shell.waiting.insert(key, ticket);
+            shell.waiting.insert(key, request);
             self.change(&mut shell, |core, actions| core.give_back(key, actions));
         }
     }
@@ -370,7 +370,7 @@ impl Shared {
         self.give_back(inbox);
         let mut shell = self.lock();
         self.change(&mut shell, |core, actions| core.ended(key, actions));
-        self.lives.end(key, Instant::now());
+        self.stats.end(key, Instant::now());
         self.tell_busy(&mut shell);
     }
 
@@ -398,7 +398,7 @@ impl Shared {
     fn change(
         self: &Arc<Self>,
         shell: &mut Shell,
-        decide: impl FnOnce(&mut PoolCore, &mut Vec<Action>),
+        decide: impl FnOnce(&mut Scheduler, &mut Vec<Action>),
     ) {
         self.change_for(shell, &mut None, decide);
     }
@@ -407,36 +407,36 @@ impl Shared {
     fn change_for(
         self: &Arc<Self>,
         shell: &mut Shell,
-        arriving: &mut Option<Ticket>,
-        decide: impl FnOnce(&mut PoolCore, &mut Vec<Action>),
+        arriving: &mut Option<QueuedRequest>,
+        decide: impl FnOnce(&mut Scheduler, &mut Vec<Action>),
     ) {
         let mut actions = std::mem::take(&mut shell.actions);
         decide(&mut shell.core, &mut actions);
         for action in actions.drain(..) {
             match action {
                 Action::Assign(request, instance) => {
-                    let ticket = match arriving.take_if(|ticket| ticket.key == request) {
-                        Some(ticket) => Some(ticket),
+                    let request = match arriving.take_if(|request| request.key == request) {
+                        Some(request) => Some(request),
                         None => {
                             let waited = shell.waiting.remove(&request);
-                            waited.inspect(|ticket| self.count_wait(ticket))
+                            waited.inspect(|request| self.count_wait(request))
                         }
                     };
-                    if let (Some(ticket), Some(inbox)) = (ticket, shell.inboxes.get(&instance)) {
-                        inbox.push(ticket);
+                    if let (Some(request), Some(inbox)) = (request, shell.inboxes.get(&instance)) {
+                        inbox.push(request);
                     }
                 }
                 Action::Start(instance) => {
                     let inbox = Arc::new(Inbox::default());
                     shell.inboxes.insert(instance, inbox.clone());
-                    self.lives.begin(instance, Instant::now());
-                    let thread = self.blueprint.threads.instance();
+                    self.stats.begin(instance, Instant::now());
+                    let thread = self.stores.threads.instance();
                     let life = driver::drive(self.clone(), instance, inbox, thread.clone());
                     tokio::spawn(thread.run(life));
                 }
                 Action::Refuse(request, Refusal::QueueFull) => {
                     // Its answer's other end sees the ticket dropped.
-                    drop(arriving.take_if(|ticket| ticket.key == request));
+                    drop(arriving.take_if(|request| request.key == request));
                     drop(shell.waiting.remove(&request));
                 }
                 Action::Retire(instance, why) => self.retire(shell, instance, why),
@@ -445,8 +445,8 @@ impl Shared {
         shell.actions = actions;
     }
 
-    fn count_wait(&self, ticket: &Ticket) {
-        let wait = ticket.since.elapsed();
+    fn count_wait(&self, request: &QueuedRequest) {
+        let wait = request.since.elapsed();
         // Less is the time that it takes to get here.
         if wait >= Duration::from_millis(1) {
             self.counters.count(Count::Waited(wait));
@@ -468,7 +468,7 @@ impl Shared {
 
     fn end_one(
         self: &Arc<Self>,
-        decide: impl FnOnce(&mut PoolCore, &mut Vec<Action>) -> bool,
+        decide: impl FnOnce(&mut Scheduler, &mut Vec<Action>) -> bool,
     ) -> bool {
         let mut any = false;
         self.change(&mut self.look(), |core, actions| {
@@ -506,10 +506,10 @@ impl GivesWay for Shared {
     }
 
     fn evict(self: Arc<Self>) -> bool {
-        self.end_one(PoolCore::evict)
+        self.end_one(Scheduler::evict)
     }
 
     fn give_way(self: Arc<Self>) -> bool {
-        self.end_one(PoolCore::give_way)
+        self.end_one(Scheduler::give_way)
     }
 }

@@ -41,12 +41,12 @@
 //!   [`tasks::MOST`] the ledger gives up and the instance is retired.
 //! - Any surprise makes calls ambiguous; nothing here can fail a request.
 
+#[cfg(test)]
+mod wasmtime_assumptions;
 mod tasks;
 
 #[cfg(test)]
 mod adversary;
-#[cfg(test)]
-mod pins;
 
 use std::sync::Arc;
 

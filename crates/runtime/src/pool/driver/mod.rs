@@ -1,9 +1,9 @@
 //! The life of one instance: start, event loop, end.
 
+mod event_loop;
+mod state;
+mod watchdog;
 mod calls;
-mod inside;
-mod outside;
-mod pulse;
 mod rest;
 mod waker;
 
@@ -17,9 +17,9 @@ use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
 
 use self::calls::Woken;
-use self::inside::Inside;
-use self::outside::Outside;
-use self::pulse::Pulse;
+use self::event_loop::EventLoop;
+use self::watchdog::Watchdog;
+use self::state::DriverState;
 use self::rest::{Polled, Rest};
 use self::waker::InstanceWaker;
 use crate::attribution;
@@ -28,13 +28,13 @@ use crate::limits;
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
 use crate::places::{InstancePlaces, NoPlace};
-use crate::pool::core::InstanceKey;
+use crate::pool::scheduler::InstanceKey;
 use crate::pool::failure::{Failure, Reason};
 use crate::pool::inbox::Inbox;
 use crate::pool::meter::CpuTimeExceeded;
 use crate::pool::poll_gate::Waiting;
 use crate::pool::shared::Shared;
-use crate::pool::ticket::{Ended, InstanceRecord};
+use crate::pool::queued_request::{Ended, InstanceRecord};
 use crate::threads::InstanceThread;
 
 /// How long a start waits for its next try that had places, and found none of the engine's slots free.
@@ -81,10 +81,10 @@ pub(crate) async fn drive(
     };
     tracing::debug!(service = %shared.service(), instance = key.0, "instance started");
     shared.started(key);
-    let blueprint = &shared.blueprint;
-    _ended = blueprint
+    let stores = &shared.stores;
+    _ended = stores
         .reclaim
-        .after(&blueprint.engine, store.data().memory.usage());
+        .after(&stores.engine, store.data().memory.usage());
 
     let record = InstanceRecord::new(key, store.data().outgoing.clone());
     // Nor does anybody wait for what it was about to give.
@@ -97,7 +97,7 @@ pub(crate) async fn drive(
         }
         Err(error) => {
             let resources = &mut store.data_mut().table;
-            limits::log_failure(&shared.blueprint.limits, &error, resources);
+            limits::log_failure(&shared.stores.limits, &error, resources);
             let failure = failure(shared, key, &error, &mut store);
             tracing::debug!(
                 service = %shared.service(),
@@ -121,7 +121,7 @@ fn failure(
     store: &mut Store<GuestState>,
 ) -> Failure {
     let resources = &mut store.data_mut().table;
-    limits::log_failure(&shared.blueprint.limits, error, resources);
+    limits::log_failure(&shared.stores.limits, error, resources);
     let mut cause = one_line(error);
     if store.data().memory.refused() {
         cause.push_str("; ");
@@ -181,8 +181,8 @@ async fn start(
     // A start that waits for a place holds up nobody: requests go to other instances as these come free.
     let places = shared.places.take(|| shared.anyone_waits()).await?;
     loop {
-        let mut store = shared.blueprint.store(key.0, thread)?;
-        let limit = shared.blueprint.request_timeout;
+        let mut store = shared.stores.store(key.0, thread)?;
+        let limit = shared.stores.request_timeout;
         let started = tokio::time::timeout(limit, shared.pre.instantiate_async(&mut store));
         let started = started
             .await
@@ -211,7 +211,7 @@ async fn serve(
     store: &mut Store<GuestState>,
     proxy: &Proxy,
 ) -> wasmtime::Result<()> {
-    let pulse = &Pulse::new();
+    let state = &DriverState::new();
     let meter = store.data().meter.clone();
     let meter = &*meter;
     let turn = store.data().roots.turn();
@@ -223,14 +223,14 @@ async fn serve(
     let woken = &Arc::new(Woken::new(waker.clone()));
     let (gate, mut room) = (&record.gate, Waiting::default());
     let mut rest = Rest::default();
-    let mut outside = Outside::new(shared, key, inbox, pulse);
-    let mut inside = pin!(store.run_concurrent(async |accessor| {
-        Inside {
+    let mut watchdog = Watchdog::new(shared, key, inbox, state);
+    let mut event_loop = pin!(store.run_concurrent(async |accessor| {
+        EventLoop {
             shared,
             key,
             inbox,
             record,
-            pulse,
+            state,
             meter,
             turn,
             woken,
@@ -244,13 +244,13 @@ async fn serve(
         // Whatever it is, the inside is polled whenever this is.
         instance_waker.register(cx.waker());
         let now = Instant::now();
-        pulse.polled(now);
+        state.polled(now);
         meter.begin(now);
         let stuck = loop {
             gate.close();
             instance_waker.reset();
             let begun = rest.begin();
-            if let Poll::Ready(result) = inside.as_mut().poll(&mut Context::from_waker(&waker)) {
+            if let Poll::Ready(result) = event_loop.as_mut().poll(&mut Context::from_waker(&waker)) {
                 let _ = meter.end();
                 // If it failed, the gate is opened when that is noted.
                 return Poll::Ready(result.flatten().inspect(|()| gate.open(&mut room)));
@@ -265,15 +265,15 @@ async fn serve(
             }
             // Nothing of the guest can run on now: either all its tasks wait, and it may be given the
             // next request, or one computes and has yielded.
-            let stuck = !pulse.take_beat();
-            if stuck || !pulse.calm_down() || !inbox.has_tickets() {
+            let stuck = !state.take_beat();
+            if stuck || !state.calm_down() || !inbox.has_tickets() {
                 break stuck;
             }
         };
         if let Err(exceeded) = meter.end() {
             return Poll::Ready(Err(exceeded.into()));
         }
-        outside.poll(cx, stuck)
+        watchdog.poll(cx, stuck)
     })
     .await
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use crate::pool::core::{InstanceKey, Retirement};
+use crate::pool::scheduler::{InstanceKey, Retirement};
 use crate::pool::driver::Overdue;
-use crate::pool::driver::pulse::{Phase, Pulse};
+use crate::pool::driver::state::{Phase, DriverState};
 use crate::pool::inbox::Inbox;
 use crate::pool::shared::Shared;
 
@@ -18,11 +18,11 @@ use crate::pool::shared::Shared;
 const STUCK_GRACE: Duration = Duration::from_secs(1);
 
 /// What happens outside of the event loop: time.
-pub(super) struct Outside<'a> {
+pub(super) struct Watchdog<'a> {
     shared: &'a Arc<Shared>,
     key: InstanceKey,
     inbox: &'a Inbox,
-    pulse: &'a Pulse,
+    state: &'a DriverState,
     /// Since when the guest computes without a pause.
     stuck: Option<Instant>,
     /// Since when no answer is being sent, as far as was looked.
@@ -32,18 +32,18 @@ pub(super) struct Outside<'a> {
     alarm: Option<Instant>,
 }
 
-impl<'a> Outside<'a> {
+impl<'a> Watchdog<'a> {
     pub(super) fn new(
         shared: &'a Arc<Shared>,
         key: InstanceKey,
         inbox: &'a Inbox,
-        pulse: &'a Pulse,
+        state: &'a DriverState,
     ) -> Self {
         Self {
             shared,
             key,
             inbox,
-            pulse,
+            state,
             stuck: None,
             sent: None,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -54,7 +54,7 @@ impl<'a> Outside<'a> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, stuck: bool) -> Poll<wasmtime::Result<()>> {
         self.note(stuck);
         let settings = self.shared.settings();
-        let (phase, since) = self.pulse.phase();
+        let (phase, since) = self.state.phase();
         let late = match self.inbox.retired() {
             Some((Retirement::Deadline, since)) => Some(since),
             _ => None,
@@ -62,7 +62,7 @@ impl<'a> Outside<'a> {
         let limit = match (late, phase, self.stuck) {
             (Some(late), _, Some(stuck)) => Some((late.max(stuck), STUCK_GRACE)),
             (Some(late), _, None) => Some((late, settings.grace)),
-            // What it computes for may have been dropped before its deadline, with its client. Inside of
+            // What it computes for may have been dropped before its deadline, with its client. EventLoop of
             // the event loop that cannot be seen.
             (None, Phase::Requests, Some(stuck)) => self
                 .last_answer_sent(since.max(stuck))
@@ -98,7 +98,7 @@ impl<'a> Outside<'a> {
             Phase::PostReturn => Poll::Ready(Err(Overdue::PostReturn.into())),
             Phase::Idle => {
                 // If the pool keeps it, the idle time begins anew.
-                self.pulse.renew(Phase::Idle);
+                self.state.renew(Phase::Idle);
                 self.shared.idle_expired(self.key);
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -135,7 +135,7 @@ impl<'a> Outside<'a> {
             }
             (false, Some(_)) => {
                 self.stuck = None;
-                let (held, running) = (self.pulse.hold().is_some(), self.pulse.running());
+                let (held, running) = (self.state.hold().is_some(), self.state.running());
                 self.shared.backpressure(self.key, held, running);
             }
             _ => {}

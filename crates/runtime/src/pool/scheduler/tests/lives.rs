@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::PoolView;
 use super::{
-    Action, FIRST, InstanceKey, Pool, PoolCore, RequestKey, Retirement, assign, retire, settings,
+    Action, FIRST, InstanceKey, Pool, Scheduler, RequestKey, Retirement, assign, retire, settings,
     start,
 };
 use crate::pool::settings::PoolSettings;
@@ -12,7 +12,7 @@ use crate::world::World;
 
 /// How many requests each instance of a pool is given before it is retired.
 fn limits(settings: PoolSettings, seed: u64, instances: usize) -> Vec<usize> {
-    let mut pool = Pool(PoolCore::new(settings, 1, seed));
+    let mut pool = Pool(Scheduler::new(settings, 1, seed));
     let mut limits = Vec::new();
     let mut served = 0;
     for request in FIRST.. {

@@ -1,7 +1,7 @@
 use std::ops::AddAssign;
 
-use crate::pool::core::words::InstanceKey;
-use crate::pool::lives::InstanceState;
+use crate::pool::scheduler::types::InstanceKey;
+use crate::pool::instance_stats::InstanceState;
 
 /// What the core knows of an instance.
 #[derive(Debug)]

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::PoolView;
-use super::{Action, InstanceKey, PoolCore, RequestKey, Retirement};
+use super::{Action, InstanceKey, Scheduler, RequestKey, Retirement};
 use crate::pool::settings::PoolSettings;
 
 pub(super) struct Model {
-    core: PoolCore,
+    core: Scheduler,
     pub(super) settings: PoolSettings,
     next_request: u64,
     /// Who waits, in the order of arrival.
@@ -54,7 +54,7 @@ impl Seen {
 impl Model {
     pub(super) fn new(settings: PoolSettings, parallelism: usize, seed: u64) -> Self {
         Self {
-            core: PoolCore::new(settings.clone(), parallelism, seed),
+            core: Scheduler::new(settings.clone(), parallelism, seed),
             settings,
             next_request: 0,
             queue: BTreeSet::new(),
@@ -165,7 +165,7 @@ impl Model {
 
     pub(super) fn replaced(&mut self) -> Vec<Action> {
         self.replaced = true;
-        let actions = self.follow(PoolCore::replaced);
+        let actions = self.follow(Scheduler::replaced);
         assert!(
             self.instances
                 .values()
@@ -213,7 +213,7 @@ impl Model {
         Some(key)
     }
 
-    fn follow(&mut self, event: impl FnOnce(&mut PoolCore, &mut Vec<Action>)) -> Vec<Action> {
+    fn follow(&mut self, event: impl FnOnce(&mut Scheduler, &mut Vec<Action>)) -> Vec<Action> {
         let mut actions = Vec::new();
         event(&mut self.core, &mut actions);
         for action in &actions {

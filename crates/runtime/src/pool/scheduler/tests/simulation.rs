@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use super::crowd::{Backpressure, Dice, Outcome, Profile, Tally, Time};
+use super::load::{Backpressure, Dice, Outcome, Profile, Tally, Time};
 use super::model::Model;
 use super::{Action, InstanceKey, RequestKey};
 

@@ -13,22 +13,22 @@ use wasmtime_wasi_http::handler::Proxy;
 use crate::attribution::{self, Turn, ledger::Health};
 use crate::guest_state::GuestState;
 use crate::pool::call::{Call, entrance};
-use crate::pool::core::InstanceKey;
+use crate::pool::scheduler::InstanceKey;
 use crate::pool::driver::calls::{Calls, Woken};
-use crate::pool::driver::pulse::{Phase, Pulse};
+use crate::pool::driver::state::{Phase, DriverState};
 use crate::pool::inbox::Inbox;
-use crate::pool::lives::Hold;
+use crate::pool::instance_stats::Hold;
 use crate::pool::meter::Meter;
 use crate::pool::shared::Shared;
-use crate::pool::ticket::InstanceRecord;
+use crate::pool::queued_request::InstanceRecord;
 
 /// What happens within the event loop.
-pub(super) struct Inside<'a> {
+pub(super) struct EventLoop<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) key: InstanceKey,
     pub(super) inbox: &'a Inbox,
     pub(super) record: &'a Arc<InstanceRecord>,
-    pub(super) pulse: &'a Pulse,
+    pub(super) state: &'a DriverState,
     pub(super) meter: &'a Meter,
     pub(super) turn: &'a Turn,
     pub(super) woken: &'a Arc<Woken>,
@@ -36,20 +36,20 @@ pub(super) struct Inside<'a> {
     pub(super) accessor: &'a Accessor<GuestState>,
 }
 
-impl<'a> Inside<'a> {
+impl<'a> EventLoop<'a> {
     pub(super) async fn run(self) -> wasmtime::Result<()> {
         // Calls that nobody waits for any more, of those below.
         let abandoned = AtomicUsize::new(0);
         let abandoned = &abandoned;
         let mut calls = Calls::new(self.woken.clone());
         let entrance = entrance(self.proxy);
-        let composed = self.shared.blueprint.evidence.has_checkpoints();
+        let composed = self.shared.stores.evidence.has_checkpoints();
         poll_fn(|cx| {
             // Before anything else: it is what happens between two work items of the event loop.
             if composed {
                 self.checkpoint();
             }
-            self.pulse.beat();
+            self.state.beat();
             self.meter.between();
             // Polled before each work item: what the guest did in the one before is over.
             self.turn.next();
@@ -61,7 +61,7 @@ impl<'a> Inside<'a> {
                     }
                 }
                 let waited_for = calls.len() - abandoned.load(Ordering::Relaxed);
-                self.pulse.set_running(waited_for);
+                self.state.set_running(waited_for);
                 let backpressure = self
                     .accessor
                     .poll_ready_for_concurrent_call(entrance, cx)
@@ -73,10 +73,10 @@ impl<'a> Inside<'a> {
                 } else {
                     None
                 };
-                let before = self.pulse.hold();
+                let before = self.state.hold();
                 if hold != before {
-                    self.pulse.set_hold(hold);
-                    self.shared.lives.hold(self.key, hold, Instant::now());
+                    self.state.set_hold(hold);
+                    self.shared.stats.hold(self.key, hold, Instant::now());
                 }
                 if hold.is_some() != before.is_some() {
                     self.shared
@@ -85,27 +85,27 @@ impl<'a> Inside<'a> {
                 if hold.is_some() {
                     self.shared.give_back(self.inbox);
                 } else if !(self.is_serial() && waited_for > 0)
-                    && self.pulse.is_calm()
-                    && let Some(ticket) = self.inbox.pop()
+                    && self.state.is_calm()
+                    && let Some(request) = self.inbox.pop()
                 {
-                    if ticket.answer.is_closed() {
+                    if request.answer.is_closed() {
                         continue;
                     }
                     // One at a time: whether the guest wants more shows when this one has run as far
                     // as it can.
-                    self.pulse.stir();
-                    let _ = ticket.instance.set(self.record.clone());
-                    ticket.scope.set_instance(self.key.0);
-                    self.meter.enter(ticket.scope.clone());
-                    self.record.outgoing.note_hops(ticket.scope.hops());
+                    self.state.stir();
+                    let _ = request.instance.set(self.record.clone());
+                    request.scope.set_instance(self.key.0);
+                    self.meter.enter(request.scope.clone());
+                    self.record.outgoing.note_hops(request.scope.hops());
                     let call = self.accessor.with(|mut access| {
                         Call::start(
                             access.as_context_mut(),
                             self.proxy,
                             self.record,
-                            ticket.request,
-                            ticket.scope,
-                            ticket.answer,
+                            request.request,
+                            request.scope,
+                            request.answer,
                         )
                     });
                     match call {
@@ -166,7 +166,7 @@ impl<'a> Inside<'a> {
     }
 
     fn enter(&self, phase: Phase) {
-        if self.pulse.enter(phase) {
+        if self.state.enter(phase) {
             self.inbox.set_at_work(phase != Phase::Idle);
             if phase == Phase::Idle {
                 self.shared.at_rest();

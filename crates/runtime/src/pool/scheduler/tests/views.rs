@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{InstanceKey, Pool, settings};
-use crate::pool::lives::{InstanceState, InstanceView};
+use crate::pool::instance_stats::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
 
 /// As old as its number says, in seconds.

@@ -1,8 +1,8 @@
 //! The pool's decisions, held to their promises: one by one, under random events, and over the
 //! lives of thousands of requests.
 
-mod crowd;
-mod lives;
+mod load;
+mod stats;
 mod model;
 mod placement;
 mod profiles;
@@ -10,7 +10,7 @@ mod properties;
 mod simulation;
 mod views;
 
-use super::{Action, InstanceKey, PoolCore, Refusal, RequestKey, Retirement};
+use super::{Action, InstanceKey, Scheduler, Refusal, RequestKey, Retirement};
 use crate::pool::settings::PoolSettings;
 use crate::world::World;
 
@@ -29,11 +29,11 @@ fn settings() -> PoolSettings {
 }
 
 /// A pool that answers each event with the actions that follow from it.
-struct Pool(PoolCore);
+struct Pool(Scheduler);
 
 impl Pool {
     fn new(settings: PoolSettings, parallelism: usize) -> Self {
-        Self(PoolCore::new(settings, parallelism, 7))
+        Self(Scheduler::new(settings, parallelism, 7))
     }
 
     /// A pool with so many idle instances, named from zero.

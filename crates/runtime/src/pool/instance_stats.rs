@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::pool::core::InstanceKey;
+use crate::pool::scheduler::InstanceKey;
 
 /// One instance, as it is seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) struct Held {
 
 /// The lives of a pool's instances.
 #[derive(Debug, Default)]
-pub(crate) struct Lives(Mutex<Contents>);
+pub(crate) struct InstanceStats(Mutex<Contents>);
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -85,7 +85,7 @@ struct Life {
     held: Option<(Instant, Hold)>,
 }
 
-impl Lives {
+impl InstanceStats {
     /// An instance is being started.
     pub(crate) fn begin(&self, key: InstanceKey, now: Instant) {
         let life = Life {
@@ -164,46 +164,46 @@ mod tests {
 
     #[test]
     fn the_time_under_backpressure_counts_for_each_instance_and_up_to_now() {
-        let (lives, start) = (Lives::default(), Instant::now());
+        let (stats, start) = (InstanceStats::default(), Instant::now());
         let (a, b) = (InstanceKey(0), InstanceKey(1));
-        lives.begin(a, start);
-        lives.begin(b, start);
-        lives.hold(a, Some(Hold::Backpressure), start);
-        lives.hold(b, Some(Hold::WorkLeft), start);
+        stats.begin(a, start);
+        stats.begin(b, start);
+        stats.hold(a, Some(Hold::Backpressure), start);
+        stats.hold(b, Some(Hold::WorkLeft), start);
         let held = Held {
             alive: 2,
             backpressure: 1,
             work_left: 1,
         };
-        assert_eq!(lives.count(), held);
-        assert_eq!(lives.held(start + SECOND), 2 * SECOND);
-        lives.hold(a, None, start + SECOND);
-        assert_eq!(lives.held(start + 2 * SECOND), 3 * SECOND);
-        lives.end(b, start + 2 * SECOND);
-        assert_eq!(lives.held(start + 9 * SECOND), 3 * SECOND);
+        assert_eq!(stats.count(), held);
+        assert_eq!(stats.held(start + SECOND), 2 * SECOND);
+        stats.hold(a, None, start + SECOND);
+        assert_eq!(stats.held(start + 2 * SECOND), 3 * SECOND);
+        stats.end(b, start + 2 * SECOND);
+        assert_eq!(stats.held(start + 9 * SECOND), 3 * SECOND);
     }
 
     #[test]
     fn to_say_the_same_again_changes_nothing() {
-        let (lives, start) = (Lives::default(), Instant::now());
+        let (stats, start) = (InstanceStats::default(), Instant::now());
         let key = InstanceKey(0);
-        lives.begin(key, start);
-        lives.hold(key, Some(Hold::Backpressure), start);
-        lives.hold(key, Some(Hold::WorkLeft), start + SECOND);
-        lives.hold(key, None, start + 2 * SECOND);
-        lives.hold(key, None, start + 3 * SECOND);
-        assert_eq!(lives.held(start + 4 * SECOND), 2 * SECOND);
+        stats.begin(key, start);
+        stats.hold(key, Some(Hold::Backpressure), start);
+        stats.hold(key, Some(Hold::WorkLeft), start + SECOND);
+        stats.hold(key, None, start + 2 * SECOND);
+        stats.hold(key, None, start + 3 * SECOND);
+        assert_eq!(stats.held(start + 4 * SECOND), 2 * SECOND);
     }
 
     #[test]
     fn an_instance_that_is_gone_has_no_age_and_no_life_again() {
-        let (lives, start) = (Lives::default(), Instant::now());
+        let (stats, start) = (InstanceStats::default(), Instant::now());
         let key = InstanceKey(0);
-        lives.begin(key, start);
-        assert_eq!(lives.age(key, start + SECOND), SECOND);
-        lives.end(key, start + SECOND);
-        lives.hold(key, Some(Hold::Backpressure), start + SECOND);
-        assert_eq!(lives.age(key, start + SECOND), Duration::ZERO);
-        assert_eq!(lives.held(start + 2 * SECOND), Duration::ZERO);
+        stats.begin(key, start);
+        assert_eq!(stats.age(key, start + SECOND), SECOND);
+        stats.end(key, start + SECOND);
+        stats.hold(key, Some(Hold::Backpressure), start + SECOND);
+        assert_eq!(stats.age(key, start + SECOND), Duration::ZERO);
+        assert_eq!(stats.held(start + 2 * SECOND), Duration::ZERO);
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::outgoing_http::Outgoing;
-use crate::pool::core::{InstanceKey, RequestKey};
+use crate::pool::scheduler::{InstanceKey, RequestKey};
 use crate::pool::failure::Failure;
 use crate::pool::poll_gate::PollGate;
 use crate::response::Written;
@@ -16,7 +16,7 @@ use crate::response::Written;
 pub(crate) type Answer = wasmtime::Result<Response<Written>>;
 
 /// A request on its way into an instance.
-pub(crate) struct Ticket {
+pub(crate) struct QueuedRequest {
     pub(crate) key: RequestKey,
     pub(crate) request: Request<WasiBody>,
     pub(crate) scope: Arc<RequestScope>,

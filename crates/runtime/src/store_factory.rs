@@ -29,7 +29,7 @@ const MAX_HOSTCALL_BYTES: usize = 128 << 20;
 const MAX_FIELD_BYTES: usize = 128 << 10;
 
 /// What instances of a service are made by.
-pub(crate) struct Blueprint {
+pub(crate) struct StoreFactory {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) reclaim: Reclaim,
     pub(crate) service: Arc<str>,
@@ -51,7 +51,7 @@ pub(crate) struct Blueprint {
     pub(crate) directories: Vec<Directory>,
 }
 
-impl Blueprint {
+impl StoreFactory {
     /// A store for a new instance, which has this number in its pool and runs on this thread.
     pub(crate) fn store(
         &self,

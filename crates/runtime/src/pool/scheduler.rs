@@ -17,7 +17,7 @@
 //! 6. The queue is served in the order of arrival, and holds no more than `max_queue`.
 
 mod instance;
-mod words;
+mod types;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -25,15 +25,15 @@ use std::time::Duration;
 use rustc_hash::FxBuildHasher;
 
 use self::instance::{Instance, Phase};
-use crate::pool::lives::{InstanceState, InstanceView};
+use crate::pool::instance_stats::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
 
 pub use self::instance::PoolView;
-pub(crate) use self::words::{Action, InstanceKey, Refusal, RequestKey, Retirement};
+pub(crate) use self::types::{Action, InstanceKey, Refusal, RequestKey, Retirement};
 
 /// The pool of one service.
 #[derive(Debug)]
-pub(crate) struct PoolCore {
+pub(crate) struct Scheduler {
     settings: PoolSettings,
     /// Threads that run guests: so many instances are worth having before one is shared, because an
     /// instance runs on one thread at a time.
@@ -52,7 +52,7 @@ pub(crate) struct PoolCore {
     expected_share: usize,
 }
 
-impl PoolCore {
+impl Scheduler {
     pub(crate) fn new(settings: PoolSettings, parallelism: usize, seed: u64) -> Self {
         // No instance takes more than it may have in all.
         let expected_share = settings

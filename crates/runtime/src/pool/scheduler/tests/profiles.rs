@@ -1,6 +1,6 @@
-//! The crowds that the simulation is run with, and what must come of each.
+//! The loads that the simulation is run with, and what must come of each.
 
-use super::crowd::{Backpressure, Outcome, Profile, Tally};
+use super::load::{Backpressure, Outcome, Profile, Tally};
 use super::simulation::Simulation;
 use super::{World, settings};
 use crate::pool::settings::PoolSettings;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::pool::lives::Hold;
+use crate::pool::instance_stats::Hold;
 
 /// What an instance is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum Phase {
 /// Both are polled by one task, one after the other. So nothing here needs to be ordered; atomics are
 /// what the task may take from thread to thread.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct DriverState {
     beats: AtomicBool,
     calm: AtomicBool,
     hold: AtomicU8,
@@ -36,7 +36,7 @@ pub(super) struct Pulse {
     now: AtomicU64,
 }
 
-impl Pulse {
+impl DriverState {
     pub(super) fn new() -> Self {
         Self {
             beats: AtomicBool::new(false),
