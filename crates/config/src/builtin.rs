@@ -8,14 +8,14 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::Bounded;
-use crate::route::Places;
+use crate::route::RouteConfigs;
 
 /// A redirect.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedirectEntry {
     /// Where it answers.
-    pub route: Places,
+    pub route: RouteConfigs,
     /// Where clients are sent: a path or a URL, with `{rest}` for what stands in place of `...` and
     /// `{query}` for the query.
     pub to: String,
@@ -30,7 +30,7 @@ pub struct RedirectEntry {
 #[serde(deny_unknown_fields)]
 pub struct AnswerEntry {
     /// Where it answers.
-    pub route: Places,
+    pub route: RouteConfigs,
     /// Its status. Default: 200.
     #[serde(default = "ok")]
     pub status: Bounded<200, 599>,
@@ -48,7 +48,7 @@ pub struct AnswerEntry {
 #[serde(deny_unknown_fields)]
 pub struct FilesEntry {
     /// Where it answers: all below a path, such as `/assets/...`.
-    pub route: Places,
+    pub route: RouteConfigs,
     /// The directory, relative to the file.
     pub directory: PathBuf,
 }

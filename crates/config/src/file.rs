@@ -8,15 +8,15 @@ use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::capability_key::{CapabilityKey, gather, reveal};
 use crate::config_error::ConfigError;
 use crate::other_manifest::OtherManifest;
-use crate::place::Source;
 use crate::recovery;
-use crate::sense;
 use crate::service::Service;
 use crate::settings::{
     AccessLogSettings, AdminSettings, ListenerSettings, ReloadSettings, ServerSettings,
     ServiceSettings, TelemetrySettings,
 };
+use crate::source_span::Source;
 use crate::suggestion;
+use crate::validate;
 use crate::warning::{self, Warning};
 
 #[cfg(test)]
@@ -149,13 +149,13 @@ impl File {
             wrong
                 .filter(|(error, _)| !(lacks_guest && matches!(error, ConfigError::Guest(..))))
                 .for_each(&mut at);
-            let wrong = sense::of_service(service, index, &self.source);
+            let wrong = validate::of_service(service, index, &self.source);
             for (why, key) in wrong {
                 at((ConfigError::Senseless(why), key));
             }
         }
         for (index, listener) in self.listener.iter().enumerate() {
-            for (why, key) in sense::of_listener(listener) {
+            for (why, key) in validate::of_listener(listener) {
                 let lacks = |needed: &str| self.source.lacks("listener", index, needed);
                 if NEEDED
                     .iter()

@@ -22,16 +22,16 @@ mod config_error;
 mod file;
 pub mod modules;
 mod other_manifest;
-mod place;
 mod recovery;
 mod reference;
 mod route;
 mod schema;
 mod secret;
-mod sense;
 mod service;
 pub mod settings;
+mod source_span;
 mod suggestion;
+mod validate;
 mod value;
 mod warning;
 
@@ -41,12 +41,12 @@ pub use capability_key::CapabilityKey;
 pub use config_error::ConfigError;
 pub use file::File;
 pub use other_manifest::{OtherManifest, SpinComponent, SpinSource};
-pub use place::{Location, Source};
 pub use reference::reference;
-pub use route::{OnePlace, Place, Places};
+pub use route::{OneRoute, RouteConfig, RouteConfigs};
 pub use schema::schema;
 pub use secret::{Secret, SecretError, SecretSource};
 pub use service::{ClientCertificate, Guest, Service};
+pub use source_span::{Location, Source};
 pub use suggestion::nearest;
 pub use value::{
     Bounded, BoundedError, Count, CountError, ListenAddress, ListenError, Memory, MemoryError,

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer, Error};
 
-use crate::place::Source;
+use crate::source_span::Source;
 
 /// The most mistakes that are told of one file: it is read again from its beginning after each.
 const MOST: usize = 100;

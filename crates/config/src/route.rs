@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 /// Where a service, or what is built in, answers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
+pub struct RouteConfig {
     /// Which paths: `/x` exactly, or `/x/...` for `/x` and everything below. `{name}` stands for any one
     /// segment.
     pub path: String,
@@ -23,40 +23,40 @@ pub struct Place {
 /// One place or several, each as a path or as a table.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
-pub enum Places {
+pub enum RouteConfigs {
     /// A path or a table.
-    One(OnePlace),
+    One(OneRoute),
     /// Several.
-    Several(Vec<OnePlace>),
+    Several(Vec<OneRoute>),
 }
 
 /// A path, or a table.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
-pub enum OnePlace {
+pub enum OneRoute {
     /// For all hosts.
     Path(String),
     /// With all that can be said of it.
-    Table(Place),
+    Table(RouteConfig),
 }
 
-// === impl Places ===
+// === impl RouteConfigs ===
 
-impl Places {
+impl RouteConfigs {
     /// All of them, in full.
     #[must_use]
-    pub fn all(&self) -> Vec<Place> {
+    pub fn all(&self) -> Vec<RouteConfig> {
         match self {
             Self::One(one) => vec![one.full()],
-            Self::Several(several) => several.iter().map(OnePlace::full).collect(),
+            Self::Several(several) => several.iter().map(OneRoute::full).collect(),
         }
     }
 }
 
-impl OnePlace {
-    fn full(&self) -> Place {
+impl OneRoute {
+    fn full(&self) -> RouteConfig {
         match self {
-            Self::Path(path) => Place {
+            Self::Path(path) => RouteConfig {
                 path: path.clone(),
                 hosts: Vec::new(),
                 strip_prefix: false,
@@ -68,11 +68,11 @@ impl OnePlace {
 
 // Read by hand rather than as untagged enums, which would not say what is wrong within a table.
 
-impl<'de> Deserialize<'de> for Places {
+impl<'de> Deserialize<'de> for RouteConfigs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Said;
-        impl<'de> Visitor<'de> for Said {
-            type Value = Places;
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = RouteConfigs;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
@@ -81,28 +81,28 @@ impl<'de> Deserialize<'de> for Places {
                 )
             }
 
-            fn visit_str<E: Error>(self, path: &str) -> Result<Places, E> {
-                Ok(Places::One(OnePlace::Path(path.to_owned())))
+            fn visit_str<E: Error>(self, path: &str) -> Result<RouteConfigs, E> {
+                Ok(RouteConfigs::One(OneRoute::Path(path.to_owned())))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Places, A::Error> {
-                let place = Place::deserialize(MapAccessDeserializer::new(table))?;
-                Ok(Places::One(OnePlace::Table(place)))
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RouteConfigs, A::Error> {
+                let place = RouteConfig::deserialize(MapAccessDeserializer::new(table))?;
+                Ok(RouteConfigs::One(OneRoute::Table(place)))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, several: A) -> Result<Places, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(several)).map(Places::Several)
+            fn visit_seq<A: SeqAccess<'de>>(self, several: A) -> Result<RouteConfigs, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(several)).map(RouteConfigs::Several)
             }
         }
-        deserializer.deserialize_any(Said)
+        deserializer.deserialize_any(Written)
     }
 }
 
-impl<'de> Deserialize<'de> for OnePlace {
+impl<'de> Deserialize<'de> for OneRoute {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Said;
-        impl<'de> Visitor<'de> for Said {
-            type Value = OnePlace;
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = OneRoute;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
@@ -111,15 +111,15 @@ impl<'de> Deserialize<'de> for OnePlace {
                 )
             }
 
-            fn visit_str<E: Error>(self, path: &str) -> Result<OnePlace, E> {
-                Ok(OnePlace::Path(path.to_owned()))
+            fn visit_str<E: Error>(self, path: &str) -> Result<OneRoute, E> {
+                Ok(OneRoute::Path(path.to_owned()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<OnePlace, A::Error> {
-                Place::deserialize(MapAccessDeserializer::new(table)).map(OnePlace::Table)
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<OneRoute, A::Error> {
+                RouteConfig::deserialize(MapAccessDeserializer::new(table)).map(OneRoute::Table)
             }
         }
-        deserializer.deserialize_any(Said)
+        deserializer.deserialize_any(Written)
     }
 }
 
@@ -129,10 +129,10 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     struct Routed {
-        route: Places,
+        route: RouteConfigs,
     }
 
-    fn places(text: &str) -> Result<Vec<Place>, String> {
+    fn places(text: &str) -> Result<Vec<RouteConfig>, String> {
         let routed: Routed = toml::from_str(text).map_err(|error| error.to_string())?;
         Ok(routed.route.all())
     }

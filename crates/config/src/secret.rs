@@ -50,7 +50,7 @@ pub enum SecretError {
 /// Where a secret is read from, as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said {
+struct Written {
     file: Option<PathBuf>,
     env: Option<String>,
 }
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for SecretSource {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<SecretSource, A::Error> {
-                let said = Said::deserialize(MapAccessDeserializer::new(table))?;
+                let said = Written::deserialize(MapAccessDeserializer::new(table))?;
                 match (said.file, said.env) {
                     (Some(file), None) => Ok(SecretSource::File(file)),
                     (None, Some(variable)) => Ok(SecretSource::Env(variable)),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::capability_key::GATHERED;
 use crate::config_error::ConfigError;
 use crate::modules::{Compat, Response};
-use crate::route::Places;
+use crate::route::RouteConfigs;
 use crate::secret::SecretSource;
 use crate::settings::ServiceSettings;
 use crate::settings::group::beside_group;
@@ -23,7 +23,7 @@ pub struct Service {
     pub name: String,
     /// Where it answers: a path such as `/x/...`, a table such as `{ path = "/x/...", hosts =
     /// ["a.example"] }`, or a list of these.
-    pub route: Places,
+    pub route: RouteConfigs,
     /// A component, relative to the file. Either this or `module` is given.
     component: Option<PathBuf>,
     /// A WAGI module (a core module of WASI preview1), relative to the file. Either this or `component` is

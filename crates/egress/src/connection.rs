@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::EgressError;
 use crate::connections::Connections;
-use crate::limits::Place;
+use crate::limits::RequestPermit;
 use crate::transport::ConnectionInfo;
 
 /// Host and port of the requests that a connection is for.
@@ -40,7 +40,7 @@ pub(crate) struct Connection {
     /// Because a lease may be dropped on any thread.
     runtime: Handle,
     /// `None` once another has it.
-    place: Mutex<Option<Place>>,
+    place: Mutex<Option<RequestPermit>>,
     /// Who reads from it.
     reader: Mutex<Option<Waker>>,
 }
@@ -71,7 +71,7 @@ impl Connection {
         of: &Arc<Connections>,
         server: Server,
         info: ConnectionInfo,
-        place: Place,
+        place: RequestPermit,
     ) -> Arc<Self> {
         Arc::new(Self {
             server,
@@ -202,7 +202,7 @@ impl Connection {
         }
     }
 
-    fn lock_place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
+    fn lock_place(&self) -> std::sync::MutexGuard<'_, Option<RequestPermit>> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ use headwater_telemetry::Metrics;
 use hyper_util::client::legacy::connect::CaptureConnection;
 
 use crate::connection::{Connection, Server};
-use crate::limits::{EgressLimits, Limit, Place, Places};
+use crate::limits::{EgressLimits, Limit, RequestPermit, RequestPermits};
 use crate::met::MetLimits;
 use crate::shared::Upstream;
 use crate::{ConnectionCount, EgressError, EgressShared};
@@ -24,7 +24,7 @@ use crate::{ConnectionCount, EgressError, EgressShared};
 #[derive(Debug)]
 pub(crate) struct Connections {
     service: Arc<str>,
-    places: Places,
+    places: RequestPermits,
     wait: Duration,
     shared: EgressShared,
     metrics: Metrics,
@@ -96,7 +96,7 @@ impl Connections {
 
     /// A place for one more to the server, in the stead of an idle one to another if need be. One that
     /// is idle and to the same is no help: the request would have been given it.
-    pub(crate) async fn place(&self, wanted: Wanted) -> Result<Place, EgressError> {
+    pub(crate) async fn place(&self, wanted: Wanted) -> Result<RequestPermit, EgressError> {
         let Wanted { server, given } = wanted;
         let spared = || Spared {
             upstream: Upstream::new(self, server.clone()),
@@ -119,7 +119,7 @@ impl Connections {
         limit: Limit,
         mut spared: Spared,
         given: Option<CaptureConnection>,
-    ) -> Result<Place, EgressError> {
+    ) -> Result<RequestPermit, EgressError> {
         let unserved = Unserved {
             met: &self.met,
             limit,

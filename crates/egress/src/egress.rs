@@ -19,7 +19,7 @@ use crate::exchange::{Exchange, Way};
 use crate::grants::Grant;
 use crate::head;
 use crate::internal::InternalServices;
-use crate::limits::{EgressLimits, Limit, Places};
+use crate::limits::{EgressLimits, Limit, RequestPermits};
 use crate::met::MetLimits;
 use crate::params::{EgressParams, SendOptions};
 use crate::policy::AddressPolicy;
@@ -44,7 +44,7 @@ struct Inner {
     grant_source: GrantSource,
     timeouts: Timeouts,
     limits: EgressLimits,
-    requests: Places,
+    requests: RequestPermits,
     h2c: Vec<H2c>,
     metrics: Metrics,
     totals: Totals,

@@ -60,9 +60,9 @@ pub enum Limit {
     AllConnections,
 }
 
-/// Places for so many things of one service, among so many of all services.
+/// RequestPermits for so many things of one service, among so many of all services.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct RequestPermits {
     own: Arc<Semaphore>,
     all: Arc<Semaphore>,
     own_limit: Limit,
@@ -71,7 +71,7 @@ pub(crate) struct Places {
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct RequestPermit {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
@@ -155,9 +155,9 @@ impl fmt::Display for Limit {
     }
 }
 
-// === impl Places ===
+// === impl RequestPermits ===
 
-impl Places {
+impl RequestPermits {
     /// `own` places of a service, which are also places of `all`.
     pub(crate) fn new(
         own: usize,
@@ -174,19 +174,19 @@ impl Places {
     }
 
     /// A place, if there is one now.
-    pub(crate) fn try_take(&self) -> Result<Place, Limit> {
+    pub(crate) fn try_take(&self) -> Result<RequestPermit, Limit> {
         let own = Arc::clone(&self.own).try_acquire_owned();
         let own = own.map_err(|_none_left| self.own_limit)?;
         let all = Arc::clone(&self.all).try_acquire_owned();
         let all = all.map_err(|_none_left| self.all_limit)?;
-        Ok(Place {
+        Ok(RequestPermit {
             _own: own,
             _all: all,
         })
     }
 
     /// A place, for which it waits for so long at the most.
-    pub(crate) async fn take(&self, wait: Duration) -> Result<Place, Limit> {
+    pub(crate) async fn take(&self, wait: Duration) -> Result<RequestPermit, Limit> {
         let limit = match self.try_take() {
             Err(limit) if !wait.is_zero() => limit,
             taken => return taken,
@@ -194,7 +194,7 @@ impl Places {
         let taking = async {
             let own = Arc::clone(&self.own).acquire_owned().await.ok()?;
             let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-            Some(Place {
+            Some(RequestPermit {
                 _own: own,
                 _all: all,
             })
@@ -218,8 +218,8 @@ pub(crate) fn semaphore(permits: usize) -> Arc<Semaphore> {
 mod tests {
     use super::*;
 
-    fn places(own: usize, all: &Arc<Semaphore>) -> Places {
-        Places::new(own, Limit::ServiceRequests, all, Limit::AllRequests)
+    fn places(own: usize, all: &Arc<Semaphore>) -> RequestPermits {
+        RequestPermits::new(own, Limit::ServiceRequests, all, Limit::AllRequests)
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use crate::EgressError;
 use crate::connection::Lease;
 use crate::head;
 use crate::incoming::Incoming;
-use crate::limits::{EgressLimits, Place};
+use crate::limits::{EgressLimits, RequestPermit};
 use crate::met::MetLimits;
 use crate::stopwatch::{Late, Stopwatch};
 
@@ -41,7 +41,7 @@ pub(crate) struct Open {
     // In this order: dropping the first closes or frees the connection.
     pub(crate) body: Incoming,
     pub(crate) _lease: Option<Lease>,
-    pub(crate) _place: Place,
+    pub(crate) _place: RequestPermit,
 }
 
 /// What a [`ResponseBody`] is made of.

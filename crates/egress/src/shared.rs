@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::connection::Server;
 use crate::connections::{Connections, Spared};
-use crate::limits::{Limit, Places, SharedLimits, semaphore};
+use crate::limits::{Limit, RequestPermits, SharedLimits, semaphore};
 
 /// The bounds of all services together. Cheap to clone; give the same to each
 /// [`Egress`](crate::Egress) of a host.
@@ -66,9 +66,9 @@ impl EgressShared {
         self.0.limits
     }
 
-    /// Places for the requests of a service.
-    pub(crate) fn requests(&self, own: usize) -> Places {
-        Places::new(
+    /// RequestPermits for the requests of a service.
+    pub(crate) fn requests(&self, own: usize) -> RequestPermits {
+        RequestPermits::new(
             own,
             Limit::ServiceRequests,
             &self.0.requests,
@@ -76,9 +76,9 @@ impl EgressShared {
         )
     }
 
-    /// Places for its connections.
-    pub(crate) fn connections(&self, own: usize) -> Places {
-        Places::new(
+    /// RequestPermits for its connections.
+    pub(crate) fn connections(&self, own: usize) -> RequestPermits {
+        RequestPermits::new(
             own,
             Limit::ServiceConnections,
             &self.0.connections,

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use headwater_runtime::capability::Explained;
 use headwater_server::Route;
 
-use crate::builtins::Builtin;
-use crate::services::{Loaded, Runner};
+use crate::build::running_service::{Runner, RunningService};
+use crate::spec::builtins::Builtin;
 
 /// Says this text as it is on standard output. It is no error if its reader has left, as `head` does when
 /// it has enough.
@@ -26,7 +26,7 @@ pub(crate) fn print_whole(text: &str) -> Result<()> {
 }
 
 /// What is served, where, and what each guest may do.
-pub(crate) fn lines(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Vec<String> {
+pub(crate) fn lines(services: &[Arc<RunningService>], builtins: &[Builtin]) -> Vec<String> {
     let mut lines = vec![title()];
     for service in services {
         lines.push(String::new());
@@ -61,7 +61,7 @@ pub(crate) fn title() -> String {
     format!("Headwater {}", env!("CARGO_PKG_VERSION"))
 }
 
-fn describe(service: &Loaded) -> Vec<String> {
+fn describe(service: &RunningService) -> Vec<String> {
     let outline = &service.outline;
     let kind = match &service.runner {
         Runner::Component(component) => {

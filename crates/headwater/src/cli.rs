@@ -19,7 +19,7 @@ use http::HeaderName;
 pub(crate) use self::capabilities::CapabilityFlag;
 pub(crate) use self::check::{Check, Format, Target};
 pub(crate) use self::variables::{parse, unknown as unknown_variables};
-use crate::connecting::{parse_identity, parse_unverified};
+use crate::convert::connecting::{parse_identity, parse_unverified};
 
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
 /// request it was made for.

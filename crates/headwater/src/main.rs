@@ -2,34 +2,19 @@
 
 mod admin;
 mod banner;
-mod builtins;
-mod capabilities;
+mod build;
 mod check;
 mod cli;
-mod connecting;
-mod descriptors;
+mod convert;
 mod diagnostics;
 mod exit;
-mod front;
-mod hosting;
 mod input;
-mod listening;
-mod live;
-mod meaning;
-mod memory;
 mod metrics;
-mod needs_restart;
-mod operation;
-mod outgoing;
-mod outputs;
-mod panics;
-mod records;
-mod roster;
-mod said;
+mod reload;
+mod run;
 mod serve;
-mod services;
-mod signals;
-mod starting;
+mod service_registry;
+mod spec;
 mod wagi;
 mod watch;
 
@@ -66,15 +51,17 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
-    signals::outlive_file_size_limit().context("signals cannot be received")?;
+    crate::run::signals::outlive_file_size_limit().context("signals cannot be received")?;
     match command {
         Command::Serve(arguments) => serve::run(*arguments)?,
         Command::Wagi(arguments) => wagi::run(*arguments)?,
         Command::Check(arguments) => return check::run(&arguments),
-        Command::Schema => banner::print_whole(&headwater_config::schema(&capabilities::keys()))?,
-        Command::Reference => {
-            banner::print_whole(&headwater_config::reference(&capabilities::keys()))?
+        Command::Schema => {
+            banner::print_whole(&headwater_config::schema(&crate::spec::capabilities::keys()))?
         }
+        Command::Reference => banner::print_whole(&headwater_config::reference(
+            &crate::spec::capabilities::keys(),
+        ))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,11 +22,11 @@ pub(crate) use self::connections::observe_connections;
 pub(crate) use self::outgoing::observe_outgoing;
 pub(crate) use self::process::observe_process;
 pub(crate) use self::reloads::{Reloads, observe_reloads};
-use crate::roster::{Line, Roster};
+use crate::service_registry::{ServiceRegistry, ServiceTotals};
 
 /// Makes the instruments that observe the pools of the services that are there when they are looked
 /// at, and of those that were.
-pub(crate) fn observe_pools(meter: &Meter, roster: &Roster) {
+pub(crate) fn observe_pools(meter: &Meter, roster: &ServiceRegistry) {
     Observer {
         meter,
         roster: roster.clone(),
@@ -45,7 +45,7 @@ struct Pool {
 /// Makes instruments that look at all pools.
 struct Observer<'a> {
     meter: &'a Meter,
-    roster: Roster,
+    roster: ServiceRegistry,
 }
 
 /// Tells an instrument one number, under the service and perhaps one more attribute.
@@ -234,7 +234,7 @@ impl Observer<'_> {
 }
 
 fn tell_of_each<N>(
-    roster: &Roster,
+    roster: &ServiceRegistry,
     instrument: &dyn AsyncInstrument<N>,
     look: impl Fn(&Pool, Tell<'_, N>),
 ) {
@@ -251,7 +251,7 @@ fn tell_of_each<N>(
 
 impl Pool {
     /// None of a service that has no instances.
-    fn of(line: Line) -> Option<Self> {
+    fn of(line: ServiceTotals) -> Option<Self> {
         Some(Self {
             newest: line.components.last()?.clone(),
             service: line.service,

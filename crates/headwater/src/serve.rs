@@ -6,15 +6,16 @@ use anyhow::{Context, Result};
 
 use crate::banner;
 use crate::cli::{self, Serve};
-use crate::connecting;
+use crate::convert;
+use crate::convert::connecting;
+use crate::convert::listening;
+use crate::convert::operation::Operation;
 use crate::diagnostics::{Diagnostics, WarningLog};
-use crate::front;
-use crate::hosting::{Hosting, host};
-use crate::listening;
-use crate::live::{Hosted, Loading};
-use crate::needs_restart::differing;
-use crate::operation::Operation;
-use crate::services::{self, Plan, Planned};
+use crate::reload::{BuildContext, BuiltHost};
+use crate::run::host::{Hosting, host};
+use crate::spec::host_spec::HostSpec;
+use crate::spec::needs_restart::differing;
+use crate::spec::prepared::PreparedService;
 
 /// `headwater serve`.
 pub(crate) fn run(arguments: Serve) -> Result<()> {
@@ -24,7 +25,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
 fn prepare(arguments: Serve) -> Result<Hosting> {
     // Before anything is started: what is wrong with it is said at once.
     let mut found = Diagnostics::default();
-    let planned = services::plan(&arguments, &mut found).map(|plan| {
+    let planned = crate::spec::host_spec::plan(&arguments, &mut found).map(|plan| {
         let (flags, said) = (&arguments.operation, &plan.said);
         let operation = Operation::new(flags, &plan.host, said, &mut found);
         let (flags, admin) = (&arguments.listen, &operation.admin);
@@ -39,7 +40,7 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
     // Not before now: it is said where logs go.
     let said = Once::new();
     let warning_log = WarningLog::default();
-    let load = move |loading: &Loading| {
+    let load = move |loading: &BuildContext| {
         let planned = planned
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -48,30 +49,31 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
             Some(planned) => planned,
             None => {
                 let mut found = Diagnostics::default();
-                let plan = services::plan(&arguments, &mut found);
+                let plan = crate::spec::host_spec::plan(&arguments, &mut found);
                 found.accept(plan)?
             }
         };
         warnings.extend(variables.iter().cloned());
         warning_log.note(warnings);
-        let Plan {
+        let HostSpec {
             services,
             builtins,
             host,
             ..
         } = plan;
-        if !services.iter().any(Planned::says_proxy) {
+        if !services.iter().any(PreparedService::says_proxy) {
             said.call_once(connecting::note_unused_environment);
         }
         let mut files = vec![arguments.file.clone()];
-        files.extend(services.iter().flat_map(Planned::files));
+        files.extend(services.iter().flat_map(PreparedService::files));
         let mut found = Diagnostics::default();
-        let services = services::load(services, loading, &mut found);
+        let services = crate::build::services::load(services, loading, &mut found);
         let (services, _) = found.accept(Some(services))?;
         let unusable = || format!("cannot serve `{}`", arguments.file.display());
-        let router = services::router(&services, &builtins).with_context(unusable)?;
-        Ok(Hosted {
-            internal: services::fronts(&services, &loading.common),
+        let router =
+            crate::build::running_service::router(&services, &builtins).with_context(unusable)?;
+        Ok(BuiltHost {
+            internal: crate::build::running_service::fronts(&services, &loading.common),
             banner: banner::lines(&services, &builtins),
             services,
             router,
@@ -81,7 +83,7 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
     };
     Ok(Hosting {
         listeners: listening.listeners,
-        cache: front::code_cache(&operation.server).unwrap_or_default(),
+        cache: convert::host::code_cache(&operation.server).unwrap_or_default(),
         rewrite_forwarded: true,
         announcement: "Listening on",
         operation,

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use self::stamps::Stamps;
-use crate::live::Live;
+use crate::reload::RunningHost;
 
 /// How long files must be left alone before they are read: a compiler writes in pieces, and what is half
 /// written cannot be loaded. Not longer than a person waits without a thought.
@@ -80,7 +80,7 @@ impl FileWatch {
     }
 
     /// Reloads after each change, for ever.
-    pub(crate) async fn run(mut self, live: Arc<Live>) {
+    pub(crate) async fn run(mut self, live: Arc<RunningHost>) {
         loop {
             tokio::select! {
                 () = self.noticed.notified() => {}

@@ -19,7 +19,7 @@ use crate::error::WagiError;
 use crate::experimental_http::{MOST_OPEN, Outgoing};
 use crate::linker::{State, linker};
 use crate::log_file::LogFolder;
-use crate::places::Places;
+use crate::places::ModuleInstances;
 use crate::run::run;
 use crate::settings::WagiSettings;
 use crate::stderr::Stderr;
@@ -50,7 +50,7 @@ pub(crate) struct Prepared {
     /// The engine's, which all services share.
     pub(crate) room: ServicePlaces,
     /// Its own.
-    pub(crate) places: Arc<Places>,
+    pub(crate) places: Arc<ModuleInstances>,
     /// Lets it run for as long as the module is there, and gives the memory of its instances back.
     pub(crate) engine: Engine,
     egress: Option<Egress>,
@@ -132,7 +132,9 @@ impl WagiModule {
         Ok(Self(Arc::new(Prepared {
             output: ServiceOutput::new(settings.name.as_str().into()),
             service: settings.name.as_str().into(),
-            places: Arc::new(Places::new(settings.max_instances.unwrap_or(INSTANCES))),
+            places: Arc::new(ModuleInstances::new(
+                settings.max_instances.unwrap_or(INSTANCES),
+            )),
             logs: settings
                 .log_dir
                 .clone()

@@ -19,24 +19,24 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// A module's own places: how many of its instances may be alive at once.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ModuleInstances {
     free: Arc<Semaphore>,
     instances: usize,
     waiting: AtomicUsize,
-    patience: Duration,
+    wait: Duration,
 }
 
 /// A request's place, until it is dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
+pub(crate) type ModulePermit = OwnedSemaphorePermit;
 
-impl Places {
+impl ModuleInstances {
     pub(crate) fn new(instances: usize) -> Self {
         let instances = instances.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             free: Arc::new(Semaphore::new(instances)),
             instances,
             waiting: AtomicUsize::new(0),
-            patience: WAIT,
+            wait: WAIT,
         }
     }
 
@@ -46,12 +46,12 @@ impl Places {
     ///
     /// Overload, if too many wait already, or none leaves in time or before the deadline: it is not the
     /// module that was late.
-    pub(crate) async fn take(&self, deadline: Option<Instant>) -> Result<Place, Fault> {
+    pub(crate) async fn take(&self, deadline: Option<Instant>) -> Result<ModulePermit, Fault> {
         if let Ok(place) = self.free.clone().try_acquire_owned() {
             return Ok(place);
         }
         let _waiting = Waiting::begin(&self.waiting)?;
-        let free = tokio::time::timeout(self.patience, self.free.clone().acquire_owned());
+        let free = tokio::time::timeout(self.wait, self.free.clone().acquire_owned());
         match until(deadline, free).await {
             Ok(Ok(Ok(place))) => Ok(place),
             // It is never closed.
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_waits_for_a_place_in_turn_and_a_queue_has_an_end() {
-        let places = Places::new(1);
+        let places = ModuleInstances::new(1);
         let first = places.take(None).await.unwrap();
         let mut queue = Vec::new();
         for _ in 0..MOST_WAITING {
@@ -112,9 +112,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_waits_too_long_is_refused() {
-        let places = Places {
-            patience: Duration::from_millis(1),
-            ..Places::new(1)
+        let places = ModuleInstances {
+            wait: Duration::from_millis(1),
+            ..ModuleInstances::new(1)
         };
         let _first = places.take(None).await.unwrap();
         assert_eq!(places.take(None).await.unwrap_err().kind(), "queue_timeout");

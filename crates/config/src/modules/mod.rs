@@ -13,8 +13,8 @@ mod tests;
 
 use serde::Deserialize;
 
-use crate::place::Source;
 use crate::recovery;
+use crate::source_span::Source;
 use crate::warning::{self, Warning};
 
 pub use entry::{Compat, ModuleEntry, Response, VolumeEntry};

@@ -3,8 +3,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::keys;
-use crate::place::{Location, Source};
 use crate::recovery::Mistake;
+use crate::source_span::{Location, Source};
 use crate::suggestion::nearest;
 
 /// Why a `modules.toml` cannot be used.

@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::keys;
-use crate::place::{Location, Source};
+use crate::source_span::{Location, Source};
 
 /// A key that has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ const fn kind(title: &'static str, name: &'static str, written: &'static str) ->
 }
 
 /// The type of routes is told by its name, because its schema is written out once.
-pub(super) const ROUTE: &str = "Places";
+pub(super) const ROUTE: &str = "RouteConfigs";
 
 pub(super) const KINDS: &[Kind] = &[
     kind(

@@ -42,7 +42,7 @@ fn add(root: &Value, table: &Value, path: &str, level: usize, found: &mut Vec<Se
             continue;
         };
         // A route is the same wherever it stands.
-        if name == "Place" && found.iter().any(|other| other.heading == heading) {
+        if name == "RouteConfig" && found.iter().any(|other| other.heading == heading) {
             continue;
         }
         let set = flags(name, &path);
@@ -60,8 +60,8 @@ fn within<'a>(
     let (name, resolved) = resolve(root, schema);
     match name {
         Some(ROUTE) => {
-            let place = root["definitions"].get("Place")?;
-            Some(("Place", place, "A route".to_owned()))
+            let place = root["definitions"].get("RouteConfig")?;
+            Some(("RouteConfig", place, "A route".to_owned()))
         }
         Some(name) if is_table(resolved) => Some((name, resolved, format!("`[{path}]`"))),
         _ => {

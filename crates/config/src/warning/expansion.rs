@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Warning, WarningKind};
-use crate::place::{Source, first};
+use crate::source_span::{Source, first};
 
 /// Keys whose text may have a `${…}` of its own: WAGI's variables of `argv`, and what is sent as it is.
 const TEXT: [&str; 2] = ["argv", "body"];

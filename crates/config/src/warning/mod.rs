@@ -5,8 +5,8 @@ mod star;
 
 use crate::file::File;
 use crate::modules::ModuleEntry;
-use crate::place::{Location, Source};
-use crate::route::Places;
+use crate::route::RouteConfigs;
+use crate::source_span::{Location, Source};
 
 /// What a file says that has an effect, and probably not the one that is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +57,12 @@ pub(crate) fn of_modules(modules: &[ModuleEntry], source: &Source) -> Vec<Warnin
 }
 
 /// Files below a path are another matter: a route of theirs without `...` is an error.
-fn of_routes(list: &str, index: usize, places: &Places, source: &Source) -> Vec<Warning> {
+fn of_routes(list: &str, index: usize, places: &RouteConfigs, source: &Source) -> Vec<Warning> {
     let routes = places.all().into_iter().enumerate();
     let warnings = routes.filter_map(|(at, place)| {
         let key = match places {
-            Places::One(_) => "route".to_owned(),
-            Places::Several(_) => format!("route.{at}"),
+            RouteConfigs::One(_) => "route".to_owned(),
+            RouteConfigs::Several(_) => format!("route.{at}"),
         };
         star::of_route(&place.path, source.place(list, index, &key)?)
     });

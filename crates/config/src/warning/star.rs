@@ -1,7 +1,7 @@
 //! Routes with a `*`, which other servers take for any text.
 
 use super::{Warning, WarningKind};
-use crate::place::Location;
+use crate::source_span::Location;
 
 /// Of a route of a `headwater.toml`.
 pub(super) fn of_route(path: &str, location: Location) -> Option<Warning> {

@@ -22,7 +22,7 @@ pub struct TlsFileError {
 
 /// What the files of a service's settings hold.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub(super) struct LoadedFiles {
     pub(super) authorities: Vec<CertificateDer<'static>>,
     /// In the order of the settings.
     pub(super) identities: Vec<Arc<CertifiedKey>>,
@@ -32,9 +32,9 @@ pub(super) struct Loaded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamps(Vec<Option<(SystemTime, u64)>>);
 
-// === impl Loaded ===
+// === impl LoadedFiles ===
 
-impl Loaded {
+impl LoadedFiles {
     pub(super) fn read(settings: &TlsSettings) -> Result<Self, TlsFileError> {
         let mut authorities = Vec::new();
         for path in &settings.authorities {

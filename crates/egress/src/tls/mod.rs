@@ -23,7 +23,7 @@ use crate::error::Phase;
 use crate::target::Host;
 use crate::transport::Transport;
 
-use files::{Loaded, Stamps};
+use files::{LoadedFiles, Stamps};
 use unverified::Unverified;
 
 pub use files::TlsFileError;
@@ -46,7 +46,7 @@ struct Inner {
 struct State {
     stamps: Stamps,
     checked: Instant,
-    loaded: Arc<Loaded>,
+    loaded: Arc<LoadedFiles>,
     /// With the sessions that were made by them.
     configs: HashMap<Profile, Arc<ClientConfig>>,
 }
@@ -137,7 +137,7 @@ impl Tls {
         let read = tokio::task::spawn_blocking(move || {
             // Before the files: what changes meanwhile is seen next time.
             let stamps = Stamps::take(&settings);
-            (stamps, Loaded::read(&settings))
+            (stamps, LoadedFiles::read(&settings))
         });
         let (stamps, loaded) = read
             .await
@@ -185,17 +185,21 @@ impl Tls {
     }
 
     /// What the files hold now, if they are not as they were.
-    async fn changed(&self, known: Stamps) -> Option<(Stamps, Result<Loaded, TlsFileError>)> {
+    async fn changed(&self, known: Stamps) -> Option<(Stamps, Result<LoadedFiles, TlsFileError>)> {
         let settings = Arc::clone(&self.0.settings);
         let read = tokio::task::spawn_blocking(move || {
             let stamps = Stamps::take(&settings);
-            (stamps != known).then(|| (stamps, Loaded::read(&settings)))
+            (stamps != known).then(|| (stamps, LoadedFiles::read(&settings)))
         });
         // An error means that the process ends.
         read.await.ok().flatten()
     }
 
-    async fn build(&self, profile: Profile, loaded: &Loaded) -> Result<ClientConfig, EgressError> {
+    async fn build(
+        &self,
+        profile: Profile,
+        loaded: &LoadedFiles,
+    ) -> Result<ClientConfig, EgressError> {
         let failed = |error| EgressError::TlsProtocol(Arc::new(error));
         let provider = Arc::new(provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -231,7 +235,7 @@ impl Tls {
     }
 
     /// The default's roots, with the service's own.
-    async fn trusted(&self, loaded: &Loaded) -> Result<Arc<RootCertStore>, EgressError> {
+    async fn trusted(&self, loaded: &LoadedFiles) -> Result<Arc<RootCertStore>, EgressError> {
         let default = self.0.roots.get().await;
         if loaded.authorities.is_empty() {
             return default;

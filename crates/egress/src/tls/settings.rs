@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::HostPattern;
 use crate::target::Host;
 
-use super::files::{Loaded, TlsFileError};
+use super::files::{LoadedFiles, TlsFileError};
 
 /// What a service's TLS is besides the roots that it trusts by default. All files are PEM.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl TlsSettings {
     ///
     /// For the first file that cannot be used.
     pub fn check(&self) -> Result<(), TlsFileError> {
-        Loaded::read(self).map(drop)
+        LoadedFiles::read(self).map(drop)
     }
 
     /// All files that it names.

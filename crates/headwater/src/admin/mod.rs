@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 
 use self::guard::Guard;
 pub(crate) use self::params::AdminParams;
-use crate::live::Live;
+use crate::reload::RunningHost;
 
 /// What the admin listener offers, as it tells who asks for `/`.
 const OFFERED: &str = "\
@@ -57,7 +57,7 @@ pub(crate) struct Admin {
 /// What it answers from.
 struct Known {
     /// None until all is loaded.
-    live: OnceLock<Arc<Live>>,
+    live: OnceLock<Arc<RunningHost>>,
     draining: AtomicBool,
     prometheus: Option<Prometheus>,
     log: LogLevel,
@@ -119,7 +119,7 @@ impl Admin {
     }
 
     /// Requests are taken from now on.
-    pub(crate) fn ready(&self, live: &Arc<Live>) {
+    pub(crate) fn ready(&self, live: &Arc<RunningHost>) {
         // Called once.
         let _ = self.state.live.set(live.clone());
     }
@@ -259,7 +259,7 @@ impl Known {
     }
 
     /// What is served, or the answer that nothing is yet.
-    fn live(&self) -> Result<&Arc<Live>, Starting> {
+    fn live(&self) -> Result<&Arc<RunningHost>, Starting> {
         self.live.get().ok_or(Starting)
     }
 }

@@ -7,8 +7,8 @@ use headwater_config::Secret;
 use headwater_config::settings::AdminSettings;
 use headwater_server::{HostError, HostPattern};
 
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::said::Said;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::spec::config_location::ConfigLocations;
 
 /// Where the admin listener is if nobody says: on this machine only.
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_901);
@@ -31,7 +31,7 @@ impl AdminParams {
     pub(crate) fn new(
         flags: AdminSettings,
         file: Option<&AdminSettings>,
-        said: &Said,
+        said: &ConfigLocations,
         found: &mut Diagnostics,
     ) -> Self {
         let by_flag = [
@@ -51,7 +51,7 @@ impl AdminParams {
         let [probes_by_flag, hosts_by_flag, token_by_flag] = by_flag;
         let mut wrong = |key, flag: &str, by_flag, error: &Error| {
             let place = match by_flag {
-                true => Place::entry(flag),
+                true => Position::entry(flag),
                 false => said.section("admin", key),
             };
             found.error(Diagnostic::of(Kind::Setting, place, error));
@@ -126,7 +126,7 @@ mod tests {
     fn params(section: &str, flags: AdminSettings) -> (AdminParams, Vec<String>) {
         let text = format!("[[answer]]\nroute = \"/\"\n{section}");
         let file = File::parse(&text).unwrap();
-        let said = Said::new(Path::new("h.toml"), file.source());
+        let said = ConfigLocations::new(Path::new("h.toml"), file.source());
         let mut found = Diagnostics::default();
         let params = AdminParams::new(flags, file.admin.as_ref(), &said, &mut found);
         let errors = found.errors.iter().map(ToString::to_string);

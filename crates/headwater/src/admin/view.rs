@@ -8,11 +8,11 @@ use headwater_server::InFlight;
 use http::uri::Authority;
 use serde_json::{Value, json};
 
-use crate::live::Live;
-use crate::services::{Loaded, Runner};
+use crate::build::running_service::{Runner, RunningService};
+use crate::reload::RunningHost;
 
 /// All services, with the number of what is loaded.
-pub(super) fn services(live: &Live) -> Value {
+pub(super) fn services(live: &RunningHost) -> Value {
     let generation = live.generation();
     let services: Vec<_> = live
         .roster()
@@ -37,7 +37,7 @@ pub(super) fn services(live: &Live) -> Value {
 }
 
 /// The requests in flight, the oldest first.
-pub(super) fn requests(live: &Live) -> Value {
+pub(super) fn requests(live: &RunningHost) -> Value {
     let mut requests = live.front().requests();
     requests.sort_by_key(|request| request.since);
     let now = Instant::now();
@@ -77,7 +77,7 @@ fn in_flight(request: &InFlight, now: Instant) -> Value {
     })
 }
 
-fn describe(service: &Loaded) -> Value {
+fn describe(service: &RunningService) -> Value {
     let outline = &service.outline;
     // Names only: values may be secrets.
     let environment: Vec<_> = outline.environment.iter().map(|(name, _)| name).collect();

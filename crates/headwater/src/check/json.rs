@@ -4,8 +4,8 @@ use headwater_server::Route;
 use serde_json::{Value, json};
 
 use super::report::Report;
+use crate::build::running_service::{Runner, RunningService};
 use crate::diagnostics::Diagnostic;
-use crate::services::{Loaded, Runner};
 
 pub(super) fn document(report: &Report) -> Value {
     let found = &report.found;
@@ -54,7 +54,7 @@ fn diagnostic(diagnostic: &Diagnostic) -> Value {
     })
 }
 
-fn service(service: &Loaded) -> Value {
+fn service(service: &RunningService) -> Value {
     let outline = &service.outline;
     let routes = service.routes.iter().map(|route| {
         json!({

@@ -9,21 +9,21 @@ use headwater_runtime::Engine;
 use headwater_server::ListenerParams;
 
 use crate::banner;
-use crate::builtins::Builtin;
+use crate::build::running_service::RunningService;
+use crate::convert;
+use crate::convert::operation::Operation;
+use crate::convert::outputs;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
 use crate::exit;
-use crate::front;
-use crate::operation::Operation;
-use crate::outputs;
-use crate::said::Said;
-use crate::services::Loaded;
+use crate::spec::builtins::Builtin;
+use crate::spec::config_location::ConfigLocations;
 
 /// What checking a file finds.
 pub(crate) struct Report {
     pub(crate) file: PathBuf,
     pub(crate) found: Diagnostics,
     /// Those that can be served.
-    pub(crate) services: Vec<Arc<Loaded>>,
+    pub(crate) services: Vec<Arc<RunningService>>,
     pub(crate) builtins: Vec<Builtin>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) admin: Option<SocketAddr>,
@@ -58,7 +58,7 @@ impl Report {
     }
 
     /// Checks how the host would be operated, but for where it listens.
-    pub(crate) fn operation(&mut self, operation: &Operation, said: &Said) {
+    pub(crate) fn operation(&mut self, operation: &Operation, said: &ConfigLocations) {
         self.admin = operation.admin.listen;
         self.probes = operation.admin.probes;
         outputs::check(&operation.outputs(), said, &mut self.found);
@@ -75,7 +75,7 @@ impl Report {
         }
         self.operates(
             "--host-id, or HEADWATER_HOST_ID",
-            front::host_id(&operation.server),
+            convert::host::host_id(&operation.server),
         );
     }
 

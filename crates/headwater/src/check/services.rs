@@ -5,14 +5,15 @@ use headwater_runtime::Engine;
 
 use super::report::{Listener, Report};
 use crate::banner;
+use crate::build::services::SharedResources;
 use crate::cli::{self, Serve};
-use crate::diagnostics::{Diagnostic, Kind, Place};
-use crate::front;
-use crate::listening;
-use crate::live::Loading;
-use crate::operation::Operation;
-use crate::roster::Roster;
-use crate::services::{self, Common, Plan};
+use crate::convert;
+use crate::convert::listening;
+use crate::convert::operation::Operation;
+use crate::diagnostics::{Diagnostic, Kind, Position};
+use crate::reload::BuildContext;
+use crate::service_registry::ServiceRegistry;
+use crate::spec::host_spec::HostSpec;
 
 /// Fills in what `headwater serve` would serve, and what is wrong with it.
 ///
@@ -20,14 +21,14 @@ use crate::services::{self, Common, Plan};
 ///
 /// When this machine lets nothing be checked.
 pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> Result<()> {
-    let plan = services::of_content(arguments, content, &mut report.found);
+    let plan = crate::spec::host_spec::of_content(arguments, content, &mut report.found);
     let variables = plan.as_ref().map(|plan| plan.variables.clone());
     let unknown = cli::unknown_variables("serve", &variables.unwrap_or_default());
     report.found.warnings.extend(unknown);
     let Some(plan) = plan else {
         return Ok(());
     };
-    let Plan {
+    let HostSpec {
         services,
         builtins,
         host,
@@ -44,23 +45,23 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
         &mut report.found,
     );
     report.operation(&operation, &said);
-    let cache = front::code_cache(&operation.server).unwrap_or_default();
-    let loading = Loading {
-        engine: Engine::with_cache(front::places(&operation.server), &cache)?,
+    let cache = convert::host::code_cache(&operation.server).unwrap_or_default();
+    let loading = BuildContext {
+        engine: Engine::with_cache(convert::host::places(&operation.server), &cache)?,
         authority: "localhost".to_owned(),
-        common: Common::default(),
-        roster: Roster::default(),
+        common: SharedResources::default(),
+        roster: ServiceRegistry::default(),
     };
-    report.services = services::load(services, &loading, &mut report.found);
-    let fronts = services::fronts(&report.services, &loading.common);
+    report.services = crate::build::services::load(services, &loading, &mut report.found);
+    let fronts = crate::build::running_service::fronts(&report.services, &loading.common);
     let names = report.services.iter().map(|service| &**service.name());
     let connected = loading.common.internal.connect(names.zip(&fronts));
-    let setting = |error| Diagnostic::of(Kind::Setting, Place::file(&arguments.file), &error);
+    let setting = |error| Diagnostic::of(Kind::Setting, Position::file(&arguments.file), &error);
     let found = &mut report.found;
     found.keep(connected.map_err(|error| setting(error.into())));
     // Of routes that do not go together is told with their places.
     if found.errors.is_empty() {
-        let router = services::router(&report.services, &builtins);
+        let router = crate::build::running_service::router(&report.services, &builtins);
         found.keep(router.map_err(setting));
     }
     found.warnings.extend(listening.warnings);

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error, FromArgMatches};
 
 use super::{Cli, capabilities, check, command, hints, optional_values};
-use crate::diagnostics::{Diagnostic, Kind, Place};
+use crate::diagnostics::{Diagnostic, Kind, Position};
 
 /// What the names of Headwater's own variables begin with.
 const PREFIX: &str = "HEADWATER_";
@@ -179,7 +179,7 @@ fn unknown_of(subcommand: &str, names: Vec<String>) -> Vec<Diagnostic> {
         };
         Some(Diagnostic {
             kind: Kind::UnknownVariable,
-            place: Place::entry(format!("the environment variable `{variable}`")).into(),
+            place: Position::entry(format!("the environment variable `{variable}`")).into(),
             message,
             remedy: Some(remedy),
         })

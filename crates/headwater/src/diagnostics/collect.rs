@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::{Diagnostic, Kind, Place};
-use crate::said::{Misplaced, Said};
+use super::{Diagnostic, Kind, Position};
+use crate::spec::config_location::{ConfigLocations, Misplaced};
 
 /// Errors and warnings, as they are found.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub(crate) struct Diagnostics {
 
 /// What is found in one entry of a file; without a file, of the flags.
 pub(crate) struct EntryDiagnostics<'a> {
-    said: &'a Said,
+    said: &'a ConfigLocations,
     what: &'a str,
     list: &'static str,
     index: usize,
@@ -44,7 +44,7 @@ impl Diagnostics {
     /// For what is found in an entry of a list, which is called `what`.
     pub(crate) fn entry<'a>(
         &'a mut self,
-        said: &'a Said,
+        said: &'a ConfigLocations,
         what: &'a str,
         list: &'static str,
         index: usize,
@@ -100,7 +100,7 @@ impl EntryDiagnostics<'_> {
     }
 
     /// Of a key, or of the entry if it does not say it.
-    pub(crate) fn place(&self, key: &str) -> Place {
+    pub(crate) fn place(&self, key: &str) -> Position {
         self.said.entry(self.what, self.list, self.index, key)
     }
 

@@ -15,7 +15,7 @@ use crate::exit::Usage;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Diagnostic {
     pub(crate) kind: Kind,
-    pub(crate) place: Box<Place>,
+    pub(crate) place: Box<Position>,
     pub(crate) message: String,
     /// What to do about it. Messages of errors say it themselves.
     pub(crate) remedy: Option<String>,
@@ -56,19 +56,19 @@ pub(crate) enum Kind {
 
 /// Where something is said, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) file: Option<PathBuf>,
     /// What says it: ``service `a` ``, `[telemetry]`, a flag.
     pub(crate) entry: Option<String>,
     pub(crate) location: Option<Location>,
-    /// Line, column and marked text, for readers.
+    /// ServiceTotals, column and marked text, for readers.
     pub(crate) shown: Option<String>,
 }
 
 // === impl Diagnostic ===
 
 impl Diagnostic {
-    pub(crate) fn of(kind: Kind, place: Place, error: &Error) -> Self {
+    pub(crate) fn of(kind: Kind, place: Position, error: &Error) -> Self {
         Self {
             kind,
             place: place.into(),
@@ -83,7 +83,7 @@ impl Diagnostic {
             true => Kind::Usage,
             false => kind,
         };
-        Self::of(kind, Place::default(), error)
+        Self::of(kind, Position::default(), error)
     }
 
     /// Flags or variables that make no sense.
@@ -103,8 +103,8 @@ impl Diagnostic {
                 location,
                 shown,
                 error,
-            } => (Place::shown(file, location, shown), *error),
-            error => (Place::file(file), error),
+            } => (Position::shown(file, location, shown), *error),
+            error => (Position::file(file), error),
         };
         Self {
             kind: Kind::Setting,
@@ -122,8 +122,12 @@ impl Diagnostic {
                 shown,
                 message,
                 remedy,
-            } => (Place::shown(file, location, shown), message, Some(remedy)),
-            error => (Place::file(file), error.to_string(), None),
+            } => (
+                Position::shown(file, location, shown),
+                message,
+                Some(remedy),
+            ),
+            error => (Position::file(file), error.to_string(), None),
         };
         Self {
             kind: Kind::Setting,
@@ -134,7 +138,7 @@ impl Diagnostic {
     }
 
     /// A certificate that clients refuse.
-    pub(crate) fn certificate(place: Place, concern: &CertificateConcern) -> Self {
+    pub(crate) fn certificate(place: Position, concern: &CertificateConcern) -> Self {
         Self {
             kind: Kind::Certificate,
             place: place.into(),
@@ -160,7 +164,7 @@ impl Diagnostic {
                 WarningKind::LiteralStar => Kind::LiteralStar,
                 WarningKind::NotExpanded => Kind::NotExpanded,
             },
-            place: Place::located(file, warning.location).into(),
+            place: Position::located(file, warning.location).into(),
             message: warning.message,
             remedy: Some(warning.remedy),
         }
@@ -180,7 +184,7 @@ impl fmt::Display for Diagnostic {
             Some(_) => "\n",
             None => ": ",
         };
-        if **place != Place::default() {
+        if **place != Position::default() {
             write!(f, "{place}{between}")?;
         }
         f.write_str(message)?;
@@ -214,9 +218,9 @@ impl Kind {
     }
 }
 
-// === impl Place ===
+// === impl Position ===
 
-impl Place {
+impl Position {
     /// A file as a whole.
     pub(crate) fn file(file: &Path) -> Self {
         Self {
@@ -251,7 +255,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             file,

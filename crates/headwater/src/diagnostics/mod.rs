@@ -5,5 +5,5 @@ mod diagnostic;
 mod warning_log;
 
 pub(crate) use collect::{Diagnostics, EntryDiagnostics, Refused};
-pub(crate) use diagnostic::{Diagnostic, Kind, Place};
+pub(crate) use diagnostic::{Diagnostic, Kind, Position};
 pub(crate) use warning_log::WarningLog;

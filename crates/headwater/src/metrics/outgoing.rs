@@ -11,17 +11,17 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
 use super::signed;
-use crate::roster::{Line, Roster};
+use crate::service_registry::{ServiceRegistry, ServiceTotals};
 
 /// Makes the instruments that observe how the services call out that are there when they are looked
 /// at, and how those did that were.
-pub(crate) fn observe_outgoing(meter: &Meter, roster: &Roster) {
+pub(crate) fn observe_outgoing(meter: &Meter, roster: &ServiceRegistry) {
     open_connections(meter, roster.clone());
     connections_used(meter, roster.clone());
     refused(meter, roster.clone());
 }
 
-fn open_connections(meter: &Meter, roster: Roster) {
+fn open_connections(meter: &Meter, roster: ServiceRegistry) {
     meter
         .i64_observable_up_down_counter("http.client.open_connections")
         .with_unit("{connection}")
@@ -46,7 +46,7 @@ fn open_connections(meter: &Meter, roster: Roster) {
 
 /// Connections that serve a request and those that do not, by upstream, of all clients together: what
 /// is observed twice under the same attributes is not added up.
-fn connections(line: &Line) -> BTreeMap<(Arc<str>, u16), (usize, usize)> {
+fn connections(line: &ServiceTotals) -> BTreeMap<(Arc<str>, u16), (usize, usize)> {
     let mut counts: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for count in line.clients.iter().flat_map(Egress::connections) {
         let ConnectionCount {
@@ -62,7 +62,7 @@ fn connections(line: &Line) -> BTreeMap<(Arc<str>, u16), (usize, usize)> {
     counts
 }
 
-fn connections_used(meter: &Meter, roster: Roster) {
+fn connections_used(meter: &Meter, roster: ServiceRegistry) {
     meter
         .u64_observable_counter("headwater.egress.connection.used")
         .with_unit("{request}")
@@ -79,7 +79,7 @@ fn connections_used(meter: &Meter, roster: Roster) {
         .build();
 }
 
-fn refused(meter: &Meter, roster: Roster) {
+fn refused(meter: &Meter, roster: ServiceRegistry) {
     meter
         .u64_observable_counter("headwater.egress.request.refused")
         .with_unit("{request}")
@@ -96,6 +96,6 @@ fn refused(meter: &Meter, roster: Roster) {
         .build();
 }
 
-fn service(line: &Line) -> KeyValue {
+fn service(line: &ServiceTotals) -> KeyValue {
     KeyValue::new(SERVICE, line.service.clone())
 }

@@ -109,8 +109,8 @@ async fn every_metric_is_documented_with_its_kind_and_unit_and_no_other_is() {
     params.listeners[0].endpoint = Endpoint::Tcp(([127, 0, 0, 1], 0).into());
     let server = Server::bind(params).await.unwrap();
     observe_connections(&meter, &server.connections());
-    observe_pools(&meter, &Roster::default());
-    observe_outgoing(&meter, &Roster::default());
+    observe_pools(&meter, &ServiceRegistry::default());
+    observe_outgoing(&meter, &ServiceRegistry::default());
     observe_reloads(&meter, &Reloads::default());
     observe_certificates(&meter, &server.certificates());
     observe_build(&meter);

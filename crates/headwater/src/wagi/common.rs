@@ -14,13 +14,13 @@ use headwater_wagi::{Compat, Volume, WagiSettings, allowed_hosts};
 
 use super::variables;
 use crate::cli::wagi::{self, ModuleArgs, OutgoingArgs};
-use crate::connecting::Connecting;
+use crate::convert;
+use crate::convert::connecting::Connecting;
+use crate::convert::outgoing;
 use crate::exit::Usage;
-use crate::meaning;
-use crate::outgoing;
 
 /// What the command line says of all modules.
-pub(crate) struct Common {
+pub(crate) struct ModuleDefaults {
     pub(super) arguments: ModuleArgs,
     log_dir: Option<PathBuf>,
     /// What the command line gives to all modules.
@@ -38,9 +38,9 @@ pub(crate) struct Common {
     pub(crate) tls_roots: TlsRoots,
 }
 
-// === impl Common ===
+// === impl ModuleDefaults ===
 
-impl Common {
+impl ModuleDefaults {
     pub(crate) fn new(
         arguments: &ModuleArgs,
         limits: &LimitSettings,
@@ -55,7 +55,7 @@ impl Common {
         let usage = |error: anyhow::Error| Usage(format!("on the command line, {error:#}"));
         Ok(Self {
             limits: limits.clone(),
-            trace_headers: meaning::trace_headers(trace_headers),
+            trace_headers: convert::service::trace_headers(trace_headers),
             outgoing: outgoing::Settings::of(requests).map_err(usage)?,
             connecting: Connecting::of(connecting, Vec::new(), Vec::new()).map_err(usage)?,
             shared: EgressShared::default(),
@@ -93,7 +93,7 @@ impl Common {
             compat,
             response: entry
                 .response
-                .map_or_else(|| compat.response(), meaning::response),
+                .map_or_else(|| compat.response(), convert::service::response),
             allowed_hosts: entry.allowed_hosts.clone(),
             http_max_concurrency: entry.http_max_concurrency,
             pass_authorization: entry.pass_authorization,
@@ -106,7 +106,7 @@ impl Common {
                 buffered_response: entry
                     .max_response
                     .map_or(defaults.limits.buffered_response, Memory::in_memory),
-                ..meaning::limits(&said)
+                ..convert::service::limits(&said)
             },
             ..WagiSettings::new(name)
         }
@@ -140,7 +140,7 @@ impl Common {
 
     fn compat(&self, entry: &ModuleEntry) -> Compat {
         match (entry.compat, self.arguments.compat) {
-            (Some(said), _) => meaning::compat(said),
+            (Some(said), _) => convert::service::compat(said),
             (None, wagi::Compat::Default) => Compat::Default,
             (None, wagi::Compat::Strict) => Compat::Strict,
             (None, wagi::Compat::V0_2) => Compat::V0_2,

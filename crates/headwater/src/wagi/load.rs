@@ -1,27 +1,27 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use headwater_config::Place;
+use headwater_config::RouteConfig;
 use headwater_config::modules::{ModuleEntry, ModulesFile};
 use headwater_egress::Egress;
 use headwater_runtime::{Capabilities, Directory, Engine};
 use headwater_server::HostPattern;
 use headwater_wagi::{ModuleReference, Mount, WagiModule, allowed_hosts};
 
-use super::common::Common;
+use super::common::ModuleDefaults;
 use super::fetch::{Cache, read};
 use super::names::names;
 use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics};
-use crate::said::{AtKey, Said};
-use crate::services::{self, Outline};
+use crate::spec::config_location::{AtKey, ConfigLocations};
+use crate::spec::service_spec::ServiceSummary;
 
 /// The modules of a file, each loaded, or why it is not.
 pub(crate) struct Table {
-    pub(crate) modules: Vec<(ModuleEntry, Result<Loaded, Vec<Diagnostic>>)>,
+    pub(crate) modules: Vec<(ModuleEntry, Result<LoadedModule, Vec<Diagnostic>>)>,
 }
 
 /// A module that can answer.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedModule {
     pub(crate) name: String,
     /// The path, or the registry's name for it and its digest.
     pub(crate) origin: String,
@@ -33,13 +33,13 @@ pub(crate) struct Loaded {
     pub(crate) mounts: Vec<Mount>,
 }
 
-// === impl Loaded ===
+// === impl LoadedModule ===
 
-impl Loaded {
+impl LoadedModule {
     /// As it is told of among services.
-    pub(crate) fn service(&self) -> Result<services::Loaded> {
+    pub(crate) fn service(&self) -> Result<crate::build::running_service::RunningService> {
         let settings = self.module.settings();
-        let outline = Outline {
+        let outline = ServiceSummary {
             name: self.name.as_str().into(),
             file: PathBuf::from(&self.origin),
             grants: allowed_hosts(&settings.allowed_hosts)?,
@@ -55,14 +55,16 @@ impl Loaded {
             unverified: Vec::new(),
             capabilities: Capabilities::default().nothing(),
         };
-        let routes = self.mounts.iter().map(|mount| Place {
+        let routes = self.mounts.iter().map(|mount| RouteConfig {
             path: mount.pattern.clone(),
             hosts: self.hosts.iter().map(ToString::to_string).collect(),
             strip_prefix: false,
         });
         let (module, egress) = (self.module.clone(), self.egress.clone());
         let routes = routes.collect();
-        Ok(services::Loaded::module(outline, module, egress, routes))
+        Ok(crate::build::running_service::RunningService::module(
+            outline, module, egress, routes,
+        ))
     }
 }
 
@@ -73,11 +75,11 @@ impl Table {
     pub(crate) async fn load(
         path: &Path,
         file: ModulesFile,
-        common: &Common,
+        common: &ModuleDefaults,
         engine: &Engine,
     ) -> Self {
         let names = names(&file.modules);
-        let said = Said::new(path, file.source());
+        let said = ConfigLocations::new(path, file.source());
         let cache = Cache::new(&common.arguments);
         let mut modules = Vec::new();
         for (index, (name, entry)) in names.into_iter().zip(file.modules).enumerate() {
@@ -92,7 +94,7 @@ impl Table {
     }
 
     /// All modules that are loaded. Notes why the others are not.
-    pub(crate) fn into_loaded(self, found: &mut Diagnostics) -> Vec<Loaded> {
+    pub(crate) fn into_loaded(self, found: &mut Diagnostics) -> Vec<LoadedModule> {
         let loaded = self.modules.into_iter().map(|(_, loaded)| loaded);
         let loaded = loaded.map(|loaded| loaded.map_err(|errors| found.errors.extend(errors)));
         let loaded: Vec<_> = loaded.filter_map(Result::ok).collect();
@@ -122,11 +124,11 @@ async fn load_one(
     path: &Path,
     name: &str,
     entry: &ModuleEntry,
-    common: &Common,
+    common: &ModuleDefaults,
     cache: &Cache,
     engine: &Engine,
     found: &mut EntryDiagnostics<'_>,
-) -> Option<Loaded> {
+) -> Option<LoadedModule> {
     let hosts = entry.host.iter().map(|host| host.parse());
     let hosts = hosts.collect::<Result<_, _>>().context("in `host`");
     let hosts = found.keep(hosts.at("host"));
@@ -137,7 +139,7 @@ async fn load_one(
     let module = WagiModule::load_with_egress(engine, &bytes, settings, Some(egress.clone()));
     let module = found.keep(module.at("module"))?;
     let mounts = found.keep(module.mount(&entry.route).await.at("route"));
-    Some(Loaded {
+    Some(LoadedModule {
         name: name.to_owned(),
         origin,
         hosts: hosts?,

@@ -22,18 +22,19 @@ use headwater_wagi::Health;
 use crate::banner::{self, list};
 use crate::cli;
 use crate::cli::wagi::{SourceArgs, Wagi};
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place, Refused, WarningLog};
+use crate::convert;
+use crate::convert::operation::Operation;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position, Refused, WarningLog};
 use crate::exit::Usage;
-use crate::front;
-use crate::hosting::{Hosting, host};
 use crate::input;
-use crate::live::{Hosted, Loading};
-use crate::operation::Operation;
-use crate::said::Said;
-use crate::services::{HostSettings, idle_grant};
+use crate::reload::{BuildContext, BuiltHost};
+use crate::run::host::{Hosting, host};
+use crate::spec::config_location::ConfigLocations;
+use crate::spec::host_spec::HostSettings;
+use crate::spec::internal_grants::idle_grant;
 
-use self::common::Common;
-use self::load::{Loaded, Table, what};
+use self::common::ModuleDefaults;
+use self::load::{LoadedModule, Table, what};
 
 /// `headwater wagi`.
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
@@ -52,12 +53,12 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     listener.tls = tls;
     let (flags, nothing) = (&arguments.operation, HostSettings::default());
     let mut found = Diagnostics::default();
-    let operation = Operation::new(flags, &nothing, &Said::default(), &mut found);
+    let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), &mut found);
     let (operation, _no_warnings) = found.accept(Some(operation))?;
     let said = Once::new();
     let CacheToml { place, ignored } = cache;
     let warning_log = WarningLog::default();
-    let load = move |loading: &Loading| {
+    let load = move |loading: &BuildContext| {
         said.call_once(|| {
             for key in &ignored {
                 tracing::warn!(
@@ -81,7 +82,7 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
         let services = table.iter().map(|module| module.service().map(Arc::new));
         let modules = table.iter().map(|module| PathBuf::from(&module.origin));
         let files = modules.filter(|module| module.is_file());
-        Ok(Hosted {
+        Ok(BuiltHost {
             services: services.collect::<Result<_>>()?,
             internal: Vec::new(),
             banner: lines(&table),
@@ -93,7 +94,7 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     };
     Ok(Hosting {
         listeners: vec![listener],
-        cache: front::code_cache(&operation.server).unwrap_or(place),
+        cache: convert::host::code_cache(&operation.server).unwrap_or(place),
         // Modules were given what clients and proxies said, and may read it; the front believes none
         // of it but of proxies that it was told of.
         rewrite_forwarded: false,
@@ -105,8 +106,8 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
 }
 
 /// What the command line says of all modules.
-fn common(arguments: &Wagi) -> Result<Common> {
-    Common::new(
+fn common(arguments: &Wagi) -> Result<ModuleDefaults> {
+    ModuleDefaults::new(
         &arguments.modules,
         &arguments.limits,
         &arguments.outgoing,
@@ -163,7 +164,7 @@ fn read(path: &Path) -> Result<(ModulesFile, Vec<Diagnostic>), Refused> {
 fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<ModulesFile> {
     let text = String::from_utf8(content).map_err(|error| Diagnostic {
         kind: Kind::File,
-        place: Place::file(path).into(),
+        place: Position::file(path).into(),
         message: format!("it is no text ({error}): a modules.toml is expected"),
         remedy: None,
     });
@@ -172,7 +173,7 @@ fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<Modul
         found.error(Diagnostic::modules(path, error));
     }
     let file = file?;
-    let said = Said::new(path, file.source());
+    let said = ConfigLocations::new(path, file.source());
     for warning in file.warnings() {
         found.warn(Diagnostic::warning(path, warning));
     }
@@ -184,7 +185,7 @@ fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<Modul
         } = unknown;
         found.warn(Diagnostic {
             kind: Kind::NoEffect,
-            place: Place::located(path, location.clone()).into(),
+            place: Position::located(path, location.clone()).into(),
             message: format!("`{key}` has no effect"),
             remedy: Some(meaning.clone()),
         });
@@ -236,7 +237,7 @@ fn code_cache(named: Option<&Path>) -> Result<CacheToml> {
     })
 }
 
-fn router(modules: &[Loaded]) -> Router {
+fn router(modules: &[LoadedModule]) -> Router {
     let health = Route::new(Health::ROUTE, "healthz", Arc::new(Health));
     let routes = modules.iter().flat_map(|module| {
         module.mounts.iter().map(|mount| {
@@ -254,7 +255,7 @@ fn router(modules: &[Loaded]) -> Router {
 }
 
 /// What is said when the server is up.
-fn lines(modules: &[Loaded]) -> Vec<String> {
+fn lines(modules: &[LoadedModule]) -> Vec<String> {
     let mut lines = vec![banner::title(), String::new()];
     for module in modules {
         let routes: Vec<_> = module.mounts.iter().map(|mount| &mount.pattern).collect();

@@ -3,13 +3,13 @@
 use headwater_server::HostPattern;
 
 /// Where a route is, as far as it matters for which comes first.
-pub(crate) struct Place<'a> {
+pub(crate) struct RoutePattern<'a> {
     pub(crate) pattern: &'a str,
     pub(crate) hosts: &'a [HostPattern],
 }
 
 /// Why the last of these is never reached, if it is not; by the number of the one that answers, from 0.
-pub(crate) fn shadowed_by(before: &[Place<'_>], place: &Place<'_>) -> Option<usize> {
+pub(crate) fn shadowed_by(before: &[RoutePattern<'_>], place: &RoutePattern<'_>) -> Option<usize> {
     before
         .iter()
         .position(|earlier| covers(earlier.pattern, place.pattern) && holds(earlier, place))
@@ -32,7 +32,7 @@ fn covers(wide: &str, narrow: &str) -> bool {
 }
 
 /// Whether one holds for all hosts of the other. Of wildcards only that they are the same is looked at.
-fn holds(earlier: &Place<'_>, place: &Place<'_>) -> bool {
+fn holds(earlier: &RoutePattern<'_>, place: &RoutePattern<'_>) -> bool {
     earlier.hosts.is_empty()
         || !place.hosts.is_empty() && place.hosts.iter().all(|host| earlier.hosts.contains(host))
 }
@@ -44,11 +44,11 @@ mod tests {
     #[test]
     fn a_route_is_shadowed_by_the_first_that_covers_it() {
         let hosts: Vec<HostPattern> = vec!["a.example".parse().unwrap()];
-        let all = |pattern| Place {
+        let all = |pattern| RoutePattern {
             pattern,
             hosts: &[],
         };
-        let one = |pattern| Place {
+        let one = |pattern| RoutePattern {
             pattern,
             hosts: &hosts,
         };

@@ -72,11 +72,12 @@ mod testing {
     use crate::engine::Engine;
     use crate::guest_state::GuestState;
 
+    /// Defines something.
+    type Add = fn(&mut Linker<GuestState>) -> wasmtime::Result<()>;
+
     /// Asserts that all of these define something over the stock functions. The names of the stock interfaces
     /// change with wasmtime; definitions under an old one would have no effect.
-    pub(super) fn assert_over_the_stock_ones(
-        all: &[fn(&mut Linker<GuestState>) -> wasmtime::Result<()>],
-    ) {
+    pub(super) fn assert_over_the_stock_ones(all: &[Add]) {
         let engine = Engine::new().unwrap();
         let mut linker = Linker::new(engine.for_guest(&[]).unwrap());
         wasmtime_wasi::p2::add_to_linker_async::<GuestState>(&mut linker).unwrap();

@@ -113,7 +113,7 @@ impl Shared {
         self: &Arc<Self>,
         request: Request<WasiBody>,
         scope: Arc<RequestScope>,
-        answer: oneshot::Sender<request::Answer>,
+        answer: oneshot::Sender<queued_request::Answer>,
         instance: Arc<OnceLock<Arc<InstanceRecord>>>,
     ) -> Result<Admitted, Fault> {
         let now = Instant::now();
@@ -151,8 +151,8 @@ impl Shared {
         &self,
         key: RequestKey,
         deadline: Option<Instant>,
-        mut answer: oneshot::Receiver<request::Answer>,
-    ) -> Result<Result<request::Answer, oneshot::error::RecvError>, Fault> {
+        mut answer: oneshot::Receiver<queued_request::Answer>,
+    ) -> Result<Result<queued_request::Answer, oneshot::error::RecvError>, Fault> {
         // At its deadline the front drops the request, and polls it once more before. That is the
         // moment to say what it waited for.
         let misses_deadline =
@@ -414,11 +414,11 @@ impl Shared {
         decide(&mut shell.core, &mut actions);
         for action in actions.drain(..) {
             match action {
-                Action::Assign(request, instance) => {
-                    let request = match arriving.take_if(|request| request.key == request) {
+                Action::Assign(key, instance) => {
+                    let request = match arriving.take_if(|request| request.key == key) {
                         Some(request) => Some(request),
                         None => {
-                            let waited = shell.waiting.remove(&request);
+                            let waited = shell.waiting.remove(&key);
                             waited.inspect(|request| self.count_wait(request))
                         }
                     };
@@ -434,10 +434,10 @@ impl Shared {
                     let life = driver::drive(self.clone(), instance, inbox, thread.clone());
                     tokio::spawn(thread.run(life));
                 }
-                Action::Refuse(request, Refusal::QueueFull) => {
-                    // Its answer's other end sees the ticket dropped.
-                    drop(arriving.take_if(|request| request.key == request));
-                    drop(shell.waiting.remove(&request));
+                Action::Refuse(key, Refusal::QueueFull) => {
+                    // Its answer's other end sees the request dropped.
+                    drop(arriving.take_if(|request| request.key == key));
+                    drop(shell.waiting.remove(&key));
                 }
                 Action::Retire(instance, why) => self.retire(shell, instance, why),
             }

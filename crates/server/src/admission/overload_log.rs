@@ -11,10 +11,10 @@ const EACH: Duration = Duration::from_secs(1);
 /// The overloads that were told of, by service and by kind, of which there are few. The access log and the
 /// metrics have each of them.
 #[derive(Debug, Default)]
-pub(crate) struct OverloadLog(Mutex<HashMap<(Arc<str>, &'static str), Said>>);
+pub(crate) struct OverloadLog(Mutex<HashMap<(Arc<str>, &'static str), Logged>>);
 
 #[derive(Debug)]
-struct Said {
+struct Logged {
     at: Instant,
     left_out: u64,
 }
@@ -38,7 +38,7 @@ impl OverloadLog {
             None => {
                 said.insert(
                     key,
-                    Said {
+                    Logged {
                         at: now,
                         left_out: 0,
                     },

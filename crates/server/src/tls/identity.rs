@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
 use super::TlsError;
-use super::load::{self, Loaded};
+use super::load::{self, LoadedIdentity};
 use super::params::TlsParams;
 
 /// What was read from a listener's files. Handshakes take what is current; connections keep what they
@@ -43,7 +43,7 @@ impl Identity {
     pub(crate) fn load(params: TlsParams) -> Result<Self, TlsError> {
         // Taken first: what is written meanwhile then counts as a change.
         let stamps = Stamps::take(&params);
-        let Loaded {
+        let LoadedIdentity {
             config, expiries, ..
         } = loaded(&params)?;
         Ok(Self {
@@ -71,7 +71,7 @@ impl Identity {
     pub(crate) fn read(&self) -> Result<ReadIdentity, TlsError> {
         // Taken first, as above.
         let stamps = Stamps::take(&self.params);
-        let Loaded {
+        let LoadedIdentity {
             config, expiries, ..
         } = loaded(&self.params)?;
         Ok(ReadIdentity {
@@ -106,7 +106,7 @@ impl Identity {
 }
 
 /// Reads all files, and tells of what clients will not like.
-fn loaded(params: &TlsParams) -> Result<Loaded, TlsError> {
+fn loaded(params: &TlsParams) -> Result<LoadedIdentity, TlsError> {
     let loaded = load::config(params)?;
     for concern in &loaded.concerns {
         // With the other warnings about what is set.

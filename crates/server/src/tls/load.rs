@@ -19,7 +19,7 @@ use super::names::Names;
 use super::params::{CertificateParams, ClientAuth, TlsParams};
 
 /// What was read.
-pub(super) struct Loaded {
+pub(super) struct LoadedIdentity {
     pub(super) config: Arc<ServerConfig>,
     pub(super) concerns: Vec<CertificateConcern>,
     /// When each certificate expires, in seconds since 1970, by its file.
@@ -28,7 +28,7 @@ pub(super) struct Loaded {
 
 /// Reads everything. The whole is made anew each time, so that what clients resume was agreed on with
 /// the certificates and authorities of now.
-pub(super) fn config(params: &TlsParams) -> Result<Loaded, TlsError> {
+pub(super) fn config(params: &TlsParams) -> Result<LoadedIdentity, TlsError> {
     let mut names = Names::new(params.unknown_names);
     let mut concerns = Vec::new();
     let mut expiries = Vec::new();
@@ -49,7 +49,7 @@ pub(super) fn config(params: &TlsParams) -> Result<Loaded, TlsError> {
     };
     let mut config = builder.with_cert_resolver(Arc::new(names));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Loaded {
+    Ok(LoadedIdentity {
         config: Arc::new(config),
         concerns,
         expiries: expiries.into(),

@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use super::escape::apache;
 use super::record::Record;
-use crate::moment::Clock;
+use crate::timestamp::Clock;
 
 /// Appends `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
 /// `mod_log_config`. What is not known is `-`.

@@ -9,7 +9,7 @@ use http::Method;
 
 use super::escape::{hex, json};
 use super::record::Record;
-use crate::moment::Clock;
+use crate::timestamp::Clock;
 
 /// More than most lines are long, in bytes.
 const ROOM: usize = 1024;

@@ -18,18 +18,18 @@ pub use self::config::{AccessConfig, AccessFormat, AccessOutput};
 use self::record::Record;
 pub use self::record::{AccessEntry, AccessStart};
 use crate::TelemetryError;
-use crate::moment::Clock;
 use crate::output::{Output, OutputCounts, OutputWriter, Standard};
+use crate::timestamp::Clock;
 
 /// What requests are noted with. Cheap to clone; the default notes nothing and costs nothing.
 ///
 /// When the last clone is dropped, what is in the queue is still written, by a thread that nobody
 /// waits for: [`Telemetry::shutdown`](crate::Telemetry::shutdown) does wait.
 #[derive(Clone, Default)]
-pub struct AccessLog(Option<Arc<Desk>>);
+pub struct AccessLog(Option<Arc<Logger>>);
 
 /// What makes lines of records, and passes them on.
-struct Desk {
+struct Logger {
     format: AccessFormat,
     sample: Sample,
     writer: OutputWriter,
@@ -44,13 +44,13 @@ struct Sample {
 
 /// Where lines are made, one at a time.
 #[derive(Default)]
-struct Sheet {
+struct LineBuffer {
     line: Vec<u8>,
     clock: Clock,
 }
 
 thread_local! {
-    static SHEET: RefCell<Sheet> = RefCell::default();
+    static SHEET: RefCell<LineBuffer> = RefCell::default();
 }
 
 // === impl AccessLog ===
@@ -86,7 +86,7 @@ impl AccessLog {
     }
 
     fn with(format: AccessFormat, sample: f64, writer: OutputWriter) -> Self {
-        Self(Some(Arc::new(Desk {
+        Self(Some(Arc::new(Logger {
             format,
             sample: Sample::of(sample),
             writer,
@@ -130,9 +130,9 @@ impl fmt::Debug for AccessLog {
     }
 }
 
-// === impl Desk ===
+// === impl Logger ===
 
-impl Desk {
+impl Logger {
     /// Passes on the line of a request that is over.
     fn note(&self, record: &Record) {
         if !record.failed() && !self.sample.takes(record) {
@@ -147,12 +147,12 @@ impl Desk {
         });
         // The thread ends, and with it this request.
         if noted != Ok(true) {
-            self.pass_on(record, &mut Sheet::default());
+            self.pass_on(record, &mut LineBuffer::default());
         }
     }
 
-    fn pass_on(&self, record: &Record, sheet: &mut Sheet) {
-        let Sheet { line, clock } = sheet;
+    fn pass_on(&self, record: &Record, sheet: &mut LineBuffer) {
+        let LineBuffer { line, clock } = sheet;
         line.clear();
         match self.format {
             AccessFormat::Json => json::write(record, clock, line),

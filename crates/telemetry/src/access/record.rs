@@ -7,7 +7,7 @@ use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version};
 
-use super::{AccessFormat, Desk};
+use super::{AccessFormat, Logger};
 
 /// What is known of a request when it begins.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct AccessStart<'a> {
 pub struct AccessEntry(Option<Entry>);
 
 struct Entry {
-    desk: Arc<Desk>,
+    desk: Arc<Logger>,
     record: Record,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Record {
 // === impl AccessEntry ===
 
 impl AccessEntry {
-    pub(super) fn new(desk: &Arc<Desk>, start: AccessStart<'_>) -> Self {
+    pub(super) fn new(desk: &Arc<Logger>, start: AccessStart<'_>) -> Self {
         let AccessStart {
             scope,
             method,

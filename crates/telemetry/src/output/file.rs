@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::queue::Destination;
 use super::{FileConfig, Rotation};
-use crate::moment::Moment;
+use crate::timestamp::Timestamp;
 
 /// A file that is put aside now and then, and made anew if somebody else puts it aside.
 ///
@@ -112,7 +112,7 @@ impl RotatingFile {
         loop {
             let mut name = self.config.path.clone().into_os_string();
             name.push(".");
-            name.push(Moment::of(when).file_name());
+            name.push(Timestamp::of(when).file_name());
             // Somebody else's, or of another process, is not written over.
             if !fs::exists(&name)? {
                 self.aside = when;
@@ -151,7 +151,7 @@ impl RotatingFile {
                 .to_str()
                 .zip(name)
                 .and_then(|(other, name)| other.strip_prefix(name)?.strip_prefix('.'));
-            if suffix.is_some_and(Moment::is_file_name) {
+            if suffix.is_some_and(Timestamp::is_file_name) {
                 aside.push(entry.path());
             }
         }

@@ -16,7 +16,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
 use crate::output::OutputWriter;
-use text::{Palette, Place, Tree};
+use text::{Palette, Tree, TreePosition};
 
 /// How many requests may be open at once and still get a tree. More than a person can follow.
 const MAX_OPEN: usize = 1024;
@@ -110,7 +110,7 @@ impl SpanProcessor for TreeProcessor {
             text
         } else if span.parent_span_id == SpanId::INVALID {
             lock(&self.open).end(id);
-            palette.line(&span, Place::Nowhere)
+            palette.line(&span, TreePosition::Nowhere)
         } else {
             let call = palette.call(&span);
             let mut open = lock(&self.open);
@@ -121,8 +121,8 @@ impl SpanProcessor for TreeProcessor {
                     tree.add(call);
                     return;
                 }
-                None if untracked => palette.line(&span, Place::Untracked),
-                None => palette.line(&span, Place::Late),
+                None if untracked => palette.line(&span, TreePosition::Untracked),
+                None => palette.line(&span, TreePosition::Late),
             }
         };
         self.writer.push(text.as_bytes());

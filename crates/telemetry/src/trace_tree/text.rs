@@ -35,7 +35,7 @@ pub(super) struct Call {
 
 /// Where an outgoing request that stands alone belongs.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum TreePosition {
     /// To a request that is answered already.
     Late,
     /// To a request that got no tree, because too many were open.
@@ -163,21 +163,21 @@ impl Palette {
     }
 
     /// An outgoing request as a line of its own.
-    pub(super) fn line(self, span: &SpanData, place: Place) -> String {
+    pub(super) fn line(self, span: &SpanData, place: TreePosition) -> String {
         let outgoing = self.outgoing(span).join(" ");
         let service = value(span, SERVICE);
         let service = clean(&service);
         let request = request(span);
         match place {
-            Place::Late => {
+            TreePosition::Late => {
                 let note = format!("of #{request} ({service}), after its response");
                 format!("↳ {outgoing}  {}\n", self.paint(YELLOW, note))
             }
-            Place::Untracked => {
+            TreePosition::Untracked => {
                 let note = format!("of #{request} ({service})");
                 format!("↳ {outgoing}  {}\n", self.paint(DIM, note))
             }
-            Place::Nowhere => {
+            TreePosition::Nowhere => {
                 let note = format!("of no known request ({service})");
                 let mark = self.paint(BOLD_RED, "!!");
                 format!("{mark} {outgoing}  {}\n", self.paint(BOLD_RED, note))

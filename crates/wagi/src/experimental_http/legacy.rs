@@ -22,7 +22,7 @@ const LARGEST_BODY: usize = 64 << 20;
 
 /// Where the guest wants the address of something that it allocates, and its length.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Pointers {
     address_at: i32,
     length_at: i32,
 }
@@ -34,10 +34,10 @@ struct Req {
     method: Span,
     body: Span,
     headers: Span,
-    body_to: Place,
-    headers_to: Place,
+    body_to: Pointers,
+    headers_to: Pointers,
     status_at: i32,
-    error_to: Place,
+    error_to: Pointers,
 }
 
 /// An answer, in full.
@@ -99,10 +99,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
                 method: Span::new(method, method_length),
                 body: Span::new(body, body_length),
                 headers: Span::new(headers, headers_length),
-                body_to: Place::new(body_to, body_to_length),
-                headers_to: Place::new(headers_to, headers_to_length),
+                body_to: Pointers::new(body_to, body_to_length),
+                headers_to: Pointers::new(headers_to, headers_to_length),
                 status_at,
-                error_to: Place::new(error_to, error_to_length),
+                error_to: Pointers::new(error_to, error_to_length),
             };
             Box::new(async move { req(&mut caller, arguments).await })
         },
@@ -110,7 +110,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-impl Place {
+impl Pointers {
     fn new(address_at: i32, length_at: i32) -> Self {
         Self {
             address_at,
@@ -178,7 +178,7 @@ async fn give(
 /// Has the guest allocate memory for these bytes, and says where. An error outside is a trap in there.
 async fn allocate(
     caller: &mut Caller<'_, State>,
-    place: Place,
+    place: Pointers,
     bytes: Bytes,
 ) -> Result<Result<(), Code>> {
     let Some(Extern::Func(alloc)) = caller.get_export("alloc") else {

@@ -14,15 +14,15 @@ use sections::Sections;
 
 use super::load::Table;
 use super::{code_cache, common, parse};
-use crate::builtins::Builtin;
 use crate::check::{Listener, Report};
 use crate::cli;
 use crate::cli::wagi::Wagi;
-use crate::diagnostics::{Diagnostic, Kind, Place};
-use crate::front;
-use crate::operation::Operation;
-use crate::said::Said;
-use crate::services::HostSettings;
+use crate::convert;
+use crate::convert::operation::Operation;
+use crate::diagnostics::{Diagnostic, Kind, Position};
+use crate::spec::builtins::Builtin;
+use crate::spec::config_location::ConfigLocations;
+use crate::spec::host_spec::HostSettings;
 
 /// Fills in what `headwater wagi` would serve, and what is wrong with it.
 ///
@@ -36,14 +36,14 @@ pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         .warnings
         .extend(cli::unknown_variables("wagi", &BTreeSet::new()));
     let (flags, nothing) = (&arguments.operation, HostSettings::default());
-    let operation = Operation::new(flags, &nothing, &Said::default(), found);
+    let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), found);
     let tls = super::tls(arguments).map_err(|error| Diagnostic::unplaced(Kind::Listener, &error));
     if let Some(tls) = found.keep(tls) {
         let mut listener = ListenerParams::at(arguments.listen);
         listener.tls = tls;
         let concerns = listener.tls.as_ref().map(TlsParams::check);
         for concern in concerns.and_then(Result::ok).into_iter().flatten() {
-            let place = Place::entry("--tls-cert");
+            let place = Position::entry("--tls-cert");
             found.warn(Diagnostic::certificate(place, &concern));
         }
         report.listeners.push(Listener::of(&listener));
@@ -51,17 +51,17 @@ pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
     let cache = code_cache(arguments.cache.as_deref());
     let cache = cache.map_err(|error| Diagnostic::unplaced(Kind::File, &error));
     let cache = found.keep(cache).map(|cache| cache.place);
-    let cache = front::code_cache(&operation.server).or(cache);
-    report.operation(&operation, &Said::default());
+    let cache = convert::host::code_cache(&operation.server).or(cache);
+    report.operation(&operation, &ConfigLocations::default());
     let found = &mut report.found;
     let common = common(arguments).map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
     let (common, file) = (found.keep(common), parse(&path, content, found));
     let (Some(common), Some(file)) = (common, file) else {
         return Ok(());
     };
-    let said = Said::new(&path, file.source());
+    let said = ConfigLocations::new(&path, file.source());
     let unknown = file.unknown.clone();
-    let places = front::places(&operation.server);
+    let places = convert::host::places(&operation.server);
     let engine = Engine::with_cache(places, &cache.unwrap_or_default())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

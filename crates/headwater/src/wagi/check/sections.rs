@@ -6,10 +6,10 @@ use headwater_config::modules::{ModuleEntry, UnknownKey};
 use headwater_wagi::{Compat, Health, ResponseMode, SET_BY_HOST};
 
 use crate::banner::list;
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::said::Said;
-use crate::wagi::common::Common;
-use crate::wagi::load::{Loaded, Table, what};
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::spec::config_location::ConfigLocations;
+use crate::wagi::common::ModuleDefaults;
+use crate::wagi::load::{LoadedModule, Table, what};
 use crate::wagi::shadow::{self, matches_nothing, shadowed_by};
 
 /// The module that outgoing requests are imported from.
@@ -17,7 +17,7 @@ const EXPERIMENTAL_HTTP: &str = "wasi_experimental_http";
 
 /// What is told of a file.
 pub(super) struct Sections<'a> {
-    said: &'a Said,
+    said: &'a ConfigLocations,
     routes: Vec<String>,
     modules: Vec<String>,
     without_effect: Vec<String>,
@@ -37,8 +37,8 @@ impl<'a> Sections<'a> {
     pub(super) fn of(
         table: &Table,
         unknown: &[UnknownKey],
-        common: &Common,
-        said: &'a Said,
+        common: &ModuleDefaults,
+        said: &'a ConfigLocations,
     ) -> Self {
         let mut sections = Self {
             said,
@@ -62,7 +62,7 @@ impl<'a> Sections<'a> {
         sections
     }
 
-    fn place(&self, Key { entry, index, name }: Key<'_>) -> Place {
+    fn place(&self, Key { entry, index, name }: Key<'_>) -> Position {
         self.said.entry(&what(entry), "module", index, name)
     }
 
@@ -79,7 +79,7 @@ impl<'a> Sections<'a> {
     }
 
     fn routes(&mut self, table: &Table) {
-        let mut places = vec![shadow::Place {
+        let mut places = vec![shadow::RoutePattern {
             pattern: Health::ROUTE,
             hosts: &[],
         }];
@@ -114,7 +114,7 @@ impl<'a> Sections<'a> {
                     "  {nth:>3}  {pattern}{hosts}  {} ({entrypoint}{named})",
                     loaded.name
                 ));
-                let place = shadow::Place {
+                let place = shadow::RoutePattern {
                     pattern,
                     hosts: &loaded.hosts,
                 };
@@ -151,7 +151,13 @@ impl<'a> Sections<'a> {
         }
     }
 
-    fn module(&mut self, entry: &ModuleEntry, index: usize, loaded: &Loaded, common: &Common) {
+    fn module(
+        &mut self,
+        entry: &ModuleEntry,
+        index: usize,
+        loaded: &LoadedModule,
+        common: &ModuleDefaults,
+    ) {
         let settings = loaded.module.settings();
         let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (module, name) in loaded.module.imports() {
@@ -224,7 +230,7 @@ impl<'a> Sections<'a> {
         entry: &ModuleEntry,
         index: usize,
         imports: &BTreeMap<&str, BTreeSet<&str>>,
-        common: &Common,
+        common: &ModuleDefaults,
     ) {
         let route = &entry.route;
         let mut idle = |name: &str, why: &str| {

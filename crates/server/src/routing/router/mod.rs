@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::RouteError;
 use self::hosts::HostTable;
-use self::ordered::Place;
+use self::ordered::OrderedRoute;
 pub(crate) use self::pattern::FIELD_PREFIX;
 use self::pattern::Pattern;
 use self::tree::Tree;
@@ -58,7 +58,7 @@ struct Entered {
 enum Table {
     Trees(Box<HostTable<Tree>>),
     /// The places of the routes, in the same order.
-    Ordered(Vec<Place>),
+    Ordered(Vec<OrderedRoute>),
 }
 
 // === impl Router ===
@@ -96,7 +96,7 @@ impl Router {
             .into_iter()
             .map(|(hosts, mut route)| {
                 route.strip_prefix = false;
-                let place = Place::new(&route.pattern, hosts);
+                let place = OrderedRoute::new(&route.pattern, hosts);
                 (place, (route, (None, Vec::new())))
             })
             .unzip();

@@ -6,7 +6,7 @@ use crate::routing::host::HostPattern;
 
 /// Where a route of an ordered list holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct OrderedRoute {
     path: Pattern,
     /// None: all.
     hosts: Vec<HostPattern>,
@@ -19,9 +19,9 @@ enum Pattern {
     Prefix(String),
 }
 
-// === impl Place ===
+// === impl OrderedRoute ===
 
-impl Place {
+impl OrderedRoute {
     /// A pattern as WAGI reads it: all that does not end in `/...` is exact, whatever it is.
     pub(super) fn new(pattern: &str, hosts: Vec<HostPattern>) -> Self {
         let path = match pattern.strip_suffix("/...") {
@@ -83,7 +83,7 @@ mod tests {
             ("foo/...", "/foo/x", false),
         ] {
             let uri: Uri = format!("http://h{path}").parse().unwrap();
-            let place = Place::new(pattern, Vec::new());
+            let place = OrderedRoute::new(pattern, Vec::new());
             assert_eq!(place.holds(&uri), expected, "{pattern} {path}");
         }
     }
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_route_with_hosts_holds_for_these_alone() {
         let hosts = ["a.example", "*.b.example"].map(|host| host.parse().unwrap());
-        let place = Place::new("/...", hosts.to_vec());
+        let place = OrderedRoute::new("/...", hosts.to_vec());
         for (uri, expected) in [
             ("http://a.example/", true),
             ("http://x.b.example:81/y", true),

@@ -14,19 +14,19 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::descriptors;
+use crate::build::services::SharedResources;
+use crate::convert;
+use crate::convert::operation::Operation;
 use crate::exit::{Cut, Usage};
-use crate::front;
-use crate::live::{Live, Load, Loading};
-use crate::memory;
 use crate::metrics;
-use crate::operation::Operation;
-use crate::panics;
-use crate::records::{Started, Stopped};
-use crate::roster::Roster;
-use crate::services::Common;
-use crate::signals::{Asked, Signals};
-use crate::starting::{Ended, Starting};
+use crate::reload::{BuildContext, Load, RunningHost};
+use crate::run::descriptors;
+use crate::run::memory;
+use crate::run::panics;
+use crate::run::records::{Started, Stopped};
+use crate::run::signals::{Asked, Signals};
+use crate::run::starting::{Ended, Starting};
+use crate::service_registry::ServiceRegistry;
 use crate::watch::FileWatch;
 
 /// How long a thread that is in a blocking call may hold up the end of the process.
@@ -55,7 +55,7 @@ pub(crate) struct Hosting {
 struct Ready {
     server: Server,
     admin: Option<Admin>,
-    live: Arc<Live>,
+    live: Arc<RunningHost>,
     banner: Vec<String>,
     watch: Option<FileWatch>,
 }
@@ -87,7 +87,7 @@ pub(crate) fn host(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -
         error => anyhow::Error::from(error),
     })?;
     panics::log();
-    descriptors::raise(front::connections(&hosting.operation.server).max_connections);
+    descriptors::raise(convert::host::connections(&hosting.operation.server).max_connections);
     let served = runtime.block_on(serve(hosting, &telemetry, starting, began));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
@@ -102,7 +102,7 @@ async fn serve(
     mut starting: Starting,
     began: Instant,
 ) -> Result<()> {
-    let drain = front::drain(&hosting.operation.server);
+    let drain = convert::host::drain(&hosting.operation.server);
     let announcement = hosting.announcement;
     let log = hosting.operation.log_format();
     let outputs = telemetry.outputs();
@@ -220,13 +220,13 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         watch,
         ..
     } = operation;
-    let drain = front::drain(&settings);
+    let drain = convert::host::drain(&settings);
     let drain_timeout = drain.timeout;
-    let loops = front::loops(&settings)?;
+    let loops = convert::host::loops(&settings)?;
     let server = Server::bind(ServerParams {
         listeners,
-        limits: front::connections(&settings),
-        connection: front::connection(&settings),
+        limits: convert::host::connections(&settings),
+        connection: convert::host::connection(&settings),
         drain,
         ..ServerParams::default()
     })
@@ -252,34 +252,35 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
              HEADWATER_EXPLAIN, or `explain` in [server]): for development only"
         );
     }
-    let loading = Loading {
-        engine: Engine::with_cache(front::places(&settings), &cache)?,
+    let loading = BuildContext {
+        engine: Engine::with_cache(convert::host::places(&settings), &cache)?,
         // Who comes by a Unix-domain socket names whatever they like.
         authority: authority.map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
-        common: Common {
+        common: SharedResources {
             metrics: metrics.clone(),
             access: telemetry.access().clone(),
-            shared: front::shared(&settings),
+            shared: convert::host::shared(&settings),
             loops: loops.clone(),
             explain,
-            ..Common::default()
+            ..SharedResources::default()
         },
-        roster: Roster::default(),
+        roster: ServiceRegistry::default(),
     };
     let front = FrontParams {
         metrics: metrics.clone(),
         access: telemetry.access().clone(),
         loops,
-        limits: front::requests(&settings),
+        limits: convert::host::requests(&settings),
         forwarded: ForwardedParams {
             rewrite: rewrite_forwarded,
-            ..front::forwarded(&settings)
+            ..convert::host::forwarded(&settings)
         },
-        linger: front::linger(&settings),
+        linger: convert::host::linger(&settings),
         keep_requests,
         explain,
     };
-    let (live, banner) = Live::start(load, loading, front, certificates, drain_timeout).await?;
+    let (live, banner) =
+        RunningHost::start(load, loading, front, certificates, drain_timeout).await?;
     metrics::observe_pools(&metrics.meter(), live.roster());
     metrics::observe_outgoing(&metrics.meter(), live.roster());
     metrics::observe_reloads(&metrics.meter(), live.reloads());
@@ -301,13 +302,13 @@ async fn moment_of(shutdown: CancellationToken) -> Instant {
 }
 
 /// The requests that are in flight when this is cancelled.
-async fn in_flight_at(at_once: &CancellationToken, live: &Live) -> usize {
+async fn in_flight_at(at_once: &CancellationToken, live: &RunningHost) -> usize {
     at_once.cancelled().await;
     live.front().in_flight()
 }
 
 /// Lets guests finish what they still do for requests that have their answer.
-async fn finish_background_work(live: &Live, until: Instant) {
+async fn finish_background_work(live: &RunningHost, until: Instant) {
     if tokio::time::timeout_at(until.into(), live.idle())
         .await
         .is_err()
@@ -317,7 +318,7 @@ async fn finish_background_work(live: &Live, until: Instant) {
 }
 
 /// It says in the log what becomes of it, unless the end overtakes it, which would be told as a failure.
-async fn reload_again(live: Arc<Live>, shutdown: CancellationToken) {
+async fn reload_again(live: Arc<RunningHost>, shutdown: CancellationToken) {
     // Told where it happened.
     if shutdown.run_until_cancelled(live.reload()).await.is_none() {
         tracing::debug!(target: "headwater::reload", "not loaded again: the host ends");
@@ -326,7 +327,7 @@ async fn reload_again(live: Arc<Live>, shutdown: CancellationToken) {
 
 /// What signals are obeyed with.
 struct Obeying {
-    live: Arc<Live>,
+    live: Arc<RunningHost>,
     admin: Option<Admin>,
     outputs: Outputs,
     shutdown: CancellationToken,

@@ -11,17 +11,17 @@ use headwater_server::ServiceLimits;
 use headwater_telemetry::Metrics;
 use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
-use super::loaded::{Loaded, Runner};
-use super::made_of::{Guest, MadeOf, Outline};
-use super::planned::{Parts, Planned};
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::live::Loading;
-use crate::meaning;
-use crate::outgoing;
+use crate::build::running_service::{Runner, RunningService};
+use crate::convert;
+use crate::convert::outgoing;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::reload::BuildContext;
+use crate::spec::prepared::{Parts, PreparedService};
+use crate::spec::service_spec::{Guest, ServiceSpec, ServiceSummary};
 
 /// What the services of a host have in common.
 #[derive(Default)]
-pub(crate) struct Common {
+pub(crate) struct SharedResources {
     /// Shared, so that the machine's certificates are read once.
     pub(crate) tls_roots: TlsRoots,
     /// The bounds on what all of them send.
@@ -39,15 +39,16 @@ pub(crate) struct Common {
 /// their instances, connections and circuits, wherever they answer from now on. Notes those that cannot be
 /// loaded.
 pub(crate) fn load(
-    planned: Vec<Planned>,
-    loading: &Loading,
+    planned: Vec<PreparedService>,
+    loading: &BuildContext,
     found: &mut Diagnostics,
-) -> Vec<Arc<Loaded>> {
+) -> Vec<Arc<RunningService>> {
     let there = loading.roster.current();
     planned
         .into_iter()
         .filter_map(|service| {
-            let is_same = |old: &&Arc<Loaded>| old.made_of.as_deref() == Some(&service.made_of);
+            let is_same =
+                |old: &&Arc<RunningService>| old.made_of.as_deref() == Some(&service.made_of);
             let loaded = match there.iter().find(is_same) {
                 Some(old) => Some(stay(old, service)),
                 None => found.keep(begin(service, loading)),
@@ -58,13 +59,13 @@ pub(crate) fn load(
 }
 
 /// What is there, where it answers from now on.
-fn stay(old: &Loaded, planned: Planned) -> Loaded {
-    let Planned {
+fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
+    let PreparedService {
         routes,
         route_limits,
         ..
     } = planned;
-    Loaded {
+    RunningService {
         outline: old.outline.clone(),
         timeout: old.timeout,
         made_of: old.made_of.clone(),
@@ -80,8 +81,8 @@ fn stay(old: &Loaded, planned: Planned) -> Loaded {
     }
 }
 
-fn begin(planned: Planned, loading: &Loading) -> Result<Loaded, Diagnostic> {
-    let Planned {
+fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningService, Diagnostic> {
+    let PreparedService {
         made_of,
         binary,
         parts,
@@ -92,15 +93,15 @@ fn begin(planned: Planned, loading: &Loading) -> Result<Loaded, Diagnostic> {
     } = planned;
     let (runner, egress) = run(&made_of, &binary, parts, loading).map_err(|error| {
         let (name, file) = (&made_of.outline.name, made_of.outline.file.display());
-        let error = error.context(match place == Place::default() {
+        let error = error.context(match place == Position::default() {
             true => format!("cannot serve `{file}` as `{name}`"),
             false => format!("cannot serve `{file}`"),
         });
         Diagnostic::of(Kind::Guest, place, &error)
     })?;
-    Ok(Loaded {
+    Ok(RunningService {
         outline: made_of.outline.clone(),
-        timeout: meaning::limits(&made_of.settings.limits).request_timeout,
+        timeout: convert::service::limits(&made_of.settings.limits).request_timeout,
         made_of: Some(Arc::new(made_of)),
         runner,
         egress,
@@ -111,12 +112,12 @@ fn begin(planned: Planned, loading: &Loading) -> Result<Loaded, Diagnostic> {
 }
 
 fn run(
-    made_of: &MadeOf,
+    made_of: &ServiceSpec,
     binary: &[u8],
     parts: Parts,
-    loading: &Loading,
+    loading: &BuildContext,
 ) -> Result<(Runner, Egress)> {
-    let MadeOf {
+    let ServiceSpec {
         outline,
         guest,
         settings,
@@ -125,7 +126,7 @@ fn run(
         module,
         found: _,
     } = made_of;
-    let Outline {
+    let ServiceSummary {
         name,
         file: _,
         grants,
@@ -140,7 +141,7 @@ fn run(
         forbidden_headers,
         grant_source,
     } = parts;
-    let Common {
+    let SharedResources {
         tls_roots,
         shared,
         metrics,
@@ -163,7 +164,7 @@ fn run(
         shared: shared.clone(),
         pool: connections,
         h2c,
-        trace_headers: meaning::trace_headers(&settings.trace_headers),
+        trace_headers: convert::service::trace_headers(&settings.trace_headers),
         tls_roots: tls_roots.clone(),
         tls: connecting.tls,
         proxy: connecting.proxy,
@@ -172,8 +173,8 @@ fn run(
         loops: loops.clone(),
         ..EgressParams::new(name.clone())
     });
-    let limits = meaning::limits(&settings.limits);
-    let pool = meaning::pool(settings);
+    let limits = convert::service::limits(&settings.limits);
+    let pool = convert::service::pool(settings);
     let runner = match guest {
         Guest::Component(_) => {
             let mut grants = capabilities.clone();

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Error;
 use headwater_config::{Location, Source};
 
-use crate::diagnostics::Place;
+use crate::diagnostics::Position;
 
 /// A headwater.toml or a modules.toml, to name places in it. Without one, as for a single guest, no place
 /// is named.
 #[derive(Clone, Default)]
-pub(crate) struct Said(Option<(PathBuf, Source)>);
+pub(crate) struct ConfigLocations(Option<(PathBuf, Source)>);
 
 /// An error, and the key of an entry that it is about.
 pub(crate) struct Misplaced {
@@ -24,16 +24,16 @@ pub(crate) trait AtKey<T> {
     fn at(self, key: impl Into<String>) -> Result<T, Misplaced>;
 }
 
-// === impl Said ===
+// === impl ConfigLocations ===
 
-impl Said {
+impl ConfigLocations {
     pub(crate) fn new(path: &Path, source: &Source) -> Self {
         Self(Some((path.to_owned(), source.clone())))
     }
 
     /// In an entry of a list, such as `service`, which is called `what`: the file, what it is, and line,
     /// column and text of the key, or of the entry if it does not say it.
-    pub(crate) fn entry(&self, what: &str, list: &str, index: usize, key: &str) -> Place {
+    pub(crate) fn entry(&self, what: &str, list: &str, index: usize, key: &str) -> Position {
         self.place(what, |source| {
             let place = |key| source.place(list, index, key);
             place(key).or_else(|| place(""))
@@ -41,7 +41,7 @@ impl Said {
     }
 
     /// Likewise in a section.
-    pub(crate) fn section(&self, section: &str, key: &str) -> Place {
+    pub(crate) fn section(&self, section: &str, key: &str) -> Position {
         self.place(&format!("`[{section}]`"), |source| {
             source.place_in_section(section, key)
         })
@@ -61,17 +61,17 @@ impl Said {
         source.place_in_section(section, key).is_some()
     }
 
-    fn place(&self, what: &str, location: impl Fn(&Source) -> Option<Location>) -> Place {
+    fn place(&self, what: &str, location: impl Fn(&Source) -> Option<Location>) -> Position {
         let Some((path, source)) = &self.0 else {
             return match what {
-                "" => Place::default(),
-                what => Place::entry(what),
+                "" => Position::default(),
+                what => Position::entry(what),
             };
         };
-        Place {
+        Position {
             entry: Some(what.to_owned()),
             location: location(source),
-            ..Place::file(path)
+            ..Position::file(path)
         }
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn an_error_has_the_file_the_place_and_the_text_there() {
         let file = File::parse(TEXT).unwrap();
-        let said = Said::new(Path::new("h.toml"), file.source());
+        let said = ConfigLocations::new(Path::new("h.toml"), file.source());
         let mut found = Diagnostics::default();
         let mut entry = found.entry(&said, "an `[[answer]]`", "answer", 0);
         let wrong = Err::<(), _>(anyhow::anyhow!("no")).at("route");
@@ -128,8 +128,8 @@ mod tests {
         );
         assert!(said.says("telemetry", "log") && !said.says("server", "log"));
         assert_eq!(
-            Said::default().entry("", "service", 0, ""),
-            Place::default()
+            ConfigLocations::default().entry("", "service", 0, ""),
+            Position::default()
         );
     }
 }

@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use crate::place::Source;
 use crate::service::{Guest, Service};
 use crate::settings::group;
 use crate::settings::{ClientAuth, ListenerSettings, PoolSettings, TlsSettings};
+use crate::source_span::Source;
 
 /// What is wrong, and the key that it is about.
 pub(crate) type Wrong = (String, String);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use headwater_config::Place;
+use headwater_config::RouteConfig;
 use headwater_core::Handler;
 use headwater_egress::Egress;
 use headwater_runtime::capability::{Explained, Grant};
@@ -12,22 +12,22 @@ use headwater_runtime::{ComponentService, OutgoingHttp};
 use headwater_server::{HostPattern, InternalFront, Route, RouteLimits, Router, ServiceLimits};
 use headwater_wagi::WagiModule;
 
-use super::loading::Common;
-use super::made_of::{MadeOf, Outline};
-use crate::builtins::Builtin;
+use crate::build::services::SharedResources;
+use crate::spec::builtins::Builtin;
+use crate::spec::service_spec::{ServiceSpec, ServiceSummary};
 
 /// A service that can answer.
-pub(crate) struct Loaded {
-    pub(crate) outline: Arc<Outline>,
+pub(crate) struct RunningService {
+    pub(crate) outline: Arc<ServiceSummary>,
     /// By which it is known whether it is still what it was. `None`: it never is.
-    pub(super) made_of: Option<Arc<MadeOf>>,
+    pub(crate) made_of: Option<Arc<ServiceSpec>>,
     pub(crate) runner: Runner,
     /// What it calls out by, if it can.
     pub(crate) egress: Egress,
-    pub(crate) routes: Vec<Place>,
-    pub(super) timeout: Duration,
-    pub(super) route_limits: RouteLimits,
-    pub(super) service_limits: ServiceLimits,
+    pub(crate) routes: Vec<RouteConfig>,
+    pub(crate) timeout: Duration,
+    pub(crate) route_limits: RouteLimits,
+    pub(crate) service_limits: ServiceLimits,
 }
 
 /// What answers for a service. Cheap to clone.
@@ -38,7 +38,7 @@ pub(crate) enum Runner {
 }
 
 /// Which path each service answers, and each of what is built in.
-pub(crate) fn router(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Result<Router> {
+pub(crate) fn router(services: &[Arc<RunningService>], builtins: &[Builtin]) -> Result<Router> {
     let mut routes = Vec::new();
     for service in services {
         routes.extend(service.all_routes()?);
@@ -50,8 +50,11 @@ pub(crate) fn router(services: &[Arc<Loaded>], builtins: &[Builtin]) -> Result<R
 }
 
 /// By which the services reach each other.
-pub(crate) fn fronts(services: &[Arc<Loaded>], common: &Common) -> Vec<Arc<InternalFront>> {
-    let front = |service: &Arc<Loaded>| {
+pub(crate) fn fronts(
+    services: &[Arc<RunningService>],
+    common: &SharedResources,
+) -> Vec<Arc<InternalFront>> {
+    let front = |service: &Arc<RunningService>| {
         let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
         // Its pattern counts for nothing there.
         let front = InternalFront::new(service.route("/..."), metrics, loops);
@@ -61,15 +64,15 @@ pub(crate) fn fronts(services: &[Arc<Loaded>], common: &Common) -> Vec<Arc<Inter
     services.iter().map(front).collect()
 }
 
-// === impl Loaded ===
+// === impl RunningService ===
 
-impl Loaded {
+impl RunningService {
     /// A module that is routed to by others than [`router`].
     pub(crate) fn module(
-        outline: Outline,
+        outline: ServiceSummary,
         module: WagiModule,
         egress: Egress,
-        routes: Vec<Place>,
+        routes: Vec<RouteConfig>,
     ) -> Self {
         let route_limits = RouteLimits::default();
         Self {
@@ -144,7 +147,7 @@ pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<HostPattern>> {
 }
 
 /// Likewise; an error is told with which of them it is about.
-pub(super) fn hosts_of(hosts: &[String]) -> Result<Vec<HostPattern>, (usize, anyhow::Error)> {
+pub(crate) fn hosts_of(hosts: &[String]) -> Result<Vec<HostPattern>, (usize, anyhow::Error)> {
     let hosts = hosts.iter().enumerate().map(|(at, host)| {
         let parsed = host.parse().context("in `hosts`");
         parsed.map_err(|error| (at, error))

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use headwater_config::{AnswerEntry, File, FilesEntry, Places, RedirectEntry};
+use headwater_config::{AnswerEntry, File, FilesEntry, RedirectEntry, RouteConfigs};
 use headwater_core::Handler;
 use headwater_core::fields::is_hop_by_hop;
 use headwater_server::{Files, Fixed, Redirect, Route};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
+use crate::build::running_service::hosts;
 use crate::cli::parse_header_name;
 use crate::diagnostics::Diagnostics;
-use crate::said::{AtKey, Misplaced, Said};
-use crate::services::hosts;
+use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 
 /// What is built in, at its routes.
 pub(crate) struct Builtin {
@@ -23,7 +23,7 @@ pub(crate) struct Builtin {
 }
 
 /// All of a file that can be served.
-pub(crate) fn of(file: &File, said: &Said, found: &mut Diagnostics) -> Vec<Builtin> {
+pub(crate) fn of(file: &File, said: &ConfigLocations, found: &mut Diagnostics) -> Vec<Builtin> {
     let mut builtins = Vec::new();
     for (index, entry) in file.redirect.iter().enumerate() {
         let mut found = found.entry(said, "`[[redirect]]`", "redirect", index);
@@ -64,7 +64,7 @@ fn files(entry: &FilesEntry) -> Result<Option<Builtin>, Misplaced> {
 
 /// `below`: what it does depends on what stands in place of `...`.
 fn routes(
-    places: &Places,
+    places: &RouteConfigs,
     name: &str,
     handler: Arc<dyn Handler>,
     below: bool,

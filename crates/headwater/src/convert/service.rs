@@ -1,7 +1,7 @@
 //! What the settings of a service mean for its parts.
 
 use headwater_config::settings::{
-    Attribution, GuestTraceparent as Said, LimitSettings, PoolSettings, ServiceSettings,
+    Attribution, GuestTraceparent as Setting, LimitSettings, PoolSettings, ServiceSettings,
     TraceHeaderSettings,
 };
 use headwater_config::{Count, Memory, Time, modules};
@@ -75,9 +75,9 @@ pub(crate) fn trace_headers(said: &TraceHeaderSettings) -> TraceHeaders {
     TraceHeaders {
         traceparent: match said.guest_traceparent {
             None => defaults.traceparent,
-            Some(Said::Keep) => GuestTraceparent::Keep,
-            Some(Said::Replace) => GuestTraceparent::Replace,
-            Some(Said::Link) => GuestTraceparent::Link,
+            Some(Setting::Keep) => GuestTraceparent::Keep,
+            Some(Setting::Replace) => GuestTraceparent::Replace,
+            Some(Setting::Link) => GuestTraceparent::Link,
         },
         request_id: said.forward_request_id.unwrap_or(defaults.request_id),
     }

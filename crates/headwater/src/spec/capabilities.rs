@@ -8,7 +8,7 @@ use headwater_runtime::capability::{Grants, Key};
 
 use crate::cli::CapabilityFlag;
 use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics};
-use crate::said::Misplaced;
+use crate::spec::config_location::Misplaced;
 
 /// The keys that a file's services may have.
 pub(crate) fn keys() -> Vec<CapabilityKey> {

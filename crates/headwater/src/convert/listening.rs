@@ -9,11 +9,11 @@ use headwater_config::settings::{ListenArgs, ListenerSettings};
 use headwater_server::{CertificateConcern, ListenerParams, TlsError, TlsParams};
 
 use crate::admin::AdminParams;
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::front;
-use crate::outputs;
-use crate::said::{AtKey, Misplaced, Said};
-use crate::services::HostSettings;
+use crate::convert;
+use crate::convert::outputs;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
+use crate::spec::host_spec::HostSettings;
 
 /// Where a host listens.
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub(crate) fn params(
     flags: &ListenArgs,
     file: &HostSettings,
     admin: &AdminParams,
-    said: &Said,
+    said: &ConfigLocations,
     found: &mut Diagnostics,
 ) -> Listening {
     let mut listening = Listening::default();
@@ -42,7 +42,7 @@ pub(crate) fn params(
     for (index, listener) in listeners.iter().enumerate() {
         let place = |key: &str, flag: Option<&str>| match is_said {
             true => said.entry("`[[listener]]`", "listener", index, key),
-            false => flag.map_or_else(Place::default, Place::entry),
+            false => flag.map_or_else(Position::default, Position::entry),
         };
         let one = usable(listener).and_then(|one| {
             let before = &listeners[..index];
@@ -75,7 +75,7 @@ fn usable(
     if let ListenAddress::Unix(path) = &listener.listen {
         can_be_bound(path).at("listen")?;
     }
-    let params = front::listener(listener)?;
+    let params = convert::host::listener(listener)?;
     let concerns = params.tls.as_ref().map(TlsParams::check).transpose();
     let concerns = concerns.map_err(|error| Misplaced {
         key: key_of(&error, listener),

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use headwater_config::{File, Place, Places};
+use headwater_config::{File, RouteConfig, RouteConfigs};
 use headwater_core::Handler;
 use headwater_server::{Fixed, Route, Router};
 use http::{HeaderMap, StatusCode};
 
-use super::hosts_of;
+use crate::build::running_service::hosts_of;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
-use crate::said::{AtKey, Misplaced, Said};
+use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 
 /// A route, and where it stands.
 struct Placed {
@@ -23,7 +23,7 @@ struct Placed {
 }
 
 /// Notes routes of no form, and of two for the same paths of the same host the later.
-pub(super) fn check(file: &File, said: &Said, found: &mut Diagnostics) {
+pub(super) fn check(file: &File, said: &ConfigLocations, found: &mut Diagnostics) {
     let nothing = Arc::new(Fixed {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
@@ -49,8 +49,8 @@ pub(super) fn check(file: &File, said: &Said, found: &mut Diagnostics) {
         let mut found = found.entry(said, &what, list, index);
         for (at, place) in places.all().iter().enumerate() {
             let key = match places {
-                Places::One(_) => "route".to_owned(),
-                Places::Several(_) => format!("route.{at}"),
+                RouteConfigs::One(_) => "route".to_owned(),
+                RouteConfigs::Several(_) => format!("route.{at}"),
             };
             let route = route(place, &key, name, &nothing, list == "files");
             all.extend(found.keep(route).map(|route| Placed {
@@ -70,7 +70,7 @@ pub(super) fn check(file: &File, said: &Said, found: &mut Diagnostics) {
 
 /// A route that is good by itself.
 fn route(
-    place: &Place,
+    place: &RouteConfig,
     key: &str,
     name: &str,
     handler: &Arc<Fixed>,
@@ -107,7 +107,7 @@ fn form(path: &str, is_below: bool) -> Result<()> {
 
 /// The first that does not go together with one before it, and what is told of it: its place, and where
 /// the other is.
-fn conflict(all: &[Placed], said: &Said) -> Option<(usize, Diagnostic)> {
+fn conflict(all: &[Placed], said: &ConfigLocations) -> Option<(usize, Diagnostic)> {
     let router = |routes: &mut dyn Iterator<Item = &Placed>| {
         let routes: Vec<_> = routes.map(|placed| placed.route.clone()).collect();
         Router::new(routes).map(drop)
@@ -140,7 +140,7 @@ mod tests {
 
     fn all_wrong(routes: &str) -> Vec<String> {
         let file = File::parse(routes).unwrap();
-        let said = Said::new(Path::new("h.toml"), file.source());
+        let said = ConfigLocations::new(Path::new("h.toml"), file.source());
         let mut found = Diagnostics::default();
         check(&file, &said, &mut found);
         found.errors.iter().map(ToString::to_string).collect()

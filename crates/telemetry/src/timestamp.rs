@@ -27,7 +27,7 @@ const SECOND: usize = 19;
 
 /// A moment, by calendar and clock. By hand, because formatting from a description takes longer than
 /// all the rest of a line.
-pub(crate) struct Moment(OffsetDateTime);
+pub(crate) struct Timestamp(OffsetDateTime);
 
 // === impl Clock ===
 
@@ -40,7 +40,7 @@ impl Clock {
 
     /// As Apache has it: `01/Jan/2026:00:00:00 +0000`.
     pub(crate) fn apache(&mut self, then: Instant, out: &mut Vec<u8>) {
-        Moment::of(self.date(then)).apache(out);
+        Timestamp::of(self.date(then)).apache(out);
     }
 
     fn date(&mut self, then: Instant) -> SystemTime {
@@ -64,7 +64,7 @@ impl Clock {
             Some(last) if last.0 == since.as_secs() => last,
             _ => *self.second.insert((
                 since.as_secs(),
-                Moment::of(SystemTime::UNIX_EPOCH + since).second(),
+                Timestamp::of(SystemTime::UNIX_EPOCH + since).second(),
             )),
         };
         let mut text = *b"0000-00-00T00:00:00.000000Z";
@@ -74,9 +74,9 @@ impl Clock {
     }
 }
 
-// === impl Moment ===
+// === impl Timestamp ===
 
-impl Moment {
+impl Timestamp {
     pub(crate) fn of(time: SystemTime) -> Self {
         Self(time.into())
     }
@@ -172,16 +172,16 @@ mod tests {
     fn moments_are_written_as_each_format_has_them() {
         // `date --utc --date @1709210096.007008`
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_709_210_096_007_008);
-        let moment = Moment::of(time);
-        let text = |write: fn(&Moment, &mut Vec<u8>)| {
+        let moment = Timestamp::of(time);
+        let text = |write: fn(&Timestamp, &mut Vec<u8>)| {
             let mut out = Vec::new();
             write(&moment, &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(text(Moment::apache), "29/Feb/2024:12:34:56 +0000");
+        assert_eq!(text(Timestamp::apache), "29/Feb/2024:12:34:56 +0000");
         assert_eq!(&moment.second(), b"2024-02-29T12:34:56");
         assert_eq!(moment.file_name(), "20240229T123456.007Z");
-        assert!(Moment::is_file_name(&moment.file_name()));
+        assert!(Timestamp::is_file_name(&moment.file_name()));
         for other in [
             "",
             "1",
@@ -190,7 +190,7 @@ mod tests {
             "20240229T123456.007Z.gz",
             "2024-229T123456.007Z",
         ] {
-            assert!(!Moment::is_file_name(other), "{other}");
+            assert!(!Timestamp::is_file_name(other), "{other}");
         }
     }
 

@@ -14,27 +14,27 @@ use headwater_wagi::{Compat, ResponseMode};
 use http::HeaderName;
 use sha2::{Digest, Sha256};
 
-use crate::meaning;
-use crate::said::{AtKey, Misplaced};
+use crate::convert;
+use crate::spec::config_location::{AtKey, Misplaced};
 
 /// All that a service is made of, by value. A service is loaded of nothing else, so that one which is made
 /// of the same need not be made anew. Where it answers, and how often it may be asked, is no part of it.
 #[derive(PartialEq)]
-pub(crate) struct MadeOf {
-    pub(super) outline: Arc<Outline>,
-    pub(super) guest: Guest,
-    pub(super) settings: ServiceSettings,
+pub(crate) struct ServiceSpec {
+    pub(crate) outline: Arc<ServiceSummary>,
+    pub(crate) guest: Guest,
+    pub(crate) settings: ServiceSettings,
     /// The certificates that it shows.
-    pub(super) identities: Vec<ClientIdentity>,
-    pub(super) headers: KeptHeaders,
-    pub(super) module: ModuleOptions,
+    pub(crate) identities: Vec<ClientIdentity>,
+    pub(crate) headers: KeptHeaders,
+    pub(crate) module: ModuleOptions,
     /// What was there when it was read.
-    pub(super) found: Found,
+    pub(crate) found: Found,
 }
 
 /// What is told of a service at start, and to who operates it.
 #[derive(PartialEq)]
-pub(crate) struct Outline {
+pub(crate) struct ServiceSummary {
     pub(crate) name: Arc<str>,
     /// Its guest, or what a registry calls it.
     pub(crate) file: PathBuf,
@@ -50,34 +50,34 @@ pub(crate) struct Outline {
 
 /// What a guest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guest {
+pub(crate) enum Guest {
     Component(Content),
     Module(Content),
 }
 
 /// The bytes of a file, or what stands for them: two are the same if their digests are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Content([u8; 32]);
+pub(crate) struct Content([u8; 32]);
 
 /// Header fields that are kept from a guest beside those that always are, and those that are not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct KeptHeaders {
-    pub(super) forbidden: Vec<HeaderName>,
-    pub(super) allowed: Vec<HeaderName>,
+pub(crate) struct KeptHeaders {
+    pub(crate) forbidden: Vec<HeaderName>,
+    pub(crate) allowed: Vec<HeaderName>,
 }
 
 /// What is said of a WAGI module alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ModuleOptions {
-    pub(super) argv: Option<String>,
-    pub(super) entrypoint: Option<String>,
-    pub(super) compat: Compat,
-    pub(super) response: Option<ResponseMode>,
+pub(crate) struct ModuleOptions {
+    pub(crate) argv: Option<String>,
+    pub(crate) entrypoint: Option<String>,
+    pub(crate) compat: Compat,
+    pub(crate) response: Option<ResponseMode>,
 }
 
 /// What was found where settings say that something is: a name may stand for something else tomorrow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The files of its TLS.
     tls: Vec<Option<Content>>,
     directories: Vec<Option<Inode>>,
@@ -87,22 +87,22 @@ pub(super) struct Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Inode(u64, u64);
 
-// === impl MadeOf ===
+// === impl ServiceSpec ===
 
-impl MadeOf {
+impl ServiceSpec {
     /// The files of its TLS.
-    pub(super) fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(crate) fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
         let pairs = self.identities.iter();
         let pairs = pairs.flat_map(|identity| [&identity.certificate, &identity.key]);
         self.settings.connecting.ca.iter().flatten().chain(pairs)
     }
 
     /// No more instances are kept than there may be.
-    pub(super) fn idle_fits(&self) -> Result<()> {
+    pub(crate) fn idle_fits(&self) -> Result<()> {
         let Guest::Component(_) = self.guest else {
             return Ok(());
         };
-        let pool = meaning::pool(&self.settings);
+        let pool = convert::service::pool(&self.settings);
         // The same for both worlds.
         let defaults = PoolSettings::of(World::Service);
         let most = pool.max_instances.unwrap_or(defaults.max_instances);
@@ -116,7 +116,7 @@ impl MadeOf {
     }
 
     /// No two directories are at one path in the guest, which would find one of them alone.
-    pub(super) fn directories_differ(&self) -> Result<(), Misplaced> {
+    pub(crate) fn directories_differ(&self) -> Result<(), Misplaced> {
         let directories = &self.outline.directories;
         // `/data/` is `/data`.
         let path = |directory: &Directory| directory.guest.trim_end_matches('/').to_owned();
@@ -137,7 +137,7 @@ impl MadeOf {
     }
 
     /// Looks what is there.
-    pub(super) fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         self.found = Found {
             tls: self.tls_files().map(|file| Content::read(file)).collect(),
             directories: self
@@ -153,7 +153,7 @@ impl MadeOf {
 // === impl Content ===
 
 impl Content {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
@@ -176,8 +176,8 @@ impl Inode {
 mod tests {
     use super::*;
 
-    fn made_of(folder: &Path) -> MadeOf {
-        let outline = Outline {
+    fn made_of(folder: &Path) -> ServiceSpec {
+        let outline = ServiceSummary {
             name: "it".into(),
             file: "it.wasm".into(),
             grants: Grants::none(),
@@ -188,7 +188,7 @@ mod tests {
             }],
             unverified: Vec::new(),
         };
-        let mut made_of = MadeOf {
+        let mut made_of = ServiceSpec {
             outline: Arc::new(outline),
             guest: Guest::Component(Content::of(b"guest")),
             settings: ServiceSettings::default(),
@@ -206,7 +206,7 @@ mod tests {
         made_of
     }
 
-    fn outline(made_of: &mut MadeOf) -> &mut Outline {
+    fn outline(made_of: &mut ServiceSpec) -> &mut ServiceSummary {
         Arc::get_mut(&mut made_of.outline).unwrap()
     }
 
@@ -215,7 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let before = made_of(folder.path());
         assert!(before == made_of(folder.path()));
-        let changes: [fn(&mut MadeOf); 8] = [
+        let changes: [fn(&mut ServiceSpec); 8] = [
             |it| outline(it).name = "other".into(),
             |it| it.guest = Guest::Component(Content::of(b"another")),
             |it| it.guest = Guest::Module(Content::of(b"guest")),

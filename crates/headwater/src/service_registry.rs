@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use headwater_egress::{Egress, EgressTotals};
 use headwater_runtime::{ComponentService, PoolTotals};
 
-use crate::services::{Loaded, Runner};
+use crate::build::running_service::{Runner, RunningService};
 
 /// All services that do something, for whoever looks at them. Cheap to clone; the clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Roster(Arc<Mutex<State>>);
+pub(crate) struct ServiceRegistry(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     /// Those that are given requests.
-    current: Vec<Arc<Loaded>>,
+    current: Vec<Arc<RunningService>>,
     /// Those that finish what they have, the oldest first.
-    going: Vec<Arc<Loaded>>,
+    going: Vec<Arc<RunningService>>,
     /// What those did that have ended, by service: totals never go down.
     ended: BTreeMap<Arc<str>, Ended>,
 }
@@ -29,7 +29,7 @@ struct Ended {
 }
 
 /// All that serves under one name, or did.
-pub(crate) struct Line {
+pub(crate) struct ServiceTotals {
     pub(crate) service: Arc<str>,
     /// The pools of components, the one that is given requests last.
     pub(crate) components: Vec<Arc<ComponentService>>,
@@ -40,12 +40,12 @@ pub(crate) struct Line {
     pub(crate) ended_outgoing: EgressTotals,
 }
 
-// === impl Roster ===
+// === impl ServiceRegistry ===
 
-impl Roster {
+impl ServiceRegistry {
     /// Puts these services in the place of those that are there. Gives those that are not among them;
     /// they are to be [ended](Self::ended) when they have no more work.
-    pub(crate) fn replace(&self, services: Vec<Arc<Loaded>>) -> Vec<Arc<Loaded>> {
+    pub(crate) fn replace(&self, services: Vec<Arc<RunningService>>) -> Vec<Arc<RunningService>> {
         let mut state = self.state();
         let before = std::mem::replace(&mut state.current, services);
         let gone: Vec<_> = before
@@ -57,7 +57,7 @@ impl Roster {
     }
 
     /// A service that was replaced has no more work: what it did is kept, and it is not.
-    pub(crate) fn ended(&self, service: &Arc<Loaded>) {
+    pub(crate) fn ended(&self, service: &Arc<RunningService>) {
         let mut state = self.state();
         state.going.retain(|going| !going.is(service));
         let ended = state.ended.entry(service.name().clone()).or_default();
@@ -68,7 +68,7 @@ impl Roster {
     }
 
     /// The services that are given requests, in the order of their file.
-    pub(crate) fn current(&self) -> Vec<Arc<Loaded>> {
+    pub(crate) fn current(&self) -> Vec<Arc<RunningService>> {
         self.state().current.clone()
     }
 
@@ -91,14 +91,14 @@ impl Roster {
     }
 
     /// What there is and was by service, of all services that are there.
-    pub(crate) fn lines(&self) -> Vec<Line> {
+    pub(crate) fn lines(&self) -> Vec<ServiceTotals> {
         let state = self.state();
-        let mut lines: BTreeMap<Arc<str>, Line> = BTreeMap::new();
+        let mut lines: BTreeMap<Arc<str>, ServiceTotals> = BTreeMap::new();
         for service in state.going.iter().chain(&state.current) {
             let name = service.name();
             let line = lines.entry(name.clone()).or_insert_with(|| {
                 let ended = state.ended.get(name).cloned().unwrap_or_default();
-                Line {
+                ServiceTotals {
                     service: name.clone(),
                     components: Vec::new(),
                     clients: Vec::new(),
@@ -120,9 +120,9 @@ impl Roster {
     }
 }
 
-// === impl Line ===
+// === impl ServiceTotals ===
 
-impl Line {
+impl ServiceTotals {
     /// What its clients did, those included that have ended.
     pub(crate) fn outgoing(&self) -> EgressTotals {
         let mut totals = self.ended_outgoing;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, ensure};
 use rustix::fs::{Access, access};
 
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::said::Said;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::spec::config_location::ConfigLocations;
 
 /// A file that a host appends to.
 pub(crate) struct Output {
@@ -19,11 +19,11 @@ pub(crate) struct Output {
 }
 
 /// Notes those that could not be written.
-pub(crate) fn check(outputs: &[Output], said: &Said, found: &mut Diagnostics) {
+pub(crate) fn check(outputs: &[Output], said: &ConfigLocations, found: &mut Diagnostics) {
     for output in outputs {
         let place = match said.says(output.section, output.key) {
             true => said.section(output.section, output.key),
-            false => Place::entry(output.flag),
+            false => Position::entry(output.flag),
         };
         if let Err(error) = appendable(&output.path) {
             found.error(Diagnostic::of(Kind::Output, place, &error));

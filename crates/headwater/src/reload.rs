@@ -9,31 +9,32 @@ use headwater_runtime::{Engine, Reclaim};
 use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
 use tokio_util::task::TaskTracker;
 
+use crate::build::running_service::{Runner, RunningService};
+use crate::build::services::SharedResources;
 use crate::metrics::Reloads;
-use crate::roster::Roster;
-use crate::services::{Common, Loaded, Runner};
+use crate::service_registry::ServiceRegistry;
 
 /// Makes what is to be served, of the files as they are now. Called at the start and for each reload,
 /// where a thread may be held up.
-pub(crate) type Load = Box<dyn Fn(&Loading) -> Result<Hosted> + Send + Sync>;
+pub(crate) type Load = Box<dyn Fn(&BuildContext) -> Result<BuiltHost> + Send + Sync>;
 
 /// What loading needs.
-pub(crate) struct Loading {
+pub(crate) struct BuildContext {
     pub(crate) engine: Engine,
     /// Where the host is reached, for modules that are told of it.
     pub(crate) authority: String,
-    pub(crate) common: Common,
+    pub(crate) common: SharedResources,
     /// The services that are there, and those that were.
-    pub(crate) roster: Roster,
+    pub(crate) roster: ServiceRegistry,
 }
 
 /// What is served.
-pub(crate) struct Hosted {
-    pub(crate) services: Vec<Arc<Loaded>>,
+pub(crate) struct BuiltHost {
+    pub(crate) services: Vec<Arc<RunningService>>,
     pub(crate) router: Router,
     /// By which services reach each other.
     pub(crate) internal: Vec<Arc<InternalFront>>,
-    /// Said when it listens.
+    /// ConfigLocations when it listens.
     pub(crate) banner: Vec<String>,
     /// What it was made of.
     pub(crate) files: Vec<PathBuf>,
@@ -42,10 +43,10 @@ pub(crate) struct Hosted {
 }
 
 /// What is served, and how it is replaced.
-pub(crate) struct Live {
+pub(crate) struct RunningHost {
     front: Arc<Front>,
     load: Load,
-    loading: Loading,
+    loading: BuildContext,
     /// Of the listeners.
     certificates: Certificates,
     /// How long services that are replaced may work on what they have.
@@ -87,9 +88,9 @@ pub(crate) struct Generation {
     _internal: Vec<Arc<InternalFront>>,
 }
 
-// === impl Live ===
+// === impl RunningHost ===
 
-impl Live {
+impl RunningHost {
     /// Loads for the first time. Gives what is to be said of it.
     ///
     /// # Errors
@@ -97,7 +98,7 @@ impl Live {
     /// When there is nothing that could be served.
     pub(crate) async fn start(
         load: Load,
-        loading: Loading,
+        loading: BuildContext,
         front: FrontParams,
         certificates: Certificates,
         drain_timeout: Duration,
@@ -108,7 +109,7 @@ impl Live {
         })
         .await
         .context("loading was interrupted")?;
-        let Hosted {
+        let BuiltHost {
             services,
             router,
             internal,
@@ -201,8 +202,8 @@ impl Live {
         }
     }
 
-    fn install(&self, hosted: Hosted) {
-        let Hosted {
+    fn install(&self, hosted: BuiltHost) {
+        let BuiltHost {
             services,
             router,
             internal,
@@ -242,7 +243,7 @@ impl Live {
     }
 
     /// The services that are there.
-    pub(crate) fn roster(&self) -> &Roster {
+    pub(crate) fn roster(&self) -> &ServiceRegistry {
         &self.loading.roster
     }
 
@@ -274,7 +275,7 @@ impl Live {
 }
 
 /// Lets a service that was replaced finish what it has.
-async fn finish(service: Arc<Loaded>, roster: Roster, patience: Duration) {
+async fn finish(service: Arc<RunningService>, roster: ServiceRegistry, patience: Duration) {
     if let Runner::Component(component) = &service.runner {
         component.replaced();
         if tokio::time::timeout(patience, component.idle())
@@ -295,9 +296,9 @@ async fn finish(service: Arc<Loaded>, roster: Roster, patience: Duration) {
 // === impl Changes ===
 
 impl Changes {
-    fn between(before: &[Arc<Loaded>], after: &[Arc<Loaded>]) -> Self {
+    fn between(before: &[Arc<RunningService>], after: &[Arc<RunningService>]) -> Self {
         let mut changes = Self::default();
-        let named = |services: &[Arc<Loaded>], name: &Arc<str>| {
+        let named = |services: &[Arc<RunningService>], name: &Arc<str>| {
             let mut services = services.iter();
             services.any(|service| service.name() == name)
         };
@@ -338,11 +339,15 @@ impl Changes {
     }
 }
 
-// === impl Loading ===
+// === impl BuildContext ===
 
-impl Loading {
+impl BuildContext {
     /// Lets the services call each other.
-    fn connect(&self, services: &[Arc<Loaded>], fronts: &[Arc<InternalFront>]) -> Result<()> {
+    fn connect(
+        &self,
+        services: &[Arc<RunningService>],
+        fronts: &[Arc<InternalFront>],
+    ) -> Result<()> {
         let names = services.iter().map(|service| &**service.name());
         self.common.internal.connect(names.zip(fronts))?;
         Ok(())

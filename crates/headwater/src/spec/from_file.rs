@@ -3,25 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use headwater_config::{Guest as Said, SecretSource, Service};
+use headwater_config::{Guest as GuestPath, SecretSource, Service};
 use headwater_egress::{ClientIdentity, Grant, Grants, HostPattern};
 use headwater_runtime::{Artifact, Directory, component_core_of};
 use headwater_wagi::Compat;
 use http::HeaderName;
 
-use super::made_of::ModuleOptions;
-use super::planned::Binary;
 use crate::cli::parse_header_name;
-use crate::connecting::parse_unverified;
+use crate::convert;
+use crate::convert::connecting::parse_unverified;
 use crate::diagnostics::EntryDiagnostics;
-use crate::meaning;
-use crate::said::{AtKey, Misplaced};
+use crate::spec::config_location::{AtKey, Misplaced};
+use crate::spec::prepared::Binary;
+use crate::spec::service_spec::ModuleOptions;
 
 /// The guest of a service, and where it is.
 pub(super) fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
     let (file, wants_component) = match service.guest() {
-        Said::Component(file) => (file, true),
-        Said::Module(file) => (file, false),
+        GuestPath::Component(file) => (file, true),
+        GuestPath::Module(file) => (file, false),
     };
     let key = if wants_component {
         "component"
@@ -161,7 +161,9 @@ pub(super) fn module(service: &Service) -> ModuleOptions {
     ModuleOptions {
         argv: service.argv.clone(),
         entrypoint: service.entrypoint.clone(),
-        compat: service.compat.map_or(Compat::Default, meaning::compat),
-        response: service.response.map(meaning::response),
+        compat: service
+            .compat
+            .map_or(Compat::Default, convert::service::compat),
+        response: service.response.map(convert::service::response),
     }
 }

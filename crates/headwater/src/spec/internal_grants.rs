@@ -2,10 +2,10 @@
 
 use headwater_egress::Grant;
 
-use crate::diagnostics::{Diagnostic, Kind, Place};
+use crate::diagnostics::{Diagnostic, Kind, Position};
 
 /// A warning if a grant is for a service that is none of these, or for what is not spoken within the host.
-pub(crate) fn idle_grant(grant: &Grant, services: &[&str], place: Place) -> Option<Diagnostic> {
+pub(crate) fn idle_grant(grant: &Grant, services: &[&str], place: Position) -> Option<Diagnostic> {
     let name = grant.internal_service()?;
     let is_it = |service: &&str| service.eq_ignore_ascii_case(name);
     // Names further below the domain are the network's, unless a service has them.
@@ -45,7 +45,7 @@ mod tests {
 
     fn remedy(grant: &str, services: &[&str]) -> Option<String> {
         let grant = grant.parse().unwrap();
-        idle_grant(&grant, services, Place::default())?.remedy
+        idle_grant(&grant, services, Position::default())?.remedy
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use headwater_telemetry::Outputs;
 use tokio::runtime::Runtime;
 
-use crate::signals::{Asked, Signals};
+use crate::run::signals::{Asked, Signals};
 
 /// A start, and the signals that come meanwhile: none of them is left to the system, which would end the
 /// process by it.

@@ -1,6 +1,6 @@
 //! Settings of the host that a reload finds changed, and that count from the next start on.
 
-use crate::services::HostSettings;
+use crate::spec::host_spec::HostSettings;
 
 /// The keys of which the two say something else, such as `server.places`. A section that only one of
 /// them has, and that turns something on, is named itself, as the listeners are.

@@ -4,56 +4,58 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_config::settings::ServiceSettings;
-use headwater_config::{Place as Route, SecretSource, Service};
+use headwater_config::{RouteConfig as Route, SecretSource, Service};
 use headwater_egress::GrantSource;
 use headwater_runtime::capability::Grants as CapabilityGrants;
 use headwater_runtime::{Capabilities, ForbiddenHeaders};
 use headwater_server::RouteLimits;
 
-use super::made_of::{Content, Found, Guest, KeptHeaders, MadeOf, ModuleOptions, Outline};
-use super::named;
-use crate::capabilities;
 use crate::cli::Serve;
-use crate::connecting::{self, Connecting};
-use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics, Place};
-use crate::front;
-use crate::outgoing;
-use crate::said::{AtKey, Said};
+use crate::convert;
+use crate::convert::connecting::{self, Connecting};
+use crate::convert::outgoing;
+use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics, Position};
+use crate::spec::capabilities;
+use crate::spec::config_location::{AtKey, ConfigLocations};
+use crate::spec::from_file;
+use crate::spec::service_spec::{
+    Content, Found, Guest, KeptHeaders, ModuleOptions, ServiceSpec, ServiceSummary,
+};
 
 /// A service whose settings are known and whose guest is read, but not compiled.
-pub(crate) struct Planned {
-    pub(super) made_of: MadeOf,
+pub(crate) struct PreparedService {
+    pub(crate) made_of: ServiceSpec,
     /// The guest.
-    pub(super) binary: Vec<u8>,
-    pub(super) parts: Parts,
-    pub(super) routes: Vec<Route>,
-    pub(super) route_limits: RouteLimits,
+    pub(crate) binary: Vec<u8>,
+    pub(crate) parts: Parts,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) route_limits: RouteLimits,
     /// Where its guest is named.
-    pub(super) place: Place,
+    pub(crate) place: Position,
     /// Files of its secrets.
     secrets: Vec<PathBuf>,
 }
 
 /// What its settings mean, where they may mean nothing.
-pub(super) struct Parts {
-    pub(super) connecting: Connecting,
-    pub(super) outgoing: outgoing::Settings,
-    pub(super) forbidden_headers: ForbiddenHeaders,
+pub(crate) struct Parts {
+    pub(crate) connecting: Connecting,
+    pub(crate) outgoing: outgoing::Settings,
+    pub(crate) forbidden_headers: ForbiddenHeaders,
     /// Where it is said what it may reach.
-    pub(super) grant_source: GrantSource,
+    pub(crate) grant_source: GrantSource,
 }
 
 /// A guest that was read.
-pub(super) enum Binary {
+pub(crate) enum Binary {
     Component(Vec<u8>),
     Module(Vec<u8>),
 }
 
-// === impl Planned ===
+// === impl PreparedService ===
 
-impl Planned {
+impl PreparedService {
     /// One guest for every path, with the grants of the command line.
-    pub(super) fn single(
+    pub(crate) fn single(
         arguments: &Serve,
         settings: ServiceSettings,
         binary: Binary,
@@ -66,7 +68,7 @@ impl Planned {
             .map_or_else(|| "service".into(), |stem| stem.to_string_lossy());
         let grants = &arguments.grants;
         let (guest, binary) = binary.into_parts();
-        let outline = Outline {
+        let outline = ServiceSummary {
             name: name.into(),
             file: arguments.file.clone(),
             grants: grants.allow_outgoing.iter().cloned().collect(),
@@ -75,7 +77,7 @@ impl Planned {
             unverified: grants.danger_no_verify.clone(),
             capabilities,
         };
-        let mut made_of = MadeOf {
+        let mut made_of = ServiceSpec {
             outline: Arc::new(outline),
             guest,
             settings,
@@ -97,7 +99,7 @@ impl Planned {
         found.keep(differ);
         let idle = made_of.idle_fits();
         found.keep(idle.map_err(|error| Diagnostic::usage(error.to_string())));
-        let nowhere = Said::default();
+        let nowhere = ConfigLocations::default();
         let mut found = found.entry(&nowhere, "", "", 0);
         Self {
             parts: Parts::of(&made_of, forbidden_headers, GrantSource::Flag, &mut found),
@@ -109,34 +111,34 @@ impl Planned {
                 strip_prefix: false,
             }],
             route_limits: RouteLimits::default(),
-            place: Place::default(),
+            place: Position::default(),
             secrets: Vec::new(),
         }
     }
 
     /// A service of a file, with what holds for all. `None` without a guest that could be read.
-    pub(super) fn of(
+    pub(crate) fn of(
         service: &Service,
         defaults: &ServiceSettings,
         source: &Path,
         capabilities: &Capabilities,
         found: &mut EntryDiagnostics<'_>,
     ) -> Option<Self> {
-        let guest = found.keep(named::read(service));
-        let grants = named::grants(service, found);
-        let environment = named::environment(service, found);
-        let directories = named::directories(service, found);
-        let unverified = named::unverified(service, found);
-        let identities = named::identities(service, found);
+        let guest = found.keep(from_file::read(service));
+        let grants = from_file::grants(service, found);
+        let environment = from_file::environment(service, found);
+        let directories = from_file::directories(service, found);
+        let unverified = from_file::unverified(service, found);
+        let identities = from_file::identities(service, found);
         let folder = source.parent().unwrap_or(Path::new(""));
         let capabilities = capabilities::of_service(service, folder, capabilities, found);
         let headers = KeptHeaders {
-            forbidden: named::header_names("forbid_headers", &service.forbid_headers, found),
-            allowed: named::header_names("allow_headers", &service.allow_headers, found),
+            forbidden: from_file::header_names("forbid_headers", &service.forbid_headers, found),
+            allowed: from_file::header_names("allow_headers", &service.allow_headers, found),
         };
         let (file, binary) = guest?;
         let (guest, binary) = binary.into_parts();
-        let outline = Outline {
+        let outline = ServiceSummary {
             name: service.name.as_str().into(),
             file,
             grants,
@@ -145,13 +147,13 @@ impl Planned {
             unverified,
             capabilities,
         };
-        let mut made_of = MadeOf {
+        let mut made_of = ServiceSpec {
             outline: Arc::new(outline),
             guest,
             settings: service.settings.clone().or_defaults(defaults.clone()),
             identities,
             headers,
-            module: named::module(service),
+            module: from_file::module(service),
             found: Found::default(),
         };
         made_of.look();
@@ -177,7 +179,7 @@ impl Planned {
             routes: service.route.all(),
             route_limits: RouteLimits {
                 max_in_flight: service.max_in_flight.map(|count| count.get()),
-                rate: service.rate.map(front::rate),
+                rate: service.rate.map(convert::host::rate),
                 max_body: service.max_body.map(|size| size.bytes()),
             },
             place: found.place(match service.guest() {
@@ -213,7 +215,7 @@ impl Planned {
 impl Parts {
     /// Where the settings mean nothing, the defaults.
     fn of(
-        made_of: &MadeOf,
+        made_of: &ServiceSpec,
         forbidden_headers: ForbiddenHeaders,
         grant_source: GrantSource,
         found: &mut EntryDiagnostics<'_>,

@@ -13,11 +13,11 @@ use headwater_telemetry::{
 
 use crate::admin::AdminParams;
 use crate::cli::OperationArgs;
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::front;
-use crate::outputs::Output;
-use crate::said::Said;
-use crate::services::HostSettings;
+use crate::convert;
+use crate::convert::outputs::Output;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::spec::config_location::ConfigLocations;
+use crate::spec::host_spec::HostSettings;
 
 /// How the host is operated: what flags and variables say, and where they are silent, the file.
 pub(crate) struct Operation {
@@ -46,7 +46,7 @@ impl Operation {
     pub(crate) fn new(
         flags: &OperationArgs,
         file: &HostSettings,
-        said: &Said,
+        said: &ConfigLocations,
         found: &mut Diagnostics,
     ) -> Self {
         let flags = flags.clone();
@@ -64,7 +64,7 @@ impl Operation {
             server: flags.server.or(file.server.clone()),
             admin,
             watch: flags.reload.or(file.reload.clone()).watch.unwrap_or(false),
-            access_log: asked.then(|| front::access_log(&access_log)),
+            access_log: asked.then(|| convert::host::access_log(&access_log)),
             telemetry,
         }
     }
@@ -103,7 +103,7 @@ impl Operation {
 
     /// How it is logged.
     pub(crate) fn log_format(&self) -> headwater_telemetry::LogFormat {
-        front::log(None, self.telemetry.log_format).format
+        convert::host::log(None, self.telemetry.log_format).format
     }
 
     /// What is logged, traced and measured.
@@ -130,11 +130,12 @@ impl Operation {
             When::Auto => std::io::stderr().is_terminal(),
         };
         Ok(TelemetryConfig {
-            log: front::log(log, log_format),
+            log: convert::host::log(log, log_format),
             access: self.access_log.clone(),
-            audit_file: audit_log.map(|path| front::file(path, audit_log_rotate, audit_log_keep)),
+            audit_file: audit_log
+                .map(|path| convert::host::file(path, audit_log_rotate, audit_log_keep)),
             trace_file: trace_file
-                .map(|path| front::file(path, trace_file_rotate, trace_file_keep)),
+                .map(|path| convert::host::file(path, trace_file_rotate, trace_file_keep)),
             trace_tree: tree.then(TreeConfig::default),
             service_name: match service_name {
                 None | Some(settings::ServiceName::Host) => ServiceName::Host,
@@ -207,7 +208,7 @@ fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings)
 // === impl Idle ===
 
 impl Idle {
-    fn warning(&self, said: &Said) -> Diagnostic {
+    fn warning(&self, said: &ConfigLocations) -> Diagnostic {
         let Self {
             section,
             key,
@@ -217,7 +218,7 @@ impl Idle {
         } = self;
         let (place, setting) = match said.says(section, key) {
             true => (said.section(section, key), key),
-            false => (Place::entry(*flag), flag),
+            false => (Position::entry(*flag), flag),
         };
         Diagnostic {
             kind: Kind::NoEffect,

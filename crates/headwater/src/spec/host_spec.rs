@@ -11,27 +11,27 @@ use headwater_config::settings::{
 use headwater_config::{File, SecretSource};
 use headwater_runtime::Artifact;
 
-use super::internal_grants::idle_grant;
-use super::planned::{Binary, Planned};
-use super::routing;
-use crate::builtins::{self, Builtin};
-use crate::capabilities;
 use crate::cli::Serve;
-use crate::connecting;
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Place};
-use crate::front;
+use crate::convert;
+use crate::convert::connecting;
+use crate::convert::outgoing;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::input;
-use crate::outgoing;
-use crate::said::Said;
+use crate::spec::builtins::{self, Builtin};
+use crate::spec::capabilities;
+use crate::spec::config_location::ConfigLocations;
+use crate::spec::internal_grants::idle_grant;
+use crate::spec::prepared::{Binary, PreparedService};
+use crate::spec::routes;
 
 /// What is to be served.
-pub(crate) struct Plan {
-    pub(crate) services: Vec<Planned>,
+pub(crate) struct HostSpec {
+    pub(crate) services: Vec<PreparedService>,
     pub(crate) builtins: Vec<Builtin>,
     /// What the file says of the host itself.
     pub(crate) host: HostSettings,
     /// Where the file says it.
-    pub(crate) said: Said,
+    pub(crate) said: ConfigLocations,
     /// Environment variables that the file reads secrets from.
     pub(crate) variables: BTreeSet<String>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct HostSettings {
 }
 
 /// Reads FILE and says which services it makes. `None` if it makes none; the reason is in `found`.
-pub(crate) fn plan(arguments: &Serve, found: &mut Diagnostics) -> Option<Plan> {
+pub(crate) fn plan(arguments: &Serve, found: &mut Diagnostics) -> Option<HostSpec> {
     let content = found.keep(input::read(&arguments.file))?;
     of_content(arguments, content, found)
 }
@@ -59,12 +59,12 @@ pub(crate) fn of_content(
     arguments: &Serve,
     content: Vec<u8>,
     found: &mut Diagnostics,
-) -> Option<Plan> {
+) -> Option<HostSpec> {
     let settings = of_flags(&arguments.services, found);
     let artifact = Artifact::recognise(content).map_err(|error| {
         let error = anyhow::Error::from(error);
         let error = error.context(format!("cannot serve `{}`", arguments.file.display()));
-        Diagnostic::of(Kind::File, Place::default(), &error)
+        Diagnostic::of(Kind::File, Position::default(), &error)
     });
     let guest = match found.keep(artifact)? {
         Artifact::Component(binary) => Binary::Component(binary),
@@ -80,7 +80,7 @@ fn single(
     settings: ServiceSettings,
     guest: Binary,
     found: &mut Diagnostics,
-) -> Plan {
+) -> HostSpec {
     let connecting = &arguments.services.connecting;
     if connecting.no_proxy.is_some() && connecting.proxy.is_none() {
         found.error(Diagnostic::usage(
@@ -89,17 +89,17 @@ fn single(
     }
     let capabilities = headwater_capabilities::all();
     let granted = capabilities::of_flags(&arguments.capabilities, &capabilities, found);
-    let planned = Planned::single(arguments, settings, guest, granted, found);
+    let planned = PreparedService::single(arguments, settings, guest, granted, found);
     let names = [&*planned.made_of.outline.name];
     for grant in &arguments.grants.allow_outgoing {
-        let place = Place::entry("--allow-outgoing");
+        let place = Position::entry("--allow-outgoing");
         found.warnings.extend(idle_grant(grant, &names, place));
     }
-    Plan {
+    HostSpec {
         services: vec![planned],
         builtins: Vec::new(),
         host: HostSettings::default(),
-        said: Said::default(),
+        said: ConfigLocations::default(),
         variables: BTreeSet::new(),
     }
 }
@@ -110,7 +110,7 @@ fn several(
     flags: ServiceSettings,
     text: &str,
     found: &mut Diagnostics,
-) -> Option<Plan> {
+) -> Option<HostSpec> {
     let path = &arguments.file;
     let capabilities = headwater_capabilities::all();
     let of_capability = arguments.capabilities.first();
@@ -130,13 +130,13 @@ fn several(
         found.error(Diagnostic::config(path, error));
     }
     let file = file?.within(path.parent().unwrap_or(Path::new("")));
-    let said = Said::new(path, file.source());
+    let said = ConfigLocations::new(path, file.source());
     for warning in file.warnings() {
         found.warn(Diagnostic::warning(path, warning));
     }
     let defaults = flags.or(of_section(&file, &said, found));
     check_sections(&file, &said, found);
-    routing::check(&file, &said, found);
+    routes::check(&file, &said, found);
     let secrets = file.service.iter().flat_map(|it| it.secrets.values());
     let variables = secrets.filter_map(SecretSource::variable);
     let variables = variables.map(ToOwned::to_owned).collect();
@@ -145,7 +145,7 @@ fn several(
     for (index, service) in file.service.iter().enumerate() {
         let what = format!("service `{}`", service.name);
         let mut entry = found.entry(&said, &what, "service", index);
-        services.extend(Planned::of(
+        services.extend(PreparedService::of(
             service,
             &defaults,
             path,
@@ -158,7 +158,7 @@ fn several(
             entry.warn(grant.and_then(|grant| idle_grant(&grant, &names, place)));
         }
     }
-    Some(Plan {
+    Some(HostSpec {
         services,
         builtins: builtins::of(&file, &said, found),
         host: HostSettings {
@@ -190,12 +190,12 @@ fn of_flags(said: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings 
             // Whatever is wrong with the file, its name may be right.
             _ => (Kind::Setting, "--ca, or HEADWATER_CA"),
         };
-        found.error(Diagnostic::of(kind, Place::entry(flag), &error));
+        found.error(Diagnostic::of(kind, Position::entry(flag), &error));
     })
 }
 
 /// What the section `[defaults]` says of all services, likewise.
-fn of_section(file: &File, said: &Said, found: &mut Diagnostics) -> ServiceSettings {
+fn of_section(file: &File, said: &ConfigLocations, found: &mut Diagnostics) -> ServiceSettings {
     sensible(&file.defaults, |key, error| {
         let place = said.section("defaults", key);
         found.error(Diagnostic::of(Kind::Setting, place, &error));
@@ -225,14 +225,14 @@ fn sensible(said: &ServiceSettings, mut wrong: impl FnMut(&str, anyhow::Error)) 
 }
 
 /// Whether what other sections of a file say makes sense by itself.
-fn check_sections(file: &File, said: &Said, found: &mut Diagnostics) {
+fn check_sections(file: &File, said: &ConfigLocations, found: &mut Diagnostics) {
     let mut check = |section: &str, key: &str, result: Result<()>| {
         if let Err(error) = result {
             let place = said.section(section, key);
             found.error(Diagnostic::of(Kind::Setting, place, &error));
         }
     };
-    let log = front::log(file.telemetry.log.clone(), None).check();
+    let log = convert::host::log(file.telemetry.log.clone(), None).check();
     check("telemetry", "log", log.map_err(Into::into));
-    check("server", "host_id", front::host_id(&file.server));
+    check("server", "host_id", convert::host::host_id(&file.server));
 }

@@ -1,0 +1,9 @@
+//! From settings, as files and flags have them, to the parameters of the parts.
+
+pub(crate) mod connecting;
+pub(crate) mod host;
+pub(crate) mod listening;
+pub(crate) mod operation;
+pub(crate) mod outgoing;
+pub(crate) mod outputs;
+pub(crate) mod service;

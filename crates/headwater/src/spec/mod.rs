@@ -1,0 +1,12 @@
+//! What is to be served: from a file and flags to a specification, before anything is loaded.
+
+pub(crate) mod builtins;
+pub(crate) mod capabilities;
+pub(crate) mod config_location;
+pub(crate) mod from_file;
+pub(crate) mod host_spec;
+pub(crate) mod internal_grants;
+pub(crate) mod needs_restart;
+pub(crate) mod prepared;
+pub(crate) mod routes;
+pub(crate) mod service_spec;
