@@ -204,8 +204,8 @@ mod tests {
     use super::*;
     use crate::connection::codec::codec;
     use crate::connection::service::Parts;
-    use crate::peer::Peer;
-    use crate::target::Origin;
+    use crate::request::peer::Peer;
+    use crate::request::target::Origin;
     use crate::testing::{LONG, answer_with, route};
     use crate::{ConnectionParams, Front, FrontParams, Router};
 
@@ -231,7 +231,7 @@ mod tests {
                 introduction: OnceLock::new(),
                 names: OnceLock::new(),
             },
-            connection_state: Arc::clone(&connection_state),
+            state: Arc::clone(&connection_state),
         });
         let codec = Arc::new(codec(&ConnectionParams::default()));
         let stream = TimedIo::new(stream, Arc::clone(&connection_state), LONG);
