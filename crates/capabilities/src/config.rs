@@ -4,6 +4,7 @@
 //! `0.2.0-draft-2024-09-27` (Spin). Both are offered.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,13 @@ enum Error {
     Upstream(String),
     #[component(name = "io")]
     Io(String),
+}
+
+/// Names only: values may be secrets.
+impl fmt::Debug for ConfigValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
 }
 
 type Pairs = Vec<(String, String)>;

@@ -194,7 +194,7 @@ async fn a_component_that_was_built_for_a_release_candidate() -> Result<()> {
 async fn a_component_that_imports_drafts_of_what_other_hosts_offer() -> Result<()> {
     let component = br#"
         (component
-          (import "wasi:config/store@0.2.0-rc.1" (instance (export "get" (func))))
+          (import "wasi:keyvalue/store@0.2.0-draft" (instance (export "open" (func))))
           (import "wasi:nn/graph@0.2.0-rc-2024-10-28" (instance (export "load" (func))))
           (import "my:own/x@0.1.0" (instance (export "y" (func))))
           (core module $m (func (export "handle")))
@@ -204,9 +204,11 @@ async fn a_component_that_imports_drafts_of_what_other_hosts_offer() -> Result<(
           (export "wasi:http/handler@0.3.0" (instance $handler)))"#;
     let expected = [
         "draft.wat",
-        "wasi:config/store@0.2.0-rc.1       offered by Spin",
+        "wasi:keyvalue/store@0.2.0-draft    offered by Spin",
         "wasi:nn/graph@0.2.0-rc-2024-10-28  offered by `wasmtime serve -S nn`",
         "my:own/x@0.1.0                     offered by no host that Headwater knows",
+        "Headwater offers the packages wasi:cli,",
+        "wasi:config/store@0.2.0-rc.1",
     ];
     refuses(component, "draft.wat", &expected).await
 }

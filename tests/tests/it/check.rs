@@ -558,6 +558,7 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
         "routes": [{ "path": "/...", "hosts": [], "strip_prefix": false }],
         "may_call": ["http://127.0.0.1:9000"],
         "unverified": [],
+        "grants": { "may_call": ["http://127.0.0.1:9000"] },
         "environment": ["STAGE"],
         "directories": [],
         "instances": { "max": 7, "requests_at_once": 1, "requests_in_all": [750, 1000] },

@@ -150,7 +150,7 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
 
 /// The lines that errors are told for.
 fn lines(text: &str) -> (Option<File>, Vec<String>) {
-    let (file, errors) = File::read(text);
+    let (file, errors) = File::read(text, &[]);
     let told = errors.iter().map(|error| match error {
         ConfigError::At {
             location, error, ..

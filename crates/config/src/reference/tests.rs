@@ -140,7 +140,7 @@ fn a_default_is_told_apart_from_what_is_said() {
 
 #[test]
 fn a_row_has_all_that_is_to_be_known_of_a_key() {
-    let page = reference();
+    let page = reference(&[]);
     for row in [
         "| `max_body` | size | 100MiB | `--max-body` | `HEADWATER_MAX_BODY` | Body of a request; beyond it \
          413. A service may have its own. |",

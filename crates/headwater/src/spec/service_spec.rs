@@ -187,6 +187,7 @@ mod tests {
                 guest: "/data".to_owned(),
             }],
             unverified: Vec::new(),
+            capabilities: headwater_runtime::Capabilities::default().nothing(),
         };
         let mut made_of = ServiceSpec {
             outline: Arc::new(outline),
