@@ -4,7 +4,6 @@
 //! A [`ComponentService`] is a [`headwater_core::Handler`]; how its instances are kept and what the
 //! component-model call stack says about a guest's outgoing requests stays inside.
 
-mod store_factory;
 mod artifact;
 mod attribution;
 pub mod capability;
@@ -32,6 +31,7 @@ mod promised_length;
 mod response;
 mod service;
 mod starling_monkey;
+mod store_factory;
 mod threads;
 mod unattributed;
 mod world;

@@ -12,7 +12,6 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::attribution::wakes::{self, instrument};
-use crate::store_factory::StoreFactory;
 use crate::capability::{Grants, ServiceContext};
 use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
@@ -29,6 +28,7 @@ use crate::pool::{
     PoolTotals, PoolView,
 };
 use crate::starling_monkey::is_starling_monkey;
+use crate::store_factory::StoreFactory;
 use crate::unattributed::Unattributed;
 use crate::world::{World, calls_synchronously, exports, is_composed, release_candidate};
 use crate::{linker, response};
@@ -167,14 +167,7 @@ impl ComponentService {
         let mut hasher = std::hash::DefaultHasher::new();
         stores.service.hash(&mut hasher);
         Ok(Self {
-            pool: InstancePool::new(
-                pre,
-                stores,
-                pool,
-                places,
-                settings.metrics,
-                hasher.finish(),
-            ),
+            pool: InstancePool::new(pre, stores, pool, places, settings.metrics, hasher.finish()),
             world,
             composed,
             unattributed,

@@ -16,7 +16,6 @@ use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use crate::attribution::Evidence;
-use crate::store_factory::StoreFactory;
 use crate::capability::{Capabilities, ServiceContext};
 use crate::engine::{Engine, Reclaim};
 use crate::forbidden::ForbiddenHeaders;
@@ -25,6 +24,7 @@ use crate::guest_state::GuestState;
 use crate::measure::{MeasureError, scope};
 use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
+use crate::store_factory::StoreFactory;
 use crate::threads::GuestThreads;
 use crate::unattributed::Unattributed;
 use crate::{linker, response};

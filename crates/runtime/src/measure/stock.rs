@@ -18,7 +18,6 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::store_factory::StoreFactory;
 use crate::capability::Capabilities;
 use crate::engine::Engine;
 use crate::guest_state::GuestState;
@@ -26,6 +25,7 @@ use crate::measure::MeasureError;
 use crate::measure::bare::store_factory;
 use crate::one_line::one_line;
 use crate::pool::PoolSettings;
+use crate::store_factory::StoreFactory;
 use crate::world::World;
 use crate::{linker, response};
 

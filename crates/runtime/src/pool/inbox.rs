@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::pool::scheduler::Retirement;
 use crate::pool::queued_request::QueuedRequest;
+use crate::pool::scheduler::Retirement;
 
 /// What the pool has for an instance: requests, and the word to finish.
 ///

@@ -3,18 +3,18 @@
 //! [`scheduler`] decides, and is pure; [`driver`] is the life of one instance; [`shared`] is the thin shell
 //! around them; this file is the life of a request.
 
-mod instance_stats;
-mod queued_request;
-mod scheduler;
 mod call;
 mod circuit;
 mod counters;
 mod driver;
 mod failure;
 mod inbox;
+mod instance_stats;
 mod meter;
 mod poll_gate;
+mod queued_request;
 mod retry;
+mod scheduler;
 mod settings;
 mod shared;
 
@@ -28,23 +28,23 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use self::scheduler::RequestKey;
 use self::counters::Count;
+use self::scheduler::RequestKey;
 use self::shared::Shared;
-use crate::store_factory::StoreFactory;
 use crate::guest_state::GuestState;
 use crate::places::ServicePlaces;
 use crate::response;
+use crate::store_factory::StoreFactory;
 
 pub(crate) use self::call::{BodyRefused, NoResponse};
 pub use self::circuit::CircuitState;
-pub use self::scheduler::PoolView;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
 pub use self::instance_stats::{InstanceState, InstanceView};
 pub(crate) use self::meter::{Mark, Meter};
-pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
 pub(crate) use self::queued_request::InstanceRecord;
+pub use self::scheduler::PoolView;
+pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
 
 /// When a client that met a full queue may come back. Requests are short; a second is long for them.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

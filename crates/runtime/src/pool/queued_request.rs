@@ -7,9 +7,9 @@ use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::outgoing_http::Outgoing;
-use crate::pool::scheduler::{InstanceKey, RequestKey};
 use crate::pool::failure::Failure;
 use crate::pool::poll_gate::PollGate;
+use crate::pool::scheduler::{InstanceKey, RequestKey};
 use crate::response::Written;
 
 /// What an instance answers a request with.

@@ -15,20 +15,20 @@ use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use crate::store_factory::StoreFactory;
 use crate::guest_state::GuestState;
 use crate::one_line::one_line;
 use crate::places::{GivesWay, ServicePlaces};
 use crate::pool::RETRY_AFTER;
 use crate::pool::circuit::{Circuit, CircuitState};
-use crate::pool::scheduler::{Action, InstanceKey, Scheduler, Refusal, RequestKey, Retirement};
 use crate::pool::counters::{Count, Counters};
 use crate::pool::driver::{self, SlowStart};
 use crate::pool::inbox::Inbox;
 use crate::pool::instance_stats::{Held, InstanceStats};
-use crate::pool::retry;
-use crate::pool::settings::PoolSettings;
 use crate::pool::queued_request::{self, InstanceRecord, QueuedRequest};
+use crate::pool::retry;
+use crate::pool::scheduler::{Action, InstanceKey, Refusal, RequestKey, Retirement, Scheduler};
+use crate::pool::settings::PoolSettings;
+use crate::store_factory::StoreFactory;
 
 /// What the pool and its instances share.
 pub(crate) struct Shared {

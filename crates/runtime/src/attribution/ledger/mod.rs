@@ -41,9 +41,9 @@
 //!   [`tasks::MOST`] the ledger gives up and the instance is retired.
 //! - Any surprise makes calls ambiguous; nothing here can fail a request.
 
+mod tasks;
 #[cfg(test)]
 mod wasmtime_assumptions;
-mod tasks;
 
 #[cfg(test)]
 mod adversary;

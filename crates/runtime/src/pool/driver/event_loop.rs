@@ -13,14 +13,14 @@ use wasmtime_wasi_http::handler::Proxy;
 use crate::attribution::{self, Turn, ledger::Health};
 use crate::guest_state::GuestState;
 use crate::pool::call::{Call, entrance};
-use crate::pool::scheduler::InstanceKey;
 use crate::pool::driver::calls::{Calls, Woken};
-use crate::pool::driver::state::{Phase, DriverState};
+use crate::pool::driver::state::{DriverState, Phase};
 use crate::pool::inbox::Inbox;
 use crate::pool::instance_stats::Hold;
 use crate::pool::meter::Meter;
-use crate::pool::shared::Shared;
 use crate::pool::queued_request::InstanceRecord;
+use crate::pool::scheduler::InstanceKey;
+use crate::pool::shared::Shared;
 
 /// What happens within the event loop.
 pub(super) struct EventLoop<'a> {

@@ -1,11 +1,11 @@
 //! The life of one instance: start, event loop, end.
 
-mod event_loop;
-mod state;
-mod watchdog;
 mod calls;
+mod event_loop;
 mod rest;
+mod state;
 mod waker;
+mod watchdog;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,23 +18,23 @@ use wasmtime_wasi_http::handler::Proxy;
 
 use self::calls::Woken;
 use self::event_loop::EventLoop;
-use self::watchdog::Watchdog;
-use self::state::DriverState;
 use self::rest::{Polled, Rest};
+use self::state::DriverState;
 use self::waker::InstanceWaker;
+use self::watchdog::Watchdog;
 use crate::attribution;
 use crate::guest_state::GuestState;
 use crate::limits;
 use crate::memory::MORE_MEMORY;
 use crate::one_line::one_line;
 use crate::places::{InstancePlaces, NoPlace};
-use crate::pool::scheduler::InstanceKey;
 use crate::pool::failure::{Failure, Reason};
 use crate::pool::inbox::Inbox;
 use crate::pool::meter::CpuTimeExceeded;
 use crate::pool::poll_gate::Waiting;
-use crate::pool::shared::Shared;
 use crate::pool::queued_request::{Ended, InstanceRecord};
+use crate::pool::scheduler::InstanceKey;
+use crate::pool::shared::Shared;
 use crate::threads::InstanceThread;
 
 /// How long a start waits for its next try that had places, and found none of the engine's slots free.
@@ -250,7 +250,8 @@ async fn serve(
             gate.close();
             instance_waker.reset();
             let begun = rest.begin();
-            if let Poll::Ready(result) = event_loop.as_mut().poll(&mut Context::from_waker(&waker)) {
+            if let Poll::Ready(result) = event_loop.as_mut().poll(&mut Context::from_waker(&waker))
+            {
                 let _ = meter.end();
                 // If it failed, the gate is opened when that is noted.
                 return Poll::Ready(result.flatten().inspect(|()| gate.open(&mut room)));

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use crate::pool::scheduler::{InstanceKey, Retirement};
 use crate::pool::driver::Overdue;
-use crate::pool::driver::state::{Phase, DriverState};
+use crate::pool::driver::state::{DriverState, Phase};
 use crate::pool::inbox::Inbox;
+use crate::pool::scheduler::{InstanceKey, Retirement};
 use crate::pool::shared::Shared;
 
 /// How long a guest may go on computing without a pause after a request missed its deadline. Those that

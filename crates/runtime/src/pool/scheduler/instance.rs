@@ -1,7 +1,7 @@
 use std::ops::AddAssign;
 
-use crate::pool::scheduler::types::InstanceKey;
 use crate::pool::instance_stats::InstanceState;
+use crate::pool::scheduler::types::InstanceKey;
 
 /// What the core knows of an instance.
 #[derive(Debug)]

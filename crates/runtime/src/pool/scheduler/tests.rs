@@ -1,8 +1,8 @@
 //! The pool's decisions, held to their promises: one by one, under random events, and over the
 //! lives of thousands of requests.
 
+mod lifetimes;
 mod load;
-mod stats;
 mod model;
 mod placement;
 mod profiles;
@@ -10,7 +10,7 @@ mod properties;
 mod simulation;
 mod views;
 
-use super::{Action, InstanceKey, Scheduler, Refusal, RequestKey, Retirement};
+use super::{Action, InstanceKey, Refusal, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
 use crate::world::World;
 

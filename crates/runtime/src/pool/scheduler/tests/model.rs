@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::PoolView;
-use super::{Action, InstanceKey, Scheduler, RequestKey, Retirement};
+use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
 
 pub(super) struct Model {

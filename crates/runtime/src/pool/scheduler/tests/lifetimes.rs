@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::PoolView;
 use super::{
-    Action, FIRST, InstanceKey, Pool, Scheduler, RequestKey, Retirement, assign, retire, settings,
+    Action, FIRST, InstanceKey, Pool, RequestKey, Retirement, Scheduler, assign, retire, settings,
     start,
 };
 use crate::pool::settings::PoolSettings;
