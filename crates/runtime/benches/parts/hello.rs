@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanContext, empty};
-use headwater_egress::{Egress, EgressParams};
 use headwater_runtime::{
-    ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
+    Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
 };
 use headwater_telemetry::Metrics;
 use http::Request;
@@ -50,7 +49,6 @@ pub(crate) fn pool(
     Ok(Arc::new(ComponentService::load(
         engine,
         binary,
-        Egress::new(EgressParams::new("bench")),
         ComponentSettings {
             service: "bench".into(),
             environment: Vec::new(),
@@ -58,6 +56,7 @@ pub(crate) fn pool(
             limits: Limits::default(),
             forbidden_headers: ForbiddenHeaders::default(),
             pool,
+            grants: Capabilities::default().nothing(),
             metrics: Metrics::default(),
         },
     )?))

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use headwater_core::{Handler, Limits};
-use headwater_egress::{Egress, EgressParams};
 use headwater_runtime::measure::engine_on;
 use headwater_runtime::{
-    Artifact, ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
+    Artifact, Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders,
+    PoolOverrides,
 };
 use headwater_server::{Front, FrontParams, ListenerParams, Route, Router, Server, ServerParams};
 use headwater_telemetry::Metrics;
@@ -72,7 +72,6 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
         Artifact::Component(binary) => Ok(Arc::new(ComponentService::load(
             engine,
             &binary,
-            Egress::new(EgressParams::new("bench")),
             ComponentSettings {
                 service: "bench".into(),
                 environment: Vec::new(),
@@ -83,6 +82,7 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
                     max_requests_per_instance: Some(1..=1),
                     ..PoolOverrides::default()
                 },
+                grants: Capabilities::default().nothing(),
                 metrics: Metrics::default(),
             },
         )?)),

@@ -23,8 +23,9 @@ pub(super) const HEAD: u32 = 4;
 
 /// Words of a note.
 pub(super) const NOTE: u32 = 4;
-/// How many notes there is room for; a power of two.
-pub(super) const NOTES: u32 = 2_048;
+/// How many notes there is room for; a power of two. All of them fit into a part of the processor's first
+/// cache: with 2,048 a request took 100 ns more.
+pub(super) const NOTES: u32 = 256;
 /// After so many the host is called; a power of two.
 pub(super) const CALL_AFTER: u32 = NOTES / 2;
 

@@ -63,7 +63,7 @@ type Map<K, V> = HashMap<K, V, FxBuildHasher>;
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     /// What was active last in each part.
-    active: Vec<u32>,
+    active: Vec<Active>,
     /// The streams and futures without payload, by the end that is written to. Handles are used again,
     /// so there are as many as a part has at once at most. So it is with what is waited for.
     signals: Map<Waitable, Signal>,
@@ -78,6 +78,14 @@ pub(super) struct Tasks {
     marked: Option<InDoubt>,
     /// What was heard does not go together: all are in doubt.
     lost: bool,
+}
+
+/// A task that is active, or was last.
+#[derive(Debug, Default, Clone, Copy)]
+struct Active {
+    name: u32,
+    /// Whether it has paused: it has ended otherwise, once another is active.
+    paused: bool,
 }
 
 /// A stream or a future without payload.
@@ -109,6 +117,13 @@ struct Activity {
     mark: Option<InDoubt>,
 }
 
+impl Activity {
+    /// Whether it has paused and waits for nothing but to be woken.
+    fn is_asleep(&self) -> bool {
+        self.paused && self.others == 0
+    }
+}
+
 impl Tasks {
     /// A request starts, in a task that is not one of those known.
     pub(super) fn request_starts(&mut self, request: &Arc<RequestScope>) {
@@ -138,12 +153,15 @@ impl Tasks {
         self.becomes_active(task);
         match event {
             Event::Starts => {
-                self.goes_on(task);
                 let fresh = Activity {
                     request: self.unheard.pop_front(),
                     ..Activity::default()
                 };
-                self.tasks.insert(task, fresh);
+                if let Some(before) = self.tasks.insert(task, fresh)
+                    && before.is_asleep()
+                {
+                    self.awakes(task);
+                }
             }
             Event::GoesOn => {
                 self.goes_on(task);
@@ -151,9 +169,10 @@ impl Tasks {
             Event::Pauses => {
                 let activity = self.goes_on(task);
                 activity.paused = true;
-                if activity.others == 0 {
+                if activity.is_asleep() {
                     self.asleep.push(task);
                 }
+                self.active[task.0].paused = true;
             }
             Event::Creates { readable, writable } => self.creates(task, readable, writable),
             Event::Writes { writable } => self.writes(task, writable),
@@ -165,7 +184,7 @@ impl Tasks {
     /// Why the active task of the first part, which is one of `own`, may be doing another's work.
     pub(super) fn doubt_of_active(&mut self, own: &Arc<RequestScope>) -> Option<InDoubt> {
         let active = self.active.first().copied().unwrap_or_default();
-        if let Some(activity) = self.tasks.get_mut(&(0, active)) {
+        if let Some(activity) = self.tasks.get_mut(&(0, active.name)) {
             let known = activity.request.get_or_insert_with(|| own.clone());
             if known.id() != own.id() {
                 // It called before it said that it goes on.
@@ -215,26 +234,28 @@ impl Tasks {
     /// The one before has ended, if it has not paused.
     fn becomes_active(&mut self, (part, name): Task) {
         if self.active.len() <= part {
-            self.active.resize(part + 1, 0);
+            self.active.resize(part + 1, Active::default());
         }
-        let before = std::mem::replace(&mut self.active[part], name);
-        if before != name
-            && let Some(activity) = self.tasks.get(&(part, before))
-            && !activity.paused
-        {
-            self.tasks.remove(&(part, before));
+        let paused = false;
+        let before = std::mem::replace(&mut self.active[part], Active { name, paused });
+        if before.name != name && !before.paused {
+            self.tasks.remove(&(part, before.name));
         }
     }
 
     fn goes_on(&mut self, task: Task) -> &mut Activity {
         let activity = self.tasks.entry(task).or_default();
-        if std::mem::take(&mut activity.paused)
-            && activity.others == 0
+        if activity.is_asleep()
             && let Some(place) = self.asleep.iter().position(|&asleep| asleep == task)
         {
             self.asleep.swap_remove(place);
         }
+        activity.paused = false;
         activity
+    }
+
+    fn awakes(&mut self, task: Task) {
+        self.asleep.retain(|&asleep| asleep != task);
     }
 
     fn creates(&mut self, task: Task, readable: u32, writable: u32) {
