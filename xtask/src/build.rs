@@ -14,19 +14,11 @@ pub(crate) fn debug(workspace: &Workspace) -> Result<()> {
     build(workspace, &["--bins", "--tests"])
 }
 
-/// The binaries and the benchmarks, optimised.
-pub(crate) fn release(workspace: &Workspace) -> Result<()> {
+/// The host, optimised, and what else is named so.
+pub(crate) fn release(workspace: &Workspace, more: &[&str]) -> Result<()> {
     build(
         workspace,
-        &[
-            "--release",
-            "--bin",
-            "headwater",
-            "--bin",
-            "bench",
-            "--bench",
-            "parts",
-        ],
+        &[&["--release", "--bin", "headwater"], more].concat(),
     )
 }
 

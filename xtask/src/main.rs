@@ -88,7 +88,8 @@ enum Command {
     /// Compare 200,000 outgoing requests of a random mix with what they were made for; fail if one is
     /// attributed wrongly.
     ProveAttribution {
-        /// Passed on to the proof: `--calls N`, `--seed S`.
+        /// Passed on to the proof: `--calls N`, `--seed S`, `--table`; with `--release` the optimised host is
+        /// asked.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

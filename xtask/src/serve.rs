@@ -61,9 +61,21 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
     say(
         "building the host and the proof; the first time this compiles wasmtime, which takes minutes",
     );
-    build::debug(workspace)?;
+    let (profiles, arguments): (Vec<&String>, Vec<&String>) = arguments
+        .iter()
+        .partition(|argument| *argument == "--release");
+    let profile = match profiles.is_empty() {
+        true => {
+            build::debug(workspace)?;
+            "debug"
+        }
+        false => {
+            build::release(workspace, &["--bin", "prove_attribution"])?;
+            "release"
+        }
+    };
     say("comparing outgoing requests with what they were made for");
-    let mut proof = program(workspace, "debug", "prove_attribution");
+    let mut proof = program(workspace, profile, "prove_attribution");
     Ok(code(process::status(proof.args(arguments))?))
 }
 
@@ -72,7 +84,7 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
-    build::release(workspace)?;
+    build::release(workspace, &["--bin", "bench", "--bench", "parts"])?;
 
     let (runtime, sockets): (Vec<&String>, Vec<&String>) = arguments
         .iter()

@@ -26,10 +26,10 @@ use crate::service_registry::{ServiceRegistry, ServiceTotals};
 
 /// Makes the instruments that observe the pools of the services that are there when they are looked
 /// at, and of those that were.
-pub(crate) fn observe_pools(meter: &Meter, roster: &ServiceRegistry) {
+pub(crate) fn observe_pools(meter: &Meter, registry: &ServiceRegistry) {
     Observer {
         meter,
-        roster: roster.clone(),
+        registry: registry.clone(),
     }
     .observe();
 }
@@ -45,7 +45,7 @@ struct Pool {
 /// Makes instruments that look at all pools.
 struct Observer<'a> {
     meter: &'a Meter,
-    roster: ServiceRegistry,
+    registry: ServiceRegistry,
 }
 
 /// Tells an instrument one number, under the service and perhaps one more attribute.
@@ -169,13 +169,13 @@ impl Observer<'_> {
             "Requests that were tried once more because their instance failed",
             |pool, tell| tell(pool.totals().retried, None),
         );
-        let roster = self.roster.clone();
+        let registry = self.registry.clone();
         self.meter
             .f64_observable_counter("headwater.pool.backpressure.time")
             .with_unit("s")
             .with_description("How long guests held their instances by backpressure, added up")
             .with_callback(move |instrument| {
-                tell_of_each(&roster, instrument, |pool, tell| {
+                tell_of_each(&registry, instrument, |pool, tell| {
                     tell(pool.totals().backpressure.as_secs_f64(), None);
                 });
             })
@@ -206,12 +206,12 @@ impl Observer<'_> {
         description: &'static str,
         look: impl Fn(&Pool, Tell<'_, i64>) + Send + Sync + 'static,
     ) {
-        let roster = self.roster.clone();
+        let registry = self.registry.clone();
         self.meter
             .i64_observable_up_down_counter(name)
             .with_unit(unit)
             .with_description(description)
-            .with_callback(move |instrument| tell_of_each(&roster, instrument, &look))
+            .with_callback(move |instrument| tell_of_each(&registry, instrument, &look))
             .build();
     }
 
@@ -223,22 +223,22 @@ impl Observer<'_> {
         description: &'static str,
         look: impl Fn(&Pool, Tell<'_, u64>) + Send + Sync + 'static,
     ) {
-        let roster = self.roster.clone();
+        let registry = self.registry.clone();
         self.meter
             .u64_observable_counter(name)
             .with_unit(unit)
             .with_description(description)
-            .with_callback(move |instrument| tell_of_each(&roster, instrument, &look))
+            .with_callback(move |instrument| tell_of_each(&registry, instrument, &look))
             .build();
     }
 }
 
 fn tell_of_each<N>(
-    roster: &ServiceRegistry,
+    registry: &ServiceRegistry,
     instrument: &dyn AsyncInstrument<N>,
     look: impl Fn(&Pool, Tell<'_, N>),
 ) {
-    for pool in roster.lines().into_iter().filter_map(Pool::of) {
+    for pool in registry.lines().into_iter().filter_map(Pool::of) {
         look(&pool, &|number, attribute| {
             let service = KeyValue::new(SERVICE, pool.service.clone());
             match attribute {

@@ -25,7 +25,7 @@ pub(crate) struct BuildContext {
     pub(crate) authority: String,
     pub(crate) common: SharedResources,
     /// The services that are there, and those that were.
-    pub(crate) roster: ServiceRegistry,
+    pub(crate) registry: ServiceRegistry,
 }
 
 /// What is served.
@@ -119,8 +119,8 @@ impl RunningHost {
         } = hosted?;
         loading.connect(&services, &internal)?;
         let changes = Changes::between(&[], &services);
-        loading.roster.replace(services);
-        let live = Self {
+        loading.registry.replace(services);
+        let running = Self {
             front: Front::new(front, router),
             load,
             loading,
@@ -139,8 +139,8 @@ impl RunningHost {
                 _internal: internal,
             }),
         };
-        live.reloads.started();
-        Ok((Arc::new(live), banner))
+        running.reloads.started();
+        Ok((Arc::new(running), banner))
     }
 
     /// By which memory of ended instances is given back.
@@ -157,10 +157,10 @@ impl RunningHost {
     /// When it cannot be loaded.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<u64> {
         let _one_at_a_time = self.reloading.lock().await;
-        let live = self.clone();
+        let running = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
-            let hosted = (live.load)(&live.loading)?;
-            let certificates = live.certificates.read();
+            let hosted = (running.load)(&running.loading)?;
+            let certificates = running.certificates.read();
             Ok((hosted, certificates.context("at a listener")?))
         });
         let loaded = loaded
@@ -213,11 +213,11 @@ impl RunningHost {
         } = hosted;
         // Whoever waits for the old routes' last request waits by the services.
         drop(self.front.replace(router));
-        let before = self.loading.roster.current();
+        let before = self.loading.registry.current();
         let changes = Changes::between(&before, &services);
-        for gone in self.loading.roster.replace(services) {
-            let (roster, patience) = (self.loading.roster.clone(), self.drain_timeout);
-            self.going.spawn(finish(gone, roster, patience));
+        for gone in self.loading.registry.replace(services) {
+            let (registry, patience) = (self.loading.registry.clone(), self.drain_timeout);
+            self.going.spawn(finish(gone, registry, patience));
         }
         self.generation_mut(|now| {
             *now = Generation {
@@ -243,8 +243,8 @@ impl RunningHost {
     }
 
     /// The services that are there.
-    pub(crate) fn roster(&self) -> &ServiceRegistry {
-        &self.loading.roster
+    pub(crate) fn registry(&self) -> &ServiceRegistry {
+        &self.loading.registry
     }
 
     /// What is known of what is served now.
@@ -259,7 +259,7 @@ impl RunningHost {
 
     /// Waits until no guest has anything to do, those of services that were replaced included.
     pub(crate) async fn idle(&self) {
-        for service in self.roster().current() {
+        for service in self.registry().current() {
             if let Runner::Component(component) = &service.runner {
                 component.idle().await;
             }
@@ -275,7 +275,7 @@ impl RunningHost {
 }
 
 /// Lets a service that was replaced finish what it has.
-async fn finish(service: Arc<RunningService>, roster: ServiceRegistry, patience: Duration) {
+async fn finish(service: Arc<RunningService>, registry: ServiceRegistry, patience: Duration) {
     if let Runner::Component(component) = &service.runner {
         component.replaced();
         if tokio::time::timeout(patience, component.idle())
@@ -290,7 +290,7 @@ async fn finish(service: Arc<RunningService>, roster: ServiceRegistry, patience:
             component.idle().await;
         }
     }
-    roster.ended(&service);
+    registry.ended(&service);
 }
 
 // === impl Changes ===

@@ -26,10 +26,10 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
     // Before anything is started: what is wrong with it is said at once.
     let mut found = Diagnostics::default();
     let planned = crate::spec::host_spec::plan(&arguments, &mut found).map(|plan| {
-        let (flags, said) = (&arguments.operation, &plan.said);
-        let operation = Operation::new(flags, &plan.host, said, &mut found);
+        let (flags, locations) = (&arguments.operation, &plan.locations);
+        let operation = Operation::new(flags, &plan.host, locations, &mut found);
         let (flags, admin) = (&arguments.listen, &operation.admin);
-        let listening = listening::params(flags, &plan.host, admin, said, &mut found);
+        let listening = listening::params(flags, &plan.host, admin, locations, &mut found);
         (plan, operation, listening)
     });
     let ((planned, operation, listening), warnings) = found.accept(planned)?;
@@ -38,7 +38,7 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
     let known = planned.host.clone();
     let planned = Mutex::new(Some((planned, warnings)));
     // Not before now: it is said where logs go.
-    let said = Once::new();
+    let noted = Once::new();
     let warning_log = WarningLog::default();
     let load = move |loading: &BuildContext| {
         let planned = planned
@@ -62,7 +62,7 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
             ..
         } = plan;
         if !services.iter().any(PreparedService::says_proxy) {
-            said.call_once(connecting::note_unused_environment);
+            noted.call_once(connecting::note_unused_environment);
         }
         let mut files = vec![arguments.file.clone()];
         files.extend(services.iter().flat_map(PreparedService::files));

@@ -57,7 +57,7 @@ pub(crate) struct Admin {
 /// What it answers from.
 struct Known {
     /// None until all is loaded.
-    live: OnceLock<Arc<RunningHost>>,
+    running: OnceLock<Arc<RunningHost>>,
     draining: AtomicBool,
     prometheus: Option<Prometheus>,
     log: LogLevel,
@@ -82,7 +82,7 @@ impl Admin {
             token,
         } = params;
         let state = Arc::new(Known {
-            live: OnceLock::new(),
+            running: OnceLock::new(),
             draining: AtomicBool::new(false),
             prometheus: telemetry.prometheus().cloned(),
             log: telemetry.log_level().clone(),
@@ -119,9 +119,9 @@ impl Admin {
     }
 
     /// Requests are taken from now on.
-    pub(crate) fn ready(&self, live: &Arc<RunningHost>) {
+    pub(crate) fn ready(&self, running: &Arc<RunningHost>) {
         // Called once.
-        let _ = self.state.live.set(live.clone());
+        let _ = self.state.running.set(running.clone());
     }
 
     /// No requests are taken any more.
@@ -196,26 +196,26 @@ async fn metrics(State(known): State<Arc<Known>>) -> Response {
 }
 
 async fn services(State(known): State<Arc<Known>>) -> Response {
-    match known.live() {
-        Ok(live) => Json(view::services(live)).into_response(),
+    match known.running() {
+        Ok(running) => Json(view::services(running)).into_response(),
         Err(starting) => starting.into_response(),
     }
 }
 
 async fn requests(State(known): State<Arc<Known>>) -> Response {
-    match known.live() {
-        Ok(live) => Json(view::requests(live)).into_response(),
+    match known.running() {
+        Ok(running) => Json(view::requests(running)).into_response(),
         Err(starting) => starting.into_response(),
     }
 }
 
 async fn reload(State(known): State<Arc<Known>>) -> Response {
-    let live = match known.live() {
-        Ok(live) => live.clone(),
+    let running = match known.running() {
+        Ok(running) => running.clone(),
         Err(starting) => return starting.into_response(),
     };
     // In a task of its own: it goes on when whoever asked for it goes away.
-    let reloaded = tokio::spawn(async move { live.reload().await }).await;
+    let reloaded = tokio::spawn(async move { running.reload().await }).await;
     match reloaded {
         Ok(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
         Ok(Err(error)) => {
@@ -251,7 +251,7 @@ impl Known {
     fn refusal(&self) -> Option<&'static str> {
         if self.draining.load(Ordering::Relaxed) {
             Some("draining")
-        } else if self.live.get().is_none() {
+        } else if self.running.get().is_none() {
             Some("starting")
         } else {
             None
@@ -259,8 +259,8 @@ impl Known {
     }
 
     /// What is served, or the answer that nothing is yet.
-    fn live(&self) -> Result<&Arc<RunningHost>, Starting> {
-        self.live.get().ok_or(Starting)
+    fn running(&self) -> Result<&Arc<RunningHost>, Starting> {
+        self.running.get().ok_or(Starting)
     }
 }
 

@@ -31,7 +31,7 @@ impl AdminParams {
     pub(crate) fn new(
         flags: AdminSettings,
         file: Option<&AdminSettings>,
-        said: &ConfigLocations,
+        locations: &ConfigLocations,
         found: &mut Diagnostics,
     ) -> Self {
         let by_flag = [
@@ -52,7 +52,7 @@ impl AdminParams {
         let mut wrong = |key, flag: &str, by_flag, error: &Error| {
             let place = match by_flag {
                 true => Position::entry(flag),
-                false => said.section("admin", key),
+                false => locations.section("admin", key),
             };
             found.error(Diagnostic::of(Kind::Setting, place, error));
         };
@@ -126,9 +126,9 @@ mod tests {
     fn params(section: &str, flags: AdminSettings) -> (AdminParams, Vec<String>) {
         let text = format!("[[answer]]\nroute = \"/\"\n{section}");
         let file = File::parse(&text).unwrap();
-        let said = ConfigLocations::new(Path::new("h.toml"), file.source());
+        let locations = ConfigLocations::new(Path::new("h.toml"), file.source());
         let mut found = Diagnostics::default();
-        let params = AdminParams::new(flags, file.admin.as_ref(), &said, &mut found);
+        let params = AdminParams::new(flags, file.admin.as_ref(), &locations, &mut found);
         let errors = found.errors.iter().map(ToString::to_string);
         (params, errors.collect())
     }

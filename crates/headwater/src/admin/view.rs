@@ -12,10 +12,10 @@ use crate::build::running_service::{Runner, RunningService};
 use crate::reload::RunningHost;
 
 /// All services, with the number of what is loaded.
-pub(super) fn services(live: &RunningHost) -> Value {
-    let generation = live.generation();
-    let services: Vec<_> = live
-        .roster()
+pub(super) fn services(running: &RunningHost) -> Value {
+    let generation = running.generation();
+    let services: Vec<_> = running
+        .registry()
         .current()
         .iter()
         .map(|service| describe(service))
@@ -30,15 +30,15 @@ pub(super) fn services(live: &RunningHost) -> Value {
             "changed": generation.changes.changed,
         },
         "needs_restart": generation.needs_restart,
-        "services_that_finish": live.roster().going(),
-        "requests_in_flight": live.front().in_flight(),
+        "services_that_finish": running.registry().going(),
+        "requests_in_flight": running.front().in_flight(),
         "services": services,
     })
 }
 
 /// The requests in flight, the oldest first.
-pub(super) fn requests(live: &RunningHost) -> Value {
-    let mut requests = live.front().requests();
+pub(super) fn requests(running: &RunningHost) -> Value {
+    let mut requests = running.front().requests();
     requests.sort_by_key(|request| request.since);
     let now = Instant::now();
     requests

@@ -20,7 +20,7 @@ use crate::spec::service_spec::{ServiceSpec, ServiceSummary};
 pub(crate) struct RunningService {
     pub(crate) outline: Arc<ServiceSummary>,
     /// By which it is known whether it is still what it was. `None`: it never is.
-    pub(crate) made_of: Option<Arc<ServiceSpec>>,
+    pub(crate) spec: Option<Arc<ServiceSpec>>,
     pub(crate) runner: Runner,
     /// What it calls out by, if it can.
     pub(crate) egress: Egress,
@@ -77,7 +77,7 @@ impl RunningService {
         let route_limits = RouteLimits::default();
         Self {
             outline: Arc::new(outline),
-            made_of: None,
+            spec: None,
             timeout: module.settings().limits.request_timeout,
             runner: Runner::Module(Arc::new(module)),
             egress,

@@ -43,12 +43,11 @@ pub(crate) fn load(
     loading: &BuildContext,
     found: &mut Diagnostics,
 ) -> Vec<Arc<RunningService>> {
-    let there = loading.roster.current();
+    let there = loading.registry.current();
     planned
         .into_iter()
         .filter_map(|service| {
-            let is_same =
-                |old: &&Arc<RunningService>| old.made_of.as_deref() == Some(&service.made_of);
+            let is_same = |old: &&Arc<RunningService>| old.spec.as_deref() == Some(&service.spec);
             let loaded = match there.iter().find(is_same) {
                 Some(old) => Some(stay(old, service)),
                 None => found.keep(begin(service, loading)),
@@ -68,7 +67,7 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
     RunningService {
         outline: old.outline.clone(),
         timeout: old.timeout,
-        made_of: old.made_of.clone(),
+        spec: old.spec.clone(),
         runner: old.runner.clone(),
         egress: old.egress.clone(),
         // What was counted was counted against other limits.
@@ -83,7 +82,7 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
 
 fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningService, Diagnostic> {
     let PreparedService {
-        made_of,
+        spec,
         binary,
         parts,
         routes,
@@ -91,8 +90,8 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
         place,
         ..
     } = planned;
-    let (runner, egress) = run(&made_of, &binary, parts, loading).map_err(|error| {
-        let (name, file) = (&made_of.outline.name, made_of.outline.file.display());
+    let (runner, egress) = run(&spec, &binary, parts, loading).map_err(|error| {
+        let (name, file) = (&spec.outline.name, spec.outline.file.display());
         let error = error.context(match place == Position::default() {
             true => format!("cannot serve `{file}` as `{name}`"),
             false => format!("cannot serve `{file}`"),
@@ -100,9 +99,9 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
         Diagnostic::of(Kind::Guest, place, &error)
     })?;
     Ok(RunningService {
-        outline: made_of.outline.clone(),
-        timeout: convert::service::limits(&made_of.settings.limits).request_timeout,
-        made_of: Some(Arc::new(made_of)),
+        outline: spec.outline.clone(),
+        timeout: convert::service::limits(&spec.settings.limits).request_timeout,
+        spec: Some(Arc::new(spec)),
         runner,
         egress,
         service_limits: ServiceLimits::new(&route_limits),
@@ -112,7 +111,7 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
 }
 
 fn run(
-    made_of: &ServiceSpec,
+    spec: &ServiceSpec,
     binary: &[u8],
     parts: Parts,
     loading: &BuildContext,
@@ -125,7 +124,7 @@ fn run(
         headers: _,
         module,
         found: _,
-    } = made_of;
+    } = spec;
     let ServiceSummary {
         name,
         file: _,

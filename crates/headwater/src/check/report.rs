@@ -58,10 +58,10 @@ impl Report {
     }
 
     /// Checks how the host would be operated, but for where it listens.
-    pub(crate) fn operation(&mut self, operation: &Operation, said: &ConfigLocations) {
+    pub(crate) fn operation(&mut self, operation: &Operation, locations: &ConfigLocations) {
         self.admin = operation.admin.listen;
         self.probes = operation.admin.probes;
-        outputs::check(&operation.outputs(), said, &mut self.found);
+        outputs::check(&operation.outputs(), locations, &mut self.found);
         match operation.telemetry() {
             Ok(telemetry) => {
                 let log = telemetry.log.check().map_err(anyhow::Error::from);

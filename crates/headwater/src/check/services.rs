@@ -32,25 +32,25 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
         services,
         builtins,
         host,
-        said,
+        locations,
         ..
     } = plan;
     let flags = &arguments.operation;
-    let operation = Operation::new(flags, &host, &said, &mut report.found);
+    let operation = Operation::new(flags, &host, &locations, &mut report.found);
     let listening = listening::params(
         &arguments.listen,
         &host,
         &operation.admin,
-        &said,
+        &locations,
         &mut report.found,
     );
-    report.operation(&operation, &said);
+    report.operation(&operation, &locations);
     let cache = convert::host::code_cache(&operation.server).unwrap_or_default();
     let loading = BuildContext {
         engine: Engine::with_cache(convert::host::places(&operation.server), &cache)?,
         authority: "localhost".to_owned(),
         common: SharedResources::default(),
-        roster: ServiceRegistry::default(),
+        registry: ServiceRegistry::default(),
     };
     report.services = crate::build::services::load(services, &loading, &mut report.found);
     let fronts = crate::build::running_service::fronts(&report.services, &loading.common);

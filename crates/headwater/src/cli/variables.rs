@@ -291,7 +291,7 @@ mod tests {
             let warnings = unknown_of(subcommand, vec![name.to_owned()]);
             warnings.first().map(ToString::to_string)
         };
-        for (subcommand, name, said) in [
+        for (subcommand, name, expected) in [
             (
                 "serve",
                 "HEADWATER_TIMOUT",
@@ -330,7 +330,7 @@ mod tests {
             ),
         ] {
             let told = told(subcommand, name).unwrap();
-            assert!(told.contains(said) && told.contains(name), "{told}");
+            assert!(told.contains(expected) && told.contains(name), "{told}");
         }
         for name in [
             "HEADWATER_TIMEOUT",

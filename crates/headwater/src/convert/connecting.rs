@@ -22,12 +22,12 @@ impl Connecting {
     ///
     /// When a file cannot be used, or the proxy is none.
     pub(crate) fn of(
-        said: &ConnectingSettings,
+        settings: &ConnectingSettings,
         identities: Vec<ClientIdentity>,
         unverified: Vec<HostPattern>,
     ) -> Result<Self> {
         let tls = TlsSettings {
-            authorities: said.ca.clone().unwrap_or_default(),
+            authorities: settings.ca.clone().unwrap_or_default(),
             identities,
             unverified,
             ..TlsSettings::default()
@@ -35,7 +35,7 @@ impl Connecting {
         tls.check()?;
         Ok(Self {
             tls,
-            proxy: proxy(said).context("in `proxy`")?,
+            proxy: proxy(settings).context("in `proxy`")?,
         })
     }
 }
@@ -59,9 +59,9 @@ pub(crate) fn check_identity(identity: &ClientIdentity) -> Result<()> {
 }
 
 /// The proxy that is said to be used.
-pub(crate) fn proxy(said: &ConnectingSettings) -> Result<Proxy> {
-    let no_proxy = said.no_proxy.as_deref().unwrap_or_default().join(",");
-    read_proxy(said.proxy.as_deref().unwrap_or("none"), &no_proxy)
+pub(crate) fn proxy(settings: &ConnectingSettings) -> Result<Proxy> {
+    let no_proxy = settings.no_proxy.as_deref().unwrap_or_default().join(",");
+    read_proxy(settings.proxy.as_deref().unwrap_or("none"), &no_proxy)
 }
 
 /// Tells of a proxy in the environment that nobody was told to use.

@@ -60,8 +60,9 @@ pub(crate) fn forwarded(server: &ServerSettings) -> ForwardedParams {
     }
 }
 
-fn networks<N: From<Network>>(said: Option<&[Network]>) -> Vec<N> {
-    said.unwrap_or_default()
+fn networks<N: From<Network>>(settings: Option<&[Network]>) -> Vec<N> {
+    settings
+        .unwrap_or_default()
         .iter()
         .copied()
         .map(N::from)

@@ -28,7 +28,7 @@ pub(crate) fn params(
     flags: &ListenArgs,
     file: &HostSettings,
     admin: &AdminParams,
-    said: &ConfigLocations,
+    locations: &ConfigLocations,
     found: &mut Diagnostics,
 ) -> Listening {
     let mut listening = Listening::default();
@@ -41,7 +41,7 @@ pub(crate) fn params(
     let is_said = flags.listen.is_none() && !file.listeners.is_empty();
     for (index, listener) in listeners.iter().enumerate() {
         let place = |key: &str, flag: Option<&str>| match is_said {
-            true => said.entry("`[[listener]]`", "listener", index, key),
+            true => locations.entry("`[[listener]]`", "listener", index, key),
             false => flag.map_or_else(Position::default, Position::entry),
         };
         let one = usable(listener).and_then(|one| {

@@ -46,11 +46,11 @@ impl Operation {
     pub(crate) fn new(
         flags: &OperationArgs,
         file: &HostSettings,
-        said: &ConfigLocations,
+        locations: &ConfigLocations,
         found: &mut Diagnostics,
     ) -> Self {
         let flags = flags.clone();
-        let admin = AdminParams::new(flags.admin, file.admin.as_ref(), said, found);
+        let admin = AdminParams::new(flags.admin, file.admin.as_ref(), locations, found);
         // A section turns on what it is about, and so does any of the flags.
         let asked = flags.access_log.is_given() || file.access_log.is_some();
         let access_log = flags
@@ -58,7 +58,7 @@ impl Operation {
             .or(file.access_log.clone().unwrap_or_default());
         let telemetry = flags.telemetry.or(file.telemetry.clone());
         for idle in without_a_file(&access_log, &telemetry) {
-            found.warn(idle.warning(said));
+            found.warn(idle.warning(locations));
         }
         Self {
             server: flags.server.or(file.server.clone()),
@@ -208,7 +208,7 @@ fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings)
 // === impl Idle ===
 
 impl Idle {
-    fn warning(&self, said: &ConfigLocations) -> Diagnostic {
+    fn warning(&self, locations: &ConfigLocations) -> Diagnostic {
         let Self {
             section,
             key,
@@ -216,8 +216,8 @@ impl Idle {
             why,
             file,
         } = self;
-        let (place, setting) = match said.says(section, key) {
-            true => (said.section(section, key), key),
+        let (place, setting) = match locations.says(section, key) {
+            true => (locations.section(section, key), key),
             false => (Position::entry(*flag), flag),
         };
         Diagnostic {

@@ -22,7 +22,7 @@ impl Settings {
     /// # Errors
     ///
     /// When an upstream is none.
-    pub(crate) fn of(said: &OutgoingSettings) -> Result<Self> {
+    pub(crate) fn of(settings: &OutgoingSettings) -> Result<Self> {
         let OutgoingSettings {
             connect_timeout,
             tls_timeout,
@@ -41,12 +41,13 @@ impl Settings {
             max_idle_per_host,
             idle_timeout,
             h2c: _,
-        } = said;
+        } = settings;
         let (timeouts, limits, pool) = <(Timeouts, EgressLimits, PoolParams) as Default>::default();
-        let time = |said: &Option<Time>, default| said.map_or(default, Time::get);
-        let count = |said: &Option<Count>, default| said.map_or(default, Count::get);
-        let in_memory = |said: &Option<Size>, default| said.map_or(default, Size::in_memory);
-        let bytes = |said: &Option<Size>| said.map(Size::bytes);
+        let time = |settings: &Option<Time>, default| settings.map_or(default, Time::get);
+        let count = |settings: &Option<Count>, default| settings.map_or(default, Count::get);
+        let in_memory =
+            |settings: &Option<Size>, default| settings.map_or(default, Size::in_memory);
+        let bytes = |settings: &Option<Size>| settings.map(Size::bytes);
         Ok(Self {
             timeouts: Timeouts {
                 connect: time(connect_timeout, timeouts.connect),
@@ -71,14 +72,14 @@ impl Settings {
                 idle_timeout: time(idle_timeout, pool.idle_timeout),
                 h2_keep_alive: pool.h2_keep_alive,
             },
-            h2c: h2c(said).context("in `outgoing.h2c`")?,
+            h2c: h2c(settings).context("in `outgoing.h2c`")?,
         })
     }
 }
 
 /// The upstreams that speak HTTP/2 without TLS.
-pub(crate) fn h2c(said: &OutgoingSettings) -> Result<Vec<H2c>> {
-    let upstreams = said.h2c.iter().flatten();
+pub(crate) fn h2c(settings: &OutgoingSettings) -> Result<Vec<H2c>> {
+    let upstreams = settings.h2c.iter().flatten();
     let upstreams = upstreams.map(|upstream| Ok(upstream.parse()?));
     upstreams.collect()
 }
@@ -91,11 +92,11 @@ mod tests {
 
     #[test]
     fn an_upstream_that_is_none_is_named_with_its_key() {
-        let said = OutgoingSettings {
+        let settings = OutgoingSettings {
             h2c: Some(vec!["https://a.example".to_owned()]),
             ..OutgoingSettings::default()
         };
-        let error = format!("{:#}", Settings::of(&said).unwrap_err());
+        let error = format!("{:#}", Settings::of(&settings).unwrap_err());
         assert!(error.contains("outgoing.h2c") && error.contains("https://a.example"));
     }
 

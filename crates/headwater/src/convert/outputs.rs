@@ -19,10 +19,10 @@ pub(crate) struct Output {
 }
 
 /// Notes those that could not be written.
-pub(crate) fn check(outputs: &[Output], said: &ConfigLocations, found: &mut Diagnostics) {
+pub(crate) fn check(outputs: &[Output], locations: &ConfigLocations, found: &mut Diagnostics) {
     for output in outputs {
-        let place = match said.says(output.section, output.key) {
-            true => said.section(output.section, output.key),
+        let place = match locations.says(output.section, output.key) {
+            true => locations.section(output.section, output.key),
             false => Position::entry(output.flag),
         };
         if let Err(error) = appendable(&output.path) {

@@ -11,21 +11,25 @@ use headwater_runtime::{AttributionMode, PoolOverrides};
 use headwater_wagi::{Compat, ResponseMode};
 
 /// What one request may take, and one instance.
-pub(crate) fn limits(said: &LimitSettings) -> Limits {
+pub(crate) fn limits(settings: &LimitSettings) -> Limits {
     let defaults = Limits::default();
     Limits {
-        request_timeout: said.timeout.map_or(defaults.request_timeout, Time::get),
-        guest_memory: said.memory.map_or(defaults.guest_memory, Memory::in_memory),
+        request_timeout: settings.timeout.map_or(defaults.request_timeout, Time::get),
+        guest_memory: settings
+            .memory
+            .map_or(defaults.guest_memory, Memory::in_memory),
         buffered_response: defaults.buffered_response,
-        open_files_per_instance: said
+        open_files_per_instance: settings
             .max_open_files_per_instance
             .map_or(defaults.open_files_per_instance, Count::get),
-        open_files: said.max_open_files.map_or(defaults.open_files, Count::get),
+        open_files: settings
+            .max_open_files
+            .map_or(defaults.open_files, Count::get),
     }
 }
 
 /// What is said of a component's pool.
-pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
+pub(crate) fn pool(settings: &ServiceSettings) -> PoolOverrides {
     let LimitSettings {
         timeout: _,
         memory: _,
@@ -33,7 +37,7 @@ pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
         max_cpu_time,
         max_open_files_per_instance: _,
         max_open_files: _,
-    } = said.limits;
+    } = settings.limits;
     let PoolSettings {
         max_concurrent_per_instance,
         max_requests_per_instance,
@@ -46,7 +50,7 @@ pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
         serial,
         attribution,
         retry,
-    } = &said.pool;
+    } = &settings.pool;
     PoolOverrides {
         max_instances: max_instances.map(Count::get),
         min_idle: *min_idle,
@@ -70,22 +74,22 @@ pub(crate) fn pool(said: &ServiceSettings) -> PoolOverrides {
 }
 
 /// Which trace headers outgoing requests carry.
-pub(crate) fn trace_headers(said: &TraceHeaderSettings) -> TraceHeaders {
+pub(crate) fn trace_headers(settings: &TraceHeaderSettings) -> TraceHeaders {
     let defaults = TraceHeaders::default();
     TraceHeaders {
-        traceparent: match said.guest_traceparent {
+        traceparent: match settings.guest_traceparent {
             None => defaults.traceparent,
             Some(Setting::Keep) => GuestTraceparent::Keep,
             Some(Setting::Replace) => GuestTraceparent::Replace,
             Some(Setting::Link) => GuestTraceparent::Link,
         },
-        request_id: said.forward_request_id.unwrap_or(defaults.request_id),
+        request_id: settings.forward_request_id.unwrap_or(defaults.request_id),
     }
 }
 
 /// How a module is run.
-pub(crate) fn compat(said: modules::Compat) -> Compat {
-    match said {
+pub(crate) fn compat(settings: modules::Compat) -> Compat {
+    match settings {
         modules::Compat::Default => Compat::Default,
         modules::Compat::Strict => Compat::Strict,
         modules::Compat::V0_2 => Compat::V0_2,
@@ -93,8 +97,8 @@ pub(crate) fn compat(said: modules::Compat) -> Compat {
 }
 
 /// How a module's answer is sent.
-pub(crate) fn response(said: modules::Response) -> ResponseMode {
-    match said {
+pub(crate) fn response(settings: modules::Response) -> ResponseMode {
+    match settings {
         modules::Response::Buffer => ResponseMode::Buffer,
         modules::Response::Stream => ResponseMode::Stream,
     }

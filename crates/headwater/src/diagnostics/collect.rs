@@ -14,7 +14,7 @@ pub(crate) struct Diagnostics {
 
 /// What is found in one entry of a file; without a file, of the flags.
 pub(crate) struct EntryDiagnostics<'a> {
-    said: &'a ConfigLocations,
+    locations: &'a ConfigLocations,
     what: &'a str,
     list: &'static str,
     index: usize,
@@ -44,13 +44,13 @@ impl Diagnostics {
     /// For what is found in an entry of a list, which is called `what`.
     pub(crate) fn entry<'a>(
         &'a mut self,
-        said: &'a ConfigLocations,
+        locations: &'a ConfigLocations,
         what: &'a str,
         list: &'static str,
         index: usize,
     ) -> EntryDiagnostics<'a> {
         EntryDiagnostics {
-            said,
+            locations,
             what,
             list,
             index,
@@ -101,12 +101,12 @@ impl EntryDiagnostics<'_> {
 
     /// Of a key, or of the entry if it does not say it.
     pub(crate) fn place(&self, key: &str) -> Position {
-        self.said.entry(self.what, self.list, self.index, key)
+        self.locations.entry(self.what, self.list, self.index, key)
     }
 
     /// Whether the entry says a key with a value that could not be read.
     pub(crate) fn lacks(&self, key: &str) -> bool {
-        self.said.lacks(self.list, self.index, key)
+        self.locations.lacks(self.list, self.index, key)
     }
 }
 

@@ -15,19 +15,19 @@ use crate::service_registry::{ServiceRegistry, ServiceTotals};
 
 /// Makes the instruments that observe how the services call out that are there when they are looked
 /// at, and how those did that were.
-pub(crate) fn observe_outgoing(meter: &Meter, roster: &ServiceRegistry) {
-    open_connections(meter, roster.clone());
-    connections_used(meter, roster.clone());
-    refused(meter, roster.clone());
+pub(crate) fn observe_outgoing(meter: &Meter, registry: &ServiceRegistry) {
+    open_connections(meter, registry.clone());
+    connections_used(meter, registry.clone());
+    refused(meter, registry.clone());
 }
 
-fn open_connections(meter: &Meter, roster: ServiceRegistry) {
+fn open_connections(meter: &Meter, registry: ServiceRegistry) {
     meter
         .i64_observable_up_down_counter("http.client.open_connections")
         .with_unit("{connection}")
         .with_description("Connections to upstreams, by whether they serve a request")
         .with_callback(move |instrument| {
-            for line in roster.lines() {
+            for line in registry.lines() {
                 for ((address, port), (active, idle)) in connections(&line) {
                     for (state, count) in [("active", active), ("idle", idle)] {
                         let attributes = [
@@ -62,13 +62,13 @@ fn connections(line: &ServiceTotals) -> BTreeMap<(Arc<str>, u16), (usize, usize)
     counts
 }
 
-fn connections_used(meter: &Meter, roster: ServiceRegistry) {
+fn connections_used(meter: &Meter, registry: ServiceRegistry) {
     meter
         .u64_observable_counter("headwater.egress.connection.used")
         .with_unit("{request}")
         .with_description("Outgoing requests, by whether their connection had served others before")
         .with_callback(move |instrument| {
-            for line in roster.lines() {
+            for line in registry.lines() {
                 let totals = line.outgoing();
                 for (reused, count) in [(true, totals.reused), (false, totals.new)] {
                     let reused = KeyValue::new(CONNECTION_REUSED, reused);
@@ -79,13 +79,13 @@ fn connections_used(meter: &Meter, roster: ServiceRegistry) {
         .build();
 }
 
-fn refused(meter: &Meter, roster: ServiceRegistry) {
+fn refused(meter: &Meter, registry: ServiceRegistry) {
     meter
         .u64_observable_counter("headwater.egress.request.refused")
         .with_unit("{request}")
         .with_description("Outgoing requests that were denied, or refused by a limit")
         .with_callback(move |instrument| {
-            for line in roster.lines() {
+            for line in registry.lines() {
                 let totals = line.outgoing();
                 let by_limit = totals.refused.map(|(limit, count)| (limit.as_str(), count));
                 for (cause, count) in [("denied", totals.denied)].into_iter().chain(by_limit) {

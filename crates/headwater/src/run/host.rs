@@ -55,7 +55,7 @@ pub(crate) struct Hosting {
 struct Ready {
     server: Server,
     admin: Option<Admin>,
-    live: Arc<RunningHost>,
+    running: Arc<RunningHost>,
     banner: Vec<String>,
     watch: Option<FileWatch>,
 }
@@ -121,15 +121,15 @@ async fn serve(
     let Ready {
         server,
         admin,
-        live,
+        running,
         banner,
         watch,
     } = ready;
     if let Some(admin) = &admin {
-        admin.ready(&live);
+        admin.ready(&running);
     }
     let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
-    let services = live.roster().current();
+    let services = running.registry().current();
     let services: Vec<_> = services.iter().map(|service| &**service.name()).collect();
     let url = |address: Option<SocketAddr>| address.map(|address| format!("http://{address}"));
     Started {
@@ -144,15 +144,15 @@ async fn serve(
     let (signals, reload) = starting.done();
     let stopped = |cut| Stopped {
         began,
-        requests: live.front().taken(),
+        requests: running.front().taken(),
         cut,
     };
     let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
     if reload {
-        tokio::spawn(reload_again(live.clone(), shutdown.clone()));
+        tokio::spawn(reload_again(running.clone(), shutdown.clone()));
     }
     let obeying = Obeying {
-        live: live.clone(),
+        running: running.clone(),
         admin,
         outputs: outputs.clone(),
         shutdown: shutdown.clone(),
@@ -160,27 +160,29 @@ async fn serve(
     };
     let signals = tokio::spawn(obeying.obey(signals));
     let load = {
-        let (live, connections) = (live.clone(), server.connections());
-        move || live.front().in_flight() + connections.total().open + live.roster().instances()
+        let (running, connections) = (running.clone(), server.connections());
+        move || {
+            running.front().in_flight() + connections.total().open + running.registry().instances()
+        }
     };
-    let giving_back = tokio::spawn(memory::give_back(load, live.reclaim().clone()));
-    let watching = watch.map(|watch| tokio::spawn(watch.run(live.clone())));
+    let giving_back = tokio::spawn(memory::give_back(load, running.reclaim().clone()));
+    let watching = watch.map(|watch| tokio::spawn(watch.run(running.clone())));
     let drain_began = tokio::spawn(moment_of(shutdown.clone()));
     let serving = async {
-        let outcome = server.serve(live.front().clone(), shutdown).await;
+        let outcome = server.serve(running.front().clone(), shutdown).await;
         if let Some(watching) = watching {
             watching.abort();
         }
         // Of what was cut it is told that it was, and no time is left for anything else.
         if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
-            finish_background_work(&live, began + drain.delay + drain.timeout).await;
+            finish_background_work(&running, began + drain.delay + drain.timeout).await;
         }
         outcome
     };
     let outcome = tokio::select! {
         outcome = serving => outcome,
         // With what serves go the files of its sockets.
-        cut = in_flight_at(&at_once, &live) => {
+        cut = in_flight_at(&at_once, &running) => {
             stopped(cut).tell();
             console::flush(LAST_WORDS);
             std::process::exit(SECOND_SIGNAL)
@@ -264,7 +266,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
             explain,
             ..SharedResources::default()
         },
-        roster: ServiceRegistry::default(),
+        registry: ServiceRegistry::default(),
     };
     let front = FrontParams {
         metrics: metrics.clone(),
@@ -279,18 +281,20 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         keep_requests,
         explain,
     };
-    let (live, banner) =
+    let (running, banner) =
         RunningHost::start(load, loading, front, certificates, drain_timeout).await?;
-    metrics::observe_pools(&metrics.meter(), live.roster());
-    metrics::observe_outgoing(&metrics.meter(), live.roster());
-    metrics::observe_reloads(&metrics.meter(), live.reloads());
+    metrics::observe_pools(&metrics.meter(), running.registry());
+    metrics::observe_outgoing(&metrics.meter(), running.registry());
+    metrics::observe_reloads(&metrics.meter(), running.reloads());
     metrics::observe_build(&metrics.meter());
     metrics::observe_process(&metrics.meter());
-    let watch = watch.then(|| FileWatch::begin(&live.files())).transpose()?;
+    let watch = watch
+        .then(|| FileWatch::begin(&running.files()))
+        .transpose()?;
     Ok(Ready {
         server,
         admin,
-        live,
+        running,
         banner,
         watch,
     })
@@ -302,14 +306,14 @@ async fn moment_of(shutdown: CancellationToken) -> Instant {
 }
 
 /// The requests that are in flight when this is cancelled.
-async fn in_flight_at(at_once: &CancellationToken, live: &RunningHost) -> usize {
+async fn in_flight_at(at_once: &CancellationToken, running: &RunningHost) -> usize {
     at_once.cancelled().await;
-    live.front().in_flight()
+    running.front().in_flight()
 }
 
 /// Lets guests finish what they still do for requests that have their answer.
-async fn finish_background_work(live: &RunningHost, until: Instant) {
-    if tokio::time::timeout_at(until.into(), live.idle())
+async fn finish_background_work(running: &RunningHost, until: Instant) {
+    if tokio::time::timeout_at(until.into(), running.idle())
         .await
         .is_err()
     {
@@ -318,16 +322,20 @@ async fn finish_background_work(live: &RunningHost, until: Instant) {
 }
 
 /// It says in the log what becomes of it, unless the end overtakes it, which would be told as a failure.
-async fn reload_again(live: Arc<RunningHost>, shutdown: CancellationToken) {
+async fn reload_again(running: Arc<RunningHost>, shutdown: CancellationToken) {
     // Told where it happened.
-    if shutdown.run_until_cancelled(live.reload()).await.is_none() {
+    if shutdown
+        .run_until_cancelled(running.reload())
+        .await
+        .is_none()
+    {
         tracing::debug!(target: "headwater::reload", "not loaded again: the host ends");
     }
 }
 
 /// What signals are obeyed with.
 struct Obeying {
-    live: Arc<RunningHost>,
+    running: Arc<RunningHost>,
     admin: Option<Admin>,
     outputs: Outputs,
     shutdown: CancellationToken,
@@ -343,7 +351,7 @@ impl Obeying {
             match signals.next().await {
                 // A signal that comes meanwhile is not kept waiting.
                 Asked::Reload => {
-                    tokio::spawn(reload_again(self.live.clone(), self.shutdown.clone()));
+                    tokio::spawn(reload_again(self.running.clone(), self.shutdown.clone()));
                 }
                 Asked::Reopen => self.outputs.reopen(),
                 Asked::End if self.shutdown.is_cancelled() => self.at_once.cancel(),

@@ -23,18 +23,22 @@ pub(crate) struct Builtin {
 }
 
 /// All of a file that can be served.
-pub(crate) fn of(file: &File, said: &ConfigLocations, found: &mut Diagnostics) -> Vec<Builtin> {
+pub(crate) fn of(
+    file: &File,
+    locations: &ConfigLocations,
+    found: &mut Diagnostics,
+) -> Vec<Builtin> {
     let mut builtins = Vec::new();
     for (index, entry) in file.redirect.iter().enumerate() {
-        let mut found = found.entry(said, "`[[redirect]]`", "redirect", index);
+        let mut found = found.entry(locations, "`[[redirect]]`", "redirect", index);
         builtins.extend(found.keep(redirect(entry)).flatten());
     }
     for (index, entry) in file.answer.iter().enumerate() {
-        let mut found = found.entry(said, "`[[answer]]`", "answer", index);
+        let mut found = found.entry(locations, "`[[answer]]`", "answer", index);
         builtins.extend(found.keep(answer(entry)).flatten());
     }
     for (index, entry) in file.files.iter().enumerate() {
-        let mut found = found.entry(said, "`[[files]]`", "files", index);
+        let mut found = found.entry(locations, "`[[files]]`", "files", index);
         builtins.extend(found.keep(files(entry)).flatten());
     }
     builtins
@@ -88,9 +92,9 @@ fn fixed(entry: &AnswerEntry) -> Result<Fixed, Misplaced> {
         return Err(wrong).at("body");
     }
     let mut headers = HeaderMap::new();
-    for (said, value) in &entry.headers {
-        let key = format!("headers.{said}");
-        let (name, value) = header(said, value).at(&*key)?;
+    for (written, value) in &entry.headers {
+        let key = format!("headers.{written}");
+        let (name, value) = header(written, value).at(&*key)?;
         if headers.contains_key(&name) {
             let wrong = anyhow::anyhow!("the header field `{name}` is given twice: remove one");
             return Err(wrong).at(key);

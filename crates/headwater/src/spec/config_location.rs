@@ -109,9 +109,9 @@ mod tests {
     #[test]
     fn an_error_has_the_file_the_place_and_the_text_there() {
         let file = File::parse(TEXT).unwrap();
-        let said = ConfigLocations::new(Path::new("h.toml"), file.source());
+        let locations = ConfigLocations::new(Path::new("h.toml"), file.source());
         let mut found = Diagnostics::default();
-        let mut entry = found.entry(&said, "an `[[answer]]`", "answer", 0);
+        let mut entry = found.entry(&locations, "an `[[answer]]`", "answer", 0);
         let wrong = Err::<(), _>(anyhow::anyhow!("no")).at("route");
         assert_eq!(entry.keep(wrong), None);
         // What is not said is missing in the entry.
@@ -121,12 +121,12 @@ mod tests {
             found.errors[0].to_string(),
             "in `h.toml`, an `[[answer]]` (line 2, column 1: route = \"/\"): no"
         );
-        let section = said.section("telemetry", "log").to_string();
+        let section = locations.section("telemetry", "log").to_string();
         assert_eq!(
             section,
             "in `h.toml`, `[telemetry]` (line 4, column 1: log = \"info\")"
         );
-        assert!(said.says("telemetry", "log") && !said.says("server", "log"));
+        assert!(locations.says("telemetry", "log") && !locations.says("server", "log"));
         assert_eq!(
             ConfigLocations::default().entry("", "service", 0, ""),
             Position::default()

@@ -31,7 +31,7 @@ pub(crate) struct HostSpec {
     /// What the file says of the host itself.
     pub(crate) host: HostSettings,
     /// Where the file says it.
-    pub(crate) said: ConfigLocations,
+    pub(crate) locations: ConfigLocations,
     /// Environment variables that the file reads secrets from.
     pub(crate) variables: BTreeSet<String>,
 }
@@ -90,7 +90,7 @@ fn single(
     let capabilities = headwater_capabilities::all();
     let granted = capabilities::of_flags(&arguments.capabilities, &capabilities, found);
     let planned = PreparedService::single(arguments, settings, guest, granted, found);
-    let names = [&*planned.made_of.outline.name];
+    let names = [&*planned.spec.outline.name];
     for grant in &arguments.grants.allow_outgoing {
         let place = Position::entry("--allow-outgoing");
         found.warnings.extend(idle_grant(grant, &names, place));
@@ -99,7 +99,7 @@ fn single(
         services: vec![planned],
         builtins: Vec::new(),
         host: HostSettings::default(),
-        said: ConfigLocations::default(),
+        locations: ConfigLocations::default(),
         variables: BTreeSet::new(),
     }
 }
@@ -130,13 +130,13 @@ fn several(
         found.error(Diagnostic::config(path, error));
     }
     let file = file?.within(path.parent().unwrap_or(Path::new("")));
-    let said = ConfigLocations::new(path, file.source());
+    let locations = ConfigLocations::new(path, file.source());
     for warning in file.warnings() {
         found.warn(Diagnostic::warning(path, warning));
     }
-    let defaults = flags.or(of_section(&file, &said, found));
-    check_sections(&file, &said, found);
-    routes::check(&file, &said, found);
+    let defaults = flags.or(of_section(&file, &locations, found));
+    check_sections(&file, &locations, found);
+    routes::check(&file, &locations, found);
     let secrets = file.service.iter().flat_map(|it| it.secrets.values());
     let variables = secrets.filter_map(SecretSource::variable);
     let variables = variables.map(ToOwned::to_owned).collect();
@@ -144,7 +144,7 @@ fn several(
     let mut services = Vec::new();
     for (index, service) in file.service.iter().enumerate() {
         let what = format!("service `{}`", service.name);
-        let mut entry = found.entry(&said, &what, "service", index);
+        let mut entry = found.entry(&locations, &what, "service", index);
         services.extend(PreparedService::of(
             service,
             &defaults,
@@ -160,7 +160,7 @@ fn several(
     }
     Some(HostSpec {
         services,
-        builtins: builtins::of(&file, &said, found),
+        builtins: builtins::of(&file, &locations, found),
         host: HostSettings {
             listeners: file.listener,
             server: file.server,
@@ -169,21 +169,21 @@ fn several(
             reload: file.reload,
             telemetry: file.telemetry,
         },
-        said,
+        locations,
         variables,
     })
 }
 
 /// What flags and variables say of all services, as far as it makes sense.
-fn of_flags(said: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings {
-    if said.pool.check().is_err() {
+fn of_flags(settings: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings {
+    if settings.pool.check().is_err() {
         found.error(Diagnostic::usage(
             "--serial is one request at a time, and so is --attribution serial; leave \
              --max-concurrent-per-instance out (HEADWATER_SERIAL, HEADWATER_ATTRIBUTION, \
              HEADWATER_MAX_CONCURRENT_PER_INSTANCE)",
         ));
     }
-    sensible(said, |key, error| {
+    sensible(settings, |key, error| {
         let (kind, flag) = match key {
             "proxy" => (Kind::Usage, "--proxy, or HEADWATER_PROXY"),
             "outgoing.h2c" => (Kind::Usage, "--h2c, or HEADWATER_H2C"),
@@ -195,23 +195,30 @@ fn of_flags(said: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings 
 }
 
 /// What the section `[defaults]` says of all services, likewise.
-fn of_section(file: &File, said: &ConfigLocations, found: &mut Diagnostics) -> ServiceSettings {
+fn of_section(
+    file: &File,
+    locations: &ConfigLocations,
+    found: &mut Diagnostics,
+) -> ServiceSettings {
     sensible(&file.defaults, |key, error| {
-        let place = said.section("defaults", key);
+        let place = locations.section("defaults", key);
         found.error(Diagnostic::of(Kind::Setting, place, &error));
     })
 }
 
 /// Settings of all services without those that make no sense by themselves, whether a service needs them
 /// or not. So they are told of once, and not of each service.
-fn sensible(said: &ServiceSettings, mut wrong: impl FnMut(&str, anyhow::Error)) -> ServiceSettings {
-    let mut sensible = said.clone();
+fn sensible(
+    settings: &ServiceSettings,
+    mut wrong: impl FnMut(&str, anyhow::Error),
+) -> ServiceSettings {
+    let mut sensible = settings.clone();
     let connecting = &mut sensible.connecting;
     if let Err(error) = connecting::proxy(connecting) {
         wrong("proxy", error);
         (connecting.proxy, connecting.no_proxy) = (None, None);
     }
-    for (at, ca) in said.connecting.ca.iter().flatten().enumerate() {
+    for (at, ca) in settings.connecting.ca.iter().flatten().enumerate() {
         if let Err(error) = connecting::check_authority(ca) {
             wrong(&format!("ca.{at}"), error);
             connecting.ca = None;
@@ -225,10 +232,10 @@ fn sensible(said: &ServiceSettings, mut wrong: impl FnMut(&str, anyhow::Error)) 
 }
 
 /// Whether what other sections of a file say makes sense by itself.
-fn check_sections(file: &File, said: &ConfigLocations, found: &mut Diagnostics) {
+fn check_sections(file: &File, locations: &ConfigLocations, found: &mut Diagnostics) {
     let mut check = |section: &str, key: &str, result: Result<()>| {
         if let Err(error) = result {
-            let place = said.section(section, key);
+            let place = locations.section(section, key);
             found.error(Diagnostic::of(Kind::Setting, place, &error));
         }
     };

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_grant_by_which_nothing_can_be_called_is_told_with_what_can() {
         let services = ["Shop", "stock", "a.b"];
-        for (grant, said) in [
+        for (grant, expected) in [
             ("http://shopp.internal", "`http://shop.internal`"),
             ("stok.internal:80", "`http://stock.internal`"),
             ("https://else.internal", "the services are Shop, stock, a.b"),
@@ -60,7 +60,7 @@ mod tests {
             ("http://a.b.internal:81", "write `http://a.b.internal`"),
         ] {
             let told = remedy(grant, &services).unwrap();
-            assert!(told.contains(said), "{grant}: {told}");
+            assert!(told.contains(expected), "{grant}: {told}");
         }
         for grant in [
             "http://shop.internal",

@@ -24,7 +24,7 @@ use crate::spec::service_spec::{
 
 /// A service whose settings are known and whose guest is read, but not compiled.
 pub(crate) struct PreparedService {
-    pub(crate) made_of: ServiceSpec,
+    pub(crate) spec: ServiceSpec,
     /// The guest.
     pub(crate) binary: Vec<u8>,
     pub(crate) parts: Parts,
@@ -77,7 +77,7 @@ impl PreparedService {
             unverified: grants.danger_no_verify.clone(),
             capabilities,
         };
-        let mut made_of = ServiceSpec {
+        let mut spec = ServiceSpec {
             outline: Arc::new(outline),
             guest,
             settings,
@@ -89,21 +89,21 @@ impl PreparedService {
             module: ModuleOptions::default(),
             found: Found::default(),
         };
-        made_of.look();
-        let headers = made_of.headers.meant();
+        spec.look();
+        let headers = spec.headers.meant();
         let headers =
             headers.map_err(|error| Diagnostic::usage(format!("--allow-header: {error}")));
         let forbidden_headers = found.keep(headers).unwrap_or_default();
-        let differ = made_of.directories_differ();
+        let differ = spec.directories_differ();
         let differ = differ.map_err(|wrong| Diagnostic::usage(format!("--dir: {}", wrong.error)));
         found.keep(differ);
-        let idle = made_of.idle_fits();
+        let idle = spec.idle_fits();
         found.keep(idle.map_err(|error| Diagnostic::usage(error.to_string())));
         let nowhere = ConfigLocations::default();
         let mut found = found.entry(&nowhere, "", "", 0);
         Self {
-            parts: Parts::of(&made_of, forbidden_headers, GrantSource::Flag, &mut found),
-            made_of,
+            parts: Parts::of(&spec, forbidden_headers, GrantSource::Flag, &mut found),
+            spec,
             binary,
             routes: vec![Route {
                 path: "/...".to_owned(),
@@ -147,7 +147,7 @@ impl PreparedService {
             unverified,
             capabilities,
         };
-        let mut made_of = ServiceSpec {
+        let mut spec = ServiceSpec {
             outline: Arc::new(outline),
             guest,
             settings: service.settings.clone().or_defaults(defaults.clone()),
@@ -156,25 +156,25 @@ impl PreparedService {
             module: from_file::module(service),
             found: Found::default(),
         };
-        made_of.look();
-        let forbidden_headers = found.keep(made_of.headers.meant().at("allow_headers"));
-        found.keep(made_of.directories_differ());
+        spec.look();
+        let forbidden_headers = found.keep(spec.headers.meant().at("allow_headers"));
+        found.keep(spec.directories_differ());
         // Of the two the one that the service says itself, if it says one.
         let key = match service.settings.pool.min_idle {
             Some(_) => "min_idle",
             None => "max_instances",
         };
         if !found.lacks("max_instances") {
-            found.keep(made_of.idle_fits().at(key));
+            found.keep(spec.idle_fits().at(key));
         }
         Some(Self {
             parts: Parts::of(
-                &made_of,
+                &spec,
                 forbidden_headers.unwrap_or_default(),
                 GrantSource::File(source.into()),
                 found,
             ),
-            made_of,
+            spec,
             binary,
             routes: service.route.all(),
             route_limits: RouteLimits {
@@ -197,16 +197,16 @@ impl PreparedService {
 
     /// What it is made of.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        std::iter::once(&self.made_of.outline.file)
+        std::iter::once(&self.spec.outline.file)
             .chain(&self.secrets)
-            .chain(self.made_of.tls_files())
+            .chain(self.spec.tls_files())
             .cloned()
-            .chain(self.made_of.outline.capabilities.files())
+            .chain(self.spec.outline.capabilities.files())
     }
 
     /// Whether anybody says how it reaches upstreams.
     pub(crate) fn says_proxy(&self) -> bool {
-        self.made_of.settings.connecting.proxy.is_some()
+        self.spec.settings.connecting.proxy.is_some()
     }
 }
 
@@ -215,15 +215,15 @@ impl PreparedService {
 impl Parts {
     /// Where the settings mean nothing, the defaults.
     fn of(
-        made_of: &ServiceSpec,
+        spec: &ServiceSpec,
         forbidden_headers: ForbiddenHeaders,
         grant_source: GrantSource,
         found: &mut EntryDiagnostics<'_>,
     ) -> Self {
-        let (said, identities) = (&made_of.settings.connecting, &made_of.identities);
+        let (connecting, identities) = (&spec.settings.connecting, &spec.identities);
         let mut are_good = true;
         // One by one first, for which of them it is.
-        for (at, ca) in said.ca.iter().flatten().enumerate() {
+        for (at, ca) in connecting.ca.iter().flatten().enumerate() {
             let checked = connecting::check_authority(ca).at(format!("ca.{at}"));
             are_good &= found.keep(checked).is_some();
         }
@@ -232,13 +232,13 @@ impl Parts {
                 connecting::check_identity(identity).at(format!("client_certificates.{at}"));
             are_good &= found.keep(checked).is_some();
         }
-        let connecting = are_good.then(|| {
-            let unverified = made_of.outline.unverified.clone();
-            Connecting::of(said, identities.clone(), unverified).at("proxy")
+        let checked = are_good.then(|| {
+            let unverified = spec.outline.unverified.clone();
+            Connecting::of(connecting, identities.clone(), unverified).at("proxy")
         });
-        let outgoing = outgoing::Settings::of(&made_of.settings.outgoing).at("outgoing.h2c");
+        let outgoing = outgoing::Settings::of(&spec.settings.outgoing).at("outgoing.h2c");
         Self {
-            connecting: connecting
+            connecting: checked
                 .and_then(|connecting| found.keep(connecting))
                 .unwrap_or_default(),
             outgoing: found.keep(outgoing).unwrap_or_default(),

@@ -23,7 +23,7 @@ struct Placed {
 }
 
 /// Notes routes of no form, and of two for the same paths of the same host the later.
-pub(super) fn check(file: &File, said: &ConfigLocations, found: &mut Diagnostics) {
+pub(super) fn check(file: &File, locations: &ConfigLocations, found: &mut Diagnostics) {
     let nothing = Arc::new(Fixed {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
@@ -46,7 +46,7 @@ pub(super) fn check(file: &File, said: &ConfigLocations, found: &mut Diagnostics
             "service" => format!("service `{name}`"),
             list => format!("`[[{list}]]`"),
         };
-        let mut found = found.entry(said, &what, list, index);
+        let mut found = found.entry(locations, &what, list, index);
         for (at, place) in places.all().iter().enumerate() {
             let key = match places {
                 RouteConfigs::One(_) => "route".to_owned(),
@@ -62,7 +62,7 @@ pub(super) fn check(file: &File, said: &ConfigLocations, found: &mut Diagnostics
             }));
         }
     }
-    while let Some((later, diagnostic)) = conflict(&all, said) {
+    while let Some((later, diagnostic)) = conflict(&all, locations) {
         found.error(diagnostic);
         all.remove(later);
     }
@@ -107,7 +107,7 @@ fn form(path: &str, is_below: bool) -> Result<()> {
 
 /// The first that does not go together with one before it, and what is told of it: its place, and where
 /// the other is.
-fn conflict(all: &[Placed], said: &ConfigLocations) -> Option<(usize, Diagnostic)> {
+fn conflict(all: &[Placed], locations: &ConfigLocations) -> Option<(usize, Diagnostic)> {
     let router = |routes: &mut dyn Iterator<Item = &Placed>| {
         let routes: Vec<_> = routes.map(|placed| placed.route.clone()).collect();
         Router::new(routes).map(drop)
@@ -121,7 +121,7 @@ fn conflict(all: &[Placed], said: &ConfigLocations) -> Option<(usize, Diagnostic
     let later = counts.partition_point(|count| !fails(count)) - 1;
     let goes = |earlier: &&Placed| router(&mut [*earlier, &all[later]].into_iter()).is_ok();
     let earlier = all[..later].iter().find(|placed| !goes(placed));
-    let place = |of: &Placed| said.entry(&of.what, of.list, of.index, &of.key);
+    let place = |of: &Placed| locations.entry(&of.what, of.list, of.index, &of.key);
     let error = router(&mut all[..=later].iter()).err();
     let error = error.map_or_else(|| anyhow::anyhow!("a route is given twice"), Into::into);
     let error = match earlier {
@@ -140,9 +140,9 @@ mod tests {
 
     fn all_wrong(routes: &str) -> Vec<String> {
         let file = File::parse(routes).unwrap();
-        let said = ConfigLocations::new(Path::new("h.toml"), file.source());
+        let locations = ConfigLocations::new(Path::new("h.toml"), file.source());
         let mut found = Diagnostics::default();
-        check(&file, &said, &mut found);
+        check(&file, &locations, &mut found);
         found.errors.iter().map(ToString::to_string).collect()
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn a_route_that_cannot_be_served_is_told_with_its_place() {
         let answer =
             |route: &str| format!("[[answer]]\nroute = \"/ok\"\n[[answer]]\nroute = {route}\n");
-        for (route, place, said) in [
+        for (route, place, expected) in [
             (
                 "\"a\"",
                 "line 4, column 1: route = \"a\"",
@@ -182,7 +182,7 @@ mod tests {
         ] {
             let told = wrong(&answer(route));
             assert!(told.starts_with("in `h.toml`, `[[answer]]` ("), "{told}");
-            assert!(told.contains(place) && told.contains(said), "{told}");
+            assert!(told.contains(place) && told.contains(expected), "{told}");
         }
         for route in ["/f", "/f/", "/f/*"] {
             let told = wrong(&format!(

@@ -176,7 +176,7 @@ impl Inode {
 mod tests {
     use super::*;
 
-    fn made_of(folder: &Path) -> ServiceSpec {
+    fn spec(folder: &Path) -> ServiceSpec {
         let outline = ServiceSummary {
             name: "it".into(),
             file: "it.wasm".into(),
@@ -189,7 +189,7 @@ mod tests {
             unverified: Vec::new(),
             capabilities: headwater_runtime::Capabilities::default().nothing(),
         };
-        let mut made_of = ServiceSpec {
+        let mut spec = ServiceSpec {
             outline: Arc::new(outline),
             guest: Guest::Component(Content::of(b"guest")),
             settings: ServiceSettings::default(),
@@ -202,20 +202,20 @@ mod tests {
             module: ModuleOptions::default(),
             found: Found::default(),
         };
-        made_of.settings.connecting.ca = Some(vec![folder.join("ca.pem")]);
-        made_of.look();
-        made_of
+        spec.settings.connecting.ca = Some(vec![folder.join("ca.pem")]);
+        spec.look();
+        spec
     }
 
-    fn outline(made_of: &mut ServiceSpec) -> &mut ServiceSummary {
-        Arc::get_mut(&mut made_of.outline).unwrap()
+    fn outline(spec: &mut ServiceSpec) -> &mut ServiceSummary {
+        Arc::get_mut(&mut spec.outline).unwrap()
     }
 
     #[test]
     fn what_is_said_otherwise_is_something_else() {
         let folder = tempfile::tempdir().unwrap();
-        let before = made_of(folder.path());
-        assert!(before == made_of(folder.path()));
+        let before = spec(folder.path());
+        assert!(before == spec(folder.path()));
         let changes: [fn(&mut ServiceSpec); 8] = [
             |it| outline(it).name = "other".into(),
             |it| it.guest = Guest::Component(Content::of(b"another")),
@@ -227,7 +227,7 @@ mod tests {
             |it| it.module.argv = Some("x".to_owned()),
         ];
         for (index, change) in changes.iter().enumerate() {
-            let mut after = made_of(folder.path());
+            let mut after = spec(folder.path());
             change(&mut after);
             assert!(before != after, "{index}");
         }
@@ -236,15 +236,15 @@ mod tests {
     #[test]
     fn two_directories_at_one_path_in_the_guest_are_refused_with_the_key_of_the_second() {
         let folder = tempfile::tempdir().unwrap();
-        let mut made_of = made_of(folder.path());
+        let mut spec = spec(folder.path());
         for (guest, is_good) in [("/other", true), ("/data", false), ("/data/", false)] {
-            let directories = &mut outline(&mut made_of).directories;
+            let directories = &mut outline(&mut spec).directories;
             directories.truncate(1);
             directories.push(Directory {
                 host: folder.path().into(),
                 guest: guest.to_owned(),
             });
-            match made_of.directories_differ() {
+            match spec.directories_differ() {
                 Ok(()) => assert!(is_good, "{guest}"),
                 Err(Misplaced { key, .. }) => {
                     assert!(!is_good, "{guest}");
@@ -264,17 +264,17 @@ mod tests {
         fs::create_dir(at("v1")).unwrap();
         fs::create_dir(at("v2")).unwrap();
         std::os::unix::fs::symlink(at("v1"), at("data")).unwrap();
-        let mut before = made_of(folder.path());
+        let mut before = spec(folder.path());
         for name in ["ca.pem", "c.pem", "k.pem"] {
-            assert!(before == made_of(folder.path()), "{name}");
+            assert!(before == spec(folder.path()), "{name}");
             fs::write(at(name), "new").unwrap();
-            let after = made_of(folder.path());
+            let after = spec(folder.path());
             assert!(before != after, "{name}");
             before = after;
         }
         // As releases are put in the place of each other.
         fs::remove_file(at("data")).unwrap();
         std::os::unix::fs::symlink(at("v2"), at("data")).unwrap();
-        assert!(before != made_of(folder.path()));
+        assert!(before != spec(folder.path()));
     }
 }

@@ -75,7 +75,7 @@ impl ModuleDefaults {
         environment.extend(self.environment.clone());
         let defaults = WagiSettings::new(name);
         // Here it is the module that goes before the command line.
-        let said = LimitSettings {
+        let settings = LimitSettings {
             timeout: entry.timeout,
             memory: entry.memory,
             max_instances: entry.max_instances,
@@ -83,7 +83,7 @@ impl ModuleDefaults {
             max_open_files_per_instance: entry.max_open_files_per_instance,
             max_open_files: entry.max_open_files,
         };
-        let said = said.or(self.limits.clone());
+        let settings = settings.or(self.limits.clone());
         WagiSettings {
             entrypoint: entry.entrypoint.clone().unwrap_or(defaults.entrypoint),
             environment: environment.into_iter().collect(),
@@ -98,15 +98,15 @@ impl ModuleDefaults {
             http_max_concurrency: entry.http_max_concurrency,
             pass_authorization: entry.pass_authorization,
             log_dir: self.log_dir.clone(),
-            max_instances: said.max_instances.map(Count::get),
-            max_cpu_time: said.max_cpu_time.map(Time::get),
+            max_instances: settings.max_instances.map(Count::get),
+            max_cpu_time: settings.max_cpu_time.map(Time::get),
             max_wall_time: entry.max_wall_time.map(Time::get),
             max_output: entry.max_output.map(Memory::bytes),
             limits: Limits {
                 buffered_response: entry
                     .max_response
                     .map_or(defaults.limits.buffered_response, Memory::in_memory),
-                ..convert::service::limits(&said)
+                ..convert::service::limits(&settings)
             },
             ..WagiSettings::new(name)
         }
@@ -140,7 +140,7 @@ impl ModuleDefaults {
 
     fn compat(&self, entry: &ModuleEntry) -> Compat {
         match (entry.compat, self.arguments.compat) {
-            (Some(said), _) => convert::service::compat(said),
+            (Some(settings), _) => convert::service::compat(settings),
             (None, wagi::Compat::Default) => Compat::Default,
             (None, wagi::Compat::Strict) => Compat::Strict,
             (None, wagi::Compat::V0_2) => Compat::V0_2,

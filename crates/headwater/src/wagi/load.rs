@@ -79,13 +79,13 @@ impl Table {
         engine: &Engine,
     ) -> Self {
         let names = names(&file.modules);
-        let said = ConfigLocations::new(path, file.source());
+        let locations = ConfigLocations::new(path, file.source());
         let cache = Cache::new(&common.arguments);
         let mut modules = Vec::new();
         for (index, (name, entry)) in names.into_iter().zip(file.modules).enumerate() {
             let mut found = Diagnostics::default();
             let what = what(&entry);
-            let mut of_entry = found.entry(&said, &what, "module", index);
+            let mut of_entry = found.entry(&locations, &what, "module", index);
             let loaded = load_one(path, &name, &entry, common, &cache, engine, &mut of_entry).await;
             let loaded = loaded.ok_or(found.errors);
             modules.push((entry, loaded));

@@ -55,11 +55,11 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     let mut found = Diagnostics::default();
     let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), &mut found);
     let (operation, _no_warnings) = found.accept(Some(operation))?;
-    let said = Once::new();
+    let noted = Once::new();
     let CacheToml { place, ignored } = cache;
     let warning_log = WarningLog::default();
     let load = move |loading: &BuildContext| {
-        said.call_once(|| {
+        noted.call_once(|| {
             for key in &ignored {
                 tracing::warn!(
                     "in the cache.toml, `{key}` has no effect: `enabled` and `directory` are read"
@@ -173,7 +173,7 @@ fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<Modul
         found.error(Diagnostic::modules(path, error));
     }
     let file = file?;
-    let said = ConfigLocations::new(path, file.source());
+    let locations = ConfigLocations::new(path, file.source());
     for warning in file.warnings() {
         found.warn(Diagnostic::warning(path, warning));
     }
@@ -195,7 +195,7 @@ fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<Modul
             // Modules have no such names for each other.
             let grant = host.parse().ok();
             let key = format!("allowed_hosts.{at}");
-            let place = said.entry(&what(entry), "module", index, &key);
+            let place = locations.entry(&what(entry), "module", index, &key);
             let warning = grant.and_then(|grant| idle_grant(&grant, &[], place));
             found.warnings.extend(warning);
         }

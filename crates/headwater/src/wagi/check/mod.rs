@@ -59,7 +59,7 @@ pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
     let (Some(common), Some(file)) = (common, file) else {
         return Ok(());
     };
-    let said = ConfigLocations::new(&path, file.source());
+    let locations = ConfigLocations::new(&path, file.source());
     let unknown = file.unknown.clone();
     let places = convert::host::places(&operation.server);
     let engine = Engine::with_cache(places, &cache.unwrap_or_default())?;
@@ -69,7 +69,7 @@ pub(crate) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         .context("cannot start the threads that run `_routes`")?;
     let table = runtime.block_on(Table::load(&path, file, &common, &engine));
     report.compiled(&engine);
-    let mut sections = Sections::of(&table, &unknown, &common, &said);
+    let mut sections = Sections::of(&table, &unknown, &common, &locations);
     report.lines = sections.lines();
     report.lists_without_effect = true;
     report.found.errors.append(&mut sections.found.errors);

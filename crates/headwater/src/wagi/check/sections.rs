@@ -17,7 +17,7 @@ const EXPERIMENTAL_HTTP: &str = "wasi_experimental_http";
 
 /// What is told of a file.
 pub(super) struct Sections<'a> {
-    said: &'a ConfigLocations,
+    locations: &'a ConfigLocations,
     routes: Vec<String>,
     modules: Vec<String>,
     without_effect: Vec<String>,
@@ -38,10 +38,10 @@ impl<'a> Sections<'a> {
         table: &Table,
         unknown: &[UnknownKey],
         common: &ModuleDefaults,
-        said: &'a ConfigLocations,
+        locations: &'a ConfigLocations,
     ) -> Self {
         let mut sections = Self {
-            said,
+            locations,
             routes: Vec::new(),
             modules: Vec::new(),
             without_effect: unknown.iter().map(ToString::to_string).collect(),
@@ -63,7 +63,7 @@ impl<'a> Sections<'a> {
     }
 
     fn place(&self, Key { entry, index, name }: Key<'_>) -> Position {
-        self.said.entry(&what(entry), "module", index, name)
+        self.locations.entry(&what(entry), "module", index, name)
     }
 
     /// A key that is read and changes nothing.
