@@ -60,7 +60,7 @@ pub enum Limit {
     AllConnections,
 }
 
-/// RequestPermits for so many things of one service, among so many of all services.
+/// Permits for so many things of one service, among so many of all services.
 #[derive(Debug)]
 pub(crate) struct RequestPermits {
     own: Arc<Semaphore>,

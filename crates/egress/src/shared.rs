@@ -66,7 +66,7 @@ impl EgressShared {
         self.0.limits
     }
 
-    /// RequestPermits for the requests of a service.
+    /// Permits for the requests of a service.
     pub(crate) fn requests(&self, own: usize) -> RequestPermits {
         RequestPermits::new(
             own,
@@ -76,7 +76,7 @@ impl EgressShared {
         )
     }
 
-    /// RequestPermits for its connections.
+    /// Permits for its connections.
     pub(crate) fn connections(&self, own: usize) -> RequestPermits {
         RequestPermits::new(
             own,

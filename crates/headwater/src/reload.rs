@@ -34,7 +34,7 @@ pub(crate) struct BuiltHost {
     pub(crate) router: Router,
     /// By which services reach each other.
     pub(crate) internal: Vec<Arc<InternalFront>>,
-    /// ConfigLocations when it listens.
+    /// Printed when it listens.
     pub(crate) banner: Vec<String>,
     /// What it was made of.
     pub(crate) files: Vec<PathBuf>,

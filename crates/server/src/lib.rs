@@ -39,6 +39,7 @@ pub use params::{
     ProxyProtocol, ServerParams,
 };
 pub use pipeline::front::{Front, FrontParams, Retired};
+pub use pipeline::http_service::{ClientAddress, HttpService};
 pub use pipeline::in_flight_requests::InFlight;
 pub use pipeline::internal::InternalFront;
 pub use request::forwarded::{ForwardedFields, ForwardedParams};

@@ -103,7 +103,7 @@ settings! {
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_DELAY")]
         pub drain_delay: Option<Time>,
 
-        /// RouteConfigs for instances of all services: an instance takes one for each of its linear memories, at
+        /// Places for instances of all services: an instance takes one for each of its linear memories, at
         /// least one, and each is 4 GiB of address space, or 8 where both small and large guests are served.
         /// A tenth is for services that have less than an equal share [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_PLACES")]

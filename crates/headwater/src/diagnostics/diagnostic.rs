@@ -61,7 +61,7 @@ pub(crate) struct Position {
     /// What says it: ``service `a` ``, `[telemetry]`, a flag.
     pub(crate) entry: Option<String>,
     pub(crate) location: Option<Location>,
-    /// ServiceTotals, column and marked text, for readers.
+    /// Line, column and marked text, for readers.
     pub(crate) shown: Option<String>,
 }
 

@@ -222,24 +222,9 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         watch,
         ..
     } = operation;
-    let drain = convert::host::drain(&settings);
-    let drain_timeout = drain.timeout;
-    let loops = convert::host::loops(&settings)?;
-    let server = Server::bind(ServerParams {
-        listeners,
-        limits: convert::host::connections(&settings),
-        connection: convert::host::connection(&settings),
-        drain,
-        ..ServerParams::default()
-    })
-    .await?;
+    let server = bind(listeners, &settings).await?;
     metrics::observe_connections(&metrics.meter(), &server.connections());
-    let authority = server
-        .addresses()
-        .iter()
-        .find_map(BoundAddress::socket_addr);
-    let certificates = server.certificates();
-    metrics::observe_certificates(&metrics.meter(), &certificates);
+    metrics::observe_certificates(&metrics.meter(), &server.certificates());
     // Before anything is loaded, which may take a while: whoever asks is told so.
     let keep_requests = admin.listen.is_some();
     let admin = match admin.is_on() {
@@ -247,42 +232,25 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         false => None,
     };
 
-    let explain = settings.explain.unwrap_or_default();
-    if explain {
+    if settings.explain.unwrap_or_default() {
         tracing::warn!(
             "answers tell clients why requests failed and what services may reach (--explain, \
              HEADWATER_EXPLAIN, or `explain` in [server]): for development only"
         );
     }
-    let loading = BuildContext {
-        engine: Engine::with_cache(convert::host::places(&settings), &cache)?,
-        // Who comes by a Unix-domain socket names whatever they like.
-        authority: authority.map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
-        common: SharedResources {
+    let (running, banner) = load_services(
+        load,
+        Some(&server),
+        LoadParams {
+            cache,
+            rewrite_forwarded,
+            settings,
             metrics: metrics.clone(),
             access: telemetry.access().clone(),
-            shared: convert::host::shared(&settings),
-            loops: loops.clone(),
-            explain,
-            ..SharedResources::default()
+            keep_requests,
         },
-        registry: ServiceRegistry::default(),
-    };
-    let front = FrontParams {
-        metrics: metrics.clone(),
-        access: telemetry.access().clone(),
-        loops,
-        limits: convert::host::requests(&settings),
-        forwarded: ForwardedParams {
-            rewrite: rewrite_forwarded,
-            ..convert::host::forwarded(&settings)
-        },
-        linger: convert::host::linger(&settings),
-        keep_requests,
-        explain,
-    };
-    let (running, banner) =
-        RunningHost::start(load, loading, front, certificates, drain_timeout).await?;
+    )
+    .await?;
     metrics::observe_pools(&metrics.meter(), running.registry());
     metrics::observe_outgoing(&metrics.meter(), running.registry());
     metrics::observe_reloads(&metrics.meter(), running.reloads());
@@ -298,6 +266,83 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         banner,
         watch,
     })
+}
+
+/// What services are loaded with.
+pub(crate) struct LoadParams {
+    pub(crate) cache: CodeCache,
+    /// Whether guests are told of clients in fields that the front makes anew.
+    pub(crate) rewrite_forwarded: bool,
+    pub(crate) settings: ServerSettings,
+    pub(crate) metrics: Metrics,
+    pub(crate) access: AccessLog,
+    /// Whether the requests in flight can be listed.
+    pub(crate) keep_requests: bool,
+}
+
+/// Takes the addresses.
+pub(crate) async fn bind(
+    listeners: Vec<ListenerParams>,
+    settings: &ServerSettings,
+) -> Result<Server> {
+    let server = Server::bind(ServerParams {
+        listeners,
+        limits: convert::host::connections(settings),
+        connection: convert::host::connection(settings),
+        drain: convert::host::drain(settings),
+        ..ServerParams::default()
+    });
+    Ok(server.await?)
+}
+
+/// Loads what is served by this server, or by one that is not Headwater's. Returns it with its banner.
+pub(crate) async fn load_services(
+    load: Load,
+    server: Option<&Server>,
+    params: LoadParams,
+) -> Result<(Arc<RunningHost>, Vec<String>)> {
+    let LoadParams {
+        cache,
+        rewrite_forwarded,
+        settings,
+        metrics,
+        access,
+        keep_requests,
+    } = params;
+    let loops = convert::host::loops(&settings)?;
+    let explain = settings.explain.unwrap_or_default();
+    let addresses = server.map_or(&[][..], Server::addresses);
+    let authority = addresses.iter().find_map(BoundAddress::socket_addr);
+    let loading = BuildContext {
+        engine: Engine::with_cache(convert::host::places(&settings), &cache)?,
+        // Who comes by a Unix-domain socket names whatever they like.
+        authority: authority.map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
+        common: SharedResources {
+            metrics: metrics.clone(),
+            access: access.clone(),
+            shared: convert::host::shared(&settings),
+            loops: loops.clone(),
+            explain,
+            ..SharedResources::default()
+        },
+        registry: ServiceRegistry::default(),
+    };
+    let front = FrontParams {
+        metrics,
+        access,
+        loops,
+        limits: convert::host::requests(&settings),
+        forwarded: ForwardedParams {
+            rewrite: rewrite_forwarded,
+            ..convert::host::forwarded(&settings)
+        },
+        linger: convert::host::linger(&settings),
+        keep_requests,
+        explain,
+    };
+    let certificates = server.map(Server::certificates).unwrap_or_default();
+    let drain_timeout = convert::host::drain(&settings).timeout;
+    RunningHost::start(load, loading, front, certificates, drain_timeout).await
 }
 
 async fn moment_of(shutdown: CancellationToken) -> Instant {

@@ -62,7 +62,7 @@ impl<'a> Watchdog<'a> {
         let limit = match (late, phase, self.stuck) {
             (Some(late), _, Some(stuck)) => Some((late.max(stuck), STUCK_GRACE)),
             (Some(late), _, None) => Some((late, settings.grace)),
-            // What it computes for may have been dropped before its deadline, with its client. EventLoop of
+            // What it computes for may have been dropped before its deadline, with its client. Inside of
             // the event loop that cannot be seen.
             (None, Phase::Requests, Some(stuck)) => self
                 .last_answer_sent(since.max(stuck))

@@ -1,0 +1,114 @@
+//! The host's services behind a server that is not Headwater's.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headwater_core::{Body, BodyError};
+use http::uri::{Authority, Scheme};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tower_service::Service;
+
+use crate::pipeline::front::Front;
+use crate::request::peer::{Peer, canonical};
+use crate::request::target::Origin;
+
+/// A [`tower_service::Service`] that answers by the routes of a [`Front`]. Cheap to clone.
+///
+/// A request gets all that one from a listener of Headwater's gets: an id, a scope, a server span, limits,
+/// the service's timeout. Its server puts the client's address into the request's extensions as
+/// [`ClientAddress`]; without it, the client is unknown, and limits by client do not hold for it.
+#[derive(Clone)]
+pub struct HttpService {
+    front: Arc<Front>,
+    authority: Authority,
+}
+
+/// The address of the client that a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub SocketAddr);
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl HttpService {
+    /// Answers by these routes, also by those that replace them.
+    #[must_use]
+    pub fn new(front: Arc<Front>) -> Self {
+        Self {
+            front,
+            // For requests of HTTP/1.0, which may name no host.
+            authority: Authority::from_static("localhost"),
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for HttpService
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BodyError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        let client = request.extensions().get::<ClientAddress>();
+        let scheme = request.uri().scheme().cloned();
+        let peer = Peer {
+            client: client.map(|client| canonical(client.0)),
+            share: None,
+            local: None,
+            origin: Origin {
+                scheme: scheme.unwrap_or(Scheme::HTTP),
+                authority: self.authority.clone(),
+                asked: OnceLock::new(),
+            },
+            certificate: None,
+            introduction: OnceLock::new(),
+            names: OnceLock::new(),
+        };
+        let request = request.map(|body| -> Body { body.map_err(Into::into).boxed_unsync() });
+        let received = self.front.receive(request, &peer);
+        let front = Arc::clone(&self.front);
+        Box::pin(async move { Ok(front.respond(received).await.map(BodyExt::boxed_unsync)) })
+    }
+}
+
+impl fmt::Debug for HttpService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpService").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::full;
+    use http::StatusCode;
+
+    use super::*;
+    use crate::testing;
+    use crate::{FrontParams, Router};
+
+    #[tokio::test]
+    async fn a_request_of_another_server_is_answered_as_one_of_ours() {
+        let route = testing::route("/echo", testing::answer_with("ok"));
+        let front = Front::new(FrontParams::default(), Router::new([route]).unwrap());
+        let mut service = HttpService::new(front);
+        let request = Request::post("http://a.example/echo").body(full("x")).unwrap();
+        let answer = service.call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.headers().contains_key("x-request-id"));
+        let request = Request::get("/nothing").header("host", "a.example");
+        let answer = service.call(request.body(full("")).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    }
+}
