@@ -143,8 +143,8 @@ mod tests {
     /// What each instance has.
     const EACH: usize = 64 * MIB;
 
-    /// Bytes that are resident of the mappings which these addresses are in. Other tests of this process have
-    /// mappings of their own.
+    /// Bytes that are resident of the mappings that memories of [`EACH`] at these addresses are in, of which one
+    /// may have several. Other tests of this process have mappings of their own.
     #[allow(clippy::unwrap_used, reason = "a test reads it")]
     fn resident(addresses: &BTreeSet<usize>) -> usize {
         let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
@@ -155,7 +155,9 @@ mod tests {
             if let Some((begin, end)) = first.split_once('-') {
                 let number = |text| usize::from_str_radix(text, 16).unwrap();
                 let range = number(begin)..number(end);
-                is_asked_for = addresses.range(range).next().is_some();
+                is_asked_for = addresses
+                    .iter()
+                    .any(|&address| address < range.end && range.start < address + EACH);
             } else if is_asked_for && first == "Rss:" {
                 let kib = line.split_whitespace().nth(1).unwrap();
                 bytes += kib.parse::<usize>().unwrap() << 10;
