@@ -39,9 +39,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Schema => {
             banner::print_whole(&headwater_config::schema(&spec::capabilities::keys()))?
         }
-        Command::Reference => banner::print_whole(&headwater_config::reference(
-            &spec::capabilities::keys(),
-        ))?,
+        Command::Reference => {
+            banner::print_whole(&headwater_config::reference(&spec::capabilities::keys()))?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 //! there were one.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::client::{empty, streamed};
+use headwater_tests::client::{Answer, empty, streamed};
 use headwater_tests::pattern::{self, Checker};
 use headwater_tests::settings::Settings;
 use headwater_tests::trace_context::TraceParent;
@@ -261,7 +261,15 @@ async fn what_goes_wrong_is_what_a_client_would_have_seen() -> Result<()> {
         .expect_err("a whole answer");
 
     let url = format!("{}/never?to=http://full.internal", services.host().url());
-    let never = tokio::spawn(async move { Client::new().get(&url).await });
+    // It may itself be refused at first, while the instance starts or has a request of those below.
+    let never = tokio::spawn(async move {
+        loop {
+            let answer = Client::new().get(&url).await;
+            if !answer.as_ref().is_ok_and(Answer::is_refusal) {
+                return answer;
+            }
+        }
+    });
     services.instances("full").wait_started(1).await?;
     let refused = within("a refusal", async {
         loop {

@@ -24,6 +24,7 @@ mod egress_client;
 mod egress_errors;
 mod egress_hostile;
 mod egress_tls;
+mod examples;
 mod fairness;
 mod faults;
 mod floods;

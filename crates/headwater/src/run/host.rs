@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use headwater_config::settings::ServerSettings;
 use headwater_runtime::{CodeCache, Engine};
 use headwater_server::{
     BoundAddress, ForwardedParams, FrontParams, ListenerParams, ServeOutcome, Server, ServerParams,
 };
-use headwater_telemetry::{Outputs, Telemetry, TelemetryError, console};
+use headwater_telemetry::{AccessLog, Metrics, Outputs, Telemetry, TelemetryError, console};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -357,7 +358,7 @@ async fn in_flight_at(at_once: &CancellationToken, running: &RunningHost) -> usi
 }
 
 /// Lets guests finish what they still do for requests that have their answer.
-async fn finish_background_work(running: &RunningHost, until: Instant) {
+pub(crate) async fn finish_background_work(running: &RunningHost, until: Instant) {
     if tokio::time::timeout_at(until.into(), running.idle())
         .await
         .is_err()

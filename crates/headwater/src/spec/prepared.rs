@@ -33,7 +33,7 @@ pub(crate) struct PreparedService {
     /// Where its guest is named.
     pub(crate) place: Position,
     /// Files of its secrets.
-    secrets: Vec<PathBuf>,
+    pub(crate) secrets: Vec<PathBuf>,
 }
 
 /// What its settings mean, where they may mean nothing.
@@ -214,7 +214,7 @@ impl PreparedService {
 
 impl Parts {
     /// Where the settings mean nothing, the defaults.
-    fn of(
+    pub(crate) fn of(
         spec: &ServiceSpec,
         forbidden_headers: ForbiddenHeaders,
         grant_source: GrantSource,
@@ -251,7 +251,7 @@ impl Parts {
 // === impl Binary ===
 
 impl Binary {
-    fn into_parts(self) -> (Guest, Vec<u8>) {
+    pub(crate) fn into_parts(self) -> (Guest, Vec<u8>) {
         match self {
             Self::Component(bytes) => (Guest::Component(Content::of(&bytes)), bytes),
             Self::Module(bytes) => (Guest::Module(Content::of(&bytes)), bytes),

@@ -103,7 +103,9 @@ mod tests {
         let route = testing::route("/echo", testing::answer_with("ok"));
         let front = Front::new(FrontParams::default(), Router::new([route]).unwrap());
         let mut service = HttpService::new(front);
-        let request = Request::post("http://a.example/echo").body(full("x")).unwrap();
+        let request = Request::post("http://a.example/echo")
+            .body(full("x"))
+            .unwrap();
         let answer = service.call(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert!(answer.headers().contains_key("x-request-id"));
