@@ -170,8 +170,11 @@ static worker_callback_code_t go_on(struct task *task) {
     bool waits_for_others = !task->queue && task->undone;
     if (!task->timer && !task->doing && (looks_for_more || waits_for_others)) {
         worker_subtask_status_t status = wasi_clocks_monotonic_clock_wait_for(2 * MILLISECOND);
-        if (WORKER_SUBTASK_STATE(status) == WORKER_SUBTASK_RETURNED)
-            abort();
+        if (WORKER_SUBTASK_STATE(status) == WORKER_SUBTASK_RETURNED) {
+            /* The host was busy for longer than that. */
+            task->idle++;
+            return go_on(task);
+        }
         task->timer = WORKER_SUBTASK_HANDLE(status);
         worker_waitable_join(task->timer, task->set);
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_core::{Body, BodyError};
+use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -60,7 +61,12 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Answering {
+    fn call(&mut self, mut request: Request<B>) -> Answering {
+        // A program that asks by itself may name the host in the URI alone.
+        let named = request.uri().authority().map(|it| it.as_str().parse());
+        if let (Some(Ok(host)), false) = (named, request.headers().contains_key(HOST)) {
+            request.headers_mut().insert(HOST, host);
+        }
         let client = request.extensions().get::<ClientAddress>();
         let scheme = request.uri().scheme().cloned();
         let peer = Peer {
