@@ -18,8 +18,13 @@ impl wasip3::exports::http::handler::Guest for Configured {
         if name.is_empty() {
             let pairs = store::get_all().unwrap_or_default();
             let same = spin::get_all().is_ok_and(|others| others == pairs);
-            let lines = pairs.iter().map(|(name, value)| format!("{name}={value}\n"));
-            return Ok(text(200, format!("{}same: {same}\n", lines.collect::<String>())));
+            let lines = pairs
+                .iter()
+                .map(|(name, value)| format!("{name}={value}\n"));
+            return Ok(text(
+                200,
+                format!("{}same: {same}\n", lines.collect::<String>()),
+            ));
         }
         let (value, other) = (store::get(name), spin::get(name));
         Ok(match (value, other) {

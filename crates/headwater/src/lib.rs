@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! Behind a server of your own, such as axum, a host without listeners is a [`tower`](tower_service) service:
+//! Behind a server of your own, such as axum, a host without listeners is a tower service:
 //! [`Host::http_service`].
 //!
 //! Logs and spans go to whichever `tracing` subscriber the program has; metrics to the meter that

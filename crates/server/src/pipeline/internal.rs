@@ -50,7 +50,7 @@ pub struct InternalFront {
 impl InternalFront {
     /// The front of the service that answers at `route`; where that is counts for nothing here. Its
     /// limits hold here, too; what counts against them is counted with what comes by routes of the same
-    /// [`service_limits`](Route::gate), and by itself without one.
+    /// [`service_limits`](Route::service_limits), and by itself without one.
     #[must_use]
     pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
         let service_limits = AllServiceLimits::default().of(&route);
