@@ -235,7 +235,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
 
     if settings.explain.unwrap_or_default() {
         tracing::warn!(
-            "answers tell clients why requests failed and what services may reach (--explain, \
+            target: "headwater::host", "answers tell clients why requests failed and what services may reach (--explain, \
              HEADWATER_EXPLAIN, or `explain` in [server]): for development only"
         );
     }
@@ -363,7 +363,7 @@ pub(crate) async fn finish_background_work(running: &RunningHost, until: Instant
         .await
         .is_err()
     {
-        tracing::warn!("guests had work left that they did after their responses: it was ended");
+        tracing::warn!(target: "headwater::host", "guests had work left that they did after their responses: it was ended");
     }
 }
 
@@ -402,7 +402,7 @@ impl Obeying {
                 Asked::Reopen => self.outputs.reopen(),
                 Asked::End if self.shutdown.is_cancelled() => self.at_once.cancel(),
                 Asked::End => {
-                    tracing::info!("draining: no new connections; a second signal ends at once");
+                    tracing::info!(target: "headwater::host", "draining: no new connections; a second signal ends at once");
                     if let Some(admin) = &self.admin {
                         admin.draining();
                     }
