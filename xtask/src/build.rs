@@ -14,6 +14,9 @@ pub(crate) fn debug(workspace: &Workspace) -> Result<()> {
     build(workspace, &["--bins", "--tests"])
 }
 
+/// The feature that the benchmark of the parts needs.
+pub(crate) const MEASURE: &str = "headwater-runtime/measure";
+
 /// The host, optimised, and what else is named so.
 pub(crate) fn release(workspace: &Workspace, more: &[&str]) -> Result<()> {
     build(

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::build;
 use crate::guest::{Guests, Kind};
 use crate::process::{self, say};
 use crate::rust::{self, Rust};
@@ -112,6 +113,8 @@ fn lints(workspace: &Workspace) -> Result<Outcome> {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--features",
+        build::MEASURE,
         "--",
         "-D",
         "warnings",

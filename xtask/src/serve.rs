@@ -84,7 +84,17 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
-    build::release(workspace, &["--bin", "bench", "--bench", "parts"])?;
+    build::release(
+        workspace,
+        &[
+            "--bin",
+            "bench",
+            "--bench",
+            "parts",
+            "--features",
+            build::MEASURE,
+        ],
+    )?;
 
     let (runtime, sockets): (Vec<&String>, Vec<&String>) = arguments
         .iter()
@@ -96,7 +106,8 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     say("measuring the parts of the runtime");
     let mut bench = workspace.cargo();
     // The same selection of packages as above, so that nothing is compiled again.
-    bench.args(["bench", "--workspace", "--bench", "parts", "--"]);
+    bench.args(["bench", "--workspace", "--bench", "parts"]);
+    bench.args(["--features", build::MEASURE, "--"]);
     bench.args(runtime);
     bench.args(arguments.iter().filter(|argument| *argument == "--assert"));
     workspace.tell(&mut bench, "release");

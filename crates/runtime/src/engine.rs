@@ -80,6 +80,7 @@ impl Engine {
     }
 
     /// One that runs all guests on this wasmtime engine.
+    #[cfg(any(test, feature = "measure"))]
     pub(crate) fn on(engine: wasmtime::Engine, cache: &CodeCache) -> Result<Self, EngineError> {
         Self::with_engines(Engines::only(engine), cache)
     }

@@ -18,6 +18,7 @@ mod interface_name;
 mod limits;
 mod linker;
 mod load_error;
+#[cfg(any(test, feature = "measure"))]
 pub mod measure;
 mod memory;
 mod missing_imports;

@@ -23,6 +23,7 @@ impl ServiceCapabilities {
 
 impl InstanceCapabilities {
     /// Those of an instance that has none.
+    #[cfg(any(test, feature = "measure"))]
     pub(crate) fn none() -> Self {
         Self(Box::default())
     }

@@ -59,6 +59,7 @@ impl Engines {
     }
 
     /// This engine for all guests.
+    #[cfg(any(test, feature = "measure"))]
     pub(super) fn only(engine: wasmtime::Engine) -> Self {
         Self {
             copied: engine.clone(),

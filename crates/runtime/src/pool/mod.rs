@@ -41,7 +41,9 @@ pub use self::circuit::CircuitState;
 pub use self::counters::PoolTotals;
 pub(crate) use self::driver::SlowStart;
 pub use self::instance_stats::{InstanceState, InstanceView};
-pub(crate) use self::meter::{Mark, Meter};
+#[cfg(any(test, feature = "measure"))]
+pub(crate) use self::meter::Mark;
+pub(crate) use self::meter::Meter;
 pub(crate) use self::queued_request::InstanceRecord;
 pub use self::scheduler::PoolView;
 pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
