@@ -42,7 +42,7 @@ impl Scope {
         Guard { _entered }
     }
 
-    /// Whether the request still lives. If it does not, its token attributes nothing.
+    /// Returns true while the request lives. The token of a request that is over attributes nothing.
     pub fn is_live(&self) -> bool {
         self.token().is_none_or(Token::is_live)
     }

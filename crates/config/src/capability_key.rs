@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 pub struct CapabilityKey {
     /// Its name.
     pub name: &'static str,
-    /// What it means, as the reference and the schema say it.
+    /// Its description in the reference and the schema.
     pub about: &'static str,
     /// The JSON schema of its value.
     pub schema: Value,

@@ -40,6 +40,20 @@ pub enum OneRoute {
     Table(RouteConfig),
 }
 
+// === impl RouteConfig ===
+
+impl RouteConfig {
+    /// The route of a path, on all hosts and with its prefix.
+    #[must_use]
+    pub fn path(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            hosts: Vec::new(),
+            strip_prefix: false,
+        }
+    }
+}
+
 // === impl RouteConfigs ===
 
 impl RouteConfigs {
@@ -56,11 +70,7 @@ impl RouteConfigs {
 impl OneRoute {
     fn full(&self) -> RouteConfig {
         match self {
-            Self::Path(path) => RouteConfig {
-                path: path.clone(),
-                hosts: Vec::new(),
-                strip_prefix: false,
-            },
+            Self::Path(path) => RouteConfig::path(path),
             Self::Table(place) => place.clone(),
         }
     }

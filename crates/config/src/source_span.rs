@@ -57,7 +57,7 @@ impl Source {
         self.hidden.extend(keys);
     }
 
-    /// Whether the value of a key, or of the table that it is in, may hold what is not for a log.
+    /// Returns true if messages must not show the value of a key, or of the table around it: it may be a secret.
     pub(crate) fn is_hidden(&self, key: &str) -> bool {
         HIDDEN.contains(&first(key)) || self.hidden.contains(&first(key))
     }

@@ -53,8 +53,8 @@ const WRITTEN: &[(&str, &str)] = &[
     ("expected u16", "expected a whole number"),
 ];
 
-/// What serde says was expected of a list at the top of a file, and how that is written: all of them are
-/// lists of tables.
+/// Serde's message about a list at the top of a file, and the text in place of it. All lists there are lists of
+/// tables.
 const TABLES_WRITTEN: (&str, &str) = (
     "expected a sequence",
     "expected tables: begin each with its name in double brackets, as in `[[service]]`",

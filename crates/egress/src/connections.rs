@@ -164,7 +164,7 @@ impl Connections {
         }
     }
 
-    /// Whether a request waits until it may open a connection.
+    /// Returns true while a request waits for its turn to open a connection.
     #[cfg(test)]
     pub(crate) fn is_waited_for(&self) -> bool {
         self.shared

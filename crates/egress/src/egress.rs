@@ -130,7 +130,7 @@ impl Egress {
         &self.0.service
     }
 
-    /// Whether both are the same: of one [`new`](Self::new).
+    /// Returns true if both are clones of one client.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -223,7 +223,7 @@ impl Egress {
         self.0.connections.count()
     }
 
-    /// Whether a request waits until it may open a connection.
+    /// Returns true while a request waits for its turn to open a connection.
     #[cfg(test)]
     pub(crate) fn is_waiting_for_a_connection(&self) -> bool {
         self.0.connections.is_waited_for()

@@ -11,7 +11,9 @@ use headwater_config::RouteConfig;
 use headwater_config::settings::{ServerSettings, ServiceSettings};
 use headwater_egress::GrantSource;
 use headwater_runtime::capability::{Capability, Grant};
-use headwater_runtime::{Artifact, Capabilities, CodeCache, Directory, ForbiddenHeaders};
+use headwater_runtime::{
+    Artifact, ArtifactError, Capabilities, CodeCache, Directory, ForbiddenHeaders,
+};
 use headwater_server::{
     BoundAddress, Endpoint, HttpService, ListenerParams, RouteLimits, ServeOutcome, Server,
 };
@@ -52,7 +54,6 @@ pub struct HostBuilder {
     listeners: Vec<ListenerParams>,
     settings: ServerSettings,
     metrics: Metrics,
-    code_cache: CodeCache,
 }
 
 /// A host that is ready to serve.
@@ -72,9 +73,7 @@ impl Service {
     /// When the file cannot be read, or is neither.
     pub fn file(name: impl Into<String>, file: impl AsRef<Path>) -> Result<Self, BuildError> {
         let file = file.as_ref();
-        let bytes = std::fs::read(file)
-            .with_context(|| format!("cannot read `{}`: check the path", file.display()))?;
-        Self::read(name.into(), file.to_owned(), bytes)
+        Self::of(name.into(), file.to_owned(), Artifact::read(file))
     }
 
     /// A guest that is in memory.
@@ -85,12 +84,16 @@ impl Service {
     pub fn bytes(name: impl Into<String>, guest: Vec<u8>) -> Result<Self, BuildError> {
         let name = name.into();
         let file = PathBuf::from(&name);
-        Self::read(name, file, guest)
+        Self::of(name, file, Artifact::recognise(guest))
     }
 
-    fn read(name: String, file: PathBuf, bytes: Vec<u8>) -> Result<Self, BuildError> {
+    fn of(
+        name: String,
+        file: PathBuf,
+        artifact: Result<Artifact, ArtifactError>,
+    ) -> Result<Self, BuildError> {
         let cannot = || format!("cannot serve `{}`", file.display());
-        let binary = match Artifact::recognise(bytes).with_context(cannot)? {
+        let binary = match artifact.with_context(cannot)? {
             Artifact::Component(binary) => Binary::Component(binary),
             Artifact::Module(binary) => Binary::Module(binary),
             Artifact::Toml(_) => {
@@ -116,11 +119,7 @@ impl Service {
     /// times.
     #[must_use]
     pub fn route(mut self, path: impl Into<String>) -> Self {
-        self.routes.push(RouteConfig {
-            path: path.into(),
-            hosts: Vec::new(),
-            strip_prefix: false,
-        });
+        self.routes.push(RouteConfig::path(path));
         self
     }
 
@@ -177,11 +176,7 @@ impl Service {
             settings,
         } = self;
         if routes.is_empty() {
-            routes.push(RouteConfig {
-                path: "/...".to_owned(),
-                hosts: Vec::new(),
-                strip_prefix: false,
-            });
+            routes.push(RouteConfig::path("/..."));
         }
         let mut capabilities = capabilities.nothing();
         own.into_iter().for_each(|grant| capabilities.set(grant));
@@ -286,7 +281,6 @@ impl HostBuilder {
             listeners,
             settings,
             metrics,
-            code_cache,
         } = self;
         let mut found = Diagnostics::default();
         let prepared = services.into_iter();
@@ -299,7 +293,7 @@ impl HostBuilder {
             false => Some(bind(listeners, &settings).await?),
         };
         let params = LoadParams {
-            cache: convert::host::code_cache(&settings).unwrap_or(code_cache),
+            cache: convert::host::code_cache(&settings).unwrap_or(CodeCache::Off),
             rewrite_forwarded: true,
             settings: settings.clone(),
             metrics,
@@ -355,7 +349,6 @@ impl Host {
             listeners: Vec::new(),
             settings: ServerSettings::default(),
             metrics: Metrics::default(),
-            code_cache: CodeCache::Off,
         }
     }
 

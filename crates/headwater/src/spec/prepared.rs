@@ -105,11 +105,7 @@ impl PreparedService {
             parts: Parts::of(&spec, forbidden_headers, GrantSource::Flag, &mut found),
             spec,
             binary,
-            routes: vec![Route {
-                path: "/...".to_owned(),
-                hosts: Vec::new(),
-                strip_prefix: false,
-            }],
+            routes: vec![Route::path("/...")],
             route_limits: RouteLimits::default(),
             place: Position::default(),
             secrets: Vec::new(),
