@@ -5,7 +5,7 @@ use headwater_server::HostPattern;
 /// Where a route is, as far as it matters for which comes first.
 pub(crate) struct RoutePattern<'a> {
     pub(crate) pattern: &'a str,
-    pub(crate) hosts: &'a [HostPattern],
+    pub(crate) hosts: Vec<HostPattern>,
 }
 
 /// Why the last of these is never reached, if it is not; by the number of the one that answers, from 0.
@@ -46,11 +46,11 @@ mod tests {
         let hosts: Vec<HostPattern> = vec!["a.example".parse().unwrap()];
         let all = |pattern| RoutePattern {
             pattern,
-            hosts: &[],
+            hosts: Vec::new(),
         };
         let one = |pattern| RoutePattern {
             pattern,
-            hosts: &hosts,
+            hosts: hosts.clone(),
         };
         let before = [all("/healthz"), one("/a/..."), all("/b/...")];
         for (place, expected) in [

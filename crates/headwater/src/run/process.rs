@@ -1,33 +1,28 @@
-//! A host from its start to its end.
+//! The process of a host from its start to its end: threads, signals, telemetry.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use headwater_config::settings::ServerSettings;
-use headwater_runtime::{CodeCache, Engine};
-use headwater_server::{
-    BoundAddress, ForwardedParams, FrontParams, ListenerParams, ServeOutcome, Server, ServerParams,
-};
-use headwater_telemetry::{AccessLog, Metrics, Outputs, Telemetry, TelemetryError, console};
+use headwater_server::ServeOutcome;
+use headwater_telemetry::{Outputs, Telemetry, TelemetryError, console};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::build::services::SharedResources;
 use crate::convert;
 use crate::convert::operation::Operation;
 use crate::exit::{Cut, Usage};
+use crate::host::{Host, HostBuilder};
 use crate::metrics;
-use crate::reload::{BuildContext, Load, RunningHost};
+use crate::reload::RunningHost;
 use crate::run::descriptors;
 use crate::run::memory;
 use crate::run::panics;
 use crate::run::records::{Started, Stopped};
 use crate::run::signals::{Asked, Signals};
 use crate::run::starting::{Ended, Starting};
-use crate::service_registry::ServiceRegistry;
 use crate::watch::FileWatch;
 
 /// How long a thread that is in a blocking call may hold up the end of the process.
@@ -41,29 +36,22 @@ const SECOND_SIGNAL: i32 = 130;
 
 /// How the process serves, whatever it serves.
 pub(crate) struct Hosting {
-    pub(crate) listeners: Vec<ListenerParams>,
-    pub(crate) cache: CodeCache,
-    /// Whether guests are told of clients in fields that the front makes anew.
-    pub(crate) rewrite_forwarded: bool,
+    pub(crate) host: HostBuilder,
     /// What is said before the address, when requests are taken.
     pub(crate) announcement: &'static str,
     pub(crate) operation: Operation,
-    /// Makes what is served.
-    pub(crate) load: Load,
 }
 
 /// A host that takes requests from now on.
 struct Ready {
-    server: Server,
+    host: Host,
     admin: Option<Admin>,
-    running: Arc<RunningHost>,
-    banner: Vec<String>,
     watch: Option<FileWatch>,
 }
 
 /// Serves what `prepare` says, until a signal ends it. Signals are obeyed from now on, also while it
 /// prepares, which is done where a thread may be held up.
-pub(crate) fn host(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -> Result<()> {
+pub(crate) fn serve(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -> Result<()> {
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -89,7 +77,7 @@ pub(crate) fn host(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -
     })?;
     panics::log();
     descriptors::raise(convert::host::connections(&hosting.operation.server).max_connections);
-    let served = runtime.block_on(serve(hosting, &telemetry, starting, began));
+    let served = runtime.block_on(run(hosting, &telemetry, starting, began));
     // Ends what guests still do in the background, and with it the spans of their open calls; then
     // what was recorded is written, whatever became of serving.
     runtime.shutdown_timeout(ABANDON);
@@ -97,13 +85,12 @@ pub(crate) fn host(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -
     served
 }
 
-async fn serve(
+async fn run(
     hosting: Hosting,
     telemetry: &Telemetry,
     mut starting: Starting,
     began: Instant,
 ) -> Result<()> {
-    let drain = convert::host::drain(&hosting.operation.server);
     let announcement = hosting.announcement;
     let log = hosting.operation.log_format();
     let outputs = telemetry.outputs();
@@ -119,22 +106,17 @@ async fn serve(
             return Ok(());
         }
     };
-    let Ready {
-        server,
-        admin,
-        running,
-        banner,
-        watch,
-    } = ready;
+    let Ready { host, admin, watch } = ready;
+    let running = host.running().clone();
     if let Some(admin) = &admin {
         admin.ready(&running);
     }
-    let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
+    let addresses: Vec<_> = host.addresses().iter().map(ToString::to_string).collect();
     let services = running.registry().current();
     let services: Vec<_> = services.iter().map(|service| &**service.name()).collect();
     let url = |address: Option<SocketAddr>| address.map(|address| format!("http://{address}"));
     Started {
-        banner: &banner,
+        banner: host.banner(),
         announcement,
         listeners: &addresses,
         admin: url(admin.as_ref().and_then(Admin::address)),
@@ -161,22 +143,18 @@ async fn serve(
     };
     let signals = tokio::spawn(obeying.obey(signals));
     let load = {
-        let (running, connections) = (running.clone(), server.connections());
+        let (running, connections) = (running.clone(), host.connections());
         move || {
-            running.front().in_flight() + connections.total().open + running.registry().instances()
+            let connections = connections.as_ref().map_or(0, |it| it.total().open);
+            running.front().in_flight() + connections + running.registry().instances()
         }
     };
     let giving_back = tokio::spawn(memory::give_back(load, running.reclaim().clone()));
     let watching = watch.map(|watch| tokio::spawn(watch.run(running.clone())));
-    let drain_began = tokio::spawn(moment_of(shutdown.clone()));
     let serving = async {
-        let outcome = server.serve(running.front().clone(), shutdown).await;
+        let outcome = host.run(shutdown).await;
         if let Some(watching) = watching {
             watching.abort();
-        }
-        // Of what was cut it is told that it was, and no time is left for anything else.
-        if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
-            finish_background_work(&running, began + drain.delay + drain.timeout).await;
         }
         outcome
     };
@@ -210,12 +188,9 @@ async fn serve(
 async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     let metrics = telemetry.metrics();
     let Hosting {
-        listeners,
-        cache,
-        rewrite_forwarded,
+        host,
         announcement: _,
         operation,
-        load,
     } = hosting;
     let Operation {
         server: settings,
@@ -223,148 +198,39 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         watch,
         ..
     } = operation;
-    let server = bind(listeners, &settings).await?;
-    metrics::observe_connections(&metrics.meter(), &server.connections());
-    metrics::observe_certificates(&metrics.meter(), &server.certificates());
+    let explain = settings.explain.unwrap_or_default();
+    let host = host
+        .settings(settings)
+        .metrics(metrics.clone())
+        .access_log(telemetry.access().clone())
+        .keep_requests(admin.listen.is_some());
+    let host = host.bind().await?;
     // Before anything is loaded, which may take a while: whoever asks is told so.
-    let keep_requests = admin.listen.is_some();
     let admin = match admin.is_on() {
         true => Some(Admin::bind(&admin, telemetry).await?),
         false => None,
     };
-
-    if settings.explain.unwrap_or_default() {
+    if explain {
         tracing::warn!(
             target: "headwater::host", "answers tell clients why requests failed and what services may reach (--explain, \
              HEADWATER_EXPLAIN, or `explain` in [server]): for development only"
         );
     }
-    let (running, banner) = load_services(
-        load,
-        Some(&server),
-        LoadParams {
-            cache,
-            rewrite_forwarded,
-            settings,
-            metrics: metrics.clone(),
-            access: telemetry.access().clone(),
-            keep_requests,
-        },
-    )
-    .await?;
-    metrics::observe_pools(&metrics.meter(), running.registry());
-    metrics::observe_outgoing(&metrics.meter(), running.registry());
-    metrics::observe_reloads(&metrics.meter(), running.reloads());
+    let host = host.load().await?;
     metrics::observe_build(&metrics.meter());
     metrics::observe_process(&metrics.meter());
-    let watch = watch
-        .then(|| FileWatch::begin(&running.files()))
-        .transpose()?;
+    let watch = watch.then(|| FileWatch::begin(&host.running().files()));
     Ok(Ready {
-        server,
+        host,
         admin,
-        running,
-        banner,
-        watch,
+        watch: watch.transpose()?,
     })
-}
-
-/// What services are loaded with.
-pub(crate) struct LoadParams {
-    pub(crate) cache: CodeCache,
-    /// Whether guests are told of clients in fields that the front makes anew.
-    pub(crate) rewrite_forwarded: bool,
-    pub(crate) settings: ServerSettings,
-    pub(crate) metrics: Metrics,
-    pub(crate) access: AccessLog,
-    /// Whether the requests in flight can be listed.
-    pub(crate) keep_requests: bool,
-}
-
-/// Takes the addresses.
-pub(crate) async fn bind(
-    listeners: Vec<ListenerParams>,
-    settings: &ServerSettings,
-) -> Result<Server> {
-    let server = Server::bind(ServerParams {
-        listeners,
-        limits: convert::host::connections(settings),
-        connection: convert::host::connection(settings),
-        drain: convert::host::drain(settings),
-        ..ServerParams::default()
-    });
-    Ok(server.await?)
-}
-
-/// Loads what is served by this server, or by one that is not Headwater's. Returns it with its banner.
-pub(crate) async fn load_services(
-    load: Load,
-    server: Option<&Server>,
-    params: LoadParams,
-) -> Result<(Arc<RunningHost>, Vec<String>)> {
-    let LoadParams {
-        cache,
-        rewrite_forwarded,
-        settings,
-        metrics,
-        access,
-        keep_requests,
-    } = params;
-    let loops = convert::host::loops(&settings)?;
-    let explain = settings.explain.unwrap_or_default();
-    let addresses = server.map_or(&[][..], Server::addresses);
-    let authority = addresses.iter().find_map(BoundAddress::socket_addr);
-    let loading = BuildContext {
-        engine: Engine::with_cache(convert::host::places(&settings), &cache)?,
-        // Who comes by a Unix-domain socket names whatever they like.
-        authority: authority.map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
-        common: SharedResources {
-            metrics: metrics.clone(),
-            access: access.clone(),
-            shared: convert::host::shared(&settings),
-            loops: loops.clone(),
-            explain,
-            ..SharedResources::default()
-        },
-        registry: ServiceRegistry::default(),
-    };
-    let front = FrontParams {
-        metrics,
-        access,
-        loops,
-        limits: convert::host::requests(&settings),
-        forwarded: ForwardedParams {
-            rewrite: rewrite_forwarded,
-            ..convert::host::forwarded(&settings)
-        },
-        linger: convert::host::linger(&settings),
-        keep_requests,
-        explain,
-    };
-    let certificates = server.map(Server::certificates).unwrap_or_default();
-    let drain_timeout = convert::host::drain(&settings).timeout;
-    RunningHost::start(load, loading, front, certificates, drain_timeout).await
-}
-
-async fn moment_of(shutdown: CancellationToken) -> Instant {
-    shutdown.cancelled_owned().await;
-    Instant::now()
 }
 
 /// The requests that are in flight when this is cancelled.
 async fn in_flight_at(at_once: &CancellationToken, running: &RunningHost) -> usize {
     at_once.cancelled().await;
     running.front().in_flight()
-}
-
-/// Lets guests finish what they still do for requests that have their answer.
-pub(crate) async fn finish_background_work(running: &RunningHost, until: Instant) {
-    if tokio::time::timeout_at(until.into(), running.idle())
-        .await
-        .is_err()
-    {
-        tracing::warn!(target: "headwater::host", "guests had work left that they did after their responses: it was ended");
-    }
 }
 
 /// It says in the log what becomes of it, unless the end overtakes it, which would be told as a failure.

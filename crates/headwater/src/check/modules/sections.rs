@@ -6,11 +6,13 @@ use headwater_config::modules::{ModuleEntry, UnknownKey};
 use headwater_wagi::{Compat, Health, ResponseMode, SET_BY_HOST};
 
 use crate::banner::list;
+use crate::build::running_service::{Runner, RunningService, hosts};
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::spec::config_location::ConfigLocations;
-use crate::wagi::common::ModuleDefaults;
-use crate::wagi::load::{LoadedModule, Table, what};
-use crate::wagi::shadow::{self, matches_nothing, shadowed_by};
+use crate::spec::modules::{ModuleFlags, what};
+
+use super::Checked;
+use super::shadow::{self, matches_nothing, shadowed_by};
 
 /// The module that outgoing requests are imported from.
 const EXPERIMENTAL_HTTP: &str = "wasi_experimental_http";
@@ -35,9 +37,9 @@ struct Key<'a> {
 
 impl<'a> Sections<'a> {
     pub(super) fn of(
-        table: &Table,
+        modules: &[Checked<'_>],
         unknown: &[UnknownKey],
-        common: &ModuleDefaults,
+        flags: &ModuleFlags,
         locations: &'a ConfigLocations,
     ) -> Self {
         let mut sections = Self {
@@ -47,10 +49,10 @@ impl<'a> Sections<'a> {
             without_effect: unknown.iter().map(ToString::to_string).collect(),
             found: Diagnostics::default(),
         };
-        sections.routes(table);
-        for (index, (entry, loaded)) in table.modules.iter().enumerate() {
+        sections.routes(modules);
+        for (index, (entry, loaded)) in modules.iter().enumerate() {
             match loaded {
-                Ok(loaded) => sections.module(entry, index, loaded, common),
+                Ok(service) => sections.module(entry, index, service, flags),
                 Err(problems) => {
                     sections.modules.push(format!("  {}", entry.module));
                     let problems = problems.iter().map(|it| &it.message);
@@ -78,14 +80,14 @@ impl<'a> Sections<'a> {
         });
     }
 
-    fn routes(&mut self, table: &Table) {
+    fn routes(&mut self, modules: &[Checked<'_>]) {
         let mut places = vec![shadow::RoutePattern {
             pattern: Health::ROUTE,
-            hosts: &[],
+            hosts: Vec::new(),
         }];
         self.routes
             .push(format!("    1  {}  answers OK (built in)", Health::ROUTE));
-        for (index, (entry, loaded)) in table.modules.iter().enumerate() {
+        for (index, (entry, loaded)) in modules.iter().enumerate() {
             let key = Key {
                 entry,
                 index,
@@ -96,14 +98,14 @@ impl<'a> Sections<'a> {
                     .push(format!("    ?  {}  PROBLEM, see below", entry.route));
                 continue;
             };
-            for mount in &loaded.mounts {
+            let Runner::Module(mounted) = &loaded.runner else {
+                continue;
+            };
+            for (mount, route) in mounted.mounts.iter().zip(&loaded.routes) {
                 let nth = places.len() + 1;
-                let hosts = match loaded.hosts.is_empty() {
+                let on = match route.hosts.is_empty() {
                     true => String::new(),
-                    false => {
-                        let hosts: Vec<_> = loaded.hosts.iter().map(ToString::to_string).collect();
-                        format!(" on {}", hosts.join(", "))
-                    }
+                    false => format!(" on {}", route.hosts.join(", ")),
                 };
                 let named = match mount.pattern == entry.route {
                     true => "",
@@ -111,12 +113,12 @@ impl<'a> Sections<'a> {
                 };
                 let (pattern, entrypoint) = (&mount.pattern, &mount.entrypoint);
                 self.routes.push(format!(
-                    "  {nth:>3}  {pattern}{hosts}  {} ({entrypoint}{named})",
-                    loaded.name
+                    "  {nth:>3}  {pattern}{on}  {} ({entrypoint}{named})",
+                    loaded.name()
                 ));
                 let place = shadow::RoutePattern {
                     pattern,
-                    hosts: &loaded.hosts,
+                    hosts: hosts(&route.hosts).unwrap_or_default(),
                 };
                 if let Some(problem) = &mount.problem {
                     self.routes
@@ -155,17 +157,23 @@ impl<'a> Sections<'a> {
         &mut self,
         entry: &ModuleEntry,
         index: usize,
-        loaded: &LoadedModule,
-        common: &ModuleDefaults,
+        service: &RunningService,
+        flags: &ModuleFlags,
     ) {
-        let settings = loaded.module.settings();
+        let Runner::Module(mounted) = &service.runner else {
+            return;
+        };
+        let module = &mounted.module;
+        let settings = module.settings();
         let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (module, name) in loaded.module.imports() {
+        for (module, name) in module.imports() {
             imports.entry(module).or_default().insert(name);
         }
-        self.modules.push(format!("  {}", loaded.name));
-        self.modules
-            .push(format!("    runs         {}", loaded.origin));
+        self.modules.push(format!("  {}", service.name()));
+        self.modules.push(format!(
+            "    runs         {}",
+            service.outline.file.display()
+        ));
         if imports.is_empty() {
             self.modules.push("    imports      nothing".to_owned());
         }
@@ -176,7 +184,7 @@ impl<'a> Sections<'a> {
         }
         // Names only: values may be secrets.
         let variables = settings.environment.iter().map(|(name, _)| {
-            match common.environment.contains_key(name) {
+            match flags.environment.contains_key(name) {
                 true => format!("{name} (command line)"),
                 false => name.clone(),
             }
@@ -198,10 +206,8 @@ impl<'a> Sections<'a> {
         let directories: Vec<_> = directories.collect();
         self.modules
             .push(format!("    directories  {}", list(&directories)));
-        self.modules.push(format!(
-            "    may call     {}",
-            list(&settings.allowed_hosts)
-        ));
+        self.modules
+            .push(format!("    may call     {}", list(&entry.allowed_hosts)));
         self.modules.push(format!(
             "    behaves      as {}, its answers {}",
             match settings.compat {
@@ -221,7 +227,7 @@ impl<'a> Sections<'a> {
             limits.guest_memory >> 20,
             limits.buffered_response >> 20,
         ));
-        self.idle_keys(entry, index, &imports, common);
+        self.idle_keys(entry, index, &imports, flags);
     }
 
     /// Keys that are read and change nothing.
@@ -230,7 +236,7 @@ impl<'a> Sections<'a> {
         entry: &ModuleEntry,
         index: usize,
         imports: &BTreeMap<&str, BTreeSet<&str>>,
-        common: &ModuleDefaults,
+        flags: &ModuleFlags,
     ) {
         let route = &entry.route;
         let mut idle = |name: &str, why: &str| {
@@ -254,7 +260,7 @@ impl<'a> Sections<'a> {
             let key = format!("environment.{name}");
             if SET_BY_HOST.contains(&name.as_str()) {
                 idle(&key, "each request sets it");
-            } else if common.environment.contains_key(name) {
+            } else if flags.environment.contains_key(name) {
                 idle(&key, "the command line sets it");
             }
         }

@@ -28,7 +28,7 @@ impl Cache {
         }
     }
 
-    pub(super) async fn fetch(&self, reference: &str) -> Result<(Vec<u8>, String)> {
+    pub(super) async fn fetch(&self, reference: &str) -> Result<(Vec<u8>, PathBuf)> {
         let reference = Reference::parse(reference)?;
         let folder = match &self.folder {
             Some(folder) => folder.clone(),
@@ -49,7 +49,7 @@ impl Cache {
         };
         tracing::info!(%reference, digest = fetched.digest, "module {from}");
         let origin = format!("{reference}, {}", fetched.digest);
-        Ok((fetched.bytes, origin))
+        Ok((fetched.bytes, origin.into()))
     }
 }
 
