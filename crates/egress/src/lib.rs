@@ -67,6 +67,6 @@ pub use params::{EgressParams, PoolParams, SendOptions};
 pub use proxy::{Proxy, ProxyError};
 pub use shared::EgressShared;
 pub use timeouts::Timeouts;
-pub use tls::{ClientIdentity, TlsFileError, TlsRoots, TlsSettings};
+pub use tls::{ClientIdentity, ClientTls, TlsFileError, TlsRoots};
 pub use totals::{ConnectionCount, EgressTotals};
 pub use trace_headers::{GuestTraceparent, TraceHeaders};

@@ -7,8 +7,8 @@ use headwater_core::LoopGuard;
 use headwater_telemetry::Metrics;
 
 use crate::{
-    EgressLimits, EgressShared, GrantSource, Grants, H2c, InternalServices, Network, Proxy,
-    Timeouts, TlsRoots, TlsSettings, TraceHeaders,
+    ClientTls, EgressLimits, EgressShared, GrantSource, Grants, H2c, InternalServices, Network,
+    Proxy, Timeouts, TlsRoots, TraceHeaders,
 };
 
 /// What an [`Egress`](crate::Egress) is made of.
@@ -36,7 +36,7 @@ pub struct EgressParams {
     /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
     pub tls_roots: TlsRoots,
     /// What its TLS is besides. Default: nothing.
-    pub tls: TlsSettings,
+    pub tls: ClientTls,
     /// By which forward proxy it goes. Default: by none.
     pub proxy: Proxy,
     /// By what addresses are found and reached. Default: the system.
@@ -93,7 +93,7 @@ impl EgressParams {
             pool: PoolParams::default(),
             h2c: Vec::new(),
             tls_roots: TlsRoots::default(),
-            tls: TlsSettings::default(),
+            tls: ClientTls::default(),
             proxy: Proxy::default(),
             network: Network::default(),
             metrics: Metrics::default(),

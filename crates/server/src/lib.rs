@@ -43,9 +43,9 @@ pub use pipeline::http_service::{ClientAddress, HttpService};
 pub use pipeline::in_flight_requests::InFlight;
 pub use pipeline::internal::InternalFront;
 pub use request::forwarded::{ForwardedFields, ForwardedParams};
-pub use routing::host::{HostError, HostPattern};
 pub use routing::route::Route;
 pub use routing::router::{RouteError, Router};
+pub use routing::virtual_host::{VirtualHost, VirtualHostError};
 pub use server::{ServeOutcome, Server};
 pub use tls::{
     CertificateConcern, CertificateParams, Certificates, ClientAuth, ReadCertificates, TlsError,

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::settings::{ClientIdentity, TlsSettings};
+use super::client_tls::{ClientIdentity, ClientTls};
 
 /// A file of certificates or keys that cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,7 +35,7 @@ pub(super) struct Stamps(Vec<Option<(SystemTime, u64)>>);
 // === impl LoadedFiles ===
 
 impl LoadedFiles {
-    pub(super) fn read(settings: &TlsSettings) -> Result<Self, TlsFileError> {
+    pub(super) fn read(settings: &ClientTls) -> Result<Self, TlsFileError> {
         let mut authorities = Vec::new();
         for path in &settings.authorities {
             let found = certificates(path)?;
@@ -117,7 +117,7 @@ fn failure(path: &Path, problem: String) -> TlsFileError {
 
 impl Stamps {
     /// A file that is not there has a stamp, too.
-    pub(super) fn take(settings: &TlsSettings) -> Self {
+    pub(super) fn take(settings: &ClientTls) -> Self {
         let stamp = |path: &PathBuf| {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
@@ -161,7 +161,7 @@ mod tests {
         let old = write(&folder, "old.pem", old);
         let missing = folder.path().join("missing.pem");
 
-        let with = |authority: &PathBuf, pair: Option<(&PathBuf, &PathBuf)>| TlsSettings {
+        let with = |authority: &PathBuf, pair: Option<(&PathBuf, &PathBuf)>| ClientTls {
             authorities: vec![authority.clone()],
             identities: pair
                 .map(|(certificate, key)| ClientIdentity {
@@ -171,7 +171,7 @@ mod tests {
                 })
                 .into_iter()
                 .collect(),
-            ..TlsSettings::default()
+            ..ClientTls::default()
         };
         with(&certificate, Some((&certificate, &key)))
             .check()

@@ -1,9 +1,9 @@
 //! One service's TLS: whom it trusts, who it says it is, and its sessions, which are resumed by
 //! nobody else.
 
+mod client_tls;
 mod files;
 mod roots;
-mod settings;
 mod unverified;
 
 use std::collections::HashMap;
@@ -26,9 +26,9 @@ use crate::transport::Transport;
 use files::{LoadedFiles, Stamps};
 use unverified::Unverified;
 
+pub use client_tls::{ClientIdentity, ClientTls};
 pub use files::TlsFileError;
 pub use roots::TlsRoots;
-pub use settings::{ClientIdentity, TlsSettings};
 
 /// Speaks TLS for one service. Cheap to clone; the clones share all of it.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub(crate) struct Tls(Arc<Inner>);
 struct Inner {
     service: Arc<str>,
     roots: TlsRoots,
-    settings: Arc<TlsSettings>,
+    settings: Arc<ClientTls>,
     // Held while files are read, so that they are read once.
     state: Mutex<Option<State>>,
 }
@@ -68,7 +68,7 @@ fn provider() -> CryptoProvider {
 // === impl Tls ===
 
 impl Tls {
-    pub(crate) fn new(service: Arc<str>, roots: TlsRoots, settings: TlsSettings) -> Self {
+    pub(crate) fn new(service: Arc<str>, roots: TlsRoots, settings: ClientTls) -> Self {
         Self(Arc::new(Inner {
             service,
             roots,

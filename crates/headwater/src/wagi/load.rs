@@ -5,7 +5,7 @@ use headwater_config::RouteConfig;
 use headwater_config::modules::{ModuleEntry, ModulesFile};
 use headwater_egress::Egress;
 use headwater_runtime::{Capabilities, Directory, Engine};
-use headwater_server::HostPattern;
+use headwater_server::VirtualHost;
 use headwater_wagi::{ModuleReference, Mount, WagiModule, allowed_hosts};
 
 use super::common::ModuleDefaults;
@@ -25,7 +25,7 @@ pub(crate) struct LoadedModule {
     pub(crate) name: String,
     /// The path, or the registry's name for it and its digest.
     pub(crate) origin: String,
-    pub(crate) hosts: Vec<HostPattern>,
+    pub(crate) hosts: Vec<VirtualHost>,
     pub(crate) module: WagiModule,
     /// By which it calls out.
     egress: Egress,

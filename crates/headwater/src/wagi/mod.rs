@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use headwater_config::CacheFile;
 use headwater_config::modules::{ModulesFile, UnknownKey};
 use headwater_runtime::CodeCache;
-use headwater_server::{HostPattern, ListenerParams, Route, Router, TlsParams};
+use headwater_server::{ListenerParams, Route, Router, TlsParams, VirtualHost};
 use headwater_wagi::Health;
 
 use crate::banner::{self, list};
@@ -248,7 +248,7 @@ fn router(modules: &[LoadedModule]) -> Router {
         })
     });
     Router::in_order(
-        [(Vec::<HostPattern>::new(), health)]
+        [(Vec::<VirtualHost>::new(), health)]
             .into_iter()
             .chain(routes),
     )

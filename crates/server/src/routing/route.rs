@@ -8,7 +8,7 @@ use headwater_core::Handler;
 
 use crate::admission::limits::RouteLimits;
 use crate::admission::service_limits::ServiceLimits;
-use crate::routing::host::HostPattern;
+use crate::routing::virtual_host::VirtualHost;
 
 /// One pattern and who answers for it.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct Route {
     pub pattern: Arc<str>,
     /// The hosts that the route holds for. Default: all. A route for a host goes before one for all
     /// below a domain, and that before one for all hosts.
-    pub hosts: Vec<HostPattern>,
+    pub hosts: Vec<VirtualHost>,
     /// The service's name, for traces and logs.
     pub service: Arc<str>,
     /// What answers.

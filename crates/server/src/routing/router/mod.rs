@@ -26,8 +26,8 @@ use crate::admission::service_limits::AllServiceLimits;
 use crate::builtin::Fixed;
 use crate::request::method;
 use crate::routing::entry::{Entry, Found};
-use crate::routing::host::HostPattern;
 use crate::routing::route::Route;
+use crate::routing::virtual_host::VirtualHost;
 
 /// Finds the route of a host and a path.
 ///
@@ -91,7 +91,7 @@ impl Router {
     /// that it has itself count for nothing). A pattern that is not of a known form is taken for an
     /// exact path, as WAGI does; there are no wildcards, and no prefix is stripped.
     #[must_use]
-    pub fn in_order(routes: impl IntoIterator<Item = (Vec<HostPattern>, Route)>) -> Self {
+    pub fn in_order(routes: impl IntoIterator<Item = (Vec<VirtualHost>, Route)>) -> Self {
         let (places, routes): (_, Vec<_>) = routes
             .into_iter()
             .map(|(hosts, mut route)| {

@@ -2,14 +2,14 @@
 
 use http::Uri;
 
-use crate::routing::host::HostPattern;
+use crate::routing::virtual_host::VirtualHost;
 
 /// Where a route of an ordered list holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OrderedRoute {
     path: Pattern,
     /// None: all.
-    hosts: Vec<HostPattern>,
+    hosts: Vec<VirtualHost>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ enum Pattern {
 
 impl OrderedRoute {
     /// A pattern as WAGI reads it: all that does not end in `/...` is exact, whatever it is.
-    pub(super) fn new(pattern: &str, hosts: Vec<HostPattern>) -> Self {
+    pub(super) fn new(pattern: &str, hosts: Vec<VirtualHost>) -> Self {
         let path = match pattern.strip_suffix("/...") {
             Some(prefix) => Pattern::Prefix(prefix.to_owned()),
             None => Pattern::Exact(pattern.to_owned()),

@@ -10,7 +10,7 @@ use super::files::{LoadedFiles, TlsFileError};
 
 /// What a service's TLS is besides the roots that it trusts by default. All files are PEM.
 #[derive(Debug, Clone)]
-pub struct TlsSettings {
+pub struct ClientTls {
     /// Files of certificates that are trusted besides the [`TlsRoots`](crate::TlsRoots). Default:
     /// none.
     pub authorities: Vec<PathBuf>,
@@ -37,9 +37,9 @@ pub struct ClientIdentity {
     pub key: PathBuf,
 }
 
-// === impl TlsSettings ===
+// === impl ClientTls ===
 
-impl TlsSettings {
+impl ClientTls {
     /// Reads the files, to find mistakes before the first request does.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl TlsSettings {
     }
 }
 
-impl Default for TlsSettings {
+impl Default for ClientTls {
     fn default() -> Self {
         Self {
             authorities: Vec::new(),
