@@ -65,19 +65,6 @@ pub struct PoolParams {
     pub h2_keep_alive: Duration,
 }
 
-/// What a guest asks for one request (`request-options`). It may ask for less than the [`Timeouts`]
-/// say, and not for more; `None` leaves it to them. Zero is over at once: what is not there already
-/// is late.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SendOptions {
-    /// Until there is a connection for the request, a wait for one and the TLS handshake included.
-    pub connect_timeout: Option<Duration>,
-    /// See [`Timeouts::first_byte`].
-    pub first_byte_timeout: Option<Duration>,
-    /// See [`Timeouts::between_bytes`].
-    pub between_bytes_timeout: Option<Duration>,
-}
-
 impl EgressParams {
     /// The defaults for a service, which may reach nothing.
     #[must_use]

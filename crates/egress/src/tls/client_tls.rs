@@ -6,8 +6,6 @@ use std::time::Duration;
 use crate::HostPattern;
 use crate::target::Host;
 
-use super::files::{LoadedFiles, TlsFileError};
-
 /// What a service's TLS is besides the roots that it trusts by default. All files are PEM.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
@@ -40,15 +38,6 @@ pub struct ClientIdentity {
 // === impl ClientTls ===
 
 impl ClientTls {
-    /// Reads the files, to find mistakes before the first request does.
-    ///
-    /// # Errors
-    ///
-    /// For the first file that cannot be used.
-    pub fn check(&self) -> Result<(), TlsFileError> {
-        LoadedFiles::read(self).map(drop)
-    }
-
     /// All files that it names.
     pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let identities = self.identities.iter();

@@ -32,6 +32,17 @@ pub(super) struct LoadedFiles {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamps(Vec<Option<(SystemTime, u64)>>);
 
+impl ClientTls {
+    /// Reads the files, to find mistakes before the first request does.
+    ///
+    /// # Errors
+    ///
+    /// For the first file that cannot be used.
+    pub fn check(&self) -> Result<(), TlsFileError> {
+        LoadedFiles::read(self).map(drop)
+    }
+}
+
 // === impl LoadedFiles ===
 
 impl LoadedFiles {
@@ -47,7 +58,7 @@ impl LoadedFiles {
             }
             authorities.extend(found);
         }
-        let provider = super::provider();
+        let provider = provider();
         let identities = settings
             .identities
             .iter()
@@ -58,6 +69,11 @@ impl LoadedFiles {
             identities,
         })
     }
+}
+
+/// The one provider of cryptography, as everywhere in Headwater.
+pub(super) fn provider() -> CryptoProvider {
+    rustls::crypto::ring::default_provider()
 }
 
 fn certified_key(

@@ -63,6 +63,17 @@ impl Route {
             service_limits: None,
         }
     }
+
+    /// What counts against its limits, if anything does; made of them if it has none of its own.
+    pub(crate) fn counted_limits(
+        &self,
+        make: impl FnOnce(&RouteLimits) -> ServiceLimits,
+    ) -> Option<ServiceLimits> {
+        let limits = &self.limits;
+        let is_counted = limits.max_in_flight.is_some() || limits.rate.is_some();
+        let own = || self.service_limits.clone();
+        is_counted.then(|| own().unwrap_or_else(|| make(limits)))
+    }
 }
 
 impl fmt::Debug for Route {

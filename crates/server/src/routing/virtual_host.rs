@@ -11,9 +11,9 @@ use http::uri::Scheme;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualHost {
     /// In lower case; what follows `*` for a wildcard, dot included.
-    name: String,
-    wildcard: bool,
-    port: Option<u16>,
+    pub(super) name: String,
+    pub(super) wildcard: bool,
+    pub(super) port: Option<u16>,
 }
 
 /// Why text is no host.
@@ -45,28 +45,12 @@ impl VirtualHost {
         };
         name_matches && self.port.is_none_or(|port| port == port_of(uri))
     }
-
-    /// In lower case; what follows `*` for a wildcard, dot included.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn is_wildcard(&self) -> bool {
-        self.wildcard
-    }
-
-    pub(crate) fn port(&self) -> Option<u16> {
-        self.port
-    }
 }
 
 /// The URI's port, or that of its scheme.
 pub(crate) fn port_of(uri: &Uri) -> u16 {
-    let default = match uri.scheme() == Some(&Scheme::HTTPS) {
-        true => 443,
-        false => 80,
-    };
-    uri.port_u16().unwrap_or(default)
+    let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
+    uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 })
 }
 
 impl FromStr for VirtualHost {

@@ -35,14 +35,13 @@ impl<T: Default> HostTable<T> {
             self.has_any = true;
             return &mut self.any;
         };
-        let table = match host.is_wildcard() {
-            true => &mut self.below,
-            false => &mut self.named,
+        let table = if host.wildcard {
+            &mut self.below
+        } else {
+            &mut self.named
         };
-        table
-            .entry(host.name().into())
-            .or_default()
-            .entry(host.port())
+        let ports = table.entry(host.name.as_str().into()).or_default();
+        ports.entry(host.port)
     }
 
     /// The first of what holds for the URI's host that has what is looked for, from the most
