@@ -30,7 +30,7 @@ pub(crate) struct Special {
     translated: Option<Ipv4Addr>,
 }
 
-const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8, name: &'static str) -> Range {
+const fn v4([a, b, c, d]: [u8; 4], prefix: u8, name: &'static str) -> Range {
     let network = Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix);
     Range {
         network: IpNet::V4(network),
@@ -39,84 +39,67 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8, name: &'static str) -> Range
 }
 
 /// The first 64 bits suffice for most.
-const fn v6(start: [u16; 4], prefix: u8, name: &'static str) -> Range {
-    let [a, b, c, d] = start;
-    let network = Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix);
+const fn v6([a, b, c, d]: [u16; 4], prefix: u8, name: &'static str) -> Range {
+    network_v6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix, name)
+}
+
+const fn network_v6(address: Ipv6Addr, prefix: u8, name: &'static str) -> Range {
     Range {
-        network: IpNet::V6(network),
+        network: IpNet::V6(Ipv6Net::new_assert(address, prefix)),
         name,
     }
 }
 
-const fn host_v6(address: Ipv6Addr, name: &'static str) -> Range {
-    Range {
-        network: IpNet::V6(Ipv6Net::new_assert(address, 128)),
-        name,
-    }
-}
+const THIS_MACHINE: &str = "the unspecified address, which is this machine";
 
 /// The first that contains an address names it, so the narrow ones come first.
 static RANGES: [Range; 43] = [
     // Metadata services. They give credentials to whoever asks.
-    v4(169, 254, 169, 254, 32, "a cloud's metadata service"),
+    v4([169, 254, 169, 254], 32, "a cloud's metadata service"),
     v4(
-        169,
-        254,
-        170,
-        2,
+        [169, 254, 170, 2],
         32,
         "the metadata service of AWS containers",
     ),
     v4(
-        100,
-        100,
-        100,
-        200,
+        [100, 100, 100, 200],
         32,
         "the metadata service of Alibaba Cloud",
     ),
-    v4(192, 0, 0, 192, 32, "the metadata service of Oracle Cloud"),
+    v4([192, 0, 0, 192], 32, "the metadata service of Oracle Cloud"),
     // The only one in a public range.
-    v4(168, 63, 129, 16, 32, "the host services of Azure"),
-    host_v6(
+    v4([168, 63, 129, 16], 32, "the host services of Azure"),
+    network_v6(
         Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+        128,
         "the metadata service of AWS",
     ),
-    host_v6(
+    network_v6(
         Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+        128,
         "the metadata service of Google Cloud",
     ),
     // IPv4.
-    v4(
-        0,
-        0,
-        0,
-        0,
-        32,
-        "the unspecified address, which is this machine",
-    ),
-    v4(0, 0, 0, 0, 8, "this network"),
-    v4(10, 0, 0, 0, 8, "private"),
-    v4(100, 64, 0, 0, 10, "shared by a provider's customers"),
-    v4(127, 0, 0, 0, 8, "loopback"),
-    v4(169, 254, 0, 0, 16, "link-local"),
-    v4(172, 16, 0, 0, 12, "private"),
-    v4(192, 0, 0, 0, 24, "for protocol assignments"),
-    v4(192, 0, 2, 0, 24, "for documentation"),
-    v4(192, 88, 99, 0, 24, "the former 6to4 relays"),
-    v4(192, 168, 0, 0, 16, "private"),
-    v4(198, 18, 0, 0, 15, "for benchmarks"),
-    v4(198, 51, 100, 0, 24, "for documentation"),
-    v4(203, 0, 113, 0, 24, "for documentation"),
-    v4(224, 0, 0, 0, 4, "multicast"),
-    v4(255, 255, 255, 255, 32, "broadcast"),
-    v4(240, 0, 0, 0, 4, "reserved"),
+    v4([0, 0, 0, 0], 32, THIS_MACHINE),
+    v4([0, 0, 0, 0], 8, "this network"),
+    v4([10, 0, 0, 0], 8, "private"),
+    v4([100, 64, 0, 0], 10, "shared by a provider's customers"),
+    v4([127, 0, 0, 0], 8, "loopback"),
+    v4([169, 254, 0, 0], 16, "link-local"),
+    v4([172, 16, 0, 0], 12, "private"),
+    v4([192, 0, 0, 0], 24, "for protocol assignments"),
+    v4([192, 0, 2, 0], 24, "for documentation"),
+    v4([192, 88, 99, 0], 24, "the former 6to4 relays"),
+    v4([192, 168, 0, 0], 16, "private"),
+    v4([198, 18, 0, 0], 15, "for benchmarks"),
+    v4([198, 51, 100, 0], 24, "for documentation"),
+    v4([203, 0, 113, 0], 24, "for documentation"),
+    v4([224, 0, 0, 0], 4, "multicast"),
+    v4([255, 255, 255, 255], 32, "broadcast"),
+    v4([240, 0, 0, 0], 4, "reserved"),
     // IPv6.
-    host_v6(
-        Ipv6Addr::UNSPECIFIED,
-        "the unspecified address, which is this machine",
-    ),
-    host_v6(Ipv6Addr::LOCALHOST, "loopback"),
+    v6([0, 0, 0, 0], 128, THIS_MACHINE),
+    network_v6(Ipv6Addr::LOCALHOST, 128, "loopback"),
     v6([0, 0, 0, 0], 96, "an IPv4 address in an abandoned form"),
     // Whatever the operator's own translator makes of it (RFC 8215).
     v6([0x64, 0xff9b, 1, 0], 48, "for local NAT64"),
@@ -141,45 +124,27 @@ static RANGES: [Range; 43] = [
 /// An IPv6-only network reaches the IPv4 internet by these (RFC 6052): they stand for what they embed.
 const NAT64: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
-/// The address in the one spelling in which it is judged, granted and dialled: an IPv4-mapped one is
-/// its IPv4 address, to which the system would connect.
-pub(crate) fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
 /// What is special about an address; nothing if it is an ordinary public one.
 pub(crate) fn special(address: IpAddr) -> Option<Special> {
-    let address = canonical(address);
-    if let IpAddr::V6(v6) = address
-        && NAT64.contains(&v6)
-    {
-        let [.., a, b, c, d] = v6.octets();
-        let embedded = Ipv4Addr::new(a, b, c, d);
-        return range(embedded.into()).map(|range| Special {
-            range,
-            translated: Some(embedded),
-        });
-    }
-    range(address).map(|range| Special {
-        range,
-        translated: None,
-    })
-}
-
-fn range(address: IpAddr) -> Option<&'static Range> {
-    RANGES.iter().find(|range| range.network.contains(&address))
-}
-
-impl fmt::Display for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, name } = self;
-        write!(f, "{name} ({network})")
-    }
+    let address = address.to_canonical();
+    let translated = match address {
+        IpAddr::V6(v6) if NAT64.contains(&v6) => {
+            let [.., a, b, c, d] = v6.octets();
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    };
+    let address = translated.map_or(address, IpAddr::V4);
+    let range = RANGES
+        .iter()
+        .find(|range| range.network.contains(&address))?;
+    Some(Special { range, translated })
 }
 
 impl fmt::Display for Special {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.range.fmt(f)?;
+        let Range { network, name } = self.range;
+        write!(f, "{name} ({network})")?;
         match self.translated {
             Some(address) => write!(f, ", as {address} behind NAT64"),
             None => Ok(()),

@@ -36,16 +36,6 @@ struct Window {
     left_out: u64,
 }
 
-/// What becomes of a line.
-#[derive(Debug, PartialEq, Eq)]
-enum Turn {
-    Write,
-    LeaveOut {
-        /// Whether it is the first, so that somebody has to tell of it when the window is over.
-        first: bool,
-    },
-}
-
 // === impl Audit ===
 
 impl Audit {
@@ -116,15 +106,12 @@ impl Audit {
     }
 
     fn has_room(&self) -> bool {
-        match self.0.turn(Instant::now()) {
-            Turn::Write => true,
-            Turn::LeaveOut { first } => {
-                if first {
-                    self.tell_later();
-                }
-                false
-            }
+        let left_out = self.0.leave_out(Instant::now());
+        // Somebody has to tell of the first when the window is over.
+        if left_out == Some(1) {
+            self.tell_later();
         }
+        left_out.is_none()
     }
 
     /// Tells how many lines were left out when the window is over, whether or not there is another.
@@ -146,7 +133,8 @@ impl Audit {
 // === impl Inner ===
 
 impl Inner {
-    fn turn(&self, now: Instant) -> Turn {
+    /// Leaves a line out if there are too many, and says how many that makes.
+    fn leave_out(&self, now: Instant) -> Option<u64> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = window
             .began
@@ -157,12 +145,10 @@ impl Inner {
         }
         if window.written < MOST {
             window.written += 1;
-            return Turn::Write;
+            return None;
         }
         window.left_out += 1;
-        Turn::LeaveOut {
-            first: window.left_out == 1,
-        }
+        Some(window.left_out)
     }
 
     /// Tells of the lines that were left out and not told of yet.
@@ -199,11 +185,11 @@ mod tests {
         let audit = Audit::new("test".into());
         let start = Instant::now();
         for _ in 0..MOST {
-            assert_eq!(audit.0.turn(start), Turn::Write);
+            assert_eq!(audit.0.leave_out(start), None);
         }
-        assert_eq!(audit.0.turn(start), Turn::LeaveOut { first: true });
-        assert_eq!(audit.0.turn(start), Turn::LeaveOut { first: false });
-        assert_eq!(audit.0.turn(start + WINDOW), Turn::Write);
+        assert_eq!(audit.0.leave_out(start), Some(1));
+        assert_eq!(audit.0.leave_out(start), Some(2));
+        assert_eq!(audit.0.leave_out(start + WINDOW), None);
         assert_eq!(audit.0.window.lock().unwrap().left_out, 2);
         audit.0.tell();
         assert_eq!(audit.0.window.lock().unwrap().left_out, 0);

@@ -14,7 +14,7 @@ use tokio::task::futures::TaskLocalFuture;
 
 use crate::limits::EgressLimits;
 use crate::params::PoolParams;
-use crate::tracked::Tracked;
+use crate::tracked::{ASKING, Tracked};
 
 type Pooled = Client<Tracked, Body>;
 
@@ -61,19 +61,6 @@ impl Clients {
         };
         ASKING.scope(connection.clone(), response)
     }
-}
-
-tokio::task_local! {
-    /// The request that is being polled: the client tells its connector nothing of it but the destination.
-    static ASKING: CaptureConnection;
-}
-
-/// Tells when the request that asks for a connection just now is given another. `None` if nobody asks, or
-/// if it had one already and was given back: it needs the new one.
-pub(crate) fn asking() -> Option<CaptureConnection> {
-    let asking = ASKING.try_with(CaptureConnection::clone).ok()?;
-    let has_one = asking.connection_metadata().is_some();
-    (!has_one).then_some(asking)
 }
 
 fn client(

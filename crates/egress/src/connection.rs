@@ -4,28 +4,30 @@
 //! the request is handed over, and keeps one clone itself. So the number of [`Lease`]s tells whether
 //! anybody uses the connection: nobody does while there is only the pool's. A test holds it to that.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use http::Extensions;
+use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::runtime::Handle;
 
 use crate::EgressError;
-use crate::connections::Connections;
-use crate::limits::RequestPermit;
+use crate::limits::{RequestPermit, RequestPermits};
 use crate::transport::ConnectionInfo;
-
-/// Host and port of the requests that a connection is for.
-pub(crate) type Server = (Arc<str>, u16);
+use crate::waiters::{Upstream, Waiters};
 
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    server: Server,
+    upstream: Upstream,
     info: ConnectionInfo,
     opened: Instant,
-    of: Arc<Connections>,
+    /// What it has a place of.
+    places: RequestPermits,
+    waiters: Arc<Waiters>,
     leases: AtomicUsize,
     /// How often a lease was cloned: at least once for each request, before it is handed over.
     handed: AtomicU64,
@@ -68,16 +70,18 @@ const LEFT_ALONE: Duration = Duration::from_millis(20);
 impl Connection {
     /// One that was just made.
     pub(crate) fn new(
-        of: &Arc<Connections>,
-        server: Server,
+        upstream: Upstream,
         info: ConnectionInfo,
         place: RequestPermit,
+        places: RequestPermits,
+        waiters: Arc<Waiters>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            server,
+            upstream,
             info,
             opened: Instant::now(),
-            of: Arc::clone(of),
+            places,
+            waiters,
             leases: AtomicUsize::new(0),
             handed: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
@@ -91,14 +95,19 @@ impl Connection {
         })
     }
 
-    /// Host and port of the requests that it is for.
-    pub(crate) fn server(&self) -> &Server {
-        &self.server
+    /// Whose requests it is for, and to whom.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.upstream
     }
 
-    /// The connections that it is one of.
-    pub(crate) fn of(&self) -> &Connections {
-        &self.of
+    /// What is known of it.
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    /// Whether it is to be closed: whoever was given it all the same shall be the last.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
     }
 
     /// How long ago it was made.
@@ -153,6 +162,14 @@ impl Connection {
         true
     }
 
+    /// Nobody uses it any more: whoever waits for its place gets it, but for those whom the connection itself
+    /// will be given.
+    fn became_idle(self: &Arc<Self>) {
+        if self.waiters.are_beside(&self.upstream) && self.places.are_taken() {
+            self.close();
+        }
+    }
+
     /// Has its reader look for its end when the time has come.
     fn end_in_time(self: &Arc<Self>) {
         match self.ends_in() {
@@ -186,7 +203,7 @@ impl Connection {
             }
         }
         // After the waker was left: whoever changes either looks for it afterwards.
-        self.closing.load(Ordering::SeqCst) && !self.is_used() && self.ends_in().is_zero()
+        self.is_closing() && !self.is_used() && self.ends_in().is_zero()
     }
 
     /// It is closed.
@@ -216,26 +233,6 @@ impl Lease {
         Self(Arc::clone(connection))
     }
 
-    /// What is known of the connection.
-    pub(crate) fn info(&self) -> &ConnectionInfo {
-        &self.0.info
-    }
-
-    /// Whether the connection is to be closed: whoever was given it all the same shall be the last.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.0.closing.load(Ordering::SeqCst)
-    }
-
-    /// See [`Connection::fail`].
-    pub(crate) fn fail(&self, error: EgressError) {
-        self.0.fail(error);
-    }
-
-    /// See [`Connection::failure`].
-    pub(crate) fn failure(&self) -> Option<&EgressError> {
-        self.0.failure()
-    }
-
     /// Whether the connection is gone, and somebody still has it besides the one who asks, with this
     /// lease and the client's note of it: a request that was given it and is lost there.
     ///
@@ -248,6 +245,14 @@ impl Lease {
     /// Counts one more request, and says whether it is not the first.
     pub(crate) fn count_request(&self) -> bool {
         self.0.requests.fetch_add(1, Ordering::Relaxed) > 0
+    }
+}
+
+impl Deref for Lease {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
     }
 }
 
@@ -267,12 +272,21 @@ impl Drop for Lease {
         let since = connection.opened.elapsed().as_nanos();
         let since = u64::try_from(since).unwrap_or(u64::MAX).max(1);
         connection.idle_since.store(since, Ordering::Relaxed);
-        if connection.closing.load(Ordering::SeqCst) {
+        if connection.is_closing() {
             connection.end_in_time();
         } else {
-            connection.of.became_idle(connection);
+            connection.became_idle();
         }
     }
+}
+
+/// The connection that a request was given, if it was given one yet.
+pub(crate) fn captured(connection: &CaptureConnection) -> Option<Lease> {
+    let mut extras = Extensions::new();
+    if let Some(connected) = &*connection.connection_metadata() {
+        connected.get_extras(&mut extras);
+    }
+    extras.remove()
 }
 
 #[cfg(test)]
@@ -282,7 +296,7 @@ mod tests {
     use headwater_telemetry::Metrics;
 
     use super::*;
-    use crate::connections::{ConnectionsParams, Wanted};
+    use crate::connections::{Connections, Wanted};
     use crate::met::MetLimits;
     use crate::{EgressLimits, EgressShared};
 
@@ -291,25 +305,19 @@ mod tests {
         let (limits, shared) = (EgressLimits::default(), EgressShared::default());
         let service = "test".into();
         let met = MetLimits::new(&service, &limits, &shared);
-        let connections = Connections::new(ConnectionsParams {
-            service: &service,
-            limits: &limits,
-            shared: &shared,
-            metrics: &Metrics::default(),
-            met: &met,
-        });
+        let connections = Connections::new(&service, &limits, &shared, &Metrics::default(), &met);
         let info = ConnectionInfo {
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
             proxied: false,
             unverified: false,
         };
-        let server: Server = ("upstream.example".into(), 80);
+        let server: (Arc<str>, u16) = ("upstream.example".into(), 80);
         let wanted = Wanted {
             server: server.clone(),
             given: None,
         };
         let place = connections.place(wanted).await.unwrap();
-        let connection = Connection::new(&connections, server, info, place);
+        let (_, connection) = connections.insert(server, info, place);
         // The pool's goes along with the request that is given the connection.
         let given = Lease::new(&connection);
         let noted = given.clone();

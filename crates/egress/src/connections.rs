@@ -4,20 +4,20 @@
 //! this counts them. Where there are as many as may be, the one that has been idle the longest is
 //! closed in favour of the new one.
 
-use std::collections::{BTreeMap, HashMap};
 use std::future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_telemetry::Metrics;
 use hyper_util::client::legacy::connect::CaptureConnection;
 
-use crate::connection::{Connection, Server};
+use crate::connection::Connection;
 use crate::limits::{EgressLimits, Limit, RequestPermit, RequestPermits};
 use crate::met::MetLimits;
-use crate::shared::Upstream;
+use crate::open_connections::{OpenConnections, Spared, close_longest};
+use crate::transport::ConnectionInfo;
+use crate::waiters::{Server, Upstream};
 use crate::{ConnectionCount, EgressError, EgressShared};
 
 /// The connections of one service.
@@ -29,17 +29,9 @@ pub(crate) struct Connections {
     shared: EgressShared,
     metrics: Metrics,
     met: MetLimits,
-    next: AtomicU64,
-    open: Mutex<HashMap<u64, Arc<Connection>>>,
-}
-
-/// What [`Connections`] are made of.
-pub(crate) struct ConnectionsParams<'a> {
-    pub(crate) service: &'a Arc<str>,
-    pub(crate) limits: &'a EgressLimits,
-    pub(crate) shared: &'a EgressShared,
-    pub(crate) metrics: &'a Metrics,
-    pub(crate) met: &'a MetLimits,
+    open: Arc<OpenConnections>,
+    /// The number of the service.
+    number: usize,
 }
 
 /// A connection that a request needs, unless it is given another meanwhile.
@@ -48,15 +40,6 @@ pub(crate) struct Wanted {
     /// Tells when the request has a connection: the pool makes a new one and looks for an idle one at the
     /// same time, and goes on with the new one after it has found the other.
     pub(crate) given: Option<CaptureConnection>,
-}
-
-/// Idle connections that are not closed for a request: those to the upstream that it is for, which the
-/// pool gives to it.
-pub(crate) struct Spared {
-    pub(crate) upstream: Upstream,
-    /// One that is idle since before was not given to the request. The pool keeps it for others, and they
-    /// may never come.
-    pub(crate) idle_by: Option<Instant>,
 }
 
 /// Somebody who waits for a place, and may give up before the wait is over because the guest asked for
@@ -72,26 +55,24 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 // === impl Connections ===
 
 impl Connections {
-    pub(crate) fn new(params: ConnectionsParams<'_>) -> Arc<Self> {
-        let ConnectionsParams {
-            service,
-            limits,
-            shared,
-            metrics,
-            met,
-        } = params;
-        let connections = Arc::new(Self {
+    pub(crate) fn new(
+        service: &Arc<str>,
+        limits: &EgressLimits,
+        shared: &EgressShared,
+        metrics: &Metrics,
+        met: &MetLimits,
+    ) -> Arc<Self> {
+        let open = Arc::default();
+        Arc::new(Self {
+            number: shared.add(&open),
+            open,
             service: Arc::clone(service),
             places: shared.connections(limits.max_connections),
             wait: limits.wait,
             shared: shared.clone(),
             metrics: metrics.clone(),
             met: met.clone(),
-            next: AtomicU64::new(0),
-            open: Mutex::default(),
-        });
-        shared.add(&connections);
-        connections
+        })
     }
 
     /// A place for one more to the server, in the stead of an idle one to another if need be. One that
@@ -99,7 +80,7 @@ impl Connections {
     pub(crate) async fn place(&self, wanted: Wanted) -> Result<RequestPermit, EgressError> {
         let Wanted { server, given } = wanted;
         let spared = || Spared {
-            upstream: Upstream::new(self, server.clone()),
+            upstream: self.upstream(server.clone()),
             idle_by: None,
         };
         loop {
@@ -124,7 +105,7 @@ impl Connections {
             met: &self.met,
             limit,
         };
-        let _waiting = self.shared.wait(spared.upstream.clone());
+        let _waiting = self.shared.waiters().wait(spared.upstream.clone());
         let mut taking = pin!(self.places.take(self.wait));
         let mut given = pin!(is_given(given));
         let taken = loop {
@@ -149,81 +130,51 @@ impl Connections {
     /// Closes the connection that has been idle the longest, but for those that are spared: one of this
     /// service, or if the bound on all services is met and this one has none, of any.
     fn close_idle(&self, limit: Limit, spared: &Spared) -> bool {
-        let mut idle = self.idle_beside(spared);
-        idle.sort_unstable_by_key(|(since, _)| *since);
-        let closed = idle.iter().any(|(_, connection)| connection.close());
-        closed || (limit == Limit::AllConnections && self.shared.close_longest_idle(spared))
-    }
-
-    /// One of them has become idle: whoever waits for its place gets it, but for those whom the
-    /// connection itself will be given.
-    pub(crate) fn became_idle(&self, connection: &Arc<Connection>) {
-        let upstream = || Upstream::new(self, connection.server().clone());
-        if self.shared.is_waited_for_beside(upstream) && self.places.are_taken() {
-            connection.close();
-        }
+        close_longest(self.open.idle_beside(spared))
+            || (limit == Limit::AllConnections && self.shared.close_longest_idle(spared))
     }
 
     /// Returns true while a request waits for its turn to open a connection.
     #[cfg(test)]
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.shared
-            .is_waited_for_beside(|| Upstream::new(self, (Arc::from(""), 0)))
+        let nobody = self.upstream((Arc::from(""), 0));
+        self.shared.waiters().are_beside(&nobody)
     }
 
-    /// A new one.
-    pub(crate) fn insert(&self, connection: &Arc<Connection>) -> u64 {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open().insert(id, Arc::clone(connection));
-        id
+    /// One that was just made, and its number.
+    pub(crate) fn insert(
+        &self,
+        server: Server,
+        info: ConnectionInfo,
+        place: RequestPermit,
+    ) -> (u64, Arc<Connection>) {
+        let waiters = Arc::clone(self.shared.waiters());
+        let places = self.places.clone();
+        let connection = Connection::new(self.upstream(server), info, place, places, waiters);
+        (self.open.insert(&connection), connection)
     }
 
     /// One that is closed.
     pub(crate) fn remove(&self, id: u64) {
-        let Some(connection) = self.open().remove(&id) else {
+        let Some(connection) = self.open.remove(id) else {
             return;
         };
-        let (address, port) = connection.server();
+        let (address, port) = &connection.upstream().server;
         let age = connection.age();
         self.metrics
             .outgoing_connection_closed(&self.service, address, *port, age);
     }
 
-    /// Those that nobody uses, and since when; but for those that are spared.
-    pub(crate) fn idle_beside(&self, spared: &Spared) -> Vec<(Instant, Arc<Connection>)> {
-        let open = self.open();
-        let idle = open.values().filter_map(|connection| {
-            let since = connection.idle_since()?;
-            let is_spared = spared.upstream.is(self, connection.server())
-                && spared.idle_by.is_none_or(|looked| since > looked);
-            (!is_spared).then(|| (since, Arc::clone(connection)))
-        });
-        idle.collect()
-    }
-
     /// How many there are, by upstream.
     pub(crate) fn count(&self) -> Vec<ConnectionCount> {
-        let open = self.open();
-        let mut counts = BTreeMap::new();
-        for connection in open.values() {
-            let (active, idle): &mut (usize, usize) =
-                counts.entry(connection.server().clone()).or_default();
-            let of_its_state = if connection.is_used() { active } else { idle };
-            *of_its_state += 1;
-        }
-        let counts = counts.into_iter();
-        counts
-            .map(|((address, port), (active, idle))| ConnectionCount {
-                address,
-                port,
-                active,
-                idle,
-            })
-            .collect()
+        self.open.count()
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn upstream(&self, server: Server) -> Upstream {
+        Upstream {
+            of: self.number,
+            server,
+        }
     }
 }
 

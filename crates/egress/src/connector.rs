@@ -2,30 +2,29 @@
 //! where the scheme asks for it.
 
 use std::fmt;
-use std::future::{Future, Ready, ready};
+use std::future::{Ready, ready};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use headwater_core::ReadTurn;
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
 use crate::EgressError;
 use crate::audit::Audit;
 use crate::dial::Dialler;
 use crate::policy::AddressPolicy;
-use crate::proxy::{Hop, Proxy};
+use crate::proxy::Proxy;
 use crate::resolve::Resolver;
 use crate::target::{Host, Scheme, Target};
 use crate::tls::Tls;
-use crate::transport::{ConnectionInfo, Link, Transport};
+use crate::transport::{ConnectionInfo, Transport};
 
 /// By what addresses are found and reached.
 #[derive(Clone, Default)]
@@ -49,10 +48,16 @@ pub(crate) struct ConnectorParams {
 
 /// Makes connections for one service.
 #[derive(Clone)]
-pub(crate) struct Connector(Arc<ConnectorParams>);
+pub(crate) struct Connector(pub(crate) Arc<ConnectorParams>);
 
-/// The time that is left for several steps together.
-struct Remaining(Option<Instant>);
+/// A connection that is ready for requests.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) transport: Transport,
+    pub(crate) info: ConnectionInfo,
+    /// Whether the upstream is the proxy itself, which wants the whole URI in the request line.
+    pub(crate) absolute_form: bool,
+}
 
 // === impl Network ===
 
@@ -65,61 +70,45 @@ impl fmt::Debug for Network {
 // === impl Connector ===
 
 impl Connector {
-    pub(crate) fn new(params: ConnectorParams) -> Self {
-        Self(Arc::new(params))
-    }
-
-    async fn connect(&self, destination: Uri) -> Result<Link, EgressError> {
+    pub(crate) async fn connect(&self, destination: Uri) -> Result<Link, EgressError> {
         let target = Target::of(&destination)?;
         let hop = self.0.proxy.hop(&destination);
-        let (transport, peer) = match &hop {
+        let (mut transport, peer) = match &hop {
             None => self.directly(&target).await?,
             Some(hop) => self.by_proxy(hop, &target, destination).await?,
         };
+        let is_tls = target.scheme == Scheme::Https;
+        let unverified = is_tls && !self.0.tls.verifies(&target.host);
+        if is_tls {
+            transport = self.secure(&target.host, transport, true).await?;
+        }
+        if unverified {
+            self.0.audit.unverified(&target, peer);
+        }
         let proxied = hop.is_some();
-        let tls = &self.0.tls;
-        let mut info = ConnectionInfo {
-            peer,
-            proxied,
-            unverified: false,
-        };
-        Ok(match target.scheme {
-            Scheme::Http => Link {
-                transport,
-                info,
-                absolute_form: proxied,
-                headers: None,
-                turn: ReadTurn::default(),
+        Ok(Link {
+            transport,
+            info: ConnectionInfo {
+                peer,
+                proxied,
+                unverified,
             },
-            Scheme::Https => {
-                let transport = self.secure(&target.host, transport, true).await?;
-                if !tls.verifies(&target.host) {
-                    info.unverified = true;
-                    self.0.audit.unverified(&target, peer);
-                }
-                Link {
-                    transport,
-                    info,
-                    absolute_form: false,
-                    headers: None,
-                    turn: ReadTurn::default(),
-                }
-            }
+            absolute_form: proxied && !is_tls,
         })
     }
 
     /// Connects to the destination itself, at an address that the policy permits.
     async fn directly(&self, target: &Target) -> Result<(Transport, SocketAddr), EgressError> {
-        let left = Remaining::of(self.0.connect);
-        let found = self.resolve(&target.host, &left).await?;
+        let due = due(self.0.connect);
+        let found = self.resolve(&target.host, due).await?;
         let vetted = self.0.policy.vet(target, &found)?;
-        self.dial(vetted, &left).await
+        self.dial(vetted, due).await
     }
 
     /// Connects to a proxy, and for `https` through it to the destination.
     async fn by_proxy(
         &self,
-        hop: &Hop,
+        hop: &Intercept,
         target: &Target,
         destination: Uri,
     ) -> Result<(Transport, SocketAddr), EgressError> {
@@ -127,28 +116,28 @@ impl Connector {
         if let Host::Address(address) = target.host {
             self.0.policy.vet(target, &[address])?;
         }
-        let left = Remaining::of(self.0.connect);
+        let due = due(self.0.connect);
         // The operator's choice, not the guest's: so no policy.
         let proxy = Target::of(hop.uri())?;
-        let found = self.resolve(&proxy.host, &left).await?;
+        let found = self.resolve(&proxy.host, due).await?;
         let with_port = |address| SocketAddr::new(address, proxy.port);
         let addresses = found.into_iter().map(with_port).collect();
-        let (mut transport, peer) = self.dial(addresses, &left).await?;
+        let (mut transport, peer) = self.dial(addresses, due).await?;
         if proxy.scheme == Scheme::Https {
             transport = self.secure(&proxy.host, transport, false).await?;
         }
         if target.scheme == Scheme::Https {
-            transport = self.tunnel(hop, transport, destination, &left).await?;
+            transport = self.tunnel(hop, transport, destination, due).await?;
         }
         Ok((transport, peer))
     }
 
-    async fn resolve(&self, host: &Host, left: &Remaining) -> Result<Vec<IpAddr>, EgressError> {
+    async fn resolve(&self, host: &Host, due: Instant) -> Result<Vec<IpAddr>, EgressError> {
         match host {
             Host::Address(address) => Ok(vec![*address]),
             Host::Name(name) => {
                 let resolving = self.0.network.resolver.resolve(name);
-                timeout(left.get(), resolving)
+                timeout_at(due, resolving)
                     .await
                     .map_err(|_elapsed| EgressError::DnsTimeout { host: name.clone() })?
             }
@@ -158,10 +147,10 @@ impl Connector {
     async fn dial(
         &self,
         addresses: Vec<SocketAddr>,
-        left: &Remaining,
+        due: Instant,
     ) -> Result<(Transport, SocketAddr), EgressError> {
-        let most = left.get();
-        timeout(most, self.0.network.dialler.dial(addresses, most))
+        let most = due.saturating_duration_since(Instant::now());
+        timeout_at(due, self.0.network.dialler.dial(addresses, most))
             .await
             .map_err(|_elapsed| EgressError::ConnectTimeout)?
     }
@@ -183,17 +172,17 @@ impl Connector {
     /// Asks a proxy for a connection to the destination.
     async fn tunnel(
         &self,
-        hop: &Hop,
+        hop: &Intercept,
         transport: Transport,
         destination: Uri,
-        left: &Remaining,
+        due: Instant,
     ) -> Result<Transport, EgressError> {
         let connected = Connected(Some(transport));
         let mut tunnel = Tunnel::new(hop.uri().clone(), connected);
-        if let Some(authorization) = hop.authorization() {
+        if let Some(authorization) = hop.basic_auth() {
             tunnel = tunnel.with_auth(authorization.clone());
         }
-        match timeout(left.get(), tunnel.call(destination)).await {
+        match timeout_at(due, tunnel.call(destination)).await {
             Ok(Ok(through)) => Ok(through.into_inner()),
             Ok(Err(error)) => Err(EgressError::Proxy {
                 proxy: hop.uri().to_string(),
@@ -204,35 +193,10 @@ impl Connector {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Link>;
-    type Error = EgressError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, EgressError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, destination: Uri) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { this.connect(destination).await.map(TokioIo::new) })
-    }
-}
-
-// === impl Remaining ===
-
-impl Remaining {
-    fn of(whole: Duration) -> Self {
-        // None if it is for ages.
-        Self(Instant::now().checked_add(whole))
-    }
-
-    fn get(&self) -> Duration {
-        match self.0 {
-            Some(end) => end.saturating_duration_since(Instant::now()),
-            None => Duration::MAX,
-        }
-    }
+/// When so much time is over. Ages are as good as for ever.
+fn due(time: Duration) -> Instant {
+    const AGES: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    Instant::now() + time.min(AGES)
 }
 
 /// A connector for a connection that is there already.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::audit::Audit;
 use crate::client::{Clients, Protocol};
-use crate::connections::{Connections, ConnectionsParams};
+use crate::connections::Connections;
 use crate::connector::{Connector, ConnectorParams};
 use crate::exchange::{Exchange, Way};
 use crate::grants::Grant;
@@ -21,16 +21,18 @@ use crate::head;
 use crate::internal::InternalServices;
 use crate::limits::{EgressLimits, Limit, RequestPermits};
 use crate::met::MetLimits;
-use crate::params::{EgressParams, SendOptions};
+use crate::params::EgressParams;
 use crate::policy::AddressPolicy;
 use crate::proxy::Proxy;
-use crate::response_body::{Open, ResponseBody, ResponseBodyParams};
+use crate::response_body::{self, Open, ResponseBody, ResponseBodyParams};
 use crate::stopwatch::{Late, Stopwatch};
 use crate::target::Target;
 use crate::tls::Tls;
 use crate::totals::{ConnectionCount, EgressTotals, Totals};
 use crate::tracked::Tracked;
-use crate::{EgressError, GrantSource, Grants, H2c, HostPattern, Timeouts, TraceHeaders};
+use crate::{
+    EgressError, GrantSource, Grants, H2c, HostPattern, SendOptions, Timeouts, TraceHeaders,
+};
 
 /// The outgoing client of one service: its grants, its connections, its TLS sessions. Cheap to
 /// clone; the clones share all of it.
@@ -84,23 +86,21 @@ impl Egress {
         } = params;
         let audit = Audit::new(Arc::clone(&service));
         let unverified = tls.unverified.clone();
-        let connector = Connector::new(ConnectorParams {
-            policy: AddressPolicy::new(Arc::clone(&service), grants.clone(), grant_source.clone()),
+        let connector = Connector(Arc::new(ConnectorParams {
+            policy: AddressPolicy {
+                service: Arc::clone(&service),
+                grants: grants.clone(),
+                source: grant_source.clone(),
+            },
             network,
             tls: Tls::new(Arc::clone(&service), tls_roots, tls),
             proxy: proxy.clone(),
             audit: audit.clone(),
             connect: timeouts.connect,
             tls_handshake: timeouts.tls_handshake,
-        });
+        }));
         let met = MetLimits::new(&service, &limits, &shared);
-        let connections = Connections::new(ConnectionsParams {
-            service: &service,
-            limits: &limits,
-            shared: &shared,
-            metrics: &metrics,
-            met: &met,
-        });
+        let connections = Connections::new(&service, &limits, &shared, &metrics, &met);
         let connector = Tracked::new(connector, &connections, timeouts.write);
         Self(Arc::new(Inner {
             clients: Clients::new(connector, &pool, &limits),
@@ -205,12 +205,6 @@ impl Egress {
         error
     }
 
-    /// Says in the log that the service met a limit of the caller's own on what goes out, and what it is
-    /// set to: a line a minute at most.
-    pub fn limit_met(&self, limit: &headwater_telemetry::Limit, most: usize) {
-        self.0.met.log(limit, most);
-    }
-
     /// What was counted so far.
     #[must_use]
     pub fn totals(&self) -> EgressTotals {
@@ -231,9 +225,7 @@ impl Egress {
 
     /// Counts and traces a request from now on.
     fn begin<B>(&self, request: &Request<B>, attribution: &Attribution) -> ClientSpan {
-        let Inner {
-            service, metrics, ..
-        } = &*self.0;
+        let (service, metrics) = (&self.0.service, &self.0.metrics);
         metrics.attributed(service, attribution);
         let (method, uri) = (request.method(), request.uri());
         let span = ClientSpan::start(ClientRequest {
@@ -310,38 +302,28 @@ impl Egress {
         attribution: &Attribution,
         span: &mut ClientSpan,
     ) -> Result<(Response<Open>, Stopwatch), EgressError> {
-        let Inner {
-            service,
-            timeouts,
-            limits,
-            requests,
-            totals,
-            trace_headers,
-            loops,
-            clients,
-            proxy,
-            ..
-        } = &*self.0;
+        let this = &*self.0;
+        let (limits, loops) = (&this.limits, &this.loops);
         let scope = attribution.scope();
-        let phases = timeouts.phases(options, limits.wait);
+        let phases = this.timeouts.phases(options, limits.wait);
         let mut stopwatch = Stopwatch::new(phases.total);
         let declared = head::prepare(&mut request, limits)?;
         let hops = request.extensions_mut().remove::<Hops>();
         let headers = request.headers_mut();
-        trace_headers.apply(headers, attribution, span);
+        this.trace_headers.apply(headers, attribution, span);
         match scope {
             Some(scope) => loops.pass_on(scope.hops(), headers),
             None => loops.pass_on(&hops.unwrap_or_default(), headers),
         }
         // Who asked for less time than the wait may take is told what it waited for.
         let (began, wait) = (Instant::now(), limits.wait.min(phases.connection));
-        let place = stopwatch.bound(requests.take(wait)).await?;
+        let place = stopwatch.bound(this.requests.take(wait)).await?;
         let place = place.map_err(EgressError::Limit)?;
         stopwatch.set(began.checked_add(phases.connection), Late::Connect);
         let mut exchange = Exchange {
-            clients,
+            clients: &this.clients,
             limits,
-            totals,
+            totals: &this.totals,
             phases,
             scope,
             span,
@@ -350,20 +332,22 @@ impl Egress {
         let (response, lease) = match way {
             Way::Network(protocol) => {
                 let destination = request.uri().clone();
-                proxy.authorize(&destination, request.headers_mut());
+                this.proxy.authorize(&destination, request.headers_mut());
                 exchange.by_network(request, declared, protocol).await?
             }
             Way::Internal(other) => {
                 let caller = Caller {
-                    service: Arc::clone(service),
+                    service: Arc::clone(&this.service),
                     scope: scope.cloned(),
                 };
                 let sending = exchange.by_internal(request, declared, other, caller);
                 sending.await?
             }
         };
+        let declared = response_body::declared(&response);
         let response = response.map(|body| Open {
             body,
+            declared,
             _lease: lease,
             _place: place,
         });
@@ -373,12 +357,7 @@ impl Egress {
     /// By what way the service may reach the destination, if it may.
     fn check(&self, request: &Request<Body>) -> Result<Way, EgressError> {
         let target = Target::of(request.uri())?;
-        let Inner {
-            grants,
-            internal,
-            h2c,
-            ..
-        } = &*self.0;
+        let (grants, internal) = (&self.0.grants, &self.0.internal);
         let allowed = if internal.claims(&target) {
             // "Everything" is everything outside: a service for the internet has no business with its
             // neighbours.
@@ -389,7 +368,7 @@ impl Egress {
         if allowed {
             return Ok(match internal.service(&target)? {
                 Some(service) => Way::Internal(service),
-                None if h2c.iter().any(|h2c| h2c.is(&target)) => Way::Network(Protocol::H2c),
+                None if self.0.h2c.iter().any(|h2c| h2c.is(&target)) => Way::Network(Protocol::H2c),
                 None => Way::Network(Protocol::Usual),
             });
         }
@@ -401,15 +380,10 @@ impl Egress {
 
     /// Tells how to allow a target that no grant covers, or why no grant can.
     fn remedy(&self, target: &Target) -> String {
-        let Inner {
-            service,
-            grants,
-            grant_source,
-            internal,
-            ..
-        } = &*self.0;
+        let (grants, internal) = (&self.0.grants, &self.0.internal);
         let allow = |target: &Target| {
-            let remedy = grant_source.remedy(service, grants, &Grant::of(target));
+            let source = &self.0.grant_source;
+            let remedy = source.remedy(&self.0.service, grants, &Grant::of(target));
             format!("allow them by {remedy}")
         };
         // To grant what is not there, or not spoken there, would be of no help.

@@ -2,14 +2,15 @@
 
 use std::error::Error;
 use std::io;
+use std::iter::successors;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::Error as TlsError;
 
 use crate::Limit;
-use crate::interim::MOST as MOST_INTERIM;
 use crate::internal::NoSuchService;
+use crate::limits::MOST_INTERIM;
 
 /// A cause, shared because errors of one connection may be seen by several requests.
 type Cause = Arc<dyn Error + Send + Sync>;
@@ -282,17 +283,14 @@ impl EgressError {
 
     /// Reads what hyper, hyper-util, rustls and the system have to say, from the outside in: the
     /// first cause that has a name of its own decides.
-    pub(crate) fn classify(error: impl Error + Send + Sync + 'static, phase: Phase) -> Self {
-        let connecting = (&error as &dyn Error)
+    pub(crate) fn classify(error: impl Into<Box<dyn Error + Send + Sync>>, phase: Phase) -> Self {
+        let cause: Cause = Arc::from(error.into());
+        let connecting = cause
             .downcast_ref::<hyper_util::client::legacy::Error>()
             .is_some_and(hyper_util::client::legacy::Error::is_connect);
-        let cause: Cause = Arc::new(error);
-        let mut next: Option<&(dyn Error + 'static)> = Some(&*cause);
-        while let Some(error) = next {
-            if let Some(named) = Self::named(error, &cause, connecting, phase) {
-                return named;
-            }
-            next = inner(error);
+        let named = causes(&cause).find_map(|it| Self::named(it, &cause, connecting, phase));
+        if let Some(named) = named {
+            return named;
         }
         if connecting {
             return Self::Unreachable(cause);
@@ -306,22 +304,20 @@ impl EgressError {
     /// What it means that no address could be connected to.
     pub(crate) fn of_dialling(error: impl Error + Send + Sync + 'static) -> Self {
         let cause: Cause = Arc::new(error);
-        let mut next: Option<&(dyn Error + 'static)> = Some(&*cause);
-        while let Some(error) = next {
-            match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-                Some(io::ErrorKind::ConnectionRefused) => return Self::ConnectionRefused,
-                Some(io::ErrorKind::TimedOut) => return Self::ConnectTimeout,
-                _ => next = inner(error),
-            }
-        }
-        Self::Unreachable(cause)
+        let known =
+            causes(&cause).find_map(|error| match error.downcast_ref::<io::Error>()?.kind() {
+                io::ErrorKind::ConnectionRefused => Some(Self::ConnectionRefused),
+                io::ErrorKind::TimedOut => Some(Self::ConnectTimeout),
+                _ => None,
+            });
+        known.unwrap_or(Self::Unreachable(cause))
     }
 
     /// The connection was closed as it was given the request.
     pub(crate) fn lost() -> Self {
-        let cause: Box<dyn Error + Send + Sync> =
-            "the connection was closed as it was given the request".into();
-        Self::ConnectionTerminated(cause.into())
+        Self::ConnectionTerminated(said(
+            "the connection was closed as it was given the request",
+        ))
     }
 
     fn named(
@@ -396,6 +392,17 @@ impl EgressError {
             _ => None,
         }
     }
+}
+
+/// A cause that is a text.
+pub(crate) fn said(text: &str) -> Cause {
+    Box::<dyn Error + Send + Sync>::from(text).into()
+}
+
+/// From the outside in.
+fn causes(cause: &Cause) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let outermost: &(dyn Error + 'static) = &**cause;
+    successors(Some(outermost), |error| inner(*error))
 }
 
 /// The next cause. An [`io::Error`] made of another error names that one's source as its own, and

@@ -1,14 +1,13 @@
 //! From a request that may be sent to the head of its response, each phase in its time.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use headwater_core::{Body, Caller, InternalService, RequestScope};
 use headwater_telemetry::ClientSpan;
-use http::{Extensions, Request, Response};
+use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming as FromNetwork;
 use hyper_util::client::legacy::Error as ClientError;
@@ -17,14 +16,14 @@ use tokio::time::Instant;
 
 use crate::EgressError;
 use crate::client::{Clients, Protocol};
-use crate::connection::Lease;
+use crate::connection::{Lease, captured};
 use crate::error::Phase;
 use crate::head;
-use crate::incoming::Incoming;
 use crate::interim;
 use crate::internal;
 use crate::limits::EgressLimits;
-use crate::request_body::{RequestBody, RequestBodyParams};
+use crate::request_body::RequestBody;
+use crate::response_body::{self, Incoming};
 use crate::stopwatch::{Late, Stopwatch};
 use crate::timeouts::Phases;
 use crate::totals::Totals;
@@ -84,13 +83,13 @@ impl Exchange<'_> {
                 // What was wrong with the body; over HTTP/2 the client says only that it was cut. Likewise
                 // why the connection was.
                 let upload = upload.as_deref().and_then(Upload::failure);
-                let known = upload.or(lease.as_ref().and_then(Lease::failure));
+                let known = upload.or(lease.as_ref().and_then(|lease| lease.failure()));
                 return Err(known.cloned().unwrap_or(failed));
             }
         };
         let lease: Option<Lease> = response.extensions_mut().remove();
         self.note(lease.as_ref());
-        if lease.as_ref().is_some_and(Lease::is_closing)
+        if lease.as_ref().is_some_and(|lease| lease.is_closing())
             && let Some(connected) = &*connection.connection_metadata()
         {
             // The pool does not give it to anybody else.
@@ -108,7 +107,7 @@ impl Exchange<'_> {
             }
             return Err(contradiction);
         }
-        let mut response = response.map(Incoming::Network);
+        let mut response = response.map(Incoming::Left);
         self.check(&mut response)?;
         Ok((response, lease))
     }
@@ -129,7 +128,7 @@ impl Exchange<'_> {
         if let Some(failure) = upload.as_deref().and_then(Upload::failure) {
             return Err(failure.clone());
         }
-        let mut response = answered??.map(Incoming::Internal);
+        let mut response = answered??.map(Incoming::Right);
         self.check(&mut response)?;
         Ok((response, None))
     }
@@ -137,7 +136,8 @@ impl Exchange<'_> {
     /// Whether a response may be passed on, as far as its head tells.
     fn check(&self, response: &mut Response<Incoming>) -> Result<(), EgressError> {
         head::check(response, self.limits)?;
-        let declared = response.body().size_hint().exact();
+        let hint = response.body().size_hint().exact();
+        let declared = response_body::declared(response).or(hint);
         if let (Some(size), Some(most)) = (declared, self.limits.response_body)
             && size > most
         {
@@ -156,15 +156,8 @@ impl Exchange<'_> {
             return (request, None);
         }
         let (head, body) = request.into_parts();
-        let (body, upload) = RequestBody::wrap(
-            body,
-            RequestBodyParams {
-                scope: self.scope,
-                declared,
-                limits: self.limits,
-                write: self.phases.write,
-            },
-        );
+        let write = self.phases.write;
+        let (body, upload) = RequestBody::wrap(body, self.scope, declared, self.limits, write);
         (Request::from_parts(head, body), Some(upload))
     }
 
@@ -249,13 +242,13 @@ impl Exchange<'_> {
         mut response: Pin<&mut impl Future<Output = T>>,
         other: impl Future<Output = ()>,
     ) -> Result<Either<T>, Late> {
-        let mut other = pin!(other);
-        let first = poll_fn(|cx| {
-            if let Poll::Ready(answer) = response.as_mut().poll(cx) {
-                return Poll::Ready(Either::Answer(answer));
+        let first = async {
+            tokio::select! {
+                biased;
+                answer = response.as_mut() => Either::Answer(answer),
+                () = other => Either::Other,
             }
-            other.as_mut().poll(cx).map(Either::Other)
-        });
+        };
         self.stopwatch.bound(first).await
     }
 
@@ -267,15 +260,6 @@ impl Exchange<'_> {
             self.span.connection(Some(lease.info().peer), reused);
         }
     }
-}
-
-/// The connection that a request without a response was given.
-pub(crate) fn captured(connection: &CaptureConnection) -> Option<Lease> {
-    let mut extras = Extensions::new();
-    if let Some(connected) = &*connection.connection_metadata() {
-        connected.get_extras(&mut extras);
-    }
-    extras.remove()
 }
 
 /// Whether a request was given a connection that was closed at just that time, and is lost in there.
@@ -290,7 +274,7 @@ fn is_lost(connection: &CaptureConnection) -> bool {
 /// What came first.
 enum Either<T> {
     Answer(T),
-    Other(()),
+    Other,
 }
 
 /// Waits until the request was given a connection.

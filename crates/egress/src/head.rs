@@ -1,7 +1,5 @@
 //! The heads of outgoing requests and of their responses: what is sent and what is taken.
 
-use std::error::Error;
-
 use headwater_core::Body;
 use headwater_core::fields::{DeclaredLength, settle_length, strip_hop_by_hop};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
@@ -9,6 +7,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 
 use crate::EgressError;
+use crate::error::said;
 use crate::limits::EgressLimits;
 
 /// What RFC 9113 (6.5.2) adds for each field.
@@ -69,8 +68,7 @@ pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), EgressError
     let headers = response.headers();
     if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
         let contradiction = "the response has both transfer-encoding and content-length";
-        let contradiction: Box<dyn Error + Send + Sync> = contradiction.into();
-        return Err(EgressError::Protocol(contradiction.into()));
+        return Err(EgressError::Protocol(said(contradiction)));
     }
     Ok(())
 }

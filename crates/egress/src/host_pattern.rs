@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::address::canonical;
 use crate::target::Host;
 
 /// Which hosts a setting is for.
@@ -82,8 +81,10 @@ impl HostPattern {
     /// Whether an address is meant as an address: by itself or in a network, not by a name or `*`.
     pub(crate) fn names_address(&self, address: IpAddr) -> bool {
         match &self.0 {
-            Pattern::Exactly(Host::Address(granted)) => canonical(*granted) == canonical(address),
-            Pattern::Network(network) => network.contains(&canonical(address)),
+            Pattern::Exactly(Host::Address(granted)) => {
+                granted.to_canonical() == address.to_canonical()
+            }
+            Pattern::Network(network) => network.contains(&address.to_canonical()),
             Pattern::Any | Pattern::Exactly(Host::Name(_)) | Pattern::Below(_) => false,
         }
     }

@@ -10,11 +10,8 @@ use http::Request;
 use hyper_util::client::legacy::connect::CaptureConnection;
 
 use crate::EgressError;
-use crate::exchange::captured;
-
-/// How many may come before a response. Go's client took five for many years; an upstream that says each
-/// five seconds that it is still busy (102) says so a hundred times in eight minutes.
-pub(crate) const MOST: u32 = 100;
+use crate::connection::captured;
+use crate::limits::MOST_INTERIM;
 
 /// How many header sections an HTTP/2 upstream may send for what it was asked for. For each request these
 /// are the interim ones, that of the response, and its trailers; what is not used may be used later, up
@@ -37,7 +34,7 @@ const FRAME_HEADER: usize = 9;
 const HEADERS: u8 = 0x01;
 
 /// For each request.
-const EACH: u32 = MOST + 2;
+const EACH: u32 = MOST_INTERIM + 2;
 /// As many as for a hundred requests at once, which a peer may have commonly: read in some milliseconds.
 const MOST_LEFT: u32 = 100 * EACH;
 
@@ -45,7 +42,7 @@ const MOST_LEFT: u32 = 100 * EACH;
 pub(crate) fn bound<B>(request: &mut Request<B>, connection: &CaptureConnection) {
     let (connection, seen) = (connection.clone(), AtomicU32::new(0));
     hyper::ext::on_informational(request, move |_| {
-        if seen.fetch_add(1, Ordering::Relaxed) >= MOST
+        if seen.fetch_add(1, Ordering::Relaxed) >= MOST_INTERIM
             && let Some(lease) = captured(&connection)
         {
             lease.fail(EgressError::InterimResponses);

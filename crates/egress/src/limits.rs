@@ -60,8 +60,12 @@ pub enum Limit {
     AllConnections,
 }
 
-/// Permits for so many things of one service, among so many of all services.
-#[derive(Debug)]
+/// How many interim responses may come before a response. Go's client took five for many years; an upstream
+/// that says each five seconds that it is still busy (102) says so a hundred times in eight minutes.
+pub(crate) const MOST_INTERIM: u32 = 100;
+
+/// Permits for so many things of one service, among so many of all services. Clones share them.
+#[derive(Debug, Clone)]
 pub(crate) struct RequestPermits {
     own: Arc<Semaphore>,
     all: Arc<Semaphore>,

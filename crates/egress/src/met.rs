@@ -114,11 +114,6 @@ impl MetLimits {
         }))
     }
 
-    /// Says in the log that this limit was met.
-    pub(crate) fn log(&self, limit: &Described, most: usize) {
-        self.0.log.met(limit, most);
-    }
-
     /// Says in the log which limit a request has met, if it failed by one.
     pub(crate) fn note(&self, error: &EgressError) {
         if let Some((limit, most)) = self.0.limit(error) {

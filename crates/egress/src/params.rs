@@ -7,8 +7,8 @@ use headwater_core::LoopGuard;
 use headwater_telemetry::Metrics;
 
 use crate::{
-    EgressLimits, EgressShared, GrantSource, Grants, H2c, InternalServices, Network, Proxy,
-    Timeouts, TlsRoots, TlsSettings, TraceHeaders,
+    ClientTls, EgressLimits, EgressShared, GrantSource, Grants, H2c, InternalServices, Network,
+    Proxy, Timeouts, TlsRoots, TraceHeaders,
 };
 
 /// What an [`Egress`](crate::Egress) is made of.
@@ -36,7 +36,7 @@ pub struct EgressParams {
     /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
     pub tls_roots: TlsRoots,
     /// What its TLS is besides. Default: nothing.
-    pub tls: TlsSettings,
+    pub tls: ClientTls,
     /// By which forward proxy it goes. Default: by none.
     pub proxy: Proxy,
     /// By what addresses are found and reached. Default: the system.
@@ -65,19 +65,6 @@ pub struct PoolParams {
     pub h2_keep_alive: Duration,
 }
 
-/// What a guest asks for one request (`request-options`). It may ask for less than the [`Timeouts`]
-/// say, and not for more; `None` leaves it to them. Zero is over at once: what is not there already
-/// is late.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SendOptions {
-    /// Until there is a connection for the request, a wait for one and the TLS handshake included.
-    pub connect_timeout: Option<Duration>,
-    /// See [`Timeouts::first_byte`].
-    pub first_byte_timeout: Option<Duration>,
-    /// See [`Timeouts::between_bytes`].
-    pub between_bytes_timeout: Option<Duration>,
-}
-
 impl EgressParams {
     /// The defaults for a service, which may reach nothing.
     #[must_use]
@@ -93,7 +80,7 @@ impl EgressParams {
             pool: PoolParams::default(),
             h2c: Vec::new(),
             tls_roots: TlsRoots::default(),
-            tls: TlsSettings::default(),
+            tls: ClientTls::default(),
             proxy: Proxy::default(),
             network: Network::default(),
             metrics: Metrics::default(),

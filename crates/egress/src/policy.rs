@@ -9,7 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::address::{canonical, special};
+use crate::address::special;
 use crate::grants::Grant;
 use crate::target::{Host, Target};
 use crate::{EgressError, GrantSource, Grants};
@@ -17,22 +17,14 @@ use crate::{EgressError, GrantSource, Grants};
 /// Judges the addresses that a service's outgoing requests resolve to.
 #[derive(Debug, Clone)]
 pub(crate) struct AddressPolicy {
-    service: Arc<str>,
-    grants: Grants,
-    source: GrantSource,
+    pub(crate) service: Arc<str>,
+    pub(crate) grants: Grants,
+    pub(crate) source: GrantSource,
 }
 
 // === impl AddressPolicy ===
 
 impl AddressPolicy {
-    pub(crate) fn new(service: Arc<str>, grants: Grants, source: GrantSource) -> Self {
-        Self {
-            service,
-            grants,
-            source,
-        }
-    }
-
     /// Of the addresses that a destination resolved to, those that may be dialled, with its port.
     /// They are what has to be dialled: another look-up may say otherwise.
     ///
@@ -47,7 +39,9 @@ impl AddressPolicy {
         let mut first_denied = None;
         let mut permitted = Vec::with_capacity(found.len());
         for address in found {
-            let address = canonical(*address);
+            // In the one spelling in which it is judged, granted and dialled: an IPv4-mapped one is its IPv4
+            // address, to which the system would connect.
+            let address = address.to_canonical();
             match special(address) {
                 Some(special) if !self.grants.allow_address(target, address) => {
                     first_denied.get_or_insert((address, special));
@@ -80,7 +74,11 @@ mod tests {
 
     fn policy(grants: &[&str]) -> AddressPolicy {
         let grants = Grants::parse(grants).unwrap();
-        AddressPolicy::new("test".into(), grants, GrantSource::Flag)
+        AddressPolicy {
+            service: "test".into(),
+            grants,
+            source: GrantSource::Flag,
+        }
     }
 
     fn target(uri: &str) -> Target {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 /// The variables of the environment that name a proxy, in either case.
@@ -20,22 +20,14 @@ pub struct Proxy(Option<Arc<Matcher>>);
 
 /// A proxy that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProxyError {
-    /// It is no URL of one.
-    // Not the value: it may hold a password.
-    #[error(
-        "{place} names no proxy: write it as http://[USER:PASSWORD@]HOST[:PORT], or https:// if the \
-         proxy itself speaks TLS"
-    )]
-    Url {
-        /// Where it was said.
-        place: String,
-    },
+// Not the value: it may hold a password.
+#[error(
+    "{place} names no proxy: write it as http://[USER:PASSWORD@]HOST[:PORT], or https:// if the proxy \
+     itself speaks TLS"
+)]
+pub struct ProxyError {
+    place: String,
 }
-
-/// A destination's way by a proxy.
-#[derive(Clone)]
-pub(crate) struct Hop(Intercept);
 
 // === impl Proxy ===
 
@@ -56,7 +48,7 @@ impl Proxy {
         let matcher = Matcher::builder().all(url).no(no_proxy).build();
         // What hyper-util cannot read it leaves out, and then all connections would be direct.
         if !is_usable(url) {
-            return Err(ProxyError::Url {
+            return Err(ProxyError {
                 place: "the setting".to_owned(),
             });
         }
@@ -90,7 +82,7 @@ impl Proxy {
         let [http, https, all, no] = VARIABLES.map(read);
         for (name, value) in VARIABLES.iter().zip([&http, &https, &all]) {
             if !value.is_empty() && !is_usable(value) {
-                return Err(ProxyError::Url {
+                return Err(ProxyError {
                     place: format!("the environment variable {name}"),
                 });
             }
@@ -103,8 +95,8 @@ impl Proxy {
     }
 
     /// The proxy by which a destination is reached, if by one.
-    pub(crate) fn hop(&self, destination: &Uri) -> Option<Hop> {
-        self.0.as_ref()?.intercept(destination).map(Hop)
+    pub(crate) fn hop(&self, destination: &Uri) -> Option<Intercept> {
+        self.0.as_ref()?.intercept(destination)
     }
 
     /// Lets a request whose head the proxy itself reads say who asks. One that goes through a tunnel
@@ -117,7 +109,7 @@ impl Proxy {
             return;
         };
         headers.remove(PROXY_AUTHORIZATION);
-        if let Some(authorization) = hop.authorization() {
+        if let Some(authorization) = hop.basic_auth() {
             headers.insert(PROXY_AUTHORIZATION, authorization.clone());
         }
     }
@@ -127,20 +119,6 @@ fn is_usable(url: &str) -> bool {
     let matcher = Matcher::builder().all(url).build();
     let hop = matcher.intercept(&Uri::from_static("http://probe.example/"));
     hop.is_some_and(|hop| crate::target::Target::of(hop.uri()).is_ok())
-}
-
-// === impl Hop ===
-
-impl Hop {
-    /// Where the proxy is, without user and password.
-    pub(crate) fn uri(&self) -> &Uri {
-        self.0.uri()
-    }
-
-    /// Who asks it.
-    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
-        self.0.basic_auth()
-    }
 }
 
 impl fmt::Debug for Proxy {
@@ -155,6 +133,8 @@ impl fmt::Debug for Proxy {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn uri(text: &str) -> Uri {

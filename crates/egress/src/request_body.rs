@@ -36,25 +36,17 @@ pub(crate) struct RequestBody {
     waiting: bool,
 }
 
-/// What a [`RequestBody`] is made of, besides the guest's body.
-pub(crate) struct RequestBodyParams<'a> {
-    pub(crate) scope: Option<&'a Arc<RequestScope>>,
-    pub(crate) declared: Option<u64>,
-    pub(crate) limits: &'a EgressLimits,
-    pub(crate) write: Duration,
-}
-
 // === impl RequestBody ===
 
 impl RequestBody {
     /// The body as it is sent, and what is to be seen of it.
-    pub(crate) fn wrap(inner: Body, params: RequestBodyParams<'_>) -> (Body, Arc<Upload>) {
-        let RequestBodyParams {
-            scope,
-            declared,
-            limits,
-            write,
-        } = params;
+    pub(crate) fn wrap(
+        inner: Body,
+        scope: Option<&Arc<RequestScope>>,
+        declared: Option<u64>,
+        limits: &EgressLimits,
+        write: Duration,
+    ) -> (Body, Arc<Upload>) {
         let upload = Arc::new(Upload::new());
         let body = Self {
             inner,
@@ -153,7 +145,10 @@ impl http_body::Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match self.declared {
+            Some(declared) => SizeHint::with_exact(declared.saturating_sub(self.sent)),
+            None => self.inner.size_hint(),
+        }
     }
 }
 

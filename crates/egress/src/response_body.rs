@@ -6,14 +6,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::{BodyError, Counters, RequestScope};
+use headwater_core::fields::{DeclaredLength, declared_length};
+use headwater_core::{Body, BodyError, Counters, RequestScope};
 use headwater_telemetry::ClientSpan;
-use http_body::{Body, Frame, SizeHint};
+use http::Response;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::Either;
+use hyper::body::Incoming as FromNetwork;
 
 use crate::EgressError;
 use crate::connection::Lease;
+use crate::error::{Phase, said};
 use crate::head;
-use crate::incoming::Incoming;
 use crate::limits::{EgressLimits, RequestPermit};
 use crate::met::MetLimits;
 use crate::stopwatch::{Late, Stopwatch};
@@ -32,9 +36,14 @@ pub(crate) struct ResponseBody {
     /// Whether the stopwatch runs for the next part; only while the guest waits for it.
     waiting: bool,
     received: u64,
+    /// The length that it has to have, if nothing else sees to that.
+    declared: Option<u64>,
     most: Option<u64>,
     most_trailers: usize,
 }
+
+/// What an upstream, or a service of the same host, sends.
+pub(crate) type Incoming = Either<FromNetwork, Body>;
 
 /// What there is of an exchange whose response has begun.
 pub(crate) struct Open {
@@ -42,6 +51,8 @@ pub(crate) struct Open {
     pub(crate) body: Incoming,
     pub(crate) _lease: Option<Lease>,
     pub(crate) _place: RequestPermit,
+    /// See [`declared`].
+    pub(crate) declared: Option<u64>,
 }
 
 /// What a [`ResponseBody`] is made of.
@@ -70,6 +81,7 @@ impl ResponseBody {
             met,
         } = params;
         Self {
+            declared: open.declared,
             open: Some(open),
             span: Some(span),
             scope,
@@ -99,6 +111,12 @@ impl ResponseBody {
         }
         if let Some(data) = frame.data_ref() {
             self.received += data.len() as u64;
+            if self
+                .declared
+                .is_some_and(|declared| self.received > declared)
+            {
+                return Err(wrong_length("longer"));
+            }
             if self.most.is_some_and(|most| self.received > most) {
                 return Err(EgressError::ResponseBodySize(self.received));
             }
@@ -113,6 +131,12 @@ impl ResponseBody {
         Ok(())
     }
 
+    /// Whether the end has come too early.
+    fn is_short(&self) -> bool {
+        self.declared
+            .is_some_and(|declared| self.received < declared)
+    }
+
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
         if !self.waiting {
             self.waiting = true;
@@ -122,7 +146,7 @@ impl ResponseBody {
     }
 }
 
-impl Body for ResponseBody {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -142,7 +166,14 @@ impl Body for ResponseBody {
                     Err(error) => this.fail(error),
                 }
             }
-            Poll::Ready(Some(Err(error))) => this.fail(error),
+            Poll::Ready(Some(Err(error))) => {
+                let error = match open.body {
+                    Either::Left(_) => EgressError::classify(error, Phase::Body),
+                    Either::Right(_) => EgressError::ResponseIncomplete(error.into()),
+                };
+                this.fail(error)
+            }
+            Poll::Ready(None) if this.is_short() => this.fail(wrong_length("shorter")),
             Poll::Ready(None) => {
                 this.open = None;
                 this.span = None;
@@ -156,14 +187,33 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_none_or(|open| open.body.is_end_stream())
+        // Of one that ended too early, the error is still to come.
+        let open = self.open.as_ref();
+        open.is_none_or(|open| open.body.is_end_stream() && !self.is_short())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.open
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), |open| open.body.size_hint())
+        match (&self.open, self.declared) {
+            (None, _) => SizeHint::with_exact(0),
+            (Some(_), Some(declared)) => SizeHint::with_exact(declared - self.received),
+            (Some(open), None) => open.body.size_hint(),
+        }
     }
+}
+
+/// The length that the body of a response from a service of the same host was said to have. Between hosts
+/// the connection sees to it that it has; within one there is none. One that is at its end before it began
+/// is an answer that has none, such as that to HEAD.
+pub(crate) fn declared(response: &Response<Incoming>) -> Option<u64> {
+    match (response.body(), declared_length(response.headers())) {
+        (Either::Right(body), DeclaredLength::Exactly(length)) if !body.is_end_stream() => {
+            Some(length)
+        }
+        _ => None,
+    }
+}
+
+fn wrong_length(problem: &str) -> EgressError {
+    let text = format!("the body is {problem} than its content-length");
+    EgressError::ResponseIncomplete(said(&text))
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::SendOptions;
-
 /// The times that a host gives each phase: what holds where the guest asks for nothing, and the most
 /// that it may ask for. One that is longer than the clock can tell is for ever.
 #[derive(Debug, Clone)]
@@ -27,6 +25,19 @@ pub struct Timeouts {
     /// stream that goes on for as long as it is wanted, and a guest that waits for a response is
     /// itself bounded by the timeout of its request.
     pub total: Option<Duration>,
+}
+
+/// What a guest asks for one request (`request-options`). It may ask for less than the [`Timeouts`]
+/// say, and not for more; `None` leaves it to them. Zero is over at once: what is not there already
+/// is late.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Until there is a connection for the request, a wait for one and the TLS handshake included.
+    pub connect_timeout: Option<Duration>,
+    /// See [`Timeouts::first_byte`].
+    pub first_byte_timeout: Option<Duration>,
+    /// See [`Timeouts::between_bytes`].
+    pub between_bytes_timeout: Option<Duration>,
 }
 
 /// The times of one request.

@@ -8,22 +8,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use headwater_core::BodyError;
+use headwater_core::{BodyError, ReadTurn};
 use http::Uri;
 use http::uri::Scheme;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection as Connect};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection as Connect};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
 use crate::EgressError;
-use crate::client::asking;
-use crate::connection::{Connection, Lease, Server};
+use crate::connection::{Connection, Lease};
 use crate::connections::{Connections, Wanted};
-use crate::connector::Connector;
+use crate::connector::{Connector, Link};
 use crate::interim::HeadersBudget;
 use crate::stopwatch::{Late, Stopwatch};
-use crate::transport::Link;
+use crate::transport::Transport;
+use crate::waiters::Server;
 
 /// A connector whose connections are counted.
 #[derive(Clone)]
@@ -39,14 +39,33 @@ pub(crate) struct Tracked {
 /// A connection that is counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct TrackedStream {
-    stream: TokioIo<Link>,
+    transport: Transport,
+    /// See [`Link::absolute_form`].
+    absolute_form: bool,
+    connections: Arc<Connections>,
     connection: Arc<Connection>,
     id: u64,
+    /// Of an upstream that speaks HTTP/2.
+    headers: Option<HeadersBudget>,
+    turn: ReadTurn,
     /// See [`Connection::handed`].
     handed: u64,
     write: Duration,
     /// Runs while something is to be written that the upstream does not take.
     blocked: Option<Stopwatch>,
+}
+
+tokio::task_local! {
+    /// The request that is being polled: the client tells its connector nothing of it but the destination.
+    pub(crate) static ASKING: CaptureConnection;
+}
+
+/// Tells when the request that asks for a connection just now is given another. `None` if nobody asks, or
+/// if it had one already and was given back: it needs the new one.
+fn asking() -> Option<CaptureConnection> {
+    let asking = ASKING.try_with(CaptureConnection::clone).ok()?;
+    let has_one = asking.connection_metadata().is_some();
+    (!has_one).then_some(asking)
 }
 
 // === impl Tracked ===
@@ -73,20 +92,21 @@ impl Tracked {
 }
 
 impl Service<Uri> for Tracked {
-    type Response = TrackedStream;
+    type Response = TokioIo<TrackedStream>;
     type Error = BodyError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BodyError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        self.connector.poll_ready(cx).map_err(Into::into)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
-        // The one that is ready.
-        let spare = self.connector.clone();
-        let mut connector = std::mem::replace(&mut self.connector, spare);
-        let connections = Arc::clone(&self.connections);
-        let (write, h2c) = (self.write, self.h2c);
+        let Self {
+            connector,
+            connections,
+            write,
+            h2c,
+        } = self.clone();
         let server = server(&destination);
         let wanted = Wanted {
             server: server.clone(),
@@ -94,20 +114,25 @@ impl Service<Uri> for Tracked {
         };
         Box::pin(async move {
             let place = connections.place(wanted).await?;
-            let mut stream = connector.call(destination).await?;
-            let link = stream.inner_mut();
-            link.headers = (h2c || link.speaks_h2()).then(HeadersBudget::default);
-            let connection =
-                Connection::new(&connections, server, stream.inner().info.clone(), place);
-            let id = connections.insert(&connection);
-            Ok(TrackedStream {
-                stream,
+            let Link {
+                transport,
+                info,
+                absolute_form,
+            } = connector.connect(destination).await?;
+            let headers = (h2c || transport.speaks_h2()).then(HeadersBudget::default);
+            let (id, connection) = connections.insert(server, info, place);
+            Ok(TokioIo::new(TrackedStream {
+                transport,
+                absolute_form,
+                connections,
                 connection,
                 id,
+                headers,
+                turn: ReadTurn::default(),
                 handed: 0,
                 write,
                 blocked: None,
-            })
+            }))
         })
     }
 }
@@ -134,14 +159,14 @@ impl TrackedStream {
     ///
     /// What is on its way while the request is sent cannot be told from its answer: HTTP/1 has no name for
     /// either.
-    fn read_unasked(&mut self, buf: &mut ReadBufCursor<'_>) -> Option<io::Result<()>> {
+    fn read_unasked(&mut self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
         let handed = self.connection.handed();
         if std::mem::replace(&mut self.handed, handed) == handed {
             return None;
         }
         let mut bytes = [0; 256];
         let room = bytes.len().min(buf.remaining());
-        match self.stream.inner_mut().transport.read(&mut bytes[..room]) {
+        match self.transport.read(&mut bytes[..room]) {
             Ok(read) => {
                 buf.put_slice(&bytes[..read]);
                 Some(Ok(()))
@@ -154,7 +179,7 @@ impl TrackedStream {
     /// Lets HTTP/2 upstreams send headers for the requests that they were given, and no more.
     fn count_headers(&mut self) {
         let handed = self.connection.handed();
-        if let Some(headers) = &mut self.stream.inner_mut().headers
+        if let Some(headers) = &mut self.headers
             && !headers.suffice_for(handed)
         {
             self.connection.fail(EgressError::InterimResponses);
@@ -184,30 +209,27 @@ impl TrackedStream {
 
 impl Connect for TrackedStream {
     fn connected(&self) -> Connected {
-        let inner = self.stream.connected();
-        // Not what else was attached: it would be cloned for each request.
         let connected = Connected::new()
-            .proxy(inner.is_proxied())
+            .proxy(self.absolute_form)
             .extra(Lease::new(&self.connection));
-        if inner.is_negotiated_h2() {
-            connected.negotiated_h2()
-        } else {
-            connected
+        match self.transport.speaks_h2() {
+            true => connected.negotiated_h2(),
+            false => connected,
         }
     }
 }
 
-impl Read for TrackedStream {
+impl AsyncRead for TrackedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.connection.is_at_end(cx) {
             // As if the upstream had closed it: that ends it without harm if nobody uses it.
             return Poll::Ready(Ok(()));
         }
-        let over_h2 = self.stream.inner().headers.is_some();
+        let over_h2 = self.headers.is_some();
         if over_h2 {
             self.count_headers();
         }
@@ -215,20 +237,28 @@ impl Read for TrackedStream {
         if let Some(failure) = self.connection.failure() {
             return Poll::Ready(Err(io::Error::other(failure.clone())));
         }
-        if !over_h2 && let Some(read) = self.read_unasked(&mut buf) {
+        if !over_h2 && let Some(read) = self.read_unasked(buf) {
             return Poll::Ready(read);
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        ready!(self.turn.poll(cx));
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.transport).poll_read(cx, buf);
+        let bytes = &buf.filled()[before..];
+        self.turn.read(&read, bytes.len());
+        if let Some(headers) = &mut self.headers {
+            headers.count(bytes);
+        }
+        read
     }
 }
 
-impl Write for TrackedStream {
+impl AsyncWrite for TrackedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = Pin::new(&mut self.transport).poll_write(cx, buf);
         self.watch(cx, written)
     }
 
@@ -237,21 +267,21 @@ impl Write for TrackedStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let written = Pin::new(&mut self.transport).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = Pin::new(&mut self.transport).poll_flush(cx);
         self.watch(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        let shut = Pin::new(&mut self.transport).poll_shutdown(cx);
         self.watch(cx, shut)
     }
 }
@@ -259,6 +289,6 @@ impl Write for TrackedStream {
 impl Drop for TrackedStream {
     fn drop(&mut self) {
         self.connection.closed();
-        self.connection.of().remove(self.id);
+        self.connections.remove(self.id);
     }
 }

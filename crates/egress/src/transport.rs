@@ -3,15 +3,11 @@
 use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use headwater_core::ReadTurn;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-
-use crate::interim::HeadersBudget;
 
 /// A stream of bytes to an upstream.
 #[derive(Debug)]
@@ -36,23 +32,11 @@ pub(crate) struct ConnectionInfo {
     pub(crate) unverified: bool,
 }
 
-/// A connection that is ready for requests.
-#[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) transport: Transport,
-    pub(crate) info: ConnectionInfo,
-    /// Whether the upstream is the proxy itself, which wants the whole URI in the request line.
-    pub(crate) absolute_form: bool,
-    /// Of an upstream that speaks HTTP/2.
-    pub(crate) headers: Option<HeadersBudget>,
-    pub(crate) turn: ReadTurn,
-}
-
 // === impl Transport ===
 
 impl Transport {
     /// Whether the ends agreed on HTTP/2.
-    fn speaks_h2(&self) -> bool {
+    pub(crate) fn speaks_h2(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -87,18 +71,25 @@ impl Read for Transport {
     }
 }
 
+/// Does the same with whatever it is made of.
+macro_rules! each {
+    ($transport:expr, $stream:ident => $done:expr) => {
+        match $transport {
+            Self::Tcp($stream) => $done,
+            Self::Tls($stream) => $done,
+            #[cfg(test)]
+            Self::Memory($stream) => $done,
+        }
+    };
+}
+
 impl AsyncRead for Transport {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-            #[cfg(test)]
-            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buffer))
     }
 }
 
@@ -108,12 +99,7 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
-            #[cfg(test)]
-            Self::Memory(stream) => Pin::new(stream).poll_write(cx, buffer),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, buffer))
     }
 
     fn poll_write_vectored(
@@ -121,106 +107,18 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-            #[cfg(test)]
-            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, buffers))
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-            #[cfg(test)]
-            Self::Memory(stream) => stream.is_write_vectored(),
-        }
+        each!(self, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(test)]
-            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            #[cfg(test)]
-            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
-// === impl Link ===
-
-impl Link {
-    /// Whether the ends agreed on HTTP/2.
-    pub(crate) fn speaks_h2(&self) -> bool {
-        self.transport.speaks_h2()
-    }
-}
-
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().proxy(self.absolute_form);
-        if self.speaks_h2() {
-            connected.negotiated_h2()
-        } else {
-            connected
-        }
-    }
-}
-
-impl AsyncRead for Link {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(self.turn.poll(cx));
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.transport).poll_read(cx, buffer);
-        let bytes = &buffer.filled()[before..];
-        self.turn.read(&read, bytes.len());
-        if let Some(headers) = &mut self.headers {
-            headers.count(bytes);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Link {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write(cx, buffer)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write_vectored(cx, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_shutdown(cx)
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

@@ -15,6 +15,7 @@
 mod admission;
 mod builtin;
 mod connection;
+mod endpoint;
 mod listener;
 mod params;
 mod pipeline;
@@ -22,6 +23,7 @@ mod request;
 mod response;
 mod routing;
 mod server;
+mod stall_timer;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -32,8 +34,9 @@ pub use admission::limits::{Rate, RequestLimits, RouteLimits};
 pub use admission::service_limits::ServiceLimits;
 pub use builtin::{Files, FilesError, Fixed, Redirect, RedirectError};
 pub use connection::counts::{ConnectionCounts, Counts};
+pub use endpoint::{BoundAddress, Endpoint, EndpointError};
+pub use listener::acceptor::ServeOutcome;
 pub use listener::bind_error::BindError;
-pub use listener::endpoint::{BoundAddress, Endpoint, EndpointError};
 pub use params::{
     ConnectionLimits, ConnectionParams, DrainParams, Http1Params, Http2Params, ListenerParams,
     ProxyProtocol, ServerParams,
@@ -43,10 +46,10 @@ pub use pipeline::http_service::{ClientAddress, HttpService};
 pub use pipeline::in_flight_requests::InFlight;
 pub use pipeline::internal::InternalFront;
 pub use request::forwarded::{ForwardedFields, ForwardedParams};
-pub use routing::host::{HostError, HostPattern};
 pub use routing::route::Route;
 pub use routing::router::{RouteError, Router};
-pub use server::{ServeOutcome, Server};
+pub use routing::virtual_host::{VirtualHost, VirtualHostError};
+pub use server::Server;
 pub use tls::{
     CertificateConcern, CertificateParams, Certificates, ClientAuth, ReadCertificates, TlsError,
     TlsParams, UnknownNames,

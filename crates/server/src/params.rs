@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 
-use crate::listener::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::tls::TlsParams;
 
 /// What a [`Server`](crate::Server) is made of.

@@ -1,6 +1,6 @@
 //! The listeners, from binding to drain.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use http::uri::{Authority, Scheme};
 use tokio::runtime::Handle;
@@ -9,16 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::codec;
 use crate::connection::counts::ConnectionCounts;
+use crate::connection::listener_context::ListenerContext;
 use crate::connection::timeouts::Times;
-use crate::listener::acceptor::Acceptor;
+use crate::endpoint::{Address, BoundAddress, Endpoint};
+use crate::listener::acceptor::{Acceptor, ServeOutcome};
 use crate::listener::bind_error::BindError;
-use crate::listener::context::ListenerContext;
-use crate::listener::endpoint::{Address, BoundAddress, Endpoint};
 use crate::listener::socket_listener::Listener;
 use crate::params::{ConnectionParams, DrainParams, ListenerParams, ProxyProtocol, ServerParams};
 use crate::pipeline::front::Front;
 use crate::request::target::Origin;
-use crate::tls::{self, Certificates, Identity};
+use crate::tls::{Certificates, Identity};
 
 /// Bound listeners that do not accept yet.
 #[derive(Debug)]
@@ -37,20 +37,6 @@ struct Bound {
     listener: Listener,
     identity: Option<Arc<Identity>>,
     proxy_protocol: ProxyProtocol,
-}
-
-/// How serving ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServeOutcome {
-    /// Every request in flight was answered.
-    Drained,
-    /// The drain's time was over, and these connections were closed with requests in flight.
-    Cut {
-        /// How many.
-        connections: usize,
-        /// The requests that they had in flight.
-        requests: usize,
-    },
 }
 
 // === impl Server ===
@@ -143,7 +129,7 @@ impl Server {
                 proxy_protocol,
             } = bound;
             if let Some(identity) = &identity {
-                watches.spawn(tls::watch(Arc::clone(identity)));
+                watches.spawn(Arc::clone(identity).watch());
             }
             contexts.push(Arc::new(ListenerContext {
                 front: Arc::clone(&front),
@@ -182,15 +168,9 @@ fn origin(address: &BoundAddress) -> Origin {
         .socket_addr()
         .and_then(|address| Authority::try_from(address.to_string()).ok())
         .unwrap_or_else(|| Authority::from_static("localhost"));
-    let scheme = match address.is_tls() {
-        true => Scheme::HTTPS,
-        false => Scheme::HTTP,
-    };
-    Origin {
-        scheme,
-        authority,
-        asked: OnceLock::new(),
-    }
+    let is_tls = address.is_tls();
+    let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
+    Origin::new(scheme, authority)
 }
 
 // === impl Bound ===

@@ -5,11 +5,11 @@
 //! no name below it is ever delegated.) The other service's front is called in place of a connection,
 //! and its answer is treated as any upstream's.
 
-mod exact;
 mod exchange;
+mod no_such_service;
 mod services;
 
 pub(crate) use exchange::exchange;
-pub(crate) use services::DOMAIN;
+pub(crate) use no_such_service::{DOMAIN, NoSuchService};
+pub(crate) use services::unspoken;
 pub use services::{InternalNameError, InternalServices};
-pub(crate) use services::{NoSuchService, unspoken};

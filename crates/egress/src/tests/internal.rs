@@ -274,6 +274,37 @@ async fn a_body_is_as_long_as_it_was_said_to_be_or_cut() {
 }
 
 #[tokio::test]
+async fn a_response_s_body_has_the_length_that_it_was_said_to_have_or_is_cut() {
+    async fn read(length: Option<u64>, chunks: &'static [&'static str]) -> Result<Bytes, String> {
+        let other = neighbour(GRANT, move |_, _| async move {
+            let (mut sender, body) = Channel::<Bytes, BodyError>::new(chunks.len().max(1));
+            for chunk in chunks {
+                sender.send_data((*chunk).into()).await.unwrap();
+            }
+            let mut response = Response::new(body.boxed_unsync());
+            if let Some(length) = length {
+                response.headers_mut().insert(CONTENT_LENGTH, length.into());
+            }
+            response
+        });
+        let answer = other.send(get("http://other.internal/")).await.unwrap();
+        let read = whole(answer.into_body()).await;
+        read.map_err(|error| headwater_core::explain(&*error))
+    }
+    assert_eq!(read(None, &["ab", "c"]).await.unwrap(), "abc");
+    assert_eq!(read(Some(3), &["ab", "c"]).await.unwrap(), "abc");
+    assert_eq!(read(Some(0), &[]).await.unwrap(), "");
+    for (length, chunks, said) in [
+        (2, &["ab", "c"][..], "longer"),
+        (4, &["ab", "c"], "shorter"),
+        (1, &[], "shorter"),
+    ] {
+        let error = read(Some(length), chunks).await.unwrap_err();
+        assert!(error.contains(said), "{length}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn limits_hold_within_the_host_and_a_proxy_s_password_stays_out_of_it() {
     let service = Arc::new(Each(|request: Request<Body>, _| async move {
         assert!(!request.headers().contains_key("proxy-authorization"));

@@ -15,11 +15,11 @@ use super::tls::{certified, https_by, roots};
 use crate::testing::{SHORT, Upstream, everything, get, listen, send, whole};
 use crate::transport::ConnectionInfo;
 use crate::{
-    ClientIdentity, Egress, EgressError, EgressParams, PoolParams, Timeouts, TlsRoots, TlsSettings,
+    ClientIdentity, ClientTls, Egress, EgressError, EgressParams, PoolParams, Timeouts, TlsRoots,
 };
 
 /// A service that trusts nobody but whom its settings name, and keeps no connection.
-fn service(tls: TlsSettings) -> EgressParams {
+fn service(tls: ClientTls) -> EgressParams {
     EgressParams {
         grants: everything(),
         tls_roots: TlsRoots::given(RootCertStore::empty()),
@@ -46,11 +46,11 @@ fn write(folder: &TempDir, name: &str, content: &str, age: u64) -> PathBuf {
     path
 }
 
-fn authorities(path: &Path) -> TlsSettings {
-    TlsSettings {
+fn authorities(path: &Path) -> ClientTls {
+    ClientTls {
         authorities: vec![path.to_owned()],
         reload: Duration::ZERO,
-        ..TlsSettings::default()
+        ..ClientTls::default()
     }
 }
 
@@ -63,7 +63,7 @@ async fn an_authority_of_one_s_own_is_trusted_besides_the_default_s() {
     let (other_config, other) = certified();
     let by_default = https_by(other_config, |_| {}).await;
 
-    let without = Egress::new(service(TlsSettings::default()));
+    let without = Egress::new(service(ClientTls::default()));
     let error = send(&without, get(&uri(&upstream))).await.unwrap_err();
     assert_eq!(error.kind(), "no_roots");
 
@@ -110,7 +110,7 @@ async fn files_are_not_looked_at_for_each_connection() {
     let (config, certificate) = certified();
     let upstream = https_by(config, |_| {}).await;
     let file = write(&folder, "ca.pem", &certificate.pem(), 0);
-    let egress = Egress::new(service(TlsSettings {
+    let egress = Egress::new(service(ClientTls {
         reload: Duration::from_secs(3_600),
         ..authorities(&file)
     }));
@@ -166,7 +166,7 @@ async fn a_certificate_is_shown_to_the_hosts_that_it_is_for() {
         key: write(&folder, "key.pem", &identity.1, 0),
     };
     for (hosts, shown) in [("localhost", true), ("*.localhost", false)] {
-        let egress = Egress::new(service(TlsSettings {
+        let egress = Egress::new(service(ClientTls {
             identities: vec![identity(hosts)],
             ..authorities(&ca)
         }));
@@ -182,9 +182,9 @@ async fn verification_is_left_out_only_for_the_hosts_that_are_named() {
     let (_, vouches_for_nothing) = certified();
     let egress = Egress::new(EgressParams {
         tls_roots: roots(&vouches_for_nothing),
-        ..service(TlsSettings {
+        ..service(ClientTls {
             unverified: vec!["localhost".parse().unwrap()],
-            ..TlsSettings::default()
+            ..ClientTls::default()
         })
     });
     let answer = send(&egress, get(&uri(&upstream))).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_session_is_resumed_by_its_service_and_by_no_other() {
     let service = || {
         Egress::new(EgressParams {
             tls_roots: roots.clone(),
-            ..service(TlsSettings::default())
+            ..service(ClientTls::default())
         })
     };
     let (first, second) = (service(), service());
@@ -238,7 +238,7 @@ async fn a_handshake_that_never_ends_has_a_timeout_of_its_own() {
             tls_handshake: SHORT,
             ..Timeouts::default()
         },
-        ..service(TlsSettings::default())
+        ..service(ClientTls::default())
     });
     let error = send(&egress, get(&uri(&held))).await.unwrap_err();
     assert!(
@@ -252,7 +252,7 @@ async fn an_upstream_that_leaves_within_the_handshake_is_a_connection_that_ended
     let (_, certificate) = certified();
     let egress = Egress::new(EgressParams {
         tls_roots: roots(&certificate),
-        ..service(TlsSettings::default())
+        ..service(ClientTls::default())
     });
     let leaving = listen(|stream: TcpStream| async move { drop(stream) }).await;
     let error = send(&egress, get(&uri(&leaving))).await.unwrap_err();

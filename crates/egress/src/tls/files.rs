@@ -10,7 +10,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::settings::{ClientIdentity, TlsSettings};
+use super::client_tls::{ClientIdentity, ClientTls};
 
 /// A file of certificates or keys that cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,10 +32,21 @@ pub(super) struct LoadedFiles {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamps(Vec<Option<(SystemTime, u64)>>);
 
+impl ClientTls {
+    /// Reads the files, to find mistakes before the first request does.
+    ///
+    /// # Errors
+    ///
+    /// For the first file that cannot be used.
+    pub fn check(&self) -> Result<(), TlsFileError> {
+        LoadedFiles::read(self).map(drop)
+    }
+}
+
 // === impl LoadedFiles ===
 
 impl LoadedFiles {
-    pub(super) fn read(settings: &TlsSettings) -> Result<Self, TlsFileError> {
+    pub(super) fn read(settings: &ClientTls) -> Result<Self, TlsFileError> {
         let mut authorities = Vec::new();
         for path in &settings.authorities {
             let found = certificates(path)?;
@@ -47,7 +58,7 @@ impl LoadedFiles {
             }
             authorities.extend(found);
         }
-        let provider = super::provider();
+        let provider = provider();
         let identities = settings
             .identities
             .iter()
@@ -58,6 +69,11 @@ impl LoadedFiles {
             identities,
         })
     }
+}
+
+/// The one provider of cryptography, as everywhere in Headwater.
+pub(super) fn provider() -> CryptoProvider {
+    rustls::crypto::ring::default_provider()
 }
 
 fn certified_key(
@@ -117,7 +133,7 @@ fn failure(path: &Path, problem: String) -> TlsFileError {
 
 impl Stamps {
     /// A file that is not there has a stamp, too.
-    pub(super) fn take(settings: &TlsSettings) -> Self {
+    pub(super) fn take(settings: &ClientTls) -> Self {
         let stamp = |path: &PathBuf| {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
@@ -161,7 +177,7 @@ mod tests {
         let old = write(&folder, "old.pem", old);
         let missing = folder.path().join("missing.pem");
 
-        let with = |authority: &PathBuf, pair: Option<(&PathBuf, &PathBuf)>| TlsSettings {
+        let with = |authority: &PathBuf, pair: Option<(&PathBuf, &PathBuf)>| ClientTls {
             authorities: vec![authority.clone()],
             identities: pair
                 .map(|(certificate, key)| ClientIdentity {
@@ -171,7 +187,7 @@ mod tests {
                 })
                 .into_iter()
                 .collect(),
-            ..TlsSettings::default()
+            ..ClientTls::default()
         };
         with(&certificate, Some((&certificate, &key)))
             .check()

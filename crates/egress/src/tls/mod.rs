@@ -1,9 +1,9 @@
 //! One service's TLS: whom it trusts, who it says it is, and its sessions, which are resumed by
 //! nobody else.
 
+mod client_tls;
 mod files;
 mod roots;
-mod settings;
 mod unverified;
 
 use std::collections::HashMap;
@@ -19,16 +19,16 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
 use crate::EgressError;
-use crate::error::Phase;
+use crate::error::{Phase, said};
 use crate::target::Host;
 use crate::transport::Transport;
 
-use files::{LoadedFiles, Stamps};
+use files::{LoadedFiles, Stamps, provider};
 use unverified::Unverified;
 
+pub use client_tls::{ClientIdentity, ClientTls};
 pub use files::TlsFileError;
 pub use roots::TlsRoots;
-pub use settings::{ClientIdentity, TlsSettings};
 
 /// Speaks TLS for one service. Cheap to clone; the clones share all of it.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub(crate) struct Tls(Arc<Inner>);
 struct Inner {
     service: Arc<str>,
     roots: TlsRoots,
-    settings: Arc<TlsSettings>,
+    settings: Arc<ClientTls>,
     // Held while files are read, so that they are read once.
     state: Mutex<Option<State>>,
 }
@@ -60,15 +60,10 @@ struct Profile {
     h2: bool,
 }
 
-/// The one provider of cryptography, as everywhere in Headwater.
-fn provider() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
-}
-
 // === impl Tls ===
 
 impl Tls {
-    pub(crate) fn new(service: Arc<str>, roots: TlsRoots, settings: TlsSettings) -> Self {
+    pub(crate) fn new(service: Arc<str>, roots: TlsRoots, settings: ClientTls) -> Self {
         Self(Arc::new(Inner {
             service,
             roots,
@@ -133,15 +128,9 @@ impl Tls {
     }
 
     async fn first(&self) -> Result<State, EgressError> {
-        let settings = Arc::clone(&self.0.settings);
-        let read = tokio::task::spawn_blocking(move || {
-            // Before the files: what changes meanwhile is seen next time.
-            let stamps = Stamps::take(&settings);
-            (stamps, LoadedFiles::read(&settings))
-        });
-        let (stamps, loaded) = read
-            .await
-            .map_err(|ended| EgressError::TlsSettings(Arc::new(ended)))?;
+        let read = self.read(None).await;
+        let unusable = || said("the process is at its end");
+        let (stamps, loaded) = read.ok_or_else(|| EgressError::TlsSettings(unusable()))?;
         let loaded = loaded.map_err(|error| EgressError::TlsSettings(Arc::new(error)))?;
         Ok(State {
             stamps,
@@ -158,7 +147,7 @@ impl Tls {
             return;
         }
         state.checked = Instant::now();
-        let Some((stamps, loaded)) = self.changed(state.stamps.clone()).await else {
+        let Some((stamps, loaded)) = self.read(Some(state.stamps.clone())).await else {
             return;
         };
         state.stamps = stamps;
@@ -184,12 +173,16 @@ impl Tls {
         }
     }
 
-    /// What the files hold now, if they are not as they were.
-    async fn changed(&self, known: Stamps) -> Option<(Stamps, Result<LoadedFiles, TlsFileError>)> {
+    /// What the files hold now, unless they are as they were known to be.
+    async fn read(
+        &self,
+        known: Option<Stamps>,
+    ) -> Option<(Stamps, Result<LoadedFiles, TlsFileError>)> {
         let settings = Arc::clone(&self.0.settings);
         let read = tokio::task::spawn_blocking(move || {
+            // Before the files: what changes meanwhile is seen next time.
             let stamps = Stamps::take(&settings);
-            (stamps != known).then(|| (stamps, LoadedFiles::read(&settings)))
+            (known.as_ref() != Some(&stamps)).then(|| (stamps, LoadedFiles::read(&settings)))
         });
         // An error means that the process ends.
         read.await.ok().flatten()

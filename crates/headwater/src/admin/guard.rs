@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use headwater_config::Secret;
-use headwater_server::HostPattern;
+use headwater_server::VirtualHost;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -27,7 +27,7 @@ pub(super) enum Guard {
     /// This token.
     Token(Token),
     /// That no page of somebody else's asks: the names that may stand in `Host`, beside addresses.
-    Pages(Arc<[HostPattern]>),
+    Pages(Arc<[VirtualHost]>),
 }
 
 /// A token, as its hash: what is compared is as long for every other.
@@ -56,14 +56,14 @@ pub(super) async fn refuse(State(guard): State<Guard>, request: Request, next: N
 // === impl Guard ===
 
 impl Guard {
-    pub(super) fn new(token: Option<&Secret>, hosts: &[HostPattern]) -> Self {
+    pub(super) fn new(token: Option<&Secret>, hosts: &[VirtualHost]) -> Self {
         match token {
             Some(token) => Self::Token(Token::new(token.reveal())),
             None => Self::pages(hosts),
         }
     }
 
-    pub(super) fn pages(hosts: &[HostPattern]) -> Self {
+    pub(super) fn pages(hosts: &[VirtualHost]) -> Self {
         Self::Pages(hosts.into())
     }
 
@@ -76,7 +76,7 @@ impl Guard {
     }
 }
 
-fn check_page(hosts: &[HostPattern], uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+fn check_page(hosts: &[VirtualHost], uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     let host = match (uri.authority(), headers.get(HOST)) {
         (Some(authority), _) => Some(Ok(authority.clone())),
         (None, host) => host.map(|host| Authority::try_from(host.as_bytes())),
@@ -105,7 +105,7 @@ fn check_page(hosts: &[HostPattern], uri: &Uri, headers: &HeaderMap) -> Result<(
     }
 }
 
-fn is_allowed(host: &Authority, hosts: &[HostPattern]) -> bool {
+fn is_allowed(host: &Authority, hosts: &[VirtualHost]) -> bool {
     let name = host.host();
     let address = name.trim_start_matches('[').trim_end_matches(']');
     if name.eq_ignore_ascii_case("localhost") || address.parse::<std::net::IpAddr>().is_ok() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use anyhow::{Error, anyhow, ensure};
 use headwater_config::Secret;
 use headwater_config::settings::AdminSettings;
-use headwater_server::{HostError, HostPattern};
+use headwater_server::{VirtualHost, VirtualHostError};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::spec::config_location::ConfigLocations;
@@ -19,7 +19,7 @@ pub(crate) struct AdminParams {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) probes: Option<SocketAddr>,
     /// Names that may stand in `Host`, beside addresses.
-    pub(super) hosts: Vec<HostPattern>,
+    pub(super) hosts: Vec<VirtualHost>,
     pub(super) token: Option<Secret>,
 }
 
@@ -71,7 +71,7 @@ impl AdminParams {
             match host.parse() {
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => {
-                    let error = HostError::into(error);
+                    let error = VirtualHostError::into(error);
                     wrong("hosts", "--admin-hosts", hosts_by_flag, &error);
                 }
             }

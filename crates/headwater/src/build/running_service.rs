@@ -9,7 +9,7 @@ use headwater_core::Handler;
 use headwater_egress::Egress;
 use headwater_runtime::capability::{Explained, Grant};
 use headwater_runtime::{ComponentService, OutgoingHttp};
-use headwater_server::{HostPattern, InternalFront, Route, RouteLimits, Router, ServiceLimits};
+use headwater_server::{VirtualHost, InternalFront, Route, RouteLimits, Router, ServiceLimits};
 
 #[cfg(feature = "wagi")]
 use crate::build::module::MountedModule;
@@ -156,12 +156,12 @@ impl Runner {
 }
 
 /// The hosts that a route holds for.
-pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<HostPattern>> {
+pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<VirtualHost>> {
     hosts_of(hosts).map_err(|(_, error)| error)
 }
 
 /// Likewise; an error is told with which of them it is about.
-pub(crate) fn hosts_of(hosts: &[String]) -> Result<Vec<HostPattern>, (usize, anyhow::Error)> {
+pub(crate) fn hosts_of(hosts: &[String]) -> Result<Vec<VirtualHost>, (usize, anyhow::Error)> {
     let hosts = hosts.iter().enumerate().map(|(at, host)| {
         let parsed = host.parse().context("in `hosts`");
         parsed.map_err(|error| (at, error))

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::ConnectingSettings;
-use headwater_egress::{ClientIdentity, HostPattern, Proxy, TlsSettings};
+use headwater_egress::{ClientIdentity, ClientTls, HostPattern, Proxy};
 
 /// How a service's outgoing connections are made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connecting {
-    pub(crate) tls: TlsSettings,
+    pub(crate) tls: ClientTls,
     pub(crate) proxy: Proxy,
 }
 
@@ -26,11 +26,11 @@ impl Connecting {
         identities: Vec<ClientIdentity>,
         unverified: Vec<HostPattern>,
     ) -> Result<Self> {
-        let tls = TlsSettings {
+        let tls = ClientTls {
             authorities: settings.ca.clone().unwrap_or_default(),
             identities,
             unverified,
-            ..TlsSettings::default()
+            ..ClientTls::default()
         };
         tls.check()?;
         Ok(Self {
@@ -42,18 +42,18 @@ impl Connecting {
 
 /// Whether a file of certificates can be used that are trusted besides the machine's.
 pub(crate) fn check_authority(file: &Path) -> Result<()> {
-    let tls = TlsSettings {
+    let tls = ClientTls {
         authorities: vec![file.to_owned()],
-        ..TlsSettings::default()
+        ..ClientTls::default()
     };
     Ok(tls.check()?)
 }
 
 /// Whether a certificate that is shown to upstreams can be used.
 pub(crate) fn check_identity(identity: &ClientIdentity) -> Result<()> {
-    let tls = TlsSettings {
+    let tls = ClientTls {
         identities: vec![identity.clone()],
-        ..TlsSettings::default()
+        ..ClientTls::default()
     };
     Ok(tls.check()?)
 }

@@ -61,20 +61,6 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
-// === impl Rate ===
-
-impl Rate {
-    /// So many requests a second, and as many at once.
-    #[must_use]
-    pub const fn per_second(requests: NonZeroU32) -> Self {
-        Self {
-            requests,
-            period: Duration::from_secs(1),
-            burst: requests,
-        }
-    }
-}
-
 impl Default for RequestLimits {
     fn default() -> Self {
         Self {

@@ -1,6 +1,5 @@
 //! Which requests are taken in: limits, rates, and what each client has open.
 
-pub(crate) mod admit;
 pub(crate) mod client_key;
 pub(crate) mod clients;
 pub(crate) mod in_flight;

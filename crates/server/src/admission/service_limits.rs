@@ -1,6 +1,5 @@
 //! What bounds the requests of one service.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use headwater_core::Fault;
 use crate::admission::in_flight::{InFlightCount, InFlightPermit};
 use crate::admission::limits::RouteLimits;
 use crate::admission::rate::Bucket;
-use crate::routing::route::Route;
 
 /// When a client may try again for whom there was no place: requests take milliseconds commonly, and
 /// `Retry-After` counts seconds.
@@ -25,10 +23,6 @@ struct Counted {
     in_flight: Option<Arc<InFlightCount>>,
     bucket: Option<Bucket>,
 }
-
-/// The gates of a router's services. Routes of one service with the same limits have one together.
-#[derive(Debug, Default)]
-pub(crate) struct AllServiceLimits(HashMap<(Arc<str>, RouteLimits), ServiceLimits>);
 
 // === impl ServiceLimits ===
 
@@ -65,26 +59,5 @@ impl ServiceLimits {
             },
             None => Ok(None),
         }
-    }
-}
-
-// === impl AllServiceLimits ===
-
-impl AllServiceLimits {
-    /// The gate of a route's service, if it has limits that are counted.
-    pub(crate) fn of(&mut self, route: &Route) -> Option<ServiceLimits> {
-        let limits = &route.limits;
-        if limits.max_in_flight.is_none() && limits.rate.is_none() {
-            return None;
-        }
-        if let Some(service_limits) = &route.service_limits {
-            return Some(service_limits.clone());
-        }
-        let key = (Arc::clone(&route.service), limits.clone());
-        let service_limits = self
-            .0
-            .entry(key)
-            .or_insert_with(|| ServiceLimits::new(limits));
-        Some(service_limits.clone())
     }
 }

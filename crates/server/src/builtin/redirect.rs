@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use headwater_core::{Body, Fault, Handler, HandlerFuture, RequestScope};
+use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
 use http::header::LOCATION;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
+
+use crate::request::target::bad_path;
 
 /// Sends clients elsewhere.
 #[derive(Debug, Clone)]
@@ -148,14 +150,7 @@ impl Handler for Redirect {
                     response.headers_mut().insert(LOCATION, location);
                     response
                 })
-                .map_err(|error| {
-                    Fault::client(
-                        StatusCode::BAD_REQUEST,
-                        "bad_path",
-                        "the request's path cannot be passed on",
-                    )
-                    .caused_by(error)
-                }),
+                .map_err(bad_path),
         ))
     }
 

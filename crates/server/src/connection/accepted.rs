@@ -2,22 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio_rustls::server::TlsStream;
 
 use crate::admission::clients::{ClientShare, TooManyConnections};
 use crate::connection::counts::Counted;
 use crate::connection::http_connection::{HttpConnection, Stream};
+use crate::connection::listener_context::ListenerContext;
+use crate::connection::proxy_protocol;
+use crate::connection::refusal::Refusal;
 use crate::connection::service::{Parts, Service};
+use crate::connection::socket::Socket;
 use crate::connection::state::ConnectionState;
 use crate::connection::timed_io::TimedIo;
 use crate::connection::timeouts;
-use crate::listener::context::ListenerContext;
-use crate::listener::proxy_protocol::{self, Begun};
-use crate::listener::refusal::Refusal;
-use crate::listener::socket::Socket;
-use crate::request::peer::{Peer, canonical};
+use crate::pipeline::peer::Peer;
+use crate::request::forwarded::canonical;
 use crate::tls;
 
 /// What is known of a connection when it is accepted.
@@ -31,10 +32,10 @@ pub(crate) struct Accepted {
 
 /// What comes next on a connection.
 enum Greeted {
-    Plain(Begun),
-    Tls(Box<TlsStream<Begun>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
     /// Nothing: its client has too many. There is nobody to tell in clear where TLS is spoken.
-    Refused(Option<Begun>),
+    Refused(Option<Socket>),
 }
 
 /// Serves a connection to its end.
@@ -54,15 +55,8 @@ pub(crate) async fn serve(
     }
     // What a socket for both families says of IPv4 is not what all others say of it.
     let client = client.map(canonical);
-    let mut peer = Peer {
-        client,
-        share,
-        local: stream.local_addr().map(canonical),
-        origin: context.origin.clone(),
-        certificate: None,
-        introduction: OnceLock::new(),
-        names: OnceLock::new(),
-    };
+    let mut peer = Peer::new(client, stream.local_addr(), context.origin.clone());
+    peer.share = share;
     // Each part is boxed, so that a connection takes up no more than the part that it is at.
     let greeted = {
         let greeted = Box::pin(greet(stream, &mut peer, &context));
@@ -113,7 +107,7 @@ async fn greet(stream: Socket, peer: &mut Peer, context: &ListenerContext) -> io
         }
         begun
     } else {
-        Begun::from(stream)
+        stream
     };
     let Some(identity) = &context.identity else {
         return Ok(Greeted::Plain(begun));
@@ -131,11 +125,11 @@ async fn speak<S: Stream>(
 ) {
     let client = peer.client;
     let stream = TimedIo::new(stream, Arc::clone(&state), context.times.send);
-    let service = Service::new(Parts {
+    let service = Service(Arc::new(Parts {
         front: Arc::clone(&context.front),
         peer,
         state: Arc::clone(&state),
-    });
+    }));
     let codec = Arc::clone(&context.codec);
     let connection = HttpConnection::new(codec, Arc::clone(&state), stream, service);
     if let Err(error) = timeouts::keep(connection, &state, &context.times).await {

@@ -64,7 +64,7 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         max_pending_accept_reset_streams,
         max_local_error_reset_streams,
     } = http2;
-    let mut h2 = http2::Builder::new(Streams::new(send_timeout));
+    let mut h2 = http2::Builder::new(Streams { send_timeout });
     h2.timer(TokioTimer::new())
         .max_concurrent_streams(max_concurrent_streams)
         .max_header_list_size(max_header_list_size)

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::listener::endpoint::BoundAddress;
+use crate::endpoint::BoundAddress;
 
 /// Counts of connections: a handle that is cheap to clone and to read, for metrics and operators.
 #[derive(Debug, Clone)]

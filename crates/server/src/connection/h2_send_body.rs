@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::connection::h2_streams;
 use crate::connection::state::ActiveRequest;
-use crate::response::body::ResponseBody;
+use crate::pipeline::response_body::ResponseBody;
 
 /// The most bytes that HTTP/2 is given at once. It takes the next when the client has made room for
 /// these, and only by that can a slow client be told from one that takes nothing.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 
-use crate::connection::stall_timer::StallTimer;
+use crate::stall_timer::StallTimer;
 
 thread_local! {
     /// What became of the body that was polled last on this thread. A stream's future polls its
@@ -28,7 +28,7 @@ enum Last {
 /// Runs the futures that hyper makes of streams.
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
-    send_timeout: Duration,
+    pub(crate) send_timeout: Duration,
 }
 
 pin_project! {
@@ -47,12 +47,6 @@ pub(crate) fn note(gave: bool) {
 }
 
 // === impl Streams ===
-
-impl Streams {
-    pub(crate) fn new(send_timeout: Duration) -> Self {
-        Self { send_timeout }
-    }
-}
 
 impl<F> Executor<F> for Streams
 where

@@ -196,7 +196,6 @@ impl<S: Stream> Rest<S> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::sync::OnceLock;
 
     use http::uri::{Authority, Scheme};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -204,7 +203,7 @@ mod tests {
     use super::*;
     use crate::connection::codec::codec;
     use crate::connection::service::Parts;
-    use crate::request::peer::Peer;
+    use crate::pipeline::peer::Peer;
     use crate::request::target::Origin;
     use crate::testing::{LONG, answer_with, route};
     use crate::{ConnectionParams, Front, FrontParams, Router};
@@ -216,23 +215,15 @@ mod tests {
         let (client, stream) = tokio::io::duplex(room);
         let connection_state = ConnectionState::new();
         let router = Router::new([route("/...", answer_with(text))]).unwrap();
-        let service = Service::new(Parts {
+        let service = Service(Arc::new(Parts {
             front: Front::new(FrontParams::default(), router),
-            peer: Peer {
-                client: None,
-                share: None,
-                local: None,
-                origin: Origin {
-                    scheme: Scheme::HTTP,
-                    authority: Authority::from_static("x.example"),
-                    asked: OnceLock::new(),
-                },
-                certificate: None,
-                introduction: OnceLock::new(),
-                names: OnceLock::new(),
-            },
+            peer: Peer::new(
+                None,
+                None,
+                Origin::new(Scheme::HTTP, Authority::from_static("x.example")),
+            ),
             state: Arc::clone(&connection_state),
-        });
+        }));
         let codec = Arc::new(codec(&ConnectionParams::default()));
         let stream = TimedIo::new(stream, Arc::clone(&connection_state), LONG);
         (

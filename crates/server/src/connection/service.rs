@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::connection::h2_send_body::H2SendBody;
 use crate::connection::state::ConnectionState;
-use crate::connection::upload::Upload;
 use crate::pipeline::front::Front;
-use crate::request::peer::Peer;
+use crate::pipeline::peer::Peer;
 
 /// Answers the requests of one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Service(Arc<Parts>);
+pub(crate) struct Service(pub(crate) Arc<Parts>);
 
 /// What they are answered with. Requests hold it, and so nothing that is counted for all connections
 /// together: threads that count at one place wait for each other.
@@ -32,12 +32,6 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<H2SendBody>, Infall
 
 // === impl Service ===
 
-impl Service {
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
-    }
-}
-
 impl hyper::service::Service<Request<Incoming>> for Service {
     type Response = Response<H2SendBody>;
     type Error = Infallible;
@@ -46,12 +40,13 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let ticket = self.0.state.enter();
         let version = request.version();
-        let request = request.map(|body| Upload::new(body, &ticket));
+        // Its body may outlast the response, and what comes then is not the head of another request.
+        let hold = (!request.body().is_end_stream()).then(|| ticket.share());
         // Outside of the future, which so need not hold the request.
-        let received = self.0.front.receive(request, &self.0.peer);
+        let handling = self.0.front.receive(request, hold, &self.0.peer);
         let parts = Arc::clone(&self.0);
         Box::pin(async move {
-            let mut response = parts.front.respond(received).await;
+            let mut response = parts.front.respond(handling).await;
             // By which hyper also closes, once this is sent.
             if version < Version::HTTP_2 && ticket.is_draining() {
                 let close = HeaderValue::from_static("close");

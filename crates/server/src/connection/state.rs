@@ -186,9 +186,10 @@ impl ConnectionState {
         let mut work = pin!(work);
         let drained = std::future::poll_fn(|cx| {
             self.register(cx.waker());
-            match self.is_draining() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+            if self.is_draining() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
         });
         tokio::select! {

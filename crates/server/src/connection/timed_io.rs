@@ -10,8 +10,8 @@ use bytes::{Buf, Bytes};
 use headwater_core::ReadTurn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::stall_timer::StallTimer;
 use crate::connection::state::{ConnectionState, Version};
+use crate::stall_timer::StallTimer;
 
 /// How HTTP/2 begins (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

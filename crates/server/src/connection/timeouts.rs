@@ -165,10 +165,10 @@ impl Clock<'_> {
 
     fn due(&self, now: Instant, can_rest: bool) -> Due {
         if self.ending {
-            return match self.state.is_busy() || self.state.take_sent() {
-                true => Due::Later(after(now, self.times.send)),
-                false => Due::Drop,
-            };
+            if self.state.is_busy() || self.state.take_sent() {
+                return Due::Later(after(now, self.times.send));
+            }
+            return Due::Drop;
         }
         if let Some((until, _)) = self.head
             && until <= now
@@ -177,20 +177,13 @@ impl Clock<'_> {
         }
         let rest_after = REST_AFTER.min(self.times.keep_alive);
         if self.state.is_busy() {
-            let next = if can_rest {
-                rest_after
-            } else {
-                self.times.keep_alive
-            };
-            return Due::Later(after(now, next));
+            let keep_alive = self.times.keep_alive;
+            return Due::Later(after(now, if can_rest { rest_after } else { keep_alive }));
         }
         let idle = after(self.state.idle_since(), self.times.keep_alive);
         let head = self.head.map(|(until, _)| until);
         // A connection that has begun a request is not idle.
-        let idle = match head {
-            Some(_) => None,
-            None => Some(idle),
-        };
+        let idle = head.is_none().then_some(idle);
         let end = idle.into_iter().chain(self.grace).min();
         if end.is_some_and(|end| end <= now) {
             return match self.state.is_expecting() {

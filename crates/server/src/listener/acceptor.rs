@@ -13,13 +13,12 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::connection::accepted::{self, Accepted};
 use crate::connection::counts::ConnectionCounts;
+use crate::connection::listener_context::ListenerContext;
+use crate::connection::refusal::{Refusal, Refusals};
+use crate::connection::socket::Socket;
 use crate::connection::state::ConnectionState;
 use crate::listener::back_off::BackOff;
-use crate::listener::context::ListenerContext;
-use crate::listener::refusal::{Refusal, Refusals};
-use crate::listener::socket::Socket;
-use crate::listener::socket_listener::Listener;
-use crate::server::ServeOutcome;
+use crate::listener::socket_listener::{Listener, accept_waiting};
 
 /// The connections that there are.
 pub(crate) struct Acceptor {
@@ -32,6 +31,20 @@ pub(crate) struct Acceptor {
     tasks: JoinSet<()>,
     pulses: HashMap<Id, Arc<ConnectionState>>,
     refusals: Refusals,
+}
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServeOutcome {
+    /// Every request in flight was answered.
+    Drained,
+    /// The drain's time was over, and these connections were closed with requests in flight.
+    Cut {
+        /// How many.
+        connections: usize,
+        /// The requests that they had in flight.
+        requests: usize,
+    },
 }
 
 // === impl Acceptor ===
@@ -130,7 +143,7 @@ impl Acceptor {
                 let begun = Arc::clone(&state);
                 let served = async move {
                     // Fails only where the runtime is ending.
-                    if let Ok(stream) = stream.adopt() {
+                    if let Ok(stream) = Socket::adopt(stream) {
                         accepted::serve(stream, accepted, context, begun).await;
                     }
                 };
@@ -145,12 +158,12 @@ impl Acceptor {
     pub(crate) fn take_remainder(&mut self, listeners: Vec<Listener>) -> Vec<impl Sized + use<>> {
         let mut files = Vec::new();
         for (at, listener) in listeners.into_iter().enumerate() {
-            let Ok((remainder, file)) = listener.into_remainder() else {
+            let Ok((listener, file)) = listener.into_raw() else {
                 continue;
             };
             files.extend(file);
-            while let Ok((stream, client)) = remainder.accept() {
-                if let Ok(stream) = stream.adopt() {
+            while let Ok((stream, client)) = accept_waiting(&listener) {
+                if let Ok(stream) = Socket::adopt(stream) {
                     self.admit(at, stream, client);
                 }
             }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::listener::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::tls::TlsError;
 
 /// Why a server cannot listen.

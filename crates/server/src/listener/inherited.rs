@@ -4,15 +4,12 @@ use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use listenfd::ListenFd;
+use tokio_util::either::Either;
 
 use crate::listener::bind_error::BindError;
 
-/// A socket that listens.
-#[derive(Debug)]
-pub(crate) enum Inherited {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener),
-}
+/// A socket that listens, and belongs to no runtime.
+pub(crate) type RawListener = Either<std::net::TcpListener, std::os::unix::net::UnixListener>;
 
 /// What is left of what this process was given.
 struct Given {
@@ -22,7 +19,7 @@ struct Given {
 }
 
 /// Takes a socket by its name or number. Each can be taken once in the life of the process.
-pub(crate) fn take(name: &str) -> Result<Inherited, BindError> {
+pub(crate) fn take(name: &str) -> Result<RawListener, BindError> {
     // For the whole process: a descriptor must not be given to two owners. Reading the environment
     // also clears it, so that child processes do not take the sockets for theirs.
     static GIVEN: OnceLock<Mutex<Given>> = OnceLock::new();
@@ -51,20 +48,20 @@ impl Given {
         }
     }
 
-    fn take(&mut self, name: &str) -> Result<Inherited, String> {
+    fn take(&mut self, name: &str) -> Result<RawListener, String> {
         let number = self.number(name)?;
         let socket = match self.sockets.take_tcp_listener(number) {
-            Ok(tcp) => tcp.map(Inherited::Tcp),
+            Ok(tcp) => tcp.map(Either::Left),
             Err(not_tcp) => self
                 .sockets
                 .take_unix_listener(number)
                 .map_err(|_| unusable(&not_tcp))?
-                .map(Inherited::Unix),
+                .map(Either::Right),
         };
         let socket = socket.ok_or("another listener has it: name each socket once")?;
         match &socket {
-            Inherited::Tcp(listener) => listener.set_nonblocking(true),
-            Inherited::Unix(listener) => listener.set_nonblocking(true),
+            Either::Left(listener) => listener.set_nonblocking(true),
+            Either::Right(listener) => listener.set_nonblocking(true),
         }
         .map_err(|error| unusable(&error))?;
         Ok(socket)

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+use tokio_util::either::Either;
 
+use crate::connection::socket::{RawSocket, Socket};
+use crate::endpoint::{Address, Endpoint};
 use crate::listener::bind_error::BindError;
-use crate::listener::endpoint::{Address, Endpoint};
-use crate::listener::inherited::{self, Inherited};
-use crate::listener::socket::{RawSocket, Socket};
+use crate::listener::inherited::{self, RawListener};
 
 /// Where connections queue.
 #[derive(Debug)]
@@ -27,13 +28,6 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and inode: another process may have put its own there since.
     identity: Option<(u64, u64)>,
-}
-
-/// A listener of which only the kernel's queue is wanted any more.
-#[derive(Debug)]
-pub(crate) enum Remainder {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener),
 }
 
 // === impl Listener ===
@@ -54,8 +48,8 @@ impl Listener {
                     problem: format!("it cannot be used ({error})"),
                 };
                 match inherited::take(name)? {
-                    Inherited::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
-                    Inherited::Unix(listener) => {
+                    Either::Left(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+                    Either::Right(listener) => {
                         UnixListener::from_std(listener).map(|listener| Self::Unix(listener, None))
                     }
                 }
@@ -83,20 +77,21 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let accepted = ready!(listener.poll_accept(cx));
-                Poll::Ready(accepted.map(|(stream, client)| (Socket::Tcp(stream), Some(client))))
+                Poll::Ready(accepted.map(|(stream, client)| (stream.into(), Some(client))))
             }
             Self::Unix(listener, _) => {
                 let accepted = ready!(listener.poll_accept(cx));
-                Poll::Ready(accepted.map(|(stream, _)| (Socket::Unix(stream), None)))
+                Poll::Ready(accepted.map(|(stream, _)| (stream.into(), None)))
             }
         }
     }
 
-    /// Lets go of the runtime's notices, which may lag behind the kernel's queue.
-    pub(crate) fn into_remainder(self) -> io::Result<(Remainder, Option<SocketFile>)> {
+    /// Lets go of the runtime's notices, which may lag behind the kernel's queue: that alone is wanted any
+    /// more.
+    pub(crate) fn into_raw(self) -> io::Result<(RawListener, Option<SocketFile>)> {
         match self {
-            Self::Tcp(listener) => Ok((Remainder::Tcp(listener.into_std()?), None)),
-            Self::Unix(listener, file) => Ok((Remainder::Unix(listener.into_std()?), file)),
+            Self::Tcp(listener) => Ok((Either::Left(listener.into_std()?), None)),
+            Self::Unix(listener, file) => Ok((Either::Right(listener.into_std()?), file)),
         }
     }
 }
@@ -171,20 +166,15 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-// === impl Remainder ===
-
-impl Remainder {
-    /// A connection that waits already. `WouldBlock` when there is none.
-    pub(crate) fn accept(&self) -> io::Result<(RawSocket, Option<SocketAddr>)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, client) = listener.accept()?;
-                Ok((RawSocket::Tcp(stream), Some(client)))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept()?;
-                Ok((RawSocket::Unix(stream), None))
-            }
+/// A connection that waits already. `WouldBlock` when there is none.
+pub(crate) fn accept_waiting(
+    listener: &RawListener,
+) -> io::Result<(RawSocket, Option<SocketAddr>)> {
+    match listener {
+        Either::Left(listener) => {
+            let (stream, client) = listener.accept()?;
+            Ok((RawSocket::Left(stream), Some(client)))
         }
+        Either::Right(listener) => Ok((RawSocket::Right(listener.accept()?.0), None)),
     }
 }

@@ -5,26 +5,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use headwater_core::{Fault, LoopGuard};
+use headwater_core::{Body, Fault, LoopGuard};
 use headwater_telemetry::{AccessLog, Metrics};
+use http::request::Parts;
+use http::uri::Scheme;
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::admit::{Admission, Admitted, not_found};
 use crate::admission::clients::Clients;
 use crate::admission::limits::RequestLimits;
+use crate::pipeline::admit::{Admission, Admitted};
 use crate::pipeline::in_flight_requests::{InFlight, Registry};
-use crate::pipeline::request_guard::{Held, RequestGuard};
-use crate::pipeline::request_lifecycle::{Arrival, Entrance, Handling, RequestLifecycle};
-use crate::request::body::{self, Arriving};
-use crate::request::forwarded::ForwardedParams;
-use crate::request::peer::Peer;
-use crate::response::body::ResponseBody;
+use crate::pipeline::parse::HeadParser;
+use crate::pipeline::peer::Peer;
+use crate::pipeline::request_guard::{Held, Permits, RequestGuard};
+use crate::pipeline::request_lifecycle::{Arrival, Handling, RequestLifecycle};
+use crate::pipeline::response_body::ResponseBody;
+use crate::pipeline::route::not_found;
+use crate::request::body::{Arriving, Hold, IncomingBody};
+use crate::request::forwarded::{ForwardedParams, Forwarding, Told};
+use crate::routing::entry::Entry;
 use crate::routing::router::Router;
+
+/// Fields that a service is sent besides those of the client, mostly.
+const INTRODUCED: usize = 8;
 
 /// What answers the requests of all listeners: who they are for, and what is asked of each.
 #[derive(Debug)]
 pub struct Front {
+    parser: HeadParser,
     router: ArcSwap<Router>,
     admission: Admission,
     lifecycle: RequestLifecycle,
@@ -33,10 +42,11 @@ pub struct Front {
     nobody: Arc<str>,
 }
 
-/// A request that was taken in.
-pub(crate) struct Received {
+/// A request that has a scope, and is to be handled unless it was refused.
+struct Begun {
     guard: RequestGuard,
-    handling: Result<Handling, Fault>,
+    request: Result<(Parts, Body), Fault>,
+    told: Told,
 }
 
 /// Routes that a front had before.
@@ -88,7 +98,11 @@ impl Front {
         } = params;
         Arc::new(Self {
             router: ArcSwap::from_pointee(router),
-            admission: Admission::new(limits, forwarded, linger),
+            parser: HeadParser {
+                max_uri: limits.max_uri,
+                forwarding: Forwarding(forwarded),
+            },
+            admission: Admission::new(&limits, linger),
             lifecycle: RequestLifecycle {
                 metrics,
                 access,
@@ -111,19 +125,19 @@ impl Front {
     /// Those that were refused do not count.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.admission.in_flight().count()
+        self.admission.in_flight.count()
     }
 
     /// How many requests there were so far that came by a connection, those included that are in flight or
     /// were refused; but for those of which a proxy told what makes no sense.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.admission.in_flight().entered()
+        self.admission.in_flight.entered()
     }
 
     /// Until there are none. More may have come by the time that the caller looks.
     pub async fn idle(&self) {
-        self.admission.in_flight().idle().await;
+        self.admission.in_flight.idle().await;
     }
 
     /// The requests in flight, the oldest first; none unless
@@ -137,73 +151,126 @@ impl Front {
 
     /// What each client has open.
     pub(crate) fn clients(&self) -> &Clients {
-        self.admission.clients()
+        &self.admission.clients
     }
 
     /// Whether it is a proxy's that is believed what it says of clients.
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
-        self.admission.is_proxy(address)
+        self.parser.forwarding.trusts(address)
     }
 
-    /// Takes a request in, as far as that goes without waiting.
-    pub(crate) fn receive(&self, request: Request<impl Arriving>, peer: &Peer) -> Received {
+    /// Takes a request in, as far as that goes without waiting. `hold` is held as long as its body comes.
+    pub(crate) fn receive(
+        &self,
+        request: Request<impl Arriving>,
+        hold: impl Hold,
+        peer: &Peer,
+    ) -> Handling {
         let started = Instant::now();
-        let (mut parts, incoming) = request.into_parts();
-        let mut admitted = Admitted::default();
-        let admission = &self.admission;
-        let verdict = admission.admit(&mut parts, peer, &self.router, &mut admitted);
-        let Admitted { told, entry } = admitted;
+        let (parts, body) = request.into_parts();
+        let parsed = self.parser.parse(parts, peer);
+        let routed = parsed.route(&self.router.load());
+        let admitted = self.admission.admit(routed, peer);
+        let begun = self.begin(started, admitted, (body, hold), peer);
+        self.handle(begun, peer)
+    }
+
+    /// Makes the request's scope, and ties what the request takes up to its end.
+    fn begin(
+        &self,
+        started: Instant,
+        admitted: Admitted,
+        (body, hold): (impl Arriving, impl Hold),
+        peer: &Peer,
+    ) -> Begun {
+        let Admitted {
+            parts,
+            told,
+            entry,
+            permits,
+            body: params,
+        } = admitted;
         let route = entry.as_ref().map(|entry| &entry.route);
         let [service, pattern] = match route {
             Some(route) => peer.names(route),
             None => [&self.nobody; 2],
         };
-        let mut guard = self.lifecycle.begin(Arrival {
+        let scoped = self.lifecycle.begin(Arrival {
             parts: &parts,
             started,
             // A timeout beyond what the clock can tell is none.
             deadline: route.and_then(|route| started.checked_add(route.timeout)),
             service,
             route: pattern,
-            entrance: Entrance::Network {
-                client: told.client.or(peer.client),
-                local: peer.local,
-                scheme: &peer.origin.scheme,
-            },
+            client: told.client.or(peer.client),
+            local: peer.local,
+            tls: peer.origin.scheme == Scheme::HTTPS,
+            caller: None,
         });
-        let params = admission.body(&parts, entry.as_ref());
-        let (body, wait) = body::wrap(incoming, guard.scope(), params);
-        guard.expect(wait);
-        // The body of a request that is refused is nobody's; it is read to its end like any other
-        // that is not wanted.
-        let handling = verdict.and_then(|permits| {
-            guard.hold(Held {
-                listing: self
-                    .registry
-                    .as_ref()
-                    .map(|registry| registry.enter(guard.scope(), &parts)),
-                entry: None,
-                permits,
-            });
-            let entry = entry.as_ref().ok_or_else(not_found)?;
-            admission.introduce(&mut parts, &told, peer, entry)?;
+        let scope = &scoped.scope;
+        let (body, wait) = IncomingBody { body, hold, params }.wrap(scope);
+        let registry = self.registry.as_ref().filter(|_| permits.is_ok());
+        let listing = registry.map(|registry| registry.enter(scope, &parts));
+        let (permits, verdict) = match permits {
+            Ok(permits) => (permits, Ok(())),
+            Err(fault) => (Permits::default(), Err(fault)),
+        };
+        let held = Held {
+            entry,
+            _permits: permits,
+            _listing: listing,
+        };
+        Begun {
+            guard: RequestGuard::new(scoped, wait, held),
+            // The body of a request that is refused is nobody's; it is read to its end like any other
+            // that is not wanted.
+            request: verdict.map(|()| (parts, body)),
+            told,
+        }
+    }
+
+    /// Introduces the request to its service, and gives it to it.
+    fn handle(&self, begun: Begun, peer: &Peer) -> Handling {
+        let Begun {
+            guard,
+            request,
+            told,
+        } = begun;
+        let handled = request.and_then(|(parts, body)| {
+            let entry = guard.entry().ok_or_else(not_found)?;
+            let parts = introduce(parts, &told, peer, entry)?;
             let request = Request::from_parts(parts, body);
             self.lifecycle
                 .handle(&*entry.route.handler, request, &guard)
         });
-        guard.hold_entry(entry);
-        Received { guard, handling }
+        Handling { guard, handled }
     }
 
     /// Answers a request.
-    pub(crate) async fn respond(&self, received: Received) -> Response<ResponseBody> {
-        let Received { guard, handling } = received;
-        let answered = match handling {
-            Ok(handling) => handling.answer(&guard).await,
-            Err(fault) => Err(fault),
-        };
-        self.lifecycle.conclude(answered, guard)
+    pub(crate) async fn respond(&self, handling: Handling) -> Response<ResponseBody> {
+        self.lifecycle.answer(handling).await
     }
+}
+
+/// Tells the service of the client, and lets it see the path that it is to see.
+fn introduce(mut parts: Parts, told: &Told, peer: &Peer, entry: &Entry) -> Result<Parts, Fault> {
+    if entry.route.handler.wants_introduction() {
+        // At once, for all that the request is introduced with.
+        parts.headers.reserve(INTRODUCED);
+        told.introduce(
+            peer.client,
+            &peer.introduction,
+            &parts.uri,
+            &mut parts.headers,
+        );
+        if let Some(certificate) = &peer.certificate {
+            certificate.introduce(&mut parts.headers);
+        }
+    }
+    if entry.route.strip_prefix {
+        entry.strip_prefix(&mut parts, told.by_proxy)?;
+    }
+    Ok(parts)
 }
 
 impl Retired {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use tower_service::Service;
 
 use crate::pipeline::front::Front;
-use crate::request::peer::{Peer, canonical};
+use crate::pipeline::peer::Peer;
 use crate::request::target::Origin;
 
 /// A [`tower_service::Service`] that answers by the routes of a [`Front`]. Cheap to clone.
@@ -69,23 +69,13 @@ where
         }
         let client = request.extensions().get::<ClientAddress>();
         let scheme = request.uri().scheme().cloned();
-        let peer = Peer {
-            client: client.map(|client| canonical(client.0)),
-            share: None,
-            local: None,
-            origin: Origin {
-                scheme: scheme.unwrap_or(Scheme::HTTP),
-                authority: self.authority.clone(),
-                asked: OnceLock::new(),
-            },
-            certificate: None,
-            introduction: OnceLock::new(),
-            names: OnceLock::new(),
-        };
+        let scheme = scheme.unwrap_or(Scheme::HTTP);
+        let origin = Origin::new(scheme, self.authority.clone());
+        let peer = Peer::new(client.map(|client| client.0), None, origin);
         let request = request.map(|body| -> Body { body.map_err(Into::into).boxed_unsync() });
-        let received = self.front.receive(request, &peer);
+        let handling = self.front.receive(request, (), &peer);
         let front = Arc::clone(&self.front);
-        Box::pin(async move { Ok(front.respond(received).await.map(BodyExt::boxed_unsync)) })
+        Box::pin(async move { Ok(front.respond(handling).await.map(BodyExt::boxed_unsync)) })
     }
 }
 

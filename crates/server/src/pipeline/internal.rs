@@ -3,23 +3,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use headwater_core::fields::{DeclaredLength, declared_length};
-use headwater_core::{AnswerFuture, Body, Caller, Fault, Handler, InternalService, LoopGuard};
+use headwater_core::{AnswerFuture, Body, Caller, Fault, InternalService, LoopGuard};
 use headwater_telemetry::{AccessLog, Metrics};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
-use crate::admission::admit::Permits;
-use crate::admission::in_flight::InFlightPermit;
-use crate::admission::limits::RouteLimits;
-use crate::admission::service_limits::{AllServiceLimits, ServiceLimits};
-use crate::pipeline::request_guard::Held;
-use crate::pipeline::request_lifecycle::{Arrival, Entrance, RequestLifecycle};
-use crate::request::body::{self, BodyParams};
-use crate::request::body_wait::Trouble;
+use crate::admission::service_limits::ServiceLimits;
+use crate::pipeline::admit::enter_service;
+use crate::pipeline::request_guard::{Held, Permits, RequestGuard};
+use crate::pipeline::request_lifecycle::{Arrival, Handling, RequestLifecycle};
+use crate::request::body::{BodyParams, IncomingBody};
 use crate::request::method;
 use crate::request::reserved_headers;
 use crate::routing::route::Route;
@@ -35,12 +31,9 @@ const WHOLE_HOST: &str = "/...";
 /// the request is made for has no answer yet, and is due earlier, it is due then. What bounds clients, or
 /// all requests from the network together, is nothing to it.
 pub struct InternalFront {
-    service: Arc<str>,
-    route: Arc<str>,
-    handler: Arc<dyn Handler>,
-    timeout: Duration,
-    limits: RouteLimits,
-    /// What counts against them, if anything does.
+    /// Its pattern is [`WHOLE_HOST`].
+    route: Route,
+    /// What counts against its limits, if anything does.
     service_limits: Option<ServiceLimits>,
     lifecycle: RequestLifecycle,
 }
@@ -52,25 +45,11 @@ impl InternalFront {
     /// limits hold here, too; what counts against them is counted with what comes by routes of the same
     /// [`service_limits`](Route::service_limits), and by itself without one.
     #[must_use]
-    pub fn new(route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
-        let service_limits = AllServiceLimits::default().of(&route);
-        let Route {
-            pattern: _,
-            hosts: _,
-            service,
-            handler,
-            timeout,
-            strip_prefix: _,
-            limits,
-            service_limits: _,
-        } = route;
+    pub fn new(mut route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
+        route.pattern = WHOLE_HOST.into();
         Self {
-            service,
-            route: WHOLE_HOST.into(),
-            handler,
-            timeout,
-            limits,
-            service_limits,
+            service_limits: route.counted_limits(ServiceLimits::new),
+            route,
             lifecycle: RequestLifecycle {
                 metrics,
                 access: AccessLog::default(),
@@ -101,57 +80,57 @@ impl InternalFront {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         reserved_headers::remove(&mut parts.headers);
-        let mut guard = self.lifecycle.begin(Arrival {
+        let scoped = self.lifecycle.begin(Arrival {
             parts: &parts,
             started,
             deadline: self.deadline(started, &caller),
-            service: &self.service,
-            route: &self.route,
-            entrance: Entrance::Inside(&caller),
+            service: &self.route.service,
+            route: &self.route.pattern,
+            client: None,
+            local: None,
+            tls: false,
+            caller: Some(&caller),
         });
-        let params = BodyParams {
-            max: self.limits.max_body,
-            // What is not wanted of it is dropped: no connection suffers.
-            ..BodyParams::default()
+        let body = IncomingBody {
+            body,
+            hold: (),
+            params: BodyParams {
+                max: self.route.limits.max_body,
+                // What is not wanted of it is dropped: no connection suffers.
+                ..BodyParams::default()
+            },
         };
-        let (body, wait) = body::wrap(body, guard.scope(), params);
-        guard.expect(wait);
-        let handling = self.admit(&parts).and_then(|place| {
-            guard.hold(Held {
-                permits: Permits {
-                    service: place,
-                    ..Permits::default()
-                },
-                ..Held::default()
-            });
+        let (body, wait) = body.wrap(&scoped.scope);
+        let (permits, verdict) = match self.admit(&parts) {
+            Ok(permits) => (permits, Ok(())),
+            Err(fault) => (Permits::default(), Err(fault)),
+        };
+        let held = Held {
+            _permits: permits,
+            ..Held::default()
+        };
+        let guard = RequestGuard::new(scoped, wait, held);
+        let handled = verdict.and_then(|()| {
             let request = Request::from_parts(parts, body);
-            self.lifecycle.handle(&*self.handler, request, &guard)
+            self.lifecycle.handle(&*self.route.handler, request, &guard)
         });
-        let answered = match handling {
-            Ok(handling) => handling.answer(&guard).await,
-            Err(fault) => Err(fault),
-        };
-        let response = self.lifecycle.conclude(answered, guard);
+        let response = self.lifecycle.answer(Handling { guard, handled }).await;
         response.map(BodyExt::boxed_unsync)
     }
 
     /// As requests from the network are.
-    fn admit(&self, parts: &Parts) -> Result<Option<InFlightPermit>, Fault> {
+    fn admit(&self, parts: &Parts) -> Result<Permits, Fault> {
         method::check(&parts.method)?;
-        let place = match &self.service_limits {
-            Some(service_limits) => service_limits.enter()?,
-            None => None,
-        };
-        match (self.limits.max_body, declared_length(&parts.headers)) {
-            (Some(max), DeclaredLength::Exactly(length)) if length > max => {
-                Err(Trouble::TooLarge.fault())
-            }
-            _ => Ok(place),
-        }
+        let limits = self.service_limits.as_ref();
+        let service = enter_service(limits, &parts.headers, self.route.limits.max_body)?;
+        Ok(Permits {
+            service,
+            ..Permits::default()
+        })
     }
 
     fn deadline(&self, started: Instant, caller: &Caller) -> Option<Instant> {
-        let own = started.checked_add(self.timeout);
+        let own = started.checked_add(self.route.timeout);
         let callers = caller.scope.as_ref().and_then(|scope| scope.due());
         match (own, callers) {
             (Some(own), Some(callers)) => Some(own.min(callers)),
@@ -169,8 +148,8 @@ impl InternalService for InternalFront {
 impl fmt::Debug for InternalFront {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InternalFront")
-            .field("service", &self.service)
-            .field("timeout", &self.timeout)
+            .field("service", &self.route.service)
+            .field("timeout", &self.route.timeout)
             .finish_non_exhaustive()
     }
 }

@@ -7,17 +7,12 @@ use headwater_telemetry::metrics::RequestMeasure;
 use headwater_telemetry::{AccessEntry, ServerSpan};
 use http::{HeaderMap, StatusCode};
 
-use crate::admission::admit::Permits;
+use crate::admission::clients::ClientPermit;
+use crate::admission::in_flight::InFlightPermit;
 use crate::pipeline::in_flight_requests::Listing;
-use crate::request::body_wait::Wait;
+use crate::request::body_wait::{Trouble, Wait};
 use crate::response::answer::RequestName;
 use crate::routing::entry::Entry;
-
-/// What nginx calls the end of a request whose client went away.
-const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
-    Ok(status) => status,
-    Err(_) => StatusCode::BAD_REQUEST,
-};
 
 /// What has to be settled when a request is over, however it ends: answered to the last byte, cut,
 /// or dropped with its connection. Dropping this settles it.
@@ -31,7 +26,7 @@ pub(crate) struct RequestGuard(Box<Inner>);
 struct Inner {
     name: RequestName,
     scope: Arc<RequestScope>,
-    // Ends when it is dropped, which is after `Drop::drop` below has run.
+    // Ends when it is dropped, which is after the guard's `Drop::drop` has run.
     span: ServerSpan,
     measure: RequestMeasure,
     access: AccessEntry,
@@ -42,62 +37,62 @@ struct Inner {
     held: Held,
 }
 
+/// A request's scope, and those who are told of its end.
+pub(crate) struct Scoped {
+    pub(crate) scope: Arc<RequestScope>,
+    pub(crate) span: ServerSpan,
+    pub(crate) measure: RequestMeasure,
+    pub(crate) access: AccessEntry,
+}
+
 /// What a request takes up while it lasts.
 #[derive(Default)]
-#[expect(dead_code, reason = "held, and never read")]
 pub(crate) struct Held {
     /// Its route, and with it the router.
     pub(crate) entry: Option<Arc<Entry>>,
-    /// Its places among all requests, and among those of its client and of its service.
-    pub(crate) permits: Permits,
+    pub(crate) _permits: Permits,
     /// Its place among those that are told.
-    pub(crate) listing: Option<Listing>,
+    pub(crate) _listing: Option<Listing>,
 }
 
-/// The client went away before its request or its answer was over: 499, which only one gets to see that
-/// has closed but its own side.
-pub(crate) fn client_closed() -> Fault {
-    Fault::client(
-        CLIENT_CLOSED_REQUEST,
-        "client_closed",
-        "the client went away",
-    )
+/// A request's places.
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "held, and never read")]
+pub(crate) struct Permits {
+    /// Among all from the network.
+    pub(crate) all: Option<InFlightPermit>,
+    /// Among those of its client.
+    pub(crate) client: Option<ClientPermit>,
+    /// Among those of its service.
+    pub(crate) service: Option<InFlightPermit>,
 }
 
 // === impl RequestGuard ===
 
 impl RequestGuard {
-    pub(crate) fn new(
-        scope: Arc<RequestScope>,
-        span: ServerSpan,
-        measure: RequestMeasure,
-        access: AccessEntry,
-    ) -> Self {
+    /// `wait` is that for the request's body, if it has one.
+    pub(crate) fn new(scoped: Scoped, wait: Option<Arc<Wait>>, held: Held) -> Self {
+        let Scoped {
+            scope,
+            span,
+            measure,
+            access,
+        } = scoped;
         Self(Box::new(Inner {
             name: RequestName::new(scope.id()),
             scope,
             span,
             measure,
             access,
-            wait: None,
+            wait,
             answered: false,
-            held: Held::default(),
+            held,
         }))
     }
 
-    /// Holds these until the request is over.
-    pub(crate) fn hold(&mut self, held: Held) {
-        self.0.held = held;
-    }
-
-    /// Holds whoever answers, or would have, until the request is over.
-    pub(crate) fn hold_entry(&mut self, entry: Option<Arc<Entry>>) {
-        self.0.held.entry = entry;
-    }
-
-    /// The request has a body, which is waited for by this.
-    pub(crate) fn expect(&mut self, wait: Option<Arc<Wait>>) {
-        self.0.wait = wait;
+    /// Whoever answers, or would have.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        self.0.held.entry.as_deref()
     }
 
     /// The wait for the request's body, if it has one.
@@ -126,12 +121,13 @@ impl RequestGuard {
 
     /// The request got no proper answer, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
-        self.0.failed(fault);
+        self.0.span.fault(fault);
+        self.0.access.failed(fault);
     }
 
     /// The client went away before the answer's end.
     pub(crate) fn abandoned(&mut self) {
-        self.0.abandoned();
+        self.failed(&Trouble::Gone.fault());
     }
 
     /// Bytes of the response's body were handed to the connection.
@@ -140,28 +136,16 @@ impl RequestGuard {
     }
 }
 
-// === impl Inner ===
-
-impl Inner {
-    fn failed(&mut self, fault: &Fault) {
-        self.span.fault(fault);
-        self.access.failed(fault);
-    }
-
-    fn abandoned(&mut self) {
-        self.failed(&client_closed());
-    }
-}
-
-impl Drop for Inner {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        if !self.answered {
+        if !self.0.answered {
             // The call of the handler was dropped, and with it the connection or the stream.
             self.abandoned();
         }
-        self.span.counters(self.scope.counters());
-        self.measure.end(self.span.status(), self.span.error());
-        self.access.end();
-        self.scope.end();
+        let inner = &mut *self.0;
+        inner.span.counters(inner.scope.counters());
+        inner.measure.end(inner.span.status(), inner.span.error());
+        inner.access.end();
+        inner.scope.end();
     }
 }

@@ -18,15 +18,14 @@ use headwater_telemetry::{
 };
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
 use crate::admission::overload_log::OverloadLog;
-use crate::pipeline::request_guard::RequestGuard;
+use crate::pipeline::request_guard::{RequestGuard, Scoped};
+use crate::pipeline::response_body::ResponseBody;
 use crate::request::body_wait::{Trouble, Wait};
 use crate::response::answer::{answer, log};
-use crate::response::body::ResponseBody;
 use crate::response::explanation::{EXPLAIN, Explanation};
 
 /// What requests are received with.
@@ -48,46 +47,42 @@ pub(crate) struct Arrival<'a> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) service: &'a Arc<str>,
     pub(crate) route: &'a Arc<str>,
-    pub(crate) entrance: Entrance<'a>,
+    /// Who asks, and where, if it came by the network.
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) tls: bool,
+    /// Who asks, if it did not.
+    pub(crate) caller: Option<&'a Caller>,
 }
 
-/// By which way a request comes.
-pub(crate) enum Entrance<'a> {
-    Network {
-        client: Option<SocketAddr>,
-        local: Option<SocketAddr>,
-        scheme: &'a Scheme,
-    },
-    Inside(&'a Caller),
-}
-
-/// A request that its handler has.
+/// A request that its handler has, or why it has not.
 pub(crate) struct Handling {
-    handled: HandlerFuture,
+    pub(crate) guard: RequestGuard,
+    pub(crate) handled: Result<Handled, Fault>,
+}
+
+/// What the handler of a request does, and by which method it was asked.
+pub(crate) struct Handled {
+    answer: HandlerFuture,
     method: Method,
 }
 
 // === impl RequestLifecycle ===
 
 impl RequestLifecycle {
-    /// Gives the request its id, starts its span, makes its scope, and ties them to what follows.
-    pub(crate) fn begin(&self, arrival: Arrival<'_>) -> RequestGuard {
+    /// Gives the request its id, starts its span, and makes its scope.
+    pub(crate) fn begin(&self, arrival: Arrival<'_>) -> Scoped {
         let Arrival {
             parts,
             started,
             deadline,
             service,
             route,
-            entrance,
+            client,
+            local,
+            tls,
+            caller,
         } = arrival;
-        let (client, local, caller, tls) = match entrance {
-            Entrance::Network {
-                client,
-                local,
-                scheme,
-            } => (client, local, None, *scheme == Scheme::HTTPS),
-            Entrance::Inside(caller) => (None, None, Some(caller), false),
-        };
         let id = RequestId::new();
         let parent = propagation::extract(&parts.headers);
         let span = ServerSpan::start(ServerRequest {
@@ -134,7 +129,12 @@ impl RequestLifecycle {
             headers: &parts.headers,
             caller,
         });
-        RequestGuard::new(scope, span, measure, access)
+        Scoped {
+            scope,
+            span,
+            measure,
+            access,
+        }
     }
 
     /// Gives the request to the handler, unless it has come here too often.
@@ -143,7 +143,7 @@ impl RequestLifecycle {
         handler: &dyn Handler,
         mut request: Request<Body>,
         guard: &RequestGuard,
-    ) -> Result<Handling, Fault> {
+    ) -> Result<Handled, Fault> {
         let scope = guard.scope();
         self.loops.admit(scope.hops())?;
         let method = request.method().clone();
@@ -154,8 +154,8 @@ impl RequestLifecycle {
         }
         // Nothing that could be left half-changed is seen again after a panic.
         let call = AssertUnwindSafe(|| handler.handle(request, Arc::clone(scope)));
-        let handled = std::panic::catch_unwind(call).map_err(|panic| panicked(&*panic))?;
-        Ok(Handling { handled, method })
+        let answer = std::panic::catch_unwind(call).map_err(|panic| panicked(&*panic))?;
+        Ok(Handled { answer, method })
     }
 
     fn log(&self, fault: &Fault, scope: &Arc<RequestScope>) {
@@ -174,8 +174,17 @@ impl RequestLifecycle {
         log(fault, scope, left_out);
     }
 
-    /// What the client is sent.
-    pub(crate) fn conclude(
+    /// Waits for the handler; what the client is sent.
+    pub(crate) async fn answer(&self, handling: Handling) -> Response<ResponseBody> {
+        let Handling { guard, handled } = handling;
+        let answered = match handled {
+            Ok(handled) => handled.answer(&guard).await,
+            Err(fault) => Err(fault),
+        };
+        self.conclude(answered, guard)
+    }
+
+    fn conclude(
         &self,
         answered: Result<Sendable, Fault>,
         mut guard: RequestGuard,
@@ -207,16 +216,16 @@ impl RequestLifecycle {
     }
 }
 
-// === impl Handling ===
+// === impl Handled ===
 
-impl Handling {
+impl Handled {
     /// What the handler answers, under the request's deadline and with panics caught. What was wrong
     /// with the request's body counts whatever the handler makes of it, if it was told: its answer is to
     /// a request that never came whole.
-    pub(crate) async fn answer(self, guard: &RequestGuard) -> Result<Sendable, Fault> {
-        let Self { handled, method } = self;
+    async fn answer(self, guard: &RequestGuard) -> Result<Sendable, Fault> {
+        let Self { answer, method } = self;
         let (scope, body) = (guard.scope(), guard.wait());
-        let mut handled = AssertUnwindSafe(handled).catch_unwind();
+        let mut handled = AssertUnwindSafe(answer).catch_unwind();
         // First without a timer, for a handler that answers at once.
         let caught = match (futures::poll!(&mut handled), scope.deadline()) {
             (Poll::Ready(caught), _) => caught,
@@ -247,15 +256,12 @@ impl Handling {
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
-    Fault::host("panic").caused_by(panic_text(panic))
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the handler panicked: {}", text.unwrap_or("(no text)"))
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)");
+    Fault::host("panic").caused_by(format!("the handler panicked: {text}"))
 }
 
 /// A response whose head and body do not contradict each other.

@@ -1,5 +1,7 @@
 //! The request's body on its way to the handler.
 
+use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,11 +11,20 @@ use bytes::Bytes;
 use headwater_core::{Body, BodyError, Counters, RequestScope};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep};
 
 use crate::request::body_wait::{Trouble, Wait};
 use crate::request::reserved_headers;
+use crate::stall_timer::StallTimer;
+
+/// A body as it arrives, from a connection or from another service.
+pub(crate) struct IncomingBody<B, H> {
+    pub(crate) body: B,
+    /// Held until the body is at its end, or nobody reads it any more.
+    pub(crate) hold: H,
+    pub(crate) params: BodyParams,
+}
 
 /// How a body is taken in.
 #[derive(Debug, Default, Clone, Copy)]
@@ -27,34 +38,6 @@ pub(crate) struct BodyParams {
     pub(crate) idle_timeout: Option<Duration>,
 }
 
-/// Makes the handler's body of the one that arrives: counted, bounded, and read to its end if the
-/// handler does not. What has to arrive is waited for as told beside it.
-pub(crate) fn wrap(
-    incoming: impl Arriving,
-    scope: &Arc<RequestScope>,
-    params: BodyParams,
-) -> (Body, Option<Arc<Wait>>) {
-    if incoming.is_end_stream() {
-        return (headwater_core::empty(), None);
-    }
-    let BodyParams {
-        linger,
-        max,
-        idle_timeout,
-    } = params;
-    let linger = linger.filter(|linger| !linger.is_zero());
-    let wait = Wait::new(scope);
-    let body = RequestBody {
-        incoming: Some(incoming),
-        wait: Arc::clone(&wait),
-        linger,
-        remaining: max,
-        idle: idle_timeout.map(Idle::new),
-        runtime: (linger.is_some() || idle_timeout.is_some()).then(Handle::current),
-    };
-    (body.boxed_unsync(), Some(wait))
-}
-
 /// A body that arrives: a connection's, or another service's.
 pub(crate) trait Arriving:
     http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
@@ -64,25 +47,23 @@ pub(crate) trait Arriving:
     fn trouble(error: &Self::Error) -> Option<Trouble>;
 }
 
-struct RequestBody<B: Arriving> {
+struct RequestBody<B: Arriving, H: Hold> {
     // `None` after an error, when there is nothing left to read.
-    incoming: Option<B>,
+    incoming: Option<(B, H)>,
     wait: Arc<Wait>,
     linger: Option<Duration>,
     // Bytes that may still come.
     remaining: Option<u64>,
-    idle: Option<Idle>,
+    /// The wait for the next bytes.
+    idle: Option<StallTimer>,
     // Because a guest's store may be polled and dropped on any thread.
     runtime: Option<Handle>,
 }
 
-/// The wait for the next bytes.
-struct Idle {
-    timeout: Duration,
-    // Made when first waited for: most bodies are there at once.
-    timer: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-}
+/// What a body may hold.
+pub(crate) trait Hold: Send + Unpin + 'static {}
+
+impl<T: Send + Unpin + 'static> Hold for T {}
 
 /// Another service's: that it broke off is between the two.
 impl Arriving for Body {
@@ -91,9 +72,56 @@ impl Arriving for Body {
     }
 }
 
+impl Arriving for Incoming {
+    /// hyper tells what it cannot decode by the kind of an [`io::Error`]. All else is a connection that
+    /// broke, or a stream of HTTP/2 that was reset, be it for what was sent by it: nobody can be answered
+    /// there.
+    fn trouble(error: &hyper::Error) -> Option<Trouble> {
+        use io::ErrorKind::{InvalidData, InvalidInput};
+        let cause = error
+            .source()
+            .and_then(|source| source.downcast_ref::<io::Error>());
+        Some(match cause {
+            Some(cause) if matches!(cause.kind(), InvalidData | InvalidInput) => {
+                Trouble::Malformed(cause.to_string().into())
+            }
+            _ => Trouble::Gone,
+        })
+    }
+}
+
+// === impl IncomingBody ===
+
+impl<B: Arriving, H: Hold> IncomingBody<B, H> {
+    /// Makes the handler's body of it: counted, bounded, and read to its end if the handler does not. What
+    /// has to arrive is waited for as told beside it.
+    pub(crate) fn wrap(self, scope: &Arc<RequestScope>) -> (Body, Option<Arc<Wait>>) {
+        let Self { body, hold, params } = self;
+        if body.is_end_stream() {
+            return (headwater_core::empty(), None);
+        }
+        let BodyParams {
+            linger,
+            max,
+            idle_timeout,
+        } = params;
+        let linger = linger.filter(|linger| !linger.is_zero());
+        let wait = Wait::new(scope);
+        let body = RequestBody {
+            incoming: Some((body, hold)),
+            wait: Arc::clone(&wait),
+            linger,
+            remaining: max,
+            idle: idle_timeout.map(StallTimer::new),
+            runtime: (linger.is_some() || idle_timeout.is_some()).then(Handle::current),
+        };
+        (body.boxed_unsync(), Some(wait))
+    }
+}
+
 // === impl RequestBody ===
 
-impl<B: Arriving> http_body::Body for RequestBody<B> {
+impl<B: Arriving, H: Hold> http_body::Body for RequestBody<B, H> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -102,7 +130,7 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(incoming) = &mut this.incoming else {
+        let Some((incoming, _)) = &mut this.incoming else {
             return Poll::Ready(None);
         };
         let Poll::Ready(arrived) = this.wait.poll(cx, |cx| Pin::new(incoming).poll_frame(cx))
@@ -116,7 +144,7 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
             };
         };
         if let Some(idle) = &mut this.idle {
-            idle.armed = false;
+            idle.restore();
         }
         Poll::Ready(match arrived {
             Some(Ok(mut frame)) => {
@@ -149,17 +177,19 @@ impl<B: Arriving> http_body::Body for RequestBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(B::is_end_stream)
+        let incoming = self.incoming.as_ref();
+        incoming.is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), B::size_hint)
+        match &self.incoming {
+            Some((body, _)) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
-impl<B: Arriving> RequestBody<B> {
+impl<B: Arriving, H: Hold> RequestBody<B, H> {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(idle), Some(runtime)) = (&mut self.idle, &self.runtime) else {
             return Poll::Pending;
@@ -181,7 +211,8 @@ impl<B: Arriving> RequestBody<B> {
     }
 
     fn read_on(&mut self) {
-        let Some(mut rest) = self.incoming.take().filter(|rest| !rest.is_end_stream()) else {
+        let rest = self.incoming.take();
+        let Some((mut rest, hold)) = rest.filter(|(rest, _)| !rest.is_end_stream()) else {
             return;
         };
         let (Some(linger), Some(runtime)) = (self.linger.take(), &self.runtime) else {
@@ -192,40 +223,14 @@ impl<B: Arriving> RequestBody<B> {
         // (RFC 9112 9.6). So it is read on, and thrown away, while the response goes out.
         runtime.spawn(tokio::time::timeout(linger, async move {
             while let Some(Ok(_)) = rest.frame().await {}
+            drop(hold);
         }));
     }
 }
 
-impl<B: Arriving> Drop for RequestBody<B> {
+impl<B: Arriving, H: Hold> Drop for RequestBody<B, H> {
     fn drop(&mut self) {
         self.wait.dropped();
         self.read_on();
-    }
-}
-
-// === impl Idle ===
-
-impl Idle {
-    fn new(timeout: Duration) -> Self {
-        Self {
-            timeout,
-            timer: None,
-            armed: false,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(until) = Instant::now().checked_add(self.timeout) else {
-            // A timeout beyond what the clock can tell is none.
-            return Poll::Pending;
-        };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if !self.armed {
-            timer.as_mut().reset(until);
-            self.armed = true;
-        }
-        timer.as_mut().poll(cx)
     }
 }

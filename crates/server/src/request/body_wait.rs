@@ -9,7 +9,11 @@ use futures::task::AtomicWaker;
 use headwater_core::{Fault, RequestScope};
 use http::StatusCode;
 
-use crate::pipeline::request_guard;
+/// What nginx calls the end of a request whose client went away.
+const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 
 /// The wait of whoever reads a body for what has to arrive. It may outlast the body.
 #[derive(Debug)]
@@ -30,7 +34,8 @@ pub(crate) enum Trouble {
     Overdue,
     /// What came is no body, for this reason.
     Malformed(Arc<str>),
-    /// The client went away in its midst.
+    /// The client went away before its request or its answer was over: 499, which only one gets to see that
+    /// has closed but its own side.
     Gone,
 }
 
@@ -135,7 +140,11 @@ impl Trouble {
                 "the request's body is malformed",
             )
             .caused_by(&*reason),
-            Self::Gone => request_guard::client_closed(),
+            Self::Gone => Fault::client(
+                CLIENT_CLOSED_REQUEST,
+                "client_closed",
+                "the client went away",
+            ),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, TE};
 
-use crate::request::peer::{CLIENT_CERT, X_CLIENT_CERT};
-use crate::routing::router::FIELD_PREFIX;
+use crate::request::certificate::{CLIENT_CERT, X_CLIENT_CERT};
+
+/// What a wildcard's text is told by to the service, with the wildcard's name at the end.
+pub(crate) const ROUTE_FIELDS: &str = "headwater-route-";
 
 /// The only word of `TE` that is for whoever answers: it may send trailers.
 const TRAILERS: &str = "trailers";
@@ -39,7 +41,7 @@ fn is_withheld(name: &HeaderName, value: &HeaderValue) -> bool {
 }
 
 fn is_the_front_s(name: &str) -> bool {
-    [FIELD_PREFIX, CLIENT_CERT, X_CLIENT_CERT]
+    [ROUTE_FIELDS, CLIENT_CERT, X_CLIENT_CERT]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }

@@ -17,7 +17,17 @@ pub(crate) struct Origin {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
     /// Of a connection, the first that a `Host` field named: hardly ever does one name another.
-    pub(crate) asked: OnceLock<Authority>,
+    asked: OnceLock<Authority>,
+}
+
+impl Origin {
+    pub(crate) fn new(scheme: Scheme, authority: Authority) -> Self {
+        Self {
+            scheme,
+            authority,
+            asked: OnceLock::new(),
+        }
+    }
 }
 
 /// Refuses what is no target for a server that is no proxy (RFC 9112 3.2).
@@ -67,7 +77,9 @@ pub(crate) fn establish(
             return Err(bad_host("has no host field"));
         }
         (Some(authority), host) => {
-            check(authority)?;
+            if !is_valid(authority) {
+                return Err(bad_host("has a malformed host field"));
+            }
             // The target wins, and nobody behind the front shall see the other (RFC 9112 3.2.2).
             if host.is_some_and(|host| host.as_bytes() != authority.as_str().as_bytes())
                 && let Ok(value) = HeaderValue::from_str(authority.as_str())
@@ -120,13 +132,6 @@ fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Fault> {
     Ok(first)
 }
 
-fn check(authority: &Authority) -> Result<(), Fault> {
-    match is_valid(authority) {
-        true => Ok(()),
-        false => Err(bad_host("has a malformed host field")),
-    }
-}
-
 /// Whether it is none of what the `http` crate lets through and the grammar of `Host` does not: user
 /// information, an empty host, an address in brackets that is none, a port that is no port. (There is no
 /// other version of addresses in brackets than that of IPv6.)
@@ -148,6 +153,12 @@ pub(crate) fn is_valid(authority: &Authority) -> bool {
 fn is_port(text: &str) -> bool {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.is_empty() || is_number && text.parse::<u16>().is_ok()
+}
+
+/// What a path is refused for that no field or URI can have.
+pub(crate) fn bad_path(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+    let problem = "the request's path cannot be passed on";
+    Fault::client(StatusCode::BAD_REQUEST, "bad_path", problem).caused_by(error)
 }
 
 fn bad_host(problem: &'static str) -> Fault {
@@ -175,11 +186,7 @@ mod tests {
         for host in hosts {
             headers.append(HOST, HeaderValue::from_str(host).unwrap());
         }
-        let origin = Origin {
-            scheme: Scheme::HTTP,
-            authority: Authority::from_static("127.0.0.1:8080"),
-            asked: OnceLock::new(),
-        };
+        let origin = Origin::new(Scheme::HTTP, Authority::from_static("127.0.0.1:8080"));
         let mut uri = target.parse().unwrap();
         let established = establish(version, &mut uri, &mut headers, &origin);
         if established.is_err() {

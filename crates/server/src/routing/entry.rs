@@ -5,12 +5,13 @@ use std::sync::Arc;
 use headwater_core::Fault;
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use matchit::Params;
 use tokio_util::sync::DropGuard;
 
 use crate::admission::service_limits::ServiceLimits;
 use crate::request::forwarded::X_FORWARDED_PREFIX;
+use crate::request::target::bad_path;
 use crate::routing::route::Route;
 
 /// A route of a router, and what belongs to it.
@@ -87,13 +88,4 @@ impl Found<'_, '_> {
         }
         Ok(())
     }
-}
-
-fn bad_path(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
-    Fault::client(
-        StatusCode::BAD_REQUEST,
-        "bad_path",
-        "the request's path cannot be passed on",
-    )
-    .caused_by(error)
 }

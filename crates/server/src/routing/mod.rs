@@ -1,6 +1,6 @@
 //! Which service a request is for.
 
 pub(crate) mod entry;
-pub(crate) mod host;
 pub(crate) mod route;
 pub(crate) mod router;
+pub(crate) mod virtual_host;

@@ -8,7 +8,7 @@ use headwater_core::Handler;
 
 use crate::admission::limits::RouteLimits;
 use crate::admission::service_limits::ServiceLimits;
-use crate::routing::host::HostPattern;
+use crate::routing::virtual_host::VirtualHost;
 
 /// One pattern and who answers for it.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct Route {
     pub pattern: Arc<str>,
     /// The hosts that the route holds for. Default: all. A route for a host goes before one for all
     /// below a domain, and that before one for all hosts.
-    pub hosts: Vec<HostPattern>,
+    pub hosts: Vec<VirtualHost>,
     /// The service's name, for traces and logs.
     pub service: Arc<str>,
     /// What answers.
@@ -62,6 +62,17 @@ impl Route {
             limits: RouteLimits::default(),
             service_limits: None,
         }
+    }
+
+    /// What counts against its limits, if anything does; made of them if it has none of its own.
+    pub(crate) fn counted_limits(
+        &self,
+        make: impl FnOnce(&RouteLimits) -> ServiceLimits,
+    ) -> Option<ServiceLimits> {
+        let limits = &self.limits;
+        let is_counted = limits.max_in_flight.is_some() || limits.rate.is_some();
+        let own = || self.service_limits.clone();
+        is_counted.then(|| own().unwrap_or_else(|| make(limits)))
     }
 }
 

@@ -12,14 +12,7 @@ use x509_parser::time::ASN1Time;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateConcern {
     path: PathBuf,
-    when: When,
-    moment: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    Over,
-    ToCome,
+    problem: String,
 }
 
 // === impl CertificateConcern ===
@@ -37,15 +30,20 @@ impl CertificateConcern {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let validity = certificate.validity();
         let now = ASN1Time::now();
-        let (when, moment) = match () {
-            () if now > validity.not_after => (When::Over, validity.not_after),
-            () if now < validity.not_before => (When::ToCome, validity.not_before),
-            () => return None,
+        let (from, until) = (validity.not_before, validity.not_after);
+        let problem = if now > until {
+            format!("has expired ({until}), and clients refuse it: renew it")
+        } else if now < from {
+            format!(
+                "is not valid before {from}, and clients refuse it until then: check it, and the clock of \
+                 this machine"
+            )
+        } else {
+            return None;
         };
         Some(Self {
             path: path.to_owned(),
-            when,
-            moment: moment.to_string(),
+            problem,
         })
     }
 }
@@ -58,17 +56,7 @@ pub(super) fn expiry(key: &CertifiedKey) -> Option<i64> {
 
 impl fmt::Display for CertificateConcern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, moment) = (self.path.display(), &self.moment);
-        match self.when {
-            When::Over => write!(
-                f,
-                "the certificate in `{path}` has expired ({moment}), and clients refuse it: renew it"
-            ),
-            When::ToCome => write!(
-                f,
-                "the certificate in `{path}` is not valid before {moment}, and clients refuse it until then: \
-                 check it, and the clock of this machine"
-            ),
-        }
+        let (path, problem) = (self.path.display(), &self.problem);
+        write!(f, "the certificate in `{path}` {problem}")
     }
 }

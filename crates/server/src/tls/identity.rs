@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -41,11 +41,11 @@ struct Stamps(Vec<Option<(SystemTime, u64)>>);
 
 impl Identity {
     pub(crate) fn load(params: TlsParams) -> Result<Self, TlsError> {
-        // Taken first: what is written meanwhile then counts as a change.
-        let stamps = Stamps::take(&params);
-        let LoadedIdentity {
-            config, expiries, ..
-        } = loaded(&params)?;
+        let ReadIdentity {
+            config,
+            expiries,
+            stamps,
+        } = read(&params)?;
         Ok(Self {
             current: ArcSwap::new(config),
             expiries: ArcSwap::from_pointee(expiries),
@@ -63,22 +63,36 @@ impl Identity {
         Arc::clone(&self.expiries.load())
     }
 
-    pub(crate) fn watch(&self) -> Option<Duration> {
-        self.params.watch
+    /// Looks at the files for ever, and reads them again when one has changed.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        let Some(interval) = self.params.watch else {
+            return;
+        };
+        loop {
+            tokio::time::sleep(interval).await;
+            let this = Arc::clone(&self);
+            // Disks may be slow, and connections must not wait for them.
+            match tokio::task::spawn_blocking(move || this.reload_if_changed()).await {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => {
+                    tracing::info!(target: "headwater::server", "the certificates have changed and were read again");
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        target: "headwater::server",
+                        %error,
+                        "the certificates have changed and cannot be used; those from before stay"
+                    );
+                }
+                // The runtime is ending.
+                Err(_) => return,
+            }
+        }
     }
 
     /// Reads the files again, and leaves in force what is.
     pub(crate) fn read(&self) -> Result<ReadIdentity, TlsError> {
-        // Taken first, as above.
-        let stamps = Stamps::take(&self.params);
-        let LoadedIdentity {
-            config, expiries, ..
-        } = loaded(&self.params)?;
-        Ok(ReadIdentity {
-            config,
-            expiries,
-            stamps,
-        })
+        read(&self.params)
     }
 
     /// Has handshakes take what was read.
@@ -106,13 +120,23 @@ impl Identity {
 }
 
 /// Reads all files, and tells of what clients will not like.
-fn loaded(params: &TlsParams) -> Result<LoadedIdentity, TlsError> {
-    let loaded = load::config(params)?;
-    for concern in &loaded.concerns {
+fn read(params: &TlsParams) -> Result<ReadIdentity, TlsError> {
+    // Taken first: what is written meanwhile then counts as a change.
+    let stamps = Stamps::take(params);
+    let LoadedIdentity {
+        config,
+        concerns,
+        expiries,
+    } = load::config(params)?;
+    for concern in &concerns {
         // With the other warnings about what is set.
         tracing::warn!(target: "headwater::config", kind = "certificate", "{concern}");
     }
-    Ok(loaded)
+    Ok(ReadIdentity {
+        config,
+        expiries,
+        stamps,
+    })
 }
 
 // === impl Stamps ===

@@ -26,6 +26,28 @@ pub(super) struct LoadedIdentity {
     pub(super) expiries: Arc<[(PathBuf, i64)]>,
 }
 
+impl TlsParams {
+    /// With one certificate, after a look at whether it can be used.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, holds nothing of its kind, or the two do not go together.
+    pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let params = Self::new(certificate, key);
+        params.check()?;
+        Ok(params)
+    }
+
+    /// Reads all files, to see whether they can be used. Gives what clients will not like about them.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, holds nothing of its kind, or two do not go together.
+    pub fn check(&self) -> Result<Vec<CertificateConcern>, TlsError> {
+        config(self).map(|loaded| loaded.concerns)
+    }
+}
+
 /// Reads everything. The whole is made anew each time, so that what clients resume was agreed on with
 /// the certificates and authorities of now.
 pub(super) fn config(params: &TlsParams) -> Result<LoadedIdentity, TlsError> {

@@ -8,7 +8,6 @@ mod load;
 mod names;
 mod params;
 mod subject;
-mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -18,14 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::request::peer::ClientCertificate;
+use crate::request::certificate::ClientCertificate;
 
 pub use self::certificates::{Certificates, ReadCertificates};
 pub use self::concern::CertificateConcern;
 pub use self::error::TlsError;
 pub(crate) use self::identity::Identity;
 pub use self::params::{CertificateParams, ClientAuth, TlsParams, UnknownNames};
-pub(crate) use self::watch::watch;
 
 /// Does the handshake, in the connection's own task, within its time.
 pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(

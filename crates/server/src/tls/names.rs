@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::params::UnknownNames;
 
 /// Certificates by the names that clients ask for (SNI, RFC 6066).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Names {
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// By what follows `*.`, which stands for one label (RFC 9525 6.3).
@@ -24,10 +24,8 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(unknown: UnknownNames) -> Self {
         Self {
-            exact: HashMap::new(),
-            wildcard: HashMap::new(),
-            first: None,
             unknown,
+            ..Self::default()
         }
     }
 

@@ -3,10 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::TlsError;
-use super::concern::CertificateConcern;
-use super::load;
-
 /// How connections are encrypted: TLS 1.3 and 1.2, with HTTP/2 and HTTP/1.1 offered.
 #[derive(Debug, Clone)]
 pub struct TlsParams {
@@ -78,26 +74,6 @@ impl TlsParams {
             client_auth: ClientAuth::Off,
             watch: Some(Duration::from_secs(5)),
         }
-    }
-
-    /// With one certificate, after a look at whether it can be used.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read, holds nothing of its kind, or the two do not go together.
-    pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let params = Self::new(certificate, key);
-        params.check()?;
-        Ok(params)
-    }
-
-    /// Reads all files, to see whether they can be used. Gives what clients will not like about them.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read, holds nothing of its kind, or two do not go together.
-    pub fn check(&self) -> Result<Vec<CertificateConcern>, TlsError> {
-        load::config(self).map(|loaded| loaded.concerns)
     }
 
     /// All files that these are made of.

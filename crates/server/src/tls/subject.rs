@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509Name};
 
-use crate::request::peer::ClientCertificate;
+use crate::request::certificate::ClientCertificate;
 
 /// What is passed on of a verified certificate.
 pub(super) fn client_certificate(der: &CertificateDer<'_>) -> Option<Arc<ClientCertificate>> {

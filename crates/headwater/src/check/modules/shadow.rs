@@ -1,11 +1,11 @@
 //! Routes that are never reached.
 
-use headwater_server::HostPattern;
+use headwater_server::VirtualHost;
 
 /// Where a route is, as far as it matters for which comes first.
 pub(crate) struct RoutePattern<'a> {
     pub(crate) pattern: &'a str,
-    pub(crate) hosts: Vec<HostPattern>,
+    pub(crate) hosts: Vec<VirtualHost>,
 }
 
 /// Why the last of these is never reached, if it is not; by the number of the one that answers, from 0.
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_route_is_shadowed_by_the_first_that_covers_it() {
-        let hosts: Vec<HostPattern> = vec!["a.example".parse().unwrap()];
+        let hosts: Vec<VirtualHost> = vec!["a.example".parse().unwrap()];
         let all = |pattern| RoutePattern {
             pattern,
             hosts: Vec::new(),

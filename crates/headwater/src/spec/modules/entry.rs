@@ -8,7 +8,7 @@ use headwater_config::settings::{LimitSettings, ServiceSettings};
 use headwater_config::{Memory, RouteConfig, Time};
 use headwater_egress::GrantSource;
 use headwater_runtime::{Capabilities, Directory};
-use headwater_server::HostPattern;
+use headwater_server::VirtualHost;
 use headwater_wagi::{Compat, ModuleReference, allowed_hosts};
 
 use super::fetch::{Cache, read};
@@ -37,7 +37,7 @@ impl Entries<'_> {
         entry: &ModuleEntry,
         found: &mut EntryDiagnostics<'_>,
     ) -> Option<PreparedService> {
-        let hosts = entry.host.iter().map(|host| host.parse::<HostPattern>());
+        let hosts = entry.host.iter().map(|host| host.parse::<VirtualHost>());
         let hosts = hosts.map(|host| host.map(|host| host.to_string()));
         let hosts = hosts.collect::<Result<Vec<_>, _>>().context("in `host`");
         let hosts = found.keep(hosts.at("host"));

@@ -5,6 +5,7 @@ mod fields;
 mod sender;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
 use headwater_core::Fault;
 use http::header::{FORWARDED, HOST};
@@ -15,7 +16,7 @@ use ipnet::IpNet;
 pub(crate) use self::client::Client;
 use self::fields::{Hop, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use self::sender::Sender;
-use crate::request::peer::Peer;
+pub(crate) use self::sender::canonical;
 use crate::request::target;
 
 /// What tells a service the part of the path that it does not see.
@@ -67,7 +68,7 @@ impl Default for ForwardedParams {
 
 /// The word of proxies, and the way it is passed on.
 #[derive(Debug)]
-pub(crate) struct Forwarding(ForwardedParams);
+pub(crate) struct Forwarding(pub(crate) ForwardedParams);
 
 /// What a request's proxies say of it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,50 +78,51 @@ pub(crate) struct Told {
     host: Option<Authority>,
     /// Whether the peer is one whose word counts.
     pub(crate) by_proxy: bool,
+    /// See [`ForwardedParams::rewrite`].
+    rewrite: bool,
 }
 
 // === impl Forwarding ===
 
 impl Forwarding {
-    pub(crate) fn new(params: ForwardedParams) -> Self {
-        Self(params)
-    }
-
-    /// What is believed of what the request says of its way here.
+    /// What is believed of what the request says of its way here, if it came from this address.
     ///
     /// # Errors
     ///
     /// 400 if a trusted proxy's fields are malformed or contradict each other.
-    pub(crate) fn believe(&self, headers: &HeaderMap, peer: &Peer) -> Result<Told, Fault> {
-        let is_trusted = match peer.client {
-            Some(client) => self.trusts(client.ip()),
-            None => self.0.trust_unix,
+    pub(crate) fn believe(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Result<Told, Fault> {
+        let told = match peer {
+            Some(peer) if self.trusts(peer.ip()) => self.read(headers)?,
+            None if self.0.trust_unix => self.read(headers)?,
+            _ => Told::default(),
         };
-        if !is_trusted {
-            return Ok(Told::default());
+        Ok(Told {
+            rewrite: self.0.rewrite,
+            ..told
+        })
+    }
+
+    /// What a proxy that is believed says.
+    fn read(&self, headers: &HeaderMap) -> Result<Told, Fault> {
+        let (mut standard, mut common) = (Vec::new(), Vec::new());
+        if self.0.fields != ForwardedFields::XForwarded {
+            standard = fields::forwarded(headers).map_err(|error| bad(error.to_string()))?;
         }
-        let (standard, common) = match self.0.fields {
-            ForwardedFields::Either => (true, true),
-            ForwardedFields::Forwarded => (true, false),
-            ForwardedFields::XForwarded => (false, true),
-        };
-        let standard = match standard {
-            true => fields::forwarded(headers).map_err(|error| bad(error.to_string()))?,
-            false => Vec::new(),
-        };
-        let common = match common {
-            true => fields::x_forwarded(headers),
-            false => Vec::new(),
-        };
-        let standard = self.walk(&standard)?;
-        let common = self.walk(&common)?;
-        match (standard, common) {
-            (Some(standard), Some(common)) => standard.and(common),
-            (one, other) => Ok(one.or(other).unwrap_or(Told {
-                by_proxy: true,
-                ..Told::default()
-            })),
+        if self.0.fields != ForwardedFields::Forwarded {
+            common = fields::x_forwarded(headers);
         }
+        let told = match (self.walk(&standard)?, self.walk(&common)?) {
+            (Some(standard), Some(common)) => standard.and(common)?,
+            (one, other) => one.or(other).unwrap_or_default(),
+        };
+        Ok(Told {
+            by_proxy: true,
+            ..told
+        })
     }
 
     /// Whether the address is a proxy's that is believed.
@@ -156,47 +158,68 @@ impl Forwarding {
                 }
             }
         }
-        let scheme = proto.and_then(|proto| {
-            if proto.eq_ignore_ascii_case("https") {
-                Some(Scheme::HTTPS)
-            } else if proto.eq_ignore_ascii_case("http") {
-                Some(Scheme::HTTP)
-            } else {
-                None
-            }
-        });
-        let host = match host {
-            Some(host) => Some(
-                Authority::try_from(host)
-                    .ok()
-                    .filter(target::is_valid)
-                    .ok_or_else(|| bad("a proxy's field has a malformed host".to_owned()))?,
-            ),
-            None => None,
-        };
+        let schemes = || [Scheme::HTTPS, Scheme::HTTP].into_iter();
+        let scheme = proto
+            .and_then(|proto| schemes().find(|scheme| proto.eq_ignore_ascii_case(scheme.as_str())));
+        let authority = |host| Authority::try_from(host).ok().filter(target::is_valid);
+        let malformed = || bad("a proxy's field has a malformed host".to_owned());
+        let host = host.map(|host| authority(host).ok_or_else(malformed));
+        let host = host.transpose()?;
         // A proxy that says nothing of all that has written the field nevertheless, and not the other kind.
         Ok((!hops.is_empty()).then_some(Told {
             client,
             scheme,
             host,
-            by_proxy: true,
+            ..Told::default()
         }))
     }
+}
 
-    /// Tells the service of the client, in place of what came, if it is to be told. The URI is
-    /// absolute.
-    pub(crate) fn introduce(&self, told: &Told, peer: &Peer, uri: &Uri, headers: &mut HeaderMap) {
-        if !self.0.rewrite {
+// === impl Told ===
+
+impl Told {
+    /// What the one kind of field says with the other. Where only one of them names a client, a proxy wrote
+    /// that, and the other is heeded for nothing: a client may have written it.
+    fn and(self, common: Self) -> Result<Self, Fault> {
+        let ip = |told: &Self| told.client.map(|client| client.ip());
+        match (ip(&self), ip(&common)) {
+            (Some(one), Some(other)) if one == other => Ok(Self {
+                client: self.client,
+                scheme: self.scheme.or(common.scheme),
+                host: self.host.or(common.host),
+                ..Self::default()
+            }),
+            (Some(_), None) => Ok(self),
+            (None, Some(_)) => Ok(common),
+            (None, None) if self == common => Ok(self),
+            _ => Err(bad(
+                "the `forwarded` and the `x-forwarded-*` fields tell different things: one kind was \
+                 written by the proxy and the other passed on; let the proxy remove it, or name the one \
+                 that counts in the settings"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Tells the service of the client, in place of what came, if it is to be told. The URI is absolute.
+    /// `introduction` is what all requests of the peer are introduced by that no proxy speaks for.
+    pub(crate) fn introduce(
+        &self,
+        peer: Option<SocketAddr>,
+        introduction: &OnceLock<Client>,
+        uri: &Uri,
+        headers: &mut HeaderMap,
+    ) {
+        if !self.rewrite {
             return;
         }
         let scheme = uri.scheme().unwrap_or(&Scheme::HTTP);
         let fresh;
-        let client = if told.client.is_some() || told.scheme.is_some() {
-            fresh = Client::new(told.client.or(peer.client), scheme);
+        let client = if self.client.is_some() || self.scheme.is_some() {
+            fresh = Client::new(self.client.or(peer), scheme);
             &fresh
         } else {
-            peer.introduction
-                .get_or_init(|| Client::new(peer.client, scheme))
+            introduction.get_or_init(|| Client::new(peer, scheme))
         };
         match &client.address {
             Some(address) => headers.insert(X_FORWARDED_FOR, address.clone()),
@@ -218,35 +241,8 @@ impl Forwarding {
             Some(host) => headers.insert(X_FORWARDED_HOST, host),
             None => headers.remove(X_FORWARDED_HOST),
         };
-        if !told.by_proxy {
+        if !self.by_proxy {
             headers.remove(X_FORWARDED_PREFIX);
-        }
-    }
-}
-
-// === impl Told ===
-
-impl Told {
-    /// What the one kind of field says with the other. Where only one of them names a client, a proxy wrote
-    /// that, and the other is heeded for nothing: a client may have written it.
-    fn and(self, common: Self) -> Result<Self, Fault> {
-        let ip = |told: &Self| told.client.map(|client| client.ip());
-        match (ip(&self), ip(&common)) {
-            (Some(one), Some(other)) if one == other => Ok(Self {
-                client: self.client,
-                scheme: self.scheme.or(common.scheme),
-                host: self.host.or(common.host),
-                by_proxy: true,
-            }),
-            (Some(_), None) => Ok(self),
-            (None, Some(_)) => Ok(common),
-            (None, None) if self == common => Ok(self),
-            _ => Err(bad(
-                "the `forwarded` and the `x-forwarded-*` fields tell different things: one kind was \
-                 written by the proxy and the other passed on; let the proxy remove it, or name the one \
-                 that counts in the settings"
-                    .to_owned(),
-            )),
         }
     }
 

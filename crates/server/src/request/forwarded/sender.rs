@@ -3,8 +3,6 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use crate::request::peer::canonical;
-
 /// Whom a proxy received a request from.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
@@ -14,6 +12,14 @@ pub(super) enum Sender {
     Hidden,
     /// What it says is none of what it may say. That matters only if anybody believes it.
     Malformed,
+}
+
+/// An address of IPv4 as such, also where it came by a socket of IPv6 (`::ffff:192.0.2.1`).
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 // === impl Sender ===

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::Uri;
 use rustc_hash::FxBuildHasher;
 
-use crate::routing::host::{HostPattern, port_of};
+use crate::routing::virtual_host::{VirtualHost, port_of};
 
 /// Longer ones are no names (RFC 1035 2.3.4), and need not be compared dot by dot.
 const LONGEST_NAME: usize = 255;
@@ -30,19 +30,18 @@ struct Ports<T>(Vec<(Option<u16>, T)>);
 
 impl<T: Default> HostTable<T> {
     /// The entry of a host, made if there is none yet; without a host, that for all.
-    pub(super) fn entry(&mut self, host: Option<&HostPattern>) -> &mut T {
+    pub(super) fn entry(&mut self, host: Option<&VirtualHost>) -> &mut T {
         let Some(host) = host else {
             self.has_any = true;
             return &mut self.any;
         };
-        let table = match host.is_wildcard() {
-            true => &mut self.below,
-            false => &mut self.named,
+        let table = if host.wildcard {
+            &mut self.below
+        } else {
+            &mut self.named
         };
-        table
-            .entry(host.name().into())
-            .or_default()
-            .entry(host.port())
+        let ports = table.entry(host.name.as_str().into()).or_default();
+        ports.entry(host.port)
     }
 
     /// The first of what holds for the URI's host that has what is looked for, from the most

@@ -9,6 +9,7 @@ mod ordered;
 mod pattern;
 mod tree;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,15 +20,14 @@ use tokio_util::sync::CancellationToken;
 pub use self::error::RouteError;
 use self::hosts::HostTable;
 use self::ordered::OrderedRoute;
-pub(crate) use self::pattern::FIELD_PREFIX;
 use self::pattern::Pattern;
 use self::tree::Tree;
-use crate::admission::service_limits::AllServiceLimits;
+use crate::admission::service_limits::ServiceLimits;
 use crate::builtin::Fixed;
 use crate::request::method;
 use crate::routing::entry::{Entry, Found};
-use crate::routing::host::HostPattern;
 use crate::routing::route::Route;
+use crate::routing::virtual_host::VirtualHost;
 
 /// Finds the route of a host and a path.
 ///
@@ -43,13 +43,6 @@ pub struct Router {
     table: Table,
     entries: Vec<Arc<Entry>>,
     /// What answers for the server as a whole.
-    of_server: Arc<Entry>,
-    ended: CancellationToken,
-}
-
-/// The routes of a router as it holds them.
-struct Entered {
-    entries: Vec<Arc<Entry>>,
     of_server: Arc<Entry>,
     ended: CancellationToken,
 }
@@ -84,14 +77,14 @@ impl Router {
             .map(|pattern| (pattern.depth(), pattern.fields))
             .collect();
         let table = Table::Trees(Box::new(trees));
-        Ok(Self::of(table, enter(routes.into_iter().zip(parts))))
+        Ok(Self::of(table, routes.into_iter().zip(parts)))
     }
 
     /// Makes a router whose routes are tried in this order, each for its hosts (none: for all; those
     /// that it has itself count for nothing). A pattern that is not of a known form is taken for an
     /// exact path, as WAGI does; there are no wildcards, and no prefix is stripped.
     #[must_use]
-    pub fn in_order(routes: impl IntoIterator<Item = (Vec<HostPattern>, Route)>) -> Self {
+    pub fn in_order(routes: impl IntoIterator<Item = (Vec<VirtualHost>, Route)>) -> Self {
         let (places, routes): (_, Vec<_>) = routes
             .into_iter()
             .map(|(hosts, mut route)| {
@@ -100,15 +93,40 @@ impl Router {
                 (place, (route, (None, Vec::new())))
             })
             .unzip();
-        Self::of(Table::Ordered(places), enter(routes))
+        Self::of(Table::Ordered(places), routes)
     }
 
-    fn of(table: Table, entered: Entered) -> Self {
-        let Entered {
-            entries,
-            of_server,
-            ended,
-        } = entered;
+    fn of(
+        table: Table,
+        routes: impl IntoIterator<Item = (Route, (Option<usize>, Vec<HeaderName>))>,
+    ) -> Self {
+        let ended = CancellationToken::new();
+        let in_use = Arc::new(ended.clone().drop_guard());
+        // Routes of one service with the same limits have them together.
+        let mut by_service = HashMap::new();
+        let entries = routes
+            .into_iter()
+            .map(|(route, (depth, fields))| {
+                Arc::new(Entry {
+                    service_limits: route.counted_limits(|limits| {
+                        let key = (Arc::clone(&route.service), limits.clone());
+                        let entry = by_service.entry(key);
+                        entry.or_insert_with(|| ServiceLimits::new(limits)).clone()
+                    }),
+                    route,
+                    depth,
+                    fields,
+                    in_use: Arc::clone(&in_use),
+                })
+            })
+            .collect();
+        let of_server = Arc::new(Entry {
+            route: options(),
+            service_limits: None,
+            depth: None,
+            fields: Vec::new(),
+            in_use,
+        });
         Self {
             table,
             entries,
@@ -191,36 +209,6 @@ fn plant(
         })?;
     }
     Ok(())
-}
-
-fn enter(routes: impl IntoIterator<Item = (Route, (Option<usize>, Vec<HeaderName>))>) -> Entered {
-    let ended = CancellationToken::new();
-    let in_use = Arc::new(ended.clone().drop_guard());
-    let mut all_service_limits = AllServiceLimits::default();
-    let entries = routes
-        .into_iter()
-        .map(|(route, (depth, fields))| {
-            Arc::new(Entry {
-                service_limits: all_service_limits.of(&route),
-                route,
-                depth,
-                fields,
-                in_use: Arc::clone(&in_use),
-            })
-        })
-        .collect();
-    let of_server = Arc::new(Entry {
-        route: options(),
-        service_limits: None,
-        depth: None,
-        fields: Vec::new(),
-        in_use,
-    });
-    Entered {
-        entries,
-        of_server,
-        ended,
-    }
 }
 
 /// A route of nobody, at no path.

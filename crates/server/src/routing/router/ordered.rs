@@ -2,54 +2,41 @@
 
 use http::Uri;
 
-use crate::routing::host::HostPattern;
+use crate::routing::virtual_host::VirtualHost;
 
 /// Where a route of an ordered list holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OrderedRoute {
-    path: Pattern,
+    /// Without `/...`.
+    path: String,
+    is_prefix: bool,
     /// None: all.
-    hosts: Vec<HostPattern>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Pattern {
-    Exact(String),
-    /// What stands before `/...`.
-    Prefix(String),
+    hosts: Vec<VirtualHost>,
 }
 
 // === impl OrderedRoute ===
 
 impl OrderedRoute {
     /// A pattern as WAGI reads it: all that does not end in `/...` is exact, whatever it is.
-    pub(super) fn new(pattern: &str, hosts: Vec<HostPattern>) -> Self {
-        let path = match pattern.strip_suffix("/...") {
-            Some(prefix) => Pattern::Prefix(prefix.to_owned()),
-            None => Pattern::Exact(pattern.to_owned()),
-        };
-        Self { path, hosts }
+    pub(super) fn new(pattern: &str, hosts: Vec<VirtualHost>) -> Self {
+        let prefix = pattern.strip_suffix("/...");
+        Self {
+            path: prefix.unwrap_or(pattern).to_owned(),
+            is_prefix: prefix.is_some(),
+            hosts,
+        }
     }
 
     /// Whether a request with this absolute URI belongs here.
     pub(super) fn holds(&self, uri: &Uri) -> bool {
-        self.path.matches(uri.path()) && self.knows(uri)
+        let rest = uri.path().strip_prefix(&*self.path);
+        let fits = |rest: &str| rest.is_empty() || self.is_prefix && rest.starts_with('/');
+        rest.is_some_and(fits) && self.knows(uri)
     }
 
     /// Whether it holds for some path of the URI's host.
     pub(super) fn knows(&self, uri: &Uri) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(uri))
-    }
-}
-
-impl Pattern {
-    fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Exact(exact) => path == exact,
-            Self::Prefix(prefix) => path
-                .strip_prefix(prefix.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-        }
     }
 }
 

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use http::HeaderName;
 
 use super::RouteError;
-
-/// What a wildcard's text is told by to the service, with the wildcard's name at the end.
-pub(crate) const FIELD_PREFIX: &str = "headwater-route-";
+use crate::request::reserved_headers::ROUTE_FIELDS;
 
 /// A pattern, taken apart. Its literals keep their doubled braces, which the tree reads as well.
 #[derive(Debug)]
@@ -65,7 +63,7 @@ impl<'a> Pattern<'a> {
                 Segment::Literal => shape.push_str(segment),
                 Segment::Wildcard(name) => {
                     let name = name.to_ascii_lowercase();
-                    let field = HeaderName::try_from(format!("{FIELD_PREFIX}{name}"))
+                    let field = HeaderName::try_from(format!("{ROUTE_FIELDS}{name}"))
                         .map_err(|_| bad("has a wildcard whose name is no field's"))?;
                     if !names.insert(name) {
                         return Err(bad("has two wildcards of the same name"));

@@ -1,15 +1,13 @@
 //! The PROXY protocol: a proxy's word on who the client is.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use proxy_header::{Error, ParseConfig, ProxyHeader};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt;
 
-use crate::listener::socket::Socket;
+use crate::connection::socket::Socket;
 use crate::params::ProxyProtocol;
 
 /// The longest header that is taken, in bytes. Version 1 has at most 107; version 2 could have 64 KiB
@@ -19,13 +17,6 @@ const LONGEST: usize = 4 << 10;
 /// Source and destination of a proxied connection; none if the proxy speaks for itself (`LOCAL`), or
 /// does not know (`UNKNOWN`).
 pub(crate) type Proxied = Option<(SocketAddr, SocketAddr)>;
-
-/// A connection of which the beginning may have been read.
-#[derive(Debug)]
-pub(crate) struct Begun {
-    early: Bytes,
-    socket: Socket,
-}
 
 // === impl ProxyProtocol ===
 
@@ -43,8 +34,8 @@ impl ProxyProtocol {
     }
 }
 
-/// Reads the header.
-pub(crate) async fn read_header(mut socket: Socket) -> io::Result<(Begun, Proxied)> {
+/// Reads the header, and no more of the connection.
+pub(crate) async fn read_header(mut socket: Socket) -> io::Result<(Socket, Proxied)> {
     let config = ParseConfig {
         include_tlvs: false,
         ..ParseConfig::default()
@@ -73,62 +64,6 @@ pub(crate) async fn read_header(mut socket: Socket) -> io::Result<(Begun, Proxie
     };
     let mut early = Bytes::from(early);
     early.advance(length);
-    Ok((Begun { early, socket }, proxied))
-}
-
-// === impl Begun ===
-
-impl From<Socket> for Begun {
-    fn from(socket: Socket) -> Self {
-        Self {
-            early: Bytes::new(),
-            socket,
-        }
-    }
-}
-
-impl AsyncRead for Begun {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.early.is_empty() {
-            return Pin::new(&mut this.socket).poll_read(cx, buf);
-        }
-        let length = this.early.len().min(buf.remaining());
-        buf.put_slice(&this.early.split_to(length));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Begun {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
-    }
+    socket.put_back(early);
+    Ok((socket, proxied))
 }

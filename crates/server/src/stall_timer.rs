@@ -1,4 +1,4 @@
-//! How long a client may take nothing of what it is sent.
+//! How long a client may take nothing of what it is sent, or send nothing that is waited for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,12 +25,12 @@ impl StallTimer {
         }
     }
 
-    /// Something was taken.
+    /// Something went on.
     pub(crate) fn restore(&mut self) {
         self.armed = false;
     }
 
-    /// Nothing is taken; the time runs from the first time that this is said.
+    /// Nothing goes on; the time runs from the first time that this is said.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self
             .timer

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use crate::listener::socket::Socket;
+use crate::connection::socket::Socket;
 
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy)]

@@ -6,11 +6,9 @@ use std::time::Duration;
 use crate::HostPattern;
 use crate::target::Host;
 
-use super::files::{LoadedFiles, TlsFileError};
-
 /// What a service's TLS is besides the roots that it trusts by default. All files are PEM.
 #[derive(Debug, Clone)]
-pub struct TlsSettings {
+pub struct ClientTls {
     /// Files of certificates that are trusted besides the [`TlsRoots`](crate::TlsRoots). Default:
     /// none.
     pub authorities: Vec<PathBuf>,
@@ -37,18 +35,9 @@ pub struct ClientIdentity {
     pub key: PathBuf,
 }
 
-// === impl TlsSettings ===
+// === impl ClientTls ===
 
-impl TlsSettings {
-    /// Reads the files, to find mistakes before the first request does.
-    ///
-    /// # Errors
-    ///
-    /// For the first file that cannot be used.
-    pub fn check(&self) -> Result<(), TlsFileError> {
-        LoadedFiles::read(self).map(drop)
-    }
-
+impl ClientTls {
     /// All files that it names.
     pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let identities = self.identities.iter();
@@ -69,7 +58,7 @@ impl TlsSettings {
     }
 }
 
-impl Default for TlsSettings {
+impl Default for ClientTls {
     fn default() -> Self {
         Self {
             authorities: Vec::new(),

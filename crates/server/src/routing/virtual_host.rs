@@ -9,11 +9,11 @@ use http::uri::Scheme;
 /// A host that a route holds for: `example.com`, `*.example.com` for all below it, each with or
 /// without a port. Upper and lower case are the same, as are a name with and without its last dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPattern {
+pub struct VirtualHost {
     /// In lower case; what follows `*` for a wildcard, dot included.
-    name: String,
-    wildcard: bool,
-    port: Option<u16>,
+    pub(super) name: String,
+    pub(super) wildcard: bool,
+    pub(super) port: Option<u16>,
 }
 
 /// Why text is no host.
@@ -22,11 +22,11 @@ pub struct HostPattern {
     "`{0}` is no host: write `example.com`, `*.example.com`, `[::1]`, each with `:PORT` if only that \
      port is meant"
 )]
-pub struct HostError(String);
+pub struct VirtualHostError(String);
 
-// === impl HostPattern ===
+// === impl VirtualHost ===
 
-impl HostPattern {
+impl VirtualHost {
     /// Whether a request with this absolute URI is for the host.
     #[must_use]
     pub fn matches(&self, uri: &Uri) -> bool {
@@ -45,35 +45,19 @@ impl HostPattern {
         };
         name_matches && self.port.is_none_or(|port| port == port_of(uri))
     }
-
-    /// In lower case; what follows `*` for a wildcard, dot included.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn is_wildcard(&self) -> bool {
-        self.wildcard
-    }
-
-    pub(crate) fn port(&self) -> Option<u16> {
-        self.port
-    }
 }
 
 /// The URI's port, or that of its scheme.
 pub(crate) fn port_of(uri: &Uri) -> u16 {
-    let default = match uri.scheme() == Some(&Scheme::HTTPS) {
-        true => 443,
-        false => 80,
-    };
-    uri.port_u16().unwrap_or(default)
+    let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
+    uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 })
 }
 
-impl FromStr for HostPattern {
-    type Err = HostError;
+impl FromStr for VirtualHost {
+    type Err = VirtualHostError;
 
-    fn from_str(text: &str) -> Result<Self, HostError> {
-        let error = || HostError(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, VirtualHostError> {
+        let error = || VirtualHostError(text.to_owned());
         let (wildcard, rest) = match text.strip_prefix('*') {
             Some(rest) if rest.starts_with('.') => (true, rest),
             Some(_) => return Err(error()),
@@ -100,7 +84,7 @@ impl FromStr for HostPattern {
     }
 }
 
-impl fmt::Display for HostPattern {
+impl fmt::Display for VirtualHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let star = if self.wildcard { "*" } else { "" };
         write!(f, "{star}{}", self.name)?;
@@ -139,10 +123,10 @@ mod tests {
             let Ok(uri) = uri.parse::<Uri>() else {
                 continue;
             };
-            let host: HostPattern = pattern.parse().unwrap();
+            let host: VirtualHost = pattern.parse().unwrap();
             assert_eq!(host.matches(&uri), expected, "{pattern} {uri}");
             // As it is printed, it means the same.
-            let again: HostPattern = host.to_string().parse().unwrap();
+            let again: VirtualHost = host.to_string().parse().unwrap();
             assert_eq!(again, host);
         }
     }
@@ -162,7 +146,7 @@ mod tests {
             ":80",
             "a*b",
         ] {
-            let error = text.parse::<HostPattern>().unwrap_err().to_string();
+            let error = text.parse::<VirtualHost>().unwrap_err().to_string();
             assert!(error.contains(&format!("`{text}`")), "{error}");
         }
     }

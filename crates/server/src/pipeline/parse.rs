@@ -1,0 +1,106 @@
+//! Reads a request's head: who sent it, whom it is for, and what services see of it.
+
+use std::sync::Arc;
+
+use headwater_core::Fault;
+use headwater_core::fields::settle_length;
+use http::request::Parts;
+use http::{StatusCode, Version};
+
+use crate::pipeline::peer::Peer;
+use crate::request::forwarded::{Forwarding, Told};
+use crate::request::{cookies, method, reserved_headers, target, transfer_coding};
+use crate::routing::entry::Entry;
+
+/// What heads are read by.
+#[derive(Debug)]
+pub(crate) struct HeadParser {
+    pub(crate) max_uri: usize,
+    pub(crate) forwarding: Forwarding,
+}
+
+/// A head as services see it, or as it was when that was refused.
+pub(crate) struct Parsed {
+    pub(crate) parts: Parts,
+    pub(crate) told: Told,
+    pub(crate) verdict: Result<(), Refusal>,
+}
+
+/// Why no service is given a request.
+pub(crate) struct Refusal {
+    pub(crate) fault: Fault,
+    /// Whether the request counts all the same, for its client and among all.
+    pub(crate) counts: bool,
+    /// Who would have answered, if that is known.
+    pub(crate) entry: Option<Arc<Entry>>,
+}
+
+// === impl HeadParser ===
+
+impl HeadParser {
+    /// Makes the URI absolute and the fields what services see, unless no service shall see them.
+    pub(crate) fn parse(&self, mut parts: Parts, peer: &Peer) -> Parsed {
+        let believed = self.forwarding.believe(&parts.headers, peer.client);
+        let (told, verdict) = match believed {
+            Ok(told) => {
+                let checked = self.check(&mut parts, peer, &told);
+                (told, checked.map_err(Refusal::from))
+            }
+            // Nobody knows whom it would count for.
+            Err(fault) => {
+                let counts = false;
+                let refusal = Refusal {
+                    counts,
+                    ..Refusal::from(fault)
+                };
+                (Told::default(), Err(refusal))
+            }
+        };
+        Parsed {
+            parts,
+            told,
+            verdict,
+        }
+    }
+
+    fn check(&self, parts: &mut Parts, peer: &Peer, told: &Told) -> Result<(), Fault> {
+        let path = parts.uri.path_and_query();
+        if path.is_some_and(|path| path.as_str().len() > self.max_uri) {
+            return Err(Fault::client(
+                StatusCode::URI_TOO_LONG,
+                "uri_too_long",
+                "the request's path and query are longer than they may be",
+            ));
+        }
+        method::check(&parts.method)?;
+        target::check_form(&parts.method, &parts.uri)?;
+        transfer_coding::check(&parts.headers)?;
+        target::establish(
+            parts.version,
+            &mut parts.uri,
+            &mut parts.headers,
+            &peer.origin,
+        )?;
+        let uri = std::mem::take(&mut parts.uri);
+        parts.uri = told.restore(uri, &mut parts.headers)?;
+        reserved_headers::remove(&mut parts.headers);
+        if parts.version >= Version::HTTP_2 {
+            cookies::join(&mut parts.headers);
+            // As hyper does it with HTTP/1.
+            settle_length(&mut parts.headers);
+        }
+        Ok(())
+    }
+}
+
+// === impl Refusal ===
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            counts: true,
+            entry: None,
+        }
+    }
+}
