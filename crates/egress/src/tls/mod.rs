@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use headwater_core::FileStamps;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -23,7 +24,7 @@ use crate::error::Phase;
 use crate::target::Host;
 use crate::transport::Transport;
 
-use files::{LoadedFiles, Stamps};
+use files::LoadedFiles;
 use unverified::Unverified;
 
 pub use files::TlsFileError;
@@ -44,7 +45,7 @@ struct Inner {
 
 /// What was made of the files as they were.
 struct State {
-    stamps: Stamps,
+    stamps: FileStamps,
     checked: Instant,
     loaded: Arc<LoadedFiles>,
     /// With the sessions that were made by them.
@@ -136,7 +137,7 @@ impl Tls {
         let settings = Arc::clone(&self.0.settings);
         let read = tokio::task::spawn_blocking(move || {
             // Before the files: what changes meanwhile is seen next time.
-            let stamps = Stamps::take(&settings);
+            let stamps = FileStamps::take(settings.files());
             (stamps, LoadedFiles::read(&settings))
         });
         let (stamps, loaded) = read
@@ -185,10 +186,13 @@ impl Tls {
     }
 
     /// What the files hold now, if they are not as they were.
-    async fn changed(&self, known: Stamps) -> Option<(Stamps, Result<LoadedFiles, TlsFileError>)> {
+    async fn changed(
+        &self,
+        known: FileStamps,
+    ) -> Option<(FileStamps, Result<LoadedFiles, TlsFileError>)> {
         let settings = Arc::clone(&self.0.settings);
         let read = tokio::task::spawn_blocking(move || {
-            let stamps = Stamps::take(&settings);
+            let stamps = FileStamps::take(settings.files());
             (stamps != known).then(|| (stamps, LoadedFiles::read(&settings)))
         });
         // An error means that the process ends.

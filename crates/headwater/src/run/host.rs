@@ -257,9 +257,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     metrics::observe_reloads(&metrics.meter(), running.reloads());
     metrics::observe_build(&metrics.meter());
     metrics::observe_process(&metrics.meter());
-    let watch = watch
-        .then(|| FileWatch::begin(&running.files()))
-        .transpose()?;
+    let watch = watch.then(|| FileWatch::begin(&running.files()));
     Ok(Ready {
         server,
         admin,
