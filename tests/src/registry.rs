@@ -17,6 +17,9 @@ pub const WAGI_LAYER: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
 const PROGRAM: &str = "docker-registry";
 
+/// The password `secret`, by bcrypt.
+const SECRET: &str = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
+
 /// A registry that runs on this machine; ended when dropped.
 #[derive(Debug)]
 pub struct Registry {
@@ -32,16 +35,36 @@ impl Registry {
     /// # Errors
     ///
     /// If it is there and does not start.
-    #[expect(clippy::print_stderr, reason = "that a test was skipped must be seen")]
     pub async fn start() -> Result<Option<Self>> {
-        let folder = TempDir::new()?;
+        Self::start_in(TempDir::new()?, "").await
+    }
+
+    /// Starts it again with what was pushed, for nobody but the user `user` with the password `secret`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start.
+    pub async fn behind_a_password(self) -> Result<Self> {
+        let Self { _child, folder, .. } = self;
+        let file = folder.path().join("htpasswd");
+        fs::write(&file, format!("user:{SECRET}\n"))?;
+        let auth = format!(
+            "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
+            file.display()
+        );
+        let started = Self::start_in(folder, &auth).await?;
+        started.context("it was there before")
+    }
+
+    #[expect(clippy::print_stderr, reason = "that a test was skipped must be seen")]
+    async fn start_in(folder: TempDir, more: &str) -> Result<Option<Self>> {
         let config = folder.path().join("config.yml");
         let root = folder.path().join("root");
         fs::write(
             &config,
             format!(
                 "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-                 http:\n  addr: 127.0.0.1:0\n",
+                 http:\n  addr: 127.0.0.1:0\n{more}",
                 root.display()
             ),
         )?;

@@ -1,4 +1,7 @@
 //! What was probably meant by a key that there is none of.
+//!
+//! serde and TOML tell only in English what is wrong and which keys there are. The tests have each message
+//! that is read here from the real parser: they fail when a dependency changes its words.
 
 use crate::reference::flags;
 

@@ -9,6 +9,7 @@ mod choice;
 mod ending;
 mod fault;
 pub mod fields;
+mod file_stamps;
 mod handler;
 pub mod hops;
 mod id;
@@ -23,6 +24,7 @@ pub use choice::{
     AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
 };
 pub use fault::{Blame, Fault, explain, root_cause};
+pub use file_stamps::FileStamps;
 pub use handler::{Handler, HandlerFuture};
 pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;

@@ -1,63 +1,55 @@
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use docker_credential::{CredentialRetrievalError as Error, DockerCredential, get_credential};
+use http::HeaderValue;
 
-/// What `docker login` wrote.
-#[derive(Debug, Default, Deserialize)]
-struct DockerConfig {
-    #[serde(default)]
-    auths: HashMap<String, Entry>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Entry {
-    /// `user:password`, in base64.
-    #[serde(default)]
-    auth: String,
-}
-
-/// The header value of the credentials for a registry, from `$DOCKER_CONFIG/config.json` or
-/// `~/.docker/config.json`. A file that is not there, or cannot be read, has none.
-pub(crate) fn find(registry: &str) -> Option<String> {
-    let folder = std::env::var_os("DOCKER_CONFIG")
-        .map(PathBuf::from)
-        .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".docker")))?;
-    let text = std::fs::read_to_string(folder.join("config.json")).ok()?;
-    in_config(&text, registry)
-}
-
-fn in_config(text: &str, registry: &str) -> Option<String> {
-    let config: DockerConfig = serde_json::from_str(text).ok()?;
+/// The header value of the credentials for a registry, as `docker login` left them: in
+/// `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, or with the credential helper that is named
+/// there. Whoever has none is nobody in particular; so are those that cannot be read, with a warning.
+///
+/// A helper is a program, and may take its time.
+pub(crate) fn find(registry: &str) -> Option<HeaderValue> {
     // Docker's own registry has kept the name of its first version.
     let names = match registry {
-        "docker.io" => vec!["https://index.docker.io/v1/", "docker.io"],
-        other => vec![other],
+        "docker.io" => &["https://index.docker.io/v1/", registry][..],
+        _ => &[registry],
     };
-    let auth = names
-        .iter()
-        .find_map(|name| {
-            let with_scheme = format!("https://{name}");
-            config
-                .auths
-                .get(*name)
-                .or_else(|| config.auths.get(&with_scheme))
-        })?
-        .auth
-        .trim();
-    // Written anew, so that nothing of the file but base64 gets into a header.
-    let plain = STANDARD
-        .decode(auth)
-        .ok()
-        .filter(|plain| plain.contains(&b':'))?;
-    Some(format!("Basic {}", STANDARD.encode(plain)))
+    let mut found = names.iter().map(|name| get_credential(name));
+    found.find_map(|found| header(registry, found))
+}
+
+fn header(registry: &str, found: Result<DockerCredential, Error>) -> Option<HeaderValue> {
+    let problem = match found {
+        Ok(DockerCredential::UsernamePassword(name, password)) => {
+            let plain = STANDARD.encode(format!("{name}:{password}"));
+            return HeaderValue::try_from(format!("Basic {plain}")).ok();
+        }
+        Err(Error::NoCredentialConfigured | Error::ConfigNotFound | Error::ConfigReadError) => {
+            return None;
+        }
+        // The words of every helper for a registry that it does not know.
+        Err(Error::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => {
+            return None;
+        }
+        Ok(DockerCredential::IdentityToken(_)) => "identity tokens are not supported".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(registry, "credentials cannot be used: {problem}");
+    None
 }
 
 #[cfg(test)]
 mod tests {
+    use docker_credential::get_credential_from_reader;
+
     use super::*;
+
+    fn in_config(text: &str, registry: &str) -> Option<HeaderValue> {
+        header(
+            registry,
+            get_credential_from_reader(text.as_bytes(), registry),
+        )
+    }
 
     #[test]
     fn credentials_are_those_of_docker_login() {
@@ -66,21 +58,22 @@ mod tests {
             "https://other.example": {"auth": "YTpi"},
             "https://index.docker.io/v1/": {"auth": "ZDpl"},
             "helper.example": {},
+            "token.example": {"identitytoken": "x"},
             "broken.example": {"auth": "no base64\r\n"}
-        }, "credsStore": "x"}"#;
+        }, "credsStore": "there-is-no-such-helper"}"#;
         for (registry, expected) in [
             ("example.com:5000", Some("Basic dXNlcjpzZWNyZXQ=")),
             ("other.example", Some("Basic YTpi")),
             ("docker.io", Some("Basic ZDpl")),
+            ("https://index.docker.io/v1/", Some("Basic ZDpl")),
             ("helper.example", None),
+            ("token.example", None),
             ("broken.example", None),
             ("unknown.example", None),
         ] {
-            assert_eq!(
-                in_config(config, registry).as_deref(),
-                expected,
-                "{registry}"
-            );
+            let found = in_config(config, registry);
+            let found = found.as_ref().map(|value| value.to_str().unwrap());
+            assert_eq!(found, expected, "{registry}");
         }
         assert_eq!(in_config("no json", "example.com"), None);
     }

@@ -24,8 +24,7 @@ pub enum OciError {
     /// The registry wants credentials, or others.
     #[error(
         "the registry {registry} does not give `{what}` to {whom}: `docker login {registry}` writes \
-         credentials to ~/.docker/config.json, where they are looked for (credential helpers are not \
-         asked)"
+         credentials to ~/.docker/config.json, or to a credential helper, where they are looked for"
     )]
     Unauthorized {
         /// The registry.

@@ -40,6 +40,8 @@ pub(crate) struct Registry<'a> {
     /// From the certificates of this machine, where TLS is spoken.
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     authorization: Option<HeaderValue>,
+    /// Who asks, once the registry wants to know.
+    credentials: Option<HeaderValue>,
 }
 
 /// An answer, whole.
@@ -58,6 +60,7 @@ impl<'a> Registry<'a> {
             reference,
             client: Client::builder(TokioExecutor::new()).build(connector),
             authorization: None,
+            credentials: None,
         })
     }
 
@@ -123,7 +126,7 @@ impl<'a> Registry<'a> {
         match answer.status() {
             StatusCode::OK => Ok(answer.into_body()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(OciError::Unauthorized {
-                whom: match credentials::find(&registry) {
+                whom: match self.credentials {
                     Some(_) => "you",
                     None => "nobody in particular",
                 },
@@ -140,23 +143,25 @@ impl<'a> Registry<'a> {
     }
 
     /// What to say of oneself, after this refusal.
-    async fn authorize(&self, refusal: &HeaderMap) -> Result<Option<HeaderValue>, OciError> {
-        let credentials = credentials::find(self.reference.registry());
-        let credentials = credentials.and_then(|text| HeaderValue::try_from(text).ok());
+    async fn authorize(&mut self, refusal: &HeaderMap) -> Result<Option<HeaderValue>, OciError> {
+        let registry = self.reference.registry().to_owned();
+        let found = tokio::task::spawn_blocking(move || credentials::find(&registry));
+        // An error means that the process ends.
+        self.credentials = found.await.ok().flatten();
         let challenge = refusal
             .get(WWW_AUTHENTICATE)
             .and_then(|value| Challenge::parse(value.to_str().ok()?));
         match challenge {
             Some(Challenge::Bearer(bearer)) => {
                 let uri = bearer.uri(self.reference.repository());
-                let answer = self.send(&uri, credentials.as_ref(), MANIFEST).await?;
+                let answer = self.send(&uri, self.credentials.as_ref(), MANIFEST).await?;
                 let token = serde_json::from_slice::<Token>(answer.body())
                     .ok()
                     .and_then(Token::text);
                 let bearer = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
                 Ok(bearer.and_then(Result::ok))
             }
-            Some(Challenge::Basic) => Ok(credentials),
+            Some(Challenge::Basic) => Ok(self.credentials.clone()),
             None => Ok(None),
         }
     }

@@ -34,6 +34,9 @@ const MAX_BYTES: u64 = 1 << 30;
 const REMEDY: &str = "name another directory by --code-cache (`code_cache` in [server]), or turn the \
                       cache off by `--code-cache off`";
 
+/// How many warnings are kept for whoever asks: more than a person reads of one kind.
+const KEPT_WARNINGS: usize = 32;
+
 /// Where compiled code is kept on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CodeCache {
@@ -50,7 +53,7 @@ pub enum CodeCache {
 /// Compiles guests, or has their code from an earlier time.
 pub struct Compiler {
     directory: Option<CodeDirectory>,
-    /// Each once.
+    /// The first few, each once: a host that serves for long may have ever other ones.
     warnings: Mutex<Vec<String>>,
 }
 
@@ -100,7 +103,7 @@ impl Compiler {
         }
     }
 
-    /// The warnings about the cache that were logged so far, each once.
+    /// The first warnings about the cache that were logged, each once.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.lock_warnings().clone()
@@ -109,7 +112,7 @@ impl Compiler {
     fn warn(&self, warning: String) {
         tracing::warn!(target: "headwater::config", kind = "code_cache", "{warning}");
         let mut warnings = self.lock_warnings();
-        if !warnings.contains(&warning) {
+        if warnings.len() < KEPT_WARNINGS && !warnings.contains(&warning) {
             warnings.push(warning);
         }
     }

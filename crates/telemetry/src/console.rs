@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::output::{Output, Standard};
+use crate::output::{Output, OutputWriter, Standard};
 
 /// Tells this text, which ends with a line feed, on standard output.
 pub fn print(text: &str) {
@@ -28,8 +28,8 @@ pub fn flush(within: Duration) -> bool {
 }
 
 fn tell(stream: Standard, text: &str, mut directly: impl Write) {
-    match stream.sink() {
-        Ok(sink) => sink.writer(Output::Console).push(text.as_bytes()),
+    match OutputWriter::standard(Output::Console, stream) {
+        Ok(writer) => writer.push(text.into()),
         // Without a thread to be had it is better to wait than to keep silent. Whoever does not read
         // it does not want to know of errors either.
         Err(_) => drop(directly.write_all(text.as_bytes())),

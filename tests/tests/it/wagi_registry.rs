@@ -1,5 +1,7 @@
 //! Promise: `oci:` modules are fetched once, by digest, and again when their tag moves.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -133,6 +135,96 @@ async fn what_is_not_there_not_whole_or_no_module_is_told() -> Result<()> {
                 ended.stderr
             );
         }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_logged_in_is_known_by_the_file_and_by_credential_helpers() -> Result<()> {
+    let Some(registry) = Registry::start().await? else {
+        return Ok(());
+    };
+    registry
+        .push("hello", "1", &module("known"), WAGI_LAYER)
+        .await?;
+    let registry = registry.behind_a_password().await?;
+    let address = registry.address();
+    let modules = Modules::new()?.named("/", &format!("oci://{address}/hello:1"), "");
+    let at = |name: &str| modules.folder().join(name);
+    let helper = |name: &str, does: &str| -> Result<()> {
+        let path = at(&format!("docker-credential-{name}"));
+        fs::write(&path, format!("#!/bin/sh\nread -r server\n{does}\n"))?;
+        Ok(fs::set_permissions(
+            path,
+            fs::Permissions::from_mode(0o755),
+        )?)
+    };
+    // Each gives what it is asked for, and of that registry only.
+    helper(
+        "one",
+        &format!(
+            "[ \"$1 $server\" = \"get {address}\" ] && echo '{{\"Username\":\"user\",\"Secret\":\"secret\"}}'"
+        ),
+    )?;
+    helper(
+        "none",
+        "echo credentials not found in native keychain; exit 1",
+    )?;
+    helper("broken", "echo it is locked >&2; exit 1")?;
+    let path = format!(
+        "{}:{}",
+        modules.folder().display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let host = |config: &str| -> Result<_> {
+        fs::write(at("config.json"), config)?;
+        let folder = modules.folder().display().to_string();
+        // What one has fetched is not there for the next.
+        let cache = tempfile::tempdir_in(modules.folder())?.keep();
+        Ok(Host::wagi(modules.write()?)
+            .arg("--module-cache")
+            .arg(cache)
+            .env("DOCKER_CONFIG", &folder)
+            .env("PATH", &path))
+    };
+    for config in [
+        // `user:secret`
+        format!(r#"{{"auths": {{"{address}": {{"auth": "dXNlcjpzZWNyZXQ="}}}}}}"#),
+        format!(r#"{{"credHelpers": {{"{address}": "one"}}, "credsStore": "broken"}}"#),
+        r#"{"credsStore": "one"}"#.to_owned(),
+    ] {
+        let mut host = host(&config)?.start().await?;
+        ensure!(
+            Client::new().get(host.url()).await?.text() == "known",
+            "{config}"
+        );
+        host.stop().await?;
+    }
+    for (config, told, warns) in [
+        ("{}", "to nobody in particular", false),
+        (
+            r#"{"credsStore": "none"}"#,
+            "to nobody in particular",
+            false,
+        ),
+        (r#"{"credsStore": "broken"}"#, "it is locked", true),
+        (
+            r#"{"credsStore": "not-there"}"#,
+            "to nobody in particular",
+            true,
+        ),
+        // `user:wrong`
+        (
+            &format!(r#"{{"auths": {{"{address}": {{"auth": "dXNlcjp3cm9uZw=="}}}}}}"#),
+            "to you",
+            false,
+        ),
+    ] {
+        let ended = host(config)?.run_to_end().await?;
+        let log = &ended.stderr;
+        ensure!(ended.code == Some(1), "{config}: {:?}", ended.code);
+        ensure!(log.contains(told) && log.contains("docker login"), "{log}");
+        ensure!(log.contains("credentials cannot be used") == warns, "{log}");
     }
     Ok(())
 }

@@ -99,6 +99,16 @@ fn a_value_of_another_type_is_told_with_how_it_is_written() {
             "a whole number from 0 up",
         ),
         (
+            "[telemetry]\ntrace_file = 3",
+            "line 6, column 14",
+            "expected a path in quotation marks",
+        ),
+        (
+            "[[redirect]]\nroute = \"/\"\nto = \"/\"\nstatus = \"a\"",
+            "line 8, column 10",
+            "expected a whole number",
+        ),
+        (
             "[listener]\nlisten = \"a\"",
             "line 5, column 1",
             "`[[service]]`",

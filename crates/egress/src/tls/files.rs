@@ -1,9 +1,7 @@
 //! Certificates and keys in files.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -27,10 +25,6 @@ pub(super) struct LoadedFiles {
     /// In the order of the settings.
     pub(super) identities: Vec<Arc<CertifiedKey>>,
 }
-
-/// What tells one state of the files from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamps(Vec<Option<(SystemTime, u64)>>);
 
 impl ClientTls {
     /// Reads the files, to find mistakes before the first request does.
@@ -129,21 +123,9 @@ fn failure(path: &Path, problem: String) -> TlsFileError {
     }
 }
 
-// === impl Stamps ===
-
-impl Stamps {
-    /// A file that is not there has a stamp, too.
-    pub(super) fn take(settings: &ClientTls) -> Self {
-        let stamp = |path: &PathBuf| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        Self(settings.files().map(stamp).collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
 
     use tempfile::TempDir;

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use headwater_core::FileStamps;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -23,7 +24,7 @@ use crate::error::{Phase, said};
 use crate::target::Host;
 use crate::transport::Transport;
 
-use files::{LoadedFiles, Stamps, provider};
+use files::{LoadedFiles, provider};
 use unverified::Unverified;
 
 pub use client_tls::{ClientIdentity, ClientTls};
@@ -44,7 +45,7 @@ struct Inner {
 
 /// What was made of the files as they were.
 struct State {
-    stamps: Stamps,
+    stamps: FileStamps,
     checked: Instant,
     loaded: Arc<LoadedFiles>,
     /// With the sessions that were made by them.
@@ -176,12 +177,12 @@ impl Tls {
     /// What the files hold now, unless they are as they were known to be.
     async fn read(
         &self,
-        known: Option<Stamps>,
-    ) -> Option<(Stamps, Result<LoadedFiles, TlsFileError>)> {
+        known: Option<FileStamps>,
+    ) -> Option<(FileStamps, Result<LoadedFiles, TlsFileError>)> {
         let settings = Arc::clone(&self.0.settings);
         let read = tokio::task::spawn_blocking(move || {
             // Before the files: what changes meanwhile is seen next time.
-            let stamps = Stamps::take(&settings);
+            let stamps = FileStamps::take(settings.files());
             (known.as_ref() != Some(&stamps)).then(|| (stamps, LoadedFiles::read(&settings)))
         });
         // An error means that the process ends.

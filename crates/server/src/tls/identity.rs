@@ -1,11 +1,10 @@
 //! What a listener's handshakes are done with, and how it changes.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use headwater_core::FileStamps;
 use rustls::ServerConfig;
 
 use super::TlsError;
@@ -19,7 +18,7 @@ pub(crate) struct Identity {
     params: TlsParams,
     current: ArcSwap<ServerConfig>,
     expiries: ArcSwap<Expiries>,
-    stamps: Mutex<Stamps>,
+    stamps: Mutex<FileStamps>,
 }
 
 /// What was read and is not in force.
@@ -27,15 +26,11 @@ pub(crate) struct Identity {
 pub(crate) struct ReadIdentity {
     config: Arc<ServerConfig>,
     expiries: Expiries,
-    stamps: Stamps,
+    stamps: FileStamps,
 }
 
 /// When certificates expire, in seconds since 1970, by their files.
 type Expiries = Arc<[(PathBuf, i64)]>;
-
-/// What tells one state of the files from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamps(Vec<Option<(SystemTime, u64)>>);
 
 // === impl Identity ===
 
@@ -104,7 +99,7 @@ impl Identity {
 
     /// Reads the files again if one has changed; tells whether. On an error everything stays as it was.
     pub(crate) fn reload_if_changed(&self) -> Result<bool, TlsError> {
-        let now = Stamps::take(&self.params);
+        let now = FileStamps::take(self.params.files());
         if *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) == now {
             return Ok(false);
         }
@@ -114,7 +109,7 @@ impl Identity {
         Ok(true)
     }
 
-    fn seen(&self, stamps: Stamps) {
+    fn seen(&self, stamps: FileStamps) {
         *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
     }
 }
@@ -122,7 +117,7 @@ impl Identity {
 /// Reads all files, and tells of what clients will not like.
 fn read(params: &TlsParams) -> Result<ReadIdentity, TlsError> {
     // Taken first: what is written meanwhile then counts as a change.
-    let stamps = Stamps::take(params);
+    let stamps = FileStamps::take(params.files());
     let LoadedIdentity {
         config,
         concerns,
@@ -137,17 +132,4 @@ fn read(params: &TlsParams) -> Result<ReadIdentity, TlsError> {
         expiries,
         stamps,
     })
-}
-
-// === impl Stamps ===
-
-impl Stamps {
-    /// A file that is not there has a stamp, too.
-    fn take(params: &TlsParams) -> Self {
-        let stamp = |path| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        Self(params.files().map(stamp).collect())
-    }
 }

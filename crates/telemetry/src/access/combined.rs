@@ -1,47 +1,37 @@
 //! A line of Apache's combined format.
 
-use std::io::Write;
+use std::time::SystemTime;
 
 use headwater_core::Counters;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use super::escape::apache;
 use super::record::Record;
-use crate::timestamp::Clock;
+use crate::timestamp;
 
-/// Appends `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
+/// Makes a line of `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
 /// `mod_log_config`. What is not known is `-`.
-pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
-    match record.scope.client() {
-        Some(client) => {
-            // Into memory, which does not fail.
-            let _ = write!(line, "{}", client.ip());
-        }
-        None => line.push(b'-'),
-    }
-    line.extend(b" - - [");
-    clock.apache(record.ended, line);
-    line.extend(b"] \"");
-    apache(record.method.as_str().as_bytes(), line);
+pub(super) fn line(record: &Record) -> Vec<u8> {
+    let client = record.scope.client();
+    let client = client.map_or_else(|| "-".to_owned(), |client| client.ip().to_string());
+    let date = timestamp::apache(SystemTime::now());
+    let mut line = format!("{client} - - [{date}] \"").into_bytes();
+    apache(record.method.as_str().as_bytes(), &mut line);
     line.push(b' ');
-    apache(record.path().as_bytes(), line);
-    line.push(b' ');
-    line.extend(record.protocol().as_bytes());
-    line.extend(b"\" ");
+    apache(record.path().as_bytes(), &mut line);
     // Of a client that went away before there was an answer: 499, as nginx has it.
     let fault = record.fault.map(|(_, status)| status);
-    match record.status.or(fault) {
-        Some(status) => line.extend(status.as_str().as_bytes()),
-        None => line.push(b'-'),
-    }
-    line.push(b' ');
-    match Counters::get(&record.scope.counters().response_bytes) {
-        0 => line.push(b'-'),
-        bytes => line.extend(itoa::Buffer::new().format(bytes).as_bytes()),
-    }
-    quoted(record.referer.as_ref(), line);
-    quoted(record.user_agent.as_ref(), line);
+    let status = record.status.or(fault);
+    let status = status.as_ref().map_or("-", StatusCode::as_str);
+    let bytes = match Counters::get(&record.scope.counters().response_bytes) {
+        0 => "-".to_owned(),
+        bytes => bytes.to_string(),
+    };
+    line.extend(format!(" {}\" {status} {bytes}", record.protocol()).into_bytes());
+    quoted(record.referer.as_ref(), &mut line);
+    quoted(record.user_agent.as_ref(), &mut line);
     line.push(b'\n');
+    line
 }
 
 fn quoted(header: Option<&HeaderValue>, line: &mut Vec<u8>) {

@@ -1,119 +1,74 @@
 //! A line of JSON.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use headwater_core::{Counters, RequestId};
-use http::Method;
+use headwater_core::{Counters, RequestId, TraceId};
+use http::HeaderValue;
+use http::uri::Authority;
+use serde::{Serialize, Serializer};
 
-use super::escape::{hex, json};
+use super::escape::{ascii, cut};
 use super::record::Record;
-use crate::timestamp::Clock;
+use crate::timestamp;
+
+/// The line of a request. What is not known of it is not there.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    /// Tells these lines from those of the log, if both go to standard error.
+    target: &'static str,
+    #[serde(serialize_with = "display")]
+    request_id: RequestId,
+    #[serde(serialize_with = "display")]
+    trace_id: TraceId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    service: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    caller_service: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_request_id: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    route: &'a str,
+    method: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    host: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    path: Cow<'a, str>,
+    protocol: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte_us: Option<u64>,
+    total_us: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+    outgoing_requests: u64,
+    outgoing_denied: u64,
+    outgoing_sent_bytes: u64,
+    outgoing_received_bytes: u64,
+    log_lines: u64,
+    /// Zero of what has no guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_us: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user_agent: Cow<'a, str>,
+}
 
 /// More than most lines are long, in bytes.
 const ROOM: usize = 1024;
 
-/// Appends a field's name with all that stands before its value: of a length that is known here, which
-/// takes a few instructions.
-macro_rules! name {
-    ($line:expr, $name:literal) => {
-        $line.extend_from_slice(concat!(",\"", $name, "\":").as_bytes())
-    };
-}
-
-/// Appends a number.
-macro_rules! number {
-    ($line:expr, $name:literal, $number:expr) => {
-        name!($line, $name);
-        decimal($number, $line);
-    };
-}
-
-/// Appends what needs no escaping.
-macro_rules! quoted {
-    ($line:expr, $name:literal, $write:expr) => {
-        $line.extend_from_slice(concat!(",\"", $name, "\":\"").as_bytes());
-        $write;
-        $line.push(b'"');
-    };
-}
-
-/// Appends text, unless it is empty.
-macro_rules! text {
-    ($line:expr, $name:literal, $text:expr) => {
-        let text: &[u8] = $text;
-        if !text.is_empty() {
-            name!($line, $name);
-            json(text, $line);
-        }
-    };
-}
-
-/// Appends the line of a request. What is not known of it is not there.
-///
-/// By hand: of a few dozen fields most are numbers, and a serialiser's line takes several times as
-/// long.
-pub(super) fn write(record: &Record, clock: &mut Clock, line: &mut Vec<u8>) {
+/// Makes the line of a request.
+pub(super) fn line(record: &Record) -> Vec<u8> {
     let scope = &record.scope;
-    line.reserve(ROOM);
-    line.extend_from_slice(b"{\"timestamp\":\"");
-    clock.rfc3339(record.ended, line);
-    // The target tells these lines from those of the log, if both go to standard error.
-    line.extend_from_slice(b"\",\"target\":\"headwater::access\"");
-    quoted!(line, "request_id", id(scope.id(), line));
-    quoted!(
-        line,
-        "trace_id",
-        hex(&scope.span().trace_id().to_bytes(), line)
-    );
-    if let Some(client) = scope.client() {
-        quoted!(line, "client_address", address(client.ip(), line));
-    }
-    text!(line, "service", scope.service().as_bytes());
-    if let Some(instance) = scope.instance() {
-        number!(line, "instance", instance);
-    }
-    if let Some(caller) = &record.caller {
-        text!(line, "caller_service", caller.service.as_bytes());
-        if let Some(scope) = &caller.scope {
-            quoted!(line, "caller_request_id", id(scope.id(), line));
-        }
-    }
-    text!(line, "route", scope.route().as_bytes());
-    match record.method {
-        Method::GET => line.extend_from_slice(b",\"method\":\"GET\""),
-        ref method => {
-            text!(line, "method", method.as_str().as_bytes());
-        }
-    }
-    if let Some(host) = scope.host() {
-        text!(line, "host", host.as_str().as_bytes());
-    }
-    text!(line, "path", record.path().as_bytes());
-    quoted!(
-        line,
-        "protocol",
-        line.extend_from_slice(record.protocol().as_bytes())
-    );
-    if let Some(status) = record.status {
-        number!(line, "status", status.as_u16().into());
-    }
-    if let Some((kind, _)) = record.fault {
-        text!(line, "fault", kind.as_bytes());
-    }
-    if let Some(first_byte) = record.first_byte {
-        number!(line, "first_byte_us", microseconds(first_byte));
-    }
-    number!(line, "total_us", microseconds(record.total()));
-    counted(scope.counters(), line);
-    if let Some(agent) = &record.user_agent {
-        text!(line, "user_agent", agent.as_bytes());
-    }
-    line.extend_from_slice(b"}\n");
-}
-
-fn counted(counters: &Counters, line: &mut Vec<u8>) {
     let Counters {
         outgoing,
         outgoing_denied,
@@ -123,67 +78,58 @@ fn counted(counters: &Counters, line: &mut Vec<u8>) {
         response_bytes,
         log_lines,
         cpu_nanos,
-    } = counters;
-    number!(line, "request_bytes", Counters::get(request_bytes));
-    number!(line, "response_bytes", Counters::get(response_bytes));
-    let others = [
-        outgoing,
-        outgoing_denied,
-        outgoing_sent_bytes,
-        outgoing_received_bytes,
-        log_lines,
-    ];
-    match others.map(Counters::get) {
-        // Many a request does nothing of the kind.
-        [0, 0, 0, 0, 0] => line.extend_from_slice(
-            b",\"outgoing_requests\":0,\"outgoing_denied\":0,\"outgoing_sent_bytes\":0,\
-              \"outgoing_received_bytes\":0,\"log_lines\":0",
+    } = scope.counters();
+    let caller = record.caller.as_ref();
+    let cpu_nanos = Counters::get(cpu_nanos);
+    let fields = Line {
+        timestamp: timestamp::rfc3339(SystemTime::now()),
+        target: "headwater::access",
+        request_id: scope.id(),
+        trace_id: scope.span().trace_id(),
+        client_address: scope.client().map(|client| client.ip()),
+        service: scope.service(),
+        instance: scope.instance(),
+        caller_service: caller.map_or("", |caller| &caller.service),
+        caller_request_id: caller.and_then(|caller| Some(caller.scope.as_ref()?.id().to_string())),
+        route: scope.route(),
+        method: text(record.method.as_str().as_bytes()),
+        host: text(scope.host().map_or("", Authority::as_str).as_bytes()),
+        path: text(record.path().as_bytes()),
+        protocol: record.protocol(),
+        status: record.status.map(|status| status.as_u16()),
+        fault: record.fault.map(|(kind, _)| kind),
+        first_byte_us: record.first_byte.map(microseconds),
+        total_us: microseconds(record.total),
+        request_bytes: Counters::get(request_bytes),
+        response_bytes: Counters::get(response_bytes),
+        outgoing_requests: Counters::get(outgoing),
+        outgoing_denied: Counters::get(outgoing_denied),
+        outgoing_sent_bytes: Counters::get(outgoing_sent_bytes),
+        outgoing_received_bytes: Counters::get(outgoing_received_bytes),
+        log_lines: Counters::get(log_lines),
+        cpu_us: (cpu_nanos > 0).then_some(cpu_nanos / 1_000),
+        user_agent: text(
+            record
+                .user_agent
+                .as_ref()
+                .map_or(b"", HeaderValue::as_bytes),
         ),
-        [outgoing, denied, sent, received, lines] => {
-            number!(line, "outgoing_requests", outgoing);
-            number!(line, "outgoing_denied", denied);
-            number!(line, "outgoing_sent_bytes", sent);
-            number!(line, "outgoing_received_bytes", received);
-            number!(line, "log_lines", lines);
-        }
-    }
-    match Counters::get(cpu_nanos) {
-        // Of what has no guest.
-        0 => {}
-        nanos => {
-            number!(line, "cpu_us", nanos / 1_000);
-        }
-    }
+    };
+    let mut line = Vec::with_capacity(ROOM);
+    // Cannot fail: it goes into memory, and all keys are text.
+    let _ = serde_json::to_writer(&mut line, &fields);
+    let mut line = ascii(line);
+    line.push(b'\n');
+    line
 }
 
-fn id(id: RequestId, line: &mut Vec<u8>) {
-    let mut digits = [0; 36];
-    id.as_uuid().as_hyphenated().encode_lower(&mut digits);
-    line.extend_from_slice(&digits);
+/// As much of it as is noted. What is no UTF-8 becomes U+FFFD.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(cut(bytes))
 }
 
-fn decimal(number: u64, line: &mut Vec<u8>) {
-    match u8::try_from(number) {
-        // Most are.
-        Ok(digit @ 0..=9) => line.push(b'0' + digit),
-        _ => line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
-    }
-}
-
-/// As the standard library has it, whose formatting takes several times as long for the common case.
-fn address(address: IpAddr, line: &mut Vec<u8>) {
-    match address {
-        IpAddr::V4(address) => {
-            for (i, octet) in address.octets().into_iter().enumerate() {
-                if i > 0 {
-                    line.push(b'.');
-                }
-                decimal(octet.into(), line);
-            }
-        }
-        // Into memory, which does not fail.
-        IpAddr::V6(address) => drop(write!(line, "{address}")),
-    }
+fn display<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 fn microseconds(time: Duration) -> u64 {

@@ -1,7 +1,7 @@
 //! The access log: one line for each request, once it is over.
 //!
 //! A line is made where its request ends, and put into the queue of an [output](crate::output). So a
-//! request costs the making of its line and a copy.
+//! request costs the making of its line.
 
 mod combined;
 mod config;
@@ -9,7 +9,6 @@ mod escape;
 mod json;
 mod record;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -21,7 +20,6 @@ use self::record::Record;
 pub use self::record::{AccessEntry, AccessStart};
 use crate::TelemetryError;
 use crate::output::{Output, OutputCounts, OutputWriter, Standard};
-use crate::timestamp::Clock;
 
 /// What requests are noted with. Cheap to clone; the default notes nothing and costs nothing.
 ///
@@ -33,26 +31,9 @@ pub struct AccessLog(Option<Arc<Logger>>);
 /// What makes lines of records, and passes them on.
 struct Logger {
     format: AccessFormat,
-    sample: Sample,
+    /// Which share of the requests is noted, of 2^32: those whose id ends in less.
+    sample: u64,
     writer: OutputWriter,
-}
-
-/// Which share of the requests is noted.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    /// Of 2^32: those whose id ends in less.
-    below: u64,
-}
-
-/// Where lines are made, one at a time.
-#[derive(Default)]
-struct LineBuffer {
-    line: Vec<u8>,
-    clock: Clock,
-}
-
-thread_local! {
-    static SHEET: RefCell<LineBuffer> = RefCell::default();
 }
 
 // === impl AccessLog ===
@@ -90,7 +71,7 @@ impl AccessLog {
     fn with(format: AccessFormat, sample: f64, writer: OutputWriter) -> Self {
         Self(Some(Arc::new(Logger {
             format,
-            sample: Sample::of(sample),
+            sample: below(sample),
             writer,
         })))
     }
@@ -137,53 +118,31 @@ impl fmt::Debug for AccessLog {
 impl Logger {
     /// Passes on the line of a request that is over.
     fn note(&self, record: &Record) {
-        if !record.failed() && !self.sample.takes(record) {
+        if !record.failed() && !self.samples(record) {
             return;
         }
-        let noted = SHEET.try_with(|sheet| match sheet.try_borrow_mut() {
-            Ok(mut sheet) => {
-                self.pass_on(record, &mut sheet);
-                true
-            }
-            Err(_) => false,
+        self.writer.push(match self.format {
+            AccessFormat::Json => json::line(record),
+            AccessFormat::Combined => combined::line(record),
         });
-        // The thread ends, and with it this request.
-        if noted != Ok(true) {
-            self.pass_on(record, &mut LineBuffer::default());
-        }
-    }
-
-    fn pass_on(&self, record: &Record, sheet: &mut LineBuffer) {
-        let LineBuffer { line, clock } = sheet;
-        line.clear();
-        match self.format {
-            AccessFormat::Json => json::write(record, clock, line),
-            AccessFormat::Combined => combined::write(record, clock, line),
-        }
-        self.writer.push(line);
-    }
-}
-
-// === impl Sample ===
-
-impl Sample {
-    fn of(share: f64) -> Self {
-        // A share that is no number takes all, as one above 1 does.
-        let share = if share.is_nan() { 1.0 } else { share };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 0 and 2^32"
-        )]
-        let below = (share.clamp(0.0, 1.0) * (1_u64 << 32) as f64) as u64;
-        Self { below }
     }
 
     /// By the end of the id, which is random and nobody else's to choose: no number need be drawn.
-    fn takes(self, record: &Record) -> bool {
+    fn samples(&self, record: &Record) -> bool {
         let [.., a, b, c, d] = *record.scope.id().as_uuid().as_bytes();
-        u64::from(u32::from_be_bytes([a, b, c, d])) < self.below
+        u64::from(u32::from_be_bytes([a, b, c, d])) < self.sample
     }
+}
+
+/// A share, of 2^32. One that is no number takes all, as one above 1 does.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and 2^32"
+)]
+fn below(share: f64) -> u64 {
+    let share = if share.is_nan() { 1.0 } else { share };
+    (share.clamp(0.0, 1.0) * (1_u64 << 32) as f64) as u64
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use headwater_core::{AccessFormat, Caller, Fault, RequestScope};
 use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
@@ -48,7 +48,7 @@ pub(super) struct Record {
     pub(super) status: Option<StatusCode>,
     pub(super) fault: Option<(&'static str, StatusCode)>,
     pub(super) first_byte: Option<Duration>,
-    pub(super) ended: Instant,
+    pub(super) total: Duration,
 }
 
 // === impl AccessEntry ===
@@ -77,7 +77,7 @@ impl AccessEntry {
                 status: None,
                 fault: None,
                 first_byte: None,
-                ended: scope.started(),
+                total: Duration::ZERO,
             },
         }))
     }
@@ -86,7 +86,7 @@ impl AccessEntry {
     pub fn answered(&mut self, status: StatusCode) {
         if let Some(entry) = &mut self.0 {
             entry.record.status = Some(status);
-            entry.record.first_byte = Some(entry.record.until(Instant::now()));
+            entry.record.first_byte = Some(entry.record.elapsed());
         }
     }
 
@@ -99,11 +99,10 @@ impl AccessEntry {
 
     /// The request is over. What is called later has no effect.
     pub fn end(&mut self) {
-        if let Some(entry) = &mut self.0 {
-            entry.record.ended = Instant::now();
-            entry.desk.note(&entry.record);
+        if let Some(Entry { desk, mut record }) = self.0.take() {
+            record.total = record.elapsed();
+            desk.note(&record);
         }
-        self.0 = None;
     }
 }
 
@@ -122,12 +121,8 @@ impl Record {
         self.path.as_ref().map_or("", PathAndQuery::path)
     }
 
-    pub(super) fn total(&self) -> Duration {
-        self.until(self.ended)
-    }
-
-    fn until(&self, then: Instant) -> Duration {
-        then.saturating_duration_since(self.scope.started())
+    fn elapsed(&self) -> Duration {
+        self.scope.started().elapsed()
     }
 
     /// The server's own error, or an answer that was cut after its head for the server's reasons.

@@ -1,19 +1,21 @@
 //! A file that is written to.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::queue::Destination;
 use super::{FileConfig, Rotation};
-use crate::timestamp::Timestamp;
+use crate::timestamp;
 
 /// A file that is put aside now and then, and made anew if somebody else puts it aside.
 ///
-/// Not by a crate: those there are either go on without a word when a file cannot be opened, or know
-/// no sizes, or have no name that stays.
+/// Not by a crate: `tracing-appender` knows no sizes and has no name that stays; `file-rotate` goes by
+/// local time, rotates after the line that is too much, does not see that another program has moved the
+/// file, and takes lines for written while it has none. Neither opens a FIFO without a wait.
 pub(super) struct RotatingFile {
     config: FileConfig,
     file: File,
@@ -87,11 +89,15 @@ impl RotatingFile {
 
     /// Puts the file aside. If that fails it is told of, once, and the file goes on.
     fn rotate(&mut self, now: SystemTime) {
-        let rotated = self.put_aside(now).and_then(|()| self.open_anew());
-        match rotated {
+        match self.put_aside(now).and_then(|()| self.open_anew()) {
             Ok(()) => {
                 self.stuck = false;
-                self.remove_the_oldest();
+                if let Err(error) = self.remove_the_oldest() {
+                    tracing::warn!(
+                        path = %self.config.path.display(), %error,
+                        "rotated files cannot be removed; their directory must be readable and writable"
+                    );
+                }
             }
             Err(error) if !self.stuck => {
                 self.stuck = true;
@@ -112,7 +118,7 @@ impl RotatingFile {
         loop {
             let mut name = self.config.path.clone().into_os_string();
             name.push(".");
-            name.push(Timestamp::of(when).file_name());
+            name.push(timestamp::file_name(when));
             // Somebody else's, or of another process, is not written over.
             if !fs::exists(&name)? {
                 self.aside = when;
@@ -122,47 +128,27 @@ impl RotatingFile {
         }
     }
 
-    fn remove_the_oldest(&self) {
-        let Some(keep) = self.config.keep else { return };
-        let mut aside = match self.put_aside_so_far() {
-            Ok(aside) => aside,
-            Err(error) => return self.cannot_remove(&error),
+    /// Removes files of this name that were put aside, and no others.
+    fn remove_the_oldest(&self) -> io::Result<()> {
+        let FileConfig { path, keep, .. } = &self.config;
+        let name = path.file_name().and_then(OsStr::to_str);
+        let Some((keep, name)) = keep.zip(name) else {
+            return Ok(());
         };
+        let is_aside = |other: &Path| {
+            let other = other.file_name().and_then(OsStr::to_str);
+            let time = other.and_then(|other| other.strip_prefix(name)?.strip_prefix('.'));
+            time.is_some_and(timestamp::is_file_name)
+        };
+        let parent = path.parent().filter(|path| *path != Path::new(""));
+        let mut aside = Vec::new();
+        for entry in fs::read_dir(parent.unwrap_or(Path::new(".")))? {
+            aside.extend(Some(entry?.path()).filter(|path| is_aside(path)));
+        }
         // Their names sort by age.
         aside.sort_unstable();
         let many = aside.len().saturating_sub(keep);
-        for path in &aside[..many] {
-            if let Err(error) = fs::remove_file(path) {
-                self.cannot_remove(&error);
-            }
-        }
-    }
-
-    /// The files that were put aside and are still there: none but those of this name.
-    fn put_aside_so_far(&self) -> io::Result<Vec<PathBuf>> {
-        let path = &self.config.path;
-        let parent = path.parent().filter(|path| *path != Path::new(""));
-        let name = path.file_name().and_then(|name| name.to_str());
-        let mut aside = Vec::new();
-        for entry in fs::read_dir(parent.unwrap_or(Path::new(".")))? {
-            let entry = entry?;
-            let other = entry.file_name();
-            let suffix = other
-                .to_str()
-                .zip(name)
-                .and_then(|(other, name)| other.strip_prefix(name)?.strip_prefix('.'));
-            if suffix.is_some_and(Timestamp::is_file_name) {
-                aside.push(entry.path());
-            }
-        }
-        Ok(aside)
-    }
-
-    fn cannot_remove(&self, error: &io::Error) {
-        tracing::warn!(
-            path = %self.config.path.display(), %error,
-            "rotated files cannot be removed; their directory must be readable and writable"
-        );
+        aside[..many].iter().try_for_each(fs::remove_file)
     }
 }
 

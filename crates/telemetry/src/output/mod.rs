@@ -3,12 +3,12 @@
 //! Whoever reads standard error, standard output or a file may stop to read: a log driver that is
 //! stuck, a terminal after Ctrl-S, a disk that does not answer. A write then takes for ever, and a
 //! thread that serves requests, answers probes or receives signals must not be the one that makes it.
-//! So there is a thread for each place that is written to (a [`Sink`]), with a bounded queue in front of
-//! it. A record that there is no room for is lost, counted, and told of in the log once there is room.
+//! So there is a thread for each place that is written to, with a bounded [queue](Queue) in front of it. A record that there is no room for is lost, counted, and told of in the log once there is room.
 //!
-//! Not by `tracing-appender`: its queue is bounded by the number of lines and not by their bytes, it
-//! does not tell of a write that failed, and it can neither put records of several kinds into one
-//! stream in their order nor open a file anew.
+//! Not by `tracing-appender`, whose shape this has: its queue is bounded by the number of lines and not
+//! by their bytes, it leaves a batch at the first write that fails and tells nobody, waits for its end
+//! for a second and no other time, cannot open a file anew, and counts what is lost by stream, where the
+//! log, the access log, the trace tree and a command's output share one in their order.
 
 mod file;
 mod queue;
@@ -83,18 +83,10 @@ pub enum Rotation {
     Size(u64),
 }
 
-/// A place that is written to, by a thread of its own. Cheap to clone; when the last clone is dropped,
-/// and the last writer, what is in the queue is still written, by a thread that nobody waits for.
-#[derive(Clone)]
-pub(crate) struct Sink(Arc<Open>);
-
-/// Closes the queue when it is dropped.
-struct Open(Arc<Queue>);
-
 /// What takes the records of one output. Never blocks, and never fails. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct OutputWriter {
-    sink: Sink,
+    queue: Queue,
     output: Output,
 }
 
@@ -162,35 +154,6 @@ impl FileConfig {
     }
 }
 
-// === impl Sink ===
-
-impl Sink {
-    /// Starts the thread.
-    fn start(name: &str, destination: Box<dyn Destination>) -> io::Result<Self> {
-        let queue = Queue::start(name, destination)?;
-        Ok(Self(Arc::new(Open(queue))))
-    }
-
-    /// What takes the records of this output.
-    pub(crate) fn writer(&self, output: Output) -> OutputWriter {
-        OutputWriter {
-            sink: self.clone(),
-            output,
-        }
-    }
-
-    /// Waits until all is written or lost that was there when it was called; says whether it was by then.
-    fn flush(&self, until: Instant) -> bool {
-        self.0.0.flush(until)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
 // === impl OutputWriter ===
 
 impl OutputWriter {
@@ -206,8 +169,8 @@ impl OutputWriter {
 
     /// A stream of the process, which others write to as well.
     pub(crate) fn standard(output: Output, stream: Standard) -> Result<Self, TelemetryError> {
-        let sink = stream.sink().map_err(TelemetryError::OutputThread)?;
-        Ok(sink.writer(output))
+        let queue = stream.queue().map_err(TelemetryError::OutputThread)?;
+        Ok(Self { queue, output })
     }
 
     /// A writer for this output alone, of which a thread of its own calls `write` with one record or
@@ -220,34 +183,34 @@ impl OutputWriter {
     }
 
     fn start(output: Output, to: Box<dyn Destination>) -> Result<Self, TelemetryError> {
-        let sink = Sink::start(output.as_str(), to).map_err(TelemetryError::OutputThread)?;
-        Ok(sink.writer(output))
+        let queue = Queue::start(output.as_str(), to).map_err(TelemetryError::OutputThread)?;
+        Ok(Self { queue, output })
     }
 
     /// Takes a record, if there is room. It ends with a line feed.
-    pub(crate) fn push(&self, record: &[u8]) {
+    pub(crate) fn push(&self, record: Vec<u8>) {
         self.push_many(record, 1);
     }
 
     /// Takes so many records in one piece, which are counted one by one.
-    pub(crate) fn push_many(&self, records: &[u8], count: u32) {
-        self.sink.0.0.push(self.output, records, count);
+    pub(crate) fn push_many(&self, records: Vec<u8>, count: u32) {
+        self.queue.push(self.output, records, count);
     }
 
     pub(crate) fn counts(&self) -> OutputCounts {
-        self.sink.0.0.counts(self.output)
+        self.queue.counts(self.output)
     }
 
     #[cfg(test)]
     pub(crate) fn flush(&self, within: Duration) -> bool {
-        self.sink.flush(Instant::now() + within)
+        self.queue.flush(Instant::now() + within)
     }
 }
 
 /// Each write is a record.
 impl Write for &OutputWriter {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        self.push(record);
+        self.push(record.to_vec());
         Ok(record.len())
     }
 
@@ -284,7 +247,7 @@ impl Outputs {
     /// Has all files opened anew by their names, for a program that has moved them. The log tells of each.
     pub fn reopen(&self) {
         for writer in self.0.iter() {
-            writer.sink.0.0.reopen();
+            writer.queue.reopen();
         }
     }
 
@@ -292,7 +255,7 @@ impl Outputs {
     /// and tells in the log of those where it is not.
     pub fn flush(&self, within: Duration) {
         let until = Instant::now() + within;
-        let is_late = |writer: &&OutputWriter| !writer.sink.flush(until);
+        let is_late = |writer: &&OutputWriter| !writer.queue.flush(until);
         let late: Vec<_> = self.0.iter().filter(is_late).collect();
         for writer in &late {
             tracing::warn!(

@@ -1,31 +1,25 @@
 //! Records on their way to where they are written.
 
 use std::cell::Cell;
-use std::fmt;
-use std::fs::File;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::{Output, OutputCounts};
 
 /// How much waits at most of each output, in bytes: some ten thousand lines of an access log, a tenth of
 /// a second of as many requests as two cores answer, or what two services may print at once. Of each,
-/// so that none takes the room of another. As much again may be on its way to the disk.
+/// so that none takes the room of another.
 const CAPACITY: usize = 8 << 20;
 
 /// How much more waits of what the threads that write have to tell, in bytes: when a queue is full, what
 /// is told of it finds room.
 const RESERVE: usize = 64 << 10;
 
-thread_local! {
-    /// Whether this thread writes what others make.
-    static WRITES: Cell<bool> = const { Cell::new(false) };
-}
-
-/// With so much the thread goes ahead, in bytes.
-const PLENTY: usize = 256 << 10;
+/// How much is written at once, in bytes.
+const BATCH: usize = 256 << 10;
 
 /// How long the thread waits for more when there is a record that is not prompt.
 const LINGER: Duration = Duration::from_millis(10);
@@ -37,67 +31,54 @@ const TELL: Duration = Duration::from_secs(10);
 /// that somebody else has set to `O_NONBLOCK`.
 const FULL: Duration = Duration::from_millis(10);
 
+thread_local! {
+    /// Whether this thread writes what others make.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Where records are written to.
 pub(super) trait Destination: Write + Send {
     /// Opens it anew by its name, if it has one, and tells in the log.
     fn reopen(&mut self) {}
 }
 
-/// Between those who make records and the thread that writes them.
-#[derive(Default)]
+/// Between those who make records and the thread that writes them. Cheap to clone; when the last clone
+/// is dropped, the thread writes what there is, and ends.
+#[derive(Debug, Clone)]
 pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
-    /// The thread has something to do.
-    filled: Condvar,
-    /// A batch was written, or lost.
-    settled: Condvar,
-    counts: [Counts; Output::COUNT],
+    sender: Sender<Message>,
+    counts: Arc<[Counts; Output::COUNT]>,
 }
 
-#[derive(Default)]
-struct Waiting {
-    batch: Batch,
-    /// How many bytes there are of each output.
-    used: [usize; Output::COUNT],
-    /// Nothing more is waited for.
-    prompt: bool,
-    reopen: bool,
-    closed: bool,
-    /// How many batches were taken, and how many of them are written or lost.
-    taken: u64,
-    settled: u64,
-}
-
-/// Records, in their order.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    records: Vec<Record>,
-}
-
-/// One record of the bytes, or several in one piece.
-struct Record {
-    output: Output,
-    len: usize,
-    count: u32,
-}
-
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Counts {
+    /// Bytes that are neither written nor lost yet.
+    waiting: AtomicUsize,
     written: AtomicU64,
     lost: AtomicU64,
 }
 
-/// What the thread is to do.
-struct Work {
-    batch: Batch,
-    reopen: bool,
+enum Message {
+    Record(Record),
+    Reopen,
+    /// Is answered when all before it is written or lost.
+    Flush(Sender<()>),
+}
+
+/// One record, or several in one piece.
+struct Record {
+    output: Output,
+    bytes: Vec<u8>,
+    count: u32,
 }
 
 /// What the thread works with.
 struct Worker {
-    queue: Arc<Queue>,
     to: Box<dyn Destination>,
+    counts: Arc<[Counts; Output::COUNT]>,
+    batch: Vec<Record>,
+    /// The bytes of the batch.
+    bytes: Vec<u8>,
     /// The last write failed, and left a part of its record.
     torn: bool,
     failing: bool,
@@ -108,7 +89,7 @@ struct Worker {
 
 // === impl Destination ===
 
-impl Destination for File {}
+impl Destination for std::fs::File {}
 
 impl Destination for Box<dyn Write + Send> {}
 
@@ -116,47 +97,51 @@ impl Destination for Box<dyn Write + Send> {}
 
 impl Queue {
     /// Starts the thread that writes.
-    pub(super) fn start(name: &str, to: Box<dyn Destination>) -> io::Result<Arc<Self>> {
-        let queue = Arc::new(Self::default());
-        let worker = Worker::new(Arc::clone(&queue), to);
+    pub(super) fn start(name: &str, to: Box<dyn Destination>) -> io::Result<Self> {
+        let (queue, records, mut worker) = Self::unstarted(to);
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || worker.run())?;
+            .spawn(move || worker.run(&records))?;
         Ok(queue)
     }
 
-    /// Takes records, if there is room. Never blocks for longer than a copy takes.
-    pub(super) fn push(&self, output: Output, bytes: &[u8], count: u32) {
-        let mut waiting = self.lock();
-        let used = &mut waiting.used[output as usize];
-        let reserve = if WRITES.get() { RESERVE } else { 0 };
-        if *used + bytes.len() > CAPACITY + reserve {
-            drop(waiting);
-            self.counts[output as usize]
-                .lost
-                .fetch_add(count.into(), Ordering::Relaxed);
-            return;
-        }
-        *used += bytes.len();
-        let before = waiting.batch.bytes.len();
-        let after = before + bytes.len();
-        waiting.batch.bytes.extend_from_slice(bytes);
-        waiting.batch.records.push(Record {
+    fn unstarted(to: Box<dyn Destination>) -> (Self, Receiver<Message>, Worker) {
+        // Bounded by bytes, which no channel is.
+        let (sender, records) = mpsc::channel();
+        let counts = Arc::default();
+        let queue = Self { sender, counts };
+        let worker = Worker {
+            to,
+            counts: Arc::clone(&queue.counts),
+            batch: Vec::new(),
+            bytes: Vec::new(),
+            torn: false,
+            failing: false,
+            told: [0; Output::COUNT],
+            told_at: None,
+        };
+        (queue, records, worker)
+    }
+
+    /// Takes records, if there is room. Never blocks.
+    pub(super) fn push(&self, output: Output, bytes: Vec<u8>, count: u32) {
+        let Counts { waiting, lost, .. } = &self.counts[output as usize];
+        let len = bytes.len();
+        let room = CAPACITY + if WRITES.get() { RESERVE } else { 0 };
+        let fits = waiting.fetch_add(len, Ordering::Relaxed) + len <= room;
+        let record = Message::Record(Record {
             output,
-            len: bytes.len(),
+            bytes,
             count,
         });
-        let hurries = output.is_prompt() && !waiting.prompt;
-        waiting.prompt |= output.is_prompt();
-        drop(waiting);
-        // Otherwise the thread knows already.
-        if before == 0 || hurries || (before < PLENTY && after >= PLENTY) {
-            self.filled.notify_one();
+        if !fits || self.sender.send(record).is_err() {
+            waiting.fetch_sub(len, Ordering::Relaxed);
+            lost.fetch_add(count.into(), Ordering::Relaxed);
         }
     }
 
     pub(super) fn counts(&self, output: Output) -> OutputCounts {
-        let Counts { written, lost } = &self.counts[output as usize];
+        let Counts { written, lost, .. } = &self.counts[output as usize];
         OutputCounts {
             written: written.load(Ordering::Relaxed),
             lost: lost.load(Ordering::Relaxed),
@@ -165,144 +150,91 @@ impl Queue {
 
     /// Has the destination opened anew before anything else is written.
     pub(super) fn reopen(&self) {
-        self.lock().reopen = true;
-        self.filled.notify_one();
-    }
-
-    /// Has the thread write what there is, and end.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.filled.notify_one();
+        // There is nothing to open if the thread has died.
+        let _ = self.sender.send(Message::Reopen);
     }
 
     /// Waits until all is written or lost that was there when it was called; says whether it was by then.
     pub(super) fn flush(&self, until: Instant) -> bool {
-        let mut waiting = self.lock();
-        let last = waiting.taken + u64::from(!waiting.batch.is_empty());
-        waiting.prompt = true;
-        self.filled.notify_one();
-        let left = until.saturating_duration_since(Instant::now());
-        let waited = self
-            .settled
-            .wait_timeout_while(waiting, left, |waiting| waiting.settled < last);
-        waited.unwrap_or_else(PoisonError::into_inner).0.settled >= last
-    }
-
-    /// Waits for something to do, and swaps what there is for `spare`. After `patience` it gives what
-    /// there is, which may be nothing. None when there will be no more.
-    fn take(&self, spare: Batch, patience: Duration) -> Option<Work> {
-        let idle = |waiting: &mut Waiting| waiting.batch.is_empty() && !waiting.is_urgent();
-        let few = |waiting: &mut Waiting| {
-            let len = waiting.batch.bytes.len();
-            0 < len && len < PLENTY && !waiting.is_urgent()
-        };
-        let waiting = self.lock();
-        let waited = self.filled.wait_timeout_while(waiting, patience, idle);
-        let waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let waited = self.filled.wait_timeout_while(waiting, LINGER, few);
-        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
-        if waiting.closed && waiting.batch.is_empty() {
-            return None;
+        let waiting = |counts: &Counts| counts.waiting.load(Ordering::Acquire) > 0;
+        if !self.counts.iter().any(waiting) {
+            return true;
         }
-        waiting.taken += u64::from(!waiting.batch.is_empty());
-        waiting.used = [0; Output::COUNT];
-        waiting.prompt = false;
-        Some(Work {
-            batch: std::mem::replace(&mut waiting.batch, spare),
-            reopen: std::mem::take(&mut waiting.reopen),
-        })
-    }
-
-    fn settle(&self) {
-        self.lock().settled += 1;
-        self.settled.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing panics while it is held.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Queue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").finish_non_exhaustive()
-    }
-}
-
-// === impl Waiting ===
-
-impl Waiting {
-    /// Whether more is not waited for.
-    fn is_urgent(&self) -> bool {
-        self.prompt || self.reopen || self.closed
-    }
-}
-
-// === impl Batch ===
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// Leaves it empty, with room for the next: a burst shall not be paid for ever after.
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.shrink_to(PLENTY);
-        self.records.clear();
-        self.records.shrink_to(PLENTY / 256);
+        let (done, written) = mpsc::channel();
+        let left = until.saturating_duration_since(Instant::now());
+        self.sender.send(Message::Flush(done)).is_ok() && written.recv_timeout(left).is_ok()
     }
 }
 
 // === impl Worker ===
 
 impl Worker {
-    fn new(queue: Arc<Queue>, to: Box<dyn Destination>) -> Self {
-        Self {
-            queue,
-            to,
-            torn: false,
-            failing: false,
-            told: [0; Output::COUNT],
-            told_at: None,
-        }
-    }
-
-    fn run(mut self) {
+    fn run(&mut self, records: &Receiver<Message>) {
         WRITES.set(true);
-        let mut spare = Batch::default();
-        while let Some(Work { mut batch, reopen }) = self.queue.take(spare, self.patience()) {
-            if reopen {
-                self.to.reopen();
+        loop {
+            match records.recv_timeout(self.patience()) {
+                Ok(first) => {
+                    if first.may_wait() {
+                        std::thread::park_timeout(LINGER);
+                    }
+                    for message in std::iter::once(first).chain(records.try_iter()) {
+                        self.take(message);
+                    }
+                    self.write();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            if !batch.is_empty() {
-                self.write(&batch);
-                self.queue.settle();
-                batch.clear();
-            }
-            spare = batch;
             self.tell_of_the_lost(false);
         }
         self.tell_of_the_lost(true);
     }
 
-    fn write(&mut self, batch: &Batch) {
-        let (done, result) = self.write_all(&batch.bytes);
-        self.torn = done > 0 && batch.bytes.get(done - 1) != Some(&b'\n') || done == 0 && self.torn;
-        let (mut end, mut first_lost) = (0, None);
-        for record in &batch.records {
-            end += record.len;
-            let Counts { written, lost } = &self.queue.counts[record.output as usize];
-            if end > done {
-                first_lost = first_lost.or(Some(record.output));
-                lost.fetch_add(record.count.into(), Ordering::Relaxed);
-            } else {
-                written.fetch_add(record.count.into(), Ordering::Relaxed);
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Record(record) => {
+                self.bytes.extend_from_slice(&record.bytes);
+                self.batch.push(record);
+                if self.bytes.len() >= BATCH {
+                    self.write();
+                    self.tell_of_the_lost(false);
+                }
+            }
+            Message::Reopen => {
+                self.write();
+                self.to.reopen();
+            }
+            Message::Flush(done) => {
+                self.write();
+                // Nobody may wait any more.
+                let _ = done.send(());
             }
         }
-        let last = batch.records.last().map(|record| record.output);
-        let title = first_lost.or(last).map_or("", Output::title);
+    }
+
+    /// Writes the batch, and counts what became of it.
+    fn write(&mut self) {
+        let Some(last) = self.batch.last().map(|record| record.output) else {
+            return;
+        };
+        let (done, result) = self.write_all();
+        self.torn = done > 0 && self.bytes.get(done - 1) != Some(&b'\n') || done == 0 && self.torn;
+        self.bytes.clear();
+        let (mut end, mut first_lost) = (0, None);
+        for record in self.batch.drain(..) {
+            end += record.bytes.len();
+            let counts = &self.counts[record.output as usize];
+            let counted = if end > done {
+                first_lost = first_lost.or(Some(record.output));
+                &counts.lost
+            } else {
+                &counts.written
+            };
+            counted.fetch_add(record.count.into(), Ordering::Relaxed);
+            let len = record.bytes.len();
+            counts.waiting.fetch_sub(len, Ordering::Release);
+        }
+        let title = first_lost.unwrap_or(last).title();
         match result {
             Ok(()) if self.failing => tracing::info!("{title} is written again"),
             // Once per failure, not once per write.
@@ -316,34 +248,19 @@ impl Worker {
     }
 
     /// How far it came, and how it ended.
-    fn write_all(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+    fn write_all(&mut self) -> (usize, io::Result<()>) {
+        let Self { to, bytes, .. } = self;
         if self.torn {
             // Ends what is left of the record before, so that this one can be read.
-            match self.put(b"\n") {
+            match put(to, b"\n") {
                 (_, Ok(())) => self.torn = false,
                 (_, error) => return (0, error),
             }
         }
-        match self.put(bytes) {
-            (done, Ok(())) => (done, self.to.flush()),
+        match put(to, bytes) {
+            (done, Ok(())) => (done, to.flush()),
             cut => cut,
         }
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
-        let mut done = 0;
-        while done < bytes.len() {
-            match self.to.write(&bytes[done..]) {
-                Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
-                Ok(more) => done += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::thread::park_timeout(FULL);
-                }
-                Err(error) => return (done, Err(error)),
-            }
-        }
-        (done, Ok(()))
     }
 
     /// How long nothing may happen before there is something to be told of.
@@ -359,7 +276,7 @@ impl Worker {
     fn untold(&self) -> impl Iterator<Item = (Output, u64)> + '_ {
         let all = Output::ALL.into_iter();
         let untold = all.map(|output| {
-            let lost = self.queue.counts(output).lost;
+            let lost = self.counts[output as usize].lost.load(Ordering::Relaxed);
             (output, lost - self.told[output as usize])
         });
         // What cannot be written was told of where it failed.
@@ -382,6 +299,32 @@ impl Worker {
             );
         }
     }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// Whether more is waited for, to be written with it.
+    fn may_wait(&self) -> bool {
+        matches!(self, Self::Record(record) if !record.output.is_prompt())
+    }
+}
+
+/// Writes all of it, unless that fails: how far it came, and how it ended.
+fn put(to: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut done = 0;
+    while done < bytes.len() {
+        match to.write(&bytes[done..]) {
+            Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => done += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::park_timeout(FULL);
+            }
+            Err(error) => return (done, Err(error)),
+        }
+    }
+    (done, Ok(()))
 }
 
 #[cfg(test)]
@@ -414,7 +357,7 @@ mod tests {
         }
     }
 
-    fn start(to: Box<dyn Write + Send>) -> Arc<Queue> {
+    fn start(to: Box<dyn Write + Send>) -> Queue {
         Queue::start("test", Box::new(to)).unwrap()
     }
 
@@ -433,7 +376,7 @@ mod tests {
         let expected: String = (0..5000).map(|number| format!("line {number}\n")).collect();
         for (number, line) in expected.split_inclusive('\n').enumerate() {
             let output = [Output::AccessLog, Output::Log][number % 2];
-            queue.push(output, line.as_bytes(), 1);
+            queue.push(output, line.into(), 1);
         }
         assert!(flush(&queue, LONG));
         assert_eq!(buffer.text(), expected);
@@ -453,19 +396,19 @@ mod tests {
         let buffer = Buffer::default();
         let to = buffer.clone();
         let queue = start(Box::new(Gated { called, go, to }));
-        queue.push(Output::Log, b"first\n", 1);
+        queue.push(Output::Log, b"first\n".into(), 1);
         calls.recv_timeout(LONG).unwrap();
         // It is in `write` now, with the first alone.
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
         let room = (CAPACITY / line.len()) as u64;
         for _ in 0..room + 10 {
-            queue.push(Output::AccessLog, &line, 1);
+            queue.push(Output::AccessLog, line.clone(), 1);
         }
-        queue.push(Output::Log, b"last\n", 3);
+        queue.push(Output::Log, b"last\n".into(), 3);
         assert_eq!(queue.counts(Output::AccessLog), counts(0, 10));
         // What a thread that writes has to tell has room all the same.
         WRITES.set(true);
-        queue.push(Output::AccessLog, &line, 1);
+        queue.push(Output::AccessLog, line.clone(), 1);
         WRITES.set(false);
         let room = room + 1;
         assert_eq!(queue.counts(Output::Log), counts(0, 0));
@@ -499,14 +442,13 @@ mod tests {
         }
         let buffer = Buffer::default();
         let to: Box<dyn Write + Send> = Box::new(Flaky(buffer.clone(), 0));
-        let queue = Arc::<Queue>::default();
-        let mut worker = Worker::new(queue.clone(), Box::new(to));
+        let (queue, messages, mut worker) = Queue::unstarted(Box::new(to));
         let mut write = |records: &[&[u8]]| {
             for record in records {
-                queue.push(Output::TraceFile, record, 2);
+                queue.push(Output::TraceFile, record.to_vec(), 2);
             }
-            let work = queue.take(Batch::default(), LONG).unwrap();
-            worker.write(&work.batch);
+            messages.try_iter().for_each(|message| worker.take(message));
+            worker.write();
         };
         write(&[b"one\n", b"two\n", b"three\n"]);
         write(&[b"four\n"]);
@@ -521,22 +463,21 @@ mod tests {
         let (layer, _level) =
             crate::log::layer(&crate::LogConfig::default(), move || writer.clone()).unwrap();
         let dispatch = tracing_subscriber::registry().with(layer);
-        let queue = Arc::<Queue>::default();
         let to: Box<dyn Write + Send> = Box::new(io::sink());
-        let mut worker = Worker::new(queue.clone(), Box::new(to));
+        let (queue, _messages, mut worker) = Queue::unstarted(Box::new(to));
         // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
         // event first wants it; other tests have none.
         let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(dispatch, || {
             let line = vec![b'x'; CAPACITY];
             for (output, count) in [(Output::AuditLog, 1), (Output::TraceFile, 7)] {
-                queue.push(output, &line, 1);
-                queue.push(output, &line, count);
+                queue.push(output, line.clone(), 1);
+                queue.push(output, line.clone(), count);
             }
             assert_eq!(worker.patience(), Duration::ZERO);
             worker.tell_of_the_lost(false);
             assert_eq!(worker.patience(), Duration::MAX);
-            queue.push(Output::AuditLog, &line, 2);
+            queue.push(Output::AuditLog, line.clone(), 2);
             worker.tell_of_the_lost(false);
             assert!(worker.patience() <= TELL);
             worker.tell_of_the_lost(true);

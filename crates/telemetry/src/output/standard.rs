@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Sink;
+use super::queue::Queue;
 
 /// A stream of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,41 +17,41 @@ pub(crate) enum Standard {
     Error,
 }
 
-/// The sinks of both, once somebody writes to them. For all of the process, as the streams are: two
+/// The queues of both, once somebody writes to them. For all of the process, as the streams are: two
 /// threads that write to one would mix their lines up.
-static SINKS: Mutex<[Option<Sink>; 2]> = Mutex::new([None, None]);
+static QUEUES: Mutex<[Option<Queue>; 2]> = Mutex::new([None, None]);
 
 // === impl Standard ===
 
 impl Standard {
-    /// The sink of this stream. The thread is started by the first that asks for it.
-    pub(crate) fn sink(self) -> io::Result<Sink> {
-        let mut sinks = sinks();
-        let sink = &mut sinks[self as usize];
-        match sink {
-            Some(sink) => Ok(sink.clone()),
-            None => Ok(sink.insert(self.open()?).clone()),
+    /// The queue of this stream. The thread is started by the first that asks for it.
+    pub(super) fn queue(self) -> io::Result<Queue> {
+        let mut queues = queues();
+        let queue = &mut queues[self as usize];
+        match queue {
+            Some(queue) => Ok(queue.clone()),
+            None => Ok(queue.insert(self.open()?).clone()),
         }
     }
 
-    fn open(self) -> io::Result<Sink> {
+    fn open(self) -> io::Result<Queue> {
         // By a descriptor of its own: the library's handles hold a lock while they write, which the end
         // of the process asks for as well.
         let (name, stream) = match self {
             Self::Output => ("stdout", io::stdout().as_fd().try_clone_to_owned()?),
             Self::Error => ("stderr", io::stderr().as_fd().try_clone_to_owned()?),
         };
-        Sink::start(name, Box::new(File::from(stream)))
+        Queue::start(name, Box::new(File::from(stream)))
     }
 
     /// Waits for so long until what was there when it was called is written; says whether it is.
     pub(crate) fn flush(self, within: Duration) -> bool {
-        let sink = sinks()[self as usize].clone();
-        sink.is_none_or(|sink| sink.flush(Instant::now() + within))
+        let queue = queues()[self as usize].clone();
+        queue.is_none_or(|queue| queue.flush(Instant::now() + within))
     }
 }
 
 /// Nothing panics while it is held.
-fn sinks() -> MutexGuard<'static, [Option<Sink>; 2]> {
-    SINKS.lock().unwrap_or_else(PoisonError::into_inner)
+fn queues() -> MutexGuard<'static, [Option<Queue>; 2]> {
+    QUEUES.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,15 @@
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What tells one state of some files from another.
+///
+/// It is told by looking at them: the system's notices come of folders, and none comes when a folder or a
+/// link on the way to a file is put in the place of another, as those are by which Kubernetes mounts
+/// settings and secrets and by which releases follow each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Stamps(HashMap<PathBuf, Option<Stamp>>);
+pub struct FileStamps(HashMap<PathBuf, Option<Stamp>>);
 
 /// What stands at a path, links followed. Nothing has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,29 +22,25 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-// === impl Stamps ===
+// === impl FileStamps ===
 
-impl Stamps {
+impl FileStamps {
     /// Looks at these files; it may take as long as the disk does.
-    pub(super) fn take(files: &[PathBuf]) -> Self {
-        let stamp = |file: &PathBuf| {
+    #[must_use]
+    pub fn take(files: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
+        let stamp = |file: &Path| {
             let found = std::fs::metadata(file).ok();
-            (file.clone(), found.as_ref().map(Stamp::of))
+            (file.to_owned(), found.as_ref().map(Stamp::of))
         };
-        Self(files.iter().map(stamp).collect())
+        Self(files.into_iter().map(|file| stamp(file.as_ref())).collect())
     }
 
-    /// These, and of files that are not among them, the others.
-    pub(super) fn or(mut self, others: Self) -> Self {
-        for (file, stamp) in others.0 {
-            self.0.entry(file).or_insert(stamp);
+    /// As these files were earlier, where that is known.
+    #[must_use]
+    pub fn or_earlier(mut self, earlier: &Self) -> Self {
+        for (file, stamp) in &mut self.0 {
+            *stamp = *earlier.0.get(file).unwrap_or(stamp);
         }
-        self
-    }
-
-    /// What is known of these files alone.
-    pub(super) fn of(mut self, files: &[PathBuf]) -> Self {
-        self.0.retain(|file, _| files.contains(file));
         self
     }
 }
@@ -77,22 +77,23 @@ mod tests {
         symlink("v1", at("current")).unwrap();
         symlink("current/file", at("file")).unwrap();
         let files = [at("file")];
-        let before = Stamps::take(&files);
-        assert_eq!(before, Stamps::take(&files));
+        let before = FileStamps::take(&files);
+        assert_eq!(before, FileStamps::take(&files));
         symlink("v2", at("new")).unwrap();
         fs::rename(at("new"), at("current")).unwrap();
-        assert_ne!(before, Stamps::take(&files));
+        assert_ne!(before, FileStamps::take(&files));
     }
 
     #[test]
     fn what_is_not_there_is_another_than_what_is() {
         let folder = tempfile::tempdir().unwrap();
         let files = [folder.path().join("file")];
-        let none = Stamps::take(&files);
+        let none = FileStamps::take(&files);
         fs::write(&files[0], "").unwrap();
-        let one = Stamps::take(&files);
+        let one = FileStamps::take(&files);
         assert_ne!(none, one);
         // What was known goes before what is there by now.
-        assert_eq!(none.clone().or(one), none);
+        assert_eq!(one.clone().or_earlier(&none), none);
+        assert_eq!(one.clone().or_earlier(&FileStamps::default()), one);
     }
 }
