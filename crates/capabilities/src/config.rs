@@ -11,11 +11,16 @@ use std::sync::Arc;
 use headwater_config::SecretSource;
 use headwater_runtime::GuestState;
 use headwater_runtime::capability::{
-    Capability, Explained, Flag, GrantError, ServiceContext, Value,
+    Capability, Explained, Flag, GrantError, ServiceContext, Value, count,
 };
 use serde::Deserialize;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
+
+/// The interface in the metrics. Calls are counted and nothing else: a read is a look into a map, which has no
+/// effect, takes less time than a span, and is not worth asking for whom it is made. Guests read while they are
+/// being set up, too, for no request.
+const NAME: &str = "wasi:config/store";
 
 const INTERFACES: [&str; 2] = [
     "wasi:config/store@0.2.0-rc.1",
@@ -182,6 +187,7 @@ fn get(
     mut store: StoreContextMut<'_, GuestState>,
     (name,): (String,),
 ) -> wasmtime::Result<(Result<Option<String>, Error>,)> {
+    count(store.data(), NAME, "get");
     let values = store.data_mut().capability::<ConfigStore>()?;
     Ok((Ok(values.get(&name).cloned()),))
 }
@@ -190,6 +196,7 @@ fn get_all(
     mut store: StoreContextMut<'_, GuestState>,
     (): (),
 ) -> wasmtime::Result<(Result<Pairs, Error>,)> {
+    count(store.data(), NAME, "get-all");
     let values = store.data_mut().capability::<ConfigStore>()?;
     let pairs = values
         .iter()

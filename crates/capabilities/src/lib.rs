@@ -7,6 +7,11 @@
 
 mod config;
 
+/// The programs of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/how-to/add-a-host-interface.md")]
+mod documentation {}
+
 use headwater_runtime::Capabilities;
 
 pub use config::{ConfigStore, ConfigValues};

@@ -23,6 +23,7 @@ pub struct RequestScope {
     body_late: AtomicBool,
     /// [`NO_INSTANCE`] if there is none.
     instance: AtomicU64,
+    effect: AtomicBool,
     counters: Counters,
     denial: Mutex<Option<Denial>>,
     ending: Ending,
@@ -96,6 +97,7 @@ impl RequestScope {
             answered: AtomicBool::new(false),
             body_late: AtomicBool::new(false),
             instance: AtomicU64::new(NO_INSTANCE),
+            effect: AtomicBool::new(false),
             counters: Counters::default(),
             denial: Mutex::default(),
             ending: Ending::default(),
@@ -206,6 +208,18 @@ impl RequestScope {
     pub fn instance(&self) -> Option<u64> {
         let number = self.instance.load(Ordering::Relaxed);
         (number != NO_INSTANCE).then_some(number)
+    }
+
+    /// Notes that a host interface was called for the request, which may have had an effect that lasts.
+    pub fn note_effect(&self) {
+        // For who asks when the instance is gone.
+        self.effect.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was [noted](Self::note_effect).
+    #[must_use]
+    pub fn had_effect(&self) -> bool {
+        self.effect.load(Ordering::Relaxed)
     }
 
     /// What was done for the request so far.

@@ -73,14 +73,16 @@ fn get(
     mut store: StoreContextMut<'_, GuestState>,
     (name,): (String,),
 ) -> wasmtime::Result<(Value,)> {
-    // The request that this call is made for, with the verdict that outgoing requests have.
-    let attribution = capability::attribution(&mut store);
-    let request = attribution.scope().map(|scope| scope.id().to_string());
+    // The request that this call is made for, with the verdict that outgoing requests have. The call has a span
+    // under that request's, and is counted.
+    let call = capability::call(&mut store, "wasi:config/store", "get");
+    let request = call.attribution().scope();
+    let request = request.map(|scope| scope.id().to_string());
     println!("asked for {name} by {request:?}");
     let visits = store.data_mut().capability::<Visits>()?;
     // The guest asks by both versions of the interface.
     let number = visits.fetch_add(1, Ordering::Relaxed) / 2;
-    Ok((Ok(Some(number.to_string())),))
+    Ok((call.end(Ok(Some(number.to_string()))),))
 }
 
 #[tokio::main]

@@ -3,7 +3,10 @@ mod check;
 mod hints;
 mod optional_values;
 mod variables;
-#[cfg_attr(not(feature = "wagi"), allow(dead_code, reason = "nobody serves what it says"))]
+#[cfg_attr(
+    not(feature = "wagi"),
+    allow(dead_code, reason = "nobody serves what it says")
+)]
 pub(crate) mod wagi;
 
 use std::path::PathBuf;

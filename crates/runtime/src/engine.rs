@@ -1,7 +1,5 @@
 mod engines;
 mod initialization;
-#[cfg(all(test, target_os = "linux"))]
-mod isolation;
 mod reclaim;
 mod ticker;
 
@@ -27,17 +25,10 @@ use crate::threads::GuestThreads;
 pub struct Engine {
     engines: Arc<Engines>,
     compiler: Arc<Compiler>,
-    room: Room,
-    _ticker: Arc<Ticker>,
-}
-
-/// What services share of an [`Engine`].
-#[derive(Clone)]
-pub(crate) struct Room {
     /// The memories, of both wasmtime engines together.
-    pub(crate) places: Arc<Places>,
-    /// The threads that guests run on.
-    pub(crate) threads: GuestThreads,
+    places: Arc<Places>,
+    threads: GuestThreads,
+    _ticker: Arc<Ticker>,
 }
 
 /// Why no engine could be made.
@@ -87,16 +78,14 @@ impl Engine {
 
     fn with_engines(engines: Engines, cache: &CodeCache) -> Result<Self, EngineError> {
         let engines = Arc::new(engines);
-        let room = Room {
-            places: Places::new(engines.places()),
-            threads: GuestThreads::default(),
-        };
-        let ticker = Ticker::start(engines.clone(), room.threads.clone())
+        let threads = GuestThreads::default();
+        let ticker = Ticker::start(engines.clone(), threads.clone())
             .map_err(|error| EngineError(error.into()))?;
         Ok(Self {
+            places: Places::new(engines.places()),
             engines,
             compiler: Arc::new(cache.open()),
-            room,
+            threads,
             _ticker: Arc::new(ticker),
         })
     }
@@ -122,7 +111,7 @@ impl Engine {
     /// The threads that guests run on.
     #[must_use]
     pub fn threads(&self) -> &GuestThreads {
-        &self.room.threads
+        &self.threads
     }
 
     /// Gives a service its share of the places, for instances of a guest that was compiled from `binary`
@@ -138,11 +127,7 @@ impl Engine {
         binary: &[u8],
     ) -> Result<ServicePlaces, TooLarge> {
         let footprint = Footprint::new(resources, binary);
-        self.room.places.join(service, footprint)
-    }
-
-    pub(crate) fn room(&self) -> &Room {
-        &self.room
+        self.places.join(service, footprint)
     }
 
     /// What gives the memory of ended instances back.
@@ -154,6 +139,9 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    mod isolation;
+
     use super::*;
 
     #[test]

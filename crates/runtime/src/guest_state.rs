@@ -1,35 +1,45 @@
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 
+use headwater_telemetry::{AuditBound, Metrics};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::attribution::Roots;
-use crate::capability::{Capability, InstanceCapabilities};
+use crate::attribution::{AttributionView, Roots};
 use crate::memory::MemoryBudget;
+use crate::meter::Meter;
 use crate::open_files::InstanceFiles;
-use crate::outgoing_http::{Hooks, Outgoing};
+use crate::outgoing_http::Hooks;
 use crate::output::{InstanceOutput, Outbox};
-use crate::pool::Meter;
-use crate::unattributed::Unattributed;
 
-/// What the store of one instance holds. The functions of a [`Capability`] get it with the store.
+/// What the store of one instance holds. The functions of a [capability](crate::capability) get it with the
+/// store.
+///
+/// Attribution and outgoing HTTP do not know it. Each says by a view of its own what it needs of a store's data
+/// ([`AttributionView`], [`OutgoingView`](crate::outgoing_http::OutgoingView)), as `wasmtime-wasi` does by its.
 pub struct GuestState {
     pub(crate) service: Arc<str>,
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
     pub(crate) http: WasiHttpCtx,
     pub(crate) hooks: Hooks,
-    pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) capabilities: InstanceCapabilities,
     pub(crate) memory: MemoryBudget,
     pub(crate) files: InstanceFiles,
     pub(crate) roots: Roots,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) unattributed: Arc<Unattributed>,
     pub(crate) output: InstanceOutput,
     pub(crate) outbox: Outbox,
+    /// What the calls of capabilities are counted by.
+    pub(crate) metrics: Metrics,
+    /// How many of them are lines in the audit log.
+    pub(crate) audit: AuditBound,
 }
+
+/// What capabilities keep of an instance, each under its own type. There are few, so that looking at each is
+/// quicker than a hash.
+pub(crate) struct InstanceCapabilities(pub(crate) Box<[(TypeId, Box<dyn Any + Send>)]>);
 
 impl GuestState {
     /// The name of the service that the instance is of.
@@ -42,17 +52,19 @@ impl GuestState {
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }
+}
 
-    /// What a capability keeps of this instance.
-    ///
-    /// # Errors
-    ///
-    /// When the service does not have the capability: an import function of it was linked by something else.
-    pub fn capability<C: Capability>(&mut self) -> wasmtime::Result<&mut C::Instance> {
-        self.capabilities.of::<C>().ok_or_else(|| {
-            let name = std::any::type_name::<C>();
-            wasmtime::format_err!("the service does not have the capability {name}")
-        })
+impl InstanceCapabilities {
+    pub(crate) fn of<Capability: 'static, Instance: 'static>(&mut self) -> Option<&mut Instance> {
+        let id = TypeId::of::<Capability>();
+        let (_, instance) = self.0.iter_mut().find(|(it, _)| *it == id)?;
+        instance.downcast_mut()
+    }
+}
+
+impl AttributionView for GuestState {
+    fn roots(&mut self) -> &mut Roots {
+        &mut self.roots
     }
 }
 

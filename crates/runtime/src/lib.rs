@@ -6,6 +6,7 @@
 
 mod artifact;
 mod attribution;
+mod capabilities;
 pub mod capability;
 mod code_cache;
 mod component_core;
@@ -19,8 +20,10 @@ mod limits;
 mod linker;
 mod load_error;
 #[cfg(any(test, feature = "measure"))]
+#[doc(hidden)]
 pub mod measure;
 mod memory;
+mod meter;
 mod missing_imports;
 mod one_line;
 mod open_files;
@@ -29,17 +32,16 @@ mod output;
 mod places;
 mod pool;
 mod promised_length;
-mod response;
 mod service;
 mod starling_monkey;
 mod store_factory;
+#[cfg(test)]
+mod testing;
 mod threads;
-mod unattributed;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use attribution::AttributionScope;
-pub use capability::Capabilities;
+pub use capabilities::{AttributionScope, Capabilities, OutgoingGrant, OutgoingHttp};
 pub use code_cache::{CodeCache, Compiler};
 pub use component_core::{component_core, component_core_of};
 pub use engine::{EPOCH_TICK, Ended, Engine, EngineError, Reclaim};
@@ -50,13 +52,13 @@ pub use memory::MemoryBudget;
 pub use missing_imports::MissingImports;
 pub use one_line::one_line;
 pub use open_files::{FilePermit, InstanceFiles, ServiceFiles};
-pub use outgoing_http::{OutgoingGrant, OutgoingHttp};
 pub use output::{RequestStderr, ServiceOutput};
 pub use places::{InstancePlaces, NoPlace, ServicePlaces, TooLarge};
 pub use pool::{
     AttributionMode, CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings,
     PoolTotals, PoolView,
 };
-pub use service::{ComponentService, ComponentSettings, Directory};
+pub use service::{ComponentService, ComponentSettings};
+pub use store_factory::Directory;
 pub use threads::{GuestThreads, InstanceThread, OnThread, ServiceThreads};
 pub use world::World;

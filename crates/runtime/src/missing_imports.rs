@@ -226,7 +226,7 @@ fn is_defined(linker: &Linker<GuestState>, path: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::Capabilities;
+    use crate::capabilities::Capabilities;
 
     fn missing(imports: &str) -> MissingImports {
         let engine = wasmtime::Engine::default();

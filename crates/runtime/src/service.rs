@@ -1,48 +1,34 @@
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use headwater_core::{Body, Doubt, Handler, HandlerFuture, Limits, RequestScope};
-use headwater_telemetry::{LimitLog, Metrics};
+use headwater_telemetry::{AuditBound, LimitLog, Metrics};
 use http::Request;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
-use crate::attribution::Evidence;
 use crate::attribution::ledger::Listen;
 use crate::attribution::wakes::{self, instrument};
+use crate::attribution::{Evidence, Unattributed};
 use crate::capability::{Grants, ServiceContext};
 use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
 use crate::guest_state::GuestState;
+use crate::linker;
 use crate::load_error::LoadError;
 use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
 use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
-use crate::places::Footprint;
 use crate::pool::{
     AttributionMode, CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings,
     PoolTotals, PoolView,
 };
 use crate::starling_monkey::is_starling_monkey;
-use crate::store_factory::StoreFactory;
-use crate::unattributed::Unattributed;
+use crate::store_factory::{Directory, StoreFactory};
 use crate::world::{World, calls_synchronously, exports, is_composed, release_candidate};
-use crate::{linker, response};
-
-/// A directory that a guest may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// Where it is on the host.
-    pub host: PathBuf,
-    /// What the guest calls it.
-    pub guest: String,
-    /// Whether the guest may only read in it.
-    pub read_only: bool,
-}
 
 /// What a component is served with.
 #[derive(Debug, Clone)]
@@ -106,7 +92,6 @@ impl ComponentService {
         let careful = pool.attribution == AttributionMode::Careful
             && evidence(World::Service, None, &pool) != Evidence::Sole;
         let (component, hearing) = compile(engine, binary, careful)?;
-        let room = engine.room();
         let world = world(&component)?;
         let composed = is_composed(binary);
         let pre = link(&component, world, hearing, &settings.grants)?;
@@ -123,8 +108,7 @@ impl ComponentService {
             // Whoever instantiates it would have to have them.
             LoadError::Import("core modules".to_owned())
         })?;
-        let footprint = Footprint::new(&resources, binary);
-        let places = room.places.join(settings.service.clone(), footprint)?;
+        let places = engine.join(settings.service.clone(), &resources, binary)?;
 
         let mut pool = settings.pool.apply(world);
         let mut warnings = warnings(world, &pool, binary);
@@ -152,7 +136,9 @@ impl ComponentService {
             unattributed: unattributed.clone(),
             files: ServiceFiles::new(&settings.limits, limits.clone()),
             limits,
-            threads: room.threads.service(),
+            metrics: settings.metrics.clone(),
+            audit: AuditBound::new(settings.service.clone()),
+            threads: engine.threads().service(),
             service: settings.service,
             capabilities: settings.grants.start(&context),
             forbidden_headers: settings.forbidden_headers,
@@ -354,6 +340,6 @@ fn evidence(world: World, composed: Option<&[u8]>, pool: &PoolSettings) -> Evide
 impl Handler for ComponentService {
     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
         let pool = self.pool.clone();
-        Box::pin(async move { pool.answer(request.map(response::to_wasi), scope).await })
+        Box::pin(async move { pool.answer(request, scope).await })
     }
 }

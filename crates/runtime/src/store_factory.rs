@@ -1,24 +1,23 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_telemetry::LimitLog;
+use headwater_telemetry::{AuditBound, LimitLog, Metrics};
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use crate::attribution::{self, Evidence, Roots};
+use crate::attribution::{self, Evidence, Roots, Unattributed};
 use crate::capability::ServiceCapabilities;
 use crate::engine::Reclaim;
 use crate::forbidden::ForbiddenHeaders;
 use crate::guest_state::GuestState;
 use crate::limits;
 use crate::memory::MemoryBudget;
+use crate::meter::Meter;
 use crate::open_files::ServiceFiles;
 use crate::outgoing_http::{Hooks, Outgoing};
 use crate::output::{InstanceOutput, Outbox, ServiceOutput, Stdio, Stream};
-use crate::pool::Meter;
-use crate::service::Directory;
 use crate::threads::{InstanceThread, ServiceThreads};
-use crate::unattributed::Unattributed;
 
 /// Bytes that a guest may pass to the host, or be passed, in one call: wasmtime's own default, said
 /// here because a bound should not change with an update (CVE-2026-27204).
@@ -28,6 +27,17 @@ const MAX_HOSTCALL_BYTES: usize = 128 << 20;
 /// for the same reason (CVE-2026-27572).
 const MAX_FIELD_BYTES: usize = 128 << 10;
 
+/// A directory that a guest may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Where it is on the host.
+    pub host: PathBuf,
+    /// What the guest calls it.
+    pub guest: String,
+    /// Whether the guest may only read in it.
+    pub read_only: bool,
+}
+
 /// What instances of a service are made by.
 pub(crate) struct StoreFactory {
     pub(crate) engine: wasmtime::Engine,
@@ -36,6 +46,8 @@ pub(crate) struct StoreFactory {
     pub(crate) output: ServiceOutput,
     pub(crate) unattributed: Arc<Unattributed>,
     pub(crate) limits: LimitLog,
+    pub(crate) metrics: Metrics,
+    pub(crate) audit: AuditBound,
     pub(crate) threads: ServiceThreads,
     pub(crate) capabilities: ServiceCapabilities,
     pub(crate) forbidden_headers: ForbiddenHeaders,
@@ -60,23 +72,23 @@ impl StoreFactory {
     ) -> wasmtime::Result<Store<GuestState>> {
         let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELD_BYTES);
-        let outgoing = Arc::new(Outgoing::new(self.max_outgoing, self.limits.clone()));
+        let outgoing = Outgoing::new(self.service.clone(), self.max_outgoing, self.limits.clone());
         let outbox = Outbox::default();
         let state = GuestState {
             service: self.service.clone(),
             table: wasmtime::component::ResourceTable::new(),
             wasi: self.wasi(&outbox)?,
             http,
-            hooks: Hooks::new(self.forbidden_headers.clone()),
-            outgoing,
+            hooks: Hooks::new(self.forbidden_headers.clone(), Arc::new(outgoing)),
             capabilities: self.capabilities.instance(),
             memory: MemoryBudget::new(self.guest_memory, thread.clone(), self.limits.clone()),
             files: self.files.instance(),
-            roots: Roots::new(self.evidence, self.hears_wakes),
+            roots: Roots::new(self.evidence, self.hears_wakes, self.unattributed.clone()),
             meter: Arc::new(Meter::new(self.max_cpu_time)),
-            unattributed: self.unattributed.clone(),
             output: InstanceOutput::new(self.output.clone(), Some(instance)),
             outbox,
+            metrics: self.metrics.clone(),
+            audit: self.audit.clone(),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter_async(|state| &mut state.memory);

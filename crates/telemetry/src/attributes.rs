@@ -7,7 +7,8 @@ pub use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, ERROR_TYPE, HTTP_CONNECTION_STATE, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
     HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_BODY_SIZE, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
     NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT, NETWORK_PROTOCOL_NAME, NETWORK_PROTOCOL_VERSION,
-    SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
+    RPC_METHOD, RPC_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_QUERY,
+    URL_SCHEME, USER_AGENT_ORIGINAL,
 };
 
 /// The id that the front gave the request: on its server span, and on the client span of each
@@ -73,6 +74,16 @@ pub const ATTRIBUTION_DOUBT: &str = "headwater.attribution.doubt";
 
 /// `true` where the verdict was reached against the call stack, or where that is broken.
 pub const ATTRIBUTION_DISAGREEMENT: &str = "headwater.attribution.disagreement";
+
+/// The host interface that a guest calls, without its version: `acme:quota/left`.
+pub const INTERFACE: &str = "headwater.capability.interface";
+
+/// The function of it.
+pub const FUNCTION: &str = "headwater.capability.function";
+
+/// How a call of a host interface ended: `ok`, `error`, or `dropped` (the guest did not wait for it, or it
+/// trapped).
+pub const OUTCOME: &str = "headwater.capability.outcome";
 
 /// `true` where an outgoing request was sent on a connection that had served another before. Absent
 /// where it was given none.

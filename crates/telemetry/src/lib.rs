@@ -23,6 +23,7 @@
 
 mod access;
 pub mod attributes;
+mod audit_bound;
 mod audit_file;
 mod baggage;
 mod config;
@@ -46,6 +47,7 @@ mod trace_tree;
 mod tracestate;
 
 pub use access::{AccessConfig, AccessEntry, AccessLog, AccessOutput, AccessStart};
+pub use audit_bound::AuditBound;
 pub use config::{LogConfig, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig};
 pub use error::TelemetryError;
 pub use headwater_core::{AccessFormat, LogFormat, ServiceName};
@@ -55,7 +57,9 @@ pub use metrics::Metrics;
 pub use output::{FileConfig, Output, OutputCounts, Outputs, Rotation};
 pub use pipeline::{Telemetry, build, init};
 pub use prometheus::Prometheus;
-pub use span::{ClientRequest, ClientSpan, ServerRequest, ServerSpan, TARGET};
+pub use span::{
+    CallOutcome, CallSpan, ClientRequest, ClientSpan, GuestCall, ServerRequest, ServerSpan, TARGET,
+};
 
 #[cfg(test)]
 mod test_support;

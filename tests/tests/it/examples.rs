@@ -89,5 +89,19 @@ async fn a_program_offers_an_interface_of_its_own_and_knows_who_calls_it() -> Re
             );
         }
     }
+    // Of two requests at once, each has made its own two calls.
+    let url = format!("{}/visits", example.url);
+    let get = async || Client::new().get(&url).await;
+    let (one, other) = tokio::join!(get(), get());
+    let mut lines = Vec::new();
+    for _ in 0..4 {
+        let line = within("a call of the guest", example.lines.next_line()).await??;
+        lines.push(line.context("a line")?);
+    }
+    for answer in [one?, other?] {
+        let id = answer.headers["x-request-id"].to_str()?.to_owned();
+        let its = lines.iter().filter(|line| line.contains(&id)).count();
+        ensure!(its == 2, "{id}: {lines:?}");
+    }
     Ok(())
 }

@@ -16,7 +16,9 @@ pub(crate) enum Admin {}
 impl Admin {
     #[allow(clippy::unused_async, reason = "as the one that there may be")]
     pub(crate) async fn bind(_params: &AdminParams, _telemetry: &Telemetry) -> Result<Self> {
-        bail!("this program was built without the admin listener (the feature `admin`): leave it out")
+        bail!(
+            "this program was built without the admin listener (the feature `admin`): leave it out"
+        )
     }
 
     pub(crate) const fn address(&self) -> Option<SocketAddr> {

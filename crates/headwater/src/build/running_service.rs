@@ -9,7 +9,7 @@ use headwater_core::Handler;
 use headwater_egress::Egress;
 use headwater_runtime::capability::{Explained, Grant};
 use headwater_runtime::{ComponentService, OutgoingHttp};
-use headwater_server::{VirtualHost, InternalFront, Route, RouteLimits, Router, ServiceLimits};
+use headwater_server::{InternalFront, Route, RouteLimits, Router, ServiceLimits, VirtualHost};
 
 #[cfg(feature = "wagi")]
 use crate::build::module::MountedModule;

@@ -2,12 +2,12 @@
 //! heard of wake-ups to the requests of a guest whose tasks can wake one another.
 
 use anyhow::Result;
-use headwater_runtime::measure::{attribution_cost, ledger_cost, wakes_cost};
 use headwater_runtime::{Engine, PoolOverrides};
 use rustix::time::ClockId;
 
-use crate::hello;
+use crate::bare::failed;
 use crate::rounds::{Rounds, cpu, verdict};
+use crate::{calls, hello, ledger, wakes};
 
 /// Import calls per round.
 const CALLS: u32 = 1_000_000;
@@ -29,20 +29,20 @@ const MOST_OF_QUIET: f64 = 0.02;
 
 /// Whether all are within their targets.
 pub(crate) async fn measure() -> Result<bool> {
-    let call = call().await?;
-    let ledger = ledger().await?;
-    let wakes = wakes().await?;
+    let call = of_call().await?;
+    let ledger = of_ledger().await?;
+    let wakes = of_wakes().await?;
     Ok(call && ledger && wakes)
 }
 
-async fn call() -> Result<bool> {
+async fn of_call() -> Result<bool> {
     println!("attribution: {ROUNDS} rounds of {CALLS} import calls with it and without it");
     let mut with = Rounds::new("with it");
     let mut without = Rounds::new("without it");
     for _ in 0..ROUNDS {
-        let cost = attribution_cost(CALLS).await?;
-        with.push(cost.attributed);
-        without.push(cost.plain);
+        for (rounds, attributed) in [(&mut with, true), (&mut without, false)] {
+            rounds.push(calls::time(CALLS, attributed).await.map_err(failed)? / CALLS);
+        }
     }
     let share = added(&with, &without);
     let met = share < MOST;
@@ -53,7 +53,7 @@ async fn call() -> Result<bool> {
     Ok(met)
 }
 
-async fn ledger() -> Result<bool> {
+async fn of_ledger() -> Result<bool> {
     println!("ledger: {ROUNDS} rounds of {REQUESTS} requests to composed components, by CPU time");
     let engine = Engine::new()?;
     let composed = hello::pool(&engine, &hello::composed()?, PoolOverrides::default())?;
@@ -63,9 +63,9 @@ async fn ledger() -> Result<bool> {
     // Warms up.
     hello::clients(&composed, CONCURRENT, 100).await?;
     for _ in 0..ROUNDS {
-        let cost = ledger_cost(REQUESTS).await?;
-        with.push(cost.with);
-        without.push(cost.without);
+        for (rounds, ledger) in [(&mut with, true), (&mut without, false)] {
+            rounds.push(ledger::time(REQUESTS, ledger).await.map_err(failed)? / REQUESTS);
+        }
         let before = cpu(ClockId::ThreadCPUTime);
         hello::clients(&composed, CONCURRENT, REQUESTS as usize / CONCURRENT).await?;
         request.push((cpu(ClockId::ThreadCPUTime) - before) / REQUESTS);
@@ -84,7 +84,7 @@ async fn ledger() -> Result<bool> {
     Ok(met)
 }
 
-async fn wakes() -> Result<bool> {
+async fn of_wakes() -> Result<bool> {
     println!("wake-ups: {ROUNDS} rounds of {REQUESTS} requests that are heard and that are not");
     let engine = Engine::new()?;
     let hello = hello::pool(&engine, &hello::binary()?, PoolOverrides::default())?;
@@ -96,11 +96,16 @@ async fn wakes() -> Result<bool> {
     // Warms up.
     hello::clients(&hello, CONCURRENT, 100).await?;
     for _ in 0..ROUNDS {
-        let cost = wakes_cost(REQUESTS).await?;
-        wake_heard.push(cost.wake_heard);
-        wake_unheard.push(cost.wake_unheard);
-        quiet_heard.push(cost.quiet_heard);
-        quiet_unheard.push(cost.quiet_unheard);
+        let (wake, quiet) = (&["sleep", "wake"][..], &["wait"][..]);
+        for (rounds, functions, times, heard) in [
+            (&mut wake_heard, wake, REQUESTS / 2, true),
+            (&mut wake_unheard, wake, REQUESTS / 2, false),
+            (&mut quiet_heard, quiet, REQUESTS, true),
+            (&mut quiet_unheard, quiet, REQUESTS, false),
+        ] {
+            let time = wakes::time(functions, times, heard).await;
+            rounds.push(time.map_err(failed)? / times);
+        }
         let before = cpu(ClockId::ThreadCPUTime);
         hello::clients(&hello, CONCURRENT, REQUESTS as usize / CONCURRENT).await?;
         request.push((cpu(ClockId::ThreadCPUTime) - before) / REQUESTS);

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use headwater_core::{Handler, Limits};
-use headwater_runtime::measure::StockService;
+use headwater_core::Handler;
 use headwater_runtime::{Engine, PoolOverrides};
 use rustix::time::ClockId;
 
 use crate::hello;
 use crate::rounds::{Rounds, cpu, verdict};
+use crate::stock::StockService;
 
 /// Requests at once.
 const CONCURRENT: usize = 32;
@@ -24,8 +24,7 @@ const LEAST: f64 = 1.0;
 pub(crate) async fn measure() -> Result<bool> {
     let engine = Engine::new()?;
     let binary = hello::binary()?;
-    let stock: Arc<dyn Handler> =
-        Arc::new(StockService::load(&engine, &binary, &Limits::default())?);
+    let stock: Arc<dyn Handler> = Arc::new(StockService::load(&engine, &binary)?);
     let mut contestants = vec![Contestant::new("stock ProxyHandler", stock)];
     for (name, spread) in [
         ("pool, spread over the threads", None),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use headwater_core::{Handler, Limits};
-use headwater_runtime::measure::{BareInstance, BareService};
+use headwater_core::Handler;
 use headwater_runtime::{Engine, PoolOverrides};
 use rustix::time::ClockId;
 
+use crate::bare::{BareInstance, BareService};
 use crate::hello;
 use crate::rounds::{Rounds, cpu, verdict};
 
@@ -30,7 +30,7 @@ const MOST_INSTANCE: f64 = 70.0;
 pub(crate) async fn measure() -> Result<bool> {
     let engine = Engine::new()?;
     let binary = hello::binary()?;
-    let bare = BareService::load(&engine, &binary, &Limits::default())?;
+    let bare = BareService::load(&engine, &binary)?;
     let warm = hello::pool(&engine, &binary, PoolOverrides::default())?;
     let fresh = hello::pool(
         &engine,

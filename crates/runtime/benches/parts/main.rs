@@ -9,12 +9,17 @@
 )]
 
 mod attribution;
+mod bare;
+mod calls;
 mod dispatch;
 mod egress;
 mod hello;
 mod instances;
+mod ledger;
 mod reset;
 mod rounds;
+mod stock;
+mod wakes;
 
 use std::process::ExitCode;
 

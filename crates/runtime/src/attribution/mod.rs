@@ -33,30 +33,37 @@ pub(crate) mod ledger;
 mod number;
 mod requests;
 mod task;
-mod tokens;
+mod unattributed;
 mod verdict;
 pub(crate) mod wakes;
 
 use std::sync::Arc;
 
-use headwater_core::{Attribution, Doubt, RequestScope};
+use headwater_core::{Attribution, Doubt, RequestId, RequestScope};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{AsContext, AsContextMut, Store, StoreContextMut};
 
 use self::declaration::{Declarations, Declared};
-use self::ledger::{Health, Ledger, Listen};
+pub(crate) use self::declaration::{Entered, Turn};
+pub(crate) use self::echo::Names;
+pub(crate) use self::ledger::{Health, checkpoint, settled, starting};
+use self::ledger::{Ledger, LedgerView, Listen, MAX_DEPTH};
 use self::requests::{Found, Requests};
+pub(crate) use self::unattributed::Unattributed;
 use self::verdict::{Declaration, Echo, InDoubt, StackEvidence, Witnesses};
 use self::wakes::{Of, Wakes};
-use crate::guest_state::GuestState;
 
-pub(crate) use self::declaration::Turn;
-pub(crate) use self::echo::Names;
-pub use self::tokens::AttributionScope;
+/// By which attribution finds what it knows of an instance in the data of the instance's store.
+pub(crate) trait AttributionView: 'static {
+    /// What is known of the instance's requests and tasks.
+    fn roots(&mut self) -> &mut Roots;
+}
 
-/// The longest walk. A walk can be endless (a cycle of reused slots); one that gets this far is no
-/// evidence.
-const MAX_DEPTH: usize = 64;
+impl<T: AttributionView> LedgerView for T {
+    fn ledger(&mut self) -> &mut Option<Box<Ledger>> {
+        &mut self.roots().ledger
+    }
+}
 
 /// Which evidence an instance can give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +88,16 @@ pub(crate) struct Roots {
     ledger: Option<Box<Ledger>>,
     /// What was heard of wake-ups, if the guest's tasks can wake one another.
     wakes: Option<Box<Wakes>>,
+    unattributed: Arc<Unattributed>,
 }
 
 impl Roots {
     /// `hears_wakes` says whether the component tells of its tasks.
-    pub(crate) fn new(evidence: Evidence, hears_wakes: bool) -> Self {
+    pub(crate) fn new(
+        evidence: Evidence,
+        hears_wakes: bool,
+        unattributed: Arc<Unattributed>,
+    ) -> Self {
         Self {
             evidence,
             requests: Requests::default(),
@@ -100,6 +112,7 @@ impl Roots {
                 Evidence::Ledger(_) if hears_wakes => Some(Box::new(Wakes::new(Of::AnyTask))),
                 _ => None,
             },
+            unattributed,
         }
     }
 
@@ -113,6 +126,11 @@ impl Roots {
             Evidence::Stack | Evidence::Ledger(_) => self.requests.start(task, scope),
             Evidence::Sole => self.sole = Some(scope),
         }
+    }
+
+    /// Takes back what a task declared.
+    pub(crate) fn leave(&mut self, entered: Entered<GuestTaskId>) {
+        self.declarations.leave(entered);
     }
 
     /// The turns of the event loop, to be counted between any two of its work items.
@@ -172,7 +190,7 @@ impl Caller {
         walk: Walk::Nowhere,
     };
 
-    fn of(mut store: StoreContextMut<'_, GuestState>) -> Self {
+    fn of<T: AttributionView>(mut store: StoreContextMut<'_, T>) -> Self {
         let Ok(stack) = store.async_call_stack() else {
             return Self::NOBODY;
         };
@@ -197,12 +215,12 @@ impl Caller {
     }
 
     /// The live request of the instance that `is_it` is true of.
-    fn live(
+    fn live<T: AttributionView>(
         &self,
-        store: StoreContextMut<'_, GuestState>,
+        mut store: StoreContextMut<'_, T>,
         is_it: impl Fn(&RequestScope) -> bool,
     ) -> Option<Arc<RequestScope>> {
-        match store.data().roots.find(is_it)? {
+        match store.data_mut().roots().find(is_it)? {
             Found::Lives(scope) => Some(scope),
             // The calling task runs for certain; it shows what a task looks like.
             Found::LivesIfRunning(scope, root) => {
@@ -211,10 +229,10 @@ impl Caller {
         }
     }
 
-    fn declaration(&self, store: StoreContextMut<'_, GuestState>) -> Declaration {
+    fn declaration<T: AttributionView>(&self, mut store: StoreContextMut<'_, T>) -> Declaration {
         let declared = self
             .task
-            .and_then(|task| store.data().roots.declarations.of(task));
+            .and_then(|task| store.data_mut().roots().declarations.of(task));
         match declared {
             Some(Declared::Holds(id)) => self
                 .live(store, |scope| scope.id() == id)
@@ -226,7 +244,7 @@ impl Caller {
         }
     }
 
-    fn echo(&self, mut store: StoreContextMut<'_, GuestState>, names: &Names) -> Echo {
+    fn echo<T: AttributionView>(&self, mut store: StoreContextMut<'_, T>, names: &Names) -> Echo {
         let span = self.live(store.as_context_mut(), |scope| names.by_span(scope));
         let id = self.live(store, |scope| names.by_id(scope));
         match (span, id) {
@@ -241,27 +259,33 @@ impl Caller {
 ///
 /// Right only when called synchronously from an import that the guest has just called, before the
 /// import's first await.
-pub(crate) fn current(store: StoreContextMut<'_, GuestState>) -> Attribution {
+pub(crate) fn current<T: AttributionView>(store: StoreContextMut<'_, T>) -> Attribution {
     judge(store, &Names::default(), doubt)
 }
 
-/// Likewise, for an outgoing request with these headers.
-pub(crate) fn of_outgoing(store: StoreContextMut<'_, GuestState>, names: &Names) -> Attribution {
-    judge(store, names, doubt)
+/// Likewise, for an outgoing request with these headers, or another effect. It is counted when it is not
+/// exact.
+pub(crate) fn of_effect<T: AttributionView>(
+    mut store: StoreContextMut<'_, T>,
+    names: &Names,
+) -> Attribution {
+    let attribution = judge(store.as_context_mut(), names, doubt);
+    store.data_mut().roots().unattributed.note(&attribution);
+    attribution
 }
 
 /// The request whose task is running, or that it declares to work for. To be asked anywhere in the guest's
 /// code: at a tick of the epoch, for instance, which may be before a task has said that it goes on.
-pub(crate) fn running(store: StoreContextMut<'_, GuestState>) -> Attribution {
+pub(crate) fn running<T: AttributionView>(store: StoreContextMut<'_, T>) -> Attribution {
     judge(store, &Names::default(), |_, _| None)
 }
 
-fn judge(
-    mut store: StoreContextMut<'_, GuestState>,
+fn judge<T: AttributionView>(
+    mut store: StoreContextMut<'_, T>,
     names: &Names,
-    doubt: impl FnOnce(&mut StoreContextMut<'_, GuestState>, &Arc<RequestScope>) -> Option<InDoubt>,
+    doubt: impl FnOnce(&mut StoreContextMut<'_, T>, &Arc<RequestScope>) -> Option<InDoubt>,
 ) -> Attribution {
-    let roots = &store.data().roots;
+    let roots = store.data_mut().roots();
     let declares = !roots.declarations.is_empty();
     let echoes = !names.is_empty();
     if roots.evidence == Evidence::Sole && !declares && !echoes {
@@ -292,40 +316,42 @@ fn judge(
     let stack = if has_ledger {
         ledger::evidence(store.as_context_mut())
     } else {
-        store.data().roots.stack(&caller.walk)
+        store.data_mut().roots().stack(&caller.walk)
     };
     let doubt = match &stack {
         StackEvidence::Sound(own) => doubt(&mut store, own),
         StackEvidence::Unsound | StackEvidence::None => None,
     };
-    let roots = &store.data().roots;
     let witnesses = Witnesses {
         declaration,
         echo,
         stack,
         doubt,
-        sole: roots.sole.clone(),
+        sole: store.data_mut().roots().sole.clone(),
     };
     witnesses.judge()
 }
 
 /// Reads what was heard of wake-ups, and asks for something of it. None if nothing is heard.
-fn with_wakes<R>(
-    store: &mut StoreContextMut<'_, GuestState>,
+fn with_wakes<T: AttributionView, R>(
+    store: &mut StoreContextMut<'_, T>,
     ask: impl FnOnce(&mut Wakes) -> R,
 ) -> Option<R> {
-    let mut wakes = store.data_mut().roots.wakes.take()?;
+    let mut wakes = store.data_mut().roots().wakes.take()?;
     wakes.read(store.as_context());
     let answer = ask(&mut wakes);
-    store.data_mut().roots.wakes = Some(wakes);
+    store.data_mut().roots().wakes = Some(wakes);
     Some(answer)
 }
 
 /// Why the task that calls, which is one of `own`, may be doing another's work.
-fn doubt(store: &mut StoreContextMut<'_, GuestState>, own: &Arc<RequestScope>) -> Option<InDoubt> {
+fn doubt<T: AttributionView>(
+    store: &mut StoreContextMut<'_, T>,
+    own: &Arc<RequestScope>,
+) -> Option<InDoubt> {
     let heard = with_wakes(store, |wakes| wakes.doubt(own))?;
     heard.or_else(|| {
-        let others = store.data().roots.requests.outlived(own)?;
+        let others = store.data_mut().roots().requests.outlived(own)?;
         let reason = Doubt::Outlived;
         Some(InDoubt { reason, others })
     })
@@ -336,12 +362,13 @@ fn doubt(store: &mut StoreContextMut<'_, GuestState>, own: &Arc<RequestScope>) -
 ///
 /// Not known in a composed component: there a task may be noted on the stack of the guest's code, which
 /// a trap unwinds.
-pub(crate) fn of_failure(store: &mut Store<GuestState>) -> Option<Arc<RequestScope>> {
-    match store.data().roots.evidence {
-        Evidence::Sole => store.data().roots.sole.clone(),
+pub(crate) fn of_failure<T: AttributionView>(store: &mut Store<T>) -> Option<Arc<RequestScope>> {
+    let roots = store.data_mut().roots();
+    match roots.evidence {
+        Evidence::Sole => roots.sole.clone(),
         Evidence::Stack => {
             let caller = Caller::of(store.as_context_mut());
-            match store.data().roots.stack(&caller.walk) {
+            match store.data_mut().roots().stack(&caller.walk) {
                 StackEvidence::Sound(scope) => Some(scope),
                 StackEvidence::None | StackEvidence::Unsound => None,
             }
@@ -351,43 +378,55 @@ pub(crate) fn of_failure(store: &mut Store<GuestState>) -> Option<Arc<RequestSco
 }
 
 /// Makes a new store's evidence ready.
-pub(crate) fn install(store: &mut Store<GuestState>) {
-    if let Evidence::Ledger(listen) = store.data().roots.evidence {
+pub(crate) fn install<T: AttributionView>(store: &mut Store<T>) {
+    if let Evidence::Ledger(listen) = store.data_mut().roots().evidence {
         ledger::install(store, listen);
     }
 }
 
-/// To be called just before the root task of a request is made, with nothing in between.
-pub(crate) fn starting(store: &mut StoreContextMut<'_, GuestState>) {
-    if store.data().roots.ledger.is_some() {
-        ledger::starting(store);
-    }
-}
-
 /// Notes that `task` is the root task of a request. To be called before the guest runs.
-pub(crate) fn started(
-    store: &mut StoreContextMut<'_, GuestState>,
+pub(crate) fn started<T: AttributionView>(
+    store: &mut StoreContextMut<'_, T>,
     task: GuestTaskId,
     scope: Arc<RequestScope>,
 ) {
-    if store.data().roots.ledger.is_some() {
+    if store.data_mut().roots().ledger.is_some() {
         ledger::started(store, task, scope.clone());
     }
-    store.data_mut().roots.start(task, scope);
-    if store.data().roots.requests.are_many() {
+    let roots = store.data_mut().roots();
+    roots.start(task, scope);
+    if roots.requests.are_many() {
         forget_ended(store, task);
     }
 }
 
 /// Forgets the requests that live no more. `fresh` is a task that was just made.
-fn forget_ended(store: &mut StoreContextMut<'_, GuestState>, fresh: GuestTaskId) {
+fn forget_ended<T: AttributionView>(store: &mut StoreContextMut<'_, T>, fresh: GuestTaskId) {
     // Where that cannot be told, not even of this one, all are kept.
     if !task::is_running(store.as_context_mut(), fresh, fresh) {
         return;
     }
-    let mut requests = std::mem::take(&mut store.data_mut().roots.requests);
+    let mut requests = std::mem::take(&mut store.data_mut().roots().requests);
     requests.forget(|task| task::is_running(store.as_context_mut(), task, fresh));
-    store.data_mut().roots.requests = requests;
+    store.data_mut().roots().requests = requests;
+}
+
+/// The task that calls declares, by a token, that it works for this request.
+pub(crate) fn enter<T: AttributionView>(
+    mut store: StoreContextMut<'_, T>,
+    request: RequestId,
+) -> Entered<GuestTaskId> {
+    let task = Caller::of(store.as_context_mut()).task;
+    store.data_mut().roots().declarations.enter(task, request)
+}
+
+/// Whether a request lives in the instance, by whose guest it is asked.
+pub(crate) fn is_live<T: AttributionView>(
+    mut store: StoreContextMut<'_, T>,
+    request: RequestId,
+) -> bool {
+    let caller = Caller::of(store.as_context_mut());
+    caller.live(store, |scope| scope.id() == request).is_some()
 }
 
 impl Evidence {
@@ -395,16 +434,6 @@ impl Evidence {
     pub(crate) fn has_checkpoints(self) -> bool {
         matches!(self, Self::Ledger(_))
     }
-}
-
-/// To be called first thing in every poll inside the event loop.
-pub(crate) fn checkpoint(store: StoreContextMut<'_, GuestState>) -> Health {
-    ledger::checkpoint(store)
-}
-
-/// To be called when no task that could run is left in the instance, and no request in it.
-pub(crate) fn settled(store: StoreContextMut<'_, GuestState>) {
-    ledger::settled(store);
 }
 
 #[cfg(test)]

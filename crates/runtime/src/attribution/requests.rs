@@ -118,7 +118,7 @@ fn is_answering(scope: &Arc<RequestScope>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::scope;
+    use crate::testing::scope;
 
     fn lives(requests: &Requests<u32>, scope: &Arc<RequestScope>, running: &[u32]) -> bool {
         match requests.find(|other| other.id() == scope.id()) {

@@ -4,7 +4,6 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 
 use crate::attribution::number::number;
-use crate::guest_state::GuestState;
 
 /// Whether `task` has not ended, told by what is in its slot of the table of tasks: nothing, or what
 /// is of another type than the slot of `running`, a task that is known to run.
@@ -14,8 +13,8 @@ use crate::guest_state::GuestState;
 ///
 /// In a composed component the slot of a task that has ended is taken by the ledger, at once but for a
 /// task that ends and another that is made in one go.
-pub(super) fn is_running(
-    mut store: StoreContextMut<'_, GuestState>,
+pub(super) fn is_running<T: 'static>(
+    mut store: StoreContextMut<'_, T>,
     task: GuestTaskId,
     running: GuestTaskId,
 ) -> bool {

@@ -160,7 +160,7 @@ mod tests {
     use headwater_core::Verdict;
 
     use super::*;
-    use crate::measure::scope;
+    use crate::testing::scope;
 
     /// Two requests, the sides of each row.
     struct Case {

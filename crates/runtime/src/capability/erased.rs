@@ -10,7 +10,7 @@ use super::{Capability, Explained, Flag, GrantError, ServiceContext, Value};
 use crate::guest_state::GuestState;
 
 /// A [`Capability`] whose types are not known.
-pub(super) trait Erased: Send + Sync {
+pub(crate) trait Erased: Send + Sync {
     fn id(&self) -> TypeId;
     fn interfaces(&self) -> &'static [&'static str];
     fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
@@ -28,10 +28,10 @@ pub(super) trait Erased: Send + Sync {
 }
 
 /// A grant whose type its capability knows.
-pub(super) type Granted = Arc<dyn Any + Send + Sync>;
+pub(crate) type Granted = Arc<dyn Any + Send + Sync>;
 
 /// What a capability keeps of a service.
-pub(super) trait Started: Send + Sync {
+pub(crate) trait Started: Send + Sync {
     /// What a new instance has, with the type of its capability.
     fn instance(&self) -> (TypeId, Box<dyn Any + Send>);
 }

@@ -18,14 +18,14 @@ pub struct Grants(Vec<Grant>);
 /// What one service is granted of one capability.
 #[derive(Clone)]
 pub struct Grant {
-    pub(super) capability: Arc<dyn Erased>,
-    pub(super) granted: Granted,
+    capability: Arc<dyn Erased>,
+    granted: Granted,
 }
 
 // === impl Grants ===
 
 impl Grants {
-    pub(super) fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
+    pub(crate) fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
         Self(grants.into_iter().collect())
     }
 
@@ -90,6 +90,13 @@ impl Grant {
         Self {
             capability: Arc::new(capability),
             granted: Arc::new(grant),
+        }
+    }
+
+    pub(crate) fn of(capability: &Arc<dyn Erased>, granted: Granted) -> Self {
+        Self {
+            capability: capability.clone(),
+            granted,
         }
     }
 

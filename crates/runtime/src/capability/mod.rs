@@ -8,7 +8,7 @@
 //!    of the service's instances has ended: connections and threads of a store stop there;
 //! 3. its *instance* is made for each instance of the guest, and dropped with it.
 //!
-//! A capability is registered with the [`Capabilities`] of a host. No other part of the host knows of it.
+//! A capability is registered with the [`Capabilities`](crate::Capabilities) of a host. No other part of the host knows of it.
 //!
 //! # Example
 //!
@@ -40,11 +40,11 @@
 //!             "take",
 //!             |mut store: StoreContextMut<'_, GuestState>, (): ()| {
 //!                 // Whose call this is, before anything else is done.
-//!                 let attribution = capability::attribution(&mut store);
+//!                 let call = capability::call(&mut store, "acme:quota/left", "take");
 //!                 let left = store.data_mut().capability::<Quota>()?;
-//!                 let left = left.fetch_sub(1, Ordering::Relaxed);
-//!                 println!("{left} left: {:?}", attribution.verdict());
-//!                 Ok((left,))
+//!                 let take = |left: u64| left.checked_sub(1);
+//!                 let left = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+//!                 Ok((call.end(left.map_err(|_| "nothing is left".to_owned())),))
 //!             },
 //!         )
 //!     }
@@ -73,11 +73,11 @@
 //! let capabilities = Capabilities::default().with(Quota);
 //! ```
 
+mod call;
 mod erased;
 mod explained;
 mod grant_error;
 mod grants;
-mod registered;
 mod running;
 
 use std::path::{Path, PathBuf};
@@ -88,14 +88,15 @@ use headwater_telemetry::Metrics;
 use wasmtime::component::Linker;
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use crate::attribution;
+use crate::attribution::{self, Names};
 use crate::guest_state::GuestState;
 
+pub use self::call::{Call, call, count};
+pub(crate) use self::erased::Erased;
 pub use self::explained::Explained;
 pub use self::grant_error::GrantError;
 pub use self::grants::{Grant, Grants};
-pub use self::registered::{Capabilities, Key};
-pub(crate) use self::running::{InstanceCapabilities, ServiceCapabilities};
+pub(crate) use self::running::ServiceCapabilities;
 
 /// What a file says under a capability's key.
 pub type Value = serde_json::Value;
@@ -194,6 +195,19 @@ pub struct Flag {
     pub help: &'static str,
 }
 
+/// A key that capabilities add to a `[[service]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means.
+    pub about: &'static str,
+    /// The JSON schema of its value.
+    pub schema: Value,
+    /// The flag that stands for it.
+    pub flag: Option<Flag>,
+}
+
 /// The service that a capability is started for.
 #[derive(Debug, Clone)]
 pub struct ServiceContext {
@@ -209,7 +223,22 @@ pub struct ServiceContext {
 /// called is on the stack. An import that waits takes it first and carries it along. It is counted when it is
 /// not exact.
 pub fn attribution(store: &mut StoreContextMut<'_, GuestState>) -> Attribution {
-    let attribution = attribution::current(store.as_context_mut());
-    store.data().unattributed.note(&attribution);
-    attribution
+    attribution::of_effect(store.as_context_mut(), &Names::default())
 }
+
+impl GuestState {
+    /// What a capability keeps of this instance.
+    ///
+    /// # Errors
+    ///
+    /// When the service does not have the capability: an import function of it was linked by something else.
+    pub fn capability<C: Capability>(&mut self) -> wasmtime::Result<&mut C::Instance> {
+        self.capabilities.of::<C, C::Instance>().ok_or_else(|| {
+            let name = std::any::type_name::<C>();
+            wasmtime::format_err!("the service does not have the capability {name}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

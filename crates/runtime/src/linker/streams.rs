@@ -22,66 +22,44 @@ type Answer<T> = (Result<T, StreamError>,);
 /// Defines them over the stock ones.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut streams = linker.instance(INTERFACE)?;
-    streams.func_wrap(
-        "[method]output-stream.write",
-        |mut store: StoreContextMut<'_, GuestState>, (to, bytes): (Output, Vec<u8>)| {
-            before(&store);
-            let done = HostOutputStream::write(&mut store.data_mut().table, to, bytes);
-            after(store, done)
-        },
-    )?;
-    streams.func_wrap(
-        "[method]output-stream.write-zeroes",
-        |mut store: StoreContextMut<'_, GuestState>, (to, length): (Output, u64)| {
-            before(&store);
-            let done = HostOutputStream::write_zeroes(&mut store.data_mut().table, to, length);
-            after(store, done)
-        },
-    )?;
-    streams.func_wrap(
-        "[method]output-stream.splice",
-        |mut store: StoreContextMut<'_, GuestState>, (to, from, length): (Output, Input, u64)| {
-            before(&store);
-            let done = HostOutputStream::splice(&mut store.data_mut().table, to, from, length);
-            after(store, done)
-        },
-    )?;
-    // A synchronous call: the guest waits for it, and so does all of its store. Whoever called is still
-    // the one who runs when it is over.
-    streams.func_wrap_async(
-        "[method]output-stream.blocking-write-and-flush",
-        |mut store: StoreContextMut<'_, GuestState>, (to, bytes): (Output, Vec<u8>)| {
-            Box::new(async move {
-                before(&store);
-                let table = &mut store.data_mut().table;
-                let done = HostOutputStream::blocking_write_and_flush(table, to, bytes).await;
-                after(store, done)
-            })
-        },
-    )?;
-    streams.func_wrap_async(
-        "[method]output-stream.blocking-write-zeroes-and-flush",
-        |mut store: StoreContextMut<'_, GuestState>, (to, length): (Output, u64)| {
-            Box::new(async move {
-                before(&store);
-                let table = &mut store.data_mut().table;
-                let done =
-                    HostOutputStream::blocking_write_zeroes_and_flush(table, to, length).await;
-                after(store, done)
-            })
-        },
-    )?;
-    streams.func_wrap_async(
-        "[method]output-stream.blocking-splice",
-        |mut store: StoreContextMut<'_, GuestState>, (to, from, length): (Output, Input, u64)| {
-            Box::new(async move {
-                before(&store);
-                let table = &mut store.data_mut().table;
-                let done = HostOutputStream::blocking_splice(table, to, from, length).await;
-                after(store, done)
-            })
-        },
-    )
+    macro_rules! define {
+        ($name:literal, $stock:ident($($argument:ident: $ty:ty),*)) => {
+            streams.func_wrap(
+                $name,
+                |mut store: StoreContextMut<'_, GuestState>, (to, $($argument),*): (Output, $($ty),*)| {
+                    before(&store);
+                    let table = &mut store.data_mut().table;
+                    let done = HostOutputStream::$stock(table, to, $($argument),*);
+                    after(store, done)
+                },
+            )?;
+        };
+        // A synchronous call: the guest waits for it, and so does all of its store. Whoever called is
+        // still the one who runs when it is over.
+        (blocking $name:literal, $stock:ident($($argument:ident: $ty:ty),*)) => {
+            streams.func_wrap_async(
+                $name,
+                |mut store: StoreContextMut<'_, GuestState>, (to, $($argument),*): (Output, $($ty),*)| {
+                    Box::new(async move {
+                        before(&store);
+                        let table = &mut store.data_mut().table;
+                        let done = HostOutputStream::$stock(table, to, $($argument),*).await;
+                        after(store, done)
+                    })
+                },
+            )?;
+        };
+    }
+    define!("[method]output-stream.write", write(bytes: Vec<u8>));
+    define!("[method]output-stream.write-zeroes", write_zeroes(length: u64));
+    define!("[method]output-stream.splice", splice(from: Input, length: u64));
+    define!(blocking "[method]output-stream.blocking-write-and-flush", blocking_write_and_flush(bytes: Vec<u8>));
+    define!(
+        blocking "[method]output-stream.blocking-write-zeroes-and-flush",
+        blocking_write_zeroes_and_flush(length: u64)
+    );
+    define!(blocking "[method]output-stream.blocking-splice", blocking_splice(from: Input, length: u64));
+    Ok(())
 }
 
 /// What is in the outbox before a call was put there by a function that does not take it out again.

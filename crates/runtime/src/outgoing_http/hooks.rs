@@ -1,24 +1,22 @@
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use headwater_core::Attribution;
 use headwater_egress::{Egress, Limit, SendOptions};
 use http::Request;
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::outgoing::{Outgoing, OutgoingPermit};
-use super::request_body::{self, Unsent};
+use super::outgoing::Outgoing;
+use super::request_body::{self, Version};
 use crate::error_code;
 use crate::forbidden::ForbiddenHeaders;
 
 /// Where `wasi:http`'s host implementation hands outgoing requests over to egress.
 pub(crate) struct Hooks {
     forbidden: ForbiddenHeaders,
+    outgoing: Arc<Outgoing>,
     /// The outgoing call that is being made; set by the import just before the stock implementation calls
     /// [`WasiHttpHooks::send_request`] in the same poll.
     pub(super) next: Option<OutgoingCall>,
@@ -28,15 +26,21 @@ pub(crate) struct Hooks {
 pub(super) struct OutgoingCall {
     pub(super) attribution: Attribution,
     pub(super) egress: Egress,
-    pub(super) outgoing: Arc<Outgoing>,
+    pub(super) version: Version,
 }
 
 impl Hooks {
-    pub(crate) fn new(forbidden: ForbiddenHeaders) -> Self {
+    pub(crate) fn new(forbidden: ForbiddenHeaders, outgoing: Arc<Outgoing>) -> Self {
         Self {
             forbidden,
+            outgoing,
             next: None,
         }
+    }
+
+    /// The outgoing requests of the instance.
+    pub(crate) fn outgoing(&self) -> &Arc<Outgoing> {
+        &self.outgoing
     }
 }
 
@@ -73,8 +77,9 @@ impl WasiHttpHooks for Hooks {
         let OutgoingCall {
             attribution,
             egress,
-            outgoing,
+            version,
         } = call;
+        let outgoing = Arc::clone(&self.outgoing);
         let unattributed = attribution.scope().is_none();
         if unattributed {
             outgoing.note_unattributed();
@@ -88,11 +93,7 @@ impl WasiHttpHooks for Hooks {
             first_byte_timeout: options.first_byte_timeout,
             between_bytes_timeout: options.between_bytes_timeout,
         });
-        let unsent = Unsent {
-            outgoing: Arc::clone(&outgoing),
-            service: Arc::clone(egress.service()),
-        };
-        let mut request = request_body::outgoing(request, unsent);
+        let mut request = request_body::outgoing(request, version, Arc::clone(&outgoing));
         if unattributed {
             request.extensions_mut().insert(outgoing.most_hops());
         }
@@ -108,41 +109,16 @@ impl WasiHttpHooks for Hooks {
                 .map_err(|error| Error::InternalError(Some(error.to_string())))?
                 .map_err(|error| error_code::from_egress(&error))?;
             let response = response.map(|body| {
-                Permitted {
-                    body: body.map_err(|error| error_code::from_body(&error)),
-                    _permit: permit,
-                }
+                // It has its place until its body is dropped.
+                body.map_err(move |error| {
+                    let _held = &permit;
+                    error_code::from_body(&error)
+                })
                 .boxed_unsync()
             });
             // The connection is driven by the client's pool, so there is nothing left to wait for.
             Ok((response, Box::new(async { Ok(()) }) as _))
         })
-    }
-}
-
-/// The body of a response to an outgoing request, which has its place until then.
-struct Permitted<B> {
-    body: B,
-    _permit: OutgoingPermit,
-}
-
-impl<B: http_body::Body + Unpin> http_body::Body for Permitted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -166,12 +142,16 @@ mod tests {
             grants: Grants::parse([address.to_string()]).unwrap(),
             ..EgressParams::new("test")
         });
-        let outgoing = Arc::new(Outgoing::new(1, LimitLog::new("test".into())));
-        let mut hooks = Hooks::new(ForbiddenHeaders::default());
+        let outgoing = Arc::new(Outgoing::new(
+            "test".into(),
+            1,
+            LimitLog::new("test".into()),
+        ));
+        let mut hooks = Hooks::new(ForbiddenHeaders::default(), outgoing);
         hooks.next = Some(OutgoingCall {
             attribution: Attribution::unknown(),
             egress,
-            outgoing,
+            version: Version::P3,
         });
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let request = Request::get(format!("http://{address}/"))

@@ -4,106 +4,42 @@
 mod hooks;
 mod outgoing;
 mod request_body;
-mod unfinished;
 
-use std::sync::Arc;
-
-use headwater_core::fields::declared_length;
-use headwater_egress::{Egress, EgressParams};
+use headwater_egress::Egress;
 use http::uri::PathAndQuery;
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
 use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView, p2, p3};
 
-use crate::attribution::{self, Names};
-use crate::capability::{Capability, Explained, ServiceContext};
-use crate::guest_state::GuestState;
+use crate::attribution::{self, AttributionView, Names};
 
 use self::hooks::OutgoingCall;
+use self::request_body::Version;
 
 pub(crate) use self::hooks::Hooks;
 pub(crate) use self::outgoing::Outgoing;
 
 /// The 0.3 interface, in the version of wasmtime-wasi-http 48; 0.3.x versions link to each other.
-const CLIENT: &str = "wasi:http/client@0.3.0";
+pub(crate) const CLIENT: &str = "wasi:http/client@0.3.0";
 
 /// Likewise that of 0.2.
-const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
+pub(crate) const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 
-/// Outgoing HTTP requests: `wasi:http/client@0.3` and `wasi:http/outgoing-handler@0.2`. A guest reaches what
-/// its egress lets through.
-#[derive(Debug, Clone, Copy)]
-pub struct OutgoingHttp;
-
-/// The egress by which a service's outgoing requests leave. The default lets none through.
-#[derive(Clone, Default)]
-pub struct OutgoingGrant(Option<Egress>);
-
-impl From<Egress> for OutgoingGrant {
-    fn from(egress: Egress) -> Self {
-        Self(Some(egress))
-    }
+/// By which outgoing HTTP finds what it needs in the data of an instance's store.
+pub(crate) trait OutgoingView: AttributionView + WasiHttpView {
+    /// The hooks that the stock implementation calls, and the egress by which requests leave.
+    ///
+    /// # Errors
+    ///
+    /// When the service has none.
+    fn outgoing(&mut self) -> wasmtime::Result<(&mut Hooks, Egress)>;
 }
 
-impl PartialEq for OutgoingGrant {
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Some(this), Some(that)) => this.is(that),
-            (None, None) => true,
-            _ => false,
-        }
-    }
-}
-
-impl Capability for OutgoingHttp {
-    type Grant = OutgoingGrant;
-    type Service = Egress;
-    type Instance = Egress;
-
-    fn interfaces(&self) -> &'static [&'static str] {
-        &[CLIENT, OUTGOING_HANDLER]
-    }
-
-    fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-        p3::bindings::http::client::add_to_linker::<GuestState, AttributedClient>(
-            linker,
-            GuestState::http,
-        )?;
-        add_outgoing_handler(linker)
-    }
-
-    fn explain(&self, grant: &OutgoingGrant) -> Vec<Explained> {
-        let Some(egress) = &grant.0 else {
-            return Vec::new();
-        };
-        let grants = egress.grants();
-        let mut lines = vec![Explained::list("may call", grants.iter())];
-        if grants.is_every_address() {
-            lines.push(Explained::Warning(
-                "this guest may call any address, this machine's own included".to_owned(),
-            ));
-        } else if grants.is_all() {
-            lines.push(Explained::Warning(
-                "this guest may call any public address on the internet".to_owned(),
-            ));
-        }
-        lines.extend(egress.unverified().iter().map(|hosts| {
-            Explained::Warning(format!(
-                "anybody may pretend to be {hosts}: its certificate is not verified"
-            ))
-        }));
-        lines
-    }
-
-    fn start(&self, grant: &OutgoingGrant, service: &ServiceContext) -> Egress {
-        let nothing = || Egress::new(EgressParams::new(service.service.clone()));
-        grant.0.clone().unwrap_or_else(nothing)
-    }
-
-    fn instance(&self, egress: &Arc<Egress>) -> Egress {
-        Egress::clone(egress)
-    }
+/// Links both interfaces.
+pub(crate) fn add_to_linker<T: OutgoingView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    p3::bindings::http::client::add_to_linker::<T, AttributedClient>(linker, T::http)?;
+    add_outgoing_handler(linker)
 }
 
 /// `wasi:http/client@0.3`, attributed.
@@ -113,9 +49,9 @@ impl HasData for AttributedClient {
     type Data<'a> = WasiHttpCtxView<'a>;
 }
 
-impl p3::bindings::http::client::HostWithStore<GuestState> for AttributedClient {
+impl<T: OutgoingView> p3::bindings::http::client::HostWithStore<T> for AttributedClient {
     async fn send(
-        accessor: &Accessor<GuestState, Self>,
+        accessor: &Accessor<T, Self>,
         request: Resource<p3::Request>,
     ) -> Result<Resource<p3::Response>, TrappableError<p3::bindings::http::types::ErrorCode>> {
         // In the future's first poll, which happens within the guest's call: the only time when
@@ -125,7 +61,7 @@ impl p3::bindings::http::client::HostWithStore<GuestState> for AttributedClient 
             .with(|mut access| {
                 let mut store = access.as_context_mut();
                 // A request that is not there is the stock implementation's to report.
-                let named = store.data_mut().table.get_mut(&request);
+                let named = store.data_mut().http().table.get_mut(&request);
                 let names = named.map_or_else(
                     |_| Names::default(),
                     |request| {
@@ -133,11 +69,11 @@ impl p3::bindings::http::client::HostWithStore<GuestState> for AttributedClient 
                         Names::read(&request.headers)
                     },
                 );
-                note_call(store.as_context_mut(), &names)
+                note_call(store.as_context_mut(), &names, Version::P3)
             })
             .map_err(TrappableError::trap)?;
-        <WasiHttp as p3::bindings::http::client::HostWithStore<GuestState>>::send(
-            &accessor.with_getter::<WasiHttp>(GuestState::http),
+        <WasiHttp as p3::bindings::http::client::HostWithStore<T>>::send(
+            &accessor.with_getter::<WasiHttp>(T::http),
             request,
         )
         .await
@@ -148,7 +84,7 @@ impl p3::bindings::http::client::HostWithStore<GuestState> for AttributedClient 
 ///
 /// The stock binding's host trait has no store, hence no call stack; so the one function is defined
 /// here by hand. A 0.3 component may import it as well.
-fn add_outgoing_handler(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+fn add_outgoing_handler<T: OutgoingView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     use p2::bindings::http::outgoing_handler::{Host, OutgoingRequest, RequestOptions};
     use p2::bindings::http::types::{ErrorCode, FutureIncomingResponse, Host as Types};
 
@@ -157,19 +93,14 @@ fn add_outgoing_handler(linker: &mut Linker<GuestState>) -> wasmtime::Result<()>
 
     linker.instance(OUTGOING_HANDLER)?.func_wrap(
         "handle",
-        |mut store: StoreContextMut<'_, GuestState>,
+        |mut store: StoreContextMut<'_, T>,
          (request, options): Arguments|
          -> wasmtime::Result<Answer> {
-            let made = store.data_mut().table.get_mut(&request)?;
+            let made = store.data_mut().http().table.get_mut(&request)?;
             made.path_with_query
                 .get_or_insert_with(|| root().to_string());
-            let declared = declared_length(&made.headers);
-            made.body = made
-                .body
-                .take()
-                .map(|body| unfinished::named(body, declared));
             let names = Names::read(&made.headers);
-            note_call(store.as_context_mut(), &names)?;
+            note_call(store.as_context_mut(), &names, Version::P2)?;
             let lent = options
                 .as_ref()
                 .map(|options| Resource::new_borrow(options.rep()));
@@ -196,14 +127,17 @@ fn root() -> PathAndQuery {
 
 /// Takes the attribution of the outgoing request that is being made, whose headers repeat these
 /// names, and leaves it for the `send_request` hook.
-fn note_call(mut store: StoreContextMut<'_, GuestState>, names: &Names) -> wasmtime::Result<()> {
-    let attribution = attribution::of_outgoing(store.as_context_mut(), names);
-    let state = store.data_mut();
-    state.unattributed.note(&attribution);
-    state.hooks.next = Some(OutgoingCall {
+fn note_call<T: OutgoingView>(
+    mut store: StoreContextMut<'_, T>,
+    names: &Names,
+    version: Version,
+) -> wasmtime::Result<()> {
+    let attribution = attribution::of_effect(store.as_context_mut(), names);
+    let (hooks, egress) = store.data_mut().outgoing()?;
+    hooks.next = Some(OutgoingCall {
         attribution,
-        egress: state.capability::<OutgoingHttp>()?.clone(),
-        outgoing: state.outgoing.clone(),
+        egress,
+        version,
     });
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::limits;
 /// The outgoing requests of one instance: how many may be open, and whether whose they are is known.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    service: Arc<str>,
     free: Arc<Semaphore>,
     most: usize,
     limits: LimitLog,
@@ -24,8 +25,9 @@ pub(crate) type OutgoingPermit = OwnedSemaphorePermit;
 
 impl Outgoing {
     /// So many may be open at once.
-    pub(crate) fn new(most: usize, limits: LimitLog) -> Self {
+    pub(crate) fn new(service: Arc<str>, most: usize, limits: LimitLog) -> Self {
         Self {
+            service,
             free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             most,
             limits,
@@ -63,10 +65,10 @@ impl Outgoing {
     }
 
     /// Says in the log that a part of a body was not sent, if it is the first.
-    pub(crate) fn note_unsent(&self, service: &str) {
+    pub(crate) fn note_unsent(&self) {
         if !self.unsent.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                service,
+                service = &*self.service,
                 "a guest wrote a body to a GET or HEAD request, or more than it had declared: it was \
                  not sent; a body is sent with these methods if the request has its content-length"
             );
@@ -102,7 +104,7 @@ mod tests {
             }
             guard.read(&headers)
         };
-        let outgoing = Outgoing::new(1, LimitLog::new("test".into()));
+        let outgoing = Outgoing::new("test".into(), 1, LimitLog::new("test".into()));
         assert!(outgoing.most_hops().is_none());
         for times in [1, 3, 0, 2] {
             outgoing.note_hops(&passed(times));
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_request_is_over() {
-        let outgoing = Outgoing::new(1, LimitLog::new("test".into()));
+        let outgoing = Outgoing::new("test".into(), 1, LimitLog::new("test".into()));
         let place = outgoing.open();
         assert!(place.is_some());
         assert!(outgoing.open().is_none());

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
-use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::outgoing::Outgoing;
 use crate::error_code::CutByGuest;
@@ -24,7 +24,11 @@ use crate::error_code::CutByGuest;
 /// times with another write of nothing; and in 0.2, where every outgoing request has a body resource,
 /// one whose stream is closed by then takes the request for failed (`wstd` reports a "connection reset").
 /// So what comes after the end is taken and thrown away, until the guest finishes.
-pub(crate) fn outgoing(request: Request<WasiBody>, unsent: Unsent) -> Request<Body> {
+pub(super) fn outgoing(
+    request: Request<WasiBody>,
+    version: Version,
+    outgoing: Arc<Outgoing>,
+) -> Request<Body> {
     let expected = expected(&request);
     let (head, body) = request.into_parts();
     if body.is_end_stream() {
@@ -33,7 +37,9 @@ pub(crate) fn outgoing(request: Request<WasiBody>, unsent: Unsent) -> Request<Bo
     let body = GuestBody {
         body: Some(body),
         expected,
-        unsent,
+        written: 0,
+        version,
+        outgoing,
     };
     let body = match expected {
         // Dropped here, which leaves the guest somebody to write to.
@@ -53,19 +59,53 @@ fn expected(request: &Request<WasiBody>) -> Option<u64> {
     }
 }
 
-/// Where it is noted that a guest wrote what was not sent.
-#[derive(Clone)]
-pub(crate) struct Unsent {
-    pub(crate) outgoing: Arc<Outgoing>,
-    pub(crate) service: Arc<str>,
+/// The version of `wasi:http` that a request is made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    P2,
+    P3,
 }
 
 struct GuestBody {
     /// None after the end or an error.
     body: Option<WasiBody>,
-    /// How many bytes are still to come, if that is known.
+    /// How many bytes will be sent, if that is known.
     expected: Option<u64>,
-    unsent: Unsent,
+    written: u64,
+    version: Version,
+    outgoing: Arc<Outgoing>,
+}
+
+impl GuestBody {
+    /// Counts a frame. A guest of 0.2 that writes more than it had declared is told so when it writes, and what
+    /// it wrote is here all the same.
+    fn frame(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
+        self.written += frame.data_ref().map_or(0, |data| data.len() as u64);
+        match self.expected {
+            Some(length) if self.version == Version::P2 && self.written > length => {
+                Err(Error::HttpRequestBodySize(Some(self.written)))
+            }
+            _ => Ok(match frame.into_trailers() {
+                Ok(trailers) => Frame::trailers(harmless(trailers)),
+                Err(frame) => frame,
+            }),
+        }
+    }
+
+    /// What is wrong with a body that failed. The stock one of 0.2 calls it a protocol error, as if it were the
+    /// upstream's, when the guest drops it before it has finished it.
+    fn name(&self, error: Error) -> Error {
+        match (error, self.expected) {
+            (error, _) if self.version == Version::P3 => error,
+            (Error::HttpProtocolError, Some(length)) if self.written != length => {
+                Error::HttpRequestBodySize(Some(self.written))
+            }
+            (Error::HttpProtocolError, _) => Error::InternalError(Some(
+                "the request's body was dropped before it was finished".to_owned(),
+            )),
+            (error, _) => error,
+        }
+    }
 }
 
 impl http_body::Body for GuestBody {
@@ -83,25 +123,14 @@ impl http_body::Body for GuestBody {
         let Poll::Ready(polled) = Pin::new(body).poll_frame(cx) else {
             return Poll::Pending;
         };
-        Poll::Ready(match polled {
-            Some(Ok(frame)) => {
-                if let (Some(expected), Some(data)) = (&mut this.expected, frame.data_ref()) {
-                    *expected = expected.saturating_sub(data.len() as u64);
-                }
-                Some(Ok(match frame.into_trailers() {
-                    Ok(trailers) => Frame::trailers(harmless(trailers)),
-                    Err(frame) => frame,
-                }))
-            }
-            Some(Err(error)) => {
-                this.body = None;
-                Some(Err(CutByGuest::new(error).into()))
-            }
-            None => {
-                this.body = None;
-                None
-            }
-        })
+        let frame = polled.map(|polled| match polled {
+            Ok(frame) => this.frame(frame),
+            Err(error) => Err(this.name(error)),
+        });
+        if !matches!(frame, Some(Ok(_))) {
+            this.body = None;
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| CutByGuest::new(error).into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -118,12 +147,12 @@ impl http_body::Body for GuestBody {
 
 impl Drop for GuestBody {
     fn drop(&mut self) {
-        if self.expected == Some(0)
+        if self.expected.is_some_and(|length| self.written >= length)
             && let Some(body) = self.body.take()
             && let Ok(runtime) = Handle::try_current()
         {
             // Ends when the guest finishes or drops the body, at the latest with its instance.
-            runtime.spawn(discard(body, self.unsent.clone()));
+            runtime.spawn(discard(body, self.outgoing.clone()));
         }
     }
 }
@@ -137,37 +166,35 @@ fn harmless(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-async fn discard(mut body: WasiBody, unsent: Unsent) {
+async fn discard(mut body: WasiBody, outgoing: Arc<Outgoing>) {
     while let Some(Ok(frame)) = body.frame().await {
         if frame.data_ref().is_some_and(Buf::has_remaining) {
-            unsent.outgoing.note_unsent(&unsent.service);
+            outgoing.note_unsent();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::error_code;
+    use headwater_egress::EgressError;
     use headwater_telemetry::LimitLog;
     use http::header::AUTHORIZATION;
     use http::request::Builder;
     use http_body_util::channel::{Channel, Sender};
     use http_body_util::{Full, StreamBody};
-    use wasmtime_wasi_http::Error;
 
-    use super::*;
-
-    fn note() -> Unsent {
-        Unsent {
-            outgoing: Arc::new(Outgoing::new(1, LimitLog::new("test".into()))),
-            service: "test".into(),
-        }
+    fn note() -> Arc<Outgoing> {
+        let limits = LimitLog::new("test".into());
+        Arc::new(Outgoing::new("test".into(), 1, limits))
     }
 
     /// A request with a body that the test writes, and what is sent of it.
     fn written(request: Builder) -> (Sender<Bytes, Error>, Request<Body>) {
         let (sender, body) = Channel::new(1);
         let request = request.body(body.boxed_unsync()).unwrap();
-        (sender, outgoing(request, note()))
+        (sender, outgoing(request, Version::P3, note()))
     }
 
     #[tokio::test]
@@ -176,7 +203,11 @@ mod tests {
         let request = Request::get("http://a.example/")
             .body(body.boxed_unsync())
             .unwrap();
-        assert!(outgoing(request, note()).body().is_end_stream());
+        assert!(
+            outgoing(request, Version::P3, note())
+                .body()
+                .is_end_stream()
+        );
     }
 
     #[tokio::test]
@@ -186,7 +217,11 @@ mod tests {
             Request::post("http://a.example/"),
         ] {
             let body = Full::from("x").map_err(|never| match never {});
-            let request = outgoing(request.body(body.boxed_unsync()).unwrap(), note());
+            let request = outgoing(
+                request.body(body.boxed_unsync()).unwrap(),
+                Version::P3,
+                note(),
+            );
             let body = request.into_body().collect().await.unwrap();
             assert_eq!(body.to_bytes(), "x");
         }
@@ -226,6 +261,38 @@ mod tests {
         guest.send_data("xyz".into()).await.unwrap_err();
     }
 
+    /// What a body of 0.2 ends with.
+    async fn end(frames: Vec<Result<&'static str, Error>>, declared: Option<u64>) -> Error {
+        let frames = frames
+            .into_iter()
+            .map(|frame| frame.map(|text| Frame::data(Bytes::from(text))));
+        let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
+        let mut request = Request::post("http://a.example/");
+        if let Some(length) = declared {
+            request = request.header(CONTENT_LENGTH, length);
+        }
+        let request = outgoing(request.body(body).unwrap(), Version::P2, note());
+        let error = request.into_body().collect().await.unwrap_err();
+        let error = EgressError::RequestBody(error.into());
+        error_code::from_egress(&error)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_as_long_as_declared_says_how_long_it_is() {
+        let short = vec![Ok("abc"), Err(Error::HttpProtocolError)];
+        let short = end(short, Some(5)).await;
+        assert!(matches!(short, Error::HttpRequestBodySize(Some(3))));
+        let long = end(vec![Ok("abc"), Ok("def")], Some(5)).await;
+        assert!(matches!(long, Error::HttpRequestBodySize(Some(6))));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_dropped_is_not_the_upstreams_fault() {
+        let dropped = vec![Ok("abc"), Err(Error::HttpProtocolError)];
+        let dropped = end(dropped, None).await;
+        assert!(matches!(dropped, Error::InternalError(Some(_))));
+    }
+
     #[tokio::test]
     async fn trailers_do_not_carry_what_is_between_the_ends_of_a_connection() {
         let mut trailers = HeaderMap::new();
@@ -236,7 +303,7 @@ mod tests {
         let frames = [Ok(Frame::trailers(trailers))];
         let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
         let request = Request::post("http://a.example/").body(body).unwrap();
-        let sent = outgoing(request, note()).into_body();
+        let sent = outgoing(request, Version::P3, note()).into_body();
         let sent = sent.collect().await.unwrap().trailers().cloned().unwrap();
         assert_eq!(sent.len(), 2, "{sent:?}");
         assert!(sent.contains_key("x-end"));

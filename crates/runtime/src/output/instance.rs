@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::allowance::{Allowance, Rate};
 use super::lines::Lines;
-use super::service::{Dropped, Label, RECORD, ServiceOutput};
+use super::service::{Dropped, Label, RECORD, ServiceOutput, Stream};
 
 /// What one request may log: a thousand short lines, or a panic with a long backtrace, at once; and a
 /// hundred lines a second from then on, which is more than anybody reads of a request that lasts.
@@ -26,13 +26,6 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// How often is looked for such lines, while there are any.
 const SWEEP: Duration = Duration::from_millis(250);
-
-/// One of a guest's two streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
 
 /// What a piece was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,15 +71,6 @@ struct Account {
     at: Instant,
     /// Lines that may go on.
     lines: Vec<(Stream, Origin, Lines)>,
-}
-
-impl Stream {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
 }
 
 impl InstanceOutput {

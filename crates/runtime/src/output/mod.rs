@@ -17,7 +17,8 @@ mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use instance::{InstanceOutput, Origin, Stream};
+pub(crate) use instance::{InstanceOutput, Origin};
 pub use service::ServiceOutput;
+pub(crate) use service::Stream;
 pub use streams::RequestStderr;
 pub(crate) use streams::{Outbox, PERMIT, Stdio};

@@ -4,7 +4,6 @@ use std::time::Instant;
 use headwater_core::{RequestScope, Verdict};
 
 use super::allowance::{Allowance, Rate};
-use super::instance::Stream;
 use super::lines::Printable;
 
 /// The target of guests' lines, by which the log shows them in a way of their own.
@@ -49,6 +48,13 @@ pub(super) struct Dropped {
     pub(super) bytes: u64,
 }
 
+/// One of a guest's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
 /// What a record says beside its text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Label<'a> {
@@ -56,6 +62,15 @@ pub(super) struct Label<'a> {
     pub(super) scope: Option<&'a RequestScope>,
     pub(super) verdict: Verdict,
     pub(super) stream: Stream,
+}
+
+impl Stream {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
 }
 
 impl ServiceOutput {

@@ -11,8 +11,8 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::instance::{InstanceOutput, Origin, Stream};
-use super::service::ServiceOutput;
+use super::instance::{InstanceOutput, Origin};
+use super::service::{ServiceOutput, Stream};
 
 /// The bytes that a guest may write to one of its streams at once.
 pub(crate) const PERMIT: usize = 64 << 10;

@@ -17,8 +17,10 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
 
 use crate::attribution;
 use crate::guest_state::GuestState;
+use crate::pool::no_answer::{BodyRefused, NoResponse};
 use crate::pool::poll_gate::{Given, PollGate};
-use crate::pool::queued_request::{Answer, InstanceRecord};
+use crate::pool::queued_request::InstanceRecord;
+use crate::pool::written::Answer;
 
 /// A call that is prepared but has not run: its task exists, and no instruction of the guest has been
 /// executed for it.
@@ -182,16 +184,6 @@ impl<'a> Call<'a> {
         Ok(())
     }
 }
-
-/// A 0.2 guest returned without setting a response.
-#[derive(Debug, thiserror::Error)]
-#[error("the guest returned without setting a response")]
-pub(crate) struct NoResponse;
-
-/// A 0.3 guest wrote an error as the result of its request's body, in place of a response.
-#[derive(Debug, thiserror::Error)]
-#[error("the guest reported an error about the request's body")]
-pub(crate) struct BodyRefused(#[source] wasmtime_wasi_http::Error);
 
 /// The guest function that requests call: where its instance's backpressure is asked for.
 pub(crate) fn entrance(proxy: &Proxy) -> Func {

@@ -10,18 +10,21 @@ mod driver;
 mod failure;
 mod inbox;
 mod instance_stats;
-mod meter;
+mod no_answer;
 mod poll_gate;
 mod queued_request;
+mod response;
 mod retry;
 mod scheduler;
 mod settings;
 mod shared;
+mod slot;
+mod written;
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use headwater_core::{Fault, RequestId, RequestScope};
+use headwater_core::{Body, Fault, RequestScope};
 use headwater_telemetry::Metrics;
 use http::{Request, Response};
 use tokio::sync::oneshot;
@@ -29,27 +32,19 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use self::counters::Count;
-use self::scheduler::RequestKey;
+use self::no_answer::NoAnswer;
+use self::scheduler::Scheduler;
 use self::shared::Shared;
+use self::slot::Slot;
 use crate::guest_state::GuestState;
 use crate::places::ServicePlaces;
-use crate::response;
 use crate::store_factory::StoreFactory;
 
-pub(crate) use self::call::{BodyRefused, NoResponse};
 pub use self::circuit::CircuitState;
 pub use self::counters::PoolTotals;
-pub(crate) use self::driver::SlowStart;
 pub use self::instance_stats::{InstanceState, InstanceView};
-#[cfg(any(test, feature = "measure"))]
-pub(crate) use self::meter::Mark;
-pub(crate) use self::meter::Meter;
-pub(crate) use self::queued_request::InstanceRecord;
 pub use self::scheduler::PoolView;
 pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
-
-/// When a client that met a full queue may come back. Requests are short; a second is long for them.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The pool of one service.
 #[derive(Clone)]
@@ -94,7 +89,7 @@ impl InstancePool {
 
     /// Lets all instances finish what they have and end.
     pub(crate) fn replaced(&self) {
-        self.0.replaced();
+        self.0.happened(Scheduler::replaced);
     }
 
     /// Waits until no instance has anything to do.
@@ -107,9 +102,10 @@ impl InstancePool {
     /// Has an instance answer a request; if that fails and the settings say so, one more.
     pub(crate) async fn answer(
         &self,
-        request: Request<WasiBody>,
+        request: Request<Body>,
         scope: Arc<RequestScope>,
-    ) -> Result<Response<headwater_core::Body>, Fault> {
+    ) -> Result<Response<Body>, Fault> {
+        let request = request.map(response::to_wasi);
         let copy = self.0.copy_for_retry(&request);
         let answer = self.attempt(request, scope.clone()).await;
         let failed = match &answer {
@@ -137,14 +133,14 @@ impl InstancePool {
         &self,
         request: Request<WasiBody>,
         scope: Arc<RequestScope>,
-    ) -> Result<Response<headwater_core::Body>, NoAnswer> {
+    ) -> Result<Response<Body>, NoAnswer> {
         let (sender, answer) = oneshot::channel();
         let instance = Arc::new(OnceLock::new());
         let admitted = self
             .0
             .arrive(request, scope.clone(), sender, instance.clone())?;
         let deadline = scope.deadline();
-        let slot = Slot {
+        let mut slot = Slot {
             shared: self.0.clone(),
             key: admitted.key,
             scope,
@@ -158,77 +154,18 @@ impl InstancePool {
         match answer {
             Ok(Ok(answer)) => {
                 self.0.succeeded();
-                let slot = slot.answered();
+                slot.answered = true;
                 let record = instance.get().cloned();
                 Ok(response::from_wasi(answer, record, slot))
             }
-            Ok(Err(error)) => Err(response::fault(error).into()),
+            Ok(Err(error)) => Err(no_answer::fault(error).into()),
             Err(_dropped) => Err(match instance.get() {
                 Some(record) => {
-                    let fault = response::lost(record, slot.scope.id()).await;
+                    let fault = no_answer::lost(record, slot.scope.id()).await;
                     NoAnswer::InstanceFailed(record.clone(), fault)
                 }
                 None => self.0.refusal().into(),
             }),
         }
-    }
-}
-
-/// Why a request got no answer.
-enum NoAnswer {
-    /// Its instance failed while the request was in it.
-    InstanceFailed(Arc<InstanceRecord>, Fault),
-    Other(Fault),
-}
-
-impl NoAnswer {
-    fn into_fault(self) -> Fault {
-        match self {
-            Self::InstanceFailed(record, fault) => {
-                if let Some(failure) = record.failure() {
-                    failure.set_told();
-                }
-                fault
-            }
-            Self::Other(fault) => fault,
-        }
-    }
-}
-
-impl From<Fault> for NoAnswer {
-    fn from(fault: Fault) -> Self {
-        Self::Other(fault)
-    }
-}
-
-/// A request's place in the pool, until the last byte of its answer.
-pub(crate) struct Slot {
-    shared: Arc<Shared>,
-    key: RequestKey,
-    scope: Arc<RequestScope>,
-    answered: bool,
-}
-
-impl Slot {
-    fn answered(mut self) -> Self {
-        self.answered = true;
-        self
-    }
-
-    pub(crate) fn request(&self) -> RequestId {
-        self.scope.id()
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        // While a guest waits for a client's body, the client is late and not the instance.
-        let missed = !self.answered
-            && !self.scope.is_body_late()
-            && self
-                .scope
-                .deadline()
-                .is_some_and(|deadline| deadline <= Instant::now());
-        self.shared.leave(self.key, missed);
     }
 }

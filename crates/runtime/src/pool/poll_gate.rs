@@ -16,8 +16,7 @@ use http::Response;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::pool::queued_request::Answer;
-use crate::response::Written;
+use crate::pool::written::{Answer, Written};
 
 /// No poll is under way.
 const OPEN: u8 = 0;
@@ -136,7 +135,7 @@ mod tests {
     }
 
     fn response() -> Given {
-        Ok(Response::new(crate::response::empty()))
+        Ok(Response::new(crate::pool::response::empty()))
     }
 
     #[test]

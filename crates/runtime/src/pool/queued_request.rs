@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use headwater_core::RequestScope;
-use http::{Request, Response};
+use http::Request;
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
 
@@ -10,10 +10,7 @@ use crate::outgoing_http::Outgoing;
 use crate::pool::failure::Failure;
 use crate::pool::poll_gate::PollGate;
 use crate::pool::scheduler::{InstanceKey, RequestKey};
-use crate::response::Written;
-
-/// What an instance answers a request with.
-pub(crate) type Answer = wasmtime::Result<Response<Written>>;
+use crate::pool::written::Answer;
 
 /// A request on its way into an instance.
 pub(crate) struct QueuedRequest {

@@ -24,6 +24,7 @@ pub(crate) fn copy(request: &Request<WasiBody>) -> Option<Request<()>> {
 /// instance fail. That no response head was given is known from where this is asked.
 pub(crate) async fn is_invisible(scope: &RequestScope, instance: &InstanceRecord) -> bool {
     let called_out = Counters::get(&scope.counters().outgoing) > 0
+        || scope.had_effect()
         // May have been this request's.
         || instance.outgoing.any_unattributed();
     let failure = instance.ended().await.err();

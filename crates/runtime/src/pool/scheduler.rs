@@ -29,7 +29,7 @@ use crate::pool::instance_stats::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
 
 pub use self::instance::PoolView;
-pub(crate) use self::types::{Action, InstanceKey, Refusal, RequestKey, Retirement};
+pub(crate) use self::types::{Action, InstanceKey, RequestKey, Retirement};
 
 /// The pool of one service.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Scheduler {
             return;
         }
         if self.queue.len() >= self.settings.max_queue {
-            actions.push(Action::Refuse(request, Refusal::QueueFull));
+            actions.push(Action::Refuse(request));
             return;
         }
         self.queue.push_back(request);

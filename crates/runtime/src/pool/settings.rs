@@ -131,53 +131,37 @@ pub struct PoolOverrides {
 impl PoolOverrides {
     /// The settings of a component of this world.
     pub(crate) fn apply(&self, world: World) -> PoolSettings {
-        let Self {
-            max_instances,
-            min_idle,
-            max_requests_per_instance,
-            max_concurrent_per_instance,
+        let default = PoolSettings::of(world);
+        let attribution = self.attribution.unwrap_or_default();
+        let is_serial = self.serial == Some(true) || attribution == AttributionMode::Serial;
+        let serial = default.serial || is_serial;
+        let concurrent = self.max_concurrent_per_instance;
+        PoolSettings {
+            max_instances: self.max_instances.unwrap_or(default.max_instances),
+            min_idle: self.min_idle.unwrap_or(default.min_idle),
+            max_requests_per_instance: self
+                .max_requests_per_instance
+                .clone()
+                .unwrap_or(default.max_requests_per_instance),
+            max_concurrent_per_instance: match serial {
+                true => 1,
+                false => concurrent.unwrap_or(default.max_concurrent_per_instance),
+            },
             serial,
             attribution,
-            spread,
-            idle_timeout,
-            post_return_timeout,
-            max_queue,
-            queue_timeout,
-            max_outgoing_per_instance,
-            max_cpu_time,
-            retry,
-        } = self.clone();
-        let mut settings = PoolSettings::of(world);
-        let set = |setting: &mut usize, value: Option<usize>| *setting = value.unwrap_or(*setting);
-        set(&mut settings.max_instances, max_instances);
-        set(&mut settings.min_idle, min_idle);
-        set(
-            &mut settings.max_concurrent_per_instance,
-            max_concurrent_per_instance,
-        );
-        set(&mut settings.spread, spread);
-        set(&mut settings.max_queue, max_queue);
-        set(
-            &mut settings.max_outgoing_per_instance,
-            max_outgoing_per_instance,
-        );
-        settings.attribution = attribution.unwrap_or_default();
-        settings.serial |=
-            serial.unwrap_or(false) || settings.attribution == AttributionMode::Serial;
-        if settings.serial {
-            settings.max_concurrent_per_instance = 1;
+            spread: self.spread.unwrap_or(default.spread),
+            idle_timeout: self.idle_timeout.unwrap_or(default.idle_timeout),
+            post_return_timeout: self
+                .post_return_timeout
+                .unwrap_or(default.post_return_timeout),
+            grace: default.grace,
+            max_queue: self.max_queue.unwrap_or(default.max_queue),
+            queue_timeout: self.queue_timeout.unwrap_or(default.queue_timeout),
+            max_outgoing_per_instance: self
+                .max_outgoing_per_instance
+                .unwrap_or(default.max_outgoing_per_instance),
+            max_cpu_time: self.max_cpu_time.or(default.max_cpu_time),
+            retry: self.retry.unwrap_or(default.retry),
         }
-        if let Some(requests) = max_requests_per_instance {
-            settings.max_requests_per_instance = requests;
-        }
-        let set = |setting: &mut Duration, value: Option<Duration>| {
-            *setting = value.unwrap_or(*setting);
-        };
-        set(&mut settings.idle_timeout, idle_timeout);
-        set(&mut settings.post_return_timeout, post_return_timeout);
-        set(&mut settings.queue_timeout, queue_timeout);
-        settings.max_cpu_time = max_cpu_time.or(settings.max_cpu_time);
-        settings.retry = retry.unwrap_or(settings.retry);
-        settings
     }
 }

@@ -18,17 +18,21 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use crate::guest_state::GuestState;
 use crate::one_line::one_line;
 use crate::places::{GivesWay, ServicePlaces};
-use crate::pool::RETRY_AFTER;
 use crate::pool::circuit::{Circuit, CircuitState};
 use crate::pool::counters::{Count, Counters};
-use crate::pool::driver::{self, SlowStart};
+use crate::pool::driver;
 use crate::pool::inbox::Inbox;
 use crate::pool::instance_stats::{Held, InstanceStats};
-use crate::pool::queued_request::{self, InstanceRecord, QueuedRequest};
+use crate::pool::no_answer::SlowStart;
+use crate::pool::queued_request::{InstanceRecord, QueuedRequest};
 use crate::pool::retry;
-use crate::pool::scheduler::{Action, InstanceKey, Refusal, RequestKey, Retirement, Scheduler};
+use crate::pool::scheduler::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
+use crate::pool::written::Answer;
 use crate::store_factory::StoreFactory;
+
+/// When a client that met a full queue may come back. Requests are short; a second is long for them.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What the pool and its instances share.
 pub(crate) struct Shared {
@@ -113,7 +117,7 @@ impl Shared {
         self: &Arc<Self>,
         request: Request<WasiBody>,
         scope: Arc<RequestScope>,
-        answer: oneshot::Sender<queued_request::Answer>,
+        answer: oneshot::Sender<Answer>,
         instance: Arc<OnceLock<Arc<InstanceRecord>>>,
     ) -> Result<Admitted, Fault> {
         let now = Instant::now();
@@ -151,8 +155,8 @@ impl Shared {
         &self,
         key: RequestKey,
         deadline: Option<Instant>,
-        mut answer: oneshot::Receiver<queued_request::Answer>,
-    ) -> Result<Result<queued_request::Answer, oneshot::error::RecvError>, Fault> {
+        mut answer: oneshot::Receiver<Answer>,
+    ) -> Result<Result<Answer, oneshot::error::RecvError>, Fault> {
         // At its deadline the front drops the request, and polls it once more before. That is the
         // moment to say what it waited for.
         let misses_deadline =
@@ -323,22 +327,12 @@ impl Shared {
         }
     }
 
-    pub(crate) fn idle_expired(self: &Arc<Self>, key: InstanceKey) {
-        self.change(&mut self.look(), |core, actions| {
-            core.idle_expired(key, actions);
-        });
-    }
-
-    /// Another version of the service takes its requests.
-    pub(crate) fn replaced(self: &Arc<Self>) {
-        self.change(&mut self.look(), Scheduler::replaced);
-    }
-
-    /// An instance keeps more tasks than the ledger of a composed component holds.
-    pub(crate) fn outgrown(self: &Arc<Self>, key: InstanceKey) {
-        self.change(&mut self.lock(), |core, actions| {
-            core.outgrown(key, actions);
-        });
+    /// Something happened that the core decides on, with a look at what its instances do.
+    pub(super) fn happened(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&mut Scheduler, &mut Vec<Action>),
+    ) {
+        self.change(&mut self.look(), decide);
     }
 
     /// Takes back what an instance was given and has not started.
@@ -434,7 +428,7 @@ impl Shared {
                     let life = driver::drive(self.clone(), instance, inbox, thread.clone());
                     tokio::spawn(thread.run(life));
                 }
-                Action::Refuse(key, Refusal::QueueFull) => {
+                Action::Refuse(key) => {
                     // Its answer's other end sees the request dropped.
                     drop(arriving.take_if(|request| request.key == key));
                     drop(shell.waiting.remove(&key));
@@ -471,9 +465,7 @@ impl Shared {
         decide: impl FnOnce(&mut Scheduler, &mut Vec<Action>) -> bool,
     ) -> bool {
         let mut any = false;
-        self.change(&mut self.look(), |core, actions| {
-            any = decide(core, actions)
-        });
+        self.happened(|core, actions| any = decide(core, actions));
         any
     }
 

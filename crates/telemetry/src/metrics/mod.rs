@@ -3,6 +3,7 @@
 //! Whoever measures is given a [`Metrics`]; there is no global one. Names, units and attributes are
 //! OpenTelemetry's where its semantic conventions have them, and `headwater.*` otherwise.
 
+mod call;
 mod outgoing;
 mod request;
 
@@ -21,6 +22,7 @@ use crate::attributes::{
     SERVICE,
 };
 
+use self::call::CallInstruments;
 use self::outgoing::OutgoingInstruments;
 pub use self::outgoing::OutgoingMeasure;
 use self::request::RequestInstruments;
@@ -44,6 +46,7 @@ struct Instruments {
     meter: Meter,
     request: RequestInstruments,
     outgoing: OutgoingInstruments,
+    call: CallInstruments,
     queue_wait: Histogram<f64>,
     attributed: Counter<u64>,
     doubts: Counter<u64>,
@@ -56,6 +59,7 @@ impl Metrics {
         let instruments = Instruments {
             request: RequestInstruments::new(&meter),
             outgoing: OutgoingInstruments::new(&meter),
+            call: CallInstruments::new(&meter),
             queue_wait: meter
                 .f64_histogram("headwater.pool.queue.wait")
                 .with_unit("s")

@@ -179,7 +179,7 @@ fn new_span(request: &ClientRequest<'_>) -> Span {
 }
 
 /// The ids of the requests that it may have been for, if there are any.
-fn candidates(attribution: &Attribution) -> Option<String> {
+pub(super) fn candidates(attribution: &Attribution) -> Option<String> {
     let ids = attribution.candidates().iter();
     let ids: Vec<_> = ids.map(|scope| scope.id().to_string()).collect();
     (!ids.is_empty()).then(|| ids.join(","))

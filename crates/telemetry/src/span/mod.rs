@@ -1,9 +1,11 @@
 //! The spans of requests.
 
+mod call;
 mod client;
 mod server;
 pub(crate) mod url;
 
+pub use call::{CallOutcome, CallSpan, GuestCall};
 pub use client::{ClientRequest, ClientSpan};
 pub use server::{ServerRequest, ServerSpan};
 

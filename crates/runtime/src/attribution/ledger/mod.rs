@@ -43,10 +43,7 @@
 
 mod tasks;
 #[cfg(test)]
-mod wasmtime_assumptions;
-
-#[cfg(test)]
-mod adversary;
+mod tests;
 
 use std::sync::Arc;
 
@@ -55,10 +52,18 @@ use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{AsContextMut, CallHook, Store, StoreContextMut};
 
 use self::tasks::Tasks;
-use crate::attribution::MAX_DEPTH;
 use crate::attribution::number::{Number, number};
 use crate::attribution::verdict::StackEvidence;
-use crate::guest_state::GuestState;
+
+/// The longest walk. A walk can be endless (a cycle of reused slots); one that gets this far is no
+/// evidence.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// By which the ledger is found in the data of an instance's store.
+pub(crate) trait LedgerView: 'static {
+    /// It, if the instance has one.
+    fn ledger(&mut self) -> &mut Option<Box<Ledger>>;
+}
 
 /// What the ledger listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +101,7 @@ impl Ledger {
 }
 
 /// Puts the hook into a store whose state has a ledger.
-pub(crate) fn install(store: &mut Store<GuestState>, listen: Listen) {
+pub(crate) fn install<T: LedgerView>(store: &mut Store<T>, listen: Listen) {
     store.call_hook(move |mut store, hook| {
         match (hook, listen) {
             (CallHook::CallingWasm, _) => entered(&mut store)?,
@@ -106,7 +111,7 @@ pub(crate) fn install(store: &mut Store<GuestState>, listen: Listen) {
                 calling_host(&mut store)?;
             }
             _ => {
-                if let Some(ledger) = &mut store.data_mut().roots.ledger {
+                if let Some(ledger) = store.data_mut().ledger() {
                     ledger.ran = true;
                 }
             }
@@ -116,14 +121,14 @@ pub(crate) fn install(store: &mut Store<GuestState>, listen: Listen) {
 }
 
 /// The hook at an entry into WebAssembly: a task's birth, or its going on.
-fn entered(store: &mut StoreContextMut<'_, GuestState>) -> wasmtime::Result<()> {
+fn entered<T: LedgerView>(store: &mut StoreContextMut<'_, T>) -> wasmtime::Result<()> {
     // An error means that wasmtime's own state is broken: it is the guest's trap, as it would be
     // without the hook.
     let (task, caller) = {
         let mut stack = store.async_call_stack()?;
         (stack.next().map(number), stack.next().map(number))
     };
-    let Some(ledger) = &mut store.data_mut().roots.ledger else {
+    let Some(ledger) = store.data_mut().ledger() else {
         return Ok(());
     };
     ledger.ran = true;
@@ -139,9 +144,9 @@ fn entered(store: &mut StoreContextMut<'_, GuestState>) -> wasmtime::Result<()> 
 
 /// The hook at a call of the host: by now all tasks that synchronous calls made are in wasmtime's
 /// table, and all that are unknown are on the machine's stack, below the first that is known.
-fn calling_host(store: &mut StoreContextMut<'_, GuestState>) -> wasmtime::Result<()> {
+fn calling_host<T: LedgerView>(store: &mut StoreContextMut<'_, T>) -> wasmtime::Result<()> {
     let stack = Stack::of(store)?;
-    if let Some(ledger) = &mut store.data_mut().roots.ledger {
+    if let Some(ledger) = store.data_mut().ledger() {
         ledger.ran = true;
         match stack.numbers() {
             Some(numbers) => ledger.tasks.called_synchronously(numbers),
@@ -162,9 +167,9 @@ pub(crate) enum Health {
 
 /// Takes the numbers of tasks that have died out of circulation. To be called between two work items:
 /// first thing in every poll of what runs inside the store's event loop.
-pub(crate) fn checkpoint(mut store: StoreContextMut<'_, GuestState>) -> Health {
+pub(crate) fn checkpoint<T: LedgerView>(mut store: StoreContextMut<'_, T>) -> Health {
     park(&mut store);
-    let ledger = store.data_mut().roots.ledger.as_mut();
+    let ledger = store.data_mut().ledger().as_mut();
     if ledger.is_some_and(|ledger| ledger.tasks.outgrown()) {
         Health::Outgrown
     } else {
@@ -172,7 +177,7 @@ pub(crate) fn checkpoint(mut store: StoreContextMut<'_, GuestState>) -> Health {
     }
 }
 
-fn park(store: &mut StoreContextMut<'_, GuestState>) {
+fn park<T: LedgerView>(store: &mut StoreContextMut<'_, T>) {
     with_table(store, |ledger, table| {
         if std::mem::take(&mut ledger.ran) {
             ledger.tasks.checkpoint(table);
@@ -181,15 +186,15 @@ fn park(store: &mut StoreContextMut<'_, GuestState>) {
 }
 
 /// To be called just before a request's root task is made, with nothing in between.
-pub(crate) fn starting(store: &mut StoreContextMut<'_, GuestState>) {
+pub(crate) fn starting<T: LedgerView>(store: &mut StoreContextMut<'_, T>) {
     with_table(store, |ledger, table| {
         ledger.next = ledger.tasks.virgin(table);
     });
 }
 
 /// To be called as soon as a request's root task is made.
-pub(crate) fn started(
-    store: &mut StoreContextMut<'_, GuestState>,
+pub(crate) fn started<T: LedgerView>(
+    store: &mut StoreContextMut<'_, T>,
     task: GuestTaskId,
     scope: Arc<RequestScope>,
 ) {
@@ -205,16 +210,16 @@ pub(crate) fn started(
 }
 
 /// To be called when no task that could run is left in the instance and no request in it.
-pub(crate) fn settled(mut store: StoreContextMut<'_, GuestState>) {
+pub(crate) fn settled<T: LedgerView>(mut store: StoreContextMut<'_, T>) {
     with_table(&mut store, |ledger, table| ledger.tasks.settled(table));
 }
 
 /// Whom the running guest code works for. Right only synchronously in an import call.
-pub(crate) fn evidence(mut store: StoreContextMut<'_, GuestState>) -> StackEvidence {
+pub(crate) fn evidence<T: LedgerView>(mut store: StoreContextMut<'_, T>) -> StackEvidence {
     let Ok(stack) = Stack::of(&mut store) else {
         return StackEvidence::Unsound;
     };
-    let Some(ledger) = &store.data().roots.ledger else {
+    let Some(ledger) = store.data_mut().ledger() else {
         return StackEvidence::None;
     };
     match stack.numbers() {
@@ -223,18 +228,18 @@ pub(crate) fn evidence(mut store: StoreContextMut<'_, GuestState>) -> StackEvide
     }
 }
 
-fn with_table(
-    store: &mut StoreContextMut<'_, GuestState>,
+fn with_table<T: LedgerView>(
+    store: &mut StoreContextMut<'_, T>,
     work: impl FnOnce(&mut Ledger, &mut ResourceTable),
 ) {
-    let Some(mut ledger) = store.data_mut().roots.ledger.take() else {
+    let Some(mut ledger) = store.data_mut().ledger().take() else {
         return;
     };
     match store.concurrent_resource_table() {
         Some(table) => work(&mut ledger, table),
         None => ledger.tasks.give_up(),
     }
-    store.data_mut().roots.ledger = Some(ledger);
+    *store.data_mut().ledger() = Some(ledger);
 }
 
 /// The tasks from the running one to its root, as far as they were looked at.
@@ -246,7 +251,7 @@ struct Stack {
 }
 
 impl Stack {
-    fn of(store: &mut StoreContextMut<'_, GuestState>) -> wasmtime::Result<Self> {
+    fn of<T: 'static>(store: &mut StoreContextMut<'_, T>) -> wasmtime::Result<Self> {
         let mut stack = Self {
             numbers: [0; MAX_DEPTH],
             length: 0,

@@ -4,16 +4,15 @@ use wasmtime::component::{Linker, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::instrument::{INTERFACE, Report};
-use crate::attribution::with_wakes;
-use crate::guest_state::GuestState;
+use crate::attribution::{AttributionView, with_wakes};
 
 /// Links the interface. Only for a component that was rewritten: to others it is not offered.
-pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: AttributionView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut wakes = linker.instance(INTERFACE)?;
     wakes.func_wrap(
         Report::Page.name(),
-        |mut store: StoreContextMut<'_, GuestState>, (words,): (WasmList<u32>,)| {
-            if let Some(wakes) = &mut store.data_mut().roots.wakes {
+        |mut store: StoreContextMut<'_, T>, (words,): (WasmList<u32>,)| {
+            if let Some(wakes) = &mut store.data_mut().roots().wakes {
                 wakes.add(words);
             }
             Ok(())
@@ -21,7 +20,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     )?;
     wakes.func_wrap(
         Report::Read.name(),
-        |mut store: StoreContextMut<'_, GuestState>, (): ()| {
+        |mut store: StoreContextMut<'_, T>, (): ()| {
             with_wakes(&mut store.as_context_mut(), |_| ());
             Ok(())
         },

@@ -62,7 +62,6 @@ pub(crate) use self::linked::add_to_linker;
 use self::page::Page;
 use self::tasks::Tasks;
 use super::verdict::InDoubt;
-use crate::guest_state::GuestState;
 
 /// What was heard of the tasks of one instance.
 pub(crate) struct Wakes {
@@ -95,7 +94,7 @@ impl Wakes {
     }
 
     /// Reads what was written since the last time.
-    pub(super) fn read(&mut self, store: StoreContext<'_, GuestState>) {
+    pub(super) fn read<T: 'static>(&mut self, store: StoreContext<'_, T>) {
         for (part, page) in self.pages.iter_mut().enumerate() {
             page.read(&store, part, &mut self.tasks);
         }
@@ -117,3 +116,6 @@ impl Wakes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,6 @@ use wasmtime::StoreContext;
 use wasmtime::component::WasmList;
 
 use super::tasks::{Event, Tasks};
-use crate::guest_state::GuestState;
 
 /// Bytes of a word.
 pub(super) const WORD: u32 = 4;
@@ -51,9 +50,9 @@ impl Page {
         Self { words, read: 0 }
     }
 
-    pub(super) fn read(
+    pub(super) fn read<T: 'static>(
         &mut self,
-        store: &StoreContext<'_, GuestState>,
+        store: &StoreContext<'_, T>,
         part: usize,
         tasks: &mut Tasks,
     ) {

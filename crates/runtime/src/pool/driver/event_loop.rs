@@ -10,14 +10,14 @@ use wasmtime::AsContextMut;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::handler::Proxy;
 
-use crate::attribution::{self, Turn, ledger::Health};
+use crate::attribution::{self, Health, Turn};
 use crate::guest_state::GuestState;
+use crate::meter::Meter;
 use crate::pool::call::{Call, entrance};
 use crate::pool::driver::calls::{Calls, Woken};
 use crate::pool::driver::state::{DriverState, Phase};
 use crate::pool::inbox::Inbox;
 use crate::pool::instance_stats::Hold;
-use crate::pool::meter::Meter;
 use crate::pool::queued_request::InstanceRecord;
 use crate::pool::scheduler::InstanceKey;
 use crate::pool::shared::Shared;
@@ -149,7 +149,8 @@ impl<'a> EventLoop<'a> {
             .accessor
             .with(|mut access| attribution::checkpoint(access.as_context_mut()));
         if health == Health::Outgrown {
-            self.shared.outgrown(self.key);
+            self.shared
+                .happened(|core, actions| core.outgrown(self.key, actions));
         }
     }
 

@@ -21,16 +21,17 @@ use self::event_loop::EventLoop;
 use self::rest::{Polled, Rest};
 use self::state::DriverState;
 use self::waker::InstanceWaker;
-use self::watchdog::Watchdog;
+use self::watchdog::{Overdue, Watchdog};
 use crate::attribution;
 use crate::guest_state::GuestState;
 use crate::limits;
 use crate::memory::MORE_MEMORY;
+use crate::meter::CpuTimeExceeded;
 use crate::one_line::one_line;
 use crate::places::{InstancePlaces, NoPlace};
 use crate::pool::failure::{Failure, Reason};
 use crate::pool::inbox::Inbox;
-use crate::pool::meter::CpuTimeExceeded;
+use crate::pool::no_answer::SlowStart;
 use crate::pool::poll_gate::Waiting;
 use crate::pool::queued_request::{Ended, InstanceRecord};
 use crate::pool::scheduler::InstanceKey;
@@ -39,24 +40,6 @@ use crate::threads::InstanceThread;
 
 /// How long a start waits for its next try that had places, and found none of the engine's slots free.
 const RETRY_START: Duration = Duration::from_millis(5);
-
-/// Why an instance was ended from outside.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Overdue {
-    #[error("it went on computing beyond the deadline of a request")]
-    Stuck,
-    #[error("a request missed its deadline, and others were not done in their time")]
-    Late,
-    #[error("its work after the response was not done within post_return_timeout")]
-    PostReturn,
-    #[error("it went on computing for post_return_timeout when nobody waited for it any more")]
-    Abandoned,
-}
-
-/// An instance was not started within the time that a request has.
-#[derive(Debug, thiserror::Error)]
-#[error("the component was not instantiated within the time of a request")]
-pub(crate) struct SlowStart;
 
 /// Starts an instance and serves what its inbox gives it, to the end.
 pub(crate) async fn drive(
@@ -86,7 +69,7 @@ pub(crate) async fn drive(
         .reclaim
         .after(&stores.engine, store.data().memory.usage());
 
-    let record = InstanceRecord::new(key, store.data().outgoing.clone());
+    let record = InstanceRecord::new(key, store.data().hooks.outgoing().clone());
     // Nor does anybody wait for what it was about to give.
     let lifetime = Lifetime(shared, &record);
     let result = serve(shared, key, &presence.inbox, &record, &mut store, &proxy).await;
@@ -96,8 +79,6 @@ pub(crate) async fn drive(
             Ok(())
         }
         Err(error) => {
-            let resources = &mut store.data_mut().table;
-            limits::log_failure(&shared.stores.limits, &error, resources);
             let failure = failure(shared, key, &error, &mut store);
             tracing::debug!(
                 service = %shared.service(),

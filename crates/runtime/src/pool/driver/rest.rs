@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::EPOCH_TICK;
-use crate::pool::meter::Mark;
+use crate::meter::Mark;
 
 /// How many polls in a row are taken for one. A guest's runtime yields within what is one step to the
 /// guest: Rust's does so when a task was spawned.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use crate::pool::driver::Overdue;
 use crate::pool::driver::state::{DriverState, Phase};
 use crate::pool::inbox::Inbox;
 use crate::pool::scheduler::{InstanceKey, Retirement};
@@ -16,6 +15,19 @@ use crate::pool::shared::Shared;
 /// How long a guest may go on computing without a pause after a request missed its deadline. Those that
 /// share its instance cannot get on meanwhile, so there is little to wait for.
 const STUCK_GRACE: Duration = Duration::from_secs(1);
+
+/// Why an instance was ended from outside.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Overdue {
+    #[error("it went on computing beyond the deadline of a request")]
+    Stuck,
+    #[error("a request missed its deadline, and others were not done in their time")]
+    Late,
+    #[error("its work after the response was not done within post_return_timeout")]
+    PostReturn,
+    #[error("it went on computing for post_return_timeout when nobody waited for it any more")]
+    Abandoned,
+}
 
 /// What happens outside of the event loop: time.
 pub(super) struct Watchdog<'a> {
@@ -99,7 +111,9 @@ impl<'a> Watchdog<'a> {
             Phase::Idle => {
                 // If the pool keeps it, the idle time begins anew.
                 self.state.renew(Phase::Idle);
-                self.shared.idle_expired(self.key);
+                let key = self.key;
+                self.shared
+                    .happened(|core, actions| core.idle_expired(key, actions));
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

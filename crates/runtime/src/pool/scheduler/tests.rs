@@ -10,7 +10,7 @@ mod properties;
 mod simulation;
 mod views;
 
-use super::{Action, InstanceKey, Refusal, RequestKey, Retirement, Scheduler};
+use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
 use crate::world::World;
 
@@ -164,7 +164,7 @@ fn start(instance: u64) -> Action {
 }
 
 fn refuse(request: u64) -> Action {
-    Action::Refuse(RequestKey(request), Refusal::QueueFull)
+    Action::Refuse(RequestKey(request))
 }
 
 fn retire(instance: u64, why: Retirement) -> Action {

@@ -15,17 +15,10 @@ pub(crate) enum Action {
     Assign(RequestKey, InstanceKey),
     /// Start an instance.
     Start(InstanceKey),
-    /// Answer that the service is overloaded.
-    Refuse(RequestKey, Refusal),
+    /// Answer that the service is overloaded: the queue is full.
+    Refuse(RequestKey),
     /// Let the instance finish what it has and end.
     Retire(InstanceKey, Retirement),
-}
-
-/// Why a request is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The queue is full.
-    QueueFull,
 }
 
 /// Why an instance is retired.

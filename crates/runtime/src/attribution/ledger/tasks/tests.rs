@@ -1,7 +1,7 @@
 //! A table like wasmtime's, with tasks of our own in it.
 
 use super::*;
-use crate::measure::scope;
+use crate::testing::scope;
 
 struct Task;
 /// What else is in the table: sets, streams, calls of the host.

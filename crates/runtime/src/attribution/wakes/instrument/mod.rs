@@ -32,7 +32,7 @@ use wasmtime::wasmparser::{
     ComponentOuterAliasKind, ExternalKind, InstanceSectionReader, KnownCustom, Parser, Payload,
 };
 
-use self::plan::Plan;
+use self::plan::{Plan, Target};
 
 /// What a rewritten component imports.
 pub(crate) const INTERFACE: &str = "headwater:attribution/wakes@0.1.0";
@@ -44,18 +44,6 @@ pub(crate) enum Report {
     Page,
     /// Asks the host to read it.
     Read,
-}
-
-/// A built-in that the host is told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    StreamNew,
-    StreamWrite,
-    FutureNew,
-    FutureWrite,
-    Join,
-    ContextGet,
-    ContextSet,
 }
 
 /// Why a component whose tasks can wake one another cannot be made to tell of it.

@@ -6,7 +6,17 @@ use wasmtime::wasmparser::{
     Payload, TypeBounds, ValType,
 };
 
-use super::Target;
+/// A built-in that the host is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    StreamNew,
+    StreamWrite,
+    FutureNew,
+    FutureWrite,
+    Join,
+    ContextGet,
+    ContextSet,
+}
 
 /// Which components are to be rewritten, and which of their core functions.
 #[derive(Debug)]

@@ -8,7 +8,8 @@ use super::super::page::{
     ACTIVE, CALL_AFTER, CREATED, GOES_ON, GOT, HEAD, JOINS, NOTE, NOTES, PAUSES, STARTS, WORD,
     WORDS, WRITES, WRITTEN,
 };
-use super::{Report, Target};
+use super::Report;
+use super::plan::Target;
 
 /// What a shim imports the host's functions from.
 pub(super) const REPORTS: &str = "reports";

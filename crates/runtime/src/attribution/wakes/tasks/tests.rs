@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::scope;
+use crate::testing::scope;
 
 /// Handles that every task of these tests has: of the stream that it is woken by, the end that it reads
 /// and the one that others write to; and of something else that it waits for.

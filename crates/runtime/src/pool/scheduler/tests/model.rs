@@ -245,7 +245,7 @@ impl Model {
                 self.instances.insert(key, Seen::default());
                 assert!(self.instances.len() <= self.settings.max_instances);
             }
-            Action::Refuse(request, _) => {
+            Action::Refuse(request) => {
                 assert_eq!(self.arriving, Some(request), "it was let in before");
                 assert!(self.queue.remove(&request), "it went elsewhere");
                 assert!(self.queue.len() >= self.settings.max_queue, "it has room");

@@ -198,7 +198,7 @@ impl Simulation {
                     };
                     self.plan(delay, event(key));
                 }
-                Action::Refuse(request, _) => self.over(request, Outcome::QueueFull),
+                Action::Refuse(request) => self.over(request, Outcome::QueueFull),
                 Action::Retire(key, _) => self.rest_if_empty(key),
             }
         }

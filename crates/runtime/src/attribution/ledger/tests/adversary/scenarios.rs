@@ -390,7 +390,10 @@ async fn what_is_remembered_does_not_grow_with_the_requests_served() {
         let outcome = play(&composed(&[LATE, LEAVES]), evidence, &steps).await;
         outcome.all_exact(2_000);
         let (most, last) = outcome.sizes;
-        assert!(most <= 2 * super::super::tasks::SLACK, "{most}");
+        assert!(
+            most <= 2 * crate::attribution::ledger::tasks::SLACK,
+            "{most}"
+        );
         assert!(last <= most);
     }
 }

@@ -249,7 +249,7 @@ fn thread_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::scope;
+    use crate::testing::scope;
 
     const MS: Duration = Duration::from_millis(1);
 

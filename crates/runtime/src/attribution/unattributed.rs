@@ -127,7 +127,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::scope;
+    use crate::testing::scope;
 
     #[test]
     fn doubts_are_counted_by_reason() {

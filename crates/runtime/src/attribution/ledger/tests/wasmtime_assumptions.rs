@@ -13,8 +13,7 @@ use super::adversary::components::{Part, composed};
 use crate::attribution::Evidence;
 use crate::attribution::number::{Number, number};
 use crate::engine::Engine;
-use crate::guest_state::GuestState;
-use crate::measure::state;
+use crate::testing::Attributed;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Event {
@@ -31,7 +30,7 @@ enum Event {
 type Log = Arc<Mutex<Vec<Event>>>;
 
 /// The numbers on the stack; fails if ids have none.
-fn stack(store: &mut StoreContextMut<'_, GuestState>) -> Vec<Number> {
+fn stack(store: &mut StoreContextMut<'_, Attributed>) -> Vec<Number> {
     let ids = store.async_call_stack().unwrap().take(64);
     ids.map(|id| {
         let number = number(id).expect("a GuestTaskId no longer gives one u32 to a hasher");
@@ -77,13 +76,13 @@ async fn events() -> Vec<Event> {
     let engine = engine.for_guest(text.as_bytes()).unwrap();
     let component = Component::new(engine, text).unwrap();
     let log = Log::default();
-    let mut linker = Linker::<GuestState>::new(engine);
+    let mut linker = Linker::<Attributed>::new(engine);
     let calls = log.clone();
     linker
         .root()
         .func_wrap(
             "note",
-            move |mut store: StoreContextMut<'_, GuestState>, (_,): (u32,)| {
+            move |mut store: StoreContextMut<'_, Attributed>, (_,): (u32,)| {
                 calls.lock().unwrap().push(Event::Call(stack(&mut store)));
                 Ok(())
             },
@@ -93,7 +92,7 @@ async fn events() -> Vec<Event> {
         .root()
         .func_wrap_concurrent("gate", |_, (_,): (u32,)| Box::pin(async { Ok(()) }))
         .unwrap();
-    let mut store = Store::new(engine, state(Evidence::Stack));
+    let mut store = Store::new(engine, Attributed::new(Evidence::Stack));
     store.set_epoch_deadline(u64::MAX / 2);
     let instance = linker
         .instantiate_async(&mut store, &component)

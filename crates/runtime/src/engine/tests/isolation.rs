@@ -17,7 +17,7 @@ use wasmtime::{
     Config, Enabled, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store,
 };
 
-use super::Engine;
+use crate::engine::Engine;
 
 /// Bytes of data that each kind of guest starts with: one of which is copied, and one that is mapped.
 const IMAGES: [usize; 2] = [16 << 10, 4 << 20];

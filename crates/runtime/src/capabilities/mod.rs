@@ -1,32 +1,21 @@
-//! The capabilities of a host.
+//! The capabilities of a host, and those that every host has.
+
+mod attribution_scope;
+mod outgoing_http;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::erased::Erased;
-use super::grants::{Grant, Grants};
-use super::{Capability, Flag, GrantError, Value};
-use crate::attribution::AttributionScope;
-use crate::outgoing_http::OutgoingHttp;
+use crate::capability::{Capability, Erased, Grant, GrantError, Grants, Key, Value};
+
+pub use self::attribution_scope::AttributionScope;
+pub use self::outgoing_http::{OutgoingGrant, OutgoingHttp};
 
 /// The capabilities of a host: those that guests of its services may import. Cheap to clone.
 ///
 /// The default has outgoing HTTP and the declared scope of attribution, which are always there.
 #[derive(Clone)]
 pub struct Capabilities(Vec<Arc<dyn Erased>>);
-
-/// A key that capabilities add to a `[[service]]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Key {
-    /// Its name.
-    pub name: &'static str,
-    /// What it means.
-    pub about: &'static str,
-    /// The JSON schema of its value.
-    pub schema: Value,
-    /// The flag that stands for it.
-    pub flag: Option<Flag>,
-}
 
 impl Default for Capabilities {
     fn default() -> Self {
@@ -57,10 +46,8 @@ impl Capabilities {
     /// What a service has whose settings grant nothing.
     #[must_use]
     pub fn nothing(&self) -> Grants {
-        Grants::new(self.0.iter().map(|capability| Grant {
-            granted: capability.nothing(),
-            capability: capability.clone(),
-        }))
+        let grants = self.0.iter();
+        Grants::new(grants.map(|capability| Grant::of(capability, capability.nothing())))
     }
 
     /// Reads what a service says under a key, in a file of this folder. None if no capability has the key.
@@ -75,10 +62,8 @@ impl Capabilities {
         folder: &Path,
     ) -> Option<Result<Grant, GrantError>> {
         let capability = self.0.iter().find(|it| it.key() == Some(key))?;
-        Some(capability.read(value, folder).map(|granted| Grant {
-            granted,
-            capability: capability.clone(),
-        }))
+        let granted = capability.read(value, folder);
+        Some(granted.map(|granted| Grant::of(capability, granted)))
     }
 
     /// Reads the values of a flag, likewise.
@@ -89,9 +74,7 @@ impl Capabilities {
     pub fn read_flag(&self, long: &str, values: &[String]) -> Option<Result<Grant, GrantError>> {
         let is_it = |it: &&Arc<dyn Erased>| it.flag().is_some_and(|flag| flag.long == long);
         let capability = self.0.iter().find(is_it)?;
-        Some(capability.read_flag(values).map(|granted| Grant {
-            granted,
-            capability: capability.clone(),
-        }))
+        let granted = capability.read_flag(values);
+        Some(granted.map(|granted| Grant::of(capability, granted)))
     }
 }

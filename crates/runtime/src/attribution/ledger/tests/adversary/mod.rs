@@ -22,8 +22,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 use crate::attribution::ledger::Listen;
 use crate::attribution::{self, Evidence};
 use crate::engine::Engine;
-use crate::guest_state::GuestState;
-use crate::measure::{scope, state};
+use crate::testing::{Attributed, scope};
 
 /// What the test does when the guests have nothing left to do.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +78,7 @@ pub(super) async fn play(text: &str, evidence: Evidence, steps: &[Step]) -> Outc
     let engine = engine.for_guest(text.as_bytes()).unwrap();
     let component = Component::new(engine, text).unwrap();
     let board = Board::default();
-    let mut store = Store::new(engine, state(evidence));
+    let mut store = Store::new(engine, Attributed::new(evidence));
     // Nobody computes for long here.
     store.set_epoch_deadline(u64::MAX / 2);
     attribution::install(&mut store);
@@ -133,7 +132,7 @@ pub(super) async fn play(text: &str, evidence: Evidence, steps: &[Step]) -> Outc
 
 /// What the driver does: checkpoint, calls, starts.
 async fn inside(
-    accessor: &Accessor<GuestState>,
+    accessor: &Accessor<Attributed>,
     run: &TypedFunc<(u32,), ()>,
     board: &Board,
     evidence: Evidence,
@@ -143,7 +142,7 @@ async fn inside(
         if evidence.has_checkpoints() {
             accessor.with(|mut access| {
                 attribution::checkpoint(access.as_context_mut());
-                let ledger = access.data_mut().roots.ledger.as_ref();
+                let ledger = access.data_mut().0.ledger.as_ref();
                 board.lock().unwrap().size = ledger.map_or(0, |ledger| ledger.size());
             });
         }
@@ -177,14 +176,14 @@ async fn inside(
     .await
 }
 
-fn linker(engine: &wasmtime::Engine, board: &Board) -> Linker<GuestState> {
-    let mut linker = Linker::<GuestState>::new(engine);
+fn linker(engine: &wasmtime::Engine, board: &Board) -> Linker<Attributed> {
+    let mut linker = Linker::<Attributed>::new(engine);
     let noted = board.clone();
     linker
         .root()
         .func_wrap(
             "note",
-            move |store: StoreContextMut<'_, GuestState>, (who,): (u32,)| {
+            move |store: StoreContextMut<'_, Attributed>, (who,): (u32,)| {
                 let attribution = attribution::current(store);
                 let mut shared = noted.lock().unwrap();
                 let named = match (attribution.verdict(), attribution.scope()) {
@@ -202,7 +201,7 @@ fn linker(engine: &wasmtime::Engine, board: &Board) -> Linker<GuestState> {
         .root()
         .func_wrap_concurrent(
             "gate",
-            move |_: &Accessor<GuestState, HasSelf<GuestState>>, (gate,): (u32,)| {
+            move |_: &Accessor<Attributed, HasSelf<Attributed>>, (gate,): (u32,)| {
                 let held = held.clone();
                 Box::pin(poll_fn(move |cx| {
                     let mut shared = held.lock().unwrap();

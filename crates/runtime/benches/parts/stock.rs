@@ -1,61 +1,41 @@
 //! The stock dispatch of wasmtime-wasi-http, as a thing to measure the pool against.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use headwater_core::{Body, BodyError, Fault, Handler, HandlerFuture, RequestScope};
+use headwater_runtime::measure::{self, Stores};
+use headwater_runtime::{Engine, GuestState, PoolSettings, World};
 use http::Request;
 use http_body_util::BodyExt;
-use wasmtime::component::{Component, GuestTaskId};
+use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
     WorkerStatus,
 };
-use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::capability::Capabilities;
-use crate::engine::Engine;
-use crate::guest_state::GuestState;
-use crate::measure::MeasureError;
-use crate::measure::bare::store_factory;
-use crate::one_line::one_line;
-use crate::pool::PoolSettings;
-use crate::store_factory::StoreFactory;
-use crate::world::World;
-use crate::{linker, response};
+use crate::bare::{BareService, to_wasi};
 
 /// A 0.3 component behind `ProxyHandler`, with the same stores, imports and reuse as the pool's.
-pub struct StockService(ProxyHandler<Instances>);
+pub(crate) struct StockService(ProxyHandler<Instances>);
 
 struct Instances {
     pre: ProxyPre<GuestState>,
-    store_factory: StoreFactory,
+    stores: Stores,
     settings: PoolSettings,
 }
 
 impl StockService {
-    /// Compiles and links a component.
-    ///
-    /// # Errors
-    ///
-    /// When it is no component of `wasi:http/service@0.3`.
-    pub fn load(
-        engine: &Engine,
-        binary: &[u8],
-        limits: &headwater_core::Limits,
-    ) -> Result<Self, MeasureError> {
-        let engine = engine.for_guest(binary)?;
-        let component = Component::new(engine, binary)?;
-        let pre = linker::linker(engine, &Capabilities::default().nothing())?
-            .instantiate_pre(&component)?;
+    /// Compiles and links a component of `wasi:http/service@0.3`.
+    pub(crate) fn load(engine: &Engine, binary: &[u8]) -> anyhow::Result<Self> {
+        let BareService { pre, stores } = BareService::load(engine, binary)?;
         Ok(Self(ProxyHandler::new(Instances {
-            pre: ProxyPre::P3(ServicePre::new(pre)?),
-            store_factory: store_factory(engine, "stock", limits),
+            pre: ProxyPre::P3(pre),
+            stores,
             settings: PoolSettings::of(World::Service),
         })))
     }
@@ -65,10 +45,10 @@ impl Handler for StockService {
     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
         let handler = self.0.clone();
         Box::pin(async move {
-            let answer = handler.handle(scope, request.map(response::to_wasi)).await;
+            let answer = handler.handle(scope, request.map(to_wasi)).await;
             match answer {
                 Ok(answer) => Ok(answer.map(|body| body.map_err(BodyError::from).boxed_unsync())),
-                Err(error) => Err(Fault::trap().caused_by(one_line(&error))),
+                Err(error) => Err(Fault::trap().caused_by(format!("{error:#}"))),
             }
         })
     }
@@ -80,9 +60,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<GuestState, Never, Worker>> {
-        let mut store = self
-            .store_factory
-            .store(0, &self.store_factory.threads.instance())?;
+        let mut store = self.stores.store()?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,
@@ -122,7 +100,7 @@ impl WorkerState for Worker {
         scope: Arc<RequestScope>,
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        store.data_mut().roots.start(task, scope);
+        measure::started(&mut store, task, scope);
         Box::pin(std::future::pending())
     }
 

@@ -6,8 +6,7 @@ use headwater_core::RequestId;
 use wasmtime::component::{GuestTaskId, Linker, Resource, ResourceType};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use super::declaration::Entered;
-use super::{Caller, current};
+use crate::attribution::{self, Entered};
 use crate::capability::{Capability, ServiceContext};
 use crate::guest_state::GuestState;
 
@@ -54,7 +53,7 @@ fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             let entered = Resource::<Entered<GuestTaskId>>::new_own(rep);
             let state = store.data_mut();
             let entered = state.table.delete(entered)?;
-            state.roots.declarations.leave(entered);
+            state.roots.leave(entered);
             Ok(())
         },
     )?;
@@ -69,7 +68,7 @@ fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
 }
 
 fn take(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<Option<Resource<Token>>> {
-    let attribution = current(store.as_context_mut());
+    let attribution = attribution::current(store.as_context_mut());
     // Also where it is in doubt whom the task works for: a handler asks first thing, when it works for
     // its own request, whatever others in its instance do.
     let Some(scope) = attribution.running() else {
@@ -83,19 +82,15 @@ fn enter(
     mut store: StoreContextMut<'_, GuestState>,
     token: &Resource<Token>,
 ) -> wasmtime::Result<Resource<Entered<GuestTaskId>>> {
-    let caller = Caller::of(store.as_context_mut());
-    let state = store.data_mut();
-    let request = state.table.get(token)?.0;
-    let entered = state.roots.declarations.enter(caller.task, request);
-    Ok(state.table.push(entered)?)
+    let request = store.data().table.get(token)?.0;
+    let entered = attribution::enter(store.as_context_mut(), request);
+    Ok(store.data_mut().table.push(entered)?)
 }
 
 fn is_live(
-    mut store: StoreContextMut<'_, GuestState>,
+    store: StoreContextMut<'_, GuestState>,
     token: &Resource<Token>,
 ) -> wasmtime::Result<bool> {
-    let caller = Caller::of(store.as_context_mut());
     let request = store.data().table.get(token)?.0;
-    let live = caller.live(store, |scope| scope.id() == request);
-    Ok(live.is_some())
+    Ok(attribution::is_live(store, request))
 }

@@ -1,0 +1,2 @@
+mod adversary;
+mod wasmtime_assumptions;

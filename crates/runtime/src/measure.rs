@@ -1,0 +1,117 @@
+//! What `cargo xtask bench` measures the parts of the runtime by. Not for others: it changes without notice.
+
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "for one benchmark, which says what it is for"
+)]
+
+use std::sync::Arc;
+
+use headwater_core::{Limits, RequestScope};
+use headwater_telemetry::{AuditBound, LimitLog, Metrics};
+use wasmtime::component::{GuestTaskId, Linker};
+use wasmtime::{Store, StoreContextMut};
+
+use crate::attribution::ledger::Listen;
+use crate::attribution::wakes::{self, instrument};
+use crate::attribution::{self, Evidence, Unattributed};
+use crate::capabilities::Capabilities;
+use crate::capability::ServiceContext;
+use crate::code_cache::CodeCache;
+use crate::engine::{Engine, EngineError, Reclaim};
+use crate::forbidden::ForbiddenHeaders;
+use crate::guest_name::GuestName;
+use crate::guest_state::GuestState;
+use crate::linker;
+use crate::open_files::ServiceFiles;
+use crate::output::ServiceOutput;
+use crate::store_factory::StoreFactory;
+use crate::threads::GuestThreads;
+
+/// How the calls of a store's guest are attributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Stack,
+    StackAndWakes,
+    Ledger,
+    /// To the one request, without a look at the stack.
+    Sole,
+}
+
+/// Makes stores as the pool's are, for guests that are granted nothing.
+pub struct Stores(pub(crate) StoreFactory);
+
+impl Stores {
+    #[must_use]
+    pub fn new(engine: &wasmtime::Engine, by: By, limits: &Limits) -> Self {
+        let service: Arc<str> = "measured".into();
+        let limit_log = LimitLog::new(service.clone());
+        Self(StoreFactory {
+            engine: engine.clone(),
+            reclaim: Reclaim::default(),
+            capabilities: Capabilities::default().nothing().start(&ServiceContext {
+                service: service.clone(),
+                metrics: Metrics::default(),
+            }),
+            output: ServiceOutput::new(service.clone()),
+            unattributed: Arc::new(Unattributed::new(service.clone(), GuestName::default())),
+            files: ServiceFiles::new(limits, limit_log.clone()),
+            limits: limit_log,
+            metrics: Metrics::default(),
+            audit: AuditBound::new(service.clone()),
+            threads: GuestThreads::default().service(),
+            service,
+            forbidden_headers: ForbiddenHeaders::default(),
+            evidence: match by {
+                By::Stack | By::StackAndWakes => Evidence::Stack,
+                By::Ledger => Evidence::Ledger(Listen::Entries),
+                By::Sole => Evidence::Sole,
+            },
+            hears_wakes: by == By::StackAndWakes,
+            request_timeout: limits.request_timeout,
+            guest_memory: limits.guest_memory,
+            max_outgoing: usize::MAX,
+            max_cpu_time: None,
+            environment: Vec::new(),
+            directories: Vec::new(),
+        })
+    }
+
+    pub fn store(&self) -> wasmtime::Result<Store<GuestState>> {
+        self.0.store(0, &self.0.threads.instance())
+    }
+}
+
+/// An engine that runs all guests on this wasmtime engine, which must have epochs: what a setting of
+/// wasmtime's costs, and no setting of Headwater's has.
+pub fn engine_on(engine: wasmtime::Engine) -> Result<Engine, EngineError> {
+    Engine::on(engine, &CodeCache::Off)
+}
+
+pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<GuestState>> {
+    linker::linker(engine, &Capabilities::default().nothing())
+}
+
+/// The component, made to tell of its wake-ups, and what it then imports.
+pub fn hear(linker: &mut Linker<GuestState>, binary: &[u8]) -> wasmtime::Result<Option<Vec<u8>>> {
+    wakes::add_to_linker(linker)?;
+    instrument::instrumented(binary).map_err(|unheard| wasmtime::Error::msg(unheard.to_string()))
+}
+
+/// To be called just before the root task of a request is made.
+pub fn starting(store: &mut StoreContextMut<'_, GuestState>) {
+    attribution::starting(store);
+}
+
+pub fn started(
+    store: &mut StoreContextMut<'_, GuestState>,
+    task: GuestTaskId,
+    scope: Arc<RequestScope>,
+) {
+    attribution::started(store, task, scope);
+}
+
+pub fn checkpoint(store: StoreContextMut<'_, GuestState>) {
+    attribution::checkpoint(store);
+}

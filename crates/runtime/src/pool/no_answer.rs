@@ -1,0 +1,93 @@
+//! Why a request got no answer from its guest, and whose fault that is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::{Fault, RequestId, explain};
+use wasmtime_wasi_http::{p2, p3};
+
+use crate::one_line::one_line;
+use crate::pool::queued_request::InstanceRecord;
+
+/// Why a request got no answer.
+pub(super) enum NoAnswer {
+    /// Its instance failed while the request was in it.
+    InstanceFailed(Arc<InstanceRecord>, Fault),
+    Other(Fault),
+}
+
+impl NoAnswer {
+    pub(super) fn into_fault(self) -> Fault {
+        match self {
+            Self::InstanceFailed(record, fault) => {
+                if let Some(failure) = record.failure() {
+                    failure.set_told();
+                }
+                fault
+            }
+            Self::Other(fault) => fault,
+        }
+    }
+}
+
+impl From<Fault> for NoAnswer {
+    fn from(fault: Fault) -> Self {
+        Self::Other(fault)
+    }
+}
+
+/// A 0.2 guest returned without setting a response.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest returned without setting a response")]
+pub(super) struct NoResponse;
+
+/// A 0.3 guest wrote an error as the result of its request's body, in place of a response.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest reported an error about the request's body")]
+pub(super) struct BodyRefused(#[source] pub(super) wasmtime_wasi_http::Error);
+
+/// An instance was not started within the time that a request has.
+#[derive(Debug, thiserror::Error)]
+#[error("the component was not instantiated within the time of a request")]
+pub(super) struct SlowStart;
+
+/// Says whose fault it is that a guest gave no response.
+pub(super) fn fault(error: wasmtime::Error) -> Fault {
+    if let Some(code) = error.downcast_ref::<p3::bindings::http::types::ErrorCode>() {
+        return returned_error(format!("{code:?}"));
+    }
+    if let Some(code) = error.downcast_ref::<p2::bindings::http::types::ErrorCode>() {
+        return returned_error(format!("{code:?}"));
+    }
+    if let Some(refused) = error.downcast_ref::<BodyRefused>() {
+        return returned_error(explain(refused));
+    }
+    if error.is::<NoResponse>() {
+        return Fault::bad_response("the service ended without a response")
+            .caused_by(one_line(&error));
+    }
+    if error.is::<SlowStart>() {
+        return Fault::deadline().caused_by(one_line(&error));
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return Fault::overload("instance_limit", Duration::from_secs(1))
+            .caused_by(one_line(&error));
+    }
+    Fault::trap().caused_by(one_line(&error))
+}
+
+/// The same for a request whose instance ended before it answered.
+pub(super) async fn lost(instance: &InstanceRecord, request: RequestId) -> Fault {
+    // The cause is known to whoever ends the instance, which may be still at it.
+    match instance.ended().await {
+        Err(failure) => failure.fault(request),
+        Ok(()) => {
+            let number = instance.key.0;
+            Fault::trap().caused_by(format!("instance {number} ended without an answer"))
+        }
+    }
+}
+
+fn returned_error(code: String) -> Fault {
+    Fault::bad_response("the service returned an error in place of a response").caused_by(code)
+}

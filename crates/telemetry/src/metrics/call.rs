@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use headwater_core::Verdict;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+
+use super::{Metrics, SECONDS};
+use crate::attributes::{ATTRIBUTION, FUNCTION, INTERFACE, OUTCOME, SERVICE};
+use crate::{CallOutcome, GuestCall};
+
+/// The instruments of calls of host interfaces.
+pub(super) struct CallInstruments {
+    calls: Counter<u64>,
+    duration: Histogram<f64>,
+}
+
+impl CallInstruments {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self {
+            calls: meter
+                .u64_counter("headwater.capability.calls")
+                .with_unit("{call}")
+                .with_description("Guests' calls of host interfaces")
+                .build(),
+            duration: meter
+                .f64_histogram("headwater.capability.duration")
+                .with_unit("s")
+                .with_description("How long guests' calls of host interfaces took")
+                .with_boundaries(SECONDS.to_vec())
+                .build(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A guest's call of a host interface has ended. Without a verdict it was not attributed, and without a time
+    /// that was not measured.
+    pub fn called(
+        &self,
+        call: GuestCall<'_>,
+        outcome: CallOutcome,
+        verdict: Option<Verdict>,
+        took: Option<Duration>,
+    ) {
+        let Some(instruments) = &self.0 else { return };
+        let mut attributes = vec![
+            KeyValue::new(SERVICE, call.service.clone()),
+            KeyValue::new(INTERFACE, call.interface),
+            KeyValue::new(FUNCTION, call.function),
+            KeyValue::new(OUTCOME, outcome.as_str()),
+        ];
+        attributes.extend(verdict.map(|verdict| KeyValue::new(ATTRIBUTION, verdict.as_str())));
+        instruments.call.calls.add(1, &attributes);
+        if let Some(took) = took {
+            let duration = &instruments.call.duration;
+            duration.record(took.as_secs_f64(), &attributes);
+        }
+    }
+}
