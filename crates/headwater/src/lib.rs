@@ -29,6 +29,10 @@
 //! [`Capability`](capability::Capability).
 
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(all(feature = "admin", feature = "wagi")),
+    allow(dead_code, reason = "what only these features use")
+)]
 
 mod admin;
 mod banner;

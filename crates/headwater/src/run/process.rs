@@ -220,11 +220,7 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     metrics::observe_build(&metrics.meter());
     metrics::observe_process(&metrics.meter());
     let watch = watch.then(|| FileWatch::begin(&host.running().files()));
-    Ok(Ready {
-        host,
-        admin,
-        watch: watch.transpose()?,
-    })
+    Ok(Ready { host, admin, watch })
 }
 
 /// The requests that are in flight when this is cancelled.
