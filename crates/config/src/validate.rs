@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::service::{Guest, Service};
 use crate::settings::group;
-use crate::settings::{ClientAuth, ListenerSettings, PoolSettings, TlsSettings};
+use crate::settings::{ClientAuthMode, ListenerSettings, PoolSettings, TlsSettings};
 use crate::source_span::Source;
 
 /// What is wrong, and the key that it is about.
@@ -79,7 +79,7 @@ fn of_tls(tls: &TlsSettings) -> Vec<Wrong> {
         let why = "there is no certificate: name at least one, with its key";
         wrong.push((why.to_owned(), "tls.certificates".to_owned()));
     }
-    if tls.clients.asked() != ClientAuth::Off && tls.clients.client_ca.is_none() {
+    if tls.clients.asked() != ClientAuthMode::Off && tls.clients.client_ca.is_none() {
         let why = "client certificates are asked for, and nobody is named who vouches for them: name a \
                    file by `client_ca`";
         wrong.push((why.to_owned(), "tls.client_auth".to_owned()));

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{
-    CertificateFiles, ClientAuth, ClientAuthSettings, ListenerSettings, ProxyProtocolSettings,
+    CertificateFiles, ClientAuthMode, ClientAuthSettings, ListenerSettings, ProxyProtocolSettings,
     TlsSettings,
 };
 use crate::ListenAddress;
@@ -89,7 +89,7 @@ impl ListenArgs {
             _ => None,
         };
         if let Some(tls) = &tls
-            && tls.clients.asked() != ClientAuth::Off
+            && tls.clients.asked() != ClientAuthMode::Off
             && tls.clients.client_ca.is_none()
         {
             return Err(ListenArgsError::NoClientCa);
@@ -127,7 +127,7 @@ pub enum ListenArgsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::ProxyProtocol;
+    use crate::settings::ProxyProtocolMode;
 
     fn listener(listen: &str) -> ListenerSettings {
         ListenerSettings {
@@ -157,7 +157,7 @@ mod tests {
     fn flags_that_say_how_need_to_say_where_if_the_file_does() {
         let flags = ListenArgs {
             proxy: ProxyProtocolSettings {
-                proxy_protocol: Some(ProxyProtocol::Required),
+                proxy_protocol: Some(ProxyProtocolMode::Required),
                 proxy_protocol_from: None,
             },
             ..ListenArgs::default()
@@ -165,7 +165,7 @@ mod tests {
         let [one] = &flags.listeners(&[]).unwrap()[..] else {
             panic!("one")
         };
-        assert_eq!(one.proxy.proxy_protocol, Some(ProxyProtocol::Required));
+        assert_eq!(one.proxy.proxy_protocol, Some(ProxyProtocolMode::Required));
         let error = flags.listeners(&[listener("unix:/x")]).unwrap_err();
         assert!(error.to_string().contains("--listen"), "{error}");
     }

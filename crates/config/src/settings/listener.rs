@@ -31,7 +31,7 @@ settings! {
         /// Whether each connection begins with a PROXY header (version 1 or 2), which says whose it is
         /// [default: off]
         #[arg(long, value_name = "WHETHER", env = "HEADWATER_PROXY_PROTOCOL")]
-        pub proxy_protocol: Option<ProxyProtocol>,
+        pub proxy_protocol: Option<ProxyProtocolMode>,
 
         /// Networks of proxies, separated by commas; connections from elsewhere have no such header
         /// [default: all are of proxies]
@@ -83,7 +83,7 @@ settings! {
             env = "HEADWATER_TLS_CLIENT_AUTH",
             requires = "tls_cert"
         )]
-        pub client_auth: Option<ClientAuth>,
+        pub client_auth: Option<ClientAuthMode>,
     }
 }
 
@@ -102,7 +102,7 @@ pub struct CertificateFiles {
 words! {
     /// Whether clients show a certificate.
     #[derive(Default)]
-    pub enum ClientAuth {
+    pub enum ClientAuthMode {
         /// It is not asked for.
         #[default]
         Off,
@@ -116,7 +116,7 @@ words! {
 words! {
     /// Whether connections begin with a PROXY header.
     #[derive(Default)]
-    pub enum ProxyProtocol {
+    pub enum ProxyProtocolMode {
         /// They begin with a request.
         #[default]
         Off,
@@ -154,10 +154,10 @@ impl ListenerSettings {
 impl ClientAuthSettings {
     /// Whether clients show a certificate, with the default.
     #[must_use]
-    pub fn asked(&self) -> ClientAuth {
+    pub fn asked(&self) -> ClientAuthMode {
         let default = match self.client_ca {
-            Some(_) => ClientAuth::Required,
-            None => ClientAuth::Off,
+            Some(_) => ClientAuthMode::Required,
+            None => ClientAuthMode::Off,
         };
         self.client_auth.unwrap_or(default)
     }
@@ -173,10 +173,13 @@ mod tests {
                     proxy_protocol_from = [\"10.0.0.0/8\"]\n[tls]\nclient_ca = \"ca.pem\"\n\
                     certificates = [{ certificate = \"c.pem\", key = \"k.pem\" }]";
         let listener: ListenerSettings = toml::from_str(text).unwrap();
-        assert_eq!(listener.proxy.proxy_protocol, Some(ProxyProtocol::Required));
+        assert_eq!(
+            listener.proxy.proxy_protocol,
+            Some(ProxyProtocolMode::Required)
+        );
         assert_eq!(listener.proxy.proxy_protocol_from.unwrap().len(), 1);
         let tls = listener.tls.unwrap();
-        assert_eq!(tls.clients.asked(), ClientAuth::Required);
+        assert_eq!(tls.clients.asked(), ClientAuthMode::Required);
         assert_eq!(tls.certificates[0].key, Path::new("k.pem"));
         for (wrong, said) in [
             (text.replace("10.0.0.0/8", "ten"), "line 3"),

@@ -26,7 +26,7 @@ pub use connecting::ConnectingSettings;
 pub use limits::LimitSettings;
 pub use listen::{ListenArgs, ListenArgsError};
 pub use listener::{
-    CertificateFiles, ClientAuth, ClientAuthSettings, ListenerSettings, ProxyProtocol,
+    CertificateFiles, ClientAuthMode, ClientAuthSettings, ListenerSettings, ProxyProtocolMode,
     ProxyProtocolSettings, TlsSettings,
 };
 pub use outgoing::OutgoingSettings;

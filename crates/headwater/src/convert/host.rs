@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::{
-    AccessLogSettings, AccessTo, ClientAuth, CodeCachePlace, ListenerSettings, ProxyProtocol,
-    Rotate, ServerSettings, TlsSettings,
+    AccessLogSettings, AccessTo, ClientAuthMode, CodeCachePlace, ListenerSettings,
+    ProxyProtocolMode, Rotate, ServerSettings, TlsSettings,
 };
 use headwater_config::{Bounded, Count, ListenAddress, Network, Rate};
 use headwater_core::LoopGuard;
@@ -86,7 +86,7 @@ pub(crate) fn listener(listener: &ListenerSettings) -> Result<ListenerParams> {
     if let Some(tls) = &listener.tls {
         params.tls = Some(encryption(tls)?);
     }
-    if listener.proxy.proxy_protocol == Some(ProxyProtocol::Required) {
+    if listener.proxy.proxy_protocol == Some(ProxyProtocolMode::Required) {
         params.proxy_protocol = headwater_server::ProxyProtocol::Required {
             trusted: networks(listener.proxy.proxy_protocol_from.as_deref()),
         };
@@ -108,15 +108,15 @@ fn encryption(tls: &TlsSettings) -> Result<TlsParams> {
         })
         .collect();
     params.client_auth = match (tls.clients.asked(), &tls.clients.client_ca) {
-        (ClientAuth::Off, _) => headwater_server::ClientAuth::Off,
+        (ClientAuthMode::Off, _) => headwater_server::ClientAuth::Off,
         (_, None) => anyhow::bail!(
             "client certificates are asked for, and nobody is named who vouches for them: name a file \
              by `client_ca` (--tls-client-ca)"
         ),
-        (ClientAuth::Optional, Some(authorities)) => headwater_server::ClientAuth::Optional {
+        (ClientAuthMode::Optional, Some(authorities)) => headwater_server::ClientAuth::Optional {
             authorities: authorities.clone(),
         },
-        (ClientAuth::Required, Some(authorities)) => headwater_server::ClientAuth::Required {
+        (ClientAuthMode::Required, Some(authorities)) => headwater_server::ClientAuth::Required {
             authorities: authorities.clone(),
         },
     };
