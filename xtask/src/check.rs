@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::build;
+use crate::docs;
 use crate::guest::{Guests, Kind};
 use crate::process::{self, say};
 use crate::rust::{self, Rust};
@@ -37,12 +38,16 @@ enum Outcome {
 /// A check, by name.
 type Check = (&'static str, fn(&Workspace) -> Result<Outcome>);
 
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 12] = [
     ("format", format),
     ("format of the guests", format_of_guests),
     ("lints", lints),
     ("lints of the guests", lints_of_guests),
     ("documentation", documentation),
+    ("features", features),
+    ("links of the documentation", links),
+    ("book of the documentation", book),
+    ("commands of the documentation", commands),
     ("unused dependencies", unused_dependencies),
     ("licences, bans and sources", licences),
     ("advisories", advisories),
@@ -148,6 +153,39 @@ fn documentation(workspace: &Workspace) -> Result<Outcome> {
         .args(["doc", "--workspace", "--no-deps"])
         .env("RUSTDOCFLAGS", "-D warnings");
     by(&mut document, "Rustdoc's messages above say where.")
+}
+
+/// The library without the parts that its users can leave out.
+fn features(workspace: &Workspace) -> Result<Outcome> {
+    let mut check = workspace.cargo();
+    check.args([
+        "check",
+        "--package",
+        "headwater",
+        "--lib",
+        "--no-default-features",
+    ]);
+    by(&mut check, "Cargo's message above says where.")
+}
+
+fn links(workspace: &Workspace) -> Result<Outcome> {
+    if !process::succeeds(Command::new("npm").arg("--version")) {
+        return Ok(Outcome::NotMade("there is no npm".to_owned()));
+    }
+    docs::links(workspace).map(|()| Outcome::Passed)
+}
+
+fn book(workspace: &Workspace) -> Result<Outcome> {
+    docs::book(workspace).map(|()| Outcome::Passed)
+}
+
+fn commands(workspace: &Workspace) -> Result<Outcome> {
+    for needed in ["rustup", "curl"] {
+        if !process::succeeds(Command::new(needed).arg("--version")) {
+            return Ok(Outcome::NotMade(format!("there is no {needed}")));
+        }
+    }
+    docs::commands(workspace).map(|()| Outcome::Passed)
 }
 
 fn unused_dependencies(workspace: &Workspace) -> Result<Outcome> {

@@ -15,6 +15,7 @@ mod clang;
 mod components;
 mod compositions;
 mod debian;
+mod docs;
 mod fingerprint;
 mod guest;
 mod oci_registry;
@@ -72,6 +73,8 @@ enum Command {
         /// Only checks whose name contains this.
         filter: Option<String>,
     },
+    /// Make a book of the documentation, in `target/book`.
+    Docs,
     /// Serve five guests, send them overlapping requests, show whose each outgoing call was.
     Demo {
         /// Stop after that in place of serving on; fail if anything was wrong.
@@ -124,6 +127,7 @@ fn run(command: Command) -> Result<ExitCode> {
         } => test::run(&workspace, filter.as_deref(), all, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Check { filter } => check::run(&workspace, filter.as_deref().unwrap_or_default())
             .map(|()| ExitCode::SUCCESS),
+        Command::Docs => docs::book(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => serve::demo(&workspace, once),
         Command::Soak { arguments } => serve::soak(&workspace, &arguments),
         Command::ProveAttribution { arguments } => serve::prove_attribution(&workspace, &arguments),

@@ -29,7 +29,7 @@ pub(crate) struct Shipped {
 }
 
 impl Package {
-    fn new(name: &str, version: &str) -> Self {
+    pub(crate) fn new(name: &str, version: &str) -> Self {
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -88,7 +88,7 @@ impl Package {
     }
 
     /// The package from npm, with what it needs.
-    fn npm(&self, workspace: &Workspace) -> Result<PathBuf> {
+    pub(crate) fn npm(&self, workspace: &Workspace) -> Result<PathBuf> {
         self.unpacked(workspace, "npm", |folder| {
             let mut install = Command::new("npm");
             install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);

@@ -10,7 +10,9 @@ mod variables;
 pub(crate) mod wagi;
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use headwater_config::settings::{
     AccessLogSettings, AdminSettings, ListenArgs, ReloadSettings, ServerSettings, ServiceSettings,
@@ -25,10 +27,26 @@ pub(crate) use self::check::{Check, Format, Target};
 pub(crate) use self::variables::{parse, unknown as unknown_variables};
 use crate::convert::connecting::{parse_identity, parse_unverified};
 
+/// What `--version` prints after the name.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{}\nwasmtime {}\ncommit {}\ntarget {}",
+        env!("CARGO_PKG_VERSION"),
+        headwater_runtime::WASMTIME_VERSION,
+        env!("HEADWATER_COMMIT"),
+        env!("HEADWATER_TARGET"),
+    )
+});
+
 /// Serves WebAssembly over HTTP, and knows for each outgoing request of a guest which incoming
 /// request it was made for.
 #[derive(Debug, Parser)]
-#[command(name = "headwater", version, max_term_width = 100)]
+#[command(
+    name = "headwater",
+    version,
+    long_version = LONG_VERSION.as_str(),
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -42,6 +60,18 @@ pub(crate) enum Command {
     Wagi(Box<wagi::Wagi>),
     /// Explain what a file serves, without serving it
     Check(Box<Check>),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page of headwater, or of one of its commands
+    Man {
+        /// The command
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
     /// Print the JSON schema of a headwater.toml, for editors
     Schema,
     /// Print the reference of a headwater.toml, as Markdown
@@ -173,12 +203,25 @@ impl GrantArgs {
 }
 
 /// The command line of the whole program.
-fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     let cli = <Cli as clap::CommandFactory>::command();
     check::with_flags(capabilities::with_flags(
         cli,
         &headwater_capabilities::all(),
     ))
+}
+
+/// The man page of the program, or of one of its commands.
+pub(crate) fn man_page(command: Option<&str>) -> anyhow::Result<String> {
+    let mut page = self::command();
+    page.build();
+    if let Some(name) = command {
+        let found = page.find_subcommand(name).cloned();
+        page = found.with_context(|| format!("`{name}` is no command of headwater"))?;
+    }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page).render(&mut text)?;
+    Ok(String::from_utf8(text)?)
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

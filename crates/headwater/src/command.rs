@@ -39,6 +39,12 @@ fn run(command: Command) -> Result<ExitCode> {
         #[cfg(not(feature = "wagi"))]
         Command::Wagi(_) => anyhow::bail!(crate::WITHOUT_WAGI),
         Command::Check(arguments) => return check::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "headwater", &mut script);
+            banner::print_whole(&String::from_utf8(script)?)?;
+        }
+        Command::Man { command } => banner::print_whole(&cli::man_page(command.as_deref())?)?,
         Command::Schema => {
             banner::print_whole(&headwater_config::schema(&spec::capabilities::keys()))?
         }

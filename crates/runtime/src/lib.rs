@@ -62,3 +62,6 @@ pub use service::{ComponentService, ComponentSettings};
 pub use store_factory::Directory;
 pub use threads::{GuestThreads, InstanceThread, OnThread, ServiceThreads};
 pub use world::World;
+
+/// The version of wasmtime that runs the guests.
+pub use wasmtime_environ::VERSION as WASMTIME_VERSION;

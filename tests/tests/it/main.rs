@@ -12,6 +12,7 @@ mod bad_settings;
 mod capabilities;
 mod check;
 mod circuit;
+mod command_line;
 mod composed;
 mod curl;
 mod deadlines;
