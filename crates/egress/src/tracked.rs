@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::EgressError;
 use crate::connection::{Connection, Lease};
-use crate::connections::{Connections, Wanted};
+use crate::connections::Connections;
 use crate::connector::{Connector, Link};
 use crate::interim::HeadersBudget;
 use crate::stopwatch::{Late, Stopwatch};
@@ -108,12 +108,9 @@ impl Service<Uri> for Tracked {
             h2c,
         } = self.clone();
         let server = server(&destination);
-        let wanted = Wanted {
-            server: server.clone(),
-            given: asking(),
-        };
+        let given = asking();
         Box::pin(async move {
-            let place = connections.place(wanted).await?;
+            let place = connections.place(server.clone(), given).await?;
             let Link {
                 transport,
                 info,
