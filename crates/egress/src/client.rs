@@ -44,7 +44,15 @@ impl Clients {
     pub(crate) fn new(connector: Tracked, pool: &PoolParams, limits: &EgressLimits) -> Self {
         Self {
             usual: client(connector.clone(), Protocol::Usual, pool, limits),
-            h2c: client(connector.over_h2c(), Protocol::H2c, pool, limits),
+            h2c: client(
+                Tracked {
+                    h2c: true,
+                    ..connector
+                },
+                Protocol::H2c,
+                pool,
+                limits,
+            ),
         }
     }
 

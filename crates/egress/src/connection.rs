@@ -296,7 +296,7 @@ mod tests {
     use headwater_telemetry::Metrics;
 
     use super::*;
-    use crate::connections::{Connections, Wanted};
+    use crate::connections::Connections;
     use crate::met::MetLimits;
     use crate::{EgressLimits, EgressShared};
 
@@ -312,11 +312,7 @@ mod tests {
             unverified: false,
         };
         let server: (Arc<str>, u16) = ("upstream.example".into(), 80);
-        let wanted = Wanted {
-            server: server.clone(),
-            given: None,
-        };
-        let place = connections.place(wanted).await.unwrap();
+        let place = connections.place(server.clone(), None).await.unwrap();
         let (_, connection) = connections.insert(server, info, place);
         // The pool's goes along with the request that is given the connection.
         let given = Lease::new(&connection);

@@ -34,14 +34,6 @@ pub(crate) struct Connections {
     number: usize,
 }
 
-/// A connection that a request needs, unless it is given another meanwhile.
-pub(crate) struct Wanted {
-    pub(crate) server: Server,
-    /// Tells when the request has a connection: the pool makes a new one and looks for an idle one at the
-    /// same time, and goes on with the new one after it has found the other.
-    pub(crate) given: Option<CaptureConnection>,
-}
-
 /// Somebody who waits for a place, and may give up before the wait is over because the guest asked for
 /// less time.
 struct Unserved<'a> {
@@ -77,8 +69,14 @@ impl Connections {
 
     /// A place for one more to the server, in the stead of an idle one to another if need be. One that
     /// is idle and to the same is no help: the request would have been given it.
-    pub(crate) async fn place(&self, wanted: Wanted) -> Result<RequestPermit, EgressError> {
-        let Wanted { server, given } = wanted;
+    ///
+    /// `given` tells when the request has a connection: the pool makes a new one and looks for an idle one at
+    /// the same time, and goes on with the new one after it has found the other.
+    pub(crate) async fn place(
+        &self,
+        server: Server,
+        given: Option<CaptureConnection>,
+    ) -> Result<RequestPermit, EgressError> {
         let spared = || Spared {
             upstream: self.upstream(server.clone()),
             idle_by: None,

@@ -101,7 +101,12 @@ impl Egress {
         }));
         let met = MetLimits::new(&service, &limits, &shared);
         let connections = Connections::new(&service, &limits, &shared, &metrics, &met);
-        let connector = Tracked::new(connector, &connections, timeouts.write);
+        let connector = Tracked {
+            connector,
+            connections: Arc::clone(&connections),
+            write: timeouts.write,
+            h2c: false,
+        };
         Self(Arc::new(Inner {
             clients: Clients::new(connector, &pool, &limits),
             requests: shared.requests(limits.max_requests),

@@ -313,13 +313,6 @@ impl EgressError {
         known.unwrap_or(Self::Unreachable(cause))
     }
 
-    /// The connection was closed as it was given the request.
-    pub(crate) fn lost() -> Self {
-        Self::ConnectionTerminated(said(
-            "the connection was closed as it was given the request",
-        ))
-    }
-
     fn named(
         error: &(dyn Error + 'static),
         cause: &Cause,

@@ -106,9 +106,8 @@ impl Grants {
     /// Whether an address that a destination resolved to was granted as an address, for its scheme
     /// and port.
     pub(crate) fn allow_address(&self, target: &Target, address: IpAddr) -> bool {
-        self.0
-            .iter()
-            .any(|grant| grant.is_for(target) && grant.host.names_address(address))
+        let mut grants = self.0.iter().filter(|grant| grant.is_for(target));
+        grants.any(|grant| grant.host.names_address(address))
     }
 
     /// Whether nothing may be reached.
@@ -120,18 +119,20 @@ impl Grants {
     /// Whether any public address may be reached: by `*`.
     #[must_use]
     pub fn is_all(&self) -> bool {
-        self.0
-            .iter()
-            .any(|grant| grant.is_for_all() && grant.host.is_any())
+        self.for_all().any(HostPattern::is_any)
     }
 
     /// Whether special addresses may be reached without exception in a family, those of this machine
     /// included: by `0.0.0.0/0` or `[::]/0`.
     #[must_use]
     pub fn is_every_address(&self) -> bool {
-        self.0
-            .iter()
-            .any(|grant| grant.is_for_all() && grant.host.is_every_address())
+        self.for_all().any(HostPattern::is_every_address)
+    }
+
+    /// The hosts that are granted without a word of scheme and port.
+    fn for_all(&self) -> impl Iterator<Item = &HostPattern> {
+        let wide = |grant: &&Grant| grant.scheme.is_none() && grant.port.is_none();
+        self.0.iter().filter(wide).map(|grant| &grant.host)
     }
 
     /// The single grants.
@@ -180,11 +181,6 @@ impl Grant {
     pub fn internal_problem(&self) -> Option<&'static str> {
         self.internal_service()?;
         unspoken(self.scheme, self.port)
-    }
-
-    /// Whether it says nothing of scheme and port.
-    fn is_for_all(&self) -> bool {
-        (self.scheme, self.port) == (None, None)
     }
 }
 

@@ -52,22 +52,14 @@ impl EgressShared {
 
     /// Permits for the requests of a service.
     pub(crate) fn requests(&self, own: usize) -> RequestPermits {
-        RequestPermits::new(
-            own,
-            Limit::ServiceRequests,
-            &self.0.requests,
-            Limit::AllRequests,
-        )
+        let all = &self.0.requests;
+        RequestPermits::new(own, Limit::ServiceRequests, all, Limit::AllRequests)
     }
 
     /// Permits for its connections.
     pub(crate) fn connections(&self, own: usize) -> RequestPermits {
-        RequestPermits::new(
-            own,
-            Limit::ServiceConnections,
-            &self.0.connections,
-            Limit::AllConnections,
-        )
+        let all = &self.0.connections;
+        RequestPermits::new(own, Limit::ServiceConnections, all, Limit::AllConnections)
     }
 
     /// Takes note of a service's connections; gives the service a number of its own.

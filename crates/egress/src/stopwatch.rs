@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::EgressError;
+use crate::error::said;
 
 /// What was too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,10 @@ impl From<Late> for EgressError {
             Late::Write => Self::WriteTimeout,
             Late::Total => Self::TotalTimeout,
             // Looked, and found none.
-            Late::Look => Self::lost(),
+            Late::Look => {
+                let lost = "the connection was closed as it was given the request";
+                Self::ConnectionTerminated(said(lost))
+            }
         }
     }
 }

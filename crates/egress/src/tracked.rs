@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::EgressError;
 use crate::connection::{Connection, Lease};
-use crate::connections::{Connections, Wanted};
+use crate::connections::Connections;
 use crate::connector::{Connector, Link};
 use crate::interim::HeadersBudget;
 use crate::stopwatch::{Late, Stopwatch};
@@ -28,12 +28,12 @@ use crate::waiters::Server;
 /// A connector whose connections are counted.
 #[derive(Clone)]
 pub(crate) struct Tracked {
-    connector: Connector,
-    connections: Arc<Connections>,
+    pub(crate) connector: Connector,
+    pub(crate) connections: Arc<Connections>,
     /// See [`Timeouts::write`](crate::Timeouts::write).
-    write: Duration,
+    pub(crate) write: Duration,
     /// Whether HTTP/2 is spoken without TLS.
-    h2c: bool,
+    pub(crate) h2c: bool,
 }
 
 /// A connection that is counted until it is dropped.
@@ -70,27 +70,6 @@ fn asking() -> Option<CaptureConnection> {
 
 // === impl Tracked ===
 
-impl Tracked {
-    pub(crate) fn new(
-        connector: Connector,
-        connections: &Arc<Connections>,
-        write: Duration,
-    ) -> Self {
-        Self {
-            connector,
-            connections: Arc::clone(connections),
-            write,
-            h2c: false,
-        }
-    }
-
-    /// The same for upstreams that speak HTTP/2 without TLS.
-    pub(crate) fn over_h2c(mut self) -> Self {
-        self.h2c = true;
-        self
-    }
-}
-
 impl Service<Uri> for Tracked {
     type Response = TokioIo<TrackedStream>;
     type Error = BodyError;
@@ -108,12 +87,9 @@ impl Service<Uri> for Tracked {
             h2c,
         } = self.clone();
         let server = server(&destination);
-        let wanted = Wanted {
-            server: server.clone(),
-            given: asking(),
-        };
+        let given = asking();
         Box::pin(async move {
-            let place = connections.place(wanted).await?;
+            let place = connections.place(server.clone(), given).await?;
             let Link {
                 transport,
                 info,

@@ -107,10 +107,15 @@ impl Handler for Files {
                     let none = HeaderValue::from_static("bytes */0");
                     return Err(unsatisfiable().with_field(CONTENT_RANGE, none));
                 }
-                StatusCode::METHOD_NOT_ALLOWED => {
-                    return Err(with(ALLOW, &response, only_read()));
+                status @ StatusCode::METHOD_NOT_ALLOWED => {
+                    let text = "a file is asked for by GET or HEAD";
+                    let fault = Fault::client(status, "method", text);
+                    return Err(with(ALLOW, &response, fault));
                 }
-                StatusCode::PRECONDITION_FAILED => return Err(otherwise()),
+                status @ StatusCode::PRECONDITION_FAILED => {
+                    let text = "the file is not as the request's condition has it";
+                    return Err(Fault::client(status, "precondition", text));
+                }
                 StatusCode::RANGE_NOT_SATISFIABLE => {
                     return Err(with(CONTENT_RANGE, &response, unsatisfiable()));
                 }
@@ -169,22 +174,6 @@ fn absent() -> Fault {
         StatusCode::NOT_FOUND,
         "no_file",
         "there is no file at this path",
-    )
-}
-
-fn only_read() -> Fault {
-    Fault::client(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method",
-        "a file is asked for by GET or HEAD",
-    )
-}
-
-fn otherwise() -> Fault {
-    Fault::client(
-        StatusCode::PRECONDITION_FAILED,
-        "precondition",
-        "the file is not as the request's condition has it",
     )
 }
 

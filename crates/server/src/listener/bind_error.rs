@@ -13,7 +13,7 @@ pub enum BindError {
     /// Something listens there already.
     #[error(
         "cannot listen on {address}: address in use: stop what listens there, choose another address \
-         with --listen, or take any free port with --listen {}:0", host(.address)
+         with --listen, or take any free port with --listen {}", SocketAddr::new(.address.ip(), 0)
     )]
     AddressInUse {
         /// The address asked for.
@@ -117,13 +117,5 @@ impl BindError {
             path: path.to_owned(),
             source,
         }
-    }
-}
-
-/// The address without its port, as an authority has it.
-fn host(address: &SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
     }
 }

@@ -257,12 +257,7 @@ fn introduce(mut parts: Parts, told: &Told, peer: &Peer, entry: &Entry) -> Resul
     if entry.route.handler.wants_introduction() {
         // At once, for all that the request is introduced with.
         parts.headers.reserve(INTRODUCED);
-        told.introduce(
-            peer.client,
-            &peer.introduction,
-            &parts.uri,
-            &mut parts.headers,
-        );
+        told.introduce(peer.client, &peer.introduction, &mut parts);
         if let Some(certificate) = &peer.certificate {
             certificate.introduce(&mut parts.headers);
         }

@@ -25,11 +25,7 @@ pub(crate) struct RequestGuard(Box<Inner>);
 
 struct Inner {
     name: RequestName,
-    scope: Arc<RequestScope>,
-    // Ends when it is dropped, which is after the guard's `Drop::drop` has run.
-    span: ServerSpan,
-    measure: RequestMeasure,
-    access: AccessEntry,
+    scoped: Scoped,
     /// The wait for its body, if it has one.
     wait: Option<Arc<Wait>>,
     answered: bool,
@@ -40,6 +36,7 @@ struct Inner {
 /// A request's scope, and those who are told of its end.
 pub(crate) struct Scoped {
     pub(crate) scope: Arc<RequestScope>,
+    // Ends when it is dropped, which is after the guard's `Drop::drop` has run.
     pub(crate) span: ServerSpan,
     pub(crate) measure: RequestMeasure,
     pub(crate) access: AccessEntry,
@@ -72,18 +69,9 @@ pub(crate) struct Permits {
 impl RequestGuard {
     /// `wait` is that for the request's body, if it has one.
     pub(crate) fn new(scoped: Scoped, wait: Option<Arc<Wait>>, held: Held) -> Self {
-        let Scoped {
-            scope,
-            span,
-            measure,
-            access,
-        } = scoped;
         Self(Box::new(Inner {
-            name: RequestName::new(scope.id()),
-            scope,
-            span,
-            measure,
-            access,
+            name: RequestName::new(scoped.scope.id()),
+            scoped,
             wait,
             answered: false,
             held,
@@ -101,7 +89,7 @@ impl RequestGuard {
     }
 
     pub(crate) fn scope(&self) -> &Arc<RequestScope> {
-        &self.0.scope
+        &self.0.scoped.scope
     }
 
     /// Names the request, in place of whatever name is there.
@@ -113,16 +101,16 @@ impl RequestGuard {
     pub(crate) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         let inner = &mut *self.0;
         inner.name.put_last(headers);
-        inner.scope.set_answered();
-        inner.span.response(status);
-        inner.access.answered(status);
+        inner.scoped.scope.set_answered();
+        inner.scoped.span.response(status);
+        inner.scoped.access.answered(status);
         inner.answered = true;
     }
 
     /// The request got no proper answer, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
-        self.0.span.fault(fault);
-        self.0.access.failed(fault);
+        self.0.scoped.span.fault(fault);
+        self.0.scoped.access.failed(fault);
     }
 
     /// The client went away before the answer's end.
@@ -132,7 +120,7 @@ impl RequestGuard {
 
     /// Bytes of the response's body were handed to the connection.
     pub(crate) fn sent(&self, bytes: usize) {
-        Counters::add(&self.0.scope.counters().response_bytes, bytes as u64);
+        Counters::add(&self.scope().counters().response_bytes, bytes as u64);
     }
 }
 
@@ -142,10 +130,11 @@ impl Drop for RequestGuard {
             // The call of the handler was dropped, and with it the connection or the stream.
             self.abandoned();
         }
-        let inner = &mut *self.0;
-        inner.span.counters(inner.scope.counters());
-        inner.measure.end(inner.span.status(), inner.span.error());
-        inner.access.end();
-        inner.scope.end();
+        let scoped = &mut self.0.scoped;
+        scoped.span.counters(scoped.scope.counters());
+        let (status, error) = (scoped.span.status(), scoped.span.error());
+        scoped.measure.end(status, error);
+        scoped.access.end();
+        scoped.scope.end();
     }
 }

@@ -58,13 +58,8 @@ pub(crate) struct Arrival<'a> {
 /// A request that its handler has, or why it has not.
 pub(crate) struct Handling {
     pub(crate) guard: RequestGuard,
-    pub(crate) handled: Result<Handled, Fault>,
-}
-
-/// What the handler of a request does, and by which method it was asked.
-pub(crate) struct Handled {
-    answer: HandlerFuture,
-    method: Method,
+    /// What its handler does, and by which method it was asked.
+    pub(crate) handled: Result<(HandlerFuture, Method), Fault>,
 }
 
 // === impl RequestLifecycle ===
@@ -143,7 +138,7 @@ impl RequestLifecycle {
         handler: &dyn Handler,
         mut request: Request<Body>,
         guard: &RequestGuard,
-    ) -> Result<Handled, Fault> {
+    ) -> Result<(HandlerFuture, Method), Fault> {
         let scope = guard.scope();
         self.loops.admit(scope.hops())?;
         let method = request.method().clone();
@@ -155,30 +150,25 @@ impl RequestLifecycle {
         // Nothing that could be left half-changed is seen again after a panic.
         let call = AssertUnwindSafe(|| handler.handle(request, Arc::clone(scope)));
         let answer = std::panic::catch_unwind(call).map_err(|panic| panicked(&*panic))?;
-        Ok(Handled { answer, method })
+        Ok((answer, method))
     }
 
     fn log(&self, fault: &Fault, scope: &Arc<RequestScope>) {
-        let left_out = match fault.blame() {
-            Blame::Overload => {
-                let told = self
-                    .overload_log
-                    .tell(scope.service(), fault.kind(), Instant::now());
-                match told {
-                    Some(left_out) => left_out,
-                    None => return,
-                }
-            }
-            _ => 0,
-        };
-        log(fault, scope, left_out);
+        let mut left_out = Some(0);
+        if fault.blame() == Blame::Overload {
+            let log = &self.overload_log;
+            left_out = log.tell(scope.service(), fault.kind(), Instant::now());
+        }
+        if let Some(left_out) = left_out {
+            log(fault, scope, left_out);
+        }
     }
 
     /// Waits for the handler; what the client is sent.
     pub(crate) async fn answer(&self, handling: Handling) -> Response<ResponseBody> {
         let Handling { guard, handled } = handling;
         let answered = match handled {
-            Ok(handled) => handled.answer(&guard).await,
+            Ok((answer, method)) => wait_for(answer, &method, &guard).await,
             Err(fault) => Err(fault),
         };
         self.conclude(answered, guard)
@@ -216,43 +206,42 @@ impl RequestLifecycle {
     }
 }
 
-// === impl Handled ===
-
-impl Handled {
-    /// What the handler answers, under the request's deadline and with panics caught. What was wrong
-    /// with the request's body counts whatever the handler makes of it, if it was told: its answer is to
-    /// a request that never came whole.
-    async fn answer(self, guard: &RequestGuard) -> Result<Sendable, Fault> {
-        let Self { answer, method } = self;
-        let (scope, body) = (guard.scope(), guard.wait());
-        let mut handled = AssertUnwindSafe(answer).catch_unwind();
-        // First without a timer, for a handler that answers at once.
-        let caught = match (futures::poll!(&mut handled), scope.deadline()) {
-            (Poll::Ready(caught), _) => caught,
-            (Poll::Pending, None) => handled.await,
-            (Poll::Pending, Some(deadline)) => {
-                match tokio::time::timeout_at(deadline.into(), &mut handled).await {
-                    Ok(caught) => caught,
-                    Err(_elapsed) => {
-                        // While the handler's future is there, which may own the body.
-                        let late = body.and_then(Wait::due);
-                        drop(handled);
-                        // This tells what outlives it.
-                        scope.end();
-                        return Err(late.map_or_else(Fault::deadline, Trouble::fault));
-                    }
+/// What the handler answers, under the request's deadline and with panics caught. What was wrong
+/// with the request's body counts whatever the handler makes of it, if it was told: its answer is to
+/// a request that never came whole.
+async fn wait_for(
+    answer: HandlerFuture,
+    method: &Method,
+    guard: &RequestGuard,
+) -> Result<Sendable, Fault> {
+    let (scope, body) = (guard.scope(), guard.wait());
+    let mut handled = AssertUnwindSafe(answer).catch_unwind();
+    // First without a timer, for a handler that answers at once.
+    let caught = match (futures::poll!(&mut handled), scope.deadline()) {
+        (Poll::Ready(caught), _) => caught,
+        (Poll::Pending, None) => handled.await,
+        (Poll::Pending, Some(deadline)) => {
+            match tokio::time::timeout_at(deadline.into(), &mut handled).await {
+                Ok(caught) => caught,
+                Err(_elapsed) => {
+                    // While the handler's future is there, which may own the body.
+                    let late = body.and_then(Wait::due);
+                    drop(handled);
+                    // This tells what outlives it.
+                    scope.end();
+                    return Err(late.map_or_else(Fault::deadline, Trouble::fault));
                 }
             }
-        };
-        let answered = caught.unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let trouble = body.and_then(|body| match &answered {
-            // Of a handler that looks at the clock itself.
-            Err(fault) if fault.is_deadline() => body.due(),
-            _ => body.trouble(),
-        });
-        let response = trouble.map_or(answered, |trouble| Err(trouble.fault()))?;
-        Sendable::check(response, &method)
-    }
+        }
+    };
+    let answered = caught.unwrap_or_else(|panic| Err(panicked(&*panic)));
+    let trouble = body.and_then(|body| match &answered {
+        // Of a handler that looks at the clock itself.
+        Err(fault) if fault.is_deadline() => body.due(),
+        _ => body.trouble(),
+    });
+    let response = trouble.map_or(answered, |trouble| Err(trouble.fault()))?;
+    Sendable::check(response, method)
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {

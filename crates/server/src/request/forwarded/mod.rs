@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use headwater_core::Fault;
 use http::header::{FORWARDED, HOST};
+use http::request::Parts;
 use http::uri::{Authority, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
@@ -207,12 +208,12 @@ impl Told {
         &self,
         peer: Option<SocketAddr>,
         introduction: &OnceLock<Client>,
-        uri: &Uri,
-        headers: &mut HeaderMap,
+        parts: &mut Parts,
     ) {
         if !self.rewrite {
             return;
         }
+        let (uri, headers) = (&parts.uri, &mut parts.headers);
         let scheme = uri.scheme().unwrap_or(&Scheme::HTTP);
         let fresh;
         let client = if self.client.is_some() || self.scheme.is_some() {
