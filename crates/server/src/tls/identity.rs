@@ -37,11 +37,11 @@ type Expiries = Arc<[(PathBuf, i64)]>;
 
 impl Identity {
     pub(crate) fn load(params: TlsParams) -> Result<Self, TlsError> {
-        // Taken first: what is written meanwhile then counts as a change.
-        let stamps = FileStamps::take(params.files());
-        let LoadedIdentity {
-            config, expiries, ..
-        } = loaded(&params)?;
+        let ReadIdentity {
+            config,
+            expiries,
+            stamps,
+        } = read(&params)?;
         Ok(Self {
             current: ArcSwap::new(config),
             expiries: ArcSwap::from_pointee(expiries),
@@ -65,16 +65,7 @@ impl Identity {
 
     /// Reads the files again, and leaves in force what is.
     pub(crate) fn read(&self) -> Result<ReadIdentity, TlsError> {
-        // Taken first, as above.
-        let stamps = FileStamps::take(self.params.files());
-        let LoadedIdentity {
-            config, expiries, ..
-        } = loaded(&self.params)?;
-        Ok(ReadIdentity {
-            config,
-            expiries,
-            stamps,
-        })
+        read(&self.params)
     }
 
     /// Has handshakes take what was read.
@@ -102,11 +93,21 @@ impl Identity {
 }
 
 /// Reads all files, and tells of what clients will not like.
-fn loaded(params: &TlsParams) -> Result<LoadedIdentity, TlsError> {
-    let loaded = load::config(params)?;
-    for concern in &loaded.concerns {
+fn read(params: &TlsParams) -> Result<ReadIdentity, TlsError> {
+    // Taken first: what is written meanwhile then counts as a change.
+    let stamps = FileStamps::take(params.files());
+    let LoadedIdentity {
+        config,
+        expiries,
+        concerns,
+    } = load::config(params)?;
+    for concern in &concerns {
         // With the other warnings about what is set.
         tracing::warn!(target: "headwater::config", kind = "certificate", "{concern}");
     }
-    Ok(loaded)
+    Ok(ReadIdentity {
+        config,
+        expiries,
+        stamps,
+    })
 }
