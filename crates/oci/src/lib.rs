@@ -1,5 +1,7 @@
 //! Fetches WebAssembly modules from OCI registries into a folder, by digest.
 //!
+//! Why not by `oci-client`: see `docs/decisions/0001-oci-client.md`.
+//!
 //! What the distribution specification asks of a client that only pulls is small: a manifest, a blob, a
 //! token where the registry wants one. It is spoken here with the HTTP and TLS that Headwater has
 //! anyway.

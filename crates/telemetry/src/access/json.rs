@@ -56,7 +56,7 @@ struct Line<'a> {
     outgoing_sent_bytes: u64,
     outgoing_received_bytes: u64,
     log_lines: u64,
-    /// Zero of what has no guest.
+    /// Not of what has no guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us: Option<u64>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -69,18 +69,10 @@ const ROOM: usize = 1024;
 /// Makes the line of a request.
 pub(super) fn line(record: &Record) -> Vec<u8> {
     let scope = &record.scope;
-    let Counters {
-        outgoing,
-        outgoing_denied,
-        outgoing_sent_bytes,
-        outgoing_received_bytes,
-        request_bytes,
-        response_bytes,
-        log_lines,
-        cpu_nanos,
-    } = scope.counters();
+    let counters = scope.counters();
+    let count = Counters::get;
     let caller = record.caller.as_ref();
-    let cpu_nanos = Counters::get(cpu_nanos);
+    let cpu_nanos = count(&counters.cpu_nanos);
     let fields = Line {
         timestamp: timestamp::rfc3339(SystemTime::now()),
         target: "headwater::access",
@@ -100,13 +92,13 @@ pub(super) fn line(record: &Record) -> Vec<u8> {
         fault: record.fault.map(|(kind, _)| kind),
         first_byte_us: record.first_byte.map(microseconds),
         total_us: microseconds(record.total),
-        request_bytes: Counters::get(request_bytes),
-        response_bytes: Counters::get(response_bytes),
-        outgoing_requests: Counters::get(outgoing),
-        outgoing_denied: Counters::get(outgoing_denied),
-        outgoing_sent_bytes: Counters::get(outgoing_sent_bytes),
-        outgoing_received_bytes: Counters::get(outgoing_received_bytes),
-        log_lines: Counters::get(log_lines),
+        request_bytes: count(&counters.request_bytes),
+        response_bytes: count(&counters.response_bytes),
+        outgoing_requests: count(&counters.outgoing),
+        outgoing_denied: count(&counters.outgoing_denied),
+        outgoing_sent_bytes: count(&counters.outgoing_sent_bytes),
+        outgoing_received_bytes: count(&counters.outgoing_received_bytes),
+        log_lines: count(&counters.log_lines),
         cpu_us: (cpu_nanos > 0).then_some(cpu_nanos / 1_000),
         user_agent: text(
             record

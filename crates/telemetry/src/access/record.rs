@@ -55,25 +55,18 @@ pub(super) struct Record {
 
 impl AccessEntry {
     pub(super) fn new(desk: &Arc<Logger>, start: AccessStart<'_>) -> Self {
-        let AccessStart {
-            scope,
-            method,
-            uri,
-            version,
-            headers,
-            caller,
-        } = start;
+        let headers = start.headers;
         let referer = desk.format == AccessFormat::Combined;
         Self(Some(Entry {
             desk: Arc::clone(desk),
             record: Record {
-                scope: Arc::clone(scope),
-                method: method.clone(),
-                path: uri.path_and_query().cloned(),
-                version,
+                scope: Arc::clone(start.scope),
+                method: start.method.clone(),
+                path: start.uri.path_and_query().cloned(),
+                version: start.version,
                 user_agent: headers.get(USER_AGENT).cloned(),
                 referer: referer.then(|| headers.get(REFERER).cloned()).flatten(),
-                caller: caller.cloned(),
+                caller: start.caller.cloned(),
                 status: None,
                 fault: None,
                 first_byte: None,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::queue::Queue;
@@ -19,19 +19,20 @@ pub(crate) enum Standard {
 
 /// The queues of both, once somebody writes to them. For all of the process, as the streams are: two
 /// threads that write to one would mix their lines up.
-static QUEUES: Mutex<[Option<Queue>; 2]> = Mutex::new([None, None]);
+static QUEUES: [OnceLock<Queue>; 2] = [const { OnceLock::new() }; 2];
 
 // === impl Standard ===
 
 impl Standard {
     /// The queue of this stream. The thread is started by the first that asks for it.
     pub(super) fn queue(self) -> io::Result<Queue> {
-        let mut queues = queues();
-        let queue = &mut queues[self as usize];
-        match queue {
-            Some(queue) => Ok(queue.clone()),
-            None => Ok(queue.insert(self.open()?).clone()),
+        let queue = &QUEUES[self as usize];
+        if let Some(queue) = queue.get() {
+            return Ok(queue.clone());
         }
+        // Of two that ask at once, the thread of one ends before anything is given to it.
+        let opened = self.open()?;
+        Ok(queue.get_or_init(|| opened).clone())
     }
 
     fn open(self) -> io::Result<Queue> {
@@ -46,12 +47,7 @@ impl Standard {
 
     /// Waits for so long until what was there when it was called is written; says whether it is.
     pub(crate) fn flush(self, within: Duration) -> bool {
-        let queue = queues()[self as usize].clone();
+        let queue = QUEUES[self as usize].get();
         queue.is_none_or(|queue| queue.flush(Instant::now() + within))
     }
-}
-
-/// Nothing panics while it is held.
-fn queues() -> MutexGuard<'static, [Option<Queue>; 2]> {
-    QUEUES.lock().unwrap_or_else(PoisonError::into_inner)
 }
