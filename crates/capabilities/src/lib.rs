@@ -9,7 +9,7 @@ mod config;
 
 /// The programs of the documentation.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/capabilities.md")]
+#[doc = include_str!("../../../docs/how-to/add-a-host-interface.md")]
 mod documentation {}
 
 use headwater_runtime::Capabilities;

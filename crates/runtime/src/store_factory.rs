@@ -34,6 +34,8 @@ pub struct Directory {
     pub host: PathBuf,
     /// What the guest calls it.
     pub guest: String,
+    /// Whether the guest may only read in it.
+    pub read_only: bool,
 }
 
 /// What instances of a service are made by.
@@ -125,7 +127,11 @@ impl StoreFactory {
             .stdout(Stdio::new(outbox, Stream::Stdout))
             .stderr(Stdio::new(outbox, Stream::Stderr));
         for directory in &self.directories {
-            wasi.preopened_dir(&directory.host, &directory.guest, FsPerms::ReadWrite)?;
+            let permissions = match directory.read_only {
+                true => FsPerms::ReadOnly,
+                false => FsPerms::ReadWrite,
+            };
+            wasi.preopened_dir(&directory.host, &directory.guest, permissions)?;
         }
         Ok(wasi.build())
     }

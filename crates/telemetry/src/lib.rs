@@ -46,19 +46,17 @@ mod trace_file;
 mod trace_tree;
 mod tracestate;
 
-pub use access::{AccessConfig, AccessEntry, AccessFormat, AccessLog, AccessOutput, AccessStart};
+pub use access::{AccessConfig, AccessEntry, AccessLog, AccessOutput, AccessStart};
 pub use audit_bound::AuditBound;
-pub use config::{
-    LogConfig, LogFormat, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig,
-};
+pub use config::{LogConfig, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig};
 pub use error::TelemetryError;
+pub use headwater_core::{AccessFormat, LogFormat, ServiceName};
 pub use limit_log::{Limit, LimitLog, Setting};
 pub use log::LogLevel;
 pub use metrics::Metrics;
 pub use output::{FileConfig, Output, OutputCounts, Outputs, Rotation};
 pub use pipeline::{Telemetry, build, init};
 pub use prometheus::Prometheus;
-pub use resource::ServiceName;
 pub use span::{
     CallOutcome, CallSpan, ClientRequest, ClientSpan, GuestCall, ServerRequest, ServerSpan, TARGET,
 };
