@@ -194,23 +194,17 @@ impl Caller {
         let Ok(stack) = store.async_call_stack() else {
             return Self::NOBODY;
         };
-        let mut ends = None;
-        let mut depth = 0;
-        for task in stack.take(MAX_DEPTH) {
-            let (youngest, _) = ends.unwrap_or((task, task));
-            ends = Some((youngest, task));
-            depth += 1;
-        }
-        match ends {
-            Some((youngest, root)) => Self {
-                task: Some(youngest),
-                walk: if depth == MAX_DEPTH {
-                    Walk::Endless
-                } else {
-                    Walk::Root(root)
-                },
+        let mut stack = stack.take(MAX_DEPTH);
+        let Some(youngest) = stack.next() else {
+            return Self::NOBODY;
+        };
+        let (depth, root) = stack.fold((1, youngest), |(depth, _), task| (depth + 1, task));
+        Self {
+            task: Some(youngest),
+            walk: match depth {
+                MAX_DEPTH => Walk::Endless,
+                _ => Walk::Root(root),
             },
-            None => Self::NOBODY,
         }
     }
 

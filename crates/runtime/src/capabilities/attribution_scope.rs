@@ -31,40 +31,36 @@ impl Capability for AttributionScope {
     }
 
     fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-        link(linker)
+        let mut scope = linker.instance(SCOPE)?;
+        scope.resource("token", ResourceType::host::<Token>(), |mut store, rep| {
+            let token = Resource::<Token>::new_own(rep);
+            store.data_mut().table.delete(token)?;
+            Ok(())
+        })?;
+        scope.resource(
+            "entered",
+            ResourceType::host::<Entered<GuestTaskId>>(),
+            |mut store, rep| {
+                let entered = Resource::<Entered<GuestTaskId>>::new_own(rep);
+                let state = store.data_mut();
+                let entered = state.table.delete(entered)?;
+                state.roots.leave(entered);
+                Ok(())
+            },
+        )?;
+        scope.func_wrap("current", |store, (): ()| Ok((take(store)?,)))?;
+        scope.func_wrap("[method]token.enter", |store, (token,)| {
+            Ok((enter(store, &token)?,))
+        })?;
+        scope.func_wrap("[method]token.is-live", |store, (token,)| {
+            Ok((is_live(store, &token)?,))
+        })?;
+        Ok(())
     }
 
     fn start(&self, (): &(), _service: &ServiceContext) {}
 
     fn instance(&self, _service: &Arc<()>) {}
-}
-
-fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    let mut scope = linker.instance(SCOPE)?;
-    scope.resource("token", ResourceType::host::<Token>(), |mut store, rep| {
-        let token = Resource::<Token>::new_own(rep);
-        store.data_mut().table.delete(token)?;
-        Ok(())
-    })?;
-    scope.resource(
-        "entered",
-        ResourceType::host::<Entered<GuestTaskId>>(),
-        |mut store, rep| {
-            let entered = Resource::<Entered<GuestTaskId>>::new_own(rep);
-            let state = store.data_mut();
-            let entered = state.table.delete(entered)?;
-            state.roots.leave(entered);
-            Ok(())
-        },
-    )?;
-    scope.func_wrap("current", |store, (): ()| Ok((take(store)?,)))?;
-    scope.func_wrap("[method]token.enter", |store, (token,)| {
-        Ok((enter(store, &token)?,))
-    })?;
-    scope.func_wrap("[method]token.is-live", |store, (token,)| {
-        Ok((is_live(store, &token)?,))
-    })?;
-    Ok(())
 }
 
 fn take(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<Option<Resource<Token>>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 
 use super::{Capability, Explained, Flag, GrantError, ServiceContext, Value};
-use crate::guest_state::GuestState;
+use crate::guest_state::{GuestState, InstanceCapabilities};
 
 /// A [`Capability`] whose types are not known.
 pub(crate) trait Erased: Send + Sync {
@@ -36,6 +36,15 @@ pub(crate) trait Started: Send + Sync {
     fn instance(&self) -> (TypeId, Box<dyn Any + Send>);
 }
 
+/// What the capabilities of a service keep while any of its instances lives.
+pub(crate) struct ServiceCapabilities(pub(super) Box<[Box<dyn Started>]>);
+
+impl ServiceCapabilities {
+    pub(crate) fn instance(&self) -> InstanceCapabilities {
+        InstanceCapabilities(self.0.iter().map(|started| started.instance()).collect())
+    }
+}
+
 struct StartedFor<C: Capability> {
     capability: Arc<C>,
     service: Arc<C::Service>,
@@ -56,34 +65,29 @@ fn of<C: Capability>(grant: &Granted) -> C::Grant {
         .unwrap_or_default()
 }
 
+/// What a capability says of itself, whatever its types.
+macro_rules! forward {
+    ($name:ident -> $said:ty) => {
+        fn $name(&self) -> $said {
+            Capability::$name(self)
+        }
+    };
+}
+
 impl<C: Capability> Erased for C {
     fn id(&self) -> TypeId {
         TypeId::of::<C>()
-    }
-
-    fn interfaces(&self) -> &'static [&'static str] {
-        Capability::interfaces(self)
     }
 
     fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         Capability::link(self, linker)
     }
 
-    fn key(&self) -> Option<&'static str> {
-        Capability::key(self)
-    }
-
-    fn about(&self) -> &'static str {
-        Capability::about(self)
-    }
-
-    fn schema(&self) -> Value {
-        Capability::schema(self)
-    }
-
-    fn flag(&self) -> Option<Flag> {
-        Capability::flag(self)
-    }
+    forward!(interfaces -> &'static [&'static str]);
+    forward!(key -> Option<&'static str>);
+    forward!(about -> &'static str);
+    forward!(schema -> Value);
+    forward!(flag -> Option<Flag>);
 
     fn nothing(&self) -> Granted {
         Arc::new(C::Grant::default())

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
-use super::erased::{Erased, Granted};
-use super::running::ServiceCapabilities;
+use super::erased::{Erased, Granted, ServiceCapabilities};
 use super::{Capability, Explained, ServiceContext};
 use crate::guest_state::GuestState;
 
@@ -71,7 +70,7 @@ impl Grants {
     pub(crate) fn start(&self, service: &ServiceContext) -> ServiceCapabilities {
         let grants = self.0.iter();
         let started = grants.map(|grant| grant.capability.clone().start(&grant.granted, service));
-        ServiceCapabilities::new(started)
+        ServiceCapabilities(started.collect())
     }
 }
 

@@ -78,7 +78,6 @@ mod erased;
 mod explained;
 mod grant_error;
 mod grants;
-mod running;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,11 +91,10 @@ use crate::attribution::{self, Names};
 use crate::guest_state::GuestState;
 
 pub use self::call::{Call, call, count};
-pub(crate) use self::erased::Erased;
+pub(crate) use self::erased::{Erased, ServiceCapabilities};
 pub use self::explained::Explained;
 pub use self::grant_error::GrantError;
 pub use self::grants::{Grant, Grants};
-pub(crate) use self::running::ServiceCapabilities;
 
 /// What a file says under a capability's key.
 pub type Value = serde_json::Value;

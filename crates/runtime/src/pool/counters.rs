@@ -1,26 +1,16 @@
 use std::ops::AddAssign;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headwater_telemetry::Metrics;
 
 use crate::pool::scheduler::Retirement;
 
-/// What a pool has done since it was made, counted as it happens.
-#[derive(Debug, Default)]
+/// What a pool has done since it was made, counted as it happens: little of it for each request.
+#[derive(Debug)]
 pub(crate) struct Counters {
-    started: AtomicU64,
-    failed: AtomicU64,
-    start_failures: AtomicU64,
-    retired: [AtomicU64; Retirement::ALL.len()],
-    queue_full: AtomicU64,
-    queue_timeout: AtomicU64,
-    instance_limit: AtomicU64,
-    circuit_open: AtomicU64,
-    retried: AtomicU64,
-    waited: AtomicU64,
-    waited_micros: AtomicU64,
+    /// Without the time of backpressure, which is not counted here.
+    totals: Mutex<PoolTotals>,
     /// Where the waits go one by one.
     metrics: Metrics,
     service: Arc<str>,
@@ -109,55 +99,47 @@ impl AddAssign<&Self> for PoolTotals {
 
 impl Counters {
     pub(crate) fn new(metrics: Metrics, service: Arc<str>) -> Self {
+        let totals = PoolTotals {
+            retired: Retirement::ALL.map(|why| (why.as_str(), 0)).into(),
+            ..PoolTotals::default()
+        };
         Self {
+            totals: Mutex::new(totals),
             metrics,
             service,
-            ..Self::default()
         }
     }
 
     pub(crate) fn count(&self, what: Count) {
-        let counter = match what {
-            Count::Started => &self.started,
-            Count::Failed => &self.failed,
-            Count::StartFailed => &self.start_failures,
-            Count::Retired(why) => &self.retired[why as usize],
-            Count::QueueFull => &self.queue_full,
-            Count::QueueTimeout => &self.queue_timeout,
-            Count::InstanceLimit => &self.instance_limit,
-            Count::CircuitOpen => &self.circuit_open,
-            Count::Retried => &self.retried,
+        if let Count::Waited(wait) = what {
+            self.metrics.queued(&self.service, wait);
+        }
+        let mut totals = self.lock();
+        match what {
+            Count::Started => totals.started += 1,
+            Count::Failed => totals.failed += 1,
+            Count::StartFailed => totals.start_failures += 1,
+            Count::Retired(why) => totals.retired[why as usize].1 += 1,
+            Count::QueueFull => totals.queue_full += 1,
+            Count::QueueTimeout => totals.queue_timeout += 1,
+            Count::InstanceLimit => totals.instance_limit += 1,
+            Count::CircuitOpen => totals.circuit_open += 1,
+            Count::Retried => totals.retried += 1,
             Count::Waited(wait) => {
-                let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
-                self.waited_micros.fetch_add(micros, Ordering::Relaxed);
-                self.metrics.queued(&self.service, wait);
-                &self.waited
+                totals.waited += 1;
+                totals.wait += wait;
             }
-        };
-        // Read for reporting only; orders nothing.
-        counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// All but what is not counted here.
     pub(crate) fn totals(&self) -> PoolTotals {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        PoolTotals {
-            started: read(&self.started),
-            failed: read(&self.failed),
-            start_failures: read(&self.start_failures),
-            retired: Retirement::ALL
-                .iter()
-                .map(|why| (why.as_str(), read(&self.retired[*why as usize])))
-                .collect(),
-            queue_full: read(&self.queue_full),
-            queue_timeout: read(&self.queue_timeout),
-            instance_limit: read(&self.instance_limit),
-            circuit_open: read(&self.circuit_open),
-            retried: read(&self.retried),
-            waited: read(&self.waited),
-            wait: Duration::from_micros(read(&self.waited_micros)),
-            backpressure: Duration::ZERO,
-        }
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolTotals> {
+        // Nothing panics while it is held.
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,9 +147,13 @@ impl Counters {
 mod tests {
     use super::*;
 
+    fn counters() -> Counters {
+        Counters::new(Metrics::default(), "test".into())
+    }
+
     #[test]
     fn each_cause_is_counted_under_its_own_name() {
-        let counters = Counters::default();
+        let counters = counters();
         counters.count(Count::Retired(Retirement::Idle));
         counters.count(Count::Retired(Retirement::Idle));
         counters.count(Count::Waited(Duration::from_millis(3)));
@@ -179,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_several_pools_did_is_added_up_by_cause() {
-        let (first, second) = (Counters::default(), Counters::default());
+        let (first, second) = (counters(), counters());
         first.count(Count::Retired(Retirement::Idle));
         second.count(Count::Retired(Retirement::Idle));
         second.count(Count::Started);
