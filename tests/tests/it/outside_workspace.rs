@@ -41,16 +41,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 "#;
 
-/// What the workspace's tests ask of crates that the library uses, too. With other features those would be
-/// compiled again, and wasmtime with them.
+/// What the rest of the workspace asks of crates that the library uses, too. Without it those would be compiled
+/// again, and wasmtime with them: for other features, or because only macros use them here.
 const SAME_FEATURES: &str = r#"
+id-arena = "2"
 opentelemetry_sdk = { version = "0.33", default-features = false, features = ["testing"] }
 regex-syntax = "0.8"
 semver = "1"
+thiserror = "1"
 tokio = { version = "1", features = ["macros", "rt-multi-thread", "test-util"] }
 tokio-util = "0.7"
 tonic = { version = "0.14", default-features = false, features = ["router", "server"] }
+unicode-ident = "1"
 wasmparser = { version = "0.254", default-features = false, features = ["hash-collections"] }
+wit-bindgen-core = "0.60"
+wit-component = "0.254"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
