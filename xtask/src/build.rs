@@ -4,14 +4,29 @@
 //! it, and wasmtime takes minutes. So there is one selection for tests and demo, and one for
 //! measuring; whoever runs the demo has what the tests need, and the other way round.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::process;
 use crate::workspace::Workspace;
 
 /// The binaries and the tests, quick to build.
-pub(crate) fn debug(workspace: &Workspace) -> Result<()> {
+pub(crate) fn tests(workspace: &Workspace) -> Result<()> {
     build(workspace, &["--bins", "--tests"])
+}
+
+/// The host and one program that runs it. With a test, the smallest that there is: dependencies then have the
+/// features that they have for all tests.
+pub(crate) fn debug(workspace: &Workspace, program: &str) -> Result<()> {
+    let what = ["--bin", "headwater", "--bin", program, "--test", "disabled"];
+    build(workspace, &what)
+}
+
+/// A program of the workspace that guests are made with, of the same selection.
+pub(crate) fn helper(workspace: &Workspace, name: &str) -> Result<Command> {
+    build(workspace, &["--quiet", "--bin", name])?;
+    Ok(Command::new(workspace.binary("debug", name)))
 }
 
 /// The feature that the benchmark of the parts needs.

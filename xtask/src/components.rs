@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::build;
 use crate::compositions;
 use crate::fingerprint::{Fingerprint, Stamp};
 use crate::guest::{Guest, Guests, Kind};
@@ -136,8 +137,7 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
             // Both forms, because a host takes both.
             let source = guest.folder.join("main.wat");
             let building = output.with_extension("new");
-            let mut assemble = workspace.cargo();
-            assemble.args(["run", "--package", "assemble", "--"]);
+            let mut assemble = build::helper(workspace, "assemble")?;
             assemble.arg(&source).arg(&building);
             process::run(&mut assemble, "The message above says why.")?;
             rename(&building, &output)?;
@@ -157,16 +157,14 @@ fn c_component(
     // What was bound before may have had other names.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let mut bind = workspace.cargo();
-    bind.args(["run", "--quiet", "--package", "bind-c", "--"]);
+    let mut bind = build::helper(workspace, "bind-c")?;
     bind.arg(&folder).args(workspace.wit_for(guest)?);
     process::run(&mut bind, "The message above says why.")?;
     let module = folder.join("module.wasm");
     compilers
         .clang
         .build_reactor(&guest.folder.join("main.c"), &folder, &module)?;
-    let mut componentize = workspace.cargo();
-    componentize.args(["run", "--quiet", "--package", "componentize", "--"]);
+    let mut componentize = build::helper(workspace, "componentize")?;
     componentize.arg(&module).arg(output);
     process::run(&mut componentize, "The message above says why.")
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::build;
 use crate::components;
 use crate::fingerprint::{Fingerprint, Stamp};
 use crate::process::{self, say};
@@ -48,8 +49,7 @@ pub(crate) fn run(workspace: &Workspace, stamps: &Path) -> Result<()> {
         }
         say(format!("[{nth}/{number}] composing {name}"));
         let building = output.with_extension("new");
-        let mut compose = workspace.cargo();
-        compose.args(["run", "--quiet", "--package", "compose", "--"]);
+        let mut compose = build::helper(workspace, "compose")?;
         compose.arg(&building).args(&parts);
         process::run(&mut compose, "The message above says why.")?;
         components::rename(&building, &output)?;

@@ -32,9 +32,9 @@ const RUNTIME_PARTS: [&str; 4] = ["attribution", "dispatch", "instances", "reset
 pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
     components::run(workspace)?;
     say(
-        "building the host, the demo and the tests; the first time this compiles wasmtime, which takes minutes",
+        "building the host and the demo; the first time this compiles wasmtime, which takes minutes",
     );
-    build::debug(workspace)?;
+    build::debug(workspace, "demo")?;
     say("running the demo");
     let mut demo = program(workspace, "debug", "demo");
     if once {
@@ -49,7 +49,7 @@ pub(crate) fn soak(workspace: &Workspace, arguments: &[String]) -> Result<ExitCo
     say(
         "building the host and the soak; the first time this compiles wasmtime, which takes minutes",
     );
-    build::debug(workspace)?;
+    build::debug(workspace, "soak")?;
     say("loading a host");
     let mut soak = program(workspace, "debug", "soak");
     Ok(code(process::status(soak.args(arguments))?))
@@ -66,7 +66,7 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
         .partition(|argument| *argument == "--release");
     let profile = match profiles.is_empty() {
         true => {
-            build::debug(workspace)?;
+            build::debug(workspace, "prove_attribution")?;
             "debug"
         }
         false => {

@@ -29,7 +29,7 @@ pub(crate) fn run(
     say(
         "building the binary and the tests; the first time this compiles wasmtime, which takes minutes",
     );
-    build::debug(workspace)?;
+    build::tests(workspace)?;
     unpacked::provide(workspace);
 
     say("running the workspace's tests");

@@ -1,5 +1,17 @@
 //! Host interfaces that guests may import besides WASI, one module each.
 //!
+//! A host offers [`all`] of them, or some by name; a service has what it is granted.
+//!
+//! ```no_run
+//! use headwater_capabilities::ConfigStore;
+//! use headwater_runtime::Capabilities;
+//!
+//! let offered = Capabilities::default().with(ConfigStore);
+//! for key in offered.keys() {
+//!     println!("a [[service]] grants it by `{}`", key.name);
+//! }
+//! ```
+//!
 //! A new one is a module here, a line in [`all`], and its documentation. See
 //! [`headwater_runtime::capability`] for what it has to say of itself.
 

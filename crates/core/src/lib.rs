@@ -1,7 +1,32 @@
 //! The vocabulary that every part of Headwater shares.
 //!
 //! A request travels as an [`http::Request`] with a [`Body`] and an `Arc` of its [`RequestScope`],
-//! into a [`Handler`], and comes back as a response or as a [`Fault`].
+//! into a [`Handler`], and comes back as a response or as a [`Fault`], which says whose fault it is.
+//! A handler of your own stands beside components and WAGI modules, behind the same front:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use headwater_core::{Body, Fault, Handler, HandlerFuture, RequestScope, full};
+//! use http::{Method, Request, Response, StatusCode};
+//!
+//! /// Tells who a request is.
+//! struct Who;
+//!
+//! impl Handler for Who {
+//!     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
+//!         let answer = match *request.method() {
+//!             Method::GET => Ok(Response::new(full(format!("{}\n", scope.id())))),
+//!             _ => Err(Fault::client(
+//!                 StatusCode::METHOD_NOT_ALLOWED,
+//!                 "method_not_allowed",
+//!                 "only GET is answered",
+//!             )),
+//!         };
+//!         Box::pin(async { answer })
+//!     }
+//! }
+//! ```
 
 mod attribution;
 mod body;

@@ -4,9 +4,30 @@
 //! there may be ([`EgressLimits`]), and a pooled connection, for which a name is resolved and the
 //! addresses are looked at (`docs/reference/egress-policy.md`); each is a step of its own, and each is bounded in
 //! time ([`Timeouts`]). It carries the `traceparent` of its own span, a child of the request that it is
-//! attributed to, or the guest's
-//! ([`TraceHeaders`]). What goes wrong
-//! is an [`EgressError`], which says as much as `wasi:http`'s error codes can.
+//! attributed to, or the guest's ([`TraceHeaders`]). What goes wrong is an [`EgressError`], which says
+//! as much as `wasi:http`'s error codes can.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use headwater_core::{Attribution, RequestScope, Witness, empty};
+//! use headwater_egress::{Egress, EgressError, EgressParams, Grants, SendOptions};
+//!
+//! # async fn send(scope: Arc<RequestScope>) -> Result<(), Box<dyn std::error::Error>> {
+//! let egress = Egress::new(EgressParams {
+//!     grants: Grants::parse(["https://api.example.com"])?,
+//!     ..EgressParams::new("shop")
+//! });
+//! let request = http::Request::get("https://api.example.com/prices").body(empty())?;
+//! let attribution = Attribution::exact(scope, Witness::Sole);
+//! match egress.send(request, SendOptions::default(), attribution).await {
+//!     Ok(response) => println!("{}", response.status()),
+//!     Err(error @ EgressError::Denied { .. }) => println!("not granted: {error}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! A request to a service of the same host ([`InternalServices`]) takes no connection: that service's
 //! front is called in its place.

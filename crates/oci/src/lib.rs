@@ -5,6 +5,19 @@
 //! What the distribution specification asks of a client that only pulls is small: a manifest, a blob, a
 //! token where the registry wants one. It is spoken here with the HTTP and TLS that Headwater has
 //! anyway.
+//!
+//! ```no_run
+//! use headwater_oci::{ModuleCache, Reference, Refresh};
+//!
+//! # async fn fetch() -> Result<(), headwater_oci::OciError> {
+//! let cache = ModuleCache::new("modules", Refresh::Always);
+//! let module = cache
+//!     .fetch(&Reference::parse("registry.example.com/shop/cart:v1")?)
+//!     .await?;
+//! println!("{} from the {:?}", module.digest, module.origin);
+//! # Ok(())
+//! # }
+//! ```
 
 mod cache;
 mod challenge;

@@ -2,7 +2,33 @@
 //! the attribution of what guests do.
 //!
 //! A [`ComponentService`] is a [`headwater_core::Handler`]; how its instances are kept and what the
-//! component-model call stack says about a guest's outgoing requests stays inside.
+//! component-model call stack says about a guest's outgoing requests stays inside. A host interface of
+//! your own is a [`Capability`](capability::Capability).
+//!
+//! ```no_run
+//! use headwater_core::Limits;
+//! use headwater_runtime::{Capabilities, ComponentService, ComponentSettings, Engine};
+//!
+//! # fn load() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::new()?;
+//! let service = ComponentService::load(
+//!     &engine,
+//!     &std::fs::read("shop.wasm")?,
+//!     ComponentSettings {
+//!         service: "shop".into(),
+//!         environment: vec![("STAGE".to_owned(), "test".to_owned())],
+//!         directories: Vec::new(),
+//!         limits: Limits::default(),
+//!         forbidden_headers: Default::default(),
+//!         pool: Default::default(),
+//!         grants: Capabilities::default().nothing(),
+//!         metrics: Default::default(),
+//!     },
+//! )?;
+//! println!("{:?}, {:?}", service.world(), service.pool());
+//! # Ok(())
+//! # }
+//! ```
 
 mod artifact;
 mod attribution;

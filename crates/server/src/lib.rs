@@ -7,6 +7,23 @@
 //! [`Fault`](headwater_core::Fault) becomes one too. The scope ends with the last byte, or with the
 //! client's going away.
 //!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use headwater_core::Handler;
+//! use headwater_server::{Front, FrontParams, Route, Router, Server, ServerParams};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn serve(shop: Arc<dyn Handler>) -> Result<(), Box<dyn std::error::Error>> {
+//! let router = Router::new([Route::new("/shop/...", "shop", shop)])?;
+//! let front = Front::new(FrontParams::default(), router);
+//! let server = Server::bind(ServerParams::default()).await?;
+//! println!("listening on {}", server.addresses()[0]);
+//! server.serve(front, CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A service that calls another of the same host passes its [`InternalFront`] in place of a socket: the
 //! same is done for the request, from its id to its last byte.
 //!

@@ -86,6 +86,7 @@ pub struct MetricsConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OtlpProtocol {
     /// `grpc`
+    #[cfg(feature = "otlp-grpc")]
     Grpc,
     /// `http/protobuf`
     #[default]

@@ -53,6 +53,12 @@ impl MetricsConfig {
     }
 }
 
+/// The transports of this build.
+const PROTOCOLS: &str = match cfg!(feature = "otlp-grpc") {
+    true => "'grpc' or 'http/protobuf'",
+    false => "'http/protobuf', because this build has no gRPC",
+};
+
 /// The variables of one signal: its own, and where there are two, the one for all signals.
 struct Signal {
     exporter: &'static str,
@@ -109,13 +115,14 @@ fn otlp(signal: &Signal, variables: &Variables<'_>) -> Result<Option<OtlpConfig>
     let protocol = match variables.first(&signal.protocol) {
         None => OtlpProtocol::default(),
         Some((variable, value)) => match value.to_ascii_lowercase().as_str() {
+            #[cfg(feature = "otlp-grpc")]
             "grpc" => OtlpProtocol::Grpc,
             "http/protobuf" => OtlpProtocol::HttpProtobuf,
             _ => {
                 return Err(TelemetryError::Environment {
                     variable,
                     value,
-                    expected: "'grpc' or 'http/protobuf'",
+                    expected: PROTOCOLS,
                 });
             }
         },

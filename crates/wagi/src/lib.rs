@@ -7,6 +7,29 @@
 //!
 //! The behaviour is that of WAGI 0.8.1, the last version, where a module could rely on it, and is
 //! put right where it was plainly broken; each place says which of the two it is.
+//!
+//! ```no_run
+//! use headwater_runtime::Engine;
+//! use headwater_wagi::{Volume, WagiModule, WagiSettings};
+//!
+//! # fn load() -> Result<(), Box<dyn std::error::Error>> {
+//! let module = WagiModule::load(
+//!     &Engine::new()?,
+//!     &std::fs::read("guestbook.wasm")?,
+//!     WagiSettings {
+//!         volumes: vec![Volume {
+//!             guest: "/".to_owned(),
+//!             host: "entries".into(),
+//!             read_only: false,
+//!         }],
+//!         ..WagiSettings::new("guestbook")
+//!     },
+//! )?;
+//! // A `headwater_core::Handler`.
+//! println!("{} imports", module.imports().count());
+//! # Ok(())
+//! # }
+//! ```
 
 mod argv;
 mod authority;

@@ -5,40 +5,52 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
-use headwater_tests::{Client, within};
+use headwater_tests::{Client, Upstream, within};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// An example that runs.
-struct Example {
-    url: String,
-    lines: Lines<BufReader<ChildStdout>>,
-    // Ends it when it is dropped.
-    _child: Child,
+/// A program that serves by the library.
+pub(crate) struct Example {
+    pub(crate) url: String,
+    pub(crate) lines: Lines<BufReader<ChildStdout>>,
+    // Ends when it is dropped.
+    pub(crate) child: Child,
 }
 
-/// Starts an example of the host's crate with a guest, and waits until it listens.
+impl Example {
+    /// Starts a program, and waits until it listens.
+    pub(crate) async fn of(mut program: Command) -> Result<Self> {
+        let mut child = program
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {program:?}: `cargo test` builds examples"))?;
+        let stdout = child.stdout.take().context("its output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = within("an example that listens", lines.next_line()).await??;
+        let line = line.context("an example that says nothing")?;
+        let url = line
+            .strip_prefix("Listening on ")
+            .with_context(|| line.clone())?;
+        Ok(Self {
+            url: url.to_owned(),
+            lines,
+            child,
+        })
+    }
+}
+
+/// Starts an example of the host's crate with a guest.
 async fn start(example: &str, guest_name: &str) -> Result<Example> {
+    start_with(example, guest_name, &[]).await
+}
+
+async fn start_with(example: &str, guest_name: &str, arguments: &[&str]) -> Result<Example> {
     let host = std::env::var_os("HEADWATER_BIN").context("HEADWATER_BIN is not set")?;
     let folder = PathBuf::from(host).with_file_name("examples");
-    let mut child = Command::new(folder.join(example))
-        .arg(guest(guest_name)?)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("starting {example}: `cargo test` builds it"))?;
-    let stdout = child.stdout.take().context("its output")?;
-    let mut lines = BufReader::new(stdout).lines();
-    let line = within("an example that listens", lines.next_line()).await??;
-    let line = line.with_context(|| format!("{example} said nothing"))?;
-    let url = line
-        .strip_prefix("Listening on ")
-        .with_context(|| line.clone())?;
-    Ok(Example {
-        url: url.to_owned(),
-        lines,
-        _child: child,
-    })
+    let mut program = Command::new(folder.join(example));
+    program.arg(guest(guest_name)?).args(arguments);
+    Example::of(program).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +114,44 @@ async fn a_program_offers_an_interface_of_its_own_and_knows_who_calls_it() -> Re
         let id = answer.headers["x-request-id"].to_str()?.to_owned();
         let its = lines.iter().filter(|line| line.contains(&id)).count();
         ensure!(its == 2, "{id}: {lines:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_runs_a_module_with_a_folder_and_a_variable() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("seen"), "")?;
+    let path = folder.path().to_str().context("the folder's name")?;
+    let example = start_with("wagi", "wagi-rust", &[path]).await?;
+    let get = async |path: &str| Client::new().get(&format!("{}{path}", example.url)).await;
+    ensure!(get("/cgi?files").await?.text() == "seen\n");
+    let said = get("/cgi/below").await?;
+    for line in ["STAGE=example\n", "PATH_INFO=/below\n"] {
+        ensure!(said.text().contains(line), "{said:?}");
+    }
+    ensure!(get("/elsewhere").await?.status == 404);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_reads_whose_each_outgoing_request_is() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let to = upstream.url();
+    let mut example = start_with("spans", "fanout", &[&to]).await?;
+    let url = format!("{}/any?to={to}&k=1", example.url);
+    let answer = Client::new().get(&url).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let id = answer.headers["x-request-id"].to_str()?;
+    for expected in [
+        format!("outgoing {to}/call/0 200 for {id}: exact (stack)"),
+        format!("request /any 200 {id}"),
+    ] {
+        let line = within("a span that ends", example.lines.next_line()).await??;
+        ensure!(
+            line.as_deref() == Some(&expected),
+            "{line:?}, not {expected}"
+        );
     }
     Ok(())
 }

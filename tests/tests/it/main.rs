@@ -45,6 +45,7 @@ mod nghttp2;
 mod otlp;
 mod outgoing_soak;
 mod outputs;
+mod outside_workspace;
 mod pool;
 mod propagation;
 mod prove_attribution;

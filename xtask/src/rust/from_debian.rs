@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::for_guests;
+use crate::build;
 use crate::clang::Clang;
 use crate::debian;
 use crate::guest::{Guest, Kind};
@@ -136,11 +137,8 @@ impl FromDebian {
 fn componentize(workspace: &Workspace, module: &Path) -> Result<PathBuf> {
     let component = module.with_extension("component.wasm");
     say(format!("making a component of {}", module.display()));
-    let mut command = workspace.cargo();
-    command
-        .args(["run", "--package", "componentize", "--"])
-        .arg(module)
-        .arg(&component);
-    process::run(&mut command, "The message above says why.")?;
+    let mut componentize = build::helper(workspace, "componentize")?;
+    componentize.arg(module).arg(&component);
+    process::run(&mut componentize, "The message above says why.")?;
     Ok(component)
 }

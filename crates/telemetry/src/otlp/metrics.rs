@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::outage::Outage;
-use super::{ExportRuntime, grpc, http};
+use super::{ExportRuntime, http};
 use crate::{MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryError};
 
 /// A reader that collects now and then, and exports to a collector.
@@ -40,7 +40,8 @@ impl OtlpExporter {
         let builder = opentelemetry_otlp::MetricExporter::builder();
         let _guard = runtime.handle.enter();
         let exporter = match config.protocol {
-            OtlpProtocol::Grpc => grpc(builder.with_tonic(), config).build(),
+            #[cfg(feature = "otlp-grpc")]
+            OtlpProtocol::Grpc => super::grpc(builder.with_tonic(), config).build(),
             OtlpProtocol::HttpProtobuf => http(builder.with_http(), config).build(),
         };
         Ok(Self {

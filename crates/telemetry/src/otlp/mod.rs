@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use hyper_rustls::HttpsConnectorBuilder;
 use opentelemetry_http::hyper::HyperClient;
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-use opentelemetry_otlp::{WithExportConfig, WithHttpConfig, WithTonicConfig};
+use opentelemetry_otlp::{WithExportConfig, WithHttpConfig};
+#[cfg(feature = "otlp-grpc")]
+use opentelemetry_otlp::{WithTonicConfig, tonic_types::transport::ClientTlsConfig};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
@@ -89,6 +90,7 @@ impl TelemetryConfig {
 
 /// Says how to reach the collector over gRPC. To be built within the runtime: tonic spawns its
 /// connection where the exporter is built.
+#[cfg(feature = "otlp-grpc")]
 fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, config: &OtlpConfig) -> B {
     let mut builder = builder.with_timeout(config.timeout);
     if let Some(endpoint) = &config.endpoint {

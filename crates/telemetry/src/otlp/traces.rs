@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanExporter};
 use tokio::runtime::Handle;
 
 use super::outage::Outage;
-use super::{ExportRuntime, grpc, http};
+use super::{ExportRuntime, http};
 use crate::resource::Resources;
 use crate::{OtlpConfig, OtlpProtocol, TelemetryError};
 
@@ -66,7 +66,8 @@ impl OtlpExporter {
         let builder = opentelemetry_otlp::SpanExporter::builder();
         let _guard = self.runtime.enter();
         let mut exporter = match self.config.protocol {
-            OtlpProtocol::Grpc => grpc(builder.with_tonic(), &self.config).build(),
+            #[cfg(feature = "otlp-grpc")]
+            OtlpProtocol::Grpc => super::grpc(builder.with_tonic(), &self.config).build(),
             OtlpProtocol::HttpProtobuf => http(builder.with_http(), &self.config).build(),
         }?;
         exporter.set_resource(&self.resources.of(service.as_deref()));

@@ -1,0 +1,135 @@
+//! Promise: a crate of somebody else that depends on the library compiles, and serves.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::guests::guest;
+use headwater_tests::{Client, within};
+use tokio::process::Command;
+
+use crate::examples::Example;
+
+/// Far longer than it takes: the crate itself and Headwater's own are compiled, and nothing else.
+const BUILD: Duration = Duration::from_secs(600);
+
+/// Serves until its standard input ends.
+const PROGRAM: &str = r#"
+use headwater::{Host, Service};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let guest = std::env::args_os().nth(1).ok_or("name a guest")?;
+    let host = Host::builder()
+        .service(Service::file("guest", guest)?)
+        .listen(([127, 0, 0, 1], 0).into())
+        .build()
+        .await?;
+    println!("Listening on {}", host.addresses()[0]);
+    let shutdown = CancellationToken::new();
+    let end = shutdown.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        end.cancel();
+    });
+    println!("{:?}", host.run(shutdown).await);
+    Ok(())
+}
+"#;
+
+/// What the rest of the workspace asks of crates that the library uses, too. Without it those would be compiled
+/// again, and wasmtime with them: for other features, or because only macros use them here.
+const SAME_FEATURES: &str = r#"
+id-arena = "2"
+opentelemetry_sdk = { version = "0.33", default-features = false, features = ["testing"] }
+regex-syntax = "0.8"
+semver = "1"
+thiserror = "1"
+tokio = { version = "1", features = ["macros", "rt-multi-thread", "test-util"] }
+tokio-util = "0.7"
+tonic = { version = "0.14", default-features = false, features = ["router", "server"] }
+unicode-ident = "1"
+wasmparser = { version = "0.254", default-features = false, features = ["hash-collections"] }
+wit-bindgen-core = "0.60"
+wit-component = "0.254"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crate_outside_the_workspace_serves_by_the_library() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the workspace")?;
+    let folder = tempfile::tempdir()?;
+    write_crate(root, folder.path())?;
+    let program = build(folder.path()).await?;
+
+    let mut run = Command::new(program);
+    run.arg(guest("hello")?).stdin(Stdio::piped());
+    let mut example = Example::of(run).await?;
+    let answer = Client::new().get(&example.url).await?;
+    ensure!(answer.text() == "Hello from Headwater!\n", "{answer:?}");
+    drop(example.child.stdin.take());
+    let line = within("a host that ends", example.lines.next_line()).await??;
+    ensure!(line.as_deref() == Some("Drained"), "{line:?}");
+    ensure!(within("its end", example.child.wait()).await??.success());
+    Ok(())
+}
+
+/// Versions, profiles and features are the workspace's, so that what it has compiled can be used.
+fn write_crate(root: &Path, folder: &Path) -> Result<()> {
+    let workspace = fs::read_to_string(root.join("Cargo.toml"))?;
+    let xtask = fs::read_to_string(root.join("xtask/Cargo.toml"))?;
+    let profiles = between(&workspace, "[profile.dev]", None)?;
+    let for_macros = between(&xtask, "[build-dependencies]", Some("[dev-dependencies]"))?;
+    let library = root.join("crates/headwater");
+    let manifest = format!(
+        "[package]\nname = \"outside\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
+         headwater = {{ path = {library:?} }}{SAME_FEATURES}\n{for_macros}\n{profiles}",
+    );
+    fs::write(folder.join("Cargo.toml"), manifest)?;
+    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    fs::create_dir(folder.join("src"))?;
+    fs::write(folder.join("src/main.rs"), PROGRAM)?;
+    Ok(())
+}
+
+/// The part of a manifest that begins with one heading and ends before another.
+fn between<'a>(text: &'a str, from: &str, to: Option<&str>) -> Result<&'a str> {
+    let from = text.find(from).context(from.to_owned())?;
+    let to = to.map_or(Some(text.len()), |to| text.find(to));
+    text.get(from..to.context("the next heading")?)
+        .context("headings in another order")
+}
+
+/// Builds it where this test was built, and returns the program.
+async fn build(folder: &Path) -> Result<PathBuf> {
+    let this = env::current_exe()?;
+    // `target/PROFILE/deps/it-…`
+    let profile = this.ancestors().nth(2).context("the profile's folder")?;
+    let target = profile.parent().context("the target folder")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--offline"])
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", target)
+        .kill_on_drop(true);
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        // What Cargo tells a test of its package; build scripts would run again for it.
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
+    let built = tokio::time::timeout(BUILD, build.output()).await??;
+    let said = String::from_utf8_lossy(&built.stderr);
+    ensure!(built.status.success(), "{said}");
+    Ok(profile.join("outside"))
+}
