@@ -204,7 +204,7 @@ trace_tree = "sometimes"
         ("6: ", "5 parsecs"),
         ("7: ", "did you mean `timeout`?"),
         ("8: ", "1 or more"),
-        ("8: ", "is no duration"),
+        ("8: ", "is not a duration"),
         ("9: ", "did you mean `allow_outgoing`?"),
         ("10: ", "missing field `route`"),
         ("13: ", "1 or more"),
