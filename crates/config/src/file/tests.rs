@@ -138,10 +138,16 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
     for (line, said) in [
         ("line 2, column 9", "either `component"),
         ("line 5, column 21", "variable `K`"),
-        ("line 7, column 9", "service `a`: `serial` is one request"),
+        (
+            "line 7, column 9",
+            "service `a`: `serial` and `attribution =",
+        ),
         ("line 13, column 9", "two services named `a`"),
         ("line 14, column 9", "`strip_prefix`"),
-        ("line 19, column 9", "`[defaults]`: `serial` is one request"),
+        (
+            "line 19, column 9",
+            "`[defaults]`: `serial` and `attribution =",
+        ),
     ] {
         assert!(
             error.contains(line) && error.contains(said),

@@ -30,7 +30,7 @@ settings! {
     pub struct ProxyProtocolSettings {
         /// PROXY header (version 1 or 2) at the start of each connection, which names the client:
         /// off or required [default: off]
-        #[arg(long, value_name = "WHETHER", env = "HEADWATER_PROXY_PROTOCOL")]
+        #[arg(long, value_name = "MODE", env = "HEADWATER_PROXY_PROTOCOL")]
         pub proxy_protocol: Option<ProxyProtocolMode>,
 
         /// Networks of proxies that send PROXY headers, separated by commas; connections from
@@ -79,7 +79,7 @@ settings! {
         #[arg(
             id = "tls_client_auth",
             long = "tls-client-auth",
-            value_name = "WHETHER",
+            value_name = "MODE",
             env = "HEADWATER_TLS_CLIENT_AUTH",
             requires = "tls_cert"
         )]

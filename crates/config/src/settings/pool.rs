@@ -59,7 +59,7 @@ settings! {
         /// Attribution of outgoing requests if a guest's tasks can wake one another: always to the
         /// request whose task makes them, with care, or with one request at a time. 0.3 components
         /// only [default: careful]
-        #[arg(long, value_name = "HOW", env = "HEADWATER_ATTRIBUTION")]
+        #[arg(long, value_name = "MODE", env = "HEADWATER_ATTRIBUTION")]
         pub attribution: Option<AttributionMode>,
 
         /// Try a request once more if its instance failed. Only for requests without a body that
@@ -80,7 +80,7 @@ settings! {
 /// The error for settings of which one asks for a request at a time, and another for several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`serial` is one request at a time, and so is `attribution = \"serial\"`; leave \
+    "`serial` and `attribution = \"serial\"` both mean one request at a time: leave \
      `max_concurrent_per_instance` out"
 )]
 pub struct SerialError;

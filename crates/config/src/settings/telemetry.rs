@@ -45,7 +45,7 @@ settings! {
 
         /// The `service.name` of a service's spans: that of the host (`OTEL_SERVICE_NAME`, or
         /// `headwater`), or the service's own name [default: host]
-        #[arg(long, value_name = "WHOSE", env = "HEADWATER_SERVICE_NAME")]
+        #[arg(long, value_name = "SOURCE", env = "HEADWATER_SERVICE_NAME")]
         pub service_name: Option<ServiceName>,
 
         /// Log filter, such as `info` or `headwater_runtime=debug,warn` [default: info]

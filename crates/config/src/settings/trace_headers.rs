@@ -9,7 +9,7 @@ settings! {
         /// Handling of a `traceparent` that a guest sets on an outgoing request: keep it, replace
         /// it by that of the outgoing request's own span, or replace it and link it to that span
         /// [default: keep]
-        #[arg(long, value_name = "WHAT", env = "HEADWATER_GUEST_TRACEPARENT")]
+        #[arg(long, value_name = "MODE", env = "HEADWATER_GUEST_TRACEPARENT")]
         pub guest_traceparent: Option<GuestTraceparent>,
 
         /// Send the `x-request-id` of a request on the outgoing requests that are made for it
