@@ -16,8 +16,8 @@ use crate::route::RouteConfigs;
 pub struct RedirectEntry {
     /// Paths that it answers.
     pub route: RouteConfigs,
-    /// Destination of the redirect: a path or a URL, with `{rest}` for what stands in place of
-    /// `...`, and `{query}` for the query.
+    /// Destination of the redirect: a path or a URL, with `{rest}` for the part of the path in
+    /// place of `...`, and `{query}` for the query.
     pub to: String,
     /// Status: 301, 302, 303, 307 or 308. After 307 and 308 clients keep the method. Default: 308.
     #[serde(default = "permanently", deserialize_with = "redirecting")]

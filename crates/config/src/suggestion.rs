@@ -23,7 +23,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("location", "to"),
 ];
 
-/// Keys of a route that users look for beside it.
+/// Keys of a route that users write next to `route`.
 const IN_ROUTE: &[(&str, &str)] = &[
     ("path", "path"),
     ("host", "hosts"),

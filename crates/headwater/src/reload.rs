@@ -18,7 +18,7 @@ use crate::service_registry::ServiceRegistry;
 /// The context that loading needs.
 pub(crate) struct BuildContext {
     pub(crate) engine: Engine,
-    /// The address of the host, for modules that ask for it.
+    /// The address of the host, which modules get as theirs.
     pub(crate) authority: String,
     pub(crate) common: SharedResources,
     /// The current services, and those that have ended.

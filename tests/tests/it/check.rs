@@ -789,9 +789,7 @@ async fn a_warning_is_logged_again_by_a_reload_only_if_it_is_new() -> Result<()>
     )?;
     host.process().hang_up()?;
     host.stderr()
-        .wait_for("the end of the reload", |line| {
-            line.contains("reloaded: ")
-        })
+        .wait_for("the end of the reload", |line| line.contains("reloaded: "))
         .await?;
     let log = host.stderr().text();
     let count = |words: &str| log.matches(words).count();

@@ -79,9 +79,7 @@ async fn nothing_is_lost_of_many_requests_while_versions_replace_each_other() ->
         generation += 1;
         let loaded = format!("generation={generation}");
         host.stderr()
-            .wait_for("a line about a reload", |line| {
-                line.contains(&loaded)
-            })
+            .wait_for("a line about a reload", |line| line.contains(&loaded))
             .await?;
         // The new version answers, from the moment on that it is said to be there.
         let expected = if generation % 2 == 1 { OLD } else { NEW };
@@ -157,9 +155,7 @@ impl Pair {
         let loaded = format!("generation={} ", self.generation);
         self.host
             .stderr()
-            .wait_for("a line about a reload", |line| {
-                line.contains(&loaded)
-            })
+            .wait_for("a line about a reload", |line| line.contains(&loaded))
             .await
     }
 
@@ -321,9 +317,7 @@ async fn what_a_reload_has_changed_is_named_and_what_needs_a_restart_is_told_of_
         let loaded = format!("generation={reloads} ");
         let line = host
             .stderr()
-            .wait_for("a line about a reload", |line| {
-                line.contains(&loaded)
-            });
+            .wait_for("a line about a reload", |line| line.contains(&loaded));
         line.await
     };
     let line = reload().await?;

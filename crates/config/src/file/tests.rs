@@ -156,7 +156,7 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
     }
 }
 
-/// The lines that errors are told for.
+/// Returns the lines of errors.
 fn lines(text: &str) -> (Option<File>, Vec<String>) {
     let (file, errors) = File::read(text, &[]);
     let told = errors.iter().map(|error| match error {
@@ -232,7 +232,7 @@ trace_tree = "sometimes"
         );
     }
     assert_eq!(told.len(), 15, "{told:#?}");
-    // What is left is what can be served of it, and its places are right.
+    // The rest can be served, and its places are right.
     let file = file.unwrap();
     let names: Vec<_> = file.service.iter().map(|it| &*it.name).collect();
     assert_eq!(names, ["a", "c"]);

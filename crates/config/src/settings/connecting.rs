@@ -6,15 +6,15 @@ settings! {
     /// The outgoing connections of a service.
     #[command(next_help_heading = "Outgoing connections, of services that do not have their own")]
     pub struct ConnectingSettings {
-        /// Trust the CA certificates in these files (PEM), in addition to the machine's, separated
-        /// by commas [default: none]
+        /// Trust the certificates in these files (PEM), in addition to the machine's, separated by
+        /// commas [default: none]
         #[arg(long, value_name = "FILES", value_delimiter = ',', env = "HEADWATER_CA")]
         pub ca: Option<Vec<PathBuf>>,
 
         /// Forward proxy for outgoing requests: `http://[USER:PASSWORD@]HOST[:PORT]` (or
         /// `https://`), `env` to use HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or `none`.
-        /// The proxy resolves names, so the policy on addresses does not see what they resolve to
-        /// [default: none]
+        /// The proxy resolves names, so the policy on addresses does not apply to what they resolve
+        /// to [default: none]
         #[arg(
             long,
             value_name = "URL|env|none",

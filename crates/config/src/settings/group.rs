@@ -1,4 +1,4 @@
-//! Groups of keys that stand beside other keys in a table.
+//! Groups of keys that are in a table together with other keys.
 //!
 //! Serde's own `flatten` buffers the table in memory, and loses the place in the file that an error
 //! is about. This module reads each value where it stands.
@@ -11,7 +11,7 @@ use serde::Deserializer;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 
-/// Keys that may stand in a table beside others.
+/// A group of keys that may be in a table together with others.
 pub(crate) trait Group: Default {
     /// Returns true if a key belongs to the group.
     fn has(key: &str) -> bool;

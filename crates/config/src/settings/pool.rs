@@ -44,7 +44,7 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_PER_INSTANCE")]
         pub max_outgoing_per_instance: Option<Count>,
 
-        /// Give an instance the next request only when no work of the one before goes on in it.
+        /// Give an instance the next request only when all work of the previous one is done.
         /// Components only; 0.2 components always run so [default: false]
         #[arg(
             long,
@@ -77,7 +77,7 @@ settings! {
     }
 }
 
-/// The error for settings of which one asks for a request at a time, and another for several.
+/// The error for settings that ask for one request at a time and for several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`serial` and `attribution = \"serial\"` both mean one request at a time: leave \

@@ -67,8 +67,8 @@ settings! {
         #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_BODY")]
         pub max_body: Option<Size>,
 
-        /// Time to read and drop the rest of a request's body after an early answer, so that the
-        /// client gets to see the answer [default: 10s]
+        /// Time for which the rest of a request's body is read and dropped after an early answer,
+        /// so that the client can read the answer [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_LINGER")]
         pub linger: Option<Time>,
 
@@ -86,8 +86,8 @@ settings! {
         #[arg(long, value_name = "RATE", env = "HEADWATER_CLIENT_RATE")]
         pub client_rate: Option<Rate>,
 
-        /// Networks of proxies in front, separated by commas. Their `Forwarded` and `X-Forwarded-*`
-        /// fields are believed about the client, and nobody else's [default: none]
+        /// Networks of proxies in front, separated by commas. Only their `Forwarded` and
+        /// `X-Forwarded-*` fields are trusted to name the client [default: none]
         #[arg(
             long,
             value_name = "NETWORKS",
@@ -113,18 +113,18 @@ settings! {
         pub places: Option<Bounded<1, 20_000>>,
 
         /// Directory that keeps the code of compiled guests for the next start, or `off`. It must
-        /// belong to this user, and nobody else may write to it [default: `headwater` in the user's
-        /// cache directory, ~/.cache]
+        /// belong to this user, and no other user may be able to write to it [default: `headwater`
+        /// in the user's cache directory, ~/.cache]
         #[arg(long, value_name = "DIR|off", env = "HEADWATER_CODE_CACHE")]
         pub code_cache: Option<CodeCachePlace>,
 
-        /// Number of times that a chain of requests may come back to this host; beyond it, the
-        /// guest sees `loop-detected`, and any other client 508 [default: 16]
+        /// Number of times that a chain of requests may return to this host; beyond it, the guest
+        /// sees `loop-detected`, and any other client 508 [default: 16]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_HOPS")]
         pub max_hops: Option<Bounded<0, 100>>,
 
-        /// Id of this host in the `CDN-Loop` of outgoing requests. Hosts that stand in for each
-        /// other may share an id, and then count together [default: a random one]
+        /// Id of this host in the `CDN-Loop` of outgoing requests. Hosts that replace each other
+        /// may share an id, and then count together [default: a random one]
         #[arg(long, value_name = "ID", env = "HEADWATER_HOST_ID")]
         pub host_id: Option<String>,
 

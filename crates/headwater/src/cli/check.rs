@@ -1,4 +1,5 @@
-//! The command line of `headwater check`, which has all flags of the commands that it checks for.
+//! The command line of `headwater check`, which has all flags of the commands whose files it
+//! checks.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

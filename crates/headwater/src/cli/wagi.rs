@@ -57,8 +57,8 @@ pub(crate) struct Wagi {
     )]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// File that says where compiled code is kept, unless --code-cache does [default: cache.toml,
-    /// if it exists]
+    /// A cache.toml that says where compiled code is kept, unless --code-cache does [default:
+    /// cache.toml, if it exists]
     #[arg(long, value_name = "CACHE_TOML")]
     pub(crate) cache: Option<PathBuf>,
 
@@ -139,7 +139,7 @@ pub(crate) struct ModuleArgs {
     #[arg(long, value_name = "MODULE_CACHE_DIR")]
     pub(crate) module_cache: Option<PathBuf>,
 
-    /// Time to ask registries if a tag has moved: at each start, or never, which uses the module
+    /// When registries are asked for moved tags: at each start, or never, which uses the module
     /// cache as it is, as WAGI did
     #[arg(long, value_name = "WHEN", default_value = "start")]
     pub(crate) module_refresh: Refresh,
