@@ -1,4 +1,4 @@
-//! Tells the program what it was built from, for `headwater --version`.
+//! Records the target and the commit of a build, for `headwater --version`.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ fn main() {
     let target = std::env::var("TARGET").unwrap_or_default();
     println!("cargo::rustc-env=HEADWATER_TARGET={target}");
     let given = std::env::var("HEADWATER_COMMIT").ok();
-    // A debug build would be linked again after each commit.
+    // In debug builds, the commit would cause a new link after each commit.
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let commit = given.or_else(|| is_release.then(commit).flatten());
     println!(
@@ -18,14 +18,14 @@ fn main() {
     );
 }
 
-/// The commit that is checked out, if the source is a git repository.
+/// Returns the commit that is checked out, if the source is a git repository.
 fn commit() -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         (output.status.success() && !text.is_empty()).then(|| text.trim().to_owned())
     };
-    // Changes with each commit and checkout.
+    // This file changes with each commit and checkout.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
         && Path::new(&log).exists()
     {

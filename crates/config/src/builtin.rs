@@ -1,4 +1,4 @@
-//! What is answered without a guest.
+//! Answers that need no guest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,42 +14,42 @@ use crate::route::RouteConfigs;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedirectEntry {
-    /// Where it answers.
+    /// Paths that it answers.
     pub route: RouteConfigs,
-    /// Where clients are sent: a path or a URL, with `{rest}` for what stands in place of `...` and
-    /// `{query}` for the query.
+    /// Destination of the redirect: a path or a URL, with `{rest}` for the part of the path in
+    /// place of `...`, and `{query}` for the query.
     pub to: String,
-    /// 301, 302, 303, 307 or 308; after 307 and 308 clients keep the method. Default: 308.
+    /// Status: 301, 302, 303, 307 or 308. After 307 and 308 clients keep the method. Default: 308.
     #[serde(default = "permanently", deserialize_with = "redirecting")]
     #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub status: u16,
 }
 
-/// An answer that is always the same.
+/// A fixed answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerEntry {
-    /// Where it answers.
+    /// Paths that it answers.
     pub route: RouteConfigs,
-    /// Its status. Default: 200.
+    /// Status. Default: 200.
     #[serde(default = "ok")]
     pub status: Bounded<200, 599>,
     /// Header fields. Default: `content-type: text/plain`, if there is a body.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Its text. Default: empty.
+    /// Text of the body. Default: empty.
     #[serde(default)]
     pub body: String,
 }
 
-/// Files of a directory, with ranges, validators, and what was compressed beforehand (`x.js.br`,
+/// The files of a directory, with ranges, validators and precompressed variants (`x.js.br`,
 /// `x.js.gz`, `x.js.zst`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilesEntry {
-    /// Where it answers: all below a path, such as `/assets/...`.
+    /// Paths that it answers: all below one, such as `/assets/...`.
     pub route: RouteConfigs,
-    /// The directory, relative to the file.
+    /// Directory, relative to the file.
     pub directory: PathBuf,
 }
 
@@ -61,13 +61,13 @@ const fn ok() -> Bounded<200, 599> {
     Bounded::known::<200>()
 }
 
-/// A status that sends clients elsewhere.
+/// Reads a status that redirects.
 fn redirecting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let status = u16::deserialize(deserializer)?;
     match status {
         301 | 302 | 303 | 307 | 308 => Ok(status),
         _ => Err(D::Error::custom(format!(
-            "the status {status} is no redirect's: write 301, 302, 303, 307 or 308"
+            "the status {status} does not redirect: write 301, 302, 303, 307 or 308"
         ))),
     }
 }

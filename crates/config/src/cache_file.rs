@@ -2,14 +2,14 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// What is read of a `cache.toml`, which said to WAGI where compiled code is kept.
+/// The settings of a `cache.toml`, which told WAGI where to keep compiled code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheFile {
-    /// Whether compiled code is kept at all.
+    /// True if compiled code is kept.
     pub enabled: bool,
-    /// The folder; `None` is wasmtime's own.
+    /// The folder; `None` stands for wasmtime's own.
     pub directory: Option<PathBuf>,
-    /// Other keys, which have no effect: wasmtime's defaults hold.
+    /// Other keys, which have no effect: wasmtime's defaults apply.
     pub ignored: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl CacheFile {
     ///
     /// # Errors
     ///
-    /// Says what is wrong, with line, column and the text there.
+    /// Returns an error with the line, the column and the text there.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Document { cache } =
             toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;

@@ -1,11 +1,11 @@
-//! Keys of a `[[service]]` by which host interfaces are granted. This crate does not know them: whoever reads
-//! a file names them.
+//! Keys of a `[[service]]` that grant host interfaces. This crate does not know them: the program
+//! that reads a file names them.
 
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A key of a `[[service]]` by which a host interface is granted.
+/// A key of a `[[service]]` that grants a host interface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CapabilityKey {
     /// Its name.
@@ -16,10 +16,12 @@ pub struct CapabilityKey {
     pub schema: Value,
 }
 
-/// The table in which the keys stand after [`gather`]. No file can have it: such a key is not printable.
+/// The table that holds these keys after [`gather`]. No file can have it, because such a key is not
+/// printable.
 pub(crate) const GATHERED: &str = "\u{0}capabilities";
 
-/// Moves these keys of each service into a table of their own, where serde does not mistake them for others.
+/// Moves these keys of each service into a table of their own, so that serde does not reject them
+/// as unknown.
 pub(crate) fn gather(document: &mut Spanned<DeTable<'_>>, keys: &[CapabilityKey]) {
     let Some(services) = document.get_mut().get_mut("service") else {
         return;
@@ -45,7 +47,7 @@ pub(crate) fn gather(document: &mut Spanned<DeTable<'_>>, keys: &[CapabilityKey]
     }
 }
 
-/// A message of serde's with the keys in place of the table that they were moved into.
+/// Replaces the name of that table by the names of the keys in a message of serde.
 pub(crate) fn reveal(message: &str, keys: &[CapabilityKey]) -> String {
     let gathered = format!(", `{GATHERED}`");
     let keys: String = keys.iter().map(|key| format!(", `{}`", key.name)).collect();

@@ -2,7 +2,7 @@ use crate::Location;
 use crate::other_manifest::OtherManifest;
 use crate::settings::SerialError;
 
-/// Why a configuration cannot be used.
+/// The error for a configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It does not parse, has an unknown key, or a value of the wrong kind.
@@ -23,35 +23,35 @@ pub enum ConfigError {
     /// Two services have one name.
     #[error("there are two services named `{0}`; give each a name of its own")]
     Duplicate(String),
-    /// A serial service is to have several requests in an instance.
+    /// A service with one request at a time is to have several in an instance.
     #[error("service `{0}`: {1}")]
     Serial(String, SerialError),
-    /// What holds for all services makes no sense.
+    /// The defaults for all services make no sense.
     #[error("`[defaults]`: {0}")]
     Defaults(SerialError),
-    /// A variable is given and secret at once.
+    /// A variable is in `environment` and in `secrets`.
     #[error("service `{0}`: the variable `{1}` is in `environment` and in `secrets`: remove one")]
     Twice(String, String),
-    /// A module is to see a path without its prefix.
+    /// A module has `strip_prefix`.
     #[error(
         "service `{0}`: `strip_prefix` is for components; a module has the rest of the path in \
          `PATH_INFO` anyway: leave it out"
     )]
     StripPrefix(String),
-    /// Something has no effect, or makes no sense; it says what, and the remedy.
+    /// A setting has no effect, or makes no sense. The text says which, and the remedy.
     #[error("{0}")]
     Senseless(String),
-    /// One of these, with its place.
+    /// An error with its place.
     #[error("{shown}\n{error}")]
     At {
         /// The place.
         location: Location,
         /// The place for a reader: line, column and the marked text, unless it may be secret.
         shown: String,
-        /// What is wrong there.
+        /// The error there.
         error: Box<ConfigError>,
     },
-    /// All that is wrong in the file.
+    /// All errors of the file.
     #[error("{}", told(_0))]
     Several(Vec<ConfigError>),
     /// The file serves nothing.
@@ -62,7 +62,7 @@ pub enum ConfigError {
 // === impl ConfigError ===
 
 impl ConfigError {
-    /// Where it is, if it has a place.
+    /// Returns the place of the error, if it has one.
     #[must_use]
     pub const fn location(&self) -> Option<&Location> {
         match self {

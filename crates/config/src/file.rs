@@ -22,49 +22,49 @@ use crate::warning::{self, Warning};
 #[cfg(test)]
 mod tests;
 
-/// Keys of a listener that make no sense without another one.
+/// Keys of a listener that need another key.
 const NEEDED: [(&str, &str); 2] = [
     ("proxy_protocol_from", "proxy_protocol"),
     ("tls.client_auth", "client_ca"),
 ];
 
-/// What a `headwater.toml` says.
+/// The content of a `headwater.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// The services, each with its routes.
+    /// Services, each with its routes.
     #[serde(default)]
     pub service: Vec<Service>,
-    /// What holds for all services that do not say it themselves. A flag goes before what is said here,
-    /// and the service before both.
+    /// Settings for all services that do not have their own. A flag takes precedence over this
+    /// section, and a service over both.
     #[serde(default)]
     pub defaults: ServiceSettings,
     /// Redirects.
     #[serde(default)]
     pub redirect: Vec<RedirectEntry>,
-    /// Answers that are always the same.
+    /// Fixed answers.
     #[serde(default)]
     pub answer: Vec<AnswerEntry>,
-    /// Directories whose files are served.
+    /// Directories of files to serve.
     #[serde(default)]
     pub files: Vec<FilesEntry>,
-    /// Where to listen, if no flag says it. Default: 127.0.0.1:8080.
+    /// Listeners. The flag `--listen` replaces them. Default: 127.0.0.1:8080.
     #[serde(default)]
     pub listener: Vec<ListenerSettings>,
-    /// Connections and requests. A flag goes before what is said here.
+    /// Connections and requests. Flags take precedence over this section.
     #[serde(default)]
     pub server: ServerSettings,
-    /// The admin listener, which the section turns on.
+    /// The admin listener, which this section turns on.
     pub admin: Option<AdminSettings>,
-    /// The access log, which the section turns on.
+    /// The access log, which this section turns on.
     pub access_log: Option<AccessLogSettings>,
-    /// What becomes of changes.
+    /// Reloading.
     #[serde(default)]
     pub reload: ReloadSettings,
     /// Traces and logs.
     #[serde(default)]
     pub telemetry: TelemetrySettings,
-    /// For the places of errors.
+    /// The text, for the places of errors.
     #[serde(skip)]
     source: Source,
 }
@@ -74,8 +74,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// When the text is no TOML, has an unknown key, or says what makes no sense; with line, column and
-    /// the text there. All that makes no sense is told at once.
+    /// Returns an error if the text is not TOML, has an unknown key or a value that makes no sense.
+    /// The error has the line, the column and the text there, for all mistakes at once.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         match Self::read(text, &[]) {
             (Some(file), errors) if errors.is_empty() => Ok(file),
@@ -86,17 +86,18 @@ impl File {
         }
     }
 
-    /// Reads the text of a `headwater.toml` as far as it can be read, with all that is wrong in it. What is
-    /// wrong is left out of the file: a value, or a whole entry that makes no sense without it. `None` if
-    /// nothing could be read.
+    /// Reads the text of a `headwater.toml` as far as it can be read, and returns all its errors. A
+    /// wrong value is left out of the file, and so is a whole entry that makes no sense without it.
+    /// Returns `None` if nothing could be read.
     ///
-    /// A service may have these keys besides its own; their values are not looked at.
+    /// Services may have the keys `keys` in addition to their own; the values of these are not
+    /// checked.
     #[must_use]
     pub fn read(text: &str, keys: &[CapabilityKey]) -> (Option<Self>, Vec<ConfigError>) {
         let recovered = recovery::read::<Self>(text, |document| gather(document, keys));
         let mut source = recovered.source;
         source.hide(keys.iter().map(|key| key.name));
-        // Told from the whole text: other files fail on their first key.
+        // Look at the whole text: other files fail on their first key.
         if !recovered.mistakes.is_empty() {
             if let Some(other) = OtherManifest::recognise(text) {
                 return (None, vec![ConfigError::Other(other)]);
@@ -127,7 +128,7 @@ impl File {
         (Some(file), errors)
     }
 
-    /// What makes no sense, though each of its words could be read.
+    /// Adds errors about values that parsed, but make no sense.
     fn check(&self, errors: &mut Vec<ConfigError>) {
         if let Err(error) = self.defaults.pool.check() {
             let key = "max_concurrent_per_instance";
@@ -170,7 +171,8 @@ impl File {
         }
     }
 
-    /// They have been told of, and nothing more can be said of them.
+    /// Removes services without a guest: their error is reported already, and nothing else can be
+    /// checked.
     fn leave_out_services_without_a_guest(&mut self) {
         let mut index = 0;
         while let Some(service) = self.service.get(index) {
@@ -183,19 +185,19 @@ impl File {
         }
     }
 
-    /// What has an effect, and probably not the one that is meant.
+    /// Returns warnings about settings that work, but probably not as intended.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         warning::of_file(self)
     }
 
-    /// The text that it was read from, for errors that are found when it is used.
+    /// Returns the text that the file was read from, for errors that are found later.
     #[must_use]
     pub const fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The file with all of its paths from `folder`, in which it is.
+    /// Resolves all paths of the file against `folder`, which holds it.
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
         for service in &mut self.service {
@@ -219,7 +221,7 @@ impl File {
         self
     }
 
-    /// An error with its place: of the key, or of the service if that says nothing of it.
+    /// Adds a place to an error: of the key, or of the service if it does not have the key.
     fn at(&self, service_index: usize, key: &str, error: ConfigError) -> ConfigError {
         let find = |key| self.source.find("service", service_index, key);
         told(&self.source, find(key).or_else(|| find("")), key, error)

@@ -1,5 +1,5 @@
-//! The schemas of `headwater.toml` and of WAGI's [`modules`]`.toml`: what a file may say, and errors that
-//! name the place in it.
+//! The schemas of `headwater.toml` and of WAGI's [`modules`]`.toml`: the keys and values of a file,
+//! and errors that name the place in it.
 //!
 //! ```
 //! let file = headwater_config::File::parse(

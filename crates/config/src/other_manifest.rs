@@ -1,4 +1,4 @@
-//! Manifests of other hosts, which are given to Headwater by mistake.
+//! Recognises manifests of other hosts, which are given to Headwater by mistake.
 
 use std::fmt;
 
@@ -10,34 +10,34 @@ use toml::{Table, Value};
 pub enum OtherManifest {
     /// A `spin.toml`.
     Spin(Vec<SpinComponent>),
-    /// A `wasmcloud.toml`, which says how a component is built.
+    /// A `wasmcloud.toml`, which describes how a component is built.
     WasmCloud,
 }
 
 /// A component of a `spin.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpinComponent {
-    /// Its name there.
+    /// The component's name in the manifest.
     pub name: String,
-    /// Its file, from the folder of the manifest, or where it is to be had.
+    /// Its file, relative to the folder of the manifest, or its address.
     pub source: SpinSource,
-    /// The paths that it answers there.
+    /// The paths that it answers in Spin.
     pub routes: Vec<String>,
 }
 
-/// Where the component of a `spin.toml` is.
+/// The place of a component of a `spin.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpinSource {
-    /// In this file.
+    /// A file.
     File(String),
-    /// At this address, from which Headwater does not fetch it.
+    /// An address, from which Headwater does not fetch the component.
     Elsewhere(String),
-    /// It is not said in a way that is known.
+    /// A `source` of a kind that is not known.
     Unknown,
 }
 
 impl OtherManifest {
-    /// Recognises the manifest of another host by what only that has.
+    /// Recognises the manifest of another host by keys that only it has.
     #[must_use]
     pub fn recognise(text: &str) -> Option<Self> {
         let table: Table = text.parse().ok()?;
@@ -56,8 +56,8 @@ impl fmt::Display for OtherManifest {
             Self::Spin(components) => components,
             Self::WasmCloud => {
                 return f.write_str(
-                    "this is a wasmcloud.toml, which says how a component is built, and Headwater does \
-                     not read it: build it with `wash build`, and serve the component that this makes",
+                    "this is a wasmcloud.toml, which says how to build a component, and Headwater does \
+                     not read it: build it with `wash build`, and serve the component that it makes",
                 );
             }
         };
@@ -68,7 +68,7 @@ impl fmt::Display for OtherManifest {
         if components.is_empty() {
             return f.write_str(": serve a component");
         }
-        f.write_str(". Serve its component by `headwater serve FILE`, or, with routes, as a ")?;
+        f.write_str(". Serve its component with `headwater serve FILE`, or, with routes, as a ")?;
         f.write_str("`[[service]]` of a headwater.toml:")?;
         for component in components {
             write!(f, "\n  {component}")?;
@@ -137,7 +137,7 @@ fn spin_source(component: &Value) -> SpinSource {
     }
 }
 
-/// A trigger by HTTP of a component that is named.
+/// An HTTP trigger of a named component.
 #[derive(Deserialize)]
 struct Trigger {
     component: String,

@@ -1,7 +1,7 @@
-//! Reading a file past its mistakes, so that all of them are told at once.
+//! Reads a file past its mistakes, so that all of them are reported at once.
 //!
-//! Serde ends at the first value that it cannot take. Here that value is left out with its key, and the
-//! rest is read again. An entry that lacks a key which it needs is left out as a whole.
+//! serde stops at the first value that it cannot take. This module leaves that value out with its
+//! key and reads the rest again. An entry without a key that it needs is left out as a whole.
 
 use std::ops::Range;
 
@@ -11,28 +11,29 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer, Error};
 
 use crate::source_span::Source;
 
-/// The most mistakes that are told of one file: it is read again from its beginning after each.
+/// The maximum number of mistakes that are reported for one file, which is read again from its
+/// beginning after each.
 const MOST: usize = 100;
 
 /// A file as far as it could be read.
 pub(crate) struct Recovered<T> {
-    /// `None` if the text is no TOML, or nothing of it could be read.
+    /// The value, or `None` if the text is not TOML or nothing of it could be read.
     pub(crate) value: Option<T>,
-    /// In the order of the text.
+    /// The mistakes, in the order of the text.
     pub(crate) mistakes: Vec<Mistake>,
-    /// The text, with what was left out of it.
+    /// The text, with a record of the parts that were left out.
     pub(crate) source: Source,
 }
 
-/// What could not be read.
+/// A part that could not be read.
 pub(crate) struct Mistake {
     pub(crate) at: Option<Range<usize>>,
     pub(crate) message: String,
-    /// The key that was left out, below its entry or section. Empty if there is none.
+    /// The key that was left out, relative to its entry or section. Empty if there is none.
     pub(crate) key: String,
 }
 
-/// What is left out of a document.
+/// A part of a document that is left out.
 enum LeftOut {
     /// An entry of a list of tables.
     Entry(String, usize),
@@ -88,7 +89,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     }
 }
 
-/// The first mistake of each line: what follows it there is its consequence more often than not.
+/// Returns the first mistake of each line: later ones there are mostly its consequence.
 fn of_syntax(errors: &[Error], source: &Source) -> Vec<Mistake> {
     let mut errors: Vec<_> = errors.iter().map(|error| (error.span(), error)).collect();
     errors.sort_by_key(|(at, _)| at.as_ref().map(|at| at.start));
@@ -120,7 +121,7 @@ impl LeftOut {
         }
     }
 
-    /// Whether a key is missing only because it was left out before.
+    /// Returns true if a key is missing only because it was left out before.
     fn is_consequence(&self, error: &Error, source: &Source) -> bool {
         let (Self::Entry(list, index) | Self::KeyOfEntry(list, index, _)) = self else {
             return false;
@@ -139,7 +140,7 @@ impl LeftOut {
     }
 }
 
-/// Leaves out what an error at this place is about.
+/// Leaves out the part that an error at this place is about.
 fn leave_out(document: &mut Spanned<DeTable<'_>>, at: &Range<usize>) -> Option<LeftOut> {
     let document = document.get_mut();
     let mut entry = None;
@@ -209,7 +210,8 @@ fn below(value: &mut Spanned<DeValue<'_>>, at: &Range<usize>) -> Option<String> 
     }
 }
 
-/// Whether a place is in a value, or in one of a list. A list of tables has no place of its own.
+/// Returns true if a place is in a value, or in an element of a list. A list of tables has no place
+/// of its own.
 fn is_about(at: &Range<usize>, value: &Spanned<DeValue<'_>>) -> bool {
     let mut values = value.get_ref().as_array().into_iter().flatten();
     is_within(at, &value.span()) || values.any(|value| is_within(at, &value.span()))

@@ -5,28 +5,29 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Where a service, or what is built in, answers.
+/// The paths and hosts that a service, redirect, answer or folder of files is reached by.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
-    /// Which paths: `/x` exactly, or `/x/...` for `/x` and everything below. `{name}` stands for any one
+    /// Path: `/x` exactly, or `/x/...` for `/x` and everything below. `{name}` stands for any one
     /// segment.
     pub path: String,
-    /// For which hosts: `example.com`, `*.example.com`, each with or without a port. Default: all.
+    /// Hosts: `example.com`, `*.example.com`, each with or without a port. Default: all.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// Whether the service sees the path without what stands before `/...`. Components only. Default: no.
+    /// If true, the service sees the path without the part before `/...`. Components only. Default:
+    /// false.
     #[serde(default)]
     pub strip_prefix: bool,
 }
 
-/// One place or several, each as a path or as a table.
+/// One route or several, each as a path or as a table.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum RouteConfigs {
     /// A path or a table.
     One(OneRoute),
-    /// Several.
+    /// A list of paths and tables.
     Several(Vec<OneRoute>),
 }
 
@@ -34,16 +35,16 @@ pub enum RouteConfigs {
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum OneRoute {
-    /// For all hosts.
+    /// A path on all hosts.
     Path(String),
-    /// With all that can be said of it.
+    /// A table with all properties of the route.
     Table(RouteConfig),
 }
 
 // === impl RouteConfig ===
 
 impl RouteConfig {
-    /// The route of a path, on all hosts and with its prefix.
+    /// Returns the route of a path on all hosts, without stripping its prefix.
     #[must_use]
     pub fn path(path: impl Into<String>) -> Self {
         Self {
@@ -57,7 +58,7 @@ impl RouteConfig {
 // === impl RouteConfigs ===
 
 impl RouteConfigs {
-    /// All of them, in full.
+    /// Returns all routes, as tables.
     #[must_use]
     pub fn all(&self) -> Vec<RouteConfig> {
         match self {
@@ -76,7 +77,7 @@ impl OneRoute {
     }
 }
 
-// Read by hand rather than as untagged enums, which would not say what is wrong within a table.
+// Untagged enums could not say what is wrong within a table.
 
 impl<'de> Deserialize<'de> for RouteConfigs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

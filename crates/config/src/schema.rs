@@ -6,14 +6,14 @@ use serde_json::Value;
 use crate::File;
 use crate::capability_key::{CapabilityKey, add_to_schema};
 
-/// The JSON schema of a `headwater.toml`, for editors and for what makes such files. It is text that ends
-/// with a line's end; docs/reference/headwater.schema.json holds it.
+/// Returns the JSON schema of a `headwater.toml`, for editors and for programs that write such
+/// files. The text ends with a line break; docs/reference/headwater.schema.json holds it.
 #[must_use]
 pub fn schema(keys: &[CapabilityKey]) -> String {
     format!("{:#}\n", root(keys))
 }
 
-/// Draft 7, because that is what editors know for TOML.
+/// Returns the schema as a value, in draft 7, which editors know for TOML.
 pub(crate) fn root(keys: &[CapabilityKey]) -> Value {
     let settings = SchemaSettings::draft07()
         .with_transform(WithoutNull)
@@ -26,15 +26,15 @@ pub(crate) fn root(keys: &[CapabilityKey]) -> Value {
     root
 }
 
-/// TOML has no null: what need not be said is left out.
+/// Removes null from the schema: TOML has none, and a key without a value is left out.
 #[derive(Debug, Clone)]
 struct WithoutNull;
 
-/// Comments are wrapped for the source alone.
+/// Joins the lines of descriptions, which are wrapped for the source code only.
 #[derive(Debug, Clone)]
 struct OneLine;
 
-/// Draft 7 does not know `unevaluatedProperties`, which tables have that are made of groups.
+/// Replaces `unevaluatedProperties`, which tables made of groups have and draft 7 does not know.
 #[derive(Debug, Clone)]
 struct Closed;
 

@@ -8,46 +8,46 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Where a secret is read from.
+/// The source of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 pub enum SecretSource {
-    /// A file, relative to the configuration; a line's end at its end is no part of it.
+    /// A file, relative to the configuration. A line break at its end is not part of the secret.
     File(PathBuf),
-    /// A variable of the host's own environment.
+    /// A variable in the host's own environment.
     Env(String),
 }
 
-/// A value that is never shown: neither printed nor logged, and `<redacted>` wherever it would be.
+/// A value that is never printed or logged; `<redacted>` stands in its place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// Why there is no secret.
+/// The error for a secret that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The file cannot be read, or is no text.
+    /// The file cannot be read, or is not text.
     #[error("the secret `{name}` cannot be read from `{}`: {source}: check the path and its permissions", path.display())]
     File {
-        /// Of the variable that it is for.
+        /// The variable that the secret is for.
         name: String,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The variable is not set, or is no text.
+    /// The variable is not set, or is not text.
     #[error(
-        "the secret `{name}` is to come from the variable `{variable}`, which is not set: set it for the host"
+        "the secret `{name}` is read from the variable `{variable}`, which is not set: set it for the host"
     )]
     Env {
-        /// Of the variable that it is for.
+        /// The variable that the secret is for.
         name: String,
         /// The host's variable.
         variable: String,
     },
 }
 
-/// Where a secret is read from, as it is written.
+/// The source of a secret as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -57,7 +57,8 @@ struct Written {
 
 // === impl SecretSource ===
 
-/// A flag names a file. It cannot hold the secret, which the list of processes would show.
+/// A flag names a file. It must not hold the secret itself, because the list of processes would
+/// show it.
 impl FromStr for SecretSource {
     type Err = Infallible;
 
@@ -66,7 +67,7 @@ impl FromStr for SecretSource {
     }
 }
 
-// Read by hand rather than as an enum, which would show text in its place as a name that it does not know.
+// A derived enum would show text in its place as an unknown name.
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Table;
@@ -107,7 +108,7 @@ impl SecretSource {
     ///
     /// # Errors
     ///
-    /// When it is not there.
+    /// Returns an error if the secret cannot be read.
     pub fn read(&self, name: &str) -> Result<Secret, SecretError> {
         let text = match self {
             Self::File(path) => {
@@ -126,7 +127,7 @@ impl SecretSource {
         Ok(Secret(text.strip_suffix('\r').unwrap_or(text).to_owned()))
     }
 
-    /// The file that it is in, if it is in one.
+    /// Returns the file that holds the secret, if there is one.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
@@ -135,7 +136,7 @@ impl SecretSource {
         }
     }
 
-    /// The environment variable that it is read from, if it is one.
+    /// Returns the environment variable that holds the secret, if there is one.
     #[must_use]
     pub fn variable(&self) -> Option<&str> {
         match self {
@@ -144,7 +145,7 @@ impl SecretSource {
         }
     }
 
-    /// Makes the path of a file one from `folder`.
+    /// Resolves the path of a file against `folder`.
     pub fn within(&mut self, folder: &Path) {
         if let Self::File(path) = self {
             *path = folder.join(&*path);
@@ -162,7 +163,7 @@ impl SecretSource {
 // === impl Secret ===
 
 impl Secret {
-    /// The value itself: for the guest, and for nobody else.
+    /// Returns the value itself, which only the guest may see.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

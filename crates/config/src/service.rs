@@ -13,72 +13,74 @@ use crate::settings::ServiceSettings;
 use crate::settings::group::beside_group;
 use crate::{Count, Rate, Size};
 
-/// A named guest with its settings. Deny by default: a guest gets what is named here.
+/// A named guest with its settings. Deny by default: a guest gets only what is named here.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 #[schemars(rename = "Service")]
 #[schemars(extend("oneOf" = [{ "required": ["component"] }, { "required": ["module"] }]))]
 pub struct Service {
-    /// The name, in traces and logs. Unique in the file.
+    /// Name in traces and logs. Unique in the file.
     pub name: String,
-    /// Where it answers: a path such as `/x/...`, a table such as `{ path = "/x/...", hosts =
-    /// ["a.example"] }`, or a list of these.
+    /// Paths that the service answers: a path such as `/x/...`, a table such as `{ path = "/x/...",
+    /// hosts = ["a.example"] }`, or a list of these.
     pub route: RouteConfigs,
-    /// A component, relative to the file. Either this or `module` is given.
+    /// A component, relative to the file. Give either this or `module`.
     component: Option<PathBuf>,
-    /// A WAGI module (a core module of WASI preview1), relative to the file. Either this or `component` is
-    /// given.
+    /// A WAGI module (a core module of WASI preview1), relative to the file. Give either this or
+    /// `component`.
     module: Option<PathBuf>,
-    /// A module's arguments, with `${SCRIPT_NAME}` and `${ARGS}` in them as in WAGI. Default: the path and
-    /// the query's parts. Modules only.
+    /// Arguments of the module, with `${SCRIPT_NAME}` and `${ARGS}` in them as in WAGI. Default:
+    /// the path and the query's parts. Modules only.
     pub argv: Option<String>,
-    /// The function of a module that answers. Default: `_start`. Modules only.
+    /// Function of the module that answers. Default: `_start`. Modules only.
     pub entrypoint: Option<String>,
-    /// How closely a module is treated as by WAGI 0.8.1. Default: `"default"`. Modules only.
+    /// Compatibility of a module with WAGI 0.8.1. Default: `"default"`. Modules only.
     pub compat: Option<Compat>,
-    /// When a module's answer is sent. Default: `"stream"`, and `"buffer"` where `compat` is `"strict"`.
-    /// Modules only.
+    /// Sending of the module's answer. Default: `"stream"`, and `"buffer"` where `compat` is
+    /// `"strict"`. Modules only.
     pub response: Option<ResponseMode>,
-    /// Destinations of outgoing requests. Default: none.
+    /// Destinations that outgoing requests may reach. Default: none.
     #[serde(default)]
     pub allow_outgoing: Vec<String>,
-    /// Certificates that it shows to upstreams. Default: none.
+    /// Certificates that the service shows to upstreams. Default: none.
     #[serde(default)]
     pub client_certificates: Vec<ClientCertificate>,
-    /// Hosts whose certificates are not verified: for development only. Default: none.
+    /// Hosts whose certificates are not verified, for development only. Default: none.
     #[serde(default)]
     pub danger_no_verify: Vec<String>,
-    /// Header fields that the guest may neither set nor see, beside those that are always kept from it.
-    /// Components only.
+    /// Header fields that the guest may neither set nor see, in addition to those that are always
+    /// kept from it. Components only.
     #[serde(default)]
     pub forbid_headers: Vec<String>,
-    /// Header fields that are left to the guest although they are kept from it by default:
+    /// Header fields that the guest may set and see, although they are kept from it by default:
     /// `proxy-authorization` and `proxy-authenticate`. Components only.
     #[serde(default)]
     pub allow_headers: Vec<String>,
     /// Environment variables. Default: none.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// Environment variables whose values are read from elsewhere, and never shown. Default: none.
+    /// Environment variables whose values are read from a file or from a variable of the host, and
+    /// never shown. Default: none.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,
-    /// Directories, as the guest calls them, and where they are (relative to the file). Default:
-    /// none.
+    /// Directories that the guest may use: their names in the guest, and their paths on the host
+    /// (relative to the file). Default: none.
     #[serde(default)]
     pub directories: BTreeMap<String, PathBuf>,
-    /// Requests to it that may be in flight at once, each to the last byte of its response; one more is
-    /// answered 503. Default: no bound but that of all.
+    /// Requests to the service that may be in flight at once, each until the last byte of its
+    /// response; one more is answered 503. Default: no limit of its own.
     pub max_in_flight: Option<Count>,
-    /// How often it may be asked, whoever asks: `"100/s"` or `"100/s burst 200"`; 429 beyond it. Default:
-    /// no bound.
+    /// Rate of requests to the service, by all clients: `"100/s"` or `"100/s burst 200"`; beyond
+    /// it, they are answered 429. Default: no limit.
     pub rate: Option<Rate>,
-    /// The greatest body of a request to it; 413 beyond it. Default: that of `[server]`.
+    /// Size of the body of a request to the service; larger ones are answered 413. Default: that of
+    /// `[server]`.
     pub max_body: Option<Size>,
     /// The values of its [`CapabilityKey`](crate::CapabilityKey)s, by key.
     #[serde(default, rename = "\u{0}capabilities")]
     #[schemars(skip)]
     pub capabilities: BTreeMap<String, serde_json::Value>,
-    /// What it says itself of what `[defaults]` says for all.
+    /// Settings that the service has of its own, in place of those of `[defaults]`.
     #[serde(default)]
     #[schemars(flatten)]
     pub settings: ServiceSettings,
@@ -90,15 +92,15 @@ beside_group!(Service, settings, GATHERED);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCertificate {
-    /// To which hosts: a name, `*.NAME`, an address or a network.
+    /// Hosts that get it: a name, `*.NAME`, an address or a network.
     pub host: String,
-    /// The certificate and its chain (PEM), relative to the file.
+    /// The certificate with its chain (PEM), relative to the file.
     pub certificate: PathBuf,
-    /// Its key (PEM, not encrypted), relative to the file.
+    /// The key of the certificate (PEM, not encrypted), relative to the file.
     pub key: PathBuf,
 }
 
-/// What a service runs.
+/// The guest that a service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest<'a> {
     /// A component.
@@ -108,7 +110,7 @@ pub enum Guest<'a> {
 }
 
 impl Service {
-    /// What makes no sense, each with the key that it is about.
+    /// Returns all errors, each with the key that it is about.
     pub(crate) fn check(&self) -> Vec<(ConfigError, String)> {
         let mut errors = Vec::new();
         let mut wrong = |key: &str, error: ConfigError| errors.push((error, key.to_owned()));
@@ -136,7 +138,7 @@ impl Service {
         errors
     }
 
-    /// What the service runs, in a file that is not known to be good.
+    /// Returns the guest, or `None` if the file names none or two: the file is not validated yet.
     pub(crate) fn guest_if_any(&self) -> Option<Guest<'_>> {
         match (&self.component, &self.module) {
             (Some(component), None) => Some(Guest::Component(component)),
@@ -145,7 +147,7 @@ impl Service {
         }
     }
 
-    /// What the service runs.
+    /// Returns the guest that the service runs.
     #[must_use]
     pub fn guest(&self) -> Guest<'_> {
         match (&self.component, &self.module) {
@@ -155,7 +157,7 @@ impl Service {
         }
     }
 
-    /// The service of a file in `folder`, with its files where they are.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         let identities = self.client_certificates.iter_mut();
         let identities =

@@ -7,19 +7,19 @@ use toml::de::{DeTable, DeValue};
 
 use crate::suggestion::may_mean;
 
-/// The text that a file was read from, to find in it what an error is about.
+/// The text that a file was read from, to find the place of an error in it.
 ///
-/// It is looked through again for each error rather than kept as a table of places: a good file needs
+/// It is parsed again for each error. A table of places would be wasted on a good file, which needs
 /// none.
 #[derive(Clone, Default)]
 pub struct Source {
     text: Arc<str>,
-    /// Entries of the text that were not read, by list and index, in order. Entries are counted without
-    /// them.
+    /// Entries of the text that were not read, as list and index, in order. Indices of entries do
+    /// not count them.
     left_out: Vec<(String, usize)>,
-    /// Keys that were not read, by list, index in the text and path.
+    /// Keys that were not read, as list, index in the text and path.
     unread: Vec<(String, usize, String)>,
-    /// Keys whose values are not shown, beside [`HIDDEN`].
+    /// Keys whose values are not shown, in addition to [`HIDDEN`].
     hidden: Vec<&'static str>,
 }
 
@@ -30,14 +30,15 @@ pub struct Location {
     pub line: usize,
     /// The column, from 1, in characters.
     pub column: usize,
-    /// The text there, shortened to a part of one line. Of a value that may be secret, it is the key alone.
+    /// The text there, shortened to a part of one line. For a value that may be secret, only the
+    /// key.
     pub text: String,
 }
 
-/// Keys whose values may hold what is not for a log, such as the password of a proxy.
+/// Keys whose values may be secret, such as the password of a proxy.
 const HIDDEN: [&str; 2] = ["proxy", "environment"];
 
-/// The most of a line that a place shows, in characters.
+/// The largest part of a line that a place shows, in characters.
 const SHOWN: usize = 80;
 
 // === impl Source ===
@@ -62,26 +63,26 @@ impl Source {
         HIDDEN.contains(&first(key)) || self.hidden.contains(&first(key))
     }
 
-    /// All of it, if it is TOML.
+    /// Returns the parsed text, or `None` if it is not TOML.
     pub(crate) fn document(&self) -> Option<Spanned<DeTable<'_>>> {
         DeTable::parse(&self.text).ok()
     }
 
-    /// Counts the entries of `list` without the one that is `index` now.
+    /// Stops counting the entry of `list` that has the index `index` now.
     pub(crate) fn leave_out(&mut self, list: &str, index: usize) {
         let original = self.original(list, index);
         self.left_out.push((list.to_owned(), original));
         self.left_out.sort();
     }
 
-    /// Notes a key of an entry that is not read.
+    /// Records a key of an entry that is not read.
     pub(crate) fn leave_out_key(&mut self, list: &str, index: usize, key: String) {
         let original = self.original(list, index);
         self.unread.push((list.to_owned(), original, key));
     }
 
-    /// Whether a key that an entry has, at any depth, was not read, under this name or one that is meant
-    /// for it: it is told elsewhere what is wrong with it.
+    /// Returns true if a key of an entry, at any depth, was not read, under this name or one that
+    /// is meant for it. Its error is reported elsewhere.
     #[must_use]
     pub fn lacks(&self, list: &str, index: usize, key: &str) -> bool {
         let original = self.original(list, index);
@@ -91,7 +92,7 @@ impl Source {
         })
     }
 
-    /// The index in the text of an entry that was read.
+    /// Returns the index in the text of an entry that was read.
     fn original(&self, list: &str, mut index: usize) -> usize {
         for (of, left_out) in &self.left_out {
             if of == list && *left_out <= index {
@@ -101,8 +102,9 @@ impl Source {
         index
     }
 
-    /// Where a key is of the entry `index` in a list of tables such as `service`: `timeout`, or below
-    /// it, `outgoing.max_requests`, `allow_outgoing.1`. Without a key, where the entry begins.
+    /// Returns the place of a key of the entry `index` in a list of tables such as `service`:
+    /// `timeout`, or below it, `outgoing.max_requests`, `allow_outgoing.1`. With an empty key, the
+    /// place where the entry begins.
     pub(crate) fn find(&self, list: &str, index: usize, key: &str) -> Option<Range<usize>> {
         let document = self.document()?;
         let entries = document.get_ref().get(list)?.get_ref().as_array()?;
@@ -113,32 +115,32 @@ impl Source {
         }
     }
 
-    /// Where a key is in a section such as `defaults`, likewise.
+    /// Returns the place of a key in a section such as `defaults`.
     pub(crate) fn find_in_section(&self, section: &str, key: &str) -> Option<Range<usize>> {
         let document = self.document()?;
         let section = document.get_ref().get(section)?.get_ref().as_table()?;
         below(section, key)
     }
 
-    /// Where an entry of a list of tables (`service`, `redirect`, `answer`, `files`, `listener`) says
-    /// something. `None` where it does not say it.
+    /// Returns the place where an entry of a list of tables (`service`, `redirect`, `answer`,
+    /// `files`, `listener`) has a key, or `None` if it does not have it.
     ///
-    /// The key may be one below another: `outgoing.h2c`, `environment.NAME`, `allow_outgoing.1` (of a
-    /// list, from 0). With an empty key it is where the entry begins.
+    /// The key may be below another: `outgoing.h2c`, `environment.NAME`, `allow_outgoing.1` (in a
+    /// list, from 0). With an empty key, it is the place where the entry begins.
     #[must_use]
     pub fn place(&self, list: &str, index: usize, key: &str) -> Option<Location> {
         let at = self.find(list, index, key)?;
         Some(self.locate(&at, key))
     }
 
-    /// Likewise in a section: `defaults`, `telemetry`.
+    /// Returns the place where a section, such as `defaults` or `telemetry`, has a key.
     #[must_use]
     pub fn place_in_section(&self, section: &str, key: &str) -> Option<Location> {
         let at = self.find_in_section(section, key)?;
         Some(self.locate(&at, key))
     }
 
-    /// The place of what is said there by a key of an entry or a section.
+    /// Returns the place of a range, without the value if `key` hides it.
     pub(crate) fn locate(&self, at: &Range<usize>, key: &str) -> Location {
         let (line, column, _) = self.position(at.start);
         let text = match self.is_hidden(key) {
@@ -148,7 +150,7 @@ impl Source {
         Location { line, column, text }
     }
 
-    /// The first line of what is there.
+    /// Returns the first line of the range, shortened.
     fn excerpt(&self, at: &Range<usize>) -> String {
         let said = self.text.get(at.clone()).unwrap_or_default();
         let first = said.lines().next().unwrap_or_default().trim_end();
@@ -160,7 +162,7 @@ impl Source {
         format!("{shown}{more}")
     }
 
-    /// The line of a key, or its place alone if the line may hold what is not for a log.
+    /// Returns the line of a key, or only its place if the line may hold a secret.
     pub(crate) fn shown(&self, at: &Range<usize>, key: &str) -> String {
         match self.is_hidden(key) {
             true => self.locate(at, key).to_string(),
@@ -168,7 +170,7 @@ impl Source {
         }
     }
 
-    /// The line with what is there underlined, as the errors of TOML show it.
+    /// Returns the line with the range underlined, as TOML's errors show it.
     pub(crate) fn snippet(&self, at: &Range<usize>) -> String {
         let (line, column, content) = self.position(at.start);
         let gutter = " ".repeat(line.to_string().len());
@@ -181,7 +183,7 @@ impl Source {
         )
     }
 
-    /// Line and column, from 1, and the line.
+    /// Returns the line and the column, from 1, and the line's text.
     fn position(&self, at: usize) -> (usize, usize, &str) {
         let before = self.text.get(..at).unwrap_or(&self.text);
         let begin = before.rfind('\n').map_or(0, |end| end + 1);
@@ -199,12 +201,12 @@ impl fmt::Display for Location {
     }
 }
 
-/// The first part of a path.
+/// Returns the first part of a path.
 pub(crate) fn first(key: &str) -> &str {
     key.split('.').next().unwrap_or(key)
 }
 
-/// Where a key is in a table, or what is below it. A name may have dots of its own.
+/// Returns the range of a key in a table, or of what is below it. A name may have dots of its own.
 fn below(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
     if let Some(found) = pair(table, key) {
         return Some(found);
@@ -213,7 +215,7 @@ fn below(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
     within(table.get(name)?.get_ref(), key)
 }
 
-/// What is in a value: a key of a table, or one of a list, by its number from 0.
+/// Returns the range of a key in a table, or of an element of a list, by its index from 0.
 fn within(value: &DeValue<'_>, key: &str) -> Option<Range<usize>> {
     match value {
         DeValue::Table(table) => below(table, key),
@@ -232,7 +234,8 @@ fn within(value: &DeValue<'_>, key: &str) -> Option<Range<usize>> {
     }
 }
 
-/// From a key to the end of its value. A table of its own header ends with the key there.
+/// Returns the range from a key to the end of its value. For a table with its own header, it ends
+/// with the key there.
 fn pair(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
     let key = key.span();
@@ -240,14 +243,14 @@ fn pair(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
     Some(key.start..end)
 }
 
-/// What a file says is the same wherever it says it.
+/// Always returns true: files with the same settings are equal, wherever they stand in the text.
 impl PartialEq for Source {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-/// The text may hold what is not for a log.
+/// Leaves the text out, which may hold secrets.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Source")

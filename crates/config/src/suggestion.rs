@@ -1,11 +1,11 @@
-//! What was probably meant by a key that there is none of.
+//! Suggests a key for an unknown one.
 //!
-//! serde and TOML tell only in English what is wrong and which keys there are. The tests have each message
-//! that is read here from the real parser: they fail when a dependency changes its words.
+//! serde and TOML report errors and known keys only as English text. The tests get each message
+//! that is read here from the real parser, so they fail when a dependency changes its words.
 
 use crate::reference::flags;
 
-/// Names that keys have elsewhere, and theirs here.
+/// Names that keys have in other programs, and their names here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("env", "environment"),
     ("variables", "environment"),
@@ -23,7 +23,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("location", "to"),
 ];
 
-/// Keys of a route, as they are looked for beside it.
+/// Keys of a route that users write next to `route`.
 const IN_ROUTE: &[(&str, &str)] = &[
     ("path", "path"),
     ("host", "hosts"),
@@ -32,7 +32,7 @@ const IN_ROUTE: &[(&str, &str)] = &[
     ("strip_prefix", "strip_prefix"),
 ];
 
-/// What serde says was expected, and how that is written in TOML.
+/// serde's expectation, and how to write it in TOML.
 const WRITTEN: &[(&str, &str)] = &[
     (
         "invalid type: map, expected a sequence",
@@ -56,14 +56,14 @@ const WRITTEN: &[(&str, &str)] = &[
     ("expected u16", "expected a whole number"),
 ];
 
-/// Serde's message about a list at the top of a file, and the text in place of it. All lists there are lists of
-/// tables.
+/// serde's message about a list at the top of a file, and the text in place of it. All lists there
+/// are lists of tables.
 const TABLES_WRITTEN: (&str, &str) = (
     "expected a sequence",
     "expected tables: begin each with its name in double brackets, as in `[[service]]`",
 );
 
-/// Tables whose keys have flags of other names, and how they are called.
+/// Tables whose keys have flags of other names, and the words for these tables.
 const TABLES: &[(&str, &str)] = &[
     ("ServerSettings", "`[server]`"),
     ("AdminSettings", "`[admin]`"),
@@ -83,16 +83,16 @@ const TABLES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The message of an error of TOML; of an unknown key, with what was meant by it in place of all keys, if
-/// one is near, and of a value of another type, with how it is written. `key` is the one that it is about,
-/// below its table; empty at the top of a file.
+/// Returns the message for an error of TOML. For an unknown key, it suggests one key in place of
+/// listing all, if one is near; for a value of another type, it shows how to write it. `key` is the
+/// key that the error is about, below its table; empty at the top of a file.
 pub(crate) fn message(said: &str, key: &str) -> String {
     meant(said)
         .or_else(|| written(said, key))
         .unwrap_or_else(|| said.to_owned())
 }
 
-/// The name that is at most a third of its letters away.
+/// Returns the nearest name whose distance is at most a third of its letters.
 #[must_use]
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
@@ -103,19 +103,19 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// Whether a name is a key's, or is probably meant for it.
+/// Returns true if a name is the key's, or probably meant for it.
 pub(crate) fn may_mean(name: &str, key: &str) -> bool {
     let plain = plain(name);
     let is_it = |(elsewhere, here): &(&str, &str)| *elsewhere == plain && *here == key;
     nearest(&plain, [key]).is_some() || ELSEWHERE.iter().any(is_it)
 }
 
-/// As keys are written.
+/// Spells a name as keys are spelled.
 fn plain(name: &str) -> String {
     name.to_ascii_lowercase().replace('-', "_")
 }
 
-/// What a message says of types, in words of TOML.
+/// Returns a message about types in words of TOML.
 fn written(message: &str, key: &str) -> Option<String> {
     let mut all = WRITTEN.iter();
     let (serde_s, ours) = match all.find(|(said, _)| message.ends_with(said))? {
@@ -125,7 +125,8 @@ fn written(message: &str, key: &str) -> Option<String> {
     Some(format!("{}{ours}", message.strip_suffix(serde_s)?))
 }
 
-/// Serde says "unknown field `x`, expected one of `a`, `b`", and the keys only so.
+/// Returns a suggestion for the message "unknown field `x`, expected one of `a`, `b`", which is the
+/// only place where serde names the keys.
 fn meant(message: &str) -> Option<String> {
     let (name, expected) = message
         .strip_prefix("unknown field `")?
@@ -158,7 +159,7 @@ fn meant(message: &str) -> Option<String> {
     ))
 }
 
-/// The key that a flag of this name stands for, and its table.
+/// Returns the key that a flag of this name stands for, and its table.
 fn flag(name: &str) -> Option<(String, &'static str)> {
     let long = format!("--{}", name.replace('_', "-"));
     TABLES.iter().find_map(|(table, shown)| {

@@ -1,4 +1,4 @@
-//! What a file says that has no effect, or makes no sense, though each of its words could be read. Each
+//! Finds settings that have no effect or make no sense, though each of them parsed. Each error
 //! comes with the key that it is about.
 
 use std::net::IpAddr;
@@ -8,21 +8,21 @@ use crate::settings::group;
 use crate::settings::{ClientAuthMode, ListenerSettings, PoolSettings, TlsSettings};
 use crate::source_span::Source;
 
-/// What is wrong, and the key that it is about.
+/// An error, and the key that it is about.
 pub(crate) type Wrong = (String, String);
 
-/// Keys that say how a module is run.
+/// Keys for modules only.
 const OF_MODULES: [&str; 4] = ["argv", "entrypoint", "compat", "response"];
 
-/// Keys that say how a component is run, beside those of its pool.
+/// Keys for components only, besides those of `PoolSettings`.
 const OF_COMPONENTS: [&str; 2] = ["forbid_headers", "allow_headers"];
 
-/// Of the service that is the `index`th of the file.
+/// Returns the errors of a service, which is the `index`th of the file.
 pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Vec<Wrong> {
     let name = &service.name;
     let mut wrong = Vec::new();
     if name.trim().is_empty() {
-        let why = "a service needs a name by which traces and logs tell it from others: write one";
+        let why = "a service needs a name, for traces and logs: write one";
         wrong.push((why.to_owned(), "name".to_owned()));
     }
     let says = |key: &str| source.find("service", index, key).is_some();
@@ -47,9 +47,9 @@ pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Ve
     let secret = secret.map(|variable| ("secrets", variable, None));
     for (list, variable, value) in given.chain(secret) {
         let why = if variable.is_empty() || variable.contains(['=', '\0']) {
-            "is no name of a variable: write one without `=`"
+            "is not the name of a variable: write one without `=`"
         } else if value.is_some_and(|value| value.contains('\0')) {
-            "has a value with a NUL in it, which no variable can have: remove it"
+            "has a value with a NUL character, which variables cannot hold: remove it"
         } else {
             continue;
         };
@@ -60,13 +60,13 @@ pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Ve
     wrong
 }
 
-/// Of a listener.
+/// Returns the errors of a listener.
 pub(crate) fn of_listener(listener: &ListenerSettings) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let proxy = &listener.proxy;
     if proxy.proxy_protocol_from.is_some() && proxy.proxy_protocol.is_none() {
-        let why = "`proxy_protocol_from` says whose connections begin with a PROXY header, and none does: \
-                   write `proxy_protocol = \"required\"`, too";
+        let why = "`proxy_protocol_from` has no effect, because no connection begins with a PROXY header: \
+                   add `proxy_protocol = \"required\"`";
         wrong.push((why.to_owned(), "proxy_protocol_from".to_owned()));
     }
     wrong.extend(listener.tls.iter().flat_map(of_tls));
@@ -80,7 +80,7 @@ fn of_tls(tls: &TlsSettings) -> Vec<Wrong> {
         wrong.push((why.to_owned(), "tls.certificates".to_owned()));
     }
     if tls.clients.asked() != ClientAuthMode::Off && tls.clients.client_ca.is_none() {
-        let why = "client certificates are asked for, and nobody is named who vouches for them: name a \
+        let why = "client certificates are asked for, but no CA is named that verifies them: name its \
                    file by `client_ca`";
         wrong.push((why.to_owned(), "tls.client_auth".to_owned()));
     }
@@ -89,13 +89,13 @@ fn of_tls(tls: &TlsSettings) -> Vec<Wrong> {
         let names = files.names.as_deref();
         if names.is_some_and(<[String]>::is_empty) {
             let why =
-                "these are no names: write some, or leave `names` out for those in the certificate";
+                "the list is empty: write names, or leave `names` out for those in the certificate";
             wrong.push((why.to_owned(), key.clone()));
         }
         for (at, name) in names.unwrap_or_default().iter().enumerate() {
             if !is_host_name(name) {
                 let why = format!(
-                    "`{name}` is no name that a client asks for: write `example.com`, or `*.example.com` for \
+                    "`{name}` is not a host name that clients ask for: write `example.com`, or `*.example.com` for \
                      all names one label longer"
                 );
                 wrong.push((why, format!("{key}.{at}")));
@@ -105,8 +105,8 @@ fn of_tls(tls: &TlsSettings) -> Vec<Wrong> {
     wrong
 }
 
-/// As clients name a server (RFC 6066 3): in ASCII, with no port and no dot at the end, and never an
-/// address. The first label may be `*`.
+/// Returns true if a client can ask for a server by this name (RFC 6066 3): in ASCII, with no port
+/// and no dot at the end, and never an address. The first label may be `*`.
 fn is_host_name(name: &str) -> bool {
     let rest = name.strip_prefix("*.").unwrap_or(name);
     let is_part = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
@@ -190,12 +190,12 @@ mod tests {
             (
                 "environment = { \"\" = \"1\" }",
                 "line 5, column 17",
-                "no name of a variable",
+                "not the name of a variable",
             ),
             (
                 "environment = { A = \"a\\u0000\" }",
                 "line 5, column 17",
-                "a NUL in it",
+                "a NUL character",
             ),
             (
                 "secrets = { \"A=\" = { env = \"B\" } }",
@@ -205,7 +205,7 @@ mod tests {
         ] {
             let told = told(&format!("{text}{key}\n"));
             assert!(told.contains(line) && told.contains(said), "{told}");
-            // Values of variables are not for a log.
+            // Messages must not show the values of variables.
             assert!(!told.contains("a\\u0000"), "{told}");
         }
     }

@@ -1,6 +1,7 @@
-//! Answers some paths by axum, and all others by a guest: `cargo run --example behind_axum -- GUEST.wasm`.
+//! Answers some paths with axum, and all others with a guest: `cargo run --example behind_axum --
+//! GUEST.wasm`.
 
-#![allow(clippy::print_stdout, reason = "it tells where it listens")]
+#![allow(clippy::print_stdout, reason = "it prints its address")]
 
 use std::error::Error;
 
@@ -13,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let guest = std::env::args_os()
         .nth(1)
         .ok_or("name a guest: behind_axum GUEST.wasm")?;
-    // Without a listener: axum has it.
+    // No listener: axum has it.
     let host = Host::builder()
         .service(Service::file("guest", guest)?)
         .build()

@@ -1,6 +1,6 @@
 //! Serves a component or a WAGI module in a program of your own: `cargo run --example embed -- GUEST.wasm`.
 
-#![allow(clippy::print_stdout, reason = "it tells where it listens")]
+#![allow(clippy::print_stdout, reason = "it prints its address")]
 
 use std::error::Error;
 
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let shutdown = CancellationToken::new();
     let ctrl_c = shutdown.clone();
     tokio::spawn(async move {
-        // An error means that there is no such signal; then only the process's end is left.
+        // After an error there is no such signal, and only killing the process ends it.
         if tokio::signal::ctrl_c().await.is_ok() {
             ctrl_c.cancel();
         }

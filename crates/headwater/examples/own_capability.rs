@@ -1,11 +1,12 @@
 //! Offers a host interface of your own: `cargo run --example own_capability -- GUEST.wasm`.
 //!
-//! It is `wasi:config/store`, in place of Headwater's: each value is made when the guest asks for it. A guest that
-//! imports it is in `components/configured`; asked for `/visits`, it answers how often its service was asked.
+//! It is `wasi:config/store`, in place of Headwater's: each value is made when the guest asks for
+//! it. The guest `components/configured` imports it; at `/visits` it answers the number of requests
+//! to its service.
 
 #![allow(
     clippy::print_stdout,
-    reason = "it tells where it listens and who asked"
+    reason = "it prints its address and the requests"
 )]
 
 use std::error::Error;
@@ -40,7 +41,7 @@ type Value = Result<Option<String>, StoreError>;
 type Pairs = Result<Vec<(String, String)>, StoreError>;
 
 impl Capability for Visits {
-    /// Where a service begins to count.
+    /// The number at which a service begins to count.
     type Grant = u64;
     type Service = AtomicU64;
     type Instance = Arc<AtomicU64>;
@@ -73,14 +74,14 @@ fn get(
     mut store: StoreContextMut<'_, GuestState>,
     (name,): (String,),
 ) -> wasmtime::Result<(Value,)> {
-    // The request that this call is made for, with the verdict that outgoing requests have. The call has a span
-    // under that request's, and is counted.
+    // The request that this call is made for, with the same verdict as for outgoing requests. The
+    // call has a span under that request's span, and is counted.
     let call = capability::call(&mut store, "wasi:config/store", "get");
     let request = call.attribution().scope();
     let request = request.map(|scope| scope.id().to_string());
     println!("asked for {name} by {request:?}");
     let visits = store.data_mut().capability::<Visits>()?;
-    // The guest asks by both versions of the interface.
+    // The guest asks through both versions of the interface.
     let number = visits.fetch_add(1, Ordering::Relaxed) / 2;
     Ok((call.end(Ok(Some(number.to_string()))),))
 }

@@ -8,12 +8,12 @@ use headwater_server::Route;
 use crate::build::running_service::{Runner, RunningService};
 use crate::spec::builtins::Builtin;
 
-/// Says this text as it is on standard output. It is no error if its reader has left, as `head` does when
-/// it has enough.
+/// Prints a text to standard output. A reader that has left is not an error: `head` leaves when it
+/// has enough.
 ///
 /// # Errors
 ///
-/// When it cannot be written for another reason, such as a full disk.
+/// Returns an error if it cannot be written for another reason, such as a full disk.
 pub(crate) fn print_whole(text: &str) -> Result<()> {
     let mut output = io::stdout().lock();
     let written = output.write_all(text.as_bytes());
@@ -25,7 +25,7 @@ pub(crate) fn print_whole(text: &str) -> Result<()> {
     }
 }
 
-/// What is served, where, and what each guest may do.
+/// Returns the lines that describe the services, their routes and the grants of each guest.
 pub(crate) fn lines(services: &[Arc<RunningService>], builtins: &[Builtin]) -> Vec<String> {
     let mut lines = vec![title()];
     for service in services {
@@ -43,7 +43,7 @@ pub(crate) fn lines(services: &[Arc<RunningService>], builtins: &[Builtin]) -> V
     lines
 }
 
-/// The modules of a modules.toml, and where each answers.
+/// Returns the lines that describe the modules of a modules.toml and their routes.
 pub(crate) fn modules(services: &[Arc<RunningService>]) -> Vec<String> {
     let module = |service: &Arc<RunningService>| {
         let routes: Vec<_> = service.routes.iter().map(|route| &route.path).collect();
@@ -56,12 +56,12 @@ pub(crate) fn modules(services: &[Arc<RunningService>]) -> Vec<String> {
     lines
 }
 
-/// A route, as it is told.
+/// Returns a route as text.
 fn where_to(route: &Route) -> String {
     place(&route.pattern, &route.hosts)
 }
 
-/// A path, and the hosts that it holds for.
+/// Returns a path with its hosts as text.
 fn place<H: ToString>(path: &str, hosts: &[H]) -> String {
     if hosts.is_empty() {
         return path.to_owned();
@@ -144,7 +144,7 @@ fn instances(runner: &Runner) -> String {
     }
 }
 
-/// What is in a list, or that there is nothing.
+/// Returns the items of a list as text, or `none`.
 pub(crate) fn list<T: AsRef<str>>(items: &[T]) -> String {
     if items.is_empty() {
         return "none".to_owned();

@@ -5,7 +5,7 @@ mod optional_values;
 mod variables;
 #[cfg_attr(
     not(feature = "wagi"),
-    allow(dead_code, reason = "nobody serves what it says")
+    allow(dead_code, reason = "only `headwater wagi` uses its arguments")
 )]
 pub(crate) mod wagi;
 
@@ -27,7 +27,7 @@ pub(crate) use self::check::{Check, Format, Target};
 pub(crate) use self::variables::{parse, unknown as unknown_variables};
 use crate::convert::connecting::{parse_identity, parse_unverified};
 
-/// What `--version` prints after the name.
+/// The text that `--version` prints after the name.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{}\nwasmtime {}\ncommit {}\ntarget {}",
@@ -80,9 +80,10 @@ pub(crate) enum Command {
 
 /// Serve a component, a WAGI module, or the services of a headwater.toml.
 ///
-/// FILE is told by its content: a component (`wasi:http/service@0.3` or `wasi:http/proxy@0.2`) or a
-/// core module (WAGI: CGI on stdin and stdout) answers every path; a TOML file names several
-/// services with their routes. Guests may do nothing outside but what is granted here.
+/// FILE is recognised by its content. A component (`wasi:http/service@0.3` or
+/// `wasi:http/proxy@0.2`) or a core module (WAGI: CGI on stdin and stdout) answers every path. A
+/// TOML file names several services with their routes. Guests have no access to anything that is
+/// not granted here.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -104,20 +105,21 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) grants: GrantArgs,
 
-    /// Grants of host interfaces, whose flags are theirs.
+    /// Grants of host interfaces. Each interface defines its own flag.
     #[arg(skip)]
     pub(crate) capabilities: Vec<CapabilityFlag>,
 
-    /// For the guest, or for all services that do not have their own.
+    /// Settings of the guest, or of all services that do not have their own.
     #[command(flatten)]
     pub(crate) services: ServiceSettings,
 
-    /// For those who operate it.
+    /// Settings for operators.
     #[command(flatten)]
     pub(crate) operation: OperationArgs,
 }
 
-/// How the host is operated, whatever it serves: groups that a headwater.toml has as sections.
+/// Settings for operating the host, whatever it serves: groups that a headwater.toml has as
+/// sections.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OperationArgs {
     #[command(flatten)]
@@ -136,51 +138,51 @@ pub(crate) struct OperationArgs {
     pub(crate) telemetry: TelemetrySettings,
 }
 
-/// The heading of the flags by which a guest is granted something.
+/// The heading of the flags that grant something to a guest.
 const GRANTS: &str = "Grants (default: none)";
 
-/// What a guest is granted. In a headwater.toml each service has its own.
+/// Grants of the guest. In a headwater.toml each service has its own.
 #[derive(Debug, Args)]
 #[command(next_help_heading = GRANTS)]
 pub(crate) struct GrantArgs {
-    /// Let the guest call HOST: `example.com`, `*.example.com:443`, or `*` for the whole internet. A
-    /// private or local address is reached only if it is granted as an address or a network, such as
-    /// `http://127.0.0.1:9000` or `10.0.0.0/8:5432`, beside the name that resolves to it. May be
-    /// given several times
+    /// Let the guest send requests to HOST: `example.com`, `*.example.com:443`, or `*` for the
+    /// whole internet. A private or local address also needs a grant of the address or its network,
+    /// such as `http://127.0.0.1:9000` or `10.0.0.0/8:5432`, besides that of the name that resolves
+    /// to it. May be given several times
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_outgoing: Vec<Grant>,
 
-    /// Keep a header field from the guest, which may then neither set nor see it, as it is with
-    /// `host` and `connection` always; may be given several times
+    /// Keep a header field from the guest: it can neither set nor see it, as is always the case for
+    /// `host` and `connection`. May be given several times
     #[arg(long, value_name = "NAME", value_parser = parse_header_name)]
     pub(crate) forbid_header: Vec<HeaderName>,
 
-    /// Leave a header field to the guest that is kept from it otherwise: `proxy-authorization` or
-    /// `proxy-authenticate`; may be given several times
+    /// Let the guest set and see a header field that is kept from it by default:
+    /// `proxy-authorization` or `proxy-authenticate`. May be given several times
     #[arg(long, value_name = "NAME", value_parser = parse_header_name)]
     pub(crate) allow_header: Vec<HeaderName>,
 
-    /// Set an environment variable for the guest; may be given several times
+    /// Set an environment variable for the guest. May be given several times
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) environment: Vec<(String, String)>,
 
-    /// Let the guest use a directory, under another name if one is given; may be given several
+    /// Let the guest use a directory, under another name if one is given. May be given several
     /// times
     #[arg(long = "dir", value_name = "HOST_DIR[::GUEST_DIR]", value_parser = parse_directory)]
     pub(crate) directories: Vec<Directory>,
 
-    /// Show a certificate (PEM) to upstreams of a host that ask for one; may be given several times
+    /// Show a certificate (PEM) to upstreams of a host that ask for one. May be given several times
     #[arg(long, value_name = "HOST=CERTIFICATE,KEY", value_parser = parse_identity)]
     pub(crate) client_cert: Vec<ClientIdentity>,
 
-    /// Do NOT verify the certificates of a host, so that anybody may pretend to be it: for
-    /// development only; may be given several times
+    /// Do NOT verify the certificates of a host, so that anybody can impersonate it: for
+    /// development only. May be given several times
     #[arg(long, value_name = "HOST", value_parser = parse_unverified)]
     pub(crate) danger_no_verify: Vec<HostPattern>,
 }
 
 impl GrantArgs {
-    /// The first flag that was given, if any was.
+    /// Returns the first flag that was given, if any was.
     pub(crate) fn first_given(&self) -> Option<&'static str> {
         if !self.allow_outgoing.is_empty() {
             Some("--allow-outgoing")
@@ -202,7 +204,7 @@ impl GrantArgs {
     }
 }
 
-/// The command line of the whole program.
+/// Returns the command line of the whole program.
 pub(crate) fn command() -> clap::Command {
     let cli = <Cli as clap::CommandFactory>::command();
     check::with_flags(capabilities::with_flags(
@@ -211,13 +213,13 @@ pub(crate) fn command() -> clap::Command {
     ))
 }
 
-/// The man page of the program, or of one of its commands.
+/// Returns the man page of the program, or of one of its commands.
 pub(crate) fn man_page(command: Option<&str>) -> anyhow::Result<String> {
     let mut page = self::command();
     page.build();
     if let Some(name) = command {
         let found = page.find_subcommand(name).cloned();
-        page = found.with_context(|| format!("`{name}` is no command of headwater"))?;
+        page = found.with_context(|| format!("`{name}` is not a command of headwater"))?;
     }
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text)?;
@@ -234,7 +236,7 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 pub(crate) fn parse_header_name(text: &str) -> Result<HeaderName, String> {
     text.parse().map_err(|_invalid| {
         format!(
-            "`{text}` is no name of a header field: write letters, digits and hyphens, such as `x-api-key`"
+            "`{text}` is not a header field name: write letters, digits and hyphens, such as `x-api-key`"
         )
     })
 }

@@ -12,7 +12,7 @@ use crate::cli::{self, Command};
 use crate::diagnostics::{Diagnostics, Refused};
 use crate::{banner, check, exit, serve, spec};
 
-/// How long the end waits for whoever reads why a command failed.
+/// The time that the process waits at its end for the reader of an error.
 const COMPLAINT: Duration = Duration::from_secs(2);
 
 /// Runs the command line that this process was given.
@@ -21,7 +21,7 @@ pub fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return refuse(error),
-        // Help, which a pager may take its time to read.
+        // Prints help, which a pager may take its time to read.
         Err(error) => error.exit(),
     };
     run(cli.command).unwrap_or_else(|error| {
@@ -55,12 +55,12 @@ fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says why the flags make no sense, to whoever reads it in time.
+/// Prints an error about flags, and waits for its reader only for a limited time.
 fn refuse(error: clap::Error) -> ExitCode {
     let code = u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     let (told, is_told) = mpsc::channel();
     thread::spawn(move || told.send(error.print()));
-    // Whether anybody has read it makes no difference.
+    // The exit code is the same if nobody has read it.
     let _ = is_told.recv_timeout(COMPLAINT);
     code
 }

@@ -1,13 +1,13 @@
-//! How the process ends, and what a shell sees of it.
+//! The exit codes of the process.
 
 use std::process::ExitCode;
 
 use crate::diagnostics::{Kind, Refused};
 
-/// What a shell expects of a command that was called wrongly.
+/// The exit code for wrong usage, as shells expect it.
 const USAGE: u8 = 2;
 
-/// When the drain's time was over and requests were cut.
+/// The exit code if the drain timeout ended and requests were cut.
 const CUT: u8 = 3;
 
 /// Flags that do not go together. Ends the process with the exit code of wrong usage.
@@ -24,7 +24,7 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// The drain's time was over, and requests were cut. Ends the process with an exit code of its own.
+/// The drain timeout ended, and requests were cut. Ends the process with an exit code of its own.
 #[derive(Debug)]
 pub(crate) struct Cut {
     pub(crate) connections: usize,
@@ -40,15 +40,15 @@ impl std::fmt::Display for Cut {
         };
         write!(
             f,
-            "{cut} with requests in flight when the drain's time was over; --drain-timeout gives them \
-             longer"
+            "{cut} with requests in flight when the drain timeout ended; --drain-timeout gives them \
+             more time"
         )
     }
 }
 
 impl std::error::Error for Cut {}
 
-/// The code for an error that ends the process.
+/// Returns the exit code for an error that ends the process.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     let is_usage = match error.downcast_ref::<Refused>() {
         Some(Refused(found)) => found.errors.iter().all(|it| it.kind == Kind::Usage),

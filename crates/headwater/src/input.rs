@@ -1,4 +1,4 @@
-//! FILE, as a command line names it.
+//! Reads FILE of a command line.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn directory(path: &Path) -> String {
     if has("modules.toml") {
         let file = path.join("modules.toml");
         let file = file.display();
-        return format!("`{shown}` is a directory: serve its file by `headwater wagi -c {file}`");
+        return format!("`{shown}` is a directory: serve its file with `headwater wagi -c {file}`");
     }
     format!("`{shown}` is a directory: name a file in it")
 }
@@ -55,7 +55,7 @@ mod tests {
         let told = |path: &Path| read(path).unwrap_err().to_string();
         assert!(told(folder.path()).ends_with("is a directory: name a file in it"));
         for (name, words) in [
-            ("modules.toml", "by `headwater wagi -c "),
+            ("modules.toml", "with `headwater wagi -c "),
             ("headwater.toml", "name the file, `"),
         ] {
             std::fs::write(folder.path().join(name), "").unwrap();

@@ -1,9 +1,9 @@
 //! Serves WebAssembly over HTTP in a program of your own, and knows for each outgoing request of a guest which
 //! incoming request it was made for.
 //!
-//! A [`Host`] has services, each a component or a WAGI module with its grants, and listeners of its own. It
-//! installs nothing for the process: no logger, no signal handler, no allocator. So there may be several in one
-//! process.
+//! A [`Host`] has services, each a component or a WAGI module with its grants, and listeners of its
+//! own. It installs nothing in the process: no logger, no signal handler, no allocator. So one
+//! process can have several hosts.
 //!
 //! ```no_run
 //! use headwater::{Host, Service};
@@ -21,17 +21,17 @@
 //! # }
 //! ```
 //!
-//! Behind a server of your own, such as axum, a host without listeners is a tower service:
-//! [`Host::http_service`].
+//! To use a host behind a server of your own, such as axum, build it without listeners: it is then
+//! a tower service, [`Host::http_service`].
 //!
-//! Logs and spans go to whichever `tracing` subscriber the program has; metrics to the meter that
+//! Logs and spans go to the program's `tracing` subscriber; metrics go to the meter that
 //! [`HostBuilder::metrics`] is given. A host interface of your own is a
 //! [`Capability`](capability::Capability).
 
 #![warn(missing_docs)]
 #![cfg_attr(
     not(all(feature = "admin", feature = "wagi")),
-    allow(dead_code, reason = "what only these features use")
+    allow(dead_code, reason = "only these features use it")
 )]
 
 mod admin;
@@ -62,9 +62,9 @@ pub use headwater_server::{
     BoundAddress, ClientAddress, HttpService, ListenerParams, ServeOutcome, TlsParams,
 };
 pub use headwater_telemetry::Metrics;
-/// Why a program without the feature `wagi` does not serve a module.
+/// The error for a WAGI module in a program without the feature `wagi`.
 #[cfg(not(feature = "wagi"))]
 const WITHOUT_WAGI: &str =
-    "WAGI modules are not part of this program: build it with the feature `wagi`";
+    "this program was built without WAGI modules: build it with the feature `wagi`";
 
 pub use host::{BuildError, Host, HostBuilder, Service};

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Requests allocate often and briefly, and free on another thread than they allocated on: glibc's
-/// allocator takes a tenth of their time for it.
+/// Requests allocate often and briefly, and free memory on another thread than the one that
+/// allocated it. With glibc's allocator this takes a tenth of their time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

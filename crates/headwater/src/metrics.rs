@@ -1,4 +1,4 @@
-//! What pools do, what services call out by, and who is connected, as metrics that are observed when they are exported.
+//! Metrics of pools, outgoing requests and connections, which are observed when they are exported.
 
 mod build;
 mod certificates;
@@ -24,8 +24,7 @@ pub(crate) use self::process::observe_process;
 pub(crate) use self::reloads::{Reloads, observe_reloads};
 use crate::service_registry::{ServiceRegistry, ServiceTotals};
 
-/// Makes the instruments that observe the pools of the services that are there when they are looked
-/// at, and of those that were.
+/// Makes the instruments for the pools of the current services and of those that have ended.
 pub(crate) fn observe_pools(meter: &Meter, registry: &ServiceRegistry) {
     Observer {
         meter,
@@ -34,7 +33,7 @@ pub(crate) fn observe_pools(meter: &Meter, registry: &ServiceRegistry) {
     .observe();
 }
 
-/// The pools of one service: those that it had before it was replaced have work left.
+/// The pools of one service, including those of replaced versions that still have work.
 struct Pool {
     service: Arc<str>,
     components: Vec<Arc<ComponentService>>,
@@ -42,13 +41,13 @@ struct Pool {
     ended: PoolTotals,
 }
 
-/// Makes instruments that look at all pools.
+/// Makes the instruments for all pools.
 struct Observer<'a> {
     meter: &'a Meter,
     registry: ServiceRegistry,
 }
 
-/// Tells an instrument one number, under the service and perhaps one more attribute.
+/// Reports one number to an instrument, under the service and an optional attribute.
 type Tell<'a, N> = &'a dyn Fn(N, Option<KeyValue>);
 
 impl Observer<'_> {
@@ -87,7 +86,7 @@ impl Observer<'_> {
         self.level(
             "headwater.pool.instance.limit",
             "{instance}",
-            "The most instances that may be there at once",
+            "Maximum number of instances at once",
             |pool, tell| tell(signed(pool.settings().max_instances), None),
         );
         self.level(
@@ -141,7 +140,7 @@ impl Observer<'_> {
         self.level(
             "headwater.pool.queue.limit",
             "{request}",
-            "The most requests that may wait",
+            "Maximum number of requests that may wait",
             |pool, tell| tell(signed(pool.settings().max_queue), None),
         );
         self.count(
@@ -173,7 +172,7 @@ impl Observer<'_> {
         self.meter
             .f64_observable_counter("headwater.pool.backpressure.time")
             .with_unit("s")
-            .with_description("How long guests held their instances by backpressure, added up")
+            .with_description("Total time that guests held their instances by backpressure")
             .with_callback(move |instrument| {
                 tell_of_each(&registry, instrument, |pool, tell| {
                     tell(pool.totals().backpressure.as_secs_f64(), None);
@@ -198,7 +197,7 @@ impl Observer<'_> {
         );
     }
 
-    /// A number that goes up and down.
+    /// Makes an instrument for a number that goes up and down.
     fn level(
         &self,
         name: &'static str,
@@ -215,7 +214,7 @@ impl Observer<'_> {
             .build();
     }
 
-    /// A number that only goes up.
+    /// Makes an instrument for a number that only goes up.
     fn count(
         &self,
         name: &'static str,
@@ -250,7 +249,7 @@ fn tell_of_each<N>(
 }
 
 impl Pool {
-    /// None of a service that has no instances.
+    /// Returns `None` for a service without instances.
     fn of(line: ServiceTotals) -> Option<Self> {
         Some(Self {
             newest: line.components.last()?.clone(),

@@ -1,4 +1,4 @@
-//! What is served, from the first load to the last: it can be replaced while it is served.
+//! The running host, which can be replaced while it serves.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,84 +15,84 @@ use crate::host::loader::Loader;
 use crate::metrics::Reloads;
 use crate::service_registry::ServiceRegistry;
 
-/// What loading needs.
+/// The context that loading needs.
 pub(crate) struct BuildContext {
     pub(crate) engine: Engine,
-    /// Where the host is reached, for modules that are told of it.
+    /// The address of the host, which modules get as theirs.
     pub(crate) authority: String,
     pub(crate) common: SharedResources,
-    /// The services that are there, and those that were.
+    /// The current services, and those that have ended.
     pub(crate) registry: ServiceRegistry,
 }
 
-/// What is served.
+/// A host that is built and ready to run.
 pub(crate) struct BuiltHost {
     pub(crate) services: Vec<Arc<RunningService>>,
     pub(crate) router: Router,
-    /// By which services reach each other.
+    /// The fronts through which services reach each other.
     pub(crate) internal: Vec<Arc<InternalFront>>,
-    /// Printed when it listens.
+    /// The text to print when it listens.
     pub(crate) banner: Vec<String>,
-    /// What it was made of.
+    /// The files that it was built from.
     pub(crate) files: Vec<PathBuf>,
-    /// Keys of the host's own settings that say something else than what is in force.
+    /// Keys of the host's own settings whose values differ from those in force.
     pub(crate) needs_restart: Vec<String>,
 }
 
-/// What is served, and how it is replaced.
+/// The running host, which can be replaced.
 pub(crate) struct RunningHost {
     front: Arc<Front>,
     loader: Loader,
     loading: BuildContext,
-    /// Of the listeners.
+    /// The certificates of the listeners.
     certificates: Certificates,
-    /// How long services that are replaced may work on what they have.
+    /// The time that replaced services have to finish their work.
     drain_timeout: Duration,
-    /// Those that do.
+    /// The replaced services that finish their work.
     going: TaskTracker,
-    /// One at a time.
+    /// Held during a reload, so that there is one at a time.
     reloading: tokio::sync::Mutex<()>,
-    /// How reloads ended.
+    /// The results of reloads.
     reloads: Reloads,
     now: Mutex<Generation>,
 }
 
-/// What a reload has changed: services, by their names.
+/// The changes of a reload: services, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// How many are what they were.
+    /// The number of unchanged services.
     pub(crate) stay: usize,
     pub(crate) added: Vec<String>,
     pub(crate) removed: Vec<String>,
-    /// Those that were made anew.
+    /// Services with a new version.
     pub(crate) changed: Vec<String>,
 }
 
-/// What is known of what is served now.
+/// The facts about the running configuration.
 #[derive(Clone)]
 pub(crate) struct Generation {
-    /// How often it was loaded: 1 at the start.
+    /// The number of loads: 1 at the start.
     pub(crate) number: u64,
     pub(crate) since: SystemTime,
-    /// Why the last reload changed nothing, if it did not.
+    /// The error of the last reload, if it failed.
     pub(crate) refused: Option<String>,
-    /// What the last reload that was not refused has changed. At the start all is new.
+    /// The changes of the last successful reload. At the start all services are new.
     pub(crate) changes: Changes,
-    /// Keys of the host's own settings that say something else than what is in force.
+    /// Keys of the host's own settings whose values differ from those in force.
     pub(crate) needs_restart: Vec<String>,
     files: Vec<PathBuf>,
-    /// Held: services reach each other by it.
+    /// Kept alive here: services reach each other through it.
     _internal: Vec<Arc<InternalFront>>,
 }
 
 // === impl RunningHost ===
 
 impl RunningHost {
-    /// Loads for the first time. Gives what is to be said of it.
+    /// Loads for the first time. Returns the host and its banner.
     ///
     /// # Errors
     ///
-    /// When there is nothing that could be served.
+    /// Returns an error if nothing can be served.
     pub(crate) async fn start(
         loader: Loader,
         loading: BuildContext,
@@ -140,18 +140,18 @@ impl RunningHost {
         Ok((Arc::new(running), banner))
     }
 
-    /// By which memory of ended instances is given back.
+    /// Returns the handle that gives back memory of ended instances.
     pub(crate) fn reclaim(&self) -> &Reclaim {
         self.loading.engine.reclaim()
     }
 
-    /// Loads again. What comes takes the requests from now on, what goes finishes those that it has, and
-    /// what is made of the same as before stays; what cannot be loaded changes nothing, and the log says
-    /// so. Certificates of listeners are read again, too. Gives the number of what is served.
+    /// Reloads. New services take the requests from now on, replaced ones finish their requests,
+    /// and services with an equal specification stay. A failed reload changes nothing and is
+    /// logged. Certificates of listeners are read again, too. Returns the number of the generation.
     ///
     /// # Errors
     ///
-    /// When it cannot be loaded.
+    /// Returns an error if the configuration cannot be loaded.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<u64> {
         let _one_at_a_time = self.reloading.lock().await;
         let running = self.clone();
@@ -175,7 +175,7 @@ impl RunningHost {
                 let before = self.generation().needs_restart;
                 self.install(hosted);
                 let now = self.generation();
-                // Once, and not with each reload from then on.
+                // Warn once, not with each later reload.
                 if now.needs_restart != before && !now.needs_restart.is_empty() {
                     tracing::warn!(
                         target: "headwater::reload",
@@ -191,7 +191,7 @@ impl RunningHost {
                 let text = headwater_core::explain(error.as_ref());
                 tracing::error!(
                     target: "headwater::reload",
-                    "not loaded again, and what is served stays as it is: {text}"
+                    "reload failed; the running configuration stays: {text}"
                 );
                 self.generation_mut(|now| now.refused = Some(text));
                 Err(error)
@@ -208,7 +208,7 @@ impl RunningHost {
             files,
             needs_restart,
         } = hosted;
-        // Whoever waits for the old routes' last request waits by the services.
+        // Waiting for the last request of the old routes is done by service.
         drop(self.front.replace(router));
         let before = self.loading.registry.current();
         let changes = Changes::between(&before, &services);
@@ -229,32 +229,32 @@ impl RunningHost {
         });
     }
 
-    /// What answers requests.
+    /// Returns the front, which answers requests.
     pub(crate) fn front(&self) -> &Arc<Front> {
         &self.front
     }
 
-    /// How reloads ended.
+    /// Returns the results of reloads.
     pub(crate) fn reloads(&self) -> &Reloads {
         &self.reloads
     }
 
-    /// The services that are there.
+    /// Returns the services.
     pub(crate) fn registry(&self) -> &ServiceRegistry {
         &self.loading.registry
     }
 
-    /// What is known of what is served now.
+    /// Returns the facts about the running configuration.
     pub(crate) fn generation(&self) -> Generation {
         self.generation_mut(|now| now.clone())
     }
 
-    /// What it was made of.
+    /// Returns the files that the configuration was built from.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.generation_mut(|now| now.files.clone())
     }
 
-    /// Waits until no guest has anything to do, those of services that were replaced included.
+    /// Waits until no guest has work, including those of replaced services.
     pub(crate) async fn idle(&self) {
         for service in self.registry().current() {
             if let Some(component) = service.runner.component() {
@@ -266,12 +266,12 @@ impl RunningHost {
     }
 
     fn generation_mut<T>(&self, change: impl FnOnce(&mut Generation) -> T) -> T {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         change(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Lets a service that was replaced finish what it has.
+/// Lets a replaced service finish its work.
 async fn finish(service: Arc<RunningService>, registry: ServiceRegistry, patience: Duration) {
     if let Some(component) = service.runner.component() {
         component.replaced();
@@ -282,7 +282,7 @@ async fn finish(service: Arc<RunningService>, registry: ServiceRegistry, patienc
             tracing::warn!(
                 target: "headwater::reload",
                 service = &**service.name(),
-                "a version that was replaced still works on what it had; its own timeouts end it"
+                "a replaced version still has work; its own timeouts end it"
             );
             component.idle().await;
         }
@@ -314,7 +314,7 @@ impl Changes {
         changes
     }
 
-    /// Tells them in the log.
+    /// Logs the changes.
     fn tell(&self, generation: u64) {
         let Self {
             stay,
@@ -331,7 +331,7 @@ impl Changes {
             added = names(added),
             removed = names(removed),
             changed = names(changed),
-            "loaded again: new requests go to what is there now"
+            "reloaded: new requests go to the new configuration"
         );
     }
 }

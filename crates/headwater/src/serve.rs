@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: Serve) -> Result<()> {
 }
 
 fn prepare(arguments: Serve) -> Result<Hosting> {
-    // Before anything is started: what is wrong with it is said at once.
+    // Check before anything starts, so that errors are reported at once.
     let mut found = Diagnostics::default();
     let spec = arguments.read(&mut found).map(|spec| {
         let (flags, locations) = (&arguments.operation, &spec.locations);

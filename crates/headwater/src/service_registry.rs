@@ -1,4 +1,4 @@
-//! The services as they are now, and those that were replaced and have work left.
+//! The current services, and replaced services that still have work.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,17 +8,17 @@ use headwater_runtime::{ComponentService, PoolTotals};
 
 use crate::build::running_service::RunningService;
 
-/// All services that do something, for whoever looks at them. Cheap to clone; the clones share it.
+/// All services that have work. Cheap to clone; the clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct ServiceRegistry(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Those that are given requests.
+    /// Services that get requests.
     current: Vec<Arc<RunningService>>,
-    /// Those that finish what they have, the oldest first.
+    /// Replaced services that finish their work, the oldest first.
     going: Vec<Arc<RunningService>>,
-    /// What those did that have ended, by service: totals never go down.
+    /// Totals of services that have ended, by service: totals must never go down.
     ended: BTreeMap<Arc<str>, Ended>,
 }
 
@@ -28,14 +28,14 @@ struct Ended {
     outgoing: EgressTotals,
 }
 
-/// All that serves under one name, or did.
+/// The totals of one service name.
 pub(crate) struct ServiceTotals {
     pub(crate) service: Arc<str>,
-    /// The pools of components, the one that is given requests last.
+    /// The pools of components. The last one gets requests.
     pub(crate) components: Vec<Arc<ComponentService>>,
-    /// By what it calls out, likewise.
+    /// The clients for outgoing requests, in the same order.
     pub(crate) clients: Vec<Egress>,
-    /// What was done by those that have ended.
+    /// The totals of services that have ended.
     pub(crate) ended_pool: PoolTotals,
     pub(crate) ended_outgoing: EgressTotals,
 }
@@ -43,8 +43,8 @@ pub(crate) struct ServiceTotals {
 // === impl ServiceRegistry ===
 
 impl ServiceRegistry {
-    /// Puts these services in the place of those that are there. Gives those that are not among them;
-    /// they are to be [ended](Self::ended) when they have no more work.
+    /// Replaces the current services by these. Returns those that are not among the new ones; the
+    /// caller [ends](Self::ended) them when they have no more work.
     pub(crate) fn replace(&self, services: Vec<Arc<RunningService>>) -> Vec<Arc<RunningService>> {
         let mut state = self.state();
         let before = std::mem::replace(&mut state.current, services);
@@ -56,7 +56,7 @@ impl ServiceRegistry {
         gone
     }
 
-    /// A service that was replaced has no more work: what it did is kept, and it is not.
+    /// Removes a replaced service that has no more work, and keeps its totals.
     pub(crate) fn ended(&self, service: &Arc<RunningService>) {
         let mut state = self.state();
         state.going.retain(|going| !going.is(service));
@@ -67,12 +67,12 @@ impl ServiceRegistry {
         ended.outgoing += service.egress.totals();
     }
 
-    /// The services that are given requests, in the order of their file.
+    /// Returns the services that get requests, in the order of their file.
     pub(crate) fn current(&self) -> Vec<Arc<RunningService>> {
         self.state().current.clone()
     }
 
-    /// How many instances there are of components.
+    /// Returns the number of instances of components.
     pub(crate) fn instances(&self) -> usize {
         let state = self.state();
         let services = state.going.iter().chain(&state.current);
@@ -83,12 +83,12 @@ impl ServiceRegistry {
             .sum()
     }
 
-    /// How many were replaced and have work left.
+    /// Returns the number of replaced services that still have work.
     pub(crate) fn going(&self) -> usize {
         self.state().going.len()
     }
 
-    /// What there is and was by service, of all services that are there.
+    /// Returns the totals of all services that are there, by name.
     pub(crate) fn lines(&self) -> Vec<ServiceTotals> {
         let state = self.state();
         let mut lines: BTreeMap<Arc<str>, ServiceTotals> = BTreeMap::new();
@@ -112,7 +112,7 @@ impl ServiceRegistry {
         lines.into_values().collect()
     }
 
-    /// Nothing is left half-changed by a panic while it is held.
+    /// A poisoned lock is fine: no panic leaves the state half-changed.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,7 +121,7 @@ impl ServiceRegistry {
 // === impl ServiceTotals ===
 
 impl ServiceTotals {
-    /// What its clients did, those included that have ended.
+    /// Returns the totals of all clients, including those that have ended.
     pub(crate) fn outgoing(&self) -> EgressTotals {
         let mut totals = self.ended_outgoing;
         for client in &self.clients {

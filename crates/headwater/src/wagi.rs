@@ -1,4 +1,4 @@
-//! `headwater wagi`: what the `wagi` command did.
+//! `headwater wagi`, the successor of the `wagi` command.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: Wagi) -> Result<()> {
 
 fn prepare(arguments: Wagi) -> Result<Hosting> {
     let path = modules_toml(&arguments.source)?;
-    // Before anything is started: what is wrong with it is said at once.
+    // Check before anything starts, so that errors are reported at once.
     let mut found = Diagnostics::default();
     let content = found.keep(input::read(&path));
     let file = content.and_then(|content| parse(&path, content, &mut found));
@@ -41,32 +41,32 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), &mut found);
     let (operation, _no_warnings) = found.accept(Some(operation))?;
     let cache = convert::host::code_cache(&operation.server).unwrap_or(cache);
-    // Modules are fetched when the log is there that tells of it.
+    // Modules are fetched later, when there is a log for its messages.
     let loader = Loader::new(ModulesSource {
         path,
         arguments,
         ignored,
     });
     Ok(Hosting {
-        // Modules were given what clients and proxies said, and may read it; the front believes none
-        // of it but of proxies that it was told of.
+        // WAGI passed on what clients and proxies said, and modules may read it. The front trusts
+        // only the proxies that it was configured with.
         host: Host::builder()
             .source(loader)
             .listener(listener)
             .code_cache(cache)
             .rewrite_forwarded(false),
-        // As WAGI said it.
+        // WAGI's own words.
         announcement: "Ready: serving on",
         operation,
     })
 }
 
-/// The modules.toml that is to be served.
+/// Returns the path of the modules.toml to serve.
 fn modules_toml(source: &SourceArgs) -> Result<PathBuf> {
     let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     if given(&source.bindle) {
         let advice = "Bindle is not supported (the project has ended): fetch the bindle's parcels once, \
-             and name them in a modules.toml that is given by -c";
+             and name them in a modules.toml that is given with -c";
         return Err(Usage(format!("-b/--bindle: {advice}")).into());
     }
     let Some(path) = source
@@ -76,7 +76,7 @@ fn modules_toml(source: &SourceArgs) -> Result<PathBuf> {
     else {
         return Err(Usage("write -c MODULES_TOML".to_owned()).into());
     };
-    // WAGI ignored them beside -c; as variables they may be left from another time.
+    // WAGI ignored these beside -c. As variables they may be left over.
     if source.bindle_path.is_some() || source.bindle_insecure {
         return Err(Usage(
             "--bindle-path and --bindle-insecure are for -b, and have no effect: leave them out"
@@ -87,7 +87,7 @@ fn modules_toml(source: &SourceArgs) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The certificate of the command line.
+/// Returns the certificate of the command line.
 pub(crate) fn tls(arguments: &Wagi) -> Result<Option<TlsParams>> {
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
         return Ok(None);
@@ -98,8 +98,8 @@ pub(crate) fn tls(arguments: &Wagi) -> Result<Option<TlsParams>> {
         .context("cannot serve https (--tls-cert, --tls-key)")
 }
 
-/// Where compiled code is kept, as a cache.toml says, and what in it has no effect. It need not be there unless
-/// it is named.
+/// Returns the place of compiled code that a cache.toml names, and a warning for each key without
+/// effect. The file may be missing unless it is named.
 pub(crate) fn code_cache(named: Option<&Path>) -> Result<(CodeCache, Vec<Diagnostic>)> {
     let path = named.unwrap_or(Path::new("cache.toml"));
     if named.is_none() && !path.is_file() {
@@ -124,7 +124,7 @@ pub(crate) fn code_cache(named: Option<&Path>) -> Result<(CodeCache, Vec<Diagnos
         kind: Kind::NoEffect,
         place: Position::file(path).into(),
         message: format!("`{key}` has no effect"),
-        remedy: Some("`enabled` and `directory` are read".to_owned()),
+        remedy: Some("only `enabled` and `directory` are read".to_owned()),
     });
     Ok((cache, ignored.collect()))
 }

@@ -1,7 +1,8 @@
 //! Reloading when files change.
 //!
-//! They are looked at again and again. The system could say when it is time for it, but not of all changes
-//! (see [`FileStamps`]), not on every file system, and also of files beside them that change all the time.
+//! The files are polled. Notifications of the system do not cover all changes (see [`FileStamps`])
+//! and not every file system, and they also report other files in the same folder that change all
+//! the time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,18 +13,18 @@ use tokio::time::{Instant, sleep};
 
 use crate::reload::RunningHost;
 
-/// How long files must be left alone before they are read: a compiler writes in pieces, and what is half
-/// written cannot be loaded. Not longer than a person waits without a thought.
+/// The time that files must stay unchanged before they are read: a compiler writes in pieces, and
+/// half-written files cannot be loaded. Short enough for a person to wait.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Files that are never left alone are read after this time all the same. What is half written by then
-/// changes nothing, and is read again when it is whole.
+/// The time after which files are read even if they still change. Half-written files change
+/// nothing, and are read again when they are complete.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often files are looked at: it takes a microsecond for each.
+/// The interval between two checks of the files. A check takes a microsecond for each file.
 const POLL: Duration = Duration::from_millis(300);
 
-/// Watches the files that services are made of.
+/// Watches the files that services depend on.
 pub(crate) struct FileWatch {
     /// The files as they were when they were read.
     known: FileStamps,
@@ -32,18 +33,18 @@ pub(crate) struct FileWatch {
 // === impl FileWatch ===
 
 impl FileWatch {
-    /// Begins to watch.
+    /// Starts to watch.
     pub(crate) fn begin(files: &[PathBuf]) -> Self {
         let known = FileStamps::take(files);
         Self { known }
     }
 
-    /// Reloads after each change, for as long as the runtime lives.
+    /// Reloads after each change, as long as the runtime lives.
     pub(crate) async fn run(mut self, live: Arc<RunningHost>) {
         while self.changed(&live).await.is_some() {}
     }
 
-    /// Reloads after the next change. `None`: the runtime is ending.
+    /// Reloads after the next change. Returns `None` if the runtime is ending.
     async fn changed(&mut self, live: &Arc<RunningHost>) -> Option<()> {
         let mut found = look(live).await?;
         while found == self.known {
@@ -59,15 +60,15 @@ impl FileWatch {
             }
         }
         tracing::info!(target: "headwater::reload", "a file has changed");
-        // It says in the log what became of it.
+        // `reload` logs the result.
         let _ = live.reload().await;
-        // What has changed since it was looked at is seen next time.
+        // Changes since the last check are seen the next time.
         self.known = look(live).await?.or_earlier(&found);
         Some(())
     }
 }
 
-/// Looks at the files, where a slow disk holds up nobody. `None`: the runtime is ending.
+/// Checks the files on a thread that may block. Returns `None` if the runtime is ending.
 async fn look(live: &RunningHost) -> Option<FileStamps> {
     let files = live.files();
     let looked = tokio::task::spawn_blocking(move || FileStamps::take(files));

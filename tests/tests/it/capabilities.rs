@@ -48,7 +48,7 @@ async fn a_component_reads_the_values_of_its_service_and_no_others() -> Result<(
     fs::write(site.path().with_file_name("token"), "other")?;
     host.process().hang_up()?;
     host.stderr()
-        .wait_for("a reload", |line| line.contains("loaded again"))
+        .wait_for("a reload", |line| line.contains("reloaded: "))
         .await?;
     let get = async |path: &str| Client::new().get(&format!("{}{path}", host.url())).await;
     ensure!(get("/token").await?.text() == "other\n");

@@ -313,7 +313,7 @@ async fn what_could_not_be_listened_at_exported_or_mounted_is_told() -> Result<(
     .await?;
     refuses(
         &format!("{ANSWER}[[listener]]\nlisten = \"unix:headwater.toml\"\n"),
-        &["line 4, column 1: listen", "a file that is no socket"],
+        &["line 4, column 1: listen", "a file that is not a socket"],
     )
     .await?;
     let hello = guest("hello")?;
@@ -600,7 +600,7 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
         (
             &["--hostname", "x"],
             USAGE,
-            "--hostname is no flag of `headwater serve`",
+            "--hostname is not a flag of `headwater serve`",
         ),
         (&["--max-queue", "0"], USAGE, "--max-queue"),
     ] {
@@ -673,7 +673,7 @@ async fn modules_are_checked_with_the_flags_of_wagi() -> Result<()> {
         (
             &["--min-idle", "1"][..],
             USAGE,
-            "--min-idle is no flag of `headwater wagi`",
+            "--min-idle is not a flag of `headwater wagi`",
         ),
         (&["--listen", "unix:x"], USAGE, "--listen"),
         (&["--cache", "none.toml"], FAILURE, "none.toml"),
@@ -789,9 +789,7 @@ async fn a_warning_is_logged_again_by_a_reload_only_if_it_is_new() -> Result<()>
     )?;
     host.process().hang_up()?;
     host.stderr()
-        .wait_for("the end of the reload", |line| {
-            line.contains("loaded again")
-        })
+        .wait_for("the end of the reload", |line| line.contains("reloaded: "))
         .await?;
     let log = host.stderr().text();
     let count = |words: &str| log.matches(words).count();

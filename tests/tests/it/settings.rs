@@ -77,9 +77,7 @@ async fn what_holds_for_all_services_is_read_again_and_what_is_logged_is_not() -
     host.process().hang_up()?;
     let reloaded = host
         .stderr()
-        .wait_for("a line that says that it was loaded again", |line| {
-            line.contains("loaded again: ")
-        })
+        .wait_for("a line about a reload", |line| line.contains("reloaded: "))
         .await?;
     ensure!(reloaded.starts_with('{'), "{reloaded}");
     let log = host.stderr().text();

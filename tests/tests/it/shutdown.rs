@@ -274,14 +274,12 @@ async fn a_host_that_is_told_to_load_again_while_it_starts_does_so_once_it_has()
         let started = |line: &str| line.contains("\"message\":\"started\"");
         held.log.wait_for("a record `started`", started).await?;
         held.release(bytes).await?;
-        let loaded = |line: &str| line.contains("loaded again: ");
-        held.log
-            .wait_for("a line that says that it was loaded again", loaded)
-            .await?;
+        let loaded = |line: &str| line.contains("reloaded: ");
+        held.log.wait_for("a line about a reload", loaded).await?;
         held.process.terminate()?;
         ensure!(held.exit_code().await? == Some(0));
         let log = held.log.text();
-        ensure!(log.matches("loaded again: ").count() == 1, "{log}");
+        ensure!(log.matches("reloaded: ").count() == 1, "{log}");
     }
     Ok(())
 }

@@ -307,7 +307,7 @@ async fn check_explains_a_file() -> Result<()> {
         "line 9: `env` has no effect: write `environment`",
         "`/dyn/late` (6): route 5 answers all its requests",
         "`allowed_hosts`: the module makes no outgoing requests",
-        "`no-slash`: no path is like it",
+        "`no-slash`: no path matches it",
         "`environment.REMOTE_USER`: each request sets it",
     ] {
         ensure!(told.stdout.contains(words), "{words}:\n{}", told.stdout);

@@ -23,9 +23,7 @@ async fn said(host: &Host) -> Result<String> {
 async fn loaded_again(host: &Host, generation: u64) -> Result<()> {
     let loaded = format!("generation={generation} ");
     host.stderr()
-        .wait_for("a line that says that it was loaded again", |line| {
-            line.contains(&loaded)
-        })
+        .wait_for("a line about a reload", |line| line.contains(&loaded))
         .await?;
     Ok(())
 }

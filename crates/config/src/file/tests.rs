@@ -138,10 +138,16 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
     for (line, said) in [
         ("line 2, column 9", "either `component"),
         ("line 5, column 21", "variable `K`"),
-        ("line 7, column 9", "service `a`: `serial` is one request"),
+        (
+            "line 7, column 9",
+            "service `a`: `serial` and `attribution =",
+        ),
         ("line 13, column 9", "two services named `a`"),
         ("line 14, column 9", "`strip_prefix`"),
-        ("line 19, column 9", "`[defaults]`: `serial` is one request"),
+        (
+            "line 19, column 9",
+            "`[defaults]`: `serial` and `attribution =",
+        ),
     ] {
         assert!(
             error.contains(line) && error.contains(said),
@@ -150,7 +156,7 @@ fn what_makes_no_sense_is_told_with_its_line_and_all_of_it_at_once() {
     }
 }
 
-/// The lines that errors are told for.
+/// Returns the lines of errors.
 fn lines(text: &str) -> (Option<File>, Vec<String>) {
     let (file, errors) = File::read(text, &[]);
     let told = errors.iter().map(|error| match error {
@@ -204,7 +210,7 @@ trace_tree = "sometimes"
         ("6: ", "5 parsecs"),
         ("7: ", "did you mean `timeout`?"),
         ("8: ", "1 or more"),
-        ("8: ", "is no duration"),
+        ("8: ", "is not a duration"),
         ("9: ", "did you mean `allow_outgoing`?"),
         ("10: ", "missing field `route`"),
         ("13: ", "1 or more"),
@@ -226,7 +232,7 @@ trace_tree = "sometimes"
         );
     }
     assert_eq!(told.len(), 15, "{told:#?}");
-    // What is left is what can be served of it, and its places are right.
+    // The rest can be served, and its places are right.
     let file = file.unwrap();
     let names: Vec<_> = file.service.iter().map(|it| &*it.name).collect();
     assert_eq!(names, ["a", "c"]);

@@ -13,37 +13,38 @@ use crate::{Count, Memory, Time};
 /// `allowed_hosts`, `http_max_concurrency` and `argv`; the others are Headwater's.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ModuleEntry {
-    /// Which paths it answers: `/x` exactly, or `/x/...` for `/x` and all below.
+    /// Paths that it answers: `/x` exactly, or `/x/...` for `/x` and all below.
     pub route: String,
     /// The module: a path (from the working directory), `file:`, `oci:`.
     pub module: String,
     /// The export to call. Default: `_start`.
     pub entrypoint: Option<String>,
-    /// Where `bindle:` modules were fetched from.
+    /// The server that `bindle:` modules were fetched from.
     pub bindle_server: Option<String>,
-    /// Directories, as the module calls them, in the order of the file. Default: none.
+    /// Directories that the module may use, under its names for them, in the order of the file.
+    /// Default: none.
     #[serde(default, deserialize_with = "volumes")]
     pub volumes: Vec<VolumeEntry>,
-    /// Where the module may send requests: URLs. Default: nowhere.
+    /// URLs that the module may send requests to. Default: none.
     #[serde(default)]
     pub allowed_hosts: Vec<String>,
-    /// Responses that an instance may have open at once. Default: no bound.
+    /// Responses that an instance may have open at once. Default: no limit.
     pub http_max_concurrency: Option<u32>,
     /// A template for the arguments. Default: the path, then the query's parts.
     pub argv: Option<String>,
     /// The name in logs, traces and metrics. Default: that of the module's file.
     pub name: Option<String>,
-    /// Environment variables, beside those of the command line, which win. Default: none.
+    /// Environment variables. Those of the command line take precedence. Default: none.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// The hosts for which the route holds: `example.com`, `*.example.com`, with or without a port.
-    /// Default: all.
+    /// The hosts of the route: `example.com`, `*.example.com`, with or without a port. Default:
+    /// all.
     #[serde(default, deserialize_with = "one_or_many")]
     pub host: Vec<String>,
-    /// Whether the module gets the client's `Authorization`. Default: no.
+    /// If true, the module gets the client's `Authorization`. Default: false.
     #[serde(default)]
     pub pass_authorization: bool,
-    /// How long a request may take until its response head. Default: that of the command line.
+    /// Time that a request may take until its response head. Default: that of the command line.
     pub timeout: Option<Time>,
     /// Memory of one instance, in bytes. Default: that of the command line.
     pub memory: Option<Memory>,
@@ -51,34 +52,36 @@ pub struct ModuleEntry {
     pub max_response: Option<Memory>,
     /// Instances that may be alive at once. Default: 100.
     pub max_instances: Option<Count>,
-    /// CPU time that one request may take. Default: no bound but `timeout`.
+    /// CPU time that one request may take. Default: limited by `timeout` only.
     pub max_cpu_time: Option<Time>,
     /// Files and directories that one instance may have open. Default: that of the command line.
     pub max_open_files_per_instance: Option<Count>,
     /// Files and directories that all instances may have open. Default: that of the command line.
     pub max_open_files: Option<Count>,
-    /// How long one request may run in all, while its answer is sent too. Default: no bound.
+    /// Time that one request may run in total, including the sending of its answer. Default: no
+    /// limit.
     pub max_wall_time: Option<Time>,
-    /// Bytes that one request may print. Default: no bound but `max_response` on what is held.
+    /// Bytes that one request may print. Default: no limit, except `max_response` on what is held
+    /// in memory.
     pub max_output: Option<Memory>,
-    /// How closely WAGI's ways are followed. Default: that of the command line.
+    /// Compatibility with WAGI. Default: that of the command line.
     pub compat: Option<Compat>,
-    /// When the answer is sent. Default: that of `compat`.
+    /// Sending of the answer. Default: that of `compat`.
     pub response: Option<ResponseMode>,
 }
 
 /// A directory that a module may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeEntry {
-    /// Its name in the guest.
+    /// The name in the guest.
     pub guest: String,
-    /// Where it is, from the working directory.
+    /// The path on the host, from the working directory.
     pub host: PathBuf,
-    /// Whether the module may only read in it.
+    /// If true, the module may only read in it.
     pub read_only: bool,
 }
 
-/// What may be written of a volume.
+/// The ways to write a volume.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -97,7 +100,8 @@ struct DirectoryTable {
     read_only: bool,
 }
 
-/// In the order of the file: the first is the guest's descriptor 3, which some old modules count on.
+/// Reads volumes in the order of the file: the first is the guest's descriptor 3, and some old
+/// modules rely on it.
 fn volumes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<VolumeEntry>, D::Error> {
     let table: HashMap<Spanned<String>, Directory> = HashMap::deserialize(deserializer)?;
     let mut entries: Vec<_> = table.into_iter().collect();

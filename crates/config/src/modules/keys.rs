@@ -1,6 +1,6 @@
 use crate::suggestion::nearest;
 
-/// A key of a `[[module]]`, and how it is written.
+/// A key of a `[[module]]`, with an example.
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) example: &'static str,
@@ -46,7 +46,8 @@ pub(super) const KEYS: &[Key] = &[
     key("response", r#"response = "stream" (or "buffer")"#),
 ];
 
-/// What is found in files, has no effect, and had some elsewhere or once.
+/// Keys that are found in files and have no effect, because they belong to another program or to an
+/// older WAGI.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("repository", "WAGI reserved it and never read it"),
     (
@@ -97,15 +98,15 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("max_concurrency", "write `max_instances`"),
 ];
 
-/// How a key is written, if there is one of this name.
+/// Returns an example for a key, if there is one of this name.
 pub(super) fn example(name: &str) -> Option<&'static str> {
     let found = KEYS.iter().find(|key| key.name == name);
     found.map(|key| key.example)
 }
 
-/// What an unknown key probably means.
+/// Returns the probable meaning of an unknown key.
 pub(super) fn meaning(name: &str) -> String {
-    // `Environment` and `allowed-hosts` are how other hosts of modules spell it.
+    // Other hosts of modules spell keys as `Environment` and `allowed-hosts`.
     let plain = name.to_ascii_lowercase().replace('-', "_");
     if example(&plain).is_some() {
         return format!("write `{plain}`");

@@ -1,7 +1,7 @@
 //! The schema of WAGI's `modules.toml`: every key that WAGI 0.8.1 read, and those that Headwater adds.
 //!
-//! WAGI ignored keys that it did not know, so files in use have some. They stay no error, but each is
-//! told of, with what was probably meant.
+//! WAGI ignored keys that it did not know, so files in use have some. They are no errors here, but
+//! each gets a warning with a suggestion.
 
 mod entry;
 mod keys;
@@ -21,14 +21,14 @@ pub use entry::{ModuleEntry, VolumeEntry};
 pub use refusal::ModulesError;
 pub use unknown::UnknownKey;
 
-/// What a `modules.toml` says.
+/// The content of a `modules.toml`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModulesFile {
-    /// The modules, in the order of the file, which is the order in which routes are tried.
+    /// The modules, in the order of the file, in which their routes are tried.
     pub modules: Vec<ModuleEntry>,
     /// Keys that have no effect.
     pub unknown: Vec<UnknownKey>,
-    /// For the places of errors.
+    /// The text, for the places of errors.
     source: Source,
 }
 
@@ -38,7 +38,7 @@ struct Document {
 }
 
 impl ModulesFile {
-    /// Whether this text is meant as a `modules.toml`, rather than as a `headwater.toml`.
+    /// Returns true if a text is meant as a `modules.toml`, rather than as a `headwater.toml`.
     #[must_use]
     pub fn recognises(text: &str) -> bool {
         text.lines().any(|line| {
@@ -51,8 +51,8 @@ impl ModulesFile {
     ///
     /// # Errors
     ///
-    /// When the text is no TOML, or says what makes no sense; with the place and the remedy. All that makes
-    /// no sense is told at once.
+    /// Returns an error if the text is not TOML or has values that make no sense. The error has the
+    /// place and the remedy, for all mistakes at once.
     pub fn parse(text: &str) -> Result<Self, ModulesError> {
         match Self::read(text) {
             (Some(file), errors) if errors.is_empty() => Ok(file),
@@ -63,8 +63,8 @@ impl ModulesFile {
         }
     }
 
-    /// Reads the text of a `modules.toml` as far as it can be read, with all that is wrong in it, which is
-    /// left out. `None` if nothing could be read.
+    /// Reads the text of a `modules.toml` as far as it can be read, and returns all its errors.
+    /// Wrong parts are left out. Returns `None` if nothing could be read.
     #[must_use]
     pub fn read(text: &str) -> (Option<Self>, Vec<ModulesError>) {
         let recovered = recovery::read::<Document>(text, |_| {});
@@ -87,13 +87,14 @@ impl ModulesFile {
         (Some(file), errors)
     }
 
-    /// The text that it was read from, for errors that are found when it is used. Its list is `module`.
+    /// Returns the text that the file was read from, for errors that are found later. Its list is
+    /// `module`.
     #[must_use]
     pub const fn source(&self) -> &Source {
         &self.source
     }
 
-    /// What has an effect, and probably not the one that is meant.
+    /// Returns warnings about settings that work, but probably not as intended.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         warning::of_modules(&self.modules, &self.source)

@@ -7,7 +7,7 @@ use crate::recovery::Mistake;
 use crate::source_span::{Location, Source};
 use crate::suggestion::nearest;
 
-/// Why a `modules.toml` cannot be used.
+/// The error for a `modules.toml` that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModulesError {
     /// It does not parse, or a value is of the wrong kind.
@@ -17,9 +17,9 @@ pub enum ModulesError {
         location: Location,
         /// The place for a reader: line, column and the marked text.
         shown: String,
-        /// What is wrong.
+        /// The mistake.
         message: String,
-        /// What to write.
+        /// The text to write instead.
         remedy: String,
     },
     /// It is Headwater's own format.
@@ -28,7 +28,7 @@ pub enum ModulesError {
     /// There is no module.
     #[error("there is no module: add a `[[module]]` with `route` and `module`")]
     Empty,
-    /// All that is wrong in the file.
+    /// All errors of the file.
     #[error("{}", told(_0))]
     Several(Vec<ModulesError>),
 }
@@ -43,11 +43,11 @@ impl ModulesError {
         let remedy = match source.document() {
             Some(document) => Self::remedy(document.get_ref(), &mistake),
             None => Ok(
-                "Text stands in quotation marks, and each module begins with a line `[[module]]`."
+                "Write text in quotation marks, and begin each module with a line `[[module]]`."
                     .to_owned(),
             ),
         };
-        // What has no place is wrong with the whole of it.
+        // A mistake without a place is about the whole file.
         let at = mistake.at.unwrap_or_default();
         match remedy {
             Ok(remedy) => Self::Syntax {
@@ -60,7 +60,7 @@ impl ModulesError {
         }
     }
 
-    /// What to write, or what kind of file it is.
+    /// Returns the text to write, or an error that says what kind of file it is.
     fn remedy(document: &DeTable<'_>, mistake: &Mistake) -> Result<String, Self> {
         if !document.contains_key("module") {
             if document.contains_key("service") {
@@ -91,8 +91,8 @@ fn told(errors: &[ModulesError]) -> String {
     told.join("\n\n")
 }
 
-/// The key of a module whose value is at this place: the last one before it, because a table that is
-/// written by dotted keys has no place of its own.
+/// Returns the key of a module whose value is at this place. It is the last key before it, because
+/// a table that is written with dotted keys has no place of its own.
 fn key_at(document: &DeTable<'_>, at: &Range<usize>) -> Option<String> {
     let DeValue::Array(modules) = document.get("module")?.get_ref() else {
         return None;

@@ -9,11 +9,11 @@ use crate::source_span::{Location, Source};
 /// A key that has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKey {
-    /// Where it is.
+    /// The place in the file.
     pub location: Location,
     /// The key.
     pub key: String,
-    /// What it probably means.
+    /// Its probable meaning.
     pub meaning: String,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for UnknownKey {
     }
 }
 
-/// The keys of a file that nothing reads, in its order.
+/// Returns the keys of a file that nothing reads, in its order.
 pub(super) fn find(source: &Source) -> Vec<UnknownKey> {
     let Some(document) = source.document() else {
         return Vec::new();
@@ -57,7 +57,7 @@ fn unknown<T: AsRef<str>>(source: &Source, key: &Spanned<T>) -> UnknownKey {
         location: source.locate(&key.span(), name),
         key: name.to_owned(),
         meaning: match keys::example(name) {
-            // Known, but above the first [[module]].
+            // The key is known, but stands above the first [[module]].
             Some(_) => "it belongs below a [[module]]".to_owned(),
             None => keys::meaning(name),
         },

@@ -10,31 +10,32 @@ use crate::settings::{
     ServerSettings, TelemetrySettings, TraceHeaderSettings,
 };
 
-/// How a key is set without a file.
+/// The flag and the variable of a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Flag {
-    /// With its hyphens.
+    /// The flag, with its hyphens.
     pub(crate) long: String,
     pub(crate) variable: Option<String>,
-    /// What `--help` says, to compare with what the key says.
+    /// The help of the flag, to compare it with the description of the key.
     #[cfg(test)]
     pub(crate) help: String,
 }
 
 pub(crate) type Flags = BTreeMap<String, Flag>;
 
-/// What the flags say beside a table.
+/// The scope of the flags of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// The same as the section.
+    /// The section.
     Section,
-    /// What holds for services that say nothing.
+    /// All services that do not have their own setting.
     AllServices,
-    /// What holds for all listeners of the command line.
+    /// All listeners of the command line.
     AllListeners,
 }
 
-/// The flags for the keys of a table, which is named as in the schema, and stands at `path` in the file.
+/// Returns the flags for the keys of a table. `table` is its name in the schema, and `path` its
+/// path in the file.
 pub(crate) fn flags(table: &str, path: &str) -> Option<(Set, Flags)> {
     let services = match path.split('.').next() {
         Some("service") => Set::AllServices,
@@ -69,15 +70,15 @@ pub(crate) fn flags(table: &str, path: &str) -> Option<(Set, Flags)> {
     })
 }
 
-/// The flag that says `key` of a listener.
+/// Returns the flag for `key` of a listener.
 fn listen(key: &str, id: &str) -> Option<(String, Flag)> {
     let command = ListenArgs::augment_args(Command::new("headwater"));
     let argument = command.get_arguments().find(|flag| flag.get_id() == id)?;
     Some((key.to_owned(), Flag::of(argument)))
 }
 
-/// Keys and flags of a group are in the same order, that of its fields. The test compares what is said
-/// of each.
+/// Pairs the keys and flags of a group, which are in the same order, that of its fields. A test
+/// compares the descriptions of each pair.
 fn of<S: Args + JsonSchema>() -> Flags {
     let schema = SchemaGenerator::default().into_root_schema_for::<S>();
     let keys = schema.get("properties").and_then(Value::as_object);

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-/// A kind of values, by the name that its schema has as a title.
+/// A kind of values, identified by the title of its schema.
 pub(super) struct Kind {
     pub(super) title: &'static str,
     pub(super) name: &'static str,
@@ -15,7 +15,7 @@ const fn kind(title: &'static str, name: &'static str, written: &'static str) ->
     }
 }
 
-/// The type of routes is told by its name, because its schema is written out once.
+/// The type of routes is recognised by its name, because its schema is written out once.
 pub(super) const ROUTE: &str = "RouteConfigs";
 
 pub(super) const KINDS: &[Kind] = &[
@@ -42,18 +42,18 @@ pub(super) const KINDS: &[Kind] = &[
     kind(
         "Range",
         "range",
-        "a count, or two of which each is drawn from: `1000`, `\"750-1000\"`",
+        "a count, or a range of counts to draw from: `1000`, `\"750-1000\"`",
     ),
     kind(
         "Rate",
         "rate",
-        "a count by `s`, `m` or `h`, and if more may come at once, how many: `\"100/s\"`, `\"100/s burst \
+        "a count per `s`, `m` or `h`, with a burst if more may come at once: `\"100/s\"`, `\"100/s burst \
          200\"`",
     ),
     kind(
         "ListenAddress",
         "address",
-        "an address and a port (0 takes a free one), a Unix-domain socket, or a socket of systemd: \
+        "an address and a port (0 takes a free one), a Unix-domain socket, or a systemd socket: \
          `\"127.0.0.1:8080\"`, `\"unix:/run/headwater.sock\"`, `\"systemd:NAME\"`",
     ),
     kind(
@@ -90,7 +90,7 @@ pub(super) const KINDS: &[Kind] = &[
     ),
 ];
 
-/// What a value is, in a few words.
+/// Returns the type of a value, in a few words.
 pub(super) fn told(root: &Value, schema: &Value) -> String {
     let (name, schema) = resolve(root, schema);
     let titled = schema.get("title").and_then(Value::as_str);
@@ -103,7 +103,7 @@ pub(super) fn told(root: &Value, schema: &Value) -> String {
         return one_of(words);
     }
     for key in ["anyOf", "oneOf"] {
-        // A table may say this, too, of its keys.
+        // A table may have these, too, about its keys.
         if let Some(Value::Array(any)) = schema.get(key).filter(|_| !is_table(schema)) {
             let mut kinds: Vec<_> = any.iter().map(|one| told(root, one)).collect();
             kinds.dedup();
@@ -132,7 +132,7 @@ pub(super) fn told(root: &Value, schema: &Value) -> String {
     }
 }
 
-/// A schema, where it is one by reference, and the name that it has there.
+/// Resolves a schema that is a reference, and returns it with the name of the reference.
 pub(super) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> (Option<&'a str>, &'a Value) {
     let reference = schema
         .get("$ref")
@@ -146,12 +146,12 @@ pub(super) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> (Option<&'a str
     }
 }
 
-/// Whether the keys of a table are named.
+/// Returns true if the keys of a table are named.
 pub(super) fn is_table(schema: &Value) -> bool {
     schema.get("properties").is_some()
 }
 
-/// The words of which a value is one, and what each means.
+/// Returns the words that a value may be, with the meaning of each.
 pub(super) fn words(schema: &Value) -> Option<Vec<(String, Option<&str>)>> {
     if let Some(Value::Array(values)) = schema.get("enum") {
         let values = values.iter().map(|value| (value.to_string(), None));

@@ -1,4 +1,4 @@
-//! The page that explains every setting, made from the types that read them.
+//! Makes the page that explains every setting, from the types that read them.
 
 mod flags;
 mod kind;
@@ -17,8 +17,8 @@ const BEGIN: &str = "\
 
 <!-- Made by `headwater reference > docs/reference/configuration.md` from the comments of the settings: change those. -->
 
-`headwater serve headwater.toml` serves what the file names, and `headwater check headwater.toml` says what
-that is, without serving it. A small file:
+This page lists every key of a `headwater.toml`. `headwater serve headwater.toml` serves the file, and
+`headwater check headwater.toml` checks it. A small file:
 
 ```toml
 ";
@@ -47,51 +47,49 @@ to = "/shop/"
 const PRECEDENCE: &str = "\
 ```
 
-Keys are written with underscores (`max_body`), flags with hyphens (`--max-body`), and variables in capitals
+Keys have underscores (`max_body`), flags have hyphens (`--max-body`), and environment variables have capitals
 (`HEADWATER_MAX_BODY`). The documentation names a setting by its key.
 
-Paths are relative to the file. Values are taken as they are written: `${HOME}` is not replaced. Unknown keys are
-errors, and so are values that make no sense; [all of them](check.md) are told at once, with line and column.
-Editors that know JSON schemas find one of this file in [headwater.schema.json](headwater.schema.json), which
-`headwater schema` prints.
+Paths are relative to the file. Values are taken as they are written: `${HOME}` is not replaced. Unknown keys and
+values that make no sense are errors; [all of them](check.md) are reported at once, with line and column. Editors can
+use the JSON schema of the file: [headwater.schema.json](headwater.schema.json), which `headwater schema` prints.
 
-## What goes before what
+## Precedence
 
-A setting may be made in several places. The first of these that says something holds, for that setting
-alone:
+A setting may be given in several places. For each setting by itself, the first of these applies:
 
 1. a service's own key,
 2. the flag, such as `--max-body 10MiB`,
-3. the environment variable, such as `HEADWATER_MAX_BODY=10MiB` (an empty one says nothing),
+3. the environment variable, such as `HEADWATER_MAX_BODY=10MiB` (an empty variable counts as not set),
 4. the section of the file, such as `max_body = \"10MiB\"` in `[server]`, or `timeout = \"10s\"` in
-   `[defaults]`, which is for all services,
+   `[defaults]`, which applies to all services,
 5. the default.
 
-A list is one setting: of `ca` in two places, the first holds and nothing is added to it, but for `h2c`,
-of which a service has its own and those of all. Of listeners, flags and variables say how it is at each
-`--listen`, which replaces those of the file.
+A list is one setting: if `ca` is given in two places, the first applies and nothing is added to it. The exception
+is `h2c`: a service has its own upstreams and those of all services. Flags and variables of listeners apply to each
+`--listen`, and `--listen` replaces the listeners of the file.
 
-`--watch` alone is a yes, and `--watch=false` takes back what the file says. Where the value of a flag may be left
-out, it stands behind `=`, or is the next word if that can be read as one: `--admin 127.0.0.1:9000 x.wasm` has a
-value, `--admin x.wasm` has none. A file that is called like a value is written with its folder: `./json`.
+`--watch` alone means `--watch=true`; `--watch=false` overrides the file. If the value of a flag is optional, write it
+after `=` or as the next word. The next word is the value if it can be read as one: `--admin 127.0.0.1:9000 x.wasm`
+has a value, `--admin x.wasm` has none. Write a file whose name looks like a value with its folder: `./json`.
 
-An environment variable that begins with `HEADWATER_` and that no flag has is [warned of](check.md#warnings).
+An environment variable that begins with `HEADWATER_` and belongs to no flag gets a [warning](check.md#warnings).
 
-What only flags say, such as
-what the guest of a file without services may do, is in `headwater serve --help`; `RUST_LOG` and the
-`OTEL_*` variables are those that other programs know, too. `headwater wagi`, whose file has no sections,
-has the flags and variables of all of them that are for modules.
+Some flags have no key, such as the grants for a single guest: `headwater serve --help` lists them. `RUST_LOG` and the
+`OTEL_*` variables are common to many programs. The file of `headwater wagi` has no sections, so the command has flags
+and variables for all sections that concern modules.
 
 ## Kinds of values
 
-They are written alike in the file, where text stands in quotation marks, as a flag and in a variable.
+Values are written the same way in the file, as a flag and in a variable. In the file, text is in quotation marks.
 
 | Kind | How it is written |
 |---|---|
 ";
 
-/// A page in Markdown that explains every setting of a `headwater.toml`, with its type, default, flag and
-/// variable. It is text that ends with a line's end; docs/reference/configuration.md holds it.
+/// Returns a Markdown page that explains every setting of a `headwater.toml`, with its type,
+/// default, flag and variable. The text ends with a line break; docs/reference/configuration.md
+/// holds it.
 #[must_use]
 pub fn reference(keys: &[CapabilityKey]) -> String {
     let mut page = format!("{BEGIN}{EXAMPLE}{PRECEDENCE}");

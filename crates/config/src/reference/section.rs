@@ -7,9 +7,9 @@ use super::kind::{ROUTE, is_table, resolve, told, words};
 
 /// A table of the file.
 pub(super) struct Section {
-    /// As it is written in the file, or what it is of.
+    /// The heading as it is written in the file, or the subject of the table.
     heading: String,
-    /// How deep it is, from 2.
+    /// The level of the heading, from 2.
     level: usize,
     about: String,
     set: Option<Set>,
@@ -25,7 +25,7 @@ struct Row {
     meaning: String,
 }
 
-/// All tables, in the order in which the types have them, each before those within it.
+/// Returns all tables, in the order in which the types have them, each before those within it.
 pub(super) fn sections(root: &Value) -> Vec<Section> {
     let mut found = Vec::new();
     add(root, root, "", 2, &mut found);
@@ -41,7 +41,7 @@ fn add(root: &Value, table: &Value, path: &str, level: usize, found: &mut Vec<Se
         let Some((name, table, heading)) = within(root, schema, &path) else {
             continue;
         };
-        // A route is the same wherever it stands.
+        // A route is described once.
         if name == "RouteConfig" && found.iter().any(|other| other.heading == heading) {
             continue;
         }
@@ -51,7 +51,7 @@ fn add(root: &Value, table: &Value, path: &str, level: usize, found: &mut Vec<Se
     }
 }
 
-/// The table that a key holds, if it does, with its name in the schema and how it is written.
+/// Returns the table that a key holds, if it does, with its name in the schema and its heading.
 fn within<'a>(
     root: &'a Value,
     schema: &'a Value,
@@ -108,7 +108,7 @@ fn row(root: &Value, key: &str, schema: &Value, required: bool, flag: Option<&Fl
         },
     };
     let kind = told(root, schema);
-    // It is for the flag: in the file it is a list.
+    // These words are about the flag: in the file it is a list.
     let said = match kind.starts_with("list") {
         true => said.replace(", separated by commas", ""),
         false => said,
@@ -132,8 +132,8 @@ fn text(schema: &Value) -> &str {
     schema["description"].as_str().unwrap_or_default()
 }
 
-/// What is said without the default, and that: `[default: 10s]` at the end of a flag's help, and
-/// `Default: 10s.` in the comment of a key.
+/// Splits a description into the text without the default, and the default: `[default: 10s]` at the
+/// end of a flag's help, or `Default: 10s.` in the comment of a key.
 pub(super) fn split_default(said: &str) -> (String, Option<String>) {
     if let Some((said, default)) = said.split_once("[default: ") {
         let default = default.trim_end_matches(']');
@@ -158,7 +158,7 @@ fn sentence(said: &str) -> String {
 fn lower(said: &str) -> String {
     let mut characters = said.chars();
     match (characters.next(), said.chars().nth(1)) {
-        // Not an abbreviation's.
+        // Abbreviations keep their capitals.
         (Some(first), Some(second)) if !second.is_uppercase() => {
             first.to_lowercase().chain(characters).collect()
         }

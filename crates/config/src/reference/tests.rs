@@ -13,10 +13,10 @@ fn one_line(text: &str) -> String {
     words.join(" ")
 }
 
-/// Promise: the documentation names settings as the file has them. With hyphens they are flags.
+/// The documentation names settings as the file has them. Names with hyphens are flags.
 #[test]
 fn no_page_writes_a_key_with_hyphens() {
-    // The `request-options` of wasi:http.
+    // These are from the `request-options` of wasi:http.
     let of_wasi = [
         "connect-timeout",
         "first-byte-timeout",
@@ -57,8 +57,8 @@ fn the_example_of_the_page_is_a_good_file() {
     File::parse(EXAMPLE).unwrap();
 }
 
-/// Promise: where a table has flags, each of its keys has one, but for tables within it and what only one
-/// service can say.
+/// Where a table has flags, each of its keys has one, except tables within it and keys that only
+/// one service can have.
 #[test]
 fn each_key_of_a_section_has_the_flag_that_says_the_same() {
     let root = root(&[]);
@@ -142,12 +142,12 @@ fn a_default_is_told_apart_from_what_is_said() {
 fn a_row_has_all_that_is_to_be_known_of_a_key() {
     let page = reference(&[]);
     for row in [
-        "| `max_body` | size | 100MiB | `--max-body` | `HEADWATER_MAX_BODY` | Body of a request; beyond it \
-         413. A service may have its own. |",
-        "| `name` | text | must be given |  | The name, in traces and logs. Unique in the file. |",
+        "| `max_body` | size | 100MiB | `--max-body` | `HEADWATER_MAX_BODY` | Size of a request's body; larger ones \
+         are answered 413. A service may have its own. |",
+        "| `name` | text | must be given |  | Name in traces and logs. Unique in the file. |",
         "| `route` | route | must be given |",
-        "| `max_queue` | count | 1000 | `--max-queue` | Requests that may wait for an instance, one that is \
-         being started included; one more is answered 503. Components only. |",
+        "| `max_queue` | count | 1000 | `--max-queue` | Requests that may wait for an instance, also for one that \
+         is being started; one more is answered 503. Components only. |",
         "| `max_queue` | count | 1000 | `--max-queue` | `HEADWATER_MAX_QUEUE` | Requests",
         "| `log` | text | info | `--log` | `RUST_LOG` |",
         "| `certificate` | text | must be given | `--tls-cert` | `HEADWATER_TLS_CERT` |",

@@ -13,12 +13,13 @@ use crate::value::text_value;
 use crate::{Count, Size};
 
 settings! {
-    /// The access log, a line for each answered request: the section `[access_log]`, which turns it on,
-    /// as each of these flags does.
+    /// The access log, with one line for each answered request. The section `[access_log]` turns it
+    /// on, and so does each of these flags.
     #[command(next_help_heading = "Access log")]
     pub struct AccessLogSettings {
-        /// Log each answered request: whose it was, how long it took, what was done for it; as JSON, or
-        /// in the combined format of web servers [default: json]
+        /// Write a line for each answered request, with its service, its client, how long it took
+        /// and the work done for it: as JSON, or in the combined format of web servers [default:
+        /// json]
         #[arg(
             id = "access_log",
             long = "access-log",
@@ -30,7 +31,7 @@ settings! {
         )]
         pub format: Option<AccessFormat>,
 
-        /// Where it is written: `stdout`, `stderr`, or a file [default: stderr]
+        /// Output: `stdout`, `stderr` or a file [default: stderr]
         #[arg(
             id = "access_log_to",
             long = "access-log-to",
@@ -39,8 +40,8 @@ settings! {
         )]
         pub to: Option<AccessTo>,
 
-        /// When a new file is begun: `never`, `hourly`, `daily`, or at a size such as `100MiB`
-        /// [default: never]
+        /// Start a new file `hourly`, `daily`, at a size such as `100MiB`, or `never` [default:
+        /// never]
         #[arg(
             id = "access_log_rotate",
             long = "access-log-rotate",
@@ -49,7 +50,7 @@ settings! {
         )]
         pub rotate: Option<Rotate>,
 
-        /// How many old files are kept [default: all]
+        /// Number of old files to keep [default: all]
         #[arg(
             id = "access_log_keep",
             long = "access-log-keep",
@@ -58,8 +59,8 @@ settings! {
         )]
         pub keep: Option<Count>,
 
-        /// Which part of the requests is logged, from 0 to 1; those that end in a fault of the host or the
-        /// guest always are [default: 1]
+        /// Share of requests to log, from 0 to 1. Requests that end in a fault of the host or the
+        /// guest are always logged [default: 1]
         #[arg(
             id = "access_log_sample",
             long = "access-log-sample",
@@ -70,7 +71,7 @@ settings! {
     }
 }
 
-/// Where the access log is written.
+/// The output of the access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessTo {
     /// Standard output.
@@ -81,33 +82,31 @@ pub enum AccessTo {
     File(PathBuf),
 }
 
-/// When a new file of a log is begun.
+/// The time or size at which a log starts a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotate {
     /// Never.
     Never,
-    /// With each hour.
+    /// Every hour.
     Hourly,
-    /// With each day.
+    /// Every day.
     Daily,
-    /// When it has so many bytes.
+    /// At this size.
     Size(Size),
 }
 
-/// Why text is no moment to begin a file.
+/// The error for text that is not a rotation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no moment to begin a file: write `never`, `hourly`, `daily`, or a size such as `100MiB`"
-)]
+#[error("`{0}` is not a rotation: write `never`, `hourly`, `daily`, or a size such as `100MiB`")]
 pub struct RotateError(String);
 
-/// A part of all, from 0 to 1.
+/// A share of requests, from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample(f64);
 
-/// Why something is no part of all.
+/// The error for a value that is not a share.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no part of all: write a number from 0 (none) to 1 (all), such as 0.1")]
+#[error("`{0}` is not between 0 and 1: write a number from 0 (none) to 1 (all), such as 0.1")]
 pub struct SampleError(String);
 
 text_value!(
@@ -159,7 +158,7 @@ impl FromStr for Rotate {
 // === impl Sample ===
 
 impl Sample {
-    /// From 0 to 1.
+    /// Returns the share, from 0 to 1.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0
@@ -223,13 +222,13 @@ impl JsonSchema for Sample {
 }
 
 impl AccessLogSettings {
-    /// Whether anything is said, which is how the log is turned on by flags.
+    /// Returns true if any setting is given, which turns the log on.
     #[must_use]
     pub fn is_given(&self) -> bool {
         *self != Self::default()
     }
 
-    /// The settings of a file in `folder`, with their files where they are.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let Some(AccessTo::File(file)) = &mut self.to {
             *file = folder.join(&*file);

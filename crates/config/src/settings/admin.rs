@@ -5,12 +5,12 @@ use crate::TcpAddress;
 use crate::secret::SecretSource;
 
 settings! {
-    /// The admin listener, apart from the public one: the section `[admin]`, which turns it on, as the
-    /// flag does.
+    /// The admin listener, apart from the public one. The section `[admin]` turns it on, and so
+    /// does the flag `--admin`.
     #[command(next_help_heading = "Admin")]
     pub struct AdminSettings {
-        /// Serve health, readiness, metrics, the services and the requests in flight, for those who run
-        /// this host. Without a token, anybody who reaches it may reload the services and change what is
+        /// Serve health, readiness, metrics, services and requests in flight to operators. Without
+        /// a token, anybody who reaches this address can reload the services and change what is
         /// logged [default: 127.0.0.1:9901]
         #[arg(
             id = "admin",
@@ -23,9 +23,8 @@ settings! {
         )]
         pub listen: Option<TcpAddress>,
 
-        /// Serve health, readiness and metrics, and nothing else, at a second address, without a token:
-        /// for probes and Prometheus, where the admin listener itself is out of reach [default: not
-        /// served]
+        /// Serve only health, readiness and metrics at a second address, without a token: for
+        /// probes and Prometheus that cannot reach the admin listener [default: not served]
         #[arg(
             id = "admin_probes",
             long = "admin-probes",
@@ -34,9 +33,9 @@ settings! {
         )]
         pub probes: Option<TcpAddress>,
 
-        /// Names by which both listeners may be asked, beside addresses and `localhost`, separated by
-        /// commas: `admin.example`, `*.svc.cluster.local`, each with or without a port. By another name a
-        /// web page could reach them [default: none]
+        /// Host names that both listeners accept, besides addresses and `localhost`, separated by
+        /// commas: `admin.example`, `*.svc.cluster.local`, each with or without a port. Other names
+        /// are refused, because a web page could use them to reach the listeners [default: none]
         #[arg(
             id = "admin_hosts",
             long = "admin-hosts",
@@ -46,8 +45,9 @@ settings! {
         )]
         pub hosts: Option<Vec<String>>,
 
-        /// Token that requests to the admin listener must have, as `Authorization: Bearer TOKEN`, but for
-        /// `/healthz` and `/readyz`. The flag names the file that holds it [default: none is asked for]
+        /// Token that requests to the admin listener must carry as `Authorization: Bearer TOKEN`,
+        /// except those for `/healthz` and `/readyz`. The flag names the file that holds it
+        /// [default: no token]
         #[arg(
             id = "admin_token_file",
             long = "admin-token-file",
@@ -61,7 +61,7 @@ settings! {
 // === impl AdminSettings ===
 
 impl AdminSettings {
-    /// The section with its paths from `folder`.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let Some(file) = self.token.as_mut().and_then(SecretSource::file_mut) {
             *file = folder.join(&*file);

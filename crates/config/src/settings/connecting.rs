@@ -3,17 +3,18 @@ use std::path::{Path, PathBuf};
 use super::settings;
 
 settings! {
-    /// How the outgoing connections of a service are made.
+    /// The outgoing connections of a service.
     #[command(next_help_heading = "Outgoing connections, of services that do not have their own")]
     pub struct ConnectingSettings {
-        /// Trust the certificates in these files (PEM) besides the machine's, separated by commas
-        /// [default: none]
+        /// Trust the certificates in these files (PEM), in addition to the machine's, separated by
+        /// commas [default: none]
         #[arg(long, value_name = "FILES", value_delimiter = ',', env = "HEADWATER_CA")]
         pub ca: Option<Vec<PathBuf>>,
 
-        /// Reach upstreams by a forward proxy: `http://[USER:PASSWORD@]HOST[:PORT]` (or `https://`),
-        /// `env` for what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say, or `none`; the proxy
-        /// resolves names, so the policy on addresses does not see what they resolve to [default: none]
+        /// Forward proxy for outgoing requests: `http://[USER:PASSWORD@]HOST[:PORT]` (or
+        /// `https://`), `env` to use HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or `none`.
+        /// The proxy resolves names, so the policy on addresses does not apply to what they resolve
+        /// to [default: none]
         #[arg(
             long,
             value_name = "URL|env|none",
@@ -22,8 +23,8 @@ settings! {
         )]
         pub proxy: Option<String>,
 
-        /// Reach these hosts (and all below them), addresses and networks without the proxy, separated
-        /// by commas [default: none]
+        /// Hosts (with all names below them), addresses and networks to reach without the proxy,
+        /// separated by commas [default: none]
         #[arg(
             long,
             value_name = "HOSTS",
@@ -37,7 +38,7 @@ settings! {
 // === impl ConnectingSettings ===
 
 impl ConnectingSettings {
-    /// The settings of a file in `folder`, with their files where they are.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         for file in self.ca.iter_mut().flatten() {
             *file = folder.join(&*file);

@@ -1,7 +1,7 @@
-//! Groups whose keys stand beside others in a table.
+//! Groups of keys that are in a table together with other keys.
 //!
-//! Serde's own `flatten` reads the table into memory first, and with it goes the place in the file that
-//! an error is about. Here each value is read where it stands.
+//! Serde's own `flatten` buffers the table in memory, and loses the place in the file that an error
+//! is about. This module reads each value where it stands.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,16 +11,16 @@ use serde::Deserializer;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 
-/// Keys that may stand in a table beside others.
+/// A group of keys that may be in a table together with others.
 pub(crate) trait Group: Default {
-    /// Whether a key is one of them.
+    /// Returns true if a key belongs to the group.
     fn has(key: &str) -> bool;
 
-    /// Reads the value that comes next for one of its keys.
+    /// Reads the next value, which belongs to `key` of the group.
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, values: &mut A) -> Result<(), A::Error>;
 }
 
-/// Reads a table of a group's keys and of `own` ones, which `T` is made of.
+/// Reads a table that holds the keys of a group, and `own` keys that make `T`.
 pub(crate) fn beside<'de, D, T, G, F>(deserializer: D, own: F) -> Result<(T, G), D::Error>
 where
     D: Deserializer<'de>,
@@ -33,16 +33,17 @@ where
     })
 }
 
-/// Makes `T` of the keys that are no group's.
+/// Makes `T` of the keys outside the group.
 pub(crate) trait Own<'de, T> {
-    /// All keys that may stand in the table, those of the group included.
+    /// Returns all keys of the table, including those of the group.
     fn known() -> &'static [String];
 
     fn read<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error>;
 }
 
-/// Lets a table be read that has a group as its field `$group`. All other keys are read as derived, by
-/// `#[serde(remote = "Self")]`. The last is a key that the schema does not have.
+/// Implements `Deserialize` for a table with a group in its field `$group`. Other keys are read as
+/// derived, by `#[serde(remote = "Self")]`. The last argument is a key that the schema does not
+/// have.
 macro_rules! beside_group {
     ($table:ident, $group:ident $(, $unlisted:expr)?) => {
         impl<'de> serde::Deserialize<'de> for $table {
@@ -61,7 +62,7 @@ macro_rules! beside_group {
                         self,
                         deserializer: D,
                     ) -> Result<$table, D::Error> {
-                        // What is derived, which goes before the trait's.
+                        // The derived function, which takes precedence over the trait's.
                         $table::deserialize(deserializer)
                     }
                 }
@@ -76,29 +77,29 @@ macro_rules! beside_group {
 }
 pub(crate) use beside_group;
 
-/// A table, and who knows what of it.
+/// A table, with the reader of its own keys.
 struct Table<F, T, G> {
     own: F,
     of: PhantomData<(T, G)>,
 }
 
-/// The table as it is for who knows nothing of the group.
+/// A table without the keys of its group.
 struct Without<'a, A, G> {
     table: A,
     group: &'a mut G,
     known: &'static [String],
 }
 
-/// Looks whose a key is.
+/// Finds the owner of a key.
 struct Whose<'a, K, G> {
     seed: K,
     known: &'static [String],
     group: PhantomData<&'a G>,
 }
 
-/// Whose a key is.
+/// The owner of a key.
 enum Key<K, V> {
-    /// The group's; the seed is for the next.
+    /// A key of the group; the seed is unused, and serves the next key.
     Group(String, K),
     Own(V),
 }
@@ -171,7 +172,7 @@ impl<'de, K: DeserializeSeed<'de>, G: Group> DeserializeSeed<'de> for Whose<'_, 
         }
         if !self.known.contains(&key) {
             let known: Vec<_> = self.known.iter().map(|key| format!("`{key}`")).collect();
-            // As serde says it.
+            // Serde's own words, which `suggestion` reads.
             return Err(D::Error::custom(format!(
                 "unknown field `{key}`, expected one of {}",
                 known.join(", ")
@@ -182,7 +183,7 @@ impl<'de, K: DeserializeSeed<'de>, G: Group> DeserializeSeed<'de> for Whose<'_, 
     }
 }
 
-/// All keys of a table, in the order of its fields.
+/// Returns all keys of a table, in the order of its fields.
 pub(crate) fn keys<T: JsonSchema>() -> Vec<String> {
     let schema = SchemaGenerator::default().into_root_schema_for::<T>();
     let properties = schema

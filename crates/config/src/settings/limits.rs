@@ -2,14 +2,16 @@ use super::settings;
 use crate::{Count, Memory, Time};
 
 settings! {
-    /// Bounds of a service, of components and modules alike.
+    /// Limits of a service, for components and modules.
     #[command(next_help_heading = "Limits, of services that do not have their own")]
     pub struct LimitSettings {
-        /// How long a request may take until its response head (`500ms`, `30s`, `2m`) [default: 30s]
+        /// Time that a request may take until its response head (`500ms`, `30s`, `2m`) [default:
+        /// 30s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_TIMEOUT")]
         pub timeout: Option<Time>,
 
-        /// Memory of one instance (`64MiB`, `1GiB`; without a unit it is MiB) [default: 256MiB]
+        /// Memory of one instance (`64MiB`, `1GiB`; a number without a unit is in MiB) [default:
+        /// 256MiB]
         #[arg(long, value_name = "SIZE", env = "HEADWATER_MEMORY")]
         pub memory: Option<Memory>,
 
@@ -17,13 +19,13 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_INSTANCES")]
         pub max_instances: Option<Count>,
 
-        /// CPU time that one request may take; beyond it its instance is ended [default: none but the
-        /// timeout's]
+        /// CPU time that one request may take; beyond it, the request's instance is ended [default:
+        /// limited by the timeout only]
         #[arg(long, value_name = "TIME", env = "HEADWATER_MAX_CPU_TIME")]
         pub max_cpu_time: Option<Time>,
 
-        /// Files and directories that one instance may have open at once, beside the directories that it
-        /// was granted [default: 64]
+        /// Files and directories that one instance may have open at once, in addition to the
+        /// directories granted to it [default: 64]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_OPEN_FILES_PER_INSTANCE")]
         pub max_open_files_per_instance: Option<Count>,
 

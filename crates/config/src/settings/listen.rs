@@ -8,12 +8,12 @@ use super::{
 };
 use crate::ListenAddress;
 
-/// The flags by which listeners are described: all of `--listen` are alike.
+/// The flags that describe listeners. All addresses of `--listen` share them.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArgs {
-    /// Where to listen: an address and a port (0 picks a free one and prints it), `unix:/path`, or
-    /// `systemd:NAME`; may be given several times, and replaces the listeners of a headwater.toml
+    /// Address and port to listen on (port 0 picks a free port and prints it), `unix:/path`, or
+    /// `systemd:NAME`. May be given several times, and replaces the listeners of a headwater.toml
     /// [default: 127.0.0.1:8080]
     #[arg(
         short,
@@ -24,7 +24,7 @@ pub struct ListenArgs {
     )]
     pub listen: Option<Vec<ListenAddress>>,
 
-    /// The certificate for https, and those that vouch for it, as PEM
+    /// Certificate for HTTPS, with its chain (PEM)
     #[arg(
         long,
         value_name = "FILE",
@@ -33,7 +33,7 @@ pub struct ListenArgs {
     )]
     pub tls_cert: Option<PathBuf>,
 
-    /// The key of the certificate, as PEM
+    /// Key of the certificate (PEM)
     #[arg(
         long,
         value_name = "FILE",
@@ -42,11 +42,11 @@ pub struct ListenArgs {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// Whether clients show theirs.
+    /// Client certificates.
     #[command(flatten)]
     pub tls_clients: ClientAuthSettings,
 
-    /// Whose the connections are.
+    /// PROXY headers.
     #[command(flatten)]
     pub proxy: ProxyProtocolSettings,
 }
@@ -54,15 +54,15 @@ pub struct ListenArgs {
 // === impl ListenArgs ===
 
 impl ListenArgs {
-    /// Where is listened if nothing says it.
+    /// The address of the listener if none is configured.
     pub const DEFAULT: &str = "127.0.0.1:8080";
 
-    /// The listeners: those of the flags, or else of the file, or else the default one.
+    /// Returns the listeners: those of the flags, else those of the file, else the default one.
     ///
     /// # Errors
     ///
-    /// When flags say how to listen, and only the file says where, or a client's certificate is asked for
-    /// and nobody is named who vouches for it.
+    /// Returns an error if flags configure listeners that only the file names, or if client
+    /// certificates are asked for without a CA that verifies them.
     pub fn listeners(
         &self,
         file: &[ListenerSettings],
@@ -108,18 +108,18 @@ impl ListenArgs {
     }
 }
 
-/// Why the flags do not say how to listen.
+/// An error in the flags of listeners.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenArgsError {
-    /// They say how, and not where.
+    /// Flags configure listeners, but the file names them.
     #[error(
-        "{0} is for the listeners of --listen, and the file has its own: give --listen, too, or write it \
-         into a [[listener]]"
+        "{0} applies to the listeners of --listen, but the file has its own: add --listen, or write the \
+         setting into a [[listener]]"
     )]
     Unclear(&'static str),
-    /// Nobody vouches for clients.
+    /// Client certificates are asked for, but no CA verifies them.
     #[error(
-        "--tls-client-auth asks for certificates: name those who vouch for them by --tls-client-ca"
+        "--tls-client-auth asks clients for certificates: name the CA that verifies them with --tls-client-ca"
     )]
     NoClientCa,
 }

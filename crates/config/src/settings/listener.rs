@@ -7,34 +7,34 @@ use super::group::beside_group;
 use super::{settings, words};
 use crate::{ListenAddress, Network};
 
-/// One place to listen, and how it is spoken with there: a `[[listener]]`.
+/// An address to listen on, with its TLS and PROXY settings: a `[[listener]]`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 #[schemars(rename = "ListenerSettings")]
 pub struct ListenerSettings {
-    /// Where to listen: an address and a port (0 picks a free one), `unix:/path`, or `systemd:NAME` for a
-    /// socket that systemd passes on
+    /// Address and port to listen on (port 0 picks a free port), `unix:/path`, or `systemd:NAME`
+    /// for a socket that systemd passes on
     pub listen: ListenAddress,
-    /// Connections are encrypted, by HTTP/2 or HTTP/1.1 as the client likes. Certificates are read again
-    /// when their files change [default: they are not]
+    /// TLS, with HTTP/2 or HTTP/1.1 as the client prefers. Changed certificate files are read again
+    /// [default: no TLS]
     pub tls: Option<TlsSettings>,
-    /// Whose its connections are.
+    /// PROXY headers.
     #[serde(default)]
     #[schemars(flatten)]
     pub proxy: ProxyProtocolSettings,
 }
 
 settings! {
-    /// Whether connections begin with a PROXY header.
+    /// PROXY headers of connections.
     #[command(next_help_heading = "Listening")]
     pub struct ProxyProtocolSettings {
-        /// Whether each connection begins with a PROXY header (version 1 or 2), which says whose it is
-        /// [default: off]
-        #[arg(long, value_name = "WHETHER", env = "HEADWATER_PROXY_PROTOCOL")]
+        /// PROXY header (version 1 or 2) at the start of each connection, which names the client:
+        /// off or required [default: off]
+        #[arg(long, value_name = "MODE", env = "HEADWATER_PROXY_PROTOCOL")]
         pub proxy_protocol: Option<ProxyProtocolMode>,
 
-        /// Networks of proxies, separated by commas; connections from elsewhere have no such header
-        /// [default: all are of proxies]
+        /// Networks of proxies that send PROXY headers, separated by commas; connections from
+        /// elsewhere have no such header [default: all networks]
         #[arg(
             long,
             value_name = "NETWORKS",
@@ -46,24 +46,24 @@ settings! {
     }
 }
 
-/// How connections of a listener are encrypted.
+/// The TLS settings of a listener.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 #[schemars(rename = "TlsSettings")]
 pub struct TlsSettings {
-    /// Certificates, of which the name that a client asks for chooses; the first is for all others
+    /// Certificates. A client gets the one for the name that it asks for, or else the first
     pub certificates: Vec<CertificateFiles>,
-    /// Whether clients show theirs.
+    /// Client certificates.
     #[serde(default)]
     #[schemars(flatten)]
     pub clients: ClientAuthSettings,
 }
 
 settings! {
-    /// Whether clients show a certificate.
+    /// Client certificates.
     #[command(next_help_heading = "Listening")]
     pub struct ClientAuthSettings {
-        /// Certificates (PEM) of those who vouch for clients [default: nobody]
+        /// Certificates (PEM) of the CAs that verify client certificates [default: none]
         #[arg(
             id = "tls_client_ca",
             long = "tls-client-ca",
@@ -73,13 +73,13 @@ settings! {
         )]
         pub client_ca: Option<PathBuf>,
 
-        /// Whether clients show a certificate: it is not asked for, it may be shown, or it must be. Guests
-        /// see a verified one in `client-cert` and `x-client-cert-subject` [default: off, or required if
-        /// it is said who vouches for clients]
+        /// Client certificates: off, optional or required. Guests see a verified one in
+        /// `client-cert` and `x-client-cert-subject` [default: off, or required if `client_ca` is
+        /// set]
         #[arg(
             id = "tls_client_auth",
             long = "tls-client-auth",
-            value_name = "WHETHER",
+            value_name = "MODE",
             env = "HEADWATER_TLS_CLIENT_AUTH",
             requires = "tls_cert"
         )]
@@ -91,36 +91,37 @@ settings! {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateFiles {
-    /// The certificate and those that vouch for it (PEM)
+    /// Certificate with its chain (PEM)
     pub certificate: PathBuf,
-    /// Its key (PEM, not encrypted)
+    /// Key of the certificate (PEM, not encrypted)
     pub key: PathBuf,
-    /// For which names it is: `example.com`, `*.example.com` [default: those that stand in it]
+    /// Names that the certificate is for: `example.com`, `*.example.com` [default: the names in the
+    /// certificate]
     pub names: Option<Vec<String>>,
 }
 
 words! {
-    /// Whether clients show a certificate.
+    /// The mode of client certificates.
     #[derive(Default)]
     pub enum ClientAuthMode {
-        /// It is not asked for.
+        /// Clients are not asked for a certificate.
         #[default]
         Off,
-        /// It may be shown, and is verified then.
+        /// A client may show a certificate, which is then verified.
         Optional,
-        /// A connection without one is refused.
+        /// A connection without a certificate is refused.
         Required,
     }
 }
 
 words! {
-    /// Whether connections begin with a PROXY header.
+    /// The mode of PROXY headers.
     #[derive(Default)]
     pub enum ProxyProtocolMode {
-        /// They begin with a request.
+        /// Connections begin with a request.
         #[default]
         Off,
-        /// A connection that begins otherwise is closed.
+        /// A connection without a PROXY header is closed.
         Required,
     }
 }
@@ -131,7 +132,7 @@ beside_group!(TlsSettings, clients);
 // === impl ListenerSettings ===
 
 impl ListenerSettings {
-    /// The settings of a file in `folder`, with their files where they are.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let ListenAddress::Unix(socket) = &mut self.listen {
             *socket = folder.join(&*socket);
@@ -152,7 +153,7 @@ impl ListenerSettings {
 // === impl ClientAuthSettings ===
 
 impl ClientAuthSettings {
-    /// Whether clients show a certificate, with the default.
+    /// Returns the mode of client certificates, with the default applied.
     #[must_use]
     pub fn asked(&self) -> ClientAuthMode {
         let default = match self.client_ca {

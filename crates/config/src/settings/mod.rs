@@ -1,9 +1,10 @@
-//! Groups of settings. Each is one type for all the ways in which it is set: its comments are what
-//! `--help`, the schema and the reference say.
+//! Groups of settings. A group is one type for its flags, variables and keys of the file. Its
+//! comments are the text of `--help`, the schema and the reference.
 //!
-//! A field is `None` where nothing was said. Ways are put together by `or`: a service's own key, then a
-//! flag, then an environment variable, then a section of the file; the default is added by who uses it.
-//! What holds for services is [`ServiceSettings`], wherever it is said.
+//! A field is `None` if the setting is not given. `or` merges the sources in this order: a
+//! service's own key, a flag, an environment variable, a section of the file. The code that uses a
+//! setting adds the default. [`ServiceSettings`] holds the settings of services, wherever they are
+//! given.
 
 mod access_log;
 mod admin;
@@ -37,7 +38,8 @@ pub use service::ServiceSettings;
 pub use telemetry::{TelemetrySettings, When};
 pub use trace_headers::TraceHeaderSettings;
 
-/// A group: a struct of `Option`s that flags, variables and sections of the file are read into, and `or`.
+/// Defines a group: a struct of `Option`s that flags, variables and sections of the file are read
+/// into, and its method `or`.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
@@ -53,13 +55,13 @@ macro_rules! settings {
         }
 
         impl $name {
-            /// What is said here, and where it is silent, what is said there.
+            /// Returns these settings, with those of `other` where a field here is `None`.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field),)+ }
             }
 
-            /// The keys of which the two say something else.
+            /// Returns the keys whose values differ.
             #[must_use]
             pub fn differing(&self, other: &Self) -> Vec<&'static str> {
                 let keys = [$((stringify!($field), self.$field != other.$field)),+];
@@ -88,7 +90,7 @@ macro_rules! settings {
 }
 pub(crate) use settings;
 
-/// Lets an enum of plain words be read by its `FromStr` from flags, too.
+/// Defines an enum of plain words for flags and files.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -208,8 +210,8 @@ mod tests {
             .as_str()
             .unwrap()
             .to_owned();
-        assert!(said.contains("beyond it 414"), "{said}");
+        assert!(said.contains("are answered 414"), "{said}");
         let help = Flags::command().render_long_help().to_string();
-        assert!(help.contains("beyond it 414"), "{help}");
+        assert!(help.contains("are answered 414"), "{help}");
     }
 }

@@ -2,11 +2,11 @@ use super::settings;
 use crate::{Bounded, Count, Size, Time};
 
 settings! {
-    /// How a service calls out: the section `[defaults.outgoing]` for all that do not have their own, and
-    /// `[service.outgoing]`.
+    /// Outgoing requests of a service: the section `[defaults.outgoing]` for all services that do
+    /// not have their own, and `[service.outgoing]`.
     #[command(next_help_heading = "Outgoing requests, of services that do not have their own")]
     pub struct OutgoingSettings {
-        /// How long resolving a name and connecting may take [default: 10s]
+        /// Time for resolving a name and connecting [default: 10s]
         #[arg(
             id = "outgoing_connect_timeout",
             long = "outgoing-connect-timeout",
@@ -15,7 +15,7 @@ settings! {
         )]
         pub connect_timeout: Option<Time>,
 
-        /// How long a TLS handshake may take [default: 10s]
+        /// Time for a TLS handshake [default: 10s]
         #[arg(
             id = "outgoing_tls_timeout",
             long = "outgoing-tls-timeout",
@@ -24,7 +24,7 @@ settings! {
         )]
         pub tls_timeout: Option<Time>,
 
-        /// How long an upstream may take from the end of a request to the head of its response
+        /// Time that an upstream may take from the end of a request to the head of its response
         /// [default: 60s]
         #[arg(
             id = "outgoing_first_byte_timeout",
@@ -34,7 +34,7 @@ settings! {
         )]
         pub first_byte_timeout: Option<Time>,
 
-        /// How long it may take between two parts of a response's body [default: 60s]
+        /// Longest pause between two parts of a response's body [default: 60s]
         #[arg(
             id = "outgoing_between_bytes_timeout",
             long = "outgoing-between-bytes-timeout",
@@ -43,7 +43,7 @@ settings! {
         )]
         pub between_bytes_timeout: Option<Time>,
 
-        /// How long a request's body may make no progress [default: 60s]
+        /// Longest time in which a request's body makes no progress [default: 60s]
         #[arg(
             id = "outgoing_write_timeout",
             long = "outgoing-write-timeout",
@@ -52,7 +52,7 @@ settings! {
         )]
         pub write_timeout: Option<Time>,
 
-        /// How long all of an outgoing request may take [default: no bound]
+        /// Time that a whole outgoing request may take [default: no limit]
         #[arg(
             id = "outgoing_total_timeout",
             long = "outgoing-total-timeout",
@@ -61,7 +61,7 @@ settings! {
         )]
         pub total_timeout: Option<Time>,
 
-        /// Outgoing requests of a service that may be open at once [default: 1024]
+        /// Outgoing requests that a service may have open at once [default: 1024]
         #[arg(
             id = "max_outgoing_requests",
             long = "max-outgoing-requests",
@@ -70,7 +70,7 @@ settings! {
         )]
         pub max_requests: Option<Count>,
 
-        /// Connections of a service to upstreams that may be open at once [default: 512]
+        /// Connections to upstreams that a service may have open at once [default: 512]
         #[arg(
             id = "max_outgoing_connections",
             long = "max-outgoing-connections",
@@ -79,8 +79,8 @@ settings! {
         )]
         pub max_connections: Option<Count>,
 
-        /// How long an outgoing request may wait where as many are open as may be; with `1ms` it
-        /// fails at once [default: 1s]
+        /// Time that an outgoing request waits if the limit on open requests or connections is
+        /// reached; with `1ms` it fails at once [default: 1s]
         #[arg(
             id = "outgoing_limit_wait",
             long = "outgoing-limit-wait",
@@ -89,7 +89,8 @@ settings! {
         )]
         pub limit_wait: Option<Time>,
 
-        /// Header fields of an outgoing request, and its trailers, in bytes [default: 64KiB]
+        /// Size of the header fields of an outgoing request, and of its trailers, in bytes
+        /// [default: 64KiB]
         #[arg(
             id = "max_outgoing_request_head",
             long = "max-outgoing-request-head",
@@ -98,7 +99,8 @@ settings! {
         )]
         pub max_request_head: Option<Size>,
 
-        /// Header fields of a response to one, and its trailers, in bytes [default: 64KiB]
+        /// Size of the header fields of a response to an outgoing request, and of its trailers, in
+        /// bytes [default: 64KiB]
         #[arg(
             id = "max_outgoing_response_head",
             long = "max-outgoing-response-head",
@@ -107,7 +109,7 @@ settings! {
         )]
         pub max_response_head: Option<Size>,
 
-        /// How many header fields a response to one may have [default: 100]
+        /// Number of header fields that a response to an outgoing request may have [default: 100]
         #[arg(
             id = "max_outgoing_response_fields",
             long = "max-outgoing-response-fields",
@@ -116,7 +118,7 @@ settings! {
         )]
         pub max_response_fields: Option<Bounded<1, 10_000>>,
 
-        /// Body of an outgoing request [default: no bound]
+        /// Size of the body of an outgoing request [default: no limit]
         #[arg(
             id = "max_outgoing_request_body",
             long = "max-outgoing-request-body",
@@ -125,7 +127,7 @@ settings! {
         )]
         pub max_request_body: Option<Size>,
 
-        /// Body of a response to one [default: no bound]
+        /// Size of the body of a response to an outgoing request [default: no limit]
         #[arg(
             id = "max_outgoing_response_body",
             long = "max-outgoing-response-body",
@@ -134,7 +136,7 @@ settings! {
         )]
         pub max_response_body: Option<Size>,
 
-        /// Idle connections that are kept for one upstream; 0 keeps none [default: 32]
+        /// Idle connections to keep for one upstream; 0 keeps none [default: 32]
         #[arg(
             id = "max_outgoing_idle_per_host",
             long = "max-outgoing-idle-per-host",
@@ -143,7 +145,7 @@ settings! {
         )]
         pub max_idle_per_host: Option<usize>,
 
-        /// How long they are kept [default: 90s]
+        /// Time to keep an idle connection [default: 90s]
         #[arg(
             id = "outgoing_idle_timeout",
             long = "outgoing-idle-timeout",
@@ -152,8 +154,8 @@ settings! {
         )]
         pub idle_timeout: Option<Time>,
 
-        /// Speak HTTP/2 without TLS to these upstreams, separated by commas; may be given several times,
-        /// and a service's own are added [default: none]
+        /// Upstreams to reach by HTTP/2 without TLS, separated by commas; may be given several
+        /// times, and a service's own are added [default: none]
         #[arg(
             long,
             value_name = "HOST:PORT",

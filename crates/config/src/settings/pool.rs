@@ -4,38 +4,38 @@ use super::settings;
 use crate::{Count, Range, Time};
 
 settings! {
-    /// How a component's instances are used.
+    /// The instances of a component and their reuse.
     #[command(next_help_heading = "Instances and their reuse, of components that do not have their own")]
     pub struct PoolSettings {
-        /// Requests that may be in one instance at once, unless its guest applies backpressure; 0.3
+        /// Requests that one instance may serve at once, unless its guest applies backpressure. 0.3
         /// components only [default: 16]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_CONCURRENT_PER_INSTANCE")]
         pub max_concurrent_per_instance: Option<Count>,
 
-        /// Requests that one instance serves before it is retired; of a range, each instance draws its
-        /// own number. Components only [default: 750-1000 for 0.3, 1 for 0.2]
+        /// Requests that one instance serves before it is retired; from a range, each instance
+        /// draws its own number. Components only [default: 750-1000 for 0.3, 1 for 0.2]
         #[arg(long, value_name = "N[-M]", env = "HEADWATER_MAX_REQUESTS_PER_INSTANCE")]
         pub max_requests_per_instance: Option<Range>,
 
-        /// Instances that are kept when there is nothing to do. Components only [default: 0]
+        /// Instances to keep when there is nothing to do. Components only [default: 0]
         #[arg(long, value_name = "N", env = "HEADWATER_MIN_IDLE")]
         pub min_idle: Option<usize>,
 
-        /// How long an instance beyond those is kept with nothing to do. Components only [default: 60s]
+        /// Time to keep an idle instance beyond `min_idle`. Components only [default: 60s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_IDLE_TIMEOUT")]
         pub idle_timeout: Option<Time>,
 
-        /// How long work may go on in an instance after its last response. Components only
+        /// Time that work may go on in an instance after its last response. Components only
         /// [default: 30s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_POST_RETURN_TIMEOUT")]
         pub post_return_timeout: Option<Time>,
 
-        /// Requests that may wait for an instance, one that is being started included; one more is
+        /// Requests that may wait for an instance, also for one that is being started; one more is
         /// answered 503. Components only [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_QUEUE")]
         pub max_queue: Option<Count>,
 
-        /// How long a request may wait for an instance before it is answered 503. Components only
+        /// Time that a request may wait for an instance before it is answered 503. Components only
         /// [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_QUEUE_TIMEOUT")]
         pub queue_timeout: Option<Time>,
@@ -44,8 +44,8 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_PER_INSTANCE")]
         pub max_outgoing_per_instance: Option<Count>,
 
-        /// Give an instance the next request only when nothing of the one before goes on in it.
-        /// Components only; those of 0.2 always are so [default: false]
+        /// Give an instance the next request only when all work of the previous one is done.
+        /// Components only; 0.2 components always run so [default: false]
         #[arg(
             long,
             value_name = "BOOL",
@@ -56,14 +56,15 @@ settings! {
         )]
         pub serial: Option<bool>,
 
-        /// How outgoing requests are attributed if a guest's tasks can wake one another: always to the request
-        /// whose task makes them, with care, or with one request at a time. 0.3 components only
-        /// [default: careful]
-        #[arg(long, value_name = "HOW", env = "HEADWATER_ATTRIBUTION")]
+        /// Attribution of outgoing requests if a guest's tasks can wake one another: always to the
+        /// request whose task makes them, with care, or with one request at a time. 0.3 components
+        /// only [default: careful]
+        #[arg(long, value_name = "MODE", env = "HEADWATER_ATTRIBUTION")]
         pub attribution: Option<AttributionMode>,
 
-        /// Try a request once more if its instance failed: one without a body, which had made no
-        /// outgoing request, of a service without directories. Components only [default: false]
+        /// Try a request once more if its instance failed. Only for requests without a body that
+        /// had made no outgoing request, of services without directories. Components only [default:
+        /// false]
         #[arg(
             long,
             value_name = "BOOL",
@@ -76,10 +77,10 @@ settings! {
     }
 }
 
-/// One setting asks for a request at a time, another for several.
+/// The error for settings that ask for one request at a time and for several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`serial` is one request at a time, and so is `attribution = \"serial\"`; leave \
+    "`serial` and `attribution = \"serial\"` both mean one request at a time: leave \
      `max_concurrent_per_instance` out"
 )]
 pub struct SerialError;
@@ -87,11 +88,12 @@ pub struct SerialError;
 // === impl PoolSettings ===
 
 impl PoolSettings {
-    /// Whether what is said in one place makes sense.
+    /// Checks that the settings of one source go together.
     ///
     /// # Errors
     ///
-    /// When it asks for one request at a time and says how many there may be.
+    /// Returns an error if they ask for one request at a time and also set
+    /// `max_concurrent_per_instance`.
     pub fn check(&self) -> Result<(), SerialError> {
         let serial = self.serial == Some(true) || self.attribution == Some(AttributionMode::Serial);
         if serial && self.max_concurrent_per_instance.is_some() {

@@ -1,11 +1,10 @@
 use super::settings;
 
 settings! {
-    /// What becomes of changes: the section `[reload]`. By SIGHUP the file and the guests are always read
-    /// again.
+    /// Reloading: the section `[reload]`. SIGHUP always reloads the file and the guests.
     #[command(next_help_heading = "Reload")]
     pub struct ReloadSettings {
-        /// Read the file and the guests again when they change [default: false]
+        /// Reload the file and the guests when they change [default: false]
         #[arg(
             long,
             value_name = "BOOL",

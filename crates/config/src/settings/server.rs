@@ -13,61 +13,62 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_CONNECTIONS")]
         pub max_connections: Option<Count>,
 
-        /// Requests that may be in flight at once, each to the last byte of its response; one more is
-        /// answered 503 [default: 10000]
+        /// Requests that may be in flight at once, each until the last byte of its response; one
+        /// more is answered 503 [default: 10000]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_IN_FLIGHT")]
         pub max_in_flight: Option<Count>,
 
-        /// Connections that one client address (of IPv6, one /64) may have open at once; one more is
-        /// refused. Those of trusted proxies have no bound [default: no bound]
+        /// Connections that one client address (for IPv6, one /64) may have open at once; one more
+        /// is refused. Trusted proxies are not limited [default: no limit]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_CONNECTIONS_PER_CLIENT")]
         pub max_connections_per_client: Option<Count>,
 
-        /// Requests that one client address (of IPv6, one /64) may have in flight at once, by all its
-        /// connections; one more is answered 429. Behind a proxy, set `trusted_proxies`, or all clients
-        /// are one [default: 1000]
+        /// Requests that one client address (for IPv6, one /64) may have in flight at once on all
+        /// its connections; one more is answered 429. Behind a proxy, set `trusted_proxies`, or all
+        /// clients count as one [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_IN_FLIGHT_PER_CLIENT")]
         pub max_in_flight_per_client: Option<Count>,
 
-        /// How long a request's head may take to arrive, from its first byte [default: 10s]
+        /// Time for a request's head to arrive, from its first byte [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_HEADER_READ_TIMEOUT")]
         pub header_read_timeout: Option<Time>,
 
-        /// How long a connection may be open with no request on it [default: 60s]
+        /// Time that a connection may be open without a request [default: 60s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_KEEP_ALIVE_TIMEOUT")]
         pub keep_alive_timeout: Option<Time>,
 
-        /// How long a TLS handshake may take, and a PROXY header before it [default: 10s]
+        /// Time for a TLS handshake, and for a PROXY header before it [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_HANDSHAKE_TIMEOUT")]
         pub handshake_timeout: Option<Time>,
 
-        /// How long a request's body may send nothing while it is read; then it is answered 408
-        /// [default: 30s]
+        /// Longest pause of a client in sending a request's body that is being read; then the
+        /// request is answered 408 [default: 30s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_BODY_IDLE_TIMEOUT")]
         pub body_idle_timeout: Option<Time>,
 
-        /// How long a client may take none of its response [default: 30s]
+        /// Longest time in which a client takes nothing of its response [default: 30s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_SEND_TIMEOUT")]
         pub send_timeout: Option<Time>,
 
-        /// Header fields of a request; beyond it 431 [default: 64KiB]
+        /// Size of a request's header fields; larger ones are answered 431 [default: 64KiB]
         #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_HEADER_BYTES")]
         pub max_header_bytes: Option<Size>,
 
-        /// How many of them there may be; beyond it 431 [default: 100]
+        /// Number of a request's header fields; more are answered 431 [default: 100]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_HEADERS")]
         pub max_headers: Option<Bounded<1, 10_000>>,
 
-        /// Length of a request's URI; beyond it 414 [default: 8KiB]
+        /// Length of a request's URI; longer ones are answered 414 [default: 8KiB]
         #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_URI")]
         pub max_uri: Option<Size>,
 
-        /// Body of a request; beyond it 413. A service may have its own [default: 100MiB]
+        /// Size of a request's body; larger ones are answered 413. A service may have its own
+        /// [default: 100MiB]
         #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_BODY")]
         pub max_body: Option<Size>,
 
-        /// How long the rest of a request's body is read and dropped when its answer was given before it
-        /// had arrived, so that the client gets to see the answer [default: 10s]
+        /// Time for which the rest of a request's body is read and dropped after an early answer,
+        /// so that the client can read the answer [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_LINGER")]
         pub linger: Option<Time>,
 
@@ -75,17 +76,18 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_HTTP2_MAX_STREAMS")]
         pub http2_max_streams: Option<Count>,
 
-        /// Streams that an HTTP/2 client may reset before they were looked at; beyond it the connection
-        /// ends [default: 20]
+        /// Streams that an HTTP/2 client may reset before they are handled; beyond it, the
+        /// connection ends [default: 20]
         #[arg(long, value_name = "N", env = "HEADWATER_HTTP2_MAX_RESETS")]
         pub http2_max_resets: Option<Count>,
 
-        /// Requests of one client address (of IPv6, one /64); beyond it 429 [default: no bound]
+        /// Rate of requests of one client address (for IPv6, one /64); beyond it, they are answered
+        /// 429 [default: no limit]
         #[arg(long, value_name = "RATE", env = "HEADWATER_CLIENT_RATE")]
         pub client_rate: Option<Rate>,
 
-        /// Networks of proxies in front, separated by commas: what they say of the client in `Forwarded`
-        /// or `X-Forwarded-*` is believed, and nobody else's [default: none]
+        /// Networks of proxies in front, separated by commas. Only their `Forwarded` and
+        /// `X-Forwarded-*` fields are trusted to name the client [default: none]
         #[arg(
             long,
             value_name = "NETWORKS",
@@ -94,40 +96,41 @@ settings! {
         )]
         pub trusted_proxies: Option<Vec<Network>>,
 
-        /// How long requests in flight may go on after Ctrl-C or SIGTERM [default: 10s]
+        /// Time that requests in flight may go on after Ctrl-C or SIGTERM [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_TIMEOUT")]
         pub drain_timeout: Option<Time>,
 
-        /// How long new connections are still accepted then, for balancers to see that this host is not
-        /// ready any more [default: none]
+        /// Time that new connections are still accepted after Ctrl-C or SIGTERM, for load balancers
+        /// to see that this host is not ready any more [default: none]
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_DELAY")]
         pub drain_delay: Option<Time>,
 
-        /// Places for instances of all services: an instance takes one for each of its linear memories, at
-        /// least one, and each is 4 GiB of address space, or 8 where both small and large guests are served.
-        /// A tenth is for services that have less than an equal share [default: 1000]
+        /// Places for the instances of all services. An instance takes one for each of its linear
+        /// memories, and at least one. Each is 4 GiB of address space, or 8 where both small and
+        /// large guests are served. A tenth is for services that have less than an equal share
+        /// [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_PLACES")]
         pub places: Option<Bounded<1, 20_000>>,
 
-        /// The directory where the code of compiled guests is kept for the next start, or `off`; it must
-        /// belong to this user, and nobody else may write to it [default: `headwater` in the user's cache
-        /// directory, ~/.cache]
+        /// Directory that keeps the code of compiled guests for the next start, or `off`. It must
+        /// belong to this user, and no other user may be able to write to it [default: `headwater`
+        /// in the user's cache directory, ~/.cache]
         #[arg(long, value_name = "DIR|off", env = "HEADWATER_CODE_CACHE")]
         pub code_cache: Option<CodeCachePlace>,
 
-        /// How often a chain of requests may come back to this host; beyond it the guest sees
-        /// `loop-detected`, and any other client 508 [default: 16]
+        /// Number of times that a chain of requests may return to this host; beyond it, the guest
+        /// sees `loop-detected`, and any other client 508 [default: 16]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_HOPS")]
         pub max_hops: Option<Bounded<0, 100>>,
 
-        /// What outgoing requests call this host in `CDN-Loop`; hosts that stand in for each other may
-        /// share an id, and then count together [default: a random one]
+        /// Id of this host in the `CDN-Loop` of outgoing requests. Hosts that replace each other
+        /// may share an id, and then count together [default: a random one]
         #[arg(long, value_name = "ID", env = "HEADWATER_HOST_ID")]
         pub host_id: Option<String>,
 
-        /// Tell in answers why a request failed, and why an outgoing request of its guest was denied: in
-        /// the field `headwater-explain`, and in the text of Headwater's own answers. For development: it
-        /// tells clients what services may reach [default: false]
+        /// Say in answers why a request failed, and why an outgoing request of its guest was
+        /// denied: in the field `headwater-explain`, and in the text of Headwater's own answers.
+        /// For development: it tells clients what services may reach [default: false]
         #[arg(
             long,
             value_name = "BOOL",
@@ -138,22 +141,23 @@ settings! {
         )]
         pub explain: Option<bool>,
 
-        /// Outgoing requests of all services that may be open at once [default: 8192]
+        /// Outgoing requests that all services together may have open at once [default: 8192]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_REQUESTS_IN_ALL")]
         pub max_outgoing_requests_in_all: Option<Count>,
 
-        /// Connections of all services to upstreams that may be open at once [default: 4096]
+        /// Connections to upstreams that all services together may have open at once [default:
+        /// 4096]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_OUTGOING_CONNECTIONS_IN_ALL")]
         pub max_outgoing_connections_in_all: Option<Count>,
     }
 }
 
-/// Where compiled code is kept.
+/// The place where compiled code is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CodeCachePlace {
     /// Nowhere.
     Off,
-    /// In a directory, which is made if it is not there.
+    /// A directory, which is created if it does not exist.
     Directory(PathBuf),
 }
 
@@ -180,7 +184,7 @@ impl FromStr for CodeCachePlace {
 // === impl ServerSettings ===
 
 impl ServerSettings {
-    /// The settings of a file in `folder`, with their paths from there.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let Some(CodeCachePlace::Directory(directory)) = &mut self.code_cache {
             *directory = folder.join(&*directory);

@@ -11,28 +11,28 @@ use super::{
     ConnectingSettings, LimitSettings, OutgoingSettings, PoolSettings, TraceHeaderSettings,
 };
 
-/// What holds for all services that do not say it themselves: the section `[defaults]`. A `[[service]]`
+/// Settings for all services that do not have their own: the section `[defaults]`. A `[[service]]`
 /// has the same keys.
 #[derive(Debug, Clone, Default, PartialEq, Args, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct ServiceSettings {
-    /// Its bounds.
+    /// Limits.
     #[command(flatten)]
     #[schemars(flatten)]
     pub limits: LimitSettings,
-    /// How a component's instances are used.
+    /// The instances of a component and their reuse.
     #[command(flatten)]
     #[schemars(flatten)]
     pub pool: PoolSettings,
-    /// How its outgoing connections are made.
+    /// Outgoing connections.
     #[command(flatten)]
     #[schemars(flatten)]
     pub connecting: ConnectingSettings,
-    /// Which trace headers its outgoing requests carry.
+    /// Trace headers of outgoing requests.
     #[command(flatten)]
     #[schemars(flatten)]
     pub trace_headers: TraceHeaderSettings,
-    /// How it calls out.
+    /// Outgoing requests.
     #[command(flatten)]
     #[schemars(default)]
     pub outgoing: OutgoingSettings,
@@ -41,11 +41,11 @@ pub struct ServiceSettings {
 // === impl ServiceSettings ===
 
 impl ServiceSettings {
-    /// What is said here, and where it is silent, what is said there.
+    /// Returns these settings, with those of `other` where a field here is `None`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let mut pool = other.pool;
-        // Who says how many, says that it is not one at a time.
+        // A service that sets a number of requests opts out of one request at a time.
         if self.pool.max_concurrent_per_instance.is_some() {
             pool.serial = None;
             pool.attribution = pool
@@ -61,7 +61,7 @@ impl ServiceSettings {
         }
     }
 
-    /// What a service says itself, and where it is silent, what holds for all. Upstreams of
+    /// Returns a service's own settings, completed by those for all services. The upstreams of
     /// [`h2c`](OutgoingSettings::h2c) are those of both.
     #[must_use]
     pub fn or_defaults(self, defaults: Self) -> Self {
@@ -74,7 +74,7 @@ impl ServiceSettings {
         both
     }
 
-    /// The settings of a file in `folder`, with their files where they are.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         self.connecting.within(folder);
     }
@@ -107,7 +107,7 @@ impl Group for ServiceSettings {
 
 impl<'de> Deserialize<'de> for ServiceSettings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// All keys are of the group.
+        /// Reads no keys itself: all keys belong to the group.
         struct Nothing;
         impl<'de> group::Own<'de, IgnoredAny> for Nothing {
             fn known() -> &'static [String] {

@@ -7,8 +7,8 @@ use super::{settings, words};
 use crate::Count;
 
 settings! {
-    /// Traces and logs: the section `[telemetry]`. Where traces are sent to is said by the standard
-    /// `OTEL_*` variables.
+    /// Traces and logs: the section `[telemetry]`. The standard `OTEL_*` variables say where traces
+    /// are sent.
     #[command(next_help_heading = "Traces and logs")]
     pub struct TelemetrySettings {
         /// Append spans to a file, as OTLP JSON lines (the format of the collector's file exporter)
@@ -16,56 +16,56 @@ settings! {
         #[arg(long, value_name = "PATH", env = "HEADWATER_TRACE_FILE")]
         pub trace_file: Option<PathBuf>,
 
-        /// When a new trace file is begun: `never`, `hourly`, `daily`, or at a size such as `100MiB`
+        /// Start a new trace file `hourly`, `daily`, at a size such as `100MiB`, or `never`
         /// [default: never]
         #[arg(long, value_name = "WHEN|SIZE", env = "HEADWATER_TRACE_FILE_ROTATE")]
         pub trace_file_rotate: Option<Rotate>,
 
-        /// How many old trace files are kept [default: all]
+        /// Number of old trace files to keep [default: all]
         #[arg(long, value_name = "N", env = "HEADWATER_TRACE_FILE_KEEP")]
         pub trace_file_keep: Option<Count>,
 
-        /// Append the audit log to a file, as JSON lines: each outgoing request that was denied, and why
+        /// Append the audit log to a file, as JSON lines: each denied outgoing request, and why
         /// [default: none]
         #[arg(long, value_name = "PATH", env = "HEADWATER_AUDIT_LOG")]
         pub audit_log: Option<PathBuf>,
 
-        /// When a new file of the audit log is begun: `never`, `hourly`, `daily`, or at a size such as
-        /// `100MiB` [default: never]
+        /// Start a new file of the audit log `hourly`, `daily`, at a size such as `100MiB`, or
+        /// `never` [default: never]
         #[arg(long, value_name = "WHEN|SIZE", env = "HEADWATER_AUDIT_LOG_ROTATE")]
         pub audit_log_rotate: Option<Rotate>,
 
-        /// How many old files of the audit log are kept [default: all]
+        /// Number of old files of the audit log to keep [default: all]
         #[arg(long, value_name = "N", env = "HEADWATER_AUDIT_LOG_KEEP")]
         pub audit_log_keep: Option<Count>,
 
-        /// Print a tree for each request: on a terminal, always, or never [default: auto]
+        /// Print a tree for each request: on a terminal (`auto`), always, or never [default: auto]
         #[arg(long, value_name = "WHEN", env = "HEADWATER_TRACE_TREE")]
         pub trace_tree: Option<When>,
 
-        /// Which `service.name` the spans of a service have: that of the host (`OTEL_SERVICE_NAME`, or
+        /// The `service.name` of a service's spans: that of the host (`OTEL_SERVICE_NAME`, or
         /// `headwater`), or the service's own name [default: host]
-        #[arg(long, value_name = "WHOSE", env = "HEADWATER_SERVICE_NAME")]
+        #[arg(long, value_name = "SOURCE", env = "HEADWATER_SERVICE_NAME")]
         pub service_name: Option<ServiceName>,
 
-        /// What to log, as a filter such as `info` or `headwater_runtime=debug,warn` [default: info]
+        /// Log filter, such as `info` or `headwater_runtime=debug,warn` [default: info]
         #[arg(long, value_name = "FILTER", env = "RUST_LOG")]
         pub log: Option<String>,
 
-        /// How to log, to standard error [default: text]
+        /// Format of the log on standard error [default: text]
         #[arg(long, value_name = "FORMAT", env = "HEADWATER_LOG_FORMAT")]
         pub log_format: Option<LogFormat>,
     }
 }
 
 words! {
-    /// When something is printed.
+    /// The condition for printing something.
     pub enum When {
         /// On a terminal.
         Auto,
-        /// In any case.
+        /// Always.
         Always,
-        /// In no case.
+        /// Never.
         Never,
     }
 }
@@ -73,7 +73,7 @@ words! {
 // === impl TelemetrySettings ===
 
 impl TelemetrySettings {
-    /// The settings of a file in `folder`, with their files where they are.
+    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         for file in [&mut self.trace_file, &mut self.audit_log]
             .into_iter()

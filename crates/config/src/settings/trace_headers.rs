@@ -3,16 +3,16 @@ use headwater_core::GuestTraceparent;
 use super::settings;
 
 settings! {
-    /// Which trace headers the outgoing requests of a service carry.
+    /// The trace headers that the outgoing requests of a service carry.
     #[command(next_help_heading = "Trace headers of outgoing requests, of services that do not have their own")]
     pub struct TraceHeaderSettings {
-        /// What becomes of a `traceparent` that a guest sets on an outgoing request: it is kept,
-        /// replaced by that of the outgoing request's own span, or replaced and linked to that span
+        /// Handling of a `traceparent` that a guest sets on an outgoing request: keep it, replace
+        /// it by that of the outgoing request's own span, or replace it and link it to that span
         /// [default: keep]
-        #[arg(long, value_name = "WHAT", env = "HEADWATER_GUEST_TRACEPARENT")]
+        #[arg(long, value_name = "MODE", env = "HEADWATER_GUEST_TRACEPARENT")]
         pub guest_traceparent: Option<GuestTraceparent>,
 
-        /// Let outgoing requests carry the `x-request-id` of the request that they are made for
+        /// Send the `x-request-id` of a request on the outgoing requests that are made for it
         /// [default: false]
         #[arg(
             long,

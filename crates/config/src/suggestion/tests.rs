@@ -166,7 +166,7 @@ fn a_value_of_another_type_is_told_with_how_it_is_written() {
         (
             "[admin]\nlisten = \"unix:/x\"",
             "line 6, column 10",
-            "`unix:/x` is no address and port",
+            "`unix:/x` is not an address and a port",
         ),
         (
             "[[answer]]\nroute = \"/\"\nstatus = 999",

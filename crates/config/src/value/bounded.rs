@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct Bounded<const LEAST: u32, const MOST: u32>(u32);
 
-/// Why something is no such number.
+/// The error for a value outside these bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{said}` is out of bounds: write a whole number from {least} to {most}")]
 pub struct BoundedError {
@@ -23,19 +23,20 @@ pub struct BoundedError {
 // === impl Bounded ===
 
 impl<const LEAST: u32, const MOST: u32> Bounded<LEAST, MOST> {
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The number, of things in memory.
+    /// Returns the number as a `usize`, for things in memory.
     #[must_use]
     pub fn count(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
-    /// A number that is known to be within the bounds: it does not compile otherwise.
+    /// Makes a number that is known to be within the bounds. Code with another one does not
+    /// compile.
     #[must_use]
     pub const fn known<const NUMBER: u32>() -> Self {
         const { assert!(LEAST <= NUMBER && NUMBER <= MOST, "out of bounds") };

@@ -6,20 +6,20 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A whole number from 1 up, to as many as nothing that is counted ever is.
+/// A whole number from 1 to 1,000,000,000, more than anything that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(usize);
 
-/// Why something is no such number.
+/// The error for a value that is not such a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` must be 1 or more, and at most 1000000000: write a whole number that is")]
+#[error("`{0}` must be 1 or more, and at most 1000000000: write a whole number in this range")]
 pub struct CountError(String);
 
-/// What is counted with is made for less than a `usize` can hold, such as tokio's semaphores.
+/// The users of counts take less than a `usize` can hold, such as tokio's semaphores.
 const MOST: usize = 1_000_000_000;
 
 impl Count {
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> usize {
         self.0

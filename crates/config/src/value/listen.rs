@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::text_value;
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     /// An address and a port: `127.0.0.1:8080`, `[::]:80`. Port 0 takes a free one.
@@ -17,10 +17,10 @@ pub enum ListenAddress {
     Inherited(String),
 }
 
-/// Why text is no place to listen.
+/// The error for text that is not an address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no place to listen: write an address and a port (`127.0.0.1:8080`, `[::1]:8080`, port 0 for \
+    "`{0}` is not an address to listen on: write an address and a port (`127.0.0.1:8080`, `[::1]:8080`, port 0 for \
      any free one), `unix:/path/of/a.sock`, or `systemd:NAME`"
 )]
 pub struct ListenError(String);

@@ -3,15 +3,15 @@ use std::str::FromStr;
 
 use super::{Size, text_value};
 
-/// The memory of a guest: `64MiB`, `1GiB`, or `64`, which is in MiB. From 1 MiB to 4 GiB.
+/// The size of a guest's memory, from 1 MiB to 4 GiB: `64MiB`, `1GiB`, or `64`, which is in MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Memory(u64);
 
-/// Why text is no size of a guest's memory.
+/// The error for text that is not a size of a guest's memory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no size from 1 MiB to 4 GiB; write a whole number and a unit: `64MiB`, `1GiB` (without \
-     a unit it is MiB)"
+    "`{0}` is not a size from 1 MiB to 4 GiB: write a whole number and a unit: `64MiB`, `1GiB` (a \
+     number without a unit is in MiB)"
 )]
 pub struct MemoryError(String);
 
@@ -27,13 +27,13 @@ text_value!(
 );
 
 impl Memory {
-    /// In bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// In bytes, as many as can be in memory.
+    /// Returns the size in bytes, at most `usize::MAX`.
     #[must_use]
     pub fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)

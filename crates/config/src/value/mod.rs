@@ -1,5 +1,5 @@
-//! Values that are written as text: each reads itself the same from a flag, a variable and a file, and
-//! says in each what to write.
+//! Values that are written as text. Each parses the same text in a flag, a variable and a file, and
+//! its error says what to write.
 
 mod bounded;
 mod count;
@@ -23,9 +23,9 @@ pub use size::{Size, SizeError};
 pub use tcp::{TcpAddress, TcpAddressError};
 pub use time::{Time, TimeError};
 
-/// Lets a type that is text (`FromStr`, `Display`) be read from a file, and describes it in the schema.
+/// Implements `Deserialize` and `JsonSchema` for a type that is text (`FromStr`, `Display`).
 ///
-/// With `or number`, a whole number may stand without quotation marks.
+/// With `or number`, the file may have a whole number without quotation marks.
 macro_rules! text_value {
     ($type:ident, $expected:literal, $pattern:literal, [$($example:literal),+] $(, or $number:ident)?) => {
         impl<'de> serde::Deserialize<'de> for $type {

@@ -10,10 +10,10 @@ use super::text_value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network(IpNet);
 
-/// Why text is no network.
+/// The error for text that is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no network: write an address or a network, such as `192.0.2.7`, `10.0.0.0/8` or `fd00::/8`"
+    "`{0}` is not a network: write an address or a network, such as `192.0.2.7`, `10.0.0.0/8` or `fd00::/8`"
 )]
 pub struct NetworkError(String);
 
@@ -26,7 +26,7 @@ text_value!(
 
 // === impl Network ===
 
-/// All of its addresses; of one address, that alone.
+/// Converts into all addresses of the network; of one address, only that.
 impl From<Network> for IpNet {
     fn from(network: Network) -> Self {
         network.0

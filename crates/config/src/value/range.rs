@@ -8,9 +8,11 @@ use super::text_value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range(RangeInclusive<usize>);
 
-/// Why text is no range of numbers.
+/// The error for text that is not a range of numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no number from 1 to 1000000000, and no range of such: `1000`, `750-1000`")]
+#[error(
+    "`{0}` is not a number from 1 to 1000000000 or a range of these: write `1000` or `750-1000`"
+)]
 pub struct RangeError(String);
 
 text_value!(
@@ -21,11 +23,11 @@ text_value!(
     or number
 );
 
-/// As of a count.
+/// The same as that of `Count`.
 const MOST: usize = 1_000_000_000;
 
 impl Range {
-    /// Both ends are of it.
+    /// Returns the range, which includes both ends.
     #[must_use]
     pub fn get(&self) -> RangeInclusive<usize> {
         self.0.clone()

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::text_value;
 
-/// How often something may happen: `100/s`, `600/m`, `1000/h`, and how much of it at once: `100/s burst
-/// 200`.
+/// A rate, and how many may come at once: `100/s`, `600/m`, `1000/h`, `100/s burst 200`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     number: NonZeroU32,
@@ -21,10 +20,10 @@ enum Unit {
     Hour,
 }
 
-/// Why text is no rate.
+/// The error for text that is not a rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no rate; write a number from 1 up and a unit: `100/s`, `600/m`, `1000/h`, and if more may \
+    "`{0}` is not a rate: write a number from 1 up and a unit (`100/s`, `600/m`, `1000/h`), with a burst if more may \
      come at once: `100/s burst 200`"
 )]
 pub struct RateError(String);
@@ -39,13 +38,13 @@ text_value!(
 // === impl Rate ===
 
 impl Rate {
-    /// How many are allowed in [`Rate::period`].
+    /// Returns how many are allowed in [`Rate::period`].
     #[must_use]
     pub const fn number(self) -> NonZeroU32 {
         self.number
     }
 
-    /// A second, a minute or an hour.
+    /// Returns the period: a second, a minute or an hour.
     #[must_use]
     pub const fn period(self) -> Duration {
         Duration::from_secs(match self.unit {
@@ -55,13 +54,13 @@ impl Rate {
         })
     }
 
-    /// The time after which there is room for one more.
+    /// Returns the time after which one more is allowed.
     #[must_use]
     pub fn interval(self) -> Duration {
         self.period() / self.number.get()
     }
 
-    /// How many may come at once. Default: as many as in a period.
+    /// Returns how many may come at once. Default: as many as in a period.
     #[must_use]
     pub fn burst(self) -> NonZeroU32 {
         self.burst.unwrap_or(self.number)

@@ -7,9 +7,9 @@ use super::text_value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
 
-/// Why text is no size.
+/// The error for text that is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no size; write a whole number and a unit: `64KiB`, `10MiB`, `1GiB`, `500B`")]
+#[error("`{0}` is not a size: write a whole number and a unit: `64KiB`, `10MiB`, `1GiB`, `500B`")]
 pub struct SizeError(String);
 
 text_value!(
@@ -20,13 +20,13 @@ text_value!(
 );
 
 impl Size {
-    /// In bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// In bytes, as many as can be in memory.
+    /// Returns the size in bytes, at most `usize::MAX`.
     #[must_use]
     pub fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)

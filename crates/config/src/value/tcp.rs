@@ -8,11 +8,11 @@ use super::text_value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpAddress(SocketAddr);
 
-/// Why text is no address and port.
+/// The error for text that is not an address and a port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no address and port: write `127.0.0.1:9901` or `[::1]:9901` (port 0 for any free one), and \
-     no name, path or socket of systemd"
+    "`{0}` is not an address and a port: write `127.0.0.1:9901` or `[::1]:9901` (port 0 for any free one), not a \
+     name, a path or a socket of systemd"
 )]
 pub struct TcpAddressError(String);
 
@@ -24,7 +24,7 @@ text_value!(
 );
 
 impl TcpAddress {
-    /// As the standard library has it.
+    /// Returns the address as the standard library's type.
     #[must_use]
     pub const fn get(self) -> SocketAddr {
         self.0

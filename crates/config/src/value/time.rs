@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::text_value;
 
-/// A length of time: `500ms`, `30s`, `1.5s`, `2m`, `1h`.
+/// A duration: `500ms`, `30s`, `1.5s`, `2m`, `1h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(Duration);
 
-/// Why text is no length of time.
+/// The error for text that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no duration up to 100 years; write a number and a unit: `500ms`, `30s`, `2m`, `1h`"
+    "`{0}` is not a duration up to 100 years: write a number and a unit: `500ms`, `30s`, `2m`, `1h`"
 )]
 pub struct TimeError(String);
 
@@ -22,11 +22,11 @@ text_value!(
     ["500ms", "30s", "2m"]
 );
 
-/// A hundred years: a moment that is much further away cannot be told to the system's clock.
+/// A hundred years. The system's clock cannot represent times that are much further away.
 const MOST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 impl Time {
-    /// The time as the standard library has it.
+    /// Returns the duration as the standard library's type.
     #[must_use]
     pub const fn get(self) -> Duration {
         self.0
@@ -42,7 +42,7 @@ impl From<Duration> for Time {
 impl FromStr for Time {
     type Err = TimeError;
 
-    /// A number, a unit, and a finite length of time above zero.
+    /// Parses a number and a unit, which must make a finite duration above zero.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let error = || TimeError(text.to_owned());
         let unit_at = text

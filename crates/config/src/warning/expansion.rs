@@ -1,4 +1,4 @@
-//! Values that name a variable, such as `${HOME}`, which shells and compose files replace.
+//! Finds values that name a variable, such as `${HOME}`, which shells and compose files expand.
 
 use std::ops::Range;
 
@@ -8,10 +8,11 @@ use toml::de::{DeTable, DeValue};
 use super::{Warning, WarningKind};
 use crate::source_span::{Source, first};
 
-/// Keys whose text may have a `${…}` of its own: WAGI's variables of `argv`, and what is sent as it is.
+/// Keys whose text may have a `${…}` of its own: WAGI's variables of `argv`, and bodies, which are
+/// sent as they are.
 const TEXT: [&str; 2] = ["argv", "body"];
 
-/// All of a file.
+/// Returns the warnings of a file.
 pub(super) fn find(source: &Source) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let Some(document) = source.document() else {
@@ -40,11 +41,11 @@ pub(super) fn find(source: &Source) -> Vec<Warning> {
 fn remedy(key: &str, variable: &str, is_module: bool) -> String {
     match (key.strip_prefix("environment."), is_module) {
         (Some(name), false) => format!(
-            "write the value, or read it from a variable of the host by `secrets = {{ {name} = {{ env = \
+            "write the value, or read it from a variable of the host with `secrets = {{ {name} = {{ env = \
              \"{variable}\" }} }}`"
         ),
         (Some(name), true) => {
-            format!("write the value, or give it by `--env {name}=\"${variable}\"`")
+            format!("write the value, or pass it with `--env {name}=\"${variable}\"`")
         }
         (None, _) => "write the value itself".to_owned(),
     }
@@ -57,7 +58,7 @@ fn warning(
     variable: &str,
     remedy: String,
 ) -> Warning {
-    // Part of a password may look like it.
+    // Part of a password may look like a variable.
     let shown = match source.is_hidden(key) && first(key) != "environment" {
         true => "…",
         false => variable,
@@ -70,7 +71,8 @@ fn warning(
     }
 }
 
-/// Calls with the path below the section or entry, the place, and the variable that is named.
+/// Calls `found` with the path below the section or entry, the place, and the variable that is
+/// named.
 fn in_table<F>(table: &DeTable<'_>, above: &str, found: &mut F)
 where
     F: FnMut(&str, Range<usize>, &str),
@@ -103,8 +105,8 @@ where
     }
 }
 
-/// The variable that a text names: by `${NAME}` anywhere, or by `$NAME` as a whole or the first part of a
-/// path.
+/// Returns the variable that a text names: by `${NAME}` anywhere, or by `$NAME` as a whole or as
+/// the first part of a path.
 fn named(text: &str) -> Option<&str> {
     let name = |text: &'_ str| {
         let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';

@@ -1,4 +1,4 @@
-//! What a file says that has an effect, and probably not the one that is meant.
+//! Warnings about settings that work, but probably not as intended.
 
 mod expansion;
 mod star;
@@ -8,29 +8,29 @@ use crate::modules::ModuleEntry;
 use crate::route::RouteConfigs;
 use crate::source_span::{Location, Source};
 
-/// What a file says that has an effect, and probably not the one that is meant.
+/// A warning about a setting that works, but probably not as intended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about.
+    /// The kind of the warning.
     pub kind: WarningKind,
-    /// Where it is.
+    /// The place in the file.
     pub location: Location,
-    /// What happens.
+    /// The effect of the setting.
     pub message: String,
-    /// What to write.
+    /// The text to write instead.
     pub remedy: String,
 }
 
-/// What a warning is about.
+/// The kind of a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WarningKind {
-    /// A route has a `*`, which stands for itself.
+    /// A route has a `*`, which is not a wildcard.
     LiteralStar,
-    /// A value names a variable, which is not replaced.
+    /// A value names a variable, which is not expanded.
     NotExpanded,
 }
 
-/// Of a `headwater.toml`, in the order of the text.
+/// Returns the warnings of a `headwater.toml`, in the order of the text.
 pub(crate) fn of_file(file: &File) -> Vec<Warning> {
     let source = file.source();
     let services = file.service.iter().map(|it| ("service", &it.route));
@@ -44,7 +44,7 @@ pub(crate) fn of_file(file: &File) -> Vec<Warning> {
     warnings
 }
 
-/// Of a `modules.toml`, likewise.
+/// Returns the warnings of a `modules.toml`, in the order of the text.
 pub(crate) fn of_modules(modules: &[ModuleEntry], source: &Source) -> Vec<Warning> {
     let routes = modules.iter().enumerate();
     let stars = routes.filter_map(|(index, module)| {
@@ -56,7 +56,7 @@ pub(crate) fn of_modules(modules: &[ModuleEntry], source: &Source) -> Vec<Warnin
     warnings
 }
 
-/// Files below a path are another matter: a route of theirs without `...` is an error.
+/// Leaves out `files`: their routes without `...` are errors.
 fn of_routes(list: &str, index: usize, places: &RouteConfigs, source: &Source) -> Vec<Warning> {
     let routes = places.all().into_iter().enumerate();
     let warnings = routes.filter_map(|(at, place)| {

@@ -1,9 +1,9 @@
-//! Routes with a `*`, which other servers take for any text.
+//! Finds routes with a `*`, which is a wildcard in other servers.
 
 use super::{Warning, WarningKind};
 use crate::source_span::Location;
 
-/// Of a route of a `headwater.toml`.
+/// Returns the warning about a route of a `headwater.toml`, if it has a `*`.
 pub(super) fn of_route(path: &str, location: Location) -> Option<Warning> {
     let remedy = |path: &str| match path.split('/').any(|segment| segment == "*") {
         true => "write `{name}` in place of `*` for any one segment".to_owned(),
@@ -12,13 +12,12 @@ pub(super) fn of_route(path: &str, location: Location) -> Option<Warning> {
     warning(path, location, remedy)
 }
 
-/// Of a route of a `modules.toml`, which has no `{name}`.
+/// Returns the warning about a route of a `modules.toml`, which cannot have `{name}`.
 pub(super) fn of_module(path: &str, location: Location) -> Option<Warning> {
     warning(path, location, |_| WHOLE_SEGMENTS.to_owned())
 }
 
-const WHOLE_SEGMENTS: &str =
-    "write the paths one by one, or `/...` after what all of them begin with";
+const WHOLE_SEGMENTS: &str = "write the paths one by one, or `/...` after their common beginning";
 
 fn warning(
     path: &str,

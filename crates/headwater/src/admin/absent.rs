@@ -1,4 +1,5 @@
-//! In place of the admin listener where the feature `admin` is off: whoever asks for it is told so.
+//! Stands in for the admin listener if the feature `admin` is off, and says so if one is
+//! configured.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,12 +10,12 @@ use headwater_telemetry::Telemetry;
 use super::AdminParams;
 use crate::reload::RunningHost;
 
-/// There is none.
+/// An admin listener, which cannot exist.
 #[derive(Clone, Copy)]
 pub(crate) enum Admin {}
 
 impl Admin {
-    #[allow(clippy::unused_async, reason = "as the one that there may be")]
+    #[allow(clippy::unused_async, reason = "the real one is async")]
     pub(crate) async fn bind(_params: &AdminParams, _telemetry: &Telemetry) -> Result<Self> {
         bail!(
             "this program was built without the admin listener (the feature `admin`): leave it out"

@@ -1,10 +1,11 @@
-//! Who may ask the admin listener.
+//! Access to the admin listener.
 //!
-//! Whoever has the token, if there is one. Without one nobody is asked who they are, and a browser on the
-//! same machine reaches the listener: so a page of anybody's could have it load again, by a form; or read
-//! it, by a name that it makes resolve to 127.0.0.1 (DNS rebinding). Browsers say `Origin` or
-//! `Sec-Fetch-Site` with what a page asks for, which programs do not, and a rebound name stands in `Host`.
-//! A page that came from the listener itself, or from what stands in front of it, is none of these.
+//! If there is a token, requests must carry it. Without a token there is no authentication, and a
+//! browser on the same machine reaches the listener: any web page could reload the host with a
+//! form, or read from it by a name that it makes resolve to 127.0.0.1 (DNS rebinding). Browsers
+//! send `Origin` or `Sec-Fetch-Site` with a page's requests, which programs do not, and a rebound
+//! name is in `Host`. So requests with these signs are refused, unless the page came from the
+//! listener itself, or from a proxy in front of it.
 
 use std::sync::Arc;
 
@@ -21,31 +22,32 @@ use subtle::ConstantTimeEq;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What a request needs to be answered.
+/// The requirement for requests.
 #[derive(Clone)]
 pub(super) enum Guard {
-    /// This token.
+    /// The request carries this token.
     Token(Token),
-    /// That no page of somebody else's asks: the names that may stand in `Host`, beside addresses.
+    /// The request does not come from a page of another origin. These names may be in `Host`,
+    /// besides addresses.
     Pages(Arc<[VirtualHost]>),
 }
 
-/// A token, as its hash: what is compared is as long for every other.
+/// The hash of a token, so that comparisons are of equal length.
 #[derive(Clone)]
 pub(super) struct Token([u8; 32]);
 
-/// Why a request is not answered.
+/// The reason why a request is refused.
 #[derive(Debug, PartialEq)]
 pub(super) enum Refusal {
-    /// It has no token.
+    /// The request has no token.
     NoToken,
-    /// It has another.
+    /// The request has a wrong token.
     WrongToken,
-    /// A page of somebody else's may have sent it.
+    /// A page of another origin may have sent the request.
     Page(&'static str),
 }
 
-/// Answers what may not be asked.
+/// Answers requests that are not allowed.
 pub(super) async fn refuse(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -69,7 +71,7 @@ impl Guard {
 
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         match self {
-            // A page has none, and no browser adds one by itself.
+            // Pages do not have the token, and browsers do not add it by themselves.
             Self::Token(token) => token.check(headers),
             Self::Pages(hosts) => check_page(hosts, uri, headers).map_err(Refusal::Page),
         }
@@ -86,20 +88,20 @@ fn check_page(hosts: &[VirtualHost], uri: &Uri, headers: &HeaderMap) -> Result<(
         .map_err(|_| "the request has a malformed `host` field")?;
     if host.as_ref().is_some_and(|host| !is_allowed(host, hosts)) {
         return Err(
-            "use an address or `localhost`, or name this host in `hosts` of `[admin]`: by a name that is \
-             not known a web page could come here",
+            "this listener does not know this host name, which a web page could use to reach it: use an \
+             address or `localhost`, or add the name to `hosts` of `[admin]`",
         );
     }
-    // `none` is what a person typed into the address bar.
+    // Browsers send `none` for an address that a person typed.
     let is_own = headers
         .get(SEC_FETCH_SITE)
         .is_none_or(|site| site == "none" || site == "same-origin");
     if !is_own {
-        return Err("web pages of others may not use this listener (see `sec-fetch-site`)");
+        return Err("web pages of other origins may not use this listener (see `sec-fetch-site`)");
     }
     match headers.get(ORIGIN) {
         Some(origin) if !is_origin_of(origin, host.as_ref()) => Err(
-            "web pages of others may not use this listener (the `origin` field is another than the `host`)",
+            "web pages of other origins may not use this listener (`origin` differs from `host`)",
         ),
         _ => Ok(()),
     }
@@ -119,7 +121,8 @@ fn is_allowed(host: &Authority, hosts: &[VirtualHost]) -> bool {
     uri.is_ok_and(|uri| hosts.iter().any(|host| host.matches(&uri)))
 }
 
-/// Whether a page has it from here. What encrypts in front of the listener leaves `https` in its place.
+/// Returns true if a page came from this host. Behind a proxy that terminates TLS, its origin
+/// begins with `https`.
 fn is_origin_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
     let origin = origin.to_str().ok();
     let origin = origin.and_then(|origin| {
@@ -139,7 +142,7 @@ impl Token {
         Self(Sha256::digest(token).into())
     }
 
-    /// Looks for the token by RFC 6750 (2.1).
+    /// Checks the token as RFC 6750 (2.1) defines it.
     fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut fields = headers.get_all(AUTHORIZATION).iter();
         let (Some(field), None) = (fields.next(), fields.next()) else {
@@ -173,7 +176,7 @@ impl IntoResponse for Refusal {
         (
             StatusCode::UNAUTHORIZED,
             [(WWW_AUTHENTICATE, challenge)],
-            "this listener asks for its token: `authorization: Bearer TOKEN`\n",
+            "this listener requires its token: `authorization: Bearer TOKEN`\n",
         )
             .into_response()
     }
@@ -237,7 +240,7 @@ mod tests {
                 ],
                 true,
             ),
-            // A name that was rebound: to the browser, the page is of the same origin.
+            // A rebound name: to the browser, the page is of the same origin.
             (
                 &[
                     ("host", "evil.example:9901"),

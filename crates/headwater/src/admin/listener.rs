@@ -17,26 +17,26 @@ use super::guard::{self, Guard};
 use super::{AdminParams, view};
 use crate::reload::RunningHost;
 
-/// What the admin listener offers, as it tells who asks for `/`.
+/// The endpoints of the admin listener, as the answer to `/`.
 const OFFERED: &str = "\
-GET  /healthz   the process lives
-GET  /readyz    it takes requests; 503 while it loads or drains
+GET  /healthz   the process is alive
+GET  /readyz    the host takes requests; 503 while it starts or drains
 GET  /metrics   metrics, for Prometheus
-GET  /services  what is served, with its instances
+GET  /services  the services, with their instances
 GET  /requests  the requests in flight, the oldest first
-POST /reload    load again; answers when it is done
-GET  /log       what is logged, as a filter
-PUT  /log       log what this filter says from now on
+POST /reload    reload; answers when it is done
+GET  /log       the log filter
+PUT  /log       set the log filter
 ";
 
-/// What the listener for probes offers.
+/// The endpoints of the listener for probes.
 const OFFERED_TO_PROBES: &str = "\
-GET  /healthz   the process lives
-GET  /readyz    it takes requests; 503 while it loads or drains
+GET  /healthz   the process is alive
+GET  /readyz    the host takes requests; 503 while it starts or drains
 GET  /metrics   metrics, for Prometheus
 ";
 
-/// The admin listener, and that for probes. Cheap to clone; they go on until the process ends.
+/// The admin listener and the listener for probes. Cheap to clone; they run until the process ends.
 #[derive(Clone)]
 pub(crate) struct Admin {
     address: Option<SocketAddr>,
@@ -44,26 +44,26 @@ pub(crate) struct Admin {
     state: Arc<Known>,
 }
 
-/// What it answers from.
+/// The state that answers come from.
 struct Known {
-    /// None until all is loaded.
+    /// Empty until everything is loaded.
     running: OnceLock<Arc<RunningHost>>,
     draining: AtomicBool,
     prometheus: Option<Prometheus>,
     log: LogLevel,
 }
 
-/// Nothing is loaded yet.
+/// The answer while nothing is loaded yet.
 struct Starting;
 
 // === impl Admin ===
 
 impl Admin {
-    /// Listens, and answers from now on.
+    /// Binds the addresses and starts to answer.
     ///
     /// # Errors
     ///
-    /// When the system refuses an address.
+    /// Returns an error if the system refuses an address.
     pub(crate) async fn bind(params: &AdminParams, telemetry: &Telemetry) -> Result<Self> {
         let AdminParams {
             listen,
@@ -98,38 +98,38 @@ impl Admin {
         })
     }
 
-    /// Where it listens, if it does.
+    /// Returns the address of the admin listener, if there is one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Where probes are answered, and nobody else.
+    /// Returns the address of the listener for probes, if there is one.
     pub(crate) fn probes(&self) -> Option<SocketAddr> {
         self.probes
     }
 
-    /// Requests are taken from now on.
+    /// Marks the host as ready for requests.
     pub(crate) fn ready(&self, running: &Arc<RunningHost>) {
-        // Called once.
+        // This is called once only.
         let _ = self.state.running.set(running.clone());
     }
 
-    /// No requests are taken any more.
+    /// Marks the host as draining.
     pub(crate) fn draining(&self) {
         self.state.draining.store(true, Ordering::Relaxed);
     }
 }
 
-/// Listens at an address that `flag` chooses, and answers from now on.
+/// Binds an address that `flag` sets, and starts to answer.
 async fn listen_at(address: SocketAddr, flag: &str, router: Router) -> Result<SocketAddr> {
     let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} for administration: choose another with {flag}")
+        format!("cannot listen on {address} for administration: choose another address with {flag}")
     })?;
     let address = listener
         .local_addr()
         .context("the admin listener has no address")?;
     tokio::spawn(async move {
-        // It survives what fails at one connection, and ends with the process.
+        // `serve` survives errors of single connections, and ends with the process.
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(target: "headwater::admin", %error, %address, "the admin listener has ended");
         }
@@ -157,8 +157,8 @@ fn router_of_probes(guard: Guard, state: Arc<Known>) -> Router {
     open(guarded, guard, state)
 }
 
-/// What is guarded, and what is open to all: a word that is no secret, for probes which have no token and
-/// send what `Host` they like.
+/// Adds the guard to these routes, and the routes without it. Those answer a word that is no
+/// secret, for probes, which have no token and may send any `Host`.
 fn open(guarded: Router<Arc<Known>>, guard: Guard, state: Arc<Known>) -> Router {
     guarded
         .layer(middleware::from_fn_with_state(guard, guard::refuse))
@@ -204,7 +204,7 @@ async fn reload(State(known): State<Arc<Known>>) -> Response {
         Ok(running) => running.clone(),
         Err(starting) => return starting.into_response(),
     };
-    // In a task of its own: it goes on when whoever asked for it goes away.
+    // A task of its own goes on when the client disconnects.
     let reloaded = tokio::spawn(async move { running.reload().await }).await;
     match reloaded {
         Ok(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
@@ -227,7 +227,7 @@ async fn log(State(known): State<Arc<Known>>) -> String {
 async fn set_log(State(known): State<Arc<Known>>, filter: String) -> Response {
     match known.log.set(filter.trim()) {
         Ok(()) => {
-            tracing::info!(target: "headwater::admin", filter = filter.trim(), "the log's filter was set");
+            tracing::info!(target: "headwater::admin", filter = filter.trim(), "the log filter was changed");
             format!("{}\n", known.log.get()).into_response()
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
@@ -237,7 +237,7 @@ async fn set_log(State(known): State<Arc<Known>>, filter: String) -> Response {
 // === impl Known ===
 
 impl Known {
-    /// Why no requests are taken, if they are not.
+    /// Returns the reason why requests are not taken, if they are not.
     fn refusal(&self) -> Option<&'static str> {
         if self.draining.load(Ordering::Relaxed) {
             Some("draining")
@@ -248,7 +248,7 @@ impl Known {
         }
     }
 
-    /// What is served, or the answer that nothing is yet.
+    /// Returns the running host, or the answer that there is none yet.
     fn running(&self) -> Result<&Arc<RunningHost>, Starting> {
         self.running.get().ok_or(Starting)
     }

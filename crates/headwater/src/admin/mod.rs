@@ -1,8 +1,8 @@
-//! The admin listener: for the one who operates the host, apart from where clients come.
+//! The admin listener, for operators, apart from the public listeners.
 //!
-//! It is on this machine only unless another address is given. It asks for a token if there is one, and
-//! otherwise refuses what a browser sends on behalf of a page: see [`guard`]. A second listener has what
-//! probes and Prometheus ask for, and no more.
+//! It listens on this machine only, unless another address is given. It requires a token if there
+//! is one. Otherwise it refuses requests that a browser sends on behalf of a page: see [`guard`]. A
+//! second listener serves probes and Prometheus only.
 
 #[cfg(not(feature = "admin"))]
 mod absent;

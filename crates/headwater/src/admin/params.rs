@@ -1,4 +1,4 @@
-//! Where the admin listener is, and who may ask it.
+//! The addresses of the admin listener, and the access to it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,15 +10,16 @@ use headwater_server::{VirtualHost, VirtualHostError};
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::spec::config_location::ConfigLocations;
 
-/// Where the admin listener is if nobody says: on this machine only.
+/// The default address of the admin listener: on this machine only.
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_901);
 
-/// The admin listener and that for probes, as far as they are there, and who may ask them.
+/// The addresses of the admin listener and of the listener for probes, if they are on, and the
+/// access to them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AdminParams {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) probes: Option<SocketAddr>,
-    /// Names that may stand in `Host`, beside addresses.
+    /// Names that may be in `Host`, besides addresses.
     pub(super) hosts: Vec<VirtualHost>,
     pub(super) token: Option<Secret>,
 }
@@ -26,8 +27,8 @@ pub(crate) struct AdminParams {
 // === impl AdminParams ===
 
 impl AdminParams {
-    /// What flags and variables say, and where they are silent, the section of the file, which turns the
-    /// listener on. What cannot be used is noted in `found`.
+    /// Merges flags and variables with the section of the file, which turns the listener on.
+    /// Reports unusable settings in `found`.
     pub(crate) fn new(
         flags: AdminSettings,
         file: Option<&AdminSettings>,
@@ -89,12 +90,12 @@ impl AdminParams {
         }
     }
 
-    /// Whether anything listens.
+    /// Returns true if one of the listeners is on.
     pub(crate) fn is_on(&self) -> bool {
         self.listen.is_some() || self.probes.is_some()
     }
 
-    /// What listens where.
+    /// Returns the names and addresses of the listeners that are on.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let listen = self.listen.map(|address| ("the admin listener", address));
         let probes = self
@@ -104,13 +105,13 @@ impl AdminParams {
     }
 }
 
-/// A token that a field can hold.
+/// Checks that a header field can hold the token.
 fn token_of(secret: Secret) -> Result<Secret, Error> {
     let token = secret.reveal();
     ensure!(
         !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()),
-        "the admin listener's token cannot be used: it is to be one or more visible characters of ASCII, \
-         without blanks, such as `openssl rand -hex 32` makes"
+        "the admin listener's token cannot be used: it must be one or more visible ASCII characters, \
+         without blanks, such as the output of `openssl rand -hex 32`"
     );
     Ok(secret)
 }

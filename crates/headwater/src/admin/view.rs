@@ -1,4 +1,4 @@
-//! What is served and what is in flight, as JSON.
+//! The services and the requests in flight, as JSON.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::build::running_service::{Runner, RunningService};
 use crate::reload::RunningHost;
 
-/// All services, with the number of what is loaded.
+/// Returns all services, with the number of the generation.
 pub(super) fn services(running: &RunningHost) -> Value {
     let generation = running.generation();
     let services: Vec<_> = running
@@ -36,7 +36,7 @@ pub(super) fn services(running: &RunningHost) -> Value {
     })
 }
 
-/// The requests in flight, the oldest first.
+/// Returns the requests in flight, the oldest first.
 pub(super) fn requests(running: &RunningHost) -> Value {
     let mut requests = running.front().requests();
     requests.sort_by_key(|request| request.since);

@@ -1,4 +1,4 @@
-//! From a specification to what runs.
+//! Builds a specification into what runs.
 
 #[cfg(feature = "wagi")]
 pub(crate) mod module;

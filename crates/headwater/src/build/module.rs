@@ -1,4 +1,4 @@
-//! WAGI modules: from a specification to what answers at its routes.
+//! Builds WAGI modules from their specifications.
 
 use anyhow::Result;
 use headwater_config::RouteConfig;
@@ -10,16 +10,16 @@ use crate::convert;
 use crate::reload::BuildContext;
 use crate::spec::service_spec::{ModuleOptions, ServiceSpec};
 
-/// A module that can answer.
+/// A module with its routes.
 #[derive(Clone)]
 pub(crate) struct MountedModule {
     pub(crate) module: WagiModule,
-    /// What answers at each route of its service: of a modules.toml, a module may name routes with entrypoints of
-    /// their own. Otherwise empty; the module itself answers.
+    /// The handlers of the service's routes, if it is from a modules.toml, where a module may name
+    /// routes with entrypoints of their own. Otherwise empty: the module itself answers.
     pub(crate) mounts: Vec<Mount>,
 }
 
-/// Compiles and links a module. Adds the routes that it names.
+/// Compiles and links a module, and adds the routes that it names.
 pub(super) fn load(
     spec: &ServiceSpec,
     binary: &[u8],
@@ -33,7 +33,7 @@ pub(super) fn load(
         let mounts = Vec::new();
         return Ok(MountedModule { module, mounts });
     };
-    // It runs the module.
+    // This runs the module.
     let mounts = tokio::runtime::Handle::current().block_on(module.mount(route))?;
     for mount in &mounts {
         if let Some(problem) = &mount.problem {

@@ -1,4 +1,4 @@
-//! Services that can answer, and where.
+//! Services that are running, and their routes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::spec::builtins::Builtin;
 use crate::spec::host_spec::Routing;
 use crate::spec::service_spec::{ServiceSpec, ServiceSummary};
 
-/// A service that can answer.
+/// A running service.
 pub(crate) struct RunningService {
     pub(crate) outline: Arc<ServiceSummary>,
-    /// By which it is known whether it is still what it was.
+    /// The specification, to find out whether the service has changed.
     pub(crate) spec: Arc<ServiceSpec>,
     pub(crate) runner: Runner,
-    /// What it calls out by, if it can.
+    /// The client for its outgoing requests.
     pub(crate) egress: Egress,
     pub(crate) routes: Vec<RouteConfig>,
     pub(crate) timeout: Duration,
@@ -32,7 +32,7 @@ pub(crate) struct RunningService {
     pub(crate) service_limits: ServiceLimits,
 }
 
-/// What answers for a service. Cheap to clone.
+/// The handler of a service. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Runner {
     Component(Arc<ComponentService>),
@@ -40,7 +40,7 @@ pub(crate) enum Runner {
     Module(Arc<MountedModule>),
 }
 
-/// Which path each service answers, and each of what is built in.
+/// Returns the router for the services and built-in answers.
 pub(crate) fn router(
     services: &[Arc<RunningService>],
     builtins: &[Builtin],
@@ -56,14 +56,14 @@ pub(crate) fn router(
     })
 }
 
-/// By which the services reach each other.
+/// Returns the fronts through which the services reach each other.
 pub(crate) fn fronts(
     services: &[Arc<RunningService>],
     common: &SharedResources,
 ) -> Vec<Arc<InternalFront>> {
     let front = |service: &Arc<RunningService>| {
         let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
-        // Its pattern counts for nothing there.
+        // The pattern has no meaning there.
         let front = InternalFront::new(service.route("/..."), metrics, loops);
         let front = front.with_access(common.access.clone());
         Arc::new(front.with_explanations(common.explain))
@@ -74,7 +74,7 @@ pub(crate) fn fronts(
 // === impl RunningService ===
 
 impl RunningService {
-    /// What it is granted by host interfaces.
+    /// Explains the service's grants, including those of host interfaces.
     pub(crate) fn explain(&self) -> Vec<Explained> {
         let outgoing = Grant::new(OutgoingHttp, self.egress.clone().into());
         let mut explained = outgoing.explain();
@@ -82,7 +82,7 @@ impl RunningService {
         explained
     }
 
-    /// What it is granted, by what it is, as JSON.
+    /// Returns the service's grants as JSON, by kind.
     pub(crate) fn grants(&self) -> serde_json::Value {
         let facts = self.explain().into_iter().filter_map(|line| match line {
             Explained::Fact { what, items } => Some((what.replace(' ', "_"), items.into())),
@@ -95,7 +95,7 @@ impl RunningService {
         &self.outline.name
     }
 
-    /// Whether it is the same that answers, wherever it does.
+    /// Returns true if both run from the same specification, whatever their routes.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.spec, &other.spec)
     }
@@ -124,7 +124,7 @@ impl RunningService {
 // === impl Runner ===
 
 impl Runner {
-    /// What answers, wherever the service does.
+    /// Returns the handler for any route.
     fn handler(&self) -> Arc<dyn Handler> {
         match self {
             Self::Component(component) => component.clone(),
@@ -133,7 +133,7 @@ impl Runner {
         }
     }
 
-    /// What answers at the route of this number.
+    /// Returns the handler for the route of this index.
     fn at(&self, index: usize) -> Arc<dyn Handler> {
         #[cfg(feature = "wagi")]
         if let Self::Module(mounted) = self
@@ -145,7 +145,7 @@ impl Runner {
         self.handler()
     }
 
-    /// The component, if it is one.
+    /// Returns the component, if it is one.
     pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
         match self {
             Self::Component(component) => Some(component),
@@ -155,12 +155,12 @@ impl Runner {
     }
 }
 
-/// The hosts that a route holds for.
+/// Parses the hosts of a route.
 pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<VirtualHost>> {
     hosts_of(hosts).map_err(|(_, error)| error)
 }
 
-/// Likewise; an error is told with which of them it is about.
+/// Parses the hosts of a route. An error has the index of its host.
 pub(crate) fn hosts_of(hosts: &[String]) -> Result<Vec<VirtualHost>, (usize, anyhow::Error)> {
     let hosts = hosts.iter().enumerate().map(|(at, host)| {
         let parsed = host.parse().context("in `hosts`");

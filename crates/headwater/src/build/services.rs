@@ -1,4 +1,4 @@
-//! From what a service is made of to what answers; what is made of the same stays.
+//! Builds services from their specifications. Services with an unchanged specification stay.
 
 use std::sync::Arc;
 
@@ -19,25 +19,25 @@ use crate::reload::BuildContext;
 use crate::spec::prepared::{Parts, PreparedService};
 use crate::spec::service_spec::{Guest, ServiceSpec, ServiceSummary};
 
-/// What the services of a host have in common.
+/// The parts that all services of a host share.
 #[derive(Default)]
 pub(crate) struct SharedResources {
-    /// Shared, so that the machine's certificates are read once.
+    /// The trusted certificates, shared so that the machine's are read once.
     pub(crate) tls_roots: TlsRoots,
-    /// The bounds on what all of them send.
+    /// The limits on the outgoing requests of all services together.
     pub(crate) shared: EgressShared,
     pub(crate) metrics: Metrics,
     pub(crate) access: headwater_telemetry::AccessLog,
     pub(crate) loops: LoopGuard,
-    /// Each other.
+    /// The services, for each other.
     pub(crate) internal: InternalServices,
-    /// Whether answers tell why requests failed.
+    /// True if answers say why requests failed.
     pub(crate) explain: bool,
 }
 
-/// Compiles and links all services, but for those that are there and made of the same: they stay, with
-/// their instances, connections and circuits, wherever they answer from now on. Notes those that cannot be
-/// loaded.
+/// Compiles and links all services, except those that run already with an equal specification.
+/// Those stay, with their instances, connections and circuits, and get their new routes. Reports
+/// services that cannot be loaded.
 pub(crate) fn load(
     planned: Vec<PreparedService>,
     loading: &BuildContext,
@@ -57,14 +57,15 @@ pub(crate) fn load(
         .collect()
 }
 
-/// What is there, where it answers from now on.
+/// Keeps a running service, with its new routes.
 fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
     let PreparedService {
         mut routes,
         route_limits,
         ..
     } = planned;
-    // The route of a modules.toml is part of the specification, and the module may have named others.
+    // The route of a modules.toml is part of the specification, but the module may have named other
+    // routes.
     if old.spec.module.mount.is_some() {
         routes = old.routes.clone();
     }
@@ -74,7 +75,7 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
         spec: old.spec.clone(),
         runner: old.runner.clone(),
         egress: old.egress.clone(),
-        // What was counted was counted against other limits.
+        // Counts against other limits must not be carried over.
         service_limits: match route_limits == old.route_limits {
             true => old.service_limits.clone(),
             false => ServiceLimits::new(&route_limits),

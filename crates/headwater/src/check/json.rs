@@ -1,4 +1,4 @@
-//! What checking a file finds, for programs. docs/reference/check.md describes it.
+//! The result of checking a file, for programs. docs/reference/check.md describes it.
 
 use headwater_server::Route;
 use serde_json::{Value, json};

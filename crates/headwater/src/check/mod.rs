@@ -1,4 +1,4 @@
-//! `headwater check`: all that serving would do with a file, but for serving it.
+//! `headwater check`: everything that serving a file does, except serving it.
 
 mod json;
 #[cfg(feature = "wagi")]
@@ -23,11 +23,11 @@ use crate::service_registry::ServiceRegistry;
 
 use self::report::Report;
 
-/// Tells what a file serves, and all that is wrong with it.
+/// Prints what a file serves, and all errors in it.
 ///
 /// # Errors
 ///
-/// When it could not be served as it is, unless what is printed says so.
+/// Returns an error if the file cannot be served, unless the output says so.
 pub(crate) fn run(arguments: &Check) -> Result<ExitCode> {
     let mut report = Report::new(&arguments.file);
     fill(&mut report, arguments)?;
@@ -63,7 +63,7 @@ fn fill(report: &mut Report, arguments: &Check) -> Result<()> {
     }
 }
 
-/// What guests are compiled and linked with, to be checked.
+/// Makes the context in which guests are compiled and linked for the check.
 fn scratch(operation: &Operation, cache: &CodeCache) -> Result<BuildContext> {
     Ok(BuildContext {
         engine: Engine::with_cache(convert::host::places(&operation.server), cache)?,

@@ -18,23 +18,23 @@ use crate::exit;
 use crate::spec::builtins::Builtin;
 use crate::spec::config_location::ConfigLocations;
 
-/// What checking a file finds.
+/// The result of checking a file.
 pub(crate) struct Report {
     pub(crate) file: PathBuf,
     pub(crate) found: Diagnostics,
-    /// Those that can be served.
+    /// Services that can be served.
     pub(crate) services: Vec<Arc<RunningService>>,
     pub(crate) builtins: Vec<Builtin>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) probes: Option<SocketAddr>,
-    /// What is told of it to readers.
+    /// The text about the file, for people.
     pub(crate) lines: Vec<String>,
-    /// Whether `lines` list the keys of the file that have no effect.
+    /// True if `lines` list the keys of the file that have no effect.
     pub(crate) lists_without_effect: bool,
 }
 
-/// Where would be listened.
+/// An address that would be listened on.
 pub(crate) struct Listener {
     pub(crate) address: String,
     pub(crate) tls: bool,
@@ -57,7 +57,7 @@ impl Report {
         }
     }
 
-    /// Checks how the host would be operated, but for where it listens.
+    /// Checks the settings for operating the host, except its listeners.
     pub(crate) fn operation(&mut self, operation: &Operation, locations: &ConfigLocations) {
         self.admin = operation.admin.listen;
         self.probes = operation.admin.probes;
@@ -79,15 +79,15 @@ impl Report {
         );
     }
 
-    /// Warns of what kept compiled code from being kept, once all guests are compiled.
+    /// Adds warnings about compiled code that could not be kept, once all guests are compiled.
     pub(crate) fn compiled(&mut self, engine: &Engine) {
         for warning in engine.compiler().warnings() {
             self.found.warn(Diagnostic::code_cache(warning));
         }
     }
 
-    /// Notes what flag or variable is wrong, unless it is the file that says it: then it is told with its
-    /// place.
+    /// Reports an error about a flag or variable, unless the file causes it: then it is reported
+    /// with its place.
     fn operates(&mut self, flag: &str, result: Result<()>) {
         let Err(error) = result else {
             return;
@@ -100,7 +100,7 @@ impl Report {
         }
     }
 
-    /// What is told to readers.
+    /// Returns the text for people.
     pub(super) fn text(&self) -> String {
         let mut lines = self.lines.clone();
         if self.found.errors.is_empty() {

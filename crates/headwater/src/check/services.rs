@@ -1,4 +1,4 @@
-//! What `headwater serve` would serve.
+//! Checks a file for `headwater serve`.
 
 use anyhow::Result;
 
@@ -15,11 +15,11 @@ use crate::diagnostics::{Diagnostic, Kind, Position};
 use crate::spec::from_serve::of_content;
 use crate::spec::host_spec::HostSpec;
 
-/// Fills in what `headwater serve` would serve, and what is wrong with it.
+/// Adds to the report what `headwater serve` would serve, and all errors.
 ///
 /// # Errors
 ///
-/// When this machine lets nothing be checked.
+/// Returns an error if nothing can be checked on this machine.
 pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> Result<()> {
     let Some(spec) = of_content(arguments, content, &mut report.found) else {
         return Ok(());
@@ -51,7 +51,7 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
     let setting = |error| Diagnostic::of(Kind::Setting, Position::file(&arguments.file), &error);
     let found = &mut report.found;
     found.keep(connected.map_err(|error| setting(error.into())));
-    // Of routes that do not go together is told with their places.
+    // Conflicts of routes are reported already, with their places.
     if found.errors.is_empty() {
         let router = router(&report.services, &builtins, routing);
         found.keep(router.map_err(setting));

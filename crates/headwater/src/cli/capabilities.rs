@@ -1,4 +1,4 @@
-//! The flags of `headwater serve` by which host interfaces are granted.
+//! The flags of `headwater serve` that grant host interfaces.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use headwater_runtime::Capabilities;
@@ -7,12 +7,12 @@ use headwater_runtime::capability::Flag;
 /// A flag with its values.
 #[derive(Debug)]
 pub(crate) struct CapabilityFlag {
-    /// Without the dashes.
+    /// The flag, without the dashes.
     pub(crate) long: &'static str,
     pub(crate) values: Vec<String>,
 }
 
-/// Gives `serve` the flags.
+/// Adds the flags to `serve`.
 pub(super) fn with_flags(cli: Command, capabilities: &Capabilities) -> Command {
     let flags = flags(capabilities).map(|flag| {
         Arg::new(flag.long)
@@ -26,7 +26,7 @@ pub(super) fn with_flags(cli: Command, capabilities: &Capabilities) -> Command {
     cli.mut_subcommand("serve", |serve| serve.args(flags))
 }
 
-/// The flags that are on the command line of `serve`.
+/// Returns the flags that are on the command line of `serve`.
 pub(super) fn given(serve: &ArgMatches, capabilities: &Capabilities) -> Vec<CapabilityFlag> {
     let given = flags(capabilities).filter_map(|Flag { long, .. }| {
         let values = serve.get_many::<String>(long)?.cloned().collect();

@@ -1,4 +1,5 @@
-//! The command line of `headwater check`: all flags of those whose work it checks.
+//! The command line of `headwater check`, which has all flags of the commands whose files it
+//! checks.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -11,14 +12,15 @@ use super::Command;
 use super::variables::parse_what_can_be;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 
-/// Explain what a file serves, without serving it: read, loaded and linked is all that serving would.
+/// Explain what a file serves, without serving it: read, load and link everything that would be
+/// served.
 ///
-/// It takes the flags of `headwater serve`, and for a modules.toml those of `headwater wagi`, to check what
-/// would be served with them. Environment variables count as they do there. All errors are told, not the
-/// first alone.
+/// It takes the flags of `headwater serve`, and for a modules.toml those of `headwater wagi`, to
+/// check what would be served with them. Environment variables apply as they do there. All errors
+/// are reported, not only the first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 if it could be served as it is, 1 if not, 2 if the command is called wrongly.
+Exit codes: 0 if it could be served as it is, 1 if not, 2 if the command line is wrong.
 
 Examples:
   headwater check headwater.toml
@@ -30,19 +32,19 @@ pub(crate) struct Check {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// How to tell what is found
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
 
-    /// Those of other commands that are on the command line.
+    /// Flags of other commands that are on the command line.
     #[arg(skip)]
     pub(super) flags: Vec<Flag>,
 }
 
-/// How to tell what is found.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For readers
+    /// For people
     Text,
     /// For programs: one JSON object
     Json,
@@ -68,7 +70,8 @@ pub(super) const NAME: &str = "check";
 /// The heading of flags that only `headwater wagi` has.
 const OF_MODULES: &str = "For a modules.toml";
 
-/// Gives `check` the flags of `serve` and `wagi`. Their variables are read by these themselves.
+/// Adds the flags of `serve` and `wagi` to `check`. Their variables are left out: those commands
+/// read them.
 pub(super) fn with_flags(cli: clap::Command) -> clap::Command {
     let mut flags: Vec<clap::Arg> = Vec::new();
     for target in [Target::Serve, Target::Wagi] {
@@ -87,14 +90,14 @@ pub(super) fn with_flags(cli: clap::Command) -> clap::Command {
         }
     }
     let flags = flags.into_iter().map(|flag| match flag.get_long() {
-        // As `headwater wagi` has it.
+        // `headwater wagi` has this short flag.
         Some("env") => flag.short('e'),
         _ => flag,
     });
     cli.mut_subcommand(NAME, |check| check.args(flags))
 }
 
-/// Takes values that cannot be read, too, for flags of other commands: `as_command` tells of them.
+/// Accepts values of other commands' flags that cannot be read: `as_command` reports them.
 pub(super) fn lenient(cli: clap::Command) -> clap::Command {
     cli.mut_subcommand(NAME, |check| {
         check.mut_args(|arg| {
@@ -107,7 +110,7 @@ pub(super) fn lenient(cli: clap::Command) -> clap::Command {
     })
 }
 
-/// The flags of other commands that are on the command line of `check`.
+/// Returns the flags of other commands that are on the command line of `check`.
 pub(super) fn given(check: &clap::Command, matches: &ArgMatches) -> Vec<Flag> {
     let given = check.get_arguments().filter_map(|argument| {
         let long = argument.get_long()?;
@@ -125,8 +128,8 @@ pub(super) fn given(check: &clap::Command, matches: &ArgMatches) -> Vec<Flag> {
     given.collect()
 }
 
-/// Puts the flag before each of several `NAME=VALUE` that follow `-e`, as `headwater wagi` takes them. Here
-/// FILE may follow, too.
+/// Inserts the flag before each of several `NAME=VALUE` that follow `-e`, as `headwater wagi` takes
+/// them. FILE may follow them here.
 pub(super) fn spread_variables(words: Vec<OsString>) -> Vec<OsString> {
     if words.get(1).is_none_or(|command| command != NAME) {
         return words;
@@ -154,8 +157,8 @@ pub(super) fn spread_variables(words: Vec<OsString>) -> Vec<OsString> {
 // === impl Check ===
 
 impl Check {
-    /// The command that would serve the file with these flags. Notes flags that it does not have, and what is
-    /// wrong with its variables.
+    /// Returns the command that would serve the file with these flags. Reports flags that the
+    /// command does not have, and errors in its variables.
     pub(crate) fn as_command(&self, target: Target, found: &mut Diagnostics) -> Option<Command> {
         let cli = super::command();
         let name = target.as_str();
@@ -166,7 +169,7 @@ impl Check {
             } else {
                 let file = self.file.display();
                 found.error(Diagnostic::usage(format!(
-                    "--{long} is no flag of `headwater {name}`, which serves `{file}`: leave it out"
+                    "--{long} is not a flag of `headwater {name}`, which serves `{file}`: leave it out"
                 )));
             }
         }
@@ -176,7 +179,7 @@ impl Check {
         };
         let (cli, errors) = parse_what_can_be(name, flags, &file);
         for error in errors {
-            // How the command is used is none of the user's concern, who calls another.
+            // The usage of that command does not help a user who runs another one.
             let told = error.to_string();
             let told = told.split("\n\n").next().unwrap_or_default();
             found.error(Diagnostic::usage(told.trim_start_matches("error: ")));
@@ -185,7 +188,8 @@ impl Check {
     }
 }
 
-/// A flag in one word: a value that begins with a hyphen would be taken for another.
+/// Returns a flag with its value in one word. As a second word, a value that begins with a hyphen
+/// would be taken for a flag.
 fn flag(long: &str, value: &OsStr) -> OsString {
     let mut word = OsString::from(format!("--{long}="));
     word.push(value);
@@ -208,7 +212,7 @@ impl Target {
             .flat_map(clap::Command::get_arguments)
             .filter(|flag| {
                 let long = flag.get_long();
-                // FILE is what that would say.
+                // FILE stands for `--config`.
                 long.is_some_and(|long| long != "config") && !flag.is_hide_set()
             })
     }
@@ -355,12 +359,12 @@ mod tests {
             (
                 ["m.toml", "--min-idle=1"],
                 Target::Wagi,
-                "--min-idle is no flag of `headwater wagi`",
+                "--min-idle is not a flag of `headwater wagi`",
             ),
             (
                 ["h.toml", "--hostname=h"],
                 Target::Serve,
-                "--hostname is no flag of `headwater serve`",
+                "--hostname is not a flag of `headwater serve`",
             ),
         ] {
             let (_, found) = command(&words, target);

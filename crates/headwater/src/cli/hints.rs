@@ -8,10 +8,10 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use headwater_config::modules::ModulesFile;
 
-/// What other servers call the flag that says where to listen.
+/// The names that other servers have for the flag `--listen`.
 pub(super) const LISTEN: [&str; 6] = ["--port", "-p", "--addr", "--address", "--bind", "--host"];
 
-/// Adds a tip to an error about a word that means something else here.
+/// Adds a tip to an error about a word that has another meaning in other programs.
 pub(super) fn add(error: &mut Error, words: &[OsString]) {
     let tip = match (
         error.kind(),
@@ -36,7 +36,7 @@ pub(super) fn add(error: &mut Error, words: &[OsString]) {
     error.insert(ContextKind::Suggested, tip);
 }
 
-/// For a file in place of a command.
+/// Returns the tip for a file in place of a command.
 fn file(word: &str) -> Option<String> {
     let path = Path::new(word);
     if !path.exists() && path.extension().is_none() {
@@ -50,7 +50,7 @@ fn file(word: &str) -> Option<String> {
     })
 }
 
-/// For a flag that says where to listen in other programs, such as `--port 8080`.
+/// Returns the tip for a flag that sets the address in other programs, such as `--port 8080`.
 fn listen(flag: &str, words: &[OsString]) -> Option<String> {
     let name = flag
         .split('=')

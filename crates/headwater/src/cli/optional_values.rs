@@ -1,21 +1,21 @@
 //! Flags whose value may be left out, such as `--admin` and `--access-log`.
 //!
-//! clap takes the word after such a flag always, or only behind `=`. Here it is taken if it can be read as
-//! the value, so that `--admin 127.0.0.1:9000 x.wasm` and `--admin x.wasm` both mean what they say. A FILE
-//! that is called like a value is written `./json`.
+//! clap takes the word after such a flag either always or only after `=`. This module takes it if
+//! it can be read as the value, so that `--admin 127.0.0.1:9000 x.wasm` and `--admin x.wasm` both
+//! work. A FILE whose name looks like a value is written `./json`.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use clap::{Arg, Command};
 
-/// Joins each such flag with its value by `=`, which clap asks for.
+/// Joins each such flag with its value by `=`, which clap requires.
 pub(super) fn join(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
     join_if(cli, words, can_be_read)
 }
 
-/// Joins each such flag with the next word that is no file, though it cannot be read as the value. For a
-/// command line with a FILE too many, of which one was meant as a value.
+/// Joins each such flag with the next word if that is not a file, although it cannot be read as the
+/// value. For a command line with one FILE too many, where a word was meant as a value.
 pub(super) fn join_unreadable(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
     join_if(cli, words, |_, _, value| {
         !is_flag(value) && !Path::new(value).exists()
@@ -48,7 +48,7 @@ fn join_if(
     joined
 }
 
-/// The flag that a word is, if its value may be left out.
+/// Returns the flag that a word names, if its value is optional.
 fn flag<'a>(command: &'a Command, word: &OsString) -> Option<&'a Arg> {
     let long = word.to_str()?.strip_prefix("--")?;
     let flag = command
@@ -119,7 +119,7 @@ mod tests {
                 "wagi -c m.toml --access-log=json",
             ),
             ("check --serial true x", "check --serial=true x"),
-            // What is a file's name stays one, and so does the value of another flag.
+            // File names and the values of other flags stay as they are.
             (
                 "serve -- --admin 127.0.0.1:1",
                 "serve -- --admin 127.0.0.1:1",

@@ -1,5 +1,5 @@
-//! Environment variables that stand for flags: an empty one says nothing, and one that makes no sense is
-//! told by its own name, which clap does not know to do.
+//! Environment variables for flags. An empty variable counts as not set, and an error about a
+//! variable names it, which clap does not do.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,17 +11,18 @@ use clap::{Arg, Command, Error, FromArgMatches};
 use super::{Cli, capabilities, check, command, hints, optional_values};
 use crate::diagnostics::{Diagnostic, Kind, Position};
 
-/// What the names of Headwater's own variables begin with.
+/// The prefix of Headwater's own variables.
 const PREFIX: &str = "HEADWATER_";
 
-/// Reads a command line, the program's name first, and the variables of flags that are not on it.
+/// Reads a command line, which begins with the program's name, and the variables of flags that are
+/// not on it.
 ///
 /// # Errors
 ///
-/// When it makes no sense, or somebody asks for help.
+/// Returns an error if the command line is wrong, or if it asks for help.
 pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Result<Cli, Error> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-    // As compose files do it that pass on what nobody has set.
+    // Compose files pass on unset variables as empty ones.
     let command = without(command(), &|arg| is_set(arg) == Some(false));
     let words = check::spread_variables(optional_values::join(&command, words));
     let error = match read(command.clone(), &words) {
@@ -29,7 +30,7 @@ pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Re
         Err(error) => error,
     };
     let (error, words) = meant_as_value(&command, error, words);
-    // `check` tells of it beside all else that is wrong.
+    // `check` reports it together with all other errors.
     if is_about_value(&error)
         && let Ok(cli) = read(check::lenient(command.clone()), &words)
     {
@@ -40,9 +41,9 @@ pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Re
     Err(error)
 }
 
-/// Reads as much as can be read of a command line of `subcommand`, whose flags are one word each, and says
-/// all that is wrong with it. A value that cannot be read is left out, of a flag or of a variable. Where flags
-/// and variables do not go together, all of them are.
+/// Reads as much as possible of a command line of `subcommand`, whose flags are one word each, and
+/// returns all errors. Leaves out values of flags and variables that cannot be read. If flags and
+/// variables conflict, leaves out all of them.
 pub(super) fn parse_what_can_be(
     subcommand: &str,
     mut flags: Vec<OsString>,
@@ -65,7 +66,7 @@ pub(super) fn parse_what_can_be(
             errors.push(error);
             continue;
         }
-        // After another error it may be nothing but its consequence.
+        // After another error, this one may be only its consequence.
         if errors.is_empty() {
             errors.push(error);
         }
@@ -74,14 +75,14 @@ pub(super) fn parse_what_can_be(
     }
 }
 
-/// Leaves out a value of a flag, or its variable. Says whether there was one.
+/// Removes a value of a flag, or its variable. Returns true if there was one.
 fn leave_out(long: &str, value: &str, flags: &mut Vec<OsString>, command: &mut Command) -> bool {
     let before = flags.len();
     let prefix = format!("--{long}=");
     let word = OsString::from(format!("{prefix}{value}"));
     flags.retain(|flag| *flag != word);
     if flags.len() == before {
-        // It is one of several in a word.
+        // The value is one of several in a word.
         flags.retain(|flag| !flag.as_encoded_bytes().starts_with(prefix.as_bytes()));
     }
     if flags.len() < before {
@@ -96,8 +97,8 @@ fn leave_out(long: &str, value: &str, flags: &mut Vec<OsString>, command: &mut C
     is_there
 }
 
-/// An error about a word that is no flag and one too many: if a flag before it may have a value, and the word
-/// between them is neither one nor a file, the error is about that.
+/// Corrects an error about an extra word. If a flag before it takes an optional value, and the word
+/// after that flag is neither a value nor a file, returns the error about that value.
 fn meant_as_value(command: &Command, error: Error, words: Vec<OsString>) -> (Error, Vec<OsString>) {
     let is_word = flag(&error).is_some_and(|word| !word.starts_with('-'));
     if error.kind() == ErrorKind::UnknownArgument && is_word {
@@ -141,7 +142,7 @@ fn read(mut command: Command, words: &[OsString]) -> Result<Cli, Error> {
 /// Variables that look like those of flags, and that nothing reads: neither this command nor the file,
 /// whose own ones are given.
 pub(crate) fn unknown(subcommand: &str, of_file: &BTreeSet<String>) -> Vec<Diagnostic> {
-    // Nobody has said anything by one that is empty.
+    // An empty variable counts as not set.
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let names = set.filter_map(|(name, _)| name.into_string().ok());
     let mut names: Vec<_> = names.filter(|name| !of_file.contains(name)).collect();
@@ -187,8 +188,9 @@ fn unknown_of(subcommand: &str, names: Vec<String>) -> Vec<Diagnostic> {
     warnings.collect()
 }
 
-/// What was probably meant by a variable, named without its prefix, that no flag has: a flag of this name
-/// whose variable has another, the flag that says where to listen, or a variable of nearly this name.
+/// Returns the probable meaning of a variable, given without its prefix, that no flag has: a flag
+/// of this name whose variable has another name, the flag that sets the address, or a variable with
+/// nearly this name.
 fn meant(command: &Command, subcommand: &str, name: &str, known: &[String]) -> Option<String> {
     let flag = |long: &str| {
         let command = command.find_subcommand(subcommand)?;
@@ -229,7 +231,7 @@ fn blame(mut error: Error, command: &Command, words: &[OsString]) -> Error {
     let Some(variable) = found.and_then(Arg::get_env) else {
         return error;
     };
-    // A flag that is on the command line is as wrong without its variable.
+    // The error stays without the variable if the flag is on the command line.
     let again = read(without(command.clone(), &is_it), words);
     let is_variable = again.map_or_else(|error| self::flag(&error), |_| None) != Some(flag.clone());
     if is_variable {
@@ -240,12 +242,12 @@ fn blame(mut error: Error, command: &Command, words: &[OsString]) -> Error {
     error
 }
 
-/// The flag that an error is about, as it is shown: `--max-body <SIZE>`.
+/// Returns the flag that an error is about, as clap shows it: `--max-body <SIZE>`.
 fn flag(error: &Error) -> Option<String> {
     text(error, ContextKind::InvalidArg)
 }
 
-/// The value that an error is about.
+/// Returns the value that an error is about.
 fn value(error: &Error) -> Option<String> {
     text(error, ContextKind::InvalidValue)
 }
@@ -257,7 +259,7 @@ fn text(error: &Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-/// `max-body` of it.
+/// Returns the name of a flag: `max-body` of `--max-body <SIZE>`.
 fn name(flag: &str) -> &str {
     let name = flag.trim_start_matches('-');
     let is_part = |character: char| character.is_ascii_alphanumeric() || character == '-';
@@ -265,7 +267,7 @@ fn name(flag: &str) -> &str {
     &name[..end.unwrap_or(name.len())]
 }
 
-/// The command with these flags without their variables.
+/// Returns the command without the variables of these flags.
 fn without(command: Command, which: &dyn Fn(&Arg) -> bool) -> Command {
     command.mut_subcommands(|command| {
         command.mut_args(|arg| match which(&arg) {
@@ -275,7 +277,8 @@ fn without(command: Command, which: &dyn Fn(&Arg) -> bool) -> Command {
     })
 }
 
-/// Whether the variable of a flag is set to anything; `None` if it has none, or nobody has set it.
+/// Returns true if the variable of a flag has a value, and false if it is empty. `None` if the flag
+/// has no variable, or the variable is not set.
 fn is_set(arg: &Arg) -> Option<bool> {
     let value = std::env::var_os(arg.get_env()?)?;
     Some(value.as_os_str() != OsStr::new(""))

@@ -1,4 +1,4 @@
-//! The command line of WAGI 0.8.1, with its flags, variables and defaults, and some flags more.
+//! The command line of WAGI 0.8.1, with its flags, variables and defaults, and some more flags.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use super::OperationArgs;
 
 /// Serve the modules of a WAGI modules.toml, with the flags of the `wagi` command.
 ///
-/// Routes are tried in the order of the file, and the first that fits answers; /healthz answers OK.
+/// Routes are tried in the order of the file, and the first that matches answers. /healthz answers
+/// OK.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,19 +27,19 @@ pub(crate) struct Wagi {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// Where to listen; port 0 picks a free one and prints it
+    /// Address and port to listen on; port 0 picks a free port and prints it
     #[arg(short, long, value_name = "IP_PORT", default_value = "127.0.0.1:3000")]
     pub(crate) listen: SocketAddr,
 
     #[command(flatten)]
     pub(crate) modules: ModuleArgs,
 
-    /// A folder where each route has a folder with its `module.stderr` [default: none; what modules
-    /// print on stderr is in the log anyway]
+    /// Folder in which each route gets a folder with its `module.stderr` [default: none; the stderr
+    /// of modules is always in the log]
     #[arg(long, value_name = "LOG_DIR", env = "WAGI_LOG_DIR")]
     pub(crate) log_dir: Option<PathBuf>,
 
-    /// The certificate for https, and those that vouch for it, as PEM
+    /// Certificate for HTTPS, with its chain (PEM)
     #[arg(
         long,
         value_name = "TLS_CERT",
@@ -47,7 +48,7 @@ pub(crate) struct Wagi {
     )]
     pub(crate) tls_cert: Option<PathBuf>,
 
-    /// The key of the certificate, as PEM
+    /// Key of the certificate (PEM)
     #[arg(
         long,
         value_name = "TLS_KEY",
@@ -57,7 +58,7 @@ pub(crate) struct Wagi {
     pub(crate) tls_key: Option<PathBuf>,
 
     /// A cache.toml that says where compiled code is kept, unless --code-cache does [default:
-    /// cache.toml, if there is one]
+    /// cache.toml, if it exists]
     #[arg(long, value_name = "CACHE_TOML")]
     pub(crate) cache: Option<PathBuf>,
 
@@ -71,7 +72,7 @@ pub(crate) struct Wagi {
     pub(crate) operation: OperationArgs,
 }
 
-/// How modules call out, all alike: their file has no keys for it.
+/// Outgoing requests of all modules: the file has no keys for them.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct OutgoingArgs {
     #[command(flatten)]
@@ -84,30 +85,30 @@ pub(crate) struct OutgoingArgs {
     pub(crate) requests: OutgoingSettings,
 }
 
-/// What is served: WAGI had two ways to say it.
+/// The modules to serve. WAGI had two ways to name them.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
     /// The modules.toml
     #[arg(short, long, value_name = "MODULES_TOML")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Not supported any more: a Bindle ID
+    /// No longer supported: a Bindle ID
     #[arg(short, long, value_name = "BINDLE_ID", hide = true)]
     pub(crate) bindle: Option<String>,
 
-    /// Not supported any more: a folder of standalone bindles
+    /// No longer supported: a folder of standalone bindles
     #[arg(long, value_name = "BINDLE_PATH", hide = true)]
     pub(crate) bindle_path: Option<PathBuf>,
 
-    /// Not supported any more: a Bindle server
+    /// No longer supported: a Bindle server
     #[arg(long, value_name = "BINDLE_URL", env = "BINDLE_URL", hide = true)]
     pub(crate) bindle_url: Option<String>,
 
-    /// Not supported any more: credentials for a Bindle server
+    /// No longer supported: credentials for a Bindle server
     #[arg(long, value_name = "USER", env = "BINDLE_HTTP_USER", hide = true)]
     pub(crate) bindle_http_user: Option<String>,
 
-    /// Not supported any more: credentials for a Bindle server
+    /// No longer supported: credentials for a Bindle server
     #[arg(
         long,
         value_name = "PASSWORD",
@@ -117,15 +118,15 @@ pub(crate) struct SourceArgs {
     )]
     pub(crate) bindle_http_password: Option<String>,
 
-    /// Not supported any more: trust any Bindle server
+    /// No longer supported: trust any Bindle server
     #[arg(short = 'k', long, hide = true)]
     pub(crate) bindle_insecure: bool,
 }
 
-/// What all modules of a file have in common.
+/// Settings that all modules of a file share.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModuleArgs {
-    /// The host, and the port if not 80, for requests that name none
+    /// Host, and port if it is not 80, for requests that name none
     #[arg(
         long,
         visible_alias = "default-host",
@@ -134,25 +135,26 @@ pub(crate) struct ModuleArgs {
     )]
     pub(crate) hostname: String,
 
-    /// Where modules from registries are kept [default: a folder that is removed at the end]
+    /// Folder that keeps modules from registries [default: a folder that is removed at the end]
     #[arg(long, value_name = "MODULE_CACHE_DIR")]
     pub(crate) module_cache: Option<PathBuf>,
 
-    /// Whether registries are asked at start if a tag has moved, or what is in the module cache is
-    /// used as it is, as WAGI did
+    /// When registries are asked for moved tags: at each start, or never, which uses the module
+    /// cache as it is, as WAGI did
     #[arg(long, value_name = "WHEN", default_value = "start")]
     pub(crate) module_refresh: Refresh,
 
-    /// Set environment variables for every module, over those of the file; may be given several times
+    /// Set environment variables for every module, over those of the file. May be given several
+    /// times
     #[arg(short, long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parse_quoted)]
     pub(crate) env: Vec<(String, String)>,
 
-    /// Read environment variables from a file of NAME=VALUE lines; may be given several times
+    /// Read environment variables from a file of NAME=VALUE lines. May be given several times
     #[arg(long, value_name = "ENV_FILE", num_args = 1..)]
     pub(crate) env_file: Vec<PathBuf>,
 
-    /// How closely WAGI 0.8.1 is followed, by modules that do not say it themselves
-    #[arg(long, value_name = "HOW", default_value = "default")]
+    /// Compatibility with WAGI 0.8.1, for modules that do not set it themselves
+    #[arg(long, value_name = "MODE", default_value = "default")]
     pub(crate) compat: Compat,
 }
 
@@ -162,7 +164,7 @@ pub(crate) enum Refresh {
     Never,
 }
 
-/// `NAME=VALUE`; of a value in quotation marks, they are no part.
+/// Parses `NAME=VALUE`, and removes quotation marks around the value.
 fn parse_quoted(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), unquote(value).to_owned())),
@@ -170,7 +172,7 @@ fn parse_quoted(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The text without the quotation marks around it, if there are two of a kind.
+/// Returns the text without the quotation marks around it, if there are two of a kind.
 pub(crate) fn unquote(text: &str) -> &str {
     for mark in ['"', '\''] {
         let inner = text

@@ -1,4 +1,4 @@
-//! How outgoing connections are made: TLS and the forward proxy.
+//! Converts the settings of outgoing connections: TLS and the forward proxy.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use headwater_config::settings::ConnectingSettings;
 use headwater_egress::{ClientIdentity, ClientTls, HostPattern, Proxy};
 
-/// How a service's outgoing connections are made.
+/// The outgoing connections of a service.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connecting {
     pub(crate) tls: ClientTls,
@@ -16,11 +16,12 @@ pub(crate) struct Connecting {
 // === impl Connecting ===
 
 impl Connecting {
-    /// What is said, with the certificates that are shown, and the hosts whose are not verified.
+    /// Converts the settings, with the certificates to show and the hosts whose certificates are
+    /// not verified.
     ///
     /// # Errors
     ///
-    /// When a file cannot be used, or the proxy is none.
+    /// Returns an error if a file cannot be used, or if the proxy is invalid.
     pub(crate) fn of(
         settings: &ConnectingSettings,
         identities: Vec<ClientIdentity>,
@@ -40,7 +41,7 @@ impl Connecting {
     }
 }
 
-/// Whether a file of certificates can be used that are trusted besides the machine's.
+/// Checks that a file of trusted certificates can be used.
 pub(crate) fn check_authority(file: &Path) -> Result<()> {
     let tls = ClientTls {
         authorities: vec![file.to_owned()],
@@ -49,7 +50,7 @@ pub(crate) fn check_authority(file: &Path) -> Result<()> {
     Ok(tls.check()?)
 }
 
-/// Whether a certificate that is shown to upstreams can be used.
+/// Checks that a client certificate can be used.
 pub(crate) fn check_identity(identity: &ClientIdentity) -> Result<()> {
     let tls = ClientTls {
         identities: vec![identity.clone()],
@@ -58,13 +59,13 @@ pub(crate) fn check_identity(identity: &ClientIdentity) -> Result<()> {
     Ok(tls.check()?)
 }
 
-/// The proxy that is said to be used.
+/// Returns the configured proxy.
 pub(crate) fn proxy(settings: &ConnectingSettings) -> Result<Proxy> {
     let no_proxy = settings.no_proxy.as_deref().unwrap_or_default().join(",");
     read_proxy(settings.proxy.as_deref().unwrap_or("none"), &no_proxy)
 }
 
-/// Tells of a proxy in the environment that nobody was told to use.
+/// Logs that the environment names a proxy that is not used.
 pub(crate) fn note_unused_environment() {
     if Proxy::is_in_env() {
         tracing::info!(
@@ -105,11 +106,11 @@ pub(crate) fn parse_identity(text: &str) -> Result<ClientIdentity, String> {
     }
 }
 
-/// Not `*`: whoever needs that for development can name their hosts.
+/// Parses a pattern of hosts. `*` is refused: developers can name their hosts.
 pub(crate) fn parse_unverified(text: &str) -> Result<HostPattern, String> {
     let hosts: HostPattern = text.parse().map_err(|error| format!("{error}"))?;
     if hosts.is_any() {
-        return Err("name the hosts; verification cannot be left out for all".to_owned());
+        return Err("name the hosts: verification cannot be turned off for all".to_owned());
     }
     Ok(hosts)
 }

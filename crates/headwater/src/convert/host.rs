@@ -1,4 +1,4 @@
-//! What the settings of the host mean for its parts.
+//! Converts the settings of the host to the parameters of its parts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use headwater_telemetry::{AccessConfig, AccessOutput, FileConfig, LogConfig, Log
 
 use crate::exit::Usage;
 
-/// How long requests in flight may go on at the end: not long enough for a person to lose patience.
+/// The default drain timeout, short enough that a person waits for it.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Linear memories of all instances of all services: 4 TiB of the 128 that a process can address.
+/// The default number of linear memories of all instances: 4 TiB of the 128 that a process can address.
 const PLACES: u32 = 1_000;
 
-/// What a request may ask for.
+/// Returns the limits of requests.
 pub(crate) fn requests(server: &ServerSettings) -> RequestLimits {
     let defaults = RequestLimits::default();
     RequestLimits {
@@ -52,7 +52,7 @@ pub(crate) fn requests(server: &ServerSettings) -> RequestLimits {
     }
 }
 
-/// What is believed of proxies.
+/// Returns the proxies whose fields are trusted.
 pub(crate) fn forwarded(server: &ServerSettings) -> ForwardedParams {
     ForwardedParams {
         trusted: networks(server.trusted_proxies.as_deref()),
@@ -69,14 +69,14 @@ fn networks<N: From<Network>>(settings: Option<&[Network]>) -> Vec<N> {
         .collect()
 }
 
-/// How long the rest of an unwanted body is read.
+/// Returns the time for which the rest of an unwanted body is read.
 pub(crate) fn linger(server: &ServerSettings) -> Duration {
     server
         .linger
         .map_or(FrontParams::default().linger, |time| time.get())
 }
 
-/// Where to listen, and how it is spoken with there.
+/// Returns the parameters of a listener.
 pub(crate) fn listener(listener: &ListenerSettings) -> Result<ListenerParams> {
     let mut params = ListenerParams::at(match &listener.listen {
         ListenAddress::Tcp(address) => Endpoint::Tcp(*address),
@@ -110,8 +110,8 @@ fn encryption(tls: &TlsSettings) -> Result<TlsParams> {
     params.client_auth = match (tls.clients.asked(), &tls.clients.client_ca) {
         (ClientAuthMode::Off, _) => headwater_server::ClientAuth::Off,
         (_, None) => anyhow::bail!(
-            "client certificates are asked for, and nobody is named who vouches for them: name a file \
-             by `client_ca` (--tls-client-ca)"
+            "client certificates are asked for, but no CA is named that verifies them: name its file \
+             with `client_ca` (--tls-client-ca)"
         ),
         (ClientAuthMode::Optional, Some(authorities)) => headwater_server::ClientAuth::Optional {
             authorities: authorities.clone(),
@@ -123,7 +123,7 @@ fn encryption(tls: &TlsSettings) -> Result<TlsParams> {
     Ok(params)
 }
 
-/// How many connections there may be.
+/// Returns the limits on connections.
 pub(crate) fn connections(server: &ServerSettings) -> ConnectionLimits {
     let mut limits = ServerParams::default().limits;
     if let Some(count) = server.max_connections {
@@ -135,7 +135,7 @@ pub(crate) fn connections(server: &ServerSettings) -> ConnectionLimits {
     limits
 }
 
-/// How the end goes.
+/// Returns the parameters of the drain.
 pub(crate) fn drain(server: &ServerSettings) -> DrainParams {
     let mut drain = ServerParams::default().drain;
     drain.timeout = drain_timeout(server);
@@ -145,7 +145,7 @@ pub(crate) fn drain(server: &ServerSettings) -> DrainParams {
     drain
 }
 
-/// How connections are spoken with.
+/// Returns the parameters of connections.
 pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
     let mut connection = ConnectionParams::default();
     if let Some(size) = server.max_header_bytes {
@@ -174,19 +174,19 @@ pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
     connection
 }
 
-/// How long requests in flight may go on at the end.
+/// Returns the drain timeout.
 pub(crate) fn drain_timeout(server: &ServerSettings) -> Duration {
     server
         .drain_timeout
         .map_or(DRAIN_TIMEOUT, |time| time.get())
 }
 
-/// Linear memories of all instances of all services.
+/// Returns the number of linear memories for all instances of all services.
 pub(crate) fn places(server: &ServerSettings) -> u32 {
     server.places.map_or(PLACES, Bounded::get)
 }
 
-/// Where compiled code is kept, if it is said.
+/// Returns the place for compiled code, if it is set.
 pub(crate) fn code_cache(server: &ServerSettings) -> Option<CodeCache> {
     Some(match server.code_cache.as_ref()? {
         CodeCachePlace::Off => CodeCache::Off,
@@ -194,7 +194,7 @@ pub(crate) fn code_cache(server: &ServerSettings) -> Option<CodeCache> {
     })
 }
 
-/// Whether the name of this host is one, if it is given.
+/// Checks the id of this host, if it is set.
 pub(crate) fn host_id(server: &ServerSettings) -> Result<()> {
     if let Some(id) = &server.host_id {
         LoopGuard::new(id, LoopGuard::DEFAULT_MAX_HOPS)?;
@@ -202,7 +202,7 @@ pub(crate) fn host_id(server: &ServerSettings) -> Result<()> {
     Ok(())
 }
 
-/// What ends loops.
+/// Returns the guard against loops.
 pub(crate) fn loops(server: &ServerSettings) -> Result<LoopGuard> {
     let max_hops = server
         .max_hops
@@ -214,7 +214,7 @@ pub(crate) fn loops(server: &ServerSettings) -> Result<LoopGuard> {
     }
 }
 
-/// What bounds the outgoing requests of all services.
+/// Returns the limits on the outgoing requests of all services together.
 pub(crate) fn shared(server: &ServerSettings) -> EgressShared {
     let defaults = SharedLimits::default();
     EgressShared::new(SharedLimits {
@@ -227,7 +227,7 @@ pub(crate) fn shared(server: &ServerSettings) -> EgressShared {
     })
 }
 
-/// A rate, as the front has it.
+/// Converts a rate.
 pub(crate) fn rate(rate: Rate) -> headwater_server::Rate {
     headwater_server::Rate {
         requests: rate.number(),
@@ -236,7 +236,7 @@ pub(crate) fn rate(rate: Rate) -> headwater_server::Rate {
     }
 }
 
-/// Where the access log goes, and how.
+/// Returns the parameters of the access log.
 pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
     let defaults = AccessConfig::default();
     AccessConfig {
@@ -253,7 +253,7 @@ pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
     }
 }
 
-/// A file that is written to, and when it is put aside.
+/// Returns the parameters of a file that is written to, with its rotation.
 pub(crate) fn file(path: PathBuf, rotate: Option<Rotate>, keep: Option<Count>) -> FileConfig {
     FileConfig {
         path,
@@ -267,7 +267,7 @@ pub(crate) fn file(path: PathBuf, rotate: Option<Rotate>, keep: Option<Count>) -
     }
 }
 
-/// What is logged, and how.
+/// Returns the parameters of the log.
 pub(crate) fn log(filter: Option<String>, format: Option<LogFormat>) -> LogConfig {
     let defaults = LogConfig::default();
     LogConfig {
@@ -281,7 +281,7 @@ pub(crate) fn log(filter: Option<String>, format: Option<LogFormat>) -> LogConfi
 mod tests {
     use super::*;
 
-    /// Promise: where the help says a default, it is the one in force.
+    /// The help states the defaults that apply.
     #[test]
     fn what_the_help_says_of_defaults_is_so() {
         let nothing = ServerSettings::default();

@@ -1,4 +1,4 @@
-//! Where a host listens, as flags and the file say it, and whether it can.
+//! Converts the listeners of flags and the file, and checks that the host can listen on them.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -15,15 +15,15 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 use crate::spec::host_spec::HostSettings;
 
-/// Where a host listens.
+/// The listeners of a host.
 #[derive(Default)]
 pub(crate) struct Listening {
     pub(crate) listeners: Vec<ListenerParams>,
-    /// Warnings about certificates that clients refuse. The log has them, too, when the listeners are bound.
+    /// Warnings about certificates that clients refuse. Binding the listeners logs them, too.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// The listeners, with certificates that can be used.
+/// Returns the listeners whose certificates can be used.
 pub(crate) fn params(
     flags: &ListenArgs,
     file: &HostSettings,
@@ -37,7 +37,7 @@ pub(crate) fn params(
     let Some(listeners) = found.keep(listeners) else {
         return listening;
     };
-    // Those of flags replace all of the file's.
+    // Listeners of flags replace those of the file.
     let is_said = flags.listen.is_none() && !file.listeners.is_empty();
     for (index, listener) in listeners.iter().enumerate() {
         let place = |key: &str, flag: Option<&str>| match is_said {
@@ -68,7 +68,7 @@ pub(crate) fn params(
     listening
 }
 
-/// A listener whose files can be used.
+/// Returns the parameters of a listener whose files can be used.
 fn usable(
     listener: &ListenerSettings,
 ) -> Result<(ListenerParams, Vec<CertificateConcern>), Misplaced> {
@@ -84,25 +84,26 @@ fn usable(
     Ok((params, concerns.unwrap_or_default()))
 }
 
-/// Whether a Unix-domain socket could be made at a path, as far as that shows without making it.
+/// Checks that a Unix-domain socket could be created at a path, as far as possible without creating
+/// it.
 fn can_be_bound(path: &Path) -> Result<()> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
         ensure!(
             found.file_type().is_socket(),
-            "there is a file that is no socket: remove it, or choose another path"
+            "there is a file that is not a socket: remove it, or choose another path"
         );
     }
     outputs::can_be_made(path)
 }
 
-/// The key that names a certificate's file.
+/// Returns the key that names a certificate's file.
 fn certificate_key(file: &Path, listener: &ListenerSettings) -> Option<String> {
     let mut certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
     let at = certificates.position(|files| files.certificate == file)?;
     Some(format!("tls.certificates.{at}.certificate"))
 }
 
-/// The key that names the file which an error is about.
+/// Returns the key that names the file of an error.
 fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
     let certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
     let mut certificates = certificates.enumerate();
@@ -124,7 +125,7 @@ fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
     found.unwrap_or_else(|| "tls".to_owned())
 }
 
-/// Nothing else of this host listens there.
+/// Checks that no other listener of this host uses the address.
 fn alone(
     listen: &ListenAddress,
     before: &[ListenerSettings],
@@ -147,14 +148,15 @@ fn alone(
     Ok(())
 }
 
-/// Whether the system lets only one of them listen. It lets an IPv6 address for all interfaces stand for
-/// those of IPv4, too, or not, as it is set: that is not judged here.
+/// Returns true if the system lets only one of two addresses be used. An IPv6 address for all
+/// interfaces may include those of IPv4, depending on the system's settings; this is not judged
+/// here.
 fn is_taken(one: &ListenAddress, other: &ListenAddress) -> bool {
     match (one, other) {
         (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => {
             let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
             let is_same = one.ip() == other.ip() || is_any && one.is_ipv4() == other.is_ipv4();
-            // Port 0 is another one each time.
+            // Port 0 gives a different port each time.
             is_same && one.port() == other.port() && one.port() != 0
         }
         (one, other) => one == other,

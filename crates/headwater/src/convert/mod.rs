@@ -1,4 +1,4 @@
-//! From settings, as files and flags have them, to the parameters of the parts.
+//! Converts settings of files and flags to the parameters of the parts.
 
 pub(crate) mod connecting;
 pub(crate) mod host;

@@ -1,4 +1,4 @@
-//! How the host is operated, whatever it serves.
+//! Converts the settings for operating the host, whatever it serves.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::spec::config_location::ConfigLocations;
 use crate::spec::host_spec::HostSettings;
 
-/// How the host is operated: what flags and variables say, and where they are silent, the file.
+/// The settings for operating the host: those of flags and variables, else those of the file.
 pub(crate) struct Operation {
     pub(crate) server: ServerSettings,
     pub(crate) admin: AdminParams,
@@ -28,15 +28,15 @@ pub(crate) struct Operation {
     telemetry: TelemetrySettings,
 }
 
-/// A setting of a file that is not written.
+/// A setting for an output file that is not written.
 #[derive(Debug, PartialEq, Eq)]
 struct Idle {
     section: &'static str,
     key: &'static str,
     flag: &'static str,
-    /// Why.
+    /// The reason why the file is not written.
     why: &'static str,
-    /// What would name the file.
+    /// The flag that names the file.
     file: &'static str,
 }
 
@@ -51,7 +51,7 @@ impl Operation {
     ) -> Self {
         let flags = flags.clone();
         let admin = AdminParams::new(flags.admin, file.admin.as_ref(), locations, found);
-        // A section turns on what it is about, and so does any of the flags.
+        // A section turns on its feature, and so does each of its flags.
         let asked = flags.access_log.is_given() || file.access_log.is_some();
         let access_log = flags
             .access_log
@@ -69,7 +69,7 @@ impl Operation {
         }
     }
 
-    /// The files that are written to, whatever is served.
+    /// Returns the files that the host writes to, whatever it serves.
     pub(crate) fn outputs(&self) -> Vec<Output> {
         let access_log = match self.access_log.as_ref().map(|config| &config.to) {
             Some(AccessOutput::File(file)) => Some(&file.path),
@@ -101,16 +101,16 @@ impl Operation {
         outputs.into_iter().filter_map(output).collect()
     }
 
-    /// How it is logged.
+    /// Returns the format of the log.
     pub(crate) fn log_format(&self) -> LogFormat {
         self.telemetry.log_format.unwrap_or_default()
     }
 
-    /// What is logged, traced and measured.
+    /// Returns the parameters of logs, traces and metrics.
     ///
     /// # Errors
     ///
-    /// When a variable of OpenTelemetry's makes no sense.
+    /// Returns an error if a variable of OpenTelemetry is wrong.
     pub(crate) fn telemetry(&self) -> Result<TelemetryConfig> {
         let TelemetrySettings {
             trace_file,
@@ -145,7 +145,7 @@ impl Operation {
     }
 }
 
-/// When files are begun and kept of which there are none.
+/// Returns the settings of rotation whose file is not written.
 fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings) -> Vec<Idle> {
     let access_file = matches!(access_log.to, Some(AccessTo::File(_)));
     let access_log = (&access_log.rotate, &access_log.keep);
@@ -181,7 +181,7 @@ fn without_a_file(access_log: &AccessLogSettings, telemetry: &TelemetrySettings)
             "telemetry",
             ["audit_log_rotate", "audit_log_keep"],
             ["--audit-log-rotate", "--audit-log-keep"],
-            ("there is no file of the audit log", "--audit-log"),
+            ("the audit log is not written to a file", "--audit-log"),
         ),
     ];
     let mut idle = Vec::new();

@@ -1,11 +1,11 @@
-//! How services call out.
+//! Converts the settings of outgoing requests.
 
 use anyhow::{Context, Result};
 use headwater_config::settings::OutgoingSettings;
 use headwater_config::{Bounded, Count, Size, Time};
 use headwater_egress::{EgressLimits, H2c, PoolParams, Timeouts};
 
-/// How one service calls out.
+/// The parameters of a service's outgoing requests.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
@@ -17,11 +17,11 @@ pub(crate) struct Settings {
 // === impl Settings ===
 
 impl Settings {
-    /// What is said, and where nothing is, the default.
+    /// Converts the settings, with the defaults applied.
     ///
     /// # Errors
     ///
-    /// When an upstream is none.
+    /// Returns an error if an upstream is invalid.
     pub(crate) fn of(settings: &OutgoingSettings) -> Result<Self> {
         let OutgoingSettings {
             connect_timeout,
@@ -77,7 +77,7 @@ impl Settings {
     }
 }
 
-/// The upstreams that speak HTTP/2 without TLS.
+/// Returns the upstreams to reach by HTTP/2 without TLS.
 pub(crate) fn h2c(settings: &OutgoingSettings) -> Result<Vec<H2c>> {
     let upstreams = settings.h2c.iter().flatten();
     let upstreams = upstreams.map(|upstream| Ok(upstream.parse()?));

@@ -1,4 +1,4 @@
-//! Whether files can be written that a host writes to. Nothing is made for it, and nothing opened.
+//! Checks that the host's output files can be written, without creating or opening them.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ pub(crate) struct Output {
     /// The section and the key that name it.
     pub(crate) section: &'static str,
     pub(crate) key: &'static str,
-    /// The flag that does.
+    /// The flag that names it.
     pub(crate) flag: &'static str,
 }
 
-/// Notes those that could not be written.
+/// Reports the files that cannot be written.
 pub(crate) fn check(outputs: &[Output], locations: &ConfigLocations, found: &mut Diagnostics) {
     for output in outputs {
         let place = match locations.says(output.section, output.key) {
@@ -47,18 +47,18 @@ fn appendable(path: &Path) -> Result<()> {
     can_be_made(path).map_err(|error| anyhow!("`{shown}` cannot be written: {error}"))
 }
 
-/// Whether the directory of a path takes a new file.
+/// Checks that a file can be created at a path.
 pub(crate) fn can_be_made(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     let shown = folder.display();
     ensure!(
         folder.is_dir(),
-        "there is no directory `{shown}`: make it, or choose another path"
+        "there is no directory `{shown}`: create it, or choose another path"
     );
     ensure!(
         may(folder, Access::WRITE_OK | Access::EXEC_OK),
-        "no file may be made in `{shown}`: change its permissions, or choose another path"
+        "no file can be created in `{shown}`: change its permissions, or choose another path"
     );
     Ok(())
 }

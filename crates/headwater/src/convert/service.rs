@@ -1,4 +1,4 @@
-//! What the settings of a service mean for its parts.
+//! Converts the settings of a service to the parameters of its parts.
 
 use headwater_config::settings::{
     LimitSettings, PoolSettings, ServiceSettings, TraceHeaderSettings,
@@ -8,7 +8,7 @@ use headwater_core::Limits;
 use headwater_egress::TraceHeaders;
 use headwater_runtime::PoolOverrides;
 
-/// What one request may take, and one instance.
+/// Returns the limits of one request and one instance.
 pub(crate) fn limits(settings: &LimitSettings) -> Limits {
     let defaults = Limits::default();
     Limits {
@@ -26,7 +26,7 @@ pub(crate) fn limits(settings: &LimitSettings) -> Limits {
     }
 }
 
-/// What is said of a component's pool.
+/// Returns the settings of a component's pool.
 pub(crate) fn pool(settings: &ServiceSettings) -> PoolOverrides {
     let LimitSettings {
         timeout: _,
@@ -67,7 +67,7 @@ pub(crate) fn pool(settings: &ServiceSettings) -> PoolOverrides {
     }
 }
 
-/// Which trace headers outgoing requests carry.
+/// Returns the trace headers that outgoing requests carry.
 pub(crate) fn trace_headers(settings: &TraceHeaderSettings) -> TraceHeaders {
     let defaults = TraceHeaders::default();
     TraceHeaders {
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// Promise: where the help says a default, it is the one in force.
+    /// The help states the defaults that apply.
     #[test]
     fn what_the_help_says_of_defaults_is_so() {
         let limits = limits(&LimitSettings::default());

@@ -1,18 +1,18 @@
-//! Errors and warnings, collected while what is to be served is made.
+//! Collects errors and warnings while a specification is read and built.
 
 use std::fmt;
 
 use super::{Diagnostic, Kind, Position};
 use crate::spec::config_location::{ConfigLocations, Misplaced};
 
-/// Errors and warnings, as they are found.
+/// The errors and warnings so far.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// What is found in one entry of a file; without a file, of the flags.
+/// Collects diagnostics about one entry of a file, or about the flags of a single guest.
 pub(crate) struct EntryDiagnostics<'a> {
     locations: &'a ConfigLocations,
     what: &'a str,
@@ -21,7 +21,7 @@ pub(crate) struct EntryDiagnostics<'a> {
     found: &'a mut Diagnostics,
 }
 
-/// There were errors, so that nothing is served.
+/// The error for a configuration with errors: nothing is served.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) Diagnostics);
 
@@ -36,17 +36,17 @@ impl Diagnostics {
         self.warnings.push(diagnostic);
     }
 
-    /// What it is, or notes why it is not.
+    /// Returns the value, or records the error.
     pub(crate) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
         result.map_err(|diagnostic| self.error(diagnostic)).ok()
     }
 
-    /// For what is found in the flags of a single guest.
+    /// Returns a collector for the flags of a single guest.
     pub(crate) fn flags<'a>(&'a mut self, nowhere: &'a ConfigLocations) -> EntryDiagnostics<'a> {
         self.entry(nowhere, "", "", 0)
     }
 
-    /// For what is found in an entry of a list, which is called `what`.
+    /// Returns a collector for an entry of a list, which messages call `what`.
     pub(crate) fn entry<'a>(
         &'a mut self,
         locations: &'a ConfigLocations,
@@ -63,11 +63,11 @@ impl Diagnostics {
         }
     }
 
-    /// What was made, with the warnings.
+    /// Returns the value, with the warnings.
     ///
     /// # Errors
     ///
-    /// When there are errors. There is one if nothing was made.
+    /// Returns the diagnostics if there are errors. There is at least one if there is no value.
     pub(crate) fn accept<T>(self, made: Option<T>) -> Result<(T, Vec<Diagnostic>), Refused> {
         match made {
             Some(made) if self.errors.is_empty() => Ok((made, self.warnings)),
@@ -75,7 +75,7 @@ impl Diagnostics {
         }
     }
 
-    /// Puts them in the order of the file. What has no place goes first.
+    /// Sorts the diagnostics in the order of the file. Those without a place come first.
     pub(crate) fn sort(&mut self) {
         let key = |it: &Diagnostic| it.place.location.as_ref().map(|at| (at.line, at.column));
         self.errors.sort_by_key(key);
@@ -86,7 +86,7 @@ impl Diagnostics {
 // === impl EntryDiagnostics ===
 
 impl EntryDiagnostics<'_> {
-    /// What it is, or notes why it is not.
+    /// Returns the value, or records the error.
     pub(crate) fn keep<T>(&mut self, result: Result<T, Misplaced>) -> Option<T> {
         result.map_err(|wrong| self.wrong(wrong)).ok()
     }
@@ -109,29 +109,29 @@ impl EntryDiagnostics<'_> {
         self.found.warnings.extend(warning);
     }
 
-    /// Of a key, or of the entry if it does not say it.
+    /// Returns the position of a key, or of the entry if it does not have the key.
     pub(crate) fn place(&self, key: &str) -> Position {
         self.locations.entry(self.what, self.list, self.index, key)
     }
 
-    /// Whether the entry says a key.
+    /// Returns true if the entry has a key.
     pub(crate) fn says(&self, key: &str) -> bool {
         self.locations.entry_says(self.list, self.index, key)
     }
 
-    /// Whether the entry says a key with a value that could not be read.
+    /// Returns true if the entry has a key whose value could not be read.
     pub(crate) fn lacks(&self, key: &str) -> bool {
         self.locations.lacks(self.list, self.index, key)
     }
 }
 
-/// An error about a flag, where the flag is named by the key that does the same in a file.
+/// Returns an error about the flag that corresponds to a key of a file.
 fn flag(Misplaced { key, error }: &Misplaced) -> Option<Diagnostic> {
     let key = key.split('.').next().unwrap_or_default();
     Some(Diagnostic::usage(match key {
         "allow_headers" => format!("--allow-header: {error}"),
         "directories" => format!("--dir: {error}"),
-        // It names the settings itself.
+        // The message names the settings itself.
         "min_idle" | "max_instances" => error.to_string(),
         _ => return None,
     }))

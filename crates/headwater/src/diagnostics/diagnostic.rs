@@ -17,48 +17,48 @@ pub(crate) struct Diagnostic {
     pub(crate) kind: Kind,
     pub(crate) place: Box<Position>,
     pub(crate) message: String,
-    /// What to do about it. Messages of errors say it themselves.
+    /// The remedy. Errors name it in their message.
     pub(crate) remedy: Option<String>,
 }
 
-/// What an error or a warning is about. Its names are part of the output of `headwater check`.
+/// The kind of an error or a warning. Its names are part of the output of `headwater check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Flags or variables make no sense.
+    /// Flags or variables are wrong.
     Usage,
-    /// A file cannot be read, or is of no kind that is served.
+    /// A file cannot be read, or is of an unknown kind.
     File,
-    /// A key or a value of a file makes no sense.
+    /// A key or a value of a file is wrong.
     Setting,
     /// A guest cannot be loaded.
     Guest,
-    /// Nobody could listen there.
+    /// An address cannot be used to listen.
     Listener,
-    /// A file could not be written.
+    /// An output file cannot be written.
     Output,
-    /// A certificate that clients refuse.
+    /// A listener's certificate that clients refuse.
     Certificate,
-    /// Compiled code that cannot be kept, or not be used.
+    /// Compiled code cannot be kept, or cannot be used.
     CodeCache,
     /// A `*` in a route.
     LiteralStar,
     /// A `${NAME}` in a value.
     NotExpanded,
-    /// A grant to a service that there is none of.
+    /// A grant to a service that does not exist.
     NoSuchService,
-    /// A grant to a service by a scheme or a port that it does not have.
+    /// A grant to a service with a scheme or a port that it does not have.
     IdleGrant,
     /// An environment variable that no flag has.
     UnknownVariable,
-    /// A key that changes nothing.
+    /// A key without effect.
     NoEffect,
 }
 
-/// Where something is said, as far as it is known.
+/// The place of a diagnostic, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) file: Option<PathBuf>,
-    /// What says it: ``service `a` ``, `[telemetry]`, a flag.
+    /// The entry: ``service `a` ``, `[telemetry]`, a flag.
     pub(crate) entry: Option<String>,
     pub(crate) location: Option<Location>,
     /// Line, column and marked text, for readers.
@@ -77,7 +77,7 @@ impl Diagnostic {
         }
     }
 
-    /// An error of no known place, or wrong usage if it is that.
+    /// Makes an error without a known place, or one about usage if it is that.
     pub(crate) fn unplaced(kind: Kind, error: &Error) -> Self {
         let kind = match error.is::<Usage>() {
             true => Kind::Usage,
@@ -86,7 +86,7 @@ impl Diagnostic {
         Self::of(kind, Position::default(), error)
     }
 
-    /// Flags or variables that make no sense.
+    /// Makes an error about flags or variables.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Usage,
@@ -96,7 +96,7 @@ impl Diagnostic {
         }
     }
 
-    /// What is wrong in a headwater.toml.
+    /// Makes an error about a headwater.toml.
     pub(crate) fn config(file: &Path, error: ConfigError) -> Self {
         let (place, error) = match error {
             ConfigError::At {
@@ -114,7 +114,7 @@ impl Diagnostic {
         }
     }
 
-    /// What is wrong in a modules.toml.
+    /// Makes an error about a modules.toml.
     pub(crate) fn modules(file: &Path, error: ModulesError) -> Self {
         let (place, message, remedy) = match error {
             ModulesError::Syntax {
@@ -137,7 +137,7 @@ impl Diagnostic {
         }
     }
 
-    /// A certificate that clients refuse.
+    /// Makes a warning about a certificate that clients refuse.
     pub(crate) fn certificate(place: Position, concern: &CertificateConcern) -> Self {
         Self {
             kind: Kind::Certificate,
@@ -147,7 +147,7 @@ impl Diagnostic {
         }
     }
 
-    /// What keeps compiled code from being kept or used.
+    /// Makes a warning about compiled code that cannot be kept or used.
     pub(crate) fn code_cache(warning: String) -> Self {
         Self {
             kind: Kind::CodeCache,
@@ -157,7 +157,7 @@ impl Diagnostic {
         }
     }
 
-    /// What a file says that is probably not meant.
+    /// Makes a warning about a setting of a file.
     pub(crate) fn warning(file: &Path, warning: Warning) -> Self {
         Self {
             kind: match warning.kind {
@@ -171,7 +171,7 @@ impl Diagnostic {
     }
 }
 
-/// On one line, unless the text of a file is shown.
+/// Writes one line, unless the text of a file is shown.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -221,7 +221,7 @@ impl Kind {
 // === impl Position ===
 
 impl Position {
-    /// A file as a whole.
+    /// Returns the position of a whole file.
     pub(crate) fn file(file: &Path) -> Self {
         Self {
             file: Some(file.to_owned()),
@@ -229,7 +229,7 @@ impl Position {
         }
     }
 
-    /// A place in a file that is no entry's.
+    /// Returns a position in a file, outside of entries.
     pub(crate) fn located(file: &Path, location: Location) -> Self {
         Self {
             location: Some(location),
@@ -237,7 +237,7 @@ impl Position {
         }
     }
 
-    /// A flag, or what else says it outside of a file.
+    /// Returns the position of a flag, or of another source outside of files.
     pub(crate) fn entry(entry: impl Into<String>) -> Self {
         Self {
             entry: Some(entry.into()),

@@ -1,4 +1,4 @@
-//! What is wrong with what is to be served, and what is probably not meant: all of it, not the first.
+//! Errors and warnings about a configuration: all of them, not only the first.
 
 mod collect;
 mod diagnostic;

@@ -4,14 +4,14 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Diagnostic;
 
-/// Tells the log of warnings: each once, for as long as it stays.
+/// Logs warnings, each once for as long as it stays.
 #[derive(Debug, Default)]
 pub(crate) struct WarningLog(Mutex<Vec<Diagnostic>>);
 
 // === impl WarningLog ===
 
 impl WarningLog {
-    /// Logs those that were not there the last time.
+    /// Logs the warnings that were not there the last time.
     pub(crate) fn note(&self, warnings: Vec<Diagnostic>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in warnings.iter().filter(|warning| !known.contains(warning)) {

@@ -18,10 +18,10 @@ use crate::metrics;
 use crate::reload::{BuildContext, RunningHost};
 use crate::service_registry::ServiceRegistry;
 
-/// What a [`Host`] is made of.
+/// Builds a [`Host`].
 pub struct HostBuilder {
     services: Services,
-    /// In place of `services`.
+    /// A loader to use instead of `services`.
     source: Option<Loader>,
     listeners: Vec<ListenerParams>,
     settings: ServerSettings,
@@ -32,7 +32,7 @@ pub struct HostBuilder {
     keep_requests: bool,
 }
 
-/// A host that listens, and has no services yet: connections wait.
+/// A host that listens but has no services yet: connections wait.
 pub(crate) struct BoundHost {
     pub(crate) server: Option<Server>,
     builder: HostBuilder,
@@ -58,21 +58,21 @@ impl HostBuilder {
         }
     }
 
-    /// One more service.
+    /// Adds a service.
     #[must_use]
     pub fn service(mut self, service: Service) -> Self {
         self.services.services.push(service);
         self
     }
 
-    /// Exactly these host interfaces. Default: those that Headwater has.
+    /// Sets the host interfaces. Default: those of Headwater.
     #[must_use]
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.services.capabilities = capabilities;
         self
     }
 
-    /// One more host interface, which guests of all services may import.
+    /// Adds a host interface, which the guests of all services may import.
     #[must_use]
     pub fn capability(mut self, capability: impl Capability) -> Self {
         self.services.capabilities = self.services.capabilities.with(capability);
@@ -85,54 +85,54 @@ impl HostBuilder {
         self.listener(ListenerParams::at(Endpoint::Tcp(address)))
     }
 
-    /// One more listener: with TLS, on a Unix-domain socket, behind a proxy.
+    /// Adds a listener: with TLS, on a Unix-domain socket, or behind a proxy.
     #[must_use]
     pub fn listener(mut self, listener: ListenerParams) -> Self {
         self.listeners.push(listener);
         self
     }
 
-    /// Connections, limits and timeouts of all services, as the keys of `[server]` set them.
+    /// Sets connections, limits and timeouts of all services, like the keys of `[server]`.
     #[must_use]
     pub fn settings(mut self, settings: ServerSettings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// The meter of requests, instances and outgoing requests. Default: nothing is measured.
+    /// Sets the meter for requests, instances and outgoing requests. Default: nothing is measured.
     #[must_use]
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
     }
 
-    /// Where finished requests are logged. Default: nowhere.
+    /// Sets the access log for finished requests. Default: none.
     #[must_use]
     pub fn access_log(mut self, access_log: AccessLog) -> Self {
         self.access_log = access_log;
         self
     }
 
-    /// Where compiled code is kept, unless the settings say it. Default: nowhere.
+    /// Sets the place for compiled code, unless the settings do. Default: none.
     #[must_use]
     pub fn code_cache(mut self, code_cache: CodeCache) -> Self {
         self.code_cache = code_cache;
         self
     }
 
-    /// Services from elsewhere, which a reload reads again.
+    /// Sets a source of services that a reload reads again.
     pub(crate) fn source(mut self, source: Loader) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Whether guests are told of clients in fields that the front makes anew. Default: yes.
+    /// Sets whether the front replaces the fields about clients that guests see. Default: true.
     pub(crate) const fn rewrite_forwarded(mut self, rewrite: bool) -> Self {
         self.rewrite_forwarded = rewrite;
         self
     }
 
-    /// Whether the requests in flight can be listed. Default: no.
+    /// Sets whether the requests in flight can be listed. Default: false.
     pub(crate) const fn keep_requests(mut self, keep: bool) -> Self {
         self.keep_requests = keep;
         self
@@ -143,16 +143,17 @@ impl HostBuilder {
         self
     }
 
-    /// Takes the addresses, and compiles and links the services.
+    /// Binds the addresses, and compiles and links the services.
     ///
     /// # Errors
     ///
-    /// When an address cannot be had, or a service cannot be loaded. All services that cannot are named.
+    /// Returns an error if an address cannot be bound, or a service cannot be loaded. It names all
+    /// services that cannot.
     pub async fn build(self) -> Result<Host, BuildError> {
         Ok(self.bind().await?.load().await?)
     }
 
-    /// Takes the addresses.
+    /// Binds the addresses.
     pub(crate) async fn bind(mut self) -> anyhow::Result<BoundHost> {
         let listeners = std::mem::take(&mut self.listeners);
         let server = match listeners.is_empty() {
@@ -213,7 +214,7 @@ impl BoundHost {
         let authority = addresses.iter().find_map(BoundAddress::socket_addr);
         let context = BuildContext {
             engine: Engine::with_cache(convert::host::places(&settings), &cache)?,
-            // Who comes by a Unix-domain socket names whatever they like.
+            // Clients of a Unix-domain socket may name any host.
             authority: authority.map_or_else(|| "localhost".to_owned(), |it| it.to_string()),
             common: SharedResources {
                 metrics: metrics.clone(),

@@ -1,4 +1,4 @@
-//! From where a specification comes to what serves it, at the start and for each reload.
+//! Loads a host from a source of specifications, at the start and for each reload.
 
 use std::sync::{Mutex, Once, PoisonError};
 
@@ -14,22 +14,22 @@ use crate::spec::host_spec::{HostSettings, HostSpec, Routing, SpecSource};
 use crate::spec::needs_restart::differing;
 use crate::spec::prepared::PreparedService;
 
-/// Builds what is served, of its specification as it is now.
+/// Builds the host from the current specification.
 pub(crate) struct Loader {
     source: Box<dyn SpecSource>,
-    /// What was read before the start.
+    /// The specification that was read before the start, with its warnings.
     first: Mutex<Option<(HostSpec, Vec<Diagnostic>)>>,
-    /// What was said of the host itself then, which is in force.
+    /// The host's settings at the start, which are in force.
     in_force: HostSettings,
     warning_log: WarningLog,
-    /// The log is told of a proxy in the environment.
+    /// Logs a proxy in the environment once.
     proxy_noted: Once,
 }
 
 // === impl Loader ===
 
 impl Loader {
-    /// Nothing is read yet.
+    /// Makes a loader that has not read anything yet.
     pub(crate) fn new(source: impl SpecSource) -> Self {
         Self {
             source: Box::new(source),
@@ -40,7 +40,7 @@ impl Loader {
         }
     }
 
-    /// This is read already.
+    /// Makes a loader with a specification that has been read already.
     pub(crate) fn with(source: impl SpecSource, spec: HostSpec, warnings: Vec<Diagnostic>) -> Self {
         Self {
             in_force: spec.host.clone(),
@@ -49,11 +49,11 @@ impl Loader {
         }
     }
 
-    /// Reads the specification, and builds its services, where a thread may be held up.
+    /// Reads the specification and builds its services, on a thread that may block.
     ///
     /// # Errors
     ///
-    /// When something in it cannot be served.
+    /// Returns an error if something in it cannot be served.
     pub(crate) fn load(&self, context: &BuildContext) -> Result<BuiltHost> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let (spec, warnings) = match first.take() {
@@ -77,7 +77,7 @@ impl Loader {
         }
         let mut files: Vec<_> = self.source.file().into_iter().collect();
         files.extend(services.iter().flat_map(PreparedService::files));
-        // Guests from registries are in no file.
+        // Guests from registries have no file.
         files.retain(|file| file.exists());
         let mut found = Diagnostics::default();
         let services = services::load(services, context, &mut found);

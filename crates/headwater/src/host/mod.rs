@@ -1,5 +1,5 @@
-//! A host in a program of one's own: services, listeners, and a run until a token is cancelled. The command
-//! line is made of the same parts.
+//! A host in a program of your own: services, listeners, and a run until a token is cancelled. The
+//! command line uses the same parts.
 
 mod builder;
 pub(crate) mod loader;
@@ -18,7 +18,7 @@ pub use self::builder::HostBuilder;
 pub use self::service::Service;
 use crate::reload::RunningHost;
 
-/// Why a host cannot be built. Its text has all reasons.
+/// The error for a host that cannot be built. Its text lists all reasons.
 #[derive(Debug)]
 pub struct BuildError(anyhow::Error);
 
@@ -27,33 +27,34 @@ pub struct Host {
     server: Option<Server>,
     running: Arc<RunningHost>,
     drain: DrainParams,
-    /// What is served, for people.
+    /// The description of the services, for people.
     banner: Vec<String>,
 }
 
 // === impl Host ===
 
 impl Host {
-    /// A host without services and listeners.
+    /// Returns a builder for a host without services and listeners.
     #[must_use]
     pub fn builder() -> HostBuilder {
         HostBuilder::new()
     }
 
-    /// Where it listens, with the ports that were taken.
+    /// Returns the addresses that it listens on, with the actual ports.
     #[must_use]
     pub fn addresses(&self) -> &[BoundAddress] {
         self.server.as_ref().map_or(&[], Server::addresses)
     }
 
-    /// Its services for a server that is not Headwater's.
+    /// Returns the host as a tower service, for a server that is not Headwater's.
     #[must_use]
     pub fn http_service(&self) -> HttpService {
         HttpService::new(Arc::clone(self.running.front()))
     }
 
-    /// Serves until the token is cancelled. Then takes no more connections, lets the requests in flight finish
-    /// within the drain timeout of the settings, and waits as long for what guests do after their responses.
+    /// Serves until the token is cancelled. Then it accepts no more connections, lets the requests
+    /// in flight finish within the drain timeout of the settings, and waits as long for work that
+    /// guests do after their responses.
     pub async fn run(self, shutdown: CancellationToken) -> ServeOutcome {
         let Self {
             server,
@@ -67,29 +68,29 @@ impl Host {
             Some(server) => server.serve(front, shutdown).await,
             None => {
                 shutdown.cancelled().await;
-                // A drain that takes too long is the other server's to end.
+                // The other server decides how long a drain may take.
                 front.idle().await;
                 ServeOutcome::Drained
             }
         };
-        // Of what was cut it is told that it was, and no time is left for anything else.
+        // If requests were cut, no time is left for anything else.
         if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
             finish_background_work(&running, began + drain.delay + drain.timeout).await;
         }
         outcome
     }
 
-    /// What runs, and how it is replaced.
+    /// Returns the running host, which reloads replace.
     pub(crate) const fn running(&self) -> &Arc<RunningHost> {
         &self.running
     }
 
-    /// What is served, for people.
+    /// Returns the description of the services, for people.
     pub(crate) fn banner(&self) -> &[String] {
         &self.banner
     }
 
-    /// How many connections there are.
+    /// Returns the counts of connections.
     pub(crate) fn connections(&self) -> Option<ConnectionCounts> {
         self.server.as_ref().map(Server::connections)
     }
@@ -100,11 +101,11 @@ async fn instant_of(shutdown: CancellationToken) -> Instant {
     Instant::now()
 }
 
-/// Lets guests finish what they still do for requests that have their answer.
+/// Lets guests finish their work for requests that have been answered.
 async fn finish_background_work(running: &RunningHost, until: Instant) {
     let idle = tokio::time::timeout_at(until.into(), running.idle());
     if idle.await.is_err() {
-        tracing::warn!(target: "headwater::host", "guests had work left that they did after their responses: it was ended");
+        tracing::warn!(target: "headwater::host", "ended work that guests still did after their responses");
     }
 }
 

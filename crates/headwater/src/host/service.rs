@@ -15,7 +15,7 @@ use crate::spec::host_spec::{HostSpec, SpecSource};
 use crate::spec::prepared::{Binary, PreparedService};
 use crate::spec::service_spec::{ServiceSpec, ServiceSummary};
 
-/// A component or a WAGI module with its grants. It is granted nothing but what is named here.
+/// A component or a WAGI module with its grants. It is granted only what is named here.
 #[derive(Clone)]
 pub struct Service {
     name: String,
@@ -29,7 +29,7 @@ pub struct Service {
     settings: ServiceSettings,
 }
 
-/// The services that a program names, and the host interfaces that they may be granted.
+/// The services of a program, and the host interfaces that they may be granted.
 pub(super) struct Services {
     pub(super) services: Vec<Service>,
     pub(super) capabilities: Capabilities,
@@ -38,21 +38,21 @@ pub(super) struct Services {
 // === impl Service ===
 
 impl Service {
-    /// A guest that is read from a file: a component or a core module, in binary or text.
+    /// Makes a service from a file: a component or a core module, in binary or text.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is neither.
+    /// Returns an error if the file cannot be read, or is neither.
     pub fn file(name: impl Into<String>, file: impl AsRef<Path>) -> Result<Self, BuildError> {
         let file = file.as_ref();
         Self::of(name.into(), file.to_owned(), Artifact::read(file))
     }
 
-    /// A guest that is in memory.
+    /// Makes a service from a guest in memory.
     ///
     /// # Errors
     ///
-    /// When it is neither a component nor a core module.
+    /// Returns an error if it is neither a component nor a core module.
     pub fn bytes(name: impl Into<String>, guest: Vec<u8>) -> Result<Self, BuildError> {
         let name = name.into();
         let file = PathBuf::from(&name);
@@ -87,8 +87,8 @@ impl Service {
         })
     }
 
-    /// Answers this path: `/x`, or `/x/...` for it and all below. Default: every path. May be called several
-    /// times.
+    /// Adds a path that the service answers: `/x`, or `/x/...` for it and all below. Default: every
+    /// path. May be called several times.
     #[must_use]
     pub fn route(mut self, path: impl Into<String>) -> Self {
         self.routes.push(RouteConfig::path(path));
@@ -99,7 +99,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When it is no destination.
+    /// Returns an error if it is not a destination.
     pub fn allow_outgoing(mut self, destination: &str) -> Result<Self, BuildError> {
         self.outgoing
             .push(destination.parse().map_err(anyhow::Error::from)?);
@@ -113,7 +113,7 @@ impl Service {
         self
     }
 
-    /// Lets the guest use a directory of the host, under a name of its own.
+    /// Lets the guest use a directory of the host, under its own name.
     #[must_use]
     pub fn directory(mut self, host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
         let (host, guest) = (host.into(), guest.into());
@@ -126,14 +126,14 @@ impl Service {
         self
     }
 
-    /// Grants a host interface, in place of what the host's [`Capabilities`] grant by default.
+    /// Grants a host interface, in place of the default grant of the host's [`Capabilities`].
     #[must_use]
     pub fn grant<C: Capability>(mut self, capability: C, grant: C::Grant) -> Self {
         self.capabilities.push(Grant::new(capability, grant));
         self
     }
 
-    /// Limits, pool and outgoing connections, as the keys of a `[[service]]` set them.
+    /// Sets limits, pool and outgoing connections, like the keys of a `[[service]]`.
     #[must_use]
     pub fn settings(mut self, settings: ServiceSettings) -> Self {
         self.settings = settings;

@@ -1,11 +1,11 @@
-//! Which build this is, as a metric: its value is 1, and its attributes say it.
+//! The build, as a metric with the value 1 and attributes that describe it.
 
 use headwater_telemetry::attributes::VERSION;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-/// Makes the instrument that tells the version of Headwater and the machine that it was built for.
+/// Makes the instrument for Headwater's version and platform.
 pub(crate) fn observe_build(meter: &Meter) {
     let attributes = [
         KeyValue::new(VERSION, env!("CARGO_PKG_VERSION")),

@@ -1,4 +1,4 @@
-//! Until when the certificates of listeners are valid, as a metric.
+//! The expiry of listeners' certificates, as a metric.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,13 @@ use headwater_telemetry::attributes::CERTIFICATE_FILE;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-/// Makes the instrument that tells the end of each certificate that is in force.
+/// Makes the instrument for the expiry of each certificate in use.
 pub(crate) fn observe_certificates(meter: &Meter, certificates: &Certificates) {
     let observed = certificates.clone();
     meter
         .i64_observable_gauge("headwater.tls.certificate.not_after")
         .with_unit("s")
-        .with_description(
-            "When the certificate of a listener expires, in seconds since 1970, by its file",
-        )
+        .with_description("Expiry of a listener's certificate, in seconds since 1970, by its file")
         .with_callback(move |instrument| {
             // Several listeners may show the same file; the one that expires first counts.
             let mut ends: BTreeMap<String, i64> = BTreeMap::new();

@@ -9,8 +9,8 @@ use opentelemetry::metrics::Meter;
 
 use super::signed;
 
-/// Makes the instruments that observe the connections of a server, by listener. The semantic conventions
-/// have none for them.
+/// Makes the instruments for a server's connections, by listener. The semantic conventions define
+/// none.
 pub(crate) fn observe_connections(meter: &Meter, counts: &ConnectionCounts) {
     let observed = counts.clone();
     meter
@@ -27,7 +27,7 @@ pub(crate) fn observe_connections(meter: &Meter, counts: &ConnectionCounts) {
     meter
         .i64_observable_up_down_counter("headwater.server.connection.limit")
         .with_unit("{connection}")
-        .with_description("The most connections of clients that may be open, of all listeners")
+        .with_description("Maximum number of open connections of clients, for all listeners")
         .with_callback(move |instrument| instrument.observe(limit, &[]))
         .build();
     count(
@@ -41,7 +41,7 @@ pub(crate) fn observe_connections(meter: &Meter, counts: &ConnectionCounts) {
         meter,
         counts,
         "headwater.server.connection.refused",
-        "Connections of clients that were refused because there were too many, of all or of the client",
+        "Connections of clients that were refused because there were too many, in total or of the client",
         &[
             (Some("max_connections"), |counts| counts.refused),
             (Some("client"), |counts| counts.refused_client),
@@ -51,12 +51,12 @@ pub(crate) fn observe_connections(meter: &Meter, counts: &ConnectionCounts) {
         meter,
         counts,
         "headwater.server.connection.failed",
-        "Connections of clients that ended by a TLS handshake or a PROXY header that was bad or late",
+        "Connections of clients that ended because a TLS handshake or a PROXY header was bad or late",
         &[(None, |counts| counts.failed)],
     );
 }
 
-/// Counts, and the cause of each where there are several.
+/// Counts, with the cause of each if there are several.
 type Causes = &'static [(Option<&'static str>, fn(Counts) -> u64)];
 
 fn count(
@@ -83,8 +83,8 @@ fn count(
         .build();
 }
 
-/// Listeners that go by the same name, such as inherited sockets without one, count together: what is
-/// observed twice under the same attributes is not added up.
+/// Adds up the counts of listeners with the same name, such as inherited sockets without one:
+/// observations with equal attributes are not added up.
 fn by_listener(counts: &ConnectionCounts) -> impl Iterator<Item = (KeyValue, Counts)> {
     let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
     for (address, counts) in counts.by_listener() {

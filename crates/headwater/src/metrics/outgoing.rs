@@ -1,4 +1,4 @@
-//! What services call out by, as metrics that are observed when they are exported.
+//! Outgoing requests of services, as metrics that are observed when they are exported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use opentelemetry::metrics::Meter;
 use super::signed;
 use crate::service_registry::{ServiceRegistry, ServiceTotals};
 
-/// Makes the instruments that observe how the services call out that are there when they are looked
-/// at, and how those did that were.
+/// Makes the instruments for the outgoing requests of the current services and of those that have
+/// ended.
 pub(crate) fn observe_outgoing(meter: &Meter, registry: &ServiceRegistry) {
     open_connections(meter, registry.clone());
     connections_used(meter, registry.clone());
@@ -44,8 +44,8 @@ fn open_connections(meter: &Meter, registry: ServiceRegistry) {
         .build();
 }
 
-/// Connections that serve a request and those that do not, by upstream, of all clients together: what
-/// is observed twice under the same attributes is not added up.
+/// Returns the number of active and idle connections, by upstream, summed over all clients:
+/// observations with equal attributes are not added up.
 fn connections(line: &ServiceTotals) -> BTreeMap<(Arc<str>, u16), (usize, usize)> {
     let mut counts: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for count in line.clients.iter().flat_map(Egress::connections) {

@@ -1,5 +1,6 @@
-//! What the process takes of its machine, as metrics. Names are those of OpenTelemetry's semantic conventions
-//! for processes; but not that of open files, which ends in `count`: `promtool` refuses that for a gauge.
+//! The resources that the process uses, as metrics. Names follow OpenTelemetry's semantic
+//! conventions for processes, except that of open files, which ends in `count`: `promtool` refuses
+//! that for a gauge.
 
 use std::fs;
 use std::time::Instant;
@@ -8,8 +9,8 @@ use opentelemetry::metrics::Meter;
 use rustix::param::page_size;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Makes the instruments that tell CPU time, memory, open files and age of the process. Memory and open files
-/// are told on Linux.
+/// Makes the instruments for CPU time, memory, open files and age of the process. Memory and open
+/// files are available on Linux only.
 pub(crate) fn observe_process(meter: &Meter) {
     let started = Instant::now();
     meter
@@ -21,13 +22,13 @@ pub(crate) fn observe_process(meter: &Meter) {
     meter
         .f64_observable_gauge("process.uptime")
         .with_unit("s")
-        .with_description("How long the process has served")
+        .with_description("Time since the process started to serve")
         .with_callback(move |instrument| instrument.observe(started.elapsed().as_secs_f64(), &[]))
         .build();
     meter
         .u64_observable_gauge("process.memory.usage")
         .with_unit("By")
-        .with_description("Memory of the process that is resident")
+        .with_description("Resident memory of the process")
         .with_callback(|instrument| {
             if let Some(resident) = resident_bytes() {
                 instrument.observe(resident, &[]);
@@ -37,7 +38,7 @@ pub(crate) fn observe_process(meter: &Meter) {
     meter
         .u64_observable_gauge("process.open_files")
         .with_unit("{file}")
-        .with_description("File descriptors of the process that are open, sockets included")
+        .with_description("Open file descriptors of the process, including sockets")
         .with_callback(|instrument| {
             if let Some(open) = open_files() {
                 instrument.observe(open, &[]);
@@ -53,14 +54,14 @@ fn cpu_seconds() -> f64 {
     std::time::Duration::new(seconds, nanoseconds).as_secs_f64()
 }
 
-/// The second number of `/proc/self/statm`, which counts pages (proc_pid_statm(5)).
+/// Returns the second number of `/proc/self/statm`, which counts pages (proc_pid_statm(5)).
 fn resident_bytes() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * u64::try_from(page_size()).ok()?)
 }
 
-/// One less than there are while they are counted.
+/// Returns the number of open files, without the one that is open to count them.
 fn open_files() -> Option<u64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(open.saturating_sub(1)).ok()

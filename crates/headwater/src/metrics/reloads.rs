@@ -1,4 +1,4 @@
-//! How reloads of the configuration ended, as metrics.
+//! The results of reloads of the configuration, as metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use headwater_telemetry::attributes::RELOAD_RESULT;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-/// The reloads so far. Cheap to clone; the clones share it.
+/// The number of reloads so far. Cheap to clone; the clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reloads(Arc<Counts>);
 
@@ -16,40 +16,40 @@ pub(crate) struct Reloads(Arc<Counts>);
 struct Counts {
     succeeded: AtomicU64,
     failed: AtomicU64,
-    /// When what is served now was loaded, in seconds since 1970.
+    /// The time at which the running configuration was loaded, in seconds since 1970.
     loaded: AtomicU64,
 }
 
 // === impl Reloads ===
 
 impl Reloads {
-    /// What is served was loaded just now, for the first time.
+    /// Records that the configuration was loaded now, for the first time.
     pub(crate) fn started(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_secs());
-        // Each number stands for itself; they are read for reporting only.
+        // Relaxed, because each number is independent and only reported.
         self.0.loaded.store(now, Ordering::Relaxed);
     }
 
-    /// Likewise, by a reload.
+    /// Records that a reload succeeded now.
     pub(crate) fn succeeded(&self) {
         self.0.succeeded.fetch_add(1, Ordering::Relaxed);
         self.started();
     }
 
-    /// A reload changed nothing.
+    /// Records that a reload failed and changed nothing.
     pub(crate) fn failed(&self) {
         self.0.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Makes the instruments that tell how reloads ended.
+/// Makes the instruments for the results of reloads.
 pub(crate) fn observe_reloads(meter: &Meter, reloads: &Reloads) {
     let observed = reloads.clone();
     meter
         .u64_observable_counter("headwater.reload.attempts")
         .with_unit("{reload}")
-        .with_description("Reloads of the configuration, by how they ended")
+        .with_description("Reloads of the configuration, by result")
         .with_callback(move |instrument| {
             let Counts {
                 succeeded, failed, ..
@@ -64,7 +64,9 @@ pub(crate) fn observe_reloads(meter: &Meter, reloads: &Reloads) {
     meter
         .u64_observable_gauge("headwater.reload.last_success")
         .with_unit("s")
-        .with_description("When what is served now was loaded, in seconds since 1970")
+        .with_description(
+            "Time at which the running configuration was loaded, in seconds since 1970",
+        )
         .with_callback(move |instrument| {
             instrument.observe(observed.0.loaded.load(Ordering::Relaxed), &[]);
         })

@@ -1,4 +1,4 @@
-//! Promise: the documentation lists every metric, as the code makes it, and no other.
+//! The documentation lists every metric, as the code makes it, and no other.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ use super::*;
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/reference/metrics.md");
 
-/// Notes what instruments are made: kind and unit, by name.
+/// Records the kind and unit of each instrument, by name.
 #[derive(Default)]
 struct Noted(Mutex<BTreeMap<String, (String, String)>>);
 
@@ -33,7 +33,7 @@ macro_rules! note {
 
 type Made<B> = <B as Makes>::Instrument;
 
-/// What a builder makes.
+/// The instrument that a builder makes.
 trait Makes {
     type Instrument;
 }
@@ -79,10 +79,10 @@ impl InstrumentProvider for Noted {
             => ObservableGauge::new(), "gauge";
     }
 
-    // An instrument of any other kind would go unnoticed: name it above before it is made.
+    // Instruments of any other kind would go unnoticed: add them above first.
 }
 
-/// The rows of the table: kind and unit, by name.
+/// Returns the rows of the table: kind and unit, by name.
 fn documented() -> BTreeMap<String, (String, String)> {
     let table = DOCUMENTATION.split("## All of them").nth(1).unwrap();
     table

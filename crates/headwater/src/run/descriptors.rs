@@ -1,22 +1,24 @@
-//! How many files and sockets the process may have open.
+//! Raises the number of files and sockets that the process may open.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is open beside the connections of clients, at a guess: files of guests, connections to upstreams.
+/// An estimate of open files besides the connections of clients: files of guests, and connections
+/// to upstreams.
 const OTHERS: usize = 256;
 
-/// Takes as many as the system allows: shells and service managers begin with 1024, for the sake of
-/// programs that use `select`, and let each process ask for more (`systemd.exec(5)`, `LimitNOFILE=`). With
-/// these a single client could take all that there are, long before it meets the limit on connections.
+/// Raises the limit to the most that the system allows. Shells and service managers set 1024, for
+/// programs that use `select`, and let each process ask for more (`systemd.exec(5)`,
+/// `LimitNOFILE=`). With 1024, a single client could use up all files long before it reaches the
+/// limit on connections.
 ///
-/// Says so if that limit cannot be met even then.
+/// Logs a warning if the limit on connections still cannot be reached.
 pub(crate) fn raise(max_connections: usize) {
     let before = getrlimit(Resource::Nofile);
     let wanted = Rlimit {
         current: before.maximum,
         maximum: before.maximum,
     };
-    // Whether it worked is seen right after.
+    // The next call shows if it worked.
     let _ = setrlimit(Resource::Nofile, wanted);
     let Some(open) = getrlimit(Resource::Nofile).current else {
         return;
@@ -25,8 +27,8 @@ pub(crate) fn raise(max_connections: usize) {
         tracing::warn!(
             open_files = open,
             max_connections,
-            "the system does not let this process open as many files as there may be connections: \
-             more clients than that will wait; raise its limit (`ulimit -n`, `LimitNOFILE=`), or set \
+            "the limit on open files is too low for --max-connections: \
+             clients beyond it will wait; raise the limit (`ulimit -n`, `LimitNOFILE=`), or set \
              --max-connections lower"
         );
     }

@@ -1,10 +1,11 @@
-//! What a burst of requests has taken of memory goes back to the operating system.
+//! Returns the memory of a burst of requests to the operating system.
 //!
-//! mimalloc keeps free memory by the thread that asked for it. What other threads have freed, that thread
-//! finds when it asks for more. After a burst most of the threads that serve have nothing to do and ask for
-//! nothing, so the memory stays for as long as the host is idle: of the 424 MiB that 1,600 HTTP/2 requests
-//! took whose client read nothing, 148 stayed. Memory of ended instances waits in the same way, to be reset with
-//! that of others. So each thread is made to look once when the load has fallen.
+//! mimalloc keeps free memory with the thread that allocated it. Memory that other threads have
+//! freed is found only when that thread allocates again. After a burst, most threads that serve are
+//! idle and allocate nothing, so the memory stays as long as the host is idle: of the 424 MiB that
+//! 1,600 HTTP/2 requests took whose client read nothing, 148 stayed. Memory of ended instances also
+//! waits, to be reset together with that of others. So each thread is made to collect once when the
+//! load has fallen.
 
 use std::cell::Cell;
 use std::thread::{self, ThreadId};
@@ -14,25 +15,25 @@ use headwater_runtime::Reclaim;
 use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the load is looked at.
+/// The interval between measurements of the load.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Looks after which the load has fallen if all were at half of what it was, or less. A load that comes and
-/// goes from second to second keeps its memory.
+/// The number of measurements after which the load has fallen if all were at half of the maximum or
+/// less. A load that changes from second to second keeps its memory.
 const LOOKS: usize = 10;
 
-/// How long one round tries to reach all threads.
+/// The time in which one round tries to reach all threads.
 const ROUND: Duration = Duration::from_millis(100);
 
-/// About as long as a thread takes to wake.
+/// Approximately the time that a thread takes to wake.
 const WAKING: Duration = Duration::from_micros(100);
 
 thread_local! {
-    /// The last round in which this thread looked.
+    /// The last round in which this thread collected.
     static LOOKED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Gives memory back each time that the load has fallen. `load` counts what memory is held for: requests,
+/// Returns memory each time that the load has fallen. `load` counts the users of memory: requests,
 /// connections, instances.
 pub(crate) async fn give_back(load: impl Fn() -> usize, instances: Reclaim) {
     let (mut busiest, mut round) = (0, 0);
@@ -51,21 +52,22 @@ pub(crate) async fn give_back(load: impl Fn() -> usize, instances: Reclaim) {
     }
 }
 
-/// Whether the load is low beside the busiest time since it last was. Notes it.
+/// Returns true if the load has fallen to half of its maximum since it last did, and updates the
+/// maximum.
 fn has_fallen(busiest: &mut usize, busy: usize) -> bool {
     let fell = busy < *busiest && busy <= *busiest / 2;
     *busiest = if fell { busy } else { busy.max(*busiest) };
     fell
 }
 
-/// Has each worker thread of the runtime give back what it can. Returns those that did.
+/// Makes each worker thread of the runtime return its memory. Returns the threads that did.
 async fn on_each_worker(round: u64, instances: &Reclaim, within: Duration) -> Vec<ThreadId> {
     let until = Instant::now() + within;
     let workers = Handle::current().metrics().num_workers();
     let mut visited = Vec::new();
     while visited.len() < workers && Instant::now() < until {
-        // The runtime wakes idle threads for tasks that wait. More than one each, for some come to a thread
-        // that has looked.
+        // The runtime wakes idle threads for waiting tasks. There is more than one task for each
+        // thread, because some reach a thread that has collected already.
         let visits: Vec<_> = (0..2 * workers)
             .map(|_| {
                 let instances = instances.clone();
@@ -79,14 +81,14 @@ async fn on_each_worker(round: u64, instances: &Reclaim, within: Duration) -> Ve
     visited
 }
 
-/// Has this thread look, if it has not in this round.
+/// Collects on this thread, unless it has done so in this round.
 #[allow(
     clippy::disallowed_methods,
-    reason = "it is for a moment, and the load is low"
+    reason = "the sleep is short, and the load is low"
 )]
 fn visit(round: u64, instances: &Reclaim) -> Option<ThreadId> {
     if LOOKED.replace(round) == round {
-        // Otherwise it would take all visits before another thread is awake.
+        // Otherwise this thread would take all visits before another one is awake.
         thread::sleep(WAKING);
         return None;
     }
@@ -95,7 +97,7 @@ fn visit(round: u64, instances: &Reclaim) -> Option<ThreadId> {
     Some(thread::current().id())
 }
 
-/// Has this thread look for what was freed, and give back what nobody uses.
+/// Finds memory of this thread that others have freed, and returns what is unused.
 #[allow(unsafe_code)]
 fn collect() {
     // SAFETY: may be called on any thread at any time; it touches nothing that is in use.
@@ -122,7 +124,7 @@ mod tests {
     #[test]
     fn each_worker_thread_gives_back_once_in_a_round() {
         const WORKERS: usize = 4;
-        // Far longer than it takes: a failure is a hang.
+        // Much longer than it takes: a failure is a hang.
         const HANGS: Duration = Duration::from_secs(60);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)

@@ -1,4 +1,4 @@
-//! Panics, in the log.
+//! Logs panics.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook};
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use headwater_telemetry::console;
 
-/// How long the end of the process is held up for the log of what ends it.
+/// The time that the end of the process waits for the log of its cause.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Has panics told in the log. The standard library's own hook writes to standard error and waits for
-/// whoever reads it, while it holds up what panicked.
+/// Installs a hook that logs panics. The hook of the standard library writes to standard error and
+/// blocks the thread until the text is read.
 pub(crate) fn log() {
     set_hook(Box::new(tell));
 }
 
 fn tell(panic: &PanicHookInfo<'_>) {
     let (thread, backtrace) = (thread::current(), Backtrace::capture());
-    // As the variable RUST_BACKTRACE asks for it.
+    // RUST_BACKTRACE turns backtraces on.
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
     let place = panic.location().map(ToString::to_string);
     tracing::error!(
@@ -27,7 +27,7 @@ fn tell(panic: &PanicHookInfo<'_>) {
         backtrace = backtrace.as_ref().map(tracing::field::display),
         "panicked at {}: {}",
         place.as_deref().unwrap_or("an unknown place"),
-        panic.payload_as_str().unwrap_or("something that is no text")
+        panic.payload_as_str().unwrap_or("a payload that is not text")
     );
     if thread.name() == Some("main") {
         console::flush(LAST_WORDS);

@@ -25,32 +25,32 @@ use crate::run::signals::{Asked, Signals};
 use crate::run::starting::{Ended, Starting};
 use crate::watch::FileWatch;
 
-/// How long a thread that is in a blocking call may hold up the end of the process.
+/// The time that a thread in a blocking call may delay the end of the process.
 const ABANDON: Duration = Duration::from_secs(1);
 
-/// How long a second signal waits for the log to be written.
+/// The time that a second signal waits for the log to be written.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// The exit code when a second signal ends the process: what a shell says of Ctrl-C.
+/// The exit code if a second signal ends the process, the same as a shell's for Ctrl-C.
 const SECOND_SIGNAL: i32 = 130;
 
-/// How the process serves, whatever it serves.
+/// The settings of a process that serves.
 pub(crate) struct Hosting {
     pub(crate) host: HostBuilder,
-    /// What is said before the address, when requests are taken.
+    /// The words before each address, once requests are accepted.
     pub(crate) announcement: &'static str,
     pub(crate) operation: Operation,
 }
 
-/// A host that takes requests from now on.
+/// A host that is ready for requests.
 struct Ready {
     host: Host,
     admin: Option<Admin>,
     watch: Option<FileWatch>,
 }
 
-/// Serves what `prepare` says, until a signal ends it. Signals are obeyed from now on, also while it
-/// prepares, which is done where a thread may be held up.
+/// Serves the result of `prepare` until a signal ends it. Signals are handled from now on, also
+/// during `prepare`, which runs on a thread that may block.
 pub(crate) fn serve(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -> Result<()> {
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,8 +78,8 @@ pub(crate) fn serve(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) 
     panics::log();
     descriptors::raise(convert::host::connections(&hosting.operation.server).max_connections);
     let served = runtime.block_on(run(hosting, &telemetry, starting, began));
-    // Ends what guests still do in the background, and with it the spans of their open calls; then
-    // what was recorded is written, whatever became of serving.
+    // Ends background work of guests, and so the spans of their open calls. Then writes what was
+    // recorded, whatever the result of serving.
     runtime.shutdown_timeout(ABANDON);
     telemetry.shutdown();
     served
@@ -160,7 +160,7 @@ async fn run(
     };
     let outcome = tokio::select! {
         outcome = serving => outcome,
-        // With what serves go the files of its sockets.
+        // Dropping the server removes the files of its sockets.
         cut = in_flight_at(&at_once, &running) => {
             stopped(cut).tell();
             console::flush(LAST_WORDS);
@@ -184,7 +184,7 @@ async fn run(
     }
 }
 
-/// Takes the addresses, and loads what is served.
+/// Binds the addresses, and loads the services.
 async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     let metrics = telemetry.metrics();
     let Hosting {
@@ -205,7 +205,8 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
         .access_log(telemetry.access().clone())
         .keep_requests(admin.listen.is_some());
     let host = host.bind().await?;
-    // Before anything is loaded, which may take a while: whoever asks is told so.
+    // Bind the admin listener before loading, which may take a while, so that it can report the
+    // state.
     let admin = match admin.is_on() {
         true => Some(Admin::bind(&admin, telemetry).await?),
         false => None,
@@ -223,25 +224,25 @@ async fn start(hosting: Hosting, telemetry: &Telemetry) -> Result<Ready> {
     Ok(Ready { host, admin, watch })
 }
 
-/// The requests that are in flight when this is cancelled.
+/// Returns the number of requests in flight when the token is cancelled.
 async fn in_flight_at(at_once: &CancellationToken, running: &RunningHost) -> usize {
     at_once.cancelled().await;
     running.front().in_flight()
 }
 
-/// It says in the log what becomes of it, unless the end overtakes it, which would be told as a failure.
+/// Reloads, which logs the result. A shutdown cancels the reload: it would fail.
 async fn reload_again(running: Arc<RunningHost>, shutdown: CancellationToken) {
-    // Told where it happened.
+    // `reload` logs the result.
     if shutdown
         .run_until_cancelled(running.reload())
         .await
         .is_none()
     {
-        tracing::debug!(target: "headwater::reload", "not loaded again: the host ends");
+        tracing::debug!(target: "headwater::reload", "reload cancelled: the host is ending");
     }
 }
 
-/// What signals are obeyed with.
+/// The parts that signals act on.
 struct Obeying {
     running: Arc<RunningHost>,
     admin: Option<Admin>,
@@ -253,18 +254,19 @@ struct Obeying {
 // === impl Obeying ===
 
 impl Obeying {
-    /// The first signal that asks for the end starts the drain, the second ends the process at once.
+    /// Handles signals. The first one that asks for the end starts the drain, the second ends the
+    /// process at once.
     async fn obey(self, mut signals: Signals) {
         loop {
             match signals.next().await {
-                // A signal that comes meanwhile is not kept waiting.
+                // A task of its own, so that other signals need not wait.
                 Asked::Reload => {
                     tokio::spawn(reload_again(self.running.clone(), self.shutdown.clone()));
                 }
                 Asked::Reopen => self.outputs.reopen(),
                 Asked::End if self.shutdown.is_cancelled() => self.at_once.cancel(),
                 Asked::End => {
-                    tracing::info!(target: "headwater::host", "draining: no new connections; a second signal ends at once");
+                    tracing::info!(target: "headwater::host", "draining: no new connections; a second signal ends the process at once");
                     if let Some(admin) = &self.admin {
                         admin.draining();
                     }

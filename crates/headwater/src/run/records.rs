@@ -1,4 +1,4 @@
-//! What is told of a host when it starts and when it stops.
+//! The messages when a host starts and stops.
 
 use std::time::{Duration, Instant};
 
@@ -6,33 +6,33 @@ use headwater_telemetry::{LogFormat, console};
 
 /// A host that takes requests.
 pub(crate) struct Started<'a> {
-    /// For people: what is served.
+    /// The description of the services, for people.
     pub(crate) banner: &'a [String],
-    /// For people: what is said before each address.
+    /// The words before each address, for people.
     pub(crate) announcement: &'a str,
     pub(crate) listeners: &'a [String],
-    /// Where the admin listener is.
+    /// The URL of the admin listener.
     pub(crate) admin: Option<String>,
-    /// Where the listener for probes is.
+    /// The URL of the listener for probes.
     pub(crate) probes: Option<String>,
     pub(crate) services: &'a [&'a str],
 }
 
-/// How a host has stopped.
+/// The end of a host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopped {
-    /// Since when there was one.
+    /// The time of the start.
     pub(crate) began: Instant,
-    /// Requests that came by the listeners.
+    /// The number of requests from all listeners.
     pub(crate) requests: usize,
-    /// Those of them that were cut.
+    /// The number of requests that were cut.
     pub(crate) cut: usize,
 }
 
 // === impl Started ===
 
 impl Started<'_> {
-    /// Tells people on standard output. Where the log is for machines, it is told there in its place.
+    /// Prints the message on standard output, or logs it if the log is for machines.
     pub(crate) fn tell(&self, log: LogFormat) {
         match log {
             LogFormat::Text => self.print(),
@@ -70,7 +70,7 @@ impl Started<'_> {
 // === impl Stopped ===
 
 impl Stopped {
-    /// Tells it in the log.
+    /// Logs the message.
     pub(crate) fn tell(self) {
         let Self {
             began,
@@ -88,7 +88,7 @@ impl Stopped {
     }
 }
 
-/// To the millisecond.
+/// Returns seconds, rounded to milliseconds.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e3).round() / 1e3
 }

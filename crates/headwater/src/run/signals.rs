@@ -1,6 +1,6 @@
 use std::io;
 
-/// The signals that tell a process something: to end, to load again, or to open its files anew.
+/// The signals that end the process, reload it, or reopen its files.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -12,23 +12,24 @@ pub(crate) struct Signals {
     user: tokio::signal::unix::Signal,
 }
 
-/// What is asked of the process.
+/// The request of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// Ctrl-C or SIGTERM.
     End,
     /// SIGHUP.
     Reload,
-    /// SIGUSR1, by which programs that put files aside say so.
+    /// SIGUSR1, which programs that rotate files send.
     Reopen,
 }
 
-/// Has a write fail (EFBIG) that would make a file larger than the system allows (`ulimit -f`,
-/// `LimitFSIZE=`). By itself the system ends the process by SIGXFSZ, also for what a guest writes.
+/// Makes writes fail (EFBIG) if they would make a file larger than the system allows (`ulimit -f`,
+/// `LimitFSIZE=`). Without this, the system ends the process with SIGXFSZ, also for a guest's
+/// writes.
 ///
 /// # Errors
 ///
-/// When signals cannot be received.
+/// Returns an error if signals cannot be received.
 #[cfg(unix)]
 pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
     use rustix::process::Signal;
@@ -37,8 +38,8 @@ pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
         .enable_io()
         .build()?;
     let _in_runtime = runtime.enter();
-    // Once anybody has listened, the process has a handler for it to its end, which does nothing when
-    // nobody listens any more.
+    // Once a listener has existed, the process keeps its handler to the end. Without listeners, the
+    // handler does nothing.
     signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
 
 #[cfg(unix)]
 impl Signals {
-    /// Takes the signals over from the system, which would end the process by them.
+    /// Takes over the signals, which would end the process by default.
     pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
@@ -60,7 +61,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next of them.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::End,
@@ -73,7 +74,7 @@ impl Signals {
 
 #[cfg(not(unix))]
 impl Signals {
-    /// Takes Ctrl-C over from the system with the first wait for it.
+    /// Takes over Ctrl-C with the first wait for it.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {})
     }

@@ -1,4 +1,4 @@
-//! Signals from the first moment of the process until it serves.
+//! Handles signals from the start of the process until it serves.
 
 use anyhow::{Context, Result};
 use headwater_telemetry::Outputs;
@@ -6,25 +6,25 @@ use tokio::runtime::Runtime;
 
 use crate::run::signals::{Asked, Signals};
 
-/// A start, and the signals that come meanwhile: none of them is left to the system, which would end the
-/// process by it.
+/// A start, and the signals during it. None of them is left to the system, which would end the
+/// process.
 pub(crate) struct Starting {
     signals: Signals,
     reload: bool,
 }
 
-/// Why a step of the start has no result: a signal asked for the end.
+/// The result of a step that a signal interrupted by asking for the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended;
 
 // === impl Starting ===
 
 impl Starting {
-    /// Takes the signals over from the system.
+    /// Takes over the signals from the system.
     ///
     /// # Errors
     ///
-    /// When the system refuses.
+    /// Returns an error if the system refuses.
     pub(crate) fn begin(runtime: &Runtime) -> Result<Self> {
         let _within = runtime.enter();
         Ok(Self {
@@ -33,8 +33,8 @@ impl Starting {
         })
     }
 
-    /// Does a step, unless a signal asks for the end before it is done. That a signal asks to load again
-    /// is kept for later.
+    /// Runs a step until it is done or a signal asks for the end. A request to reload is kept for
+    /// later.
     pub(crate) async fn step<T>(
         &mut self,
         outputs: &Outputs,
@@ -53,7 +53,7 @@ impl Starting {
         }
     }
 
-    /// The signals from now on, and whether one has asked to load again.
+    /// Returns the signals, and true if one has asked for a reload.
     pub(crate) fn done(self) -> (Signals, bool) {
         (self.signals, self.reload)
     }

@@ -1,4 +1,4 @@
-//! What a headwater.toml has answered without a guest.
+//! The routes of a headwater.toml that need no guest.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::cli::parse_header_name;
 use crate::diagnostics::Diagnostics;
 use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 
-/// What is built in, at its routes.
+/// A built-in answer, with its routes.
 pub(crate) struct Builtin {
-    /// What it does, for those who read what is served.
+    /// The description of what it does, for people.
     pub(crate) does: String,
     pub(crate) routes: Vec<Route>,
 }
 
-/// All of a file that can be served.
+/// Returns all built-in answers of a file that can be served.
 pub(crate) fn of(
     file: &File,
     locations: &ConfigLocations,
@@ -44,7 +44,7 @@ pub(crate) fn of(
     builtins
 }
 
-/// `None` without routes that can be served, of which is told where all routes are looked at.
+/// Returns `None` if a route is invalid. The check of all routes reports it.
 fn redirect(entry: &RedirectEntry) -> Result<Option<Builtin>, Misplaced> {
     let redirect = Redirect::new(&entry.to, entry.status).at("to")?;
     let does = format!("redirects to {} ({})", entry.to, entry.status);
@@ -66,7 +66,8 @@ fn files(entry: &FilesEntry) -> Result<Option<Builtin>, Misplaced> {
     Ok(routes.map(|routes| Builtin { does, routes }))
 }
 
-/// `below`: what it does depends on what stands in place of `...`.
+/// Returns the routes. `below` is true if the answer depends on the part of the path in place of
+/// `...`.
 fn routes(
     places: &RouteConfigs,
     name: &str,
@@ -111,16 +112,17 @@ fn fixed(entry: &AnswerEntry) -> Result<Fixed, Misplaced> {
     })
 }
 
-/// A field of an answer, which is none that says how the answer is sent: that is the host's to say.
+/// Reads a header field of an answer. Fields that describe how the answer is sent are refused: the
+/// host sets them.
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
     let name = parse_header_name(name).map_err(anyhow::Error::msg)?;
     anyhow::ensure!(
         name != CONTENT_LENGTH && !is_hop_by_hop(&name),
-        "the header field `{name}` says how an answer is sent, which the host sees to: leave it out"
+        "the host sets the header field `{name}` itself, to say how an answer is sent: leave it out"
     );
     let value = HeaderValue::from_str(value).map_err(|_invalid| {
         anyhow::anyhow!(
-            "the value of the header field `{name}` has characters that none may have: write it on one line, \
+            "the value of the header field `{name}` has characters that are not allowed: write it on one line, \
              in printable characters"
         )
     })?;

@@ -1,4 +1,4 @@
-//! What the settings of a service grant it of the host's capabilities.
+//! Grants of the host's capabilities, from the settings of a service.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::cli::CapabilityFlag;
 use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics};
 use crate::spec::config_location::Misplaced;
 
-/// The keys that a file's services may have.
+/// Returns the keys that the services of a file may have.
 pub(crate) fn keys() -> Vec<CapabilityKey> {
     let keys = headwater_capabilities::all();
     let keys = keys.keys().map(|key| {
@@ -29,7 +29,7 @@ pub(crate) fn keys() -> Vec<CapabilityKey> {
     keys.collect()
 }
 
-/// What a service of a file in this folder is granted.
+/// Returns the grants of a service. `folder` is the folder of its file.
 pub(crate) fn of_service(
     service: &Service,
     folder: &Path,
@@ -39,7 +39,9 @@ pub(crate) fn of_service(
     let mut grants = capabilities.nothing();
     for (key, value) in &service.capabilities {
         if let headwater_config::Guest::Module(_) = service.guest() {
-            let error = anyhow::anyhow!("`{key}` is for components, and this is a WAGI module");
+            let error = anyhow::anyhow!(
+                "`{key}` is for components, but this is a WAGI module: leave it out"
+            );
             let key = key.clone();
             found.keep(Err::<(), _>(Misplaced { key, error }));
             continue;
@@ -62,7 +64,7 @@ pub(crate) fn of_service(
     grants
 }
 
-/// What a single guest is granted by flags.
+/// Returns the grants of a single guest, from flags.
 pub(crate) fn of_flags(
     flags: &[CapabilityFlag],
     capabilities: &Capabilities,
@@ -95,7 +97,7 @@ mod tests {
     fn the_page_of_settings_is_what_the_types_say() {
         assert!(
             document("configuration.md") == headwater_config::reference(&keys()),
-            "settings have changed: renew their page by `headwater reference > docs/reference/configuration.md`"
+            "settings have changed: renew their page with `headwater reference > docs/reference/configuration.md`"
         );
     }
 
@@ -103,7 +105,7 @@ mod tests {
     fn the_schema_in_the_documents_is_that_of_the_types() {
         assert!(
             document("headwater.schema.json") == headwater_config::schema(&keys()),
-            "settings have changed: renew their schema by `headwater schema > docs/reference/headwater.schema.json`"
+            "settings have changed: renew their schema with `headwater schema > docs/reference/headwater.schema.json`"
         );
     }
 }

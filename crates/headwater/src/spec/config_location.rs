@@ -1,4 +1,4 @@
-//! Where a file says what an error is about.
+//! Finds the place in a file that an error is about.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use headwater_config::{Location, Source};
 
 use crate::diagnostics::Position;
 
-/// A headwater.toml or a modules.toml, to name places in it. Without one, as for a single guest, no place
-/// is named.
+/// A headwater.toml or a modules.toml, to name places in it. Without a file, as for a single guest,
+/// no places are named.
 #[derive(Clone, Default)]
 pub(crate) struct ConfigLocations(Option<(PathBuf, Source)>);
 
@@ -18,9 +18,10 @@ pub(crate) struct Misplaced {
     pub(crate) error: Error,
 }
 
-/// Says which key an error is about.
+/// Adds the key that an error is about.
 pub(crate) trait AtKey<T> {
-    /// The key is one of the entry's, or below one: `route`, `allow_outgoing.1`, `tls.certificates.0.key`.
+    /// Adds a key of the entry, or one below it: `route`, `allow_outgoing.1`,
+    /// `tls.certificates.0.key`.
     fn at(self, key: impl Into<String>) -> Result<T, Misplaced>;
 }
 
@@ -31,8 +32,9 @@ impl ConfigLocations {
         Self(Some((path.to_owned(), source.clone())))
     }
 
-    /// In an entry of a list, such as `service`, which is called `what`: the file, what it is, and line,
-    /// column and text of the key, or of the entry if it does not say it.
+    /// Returns a position in an entry of a list such as `service`, which messages call `what`: the
+    /// file, the entry, and the line, column and text of the key, or of the entry if it does not
+    /// have the key.
     pub(crate) fn entry(&self, what: &str, list: &str, index: usize, key: &str) -> Position {
         self.place(what, |source| {
             let place = |key| source.place(list, index, key);
@@ -40,31 +42,31 @@ impl ConfigLocations {
         })
     }
 
-    /// Likewise in a section.
+    /// Returns a position in a section.
     pub(crate) fn section(&self, section: &str, key: &str) -> Position {
         self.place(&format!("`[{section}]`"), |source| {
             source.place_in_section(section, key)
         })
     }
 
-    /// Whether an entry says a key with a value that could not be read.
+    /// Returns true if an entry has a key whose value could not be read.
     pub(crate) fn lacks(&self, list: &str, index: usize, key: &str) -> bool {
         let source = self.0.as_ref().map(|(_, source)| source);
         source.is_some_and(|source| source.lacks(list, index, key))
     }
 
-    /// Whether an entry says a key.
+    /// Returns true if an entry has a key.
     pub(crate) fn entry_says(&self, list: &str, index: usize, key: &str) -> bool {
         let source = self.0.as_ref().map(|(_, source)| source);
         source.is_some_and(|source| source.place(list, index, key).is_some())
     }
 
-    /// Whether there is a file that errors are about.
+    /// Returns true if there is a file.
     pub(crate) const fn is_file(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether a section says it.
+    /// Returns true if a section has a key.
     pub(crate) fn says(&self, section: &str, key: &str) -> bool {
         let Some((_, source)) = &self.0 else {
             return false;
@@ -89,7 +91,7 @@ impl ConfigLocations {
 
 // === impl Misplaced ===
 
-/// About the entry as a whole.
+/// Makes an error about the entry as a whole.
 impl<E: Into<Error>> From<E> for Misplaced {
     fn from(error: E) -> Self {
         Self {
@@ -125,7 +127,7 @@ mod tests {
         let mut entry = found.entry(&locations, "an `[[answer]]`", "answer", 0);
         let wrong = Err::<(), _>(anyhow::anyhow!("no")).at("route");
         assert_eq!(entry.keep(wrong), None);
-        // What is not said is missing in the entry.
+        // A key that is not there is reported at its entry.
         let place = entry.place("body").to_string();
         assert!(place.ends_with("(line 1, column 1: [[answer]])"), "{place}");
         assert_eq!(

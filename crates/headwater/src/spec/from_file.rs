@@ -1,4 +1,5 @@
-//! A service of a headwater.toml: its guest and what it names are read. An error says of which key it is.
+//! Reads a service of a headwater.toml, with its guest and the files that it names. An error says
+//! which key it is about.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use crate::spec::config_location::{AtKey, Misplaced};
 use crate::spec::prepared::{Binary, PreparedService};
 use crate::spec::service_spec::{KeptHeaders, ModuleOptions, ServiceSpec, ServiceSummary};
 
-/// A service of a file, with what holds for all. `None` without a guest that could be read.
+/// Returns a service of a file, merged with the defaults. `None` if its guest cannot be read.
 pub(super) fn service(
     service: &Service,
     defaults: &ServiceSettings,
@@ -71,7 +72,7 @@ pub(super) fn service(
     })
 }
 
-/// The guest of a service, and where it is.
+/// Returns the guest of a service, and its path.
 fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
     let (file, wants_component) = match service.guest() {
         GuestPath::Component(file) => (file, true),
@@ -98,8 +99,8 @@ fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
         ),
         (Artifact::Module(binary), true) => match component_core_of(&binary) {
             Some(shown_by) => anyhow::bail!(
-                "`{}` is the core module of a component (it {shown_by}), and no component: build it for \
-                 wasm32-wasip2, or make a component of it with `wasm-tools component new`",
+                "`{}` is the core module of a component (it {shown_by}), not a component: build it for \
+                 wasm32-wasip2, or turn it into one with `wasm-tools component new`",
                 file.display()
             ),
             None => anyhow::bail!(
@@ -113,7 +114,7 @@ fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
     }
 }
 
-/// Whom it may call.
+/// Returns the destinations that it may call.
 fn grants(service: &Service, found: &mut EntryDiagnostics<'_>) -> Grants {
     let grants = service.allow_outgoing.iter().enumerate();
     let grants = grants.filter_map(|(at, grant)| {
@@ -123,7 +124,7 @@ fn grants(service: &Service, found: &mut EntryDiagnostics<'_>) -> Grants {
     grants.collect()
 }
 
-/// The directories that it may use. They are opened when it is loaded.
+/// Returns the directories that it may use. They are opened when it is loaded.
 fn directories(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<Directory> {
     let directories = service.directories.iter();
     let directories = directories.filter_map(|(guest, host)| {
@@ -140,13 +141,15 @@ fn directories(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<Direc
 fn is_directory(path: &Path) -> Result<()> {
     let shown = path.display();
     let found = std::fs::metadata(path).map_err(|error| {
-        anyhow::anyhow!("the directory `{shown}` cannot be used: {error}: make it, or name another")
+        anyhow::anyhow!(
+            "the directory `{shown}` cannot be used: {error}: create it, or name another"
+        )
     })?;
-    ensure!(found.is_dir(), "`{shown}` is no directory: name one");
+    ensure!(found.is_dir(), "`{shown}` is not a directory: name one");
     Ok(())
 }
 
-/// The variables of the file, and the secrets that it says where to find.
+/// Returns the variables of the file, and the secrets, read from the places that it names.
 fn environment(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<(String, String)> {
     let given = service.environment.clone().into_iter();
     let secrets = service.secrets.iter();
@@ -161,13 +164,13 @@ fn read_secret(name: &str, source: &SecretSource) -> Result<String> {
     let secret = source.read(name)?;
     ensure!(
         !secret.reveal().contains('\0'),
-        "the secret `{name}` cannot be used: it has a NUL in it, which no variable can have: is it a file of \
+        "the secret `{name}` cannot be used: it has a NUL character, which variables cannot hold: is it \
          text?"
     );
     Ok(secret.reveal().to_owned())
 }
 
-/// The certificates that a service shows.
+/// Returns the certificates that a service shows.
 fn identities(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<ClientIdentity> {
     let identities = service.client_certificates.iter().enumerate();
     let identities = identities.filter_map(|(index, identity)| {
@@ -181,7 +184,7 @@ fn identities(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<Client
     identities.collect()
 }
 
-/// The hosts whose certificates are not verified.
+/// Returns the hosts whose certificates are not verified.
 fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<HostPattern> {
     let hosts = service.danger_no_verify.iter().enumerate();
     let hosts = hosts.filter_map(|(at, host)| {
@@ -191,7 +194,7 @@ fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<HostPa
     hosts.collect()
 }
 
-/// Names of header fields, as a key has them.
+/// Returns the names of header fields that a key lists.
 fn header_names(key: &str, names: &[String], found: &mut EntryDiagnostics<'_>) -> Vec<HeaderName> {
     let names = names.iter().enumerate();
     let names = names.filter_map(|(at, name)| {
@@ -201,7 +204,7 @@ fn header_names(key: &str, names: &[String], found: &mut EntryDiagnostics<'_>) -
     names.collect()
 }
 
-/// What the file says of a module alone.
+/// Returns the settings for modules only.
 fn module(service: &Service) -> ModuleOptions {
     ModuleOptions {
         argv: service.argv.clone(),

@@ -1,4 +1,4 @@
-//! A single guest, with the grants of the command line.
+//! Makes the specification of a single guest, with the grants of the command line.
 
 use headwater_config::RouteConfig;
 use headwater_config::settings::ServiceSettings;
@@ -13,7 +13,7 @@ use crate::spec::internal_grants::idle_grant;
 use crate::spec::prepared::{Binary, PreparedService};
 use crate::spec::service_spec::{KeptHeaders, ServiceSpec, ServiceSummary};
 
-/// The guest, at every path.
+/// Returns the guest, at every path.
 pub(super) fn single(
     arguments: &Serve,
     settings: ServiceSettings,
@@ -23,7 +23,7 @@ pub(super) fn single(
     let connecting = &arguments.services.connecting;
     if connecting.no_proxy.is_some() && connecting.proxy.is_none() {
         found.error(Diagnostic::usage(
-            "--no-proxy is for what is not reached by the proxy: name one by --proxy",
+            "--no-proxy has no effect without a proxy: name one with --proxy",
         ));
     }
     let capabilities = headwater_capabilities::all();

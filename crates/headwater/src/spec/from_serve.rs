@@ -1,4 +1,4 @@
-//! FILE of `headwater serve`, and its flags.
+//! Reads FILE of `headwater serve`, and its flags.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ impl SpecSource for Serve {
     }
 }
 
-/// What a FILE of this content specifies.
+/// Returns the specification for a FILE with this content.
 pub(crate) fn of_content(
     arguments: &Serve,
     content: Vec<u8>,
@@ -62,7 +62,7 @@ pub(crate) fn of_content(
     spec
 }
 
-/// The services of a headwater.toml.
+/// Returns the services of a headwater.toml.
 fn several(
     arguments: &Serve,
     flags: ServiceSettings,
@@ -76,13 +76,13 @@ fn several(
     let first_given = arguments.grants.first_given().map(ToOwned::to_owned);
     if let Some(flag) = first_given.or(of_capability) {
         found.error(Diagnostic::usage(format!(
-            "{flag} is for a single guest, and `{}` names several services: write the grant into the \
-             service that it is for",
+            "{flag} is for a single guest, but `{}` names several services: write the grant into the \
+             service that needs it",
             path.display()
         )));
     }
     let (file, errors) = File::read(text, &capabilities::keys());
-    // A service that could not be read may be the one that another may call.
+    // A service that could not be read may be the one that a grant names.
     let is_whole = errors.is_empty();
     for error in errors {
         found.error(Diagnostic::config(path, error));
@@ -133,11 +133,11 @@ fn several(
     })
 }
 
-/// What flags and variables say of all services, as far as it makes sense.
+/// Returns the settings of flags and variables for all services, without wrong ones.
 fn of_flags(settings: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings {
     if settings.pool.check().is_err() {
         found.error(Diagnostic::usage(
-            "--serial is one request at a time, and so is --attribution serial; leave \
+            "--serial and --attribution serial both mean one request at a time: leave \
              --max-concurrent-per-instance out (HEADWATER_SERIAL, HEADWATER_ATTRIBUTION, \
              HEADWATER_MAX_CONCURRENT_PER_INSTANCE)",
         ));
@@ -146,14 +146,14 @@ fn of_flags(settings: &ServiceSettings, found: &mut Diagnostics) -> ServiceSetti
         let (kind, flag) = match key {
             "proxy" => (Kind::Usage, "--proxy, or HEADWATER_PROXY"),
             "outgoing.h2c" => (Kind::Usage, "--h2c, or HEADWATER_H2C"),
-            // Whatever is wrong with the file, its name may be right.
+            // The name may be right, whatever is wrong with the file.
             _ => (Kind::Setting, "--ca, or HEADWATER_CA"),
         };
         found.error(Diagnostic::of(kind, Position::entry(flag), &error));
     })
 }
 
-/// What the section `[defaults]` says of all services, likewise.
+/// Returns the settings of the section `[defaults]`, without wrong ones.
 fn of_section(
     file: &File,
     locations: &ConfigLocations,
@@ -165,8 +165,8 @@ fn of_section(
     })
 }
 
-/// Settings of all services without those that make no sense by themselves, whether a service needs them
-/// or not. So they are told of once, and not of each service.
+/// Removes settings for all services that are wrong by themselves, used or not, so that each error
+/// is reported once and not for each service.
 fn sensible(
     settings: &ServiceSettings,
     mut wrong: impl FnMut(&str, anyhow::Error),
@@ -190,7 +190,7 @@ fn sensible(
     sensible
 }
 
-/// Whether what other sections of a file say makes sense by itself.
+/// Checks settings of other sections that can be checked by themselves.
 fn check_sections(file: &File, locations: &ConfigLocations, found: &mut Diagnostics) {
     let mut check = |section: &str, key: &str, result: Result<()>| {
         if let Err(error) = result {

@@ -1,4 +1,4 @@
-//! What is to be served, wherever it is said.
+//! The specification of what to serve, from any source.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,41 +13,42 @@ use crate::spec::builtins::Builtin;
 use crate::spec::config_location::ConfigLocations;
 use crate::spec::prepared::PreparedService;
 
-/// Where it is said what is to be served: at the start, and anew at each reload.
+/// A source of specifications: read at the start, and again at each reload.
 pub(crate) trait SpecSource: Send + Sync + 'static {
-    /// Reads it as it is now, where a thread may be held up. `None` if it cannot be read; `found` has the
-    /// reason. What is wrong with one service leaves the others in the specification.
+    /// Reads the current specification, on a thread that may block. Returns `None` if it cannot be
+    /// read; `found` has the reason. An error in one service leaves the others in the
+    /// specification.
     fn read(&self, found: &mut Diagnostics) -> Option<HostSpec>;
 
-    /// The file that it is read from, if it is one.
+    /// Returns the file that it is read from, if there is one.
     fn file(&self) -> Option<PathBuf>;
 }
 
-/// What is to be served.
+/// The specification of what to serve.
 #[derive(Default)]
 pub(crate) struct HostSpec {
     pub(crate) services: Vec<PreparedService>,
     pub(crate) builtins: Vec<Builtin>,
     pub(crate) routing: Routing,
-    /// What the file says of the host itself.
+    /// The sections of the file about the host itself.
     pub(crate) host: HostSettings,
-    /// Where the file says it.
+    /// The places in the file.
     pub(crate) locations: ConfigLocations,
     /// Environment variables that the file reads secrets from.
     pub(crate) variables: BTreeSet<String>,
 }
 
-/// Which of several routes answers a request that they all match.
+/// The rule for a request that several routes match.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Routing {
-    /// The most specific one. Services reach each other by their names.
+    /// The most specific route answers. Services reach each other by their names.
     #[default]
     Specific,
-    /// The first, as in a modules.toml. Modules do not reach each other.
+    /// The first route answers, as in a modules.toml. Modules do not reach each other.
     First,
 }
 
-/// What the file says of the host itself: its sections.
+/// The sections of the file about the host itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct HostSettings {
     pub(crate) listeners: Vec<ListenerSettings>,
@@ -61,7 +62,7 @@ pub(crate) struct HostSettings {
 // === impl HostSpec ===
 
 impl HostSpec {
-    /// These services, and nothing else is said.
+    /// Makes a specification of these services, with no other settings.
     pub(crate) fn of(services: Vec<PreparedService>) -> Self {
         Self {
             services,

@@ -1,14 +1,15 @@
-//! Grants to services of this host, `http://NAME.internal`, by which nothing can be called.
+//! Finds grants to services of this host, `http://NAME.internal`, that have no effect.
 
 use headwater_egress::Grant;
 
 use crate::diagnostics::{Diagnostic, Kind, Position};
 
-/// A warning if a grant is for a service that is none of these, or for what is not spoken within the host.
+/// Returns a warning if a grant is for a service that is none of these, or for a scheme or port
+/// that does not exist within the host.
 pub(crate) fn idle_grant(grant: &Grant, services: &[&str], place: Position) -> Option<Diagnostic> {
     let name = grant.internal_service()?;
     let is_it = |service: &&str| service.eq_ignore_ascii_case(name);
-    // Names further below the domain are the network's, unless a service has them.
+    // Names further below the domain belong to the network, unless a service has them.
     let is_there = services.iter().any(is_it);
     if name.contains('.') && !is_there {
         return None;
@@ -24,7 +25,7 @@ pub(crate) fn idle_grant(grant: &Grant, services: &[&str], place: Position) -> O
             remedy: Some(format!("write `http://{name}.internal`")),
         });
     }
-    // Case does not count in names of hosts.
+    // Host names are case-insensitive.
     let names: Vec<_> = services.iter().map(|it| it.to_ascii_lowercase()).collect();
     let remedy = match headwater_config::nearest(name, names.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `http://{near}.internal`?"),

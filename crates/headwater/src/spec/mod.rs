@@ -1,4 +1,4 @@
-//! What is to be served: from a file and flags to a specification, before anything is loaded.
+//! Reads a file and flags into a specification of what to serve, before anything is loaded.
 
 pub(crate) mod builtins;
 pub(crate) mod capabilities;

@@ -1,9 +1,9 @@
-//! Settings of the host that a reload finds changed, and that count from the next start on.
+//! Finds settings of the host that have changed in a reload and need a restart.
 
 use crate::spec::host_spec::HostSettings;
 
-/// The keys of which the two say something else, such as `server.places`. A section that only one of
-/// them has, and that turns something on, is named itself, as the listeners are.
+/// Returns the keys whose values differ, such as `server.places`. A section that turns something on
+/// and exists on one side only is named as a whole, and so are the listeners.
 pub(crate) fn differing(before: &HostSettings, after: &HostSettings) -> Vec<String> {
     let HostSettings {
         listeners,

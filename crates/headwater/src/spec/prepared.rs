@@ -1,4 +1,4 @@
-//! Services that are specified, and whose guests are read.
+//! Services that are specified and whose guests are read.
 
 use std::path::PathBuf;
 
@@ -21,22 +21,22 @@ pub(crate) struct PreparedService {
     pub(crate) parts: Parts,
     pub(crate) routes: Vec<RouteConfig>,
     pub(crate) route_limits: RouteLimits,
-    /// Where its guest is named.
+    /// The place in the file that names the guest.
     pub(crate) place: Position,
-    /// Files of its secrets.
+    /// The files of its secrets.
     pub(crate) secrets: Vec<PathBuf>,
 }
 
-/// The parameters that its settings are converted to.
+/// The parameters that the settings are converted to.
 pub(crate) struct Parts {
     pub(crate) connecting: Connecting,
     pub(crate) outgoing: outgoing::Settings,
     pub(crate) forbidden_headers: ForbiddenHeaders,
-    /// Where the settings say what it may reach.
+    /// The place of the settings that grant destinations.
     pub(crate) grant_source: GrantSource,
 }
 
-/// A guest that was read.
+/// A guest that has been read.
 #[derive(Clone)]
 pub(crate) enum Binary {
     Component(Vec<u8>),
@@ -46,7 +46,8 @@ pub(crate) enum Binary {
 // === impl PreparedService ===
 
 impl PreparedService {
-    /// Checks what is said of a service. What makes no sense is noted, and the default takes its place.
+    /// Checks the settings of a service. Reports wrong settings and uses the default in their
+    /// place.
     pub(crate) fn new(
         mut spec: ServiceSpec,
         binary: Vec<u8>,
@@ -59,7 +60,7 @@ impl PreparedService {
         let headers = ForbiddenHeaders::with(forbidden, allowed).at("allow_headers");
         let forbidden_headers = found.keep(headers).unwrap_or_default();
         found.keep(spec.directories_differ());
-        // Of the two the one that the service says itself, if it says one.
+        // Blame the one that the service sets itself, if it sets one.
         let key = match found.says("min_idle") {
             true => "min_idle",
             false => "max_instances",
@@ -78,7 +79,7 @@ impl PreparedService {
         }
     }
 
-    /// The files that it is made of.
+    /// Returns the files that the service depends on.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
         std::iter::once(&self.spec.outline.file)
             .chain(&self.secrets)
@@ -87,7 +88,7 @@ impl PreparedService {
             .chain(self.spec.outline.capabilities.files())
     }
 
-    /// Whether its settings say how it reaches upstreams.
+    /// Returns true if its settings choose a proxy.
     pub(crate) fn says_proxy(&self) -> bool {
         self.spec.settings.connecting.proxy.is_some()
     }
@@ -104,7 +105,7 @@ impl Parts {
     ) -> Self {
         let (connecting, identities) = (&spec.settings.connecting, &spec.identities);
         let mut are_good = true;
-        // One by one first, for which of them it is.
+        // Check each by itself first, to know which one an error is about.
         for (at, ca) in connecting.ca.iter().flatten().enumerate() {
             let checked = connecting::check_authority(ca).at(format!("ca.{at}"));
             are_good &= found.keep(checked).is_some();

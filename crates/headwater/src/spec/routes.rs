@@ -1,5 +1,5 @@
-//! Whether the routes of a file can be served together. Looked at before any guest is loaded, while it is
-//! known where each of them stands.
+//! Checks that the routes of a file can be served together. This happens before guests are loaded,
+//! while the place of each route is known.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::build::running_service::hosts_of;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
 use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 
-/// A route, and where it stands.
+/// A route with its place in the file.
 struct Placed {
     route: Route,
     what: String,
@@ -22,7 +22,7 @@ struct Placed {
     key: String,
 }
 
-/// Notes routes of no form, and of two for the same paths of the same host the later.
+/// Reports malformed routes, and of two routes for the same paths of the same host the later one.
 pub(super) fn check(file: &File, locations: &ConfigLocations, found: &mut Diagnostics) {
     let nothing = Arc::new(Fixed {
         status: StatusCode::OK,
@@ -68,7 +68,7 @@ pub(super) fn check(file: &File, locations: &ConfigLocations, found: &mut Diagno
     }
 }
 
-/// A route that is good by itself.
+/// Returns a route that is valid by itself.
 fn route(
     place: &RouteConfig,
     key: &str,
@@ -87,26 +87,26 @@ fn route(
     Ok(route)
 }
 
-/// What the router takes as it stands, and nobody means.
+/// Rejects paths that the router accepts but that mean something unexpected.
 fn form(path: &str, is_below: bool) -> Result<()> {
     let dots = path.strip_suffix("...");
     if let Some(name) = dots.filter(|path| !path.ends_with('/')) {
         let name = name.trim_end_matches('.');
         anyhow::bail!(
-            "the route \"{path}\" ends with \"...\" that stand for themselves there: write \"{name}/...\" for \
+            "the dots at the end of the route \"{path}\" are no wildcard: write \"{name}/...\" for \
              \"{name}\" and all below it"
         );
     }
     ensure!(
         !is_below || dots.is_some(),
-        "the route \"{path}\" is one path, and there are files below a directory: write \"{}/...\"",
+        "the route \"{path}\" is a single path, but files need all paths below one: write \"{}/...\"",
         path.trim_end_matches(['/', '*'])
     );
     Ok(())
 }
 
-/// The first that does not go together with one before it, and what is told of it: its place, and where
-/// the other is.
+/// Returns the first route that conflicts with an earlier one, and the error: its place, and the
+/// place of the other.
 fn conflict(all: &[Placed], locations: &ConfigLocations) -> Option<(usize, Diagnostic)> {
     let router = |routes: &mut dyn Iterator<Item = &Placed>| {
         let routes: Vec<_> = routes.map(|placed| placed.route.clone()).collect();
@@ -115,7 +115,7 @@ fn conflict(all: &[Placed], locations: &ConfigLocations) -> Option<(usize, Diagn
     if router(&mut all.iter()).is_ok() {
         return None;
     }
-    // The shortest beginning that does not go together ends with the one that is too much.
+    // The last route of the shortest conflicting prefix is the one that conflicts.
     let fails = |count: &usize| router(&mut all[..*count].iter()).is_err();
     let counts: Vec<_> = (0..=all.len()).collect();
     let later = counts.partition_point(|count| !fails(count)) - 1;

@@ -1,4 +1,4 @@
-//! What a service is made of, and whether what is there is still made of it.
+//! The parts of a service, and the check that they have not changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,92 +18,95 @@ use sha2::{Digest, Sha256};
 use crate::convert;
 use crate::spec::config_location::{AtKey, Misplaced};
 
-/// All that a service is made of, by value. A service is loaded of nothing else, so that one which is made
-/// of the same need not be made anew. Where it answers, and how often it may be asked, is no part of it.
+/// All inputs of a service, by value. A service is loaded from nothing else, so that a service with
+/// an equal specification need not be loaded again. Its routes and its limits on requests are not
+/// part of it.
 #[derive(PartialEq)]
 pub(crate) struct ServiceSpec {
     pub(crate) outline: Arc<ServiceSummary>,
     pub(crate) guest: Guest,
     pub(crate) settings: ServiceSettings,
-    /// The certificates that it shows.
+    /// The certificates that the service shows.
     pub(crate) identities: Vec<ClientIdentity>,
     pub(crate) headers: KeptHeaders,
     pub(crate) module: ModuleOptions,
-    /// What was there when it was read.
+    /// The state of its files when it was read.
     pub(crate) found: Found,
 }
 
-/// What is told of a service at start, and to who operates it.
+/// The facts about a service that are shown at start and to operators.
 #[derive(PartialEq)]
 pub(crate) struct ServiceSummary {
     pub(crate) name: Arc<str>,
-    /// Its guest, or what a registry calls it.
+    /// The file of its guest, or its reference in a registry.
     pub(crate) file: PathBuf,
     pub(crate) grants: Grants,
-    /// Secrets included.
+    /// Environment variables, including secrets.
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directories: Vec<Directory>,
     /// Hosts whose certificates are not verified.
     pub(crate) unverified: Vec<HostPattern>,
-    /// What it is granted of other host interfaces.
+    /// Grants of other host interfaces.
     pub(crate) capabilities: CapabilityGrants,
 }
 
-/// What a guest is.
+/// The kind and content of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guest {
     Component(Content),
     Module(Content),
 }
 
-/// The bytes of a file, or what stands for them: two are the same if their digests are.
+/// The digest of a file: two contents are equal if their digests are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Content([u8; 32]);
 
-/// Header fields that are kept from a guest beside those that always are, and those that are not.
+/// Header fields that are kept from a guest in addition to the default ones, and default ones that
+/// are not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeptHeaders {
     pub(crate) forbidden: Vec<HeaderName>,
     pub(crate) allowed: Vec<HeaderName>,
 }
 
-/// What is said of a WAGI module alone.
+/// Settings for WAGI modules only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ModuleOptions {
     pub(crate) argv: Option<String>,
     pub(crate) entrypoint: Option<String>,
     pub(crate) compat: Compat,
     pub(crate) response: Option<ResponseMode>,
-    /// The route of a modules.toml, below which the module may name others. `None`: it answers at the routes of
-    /// its service alone.
+    /// The route of a modules.toml, below which the module may name other routes. `None`: it
+    /// answers only at the routes of its service.
     pub(crate) mount: Option<String>,
-    /// `host:port` for requests that name none. `None`: where the host listens.
+    /// `host:port` for requests that name none. `None`: the address on which the host listens.
     pub(crate) default_host: Option<String>,
     pub(crate) http_max_concurrency: Option<u32>,
     pub(crate) pass_authorization: bool,
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) max_wall_time: Option<Duration>,
     pub(crate) max_output: Option<u64>,
-    /// Bytes of a response that are held in memory.
+    /// Bytes of a response that may be held in memory.
     pub(crate) max_response: Option<usize>,
 }
 
-/// What was found where settings say that something is: a name may stand for something else tomorrow.
+/// The state of the files and directories that settings name: a name may stand for something else
+/// later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The files of its TLS.
+    /// The files for TLS.
     tls: Vec<Option<Content>>,
     directories: Vec<Option<Inode>>,
 }
 
-/// Which directory it is, by device and number.
+/// The identity of a directory: device and inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Inode(u64, u64);
 
 // === impl ServiceSpec ===
 
 impl ServiceSpec {
-    /// A guest of which nothing is said but what it is granted.
+    /// Makes the specification of a guest with grants and default settings.
     pub(crate) fn new(outline: ServiceSummary, guest: Guest) -> Self {
         Self {
             outline: Arc::new(outline),
@@ -116,35 +119,36 @@ impl ServiceSpec {
         }
     }
 
-    /// The files of its TLS.
+    /// Returns the files for TLS.
     pub(crate) fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
         let pairs = self.identities.iter();
         let pairs = pairs.flat_map(|identity| [&identity.certificate, &identity.key]);
         self.settings.connecting.ca.iter().flatten().chain(pairs)
     }
 
-    /// No more instances are kept than there may be.
+    /// Checks that `min_idle` is at most `max_instances`.
     pub(crate) fn idle_fits(&self) -> Result<()> {
         let Guest::Component(_) = self.guest else {
             return Ok(());
         };
         let pool = convert::service::pool(&self.settings);
-        // The same for both worlds.
+        // This default is the same for both worlds.
         let defaults = PoolSettings::of(World::Service);
         let most = pool.max_instances.unwrap_or(defaults.max_instances);
         let kept = pool.min_idle.unwrap_or(defaults.min_idle);
         ensure!(
             kept <= most,
-            "{kept} instances are to be kept when there is nothing to do (`min_idle`), and there may be {most} \
+            "{kept} idle instances are to be kept (`min_idle`), but only {most} instances are allowed \
              (`max_instances`): keep fewer, or allow more"
         );
         Ok(())
     }
 
-    /// No two directories are at one path in the guest, which would find one of them alone.
+    /// Checks that no two directories have the same path in the guest, where only one of them would
+    /// be found.
     pub(crate) fn directories_differ(&self) -> Result<(), Misplaced> {
         let directories = &self.outline.directories;
-        // `/data/` is `/data`.
+        // `/data/` is the same as `/data`.
         let path = |directory: &Directory| directory.guest.trim_end_matches('/').to_owned();
         for (index, directory) in directories.iter().enumerate() {
             let mut before = directories[..index].iter();
@@ -162,7 +166,7 @@ impl ServiceSpec {
         Ok(())
     }
 
-    /// Looks what is there.
+    /// Reads the state of the files and directories.
     pub(crate) fn look(&mut self) {
         self.found = Found {
             tls: self.tls_files().map(|file| Content::read(file)).collect(),
@@ -179,7 +183,7 @@ impl ServiceSpec {
 // === impl ServiceSummary ===
 
 impl ServiceSummary {
-    /// A service that is granted nothing.
+    /// Makes the summary of a service without grants.
     pub(crate) fn new(
         name: impl Into<Arc<str>>,
         file: PathBuf,
@@ -311,7 +315,7 @@ mod tests {
             assert!(before != after, "{name}");
             before = after;
         }
-        // As releases are put in the place of each other.
+        // Deployments switch releases this way.
         fs::remove_file(at("data")).unwrap();
         std::os::unix::fs::symlink(at("v2"), at("data")).unwrap();
         assert!(before != spec(folder.path()));

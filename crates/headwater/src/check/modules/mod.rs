@@ -1,4 +1,4 @@
-//! What `headwater wagi` would serve.
+//! Checks a file for `headwater wagi`.
 
 mod sections;
 mod shadow;
@@ -25,17 +25,17 @@ use crate::spec::host_spec::HostSettings;
 use crate::spec::modules::{ModuleFlags, health, parse, prepare};
 use crate::wagi::{code_cache, tls};
 
-/// An entry of a file, and the service that it makes, or why it makes none.
+/// An entry of a file, and its service or the errors.
 type Checked<'a> = (
     &'a ModuleEntry,
     Result<Arc<RunningService>, Vec<Diagnostic>>,
 );
 
-/// Fills in what `headwater wagi` would serve, and what is wrong with it.
+/// Adds to the report what `headwater wagi` would serve, and all errors.
 ///
 /// # Errors
 ///
-/// When this machine lets nothing be checked.
+/// Returns an error if nothing can be checked on this machine.
 pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> Result<()> {
     let path = report.file.clone();
     let found = &mut report.found;

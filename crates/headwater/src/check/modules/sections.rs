@@ -1,4 +1,4 @@
-//! What is told of a modules.toml: routes, modules, and what has no effect.
+//! The text about a modules.toml: routes, modules, and keys without effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +17,13 @@ use super::shadow::{self, matches_nothing, shadowed_by};
 /// The module that outgoing requests are imported from.
 const EXPERIMENTAL_HTTP: &str = "wasi_experimental_http";
 
-/// What is told of a file.
+/// The sections of the text.
 pub(super) struct Sections<'a> {
     locations: &'a ConfigLocations,
     routes: Vec<String>,
     modules: Vec<String>,
     without_effect: Vec<String>,
-    /// Beside what could not be loaded.
+    /// Diagnostics, without those about modules that cannot be loaded.
     pub(super) found: Diagnostics,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Sections<'a> {
         self.locations.entry(&what(entry), "module", index, name)
     }
 
-    /// A key that is read and changes nothing.
+    /// Reports a key without effect.
     fn idle(&mut self, key: Key<'_>, message: String, told: String) {
         self.without_effect.push(told);
         let place = self.place(key);
@@ -132,7 +132,7 @@ impl<'a> Sections<'a> {
                     });
                 }
                 if matches_nothing(pattern) {
-                    let why = "no path is like it; a route begins with `/`";
+                    let why = "no path matches it; routes begin with `/`";
                     let told = format!("the route `{pattern}`: {why}");
                     self.idle(
                         key,
@@ -211,9 +211,9 @@ impl<'a> Sections<'a> {
         self.modules.push(format!(
             "    behaves      as {}, its answers {}",
             match settings.compat {
-                Compat::Default => "WAGI put right (compat \"default\")",
+                Compat::Default => "WAGI with its bugs fixed (compat \"default\")",
                 Compat::Strict => "WAGI 0.8.1 (compat \"strict\")",
-                Compat::V0_2 => "WAGI put right, with what 0.2 had (compat \"0.2\")",
+                Compat::V0_2 => "WAGI with its bugs fixed, and with what 0.2 had (compat \"0.2\")",
             },
             match settings.response {
                 ResponseMode::Buffer => "sent when it has ended",
@@ -230,7 +230,7 @@ impl<'a> Sections<'a> {
         self.idle_keys(entry, index, &imports, flags);
     }
 
-    /// Keys that are read and change nothing.
+    /// Reports keys without effect.
     fn idle_keys(
         &mut self,
         entry: &ModuleEntry,

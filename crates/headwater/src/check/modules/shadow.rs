@@ -1,27 +1,27 @@
-//! Routes that are never reached.
+//! Finds routes that are never reached.
 
 use headwater_server::VirtualHost;
 
-/// Where a route is, as far as it matters for which comes first.
+/// The properties of a route that decide which route answers.
 pub(crate) struct RoutePattern<'a> {
     pub(crate) pattern: &'a str,
     pub(crate) hosts: Vec<VirtualHost>,
 }
 
-/// Why the last of these is never reached, if it is not; by the number of the one that answers, from 0.
+/// Returns the index of the earlier route that answers all requests of this one, if there is one.
 pub(crate) fn shadowed_by(before: &[RoutePattern<'_>], place: &RoutePattern<'_>) -> Option<usize> {
     before
         .iter()
         .position(|earlier| covers(earlier.pattern, place.pattern) && holds(earlier, place))
 }
 
-/// Whether no request's path is like this pattern.
+/// Returns true if no path matches a pattern.
 pub(crate) fn matches_nothing(pattern: &str) -> bool {
-    // A path begins with a slash, and so does a pattern that is like one.
+    // Paths begin with a slash, so a matching pattern does, too.
     !pattern.starts_with('/')
 }
 
-/// Whether all paths of one pattern are of the other, too.
+/// Returns true if one pattern matches all paths of another.
 fn covers(wide: &str, narrow: &str) -> bool {
     let Some(prefix) = wide.strip_suffix("/...") else {
         return wide == narrow;
@@ -31,7 +31,8 @@ fn covers(wide: &str, narrow: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether one holds for all hosts of the other. Of wildcards only that they are the same is looked at.
+/// Returns true if one route applies to all hosts of the other. Wildcards are only compared for
+/// equality.
 fn holds(earlier: &RoutePattern<'_>, place: &RoutePattern<'_>) -> bool {
     earlier.hosts.is_empty()
         || !place.hosts.is_empty() && place.hosts.iter().all(|host| earlier.hosts.contains(host))

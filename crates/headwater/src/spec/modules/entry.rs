@@ -1,4 +1,4 @@
-//! A module of a modules.toml, with what the command line says of all of them.
+//! A module of a modules.toml, with the settings of the command line for all modules.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::spec::config_location::AtKey;
 use crate::spec::prepared::{Binary, PreparedService};
 use crate::spec::service_spec::{ModuleOptions, ServiceSpec, ServiceSummary};
 
-/// What the entries of a file have in common.
+/// The parts that all entries of a file share.
 pub(super) struct Entries<'a> {
     pub(super) path: &'a Path,
     pub(super) arguments: &'a Wagi,
@@ -30,7 +30,7 @@ pub(super) struct Entries<'a> {
 // === impl Entries ===
 
 impl Entries<'_> {
-    /// The service that an entry makes. Notes all that is wrong with it.
+    /// Returns the service of an entry. Reports all errors in it.
     pub(super) fn prepare(
         &self,
         name: &str,
@@ -70,7 +70,7 @@ impl Entries<'_> {
         })
     }
 
-    /// Here it is the module that goes before the command line.
+    /// Merges limits. In a modules.toml, a module takes precedence over the command line.
     fn settings(&self, entry: &ModuleEntry) -> ServiceSettings {
         let limits = LimitSettings {
             timeout: entry.timeout,
@@ -104,21 +104,22 @@ impl Entries<'_> {
         }
     }
 
-    /// The module, and its file or what its registry calls it.
+    /// Returns the module, and its file or its reference in a registry.
     fn guest(&self, entry: &ModuleEntry) -> Result<(Vec<u8>, PathBuf)> {
         Ok(match ModuleReference::parse(&entry.module)? {
             ModuleReference::File(file) => (read(&file, self.path)?, file),
             ModuleReference::Oci(reference) => {
                 let fetched = self.cache.fetch(&reference);
-                // It is read where a thread may be held up.
+                // This runs on a thread that may block.
                 tokio::runtime::Handle::current().block_on(fetched)?
             }
         })
     }
 }
 
-/// A module's directories. Strictly, one that cannot be opened is left out; otherwise that is an error
-/// when the module is loaded, because it would move the descriptors of those after it.
+/// Returns a module's directories. In strict mode, one that cannot be opened is left out. Otherwise
+/// it is an error when the module is loaded, because leaving it out would change the descriptors of
+/// those after it.
 fn directories(name: &str, volumes: &[VolumeEntry], compat: Compat) -> Vec<Directory> {
     let usable = |volume: &&VolumeEntry| {
         let opened = std::fs::read_dir(&volume.host);

@@ -1,4 +1,4 @@
-//! Modules as bytes, from files and registries.
+//! Reads modules from files and registries.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::cli::wagi::{self, ModuleArgs};
 
-/// The cache of modules from registries; made when one is fetched.
+/// The cache of modules from registries, created when one is fetched.
 pub(super) struct Cache {
     folder: Option<PathBuf>,
     refresh: headwater_oci::Refresh,
@@ -36,7 +36,7 @@ impl Cache {
                 .temporary
                 .get_or_try_init(|| async { TempDir::new() })
                 .await
-                .context("there is no folder for modules from registries (see --module-cache)")?
+                .context("cannot create a folder for modules from registries (see --module-cache)")?
                 .path()
                 .to_owned(),
         };
@@ -53,8 +53,8 @@ impl Cache {
     }
 }
 
-/// Reads a module. Paths are from the working directory, as in WAGI; many expect them to be from the
-/// file's.
+/// Reads a module. Paths are relative to the working directory, as in WAGI; many users expect them
+/// to be relative to the file.
 pub(super) fn read(module: &Path, file: &Path) -> Result<Vec<u8>> {
     let error = match std::fs::read(module) {
         Ok(bytes) => return Ok(bytes),
@@ -64,8 +64,8 @@ pub(super) fn read(module: &Path, file: &Path) -> Result<Vec<u8>> {
     let beside = folder.join(module);
     if module.is_relative() && folder != Path::new("") && beside.is_file() {
         bail!(
-            "cannot read `{}`: {error}: paths are from the working directory, as in WAGI, and there is \
-             one in the file's: run the command in `{}`, or write `{}`",
+            "cannot read `{}`: {error}: paths are relative to the working directory, as in WAGI, but \
+             the module is in the folder of the file: run the command in `{}`, or write `{}`",
             module.display(),
             folder.display(),
             beside.display()

@@ -1,4 +1,4 @@
-//! What the command line of `headwater wagi` says of all modules.
+//! Settings of the command line of `headwater wagi` for all modules.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::convert::connecting::Connecting;
 use crate::convert::outgoing;
 use crate::exit::Usage;
 
-/// What the command line says of all modules.
+/// Settings of the command line for all modules.
 pub(crate) struct ModuleFlags {
-    /// Over those of the file, as WAGI's help says.
+    /// These take precedence over those of the file, as WAGI's help says.
     pub(crate) environment: BTreeMap<String, String>,
     pub(super) settings: ServiceSettings,
 }
@@ -21,11 +21,11 @@ pub(crate) struct ModuleFlags {
 // === impl ModuleFlags ===
 
 impl ModuleFlags {
-    /// Reads the files of variables, and checks what is said of outgoing requests.
+    /// Reads the files of variables, and checks the settings of outgoing requests.
     ///
     /// # Errors
     ///
-    /// When one of them makes no sense.
+    /// Returns an error if one of them is wrong.
     pub(crate) fn of(arguments: &Wagi) -> Result<Self> {
         let OutgoingArgs {
             connecting,

@@ -28,11 +28,11 @@ use crate::spec::host_spec::{HostSpec, Routing, SpecSource};
 use crate::spec::internal_grants::idle_grant;
 use crate::spec::prepared::PreparedService;
 
-/// A modules.toml, and what the command line says of it.
+/// A modules.toml, and the command line for it.
 pub(crate) struct ModulesSource {
     pub(crate) path: PathBuf,
     pub(crate) arguments: Wagi,
-    /// What in the cache.toml has no effect.
+    /// Warnings about keys of the cache.toml that have no effect.
     pub(crate) ignored: Vec<Diagnostic>,
 }
 
@@ -63,7 +63,7 @@ impl SpecSource for ModulesSource {
     }
 }
 
-/// The services of a file, in its order, or what is wrong with each.
+/// Returns the services of a file, in its order, or the errors of each.
 pub(crate) fn prepare(
     path: &Path,
     file: &ModulesFile,
@@ -89,13 +89,13 @@ pub(crate) fn prepare(
     modules.collect()
 }
 
-/// How an entry is called in messages.
+/// Returns the name of an entry in messages.
 pub(crate) fn what(entry: &ModuleEntry) -> String {
     let ModuleEntry { module, route, .. } = entry;
     format!("the module `{module}` at the route `{route}`")
 }
 
-/// What WAGI answers itself.
+/// Returns the route that WAGI answers itself.
 pub(crate) fn health() -> Builtin {
     Builtin {
         does: "answers OK".to_owned(),
@@ -103,12 +103,12 @@ pub(crate) fn health() -> Builtin {
     }
 }
 
-/// Understands a modules.toml as far as it can be.
+/// Parses as much of a modules.toml as possible.
 pub(crate) fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<ModulesFile> {
     let text = String::from_utf8(content).map_err(|error| Diagnostic {
         kind: Kind::File,
         place: Position::file(path).into(),
-        message: format!("it is no text ({error}): a modules.toml is expected"),
+        message: format!("the file is not text ({error}): a modules.toml is expected"),
         remedy: None,
     });
     let (file, errors) = ModulesFile::read(&found.keep(text)?);
@@ -135,7 +135,7 @@ pub(crate) fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> O
     }
     for (index, entry) in file.modules.iter().enumerate() {
         for (at, host) in entry.allowed_hosts.iter().enumerate() {
-            // Modules have no such names for each other.
+            // Modules have no internal names for each other.
             let grant = host.parse().ok();
             let key = format!("allowed_hosts.{at}");
             let place = locations.entry(&what(entry), "module", index, &key);

@@ -2,21 +2,21 @@ use std::collections::HashSet;
 
 use headwater_config::modules::ModuleEntry;
 
-/// A name for each module: its own, or that of its file; where two are the same, with a number.
+/// Returns a name for each module: its own, or that of its file. Repeated names get a number.
 pub(crate) fn names(entries: &[ModuleEntry]) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut name = |entry: &ModuleEntry| {
         let wanted = entry.name.clone().unwrap_or_else(|| stem(&entry.module));
         let numbered = (2..).map(|nth| format!("{wanted}-{nth}"));
         let mut candidates = [wanted.clone()].into_iter().chain(numbered);
-        // There always is one: the numbers do not end.
+        // There is always a free name: the numbers do not end.
         let free = candidates.find(|name| taken.insert(name.clone()));
         free.unwrap_or_default()
     };
     entries.iter().map(&mut name).collect()
 }
 
-/// The last part of a path or reference, without its ending, tag or digest.
+/// Returns the last part of a path or reference, without its ending, tag or digest.
 fn stem(module: &str) -> String {
     let last = module.rsplit(['/', '\\']).next().unwrap_or_default();
     let last = last.strip_prefix("oci:").unwrap_or(last);

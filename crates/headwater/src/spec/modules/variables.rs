@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::cli::wagi::{ModuleArgs, unquote};
 
-/// The variables that the command line gives to all modules: those of the files, a later one over an
-/// earlier, and over them those of `--env`.
+/// Returns the variables that the command line sets for all modules: those of the files, where
+/// later files take precedence over earlier ones, and over them those of `--env`.
 pub(crate) fn given(arguments: &ModuleArgs) -> Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();
     for file in &arguments.env_file {
@@ -23,7 +23,7 @@ fn read(file: &Path) -> Result<Vec<(String, String)>> {
     parse(&text).with_context(|| format!("in `{name}` (--env-file)"))
 }
 
-/// Lines `NAME=VALUE`, empty lines and comments.
+/// Parses lines `NAME=VALUE`, empty lines and comments.
 fn parse(text: &str) -> Result<Vec<(String, String)>> {
     let mut variables = Vec::new();
     for (line, nth) in text.lines().zip(1..) {
@@ -37,7 +37,7 @@ fn parse(text: &str) -> Result<Vec<(String, String)>> {
                 let value = unquote(value.trim());
                 variables.push((name.trim().to_owned(), value.to_owned()));
             }
-            _ => bail!("line {nth} is no variable: write NAME=VALUE, or # before a comment"),
+            _ => bail!("line {nth} is not a variable: write NAME=VALUE, or # before a comment"),
         }
     }
     Ok(variables)
