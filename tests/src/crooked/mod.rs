@@ -42,7 +42,7 @@ impl Crooked {
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn start() -> Result<Self> {
         Self::with(None).await
     }
@@ -52,7 +52,7 @@ impl Crooked {
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn greeting(acts: Vec<Act>) -> Result<Self> {
         Self::with(Some(acts)).await
     }
@@ -126,7 +126,7 @@ impl Crooked {
     ///
     /// # Errors
     ///
-    /// If there was none.
+    /// Returns an error if there was none.
     pub fn last(&self) -> Result<Message> {
         self.seen.borrow().last().cloned().context("no request")
     }
@@ -135,7 +135,7 @@ impl Crooked {
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_for(&self, count: usize) -> Result<Vec<Message>> {
         let mut seen = self.seen.subscribe();
         within(
@@ -156,7 +156,7 @@ impl Crooked {
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_for_end_of_all_but(&self, open: usize) -> Result<()> {
         let mut ended = self.ended.subscribe();
         within(
@@ -187,7 +187,7 @@ impl Unaccepting {
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn start() -> Result<Self> {
         const BACKLOG: u32 = 1;
         let socket = tokio::net::TcpSocket::new_v4()?;

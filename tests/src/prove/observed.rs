@@ -56,7 +56,7 @@ pub(super) struct Client {
 impl Call {
     /// # Errors
     ///
-    /// If its tag is none that was sent.
+    /// Returns an error if its tag is none that was sent.
     pub(super) fn of(call: &upstream::Call, plan: &Plan) -> Result<Self> {
         let request = match call.tag.as_deref() {
             None | Some("") => None,

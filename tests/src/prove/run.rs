@@ -47,7 +47,8 @@ pub struct Options<'a> {
 ///
 /// # Errors
 ///
-/// If something keeps the proof from being made. What it disproves is in the report.
+/// Returns an error if something keeps the proof from being made. What it disproves is in the
+/// report.
 pub async fn prove(options: &Options<'_>, progress: impl Fn(u64, u64)) -> Result<Report> {
     ensure!(
         !options.trace_file.exists(),
