@@ -22,7 +22,7 @@ pub struct Curled {
     pub heads: String,
     /// The body.
     pub body: String,
-    /// What curl printed about the end, and with `-v` about everything else.
+    /// curl's messages about the end, and with `-v` about everything else.
     pub said: String,
 }
 

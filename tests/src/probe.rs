@@ -15,14 +15,14 @@ pub const PROBES: [&str; 2] = ["probe", "probe-p2"];
 #[derive(Debug, Clone, Default)]
 pub struct Ask(String);
 
-/// What a probe observed.
+/// The observations of a probe.
 #[derive(Debug, Clone)]
 pub struct Seen(Value);
 
 /// An error as a probe reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What the guest was doing at that time.
+    /// The step that the guest was at.
     pub phase: String,
     /// The name of the case in the WIT.
     pub error: String,

@@ -32,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace, stamps: &Path) -> Result<()> {
         for part in &parts {
             ensure!(
                 part.is_file(),
-                "a part of {name} in components/composed.txt is not a built guest: {}",
+                "{} is not a built guest: correct the parts of {name} in components/composed.txt",
                 part.display()
             );
             fingerprint.files(part)?;

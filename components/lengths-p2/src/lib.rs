@@ -1,5 +1,5 @@
-//! What a guest of `wasi:http@0.2` can do with `content-length`: announce another length than it
-//! writes, and send the same length twice.
+//! Uses of `content-length` by a guest of `wasi:http@0.2`: it announces another length than it
+//! writes, and sends the same length twice.
 //!
 //! `GET /promise?length=10&write=3`, `GET /drop?length=10&write=3`, `ANY /copy`
 

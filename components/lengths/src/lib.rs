@@ -1,4 +1,4 @@
-//! What a guest can do with `content-length`: announce another length than it writes, and send the
+//! Uses of `content-length` by a guest: it announces another length than it writes, and sends the
 //! same length twice.
 //!
 //! `GET /promise?length=10&write=3`, `ANY /copy`

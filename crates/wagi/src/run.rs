@@ -325,7 +325,7 @@ fn head(module: &Prepared, scope: &RequestScope, output: &Output) -> Result<Comp
         .head(|head| compose(head, module.settings.compat))
         .map_err(|error| bad_output(&error, output))?;
     for warning in &composed.warnings {
-        tracing::warn!(service = %module.service, request_id = %scope.id(), "left out of the response: {warning}");
+        tracing::warn!(service = %module.service, request_id = %scope.id(), "omitted from the response: {warning}");
     }
     Ok(composed)
 }

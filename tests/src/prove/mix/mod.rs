@@ -36,7 +36,7 @@ pub struct Service {
 /// One kind of request.
 #[derive(Debug)]
 pub struct Kind {
-    /// What the guest does, in a few words.
+    /// The guest's behaviour, in a few words.
     pub mode: &'static str,
     /// Path and query after the route. `K`, `W` and `N` stand for random numbers.
     pub path: &'static str,
