@@ -90,9 +90,9 @@ fn an_unknown_import_is_named() {
         (
             "wasi_experimental_http",
             "fetch",
-            "no function of WAGI's outgoing HTTP",
+            "not a function of WAGI's outgoing HTTP",
         ),
-        ("wasi_snapshot_preview1", "fork", "no function of WASI's"),
+        ("wasi_snapshot_preview1", "fork", "not a function of WASI"),
     ] {
         let wat =
             format!(r#"(module (import "{module}" "{field}" (func)) (func (export "_start")))"#);
