@@ -1,4 +1,4 @@
-//! The admin listener of a host, for those who operate it.
+//! A client for the admin listener of a host.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -6,18 +6,18 @@ use serde_json::Value;
 use crate::host::{HostBuilder, started};
 use crate::{Client, Host, within};
 
-/// Where a host tells of itself.
+/// The admin listener of a host.
 #[derive(Debug)]
 pub struct Admin {
     url: String,
 }
 
 impl Admin {
-    /// A host with an admin listener on a free port.
+    /// Starts a host with an admin listener on a free port.
     ///
     /// # Errors
     ///
-    /// If the host does not start.
+    /// Returns an error if the host does not start.
     pub async fn start(host: HostBuilder) -> Result<(Host, Self)> {
         let host = host.arg("--admin=127.0.0.1:0").start().await?;
         let logged = host.stderr().lines();
@@ -36,7 +36,7 @@ impl Admin {
         Ok((host, Self { url }))
     }
 
-    /// The admin listener at this address.
+    /// Returns a client for the admin listener at this address.
     #[must_use]
     pub fn at(address: impl std::fmt::Display) -> Self {
         Self {
@@ -44,39 +44,39 @@ impl Admin {
         }
     }
 
-    /// Where it is, such as `http://127.0.0.1:41234`, without a slash at the end.
+    /// Returns the base URL, such as `http://127.0.0.1:41234`, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What is told at a path, on a connection of its own: none is kept, so that those of the host can
-    /// be counted.
+    /// Returns the text at a path. Each call uses its own connection and closes it, so that the
+    /// host's connections can be counted.
     ///
     /// # Errors
     ///
-    /// If no answer of status 200 comes.
+    /// Returns an error if there is no answer with status 200.
     pub async fn text(&self, path: &str) -> Result<String> {
         let answer = Client::new().get(&format!("{}{path}", self.url)).await?;
         ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
         Ok(answer.text())
     }
 
-    /// Likewise, as JSON.
+    /// Returns the JSON at a path.
     ///
     /// # Errors
     ///
-    /// If no answer of status 200 comes, or it is no JSON.
+    /// Returns an error if there is no answer with status 200, or it is not JSON.
     pub async fn json(&self, path: &str) -> Result<Value> {
         let text = self.text(path).await?;
         serde_json::from_str(&text).with_context(|| text)
     }
 
-    /// What is told at a path, once it is such: it is asked for again and again.
+    /// Requests the text at a path again and again until `wanted` accepts it.
     ///
     /// # Errors
     ///
-    /// If it takes too long; with what was told at last.
+    /// Returns an error if it takes too long; the error has the last text.
     pub async fn until(&self, path: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let mut last = String::new();
         let waited = within(path, async {
@@ -93,12 +93,12 @@ impl Admin {
         }
     }
 
-    /// Waits until no request is in flight: neither by what is told of requests, nor by what is
-    /// measured, nor by what the pools of instances count.
+    /// Waits until no request is in flight, according to the list of requests, the metrics, and the
+    /// pools of instances.
     ///
     /// # Errors
     ///
-    /// If there always are some.
+    /// Returns an error if there are always some.
     pub async fn calm(&self) -> Result<()> {
         self.until("/requests", |told| told.trim() == "[]").await?;
         let none = |metrics: &str| {

@@ -1,4 +1,4 @@
-//! Who a call was made for, as an upstream sees it.
+//! Finds out which request a call was made for, as seen by an upstream.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::trace_context::TraceParent;
 use crate::trace_file::{Kind, TraceFile};
 use crate::upstream::Call;
 
-/// The trace context that a client sent with each tag.
+/// The trace contexts that a client sent, each with its tag.
 ///
 /// The guest passes the tag on and the host passes the trace on: if both name the same request, the
 /// host was right.
@@ -18,19 +18,19 @@ pub struct Ledger {
     sent: HashMap<String, TraceParent>,
 }
 
-/// The verdicts on a number of calls.
+/// The verdicts on several calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The trace id is that of the request which the call was made for.
+    /// The trace id is that of the request that the call was made for.
     pub right: usize,
-    /// The trace id is nobody's: there is no `traceparent`, or it has a trace of its own.
+    /// The trace id belongs to no request: there is no `traceparent`, or it is of a new trace.
     pub unknown: usize,
     /// The trace id is that of another request.
     pub wrong: usize,
 }
 
 impl Ledger {
-    /// Notes a request that is about to be sent, and gives the trace context to send with it.
+    /// Records a request that is about to be sent, and returns the trace context to send with it.
     ///
     /// A tag must not be used twice.
     pub fn enter(&mut self, tag: &str) -> TraceParent {
@@ -39,18 +39,18 @@ impl Ledger {
         parent
     }
 
-    /// Takes the entries of another ledger, made by another client.
+    /// Takes the entries of another client's ledger.
     pub fn merge(&mut self, other: Self) {
         self.sent.extend(other.sent);
     }
 
-    /// How many requests were noted.
+    /// Returns the number of recorded requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sent.len()
     }
 
-    /// Whether no request was noted.
+    /// Returns true if no request was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sent.is_empty()
@@ -76,13 +76,13 @@ impl Ledger {
         counts
     }
 
-    /// Follows each call through the trace file: from the span that its `traceparent` names, a
-    /// client span with the attribution `exact` by `witness`, to that span's parent, a server span,
-    /// to that one's parent, which must be the span that the client sent with the call's tag.
+    /// Follows each call through the trace file, starting at the span that its `traceparent` names.
+    /// This must be a client span with the attribution `exact` by `witness`, its parent a server
+    /// span, and the parent of that the span that the client sent with the call's tag.
     ///
     /// # Errors
     ///
-    /// At the first link that is missing or leads elsewhere.
+    /// Returns an error if a link is missing or leads elsewhere.
     pub fn follow(&self, calls: &[Call], trace: &TraceFile, witness: &str) -> Result<()> {
         for call in calls {
             self.follow_one(call, trace, witness)
@@ -134,13 +134,13 @@ impl Ledger {
 }
 
 impl Counts {
-    /// All calls that were judged.
+    /// Returns the number of calls.
     #[must_use]
     pub fn total(self) -> usize {
         self.right + self.unknown + self.wrong
     }
 
-    /// Whether every one of `expected` calls was made and was right.
+    /// Returns true if all `expected` calls were made and were right.
     #[must_use]
     pub fn all_right(self, expected: usize) -> bool {
         self.right == expected && self.total() == expected

@@ -1,4 +1,4 @@
-//! Certificates in files, as servers and clients of every kind are given them.
+//! Certificates in files, for all kinds of servers and clients.
 
 use std::fs;
 use std::path::Path;
@@ -15,18 +15,18 @@ use tokio_rustls::client::TlsStream;
 
 use crate::within;
 
-/// Who vouches for certificates.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    /// A new one of this name: OpenSSL tells authorities apart by it.
+    /// Creates an authority of this name, by which OpenSSL distinguishes authorities.
     ///
     /// # Errors
     ///
-    /// If there is no entropy.
+    /// Returns an error if there is no entropy.
     pub fn new(name: &str) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
@@ -37,7 +37,7 @@ impl Authority {
         Ok(Self { issuer, pem })
     }
 
-    /// Its own certificate.
+    /// Returns the authority's own certificate.
     #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
@@ -47,16 +47,17 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// If they cannot be written.
+    /// Returns an error if they cannot be written.
     pub fn certify(&self, stem: &Path, name: &str) -> Result<()> {
         self.certify_until(stem, name, 2100)
     }
 
-    /// Likewise, but valid only until this year, in which it ends.
+    /// Writes the same files with a certificate that is valid only until this year, in which it
+    /// expires.
     ///
     /// # Errors
     ///
-    /// If they cannot be written.
+    /// Returns an error if they cannot be written.
     pub fn certify_until(&self, stem: &Path, name: &str, year: i32) -> Result<()> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new([name.to_owned()])?;
@@ -64,7 +65,7 @@ impl Authority {
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer)?;
-        // The certificate last: whoever looks when it is there finds both.
+        // The certificate is last: whoever waits for it finds both.
         for (extension, text) in [("key", key.serialize_pem()), ("pem", certificate.pem())] {
             let path = stem.with_extension(extension);
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
@@ -72,12 +73,13 @@ impl Authority {
         Ok(())
     }
 
-    /// A connection of a client that trusts this authority alone, asks for a server of this name, and
+    /// Connects as a client that trusts only this authority, expects a server of this name, and
     /// speaks HTTP/1.1.
     ///
     /// # Errors
     ///
-    /// If there is no connection, or the server shows no certificate of this authority for the name.
+    /// Returns an error if there is no connection, or the server has no certificate of this
+    /// authority for the name.
     pub async fn connect(&self, address: &str, name: &str) -> Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes())?)?;

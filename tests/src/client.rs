@@ -1,4 +1,4 @@
-//! A user of the host.
+//! An HTTP client of the host.
 
 use std::error::Error;
 
@@ -18,13 +18,13 @@ use crate::within;
 /// The body of a request.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-/// An HTTP client with keep-alive connections of its own.
+/// An HTTP client with its own keep-alive connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: legacy::Client<HttpConnector, Body>,
 }
 
-/// A response that has arrived whole.
+/// A response that was read completely.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status code.
@@ -38,7 +38,7 @@ pub struct Answer {
 }
 
 impl Client {
-    /// A client that speaks HTTP/1.1.
+    /// Creates a client that speaks HTTP/1.1.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Client {
         }
     }
 
-    /// A client that speaks HTTP/2 without TLS, with prior knowledge.
+    /// Creates a client that speaks HTTP/2 without TLS, with prior knowledge.
     #[must_use]
     pub fn http2() -> Self {
         Self {
@@ -56,20 +56,21 @@ impl Client {
         }
     }
 
-    /// `GET`, and the whole answer.
+    /// Sends a `GET` request and reads the whole answer.
     ///
     /// # Errors
     ///
-    /// If no answer comes, or it is cut.
+    /// Returns an error if there is no answer, or it is cut off.
     pub async fn get(&self, url: &str) -> Result<Answer> {
         self.send(Request::get(url).body(empty())?).await
     }
 
-    /// `GET` with a tag for the guest to pass on and a trace context for the host to continue.
+    /// Sends a `GET` request with a tag for the guest to pass on and a trace context for the host
+    /// to continue.
     ///
     /// # Errors
     ///
-    /// If no answer comes, or it is cut.
+    /// Returns an error if there is no answer, or it is cut off.
     pub async fn get_tagged(&self, url: &str, tag: &str, parent: &TraceParent) -> Result<Answer> {
         let request = Request::get(url)
             .header("x-tag", tag)
@@ -78,11 +79,11 @@ impl Client {
         self.send(request).await
     }
 
-    /// Any request, and the whole answer.
+    /// Sends any request and reads the whole answer.
     ///
     /// # Errors
     ///
-    /// If no answer comes, or it is cut.
+    /// Returns an error if there is no answer, or it is cut off.
     pub async fn send(&self, request: Request<Body>) -> Result<Answer> {
         let what = format!("the answer to {} {}", request.method(), request.uri());
         within(&what, async {
@@ -102,11 +103,11 @@ impl Client {
         .await?
     }
 
-    /// Any request, and the answer's head; the body is still to come.
+    /// Sends any request and returns the answer with its body unread.
     ///
     /// # Errors
     ///
-    /// If no answer comes.
+    /// Returns an error if there is no answer.
     pub async fn open(&self, request: Request<Body>) -> Result<Response<Incoming>> {
         let what = format!("{} {}", request.method(), request.uri());
         within(&what, self.inner.request(request))
@@ -122,27 +123,28 @@ impl Default for Client {
 }
 
 impl Answer {
-    /// The body as text.
+    /// Returns the body as text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header's value as text; empty if it is absent.
+    /// Returns a header's value as text, empty if it is absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
-    /// Whether this is how overload is answered: 503, and when to come back, in seconds.
+    /// Returns true if this is an answer to overload: 503, and when to retry, in seconds.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         let seconds = self.header("retry-after").parse::<u64>();
         self.status == StatusCode::SERVICE_UNAVAILABLE && seconds.is_ok_and(|seconds| seconds > 0)
     }
 
-    /// Whether this is how a guest's failure is answered: 500, with the request's id in the text.
+    /// Returns true if this is the answer to a guest's failure: 500, with the request's id in the
+    /// text.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         let id = self.request_id();
@@ -151,27 +153,27 @@ impl Answer {
             && self.text().contains(id)
     }
 
-    /// The id that the host gave to the request; empty if it gave none.
+    /// Returns the id that the host gave to the request, empty if there is none.
     #[must_use]
     pub fn request_id(&self) -> &str {
         self.header("x-request-id")
     }
 }
 
-/// A body of no bytes.
+/// Returns an empty body.
 #[must_use]
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body of these bytes.
+/// Returns a body of these bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()
 }
 
-/// A body of these chunks, sent as they are asked for, and then these trailers.
+/// Returns a body of these chunks, sent on demand, followed by these trailers.
 pub fn streamed(
     chunks: impl Iterator<Item = Bytes> + Send + 'static,
     trailers: Option<HeaderMap>,

@@ -1,5 +1,5 @@
-//! A small OpenTelemetry collector: receives spans and metrics by OTLP, over HTTP and over gRPC, on one
-//! port.
+//! A small OpenTelemetry collector: receives spans and metrics by OTLP over HTTP and over gRPC, on
+//! one port.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const HTTP_METRICS: &str = "/v1/metrics";
 const GRPC_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const GRPC_METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-/// A running collector on a free port of 127.0.0.1; ends when dropped.
+/// A running collector on a free port of 127.0.0.1. It stops when dropped.
 #[derive(Debug)]
 pub struct Collector {
     url: String,
@@ -46,11 +46,11 @@ struct Received {
 }
 
 impl Collector {
-    /// Starts it.
+    /// Starts the collector.
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -79,17 +79,17 @@ impl Collector {
         })
     }
 
-    /// What to set `OTEL_EXPORTER_OTLP_ENDPOINT` to.
+    /// Returns the value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The first span that `wanted` accepts, once it has arrived.
+    /// Waits for the first span that `wanted` accepts.
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_for(&self, what: &str, wanted: impl Fn(&Span) -> bool) -> Result<Span> {
         let mut spans = self.received.spans.subscribe();
         let spans = within(what, spans.wait_for(|spans| spans.iter().any(&wanted))).await??;
@@ -97,23 +97,23 @@ impl Collector {
         span.cloned().context("a span that was there is gone")
     }
 
-    /// Whether any span has arrived.
+    /// Returns true if any span has arrived.
     #[must_use]
     pub fn has_spans(&self) -> bool {
         !self.received.spans.borrow().is_empty()
     }
 
-    /// Whether any metric has arrived.
+    /// Returns true if any metric has arrived.
     #[must_use]
     pub fn has_metrics(&self) -> bool {
         self.received.metrics.borrow().iter().next().is_some()
     }
 
-    /// The metrics as last received, once `wanted` accepts them.
+    /// Waits until `wanted` accepts the last received metrics, and returns them.
     ///
     /// # Errors
     ///
-    /// If it takes too long; the error has the metrics.
+    /// Returns an error if it takes too long; the error has the metrics.
     pub async fn wait_for_metrics(
         &self,
         what: &str,
@@ -153,7 +153,7 @@ async fn receive(
     };
     let mut body = body.to_bytes();
     if grpc {
-        // A gRPC message has five bytes before it: whether it is compressed, and its length.
+        // A gRPC message starts with five bytes: a flag for compression, and its length.
         body.advance(body.len().min(5));
     }
     let decoded = if metrics {

@@ -1,7 +1,7 @@
-//! Components in the text format that do what no compiler lets a guest do: go wrong while they are
-//! instantiated, in `cabi_realloc`, in post-return, in a callback; be made of very many parts.
+//! Components in the text format that do what no compiler produces: they fail during instantiation,
+//! in `cabi_realloc`, in post-return or in a callback, or have very many parts.
 //!
-//! There is a template for each world, [`Proxy`] and [`Service`]: what differs is what the functions do.
+//! Each world has a template, [`Proxy`] and [`Service`], into which function bodies are inserted.
 
 /// The body of a function that never ends.
 pub const SPIN: &str = "(loop $ever (br $ever)) unreachable";
@@ -18,56 +18,56 @@ pub const GROW_A_TABLE: &str = "
       (br_if $more (i32.ne (i32.const -1) (table.grow $table (ref.null func) (i32.const 4096)))))
     unreachable";
 
-/// The body of a `handle` that asks the host for the request's path, which the host gives by calling
-/// the guest's `realloc`; if that returns, it traps.
+/// The body of a `handle` that asks the host for the request's path, for which the host calls the
+/// guest's `realloc`; if that returns, it traps.
 pub const ASK_FOR_THE_PATH: &str = "(call $path (local.get 0) (i32.const 16)) unreachable";
 
-/// The bodies of the functions of a `wasi:http/proxy@0.2` component, in WebAssembly's text, and what
-/// else it is made of. It never gives an answer; by itself, it returns without one.
+/// The bodies of the functions of a `wasi:http/proxy@0.2` component in WebAssembly's text format,
+/// and its other parts. It never responds; by default it returns without a response.
 #[derive(Debug, Clone, Default)]
 pub struct Proxy {
-    /// Of the start function.
+    /// The body of the start function.
     pub start: &'static str,
-    /// Of the function that requests call: two parameters, no result. It may call `$path`, `$block` and
-    /// `$subscribe`, and has a `$table`.
+    /// The body of the function that requests call: two parameters, no result. It may call `$path`,
+    /// `$block` and `$subscribe`, and has a `$table`.
     pub handle: &'static str,
-    /// Of `cabi_realloc`; empty means [`TRAP`].
+    /// The body of `cabi_realloc`; empty means [`TRAP`].
     pub realloc: &'static str,
-    /// Of the post-return function of `handle`.
+    /// The body of the post-return function of `handle`.
     pub post_return: &'static str,
     /// More definitions of the component, such as [`instances_of`].
     pub more: String,
 }
 
-/// The bodies of the functions of a `wasi:http/service@0.3` component, in WebAssembly's text. Those that
-/// are empty are [`TRAP`], but for `start`, which then does nothing.
+/// The bodies of the functions of a `wasi:http/service@0.3` component in WebAssembly's text format.
+/// Empty ones are [`TRAP`], except for `start`, which then does nothing.
 ///
-/// Its export is lifted with a callback. A function lifted so has no post-return function: it gives its
-/// result by calling `$return`, and may go on after it.
+/// Its export is lifted with a callback. Such a function has no post-return function: it returns
+/// its result by calling `$return`, and may continue afterwards.
 #[derive(Debug, Clone, Default)]
 pub struct Service {
-    /// Of the start function.
+    /// The body of the start function.
     pub start: &'static str,
-    /// Of the function that requests call: one parameter, the result is what to do next. It may call
-    /// `$path` and `$return`.
+    /// The body of the function that requests call: one parameter; the result is what to do next.
+    /// It may call `$path` and `$return`.
     pub handle: &'static str,
-    /// Of the callback: three parameters, the same result.
+    /// The body of the callback: three parameters, the same result.
     pub callback: &'static str,
-    /// Of `cabi_realloc`.
+    /// The body of `cabi_realloc`.
     pub realloc: &'static str,
 }
 
-/// The body of a `handle` of [`Service`] that lets others run and is called back.
+/// The body of a `handle` of [`Service`] that yields and is called back.
 pub const YIELD: &str = "(i32.const 1)";
 
-/// The body of a `handle` of [`Service`] that returns an error in place of a response, and then loops
-/// for ever without a pause.
+/// The body of a `handle` of [`Service`] that returns an error instead of a response, and then
+/// loops forever without yielding.
 pub const RETURN_AND_SPIN: &str = "
     (call $return (i32.const 1) (i32.const 0) (i32.const 0) (i64.const 0)
       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
     (loop $ever (br $ever)) unreachable";
 
-/// Components of both worlds whose start function does this.
+/// Returns components of both worlds with this start function.
 #[must_use]
 pub fn that_start_with(start: &'static str) -> [String; 2] {
     let service = Service {
@@ -81,7 +81,7 @@ pub fn that_start_with(start: &'static str) -> [String; 2] {
     [service.into(), proxy.into()]
 }
 
-/// A core module of these fields, and so many instances of it.
+/// Returns a core module with these fields, and `count` instances of it.
 #[must_use]
 pub fn instances_of(fields: &str, count: usize) -> String {
     let instances = "(core instance (instantiate $part))\n".repeat(count);

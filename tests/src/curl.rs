@@ -1,15 +1,15 @@
-//! The client that everybody has.
+//! The client `curl`.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::programs::Program;
 
-/// `curl`, which asks as its arguments say.
+/// The program `curl`.
 #[derive(Debug)]
 pub struct Curl(Program);
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Curled {
     /// curl's exit code: 0 if there was an answer, whatever its status.
@@ -18,26 +18,26 @@ pub struct Curled {
     pub status: u64,
     /// The version of HTTP: `1.1` or `2`.
     pub version: String,
-    /// The heads of all answers, those before the last included.
+    /// The heads of all answers, including those before the last one.
     pub heads: String,
     /// The body.
     pub body: String,
-    /// What curl says of the end, and by `-v` of everything else.
+    /// curl's messages about the end, and with `-v` about everything else.
     pub said: String,
 }
 
 impl Curl {
-    /// Nothing if there is none, which is said aloud.
+    /// Finds the program. If there is none, prints so and returns `None`.
     #[must_use]
     pub fn find() -> Option<Self> {
         Program::curl().map(Self)
     }
 
-    /// Runs it with these arguments.
+    /// Runs curl with these arguments.
     ///
     /// # Errors
     ///
-    /// If it cannot be started or does not end.
+    /// Returns an error if it cannot be started or does not end.
     pub async fn ask(&self, arguments: &[&str]) -> Result<Curled> {
         let ran = self.0.run(Self::arguments(arguments)).await?;
         let (said, told) = ran.stderr.rsplit_once('\n').unwrap_or(("", &ran.stderr));
@@ -60,7 +60,7 @@ impl Curl {
         })
     }
 
-    /// To be run with these arguments by the caller.
+    /// Returns a command with these arguments.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = self.0.command();
@@ -68,8 +68,8 @@ impl Curl {
         command
     }
 
-    /// No settings of the user's and no proxy; heads and bodies to stdout, and at the end what it was
-    /// to stderr.
+    /// Ignores the user's settings and proxies; writes heads and bodies to stdout, and a summary to
+    /// stderr at the end.
     fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
         let mut all = vec!["-q", "--noproxy", "*", "--silent", "--show-error"];
         all.extend(["--include", "--write-out", "%{stderr}%{json}"]);
@@ -79,7 +79,7 @@ impl Curl {
 }
 
 impl Curled {
-    /// The value of a header field of the last answer; empty if it is not there.
+    /// Returns the value of a header field of the last answer, empty if it is absent.
     #[must_use]
     pub fn field(&self, name: &str) -> &str {
         let lines = self.heads.lines().rev();

@@ -1,4 +1,4 @@
-//! A client that writes the frames of HTTP/2 by hand, also those that no library would write (RFC
+//! A client that writes HTTP/2 frames by hand, including frames that no library would write (RFC
 //! 9113).
 
 use anyhow::{Context, Result, ensure};
@@ -7,39 +7,38 @@ use tokio::net::TcpStream;
 
 use crate::within;
 
-/// The types of frames (RFC 9113 6).
+/// Carries a body. This and the next constants are frame types (RFC 9113 6).
 pub const DATA: u8 = 0;
 /// Opens a stream.
 pub const HEADERS: u8 = 1;
 /// Ends a stream early.
 pub const RST_STREAM: u8 = 3;
-/// Says what its sender expects.
+/// Announces the sender's settings.
 pub const SETTINGS: u8 = 4;
-/// Asks for a sign of life.
+/// Tests whether the peer responds.
 pub const PING: u8 = 6;
 /// Ends a connection.
 pub const GOAWAY: u8 = 7;
-/// Goes on with a head.
+/// Continues a head.
 pub const CONTINUATION: u8 = 9;
 
-/// The flag of what its sender ends its side of the stream by; of SETTINGS and PING: that it is an
-/// answer.
+/// The flag that ends the sender's side of a stream; on SETTINGS and PING it marks an answer.
 pub const END_STREAM: u8 = 1;
 /// The flag of the last frame of a head.
 pub const END_HEADERS: u8 = 4;
 
-/// The error codes (RFC 9113 7).
+/// There was no error. This and the next constants are error codes (RFC 9113 7).
 pub const NO_ERROR: u32 = 0;
-/// The stream was not looked at.
+/// The stream was not processed.
 pub const REFUSED_STREAM: u32 = 7;
-/// The stream is not needed any more.
+/// The stream is no longer needed.
 pub const CANCEL: u32 = 8;
-/// The peer costs more than it should.
+/// The peer causes too much load.
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// `:method`, by the static table of HPACK (RFC 7541 A).
+/// `:method: GET`, in the static table of HPACK (RFC 7541 A).
 pub const GET: u8 = 0x82;
-/// Likewise.
+/// `:method: POST`, in the same table.
 pub const POST: u8 = 0x83;
 
 /// A frame that was received.
@@ -51,7 +50,7 @@ pub struct Frame {
     pub flags: u8,
     /// Its stream; 0 is the connection.
     pub stream: u32,
-    /// What is in it.
+    /// The contents.
     pub payload: Vec<u8>,
 }
 
@@ -62,10 +61,10 @@ pub struct Frames {
     received: Vec<u8>,
 }
 
-/// The bytes of a frame.
+/// Encodes a frame.
 #[must_use]
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    // Nobody writes frames of 16 MiB here.
+    // No test writes frames of 16 MiB.
     let length = u32::try_from(payload.len())
         .unwrap_or(u32::MAX)
         .to_be_bytes();
@@ -76,7 +75,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A head of a request for `/` of `x.example`, packed.
+/// Encodes the head of a request for `/` of `x.example`.
 #[must_use]
 pub fn head(method: u8) -> Vec<u8> {
     let mut head = vec![method, 0x86, 0x84, 0x01, 9];
@@ -84,7 +83,7 @@ pub fn head(method: u8) -> Vec<u8> {
     head
 }
 
-/// A head of a request for a path of `x.example`, packed.
+/// Encodes the head of a request for a path of `x.example`.
 #[must_use]
 pub fn head_of(method: u8, path: &str) -> Vec<u8> {
     let mut head = vec![method, 0x86, 0x04, u8::try_from(path.len()).unwrap_or(0)];
@@ -94,13 +93,13 @@ pub fn head_of(method: u8, path: &str) -> Vec<u8> {
     head
 }
 
-/// The numbers of the streams that a client opens.
+/// Returns the numbers of the streams that a client opens.
 pub fn streams() -> impl Iterator<Item = u32> {
     (1..).step_by(2)
 }
 
 impl Frame {
-    /// The error code of a RST_STREAM or a GOAWAY.
+    /// Returns the error code of a RST_STREAM or a GOAWAY.
     #[must_use]
     pub fn code(&self) -> Option<u32> {
         let at = match self.kind {
@@ -114,11 +113,11 @@ impl Frame {
 }
 
 impl Frames {
-    /// Connects with prior knowledge, and says nothing of itself.
+    /// Connects with prior knowledge, and does not send anything.
     ///
     /// # Errors
     ///
-    /// If nobody listens there.
+    /// Returns an error if nothing listens there.
     pub async fn connect(address: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -132,17 +131,17 @@ impl Frames {
     ///
     /// # Errors
     ///
-    /// If the connection has ended.
+    /// Returns an error if the connection has ended.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         within("sending frames", self.stream.write_all(bytes)).await??;
         Ok(())
     }
 
-    /// Sends this again and again, without reading, until the server has enough.
+    /// Sends these bytes again and again, without reading, until the server closes the connection.
     ///
     /// # Errors
     ///
-    /// If it never has.
+    /// Returns an error if it never does.
     pub async fn flood(&mut self, bytes: &[u8]) -> Result<()> {
         within("the end of a flood", async {
             while self.stream.write_all(bytes).await.is_ok() {}
@@ -150,11 +149,11 @@ impl Frames {
         .await
     }
 
-    /// The next frame; nothing once the connection has ended, by whichever side and however.
+    /// Reads the next frame. `None` means that the connection has ended, whichever side ended it.
     ///
     /// # Errors
     ///
-    /// If nothing comes.
+    /// Returns an error if nothing arrives.
     pub async fn next(&mut self) -> Result<Option<Frame>> {
         loop {
             if let Some((header, rest)) = self.received.split_at_checked(9) {
@@ -179,11 +178,11 @@ impl Frames {
         }
     }
 
-    /// The next frame of this type.
+    /// Reads the next frame of this type.
     ///
     /// # Errors
     ///
-    /// If the connection ends before it, or nothing comes.
+    /// Returns an error if the connection ends first, or nothing arrives.
     pub async fn next_of(&mut self, kind: u8) -> Result<Frame> {
         loop {
             let frame = self.next().await?;
@@ -194,11 +193,11 @@ impl Frames {
         }
     }
 
-    /// Waits until the server has looked at everything that was sent: it answers a PING.
+    /// Waits until the server has processed everything that was sent: it answers a PING.
     ///
     /// # Errors
     ///
-    /// If the connection ends before.
+    /// Returns an error if the connection ends first.
     pub async fn looked_at(&mut self) -> Result<()> {
         self.send(&frame(PING, 0, 0, b"12345678")).await?;
         let pong = self.next_of(PING).await?;
@@ -209,23 +208,23 @@ impl Frames {
         Ok(())
     }
 
-    /// Sends all of this while it reads; the error code of the GOAWAY that ended the connection, if
-    /// one did.
+    /// Sends all of this while it reads, and returns the error code of the GOAWAY that ended the
+    /// connection, if there was one.
     ///
     /// # Errors
     ///
-    /// If the connection does not end.
+    /// Returns an error if the connection does not end.
     pub async fn ended_by(self, bytes: Vec<u8>) -> Result<Option<u32>> {
         let (reading, mut writing) = self.stream.into_split();
         let sending = tokio::spawn(async move {
-            // Fails when the server has enough.
+            // Fails when the server closes the connection.
             let _ = writing.write_all(&bytes).await;
             writing
         });
         let mut received = self.received;
         let mut reading = reading;
         within("the end of a connection", async {
-            // A reset ends it as well as an end does.
+            // A reset also ends the connection.
             while reading
                 .read_buf(&mut received)
                 .await

@@ -1,11 +1,11 @@
-//! Where the guests and the binary are.
+//! Paths of the guests and of the binary.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// The folder that the environment variable `HEADWATER_COMPONENTS` names, else `target/components`.
+/// Returns the folder in the environment variable `HEADWATER_COMPONENTS`, else `target/components`.
 #[must_use]
 pub fn folder() -> PathBuf {
     match env::var_os("HEADWATER_COMPONENTS") {
@@ -14,11 +14,11 @@ pub fn folder() -> PathBuf {
     }
 }
 
-/// The component or module `NAME.wasm` (or `NAME.wat`) in [`folder`].
+/// Returns the path of the component or module `NAME.wasm` (or `NAME.wat`) in [`folder`].
 ///
 /// # Errors
 ///
-/// If it was not built.
+/// Returns an error if it was not built.
 pub fn guest(name: &str) -> Result<PathBuf> {
     let folder = folder();
     ["wasm", "wat"]
@@ -33,12 +33,12 @@ pub fn guest(name: &str) -> Result<PathBuf> {
         })
 }
 
-/// The binary that the environment variable `HEADWATER_BIN` names, else the one that Cargo built
-/// beside this test.
+/// Returns the path in the environment variable `HEADWATER_BIN`, else of the binary that Cargo
+/// built beside this test.
 ///
 /// # Errors
 ///
-/// If it was not built.
+/// Returns an error if it was not built.
 pub fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os("HEADWATER_BIN") {
         let path = PathBuf::from(path);

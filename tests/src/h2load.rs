@@ -4,39 +4,40 @@ use anyhow::{Context, Result};
 
 use crate::programs::Program;
 
-/// `h2load`, which opens connections and sends requests on them as fast as they are answered.
+/// The program `h2load`, which opens connections and sends requests on them as fast as they are
+/// answered.
 #[derive(Debug)]
 pub struct H2load(Program);
 
-/// What became of a load.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Load {
-    /// Requests that were to be sent.
+    /// Requests to send.
     pub total: u64,
     /// Requests that were sent.
     pub started: u64,
-    /// Of those, the ones that were answered whole and by success.
+    /// Of those, the requests that were answered completely and successfully.
     pub succeeded: u64,
-    /// Requests that were sent and not answered so, and those that could not be sent.
+    /// Requests that failed or could not be sent.
     pub failed: u64,
     /// Answers by the first digit of their status, from 2 to 5.
     pub statuses: [u64; 4],
-    /// All that it says.
+    /// The whole output.
     pub said: String,
 }
 
 impl H2load {
-    /// Nothing if there is none, which is said aloud.
+    /// Finds the program. If there is none, prints so and returns `None`.
     #[must_use]
     pub fn find() -> Option<Self> {
         Program::h2load().map(Self)
     }
 
-    /// Runs it with these arguments.
+    /// Runs h2load with these arguments.
     ///
     /// # Errors
     ///
-    /// If it cannot be started, does not end, or does not count.
+    /// Returns an error if it cannot be started, does not end, or prints no counts.
     pub async fn run(&self, arguments: &[&str]) -> Result<Load> {
         let ran = self.0.run(arguments).await?;
         let said = ran.text() + &ran.stderr;

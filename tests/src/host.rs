@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::process::Process;
 use crate::within;
 
-/// A server process that is ready for requests; killed when dropped.
+/// A server process that is ready for requests. It is killed when dropped.
 #[derive(Debug)]
 pub struct Host {
     child: Child,
@@ -23,7 +23,7 @@ pub struct Host {
     url: String,
 }
 
-/// How to start a [`Host`].
+/// A builder for a [`Host`].
 #[derive(Debug)]
 pub struct HostBuilder {
     program: Result<OsString, anyhow::Error>,
@@ -31,19 +31,19 @@ pub struct HostBuilder {
     environment: Vec<(String, String)>,
 }
 
-/// A process that has ended by itself.
+/// A process that has ended.
 #[derive(Debug)]
 pub struct Finished {
     /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// All that it wrote to its standard output.
+    /// Its whole standard output.
     pub stdout: String,
-    /// All that it wrote to its standard error.
+    /// Its whole standard error.
     pub stderr: String,
 }
 
 impl Host {
-    /// `headwater serve FILE` on a free port.
+    /// Runs `headwater serve FILE` on a free port.
     pub fn serve(file: impl AsRef<Path>) -> HostBuilder {
         Self::headwater()
             .arg("serve")
@@ -51,7 +51,7 @@ impl Host {
             .args(["--listen", "127.0.0.1:0"])
     }
 
-    /// `headwater wagi -c FILE` on a free port.
+    /// Runs `headwater wagi -c FILE` on a free port.
     pub fn wagi(file: impl AsRef<Path>) -> HostBuilder {
         Self::headwater()
             .args(["wagi", "-c"])
@@ -59,7 +59,7 @@ impl Host {
             .args(["-l", "127.0.0.1:0"])
     }
 
-    /// `headwater` without any argument.
+    /// Runs `headwater` without any argument.
     #[must_use]
     pub fn headwater() -> HostBuilder {
         HostBuilder {
@@ -69,7 +69,8 @@ impl Host {
         }
     }
 
-    /// Another program that prints the same `Listening on` line, or wasmtime's `Serving HTTP on`.
+    /// Runs another program that prints the same `Listening on` line, or wasmtime's
+    /// `Serving HTTP on`.
     pub fn program(program: impl Into<OsString>) -> HostBuilder {
         HostBuilder {
             program: Ok(program.into()),
@@ -78,24 +79,24 @@ impl Host {
         }
     }
 
-    /// Where it listens, such as `http://127.0.0.1:41234`, without a slash at the end.
+    /// Returns the base URL, such as `http://127.0.0.1:41234`, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The address and port in that.
+    /// Returns the address and port of the base URL.
     #[must_use]
     pub fn address(&self) -> &str {
         let (_, address) = self.url.split_once("://").unwrap_or_default();
         address
     }
 
-    /// The address and port of each listener, in their order; there are so many.
+    /// Returns the address and port of each of the `count` listeners, in order.
     ///
     /// # Errors
     ///
-    /// If it does not say so.
+    /// Returns an error if the host does not print them.
     pub async fn addresses(&self, count: usize) -> Result<Vec<String>> {
         let what = "lines `Listening on http://…`";
         self.stdout
@@ -107,48 +108,48 @@ impl Host {
         Ok(urls.filter_map(address).collect())
     }
 
-    /// The process, for its memory and time.
+    /// Returns the process, to measure its memory and time.
     #[must_use]
     pub fn process(&self) -> Process {
         self.process
     }
 
-    /// What it has printed.
+    /// Returns the host's standard output.
     #[must_use]
     pub fn stdout(&self) -> &Output {
         &self.stdout
     }
 
-    /// What it has logged.
+    /// Returns the host's standard error, which is its log.
     #[must_use]
     pub fn stderr(&self) -> &Output {
         &self.stderr
     }
 
-    /// Sends SIGTERM and waits for the end of the process.
+    /// Sends SIGTERM and waits until the process ends.
     ///
     /// # Errors
     ///
-    /// If it had ended before, or does not end.
+    /// Returns an error if it has ended already, or does not end.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         self.process.terminate()?;
         self.exit().await
     }
 
-    /// Waits for the end of the process, whatever becomes of its output.
+    /// Waits until the process ends, even if its output does not.
     ///
     /// # Errors
     ///
-    /// If it does not end.
+    /// Returns an error if it does not end.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         Ok(within("the end of the host", self.child.wait()).await??)
     }
 
-    /// Waits for the end of the process and of its output.
+    /// Waits until the process and its output end.
     ///
     /// # Errors
     ///
-    /// If it does not end.
+    /// Returns an error if it does not end.
     pub async fn exit(&mut self) -> Result<ExitStatus> {
         let status = self.ended().await?;
         self.stdout.ended().await?;
@@ -158,21 +159,21 @@ impl Host {
 }
 
 impl HostBuilder {
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    /// An environment variable of the host itself (a guest's is `--env`).
+    /// Sets an environment variable of the host itself (`--env` is for guests).
     #[must_use]
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.environment.push((key.to_owned(), value.to_owned()));
@@ -183,15 +184,15 @@ impl HostBuilder {
     ///
     /// # Errors
     ///
-    /// If it cannot be started, ends before it listens (the error has its standard error), or does
-    /// not listen in time.
+    /// Returns an error if it cannot be started, ends before it listens (the error has its standard
+    /// error), or does not listen in time.
     pub async fn start(self) -> Result<Host> {
         let (mut child, stdout, stderr) = self.spawn()?;
         let process = Process::new(child.id().context("the host has ended at once")?);
         let told = |line: &str| listening_url(line).is_some();
         let listening = tokio::select! {
             line = stdout.wait_for("a line `Listening on http://…`", told) => line,
-            // Where the log is for machines.
+            // If the log is in a machine-readable format.
             line = stderr.wait_for("a record `started`", told) => line,
         };
         let Some(url) = listening.as_deref().ok().and_then(listening_url) else {
@@ -213,11 +214,11 @@ impl HostBuilder {
         })
     }
 
-    /// Runs it until it ends by itself, as it should on bad input.
+    /// Runs it until it ends by itself, as it does on invalid input.
     ///
     /// # Errors
     ///
-    /// If it cannot be started or does not end.
+    /// Returns an error if it cannot be started or does not end.
     pub async fn run_to_end(self) -> Result<Finished> {
         let (mut child, stdout, stderr) = self.spawn()?;
         let status = within("the end of a host that was given bad input", child.wait()).await;
@@ -236,12 +237,12 @@ impl HostBuilder {
         })
     }
 
-    /// The command that starts it, for a test that gives it other outputs than these are. It has
-    /// nothing to read, and is killed when it is dropped.
+    /// Returns the command that starts it, for a test that needs other outputs. Its input is empty,
+    /// and it is killed when dropped.
     ///
     /// # Errors
     ///
-    /// If the binary was not built.
+    /// Returns an error if the binary was not built.
     pub fn command(self) -> Result<Command> {
         let mut command = Command::new(self.program?);
         command
@@ -250,7 +251,7 @@ impl HostBuilder {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        // What the tests say must not depend on the shell that they were started from.
+        // The tests must not depend on the environment of the shell.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let tells = ["OTEL_", "RUST_", "WAGI_", "BINDLE_", "HEADWATER_"];
@@ -273,9 +274,9 @@ impl HostBuilder {
     }
 }
 
-/// The URL in a `Listening on` line or a `started` record, or in what `wasmtime serve` says in its place.
+/// Finds the URL in a `Listening on` line, a `started` record, or the message of `wasmtime serve`.
 fn listening_url(line: &str) -> Option<String> {
-    // The second is what WAGI said, the third what `wasmtime serve` says.
+    // The second is WAGI's message, the third that of `wasmtime serve`.
     let words = ["Listening on ", "Ready: serving on ", "Serving HTTP on "];
     let listeners = match started(line) {
         Some(record) => record["listeners"].as_str()?.to_owned(),
@@ -289,7 +290,7 @@ fn listening_url(line: &str) -> Option<String> {
     url.starts_with("http").then(|| url.to_owned())
 }
 
-/// The fields of a `started` record, if the line is one.
+/// Returns the fields of a `started` record, if the line is one.
 pub(crate) fn started(line: &str) -> Option<Value> {
     let mut record: Value = serde_json::from_str(line).ok()?;
     let is_it = record["fields"]["message"] == "started";

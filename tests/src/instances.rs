@@ -1,13 +1,13 @@
-//! What a host's log tells of the instances of a service.
+//! Reads from a host's log how a service's instances start and end.
 
 use anyhow::{Result, ensure};
 
 use crate::output::Output;
 
-/// The filter that makes a host log the life of its instances: an argument of `--log`.
+/// The value of `--log` that makes a host log the life of its instances.
 pub const LOG: &str = "headwater_runtime=debug,info";
 
-/// The instances of one service of a host that logs by [`LOG`].
+/// The instances of one service of a host that logs with [`LOG`].
 #[derive(Debug, Clone)]
 pub struct Instances {
     log: Output,
@@ -15,7 +15,7 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Those of `service`.
+    /// Returns the instances of `service`.
     #[must_use]
     pub fn of(service: &str, log: &Output) -> Self {
         Self {
@@ -24,19 +24,19 @@ impl Instances {
         }
     }
 
-    /// How many were started so far.
+    /// Returns how many instances have started.
     #[must_use]
     pub fn started(&self) -> usize {
         let lines = self.log.lines();
         lines.iter().filter(|line| self.has_started(line)).count()
     }
 
-    /// Waits until so many were started, and checks that no more were. What the host has logged takes
-    /// a moment to be read.
+    /// Waits until `count` instances have started, and checks that no more did. Reading the log
+    /// takes a moment.
     ///
     /// # Errors
     ///
-    /// If it takes too long, or more were started.
+    /// Returns an error if it takes too long, or more have started.
     pub async fn wait_started(&self, count: usize) -> Result<()> {
         let what = format!("an instance of {} is started", self.service);
         self.log
@@ -50,7 +50,7 @@ impl Instances {
         Ok(())
     }
 
-    /// How many began to retire so far, for this cause.
+    /// Returns how many instances began to retire for this cause.
     #[must_use]
     pub fn retired(&self, cause: &str) -> usize {
         let lines = self.log.lines();
@@ -58,11 +58,11 @@ impl Instances {
         retired.count()
     }
 
-    /// Waits until so many began to retire for this cause.
+    /// Waits until `count` instances began to retire for this cause.
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_retired(&self, count: usize, cause: &str) -> Result<()> {
         let what = format!("an instance of {} retires: {cause}", self.service);
         self.log
@@ -70,11 +70,11 @@ impl Instances {
             .await
     }
 
-    /// Waits until so many are gone: ended or failed.
+    /// Waits until `count` instances have ended or failed.
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_gone(&self, count: usize) -> Result<()> {
         let what = format!("an instance of {} is gone", self.service);
         self.log
@@ -82,7 +82,7 @@ impl Instances {
             .await
     }
 
-    /// How many are gone so far: ended or failed.
+    /// Returns how many instances have ended or failed.
     #[must_use]
     pub fn gone(&self) -> usize {
         let lines = self.log.lines();
@@ -105,7 +105,7 @@ impl Instances {
     }
 }
 
-/// Whether a log line has a field of this value, in quotation marks or not.
+/// Returns true if a log line has a field with this value, quoted or not.
 fn has(line: &str, field: &str, value: &str) -> bool {
     line.split_whitespace().any(|word| {
         let named = word

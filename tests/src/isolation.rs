@@ -1,4 +1,4 @@
-//! Guests that look for what others left in memory, while the kernel moves pages and sends them out.
+//! Runs guests that search memory for data of others while the kernel moves and swaps out pages.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::memory_pressure::{self, MemoryGroup, Swap};
 use crate::settings::{Settings, SettingsFile};
 use crate::{Client, Host};
 
-/// Guests of each kind and with each kind of image (`marks` in `components/`).
+/// The guests: each kind with each kind of image (`marks` in `components/`).
 const GUESTS: [(&str, Kind); 6] = [
     ("marks", Kind::Component),
     ("marks-large", Kind::Component),
@@ -22,13 +22,13 @@ const GUESTS: [(&str, Kind); 6] = [
     ("wagi-marks-large", Kind::Module),
 ];
 
-/// Clients of each service, half of which leave marks.
+/// Clients of each service. Half of them leave marks.
 const CLIENTS: u64 = 2;
 
-/// Milliseconds that a guest stays after it left its marks, so that its pages are sent out once.
+/// Milliseconds that a guest stays after it left its marks, so that its pages are swapped out once.
 const STAY: u64 = 60;
 
-/// Between two times that pages are sent out or moved: guests have to come on, too.
+/// The time between two rounds of swapping out or moving pages, in which guests can make progress.
 const PAUSE: Duration = Duration::from_millis(40);
 
 #[derive(Clone, Copy)]
@@ -37,30 +37,30 @@ enum Kind {
     Module,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Instances that looked at their memory.
+    /// Instances that searched their memory.
     pub looked: u64,
     /// Instances that left marks.
     pub marked: u64,
-    /// Requests that found no place.
+    /// Requests that found no free instance.
     pub refused: u64,
-    /// What was found that should not be there, and by which service.
+    /// Marks that should not exist, each with the service that found it.
     pub found: Vec<String>,
-    /// Pages of the machine that were moved meanwhile.
+    /// Pages of the machine that were moved during the run.
     pub moved: u64,
-    /// Pages of the machine that were sent out meanwhile.
+    /// Pages of the machine that were swapped out during the run.
     pub swapped: u64,
-    /// What the machine did not allow, and why.
+    /// Steps that the machine did not allow, with the reasons.
     pub skipped: Vec<String>,
 }
 
-/// Runs all of these guests for so long, with these arguments to the host.
+/// Runs all of these guests for `run_for`, with these arguments to the host.
 ///
 /// # Errors
 ///
-/// If the host cannot be started, or a guest does not answer as it should.
+/// Returns an error if the host cannot be started, or a guest gives a wrong answer.
 pub async fn attack(run_for: Duration, arguments: &[&str]) -> Result<Figures> {
     let settings = settings()?;
     let mut host = Host::serve(settings.path())
@@ -105,7 +105,7 @@ pub async fn attack(run_for: Duration, arguments: &[&str]) -> Result<Figures> {
         });
         over.store(true, Ordering::Relaxed);
     });
-    // The group can be removed when nobody is in it.
+    // The group can be removed when it is empty.
     host.stop().await?;
     drop(group);
     let failed = run.failed.into_inner();
@@ -123,7 +123,7 @@ pub async fn attack(run_for: Duration, arguments: &[&str]) -> Result<Figures> {
     })
 }
 
-/// Each guest as two services, with an instance for each request.
+/// Serves each guest as two services, with one instance per request.
 fn settings() -> Result<SettingsFile> {
     let mut settings = Settings::default();
     for (guest, kind) in GUESTS {
@@ -179,7 +179,8 @@ impl Run {
         join_all(clients).await;
     }
 
-    /// One request after the other to a service: that leave marks, or look.
+    /// Sends requests to a service one after the other, which either leave marks or search for
+    /// them.
     async fn client(&self, service: String, marks: bool) {
         let client = Client::new();
         while Instant::now() < self.until {

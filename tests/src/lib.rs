@@ -2,8 +2,8 @@
 //! real guests.
 //!
 //! A [`Host`] is a running `headwater`, an [`Upstream`] is a server that guests call, a [`Client`]
-//! is a user. An [`attribution::Ledger`] remembers which trace id went with which tag, and judges
-//! what the upstream saw by it.
+//! is a user. An [`attribution::Ledger`] records which trace id was sent with which tag, and
+//! compares that with what the upstream received.
 
 pub mod admin;
 pub mod attribution;

@@ -1,4 +1,4 @@
-//! Many clients at once, each request with a tag and a trace of its own.
+//! Sends requests from many clients at once, each request with its own tag and trace.
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -6,21 +6,21 @@ use futures::future::try_join_all;
 use crate::attribution::Ledger;
 use crate::client::{Answer, Client};
 
-/// What a load made of itself.
+/// The requests of a load and their answers.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// Which trace went with which tag.
+    /// The trace of each tag.
     pub ledger: Ledger,
     /// The answers, each with the tag of its request.
     pub answers: Vec<(String, Answer)>,
 }
 
-/// Sends `GET url` from `clients` at once, from each of them `rounds` times, one after another. The
-/// tags are `PREFIX-CLIENT-ROUND`.
+/// Sends `GET url` from `clients` clients at once, `rounds` times each, one after another. The tags
+/// are `PREFIX-CLIENT-ROUND`.
 ///
 /// # Errors
 ///
-/// If a request gets no answer; an error status is an answer.
+/// Returns an error if a request gets no answer; an error status is an answer.
 pub async fn tagged(prefix: &str, clients: usize, rounds: usize, url: &str) -> Result<Sent> {
     let each = try_join_all((0..clients).map(async |client| {
         let connection = Client::new();
@@ -42,7 +42,7 @@ pub async fn tagged(prefix: &str, clients: usize, rounds: usize, url: &str) -> R
 }
 
 impl Sent {
-    /// Takes what another load sent.
+    /// Adds what another load sent.
     pub fn merge(&mut self, other: Self) {
         self.ledger.merge(other.ledger);
         self.answers.extend(other.answers);

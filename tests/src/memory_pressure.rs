@@ -1,5 +1,5 @@
-//! What a kernel does with the pages of a process when memory is short: it moves them together, and it sends
-//! them out to swap space.
+//! Makes the kernel do to the pages of a process what it does when memory is short: it compacts
+//! memory and swaps pages out.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,24 +12,25 @@ use tempfile::NamedTempFile;
 
 use crate::process::Process;
 
-/// Bytes of swap space where the machine has none.
+/// Bytes of swap space if the machine has none.
 const SWAP: usize = 256 << 20;
 
-/// Bytes of memory in pieces.
+/// Bytes of fragmented memory.
 const FRAGMENTED: usize = 64 << 20;
 
 const COMPACT: &str = "/proc/sys/vm/compact_memory";
 
-/// Swap space, for as long as this lives.
+/// Swap space that exists while this value lives.
 #[derive(Debug)]
 pub struct Swap(Option<NamedTempFile>);
 
 impl Swap {
-    /// The machine's, or a file's.
+    /// Uses the machine's swap space, or else adds a file.
     ///
     /// # Errors
     ///
-    /// If the machine has none and allows none: that needs root and a file system that can be swapped to.
+    /// Returns an error if the machine has none and does not allow one: that needs root and a file
+    /// system that supports swap files.
     pub fn on() -> Result<Self> {
         let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
         if swaps.lines().count() > 1 {
@@ -51,26 +52,26 @@ impl Swap {
 impl Drop for Swap {
     fn drop(&mut self) {
         if let Some(file) = &self.0 {
-            // What is left of it goes with the machine.
+            // If this fails, the swap space stays until the machine stops.
             let _ = Command::new("swapoff").arg(file.path()).status();
         }
     }
 }
 
-/// A memory cgroup with one process in it, whose pages can be sent out.
+/// A memory cgroup with one process in it, whose pages can be swapped out.
 #[derive(Debug)]
 pub struct MemoryGroup {
     folder: PathBuf,
-    /// What is written where to send all pages out.
+    /// The file, and the text to write there, which swap out all pages.
     reclaim: (&'static str, &'static str),
 }
 
 impl MemoryGroup {
-    /// A group below our own with this process in it.
+    /// Creates a group below our own with this process in it.
     ///
     /// # Errors
     ///
-    /// If the machine allows no such group: it needs root, and cgroups that can be written.
+    /// Returns an error if the machine does not allow it: it needs root and writable cgroups.
     pub fn of(process: Process) -> Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").context("which cgroup is ours?")?;
         let path = |start: &str| {
@@ -98,9 +99,9 @@ impl MemoryGroup {
         Ok(group)
     }
 
-    /// Sends out what can be sent out.
+    /// Swaps out as many pages as possible.
     pub fn page_out(&self) {
-        // Fails if something is left, as it may be.
+        // Fails if some pages stay, which is fine.
         let (file, text) = self.reclaim;
         let _ = fs::write(self.folder.join(file), text);
     }
@@ -108,25 +109,25 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
-        // Fails while the process lives; a group that stays does no harm.
+        // Fails while the process lives; a remaining group is harmless.
         let _ = fs::remove_dir(&self.folder);
     }
 }
 
-/// Pages of this machine that were sent out to swap space since it started.
+/// Returns the number of pages of this machine that were swapped out since it started.
 ///
 /// # Errors
 ///
-/// If the kernel does not say.
+/// Returns an error if the kernel does not report it.
 pub fn pages_swapped_out() -> Result<u64> {
     vmstat("pswpout ")
 }
 
-/// Pages of this machine that compaction moved since it started.
+/// Returns the number of pages of this machine that compaction moved since it started.
 ///
 /// # Errors
 ///
-/// If the kernel does not say.
+/// Returns an error if the kernel does not report it.
 pub fn pages_moved() -> Result<u64> {
     vmstat("pgmigrate_success ")
 }
@@ -139,11 +140,11 @@ fn vmstat(name: &str) -> Result<u64> {
         .parse()?)
 }
 
-/// Has the kernel move memory together, with memory in pieces so that there is something to move.
+/// Makes the kernel compact memory, after fragmenting some so that there is something to move.
 ///
 /// # Errors
 ///
-/// If it may not be asked to: that needs root.
+/// Returns an error if this is not allowed: it needs root.
 pub fn compact() -> io::Result<()> {
     let file = File::from(memfd_create("fragmented", MemfdFlags::CLOEXEC)?);
     (&file).write_all(&vec![1; FRAGMENTED])?;

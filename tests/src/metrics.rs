@@ -1,4 +1,4 @@
-//! Metrics as a collector has them.
+//! Metrics as a collector received them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, number_data_point};
 
-/// The last value of each series, by the name of its metric and by its attributes.
+/// The last value of each series, by metric name and attributes.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics(BTreeMap<String, BTreeMap<Attributes, Value>>);
 
@@ -18,19 +18,19 @@ pub type Attributes = BTreeMap<String, String>;
 /// The value of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
-    /// Of a counter.
+    /// The value of a counter.
     Number(f64),
-    /// Of a histogram.
+    /// The values of a histogram.
     Histogram {
-        /// How many values it has.
+        /// The number of values.
         count: u64,
-        /// What they come to.
+        /// The sum of the values.
         sum: f64,
     },
 }
 
 impl Metrics {
-    /// Takes what was exported: later values replace earlier ones.
+    /// Adds an export: later values replace earlier ones.
     pub(crate) fn merge(&mut self, export: ExportMetricsServiceRequest) {
         let metrics = export
             .resource_metrics
@@ -43,13 +43,13 @@ impl Metrics {
         }
     }
 
-    /// All metrics, with their series.
+    /// Iterates over all metrics, with their series.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &BTreeMap<Attributes, Value>)> {
         self.0.iter().map(|(name, series)| (name.as_str(), series))
     }
 
-    /// The sum over the series that have these attributes, perhaps among others: of a histogram the
-    /// number of its values. None if there is no such series.
+    /// Returns the sum over the series that have at least these attributes; a histogram counts by
+    /// its number of values. Returns `None` if there is no such series.
     #[must_use]
     pub fn total(&self, name: &str, attributes: &[(&str, &str)]) -> Option<f64> {
         let found = self.values(name, attributes).map(|value| match value {
@@ -59,7 +59,7 @@ impl Metrics {
         found.reduce(|sum, value| sum + value)
     }
 
-    /// Likewise, of a histogram the sum of its values.
+    /// Returns the same sum; a histogram counts by the sum of its values.
     #[must_use]
     pub fn sum(&self, name: &str, attributes: &[(&str, &str)]) -> Option<f64> {
         let found = self.values(name, attributes).map(|value| match value {

@@ -1,4 +1,4 @@
-//! A `modules.toml`, in a folder of its own with what it names.
+//! A `modules.toml` in its own folder, together with its modules.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::guests::guest;
 
-/// A `modules.toml` that grows by a module at a time; its folder is removed when this is dropped.
+/// A builder for a `modules.toml`. Its folder is removed when this is dropped.
 #[derive(Debug)]
 pub struct Modules {
     folder: TempDir,
@@ -17,11 +17,11 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// An empty one.
+    /// Creates an empty one.
     ///
     /// # Errors
     ///
-    /// If there is no temporary folder.
+    /// Returns an error if there is no temporary folder.
     pub fn new() -> Result<Self> {
         let folder = TempDir::new().context("making a temporary folder")?;
         Ok(Self {
@@ -30,21 +30,21 @@ impl Modules {
         })
     }
 
-    /// A guest of `components/` at a route, and further lines of its table.
+    /// Adds a guest of `components/` at a route, and more lines for its table.
     ///
     /// # Errors
     ///
-    /// If the guest was not built.
+    /// Returns an error if the guest was not built.
     pub fn guest(self, route: &str, name: &str, more: &str) -> Result<Self> {
         let path = guest(name)?;
         Ok(self.named(route, &path.display().to_string(), more))
     }
 
-    /// A module in text form, in a file of its own, at a route.
+    /// Adds a module in text form, in its own file, at a route.
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn wat(self, route: &str, text: &str, more: &str) -> Result<Self> {
         let count = fs::read_dir(self.folder.path())?.count();
         let path = self.folder.path().join(format!("module-{count}.wat"));
@@ -52,7 +52,7 @@ impl Modules {
         Ok(self.named(route, &path.display().to_string(), more))
     }
 
-    /// A module by a reference, at a route.
+    /// Adds a module by reference, at a route.
     #[must_use]
     pub fn named(mut self, route: &str, module: &str, more: &str) -> Self {
         // Writing to a String cannot fail.
@@ -67,14 +67,14 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// Returns an error if it cannot be written.
     pub fn write(&self) -> Result<PathBuf> {
         let path = self.folder.path().join("modules.toml");
         fs::write(&path, &self.text).context("writing a modules.toml")?;
         Ok(path)
     }
 
-    /// The folder it is in.
+    /// Returns its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -1,4 +1,4 @@
-//! A real nginx, as an upstream that nobody of ours wrote.
+//! A real nginx, as an upstream that is not our own code.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -10,11 +10,11 @@ use tokio::process::Child;
 use crate::output::Output;
 use crate::programs::Program;
 
-/// How often another set of ports is tried: between being found free and being used, each may be
-/// taken.
+/// The number of attempts with other ports: each may be taken between being found free and being
+/// used.
 const TRIES: usize = 5;
 
-/// A running nginx with files of its own; killed when dropped.
+/// A running nginx with its own files. It is killed when dropped.
 #[derive(Debug)]
 pub struct Nginx {
     ports: Vec<u16>,
@@ -24,12 +24,12 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it with these `server` blocks: in each, `PORT` becomes a free port, and paths are
-    /// relative to `folder`.
+    /// Starts it with these `server` blocks. In each of them, `PORT` is replaced by a free port,
+    /// and paths are relative to `folder`.
     ///
     /// # Errors
     ///
-    /// If it does not start; with what it says.
+    /// Returns an error if it does not start; the error has its output.
     pub async fn start(program: &Program, folder: TempDir, servers: &[&str]) -> Result<Self> {
         let mut said = String::new();
         for _ in 0..TRIES {
@@ -44,7 +44,7 @@ impl Nginx {
                 .context("starting nginx")?;
             let requests = Output::capture(child.stdout.take().context("its output")?);
             let log = Output::capture(child.stderr.take().context("its log")?);
-            // It says so when it has bound its ports.
+            // It prints this when it has bound its ports.
             let is_up = |line: &str| line.contains("event method");
             if log.wait_for("nginx to be up", is_up).await.is_ok() {
                 return Ok(Self {
@@ -59,21 +59,21 @@ impl Nginx {
         bail!("nginx does not start:\n{said}")
     }
 
-    /// The port of a server, by its place.
+    /// Returns the port of a server, by its index.
     #[must_use]
     pub fn port(&self, server: usize) -> u16 {
         self.ports[server]
     }
 
-    /// A line for each request: its port, protocol, path, status, and what was thought of the client's
-    /// certificate (`NONE`, `SUCCESS`, `FAILED:…`).
+    /// Returns a line for each request: its port, protocol, path, status, and the verdict on the
+    /// client's certificate (`NONE`, `SUCCESS`, `FAILED:…`).
     #[must_use]
     pub fn requests(&self) -> &Output {
         &self.requests
     }
 }
 
-/// Different ones, because all are held until the last is known.
+/// Returns different ports, because all are held until the last one is known.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
     let held = (0..count)
         .map(|_| TcpListener::bind(("127.0.0.1", 0)))
@@ -90,7 +90,7 @@ fn write_configuration(folder: &Path, servers: &[&str], ports: &[u16]) -> Result
         .zip(ports)
         .map(|(server, port)| server.replace("PORT", &format!("127.0.0.1:{port}")))
         .collect();
-    // One process, in the foreground, that writes nowhere but here.
+    // One process in the foreground that writes only here.
     let text = format!(
         "daemon off;
 master_process off;

@@ -1,5 +1,5 @@
-//! A host that makes a great many outgoing requests, of all kinds and by all ways: all are answered, and
-//! nothing of them stays.
+//! Loads a host that makes a great many outgoing requests of all kinds and by all interfaces: all
+//! are answered, and nothing leaks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,33 +14,34 @@ use crate::{Client, Host, Upstream, within};
 
 /// Clients, each with one request at a time.
 const CLIENTS: usize = 4;
-/// Outgoing requests at once, of one request.
+/// Concurrent outgoing requests of one request.
 const EACH: usize = 4;
-/// Before anything is compared, this share of all: instances, threads, tables and idle connections that
-/// stay are there then.
+/// The share of all requests before measurement starts: by then there are all instances, threads,
+/// tables and idle connections that stay.
 const WARM_UP: f64 = 0.2;
-/// How many more files may be open at the end than after the warm-up. The idle connections of a service
-/// are as many as were ever needed at once, which chance may raise; what leaks grows with the requests.
+/// How many more files may be open at the end than after the warm-up. The number of idle
+/// connections of a service is the largest number ever needed at once, which varies by chance; a
+/// leak grows with the number of requests.
 const MOST_FILES: usize = 2 * CLIENTS * EACH;
-/// The most resident memory at the end, as a multiple of what it was after the warm-up.
+/// The limit on resident memory at the end, as a multiple of that after the warm-up.
 const MOST_GROWTH: f64 = 1.3;
 
 /// One request to the host.
 struct Job {
     path: String,
-    /// Outgoing requests that come of it.
+    /// The number of outgoing requests that it causes.
     outgoing: usize,
     status: u16,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Debug, Clone, Copy)]
 pub struct Figures {
-    /// Outgoing requests that were made, and answered as they should be.
+    /// Outgoing requests that were made and answered correctly.
     pub outgoing: usize,
-    /// Those of them that arrived at an upstream.
+    /// Those that arrived at an upstream.
     pub arrived: usize,
-    /// How long it took.
+    /// The duration.
     pub elapsed: Duration,
     /// Open files after the warm-up and at the end.
     pub files: [usize; 2],
@@ -48,11 +49,11 @@ pub struct Figures {
     pub rss: [u64; 2],
 }
 
-/// Makes a host make at least so many outgoing requests.
+/// Makes a host send at least this many outgoing requests.
 ///
 /// # Errors
 ///
-/// If an answer is not as it should be, or the host does not end in order.
+/// Returns an error if an answer is wrong, or the host does not shut down properly.
 pub async fn run(outgoing: usize) -> Result<Figures> {
     let (good, reset) = (
         Upstream::start().await?,
@@ -79,14 +80,14 @@ pub async fn run(outgoing: usize) -> Result<Figures> {
     let before = (process.open_files()?, process.rss()?);
     let rest = load(&host, &jobs, &good, outgoing - warm_up).await?;
     let elapsed = started.elapsed();
-    // Files close in their own time, but they do.
+    // Files close after some time.
     let settled = within("the end of what is left over", async {
         while process.open_files()? > before.0 + MOST_FILES {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         anyhow::Ok(())
     });
-    // Whether it is so is told by the figures.
+    // The figures show whether it did.
     let _ = settled.await;
     let figures = Figures {
         outgoing: first.made + rest.made,
@@ -100,7 +101,7 @@ pub async fn run(outgoing: usize) -> Result<Figures> {
     Ok(figures)
 }
 
-/// In the proportions in which they are made.
+/// Returns the jobs in the proportions in which they are sent.
 fn jobs(good: &str, reset: &str, nobody: &str) -> Vec<Job> {
     let job = |path: &str, to: &str, outgoing: usize, status: u16| Job {
         path: format!("{path}?to={to}&k={outgoing}&wait=0"),
@@ -138,7 +139,7 @@ async fn load(host: &Host, jobs: &[Job], upstream: &Upstream, outgoing: usize) -
             let answer = client.get(&format!("{}{}", host.url(), job.path)).await?;
             ensure!(answer.status == job.status, "{}: {answer:?}", job.path);
             made.fetch_add(job.outgoing, Ordering::Relaxed);
-            // It remembers them all, and the memory of this process is finite too.
+            // The upstream remembers all calls, but the memory of this process is limited.
             arrived.fetch_add(upstream.take_calls().len(), Ordering::Relaxed);
         }
         Ok(())
@@ -152,7 +153,7 @@ async fn load(host: &Host, jobs: &[Job], upstream: &Upstream, outgoing: usize) -
 }
 
 impl Figures {
-    /// What is not as it should be, in words.
+    /// Describes the problems.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();

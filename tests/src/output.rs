@@ -1,4 +1,4 @@
-//! What a process prints, line by line, as it prints it.
+//! Reads the output of a process line by line.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::within;
 
-/// The lines that a process has written to one of its streams so far.
+/// The lines that a process has written to one of its streams until now.
 #[derive(Debug, Clone)]
 pub struct Output {
     lines: watch::Receiver<Vec<String>>,
@@ -16,7 +16,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Collects what `stream` gives until its end.
+    /// Collects the output of `stream` until its end.
     pub fn capture(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let (sender, lines) = watch::channel(Vec::new());
         let reading = Arc::new(watch::Sender::new(true));
@@ -25,9 +25,9 @@ impl Output {
             let mut stream = BufReader::new(stream);
             let mut line = Vec::new();
             loop {
-                // An error means that nobody is there who could stop it.
+                // An error means that nothing can stop it any more.
                 let _ = may_read.wait_for(|reading| *reading).await;
-                // Bytes, not `lines()`: output that is no UTF-8 must not end the capture.
+                // Bytes instead of `lines()`: output that is not UTF-8 must not end the capture.
                 if !matches!(stream.read_until(b'\n', &mut line).await, Ok(1..)) {
                     break;
                 }
@@ -41,37 +41,37 @@ impl Output {
         Self { lines, reading }
     }
 
-    /// Reads no more, but for a few KiB, so that whoever writes finds the pipe full.
+    /// Stops reading after a few KiB, so that the writer finds the pipe full.
     pub fn stall(&self) {
         self.reading.send_replace(false);
     }
 
-    /// Reads on.
+    /// Continues to read.
     pub fn resume(&self) {
         self.reading.send_replace(true);
     }
 
-    /// The lines so far.
+    /// Returns the lines until now.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.lines.borrow().clone()
     }
 
-    /// The text so far.
+    /// Returns the text until now.
     #[must_use]
     pub fn text(&self) -> String {
         let lines = self.lines.borrow();
         lines.iter().flat_map(|line| [line, "\n"]).collect()
     }
 
-    /// The first line that `wanted` accepts, once it is there.
+    /// Waits for the first line that `wanted` accepts.
     ///
     /// # Errors
     ///
-    /// If the stream ends without it, or it takes too long.
+    /// Returns an error if the stream ends without it, or it takes too long.
     pub async fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let mut lines = self.lines.clone();
-        // Each line is looked at once: there may be hundreds of thousands.
+        // Each line is checked once: there may be hundreds of thousands.
         let mut seen = 0;
         let found = lines.wait_for(|lines| {
             let new = lines.get(seen..).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// If the stream ends before, or it takes too long.
+    /// Returns an error if the stream ends first, or it takes too long.
     pub async fn wait_for_lines(
         &self,
         what: &str,
@@ -114,10 +114,10 @@ impl Output {
         })
     }
 
-    /// The line of this number, counted from 0, once it is there; `None` if the stream ends before.
+    /// Waits for the line of this number, counted from 0; `None` if the stream ends first.
     pub async fn line(&self, number: usize) -> Option<String> {
         let mut lines = self.lines.clone();
-        // An error means that the stream has ended; the line may be there all the same.
+        // An error means that the stream has ended; the line may exist anyway.
         let _ = lines.wait_for(|lines| lines.len() > number).await;
         self.lines.borrow().get(number).cloned()
     }
@@ -126,7 +126,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn ended(&self) -> Result<()> {
         let mut lines = self.lines.clone();
         let _closed = within("the end of the output", lines.wait_for(|_| false)).await?;

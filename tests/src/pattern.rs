@@ -1,14 +1,14 @@
-//! Large bodies that need no memory to be made or checked.
+//! Large bodies that can be generated and checked without memory.
 
 use std::sync::LazyLock;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 
-/// The period is prime, so that a lost, repeated or swapped chunk of any usual size shows.
+/// The period is prime, so that a lost, repeated or swapped chunk of any usual size is noticed.
 const PERIOD: usize = 65_521;
 
-/// Two periods, so that a period's worth can be cut out from any offset on.
+/// Two periods, so that a whole period can be cut out at any offset.
 static BLOCK: LazyLock<Bytes> = LazyLock::new(|| {
     // A linear congruential generator (Numerical Recipes), whose upper bits are random enough.
     let mut state = 1_u32;
@@ -21,7 +21,7 @@ static BLOCK: LazyLock<Bytes> = LazyLock::new(|| {
     period.repeat(2).into()
 });
 
-/// The bytes of the pattern, in chunks.
+/// Returns the bytes of the pattern, in chunks.
 pub fn chunks(total: usize) -> impl Iterator<Item = Bytes> + Send {
     const CHUNK: usize = 32 * 1024;
     (0..total).step_by(CHUNK).map(move |offset| {
@@ -30,18 +30,18 @@ pub fn chunks(total: usize) -> impl Iterator<Item = Bytes> + Send {
     })
 }
 
-/// Compares a body with the pattern while it arrives.
+/// Compares a body with the pattern as it arrives.
 #[derive(Debug, Default)]
 pub struct Checker {
     offset: usize,
 }
 
 impl Checker {
-    /// Takes the next bytes of the body.
+    /// Checks the next bytes of the body.
     ///
     /// # Errors
     ///
-    /// If they are not those of the pattern; the error has the place.
+    /// Returns an error if they are not those of the pattern; the error has the position.
     pub fn check(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(PERIOD) {
             let start = self.offset % PERIOD;
@@ -56,7 +56,7 @@ impl Checker {
         Ok(())
     }
 
-    /// How many bytes were taken.
+    /// Returns the number of checked bytes.
     #[must_use]
     pub fn length(&self) -> usize {
         self.offset

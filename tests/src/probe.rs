@@ -1,5 +1,5 @@
-//! The guests `probe` (0.3) and `probe-p2` (0.2), which make the outgoing request that they are asked for
-//! and tell what they saw of it.
+//! The guests `probe` (0.3) and `probe-p2` (0.2), which make a requested outgoing request and
+//! report what they observed.
 
 use std::fmt::{self, Display};
 
@@ -8,36 +8,36 @@ use serde_json::Value;
 
 use crate::client::Client;
 
-/// The guests, which should be told the same.
+/// The guests, which should observe the same.
 pub const PROBES: [&str; 2] = ["probe", "probe-p2"];
 
-/// What a probe is asked for; `components/probing/src/plan.rs` has all parameters.
+/// A request to a probe; `components/probing/src/plan.rs` has all parameters.
 #[derive(Debug, Clone, Default)]
 pub struct Ask(String);
 
-/// What a probe saw.
+/// The observations of a probe.
 #[derive(Debug, Clone)]
 pub struct Seen(Value);
 
-/// An error, as a probe names it.
+/// An error as a probe reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What the guest did when it was told.
+    /// The step that the guest was at.
     pub phase: String,
-    /// The name of the case, as the WIT has it.
+    /// The name of the case in the WIT.
     pub error: String,
-    /// What it carries, as JSON.
+    /// Its payload, as JSON.
     pub payload: Value,
 }
 
 impl Ask {
-    /// A request to this URL.
+    /// Creates a request for this URL.
     #[must_use]
     pub fn to(url: impl Display) -> Self {
         Self::default().with("to", url)
     }
 
-    /// One more parameter.
+    /// Adds a parameter.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Display) -> Self {
         self.0.push(if self.0.is_empty() { '?' } else { '&' });
@@ -53,7 +53,7 @@ impl Ask {
         self
     }
 
-    /// A timeout that is never the first to be over, for all that may be waited for.
+    /// Sets all timeouts to an hour, so that another limit is always reached first.
     #[must_use]
     pub fn patient(self) -> Self {
         const AN_HOUR: u64 = 3_600_000_000_000;
@@ -61,11 +61,11 @@ impl Ask {
         connect.with("first", AN_HOUR).with("between", AN_HOUR)
     }
 
-    /// Asks the probe at this URL.
+    /// Sends this to the probe at this URL.
     ///
     /// # Errors
     ///
-    /// If it does not answer, or traps.
+    /// Returns an error if it does not answer, or traps.
     pub async fn of(&self, probe: &str) -> Result<Seen> {
         let url = format!("{}/{self}", probe.trim_end_matches('/'));
         let answer = Client::new().get(&url).await?;
@@ -83,61 +83,61 @@ impl Display for Ask {
 }
 
 impl Seen {
-    /// The response's status, if there was one.
+    /// Returns the response's status, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<u64> {
         self.0["status"].as_u64()
     }
 
-    /// The beginning of the response's body.
+    /// Returns the beginning of the response's body.
     #[must_use]
     pub fn body(&self) -> &str {
         self.0["body"].as_str().unwrap_or_default()
     }
 
-    /// How many bytes of the body were read.
+    /// Returns how many bytes of the body were read.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.0["length"].as_u64().unwrap_or_default()
     }
 
-    /// The values of a header of the response.
+    /// Returns the values of a response header.
     #[must_use]
     pub fn header(&self, name: &str) -> Vec<&str> {
         values(&self.0["headers"], name)
     }
 
-    /// The values of a trailer of the response.
+    /// Returns the values of a response trailer.
     #[must_use]
     pub fn trailer(&self, name: &str) -> Vec<&str> {
         values(&self.0["trailers"], name)
     }
 
-    /// What went wrong first.
+    /// Returns the first error.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         failure(&self.0["failure"])
     }
 
-    /// What went wrong with the sending of the request's body.
+    /// Returns the error of sending the request's body.
     #[must_use]
     pub fn sent(&self) -> Option<Failure> {
         failure(&self.0["sent"])
     }
 
-    /// Whether the response came whole, and nothing went wrong with the request.
+    /// Returns true if the response was complete, and the request had no error.
     #[must_use]
     pub fn is_fine(&self) -> bool {
         self.status() == Some(200) && self.failure().is_none() && self.sent().is_none()
     }
 
-    /// Of many requests, how many ended so: with this status or this error.
+    /// Returns how many of several requests ended with this status or this error.
     #[must_use]
     pub fn count(&self, outcome: &str) -> u64 {
         self.0[outcome].as_u64().unwrap_or_default()
     }
 
-    /// Of many requests, how many ended at all.
+    /// Returns how many of several requests ended.
     #[must_use]
     pub fn total(&self) -> u64 {
         let outcomes = self.0.as_object();

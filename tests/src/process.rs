@@ -1,4 +1,4 @@
-//! What the system knows of a process.
+//! Reads the system's data about a process.
 
 use std::fs;
 use std::time::Duration;
@@ -8,63 +8,64 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::within;
 
-/// A process of ours, by its id.
+/// A process, by its id.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
     pid: u32,
 }
 
 impl Process {
-    /// The process with this id.
+    /// Returns the process with this id.
     #[must_use]
     pub fn new(pid: u32) -> Self {
         Self { pid }
     }
 
-    /// The process id.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(self) -> u32 {
         self.pid
     }
 
-    /// Resident memory now, in bytes.
+    /// Returns the resident memory, in bytes.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn rss(self) -> Result<u64> {
         self.status_bytes("VmRSS:")
     }
 
-    /// The most resident memory since the start, or since [`Process::reset_peak_rss`], in bytes.
+    /// Returns the peak of resident memory since the start, or since [`Process::reset_peak_rss`],
+    /// in bytes.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn peak_rss(self) -> Result<u64> {
         self.status_bytes("VmHWM:")
     }
 
-    /// Makes [`Process::peak_rss`] begin anew (`5` in `/proc/PID/clear_refs`, see proc(5)).
+    /// Restarts [`Process::peak_rss`] (`5` in `/proc/PID/clear_refs`, see proc(5)).
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn reset_peak_rss(self) -> Result<()> {
         let path = format!("/proc/{}/clear_refs", self.pid);
         fs::write(&path, "5").with_context(|| format!("writing {path}"))
     }
 
-    /// CPU time used so far, in user and system mode together.
+    /// Returns the CPU time used, in user and system mode together.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn cpu_time(self) -> Result<Duration> {
         let path = format!("/proc/{}/stat", self.pid);
         let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        // The second field, the name, is in parentheses and may hold anything. Of what follows it
-        // (see proc(5)), `utime` and `stime` are the 12th and 13th.
+        // The second field, the name, is in parentheses and may contain anything. Of the fields
+        // after it (see proc(5)), `utime` and `stime` are the 12th and 13th.
         let mut fields = stat
             .rsplit_once(')')
             .context("no name in /proc/PID/stat")?
@@ -82,48 +83,48 @@ impl Process {
         Ok(Duration::from_secs(ticks) / u32::try_from(per_second)?)
     }
 
-    /// How many file descriptors it has open.
+    /// Returns the number of open file descriptors.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn open_files(self) -> Result<usize> {
         let path = format!("/proc/{}/fd", self.pid);
         let all = fs::read_dir(&path).with_context(|| format!("reading {path}"))?;
         Ok(all.count())
     }
 
-    /// How many sockets it has open: connections, and what it listens by.
+    /// Returns the number of open sockets: connections and listeners.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn open_sockets(self) -> Result<usize> {
         let path = format!("/proc/{}/fd", self.pid);
         let all = fs::read_dir(&path).with_context(|| format!("reading {path}"))?;
-        // One that is closed meanwhile has no target any more.
+        // A descriptor that was closed meanwhile has no target.
         let targets = all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         Ok(targets
             .filter(|target| target.to_string_lossy().starts_with("socket:"))
             .count())
     }
 
-    /// Waits until it computes next to nothing: less than a tenth of one core, for half a second.
+    /// Waits until it uses less than a tenth of one core for half a second.
     ///
     /// # Errors
     ///
-    /// If it goes on computing, or has ended.
+    /// Returns an error if it continues to compute, or has ended.
     pub async fn calm(self) -> Result<()> {
         self.wait_for_load("the end of all computing in the host", |share| share < 0.1)
             .await
     }
 
-    /// Waits until it has computed for a second more than now, which a host without a guest that
-    /// computes does not; a busy machine only makes it take longer.
+    /// Waits until it has computed for one more second, which a host does only if a guest computes;
+    /// on a busy machine this takes longer.
     ///
     /// # Errors
     ///
-    /// If it does not, or has ended.
+    /// Returns an error if it does not, or has ended.
     pub async fn busy(self) -> Result<()> {
         const LOOK: Duration = Duration::from_millis(100);
         let before = self.cpu_time()?;
@@ -137,13 +138,13 @@ impl Process {
         .await?
     }
 
-    /// Waits until its share of one core is such.
+    /// Waits until `wanted` accepts its share of one core.
     async fn wait_for_load(self, what: &str, wanted: impl Fn(f64) -> bool) -> Result<()> {
         const WINDOW: Duration = Duration::from_millis(500);
         within(what, async {
             loop {
                 let before = self.cpu_time()?;
-                // What is measured, and not a wait for something to happen.
+                // The interval to measure, not a wait for an event.
                 tokio::time::sleep(WINDOW).await;
                 let used = self.cpu_time()?.saturating_sub(before);
                 if wanted(used.as_secs_f64() / WINDOW.as_secs_f64()) {
@@ -154,47 +155,47 @@ impl Process {
         .await?
     }
 
-    /// Asks the process to end (SIGTERM).
+    /// Sends SIGTERM, which asks the process to end.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn terminate(self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// What a Ctrl-C at the terminal sends (SIGINT).
+    /// Sends SIGINT, like Ctrl-C at the terminal.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn interrupt(self) -> Result<()> {
         self.signal(Signal::INT)
     }
 
-    /// What tells a server to load again (SIGHUP).
+    /// Sends SIGHUP, which tells a server to reload.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn hang_up(self) -> Result<()> {
         self.signal(Signal::HUP)
     }
 
-    /// What tells a server that its files were put aside (SIGUSR1).
+    /// Sends SIGUSR1, which tells a server that its log files were rotated.
     ///
     /// # Errors
     ///
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn user1(self) -> Result<()> {
         self.signal(Signal::USR1)
     }
 
-    /// Waits until the process takes SIGHUP, SIGTERM and SIGUSR1 itself, which would end it otherwise.
+    /// Waits until the process handles SIGHUP, SIGTERM and SIGUSR1, which would end it otherwise.
     ///
     /// # Errors
     ///
-    /// If it ends before, or takes too long.
+    /// Returns an error if it ends first, or takes too long.
     pub async fn takes_signals(self) -> Result<()> {
         let signals = [Signal::HUP, Signal::TERM, Signal::USR1];
         let wanted = signals.map(|signal| 1_u64 << (signal.as_raw() - 1));
@@ -220,7 +221,7 @@ impl Process {
         Ok(kib.trim().parse::<u64>()? * 1024)
     }
 
-    /// A line of `/proc/PID/status` (proc(5)).
+    /// Reads a line of `/proc/PID/status` (proc(5)).
     fn status(self, key: &str) -> Result<String> {
         let path = format!("/proc/{}/status", self.pid);
         let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;

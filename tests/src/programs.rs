@@ -1,4 +1,4 @@
-//! Programs that nobody of ours wrote, as clients and servers.
+//! Programs that are not our own code, as clients and servers.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use tokio::process::Command;
 
 use crate::{guests, within};
 
-/// A program that runs here.
+/// A program that can be run here.
 #[derive(Debug)]
 pub struct Program {
     path: PathBuf,
-    /// Where the libraries are that came with it; empty if it uses the system's.
+    /// The folders of its own libraries; empty if it uses the system's.
     libraries: OsString,
 }
 
@@ -23,47 +23,48 @@ pub struct Program {
 pub struct Ran {
     /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote to its standard output.
+    /// Its standard output.
     pub stdout: Vec<u8>,
-    /// What it wrote to its standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
 impl Program {
-    /// An nginx, of Debian's package of that name; nothing if there is none, which is said aloud.
+    /// Finds an nginx, from Debian's package of that name. If there is none, prints so and returns
+    /// `None`.
     #[must_use]
     pub fn nginx() -> Option<Self> {
         Self::find("nginx", "nginx", "usr/sbin/nginx", "-v")
     }
 
-    /// The client `curl`; nothing if there is none, which is said aloud.
+    /// Finds the client `curl`. If there is none, prints so and returns `None`.
     #[must_use]
     pub fn curl() -> Option<Self> {
         Self::find("curl", "curl", "usr/bin/curl", "--version")
     }
 
-    /// The client `nghttp`, which shows the frames of HTTP/2; nothing if there is none, which is said
-    /// aloud.
+    /// Finds the client `nghttp`, which shows the frames of HTTP/2. If there is none, prints so and
+    /// returns `None`.
     #[must_use]
     pub fn nghttp() -> Option<Self> {
         Self::find("nghttp", "nghttp2-client", "usr/bin/nghttp", "--version")
     }
 
-    /// The load generator `h2load`; nothing if there is none, which is said aloud.
+    /// Finds the load generator `h2load`. If there is none, prints so and returns `None`.
     #[must_use]
     pub fn h2load() -> Option<Self> {
         Self::find("h2load", "nghttp2-client", "usr/bin/h2load", "--version")
     }
 
-    /// Prometheus' `promtool`, which knows the rules for metrics; nothing if there is none, which is said
-    /// aloud.
+    /// Finds Prometheus' `promtool`, which knows the rules for metrics. If there is none, prints so
+    /// and returns `None`.
     #[must_use]
     pub fn promtool() -> Option<Self> {
         Self::find("promtool", "prometheus", "usr/bin/promtool", "--version")
     }
 
-    /// The first that runs: what the environment variable `HEADWATER_NAME` names, what `cargo xtask
-    /// test` unpacked, what the system has.
+    /// Returns the first program that runs: in the environment variable `HEADWATER_NAME`, unpacked
+    /// by `cargo xtask test`, or of the system.
     fn find(name: &str, package: &str, path: &str, version: &str) -> Option<Self> {
         let variable = format!("HEADWATER_{}", name.to_uppercase());
         let named = std::env::var_os(&variable).map(PathBuf::from);
@@ -97,7 +98,7 @@ impl Program {
         command.status().is_ok_and(|status| status.success())
     }
 
-    /// With nothing to read and nowhere to write.
+    /// Returns a command without input and output.
     fn silent(&self) -> StdCommand {
         let mut command = StdCommand::new(&self.path);
         if !self.libraries.is_empty() {
@@ -110,7 +111,7 @@ impl Program {
         command
     }
 
-    /// To be run with nothing to read; killed when dropped.
+    /// Returns a command without input. Its process is killed when dropped.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::from(self.silent());
@@ -125,7 +126,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// If it cannot be started or does not end; not if it fails.
+    /// Returns an error if it cannot be started or does not end. A failure of the program is not an
+    /// error.
     pub async fn run<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -133,11 +135,11 @@ impl Program {
         self.run_on(&[], arguments).await
     }
 
-    /// Runs it to its end, with this to read.
+    /// Runs it to its end, with this input.
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run).
+    /// Returns the errors of [`run`](Self::run).
     pub async fn run_on<A: AsRef<OsStr>>(
         &self,
         input: &[u8],
@@ -153,7 +155,7 @@ impl Program {
         let ended = async {
             let give = async {
                 if let Some(mut stdin) = stdin.take() {
-                    // It may end before it has read all.
+                    // It may end before it has read everything.
                     let _ = stdin.write_all(input).await;
                 }
             };
@@ -169,7 +171,7 @@ impl Program {
 }
 
 impl Ran {
-    /// What it wrote to its standard output, as text.
+    /// Returns its standard output as text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
@@ -181,14 +183,14 @@ fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
-/// Where the libraries are that were unpacked with a program: a folder for each kind of machine, of
-/// which there is one.
+/// Returns the folders of the libraries that were unpacked with a program: there is one for the
+/// machine's architecture.
 fn libraries(folder: &Path) -> OsString {
     let folders = ["usr/lib", "lib"].map(|lib| std::fs::read_dir(folder.join(lib)));
     let entries = folders.into_iter().flatten().flatten().flatten();
     let folders = entries
         .map(|entry| entry.path())
         .filter(|path| path.is_dir());
-    // Fails only where a name has a colon in it, which nobody's has.
+    // Fails only if a name contains a colon, and none does.
     std::env::join_paths(folders).unwrap_or_default()
 }

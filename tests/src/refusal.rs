@@ -1,4 +1,4 @@
-//! A host that refuses to serve says why, once, and ends.
+//! Checks that a host that refuses to serve prints the reason, once, and ends.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,18 +8,18 @@ use tempfile::TempDir;
 
 use crate::host::{Finished, Host};
 
-/// Exit code for a command line that makes no sense.
+/// The exit code for an invalid command line.
 pub const USAGE: i32 = 2;
 
-/// Exit code for everything else.
+/// The exit code for everything else.
 pub const FAILURE: i32 = 1;
 
-/// Serves a file of these contents and of this name, and checks that it is refused with a message that
-/// has all of `expected` in it.
+/// Serves a file with these contents and this name, and checks that it is refused with a message
+/// that contains all of `expected`.
 ///
 /// # Errors
 ///
-/// If it is served, or refused in another way.
+/// Returns an error if it is served, or refused differently.
 pub async fn refuses(contents: impl AsRef<[u8]>, name: &str, expected: &[&str]) -> Result<()> {
     let folder = TempDir::new()?;
     let path: PathBuf = folder.path().join(name);
@@ -28,11 +28,11 @@ pub async fn refuses(contents: impl AsRef<[u8]>, name: &str, expected: &[&str]) 
     refused(&finished, FAILURE, expected)
 }
 
-/// Checks that a host ended with this code and one message, which has all of `expected` in it.
+/// Checks that a host ended with this code and one message that contains all of `expected`.
 ///
 /// # Errors
 ///
-/// If it did not.
+/// Returns an error if it did not.
 pub fn refused(finished: &Finished, code: i32, expected: &[&str]) -> Result<()> {
     let message = &finished.stderr;
     ensure!(

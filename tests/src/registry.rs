@@ -1,4 +1,4 @@
-//! A real registry: the distribution project's, as Debian packages it (`docker-registry`).
+//! A real registry: that of the distribution project, as Debian packages it (`docker-registry`).
 
 use std::fs;
 use std::process::Stdio;
@@ -17,10 +17,10 @@ pub const WAGI_LAYER: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
 const PROGRAM: &str = "docker-registry";
 
-/// The password `secret`, by bcrypt.
+/// The password `secret`, hashed by bcrypt.
 const SECRET: &str = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
 
-/// A registry that runs on this machine; ended when dropped.
+/// A running registry. It ends when dropped.
 #[derive(Debug)]
 pub struct Registry {
     _child: Child,
@@ -29,21 +29,21 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one on a free port; `None` where the program is not installed (`cargo xtask test`
-    /// installs it where it can), with a word about it.
+    /// Starts a registry on a free port. If the program is not installed (`cargo xtask test`
+    /// installs it if possible), prints so and returns `None`.
     ///
     /// # Errors
     ///
-    /// If it is there and does not start.
+    /// Returns an error if it is installed and does not start.
     pub async fn start() -> Result<Option<Self>> {
         Self::start_in(TempDir::new()?, "").await
     }
 
-    /// Starts it again with what was pushed, for nobody but the user `user` with the password `secret`.
+    /// Restarts it with its modules, only for the user `user` with the password `secret`.
     ///
     /// # Errors
     ///
-    /// If it does not start.
+    /// Returns an error if it does not start.
     pub async fn behind_a_password(self) -> Result<Self> {
         let Self { _child, folder, .. } = self;
         let file = folder.path().join("htpasswd");
@@ -101,17 +101,17 @@ impl Registry {
         }))
     }
 
-    /// Its address, such as `127.0.0.1:41234`.
+    /// Returns its address, such as `127.0.0.1:41234`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Pushes a module under a name and a tag; the manifest's digest.
+    /// Pushes a module under a name and a tag, and returns the manifest's digest.
     ///
     /// # Errors
     ///
-    /// If the registry does not take it.
+    /// Returns an error if the registry rejects it.
     pub async fn push(&self, name: &str, tag: &str, module: &[u8], kind: &str) -> Result<String> {
         let config = self.push_blob(name, b"{}").await?;
         let layer = self.push_blob(name, module).await?;
@@ -145,11 +145,11 @@ impl Registry {
         Ok(digest)
     }
 
-    /// Overwrites the bytes of what was pushed, without telling anybody.
+    /// Overwrites the stored bytes of a module.
     ///
     /// # Errors
     ///
-    /// If it is not there.
+    /// Returns an error if the module is not stored.
     pub fn corrupt(&self, module: &[u8]) -> Result<()> {
         let digest = digest(module);
         let hex = digest.trim_start_matches("sha256:");

@@ -1,4 +1,4 @@
-//! A host with services of a test's own.
+//! A host with the services of a test.
 
 use anyhow::{Context, Result, ensure};
 
@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::instances::{self, Instances};
 use crate::settings::{Settings, SettingsFile};
 
-/// A running host, and the `headwater.toml` that it serves. It logs the life of its instances.
+/// A running host and its `headwater.toml`. The host logs the life of its instances.
 #[derive(Debug)]
 pub struct Services {
     host: Host,
@@ -15,11 +15,11 @@ pub struct Services {
 }
 
 impl Services {
-    /// Services of the caller's own.
+    /// Serves the caller's services.
     ///
     /// # Errors
     ///
-    /// If the host does not start.
+    /// Returns an error if the host does not start.
     pub async fn start(settings: Settings, arguments: &[&str]) -> Result<Self> {
         let settings = settings.write()?;
         let host = Host::serve(settings.path())
@@ -30,71 +30,71 @@ impl Services {
         Ok(Self { host, settings })
     }
 
-    /// The guest `faulty` at every path, and `hello` at `/hello`.
+    /// Serves the guest `faulty` at every path, and `hello` at `/hello`.
     ///
     /// # Errors
     ///
-    /// If a guest was not built, or the host does not start.
+    /// Returns an error if a guest was not built, or the host does not start.
     pub async fn faulty(arguments: &[&str]) -> Result<Self> {
         let settings = Settings::default().component("faulty", "/...", &[])?;
         Self::beside_hello(settings, arguments).await
     }
 
-    /// A component in the text format, such as those of [`crate::crafted`], under the name `faulty` at
-    /// every path, and `hello` at `/hello`.
+    /// Serves a component in the text format, such as those of [`crate::crafted`], under the name
+    /// `faulty` at every path, and `hello` at `/hello`.
     ///
     /// # Errors
     ///
-    /// If a guest was not built, or the host does not start.
+    /// Returns an error if a guest was not built, or the host does not start.
     pub async fn crafted(component: impl Into<String>, arguments: &[&str]) -> Result<Self> {
         let settings = Settings::default().crafted("faulty", "/...", component);
         Self::beside_hello(settings, arguments).await
     }
 
-    /// Services of the caller's own, and `hello` at `/hello`.
+    /// Serves the caller's services, and `hello` at `/hello`.
     ///
     /// # Errors
     ///
-    /// If the guest was not built, or the host does not start.
+    /// Returns an error if the guest was not built, or the host does not start.
     pub async fn beside_hello(settings: Settings, arguments: &[&str]) -> Result<Self> {
         let settings = settings.component("hello", "/hello", &[])?;
         Self::start(settings, arguments).await
     }
 
-    /// The host.
+    /// Returns the host.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The settings file.
+    /// Returns the settings file.
     #[must_use]
     pub fn settings(&self) -> &SettingsFile {
         &self.settings
     }
 
-    /// The instances of a service.
+    /// Returns the instances of a service.
     #[must_use]
     pub fn instances(&self, service: &str) -> Instances {
         Instances::of(service, self.host.stderr())
     }
 
-    /// `GET` on a connection of its own.
+    /// Sends a `GET` request on its own connection.
     ///
     /// # Errors
     ///
-    /// If no answer comes, or it is cut; the error has the host's log.
+    /// Returns an error if there is no answer, or it is cut off; the error has the host's log.
     pub async fn get(&self, path: &str) -> Result<Answer> {
         let url = format!("{}{path}", self.host.url());
         let answer = Client::new().get(&url).await;
         answer.with_context(|| format!("the log:\n{}", self.host.stderr().text()))
     }
 
-    /// `GET` on a connection of its own, and an answer of status 200.
+    /// Sends a `GET` request on its own connection, and checks that the status is 200.
     ///
     /// # Errors
     ///
-    /// As [`Services::get`], or if the answer has another status.
+    /// Returns the errors of [`Services::get`], or an error if the status is not 200.
     pub async fn ok(&self, path: &str) -> Result<Answer> {
         let answer = self.get(path).await?;
         ensure!(
@@ -105,12 +105,12 @@ impl Services {
         Ok(answer)
     }
 
-    /// So many times `GET` of `path` at once, each on a connection of its own, and answers of status
-    /// 200.
+    /// Sends `count` `GET` requests for `path` at once, each on its own connection, and checks that
+    /// the status is 200.
     ///
     /// # Errors
     ///
-    /// As [`Services::ok`].
+    /// Returns the errors of [`Services::ok`].
     pub async fn all_ok(&self, path: &str, count: usize) -> Result<Vec<Answer>> {
         futures::future::try_join_all((0..count).map(|_| self.ok(path))).await
     }

@@ -1,4 +1,4 @@
-//! A `headwater.toml` with several services, in a folder of its own.
+//! A `headwater.toml` with several services, in its own folder.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,35 +9,35 @@ use tempfile::TempDir;
 
 use crate::guests::guest;
 
-/// The text of a `headwater.toml` that grows by a service at a time.
+/// A builder for the text of a `headwater.toml`.
 #[derive(Debug, Default)]
 pub struct Settings {
     text: String,
-    /// Files beside it, by name.
+    /// Files in the same folder, by name.
     files: Vec<(String, String)>,
 }
 
-/// A `headwater.toml` on disk; its folder is removed when this is dropped.
+/// A `headwater.toml` on disk. Its folder is removed when this is dropped.
 #[derive(Debug)]
 pub struct SettingsFile {
     folder: TempDir,
 }
 
 impl Settings {
-    /// A component of `components/`, at a route, with leave to call these upstreams.
+    /// Adds a component of `components/` at a route, with permission to call these upstreams.
     ///
     /// # Errors
     ///
-    /// If the guest was not built.
+    /// Returns an error if the guest was not built.
     pub fn component(self, name: &str, route: &str, allow: &[&str]) -> Result<Self> {
         self.component_as(name, name, route, allow)
     }
 
-    /// A component of `components/` under a name of the test's own: the same may be served twice.
+    /// Adds a component of `components/` under another name, so that it can be served twice.
     ///
     /// # Errors
     ///
-    /// If the guest was not built.
+    /// Returns an error if the guest was not built.
     pub fn component_as(
         self,
         name: &str,
@@ -48,25 +48,25 @@ impl Settings {
         Ok(self.service("component", name, route, &guest(component)?, allow))
     }
 
-    /// A WAGI module of `components/`, at a route.
+    /// Adds a WAGI module of `components/` at a route.
     ///
     /// # Errors
     ///
-    /// If the guest was not built.
+    /// Returns an error if the guest was not built.
     pub fn module(self, name: &str, route: &str) -> Result<Self> {
         self.module_as(name, name, route)
     }
 
-    /// A WAGI module of `components/` under a name of the test's own.
+    /// Adds a WAGI module of `components/` under another name.
     ///
     /// # Errors
     ///
-    /// If the guest was not built.
+    /// Returns an error if the guest was not built.
     pub fn module_as(self, name: &str, module: &str, route: &str) -> Result<Self> {
         Ok(self.service("module", name, route, &guest(module)?, &[]))
     }
 
-    /// A component in the text format, such as those of [`crate::crafted`], at a route.
+    /// Adds a component in the text format, such as those of [`crate::crafted`], at a route.
     #[must_use]
     pub fn crafted(mut self, name: &str, route: &str, component: impl Into<String>) -> Self {
         let file = format!("{name}.wat");
@@ -75,7 +75,7 @@ impl Settings {
         self
     }
 
-    /// A WAGI module in the text format, at a route.
+    /// Adds a WAGI module in the text format, at a route.
     #[must_use]
     pub fn crafted_module(mut self, name: &str, route: &str, module: impl Into<String>) -> Self {
         let file = format!("{name}.wat");
@@ -84,7 +84,7 @@ impl Settings {
         self
     }
 
-    /// Lines of the caller's own: after a service, more keys of it.
+    /// Adds the caller's lines: after a service, they are more keys of it.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
         self.text.push_str(text);
@@ -92,7 +92,7 @@ impl Settings {
     }
 
     fn service(mut self, kind: &str, name: &str, route: &str, file: &Path, allow: &[&str]) -> Self {
-        // Rust's string literals are TOML's basic strings, for the characters that occur here.
+        // For the characters that occur here, Rust's string literals are TOML's basic strings.
         let _ = write!(
             self.text,
             "[[service]]\nname = {name:?}\nroute = {route:?}\n{kind} = {file:?}\n"
@@ -104,11 +104,11 @@ impl Settings {
         self
     }
 
-    /// Writes it to `headwater.toml` in a folder of its own.
+    /// Writes it to `headwater.toml` in a new folder.
     ///
     /// # Errors
     ///
-    /// If there is no place for temporary files.
+    /// Returns an error if there is no temporary folder.
     pub fn write(self) -> Result<SettingsFile> {
         let folder = TempDir::with_prefix("headwater-").context("making a temporary folder")?;
         let file = SettingsFile { folder };
@@ -122,7 +122,7 @@ impl Settings {
 }
 
 impl SettingsFile {
-    /// The path of `headwater.toml`.
+    /// Returns the path of `headwater.toml`.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("headwater.toml")

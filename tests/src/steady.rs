@@ -1,5 +1,5 @@
-//! Clients that ask on and on over connections of their own, and try nothing twice: what is lost is
-//! seen.
+//! Clients that send requests continuously over their own connections and never retry, so that lost
+//! requests are noticed.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -13,30 +13,30 @@ use tokio::net::TcpStream;
 
 use crate::within;
 
-/// What became of a load.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub struct Steady {
-    /// Requests that were answered whole.
+    /// Requests that were answered completely.
     pub answered: u64,
-    /// Answers after which the server closed the connection, and said so.
+    /// Answers that announced the end of the connection.
     pub told_to_close: u64,
 }
 
-/// When a client ends.
+/// The condition on which a client ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// After so many requests.
+    /// After this many requests.
     Requests(u64),
-    /// When the server has closed the connection, and said so.
+    /// When the server has announced the end of the connection and has closed it.
     ToldToClose,
 }
 
-/// Has `clients` ask `path` of a host at `url`, and `check` look at each answer.
+/// Makes `clients` clients request `path` of a host at `url`, and passes each answer to `check`.
 ///
 /// # Errors
 ///
-/// If a request that was sent on an open connection gets no whole answer, or one that `check` does not
-/// like.
+/// Returns an error if a request on an open connection gets no complete answer, or if `check`
+/// fails.
 pub async fn ask(
     url: &str,
     path: &str,

@@ -1,4 +1,4 @@
-//! Upstreams that speak TLS, with certificates of an authority that the test makes.
+//! Upstreams that speak TLS, with certificates of an authority that the test creates.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -25,29 +25,29 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate authority, and the file that names it to a host (`SSL_CERT_FILE`).
+/// A certificate authority, and its file for a host (`SSL_CERT_FILE`).
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
 }
 
-/// In which way a TLS upstream is not as it should be.
+/// A flaw of a TLS upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// In none.
+    /// No flaw.
     None,
     /// Its certificate has expired.
     Expired,
-    /// Its certificate is of another host.
+    /// Its certificate is for another host.
     OtherName,
-    /// It asks for a client's certificate (by TLS 1.2).
+    /// It requests a client certificate (by TLS 1.2).
     WantsCertificate,
 }
 
-/// An upstream that speaks HTTP/1.1 or HTTP/2 over TLS, whichever is agreed on. It answers by path:
+/// An upstream that speaks HTTP/1.1 or HTTP/2 over TLS, as negotiated. It answers by path:
 ///
 /// - `/trailers`: `fine\n` with trailers;
-/// - `/reset`: ends the stream (HTTP/2) or the connection in place of an answer;
+/// - `/reset`: ends the stream (HTTP/2) or the connection without an answer;
 /// - `/reset-in-body`: ends it after four bytes of the body;
 /// - anything else: `fine\n`.
 #[derive(Debug)]
@@ -59,11 +59,11 @@ pub struct TlsUpstream {
 type Body = UnsyncBoxBody<Bytes, anyhow::Error>;
 
 impl Authority {
-    /// A new one.
+    /// Creates a new authority.
     ///
     /// # Errors
     ///
-    /// If there is no place for temporary files.
+    /// Returns an error if there is no temporary folder.
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -73,11 +73,11 @@ impl Authority {
         Ok(Self { issuer, file })
     }
 
-    /// The path of its certificate.
+    /// Returns the path of its certificate.
     ///
     /// # Errors
     ///
-    /// If the path is no UTF-8.
+    /// Returns an error if the path is not UTF-8.
     pub fn path(&self) -> Result<&str> {
         self.file.path().to_str().context("the path is no UTF-8")
     }
@@ -96,7 +96,8 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        // By TLS 1.3 it is told that it lacks a certificate when it takes itself for connected.
+        // In TLS 1.3 a client considers itself connected before it learns that it lacks a
+        // certificate.
         let config = match flaw {
             Flaw::WantsCertificate => config.with_protocol_versions(&[&rustls::version::TLS12])?,
             _ => config.with_safe_default_protocol_versions()?,
@@ -118,11 +119,11 @@ impl Authority {
 }
 
 impl TlsUpstream {
-    /// One with a certificate of this authority.
+    /// Starts an upstream with a certificate of this authority.
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn start(authority: &Authority, flaw: Flaw) -> Result<Self> {
         let acceptor = TlsAcceptor::from(Arc::new(authority.server(flaw)?));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -140,7 +141,7 @@ impl TlsUpstream {
         })
     }
 
-    /// The base URL, such as `https://127.0.0.1:9000`.
+    /// Returns the base URL, such as `https://127.0.0.1:9000`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
@@ -154,7 +155,7 @@ impl Drop for TlsUpstream {
 }
 
 async fn connection(acceptor: TlsAcceptor, stream: TcpStream) {
-    // A handshake that fails is what some tests are about.
+    // Some tests provoke failed handshakes.
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
@@ -168,13 +169,13 @@ async fn respond(request: Request<Incoming>) -> Result<Response<Body>> {
     if path == "/reset" {
         return Err(anyhow!("no answer"));
     }
-    // Whoever sends a body has it read.
+    // Reads the request's body, if any.
     let _ = request.into_body().collect().await;
     Ok(Response::new(match path.as_str() {
         "/reset-in-body" => {
             let part = futures::stream::iter([Ok(Frame::data(Bytes::from("part")))]);
             let end = futures::stream::once(async {
-                // A reset overtakes what was not sent yet.
+                // A reset overtakes unsent data.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Err(anyhow!("no more"))
             });

@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
-/// A trace id and the id of the span that the message comes from, in lower-case hexadecimal.
+/// A trace id and the id of the sender's span, in lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TraceParent {
     /// 32 digits.
@@ -14,7 +14,7 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// A trace of its own.
+    /// Creates a new trace.
     #[must_use]
     pub fn fresh() -> Self {
         Self {
@@ -23,7 +23,7 @@ impl TraceParent {
         }
     }
 
-    /// Reads a header value; `None` if it is malformed.
+    /// Parses a header value; `None` if it is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
@@ -56,7 +56,8 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// A number that is never zero; each `RandomState` of the standard library has keys of its own.
+/// Returns a number that is never zero; each `RandomState` of the standard library has its own
+/// keys.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish().max(1)
 }

@@ -26,14 +26,14 @@ pub struct Span {
     pub parent_id: Option<String>,
     /// The span's name.
     pub name: String,
-    /// Which end of a request it is.
+    /// The side of the request.
     pub kind: Kind,
-    /// Whether its status is an error.
+    /// True if its status is an error.
     pub error: bool,
     attributes: HashMap<String, String>,
 }
 
-/// A span's kind, as far as it matters here.
+/// The kind of a span, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// An incoming request.
@@ -44,12 +44,12 @@ pub enum Kind {
     Other,
 }
 
-/// Reads a file whose writer has finished, and gives away span after span: it need not fit into
-/// memory.
+/// Reads a file whose writer has finished, and passes each span to `visit`: the file need not fit
+/// into memory.
 ///
 /// # Errors
 ///
-/// If it is missing, is not OTLP JSON, or `visit` fails.
+/// Returns an error if it is missing, is not OTLP JSON, or `visit` fails.
 pub fn each_span(path: impl AsRef<Path>, visit: impl FnMut(Span) -> Result<()>) -> Result<()> {
     let path = path.as_ref();
     let named = || format!("the trace file {}", path.display());
@@ -81,7 +81,7 @@ impl TraceFile {
     ///
     /// # Errors
     ///
-    /// If it is missing or is not OTLP JSON.
+    /// Returns an error if it is missing or is not OTLP JSON.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let mut file = Self::default();
         each_span(path, |span| file.add(span))?;
@@ -97,27 +97,27 @@ impl TraceFile {
         Ok(())
     }
 
-    /// The span with this id.
+    /// Returns the span with this id.
     #[must_use]
     pub fn span(&self, id: &str) -> Option<&Span> {
         self.spans.get(id)
     }
 
-    /// The spans of incoming requests.
+    /// Returns the spans of incoming requests.
     pub fn servers(&self) -> impl Iterator<Item = &Span> {
         self.spans.values().filter(|span| span.kind == Kind::Server)
     }
 
-    /// The spans of outgoing requests.
+    /// Returns the spans of outgoing requests.
     pub fn clients(&self) -> impl Iterator<Item = &Span> {
         self.spans.values().filter(|span| span.kind == Kind::Client)
     }
 
-    /// The server span of the request that was sent with this parent span.
+    /// Returns the server span of the request that was sent with this parent span.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// Returns an error if there is none.
     pub fn server_under(&self, parent_id: &str) -> Result<&Span> {
         self.servers()
             .find(|span| span.parent_id.as_deref() == Some(parent_id))
@@ -154,7 +154,7 @@ impl Span {
                 _ => Some(id("parentSpanId", 16)?),
             },
             name: text("name").to_owned(),
-            // The numbers of opentelemetry/proto/trace/v1/trace.proto.
+            // The numbers in opentelemetry/proto/trace/v1/trace.proto.
             kind: match value.get("kind").and_then(Value::as_u64) {
                 Some(2) => Kind::Server,
                 Some(3) => Kind::Client,
@@ -165,13 +165,13 @@ impl Span {
         })
     }
 
-    /// An attribute's value as text.
+    /// Returns an attribute's value as text.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.get(key).map(String::as_str)
     }
 
-    /// All attributes, their values as text.
+    /// Returns all attributes, with their values as text.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes
             .iter()
@@ -187,7 +187,7 @@ fn elements<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> 
         .flatten()
 }
 
-/// An `AnyValue`: an object with one member, named by the type.
+/// Converts an `AnyValue`: an object with one member, named by the type.
 fn any_value(value: &Value) -> Option<String> {
     let (_, inner) = value.as_object()?.iter().next()?;
     Some(match inner {

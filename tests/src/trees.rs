@@ -1,14 +1,14 @@
-//! The trace trees that the host prints, told apart.
+//! Separates the trace trees that the host prints.
 
 /// One printed tree: the line of the incoming request, those of its outgoing requests below it, and
-/// those that were printed after its response, wherever they stand.
+/// those that were printed after its response, wherever they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     lines: Vec<String>,
 }
 
 impl Tree {
-    /// All trees in these lines, in order.
+    /// Finds all trees in these lines, in order.
     #[must_use]
     pub fn all(lines: &[String]) -> Vec<Self> {
         let mut trees: Vec<Self> = Vec::new();
@@ -31,20 +31,20 @@ impl Tree {
         trees
     }
 
-    /// The first line.
+    /// Returns the first line.
     #[must_use]
     pub fn root(&self) -> &str {
         &self.lines[0]
     }
 
-    /// All lines.
+    /// Returns all lines.
     #[must_use]
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
 }
 
-/// The short request id in a line: the word that starts with `#`.
+/// Returns the short request id in a line: the word that starts with `#`.
 fn request(line: &str) -> Option<&str> {
     line.split_whitespace().find(|word| word.starts_with('#'))
 }

@@ -1,4 +1,4 @@
-//! A server that guests call, which remembers who called.
+//! A server that guests call and that records the calls.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ use crate::within;
 pub struct Call {
     /// Path and query.
     pub path: String,
-    /// The header `x-tag`: the incoming request that the guest says it makes this call for.
+    /// The header `x-tag`: the incoming request for which the guest says it makes this call.
     pub tag: Option<String>,
     /// The header `traceparent`, if it is well-formed.
     pub traceparent: Option<TraceParent>,
@@ -32,18 +32,18 @@ pub struct Call {
     pub headers: HeaderMap,
 }
 
-/// What an upstream does with a request.
+/// The reaction of an upstream to a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Behaviour {
     /// Answers 200 after this time.
     Answer(Duration),
-    /// Answers 200 once [`Upstream::release`] was called.
+    /// Answers 200 after [`Upstream::release`] was called.
     Hold,
     /// Closes the connection with a reset once the request has begun to arrive.
     Reset,
 }
 
-/// A running upstream on a free port of 127.0.0.1; ends when dropped.
+/// A running upstream on a free port of 127.0.0.1. It ends when dropped.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -59,20 +59,20 @@ struct Shared {
 }
 
 impl Upstream {
-    /// An upstream that answers at once.
+    /// Starts an upstream that answers at once.
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn start() -> Result<Self> {
         Self::with(Behaviour::Answer(Duration::ZERO)).await
     }
 
-    /// An upstream of this behaviour.
+    /// Starts an upstream with this behaviour.
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn with(behaviour: Behaviour) -> Result<Self> {
         let listener = listen().context("binding a port for the upstream")?;
         let address = listener.local_addr()?;
@@ -89,19 +89,19 @@ impl Upstream {
         })
     }
 
-    /// The base URL, such as `http://127.0.0.1:9000`.
+    /// Returns the base URL, such as `http://127.0.0.1:9000`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The calls so far, in the order of their arrival.
+    /// Returns the calls until now, in the order of their arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.borrow().clone()
     }
 
-    /// The calls since the last time, which it forgets.
+    /// Returns the calls since the last time, and forgets them.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         let mut taken = Vec::new();
@@ -110,11 +110,11 @@ impl Upstream {
         taken
     }
 
-    /// The calls, once there are at least `count`.
+    /// Waits until there are at least `count` calls, and returns them.
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_for(&self, count: usize) -> Result<Vec<Call>> {
         let mut calls = self.shared.calls.subscribe();
         let waited = within(
@@ -127,7 +127,7 @@ impl Upstream {
         Ok(self.calls())
     }
 
-    /// Lets an upstream that holds its answers give them, now and from now on.
+    /// Makes an upstream that holds its answers send them, now and from now on.
     pub fn release(&self) {
         self.shared.released.send_replace(true);
     }
@@ -139,17 +139,18 @@ impl Drop for Upstream {
     }
 }
 
-/// The base URL of a port where nobody listens.
+/// Returns the base URL of a port where nothing listens.
 ///
 /// # Errors
 ///
-/// If no port is free.
+/// Returns an error if no port is free.
 pub async fn nobody() -> Result<String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     Ok(format!("http://{}", listener.local_addr()?))
 }
 
-/// Takes as many connections at once as the system lets it: of those beyond, some stand still for a minute.
+/// Listens with the longest queue that the system allows: connections beyond it may wait for a
+/// minute.
 fn listen() -> std::io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -157,7 +158,7 @@ fn listen() -> std::io::Result<TcpListener> {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Dropped with this task, and all connections with it.
+    // Dropped with this task, together with all connections.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(connection(stream, Arc::clone(&shared)));
@@ -174,7 +175,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         return;
     }
     let service = service_fn(move |request| respond(Arc::clone(&shared), request));
-    // A client that goes away is its own affair.
+    // A client may leave at any time.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;

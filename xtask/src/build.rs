@@ -1,8 +1,8 @@
-//! Building Headwater itself.
+//! Builds Headwater itself.
 //!
-//! Cargo compiles a dependency anew when another selection of packages asks for other features of
-//! it, and wasmtime takes minutes. So there is one selection for tests and demo, and one for
-//! measuring; whoever runs the demo has what the tests need, and the other way round.
+//! Cargo recompiles a dependency if another selection of packages enables other features of it, and
+//! wasmtime takes minutes. Therefore tests and demo share one selection, and the benchmarks use
+//! one: after the demo, everything for the tests is built, and the other way round.
 
 use std::process::Command;
 
@@ -32,7 +32,7 @@ pub(crate) fn helper(workspace: &Workspace, name: &str) -> Result<Command> {
 /// The feature that the benchmark of the parts needs.
 pub(crate) const MEASURE: &str = "headwater-runtime/measure";
 
-/// The host, optimised, and what else is named so.
+/// Builds the optimised host, and the targets that `more` names.
 pub(crate) fn release(workspace: &Workspace, more: &[&str]) -> Result<()> {
     build(
         workspace,

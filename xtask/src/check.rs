@@ -1,4 +1,4 @@
-//! What must hold before a change is taken in, beyond the tests.
+//! The checks that a change must pass in addition to the tests.
 
 use std::process::Command;
 
@@ -25,17 +25,17 @@ const DENY: Tool = Tool {
     build: Build::Quick,
 };
 
-/// Where known vulnerabilities are published.
+/// The repository of known vulnerabilities.
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
 
-/// How a check ended that found nothing wrong.
+/// The result of a check that did not fail.
 enum Outcome {
     Passed,
-    /// It could not be made, and why.
+    /// The reason why the check could not run.
     NotMade(String),
 }
 
-/// A check, by name.
+/// The name of a check, and the check.
 type Check = (&'static str, fn(&Workspace) -> Result<Outcome>);
 
 const CHECKS: [Check; 12] = [
@@ -53,7 +53,7 @@ const CHECKS: [Check; 12] = [
     ("advisories", advisories),
 ];
 
-/// Runs the checks whose name contains `filter`, all of them to the end; fails if one did.
+/// Runs all checks whose name contains `filter`; fails if one of them did.
 pub(crate) fn run(workspace: &Workspace, filter: &str) -> Result<()> {
     let chosen: Vec<Check> = CHECKS
         .into_iter()
@@ -61,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, filter: &str) -> Result<()> {
         .collect();
     if chosen.is_empty() {
         let names = CHECKS.map(|(name, _)| name).join("; ");
-        bail!("no check is named like `{filter}`. There are: {names}");
+        bail!("no check's name contains `{filter}`. The checks are: {names}");
     }
     let mut failed = Vec::new();
     let mut not_made = Vec::new();
@@ -70,7 +70,7 @@ pub(crate) fn run(workspace: &Workspace, filter: &str) -> Result<()> {
         match check(workspace) {
             Ok(Outcome::Passed) => {}
             Ok(Outcome::NotMade(why)) => {
-                say(format!("WARNING: {name} were NOT checked, because {why}"));
+                say(format!("WARNING: {name} NOT checked: {why}"));
                 not_made.push(*name);
             }
             Err(error) => {
@@ -85,14 +85,14 @@ pub(crate) fn run(workspace: &Workspace, filter: &str) -> Result<()> {
     match not_made.as_slice() {
         [] => say("all checks passed"),
         names => say(format!(
-            "the checks that could be made passed; NOT made: {}",
+            "the checks that could run passed; NOT run: {}",
             names.join("; ")
         )),
     }
     Ok(())
 }
 
-/// A check that a program makes.
+/// Runs a program as a check.
 fn by(command: &mut Command, remedy: &str) -> Result<Outcome> {
     process::run(command, remedy).map(|()| Outcome::Passed)
 }
@@ -128,7 +128,8 @@ fn lints(workspace: &Workspace) -> Result<Outcome> {
 }
 
 fn lints_of_guests(workspace: &Workspace) -> Result<Outcome> {
-    // Debian's Rust has the targets' libraries only while it builds, and Clippy needs them, too.
+    // Debian's Rust has the libraries of the targets only while it builds, but Clippy needs them,
+    // too.
     if let Err(why) = Rust::installed() {
         return Ok(Outcome::NotMade(format!("{why:#}")));
     }
@@ -155,7 +156,7 @@ fn documentation(workspace: &Workspace) -> Result<Outcome> {
     by(&mut document, "Rustdoc's messages above say where.")
 }
 
-/// The library without the parts that its users can leave out.
+/// Checks the library without its optional parts.
 fn features(workspace: &Workspace) -> Result<Outcome> {
     let mut check = workspace.cargo();
     check.args([
@@ -170,7 +171,7 @@ fn features(workspace: &Workspace) -> Result<Outcome> {
 
 fn links(workspace: &Workspace) -> Result<Outcome> {
     if !process::succeeds(Command::new("npm").arg("--version")) {
-        return Ok(Outcome::NotMade("there is no npm".to_owned()));
+        return Ok(Outcome::NotMade("npm is not installed".to_owned()));
     }
     docs::links(workspace).map(|()| Outcome::Passed)
 }
@@ -182,7 +183,7 @@ fn book(workspace: &Workspace) -> Result<Outcome> {
 fn commands(workspace: &Workspace) -> Result<Outcome> {
     for needed in ["rustup", "curl"] {
         if !process::succeeds(Command::new(needed).arg("--version")) {
-            return Ok(Outcome::NotMade(format!("there is no {needed}")));
+            return Ok(Outcome::NotMade(format!("{needed} is not installed")));
         }
     }
     docs::commands(workspace).map(|()| Outcome::Passed)
@@ -191,18 +192,18 @@ fn commands(workspace: &Workspace) -> Result<Outcome> {
 fn unused_dependencies(workspace: &Workspace) -> Result<Outcome> {
     let machete = UNUSED_DEPENDENCIES.install(workspace)?;
     let mut command = Command::new(machete);
-    // The guests are in there, too.
+    // Includes the guests.
     command
         .current_dir(&workspace.root)
         .arg("--skip-target-dir");
-    by(&mut command, "Remove the dependencies that it names.")
+    by(&mut command, "Remove the dependencies listed above.")
 }
 
 fn licences(workspace: &Workspace) -> Result<Outcome> {
     deny(
         workspace,
         &["licenses", "bans", "sources"],
-        "deny.toml says what is allowed, and why.",
+        "See deny.toml for what is allowed and why.",
     )
 }
 
@@ -212,13 +213,13 @@ fn advisories(workspace: &Workspace) -> Result<Outcome> {
         .env("GIT_TERMINAL_PROMPT", "0");
     if !process::succeeds(&mut list) {
         return Ok(Outcome::NotMade(format!(
-            "{ADVISORIES} cannot be reached from here; make this check where it can be"
+            "{ADVISORIES} is not reachable; run this check where it is"
         )));
     }
     deny(
         workspace,
         &["advisories"],
-        "Update the crate that it names, or say why not in deny.toml.",
+        "Update the crate named above, or add an exception with a reason to deny.toml.",
     )
 }
 

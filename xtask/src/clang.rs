@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail};
 use crate::debian::{self, which};
 use crate::process::{self, say};
 
-/// Newest first. Older ones than 16 have no WASI run-time package in Debian.
+/// Newest first. Debian has no WASI run-time package for versions before 16.
 const VERSIONS: [u32; 10] = [25, 24, 23, 22, 21, 20, 19, 18, 17, 16];
 
-/// Debian's default is a stack of 64 KiB placed after the data, whose overflow silently corrupts them.
+/// Debian's default is a stack of 64 KiB after the data, and an overflow silently corrupts the
+/// data.
 const LINK: &str = "-Wl,--stack-first,-z,stack-size=1048576";
 
-/// A clang that has been seen to build a program for WASI.
+/// A clang that has built a program for WASI.
 pub(crate) struct Clang {
     program: PathBuf,
     linker: PathBuf,
@@ -23,14 +24,14 @@ pub(crate) struct Clang {
 }
 
 impl Clang {
-    /// The first that works: that of `WASI_SDK_PATH`, else the newest installed; if there is none,
-    /// Debian's is installed.
+    /// Returns the first clang that works: that of `WASI_SDK_PATH`, else the newest installed one.
+    /// If there is none, installs Debian's.
     pub(crate) fn find_or_install() -> Result<Self> {
         if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
             let clang = Self::of_sdk(Path::new(&sdk));
             if !clang.works() {
                 bail!(
-                    "WASI_SDK_PATH names {}, which has no working clang",
+                    "WASI_SDK_PATH is {}, which has no working clang: set it to a wasi-sdk, or unset it",
                     sdk.display()
                 );
             }
@@ -41,15 +42,15 @@ impl Clang {
         }
         if !debian::is_here() {
             bail!(
-                "the guest in C needs a clang that can build for WASI, and none was found. Install \
+                "the guests in C need a clang that can build for WASI, and none was found. Install \
                  your system's clang, lld, wasi-libc and compiler-rt for wasm32; or unpack a \
                  wasi-sdk (https://github.com/WebAssembly/wasi-sdk/releases) and set WASI_SDK_PATH"
             );
         }
-        say("no clang for WASI is installed: asking Debian's package lists for the newest");
+        say("no clang for WASI is installed: looking for the newest in Debian's package lists");
         let newest = debian::first_available(VERSIONS.iter().map(|version| packages(*version)));
-        // Where package lists have never been fetched, installing fetches them; the version then is
-        // one that Debian 12 and 13 have.
+        // If package lists have never been fetched, the installation fetches them; Debian 12 and 13
+        // both have version 19.
         debian::install(&newest.unwrap_or_else(|| packages(19)))?;
         Self::find().context("Debian's clang was installed, but cannot build a program for WASI")
     }
@@ -75,7 +76,7 @@ impl Clang {
         let program = which(&format!("clang{suffix}"))?;
         let linker = which(&format!("wasm-ld{suffix}"))?;
         let arguments = vec![
-            // Newer clangs call this name deprecated; but Debian's library is installed by it.
+            // Newer clangs deprecate this name, but Debian installs its library under it.
             "--target=wasm32-wasi".to_owned(),
             "-Wno-deprecated".to_owned(),
             format!("-fuse-ld={}", linker.display()),
@@ -87,7 +88,8 @@ impl Clang {
         })
     }
 
-    /// Whether it builds a program: headers, C library, run-time library and linker are there.
+    /// Returns true if it builds a program, for which headers, C library, run-time library and
+    /// linker must be there.
     fn works(&self) -> bool {
         let output = std::env::temp_dir().join(format!("headwater-{}.wasm", std::process::id()));
         let mut command = self.command();
@@ -115,8 +117,8 @@ impl Clang {
         process::run(&mut command, "clang's message above says where.")
     }
 
-    /// Builds a module that is called again and again, from one file and all that is in a folder: sources,
-    /// headers and objects.
+    /// Builds a module that is called repeatedly, from one file and the sources, headers and
+    /// objects in a folder.
     pub(crate) fn build_reactor(&self, source: &Path, folder: &Path, output: &Path) -> Result<()> {
         let mut command = self.command();
         command.args(["-std=c11", "-O2", "-s", "-Wall", "-Wextra"]);
@@ -133,25 +135,25 @@ impl Clang {
         process::run(&mut command, "clang's message above says where.")
     }
 
-    /// clang with what makes it build for WASI.
+    /// Returns the clang command with its arguments for WASI.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command
     }
 
-    /// The linker that came with it.
+    /// Returns the linker of the same installation.
     pub(crate) fn linker(&self) -> &Path {
         &self.linker
     }
 
-    /// Its version, in a line.
+    /// Returns the version in one line.
     pub(crate) fn version(&self) -> Result<String> {
         let text = process::read(Command::new(&self.program).arg("--version"))?;
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// All that what it builds depends on.
+    /// Returns everything that the result of a build depends on.
     pub(crate) fn describe(&self) -> Result<String> {
         Ok(format!("{} {:?} {LINK}", self.version()?, self.arguments))
     }

@@ -1,4 +1,4 @@
-//! Building the guests.
+//! Builds the guests.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::registry;
 use crate::setup::{self, Compilers};
 use crate::workspace::Workspace;
 
-/// Raised when guests are built in another way from the same source, so that all are built anew.
+/// Raised when the same source is built in a different way, so that all guests are rebuilt.
 const RECIPE: &str = "1";
 
 /// Builds all guests that are not fresh into [`Workspace::components`].
@@ -26,7 +26,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         folder.display()
     ));
     let stamps = folder.join(".stamps");
-    fs::create_dir_all(&stamps).with_context(|| format!("making {}", stamps.display()))?;
+    fs::create_dir_all(&stamps).with_context(|| format!("creating {}", stamps.display()))?;
     let _alone = alone(&stamps)?;
 
     let found = Guests::find(&workspace.guests())?;
@@ -49,10 +49,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         match built {
             Ok(()) => stamp.write()?,
             Err(error) if guest.kind.is_optional() => {
-                say(format!(
-                    "SKIPPED {}, and the tests of it: {error:#}",
-                    guest.name
-                ));
+                say(format!("SKIPPED {} and its tests: {error:#}", guest.name));
                 skipped.push(guest.name.as_str());
             }
             Err(error) => return Err(error),
@@ -64,10 +61,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     compositions::run(workspace, &stamps)
 }
 
-/// Waits until no other xtask builds into the same folder; until the file is dropped, none does.
+/// Waits until no other xtask builds into the same folder, and locks it until the file is dropped.
 fn alone(stamps: &Path) -> Result<File> {
     let path = stamps.join("lock");
-    let lock = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    let lock = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
     if lock.try_lock().is_err() {
         say("waiting for another xtask that builds guests");
         lock.lock()
@@ -98,7 +95,7 @@ fn fingerprint(
         fingerprint.text(&registry::describe(guest)?);
     }
     if matches!(guest.kind, Kind::CComponent | Kind::Python) {
-        // Which WASI it is, and by what bindings.
+        // The version of WASI and its bindings.
         fingerprint.files(&workspace.guests().join("Cargo.lock"))?;
         fingerprint.files(&workspace.root.join("Cargo.lock"))?;
         fingerprint.files(&workspace.wit())?;
@@ -134,7 +131,7 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
             rename(&building, &output)
         }
         Kind::Text => {
-            // Both forms, because a host takes both.
+            // Both forms, because a host accepts both.
             let source = guest.folder.join("main.wat");
             let building = output.with_extension("new");
             let mut assemble = build::helper(workspace, "assemble")?;
@@ -146,7 +143,7 @@ fn build(workspace: &Workspace, compilers: &Compilers, guest: &Guest) -> Result<
     }
 }
 
-/// Binds the world, compiles the program with that, and makes a component of it.
+/// Generates bindings for the world, compiles the program with them, and makes a component of it.
 fn c_component(
     workspace: &Workspace,
     compilers: &Compilers,
@@ -154,9 +151,9 @@ fn c_component(
     output: &Path,
 ) -> Result<()> {
     let folder = workspace.target.join("guests").join(&guest.name);
-    // What was bound before may have had other names.
+    // Earlier bindings may have had other names.
     let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let mut bind = build::helper(workspace, "bind-c")?;
     bind.arg(&folder).args(workspace.wit_for(guest)?);
     process::run(&mut bind, "The message above says why.")?;
@@ -173,7 +170,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// Puts a file in its place as a whole: a host may be reading the one that was there.
+/// Replaces a file atomically: a host may be reading the old one.
 fn place(bytes: &[u8], path: &Path) -> Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, bytes).with_context(|| format!("writing {}", new.display()))?;

@@ -1,4 +1,4 @@
-//! What is composed of guests: `components/composed.txt` says of which.
+//! Composes guests as listed in `components/composed.txt`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::fingerprint::{Fingerprint, Stamp};
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
-/// Raised when the same parts are composed in another way.
+/// Raised when the same parts are composed in a different way.
 const RECIPE: &str = "1";
 
-/// Composes all that is not fresh, of guests that are built.
+/// Composes everything that is not fresh from guests that are built.
 pub(crate) fn run(workspace: &Workspace, stamps: &Path) -> Result<()> {
     let list = workspace.guests().join("composed.txt");
     let text = fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
@@ -33,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace, stamps: &Path) -> Result<()> {
         for part in &parts {
             ensure!(
                 part.is_file(),
-                "{name} is to be composed of a guest that there is not: {}",
+                "{} is not a built guest: correct the parts of {name} in components/composed.txt",
                 part.display()
             );
             fingerprint.files(part)?;
@@ -58,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, stamps: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The parts of each composition, one a line; `#` begins a comment.
+/// Reads the parts of each composition, one composition a line; `#` begins a comment.
 fn read(text: &str) -> Result<Vec<Vec<&str>>> {
     let mut all = Vec::new();
     for (line, nth) in text.lines().zip(1..) {
@@ -70,7 +70,7 @@ fn read(text: &str) -> Result<Vec<Vec<&str>>> {
             .collect();
         ensure!(
             parts.len() != 1,
-            "line {nth} names one guest: a composition is of several"
+            "line {nth} names only one guest: a composition needs several"
         );
         if !parts.is_empty() {
             all.push(parts);

@@ -1,4 +1,4 @@
-//! Debian's packages, for what cannot be had in another way.
+//! Debian's packages, for programs that are not available in another way.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -8,39 +8,39 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{self, say};
 
-/// Whether this is a system with Debian's package manager.
+/// Returns true on a system with Debian's package manager.
 pub(crate) fn is_here() -> bool {
     which("apt-get").is_some()
 }
 
-/// Installs packages, as root or by `sudo` if that asks for no password.
+/// Installs packages, as root, or by `sudo` if it asks for no password.
 pub(crate) fn install(packages: &[String]) -> Result<()> {
     let list = packages.join(" ");
     let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {list}");
     let by_hand = format!("Install them yourself, as root: {by_hand}");
     if !is_here() {
-        bail!("`apt-get` is needed to install {list}, and not here");
+        bail!("{list} cannot be installed, because there is no `apt-get` on this system");
     }
     let Some(mut install) = apt_get()? else {
         bail!("these packages are missing: {list}. {by_hand}");
     };
     say(format!("installing Debian's packages {list}"));
-    // What is installed by an old list may have gone from the server.
+    // The server may no longer have the versions of an old list.
     update().with_context(|| by_hand.clone())?;
     install.args(["install", "-y", "-qq", "--no-install-recommends"]);
     process::run(install.args(packages), &by_hand)
 }
 
-/// Fetches the lists of packages, as root or by `sudo` if that asks for no password.
+/// Fetches the package lists, as root, or by `sudo` if it asks for no password.
 pub(crate) fn update() -> Result<()> {
-    let by_hand = "Fetch the lists of packages yourself, as root: apt-get update";
+    let by_hand = "Fetch the package lists yourself, as root: apt-get update";
     match apt_get()? {
         Some(mut apt_get) => process::run(apt_get.args(["update", "-qq", "-y"]), by_hand),
-        None => bail!("only root may fetch the lists of packages. {by_hand}"),
+        None => bail!("only root may fetch the package lists. {by_hand}"),
     }
 }
 
-/// `apt-get` with the rights to change the system, if they can be had.
+/// Returns `apt-get` with the rights to change the system, if possible.
 fn apt_get() -> Result<Option<Command>> {
     let mut command = if is_root()? {
         Command::new("env")
@@ -55,7 +55,7 @@ fn apt_get() -> Result<Option<Command>> {
     Ok(Some(command))
 }
 
-/// The libraries that a package needs, and those that they need, as far as they are not installed.
+/// Returns the libraries that a package needs, directly or indirectly, and that are not installed.
 pub(crate) fn missing_libraries(package: &str) -> Result<Vec<String>> {
     let mut depends = Command::new("apt-cache");
     depends.args(["depends", "--recurse", "--important", package]);
@@ -66,20 +66,21 @@ pub(crate) fn missing_libraries(package: &str) -> Result<Vec<String>> {
     Ok(missing(&depends, &installed))
 }
 
-/// Of what `apt-cache depends` lists, the libraries that `dpkg-query` does not know to be installed.
+/// Returns the libraries in the output of `apt-cache depends` that `dpkg-query` does not list as
+/// installed.
 fn missing(depends: &str, installed: &str) -> Vec<String> {
     let installed: HashSet<_> = installed
         .lines()
         .filter_map(|line| line.strip_prefix("ii "))
         .map(str::trim)
         .collect();
-    // Lines that are indented say who needs what; virtual packages stand in angle brackets.
+    // Indented lines list dependencies; virtual packages are in angle brackets.
     let libraries = depends.lines().filter(|line| line.starts_with("lib"));
     let missing = libraries.filter(|library| !installed.contains(library));
     missing.map(str::to_owned).collect()
 }
 
-/// Of several sets of packages, the first of which all can be installed.
+/// Returns the first of these sets of packages that can be installed completely.
 pub(crate) fn first_available(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<String>> {
     sets.into_iter().find(|packages| {
         let policy = process::read(Command::new("apt-cache").arg("policy").args(packages));
@@ -87,7 +88,7 @@ pub(crate) fn first_available(sets: impl Iterator<Item = Vec<String>>) -> Option
     })
 }
 
-/// How many packages `apt-cache policy` knows a version of.
+/// Counts the packages for which `apt-cache policy` has a version.
 fn candidates(policy: &str) -> usize {
     let versions = policy
         .lines()
@@ -102,7 +103,7 @@ fn is_root() -> Result<bool> {
     Ok(id.trim() == "0")
 }
 
-/// Where a program is, by `PATH`.
+/// Searches `PATH` for a program.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)

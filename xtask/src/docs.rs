@@ -1,4 +1,4 @@
-//! The documentation: as a book, and whether its links and commands work.
+//! Builds the documentation as a book, and tests its links and commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ const BOOK: Tool = Tool {
     build: Build::Quick,
 };
 
-/// The info string of a block of commands that a program can run.
+/// The info string of a block of commands that can be run.
 const RUNNABLE: &str = "sh runnable";
 
-/// Before the commands of a page: its `headwater` is the one that was just built.
+/// Runs before the commands of a page, so that `headwater` is the binary that was just built.
 const PRELUDE: &str = r#"
 set -euo pipefail
 shopt -s expand_aliases
@@ -30,7 +30,7 @@ alias headwater="$HEADWATER"
 cargo() { if [ "$PWD/$*" = "$ROOT/build --release" ]; then true; else command cargo "$@"; fi; }
 "#;
 
-/// Makes the book of all pages.
+/// Builds the book of all pages.
 pub(crate) fn book(workspace: &Workspace) -> Result<()> {
     let mdbook = BOOK.install(workspace)?;
     let book = workspace.target.join("book");
@@ -42,7 +42,7 @@ pub(crate) fn book(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fails if a page names a file or a heading that does not exist.
+/// Fails if a page links to a file or a heading that does not exist.
 pub(crate) fn links(workspace: &Workspace) -> Result<()> {
     let checker = Package::new("remark-validate-links", "13.1.0").npm(workspace)?;
     let remark = Package::new("remark-cli", "12.0.1").npm(workspace)?;
@@ -52,10 +52,10 @@ pub(crate) fn links(workspace: &Workspace) -> Result<()> {
     let plugin = checker.join("node_modules/remark-validate-links/index.js");
     check.arg(format!("{}=repository:false", plugin.display()));
     check.current_dir(&workspace.root).args(pages(workspace)?);
-    process::run(&mut check, "Write the link so that it leads somewhere.")
+    process::run(&mut check, "Correct the links listed above.")
 }
 
-/// The pages that git knows.
+/// Lists the pages that git knows.
 fn pages(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let mut list = Command::new("git");
     list.current_dir(&workspace.root).args([
@@ -72,9 +72,9 @@ fn pages(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Runs the commands of each page that has some, as its reader would.
+/// Runs the commands of each page that has some, as a reader would.
 pub(crate) fn commands(workspace: &Workspace) -> Result<()> {
-    build::debug(workspace)?;
+    build::tests(workspace)?;
     for page in pages(workspace)? {
         let text = fs::read_to_string(workspace.root.join(&page))?;
         let commands = runnable(&text);
@@ -93,9 +93,9 @@ fn run(workspace: &Workspace, page: &Path, commands: &str) -> Result<()> {
     shell.current_dir(&workspace.root).stdin(Stdio::null());
     shell.env("ROOT", &workspace.root);
     shell.env("HEADWATER", workspace.target.join("debug/headwater"));
-    // The page's programs are not the workspace's.
+    // The programs of a page are not built into the workspace's folder.
     shell.env_remove("CARGO_TARGET_DIR");
-    let output = shell.output().context("bash cannot be started")?;
+    let output = shell.output().context("cannot start bash")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     ensure!(
@@ -107,7 +107,7 @@ fn run(workspace: &Workspace, page: &Path, commands: &str) -> Result<()> {
     Ok(())
 }
 
-/// The runnable blocks of a page, in their order.
+/// Returns the runnable blocks of a page, in order.
 fn runnable(text: &str) -> String {
     let mut commands = String::new();
     let mut lines = text.lines();

@@ -1,5 +1,5 @@
-//! When a guest need not be built again: if nothing that goes into it has changed, and what came out
-//! is still what it was.
+//! Decides whether a guest has to be rebuilt: it does not if its inputs and the built file are
+//! unchanged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// The hash of all that goes into a guest, by content: files' times say nothing after a checkout.
+/// The hash of all inputs of a guest, by content, because file times are meaningless after a
+/// checkout.
 #[derive(Default)]
 pub(crate) struct Fingerprint {
     hash: Sha256,
 }
 
 impl Fingerprint {
-    /// Takes in a text, such as a tool's version.
+    /// Adds a text, such as a tool's version.
     pub(crate) fn text(&mut self, text: &str) {
-        // With its length, so that two texts are not mistaken for one.
+        // The length distinguishes two texts from their concatenation.
         self.hash.update((text.len() as u64).to_le_bytes());
         self.hash.update(text);
     }
 
-    /// Takes in a file, or all files in a folder; what is not there is taken in as missing.
+    /// Adds a file, or all files in a folder; a missing file is recorded as missing.
     pub(crate) fn files(&mut self, path: &Path) -> Result<()> {
         if path.is_dir() {
             let entries =
@@ -49,7 +50,7 @@ impl Fingerprint {
     }
 }
 
-/// The record of what a guest was built from, and of what came out.
+/// The record of a guest's inputs and of its built files.
 pub(crate) struct Stamp {
     path: PathBuf,
     text: String,
@@ -65,7 +66,7 @@ impl Stamp {
         }
     }
 
-    /// Whether the guest as it was last built is the one that would be built now.
+    /// Returns true if the last build of the guest is still up to date.
     pub(crate) fn is_fresh(&self) -> Result<bool> {
         let recorded = fs::read_to_string(&self.path).unwrap_or_default();
         Ok(self.outputs.iter().all(|path| path.is_file()) && recorded == self.record()?)

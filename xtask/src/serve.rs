@@ -1,4 +1,4 @@
-//! Running the real binary: the demo, the soak, the proof of attribution, and the benchmark.
+//! Runs the real binary: the demo, the soak test, the proof of attribution, and the benchmark.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -12,7 +12,7 @@ use crate::process::{self, say};
 use crate::tools::{Build, Tool};
 use crate::workspace::Workspace;
 
-/// What outgoing requests are measured against: the version that Headwater is built with.
+/// The program to compare outgoing requests with: the version that Headwater is built with.
 const WASMTIME: Tool = Tool {
     name: "wasmtime-cli",
     version: "48.0.8",
@@ -22,13 +22,13 @@ const WASMTIME: Tool = Tool {
                    gc,gc-drc,threads,addr2line",
     },
 };
-/// The parts of the benchmark over sockets, the one that needs wasmtime first.
+/// The parts of the benchmark over sockets, first the one that needs wasmtime.
 const SOCKET_PARTS: [&str; 5] = ["egress", "speed", "front", "idle", "neighbour"];
 
-/// The parts of the benchmark of the runtime that have no namesake over sockets.
+/// The parts of the runtime's benchmark whose names are not also parts over sockets.
 const RUNTIME_PARTS: [&str; 4] = ["attribution", "dispatch", "instances", "reset"];
 
-/// Runs the demo; its exit code is ours.
+/// Runs the demo and returns its exit code.
 pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
     components::run(workspace)?;
     say(
@@ -43,7 +43,7 @@ pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
     Ok(code(process::status(&mut demo)?))
 }
 
-/// Runs the soak; its exit code is ours.
+/// Runs the soak test and returns its exit code.
 pub(crate) fn soak(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     components::run(workspace)?;
     say(
@@ -55,7 +55,7 @@ pub(crate) fn soak(workspace: &Workspace, arguments: &[String]) -> Result<ExitCo
     Ok(code(process::status(soak.args(arguments))?))
 }
 
-/// Runs the proof of attribution; its exit code is ours.
+/// Runs the proof of attribution and returns its exit code.
 pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     components::run(workspace)?;
     say(
@@ -74,13 +74,12 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
             "release"
         }
     };
-    say("comparing outgoing requests with what they were made for");
+    say("comparing outgoing requests with the requests that they were made for");
     let mut proof = program(workspace, profile, "prove_attribution");
     Ok(code(process::status(proof.args(arguments))?))
 }
 
-/// Runs the benchmarks, all of them, whatever becomes of the first; the first failure's exit code is
-/// ours.
+/// Runs all benchmarks, even after a failure, and returns the exit code of the first failure.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
@@ -105,7 +104,7 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     }
     say("measuring the parts of the runtime");
     let mut bench = workspace.cargo();
-    // The same selection of packages as above, so that nothing is compiled again.
+    // The same selection of packages as above, so that nothing is recompiled.
     bench.args(["bench", "--workspace", "--bench", "parts"]);
     bench.args(["--features", build::MEASURE, "--"]);
     bench.args(runtime);
@@ -127,8 +126,8 @@ fn over_sockets(workspace: &Workspace, arguments: &[&String]) -> Result<ExitStat
     process::status(bench.args(arguments))
 }
 
-/// Installs what WAGI modules are compared with, where that is asked for; the benchmark tells what it had
-/// to leave out.
+/// Installs the programs to compare WAGI modules with, if that part is selected; the benchmark
+/// reports what it had to omit.
 fn native_cgi(arguments: &[&String]) {
     let parts = ["speed", "front", "idle", "neighbour", "wagi"];
     let named = |part: &&str| arguments.iter().any(|argument| argument.as_str() == *part);
@@ -146,7 +145,9 @@ fn native_cgi(arguments: &[&String]) {
         && !missing.is_empty()
         && let Err(error) = debian::install(&missing)
     {
-        say(format!("the native CGI will be left out: {error:#}"));
+        say(format!(
+            "the comparison with native CGI will be skipped: {error:#}"
+        ));
     }
 }
 
@@ -159,7 +160,7 @@ fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {
 }
 
 fn code(status: ExitStatus) -> ExitCode {
-    // None: it was ended by a signal.
+    // `None`: a signal ended it.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -1,4 +1,4 @@
-//! What must be on the machine before a guest can be built.
+//! Prepares the machine for building guests.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::clang::Clang;
 use crate::process::say;
 use crate::rust::Rust;
 
-/// The compilers that guests are built with.
+/// The compilers for the guests.
 pub(crate) struct Compilers {
     pub(crate) rust: Rust,
     pub(crate) clang: Clang,

@@ -1,4 +1,4 @@
-//! All tests.
+//! Runs the tests.
 
 use std::env;
 use std::thread;
@@ -12,12 +12,12 @@ use crate::process::{self, say};
 use crate::unpacked;
 use crate::workspace::Workspace;
 
-/// Tells the tests that there is time for the long ones: `tests/src/tier.rs` reads it.
+/// Makes the tests run in full length: `tests/src/tier.rs` reads it.
 const ALL: &str = "HEADWATER_TEST_ALL";
-/// How many tests run at once, if `--test-threads` does not say so.
+/// The number of tests that run at once, unless `--test-threads` sets it.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// Runs the tests whose name contains `filter`; with `all`, each in its full length.
+/// Runs the tests whose name contains `filter`; with `all`, each in full length.
 pub(crate) fn run(
     workspace: &Workspace,
     filter: Option<&str>,
@@ -34,7 +34,7 @@ pub(crate) fn run(
 
     say("running the workspace's tests");
     let mut test = workspace.cargo();
-    // To the end also after a failure: one run shows all that is broken.
+    // Continues after a failure: one run shows everything that is broken.
     test.args(["test", "--workspace", "--no-fail-fast"]);
     test.args(filter);
     test.arg("--").args(arguments);
@@ -42,7 +42,7 @@ pub(crate) fn run(
     if all {
         test.env(ALL, "1");
     }
-    // An end-to-end test mostly waits: for a host to start, or for a time to be over.
+    // An end-to-end test mostly waits: for a host to start, or for time to pass.
     if env::var_os(THREADS).is_none()
         && let Ok(cores) = thread::available_parallelism()
     {

@@ -1,5 +1,5 @@
-//! Cargo's plug-ins for checks, and what Headwater is measured against, each at a version of our choice,
-//! in the target folder.
+//! Cargo's plug-ins for checks, and the programs that Headwater is measured against, each at a
+//! fixed version, installed in the target folder.
 
 use std::path::PathBuf;
 
@@ -8,26 +8,26 @@ use anyhow::Result;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
-/// A program of crates.io.
+/// A program from crates.io.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
-    /// Said when it has to be compiled.
+    /// How long it takes to compile, for the message.
     pub(crate) takes: &'static str,
     pub(crate) build: Build,
 }
 
 /// How a program is compiled.
 pub(crate) enum Build {
-    /// With its default features. Quicker to compile and run once than to be compiled optimised.
+    /// With its default features and unoptimised: compiling and running it once is faster this way.
     Quick,
-    /// Optimised, as its users have it, with these features and no other: it is measured.
+    /// Optimised, as its users have it, with only these features: it is measured.
     Optimised { features: &'static str },
 }
 
 impl Tool {
-    /// The program, installed if it is not yet there. Each version has a folder of its own, so that
-    /// no one needs to ask a program for its version.
+    /// Returns the program, and installs it first if it is missing. Each version has its own
+    /// folder, so that the program need not be asked for its version.
     pub(crate) fn install(&self, workspace: &Workspace) -> Result<PathBuf> {
         let Self {
             name,
@@ -63,9 +63,10 @@ impl Tool {
             };
             install.args(["--no-track", "--root"]).arg(&folder);
             install.env("CARGO_TARGET_DIR", workspace.target.join("tools/build"));
-            // Some build scripts and linkers want debug information of a size that serves no one.
+            // Some build scripts and linkers would write a huge amount of useless debug
+            // information.
             install.env("CARGO_PROFILE_DEV_DEBUG", "false");
-            process::run(&mut install, "Is crates.io within reach?")?;
+            process::run(&mut install, "Check that crates.io is reachable.")?;
         }
         Ok(program)
     }

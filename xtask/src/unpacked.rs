@@ -1,7 +1,7 @@
-//! Programs for the tests: those that Headwater talks to, and those that talk to it.
+//! Programs for the tests: servers and clients of Headwater.
 //!
-//! They are Debian's, and unpacked into the target folder: installing some of them would start
-//! services of the system, and none of them is needed for anything but the tests.
+//! They are Debian's packages, unpacked into the target folder: installing some of them would start
+//! system services, and only the tests need them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,47 +13,47 @@ use crate::debian;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
 
-/// A package of Debian.
+/// A Debian package.
 struct Package {
     name: &'static str,
-    /// Where its programs are in it.
+    /// The paths of its programs in the package.
     programs: &'static [&'static str],
-    /// What makes them say their version and end.
+    /// The argument with which they print their version and exit.
     version: &'static str,
-    /// What is left out without it.
+    /// The tests that are skipped without it.
     tests: &'static str,
 }
 
-/// `tests/src/programs.rs` looks for them where these names say.
+/// The packages. `tests/src/programs.rs` looks for the programs by these names.
 const PACKAGES: [Package; 4] = [
     Package {
         name: "nginx",
         programs: &["usr/sbin/nginx"],
         version: "-v",
-        tests: "the tests of outgoing TLS against it",
+        tests: "the tests of outgoing TLS with nginx",
     },
     Package {
         name: "curl",
         programs: &["usr/bin/curl"],
         version: "--version",
-        tests: "the tests of the front by it",
+        tests: "the tests of the server with curl",
     },
     Package {
         name: "nghttp2-client",
         programs: &["usr/bin/nghttp", "usr/bin/h2load"],
         version: "--version",
-        tests: "the tests of the front by `nghttp` and `h2load`",
+        tests: "the tests of the server with `nghttp` and `h2load`",
     },
     Package {
         name: "prometheus",
         programs: &["usr/bin/promtool"],
         version: "--version",
-        tests: "the check of the metrics by `promtool`",
+        tests: "the check of the metrics with `promtool`",
     },
 ];
 
-/// Unpacks those that are neither there yet nor installed. Without them, the tests that need them say
-/// that they are left out.
+/// Unpacks the packages that are neither unpacked nor installed. The tests that need a missing one
+/// report that they are skipped.
 pub(crate) fn provide(workspace: &Workspace) {
     for package in &PACKAGES {
         package.provide(workspace);
@@ -71,14 +71,14 @@ impl Package {
         }
         if !debian::is_here() {
             say(format!(
-                "WARNING: there is no {name} here, and no Debian to have it of: {tests} will be left out"
+                "WARNING: {name} is missing, and this is not Debian: {tests} will be skipped"
             ));
             return;
         }
         say(format!(
-            "fetching Debian's package {name}, to be unpacked into target/tools (not installed)"
+            "fetching Debian's package {name} into target/tools (without installing it)"
         ));
-        // Where package lists are old or have never been fetched, what they name cannot be had.
+        // The package lists may be old or never have been fetched.
         let unpacked = self
             .unpack(&folder)
             .or_else(|error| match debian::update() {
@@ -87,13 +87,14 @@ impl Package {
             });
         if let Err(error) = unpacked {
             say(format!(
-                "WARNING: {name} cannot be had ({error:#}): {tests} will be left out"
+                "WARNING: {name} is not available ({error:#}): {tests} will be skipped"
             ));
         }
     }
 
     fn unpack(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("creating {}", folder.display()))?;
         let mut packages = vec![self.name.to_owned()];
         packages.extend(debian::missing_libraries(self.name)?);
         let mut download = Command::new("apt-get");
@@ -109,7 +110,7 @@ impl Package {
             }
         }
         let runs = self.runs(|program| folder.join(program), &libraries(folder));
-        ensure!(runs, "it was unpacked and does not run here");
+        ensure!(runs, "it was unpacked, but does not run here");
         Ok(())
     }
 
@@ -119,7 +120,7 @@ impl Package {
         self.runs(|program| Path::new("/").join(program), &none) || self.runs(by_path, &none)
     }
 
-    /// Whether all its programs run, each from where it is said to be.
+    /// Returns true if all programs run, each at the path that `place` returns.
     fn runs(&self, place: impl Fn(&str) -> PathBuf, libraries: &OsString) -> bool {
         self.programs.iter().all(|program| {
             let mut command = Command::new(place(program));
@@ -131,14 +132,14 @@ impl Package {
     }
 }
 
-/// Where the libraries are that came with what was unpacked, for the dynamic linker: a folder for each
-/// kind of machine, of which there is one.
+/// Returns the folders of the unpacked libraries, for the dynamic linker: there is one for the
+/// machine's architecture.
 fn libraries(folder: &Path) -> OsString {
     let folders = ["usr/lib", "lib"].map(|lib| std::fs::read_dir(folder.join(lib)));
     let entries = folders.into_iter().flatten().flatten().flatten();
     let folders = entries
         .map(|entry| entry.path())
         .filter(|path| path.is_dir());
-    // Fails only where a name has a colon in it, which nobody's has.
+    // Fails only if a name contains a colon, and none does.
     std::env::join_paths(folders).unwrap_or_default()
 }

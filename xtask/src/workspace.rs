@@ -1,4 +1,4 @@
-//! Where things are.
+//! The paths of the workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::guest::Guest;
 use crate::process;
 
-/// Headwater's source, and where what is built from it goes.
+/// The folders of Headwater's source and of its build output.
 pub(crate) struct Workspace {
     /// The folder with the root `Cargo.toml`.
     pub(crate) root: PathBuf,
@@ -31,14 +31,14 @@ impl Workspace {
             .context("`cargo metadata` printed something that is not JSON")?;
         let target = metadata["target_directory"]
             .as_str()
-            .context("`cargo metadata` names no target folder")?;
+            .context("`cargo metadata` printed no target folder")?;
         Ok(Self {
             root,
             target: PathBuf::from(target),
         })
     }
 
-    /// Cargo, in the root.
+    /// Returns a Cargo command in the root folder.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = cargo();
         command
@@ -47,18 +47,18 @@ impl Workspace {
         command
     }
 
-    /// The guests' source.
+    /// Returns the folder of the guests' source.
     pub(crate) fn guests(&self) -> PathBuf {
         self.root.join("components")
     }
 
-    /// The interfaces that guests may be written for.
+    /// Returns the folder of the interfaces that guests may use.
     pub(crate) fn wit(&self) -> PathBuf {
         self.root.join("wit")
     }
 
-    /// The folders of WIT that a guest's world is made of, its own last. WASI 0.3 is as the crate brings it
-    /// that the guests in Rust use.
+    /// Returns the WIT folders for a guest's world, its own last. WASI 0.3 is from the crate that
+    /// the guests in Rust use.
     pub(crate) fn wit_for(&self, guest: &Guest) -> Result<[PathBuf; 3]> {
         let mut metadata = cargo();
         metadata
@@ -80,19 +80,20 @@ impl Workspace {
         ])
     }
 
-    /// The built guests.
+    /// Returns the folder of the built guests.
     pub(crate) fn components(&self) -> PathBuf {
         self.target.join("components")
     }
 
-    /// A binary of this workspace, built with the profile whose folder is `profile`.
+    /// Returns the path of a binary in this workspace, built with the profile whose folder is
+    /// `profile`.
     pub(crate) fn binary(&self, profile: &str, name: &str) -> PathBuf {
         self.target
             .join(profile)
             .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
-    /// Tells a program where the binary under test and the guests are.
+    /// Passes the paths of the tested binary and of the guests to a program.
     pub(crate) fn tell(&self, command: &mut Command, profile: &str) {
         command
             .env("HEADWATER_BIN", self.binary(profile, "headwater"))
@@ -100,10 +101,11 @@ impl Workspace {
     }
 }
 
-/// The Cargo that runs xtask, without what it tells a program about the package it runs.
+/// Returns the Cargo that runs xtask, without the variables about the package that it runs.
 ///
-/// Build scripts (that of `ring`, for one) run again when `CARGO_MANIFEST_DIR` or `CARGO_PKG_NAME`
-/// changes, so that `cargo build` and `cargo xtask` in turn would build the world anew each time.
+/// Some build scripts (such as that of `ring`) run again when `CARGO_MANIFEST_DIR` or
+/// `CARGO_PKG_NAME` changes, so alternating `cargo build` and `cargo xtask` would rebuild
+/// everything each time.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {

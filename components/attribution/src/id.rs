@@ -1,4 +1,4 @@
-//! Names by the request's id, which outgoing requests carry.
+//! Scopes by the request's id, which outgoing requests carry.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,17 +7,17 @@ use wasip3::http::types::{Fields, Request};
 
 use crate::{Name, Scope};
 
-/// The field by which the host names each incoming request.
+/// The header with which the host names each incoming request.
 const REQUEST_ID: &str = "x-request-id";
 
 pub(crate) type Shared = Rc<[u8]>;
 
 thread_local! {
-    /// The id of the request that is being worked for. It is never kept across a yield to the host.
+    /// The id of the current request. It is never kept across a yield to the host.
     static IN_SCOPE: RefCell<Option<Shared>> = const { RefCell::new(None) };
 }
 
-/// Puts back what was there before.
+/// Restores the previous value.
 struct Before(Option<Shared>);
 
 impl Drop for Before {
@@ -31,8 +31,9 @@ pub(crate) fn run<R>(id: &Shared, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// The fields of an outgoing request, with the id of the request in whose scope this is called
-/// ([`Scope::by_id`]); as they are outside any, and where they have an `x-request-id` already.
+/// Adds the id of the request in whose scope this is called ([`Scope::by_id`]) to the fields of an
+/// outgoing request. Fields are unchanged outside any scope, and if they have an `x-request-id`
+/// already.
 ///
 /// ```no_run
 /// # use wasip3::http::types::{Fields, Request};
@@ -46,14 +47,14 @@ pub fn named(headers: Fields) -> Fields {
     if let Some(id) = IN_SCOPE.with_borrow(Clone::clone)
         && !headers.has(REQUEST_ID)
     {
-        // Fields that cannot be changed stay as they are.
+        // Immutable fields stay as they are.
         let _ = headers.set(REQUEST_ID, &[id.to_vec()]);
     }
     headers
 }
 
 impl Scope {
-    /// This request, by its `x-request-id`. `None` if it has none.
+    /// Names this request by its `x-request-id`. Returns `None` if it has none.
     pub fn by_id(request: &Request) -> Option<Self> {
         let id = request.get_headers().get(REQUEST_ID).into_iter().next()?;
         Some(Self(Name::Id(id.into())))

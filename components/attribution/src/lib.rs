@@ -1,10 +1,10 @@
-//! Says which incoming request a guest works for, where the host cannot see it.
+//! Declares which incoming request a guest works for, where the host cannot see it.
 //!
-//! Headwater attributes each outgoing request of a guest to an incoming one, by the call stack of the
-//! component model. That is right as long as a request's work is polled in the request's own task, as
-//! `async` code and `spawn_local` do it. If yours is polled elsewhere (by an executor, a pool of
-//! workers, a queue that some other request empties, a future that several requests share), take a
-//! [`Scope`] in the handler and give it along:
+//! Headwater attributes each outgoing request of a guest to an incoming one by the call stack of
+//! the component model. That is right as long as a request's work is polled in the request's own
+//! task, as `async` code and `spawn_local` do it. If your work is polled elsewhere (by an executor,
+//! a pool of workers, a queue that another request empties, a future that several requests share),
+//! create a [`Scope`] in the handler and pass it along:
 //!
 //! ```no_run
 //! # use headwater_attribution::Scope;
@@ -13,20 +13,21 @@
 //! # async fn handle() {
 //! let scope = Scope::current();
 //! shared_queue(Scope::wrap(scope, async {
-//!     // Whoever polls this, its calls are attributed to this request.
+//! The calls are attributed to this request, whichever task polls this.
 //!     call_upstream().await;
 //! }));
 //! # }
 //! ```
 //!
-//! A scope is of use while its request lives: until the answer is sent and the handler's task, with
-//! all that was spawned in it, has ended. So let the handler (or a task that it spawned) wait for the
-//! work that is done elsewhere. Used later, it has no effect.
+//! A scope is valid while its request lives: until the answer is sent and the handler's task, with
+//! everything that was spawned in it, has ended. Therefore the handler (or a task that it spawned)
+//! should wait for the work that is done elsewhere. Later, the scope has no effect.
 //!
-//! [`Scope::current`] names the request by a token of the interface `headwater:attribution/scope`, in
-//! `wit/headwater-attribution`; a component that imports it runs only where the host offers it. With
-//! the feature `wasip3`, [`Scope::by_id`] names it by its `x-request-id`, which [`named`] puts on the
-//! outgoing requests that are made in the scope; without the default feature `token` such a component
+//! [`Scope::current`] names the request by a token of the interface `headwater:attribution/scope`,
+//! in `wit/headwater-attribution`; a component that imports it runs only on a host that offers it.
+//! With the feature `wasip3`, [`Scope::by_id`] names the request by its `x-request-id`, which
+//! [`named`] adds to the outgoing requests in the scope; without the default feature `token` such a
+//! component runs on any host.
 //! runs anywhere.
 
 #[cfg(feature = "wasip3")]
@@ -42,7 +43,7 @@ pub use id::named;
 #[cfg(feature = "token")]
 pub use token::Guard;
 
-/// Names one incoming request. Cheap to clone.
+/// Names one incoming request. Cloning is cheap.
 #[derive(Clone)]
 pub struct Scope(Name);
 
@@ -54,7 +55,7 @@ enum Name {
     Id(id::Shared),
 }
 
-/// A future whose every poll is done for one request; made by [`Scope::wrap`].
+/// A future that is always polled for one request, created by [`Scope::wrap`].
 pub struct InScope<F> {
     scope: Option<Scope>,
     future: Pin<Box<F>>,
@@ -71,8 +72,8 @@ impl Scope {
         }
     }
 
-    /// Makes a future whose every poll is done for `scope`'s request, wherever it is polled; without
-    /// a scope, the future as it is.
+    /// Wraps a future so that each poll is done for `scope`'s request, whichever task polls it.
+    /// Without a scope, the future is unchanged.
     pub fn wrap<F: Future>(scope: impl Into<Option<Self>>, future: F) -> InScope<F> {
         InScope {
             scope: scope.into(),
@@ -80,8 +81,8 @@ impl Scope {
         }
     }
 
-    /// Spawns a future in the task that is running, for this request: [`Scope::wrap`] for what is
-    /// spawned by a task that works for others.
+    /// Spawns a future in the current task, for this request: [`Scope::wrap`] for a task that works
+    /// for other requests.
     #[cfg(feature = "wasip3")]
     pub fn spawn<R: 'static>(
         &self,

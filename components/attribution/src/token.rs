@@ -1,4 +1,4 @@
-//! Names by a token of the host.
+//! Scopes by a token of the host.
 
 use std::rc::Rc;
 
@@ -17,8 +17,8 @@ pub(crate) type Shared = Rc<Token>;
 
 /// Until it is dropped, or the task yields to the host, calls are made for the scope's request.
 ///
-/// Don't keep it across an `.await`: it lapses there, and the host reports as ambiguous what it can
-/// no longer tell. [`Scope::wrap`] enters around each poll instead.
+/// Don't keep it across an `.await`: it lapses there, and the host reports calls as ambiguous that
+/// it can no longer attribute. [`Scope::wrap`] enters around each poll instead.
 pub struct Guard {
     _entered: Option<Entered>,
 }
@@ -29,20 +29,20 @@ pub(crate) fn run<R>(token: &Token, work: impl FnOnce() -> R) -> R {
 }
 
 impl Scope {
-    /// The request that is being worked for. To be called at the beginning of a handler. `None` if
-    /// the host does not know it exactly.
+    /// Returns the current request. Call it at the beginning of a handler. Returns `None` if the
+    /// host does not know the request exactly.
     pub fn current() -> Option<Self> {
         scope::current().map(|token| Self(Name::Token(Rc::new(token))))
     }
 
-    /// Works for this request until the guard is dropped; see [`Guard`]. Without effect for a scope
-    /// that is not of a token.
+    /// Works for this request until the guard is dropped; see [`Guard`]. This has no effect for a
+    /// scope without a token.
     pub fn enter(&self) -> Guard {
         let _entered = self.token().map(Token::enter);
         Guard { _entered }
     }
 
-    /// Returns true while the request lives. The token of a request that is over attributes nothing.
+    /// Returns true while the request lives. The token of a finished request has no effect.
     pub fn is_live(&self) -> bool {
         self.token().is_none_or(Token::is_live)
     }

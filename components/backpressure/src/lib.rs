@@ -1,5 +1,5 @@
-//! A guest that cannot take two requests at once and says so: it holds component-model backpressure
-//! for as long as a request is in it. The host must give further requests to other instances.
+//! A guest that cannot handle two requests at once and declares it: it holds component-model
+//! backpressure while it has a request. The host must send further requests to other instances.
 //!
 //! `GET /?wait=20`
 
@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wasip3::wit_bindgen::{backpressure_dec, backpressure_inc};
 use wasip3::{random, spawn_local, wit_future, wit_stream};
 
-/// The same for the life of the instance.
+/// An identifier that stays the same for the life of the instance.
 static INSTANCE: LazyLock<u64> = LazyLock::new(random::random::get_random_u64);
 static NOW_INSIDE: AtomicU64 = AtomicU64::new(0);
 static HIGHEST: AtomicU64 = AtomicU64::new(0);
 static SERVED: AtomicU64 = AtomicU64::new(0);
 
-/// While it lives, the host starts no other request in this instance. Also a request that is
-/// cancelled drops it.
+/// While it lives, the host starts no other request in this instance. A cancelled request drops it,
+/// too.
 struct Alone;
 
 impl Alone {

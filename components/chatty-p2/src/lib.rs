@@ -1,5 +1,6 @@
-//! A `wasi:http/proxy@0.2` component that prints: a line on stderr in pieces, with waits between, a
-//! whole line on stdout, and a line on stderr that has no end. Each begins with the request's `x-tag`.
+//! A `wasi:http/proxy@0.2` component that prints a line on stderr in pieces with waits in between,
+//! a whole line on stdout, and a line on stderr without an end. Each begins with the request's
+//! `x-tag`.
 
 use std::io::Write;
 

@@ -1,7 +1,9 @@
-//! Prints, in all the ways that a guest can: whole lines and pieces of lines with waits between, by the
-//! standard library and by the streams of 0.3, too much, no text at all, and after its answer.
+//! Prints in all the ways that a guest can: whole lines and pieces of lines with waits in between,
+//! by the standard library and by the streams of 0.3, too much, bytes that are not text, and after
+//! its answer.
 //!
-//! Each line begins with the request's `x-tag`, so that whoever reads the log can tell whose it is.
+//! Each line begins with the request's `x-tag`, so that readers of the log can tell whose line it
+//! is.
 
 mod out;
 
@@ -54,7 +56,7 @@ impl wasip3::exports::http::handler::Guest for Chatty {
 
 wasip3::http::service::export!(Chatty);
 
-/// One line: `TAG 0 1 2 … end`, each word a write of its own, with waits between.
+/// Prints one line, `TAG 0 1 2 … end`, with a write for each word and waits in between.
 async fn pieces(way: Way, tag: &str, n: u64, delay: u64) {
     let mut out = way.open();
     out.write(tag.into()).await;
@@ -65,7 +67,7 @@ async fn pieces(way: Way, tag: &str, n: u64, delay: u64) {
     out.write(b" end\n".into()).await;
 }
 
-/// Whole lines `TAG line I of N`, with waits between.
+/// Prints whole lines `TAG line I of N`, with waits in between.
 async fn lines(way: Way, tag: &str, n: u64, delay: u64) {
     let mut out = way.open();
     for i in 0..n {
@@ -74,7 +76,7 @@ async fn lines(way: Way, tag: &str, n: u64, delay: u64) {
     }
 }
 
-/// As many lines as fast as can be: `TAG flood I`.
+/// Prints this many lines as fast as possible: `TAG flood I`.
 async fn flood(way: Way, tag: &str, n: u64) {
     let mut out = way.open();
     for i in 0..n {
@@ -82,7 +84,7 @@ async fn flood(way: Way, tag: &str, n: u64) {
     }
 }
 
-/// `n` bytes and no line feed.
+/// Prints `n` bytes without a line feed.
 async fn endless(way: Way, tag: &str, n: u64) {
     let mut out = way.open();
     out.write(format!("{tag} ").into()).await;
@@ -92,7 +94,7 @@ async fn endless(way: Way, tag: &str, n: u64) {
     }
 }
 
-/// Lines that look like records of the request `id`.
+/// Prints lines that look like records of the request `id`.
 async fn forge(way: Way, tag: &str, id: &str) {
     let mut out = way.open();
     for line in [

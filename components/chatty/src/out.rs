@@ -4,19 +4,19 @@ use std::io::Write;
 use wasip3::wit_bindgen::StreamWriter;
 use wasip3::{cli, wit_stream};
 
-/// How to print.
+/// The destination of the output.
 #[derive(Clone, Copy)]
 pub enum Way {
     /// The standard library's stderr, which has no buffer: each write is a call of 0.2.
     Stderr,
-    /// The standard library's stdout, whose buffer all tasks share and which is flushed by whoever
-    /// writes the end of a line.
+    /// The standard library's stdout. All tasks share its buffer, and whichever writes the end of a
+    /// line flushes it.
     Stdout,
     /// A stream of 0.3.
     Stream,
 }
 
-/// Something to print to.
+/// A writer to a destination.
 pub enum Out {
     Stderr,
     Stdout,
@@ -39,7 +39,7 @@ impl Way {
             Self::Stdout => Out::Stdout,
             Self::Stream => {
                 let (writer, reader) = wit_stream::new();
-                // What it gives resolves when the writer is dropped, and nobody waits for that.
+                // The result is ready when the writer is dropped, and is not needed.
                 drop(cli::stdout::write_via_stream(reader));
                 Out::Stream(writer)
             }
@@ -48,12 +48,12 @@ impl Way {
 }
 
 thread_local! {
-    /// A stream that all requests of the instance print by.
+    /// The stream that all requests of the instance share.
     static SHARED: RefCell<Option<Out>> = const { RefCell::new(None) };
 }
 
-/// Prints by the one stream of the instance, which the first request to print opens. If another is at it,
-/// by a stream of its own.
+/// Prints to the one stream of the instance, which the first request opens. While another request
+/// uses it, prints to a new stream.
 pub async fn share(bytes: Vec<u8>) {
     let mut out = SHARED.take().unwrap_or_else(|| Way::Stream.open());
     out.write(bytes).await;
@@ -63,7 +63,7 @@ pub async fn share(bytes: Vec<u8>) {
 impl Out {
     pub async fn write(&mut self, bytes: Vec<u8>) {
         match self {
-            // Nobody is told if it fails, as by `eprint!`.
+            // Ignores failures, like `eprint!`.
             Self::Stderr => std::io::stderr().write_all(&bytes).unwrap_or_default(),
             Self::Stdout => std::io::stdout().write_all(&bytes).unwrap_or_default(),
             Self::Stream(writer) => {

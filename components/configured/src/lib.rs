@@ -1,4 +1,4 @@
-//! Reads its configuration by both drafts of `wasi:config/store`.
+//! Reads its configuration through both drafts of `wasi:config/store`.
 
 use guest::{ErrorCode, Request, Response, text};
 

@@ -1,5 +1,5 @@
-//! Work that goes on after the answer: a spawned task calls out when the client has long been served.
-//! The host must still know for which request that is.
+//! Work that continues after the answer: a spawned task makes a call long after the client was
+//! served. The host must still know which request it is for.
 //!
 //! `GET /?to=URL&k=1&wait=200`
 

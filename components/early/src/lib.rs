@@ -1,8 +1,8 @@
-//! Calls out while it is instantiated, before any request has reached it: the host cannot say whom
-//! that is for, and must not try. The upstream is `host:port` in the environment variable
-//! `UPSTREAM`.
+//! Makes a call while it is instantiated, before any request has reached it: the host cannot know
+//! which request that is for, and must not guess. The upstream is `host:port` in the environment
+//! variable `UPSTREAM`.
 //!
-//! Answers `early call: sent, token: none\n`, or what became of the two.
+//! Answers `early call: sent, token: none\n`, or the actual results of the two.
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,7 @@ use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
 
 static EARLY: OnceLock<String> = OnceLock::new();
 
-/// Called when the component is instantiated.
+/// Runs when the component is instantiated.
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
     let token = Scope::current();
@@ -24,7 +24,7 @@ extern "C" fn _initialize() {
     let _ = EARLY.set(format!("early call: {call}, token: {token}\n"));
 }
 
-/// `GET /call/early`, whose answer nobody waits for.
+/// Sends `GET /call/early` without waiting for the answer.
 fn call() -> Option<&'static str> {
     let environment = get_environment();
     let (_, upstream) = environment.iter().find(|(name, _)| name == "UPSTREAM")?;

@@ -1,15 +1,15 @@
-//! What a guest should not do with tokens, and what it may.
+//! Wrong uses of tokens, and permitted ones.
 //!
 //! - `/keep`: keeps a token of this request for later.
-//! - `/hold?to=URL`: likewise; sends a response head and a part of the body, then makes a call, and
+//! - `/hold?to=URL`: does the same; sends a response head and a part of the body, then makes a call, and
 //!   ends when it is answered. Meanwhile it is the other request of `witness.rs`.
-//! - `/linger?to=URL`: likewise; answers at once, and makes the call in a spawned task.
-//! - `/kept`: `live` or `gone`: whether the request of the token that was kept lives.
-//! - `/use-kept?to=URL`: makes a call under the token that was kept.
+//! - `/linger?to=URL`: does the same; answers at once, and makes the call in a spawned task.
+//! - `/kept`: answers `live` or `gone`, the state of the kept token's request.
+//! - `/use-kept?to=URL`: makes a call under the kept token.
 //! - `/order?to=URL`: enters a token twice and leaves in the wrong order; call 0 is made while it is
 //!   entered once, call 1 after it was left.
-//! - `/across?to=URL`, `/across-kept?to=URL`: enters a token of this request, or the one that was
-//!   kept, awaits, and makes call 0 under what was entered before; then leaves, and makes call 1.
+//! - `/across?to=URL`, `/across-kept?to=URL`: enters a token of this request, or the kept one, awaits,
+//!   and makes call 0 under the token entered before; then leaves, and makes call 1.
 
 use std::cell::RefCell;
 
@@ -38,7 +38,7 @@ pub async fn answer(what: &str, query: &Query, request: &Request) -> Result<Resp
             let (scope, call) = (token()?, Call::to(query, request)?);
             let (first, second) = (scope.enter(), scope.enter());
             drop(first);
-            // Made before anything is awaited.
+            // Created before anything is awaited.
             call.make(0).await?;
             drop(second);
             call.make(1).await?;

@@ -1,9 +1,9 @@
-//! A shared executor: each request's work is done by another request, in that one's task. The call
-//! stack then names the wrong request, and the guest says which is right: by a token, or by the
+//! A shared executor: each request's work is done by another request, in the other's task. The call
+//! stack then names the wrong request, and the guest names the right one: by a token, or by the
 //! headers of its calls. It can also lie.
 //!
-//! `GET /?to=URL&k=3&wait=20&witness=token`; see `witness.rs` for the witnesses, and `hostile.rs` for
-//! the other paths.
+//! `GET /?to=URL&k=3&wait=20&witness=token`; see `witness.rs` for the witnesses, and `hostile.rs`
+//! for the other paths.
 
 mod hostile;
 mod queue;
@@ -21,7 +21,7 @@ struct Executor;
 impl wasip3::exports::http::handler::Guest for Executor {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let query = Query::of(&request);
-        // Whatever route it is served under.
+        // Works under any route.
         let what = query.path.rsplit('/').next().unwrap_or_default();
         let answer = match what {
             "" => swapped(&query, &request).await,
@@ -31,7 +31,7 @@ impl wasip3::exports::http::handler::Guest for Executor {
     }
 }
 
-/// Leaves `k` calls to the queue, does what others left there, and makes one call directly.
+/// Queues `k` calls, does the work that others queued, and makes one call directly.
 async fn swapped(query: &Query, request: &Request) -> Result<Response, String> {
     let calls = query.number("k", 3);
     let longest_wait = query.number("wait", 20);
@@ -52,7 +52,7 @@ async fn swapped(query: &Query, request: &Request) -> Result<Response, String> {
     let work = Work::new(witness.wrap(work));
     let direct = async {
         wait(get_insecure_random_u64() % longest_wait.saturating_add(1)).await;
-        // Not by the queue, and with no word on whom it is for.
+        // Not through the queue, and without a witness.
         call.make(queue::DIRECT).await
     };
     let (by_others, direct) = join(queue::exchange(work), direct).await;

@@ -1,4 +1,4 @@
-//! The queue that requests leave work in for each other.
+//! The queue in which requests leave work for each other.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,12 +10,12 @@ use guest::wait;
 /// The number of the call that a request makes directly.
 pub const DIRECT: u64 = 1000;
 
-/// How often a request looks for somebody to swap work with before it does its own.
+/// How often a request looks for another to swap work with before it does its own.
 const PATIENCE: u32 = 25;
 
 type Outcome = Result<(), String>;
 
-/// What one request has to do, and where it hears of it.
+/// The work of one request, and the channel for its result.
 pub struct Work {
     future: Pin<Box<dyn Future<Output = Outcome>>>,
     outcome: Rc<Cell<Option<Outcome>>>,
@@ -39,8 +39,9 @@ impl Work {
     }
 }
 
-/// Leaves `work` to another request and does, in this one's task, what others left; until the work is
-/// done. Gives whether another did it. (With nobody to swap with, a request does its own.)
+/// Leaves `work` to another request, and does in the current task the work that others left, until
+/// the own work is done. Returns true if another request did it. (With no other request, it does
+/// its own.)
 pub async fn exchange(work: Work) -> Result<bool, String> {
     let outcome = Rc::clone(&work.outcome);
     QUEUE.with_borrow_mut(|queue| queue.push_back(work));

@@ -1,4 +1,4 @@
-//! How the work says whom it is done for. The parameter `witness`:
+//! How the work names the request that it is done for. The parameter `witness`:
 //!
 //! - `none`: it does not.
 //! - `token`: by a token, entered around each poll.
@@ -9,7 +9,7 @@
 //! - `lie`: by the `traceparent` of another request.
 //! - `given`: by the `x-request-id` that the client sent as `x-echo`.
 //!
-//! The other request is the one that has been there longest.
+//! The other request is the oldest one in the instance.
 
 use std::cell::RefCell;
 
@@ -30,7 +30,7 @@ thread_local! {
     static PRESENT: RefCell<Vec<Names>> = const { RefCell::new(Vec::new()) };
 }
 
-/// While it is there, others may name this request.
+/// While it lives, others may name this request.
 pub struct Present(Names);
 
 impl Present {
@@ -43,7 +43,7 @@ impl Present {
         Self(names)
     }
 
-    /// Another request that is there now.
+    /// Returns another request in this instance.
     fn other(&self) -> Result<Names, String> {
         PRESENT.with_borrow(|present| {
             let other = present.iter().find(|names| **names != self.0);
@@ -58,7 +58,7 @@ impl Drop for Present {
     }
 }
 
-/// What was asked for.
+/// The selected witness.
 #[derive(Clone)]
 pub struct Witness {
     scope: Option<Scope>,
@@ -66,7 +66,8 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Reads the parameter. Takes the token, so this is for the beginning of the handler.
+    /// Reads the parameter. This takes the token, so it must be called at the beginning of the
+    /// handler.
     pub fn asked_for(query: &Query, request: &Request, present: &Present) -> Result<Self, String> {
         let token = || Scope::current().ok_or_else(|| "no token".to_owned());
         let own = || present.0.clone();
@@ -90,7 +91,7 @@ impl Witness {
         Ok(Self { scope, headers })
     }
 
-    /// Calls that carry what names the request.
+    /// Adds the headers that name the request to a call.
     pub fn mark(&self, call: Call) -> Call {
         let headers = self.headers.iter();
         headers.fold(call, |call, (name, value)| {
@@ -98,7 +99,7 @@ impl Witness {
         })
     }
 
-    /// Work that is done under the token.
+    /// Makes the work run under the token.
     pub fn wrap<F: Future>(&self, work: F) -> headwater_attribution::InScope<F> {
         Scope::wrap(self.scope.clone(), work)
     }

@@ -1,5 +1,6 @@
-//! Many outgoing requests at once from one incoming request, each after a wait of its own: the tasks
-//! of all requests in an instance interleave, so that only the host can tell which call is whose.
+//! Many outgoing requests at once from one incoming request, each after its own wait: the tasks of
+//! all requests in an instance interleave, so that only the host can tell which request a call is
+//! for.
 //!
 //! `GET /?to=URL&k=5&wait=20`
 

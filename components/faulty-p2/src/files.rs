@@ -1,4 +1,4 @@
-//! Files of the first directory that was granted: `GET …/open/NAME?N` opens one `N` times, for reading, and
+//! Files of the first granted directory: `GET …/open/NAME?N` opens one `N` times, for reading, and
 //! keeps all descriptors until the last; `…/touch/NAME` sets its times.
 
 use wasip2::filesystem::preopens::get_directories;
@@ -6,7 +6,7 @@ use wasip2::filesystem::types::{
     Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
 };
 
-/// How it went, if files are asked for.
+/// Returns the result if the path is one of these.
 pub fn answer(path: &str) -> Option<String> {
     if let Some((_, opened)) = path.split_once("/open/") {
         let (name, n) = opened.split_once('?').unwrap_or((opened, "1"));

@@ -1,7 +1,9 @@
-//! A `wasi:http/proxy@0.2` component that traps at the end of its response, or after it, or opens files.
+//! A `wasi:http/proxy@0.2` component that traps at the end of its response, or after it, or opens
+//! files.
 //!
-//! `GET /trap-at-end`: a whole answer, and a trap in the same breath; `/trap-after`: 100 ms later. With
-//! `?length`, the head says `content-length: 5`. `GET …/open/NAME?N`, `…/touch/NAME`: see [`files`].
+//! `GET /trap-at-end`: a whole answer, followed immediately by a trap; `/trap-after`: 100 ms later.
+//! With `?length`, the head has `content-length: 5`. `GET …/open/NAME?N`, `…/touch/NAME`: see
+//! [`files`].
 
 mod files;
 
@@ -40,7 +42,7 @@ impl Guest for Faulty {
             return;
         }
         if path.starts_with("/trap-after") {
-            // The host has sent the end by then.
+            // By then the host has sent the end.
             subscribe_duration(100 * NANOS_PER_MS).block();
         }
         panic!("deliberate panic at the end of a response");

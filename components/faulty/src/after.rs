@@ -1,14 +1,15 @@
-//! A good answer first, and then: `GET /spin-after`, `/exit-after`, `/trap-after`, `/respond-and-stay`.
+//! Sends a good answer, and then fails: `GET /spin-after`, `/exit-after`, `/trap-after`,
+//! `/respond-and-stay`.
 
 use crate::{forever, spin};
 use guest::{Response, text, wait};
 use std::future::Future;
 use wasip3::{cli::exit::exit, spawn_local};
 
-/// Time for an answer to be read to its end by the host, in milliseconds.
+/// The time in which the host reads an answer to its end, in milliseconds.
 const LEAVE: u64 = 100;
 
-/// Loops for ever without a host call.
+/// Loops forever without a host call.
 pub fn spin_after() -> Response {
     answer_and(async { spin() })
 }
@@ -23,7 +24,7 @@ pub fn trap_after() -> Response {
     answer_and(async { panic!("deliberate panic after an answer") })
 }
 
-/// Waits for ever.
+/// Waits forever.
 pub fn stay() -> Response {
     answer_and(async { forever().await })
 }

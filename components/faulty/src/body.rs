@@ -1,16 +1,16 @@
-//! A request's body that the guest reports as failed: `/refuse-body`, `/refuse-body-and-answer`.
+//! A request body that the guest reports as failed: `/refuse-body`, `/refuse-body-and-answer`.
 
 use crate::forever;
 use guest::{ErrorCode, Request, Response, text};
 use wasip3::wit_future;
 
-/// Says so, and never answers.
+/// Reports the failure, and never answers.
 pub async fn refuse_and_wait(request: Request) -> Result<Response, ErrorCode> {
     refuse(request).await;
     forever().await
 }
 
-/// Says so, and answers at once.
+/// Reports the failure, and answers at once.
 pub async fn refuse_and_answer(request: Request) -> Response {
     refuse(request).await;
     text(422, "refused\n")

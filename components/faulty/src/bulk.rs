@@ -1,5 +1,5 @@
-//! Has the host do much at once, again and again, with a line on stderr each time: `GET /fill?mib=256`,
-//! `/random?mib=64`, `/subtasks?n=100000`.
+//! Makes the host do a lot of work at once, again and again, with a line on stderr each time:
+//! `GET /fill?mib=256`, `/random?mib=64`, `/subtasks?n=100000`.
 
 use guest::Query;
 use std::future::{Future, poll_fn};
@@ -9,7 +9,7 @@ use wasip3::{clocks::monotonic_clock, random};
 
 const A_DAY: u64 = 24 * 60 * 60 * 1_000_000_000;
 
-/// Fills so much memory by one instruction.
+/// Fills this much memory by one instruction.
 pub fn fill(query: &Query) -> ! {
     let mut memory = vec![0_u8; bytes(query, 256)];
     loop {
@@ -19,7 +19,7 @@ pub fn fill(query: &Query) -> ! {
     }
 }
 
-/// Asks for so many random bytes at once.
+/// Requests this many random bytes at once.
 pub fn random(query: &Query) -> ! {
     loop {
         black_box(random::random::get_random_bytes(bytes(query, 64) as u64));
@@ -27,7 +27,7 @@ pub fn random(query: &Query) -> ! {
     }
 }
 
-/// Starts so many calls of the host, and drops them all before any is over.
+/// Starts this many host calls, and drops all of them before any has finished.
 pub async fn subtasks(query: &Query) -> ! {
     let n = query.number("n", 100_000);
     loop {
@@ -40,7 +40,7 @@ pub async fn subtasks(query: &Query) -> ! {
             }
         }
         drop(all);
-        // Back to the host, which clears them away.
+        // Yields to the host, which removes them.
         guest::wait(1).await;
         eprintln!("dropped subtasks");
     }

@@ -1,5 +1,5 @@
-//! Bodies that do not come to a proper end: `GET /late-trap`, `/trap-at-end?length=0&head=50`,
-//! `/drop-body`, `/trailer-error`, `/no-end`; and one that does, in its own time: `/drip?to=URL`.
+//! Bodies without a proper end: `GET /late-trap`, `/trap-at-end?length=0&head=50`, `/drop-body`,
+//! `/trailer-error`, `/no-end`; and a slow one with a proper end: `/drip?to=URL`.
 
 use crate::forever;
 use guest::{BodyEnd, Call, ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, wait};
@@ -7,7 +7,7 @@ use std::hint::black_box;
 use wasip3::wit_bindgen::{FutureWriter, StreamWriter};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
-/// A head without `content-length`; the body and its end are still to be written.
+/// A head without `content-length`; the body and its end are not written yet.
 fn begun() -> (Response, StreamWriter<u8>, FutureWriter<BodyEnd>) {
     begun_with(&[("content-type".into(), b"text/plain".into())])
 }
@@ -26,21 +26,22 @@ fn deliberate() -> ErrorCode {
     ErrorCode::InternalError(Some("deliberate error in the middle of a body".to_owned()))
 }
 
-/// A head and five bytes; then, when they have had time to leave, a trap.
+/// Sends a head and five bytes; traps after they had time to leave.
 pub fn late_trap() -> Response {
     let (response, mut writer, end_writer) = begun();
     spawn_local(async move {
         writer.write_all(b"first".into()).await;
         wait(50).await;
-        // Both ends of the body are still open: nothing but the trap says that it is over.
+        // Both ends of the body are still open: only the trap ends it.
         black_box((&writer, &end_writer));
         panic!("deliberate panic in the middle of a body");
     });
     response
 }
 
-/// A whole body of five bytes, and a trap in the same breath: with `head`, so many milliseconds after the
-/// head. With `length=1` the head says `content-length: 5`; with `trailers=1` the body ends in trailers.
+/// Sends a whole body of five bytes and traps immediately afterwards; with `head`, this many
+/// milliseconds after the head. With `length=1` the head has `content-length: 5`; with `trailers=1`
+/// the body ends in trailers.
 pub fn trap_at_end(query: &Query) -> Response {
     let head = query.number("head", 0);
     let (response, mut writer, end_writer) = match query.number("length", 0) {
@@ -68,11 +69,11 @@ pub fn trap_at_end(query: &Query) -> Response {
     response
 }
 
-/// Five bytes; then the stream is dropped, and what ends it is an error.
+/// Sends five bytes; then drops the stream, and ends the body with an error.
 pub fn drop_body() -> Response {
     let headers = Fields::new();
     let (mut writer, reader) = wit_stream::new();
-    // A writer that is dropped sends this.
+    // A dropped writer sends this.
     let (end_writer, end) = wit_future::new(|| BodyEnd::Err(deliberate()));
     let (response, _sent) = Response::new(headers, Some(reader), end);
     spawn_local(async move {
@@ -82,7 +83,7 @@ pub fn drop_body() -> Response {
     response
 }
 
-/// Five bytes, the proper end of the stream, and an error in place of trailers.
+/// Sends five bytes, the proper end of the stream, and an error instead of trailers.
 pub fn trailer_error() -> Response {
     let (response, mut writer, end_writer) = begun();
     spawn_local(async move {
@@ -93,7 +94,8 @@ pub fn trailer_error() -> Response {
     response
 }
 
-/// Five bytes, the proper end of the stream, and never a word on whether there are trailers.
+/// Sends five bytes and the proper end of the stream, but never ends the body with or without
+/// trailers.
 pub fn no_end() -> Response {
     let (response, mut writer, end_writer) = begun();
     spawn_local(async move {
@@ -105,7 +107,8 @@ pub fn no_end() -> Response {
     response
 }
 
-/// `first`, and, once the upstream has answered, `last`. Without an upstream, `last` never comes.
+/// Sends `first`, and `last` once the upstream has answered. Without an upstream, `last` is never
+/// sent.
 pub fn drip(query: Query, request: &Request) -> Response {
     let call = Call::to(&query, request).ok();
     let (response, mut writer, end_writer) = begun();
@@ -113,7 +116,7 @@ pub fn drip(query: Query, request: &Request) -> Response {
         writer.write_all(b"first".into()).await;
         match call {
             Some(call) => {
-                // A call that fails is over, too.
+                // A failed call is finished, too.
                 let _ = call.make(0).await;
             }
             None => forever().await,

@@ -1,5 +1,5 @@
-//! Takes what it can get: `GET /memory`, `/handles?n=100000&kind=fields`, `…/open/NAME?n=1&keep=descriptors`,
-//! `…/touch/NAME`, `…/list?n=0`.
+//! Takes as much as it can get: `GET /memory`, `/handles?n=100000&kind=fields`,
+//! `…/open/NAME?n=1&keep=descriptors`, `…/touch/NAME`, `…/list?n=0`.
 
 use guest::{BodyEnd, ErrorCode, Fields, Query, Response, WHOLE_BODY, text};
 use std::hint::black_box;
@@ -10,7 +10,7 @@ use wasip3::filesystem::types::{
 use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 use wasip3::{wit_future, wit_stream};
 
-/// Asks for a megabyte at a time, until it is refused: which, in Rust, is a trap.
+/// Allocates a megabyte at a time until it is refused, which is a trap in Rust.
 pub fn memory() -> Result<Response, ErrorCode> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     loop {
@@ -19,9 +19,9 @@ pub fn memory() -> Result<Response, ErrorCode> {
     }
 }
 
-/// Makes `n` handles of a `kind` (`fields`, `streams` or `futures`; of the last two, each is a pair)
-/// and keeps them until the last is made. The handles are all in the host's tables; the guest itself
-/// keeps a few bytes for each.
+/// Creates `n` handles of a `kind` (`fields`, `streams` or `futures`; the last two are pairs) and
+/// keeps them until the last one exists. All handles are in the host's tables; the guest itself
+/// keeps only a few bytes for each.
 pub fn handles(query: &Query) -> Response {
     let n = query.number("n", 100_000);
     let made = match query.get("kind").unwrap_or("fields") {
@@ -43,13 +43,13 @@ fn keep<T>(n: u64, make: impl Fn() -> T) -> usize {
         all.push(make());
     }
     let made = all.len();
-    // Dropping so many would take its time, and futures would have to be written first.
+    // Dropping so many takes long, and futures would have to be written first.
     std::mem::forget(black_box(all));
     made
 }
 
-/// Opens the file `n` times, for reading, and keeps what it opened until the last: the `descriptors`, or
-/// `streams` that read from them.
+/// Opens the file `n` times, for reading, and keeps what it opened until the last: the
+/// `descriptors`, or `streams` that read from them.
 pub async fn open(name: &str, query: &Query) -> Response {
     let directory = directory();
     let (mut descriptors, mut streams) = (Vec::new(), Vec::new());
@@ -80,13 +80,14 @@ pub async fn touch(name: &str) -> Response {
     text(200, format!("{set:?}\n"))
 }
 
-/// The first directory that was granted.
+/// Returns the first granted directory.
 fn directory() -> Descriptor {
     let (directory, _) = get_directories().swap_remove(0);
     directory
 }
 
-/// Begins to read the directory `n` times, and keeps all of it; then reads it to its end once more.
+/// Begins to read the directory `n` times and keeps all of these streams; then reads it to its end
+/// once more.
 pub async fn list(query: &Query) -> Response {
     let directory = directory();
     let n = query.number("n", 0);

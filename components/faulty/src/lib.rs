@@ -1,9 +1,9 @@
-//! All the ways to go wrong, each under a path of its own, and a good answer under every other: what
-//! goes wrong for one request must leave the others alone.
+//! Fails in many ways, each under its own path, and answers well under every other path: the
+//! failure of one request must not affect others.
 //!
-//! Before an answer: `GET /trap`, `/error`, `/spin`, `/never`, `/exit`, `/trap-together?n=16`; after
-//! one: see [`after`]; in the middle of a body: [`cut`]; with the request's body: [`body`]; with memory
-//! and handles: [`hoard`]; with much at once: [`bulk`]; with backpressure: [`pressure`]
+//! Before an answer: `GET /trap`, `/error`, `/spin`, `/never`, `/exit`, `/trap-together?n=16`;
+//! after one: see [`after`]; in the middle of a body: [`cut`]; with the request's body: [`body`];
+//! with memory and handles: [`hoard`]; with much at once: [`bulk`]; with backpressure: [`pressure`]
 
 mod after;
 mod body;
@@ -20,10 +20,10 @@ use wasip3::{cli::exit::exit, clocks::monotonic_clock, random};
 
 const AN_HOUR: u64 = 60 * 60 * 1000;
 
-/// The same for the life of the instance.
+/// An identifier that stays the same for the life of the instance.
 static INSTANCE: LazyLock<u64> = LazyLock::new(random::random::get_random_u64);
 static SERVED: AtomicU64 = AtomicU64::new(0);
-/// Requests that wait for enough others to trap together.
+/// The number of requests that wait to trap together.
 static DOOMED: AtomicU64 = AtomicU64::new(0);
 
 struct Faulty;
@@ -92,20 +92,20 @@ impl wasip3::exports::http::handler::Guest for Faulty {
 
 wasip3::http::service::export!(Faulty);
 
-/// `INSTANCE N`: which instance answers, and how many requests it has told this.
+/// Answers `INSTANCE N`: the instance, and how many requests it has answered this way.
 fn who() -> Response {
     let served = SERVED.fetch_add(1, Relaxed) + 1;
     text(200, format!("{:016x} {served}\n", *INSTANCE))
 }
 
-/// Loops for ever without a host call.
+/// Loops forever without a host call.
 fn spin() -> ! {
     loop {
         black_box(());
     }
 }
 
-/// Computes for so long by the clock, which it looks at now and then.
+/// Computes for this long by the clock, which it reads now and then.
 fn compute(milliseconds: u64) {
     let end = monotonic_clock::now() + milliseconds * 1_000_000;
     while monotonic_clock::now() < end {
@@ -115,23 +115,23 @@ fn compute(milliseconds: u64) {
     }
 }
 
-/// Waits for ever, by the host's clock.
+/// Waits forever, by the host's clock.
 async fn forever() -> ! {
     loop {
         wait(AN_HOUR).await;
     }
 }
 
-/// With `to=URL`, makes one outgoing request and waits for its answer: whoever holds that back decides
-/// when the guest goes on.
+/// With `to=URL`, makes one outgoing request and waits for its answer: the upstream decides when
+/// the guest continues.
 async fn call_if_asked(query: &Query, request: &Request) {
     if let Ok(call) = Call::to(query, request) {
-        // A call that fails is over, too.
+        // A failed call is finished, too.
         let _ = call.make(0).await;
     }
 }
 
-/// Traps once `n` requests are here, so that each of them had been started, and none was answered.
+/// Traps once `n` requests are here, so that all of them have started and none was answered.
 async fn trap_together(n: u64) -> Result<Response, ErrorCode> {
     if DOOMED.fetch_add(1, Relaxed) + 1 >= n {
         panic!("deliberate panic of {n} requests together");

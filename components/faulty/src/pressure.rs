@@ -1,19 +1,19 @@
-//! Backpressure put to bad use: `GET /hold`, `/hold-and-leave`, `/hold-and-trap`, `/toggle?n=100`; and
-//! to good use: `/held-slow?ms=20`.
+//! Backpressure that is misused: `GET /hold`, `/hold-and-leave`, `/hold-and-trap`, `/toggle?n=100`;
+//! and that is used properly: `/held-slow?ms=20`.
 
 use crate::{call_if_asked, forever, who};
 use guest::{ErrorCode, Query, Request, Response, text, wait};
 use wasip3::spawn_local;
 use wasip3::wit_bindgen::{backpressure_dec, backpressure_inc, yield_async};
 
-/// Holds it for ever, and a task with it.
+/// Holds it forever, and keeps a task alive.
 pub fn hold() -> Response {
     backpressure_inc();
     spawn_local(async { forever().await });
     text(200, "holding\n")
 }
 
-/// Holds it for ever, with nobody there who could let go.
+/// Holds it forever without a task that could release it.
 pub fn hold_and_leave() -> Response {
     backpressure_inc();
     text(200, "holding\n")
@@ -26,7 +26,7 @@ pub async fn hold_and_trap(query: &Query, request: &Request) -> Result<Response,
     panic!("deliberate panic under backpressure")
 }
 
-/// Holds it for so long before it answers.
+/// Holds it for this long before it answers.
 pub async fn held_slow(milliseconds: u64) -> Response {
     backpressure_inc();
     wait(milliseconds).await;
@@ -34,7 +34,7 @@ pub async fn held_slow(milliseconds: u64) -> Response {
     who()
 }
 
-/// Takes it and lets go `n` times: within one turn, over a yield, and over a wait.
+/// Acquires and releases it `n` times: within one turn, over a yield, and over a wait.
 pub async fn toggle(n: u64) -> Response {
     for i in 0..n {
         backpressure_inc();

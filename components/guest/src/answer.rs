@@ -1,10 +1,10 @@
 use crate::{BodyEnd, Fields, Response};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
-/// How a body that came to its end without trailers ends.
+/// The end of a complete body without trailers.
 pub const WHOLE_BODY: fn() -> BodyEnd = || Ok(None);
 
-/// A `text/plain` answer of known length.
+/// Returns a `text/plain` answer of known length.
 ///
 /// The body is written by a spawned task: the host starts to read it only once the response has been
 /// returned.
@@ -16,14 +16,14 @@ pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
     ])
     .expect("these headers are valid");
     let (mut writer, reader) = wit_stream::new();
-    // A future's writer that is dropped sends its default: here, that there are no trailers.
+    // A dropped writer of a future sends the default: here, no trailers.
     let (_, end) = wit_future::new(WHOLE_BODY);
     let (response, _sent) = Response::new(headers, Some(reader), end);
     response
         .set_status_code(status)
         .expect("the status code is valid");
     spawn_local(async move {
-        // What is left over was not wanted: the client has gone.
+        // A rest was not wanted: the client has left.
         writer.write_all(body).await;
     });
     response

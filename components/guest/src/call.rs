@@ -3,11 +3,11 @@ use wasip3::clocks::monotonic_clock;
 use wasip3::http::{client, types::Scheme};
 use wasip3::{wit_bindgen::StreamResult, wit_future};
 
-/// The request header that names whom a request is made for. Guests pass it on to their upstreams,
-/// which so can tell whether the host's attribution is right.
+/// The request header that identifies an incoming request. Guests pass it on to their upstreams,
+/// which can then tell whether the host's attribution is right.
 const TAG: &str = "x-tag";
 
-/// The value of `x-tag`, empty if absent.
+/// Returns the value of `x-tag`, empty if absent.
 pub fn tag(request: &Request) -> Vec<u8> {
     request
         .get_headers()
@@ -22,7 +22,7 @@ pub async fn wait(milliseconds: u64) {
     monotonic_clock::wait_for(milliseconds.saturating_mul(1_000_000)).await;
 }
 
-/// An upstream, and in whose name it is called.
+/// An upstream, and the request for which it is called.
 #[derive(Clone)]
 pub struct Call {
     https: bool,
@@ -32,7 +32,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Calls to the base URL in the parameter `to`, tagged as `request` is.
+    /// Creates calls to the base URL in the parameter `to`, with the tag of `request`.
     pub fn to(query: &Query, request: &Request) -> Result<Self, String> {
         let url = query
             .get("to")
@@ -53,18 +53,18 @@ impl Call {
         })
     }
 
-    /// The same, with one more header.
+    /// Adds a header.
     pub fn with_header(mut self, name: &str, value: Vec<u8>) -> Self {
         self.headers.push((name.to_owned(), value));
         self
     }
 
-    /// `GET {to}/call/{i}`, and its answer read to the end. Any status is an answer.
+    /// Sends `GET {to}/call/{i}`, and reads the answer to its end. Any status is an answer.
     pub async fn make(&self, i: u64) -> Result<(), String> {
         self.make_with(|headers| headers, i).await
     }
 
-    /// The same, with what `more` makes of the headers.
+    /// Makes a call with the headers that `more` returns.
     pub async fn make_with(&self, more: fn(Fields) -> Fields, i: u64) -> Result<(), String> {
         let headers = Fields::from_list(&self.headers)
             .map_err(|error| format!("the call's headers: {error}"))?;

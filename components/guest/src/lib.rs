@@ -1,5 +1,5 @@
-//! What the `wasi:http/service@0.3` guests share: reading a query, giving a plain answer, calling an
-//! upstream. Written against `wasip3` alone, so that each guest shows the interfaces themselves.
+//! Shared code of the `wasi:http/service@0.3` guests: reading a query, giving a plain answer,
+//! calling an upstream. It uses only `wasip3`, so that each guest shows the interfaces themselves.
 
 mod answer;
 mod call;
@@ -11,5 +11,5 @@ pub use query::Query;
 
 pub use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Trailers};
 
-/// What a body ends with: trailers if there are any, or why it was cut short.
+/// The end of a body: trailers if there are any, or the reason why it was cut short.
 pub type BodyEnd = Result<Option<Trailers>, ErrorCode>;

@@ -1,7 +1,7 @@
 use crate::Request;
 
-/// The path and query parameters of a request. Names and values are percent-decoded; of a name that
-/// is given twice, the first counts.
+/// The path and query parameters of a request. Names and values are percent-decoded; of two
+/// parameters with the same name, the first counts.
 pub struct Query {
     /// The path, as sent.
     pub path: String,
@@ -33,7 +33,7 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The parameter as a number; `default` if it is missing or no number.
+    /// Returns the parameter as a number, or `default` if it is missing or not a number.
     pub fn number(&self, name: &str, default: u64) -> u64 {
         self.get(name)
             .and_then(|value| value.parse().ok())

@@ -1,4 +1,5 @@
-//! The smallest `wasi:http/service`: one answer to every request. What the host itself costs shows here.
+//! The smallest `wasi:http/service`: one answer to every request. It shows the cost of the host
+//! itself.
 
 use guest::{ErrorCode, Request, Response, text};
 

@@ -1,7 +1,7 @@
-//! What a guest of `wasi:http@0.2` can do with `content-length`: promise another length than it writes, and
-//! say the same length twice.
+//! Uses of `content-length` by a guest of `wasi:http@0.2`: it announces another length than it
+//! writes, and sends the same length twice.
 //!
-//! `GET /promise?length=10&write=3`, likewise `/drop?length=10&write=3`, `ANY /copy`
+//! `GET /promise?length=10&write=3`, `GET /drop?length=10&write=3`, `ANY /copy`
 
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse,
@@ -13,7 +13,7 @@ const CONTENT_LENGTH: &str = "content-length";
 
 struct Lengths;
 
-/// What becomes of a body when all is written.
+/// The end of a body after everything was written.
 #[derive(PartialEq)]
 enum End {
     Finish,
@@ -38,7 +38,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Lengths {
 
 wasip2::http::proxy::export!(Lengths);
 
-/// As many bytes as the query says, and the length that it says.
+/// Returns as many bytes as the query says, and the length that it says.
 fn promise(query: &str) -> Result<(Fields, Vec<u8>), ErrorCode> {
     let number = |name: &str, default| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -50,8 +50,8 @@ fn promise(query: &str) -> Result<(Fields, Vec<u8>), ErrorCode> {
     Ok((fields, vec![b'x'; number("write", 3)]))
 }
 
-/// The request's fields, one after another, and its body, whose length is added to the fields as if they
-/// had none.
+/// Returns the request's fields, one after another, and its body, whose length is added to the
+/// fields as if they did not have it.
 fn copy(request: IncomingRequest) -> Result<(Fields, Vec<u8>), ErrorCode> {
     let fields = Fields::new();
     for (name, value) in request.headers().entries() {

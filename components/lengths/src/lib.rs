@@ -1,5 +1,5 @@
-//! What a guest can do with `content-length`: promise another length than it writes, and say the same
-//! length twice.
+//! Uses of `content-length` by a guest: it announces another length than it writes, and sends the
+//! same length twice.
 //!
 //! `GET /promise?length=10&write=3`, `ANY /copy`
 
@@ -29,8 +29,8 @@ impl wasip3::exports::http::handler::Guest for Lengths {
 
 wasip3::http::service::export!(Lengths);
 
-/// The request's fields, one after another, and its body, whose length is added to the fields as if they
-/// had none.
+/// Answers with the request's fields, one after another, and its body, whose length is added to the
+/// fields as if they did not have it.
 async fn copy(request: Request) -> Result<Response, ErrorCode> {
     let fields = Fields::new();
     for (name, value) in request.get_headers().copy_all() {
@@ -54,7 +54,7 @@ async fn copy(request: Request) -> Result<Response, ErrorCode> {
     Ok(answer(fields, body))
 }
 
-/// An answer with these fields and this body, which is written when the host reads it.
+/// Returns an answer with these fields and this body, which is written when the host reads it.
 fn answer(fields: Fields, body: Vec<u8>) -> Response {
     let (mut writer, reader) = wit_stream::new();
     let (_, end) = wit_future::new(WHOLE_BODY);

@@ -1,21 +1,21 @@
-//! What the guests share that look for others' marks in their memory: two large regions, of which it is
-//! known what a new instance finds in them.
+//! Shared code of the guests that search their memory for marks of others: two large regions whose
+//! contents in a new instance are known.
 //!
-//! Every request looks first. `/mark/ID?wait=MS` then fills both regions with a mark that names `ID`, and
-//! is not answered before so many milliseconds.
+//! Every request checks them first. `/mark/ID?wait=MS` then fills both regions with a mark that
+//! contains `ID`, and is not answered before this many milliseconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What every word of an image is.
+/// The value of every word of an image.
 pub const IMAGE: u64 = 0x5a5a_5a5a_5a5a_5a5a;
 
-/// What every word of a mark begins with; the rest is its `ID`.
+/// The upper half of every word of a mark; the rest is its `ID`.
 const MARK: u64 = 0xa5a5_a5a5_0000_0000;
 
-/// Words of the region that the program leaves zeroed: 2 MiB.
+/// The words of the region that the program leaves zeroed: 2 MiB.
 pub const ZEROED: usize = (2 << 20) / 8;
 
-/// Words of a small image and of a large one: 64 KiB and 4 MiB.
+/// The words of a small image and of a large one: 64 KiB and 4 MiB.
 pub const SMALL: usize = (64 << 10) / 8;
 pub const LARGE: usize = (4 << 20) / 8;
 
@@ -25,14 +25,14 @@ pub struct Regions {
     pub image: &'static [AtomicU64],
 }
 
-/// Regions of this program, with an image of so many words.
+/// Returns regions of this program, with an image of this many words.
 #[macro_export]
 macro_rules! regions {
     ($image:expr) => {{
         use std::sync::atomic::AtomicU64;
         static ZEROED: [AtomicU64; $crate::ZEROED] = [const { AtomicU64::new(0) }; $crate::ZEROED];
         static IMAGE: [AtomicU64; $image] = [const { AtomicU64::new($crate::IMAGE) }; $image];
-        // Whatever the compiler knows of their contents, it has to look.
+        // The compiler must not assume anything about their contents.
         $crate::Regions {
             zeroed: std::hint::black_box(&ZEROED),
             image: std::hint::black_box(&IMAGE),
@@ -41,7 +41,7 @@ macro_rules! regions {
 }
 
 impl Regions {
-    /// Does what the target asks for. Gives the answer, and the milliseconds to wait before it.
+    /// Handles the target. Returns the answer, and the milliseconds to wait before it.
     pub fn visit(&self, target: &str) -> (String, u64) {
         let answer = self.look();
         let Some(asked) = target.split_once("/mark/").map(|(_, asked)| asked) else {
@@ -55,7 +55,8 @@ impl Regions {
         (answer, wait.parse().unwrap_or(0))
     }
 
-    /// `clean`, or how many words are not as in a new instance, and the first of them.
+    /// Returns `clean`, or the number of words that differ from a new instance, and the first of
+    /// them.
     fn look(&self) -> String {
         let strange = |words: &[AtomicU64], new: u64| {
             let words = words.iter().map(|word| word.load(Ordering::Relaxed));

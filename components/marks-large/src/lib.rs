@@ -1,4 +1,5 @@
-//! A `wasi:http/service` that looks for others' marks in its memory (see `marking`), with a large image.
+//! A `wasi:http/service` that searches its memory for marks of others (see `marking`), with a large
+//! image.
 
 use guest::{ErrorCode, Request, Response, text, wait};
 

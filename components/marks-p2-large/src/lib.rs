@@ -1,5 +1,5 @@
-//! A `wasi:http/proxy@0.2` component that looks for others' marks in its memory (see `marking`), with a
-//! large image.
+//! A `wasi:http/proxy@0.2` component that searches its memory for marks of others (see `marking`),
+//! with a large image.
 
 use wstd::http::{Body, Error, Request, Response};
 use wstd::{task, time::Duration};

@@ -1,4 +1,4 @@
-//! A middleware that awaits the next handler, and returns its response as it is.
+//! A middleware that awaits the next handler and returns its response unchanged.
 
 use guest::{ErrorCode, Request, Response};
 

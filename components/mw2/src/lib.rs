@@ -1,12 +1,12 @@
-//! A middleware that does everything at another time than the one behind it expects. The query says
-//! how:
+//! A middleware that does everything at another time than the next handler expects. The query
+//! selects how:
 //!
 //! - `mw=early` (the default): answers at once; a spawned task calls the next handler.
 //! - `mw=pass`: awaits the next handler, returns its response, and ends while its body is being sent.
-//! - `mw=copy`: likewise, with a body of its own, which a spawned task copies.
+//! - `mw=copy`: does the same, with a new body, to which a spawned task copies.
 //! - `mw=late&n=1&after=20`: answers at once; `n` spawned tasks wait `after` milliseconds, and each
 //!   then calls the next handler.
-//! - `mw=spin&turns=20`: answers at once; a spawned task gives way so many times, without calling any
+//! - `mw=spin&turns=20`: answers at once; a spawned task yields this many times, without calling any
 //!   import, and then calls the next handler.
 
 use guest::{ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, tag, text, wait};
@@ -58,11 +58,11 @@ impl wasip3::exports::http::handler::Guest for Middleware {
 
 wasip3::http::service::export!(Middleware);
 
-/// The same answer, with a body that is copied by a task of this component.
+/// Returns the same answer, with a body that a task of this component copies.
 fn copy(response: Response) -> Response {
     let headers = Fields::new();
     let length = response.get_headers().get("content-length");
-    // A header that the host does not let through is left out.
+    // The host may reject the header.
     let _ = headers.set("content-length", &length);
     let status = response.get_status_code();
     let (_, accepted) = wit_future::new(|| Ok(()));

@@ -1,5 +1,5 @@
-//! The handler behind a middleware: `wasi:http/handler@0.3`, imported. What is imported is decided
-//! when the middleware is composed with another component.
+//! The handler behind a middleware: the import `wasi:http/handler@0.3`. Composing the middleware
+//! with another component decides which handler that is.
 
 use guest::{ErrorCode, Request, Response};
 
@@ -15,12 +15,12 @@ mod bindings {
     });
 }
 
-/// Has the next handler answer.
+/// Calls the next handler.
 pub async fn next(request: Request) -> Result<Response, ErrorCode> {
     bindings::wasi::http::handler::handle(request).await
 }
 
-/// A request for the next handler that asks for the same with the same tag, and has no body.
+/// Returns a request for the next handler with the same path and tag, and without a body.
 pub fn again(request: &Request) -> Request {
     let headers = guest::Fields::from_list(&[("x-tag".to_owned(), guest::tag(request))])
         .expect("the tag was a header before");
@@ -35,30 +35,31 @@ pub fn again(request: &Request) -> Request {
     again
 }
 
-/// Calls the next handler and does not wait: its response, if it returned one before it paused for the
-/// first time.
+/// Calls the next handler without waiting, and returns its response if it returned one before it
+/// paused for the first time.
 ///
-/// The subtask is left to itself and its handle is kept for ever, as nothing that is generated would.
+/// The subtask is abandoned and its handle is kept forever, which generated bindings would never
+/// do.
 pub fn start(request: Request) -> Option<Response> {
     #[link(wasm_import_module = "wasi:http/handler@0.3.2")]
     unsafe extern "C" {
         #[link_name = "[async-lower]handle"]
         fn handle(request: i32, result: *mut Answer) -> i32;
     }
-    // Where the answer goes, whenever that is: it must stay.
+    // The answer may be written here at any time, so it must stay.
     let answer: *mut Answer = Box::leak(Box::new(Answer([u32::MAX; 16])));
     let request = i32::try_from(request.take_handle()).expect("a handle is a small number");
-    // The low four bits of what comes back are the subtask's state.
+    // The low four bits of the result are the subtask's state.
     let state = unsafe { handle(request, answer.cast()) } & 0xf;
     let words = unsafe { (*answer).0 };
-    // The first byte says that it is a response; its handle is where the error would begin, which is
-    // aligned to eight bytes.
+    // The first byte is the case `ok`; the response's handle is at the offset of the error, which
+    // is aligned to eight bytes.
     (state == RETURNED && words[0] & 0xff == 0).then(|| unsafe { Response::from_handle(words[2]) })
 }
 
 /// The canonical ABI's `Subtask.State.RETURNED`.
 const RETURNED: i32 = 2;
 
-/// Room for a `result<response, error-code>`.
+/// Space for a `result<response, error-code>`.
 #[repr(C, align(8))]
 struct Answer([u32; 16]);

@@ -1,7 +1,9 @@
-//! A `wasi:http/proxy@0.2` component that calls out: what guests of the older WASI version get.
+//! A `wasi:http/proxy@0.2` component that makes outgoing requests: attribution for guests of the
+//! older WASI version.
 //!
-//! `GET /?to=URL&k=1`; with `echo`, its calls carry the `traceparent` that it was given; with `after=50`,
-//! it answers first, and makes them so many milliseconds after the last byte that it announced.
+//! `GET /?to=URL&k=1`; with `echo`, its calls carry the `traceparent` that it received; with
+//! `after=50`, it answers first, and makes the calls this many milliseconds after the last byte
+//! that it announced.
 
 use futures::future::ready;
 use futures::{StreamExt, stream};
@@ -32,7 +34,7 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
         let (to, tag, parent) = (to.clone(), tag.to_vec(), parent.cloned());
         return later(tag.clone(), async move {
             task::sleep(Duration::from_millis(after)).await;
-            // Nobody waits to hear of a failure.
+            // Failures are ignored.
             let _ = make(calls, &to, &tag, parent.as_ref()).await;
         });
     }
@@ -44,7 +46,8 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
     answer(200, body)
 }
 
-/// An answer whose body ends where its length says, and for the guest only when the work is done.
+/// Returns an answer whose body has its announced length; for the guest it ends when the work is
+/// done.
 fn later(
     mut tag: Vec<u8>,
     work: impl Future<Output = ()> + Send + 'static,
@@ -52,7 +55,7 @@ fn later(
     tag.extend(b": answered\n");
     let length = tag.len();
     let text = stream::once(async { Bytes::from(tag) });
-    // Without a byte, for which there is no reader by then.
+    // It yields no byte, because nothing reads any more.
     let rest = stream::once(work).filter_map(|()| ready(None));
     let response = Response::builder()
         .header("content-type", "text/plain")
@@ -60,7 +63,7 @@ fn later(
     Ok(response.body(Body::from_stream(text.chain(rest)))?)
 }
 
-/// So many outgoing requests, one after another.
+/// Makes this many outgoing requests, one after another.
 async fn make(calls: u64, to: &str, tag: &[u8], parent: Option<&HeaderValue>) -> Result<(), Error> {
     for i in 0..calls {
         call(
@@ -73,7 +76,7 @@ async fn make(calls: u64, to: &str, tag: &[u8], parent: Option<&HeaderValue>) ->
     Ok(())
 }
 
-/// One outgoing request, and its answer read to the end. Any status is an answer.
+/// Makes one outgoing request, and reads the answer to its end. Any status is an answer.
 async fn call(url: &str, tag: &[u8], parent: Option<&HeaderValue>) -> Result<(), Error> {
     let mut request = Request::get(url).header("x-tag", tag);
     if let Some(parent) = parent {

@@ -56,13 +56,14 @@ pub fn run(plan: &Plan, prepared: Prepared) -> Report {
     }
 }
 
-/// Sends a request of which nobody writes the body.
+/// Sends a request without writing its body.
 pub fn start(prepared: Prepared) -> Result<FutureIncomingResponse, Failure> {
     outgoing_handler::handle(prepared.request, Some(prepared.options))
         .map_err(|code| Failure::with("send", name_of(code)))
 }
 
-/// Writes the body, until it is all written or the response is there and nobody takes the rest.
+/// Writes the body until it is complete, or until the response has arrived and the rest is not
+/// read.
 fn write(
     plan: &Plan,
     stream: &OutputStream,
@@ -94,7 +95,7 @@ fn write(
     Ok(())
 }
 
-/// Writes no bytes, as those do who write what they have and then find that there is no more.
+/// Writes no bytes, like a guest that writes its data and then finds that there is no more.
 fn nothing(stream: &OutputStream) -> Result<(), Failure> {
     stream.check_write().map_err(failed)?;
     stream.write(&[]).map_err(failed)?;
@@ -159,7 +160,7 @@ fn trailers(future: &FutureTrailers) -> Result<Option<Fields>, Failure> {
     }
 }
 
-/// What a stream's error says: the `error-code` behind it, if there is one.
+/// Converts a stream's error: the `error-code` behind it, if there is one.
 fn failed(error: StreamError) -> Failure {
     match error {
         StreamError::Closed => Failure::new("write", "closed"),

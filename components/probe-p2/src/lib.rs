@@ -1,7 +1,7 @@
-//! The probe for `wasi:http@0.2`: makes the outgoing request that an incoming one describes, however odd,
-//! and answers what it saw of it, as JSON.
+//! The probe for `wasi:http@0.2`: makes the outgoing request that an incoming one describes,
+//! however unusual, and answers with its observations, as JSON.
 //!
-//! `GET /?to=URL&…`: see [`Plan`] for what may be asked, and [`Report`] for what is answered.
+//! `GET /?to=URL&…`: see [`Plan`] for the request, and [`Report`] for the answer.
 
 mod exchange;
 mod request;
@@ -33,7 +33,7 @@ fn run(plan: &Plan) -> String {
             Err(failure) => Report::failed(failure).to_json(),
         };
     }
-    // All are under way before the first is waited for.
+    // All are sent before the first is awaited.
     let started: Vec<_> = (0..plan.count)
         .map(|_| request::prepare(plan).and_then(exchange::start))
         .collect();
@@ -65,7 +65,7 @@ fn answer(out: ResponseOutparam, status: u16, text: &str) {
     let stream = body.write().expect("nobody else has taken it");
     for chunk in text.as_bytes().chunks(4096) {
         if stream.blocking_write_and_flush(chunk).is_err() {
-            // The client has gone.
+            // The client has left.
             break;
         }
     }

@@ -3,7 +3,7 @@ use wasip2::http::types::{
     Fields, HeaderError, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
 };
 
-/// A request that is ready to be sent, and its body, if it is to have one.
+/// A request that is ready to be sent, and its body, if it has one.
 pub struct Prepared {
     pub request: OutgoingRequest,
     pub options: RequestOptions,
@@ -11,7 +11,7 @@ pub struct Prepared {
     pub trailers: Option<Fields>,
 }
 
-/// Makes the request, part by part: which of them is refused, and how, is told.
+/// Creates the request part by part, so that an error names the refused part.
 pub fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
     let headers = fields("header", &plan.headers)?;
     let trailers = match &plan.trailers[..] {

@@ -23,8 +23,8 @@ pub async fn run(plan: &Plan, prepared: Prepared) -> Report {
     let (mut report, written) = {
         let writing = pin!(write(plan, body, end, trailers));
         let reading = pin!(exchange(plan, request));
-        // Who has the response does not wait for an upstream that does not take the rest of the body,
-        // and lets go of it here.
+        // With the response, it no longer waits for an upstream that does not read the rest of the
+        // body, and drops it here.
         match select(writing, reading).await {
             Either::Left((written, reading)) => (reading.await, written),
             Either::Right((report, writing)) => (report, writing.now_or_never().flatten()),
@@ -46,7 +46,7 @@ pub async fn run(plan: &Plan, prepared: Prepared) -> Report {
     report
 }
 
-/// A body that is written, but not finished.
+/// A body that is written but not finished.
 struct Unfinished(
     Option<StreamWriter<u8>>,
     FutureWriter<BodyEnd>,
@@ -62,7 +62,7 @@ async fn write(
     if let Some(stream) = &mut body
         && !write_all(plan, stream).await
     {
-        // Nobody reads it any more; to write once more would be a trap.
+        // Nothing reads it any more; another write would trap.
         body = None;
     }
     match plan.send {
@@ -77,7 +77,7 @@ async fn write(
     None
 }
 
-/// Says whether all of it was taken.
+/// Returns true if everything was taken.
 async fn write_all(plan: &Plan, stream: &mut StreamWriter<u8>) -> bool {
     let bytes = plan.body_bytes();
     if plan.send != Send::Trickle {

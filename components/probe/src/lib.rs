@@ -1,7 +1,7 @@
-//! Makes the outgoing request that an incoming one describes, however odd, and answers what it saw of it,
-//! as JSON: what a host tells its guests of upstreams that go wrong.
+//! Makes the outgoing request that an incoming one describes, however unusual, and answers with its
+//! observations, as JSON: this shows how a host reports faulty upstreams to its guests.
 //!
-//! `GET /?to=URL&…`: see [`Plan`] for what may be asked, and [`Report`] for what is answered.
+//! `GET /?to=URL&…`: see [`Plan`] for the request, and [`Report`] for the answer.
 
 mod exchange;
 mod request;

@@ -4,17 +4,17 @@ use wasip3::http::types::{HeaderError, RequestOptions, RequestOptionsError, Sche
 use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamWriter};
 use wasip3::{wit_future, wit_stream};
 
-/// A request that is ready to be sent, and the ends of its body that the guest keeps.
+/// A request that is ready to be sent, and the guest's ends of its body.
 pub struct Prepared {
     pub request: Request,
     pub body: Option<StreamWriter<u8>>,
     pub end: FutureWriter<BodyEnd>,
     pub trailers: Option<Trailers>,
-    /// How its sending ended.
+    /// The result of sending it.
     pub sent: FutureReader<Result<(), ErrorCode>>,
 }
 
-/// Makes the request, part by part: which of them is refused, and how, is told.
+/// Creates the request part by part, so that an error names the refused part.
 pub fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
     let headers = fields("header", &plan.headers)?;
     let trailers = match &plan.trailers[..] {

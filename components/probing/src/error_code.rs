@@ -1,10 +1,11 @@
-//! The names that `error-code` has for its cases.
+//! The names of the cases of `error-code`.
 //!
-//! Both versions of `wasi:http` have the same cases, and each binding makes a type of its own of them.
+//! Both versions of `wasi:http` have the same cases, and the bindings of each define their own
+//! type.
 
 use crate::json;
 
-/// Makes a function that gives the name of an `error-code`'s case, and what it carries, as JSON:
+/// Defines a function that returns the name of an `error-code`'s case, and its payload as JSON:
 /// `error_code!(name_of, types)`, where `types` is the binding's module in scope.
 #[macro_export]
 macro_rules! error_code {
@@ -79,29 +80,29 @@ macro_rules! error_code {
     };
 }
 
-/// A number, or `null`.
+/// Formats a number, or `null`.
 pub fn number<T: ToString>(value: Option<T>) -> String {
     json::optional(value, |to, text| to.push_str(text))
 }
 
-/// A string, or `null`.
+/// Formats a string, or `null`.
 pub fn text(value: Option<String>) -> String {
     json::optional(value, json::string)
 }
 
-/// What `DNS-error` carries.
+/// Formats the payload of `DNS-error`.
 pub fn dns(rcode: Option<String>, info_code: Option<u16>) -> String {
     let (rcode, info_code) = (text(rcode), number(info_code));
     format!("{{\"rcode\":{rcode},\"info-code\":{info_code}}}")
 }
 
-/// What `TLS-alert-received` carries.
+/// Formats the payload of `TLS-alert-received`.
 pub fn alert(id: Option<u8>, message: Option<String>) -> String {
     let (id, message) = (number(id), text(message));
     format!("{{\"alert-id\":{id},\"alert-message\":{message}}}")
 }
 
-/// What the cases of a field's size carry.
+/// Formats the payload of the cases about a field's size.
 pub fn field_size(name: Option<String>, size: Option<u32>) -> String {
     let (name, size) = (text(name), number(size));
     format!("{{\"field-name\":{name},\"field-size\":{size}}}")

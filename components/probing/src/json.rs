@@ -1,4 +1,4 @@
-//! As much JSON as a report needs.
+//! The parts of JSON that a report needs.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub fn string(to: &mut String, text: &str) {
     to.push('"');
 }
 
-/// A string or a number that may be missing.
+/// Formats a string or a number that may be missing.
 pub fn optional<T: ToString>(value: Option<T>, write: impl Fn(&mut String, &str)) -> String {
     match value {
         Some(value) => {
@@ -31,7 +31,7 @@ pub fn optional<T: ToString>(value: Option<T>, write: impl Fn(&mut String, &str)
     }
 }
 
-/// Pairs of a name and a value; bytes that are no UTF-8 are replaced.
+/// Writes pairs of a name and a value; bytes that are not UTF-8 are replaced.
 pub fn fields(to: &mut String, fields: &[(String, Vec<u8>)]) {
     to.push('[');
     for (nth, (name, value)) in fields.iter().enumerate() {

@@ -1,5 +1,6 @@
-//! What the probes of both WASI versions share: the [`Plan`] that an incoming request describes, and the
-//! [`Report`] that it is answered with. Neither knows any WASI, so that both probes do and tell the same.
+//! Shared code of the probes for both WASI versions: the [`Plan`] that an incoming request
+//! describes, and the [`Report`] that answers it. Neither depends on a WASI version, so both probes
+//! do and report the same.
 
 mod error_code;
 mod json;

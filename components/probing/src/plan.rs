@@ -1,24 +1,24 @@
-//! Which outgoing request to make. All of it is in the query, percent-encoded; see [`Plan`].
+//! The outgoing request to make. The query has all of it, percent-encoded; see [`Plan`].
 
-/// The outgoing request that an incoming one asks for.
+/// The outgoing request that an incoming one describes.
 ///
 /// | parameter | |
 /// | --- | --- |
-/// | `to=http://HOST:PORT/PATH` | where to; `scheme`, `authority` and `path` replace its parts, and may be anything; with `path=none` or `authority=none`, none is set |
+/// | `to=http://HOST:PORT/PATH` | the destination; `scheme`, `authority` and `path` replace its parts, and may be anything; with `path=none` or `authority=none`, none is set |
 /// | `method=GET` | |
 /// | `header=NAME:VALUE`, `header-hex=NAME:HEX` | may be given several times, and may be anything |
 /// | `fields=N&field-size=S` | `N` more fields, `x-I`, with values of `S` bytes |
-/// | `body=N` | a body of so many bytes; without it there is none |
+/// | `body=N` | a body of N bytes; without it there is none |
 /// | `trailer=NAME:VALUE` | as `header` |
 /// | `connect`, `first`, `between` | the timeouts of `request-options`, in nanoseconds |
 /// | `send=whole` | see [`Send`] |
 /// | `read=whole` | see [`Read`] |
-/// | `n=1` | so many such requests at once; the answer is then how they ended, counted |
+/// | `n=1` | the number of such requests to make at once; the answer then counts their results |
 pub struct Plan {
     pub target: Target,
     pub method: String,
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The length of the body; `None` if there is to be none at all.
+    /// The length of the body; `None` if there is no body.
     pub body: Option<usize>,
     pub trailers: Vec<(String, Vec<u8>)>,
     pub connect: Option<u64>,
@@ -29,22 +29,21 @@ pub struct Plan {
     pub count: usize,
 }
 
-/// The parts of a URL, as they are given to the host.
+/// The parts of a URL, as they are passed to the host.
 pub struct Target {
     pub scheme: String,
     pub authority: Option<String>,
     pub path: Option<String>,
 }
 
-/// What is done with the request's body.
+/// How the request's body is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Send {
     /// It is written and finished.
     Whole,
     /// It is written byte by byte, with a wait of a millisecond after each, and finished.
     Trickle,
-    /// It is written; when the response has been read, nothing is written to it once more, and it is
-    /// finished.
+    /// It is written; after the response was read, an empty write follows, and it is finished.
     Late,
     /// It is written, and never finished.
     Hold,

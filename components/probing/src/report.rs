@@ -3,23 +3,23 @@ use std::fmt::Write;
 
 use crate::json;
 
-/// What became of an outgoing request.
+/// The result of an outgoing request.
 #[derive(Default)]
 pub struct Report {
     pub status: Option<u16>,
     pub headers: Vec<(String, Vec<u8>)>,
-    /// What was read of the body.
+    /// The bytes of the body that were read.
     pub body: Vec<u8>,
-    /// How long that is; of long bodies, only the beginning is kept in `body`.
+    /// The number of these bytes; `body` keeps only the beginning of long bodies.
     pub length: u64,
     pub trailers: Vec<(String, Vec<u8>)>,
-    /// What went wrong first.
+    /// The first failure.
     pub failure: Option<Failure>,
-    /// How the sending of the body ended, by its own account.
+    /// The failure of sending the body, as the sending itself reports it.
     pub sent: Option<Failure>,
 }
 
-/// A failure: where it showed, the name of the case in the WIT, and what it carries, as JSON.
+/// A failure: the step that reported it, the name of the case in the WIT, and its payload, as JSON.
 #[derive(Clone)]
 pub struct Failure {
     pub phase: &'static str,
@@ -27,15 +27,15 @@ pub struct Failure {
     pub payload: String,
 }
 
-/// How many requests ended how.
+/// The number of requests by result.
 #[derive(Default)]
 pub struct Outcomes(BTreeMap<String, usize>);
 
-/// So much of a body is told.
+/// The number of body bytes that are reported.
 const KEPT: usize = 256;
 
 impl Report {
-    /// A request that failed.
+    /// Creates the report of a failed request.
     pub fn failed(failure: Failure) -> Self {
         Self {
             failure: Some(failure),
@@ -43,19 +43,19 @@ impl Report {
         }
     }
 
-    /// Notes a failure, if it is the first.
+    /// Records a failure, if it is the first.
     pub fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
     }
 
-    /// Notes bytes of the response's body.
+    /// Records bytes of the response's body.
     pub fn read(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         let room = KEPT.saturating_sub(self.body.len());
         self.body.extend(&bytes[..bytes.len().min(room)]);
     }
 
-    /// As JSON.
+    /// Converts the report to JSON.
     pub fn to_json(&self) -> String {
         let mut text = String::from("{\"status\":");
         match self.status {
@@ -81,12 +81,12 @@ impl Report {
 }
 
 impl Failure {
-    /// One that carries nothing.
+    /// Creates a failure without a payload.
     pub fn new(phase: &'static str, name: &'static str) -> Self {
         Self::with(phase, (name, "null".to_owned()))
     }
 
-    /// One that carries something, as `error_code!` and its like give it.
+    /// Creates a failure with a payload, as `error_code!` and similar functions return it.
     pub fn with(phase: &'static str, (name, payload): (&'static str, String)) -> Self {
         Self {
             phase,
@@ -119,7 +119,7 @@ impl Outcomes {
         *self.0.entry(outcome).or_default() += 1;
     }
 
-    /// As JSON.
+    /// Converts the counts to JSON.
     pub fn to_json(&self) -> String {
         let mut text = String::from("{");
         for (nth, (outcome, count)) in self.0.iter().enumerate() {

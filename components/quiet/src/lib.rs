@@ -1,6 +1,6 @@
-//! Work that leaves no trace until its caller is gone: the handler returns an error code, for which it
-//! calls no import, and a spawned task gives way a number of times before it calls the first. Each
-//! outgoing request is made by a task that was spawned by the one before.
+//! Work that is invisible until its caller has ended: the handler returns an error code, for which
+//! it calls no import, and a spawned task yields several times before it calls the first. Each
+//! outgoing request is made by a task that the previous one spawned.
 //!
 //! `GET /?to=URL&k=4`
 
@@ -8,7 +8,7 @@ use guest::{Call, ErrorCode, Query, Request, Response};
 use wasip3::spawn_local;
 use wasip3::wit_bindgen::yield_async;
 
-/// Enough for whoever called to have ended.
+/// Enough turns for the caller to have ended.
 const TURNS: usize = 10;
 
 struct Quiet;

@@ -1,7 +1,7 @@
-//! Passes each request on as it is, body and all, and its answer back: the least that can be a proxy.
+//! Passes each request on unchanged, including its body, and its answer back: a minimal proxy.
 //!
-//! `ANY /...?to=http://HOST:PORT`, with path and query unchanged, so that one that is sent to a relay
-//! goes on from there.
+//! `ANY /...?to=http://HOST:PORT`, with path and query unchanged, so that a request can pass
+//! through several relays.
 
 use guest::{ErrorCode, Query, Request, Response, text};
 use wasip3::http::{client, types::Scheme};

@@ -1,5 +1,5 @@
-//! Bodies as streams, in memory that does not grow with them: an echo with trailers, a source, a sink,
-//! and server-sent events.
+//! Streamed bodies in constant memory: an echo with trailers, a source, a sink, and server-sent
+//! events.
 //!
 //! `POST /echo`, `GET /bytes?n=1048576`, `POST /count`, `GET /ticks?n=3&every=100`
 
@@ -7,7 +7,7 @@ use guest::{BodyEnd, ErrorCode, Fields, Query, Request, Response, text, wait};
 use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
-/// What is read at once.
+/// The number of bytes in one read.
 const CHUNK: usize = 64 * 1024;
 
 struct Stream;
@@ -27,13 +27,13 @@ impl wasip3::exports::http::handler::Guest for Stream {
 
 wasip3::http::service::export!(Stream);
 
-/// The request's body and trailers, as they come.
+/// Answers with the request's body and trailers as they arrive.
 fn echo(request: Request) -> Result<Response, ErrorCode> {
     let received = request.get_headers();
     let headers = Fields::new();
-    // HTTP/1.1 sends only those trailers that `trailer` names.
+    // HTTP/1.1 sends only the trailers that `trailer` names.
     for name in ["content-type", "trailer"] {
-        // A header that the host does not let through is left out.
+        // The host may reject the header.
         let _ = headers.set(name, &received.get(name));
     }
     let (mut from, from_end) = body_of(request);
@@ -51,18 +51,18 @@ fn echo(request: Request) -> Result<Response, ErrorCode> {
             }
             chunk = Vec::with_capacity(CHUNK);
         }
-        // The stream ends first, then come the trailers: or the reason why there are none.
+        // The stream ends first, then the trailers follow, or the reason why there are none.
         drop((from, to));
         let _ = to_end.write(from_end.await).await;
     });
     Ok(response)
 }
 
-/// `n` bytes, of which the byte at offset `i` is `i mod 251`.
+/// Answers with `n` bytes, of which the byte at offset `i` is `i mod 251`.
 fn bytes(n: u64) -> Result<Response, ErrorCode> {
     let (response, mut to, end) = streamed(content_type("application/octet-stream"));
     spawn_local(async move {
-        // A multiple of 251 long, so that each chunk starts as the first does.
+        // The length is a multiple of 251, so each chunk starts like the first.
         let chunk: Vec<u8> = (0..=250).cycle().take(251 * 256).collect();
         let mut left = n;
         while left > 0 {
@@ -82,7 +82,7 @@ fn bytes(n: u64) -> Result<Response, ErrorCode> {
     Ok(response)
 }
 
-/// The length of the request's body. One that is cut short is an error.
+/// Answers with the length of the request's body. A cut body is an error.
 async fn count(request: Request) -> Result<Response, ErrorCode> {
     let (mut from, end) = body_of(request);
     let mut chunk = Vec::with_capacity(CHUNK);
@@ -101,7 +101,7 @@ async fn count(request: Request) -> Result<Response, ErrorCode> {
     Ok(text(200, format!("{length}\n")))
 }
 
-/// `n` events: the first at once, each further one `every` milliseconds after the one before.
+/// Answers with `n` events: the first at once, the others at intervals of `every` milliseconds.
 fn ticks(n: u64, every: u64) -> Result<Response, ErrorCode> {
     let (response, mut to, end) = streamed(content_type("text/event-stream"));
     spawn_local(async move {
@@ -127,14 +127,14 @@ fn content_type(value: &str) -> Fields {
     Fields::from_list(&[("content-type".into(), value.into())]).expect("the header is valid")
 }
 
-/// The request's body, and what it ends with.
+/// Returns the request's body and its end.
 fn body_of(request: Request) -> (StreamReader<u8>, FutureReader<BodyEnd>) {
     let (_, accepted) = wit_future::new(|| Ok(()));
     Request::consume_body(request, accepted)
 }
 
-/// A response whose body is still to be written. One whose writers are dropped before its end was cut
-/// short, and says so to the host.
+/// Returns a response whose body is not written yet. If its writers are dropped before the end, the
+/// host sees that the body was cut short.
 fn streamed(headers: Fields) -> (Response, StreamWriter<u8>, FutureWriter<BodyEnd>) {
     let (writer, reader) = wit_stream::new();
     let (end_writer, end) = wit_future::new(|| {

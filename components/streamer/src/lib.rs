@@ -1,5 +1,5 @@
-//! Outgoing requests between the chunks of a body, and after its end: the one who forwards the body
-//! may have ended long before.
+//! Outgoing requests between the chunks of a body and after its end: the task that forwards the
+//! body may have ended long before.
 //!
 //! `GET /?to=URL&k=8`
 
@@ -20,7 +20,7 @@ impl wasip3::exports::http::handler::Guest for Streamer {
         let (end_writer, end) = wit_future::new(WHOLE_BODY);
         let (response, _sent) = Response::new(Fields::new(), Some(reader), end);
         spawn_local(async move {
-            // The last call is made when the body has ended.
+            // The last call is made after the end of the body.
             for i in 0..calls.saturating_sub(1) {
                 let _ = call.make(i).await;
                 to.write_all(format!("chunk {i}\n").into()).await;

@@ -1,7 +1,7 @@
-//! A WAGI module of 1.8 MB, most of it data, as a program with tables, templates or fonts has them. It
+//! A WAGI module of 1.8 MB, most of it data, like a program with tables, templates or fonts. It
 //! answers `text/plain`, a word of its data that the query's length selects.
 
-/// Words that no compiler can leave out: each is another.
+/// Words that no compiler can optimise away, because all are different.
 static DATA: [u64; 212_500] = data();
 
 const fn data() -> [u64; 212_500] {

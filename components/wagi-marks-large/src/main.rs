@@ -1,4 +1,4 @@
-//! A WAGI module that looks for others' marks in its memory (see `marking`), with a large image.
+//! A WAGI module that searches its memory for marks of others (see `marking`), with a large image.
 
 #![allow(
     clippy::disallowed_methods,

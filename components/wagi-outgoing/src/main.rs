@@ -1,9 +1,9 @@
-//! A WAGI module that makes outgoing requests by `wasi_experimental_http`, as its Rust crate (0.10) does:
-//! by handles that are closed when they are dropped, and bodies read in pieces.
+//! A WAGI module that makes outgoing requests by `wasi_experimental_http`, like its Rust crate
+//! (0.10): with handles that are closed when they are dropped, and bodies read in pieces.
 //!
-//! `?to=URL&k=1` makes `k` requests `GET {to}/call/{i}` with the header `x-tag` that the module itself was
-//! sent, one after another, and answers `TAG: k of k answered\n`, or 502 with `error N`, the number of the
-//! interface. With `all`, the answer is the first's status, headers and body instead.
+//! `?to=URL&k=1` makes `k` requests `GET {to}/call/{i}` with the header `x-tag` of the module's own
+//! request, one after another, and answers `TAG: k of k answered\n`, or 502 with `error N`, the
+//! number of the interface. With `all`, the answer is the first's status, headers and body instead.
 
 use std::env;
 

@@ -1,5 +1,5 @@
 //! A WAGI module in Rust: a CGI program on stdin and stdout, as a WASI preview1 command
-//! (`wasm32-wasip1`). The first query parameter chooses what it does:
+//! (`wasm32-wasip1`). The first query parameter selects what it does:
 //!
 //! | query | answer |
 //! | --- | --- |
@@ -14,10 +14,10 @@
 //! | `latetrap` | a whole answer, then a panic |
 //! | `bad` | text without a header block |
 //! | `stderr=TEXT` | TEXT and a newline on stderr, then `logged` |
-//! | `spin` | loops for ever, before any output |
+//! | `spin` | loops forever, before any output |
 //! | `files` | the names in `/`, one a line, or `no directory at /` |
 //!
-//! Values are used as they stand in `QUERY_STRING`, without decoding.
+//! Values are used as they are in `QUERY_STRING`, without decoding.
 
 use std::env;
 use std::hint::black_box;
@@ -28,7 +28,8 @@ fn main() -> io::Result<()> {
     let query = variable("QUERY_STRING");
     let first = query.split('&').next().unwrap_or_default();
     let (action, value) = first.split_once('=').unwrap_or((first, ""));
-    // Buffered as a whole, so that an answer is one write: `wagi-wat` is the guest that writes in bits.
+    // Buffered completely, so that an answer is one write: `wagi-wat` is the guest that writes in
+    // pieces.
     let mut out = io::BufWriter::new(io::stdout().lock());
     match action {
         "echo" => {
@@ -77,12 +78,12 @@ fn main() -> io::Result<()> {
     out.flush()
 }
 
-/// A `text/plain` answer.
+/// Writes a `text/plain` answer.
 fn plain(out: &mut impl Write, body: &str) -> io::Result<()> {
     write!(out, "Content-Type: text/plain\n\n{body}")
 }
 
-/// All that the module was given.
+/// Returns everything that the module received.
 fn everything() -> io::Result<String> {
     let mut variables: Vec<String> = env::vars_os()
         .map(|(name, value)| format!("{}={}\n", name.to_string_lossy(), value.to_string_lossy()))
@@ -99,7 +100,7 @@ fn everything() -> io::Result<String> {
     ))
 }
 
-/// The names in the root directory, in order: there is one only if the host grants it.
+/// Returns the sorted names in the root directory, which exists only if the host grants it.
 fn files() -> String {
     let Ok(entries) = std::fs::read_dir("/") else {
         return "no directory at /\n".to_owned();
@@ -112,7 +113,8 @@ fn files() -> String {
     names.concat()
 }
 
-/// The request's content type. WAGI itself left `CONTENT_TYPE` empty and gave only the header.
+/// Returns the request's content type. WAGI itself left `CONTENT_TYPE` empty and passed only the
+/// header.
 fn content_type() -> String {
     ["CONTENT_TYPE", "HTTP_CONTENT_TYPE"]
         .map(variable)
@@ -121,7 +123,7 @@ fn content_type() -> String {
         .unwrap_or_else(|| "application/octet-stream".to_owned())
 }
 
-/// An environment variable, empty if unset.
+/// Returns an environment variable, empty if unset.
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A worker that is fed by a channel: one job at a time, or a pool.
+//! Workers that get jobs from a channel: one job at a time, or a pool.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ struct Channel {
 }
 
 thread_local! {
-    /// One for workers, one for pools.
+    /// One channel for workers, one for pools.
     static CHANNELS: [RefCell<Channel>; 2] = [channel(), channel()];
 }
 
@@ -32,19 +32,19 @@ fn with<R>(pool: bool, action: impl FnOnce(&mut Channel) -> R) -> R {
     CHANNELS.with(|channels| action(&mut channels[usize::from(pool)].borrow_mut()))
 }
 
-/// Leaves the job to the worker, and waits for it.
+/// Sends the job to the worker, and waits for it.
 pub async fn work(job: Job, pool: bool, ends: u64) -> Outcome {
     let (work, told) = told(job);
     with(pool, |channel| channel.jobs.unbounded_send(Box::pin(work)))
         .map_err(|_| "the channel has no end")?;
     see_to_a_worker(pool, ends);
     let outcome = told.await;
-    // The worker may have ended with this job and left others.
+    // The worker may have ended after this job and left others.
     see_to_a_worker(pool, ends);
     outcome.map_err(|_| "the worker has gone")?
 }
 
-/// Spawns a worker, in this request's task, if there is none.
+/// Spawns a worker in this request's task, if there is none.
 fn see_to_a_worker(pool: bool, ends: u64) {
     let Some(mut jobs) = with(pool, |channel| channel.idle.take()) else {
         return;

@@ -1,4 +1,4 @@
-//! Single flight: who comes while a call is under way waits for that one.
+//! Single flight: a request that arrives during a call waits for that call.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ thread_local! {
     static FLIGHT: RefCell<Option<Shared<Job>>> = const { RefCell::new(None) };
 }
 
-/// Joins the job that is under way, or begins this one.
+/// Joins the running job, or starts this one.
 pub async fn work(job: Job) -> Outcome {
     let flight = FLIGHT.with_borrow_mut(|flight| match flight {
         Some(flight) if flight.peek().is_none() => flight.clone(),

@@ -20,7 +20,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Takes the token, so this is for the beginning of the handler.
+    /// Creates the plan. This takes the token, so it must be called at the beginning of the
+    /// handler.
     pub fn of(query: &Query, request: &Request) -> Result<Self, String> {
         let call = Call::to(query, request)?;
         let scope = match query.get("witness").unwrap_or("none") {
@@ -46,17 +47,17 @@ impl Plan {
                 }
                 call.make_with(named, i).await
             };
-            // The remedy, in a line.
+            // The remedy in one line.
             Box::pin(Scope::wrap(self.scope.clone(), job)) as Job
         })
     }
 }
 
-/// A job for another task, and where its outcome is heard of.
+/// Returns a job for another task, and the receiver of its outcome.
 pub fn told(job: Job) -> (impl Future<Output = ()>, oneshot::Receiver<Outcome>) {
     let (tell, told) = oneshot::channel();
     let job = async {
-        // Whoever asked may have gone.
+        // The requester may have gone.
         let _ = tell.send(job.await);
     };
     (job, told)

@@ -1,22 +1,21 @@
-//! Usual ways to share work between the requests of an instance. In all but one of them a request's
-//! calls are made in the task of another request, and the call stack names that one.
+//! Common ways to share work between the requests of an instance. In all but one of them a
+//! request's calls are made in the task of another request, and the call stack names that one.
 //!
-//! `GET /worker?to=URL&k=1&wait=0&witness=none&ends=0`, and likewise the other paths:
+//! `GET /worker?to=URL&k=1&wait=0&witness=none&ends=0`, and the other paths in the same way:
 //!
-//! - `/worker`: one task does what comes by a channel, a job at a time. Whichever request came first
-//!   has spawned it.
-//! - `/pool`: the same, and all jobs that are there at once.
-//! - `/timer`: a task looks into a queue every few milliseconds, and ends when nothing has been there
-//!   for a while. Nobody wakes it.
-//! - `/flight`: requests that come while a call is under way wait for it in place of making another,
-//!   each of them polling it.
-//! - `/mutex`: each request makes its calls itself, while it has the lock.
-//! - `/own`: each request makes its calls itself, and has to do with no other.
+//! - `/worker`: one task takes jobs from a channel, one at a time. The first request spawned it.
+//! - `/pool`: the same, but takes all available jobs at once.
+//! - `/timer`: a task polls a queue every few milliseconds, and ends when it was empty for a while. No
+//!   request wakes it.
+//! - `/flight`: requests that arrive during a call wait for it instead of making another one, and each
+//!   of them polls it.
+//! - `/mutex`: each request makes its calls itself, while it holds the lock.
+//! - `/own`: each request makes its calls itself, and has nothing to do with others.
 //!
-//! A job waits for `wait` milliseconds and makes one call, `GET {to}/call/{i}`; each request has `k`.
-//! With `ends=8` a worker ends after so many jobs, and a request that has work for it spawns another.
-//! `witness` says how calls name their request: `none`; `token`, entered around each poll; or
-//! `echo-id`, its `x-request-id`.
+//! A job waits for `wait` milliseconds and makes one call, `GET {to}/call/{i}`; each request has
+//! `k`. With `ends=8` a worker ends after this many jobs, and a request that has work for it spawns
+//! another. `witness` selects how calls name their request: `none`; `token`, entered around each
+//! poll; or `echo-id`, its `x-request-id`.
 
 mod channel;
 mod flight;
@@ -38,7 +37,7 @@ impl wasip3::exports::http::handler::Guest for Worker {
             Ok(plan) => plan,
             Err(problem) => return Ok(text(400, problem + "\n")),
         };
-        // Whatever route it is served under.
+        // Works under any route.
         let how = query.path.rsplit('/').next().unwrap_or_default();
         let ends = query.number("ends", 0);
         let done = match how {

@@ -1,4 +1,4 @@
-//! An asynchronous mutex, held across a call. No request works for another; but each that lets go of
+//! An asynchronous mutex, held across a call. No request works for another; but each that releases
 //! the lock wakes the next, as if it gave it a job.
 
 use std::rc::Rc;
@@ -11,7 +11,7 @@ thread_local! {
     static LOCK: Rc<Mutex<()>> = Rc::default();
 }
 
-/// Does the job, alone.
+/// Does the job while it holds the lock.
 pub async fn work(job: Job) -> Outcome {
     let lock = LOCK.with(Rc::clone);
     let _alone = lock.lock().await;

@@ -1,4 +1,4 @@
-//! A worker that looks into a queue by a timer.
+//! A worker that polls a queue by a timer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

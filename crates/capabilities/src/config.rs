@@ -17,9 +17,9 @@ use serde::Deserialize;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 
-/// The interface in the metrics. Calls are counted and nothing else: a read is a look into a map, which has no
-/// effect, takes less time than a span, and is not worth asking for whom it is made. Guests read while they are
-/// being set up, too, for no request.
+/// The interface's name in the metrics. Calls are only counted: a read is a map lookup without
+/// effects and takes less time than a span, so it is not worth attributing to a request. Guests
+/// also read while they are being set up, for no request.
 const NAME: &str = "wasi:config/store";
 
 const INTERFACES: [&str; 2] = [
@@ -27,7 +27,8 @@ const INTERFACES: [&str; 2] = [
     "wasi:config/store@0.2.0-draft-2024-09-27",
 ];
 
-/// `wasi:config/store`. A service has the values of its key `config`; without it, it has none.
+/// The capability `wasi:config/store`. A service has the values of its key `config`, or none
+/// without that key.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigStore;
 
@@ -35,11 +36,11 @@ pub struct ConfigStore;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ConfigValues {
     values: BTreeMap<String, String>,
-    /// Those that were read from files.
+    /// The files that values were read from.
     files: Vec<PathBuf>,
 }
 
-/// The interface's errors. Values are read when the service is loaded, so a guest meets none of them.
+/// The interface's errors. Values are read when the service is loaded, so a guest never gets one.
 #[derive(ComponentType, Lift, Lower)]
 #[component(variant)]
 enum Error {
@@ -49,7 +50,7 @@ enum Error {
     Io(String),
 }
 
-/// Names only: values may be secrets.
+/// Prints names only: values may be secrets.
 impl fmt::Debug for ConfigValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
@@ -139,7 +140,7 @@ impl Capability for ConfigStore {
         values.iter().map(pair).collect()
     }
 
-    /// Names only: values may be secrets.
+    /// Shows names only: values may be secrets.
     fn explain(&self, grant: &ConfigValues) -> Vec<Explained> {
         match grant.values.is_empty() {
             true => Vec::new(),
@@ -161,7 +162,7 @@ impl Capability for ConfigStore {
 }
 
 impl ConfigValues {
-    /// Reads a value from a file or a variable of the host.
+    /// Reads a value from a file or an environment variable of the host.
     fn read_elsewhere(
         &mut self,
         name: &str,

@@ -12,14 +12,14 @@
 //! }
 //! ```
 //!
-//! A new one is a module here, a line in [`all`], and its documentation. See
-//! [`headwater_runtime::capability`] for what it has to say of itself.
+//! A new interface needs a module here, a line in [`all`], and documentation.
+//! [`headwater_runtime::capability`] describes what to implement.
 
 #![warn(missing_docs)]
 
 mod config;
 
-/// The programs of the documentation.
+/// Compiles the programs in the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/how-to/add-a-host-interface.md")]
 mod documentation {}
@@ -28,7 +28,7 @@ use headwater_runtime::Capabilities;
 
 pub use config::{ConfigStore, ConfigValues};
 
-/// All capabilities that Headwater has.
+/// Returns all capabilities of Headwater.
 #[must_use]
 pub fn all() -> Capabilities {
     Capabilities::default().with(ConfigStore)

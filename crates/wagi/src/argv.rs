@@ -1,13 +1,14 @@
 use crate::settings::Compat;
 
-/// The module's arguments (WAGI 0.8.1: path and query undecoded, `=` does not keep a part out).
+/// Returns the module's arguments (as in WAGI 0.8.1: path and query undecoded, and a part with `=`
+/// is an argument, too).
 ///
-/// Without a template: the whole path, then the query's parts between `&`. With one: `${SCRIPT_NAME}`
-/// is replaced by the path and `${ARGS}` by the query with spaces for `&`, and the result is split at
-/// white space; there is no quoting.
+/// Without a template, they are the whole path, then the parts of the query between `&`. With a
+/// template, `${SCRIPT_NAME}` is replaced by the path and `${ARGS}` by the query with spaces for
+/// `&`, and the result is split at white space; there is no quoting.
 ///
-/// The template is read once, so a path that contains the text `${ARGS}` stays as it is. 0.8.1
-/// expanded it, and strictly so does this.
+/// The template is expanded once, so a path that contains the text `${ARGS}` stays as it is. WAGI
+/// 0.8.1 expanded it, and strict mode does, too.
 pub(crate) fn argv(
     compat: Compat,
     template: Option<&str>,
@@ -57,7 +58,7 @@ fn expand(template: &str, script_name: &str, args: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Template, path, query, and what they give.
+    /// Template, path, query, and the expected arguments.
     type Case = (
         Option<&'static str>,
         &'static str,

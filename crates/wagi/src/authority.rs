@@ -4,21 +4,21 @@ use http::header::{HOST, HeaderMap};
 /// The server's name and port as the client addressed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority {
-    /// A name, an IPv4 address, or an IPv6 address in brackets (as RFC 3875, 4.1.14 has it).
+    /// A name, an IPv4 address, or an IPv6 address in brackets (RFC 3875, 4.1.14).
     pub(crate) host: String,
-    /// The port: the scheme's own where none was given, because a client leaves out no other. A number
-    /// but for what 0.8.1 made of IPv6 addresses.
+    /// The port. Without one it is the scheme's default, because clients omit only that. Always a
+    /// number, except for IPv6 addresses in the way of WAGI 0.8.1.
     pub(crate) port: String,
-    /// Whether the request came by `https`.
+    /// True if the request came by `https`.
     pub(crate) secure: bool,
 }
 
 impl Authority {
-    /// The first that names a host, of: the URI, which holds what the front established; the `Host`
-    /// header; `default_host`; `localhost`.
+    /// Returns the first of these that names a host: the URI, in which the server
+    /// puts the host that it determined; the `Host` header; `default_host`; `localhost`.
     ///
     /// WAGI 0.8.1 split IPv6 addresses at their first colon, and took a missing port from its
-    /// `--hostname`, under TLS too.
+    /// `--hostname`, also under TLS.
     pub(crate) fn of(uri: &Uri, headers: &HeaderMap, default_host: &str) -> Self {
         let from_uri = uri.authority().map(|authority| {
             let text = authority.as_str();
@@ -39,8 +39,8 @@ impl Authority {
         }
     }
 
-    /// As WAGI 0.8.1 found it: the URI, then `--hostname`, then the `Host` header, each laid over the
-    /// one before in the parts that it has, and split at its first colon.
+    /// Returns the authority as WAGI 0.8.1 did: the URI, then `--hostname`, then the `Host` header,
+    /// each split at its first colon. Later parts override earlier ones.
     pub(crate) fn as_in_wagi(uri: &Uri, headers: &HeaderMap, default_host: &str) -> Self {
         let mut found = Self {
             host: uri.host().unwrap_or("localhost").to_owned(),
@@ -59,15 +59,15 @@ impl Authority {
         found
     }
 
-    /// `http` or `https`.
+    /// Returns `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }
 }
 
-/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`. A port that is not one is left out.
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`. An invalid port is ignored.
 fn split(text: &str) -> (&str, Option<u16>) {
-    // The port's colon is the first after an IPv6 address's bracket, or the first of all.
+    // The port's colon is the first one after the bracket of an IPv6 address, else the first one.
     let name = match text.find(']') {
         Some(bracket) if text.starts_with('[') => bracket + 1,
         _ => text.find(':').unwrap_or(text.len()),
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn host_and_port() {
         for (uri, header, default, expected) in [
-            // What the front established comes first.
+            // The URI comes first.
             (
                 "http://example.com:8080/a",
                 None,
@@ -101,7 +101,7 @@ mod tests {
                 "d:1",
                 "http example.com 80",
             ),
-            // Then the Host header, then the default, then localhost.
+            // Then the `Host` header, then the default, then localhost.
             (
                 "/a",
                 Some("example.com:8080"),
@@ -118,7 +118,7 @@ mod tests {
             ("/a", None, "", "http localhost 80"),
             ("/a", Some(""), "example.com", "http example.com 80"),
             ("/a", Some(":9"), "example.com:1", "http example.com 1"),
-            // TLS has a port of its own.
+            // TLS has its own default port.
             (
                 "https://example.com/a",
                 None,
@@ -142,7 +142,7 @@ mod tests {
             ("/a", Some("[::1]:3000"), "d:1", "http [::1] 3000"),
             ("/a", Some("[::1]"), "d:1", "http [::1] 80"),
             ("/a", None, "[::1]:8080", "http [::1] 8080"),
-            // Not a port.
+            // Invalid ports.
             ("/a", Some("example.com:"), "d:1", "http example.com 80"),
             ("/a", Some("example.com:x"), "d:1", "http example.com 80"),
             (
@@ -151,7 +151,7 @@ mod tests {
                 "d:1",
                 "http example.com 80",
             ),
-            // Credentials are no part of the name.
+            // Credentials are not part of the name.
             (
                 "http://user:secret@example.com:81/",
                 None,
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn strict_is_what_0_8_1_made_of_it() {
         for (uri, header, default, expected) in [
-            // The port of --hostname where the client gives none, under TLS too.
+            // The port of --hostname if the client gives none, also under TLS.
             (
                 "http://example.com/a",
                 Some("example.com"),

@@ -4,8 +4,8 @@ use headwater_core::{Counters, RequestScope};
 
 /// Measures the CPU time of one request's instance, poll by poll.
 ///
-/// By the thread's own clock, so that nobody is ended for the time that others took from them. A guest
-/// yields at each tick of the epoch, so a bound is overrun by no more than a tick.
+/// It reads the thread's own clock, so that no request is ended for the time that others used. A
+/// guest yields at each tick of the epoch, so a limit is exceeded by at most one tick.
 #[derive(Debug)]
 pub(crate) struct CpuMeter {
     used: Duration,
@@ -20,7 +20,8 @@ impl CpuMeter {
         }
     }
 
-    /// Does one poll, and charges the request for it. Says whether the bound is passed.
+    /// Runs one poll and charges its time to the request. The result is true if the limit is
+    /// exceeded.
     pub(crate) fn measure<T>(
         &mut self,
         scope: &RequestScope,
@@ -42,7 +43,7 @@ fn thread_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Where threads have no such clock, the wall's.
+/// Returns the wall-clock time, where threads have no CPU clock.
 #[cfg(not(unix))]
 fn thread_time() -> Duration {
     use std::sync::OnceLock;

@@ -7,11 +7,11 @@ use std::time::Instant;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 
-/// Does `work`, but not beyond `deadline`.
+/// Runs `work`, but not beyond `deadline`.
 ///
-/// The clock is read after every poll, and the timer is for work that waits: while a guest spins, it
-/// keeps the executor so busy that timers may fire late (tokio looks at them once in 61 polls), but
-/// it is polled, and so looked at here, once per epoch.
+/// The clock is read after every poll; the timer is for work that waits. While a guest spins, it
+/// keeps the executor so busy that timers may fire late (tokio checks them once in 61 polls), but
+/// the guest is polled once per epoch, and the clock is read then.
 pub(crate) async fn until<F: Future>(
     deadline: Option<Instant>,
     work: F,

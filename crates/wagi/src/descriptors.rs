@@ -1,11 +1,12 @@
-//! What a guest does with its descriptors as a whole: which is stdout, how many there are, and what may be
+//! Tracks a guest's descriptors: which one is stdout, how many are open, and which paths may be
 //! opened.
 //!
-//! An open file takes one of the host's descriptors, of which all services share a thousand or so. A
-//! guest that opens files without end is told that it has too many.
+//! An open file takes one of the host's descriptors, and all services share a thousand or so. A
+//! guest that opens too many files gets an error.
 //!
-//! To open a named pipe takes until somebody opens its other end, and so long it takes one of the threads
-//! on which all services work with files. So what a path names is looked at first, and opened only if it is
+//! Opening a named pipe blocks until its other end is opened, and meanwhile occupies one of the
+//! threads on which all services work with files. Therefore a path is looked up first, and opened
+//! only if it is a regular file or a directory.
 //! a regular file or a directory.
 
 use std::collections::HashMap;
@@ -23,10 +24,10 @@ use crate::vectored::{STDOUT, parts};
 /// The descriptors of one instance.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
-    /// Whether stdout's was closed, or given another meaning.
+    /// True if stdout's descriptor was closed or replaced.
     pub(crate) stdout_moved: bool,
     files: InstanceFiles,
-    /// Those of files and directories that the guest opened.
+    /// The descriptors of files and directories that the guest opened.
     open: HashMap<i32, FilePermit>,
 }
 
@@ -39,20 +40,21 @@ type SetTimes = (i32, i32, i32, i32, i64, i64, i32);
 /// `lookupflags`: a symbolic link at the end of a path is followed.
 const FOLLOW: i32 = 1;
 
-/// `oflags`, both: a file is created that was not there.
+/// Both `oflags` that together create a new file.
 const CREATE_NEW: i32 = 1 | 1 << 2;
 
-/// Bytes of a path, the most that Linux takes.
+/// The longest path that Linux accepts, in bytes.
 const MAX_PATH: u32 = 4096;
 
-/// Bytes of a `filestat`, and where it says the type.
+/// The size of a `filestat`, in bytes, and the offset of its type.
 const FILESTAT: u8 = 64;
 const FILETYPE: usize = 16;
 
 /// The alignment of a `filestat`.
 const ALIGNMENT: usize = 8;
 
-/// Values of `filetype`. A symbolic link is one that is not followed, which the stock functions refuse.
+/// Values of `filetype`. A symbolic link appears only if it is not followed, and the stock
+/// functions refuse it.
 const DIRECTORY: u8 = 3;
 const REGULAR_FILE: u8 = 4;
 const SYMBOLIC_LINK: u8 = 7;
@@ -69,7 +71,7 @@ struct GuestPath {
     length: i32,
 }
 
-/// Puts these functions over those of the module `wasi`, which must allow it
+/// Replaces these functions of the module `wasi`. The linker must allow it
 /// ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     linker.func_wrap_async(
@@ -115,7 +117,7 @@ async fn path_open(caller: &mut Caller<'_, State>, arguments: PathOpen) -> Resul
     let Some(permit) = state.descriptors.files.permit() else {
         return Ok(Errno::Mfile as i32);
     };
-    // What is there already is not opened by one that creates a new file.
+    // A call that creates a new file does not open an existing one.
     let is_new = open & CREATE_NEW == CREATE_NEW;
     if !is_new && let Some(refused) = path.refusal(&mut state.wasi, &memory).await? {
         return Ok(refused);
@@ -141,7 +143,8 @@ async fn path_open(caller: &mut Caller<'_, State>, arguments: PathOpen) -> Resul
     Ok(errno)
 }
 
-/// The stock function opens what it sets the times of, unless that is a symbolic link.
+/// Checks the path first: the stock function opens what it sets the times of, unless that is a
+/// symbolic link.
 async fn set_times(caller: &mut Caller<'_, State>, arguments: SetTimes) -> Result<i32> {
     let (mut memory, state) = parts(caller)?;
     let (directory, lookup, at, length, accessed, modified, which) = arguments;
@@ -182,7 +185,7 @@ async fn fd_renumber(caller: &mut Caller<'_, State>, from: i32, to: i32) -> Resu
     let (mut memory, state) = parts(caller)?;
     let errno = stock::fd_renumber(&mut state.wasi, &mut memory, from, to).await?;
     if errno == SUCCESS && from != to {
-        // What `to` was is closed by it, and `from` is there no more.
+        // The call closes `to`, and `from` is no longer a descriptor.
         state.descriptors.closed(to);
         state.descriptors.moved(from, to);
     }
@@ -216,16 +219,18 @@ impl Descriptors {
 // === impl GuestPath ===
 
 impl GuestPath {
-    /// Why what the path names is not opened, as an errno. None if it is a file or directory, or not there.
+    /// Returns the errno with which opening this path is refused, or `None` if it is a file or
+    /// directory, or does not exist.
     ///
-    /// Somebody may put something else there until it is opened. A guest can move a named pipe so, but make
-    /// none.
+    /// The path can be replaced before it is opened. A guest can do this by moving a named pipe
+    /// there, but cannot create one.
     async fn refusal(self, wasi: &mut WasiP1Ctx, memory: &GuestMemory<'_>) -> Result<Option<i32>> {
         let (at, length) = (self.at.cast_unsigned(), self.length.cast_unsigned());
         if length > MAX_PATH {
             return Ok(Some(Errno::Nametoolong as i32));
         }
-        // The stock function works on the memory of a guest. This one has a `filestat`, and then the path.
+        // The stock function works on a guest's memory. This buffer holds a `filestat`, then the
+        // path.
         let path = memory.as_cow(GuestPtr::<[u8]>::new((at, length)))?;
         let filestat = usize::from(FILESTAT);
         let mut buffer = vec![0_u8; ALIGNMENT + filestat + path.len()];

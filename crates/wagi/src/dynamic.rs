@@ -12,36 +12,36 @@ use crate::module::Prepared;
 use crate::output::{Hold, Output, OutputLimit};
 use crate::settings::Compat;
 
-/// The export by which a module names further routes.
+/// The export by which a module declares additional routes.
 pub(crate) const ROUTES: &str = "_routes";
 
-/// A route that a module named itself.
+/// A route that a module declares itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DynamicRoute {
-    /// Below the module's own route: `/x`, or `/x/...`.
+    /// The pattern, relative to the module's own route: `/x`, or `/x/...`.
     pub(crate) pattern: String,
     /// The export that answers.
     pub(crate) entrypoint: String,
 }
 
-/// Why a module's `_routes` cannot be used.
+/// The reason why a module's `_routes` cannot be used.
 #[derive(Debug, Error)]
 pub enum RoutesError {
-    /// It trapped, exited with a code, or is no function without parameters and results.
+    /// It trapped, exited with a code, or is not a function without parameters and results.
     #[error("`_routes` failed: {0}")]
     Failed(String),
-    /// It did not end.
+    /// It did not finish in time.
     #[error("`_routes` took longer than {} ms (`timeout`)", .0.as_millis())]
     TooLong(Duration),
     /// It printed nothing.
-    #[error("`_routes` printed nothing: it is to print lines of a route and an entrypoint")]
+    #[error("`_routes` printed nothing: it must print a route and an entrypoint on each line")]
     Empty,
-    /// It printed something that is no text.
+    /// It printed something that is not text.
     #[error(
-        "`_routes` printed what is no UTF-8: it is to print lines of a route and an entrypoint"
+        "`_routes` printed text that is not UTF-8: it must print a route and an entrypoint on each line"
     )]
     NotText,
-    /// A line that has not two columns.
+    /// A line does not have two columns.
     #[error(
         "`_routes` printed the line {0:?}: each line is a route, white space, and an entrypoint, such \
          as \"/hello/... on_hello\""
@@ -49,13 +49,13 @@ pub enum RoutesError {
     Line(String),
 }
 
-/// Whether a module has further routes to name.
+/// Returns true if the module exports `_routes`.
 pub(crate) fn has_routes(module: &Module) -> bool {
     matches!(module.get_export(ROUTES), Some(ExternType::Func(_)))
 }
 
-/// Asks a module for its further routes, in the order it names them; as WAGI did, with no arguments,
-/// variables, input or directories.
+/// Calls a module's `_routes` and returns the routes in the order in which it prints them. As in
+/// WAGI, the call has no arguments, variables, input or directories.
 pub(crate) async fn ask(module: &Prepared) -> Result<Vec<DynamicRoute>, RoutesError> {
     let allowed = module.settings.limits.request_timeout;
     let deadline = Instant::now().checked_add(allowed);
@@ -66,7 +66,7 @@ pub(crate) async fn ask(module: &Prepared) -> Result<Vec<DynamicRoute>, RoutesEr
     }
 }
 
-/// What `_routes` prints.
+/// Returns the output of `_routes`.
 async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, RoutesError> {
     let limit = OutputLimit {
         bytes: module.settings.limits.buffered_response as u64,
@@ -99,7 +99,7 @@ async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, Rou
     match outcome.await {
         Ok(()) => Ok(output.whole()),
         Err(error) => match error.downcast_ref::<I32Exit>() {
-            // A trap to WAGI, whatever the code.
+            // WAGI treated an exit as a trap, whatever the code.
             Some(I32Exit(0)) if module.settings.compat != Compat::Strict => Ok(output.whole()),
             Some(I32Exit(code)) => Err(RoutesError::Failed(format!("it exited with code {code}"))),
             None => Err(RoutesError::Failed(one_line(&error))),
@@ -107,7 +107,7 @@ async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, Rou
     }
 }
 
-/// Reads what `_routes` printed: a route and an entrypoint a line.
+/// Parses the output of `_routes`: a route and an entrypoint on each line.
 pub(crate) fn interpret(printed: &[u8]) -> Result<Vec<DynamicRoute>, RoutesError> {
     let text = std::str::from_utf8(printed).map_err(|_| RoutesError::NotText)?;
     if text.is_empty() {

@@ -11,10 +11,10 @@ use crate::authority::Authority;
 use crate::route::Route;
 use crate::settings::Compat;
 
-/// What stands for a header value that is not visible ASCII.
+/// The replacement for a header value that is not visible ASCII.
 const CORRUPT: &str = "CORRUPT VALUE";
 
-/// The variables that each request sets, whatever is configured.
+/// The variables that every request sets, whatever is configured.
 pub const SET_BY_HOST: [&str; 21] = [
     "AUTH_TYPE",
     "CONTENT_LENGTH",
@@ -39,7 +39,7 @@ pub const SET_BY_HOST: [&str; 21] = [
     "REQUEST_SCHEME",
 ];
 
-/// What the environment of one request is made of.
+/// The input for the environment of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
     /// The request's head.
@@ -54,18 +54,18 @@ pub(crate) struct Facts<'a> {
     pub(crate) configured: &'a [(String, String)],
     /// The name and port for a request that has none.
     pub(crate) default_host: &'a str,
-    /// How closely WAGI's ways are followed.
+    /// How closely WAGI is followed.
     pub(crate) compat: Compat,
-    /// Whether the module gets the client's credentials.
+    /// If true, the module gets the client's credentials.
     pub(crate) pass_authorization: bool,
 }
 
-/// The module's environment, in the order of the names.
+/// Returns the module's environment, sorted by name.
 ///
-/// As in WAGI 0.8.1, later wins: the configured variables, then the request's, then `HTTP_*` from the
-/// headers. Other than there, the order is always the same. Unless WAGI is followed strictly,
-/// `CONTENT_TYPE` is the request's, no value holds a NUL, which would end it for the guest, and there
-/// are some variables that CGI programs look for and WAGI did not set.
+/// As in WAGI 0.8.1, later values win: first the configured variables, then the request's, then
+/// `HTTP_*` from the headers. Unlike there, the order is always the same. Unless WAGI is followed
+/// strictly, `CONTENT_TYPE` is the request's, no value contains a NUL (which would end it for the
+/// guest), and some variables are set that CGI programs expect and WAGI did not set.
 pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
     let Facts {
         head,
@@ -129,7 +129,8 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
         variables.set("X_RELATIVE_PATH", relative);
     }
     if strict {
-        // The last of a name wins, and so does the last of two names that give one variable.
+        // The last header of a name wins, and so does the last of two names that map to one
+        // variable.
         for (name, value) in &head.headers {
             if is_public(name, pass_authorization) {
                 variables.set(&variable(name), text(value));
@@ -150,7 +151,8 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
             variables.set(&variable(name), &joined(&head.headers, name));
         }
     }
-    // HTTP/2 names the host outside the headers; CGI programs look for it in one (RFC 9113, 8.3.1).
+    // HTTP/2 transmits the host outside the headers; CGI programs look for the header (RFC 9113,
+    // 8.3.1).
     if !head.headers.contains_key(HOST)
         && head.version >= Version::HTTP_2
         && let Some(authority) = head.uri.authority()
@@ -176,16 +178,17 @@ impl Variables {
     }
 }
 
-/// Whether WAGI gave this header to the guest as a variable. Credentials and `Connection` it kept back.
+/// Returns true if WAGI passed this header to the guest as a variable. It withheld credentials and
+/// `Connection`.
 fn is_public(name: &HeaderName, pass_authorization: bool) -> bool {
     (pass_authorization || name != AUTHORIZATION) && name != CONNECTION
 }
 
-/// Whether the guest may have this header as a variable.
+/// Returns true if it is safe to pass this header to the guest as a variable.
 ///
-/// Not `Proxy`, because its variable is `HTTP_PROXY`, which HTTP clients take for their configuration
-/// (CVE-2016-5385, "httpoxy"). Of two headers that differ in `_` and `-` alone, the one with `-`
-/// counts, so that nobody can talk over a header that a proxy in front sets.
+/// `Proxy` is not, because its variable is `HTTP_PROXY`, from which HTTP clients read their
+/// configuration (CVE-2016-5385, "httpoxy"). Of two headers that differ only in `_` and `-`, the
+/// one with `-` is passed, so that a client cannot override a header that a proxy in front sets.
 fn is_safe(name: &HeaderName, headers: &HeaderMap) -> bool {
     if name.as_str() == "proxy" {
         return false;
@@ -201,8 +204,8 @@ fn variable(name: &HeaderName) -> String {
     )
 }
 
-/// All of a header's values, joined as RFC 9110 (5.3) and RFC 6265 (5.4) join them. WAGI 0.8.1 kept
-/// the last.
+/// Joins all values of a header as specified in RFC 9110 (5.3) and RFC 6265 (5.4). WAGI 0.8.1 kept
+/// the last one.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     let separator = if name == COOKIE { "; " } else { ", " };
     let values: Vec<&str> = headers.get_all(name).iter().map(text).collect();
@@ -213,7 +216,8 @@ fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or(CORRUPT)
 }
 
-/// WAGI 0.8.1 looked this up by a name that no header has, and always gave the empty string.
+/// Returns the request's content type. WAGI 0.8.1 looked it up by a name that no header has, and
+/// always got the empty string.
 fn content_type(headers: &HeaderMap, compat: Compat) -> &str {
     headers
         .get(CONTENT_TYPE)

@@ -6,11 +6,11 @@ use thiserror::Error;
 
 use crate::unknown_imports::UnknownImports;
 
-/// Why a module cannot be served.
+/// The reason why a module cannot be served.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WagiError {
-    /// There is no engine for it.
+    /// The engine could not be created.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// Not a core module that this engine compiles.
@@ -18,16 +18,16 @@ pub enum WagiError {
     Compile {
         /// The service.
         service: String,
-        /// What the compiler says.
+        /// The error of the compiler.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// One instance of it takes more than there is.
+    /// One instance of the module takes more than the engine has.
     #[error("{service}: {source}")]
     Places {
         /// The service.
         service: String,
-        /// What it takes.
+        /// What the instance takes.
         source: TooLarge,
     },
     /// A component, not a core module.
@@ -39,16 +39,16 @@ pub enum WagiError {
         /// The service.
         service: String,
     },
-    /// The core of a component: what a compiler makes of it before it is made a component.
+    /// The module is the core of a component: the compiler's output before it is made a component.
     #[error(
-        "{service}: the module is the core of a component (it {shown_by}), and no program by itself: \
-         build it for wasm32-wasip2, which makes a component of it, or have `wasm-tools component new` do \
-         that; then serve the component"
+        "{service}: the module is the core of a component (it {shown_by}), not a program by itself: \
+         build it for wasm32-wasip2, which makes a component of it, or run `wasm-tools component new`; \
+         then serve the component"
     )]
     ComponentCore {
         /// The service.
         service: String,
-        /// What the module does that no program by itself does.
+        /// The sign that the module is not a program by itself.
         shown_by: String,
     },
     /// The entrypoint is not exported.
@@ -59,14 +59,14 @@ pub enum WagiError {
     NoEntrypoint {
         /// The service.
         service: String,
-        /// The export that was looked for.
+        /// The name of the missing export.
         entrypoint: String,
-        /// The functions that there are, or `none`.
+        /// The functions that are exported, or `none`.
         exports: String,
     },
-    /// The entrypoint is something else than a function of type `() -> ()`.
+    /// The entrypoint is not a function of type `() -> ()`.
     #[error(
-        "{service}: the export `{entrypoint}` is {found}, and an entrypoint is a function without \
+        "{service}: the export `{entrypoint}` is {found}, but an entrypoint must be a function without \
          parameters and results: set `entrypoint` to another export"
     )]
     EntrypointType {
@@ -74,43 +74,43 @@ pub enum WagiError {
         service: String,
         /// The export.
         entrypoint: String,
-        /// What it is.
+        /// A description of the export.
         found: String,
     },
-    /// Imports that no WAGI module can have.
+    /// The module has imports that no WAGI module can have.
     #[error("{service}: the module imports what Headwater does not offer:{imports}")]
     UnknownImports {
         /// The service.
         service: String,
-        /// All of them, each with what to do.
+        /// All of them, each with the remedy.
         imports: UnknownImports,
     },
-    /// The imports do not fit: such as a WASI function of another type.
+    /// The imports do not fit: for example, a WASI function has another type.
     #[error(
         "{service}: the module's imports do not fit WASI preview1: rebuild it for wasm32-wasip1"
     )]
     Link {
         /// The service.
         service: String,
-        /// What does not fit.
+        /// The mismatch.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The module starts with more memory than an instance may have.
     #[error(
-        "{service}: the module starts with {needed} bytes of memory, and an instance may have \
-         {limit}: `memory` of the service, or --memory if the service does not set it, gives it more"
+        "{service}: the module starts with {needed} bytes of memory, but the limit of an instance is \
+         {limit}: raise `memory` of the service, or --memory if the service does not set it"
     )]
     Memory {
         /// The service.
         service: String,
-        /// What the module starts with, in bytes.
+        /// The memory that the module starts with, in bytes.
         needed: u64,
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// A volume's directory cannot be used.
-    #[error("{service}: the volume `{guest}` cannot be opened: {}: create the directory, or name another", host.display())]
+    #[error("{service}: the volume `{guest}` cannot be opened: {}: create the directory, or set another one", host.display())]
     Volume {
         /// The service.
         service: String,
@@ -118,7 +118,7 @@ pub enum WagiError {
         guest: String,
         /// The directory.
         host: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },

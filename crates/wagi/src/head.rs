@@ -1,17 +1,17 @@
 use thiserror::Error;
 
-/// The longest header block, in bytes: what the most patient of browsers (Chrome) takes.
+/// The longest header block, in bytes: the largest limit of the common browsers (Chrome).
 pub(crate) const LONGEST_HEAD: usize = 256 << 10;
 
-/// A header block that does not end.
+/// A header block that is too long.
 #[derive(Debug, Clone, Copy, Error, PartialEq, Eq)]
-#[error("the module's response headers are longer than {LONGEST_HEAD} bytes, or too many")]
+#[error("the module's response headers are longer than {LONGEST_HEAD} bytes or too many")]
 pub(crate) struct HeadTooLarge;
 
-/// The header block at the beginning of a module's output, as it comes (WAGI 0.8.1's grammar).
+/// Scans for the header block at the beginning of a module's output (WAGI 0.8.1's grammar).
 ///
-/// The block ends at the second of two line feeds in a row, carriage returns aside. Carriage returns
-/// and NULs are left out; what comes after the block is not looked at.
+/// The block ends at the second of two line feeds in a row, ignoring carriage returns. Carriage
+/// returns and NULs are dropped; output after the block is not read.
 #[derive(Debug, Default)]
 pub(crate) struct HeadScanner {
     text: Vec<u8>,
@@ -21,7 +21,7 @@ pub(crate) struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// Takes what is printed next; says how much of it was the block's.
+    /// Takes the next output, and returns how many bytes of it belong to the block.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<usize, HeadTooLarge> {
         if self.complete {
             return Ok(0);
@@ -47,22 +47,22 @@ impl HeadScanner {
         Ok(bytes.len())
     }
 
-    /// Whether the blank line was seen.
+    /// Returns true if the blank line was seen.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// The block; nothing of it counts without the blank line.
+    /// Returns the block, or nothing before the blank line.
     pub(crate) fn text(&self) -> &[u8] {
         if self.complete { &self.text } else { b"" }
     }
 
-    /// How many bytes it took, or has taken until now.
+    /// Returns the number of bytes printed for the block so far.
     pub(crate) fn length(&self) -> u64 {
         self.seen as u64
     }
 
-    /// What was printed in its place, for the log.
+    /// Returns the block even if it is incomplete, for the log.
     pub(crate) fn raw(&self) -> &[u8] {
         &self.text
     }

@@ -1,23 +1,23 @@
 //! Runs WAGI modules: core modules on WASI preview1 (or preview0) that speak CGI on their standard
 //! streams.
 //!
-//! The life of a request: `environment` and `argv` say what the module is told, a fresh instance
-//! runs with the request's body as its stdin, and `response` reads its stdout. Modules run as they
-//! are, never turned into components, because many old ones cannot be.
+//! The life of a request: `environment` and `argv` make the module's variables and arguments, a
+//! fresh instance runs with the request's body as its stdin, and `response` parses its stdout.
+//! Modules run as they are and are not converted to components, because many old ones cannot be.
 //!
-//! The behaviour is that of WAGI 0.8.1, the last version, where a module could rely on it, and is
-//! put right where it was plainly broken; each place says which of the two it is.
+//! The behaviour is that of WAGI 0.8.1, the last version, where a module could rely on it. Plain
+//! errors of WAGI are corrected. Each place says which of the two it is.
 //!
 //! ```no_run
-//! use headwater_runtime::Engine;
-//! use headwater_wagi::{Volume, WagiModule, WagiSettings};
+//! use headwater_runtime::{Directory, Engine};
+//! use headwater_wagi::{WagiModule, WagiSettings};
 //!
 //! # fn load() -> Result<(), Box<dyn std::error::Error>> {
 //! let module = WagiModule::load(
 //!     &Engine::new()?,
 //!     &std::fs::read("guestbook.wasm")?,
 //!     WagiSettings {
-//!         volumes: vec![Volume {
+//!         volumes: vec![Directory {
 //!             guest: "/".to_owned(),
 //!             host: "entries".into(),
 //!             read_only: false,

@@ -8,7 +8,7 @@ use crate::experimental_http::{self, Outgoing};
 use crate::output::Output;
 use crate::{old_poll, random, vectored};
 
-/// What an instance's imports work on.
+/// The host state of an instance: what its imports work on.
 pub(crate) struct State {
     pub(crate) wasi: WasiP1Ctx,
     pub(crate) memory: MemoryBudget,
@@ -35,7 +35,7 @@ impl State {
     }
 }
 
-/// Everything that this module may import.
+/// Returns a linker with every function that this module may import.
 pub(crate) fn linker(engine: &Engine, module: &Module) -> Result<Linker<State>> {
     fn wasi(state: &mut State) -> &mut WasiP1Ctx {
         &mut state.wasi

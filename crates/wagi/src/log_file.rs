@@ -1,4 +1,4 @@
-//! WAGI's log files: what modules print on stderr, as it is, a file for each route.
+//! WAGI's log files: the unchanged stderr of modules, one file for each route.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -8,24 +8,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-/// A file that would grow beyond this is put aside, in bytes: as much as a pager opens at once. WAGI's
-/// grew for ever.
+/// The largest size of a file, in bytes; before it grows beyond this it is renamed. A pager opens a
+/// file of this size at once. WAGI's files grew forever.
 const LARGEST: u64 = 10 << 20;
 
-/// How many are put aside at most, as `module.stderr.1` (the last) to `module.stderr.4`.
+/// The number of old files that are kept, as `module.stderr.1` (the newest) to `module.stderr.4`.
 const ASIDE: u32 = 4;
 
 /// The folder of the log files.
 #[derive(Debug)]
 pub(crate) struct LogFolder {
     path: PathBuf,
-    /// By route. A module has few.
+    /// The files by route. A module has few.
     files: Mutex<HashMap<Arc<str>, Arc<LogFile>>>,
 }
 
 /// The log file of one route: `{folder}/{SHA-256 of the route, hexadecimal}/module.stderr`, as in WAGI.
 ///
-/// A file that cannot be written is told of once, and harms no request. (Under WAGI every request failed.)
+/// A file that cannot be written is reported once and does not fail requests. (Under WAGI every
+/// request failed.)
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
@@ -48,7 +49,7 @@ impl LogFolder {
         }
     }
 
-    /// The file of a route.
+    /// Returns the file of a route.
     pub(crate) fn file(&self, route: &Arc<str>) -> Arc<LogFile> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(route) {
@@ -75,10 +76,10 @@ impl LogFile {
         }
     }
 
-    /// Adds bytes as they are.
+    /// Appends bytes unchanged.
     ///
-    /// A write of a few bytes to the end of a file, which the system keeps in memory for the moment: not
-    /// worth a thread of its own, and a line is there when its request is answered.
+    /// Writes on the calling thread: the system keeps a few bytes at the end of a file in memory,
+    /// which is not worth another thread. The line is in the file when its request is answered.
     pub(crate) fn append(&self, bytes: &[u8]) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let written = self.write(&mut open, bytes);
@@ -88,7 +89,7 @@ impl LogFile {
             tracing::error!(
                 file = %self.path.display(),
                 error = %error,
-                "a module's stderr cannot be written to its log file; it is in the log"
+                "cannot write a module's stderr to its log file; it is still in the log"
             );
         }
         open.failed = written.is_err();
@@ -117,7 +118,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Makes room for a new file; the oldest goes.
+    /// Renames the old files to make room for a new one, and overwrites the oldest.
     fn put_aside(&self) -> io::Result<()> {
         for number in (1..ASIDE).rev() {
             match fs::rename(self.aside(number), self.aside(number + 1)) {

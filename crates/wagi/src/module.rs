@@ -26,16 +26,15 @@ use crate::stderr::Stderr;
 use crate::unknown_imports::UnknownImports;
 use crate::written_pages::WrittenPages;
 
-/// Instances of a module that may be alive at once unless its settings say otherwise: as many as a
-/// component may have, so that one service cannot take all of the engine's places.
+/// The default limit on live instances of a module, the same as for a component, so that one
+/// service cannot take all of the engine's places.
 const INSTANCES: usize = 100;
 
-/// A module that is compiled, checked and linked, and answers requests, each in an instance of its
-/// own.
+/// A compiled, checked and linked module. It answers each request in a new instance.
 #[derive(Clone)]
 pub struct WagiModule(Arc<Prepared>);
 
-/// What all of a module's requests share.
+/// The state that all requests of a module share.
 #[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) service: Arc<str>,
@@ -43,39 +42,41 @@ pub(crate) struct Prepared {
     pub(crate) settings: WagiSettings,
     pub(crate) instance: InstancePre<State>,
     pub(crate) threads: ServiceThreads,
-    /// Of the module with this entrypoint.
+    /// The pages that the module writes when run by this entrypoint.
     pub(crate) written: Arc<WrittenPages>,
     pub(crate) limits: LimitLog,
     pub(crate) files: ServiceFiles,
-    /// The engine's, which all services share.
+    /// The places of the engine, which all services share.
     pub(crate) room: ServicePlaces,
-    /// Its own.
+    /// The module's own limit on instances.
     pub(crate) places: Arc<ModuleInstances>,
-    /// Lets it run for as long as the module is there, and gives the memory of its instances back.
+    /// Keeps the engine running for as long as the module exists, and reclaims the memory of its
+    /// instances.
     pub(crate) engine: Engine,
     egress: Option<Egress>,
     logs: Option<Arc<LogFolder>>,
 }
 
 impl WagiModule {
-    /// Compiles a module (in binary or text form) and checks all that can be checked before a
-    /// request: its entrypoint, its imports, its memory, its volumes.
+    /// Compiles a module (in binary or text form) and checks everything that can be checked before
+    /// a request: its entrypoint, its imports, its memory, its volumes.
     ///
-    /// Compiling a large module takes a while; call this where a thread may be held up.
+    /// Compiling a large module takes a while; call this where it may block the thread.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the module or its settings, and what to do.
+    /// Returns an error that says what is wrong with the module or its settings, and what to do.
     pub fn load(engine: &Engine, bytes: &[u8], settings: WagiSettings) -> Result<Self, WagiError> {
         Self::load_with_egress(engine, bytes, settings, None)
     }
 
-    /// The same, for a module that may make outgoing requests by `wasi_experimental_http`: by this
-    /// client, whose grants say where to. Without one, as by [`WagiModule::load`], each is refused.
+    /// Like [`WagiModule::load`], for a module that may make outgoing requests by
+    /// `wasi_experimental_http`. They are sent by this client, whose grants limit the destinations.
+    /// Without a client each request is refused.
     ///
     /// # Errors
     ///
-    /// As [`WagiModule::load`].
+    /// Returns the errors of [`WagiModule::load`].
     pub fn load_with_egress(
         engine: &Engine,
         bytes: &[u8],
@@ -91,7 +92,7 @@ impl WagiModule {
             service: service(),
             source: error.into(),
         })?;
-        // What is wrong with the core of a component is not what it lacks of a program.
+        // For the core of a component, the missing parts of a program are not the actual error.
         let or_core = |error| {
             let imports = module.imports().map(|import| import.module());
             match component_core(imports, module.exports().map(|export| export.name())) {
@@ -102,7 +103,7 @@ impl WagiModule {
                 None => error,
             }
         };
-        // One that names routes with entrypoints of their own may do without one itself.
+        // A module that names routes with their own entrypoints does not need one itself.
         if !has_routes(&module) {
             check_entrypoint(&module, &settings).map_err(or_core)?;
         }
@@ -151,11 +152,11 @@ impl WagiModule {
         })))
     }
 
-    /// The same module, compiled once, with another entrypoint.
+    /// Returns the same module, compiled once, with another entrypoint.
     ///
     /// # Errors
     ///
-    /// When the module does not export it, or as something else than a function of type `() -> ()`.
+    /// Returns an error if the module does not export it as a function of type `() -> ()`.
     pub fn with_entrypoint(&self, entrypoint: &str) -> Result<Self, WagiError> {
         let mut prepared = (*self.0).clone();
         entrypoint.clone_into(&mut prepared.settings.entrypoint);
@@ -164,7 +165,7 @@ impl WagiModule {
         Ok(Self(Arc::new(prepared)))
     }
 
-    /// What the module imports: the module it is imported from, and its name there.
+    /// Lists the module's imports: the module that each is imported from, and its name there.
     pub fn imports(&self) -> impl Iterator<Item = (&str, &str)> {
         self.core()
             .imports()
@@ -179,7 +180,7 @@ impl WagiModule {
         &self.0
     }
 
-    /// The service's settings.
+    /// Returns the service's settings.
     #[must_use]
     pub fn settings(&self) -> &WagiSettings {
         &self.0.settings
@@ -187,20 +188,20 @@ impl WagiModule {
 }
 
 impl Prepared {
-    /// Where the module's stderr goes for this request.
+    /// Returns the destination of the module's stderr for this request.
     pub(crate) fn stderr(&self, scope: &Arc<RequestScope>) -> Stderr {
         let lines = RequestStderr::new(&self.output, Arc::clone(scope));
         let file = self.logs.as_ref().map(|logs| logs.file(scope.route()));
         Stderr::new(lines, file)
     }
 
-    /// The memory that an instance on this thread may have.
+    /// Returns the memory budget of an instance on this thread.
     pub(crate) fn memory(&self, thread: &InstanceThread) -> MemoryBudget {
         let most = self.settings.limits.guest_memory;
         MemoryBudget::new(most, thread.clone(), self.limits.clone())
     }
 
-    /// Outgoing requests outside of all requests: none.
+    /// Returns the outgoing requests outside of any request: none is allowed.
     pub(crate) fn outgoing_of_nobody(&self) -> Outgoing {
         let nobody = RequestScope::new(ScopeParts {
             id: RequestId::new(),
@@ -216,7 +217,7 @@ impl Prepared {
         Outgoing::new(None, nobody, 0, self.limits.clone())
     }
 
-    /// The outgoing requests of this request's instance.
+    /// Returns the outgoing requests of this request's instance.
     pub(crate) fn outgoing(&self, scope: &Arc<RequestScope>) -> Outgoing {
         let most = match self.settings.http_max_concurrency {
             None | Some(0) => MOST_OPEN,
@@ -244,7 +245,7 @@ impl std::fmt::Debug for WagiModule {
     }
 }
 
-/// A component's preamble has a version of its own, and the layer 1.
+/// Returns true if the preamble is a component's: it has its own version, and the layer 1.
 fn is_component(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
 }
@@ -303,7 +304,8 @@ fn check_memory(module: &Module, settings: &WagiSettings) -> Result<(), WagiErro
     })
 }
 
-/// WAGI left out a directory that it could not open, which moved the descriptors of those after it.
+/// Checks the volumes. WAGI omitted a directory that it could not open, which shifted the
+/// descriptors of the following ones.
 fn check_volumes(settings: &WagiSettings) -> Result<(), WagiError> {
     for volume in &settings.volumes {
         fs::read_dir(&volume.host).map_err(|source| WagiError::Volume {

@@ -8,29 +8,31 @@ use crate::dynamic::{self, RoutesError};
 use crate::route::Route;
 use crate::settings::Compat;
 
-/// A route of a module, and what answers there.
+/// A route of a module, and the handler for it.
 #[derive(Clone)]
 pub struct Mount {
-    /// The route, as WAGI writes it.
+    /// The route in WAGI's notation.
     pub pattern: String,
     /// The export that answers.
     pub entrypoint: String,
-    /// The answers.
+    /// The handler of the route.
     pub handler: Arc<dyn Handler>,
-    /// Why every answer is a 500, if it is.
+    /// The reason why every answer is a 500, or `None` if the route works.
     pub problem: Option<String>,
 }
 
 impl WagiModule {
-    /// The routes of a module that has this one, in the order in which they are tried: those that it
-    /// names by `_routes`, the last one first, and then its own.
+    /// Returns the routes of a module whose own route is `route`, in the order in which they are
+    /// tried: those from `_routes`, the last one first, then its own.
     ///
-    /// A module whose `_routes` fails answers 500 at its own route, so that nobody else answers in its
-    /// place, and does nothing to others; so does a route whose entrypoint is missing.
+    /// A module whose `_routes` fails answers 500 at its own route, so that no other module answers
+    /// in its place; other modules are not affected. A route whose entrypoint is missing answers
+    /// 500, too.
     ///
     /// # Errors
     ///
-    /// If `_routes` fails, and WAGI is followed strictly: there it kept the server from starting.
+    /// Returns an error if `_routes` fails in strict mode: under WAGI this kept the server from
+    /// starting.
     pub async fn mount(&self, route: &str) -> Result<Vec<Mount>, RoutesError> {
         let own = self.settings().entrypoint.clone();
         let mut mounts = match dynamic::has_routes(self.core()) {
@@ -72,7 +74,7 @@ fn unavailable(pattern: &str, entrypoint: &str, problem: String) -> Mount {
     }
 }
 
-/// Answers for what cannot.
+/// Answers 500 for a route that cannot be served.
 struct Unavailable(Arc<str>);
 
 impl Handler for Unavailable {
@@ -86,12 +88,12 @@ impl Handler for Unavailable {
     }
 }
 
-/// WAGI's `/healthz`: 200 and `OK`, whatever the method.
+/// WAGI's `/healthz`: answers 200 and `OK` to every method.
 #[derive(Debug, Clone, Copy)]
 pub struct Health;
 
 impl Health {
-    /// The route, before all others.
+    /// The route. It is matched before all others.
     pub const ROUTE: &str = "/healthz";
 }
 

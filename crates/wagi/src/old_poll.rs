@@ -1,8 +1,8 @@
 //! `poll_oneoff` of preview0 (`wasi_unstable`).
 //!
-//! Its subscriptions are of 56 bytes, those of preview1 of 48. `wasmtime-wasi` 48 rewrites each at its own
-//! place and then reads them as if they stood 48 bytes apart, so that it finds the first alone right. Any
-//! program that waits for its stdin with a timeout has two.
+//! A subscription of preview0 has 56 bytes, one of preview1 has 48. `wasmtime-wasi` 48 converts
+//! each subscription in place and then reads them as if they were 48 bytes apart, so it reads only
+//! the first one correctly. Every program that waits for its stdin with a timeout passes two.
 
 use wasmtime::{Caller, Linker, Result};
 use wasmtime_wasi::p1::types::{Errno, Eventtype};
@@ -12,19 +12,20 @@ use wiggle::{GuestMemory, GuestPtr};
 use crate::linker::State;
 use crate::vectored::parts;
 
-/// The size of a subscription of preview0.
+/// The size of a subscription in preview0.
 const OLD: usize = 56;
 
-/// The size of one of preview1.
+/// The size of a subscription in preview1.
 const NEW: usize = 48;
 
-/// Where the clock of preview0 has an identifier of eight bytes that preview1 has not.
+/// The offset of the eight-byte identifier of a preview0 clock, which preview1 does not have.
 const IDENTIFIER: usize = 16;
 
-/// More subscriptions than anybody has; each takes memory of the host.
+/// The maximum number of subscriptions, more than any program has; each takes memory of the host.
 const MOST: u32 = 4_096;
 
-/// Puts the function over that of `wasi_unstable`, which must allow it ([`Linker::allow_shadowing`]).
+/// Replaces the function of `wasi_unstable` in the linker, which must allow it
+/// ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap_async(
         "wasi_unstable",
@@ -55,7 +56,7 @@ async fn poll_oneoff(
     polled
 }
 
-/// The guest's subscriptions are the guest's; but events may stand in the same place.
+/// Restores the guest's subscriptions, except where the events were written over them.
 fn restore(memory: &mut GuestMemory<'_>, at: u32, old: &[u8], new: &[u8]) -> Result<()> {
     let now = memory.to_vec(bytes(at, new.len() as u32))?;
     if now == new {
@@ -64,7 +65,7 @@ fn restore(memory: &mut GuestMemory<'_>, at: u32, old: &[u8], new: &[u8]) -> Res
     Ok(())
 }
 
-/// A subscription as preview1 has it.
+/// Converts a subscription to the layout of preview1.
 fn renewed(old: &[u8]) -> [u8; NEW] {
     let skipped = match old[8] == Eventtype::Clock as u8 {
         true => OLD - NEW,

@@ -12,23 +12,23 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::head::{HeadScanner, HeadTooLarge};
 
-/// How much of a body is held for a client that is slow, in bytes; then the module waits. As much as a
-/// connection takes at once, so that a fast client never waits for the module to be woken.
+/// Bytes of a body that are held for a slow client before the module has to wait. A connection
+/// takes this much at once, so a fast client never has to wait for the module to be woken.
 pub(crate) const AHEAD: usize = 128 << 10;
 
-/// The usual permit of WASI streams.
+/// The usual write permit of WASI streams.
 const PERMIT: usize = 64 << 10;
 
-/// The module printed more than it may.
+/// The error of a module that printed more than it may.
 #[derive(Debug, Clone, Error)]
-#[error("the module printed more than {limit} bytes: raise `{setting}` if it may")]
+#[error("the module printed more than {limit} bytes: raise `{setting}` to allow more")]
 pub(crate) struct OutputTooLarge {
     limit: u64,
     setting: &'static str,
 }
 
-/// Why a module may print no more. It ends the module rather than failing the write: the module could
-/// tell the client nothing more in any case.
+/// The reason why a module may not print more. It ends the module rather than failing the write,
+/// because the module could not tell the client any more anyway.
 #[derive(Debug, Clone, Error)]
 pub(crate) enum OutputError {
     #[error(transparent)]
@@ -40,24 +40,24 @@ pub(crate) enum OutputError {
 /// How much of the output is held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// All of it, up to the bound.
+    /// The whole output, up to the limit.
     All,
     /// [`AHEAD`] bytes: the module waits until they are taken.
     Some,
-    /// None of it: the response has no body.
+    /// Nothing: the response has no body.
     Nothing,
 }
 
-/// A bound on what may be printed.
+/// A limit on the bytes that a module may print.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutputLimit {
     pub(crate) bytes: u64,
-    /// What raises it.
+    /// The setting that raises the limit.
     pub(crate) setting: &'static str,
 }
 
-/// A module's stdout: the header block, and of the body what was not taken yet. Cheap to clone; the
-/// clones are the same stdout.
+/// A module's stdout: the header block, and the part of the body that was not taken yet. Cloning is
+/// cheap; all clones are the same stdout.
 #[derive(Debug, Clone)]
 pub(crate) struct Output(Arc<Mutex<State>>);
 
@@ -67,13 +67,13 @@ struct State {
     body: Vec<u8>,
     hold: Hold,
     limit: Option<OutputLimit>,
-    /// In all, in bytes.
+    /// The total number of bytes.
     printed: u64,
-    /// The module, while it waits for room.
+    /// The waker of the module while it waits for room.
     waiting: Option<Waker>,
 }
 
-/// What was printed, in short, for the log.
+/// A summary of the output, for the log.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) printed: u64,
@@ -92,18 +92,18 @@ impl Output {
         })))
     }
 
-    /// Takes what is printed. All of it, even where there is no room left: whoever prints much asks
+    /// Takes all of `bytes`, even if there is no room left: a caller that prints much asks
     /// [`Self::room`] first.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), OutputError> {
         self.lock().append(bytes)
     }
 
-    /// How many bytes may be printed now.
+    /// Returns how many bytes may be printed now.
     pub(crate) fn room(&self) -> usize {
         self.lock().room()
     }
 
-    /// Ready when there is room.
+    /// Becomes ready when there is room.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = self.lock();
         match state.room() {
@@ -115,22 +115,22 @@ impl Output {
         }
     }
 
-    /// Whether the header block is there.
+    /// Returns true if the header block is complete.
     pub(crate) fn has_head(&self) -> bool {
         self.lock().head.is_complete()
     }
 
-    /// Looks at the header block, which is empty without its end.
+    /// Passes the header block to `look`. It is empty until its end was printed.
     pub(crate) fn head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
         look(self.lock().head.text())
     }
 
-    /// Whether the module waits until something is taken.
+    /// Returns true if the module has to wait until something is taken.
     pub(crate) fn is_full(&self) -> bool {
         self.lock().room() == 0
     }
 
-    /// What there is of the body.
+    /// Takes the part of the body that was printed since the last call.
     pub(crate) fn take(&self) -> Bytes {
         let mut state = self.lock();
         let body = std::mem::take(&mut state.body);
@@ -140,19 +140,20 @@ impl Output {
         body.into()
     }
 
-    /// Leaves out the body from now on.
+    /// Discards the body from now on.
     pub(crate) fn discard(&self) {
         self.lock().hold = Hold::Nothing;
         self.take();
     }
 
-    /// All that was printed and not taken, the header block included, but for what the block leaves out.
+    /// Returns everything that was printed and not taken, including the header block without
+    /// its carriage returns and NULs.
     pub(crate) fn whole(&self) -> Vec<u8> {
         let state = self.lock();
         [state.head.raw(), &state.body].concat()
     }
 
-    /// Bytes of the body that were printed, taken or not.
+    /// Returns the number of body bytes printed, taken or not.
     pub(crate) fn body_length(&self) -> u64 {
         let state = self.lock();
         state.printed.saturating_sub(state.head.length())
@@ -170,7 +171,7 @@ impl Output {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
+        // No code panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -190,7 +191,7 @@ impl State {
         if self.hold != Hold::Nothing {
             let rest = &bytes[of_head..];
             if self.hold == Hold::Some && self.body.capacity() == 0 && rest.len() > PERMIT / 2 {
-                // A module that prints much is going to fill it.
+                // A module that prints much fills the buffer anyway.
                 self.body.reserve_exact(AHEAD);
             }
             self.body.extend_from_slice(rest);

@@ -7,17 +7,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::deadline::{Elapsed, until};
 
-/// When a client may come back that met too many instances. Requests to WAGI modules are short.
+/// The `retry-after` for a client whose request met too many busy instances. Requests to WAGI
+/// modules are short.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Requests that wait at once; one more is refused. As for components: a queue that is longer than what
-/// is served in its time only makes requests late that will be refused all the same.
+/// The maximum number of waiting requests; further ones are refused. Same as for components: in a
+/// longer queue, requests would only wait before they are refused anyway.
 const MOST_WAITING: usize = 1_000;
 
-/// How long a request waits. As for components.
+/// The maximum time that a request waits. Same as for components.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// A module's own places: how many of its instances may be alive at once.
+/// A module's own limit on live instances.
 #[derive(Debug)]
 pub(crate) struct ModuleInstances {
     free: Arc<Semaphore>,
@@ -26,7 +27,7 @@ pub(crate) struct ModuleInstances {
     wait: Duration,
 }
 
-/// A request's place, until it is dropped.
+/// A request's permit, held until it is dropped.
 pub(crate) type ModulePermit = OwnedSemaphorePermit;
 
 impl ModuleInstances {
@@ -40,12 +41,12 @@ impl ModuleInstances {
         }
     }
 
-    /// A place, at once or when another request leaves its own.
+    /// Acquires a permit, at once or when another request releases one.
     ///
     /// # Errors
     ///
-    /// Overload, if too many wait already, or none leaves in time or before the deadline: it is not the
-    /// module that was late.
+    /// Returns an overload fault if too many requests wait already, or if no permit is released in
+    /// time or before the deadline. It is not a timeout, because the module was not late.
     pub(crate) async fn take(&self, deadline: Option<Instant>) -> Result<ModulePermit, Fault> {
         if let Ok(place) = self.free.clone().try_acquire_owned() {
             return Ok(place);
@@ -54,12 +55,12 @@ impl ModuleInstances {
         let free = tokio::time::timeout(self.wait, self.free.clone().acquire_owned());
         match until(deadline, free).await {
             Ok(Ok(Ok(place))) => Ok(place),
-            // It is never closed.
+            // The semaphore is never closed.
             Ok(Ok(Err(_)) | Err(_)) | Err(Elapsed) => {
                 let all = self.instances;
                 Err(
                     Fault::overload("queue_timeout", RETRY_AFTER).caused_by(format!(
-                        "all {all} instances that it may have are busy (`max_instances`)"
+                        "all {all} instances that the service may have are busy (`max_instances`)"
                     )),
                 )
             }
@@ -67,7 +68,7 @@ impl ModuleInstances {
     }
 }
 
-/// One that waits, until it is dropped.
+/// Counts a waiting request until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -1,6 +1,7 @@
-//! `random_get` a piece at a time.
+//! Runs `random_get` piece by piece.
 //!
-//! The stock function makes up to 64 MiB in one go, slowly. Here the thread is let go between two pieces.
+//! The stock function makes up to 64 MiB in one call, slowly. Here the thread yields between two
+//! pieces.
 
 use wasmtime::{Caller, Linker, Result};
 use wasmtime_wasi::p1::types::Errno;
@@ -12,7 +13,8 @@ use crate::vectored::parts;
 /// Bytes that are made at once, in less than a millisecond.
 const PIECE: u32 = 64 << 10;
 
-/// Puts the function over that of the module `wasi`, which must allow it ([`Linker::allow_shadowing`]).
+/// Replaces the function of the module `wasi`. The linker must allow it
+/// ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     linker.func_wrap_async(
         wasi,
@@ -30,7 +32,7 @@ async fn random_get(caller: &mut Caller<'_, State>, buffer: u32, length: u32) ->
     let mut made = 0;
     loop {
         let piece = (length - made).min(PIECE);
-        // What is beyond all memory is for the stock function to find.
+        // The stock function reports an address beyond all memory.
         let at = buffer.saturating_add(made);
         let errno = stock::random_get(
             &mut state.wasi,

@@ -3,36 +3,36 @@ use std::path::PathBuf;
 use thiserror::Error;
 use url::Url;
 
-/// Where a module is, as the key `module` of a modules.toml says it.
+/// The location of a module, from the key `module` of a modules.toml.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModuleReference {
-    /// A file; if it is relative, to the working directory, as in WAGI.
+    /// A file. A relative path is relative to the working directory, as in WAGI.
     File(PathBuf),
-    /// In a registry: `example.com:5000/name:tag`, or with a digest.
+    /// A module in a registry: `example.com:5000/name:tag`, or with a digest.
     Oci(String),
 }
 
-/// Why a reference to a module cannot be followed.
+/// The reason why a module reference cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReferenceError {
-    /// Bindle is no more.
+    /// A reference to a Bindle server. The Bindle project has ended.
     #[error(
-        "`{0}` is in a Bindle server, which Headwater does not read (the project has ended): fetch the \
+        "`{0}` is on a Bindle server, which Headwater cannot read (the project has ended): fetch the \
          module once, with `bindle get` and the parcel of type application/wasm, and write its path; or \
          push it to an OCI registry (`oras push HOST/NAME:TAG \
          FILE:application/vnd.wasm.content.layer.v1+wasm`) and write `oci://HOST/NAME:TAG`"
     )]
     Bindle(String),
-    /// A `file:` that names no file of this machine.
-    #[error("`{0}` names no file of this machine: write `file:///the/whole/path.wasm`, or a path")]
-    File(String),
-    /// No name in it.
-    #[error("`{0}` names nothing: write `oci://HOST/NAME:TAG`, or `oci:NAME:TAG`")]
-    Oci(String),
-    /// A scheme that there is none of.
+    /// A `file:` URL that does not name a file on this machine.
     #[error(
-        "`{reference}` is of the scheme `{scheme}`, which is not known: write a path, `file:` or `oci:`"
+        "`{0}` does not name a file on this machine: write `file:///the/whole/path.wasm`, or a path"
     )]
+    File(String),
+    /// An `oci:` reference without a name.
+    #[error("`{0}` has no name in it: write `oci://HOST/NAME:TAG`, or `oci:NAME:TAG`")]
+    Oci(String),
+    /// An unknown scheme.
+    #[error("`{reference}` has the unknown scheme `{scheme}`: write a path, `file:` or `oci:`")]
     Scheme {
         /// The reference.
         reference: String,
@@ -42,11 +42,11 @@ pub enum ReferenceError {
 }
 
 impl ModuleReference {
-    /// Reads a reference. What is no URL is a path.
+    /// Parses a reference. Text that is not a URL is a path.
     ///
     /// # Errors
     ///
-    /// When it is a URL that cannot be followed.
+    /// Returns an error if the text is a URL that cannot be resolved.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let Ok(url) = Url::parse(text) else {
             return Ok(Self::File(text.into()));

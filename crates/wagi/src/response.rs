@@ -1,4 +1,4 @@
-//! Makes a response head of what a module printed before the blank line (WAGI 0.8.1's grammar).
+//! Parses a response head from a module's output before the blank line (WAGI 0.8.1's grammar).
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, TE, TRAILER,
@@ -10,20 +10,21 @@ use thiserror::Error;
 use crate::head::HeadTooLarge;
 use crate::settings::Compat;
 
-/// How many oddities of one response are told apart; a module may print millions.
+/// The maximum number of warnings for one response; a module could cause millions.
 const MOST_WARNINGS: usize = 8;
 
-/// A response's head, and what was left out of it.
+/// A response's head, and what was omitted from it.
 #[derive(Debug)]
 pub(crate) struct Composed {
     pub(crate) response: Response<()>,
-    /// What the module says of the body's length. It is no header of the response: the server counts.
+    /// The body's length according to the module. It is not a header of the response, because the
+    /// server counts the bytes.
     pub(crate) declared: Option<u64>,
-    /// One sentence per header line that was left out or replaced, for the log.
+    /// A sentence for the log about each header line that was omitted or replaced.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Why a module's output is no response.
+/// The reason why a module's output is not a response.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum BadOutput {
     #[error("the module's output has no content-type, status or location header")]
@@ -34,14 +35,15 @@ pub(crate) enum BadOutput {
     HeadTooLarge(#[from] HeadTooLarge),
 }
 
-/// Makes a response head of a header block, as [`crate::head::HeadScanner`] gives it.
+/// Parses a response head from a header block of [`crate::head::HeadScanner`].
 ///
-/// Other than WAGI 0.8.1, which kept headers in a map of random order: duplicates are kept, an
-/// explicit status wins over the 302 that a location brings, and what frames the message is left to
-/// the front. A value that HTTP does not allow is left out (0.8.1 dropped the connection).
+/// Unlike WAGI 0.8.1, which kept headers in a map of random order, it keeps duplicates, and an
+/// explicit status wins over the 302 of a location. Headers about the framing of the message are
+/// left to the server. A value that HTTP does not allow is omitted (0.8.1 dropped the connection).
 ///
-/// With [`Compat::Strict`], of headers of one name the last counts, as it did where they were spelled
-/// alike. What was random there, or ended the connection, is as it is without.
+/// With [`Compat::Strict`] the last of several headers of one name wins, as it did in WAGI if they
+/// were spelled alike. Whatever was random there, or ended the connection, is the same as without
+/// it.
 pub(crate) fn compose(head: &[u8], compat: Compat) -> Result<Composed, BadOutput> {
     let head = std::str::from_utf8(head).map_err(|_| BadOutput::NotUtf8)?;
     let mut builder = Builder {
@@ -62,7 +64,7 @@ pub(crate) fn compose(head: &[u8], compat: Compat) -> Result<Composed, BadOutput
     builder.finish()
 }
 
-/// The first bytes of a module's output, printable, for the log.
+/// Returns the first bytes of a module's output in printable form, for the log.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     const LENGTH: usize = 200;
     let more = if bytes.len() > LENGTH { "…" } else { "" };
@@ -75,10 +77,10 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
 #[derive(Debug, Default)]
 struct Builder {
     response: Response<()>,
-    /// What the last status line says; `None` inside if that is not a status.
+    /// The last status line; the inner `None` is an invalid status.
     explicit: Option<Option<StatusCode>>,
     sufficient: bool,
-    /// Whether a header replaces an earlier one of its name.
+    /// If true, a header replaces an earlier one of its name.
     replaces: bool,
     declared: Option<u64>,
     warnings: Vec<String>,
@@ -100,7 +102,7 @@ impl Builder {
             return Ok(());
         };
         let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else {
-            self.warn(|| format!("the value of {header} holds control characters"));
+            self.warn(|| format!("the value of {header} contains control characters"));
             return Ok(());
         };
         if header == CONTENT_LENGTH {
@@ -108,7 +110,7 @@ impl Builder {
             return Ok(());
         }
         if is_framing(&header) {
-            self.warn(|| format!("{header} is the server's to set"));
+            self.warn(|| format!("only the server may set {header}"));
             return Ok(());
         }
         let single = header == CONTENT_TYPE || header == LOCATION;
@@ -146,15 +148,16 @@ impl Builder {
     }
 }
 
-/// The code before the reason phrase. An interim status (1xx) is none that a response can end with.
+/// Parses the code before the reason phrase. A response cannot end with an interim status (1xx).
 fn status(value: &str) -> Option<StatusCode> {
     let code = value.split(' ').next().unwrap_or_default();
     let status = StatusCode::from_bytes(code.as_bytes()).ok()?;
     (!status.is_informational()).then_some(status)
 }
 
-/// Headers about the message's way rather than its content: the front's business. A module that set
-/// them could make the next response on a connection look like a part of its own.
+/// Returns true for headers about the message's framing rather than its content, which only the
+/// server sets. A module that set them could make the next response on a connection look like a
+/// part of its own.
 fn is_framing(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
         || ["keep-alive", "proxy-connection"].contains(&name.as_str())
@@ -169,7 +172,7 @@ mod tests {
     use super::*;
     use crate::head::{HeadScanner, LONGEST_HEAD};
 
-    /// What becomes of a module's whole output.
+    /// The result of a module's whole output.
     #[derive(Debug)]
     struct Whole {
         response: Response<Bytes>,
@@ -207,14 +210,15 @@ mod tests {
             ("Content-Type: t\r\n\r\nbody", "body"),
             ("CONTENT-TYPE:t\n\r\nbody", "body"),
             ("content-type: t\r\n\nbody", "body"),
-            // Carriage returns go anywhere in the head, and stay everywhere in the body.
+            // Carriage returns are allowed anywhere in the head, and are kept everywhere in the
+            // body.
             (
                 "con\rtent-type: t\n\r\r\nOh hi world\r\n",
                 "Oh hi world\r\n",
             ),
             ("content-type: t\n\n\n\nbody\n\n", "\n\nbody\n\n"),
             ("content-type: t\n\n", ""),
-            // A line of spaces is not blank; neither is one line feed at the start.
+            // A line of spaces is not blank, and a line feed at the start does not end the head.
             ("content-type: t\n  \n\nbody", "body"),
             ("\ncontent-type: t\n\nbody", "body"),
         ] {
@@ -246,7 +250,7 @@ mod tests {
             "x-other: 1\n\nbody",
             "content-type\n\nbody",
             "content type: t\n\nbody",
-            // A value that cannot be sent counts for nothing.
+            // A value that cannot be sent does not count.
             "content-type: a\x1bb\n\nbody",
             "\n\ncontent-type: t\n\nbody",
         ] {
@@ -271,7 +275,7 @@ mod tests {
             ("status: 301 Moved\nlocation: /x", 301),
             ("status: 200\nlocation: /x", 200),
             ("status: 404\nstatus: 410", 410),
-            // Not statuses: the body is kept, the status is 502.
+            // Invalid statuses: the body is kept, the status is 502.
             ("status: teapot", 502),
             ("status: 42", 502),
             ("status: 1000", 502),
@@ -343,7 +347,7 @@ mod tests {
             warnings,
             [
                 "a header line without a colon: \"no colon here\"",
-                "the value of x-bell holds control characters",
+                "the value of x-bell contains control characters",
                 "not a header name: \"x y\"",
                 "not a header name: \"\"",
                 "not a header name: \"<b>\"",
@@ -380,7 +384,7 @@ mod tests {
         );
     }
 
-    /// Text made of the bytes that the grammar is about, in every order up to this length.
+    /// Tests text made of the bytes that matter to the grammar, in every order up to this length.
     #[test]
     fn no_short_output_panics() {
         const ALPHABET: &[u8] = b"\n\r:\0 a\xff1";

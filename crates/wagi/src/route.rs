@@ -1,16 +1,17 @@
 use crate::settings::Compat;
 
-/// A WAGI route pattern: `/foo` is that path alone; `/foo/...` is `/foo` and all below it.
+/// A WAGI route pattern: `/foo` matches only that path; `/foo/...` matches `/foo` and everything
+/// below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
-    /// Exactly this path; a trailing slash matters.
+    /// This exact path; a trailing slash matters.
     Exact(&'a str),
-    /// This prefix, at a slash. `/...` has the empty prefix.
+    /// This prefix, ending at a slash. `/...` has the empty prefix.
     Prefix(&'a str),
 }
 
 impl<'a> Route<'a> {
-    /// Reads a pattern. Anything that does not end in `/...` is exact, `...` alone included.
+    /// Parses a pattern. Anything that does not end in `/...` is exact, including `...` alone.
     pub(crate) fn parse(pattern: &'a str) -> Self {
         match pattern.strip_suffix("/...") {
             Some(prefix) => Self::Prefix(prefix),
@@ -18,10 +19,10 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// The pattern of a route that a module names below its own: one slash between the two, and a
-    /// wildcard if the lower one has it.
+    /// Returns the pattern of a route that a module declares below its own: one slash between the
+    /// two, and a wildcard if the lower one has it.
     ///
-    /// 0.8.1 made `/x//...` of `/...` below `/x`, which matches next to nothing.
+    /// WAGI 0.8.1 made `/x//...` of `/...` below `/x`, which matches next to nothing.
     pub(crate) fn below(self, pattern: &str, compat: Compat) -> String {
         let (Self::Exact(base) | Self::Prefix(base)) = self;
         let base = base.strip_suffix('/').unwrap_or(base);
@@ -32,7 +33,7 @@ impl<'a> Route<'a> {
         format!("{base}/{rest}")
     }
 
-    /// CGI's `SCRIPT_NAME`: the part of the path that names the module.
+    /// Returns CGI's `SCRIPT_NAME`: the part of the path that names the module.
     pub(crate) fn script_name(self) -> String {
         match self {
             Self::Exact(path) => path.to_owned(),
@@ -41,7 +42,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// CGI's `PATH_INFO` before decoding: what is left of the path below a prefix.
+    /// Returns CGI's `PATH_INFO` before decoding: the rest of the path below a prefix.
     pub(crate) fn path_info(self, path: &str) -> &str {
         match self {
             Self::Exact(_) => "",

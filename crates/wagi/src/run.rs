@@ -26,13 +26,14 @@ use crate::settings::{Compat, ResponseMode, WagiSettings};
 use crate::stdin::{Stdin, measure};
 use crate::strict;
 
-/// How long a request waits for room in a full engine. Others' requests are short, too.
+/// The maximum time that a request waits for room in a full engine. The other requests are short,
+/// too.
 const ROOM_WITHIN: Duration = Duration::from_millis(500);
 
-/// How long it waits between two tries to start an instance that has its places.
+/// The time between two attempts to start an instance that has its places.
 const RETRY_START: Duration = Duration::from_millis(5);
 
-/// How a module failed to run to its end.
+/// The reason why a module did not run to its end.
 #[derive(Debug, Error)]
 enum Failure {
     #[error("the module exited with code {0}")]
@@ -45,9 +46,9 @@ enum Failure {
 
 /// Answers one request in a new instance.
 ///
-/// With [`ResponseMode::Stream`] what a module prints is sent when it first waits after its headers, has
-/// printed much, or computes for long. A module that is done before that is answered for as if the
-/// response were held: with a length, or with a 500 if it fails.
+/// With [`ResponseMode::Stream`], a module's output is sent when it first waits after its headers,
+/// has printed much, or computes for long. If a module ends before that, it is answered as if the
+/// response were buffered: with a length, or with a 500 if it fails.
 pub(crate) async fn run(
     module: Arc<Prepared>,
     request: Request<Body>,
@@ -88,12 +89,14 @@ async fn answer(
     })
 }
 
-/// These have no body, whatever is printed (RFC 9110, 6.4.1). The module runs to its end all the same.
+/// Returns true for responses without a body, whatever is printed (RFC 9110, 6.4.1). The module
+/// still runs to its end.
 fn has_no_body(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Of a HEAD, the length of what a GET would have had: as the module says, else as it printed.
+/// Sets the length for a HEAD request, which is that of a GET: as declared by the module, else as
+/// printed.
 fn announce(head: &mut Composed, printed: u64) {
     if let Some(length) = head.declared.or_else(|| (printed > 0).then_some(printed)) {
         let headers = head.response.headers_mut();
@@ -101,7 +104,7 @@ fn announce(head: &mut Composed, printed: u64) {
     }
 }
 
-/// Makes all that the module runs with. It does not run yet.
+/// Prepares everything that the module runs with, but does not run it yet.
 async fn start(
     module: &Arc<Prepared>,
     request: Request<Body>,
@@ -157,7 +160,9 @@ async fn start(
             let _room = room(&module, deadline).await?;
             match until(ends, execute(&module, state, yielded)).await {
                 Ok(ended) => ended,
-                Err(Elapsed) => Err(Fault::deadline().caused_by("it ran for `max_wall_time`")),
+                Err(Elapsed) => {
+                    Err(Fault::deadline().caused_by("it ran longer than `max_wall_time`"))
+                }
             }
         }
     };
@@ -185,7 +190,7 @@ fn output_limit(settings: &WagiSettings, streams: bool) -> Option<OutputLimit> {
         .min_by_key(|limit| limit.bytes)
 }
 
-/// In the order of the settings, so that descriptors are always the same.
+/// Opens the volumes in the order of the settings, so that descriptors are always the same.
 fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result<(), Fault> {
     for volume in &settings.volumes {
         let permissions = match volume.read_only {
@@ -196,7 +201,7 @@ fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result
             .preopened_dir(&volume.host, &volume.guest, permissions)
             .map_err(|error| {
                 Fault::host("volume").caused_by(error.context(format!(
-                    "the volume `{}` ({}) is gone",
+                    "the volume `{}` ({}) can no longer be opened",
                     volume.guest,
                     volume.host.display()
                 )))
@@ -205,7 +210,7 @@ fn open_volumes(context: &mut WasiCtxBuilder, settings: &WagiSettings) -> Result
     Ok(())
 }
 
-/// Runs the entrypoint to its end. The instance, and what it holds of the request, is gone after it.
+/// Runs the entrypoint to its end, then drops the instance and its state of the request.
 async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<(), Fault> {
     let engine = module.instance.module().engine();
     // Dropped after the store.
@@ -213,8 +218,8 @@ async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<()
     let mut store = Store::new(engine, state);
     store.limiter_async(|state| &mut state.memory);
     store.set_epoch_deadline(1);
-    // Tokio's own yield rather than the engine's: after it, other tasks, sockets and timers get their
-    // turn first, even on a runtime with one thread.
+    // Tokio's own yield rather than the engine's: it lets other tasks, sockets and timers run
+    // first, even on a runtime with one thread.
     store.epoch_deadline_callback(move |_| {
         yielded.note();
         Ok(UpdateDeadline::YieldCustom(
@@ -249,25 +254,25 @@ async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<()
     }
 }
 
-/// Whether the module has run to its end, or ended itself without an error.
+/// Returns true if the module has run to its end, or exited without an error.
 fn is_success(ended: &wasmtime::Result<()>) -> bool {
     let error = ended.as_ref().err();
     error.is_none_or(|error| matches!(error.downcast_ref(), Some(I32Exit(0))))
 }
 
-/// The engine's places for an instance. Where there are none, others are asked to give way.
+/// Takes the engine's places for an instance. If there are none, it asks others to give way.
 async fn room(module: &Prepared, deadline: Option<Instant>) -> Result<InstancePlaces, Fault> {
     if let Some(room) = module.room.try_take() {
         return Ok(room);
     }
     let within = Instant::now() + ROOM_WITHIN;
     let room = until(deadline, module.room.take(|| Instant::now() < within)).await;
-    // Before the deadline of all, so that the module is not said to be late.
+    // If the deadline passes, the missing place is to blame: the module was not late.
     let room = room.unwrap_or_else(|Elapsed| Err(module.room.no_place()));
     room.map_err(NoPlace::into_fault)
 }
 
-/// Makes an instance.
+/// Creates an instance.
 async fn instantiate(
     module: &Prepared,
     store: &mut Store<State>,
@@ -275,7 +280,7 @@ async fn instantiate(
     let until = Instant::now() + ROOM_WITHIN;
     loop {
         match module.instance.instantiate_async(&mut *store).await {
-            // It has its places, and what another instance has given back is still being reset.
+            // The instance has its places, but the memory of an earlier one is still being reset.
             Err(error) if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until => {
                 tokio::time::sleep(RETRY_START).await;
             }
@@ -284,7 +289,8 @@ async fn instantiate(
     }
 }
 
-/// What an end by error means; `proc_exit(0)` is one, and a success (strictly, a failure as any).
+/// Interprets an error that ended the module; `proc_exit(0)` is a success (but in strict mode a
+/// failure).
 fn fault(
     error: wasmtime::Error,
     refused_memory: Option<usize>,
@@ -313,13 +319,13 @@ fn fault(
     }))
 }
 
-/// The response's head, from what was printed.
+/// Parses the response's head from the output.
 fn head(module: &Prepared, scope: &RequestScope, output: &Output) -> Result<Composed, Fault> {
     let composed = output
         .head(|head| compose(head, module.settings.compat))
         .map_err(|error| bad_output(&error, output))?;
     for warning in &composed.warnings {
-        tracing::warn!(service = %module.service, request_id = %scope.id(), "left out of the response: {warning}");
+        tracing::warn!(service = %module.service, request_id = %scope.id(), "omitted from the response: {warning}");
     }
     Ok(composed)
 }

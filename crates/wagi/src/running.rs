@@ -10,17 +10,16 @@ use http_body::{Body, Frame};
 use crate::cpu::CpuMeter;
 use crate::output::Output;
 
-/// How often a module is made to yield before what it has printed is sent: 20 milliseconds of
-/// computing, at the engine's four ticks. Longer than what a short answer takes, shorter than what
-/// anybody notices.
+/// How often a module yields before its output is sent: 20 milliseconds of computing, at the
+/// engine's four ticks. This is longer than a short answer takes, and too short to be noticed.
 const PATIENCE: u32 = 4;
 
-/// A module's run, to its end.
+/// A module's run until its end.
 pub(crate) type Run = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
-/// A module that runs, and what it prints. It runs while it is polled, so whoever drops it ends it.
+/// A running module and its output. It runs while it is polled; dropping it ends it.
 pub(crate) struct Running {
-    /// None when it has ended.
+    /// `None` when it has ended.
     run: Option<Run>,
     output: Output,
     meter: CpuMeter,
@@ -29,22 +28,22 @@ pub(crate) struct Running {
     yields: u32,
 }
 
-/// Whether a module gave way because its turn was over, and not because it waits.
+/// Set if a module yielded because its time slice was over, not because it waits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Yielded(Arc<AtomicBool>);
 
-/// How far a module has come when there is something to send.
+/// The progress of a module when there is something to send.
 #[derive(Debug)]
 pub(crate) enum Reached {
-    /// Its end.
+    /// The module has ended.
     End,
-    /// The blank line, and a reason to send what there is.
+    /// The module has printed the blank line, and there is a reason to send its output.
     Answer,
 }
 
 impl Yielded {
     pub(crate) fn note(&self) {
-        // Read by the same task, after the poll.
+        // The same task reads it, after the poll.
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -76,8 +75,8 @@ impl Running {
         std::future::poll_fn(|cx| self.poll_run(cx)).await
     }
 
-    /// Runs it until there is something to send: it has ended, or has printed its headers and then
-    /// waits, has much to say, or computes for long.
+    /// Runs the module until there is something to send: until it has ended, or has printed its
+    /// headers and then waits, prints much, or computes for long.
     pub(crate) async fn run_to_answer(&mut self) -> Result<Reached, Fault> {
         std::future::poll_fn(|cx| {
             if let Poll::Ready(ended) = self.poll_run(cx) {
@@ -104,13 +103,13 @@ impl Running {
             Poll::Pending if exceeded => Err(Fault::cpu_time()),
             Poll::Pending => return Poll::Pending,
         };
-        // With it ends the instance.
+        // Dropping the run drops the instance.
         self.run = None;
         Poll::Ready(ended)
     }
 }
 
-/// The body that the module prints while it is sent.
+/// The response body, which the module prints while it is sent.
 impl Body for Running {
     type Data = Bytes;
     type Error = BodyError;
@@ -127,8 +126,8 @@ impl Body for Running {
             return Poll::Ready(None);
         }
         match self.poll_run(cx) {
-            // What it printed last is lost with it, as all of it is in a response that is not
-            // streamed; the client is told by the cut.
+            // The last output is lost, just as all output is in a response that is not streamed.
+            // The client notices because the body is cut off.
             Poll::Ready(Err(fault)) => Poll::Ready(Some(Err(told(&fault)))),
             Poll::Ready(Ok(())) | Poll::Pending => {
                 let printed = self.output.take();
@@ -142,12 +141,12 @@ impl Body for Running {
     }
 
     fn is_end_stream(&self) -> bool {
-        // Whether there is more is only known when it has been polled.
+        // Only a poll can tell whether there is more.
         false
     }
 }
 
-/// A fault in words, for the log: the front knows only that the body broke off.
+/// Describes a fault for the log: the server only knows that the body broke off.
 fn told(fault: &Fault) -> BodyError {
     match fault.cause() {
         Some(cause) => format!("{}: {cause}", fault.summary()).into(),

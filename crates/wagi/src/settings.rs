@@ -5,56 +5,57 @@ use headwater_core::Limits;
 pub use headwater_core::{Compat, ResponseMode};
 use headwater_runtime::Directory;
 
-/// What one WAGI module is run with.
+/// The settings of one WAGI module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WagiSettings {
     /// The service's name, for messages and log lines.
     pub name: String,
     /// The export to call, of type `() -> ()`. Default: `_start`.
     pub entrypoint: String,
-    /// Environment variables beside those that describe the request, which win where names are the
-    /// same. Nothing of the host's own environment is ever passed on. Default: none.
+    /// Environment variables in addition to those that describe the request. The latter win if
+    /// names are the same. The host's own environment is never passed on. Default: none.
     pub environment: Vec<(String, String)>,
-    /// A template for the arguments, split at white space after `${SCRIPT_NAME}` and `${ARGS}` were
-    /// replaced. Default: none, which gives the path and then the query's parts.
+    /// A template for the arguments. `${SCRIPT_NAME}` and `${ARGS}` are replaced, then it is split
+    /// at white space. Default: none, which passes the path and then the query's parts.
     pub argv: Option<String>,
     /// The directories that the module may use, in the order of their descriptors: the first is 3.
     /// Default: none.
     pub volumes: Vec<Directory>,
     /// `host` or `host:port` for a request that names neither. Default: `localhost:3000`, as in
-    /// WAGI; a server passes the address it listens on.
+    /// WAGI; a server passes the address that it listens on.
     pub default_host: String,
-    /// How closely WAGI's ways are followed where they were plainly broken.
+    /// How closely WAGI is followed where it was plainly wrong.
     pub compat: Compat,
-    /// Whether the answer is sent while the module prints it. Default: [`Compat::response`].
+    /// Streams or buffers the response. Default: [`Compat::response`].
     pub response: ResponseMode,
-    /// Responses of `wasi_experimental_http` that an instance may have open at once. Default: no
-    /// bound of its own; 0 is the same, as in a release build of WAGI.
+    /// The maximum number of open responses of `wasi_experimental_http` for an instance. Default:
+    /// no limit of its own; 0 means the same, as in a release build of WAGI.
     pub http_max_concurrency: Option<u32>,
-    /// Whether the client's `Authorization` is given to the module, as `HTTP_AUTHORIZATION`. Default:
-    /// no, as in WAGI.
+    /// If true, the module gets the client's `Authorization` as `HTTP_AUTHORIZATION`. Default:
+    /// false, as in WAGI.
     pub pass_authorization: bool,
-    /// Where each route has a folder with its `module.stderr`, as WAGI had it. Default: nowhere; what
-    /// modules print on stderr is in the log anyway.
+    /// The directory in which each route has a folder with its `module.stderr`, as in WAGI.
+    /// Default: none; the log has the stderr of modules anyway.
     pub log_dir: Option<PathBuf>,
-    /// Instances of the module that may be alive at once. Default: 100, as many as a component may
-    /// have.
+    /// The maximum number of live instances of the module. Default: 100, the same as for a
+    /// component.
     pub max_instances: Option<usize>,
-    /// CPU time that one request may take. Default: as long as the request's timeout, which does not
-    /// hold any more while an answer is sent.
+    /// The CPU time that one request may take. Default: the request's timeout. That timeout itself
+    /// no longer applies once the response is being sent.
     pub max_cpu_time: Option<Duration>,
-    /// How long one request may run in all, from its arrival, while its answer is sent too. Default:
-    /// no bound: server-sent events are as legal as a long download, and take no CPU time in between.
+    /// The total time that one request may run since its arrival, including the time in which its
+    /// response is sent. Default: unlimited: server-sent events are as legitimate as a long
+    /// download, and take no CPU time in between.
     pub max_wall_time: Option<Duration>,
-    /// Bytes that one request may print, sent at once or not. Default: no bound but that on what is
+    /// The bytes that one request may print, streamed or not. Default: only the limit on what is
     /// held in memory (`limits.buffered_response`).
     pub max_output: Option<u64>,
-    /// Bounds on what an instance may take. The front enforces the request's timeout.
+    /// The limits of an instance. The server enforces the request's timeout.
     pub limits: Limits,
 }
 
 impl WagiSettings {
-    /// The defaults, for a service of this name.
+    /// Returns the defaults, for a service of this name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {

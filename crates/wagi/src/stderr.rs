@@ -12,8 +12,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::log_file::LogFile;
 
-/// A module's stderr: the lines of the request in the log, and the bytes as they are in WAGI's file if
-/// there is one.
+/// A module's stderr: its lines go to the log with the request, and its bytes unchanged to WAGI's
+/// log file if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct Stderr {
     lines: RequestStderr,
@@ -26,7 +26,7 @@ impl Stderr {
     }
 }
 
-/// The stream, open.
+/// The open stream.
 struct Open {
     lines: Box<dyn OutputStream>,
     file: Option<Arc<LogFile>>,
@@ -56,7 +56,7 @@ impl OutputStream for Open {
     }
 }
 
-/// For those who use it as tokio's stream, which preview1 does not.
+/// The stream for users of tokio's trait. preview1 does not use it.
 struct OpenAsync {
     lines: Pin<Box<dyn AsyncWrite + Send + Sync>>,
     file: Option<Arc<LogFile>>,

@@ -17,15 +17,15 @@ use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
 /// The largest request body of unknown length, in bytes: 16 MiB.
 ///
-/// A module is told the length before it runs, so a body that comes without one is held in memory
-/// first. A body with a `content-length` streams and has no such bound.
+/// A module learns the length before it runs, so a body without a `content-length` is read into
+/// memory first. A body with one is streamed, and this limit does not apply.
 pub const UNSIZED_BODY: usize = 16 << 20;
 
-/// The body's length in bytes, and the body; a body of unknown length is read for it.
+/// Returns the body's length in bytes, and the body. A body of unknown length is read first.
 ///
 /// # Errors
 ///
-/// A client's fault if the body breaks off, or is of unknown length and longer than
+/// Returns a client fault if the body breaks off, or if its length is unknown and it is longer than
 /// [`UNSIZED_BODY`].
 pub(crate) async fn measure(headers: &HeaderMap, body: Body) -> Result<(u64, Body), Fault> {
     let announced = headers
@@ -62,9 +62,9 @@ fn unreadable(error: BodyError) -> Fault {
 
 /// A request's body as a module's stdin.
 ///
-/// It is read as the module reads, so the client is held up by a module that is slow. A read gives
-/// all that was asked for unless the body ends, as a regular file does: under WAGI the body was there
-/// in full, and many modules read once and look no further.
+/// The body is read only as fast as the module reads, so a slow module slows the client down. A
+/// read fills the whole buffer unless the body ends, as with a regular file: WAGI had the whole
+/// body in advance, and many modules read only once.
 #[derive(Debug, Clone)]
 pub(crate) struct Stdin(Arc<Mutex<State>>);
 
@@ -84,12 +84,12 @@ impl Stdin {
         })))
     }
 
-    /// Ready when there are bytes, or never will be.
+    /// Becomes ready when there are bytes, or when there will never be any.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.with(|state| state.poll_ready(cx))
     }
 
-    /// The lock is held for the moment of a poll or a copy only.
+    /// Holds the lock only for a poll or a copy.
     fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> T {
         use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -147,7 +147,7 @@ impl InputStream for Stdin {
         let mut bytes = BytesMut::from(first);
         while bytes.len() < size {
             self.ready().await;
-            // An end or an error after these bytes is the next read's to tell.
+            // The next read reports an end or an error after these bytes.
             let more = self.with(|state| match state.chunk.is_empty() {
                 true => None,
                 false => state.read(size - bytes.len()).ok(),

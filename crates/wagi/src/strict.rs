@@ -1,26 +1,27 @@
-//! The answers of WAGI 0.8.1 to a module that fails.
+//! The answers of WAGI 0.8.1 when a module fails.
 
 use headwater_core::{Body, Fault, RequestScope, full};
 use http::{Response, StatusCode};
 
-/// What is said of output that makes no response.
+/// The fault's summary for output that is not a response.
 pub(crate) const INSUFFICIENT: &str =
     "the module's output has no content-type, status or location header";
 
-/// WAGI's body for it.
+/// WAGI's body for that fault.
 const WAGI_INSUFFICIENT: &str = "Exactly one of 'location' or 'content-type' must be specified";
 
-/// A module's failure as WAGI answered it: a 500 without content-type, and without a body but for output
-/// that makes no response. What is not the module's own, such as overload, WAGI did not have.
+/// Returns a module's failure as WAGI answered it: a 500 without content-type, and without a body
+/// except for output that is not a response.
 ///
 /// # Errors
 ///
-/// What WAGI did not have.
+/// Returns the fault itself if the module did not cause it, such as overload: WAGI had no such
+/// faults.
 pub(crate) fn answer(fault: Fault, scope: &RequestScope) -> Result<Response<Body>, Fault> {
     if !matches!(fault.kind(), "trap" | "bad_response") {
         return Err(fault);
     }
-    // The front logs faults, and this is none for it.
+    // The server logs faults, but does not see this one.
     tracing::error!(
         parent: None,
         request_id = %scope.id(),

@@ -1,4 +1,4 @@
-//! Which of a module's imports Headwater does not offer.
+//! Finds the imports of a module that Headwater does not offer.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ struct UnknownImport {
 // === impl UnknownImports ===
 
 impl UnknownImports {
-    /// Those of this module. Empty if the linker has something by each name: then something is of another
-    /// type.
+    /// Collects the unknown imports of this module. The list is empty if the linker has a
+    /// definition of each name; then the type of one differs.
     pub(crate) fn of<T: 'static>(module: &Module, linker: &Linker<T>) -> Self {
         let mut linker = linker.clone();
         linker.allow_shadowing(false);
@@ -26,8 +26,8 @@ impl UnknownImports {
         let mut unknown = Vec::new();
         for import in module.imports() {
             let (module, name) = (import.module(), import.name());
-            // A linker does not say what it has, but refuses to define it a second time. So what is
-            // imported twice is told once, too.
+            // A linker does not list its definitions, but refuses to define a name twice. This also
+            // reports a name that is imported twice only once.
             if linker
                 .func_new(module, name, nothing.clone(), |_, _, _| Ok(()))
                 .is_ok()
@@ -51,10 +51,10 @@ impl fmt::Display for UnknownImports {
         for UnknownImport { module, name } in &self.0 {
             let remedy = match module.as_str() {
                 "wasi_experimental_http" => {
-                    "which is no function of WAGI's outgoing HTTP: rebuild the module with version 0.10 of it"
+                    "which is not a function of WAGI's outgoing HTTP: rebuild the module with version 0.10 of it"
                 }
                 "wasi_snapshot_preview1" | "wasi_unstable" => {
-                    "which is no function of WASI's: rebuild the module with a current toolchain"
+                    "which is not a function of WASI: rebuild the module with a current toolchain"
                 }
                 _ => "which is not part of WASI preview1: build the module without it",
             };

@@ -1,13 +1,13 @@
-//! Reads and writes that honour all of their buffers.
+//! Reads and writes that use all of their buffers.
 //!
 //! `wasmtime-wasi` 48 reads into or writes from the first buffer that is not empty, and returns a
-//! short count (bytecodealliance/wasmtime#8037, open). That is allowed, and breaks programs that do
-//! not look at the count: Grain's `print` and AssemblyScript's `Console.log` pass a text and its line
-//! feed as two buffers. WAGI took them all. So the four functions are put over the stock ones here,
-//! and call them once per buffer, for preview1 and preview0 alike (their types and numbers are the
-//! same).
+//! short count (bytecodealliance/wasmtime#8037, open). That is allowed, but breaks programs that
+//! ignore the count: Grain's `print` and AssemblyScript's `Console.log` pass a text and its line
+//! feed as two buffers. WAGI used all buffers. Therefore the functions here replace the four stock
+//! ones and call them once per buffer, both for preview1 and for preview0 (their types and numbers
+//! are the same).
 //!
-//! What goes to stdout itself takes a shorter way: the stock functions write 4 KiB at a time.
+//! Writes to stdout bypass the stock functions, which write 4 KiB at a time.
 
 use wasmtime::{AsContextMut, Caller, Extern, Linker, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -21,7 +21,7 @@ use crate::output::Output;
 /// The size of an `iovec` and of a `ciovec`: address and length, four bytes each.
 const BUFFER_SIZE: u32 = 8;
 
-/// After how many buffers the thread is let go: a guest may pass millions.
+/// The number of buffers after which the thread yields: a guest may pass millions.
 const BUFFERS_PER_TURN: u32 = 1024;
 
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ enum Operation {
     WriteAt(u64),
 }
 
-/// Makes the operation at an offset into the file.
+/// Creates the operation at an offset in the file.
 type AtOffset = fn(u64) -> Operation;
 
 /// The arguments that the four functions share, as the guest passed them.
@@ -41,14 +41,14 @@ struct Arguments {
     descriptor: i32,
     buffers: u32,
     count: u32,
-    /// Where the number of bytes goes.
+    /// The address for the number of bytes.
     result: u32,
 }
 
-/// The descriptor that is stdout, unless the guest made it something else.
+/// The descriptor of stdout, unless the guest changed it.
 pub(crate) const STDOUT: i32 = 1;
 
-/// Puts the four functions over those of the module `wasi`, which must allow it
+/// Replaces the four functions of the module `wasi`. The linker must allow it
 /// ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     for (name, operation) in [("fd_read", Operation::Read), ("fd_write", Operation::Write)] {
@@ -91,7 +91,7 @@ impl Arguments {
         }
     }
 
-    /// Where the buffer of this number is described; none if that is beyond all memory.
+    /// Returns the address of this buffer's description, or `None` if it is beyond any memory.
     fn buffer(self, index: u32) -> Option<u32> {
         self.buffers.checked_add(index.checked_mul(BUFFER_SIZE)?)
     }
@@ -112,7 +112,7 @@ async fn call(
     run(&mut state.wasi, &mut memory, operation, arguments).await
 }
 
-/// Finds the guest's memory as the stock functions do, and gives them their fuel.
+/// Finds the guest's memory and sets the fuel of a host call, as the stock functions do.
 pub(crate) fn parts<'a>(
     caller: &'a mut Caller<'_, State>,
 ) -> Result<(GuestMemory<'a>, &'a mut State)> {
@@ -129,7 +129,7 @@ pub(crate) fn parts<'a>(
     Ok((memory, state))
 }
 
-/// Writes all buffers to stdout, and waits for room between.
+/// Writes all buffers to stdout, and waits for room in between.
 async fn print(output: &Output, memory: &mut GuestMemory<'_>, arguments: Arguments) -> Result<i32> {
     let mut total: u32 = 0;
     for index in 0..arguments.count {
@@ -158,8 +158,8 @@ async fn print(output: &Output, memory: &mut GuestMemory<'_>, arguments: Argumen
     Ok(Errno::Success as i32)
 }
 
-/// Runs the operation buffer by buffer until one is not filled or emptied to its end, and writes the
-/// sum. An error after some bytes is left for the next call to find, as POSIX does.
+/// Runs the operation buffer by buffer until one was not used completely, and writes the sum. An
+/// error after some bytes is left for the next call to find, as in POSIX.
 async fn run(
     wasi: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -208,7 +208,8 @@ async fn run(
     Ok(Errno::Success as i32)
 }
 
-/// An operation on no bytes: whether the descriptor is good for it is the stock function's to say.
+/// Runs an operation on no bytes: only the stock function can tell whether the descriptor is valid
+/// for it.
 async fn nothing(
     wasi: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -220,7 +221,7 @@ async fn nothing(
         ..arguments
     };
     let errno = once(wasi, memory, operation, none).await?;
-    // The stock function takes "no bytes" from stdin for an interruption.
+    // The stock function reports a read of no bytes from stdin as an interruption.
     if errno == Errno::Intr as i32 {
         memory.write(GuestPtr::new(arguments.result), 0_u32)?;
         return Ok(Errno::Success as i32);
@@ -256,7 +257,8 @@ async fn once(
 }
 
 impl Operation {
-    /// The same operation after so many bytes. Descriptors with a position move it themselves.
+    /// Returns the same operation, this many bytes further. Descriptors with a position move it
+    /// themselves.
     fn advanced(self, bytes: u32) -> Self {
         match self {
             Self::Read | Self::Write => self,

@@ -1,36 +1,37 @@
-//! The pages of memory that a module writes in each request.
+//! Learns which pages of its memory a module writes in each request.
 //!
-//! A new instance's memory has no pages until they are touched. To read one maps the kernel's page of zeroes;
-//! to write it afterwards takes another page fault, and an interrupt of each processor that runs the process.
-//! The allocator of a C library does so once in each small request, and in a virtual machine that was a third
-//! of the request's CPU time (`cargo xtask bench reset`). A page that is written first takes one fault and no
-//! interrupt. So the host writes a zero where there is a zero, on the pages that the module's first requests
-//! have written.
+//! The memory of a new instance has no pages until they are touched. The first read of a page maps
+//! the kernel's zero page; a later write takes another page fault, and an interrupt of every
+//! processor that runs the process. The allocator of a C library does this once in each small
+//! request, and in a virtual machine it cost a third of the request's CPU time
+//! (`cargo xtask bench reset`). A page that is written first takes one fault and no interrupt.
+//! Therefore the host writes a zero over a zero on the pages that the module's first requests have
+//! written.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use wasmtime::wasmparser::{Parser, Payload};
 
-/// The size of a page, in bytes. Where the kernel's are larger, some are written more than once.
+/// The size of a page, in bytes. If the kernel's pages are larger, some are written more than once.
 const PAGE: usize = 4096;
 
-/// Requests that are looked at. Pages that some of them left alone are left alone.
+/// The number of requests to learn from. Pages that some of them did not write are left alone.
 const LOOKED_AT: u32 = 3;
 
-/// The largest memory that is looked at, in bytes: to read all of it takes a page fault for each page.
+/// The largest memory to learn from, in bytes: reading all of it takes a page fault for each page.
 const MOST: usize = 4 << 20;
 
-/// The pages that are zero when an instance of one module is made, and written when it ends.
+/// The pages that are zero in a new instance of a module, and not zero when it ends.
 #[derive(Debug)]
 pub(crate) struct WrittenPages {
-    /// Whether the memory of each new instance is the same, so that anything can be known of it.
+    /// True if the memory of each new instance is the same; otherwise there is nothing to learn.
     same: bool,
     known: OnceLock<BTreeSet<usize>>,
     seen: Mutex<Seen>,
 }
 
-/// What the first requests have written.
+/// The pages that the first requests have written.
 #[derive(Debug, Default)]
 struct Seen {
     requests: u32,
@@ -43,7 +44,7 @@ pub(crate) struct Fresh(BTreeSet<usize>);
 // === impl WrittenPages ===
 
 impl WrittenPages {
-    /// Of this module, of which nothing is known yet.
+    /// Creates the record of this module, still empty.
     pub(crate) fn of(binary: &[u8]) -> Self {
         Self::new(is_made_of_its_data(binary))
     }
@@ -56,13 +57,13 @@ impl WrittenPages {
         }
     }
 
-    /// Of the same module, to learn it anew.
+    /// Creates an empty record for the same module.
     pub(crate) fn unlearnt(&self) -> Self {
         Self::new(self.same)
     }
 
-    /// Writes to the memory of a new instance what it holds already. While the first requests are looked at,
-    /// returns which pages are zero.
+    /// Writes zeros over zeros in the memory of a new instance, on the learnt pages. During the
+    /// first requests it returns which pages are zero instead.
     pub(crate) fn prepare(&self, memory: &mut [u8]) -> Option<Fresh> {
         let Some(known) = self.known.get() else {
             let learns = self.same && memory.len() <= MOST;
@@ -76,7 +77,7 @@ impl WrittenPages {
         None
     }
 
-    /// Looks at the memory of an instance that has answered a request.
+    /// Learns from the memory of an instance that has answered a request.
     pub(crate) fn learn(&self, Fresh(fresh): Fresh, memory: &[u8]) {
         let written = &pages(memory, false) & &fresh;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,13 +87,13 @@ impl WrittenPages {
         };
         seen.requests += 1;
         if seen.requests == LOOKED_AT {
-            // More than so many may be looked at at once.
+            // Several requests may finish learning at the same time.
             let _ = self.known.set(std::mem::take(&mut seen.by_all));
         }
     }
 }
 
-/// The pages that are all zero, or those that are not.
+/// Returns the pages that are all zero, or those that are not.
 fn pages(memory: &[u8], zero: bool) -> BTreeSet<usize> {
     let pages = memory.chunks(PAGE).enumerate();
     pages
@@ -101,8 +102,8 @@ fn pages(memory: &[u8], zero: bool) -> BTreeSet<usize> {
         .collect()
 }
 
-/// Whether the memory of each new instance is the same: no code runs when it is made. Not known of a module
-/// in text form.
+/// Returns true if the memory of each new instance is the same, because no code runs when it is
+/// created. Returns false for a module in text form, where this is not known.
 fn is_made_of_its_data(binary: &[u8]) -> bool {
     Parser::new(0).parse_all(binary).all(|payload| {
         payload.is_ok_and(|payload| !matches!(payload, Payload::StartSection { .. }))
@@ -115,7 +116,7 @@ mod tests {
 
     const PAGES: usize = 16;
 
-    /// A new memory, with data on page 3.
+    /// Creates a new memory, with data on page 3.
     fn fresh() -> Vec<u8> {
         let mut memory = vec![0; PAGES * PAGE];
         memory[3 * PAGE] = 7;
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(known(&pages), None);
         request(&pages, &[1, 3, 5, 6, 9, 10]);
         assert_eq!(known(&pages), Some(vec![1, 9]));
-        // And no more is learnt, nor is what there is changed.
+        // Nothing more is learnt, and the memory does not change.
         request(&pages, &[2]);
         assert_eq!(known(&pages), Some(vec![1, 9]));
         let mut small = vec![0; PAGE];

@@ -1,6 +1,6 @@
-//! Modules of many toolchains, and interpreters with scripts, each with the answer that it is to give. They
-//! are the guests in `components/`, as `cargo xtask components` builds or fetches them; a guest whose
-//! compiler could not be had there is skipped here, with a line that says so.
+//! Runs modules of many toolchains, and interpreters with scripts, and checks the answer of each.
+//! They are the guests in `components/`, as `cargo xtask components` builds or fetches them. A
+//! guest whose compiler is not available is skipped, and the test prints that.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -20,21 +20,21 @@ use headwater_wagi::{Compat, ResponseMode, WagiModule, WagiSettings};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
-/// What is sent; its bytes' sum is 5 * 10 * 255 * 128.
+/// The request body; the sum of its bytes is 5 * 10 * 255 * 128.
 fn body() -> Vec<u8> {
     (0..=255_u8).cycle().take(256 * 50).collect()
 }
 
 const SUM: &str = "body: 12800 bytes, sum 1632000\n";
 
-/// A guest, and what it answers.
+/// A guest and its expected answer.
 struct Entry {
     guest: &'static str,
     argv: Option<&'static str>,
-    /// Lines that its answer has, in this order.
+    /// Lines that the answer must have, in this order.
     lines: &'static [&'static str],
     cookies: usize,
-    /// Whether it ends by `proc_exit(0)`, which was a failure under WAGI.
+    /// True if it ends by `proc_exit(0)`, which was a failure under WAGI.
     exits: bool,
 }
 
@@ -124,7 +124,7 @@ const CORPUS: &[Entry] = &[
 ];
 
 impl Entry {
-    /// The guest's file; none if it could not be built here.
+    /// Returns the guest's file, or `None` if it could not be built here.
     fn file(&self) -> Option<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let folder = std::env::var_os("HEADWATER_COMPONENTS")
@@ -133,7 +133,7 @@ impl Entry {
         if file.is_file() {
             return Some(file);
         }
-        // What is in Rust, C and text is always built.
+        // Guests in Rust, C and text are always built.
         let optional = ["wagi-go", "wagi-zig", "wagi-as", "python", "quickjs"];
         assert!(
             optional.contains(&self.guest),
@@ -214,7 +214,7 @@ async fn answers(guests: &[&str]) {
         for mode in [ResponseMode::Buffer, ResponseMode::Stream] {
             let module = load(entry.settings(Compat::Default, mode));
             entry.check(&send(&module).await);
-            // An instance of its own each time.
+            // Each request gets its own instance.
             entry.check(&send(&module).await);
         }
         let module = load(entry.settings(Compat::Strict, ResponseMode::Buffer));

@@ -1,6 +1,6 @@
-//! Headwater in a minute: a host with five services, an upstream that they call, overlapping
-//! requests, and proof that each outgoing call was attributed to the right one. `cargo xtask demo`
-//! builds what it needs and starts it.
+//! Shows Headwater in a minute: a host with five services, an upstream that they call, overlapping
+//! requests, and proof that each outgoing call was attributed to the right request.
+//! `cargo xtask demo` builds what it needs and starts it.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -20,11 +20,11 @@ use headwater_tests::trees::Tree;
 use headwater_tests::upstream::{Behaviour, Call, Upstream};
 use headwater_tests::{Host, guests};
 
-/// Clients at once, per service.
+/// The number of concurrent clients of each service.
 const CLIENTS: usize = 8;
-/// Requests that each of them sends, one after another.
+/// The number of requests of each client, one after another.
 const ROUNDS: usize = 4;
-/// How long the upstream takes for an answer: long enough that requests overlap.
+/// The time that the upstream takes for an answer: long enough that requests overlap.
 const LATENCY: Duration = Duration::from_millis(20);
 
 const USAGE: &str = "\
@@ -79,12 +79,12 @@ async fn run() -> Result<ExitCode> {
 struct Service {
     route: &'static str,
     query: &'static str,
-    /// Outgoing requests that each request causes.
+    /// The number of outgoing requests that each request causes.
     calls: usize,
     about: &'static str,
 }
 
-/// In this order everywhere.
+/// The order that all lists use.
 const SERVICES: [Service; 5] = [
     Service {
         route: "/fanout/",
@@ -137,7 +137,7 @@ impl Demo {
             .component("outgoing-p2", "/p2/...", &allow)?
             .module("wagi-rust", "/wagi/...")?
             .write()?;
-        // Beside the guests, where it outlives the demo; a new one each time.
+        // In the folder above the guests, where it outlives the demo; a new file each time.
         let trace_file = guests::folder().join("../demo-trace.jsonl");
         let _ = std::fs::remove_file(&trace_file);
         let host = Host::serve(settings.path())
@@ -191,7 +191,7 @@ impl Demo {
         }
         let each: usize = SERVICES.iter().map(|service| service.calls).sum();
         let expected = each * CLIENTS * ROUNDS;
-        // Calls that never come show in the counts.
+        // The counts show missing calls.
         let _ = self.upstream.wait_for(expected).await;
         let answered = sent.answers.iter();
         let calls = self.upstream.calls();
@@ -213,7 +213,7 @@ impl Demo {
         })
     }
 
-    /// One tree of each service; there are too many to show all.
+    /// Prints one tree of each service; there are too many to print all.
     fn show_trees(&self) {
         println!(
             "{}\n",
@@ -257,13 +257,13 @@ impl Demo {
     }
 }
 
-/// What came of it.
+/// The results.
 struct Outcome {
     requests: usize,
     answered: usize,
     calls: usize,
     counts: Counts,
-    /// Of each service, the calls that were right.
+    /// The number of right calls of each service.
     right: [usize; SERVICES.len()],
 }
 

@@ -1,22 +1,22 @@
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 
-/// A request as it came, or what came in place of one.
+/// A received request, or whatever was received instead.
 #[derive(Debug, Clone)]
 pub struct Message {
     /// The number of its connection, from 0.
     pub connection: usize,
-    /// All of its head, the empty line included.
+    /// The whole head, including the empty line.
     pub head: String,
-    /// Its body, or what had come of it when the connection ended.
+    /// The body, or the part that had arrived when the connection ended.
     pub body: Bytes,
     /// The trailers after a chunked body, as lines.
     pub trailers: Vec<String>,
-    /// Whether all of its body came.
+    /// True if the whole body arrived.
     pub complete: bool,
 }
 
-/// How many bytes a body takes, what it is, and the trailers after it.
+/// The number of bytes that a body takes up, its contents, and the trailers after it.
 type Body = (usize, Vec<u8>, Vec<String>);
 
 impl Message {
@@ -30,20 +30,20 @@ impl Message {
         }
     }
 
-    /// The request line.
+    /// Returns the request line.
     #[must_use]
     pub fn line(&self) -> &str {
         self.head.split("\r\n").next().unwrap_or_default()
     }
 
-    /// The path, without the query.
+    /// Returns the path, without the query.
     #[must_use]
     pub fn path(&self) -> &str {
         let target = self.line().split(' ').nth(1).unwrap_or_default();
         target.split('?').next().unwrap_or_default()
     }
 
-    /// The values of a header, in their order.
+    /// Returns the values of a header, in order.
     #[must_use]
     pub fn header(&self, name: &str) -> Vec<&str> {
         let lines = self.head.split("\r\n").skip(1);
@@ -54,7 +54,7 @@ impl Message {
             .collect()
     }
 
-    /// Whether it begins as a request should. What is left over of another's body does not.
+    /// Returns true if it begins like a request. The rest of another request's body does not.
     #[must_use]
     pub fn is_request(&self) -> bool {
         let mut words = self.line().split(' ');
@@ -67,7 +67,7 @@ impl Message {
             && self.head.ends_with("\r\n\r\n")
     }
 
-    /// The body that `bytes` begin with; none if it is not all there.
+    /// Parses the body at the beginning of `bytes`; `None` if it is incomplete.
     pub(super) fn body_in(&self, bytes: &[u8]) -> Result<Option<Body>> {
         let lengths = self.header("content-length");
         if self.header("transfer-encoding") == ["chunked"] {
@@ -115,7 +115,7 @@ fn chunked(bytes: &[u8]) -> Result<Option<Body>> {
     Ok(None)
 }
 
-/// The line that begins at an offset, and where the next one does.
+/// Returns the line at an offset, and the offset of the next one.
 fn line(bytes: &[u8], at: usize) -> Result<Option<(&str, usize)>> {
     let rest = &bytes[at..];
     match rest.windows(2).position(|it| it == b"\r\n") {

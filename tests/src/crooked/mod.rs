@@ -1,7 +1,7 @@
-//! An upstream that goes wrong, in the way that the path of a request asks for: see [`script()`].
+//! An upstream that misbehaves in the way that the path of a request selects: see [`script()`].
 //!
-//! It reads requests byte for byte, without an HTTP library, so that it sees what is really on the wire,
-//! and remembers all of them with their connections.
+//! It reads requests byte by byte, without an HTTP library, so that it sees exactly what is sent.
+//! It records all requests with their connections.
 
 mod message;
 mod script;
@@ -23,11 +23,12 @@ pub use script::{Act, CHUNK, script};
 
 use crate::within;
 
-/// Between two pieces of what is dripped: so little that nobody waits for long, and far less than any
-/// timeout between two bytes.
+/// The time between two pieces of a slow response: so short that no test takes long, and far below
+/// any timeout between two bytes.
 const DRIP: Duration = Duration::from_millis(2);
 
-/// A running crooked upstream on a free port of 127.0.0.1. When it is dropped, so are its connections.
+/// A running upstream of this kind on a free port of 127.0.0.1. When it is dropped, its connections
+/// end.
 #[derive(Debug)]
 pub struct Crooked {
     address: SocketAddr,
@@ -38,21 +39,21 @@ pub struct Crooked {
 }
 
 impl Crooked {
-    /// One that does for each request what its path asks for.
+    /// Starts an upstream that does for each request what the path selects.
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn start() -> Result<Self> {
         Self::with(None).await
     }
 
-    /// One that does this as soon as anything has arrived on a connection, whatever it is, and then
-    /// waits for its end: what answers a TLS handshake.
+    /// Starts an upstream that performs these acts as soon as anything has arrived on a connection,
+    /// and then waits for the connection's end. This can answer a TLS handshake.
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn greeting(acts: Vec<Act>) -> Result<Self> {
         Self::with(Some(acts)).await
     }
@@ -69,7 +70,7 @@ impl Crooked {
             let (seen, accepted) = (seen.clone(), Arc::clone(&accepted));
             let ended = ended.clone();
             async move {
-                // Dropped with this task, and all connections with it.
+                // Dropped with this task, together with all connections.
                 let mut connections = JoinSet::new();
                 while let Ok((stream, _)) = listener.accept().await {
                     let connection = Connection {
@@ -80,7 +81,7 @@ impl Crooked {
                     };
                     let (greeting, ended) = (greeting.clone(), ended.clone());
                     connections.spawn(async move {
-                        // A client that goes away is its own affair.
+                        // A client may leave at any time.
                         let _ = connection.serve(greeting).await;
                         ended.send_modify(|ended| *ended += 1);
                     });
@@ -98,44 +99,44 @@ impl Crooked {
         })
     }
 
-    /// The base URL, such as `http://127.0.0.1:9000`.
+    /// Returns the base URL, such as `http://127.0.0.1:9000`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The same with `https`, although it speaks no TLS.
+    /// Returns the same URL with `https`, although the upstream does not speak TLS.
     #[must_use]
     pub fn https_url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    /// Host and port.
+    /// Returns host and port.
     #[must_use]
     pub fn authority(&self) -> String {
         self.address.to_string()
     }
 
-    /// The requests so far, in the order in which their heads were complete.
+    /// Returns the requests until now, in the order in which their heads were complete.
     #[must_use]
     pub fn seen(&self) -> Vec<Message> {
         self.seen.borrow().clone()
     }
 
-    /// The last request.
+    /// Returns the last request.
     ///
     /// # Errors
     ///
-    /// If there was none.
+    /// Returns an error if there was none.
     pub fn last(&self) -> Result<Message> {
         self.seen.borrow().last().cloned().context("no request")
     }
 
-    /// The requests, once there are at least `count`.
+    /// Waits until there are at least `count` requests, and returns them.
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_for(&self, count: usize) -> Result<Vec<Message>> {
         let mut seen = self.seen.subscribe();
         within(
@@ -146,17 +147,17 @@ impl Crooked {
         Ok(self.seen())
     }
 
-    /// How many connections it has accepted.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Waits until all connections but so many have ended.
+    /// Waits until all but `open` connections have ended.
     ///
     /// # Errors
     ///
-    /// If it takes too long.
+    /// Returns an error if it takes too long.
     pub async fn wait_for_end_of_all_but(&self, open: usize) -> Result<()> {
         let mut ended = self.ended.subscribe();
         within(
@@ -174,7 +175,8 @@ impl Drop for Crooked {
     }
 }
 
-/// A port where connections are never accepted: those that the system makes by itself are taken.
+/// A port that never accepts a connection. The connections that the system accepts by itself are
+/// used up.
 #[derive(Debug)]
 pub struct Unaccepting {
     address: SocketAddr,
@@ -187,7 +189,7 @@ impl Unaccepting {
     ///
     /// # Errors
     ///
-    /// If no port is free.
+    /// Returns an error if no port is free.
     pub async fn start() -> Result<Self> {
         const BACKLOG: u32 = 1;
         let socket = tokio::net::TcpSocket::new_v4()?;
@@ -195,7 +197,7 @@ impl Unaccepting {
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let mut taken = Vec::new();
-        // Linux queues one more than it is told, and leaves further attempts without an answer.
+        // Linux queues one more than the backlog, and does not answer further attempts.
         for _ in 0..=BACKLOG {
             taken.push(within("a place in the queue", TcpStream::connect(address)).await??);
         }
@@ -206,14 +208,14 @@ impl Unaccepting {
         })
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
 
-/// What becomes of a connection after an act.
+/// The state of a connection after an act.
 enum Next {
     Go,
     End,
@@ -222,7 +224,7 @@ enum Next {
 struct Connection {
     number: usize,
     stream: TcpStream,
-    /// What has arrived and was not used yet.
+    /// Bytes that have arrived and were not used yet.
     read: Vec<u8>,
     seen: watch::Sender<Vec<Message>>,
 }
@@ -251,7 +253,7 @@ impl Connection {
         }
     }
 
-    /// Remembers a message, and says which it is.
+    /// Records a message, and returns its index.
     fn note(&self, message: Message) -> usize {
         let mut index = 0;
         self.seen.send_modify(|seen| {
@@ -295,7 +297,8 @@ impl Connection {
         Ok(Next::Go)
     }
 
-    /// The head of the next message; none if the connection ends, or what came is no head.
+    /// Reads the head of the next message; `None` if the connection ends, or the input is not a
+    /// head.
     async fn head(&mut self) -> Result<Option<Message>> {
         loop {
             if let Some(at) = self.read.windows(4).position(|it| it == b"\r\n\r\n") {
@@ -304,7 +307,7 @@ impl Connection {
             }
             if !self.more().await? {
                 if !self.read.is_empty() {
-                    // Whatever it is, it is no whole request.
+                    // Whatever it is, it is not a whole request.
                     let rest = std::mem::take(&mut self.read);
                     self.note(Message::new(self.number, &rest));
                 }
@@ -336,7 +339,7 @@ impl Connection {
         }
     }
 
-    /// Reads what there is; says whether there was anything before the end.
+    /// Reads the available bytes; returns false at the end.
     async fn more(&mut self) -> Result<bool> {
         Ok(self.stream.read_buf(&mut self.read).await? > 0)
     }

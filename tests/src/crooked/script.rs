@@ -1,23 +1,23 @@
-//! What each path makes a crooked upstream do.
+//! The acts for each path.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// One thing that it does.
+/// One act of the upstream.
 #[derive(Debug, Clone)]
 pub enum Act {
     /// Reads the request's body.
     Body,
-    /// Sends this.
+    /// Sends these bytes.
     Send(Bytes),
-    /// Sends this, byte by byte.
+    /// Sends these bytes one by one.
     Drip(Bytes),
-    /// Sends this again and again, slowly.
+    /// Sends these bytes again and again, slowly.
     DripForever(Bytes),
-    /// Sends this again and again, as fast as it is read.
+    /// Sends these bytes again and again, as fast as they are read.
     SendForever(Bytes),
-    /// Does nothing for so long.
+    /// Waits for this time.
     Pause(Duration),
     /// Does nothing until the client closes the connection.
     Hold,
@@ -27,18 +27,18 @@ pub enum Act {
     Reset,
 }
 
-/// A chunk of 1 KiB, as it is on the wire.
+/// The size of a chunk, as sent, in bytes: 1 KiB.
 pub const CHUNK: usize = 1024;
 
-/// What is done for a request with this path. The connection takes the next one when it is done.
+/// Returns the acts for a request with this path. The connection takes the next request afterwards.
 ///
 /// # Panics
 ///
-/// For a path that has no script, which is a mistake of the test.
+/// Panics for a path without a script, which is a mistake in the test.
 #[must_use]
 pub fn script(path: &str) -> Vec<Act> {
     match path {
-        // What is fine.
+        // Correct responses.
         "/ok" | "/" => answer("", "fine\n"),
         "/trailers" => chunked("5\r\nhello\r\n0\r\nx-end: reached\r\nx-end: twice\r\n\r\n"),
         "/hints" => raw(&("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(3) + FINE)),
@@ -46,12 +46,12 @@ pub fn script(path: &str) -> Vec<Act> {
         "/same-lengths" => answer("content-length: 5\r\n", "fine\n"),
         "/head" => raw("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),
         "/204" => raw("HTTP/1.1 204 No Content\r\n\r\n"),
-        // It answers before it has read the request's body.
+        // Answers before it has read the request's body.
         "/early" => vec![send(FINE), Act::Body],
         "/early-hold" => vec![send(FINE), Act::Hold],
         "/early-close" => vec![send(FINE), Act::Close],
 
-        // It says nothing, or too little.
+        // Sends nothing, or too little.
         "/tarpit" => vec![Act::Body, Act::Hold],
         "/never-read" => vec![Act::Hold],
         "/drip-head" => vec![
@@ -74,7 +74,7 @@ pub fn script(path: &str) -> Vec<Act> {
             Act::SendForever(Bytes::from_static(b"HTTP/1.1 103 Early Hints\r\n\r\n")),
         ],
 
-        // It ends the connection.
+        // Ends the connection.
         "/close" => vec![Act::Body, Act::Close],
         "/reset" => vec![Act::Body, Act::Reset],
         "/close-in-head" => cut("HTTP/1.1 200 OK\r\ncontent-", Act::Close),
@@ -85,7 +85,7 @@ pub fn script(path: &str) -> Vec<Act> {
         "/cut-chunk" => cut(&format!("{CHUNKED}64\r\npart"), Act::Close),
         "/no-length" => cut("HTTP/1.1 200 OK\r\n\r\nuntil the end", Act::Close),
 
-        // It says what cannot be.
+        // Sends invalid responses.
         "/garbage" => cut("SSH-2.0-OpenSSH_9.2\r\n\r\n", Act::Close),
         "/bad-status" => raw("HTTP/1.1 99999 Much\r\n\r\n"),
         "/bad-header" => raw("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
@@ -114,7 +114,7 @@ pub fn script(path: &str) -> Vec<Act> {
             raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n")
         }
 
-        // It says more than there is to say: what would be taken for the answer to the next request.
+        // Sends more than it announces, which could be mistaken for the answer to the next request.
         "/long-body" => raw(&format!(
             "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfine\n{POISON}"
         )),
@@ -135,7 +135,7 @@ pub fn script(path: &str) -> Vec<Act> {
             send(POISON),
         ],
 
-        // It says too much.
+        // Sends too much.
         "/many-headers" => raw(&format!(
             "HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n",
             "x-many: of them\r\n".repeat(5_000)
@@ -179,7 +179,7 @@ fn drip(text: &str) -> Act {
     Act::Drip(Bytes::copy_from_slice(text.as_bytes()))
 }
 
-/// A whole answer, with these further lines in its head.
+/// Returns a complete answer with these additional lines in its head.
 fn answer(more: &str, body: &str) -> Vec<Act> {
     raw(&format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{more}\r\n{body}",
@@ -187,17 +187,17 @@ fn answer(more: &str, body: &str) -> Vec<Act> {
     ))
 }
 
-/// A head that announces chunks, and then this.
+/// Returns a head that announces chunks, followed by `rest`.
 fn chunked(rest: &str) -> Vec<Act> {
     raw(&format!("{CHUNKED}{rest}"))
 }
 
-/// Exactly this.
+/// Returns exactly this text.
 fn raw(text: &str) -> Vec<Act> {
     vec![Act::Body, send(text)]
 }
 
-/// This, and then the end of the connection.
+/// Returns this text, followed by the end of the connection.
 fn cut(text: &str, end: Act) -> Vec<Act> {
     vec![Act::Body, send(text), end]
 }

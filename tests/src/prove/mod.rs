@@ -1,10 +1,10 @@
-//! The proof of attribution: a random mix of all that is hard to attribute, at high concurrency, of
-//! which every outgoing request is compared with what it was made for.
+//! Proves attribution: sends a random mix of all that is hard to attribute, with many requests at
+//! once, and compares every outgoing request with the request it was made for.
 //!
-//! Each request has a tag of its own, which its guest passes on to the upstream, and a `traceparent` of
-//! its own. The upstream notes both of each call; the host's trace file says to which request the host
-//! attributed the call, how surely and by which witness. [`mix`] says what is sent, and which verdicts
-//! `docs/explanation/attribution.md` allows for it; the judge compares.
+//! Each request has its own tag, which its guest passes on to the upstream, and its own
+//! `traceparent`. The upstream records both for each call; the host's trace file has the request to
+//! which the host attributed the call, how surely, and by which witness. [`mix`] has the requests,
+//! and the verdicts that `docs/explanation/attribution.md` allows for them; the judge compares.
 
 mod judge;
 pub mod mix;

@@ -1,4 +1,4 @@
-//! What was seen, in as little memory as it can be judged by.
+//! The observations, in as little memory as possible.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::upstream;
 pub(super) struct Call {
     /// The request that it was made for, by its tag; `None` without a tag.
     pub(super) request: Option<u32>,
-    /// The number in its path; `None` if that is no number.
+    /// The number in its path; `None` if there is no number.
     pub(super) number: Option<u16>,
     /// The trace and the span in its `traceparent`, zero if there is none.
     pub(super) trace: u128,
@@ -24,9 +24,9 @@ pub(super) struct Call {
 /// The spans of the trace file.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
-    /// By span id.
+    /// The server spans by id.
     pub(super) servers: HashMap<u64, Server>,
-    /// By span id.
+    /// The client spans by id.
     pub(super) clients: HashMap<u64, Client>,
 }
 
@@ -44,11 +44,11 @@ pub(super) struct Server {
 pub(super) struct Client {
     pub(super) trace: u128,
     pub(super) parent: Option<u64>,
-    /// The request id, if it names one.
+    /// The request id, if the span has one.
     pub(super) id: Option<Box<str>>,
     pub(super) verdict: Box<str>,
     pub(super) witness: Box<str>,
-    /// The request ids that an ambiguous one names.
+    /// The candidate request ids of an ambiguous span.
     pub(super) candidates: Option<Box<str>>,
     pub(super) disagreement: bool,
 }
@@ -56,7 +56,7 @@ pub(super) struct Client {
 impl Call {
     /// # Errors
     ///
-    /// If its tag is none that was sent.
+    /// Returns an error if its tag was never sent.
     pub(super) fn of(call: &upstream::Call, plan: &Plan) -> Result<Self> {
         let request = match call.tag.as_deref() {
             None | Some("") => None,
@@ -85,7 +85,7 @@ impl Call {
 }
 
 impl Spans {
-    /// Reads a trace file whose writer has finished, a line at a time.
+    /// Reads a trace file whose writer has finished, line by line.
     pub(super) fn read(path: &Path, plan: &Plan) -> Result<Self> {
         let requests = plan.requests.iter().zip(0u32..);
         let sent: HashMap<u64, u32> = requests

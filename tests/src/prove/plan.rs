@@ -1,4 +1,4 @@
-//! The requests that are sent, drawn by a seed: the same seed draws the same.
+//! The requests to send, drawn from a seed: the same seed draws the same requests.
 
 use fastrand::Rng;
 
@@ -8,14 +8,14 @@ use super::request::Planned;
 /// All requests of a run.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// By number, which is also the tag.
+    /// The requests, indexed by number, which is also the tag.
     pub(super) requests: Vec<Planned>,
-    /// Calls that will surely be made.
+    /// The number of calls that are certain to be made.
     pub(super) calls: u64,
 }
 
 impl Plan {
-    /// Requests that make at least `calls` calls for sure, and some beyond.
+    /// Draws requests that are certain to make at least `calls` calls, and maybe some more.
     pub(super) fn draw(calls: u64, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let here = || {
@@ -51,7 +51,7 @@ impl Plan {
 }
 
 impl Service {
-    /// Whether some of its requests make calls that nothing prevents.
+    /// Returns true if some of its requests make calls that nothing prevents.
     fn is_sure(&self) -> bool {
         let sure = |kind: &Kind| kind.made == Made::All && kind.most_calls > 0;
         self.kinds.iter().any(sure)

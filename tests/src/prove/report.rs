@@ -8,25 +8,25 @@ use super::judge::Verdict;
 use super::mix::{DIRECT, EARLY, EARLY_RULING, Of, Rule, SERVICES};
 use super::observed::Client;
 
-/// Problems that are told; of more, the number.
+/// The number of problems that are printed; the others are only counted.
 const TOLD: usize = 20;
 
-/// What a run came to. Its text is the table.
+/// The results of a run. As text, it is the table.
 #[derive(Debug)]
 pub struct Report {
-    /// What the choices were drawn by.
+    /// The seed of the random choices.
     pub seed: u64,
-    /// Calls that were asked for.
+    /// The requested number of calls.
     pub wanted: u64,
-    /// Requests that were sent.
+    /// The number of requests that were sent.
     pub requests: u64,
-    /// How long they took.
+    /// The duration.
     pub elapsed: Duration,
     rows: BTreeMap<Place, Row>,
     problems: Vec<String>,
 }
 
-/// What is counted together: the calls that one rule is for.
+/// The calls that are counted together: those to which one rule applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Kind { service: usize, kind: usize, of: Of },
@@ -39,7 +39,7 @@ struct Row {
     wrong: u64,
     unknown: u64,
     ambiguous: u64,
-    /// Of the ambiguous, those that have the right request among their candidates.
+    /// The ambiguous ones that have the right request among their candidates.
     named: u64,
     by: BTreeMap<(Box<str>, Box<str>), u64>,
 }
@@ -73,25 +73,27 @@ impl Report {
         self.problems.push(text);
     }
 
-    /// All calls that were judged.
+    /// Returns the number of judged calls.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.rows.values().map(Row::calls).sum()
     }
 
-    /// Calls that were attributed to another request, beyond the documented limit.
+    /// Returns the number of calls that were attributed to another request, beyond the documented
+    /// limit.
     #[must_use]
     pub fn wrong(&self) -> u64 {
         self.proven().map(|(_, row)| row.wrong).sum()
     }
 
-    /// Whether all is as documented, and all that is documented was seen.
+    /// Returns true if everything is as documented, and everything documented was observed.
     #[must_use]
     pub fn good(&self) -> bool {
         self.problems.is_empty() && self.wrong() == 0 && self.calls() >= self.wanted
     }
 
-    /// Notes what was not seen although it should be: without it the run proves less than it says.
+    /// Records what should have been observed and was not: without it the run proves less than it
+    /// claims.
     pub(super) fn look_for_what_is_missing(&mut self) {
         let mut missing = Vec::new();
         for (place, rule) in Place::all() {
@@ -116,7 +118,8 @@ impl Report {
         self.problems.append(&mut missing);
     }
 
-    /// The rows of the table in `docs/explanation/attribution-proof.md`, in its form: what came of each idiom, by language.
+    /// Returns the rows of the table in `docs/explanation/attribution-proof.md`, in its format: the
+    /// result of each idiom, by language.
     #[must_use]
     pub fn table(&self) -> String {
         let mut text = String::from(
@@ -136,7 +139,7 @@ impl Report {
                 ..
             } = row;
             let calls = row.calls();
-            // A string takes what is written to it.
+            // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
                 "| {language} | {idiom} | {calls} | {right} | {wrong} | {ambiguous} ({named}) | {unknown} |"
@@ -182,7 +185,7 @@ impl Place {
         rules.any(|rule| rule.of == of && rule.most_wrong.is_some())
     }
 
-    /// The language, and what is done in it.
+    /// Returns the language and the idiom.
     fn idiom(self) -> Option<(&'static str, &'static str)> {
         let Self::Kind { service, kind, .. } = self else {
             return None;
@@ -192,7 +195,7 @@ impl Place {
         Some((language, kind.mode))
     }
 
-    /// Guest and mode.
+    /// Returns the guest and the mode.
     fn names(self) -> (&'static str, String) {
         match self {
             Self::Early => (EARLY, "while it is instantiated".to_owned()),
@@ -222,7 +225,7 @@ impl Row {
         self.right + self.wrong + self.unknown + self.ambiguous
     }
 
-    /// Whether more than so many percent are wrong.
+    /// Returns true if more than this percentage is wrong.
     fn exceeds(&self, most_wrong: u8) -> bool {
         self.wrong * 100 > self.calls() * u64::from(most_wrong)
     }

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::mix::{DIRECT, Kind, Made, SERVICES, Service};
 use crate::trace_context::TraceParent;
 
-/// What is asked, by whom, and which calls come of it.
+/// The request, its client, and the calls that it makes.
 #[derive(Debug)]
 pub(super) struct Planned {
     /// Index in [`SERVICES`].
@@ -19,7 +19,7 @@ pub(super) struct Planned {
     calls: u16,
     pub(super) copies: u16,
     wait: u64,
-    /// When the client leaves, if it does.
+    /// The time when the client leaves, if it does.
     pub(super) leave: Option<Duration>,
 }
 
@@ -51,17 +51,17 @@ impl Planned {
         &SERVICES[self.service].kinds[self.kind]
     }
 
-    /// How many calls are made if all are.
+    /// Returns the maximum number of calls.
     pub(super) fn calls(&self) -> u64 {
         u64::from(self.calls) * u64::from(self.copies) + u64::from(self.kind().direct)
     }
 
-    /// The numbers of those calls, each once.
+    /// Returns the numbers of those calls, each once.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u16> {
         (0..self.calls).chain(self.kind().direct.then_some(DIRECT))
     }
 
-    /// The trace context that the client sends.
+    /// Returns the trace context that the client sends.
     pub(super) fn parent(&self) -> TraceParent {
         TraceParent {
             trace_id: format!("{:032x}", self.trace),
@@ -69,7 +69,7 @@ impl Planned {
         }
     }
 
-    /// Path and query, with the service's route before them.
+    /// Returns path and query, after the service's route.
     pub(super) fn path(&self, upstream: &str) -> String {
         let path = self
             .kind()

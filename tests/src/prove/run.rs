@@ -21,33 +21,35 @@ use crate::settings::{Settings, SettingsFile};
 use crate::upstream::{Behaviour, Upstream};
 use crate::{Client, Host, client};
 
-/// How long the upstream takes for an answer: so long that requests overlap.
+/// The time that the upstream takes for an answer: so long that requests overlap.
 const LATENCY: Duration = Duration::from_millis(5);
-/// How long the slow one takes: so long that others meet the request in the meantime.
+/// The time that the slow upstream takes: so long that other requests find the request still
+/// running.
 const SLOWLY: Duration = Duration::from_millis(200);
-/// How often the calls are taken from the upstream.
+/// The interval at which the calls are read from the upstream.
 const TURN: Duration = Duration::from_millis(100);
 
-/// What to prove, and where to write.
+/// The options of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
-    /// Outgoing requests that are made for certain.
+    /// The number of outgoing requests that are certain to be made.
     pub calls: u64,
-    /// What the choices are drawn by.
+    /// The seed of the random choices.
     pub seed: u64,
-    /// Where the host writes its spans: about 1.5 KB for each call. It must not exist yet.
+    /// The file for the host's spans: about 1.5 KB for each call. It must not exist yet.
     pub trace_file: &'a Path,
-    /// The services' setting `attribution`, if not the default: then the table tells what came of it, and
-    /// the rest of the report, which is made for the default, tells nothing.
+    /// The services' setting `attribution`, if it is not the default. In this case the table shows
+    /// the result, and the rest of the report, which is made for the default, means nothing.
     pub attribution: Option<&'static str>,
 }
 
-/// Sends the whole mix to a host, and compares all calls with what they were made for. `progress`
-/// hears now and then how many calls have been made, of how many.
+/// Sends the whole mix to a host, and compares all calls with the requests they were made for.
+/// `progress` is called now and then with the number of calls until now and in total.
 ///
 /// # Errors
 ///
-/// If something keeps the proof from being made. What it disproves is in the report.
+/// Returns an error if the proof cannot be completed. Whatever disproves attribution is in the
+/// report.
 pub async fn prove(options: &Options<'_>, progress: impl Fn(u64, u64)) -> Result<Report> {
     ensure!(
         !options.trace_file.exists(),
@@ -67,7 +69,7 @@ pub async fn prove(options: &Options<'_>, progress: impl Fn(u64, u64)) -> Result
         run.observe(&over, progress)
     );
     let mut calls = observed?;
-    // What is made beyond the calls that are made for certain, too.
+    // Also waits for the calls beyond those that are certain to be made.
     run.host.process().calm().await?;
     let mut report = Report::new(
         options.seed,
@@ -92,7 +94,7 @@ pub async fn prove(options: &Options<'_>, progress: impl Fn(u64, u64)) -> Result
     judge.numbers(&calls, &answered, &mut report);
     let early = calls.iter().filter(|call| call.request.is_none()).count();
     let instances = Instances::of(EARLY, run.host.stderr()).started();
-    // What an instance has not yet sent when it ends goes with it.
+    // An instance that ends may discard calls that it has not sent yet.
     if early > instances {
         report.problem(format!(
             "{instances} instances of {EARLY} made {early} calls when they started"
@@ -141,7 +143,7 @@ impl<'a> Run<'a> {
         let settings = settings.write()?;
         let host = Host::serve(settings.path())
             .args(["--log", instances::LOG])
-            // A machine that is busy is no failure.
+            // A busy machine must not cause failures.
             .args(["--timeout", "100s", "--queue-timeout", "100s"])
             .arg("--trace-file")
             .arg(options.trace_file)
@@ -156,7 +158,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Sends all requests, those of all services at once.
+    /// Sends all requests of all services at once.
     async fn send(&self) -> Vec<Answered> {
         let services = SERVICES.iter().enumerate();
         let services = services.map(async |(service, entry)| {
@@ -215,8 +217,7 @@ impl<'a> Run<'a> {
         Ok(answer.status == 200)
     }
 
-    /// Takes the calls from the upstream until all that are made for certain are there, or no more
-    /// come.
+    /// Reads the calls from the upstream until all certain ones have arrived, or no more arrive.
     async fn observe(&self, over: &AtomicBool, progress: impl Fn(u64, u64)) -> Result<Vec<Call>> {
         let mut calls = Vec::new();
         let (mut certain, mut latest) = (0, Instant::now());

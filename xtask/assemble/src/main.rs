@@ -1,7 +1,7 @@
 //! `assemble TEXT MODULE`: assembles a module in WebAssembly's text format.
 //!
-//! No part of xtask, because the assembler takes longer to compile than all the rest of xtask, and is
-//! needed only when a guest in the text format has changed.
+//! It is separate from xtask because the assembler takes longer to compile than the rest of xtask,
+//! and is needed only when a guest in the text format has changed.
 
 use std::path::PathBuf;
 use std::{env, fs};

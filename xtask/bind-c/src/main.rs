@@ -1,7 +1,7 @@
-//! `bind-c FOLDER WIT …`: writes the C bindings of the only world in the last of these folders of WIT,
-//! which may use what is in those before it: a header, a source and an object file with the world's type.
+//! `bind-c FOLDER WIT …`: writes the C bindings of the only world in the last of these WIT folders,
+//! which may use the earlier ones: a header, a source and an object file with the world's type.
 //!
-//! It is no part of xtask, as it would slow down the first start of every `cargo xtask`.
+//! It is separate from xtask because it would slow down the first start of every `cargo xtask`.
 
 use std::path::PathBuf;
 use std::{env, fs};

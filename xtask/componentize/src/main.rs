@@ -1,9 +1,9 @@
 //! `componentize MODULE COMPONENT`: makes a component of a core module for `wasm32-unknown-unknown`
 //! that carries its world in a custom section, as guests written with `wit-bindgen` do.
 //!
-//! The rustup target `wasm32-wasip2` has a linker that does this by itself. Only guests in C and the
-//! fall-back to Debian's Rust need this program, which is why it is no part of xtask: it would slow down
-//! the first start of every `cargo xtask`.
+//! The rustup target `wasm32-wasip2` has a linker that does this by itself. Only guests in C and
+//! the fallback to Debian's Rust need this program, so it is separate from xtask: it would slow
+//! down the first start of every `cargo xtask`.
 
 use std::path::PathBuf;
 use std::{env, fs};

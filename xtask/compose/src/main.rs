@@ -1,7 +1,7 @@
-//! `compose OUTPUT FIRST … LAST`: composes components so that each one's imports are what the next
-//! exports. The result exports what the first does.
+//! `compose OUTPUT FIRST … LAST`: composes components so that each one's imports are the exports of
+//! the next. The result has the exports of the first.
 //!
-//! No part of xtask for the reason that `assemble` is none.
+//! It is separate from xtask for the same reason as `assemble`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let mut composed = read(last)?;
     for socket in outer.iter().rev() {
         composed = put_behind(&read(socket)?, &composed)
-            .with_context(|| format!("putting a component behind {}", socket.display()))?;
+            .with_context(|| format!("connecting the imports of {}", socket.display()))?;
     }
     fs::write(output, composed).with_context(|| format!("writing {}", output.display()))
 }
@@ -30,7 +30,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// `socket` with its imports taken from `behind`, as far as that exports them.
+/// Returns `socket` with its imports connected to the exports of `behind`, where there are any.
 fn put_behind(socket: &[u8], behind: &[u8]) -> Result<Vec<u8>> {
     let mut graph = CompositionGraph::new();
     let behind = Package::from_bytes("headwater:behind", None, behind, graph.types_mut())?;

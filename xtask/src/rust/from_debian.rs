@@ -1,8 +1,8 @@
-//! The fall-back for machines that rustup's server cannot be reached from: Debian's Rust "for the
-//! web", which builds the standard library from its source.
+//! The fallback for machines that cannot reach rustup's server: Debian's Rust "for the web", which
+//! builds the standard library from its source.
 //!
-//! Its components are made of modules for `wasm32-unknown-unknown`, where the standard library has no
-//! stderr: a panic still traps, but its text is lost. Nothing else differs.
+//! Its components are made from modules for `wasm32-unknown-unknown`, where the standard library
+//! has no stderr: a panic still traps, but its text is lost. There is no other difference.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ const CARGO: &str = "/usr/bin/cargo";
 const SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std";
 const WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 
-/// Debian's WASI library is of 2022, and lacks functions that the standard library refers to. A module
-/// has one thread, and never calls them.
+/// Stubs for functions that the standard library refers to and Debian's WASI library of 2022 lacks.
+/// A module has one thread and never calls them.
 const STUBS: &str = "\
 int pthread_attr_init(void *a) { return 0; }
 int pthread_attr_destroy(void *a) { return 0; }
@@ -36,7 +36,7 @@ int pthread_join(void *a, void *b) { return 0; }
 
 pub(crate) struct FromDebian {
     linker: PathBuf,
-    /// For the stubs: Debian's, which has Debian's library.
+    /// Debian's clang, which has Debian's library, for the stubs.
     clang: Vec<OsString>,
 }
 
@@ -92,7 +92,7 @@ impl FromDebian {
         }
     }
 
-    /// Nothing of a rustup toolchain may be found by a Rust of another version.
+    /// Hides any rustup toolchain, which is of another version.
     fn only_debian(&self, command: &mut Command, target: &str) {
         let mut path = OsString::from("/usr/bin:");
         path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -103,12 +103,13 @@ impl FromDebian {
         command
             .env("PATH", path)
             .env("RUSTC", RUSTC)
-            // `-Zbuild-std` is for nightly compilers; a distribution's may say that it is one.
+            // `-Zbuild-std` is only for nightly compilers; this makes a distribution's compiler
+            // accept it.
             .env("RUSTC_BOOTSTRAP", "1")
             .env(format!("CARGO_TARGET_{linker}_LINKER"), &self.linker);
     }
 
-    /// Links a program with Debian's WASI library in place of the one that a rustup target brings.
+    /// Returns the flags that link Debian's WASI library instead of that of a rustup target.
     fn flags_for_wasi(&self, folder: &Path) -> Result<String> {
         std::fs::create_dir_all(folder)?;
         let (source, object) = (folder.join("stubs.c"), folder.join("stubs.o"));
@@ -133,7 +134,7 @@ impl FromDebian {
     }
 }
 
-/// What the linker of `wasm32-wasip2` does by itself.
+/// Does what the linker of `wasm32-wasip2` does by itself.
 fn componentize(workspace: &Workspace, module: &Path) -> Result<PathBuf> {
     let component = module.with_extension("component.wasm");
     say(format!("making a component of {}", module.display()));

@@ -32,7 +32,7 @@ fn assert_holds(found: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
     }
 }
 
-/// What WAGI's own test of the whole set sends.
+/// Returns the request that WAGI's own test of the whole environment sends.
 fn full() -> request::Parts {
     head(|request| {
         request
@@ -49,7 +49,7 @@ fn full() -> request::Parts {
     })
 }
 
-/// What it is to get in either mode.
+/// The expected variables in either mode.
 const FULL: [(&str, &str); 23] = [
     ("AUTH_TYPE", ""),
     ("CONTENT_LENGTH", "1234"),

@@ -7,18 +7,18 @@ use http_body_util::BodyExt;
 
 use super::Code;
 
-/// The responses that a guest has handles of.
+/// The responses for which a guest has handles.
 #[derive(Default)]
 pub(super) struct Answers(BTreeMap<u32, Answer>);
 
-/// A response, of whose body the guest has read a part. The rest is with the upstream, so that what is
-/// held in memory is little.
+/// A response that the guest may have read partly. The rest of the body is still with the upstream,
+/// so little is held in memory.
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     body: Body,
-    /// What has come of the body and was not read yet.
+    /// The part of the body that has arrived and was not read yet.
     chunk: Bytes,
-    /// Met after the bytes that were read last.
+    /// An error after the bytes that were read last.
     error: Option<BodyError>,
 }
 
@@ -27,7 +27,7 @@ impl Answers {
         self.0.len()
     }
 
-    /// Keeps a response; its handle is the smallest that is free, as in WAGI.
+    /// Stores a response and returns its handle, the smallest free one, as in WAGI.
     pub(super) fn keep(&mut self, response: Response<Body>) -> u32 {
         let handle = (0..u32::MAX)
             .find(|handle| !self.0.contains_key(handle))
@@ -57,8 +57,8 @@ impl Answers {
 }
 
 impl Answer {
-    /// Fills the buffer unless the body ends; says how much it is. Guests read once and look no
-    /// further, because WAGI had the whole body by then.
+    /// Fills the buffer unless the body ends, and returns the number of bytes. Guests read only
+    /// once, because WAGI had the whole body by then.
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Code> {
         let mut filled = 0;
         while filled < buffer.len() {

@@ -1,7 +1,7 @@
 use headwater_egress::EgressError;
 
-/// What the functions of `wasi_experimental_http` return in place of 0. Guests show the number
-/// ("Wasi error 7").
+/// The codes that the functions of `wasi_experimental_http` return instead of 0. Guests show the
+/// number ("Wasi error 7").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     InvalidHandle = 1,
@@ -20,7 +20,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// The code of an outgoing request that failed.
+    /// Returns the code for an outgoing request that failed.
     pub(crate) fn of(error: &EgressError) -> Self {
         match error {
             EgressError::Denied { .. } => Self::DestinationNotAllowed,
@@ -30,7 +30,7 @@ impl Code {
         }
     }
 
-    /// In words, for the interface before 0.3.
+    /// Returns the text of the code, for the interface before 0.3.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidHandle => "invalid handle",
@@ -50,7 +50,7 @@ impl Code {
     }
 }
 
-/// What a function returns to the guest.
+/// Converts a result to the number that a function returns to the guest.
 pub(crate) fn number(result: Result<(), Code>) -> i32 {
     match result {
         Ok(()) => 0,

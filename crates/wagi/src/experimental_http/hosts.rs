@@ -2,31 +2,31 @@ use headwater_egress::{GrantError, Grants};
 use thiserror::Error;
 use url::Url;
 
-/// What stands for all hosts.
+/// The value that stands for all hosts.
 const ALL: &str = "insecure:allow-all";
 
-/// A value of `allowed_hosts` that cannot be read. WAGI failed each outgoing request for it.
+/// An invalid value of `allowed_hosts`. WAGI failed each outgoing request because of it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AllowedHostsError {
-    /// It is no URL with a host.
+    /// The value is not a URL with a host.
     #[error(
-        "`allowed_hosts` has \"{0}\", which is no URL with a host: write it as \
+        "`allowed_hosts` has \"{0}\", which is not a URL with a host: write it as \
          \"https://api.example.com\", or \"{ALL}\" for all hosts"
     )]
     NoUrl(String),
-    /// Its host cannot be granted.
+    /// The host cannot be granted.
     #[error("`allowed_hosts` has \"{0}\"")]
     Grant(String, #[source] GrantError),
 }
 
-/// What a module may reach by the `allowed_hosts` of its modules.toml.
+/// Returns what a module may reach, from the `allowed_hosts` of its modules.toml.
 ///
-/// As in WAGI only the host of a URL counts; scheme, port and path do not.
+/// As in WAGI, only the host of each URL matters; scheme, port and path are ignored.
 ///
 /// # Errors
 ///
-/// For the first value that cannot be read.
+/// Returns an error for the first invalid value.
 pub fn allowed_hosts<T: AsRef<str>>(
     values: impl IntoIterator<Item = T>,
 ) -> Result<Grants, AllowedHostsError> {

@@ -1,5 +1,6 @@
-//! The one function of `wasi_experimental_http` 0.1 and 0.2 (until March 2021), by which the guest gets
-//! the whole answer in memory that it allocates itself. WAGI 0.2 and later could not load such modules.
+//! The only function of `wasi_experimental_http` 0.1 and 0.2 (until March 2021), which returns the
+//! whole response in memory that the guest allocates. WAGI 0.2 and later could not load such
+//! modules.
 
 use std::pin::Pin;
 
@@ -14,20 +15,20 @@ use super::request::Wanted;
 use super::{Code, MODULE, headers_text, length};
 use crate::linker::State;
 
-/// How many parameters it has; those since have ten.
+/// Its number of parameters; later versions have ten.
 const PARAMETERS: usize = 15;
 
-/// The largest body of an answer, in bytes: the guest has to hold it all.
+/// The largest response body, in bytes: the guest has to hold all of it.
 const LARGEST_BODY: usize = 64 << 20;
 
-/// Where the guest wants the address of something that it allocates, and its length.
+/// Addresses where the guest wants the address and the length of something that it allocates.
 #[derive(Debug, Clone, Copy)]
 struct Pointers {
     address_at: i32,
     length_at: i32,
 }
 
-/// What the guest passed.
+/// The arguments that the guest passed.
 #[derive(Debug, Clone, Copy)]
 struct Req {
     url: Span,
@@ -40,14 +41,14 @@ struct Req {
     error_to: Pointers,
 }
 
-/// An answer, in full.
+/// A response with its whole body.
 struct Answer {
     status: u16,
     headers: Bytes,
     body: Bytes,
 }
 
-/// Whether the module was built for this interface.
+/// Returns true if the module was built for this interface.
 pub(super) fn is_imported_by(module: &Module) -> bool {
     module.imports().any(|import| {
         (import.module(), import.name()) == (MODULE, "req")
@@ -119,7 +120,7 @@ impl Pointers {
     }
 }
 
-/// 0, or the code of the error, with its text where the guest wants it.
+/// Returns 0, or the error code after its text was written to where the guest wants it.
 async fn req(caller: &mut Caller<'_, State>, arguments: Req) -> Result<i32> {
     let answered = match send(caller, arguments).await {
         Ok(answer) => give(caller, arguments, answer).await?,
@@ -128,7 +129,7 @@ async fn req(caller: &mut Caller<'_, State>, arguments: Req) -> Result<i32> {
     let Err(code) = answered else {
         return Ok(0);
     };
-    // There is nothing left to tell a guest that cannot even take this.
+    // If even this fails, the guest cannot be told.
     let _ = allocate(caller, arguments.error_to, code.as_str().into()).await?;
     Ok(code as i32)
 }
@@ -175,7 +176,8 @@ async fn give(
         .and_then(|(memory, _)| put(memory, arguments.status_at, &answer.status.to_le_bytes())))
 }
 
-/// Has the guest allocate memory for these bytes, and says where. An error outside is a trap in there.
+/// Has the guest allocate memory for these bytes, and returns the address. An outer error is
+/// a trap in the guest.
 async fn allocate(
     caller: &mut Caller<'_, State>,
     place: Pointers,

@@ -1,18 +1,18 @@
-//! Reading and writing where a guest says.
+//! Reads and writes the guest's memory at addresses that the guest passes.
 
 use wasmtime::{Caller, Extern};
 
 use super::Code;
 use crate::linker::State;
 
-/// A piece of the guest's memory: address and length, as the guest passed them.
+/// A range of the guest's memory: address and length, as the guest passed them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub(super) at: i32,
     pub(super) length: i32,
 }
 
-/// The guest's memory beside what the host knows of the guest.
+/// Returns the guest's memory and the host's state of the guest.
 pub(super) fn parts<'a>(
     caller: &'a mut Caller<'_, State>,
 ) -> Result<(&'a mut [u8], &'a mut State), Code> {
@@ -27,7 +27,7 @@ impl Span {
         Self { at, length }
     }
 
-    /// What is there.
+    /// Returns the bytes.
     pub(super) fn get(self, memory: &[u8]) -> Result<&[u8], Code> {
         let at = self.at.cast_unsigned() as usize;
         memory
@@ -36,12 +36,12 @@ impl Span {
             .ok_or(Code::BufferTooSmall)
     }
 
-    /// The text that is there.
+    /// Returns the bytes as text.
     pub(super) fn text(self, memory: &[u8]) -> Result<&str, Code> {
         std::str::from_utf8(self.get(memory)?).map_err(|_| Code::Utf8)
     }
 
-    /// Room to write to.
+    /// Returns the range for writing.
     pub(super) fn room(self, memory: &mut [u8]) -> Result<&mut [u8], Code> {
         let at = self.at.cast_unsigned() as usize;
         memory
@@ -51,7 +51,7 @@ impl Span {
     }
 }
 
-/// Writes bytes at an address.
+/// Writes bytes to an address.
 pub(super) fn put(memory: &mut [u8], at: i32, bytes: &[u8]) -> Result<(), Code> {
     memory
         .get_mut(at.cast_unsigned() as usize..)

@@ -1,8 +1,8 @@
-//! `wasi_experimental_http`: outgoing requests as WAGI's modules make them.
+//! `wasi_experimental_http`: the outgoing requests of WAGI modules.
 //!
-//! The functions block the guest and nobody else. Requests leave by the service's [`Egress`], and are the
-//! incoming request's: an instance has no other. What WAGI 0.8.1 panicked at is an error code here.
-//! Bodies of responses are read from the upstream as the guest reads them.
+//! The functions block only the guest. The requests are sent by the service's [`Egress`] for the
+//! incoming request: an instance has only one. Input that made WAGI 0.8.1 panic is an error code
+//! here. Response bodies are read from the upstream as the guest reads them.
 
 mod answers;
 mod code;
@@ -28,21 +28,22 @@ use request::Wanted;
 
 use crate::linker::State;
 
-/// What is imported from.
+/// The name of the module that the functions are imported from.
 pub(crate) const MODULE: &str = "wasi_experimental_http";
 
-/// Responses that one instance may have open at once in any case: as many as an instance of a component.
+/// The maximum number of open responses of one instance, whatever is configured: the same as for a
+/// component's instance.
 pub(crate) const MOST_OPEN: usize = 256;
 
-/// Responses that an instance has open.
+/// The limit on the open responses of an instance.
 const OUTGOING: Limit = Limit {
     name: "outgoing_per_instance",
-    effect: "its instance has as many responses open as it may, and another request fails with \
+    effect: "its instance has the maximum number of open responses, and another request fails with \
              too-many-sessions",
     setting: None,
 };
 
-/// What allows more than there are, up to [`MOST_OPEN`].
+/// The setting that raises the limit, up to [`MOST_OPEN`].
 const SETTING: Setting = Setting {
     key: "http_max_concurrency",
     flag: None,
@@ -50,10 +51,10 @@ const SETTING: Setting = Setting {
 
 /// The outgoing requests of one instance.
 pub(crate) struct Outgoing {
-    /// None if the module may reach nothing.
+    /// `None` if the module may not reach anything.
     egress: Option<Egress>,
     scope: Arc<RequestScope>,
-    /// Responses that may be open at once.
+    /// The maximum number of open responses.
     most: usize,
     limits: LimitLog,
     answers: Answers,
@@ -86,7 +87,8 @@ impl Outgoing {
         }
     }
 
-    /// What a request is sent by, and for whom, if one more may be open.
+    /// Returns the client and the request scope for an outgoing request, if one more response may
+    /// be open.
     fn sender(&self) -> Result<(Egress, Arc<RequestScope>), Code> {
         if self.answers.len() >= self.most {
             let setting = (self.most < MOST_OPEN).then_some(SETTING);
@@ -104,7 +106,7 @@ impl Outgoing {
     }
 }
 
-/// Adds the functions, in the form that this module imports `req` in.
+/// Adds the functions, with `req` in the form that this module imports.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, module: &Module) -> Result<()> {
     match legacy::is_imported_by(module) {
         true => legacy::add_to_linker(linker)?,
@@ -247,7 +249,7 @@ fn headers_get_all(
     fill(memory, buffer, text.as_bytes(), written_at)
 }
 
-/// A line `name:value` for each header.
+/// Returns a line `name:value` for each header.
 fn headers_text(headers: &http::HeaderMap) -> Result<String, Code> {
     let mut text = String::new();
     for (name, value) in headers {
@@ -257,7 +259,7 @@ fn headers_text(headers: &http::HeaderMap) -> Result<String, Code> {
     Ok(text)
 }
 
-/// Writes bytes into a buffer of the guest's, and how many they are.
+/// Writes bytes into a buffer of the guest, and their number at `written_at`.
 fn fill(memory: &mut [u8], buffer: Span, bytes: &[u8], written_at: i32) -> Result<(), Code> {
     if bytes.len() > buffer.length.cast_unsigned() as usize {
         return Err(Code::BufferTooSmall);

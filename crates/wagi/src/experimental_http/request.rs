@@ -1,4 +1,4 @@
-//! A request as a guest words it, and its redirects.
+//! A request as the guest describes it, and its redirects.
 
 use bytes::Bytes;
 use headwater_core::{Attribution, Body, RequestScope, Witness, empty, full};
@@ -13,10 +13,10 @@ use url::Url;
 
 use super::Code;
 
-/// How many redirects are followed: as many as WAGI's client did.
+/// The maximum number of redirects: as many as WAGI's client followed.
 const MOST_REDIRECTS: usize = 10;
 
-/// An outgoing request, all of it.
+/// An outgoing request with its body.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) url: Url,
@@ -35,7 +35,8 @@ impl Wanted {
         })
     }
 
-    /// Sends it on behalf of a request, and follows where it is sent on to. Each step has to be granted.
+    /// Sends the request on behalf of an incoming request, and follows redirects. Each step has to
+    /// be granted.
     pub(super) async fn send(
         mut self,
         egress: &Egress,
@@ -45,7 +46,7 @@ impl Wanted {
             let attribution = Attribution::exact(scope.clone(), Witness::Sole);
             let sent = egress.send(self.request()?, SendOptions::default(), attribution);
             let response = sent.await.map_err(|error| match error {
-                // The guest's own was fine; this is what it was sent to.
+                // The guest's own URI was valid; this one is from a redirect.
                 EgressError::InvalidUri { .. } if step > 0 => Code::Request,
                 error => Code::of(&error),
             })?;
@@ -71,7 +72,7 @@ impl Wanted {
         Ok(request)
     }
 
-    /// Makes it the request to another URL, as browsers do (Fetch, 4.4).
+    /// Turns it into the request to another URL, as browsers do (Fetch, 4.4).
     fn follow(&mut self, status: StatusCode, url: Url) {
         let keeps = matches!(
             status,
@@ -92,7 +93,7 @@ impl Wanted {
             }
         }
         if url.origin() != self.url.origin() {
-            // What was meant for one server is none of the other's business.
+            // Credentials for one server must not reach another.
             for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE] {
                 self.headers.remove(name);
             }
@@ -101,7 +102,7 @@ impl Wanted {
     }
 }
 
-/// Where a response sends its reader, if it does so in a way that can be followed.
+/// Returns the target of a redirect, if it can be followed.
 fn redirect(base: &Url, response: &Response<Body>) -> Option<Url> {
     let follows = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = follows
@@ -110,18 +111,18 @@ fn redirect(base: &Url, response: &Response<Body>) -> Option<Url> {
     base.join(location.to_str().ok()?).ok()
 }
 
-/// As WAGI's client read them: spaces and other alphabets may be written as they are.
+/// Parses a URL as WAGI's client did: it may contain unescaped spaces and non-ASCII characters.
 fn parse_url(text: &str) -> Result<Url, Code> {
     let mut url = Url::parse(text).map_err(|_| Code::InvalidUrl)?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err(Code::InvalidUrl);
     }
-    // It is not sent.
+    // Fragments are not sent.
     url.set_fragment(None);
     Ok(url)
 }
 
-/// A line `name:value` each. Of lines of one name the last counts.
+/// Parses headers, one `name:value` a line. The last line of a name wins.
 fn parse_headers(text: &str) -> Result<HeaderMap, Code> {
     let mut headers = HeaderMap::new();
     for line in text.lines().filter(|line| !line.is_empty()) {

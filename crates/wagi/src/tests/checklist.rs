@@ -1,5 +1,6 @@
-//! What WAGI tested of its parts by themselves, under the same names. What it tested of a server is in
-//! `tests/tests/it/wagi_checklist.rs`; `test_env_var_merge` and its like are beside the command line.
+//! WAGI's own unit tests, under the same names. Its tests of a server are in
+//! `tests/tests/it/wagi_checklist.rs`; `test_env_var_merge` and similar ones are with the command
+//! line.
 
 use http::header::{HOST, HeaderMap, HeaderValue};
 
@@ -86,7 +87,7 @@ fn test_parse_host_header_uri() {
         (found.host, found.port)
     };
     let pair = |host: &str, port: &str| (host.to_owned(), port.to_owned());
-    // The Host header, then --hostname, then the URI, then the last resort.
+    // The `Host` header, then --hostname, then the URI, then the last resort.
     assert_eq!(
         found(
             "http://localhost:8080",

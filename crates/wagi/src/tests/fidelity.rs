@@ -1,9 +1,9 @@
-//! What modules of 2020 to 2022 do that others do not.
+//! Tests what modules of 2020 to 2022 do and newer ones do not.
 
 use super::*;
 
-/// Asks `poll_oneoff` for stdin and a clock of an hour, both versions of WASI: their subscriptions are
-/// laid out differently. Then reads, and prints what it read.
+/// Calls `poll_oneoff` with stdin and a clock of an hour, for both versions of WASI, whose
+/// subscriptions have different layouts. Then reads, and prints what it read.
 fn polling(wasi: &str) -> String {
     // The clock of wasi_unstable has an identifier of 8 bytes before its id.
     let (size, clock) = match wasi {
@@ -64,7 +64,8 @@ async fn a_module_that_moves_stdout_prints_where_it_says() {
         host: directory.path().to_owned(),
         read_only: false,
     }];
-    // Prints the head, makes a file the standard output, prints, and is refused when that is closed.
+    // Prints the head, makes a file the standard output, prints, and gets an error once that is
+    // closed.
     let wat = r#"(module
         (import "wasi_snapshot_preview1" "path_open"
             (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))

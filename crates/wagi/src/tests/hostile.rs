@@ -1,4 +1,4 @@
-//! Modules that do what no module should, in both modes. Each gets the specified answer.
+//! Tests modules that misbehave, in both modes. Each gets the specified answer.
 
 use futures::StreamExt;
 
@@ -16,7 +16,7 @@ fn in_mode(mode: ResponseMode) -> WagiSettings {
     }
 }
 
-/// Prints `text`, and then 64 KiB `times` times (0: without end).
+/// Prints `text`, and then 64 KiB `times` times (0: endlessly).
 fn much(text: &str, times: u32, then: &str) -> String {
     let data: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     format!(
@@ -59,7 +59,7 @@ async fn output_that_is_no_response_is_a_500() {
     }
 }
 
-/// As `printing`, for a text beyond what two pages hold.
+/// Prints `text` like `printing`, even if it does not fit into two pages.
 fn large(text: &str) -> String {
     printing(text, "").replacen(
         "(memory (export \"memory\") 2)",
@@ -114,7 +114,8 @@ async fn endless_output_is_bounded_in_memory() {
     .await;
     assert_eq!(fault.kind(), "bad_response");
 
-    // Streamed it never ends; but the client may leave, and nothing is printed ahead of it.
+    // A streamed response never ends; but nothing is printed ahead of a client, and the client may
+    // leave.
     let module = engine.load_with(&endless, in_mode(ResponseMode::Stream));
     let response = module.handle(get("http://localhost/"), scope(None)).await;
     let mut body = response.unwrap().into_body().into_data_stream();
@@ -126,7 +127,7 @@ async fn endless_output_is_bounded_in_memory() {
     }
     drop(body);
 
-    // Unless it may print so much and no more.
+    // The output is cut if the module may print only so much.
     let bounded = engine.load_with(
         &endless,
         WagiSettings {
@@ -154,7 +155,7 @@ async fn endless_output_without_a_blank_line_is_ended_soon() {
     }
 }
 
-/// What came of a response's body before it was cut, in bytes, and what the log is told.
+/// Returns the number of body bytes before the body was cut, and the error for the log.
 async fn read_until_cut(module: &WagiModule) -> (usize, String) {
     let response = module.handle(get("http://localhost/"), scope(None)).await;
     let mut body = response.unwrap().into_body().into_data_stream();
@@ -228,7 +229,7 @@ async fn a_module_may_run_so_long_and_no_longer_by_the_wall() {
         max_wall_time: Some(Duration::from_millis(30)),
         ..in_mode(ResponseMode::Stream)
     };
-    // Waits on its stdin, of which nothing comes.
+    // Waits for its stdin, which never sends anything.
     let waiting = printing(
         &format!("{HEAD}first"),
         "(i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 1))
@@ -244,7 +245,7 @@ async fn a_module_may_run_so_long_and_no_longer_by_the_wall() {
         .unwrap();
     let response = module.handle(request, scope(None)).await.unwrap();
     let mut body = response.into_body().into_data_stream();
-    // What was printed is sent while the module waits.
+    // The output is sent while the module waits.
     assert_eq!(body.next().await.unwrap().unwrap(), "first");
     let error = body.next().await.unwrap().unwrap_err().to_string();
     assert!(error.contains("max_wall_time"), "{error}");
@@ -264,14 +265,14 @@ async fn instances_of_a_module_are_bounded_and_the_next_waits() {
         get("http://localhost/"),
         scope(Some(Duration::from_millis(20))),
     );
-    // It was not late: it did not run.
+    // The module was not late, because it did not run.
     let fault = waiting.await.unwrap_err();
     assert_eq!(
         (fault.status().as_u16(), fault.kind()),
         (503, "queue_timeout")
     );
     assert!(fault.cause().unwrap().contains("`max_instances`"));
-    // There was room in the engine all along.
+    // The engine had room all the time.
     assert_eq!(body_of(&engine.load(&printing(HEAD, ""))).await, "");
 }
 
@@ -285,8 +286,8 @@ async fn a_module_that_opens_files_without_end_is_refused() {
         host: directory.path().to_owned(),
         read_only: true,
     }];
-    // Opens until it cannot, closes one, and can once more; and once more when one took the number of
-    // another. EMFILE is 33.
+    // Opens files until it fails, closes one, and can open one more; and one more after one took
+    // the number of another. EMFILE is 33.
     let wat = format!(
         r#"(module
         (import "wasi_snapshot_preview1" "path_open"
@@ -335,8 +336,8 @@ async fn a_named_pipe_is_neither_opened_nor_waited_for() {
     }];
     let engine = engine();
     for wasi in ["wasi_snapshot_preview1", "wasi_unstable"] {
-        // ENOTSUP is 58, ELOOP 32. OFLAGS 0 opens, 1 creates what is not there, 5 (EEXIST, 20) what must not
-        // be; RIGHTS 2 is for reading, 64 for writing.
+        // ENOTSUP is 58, ELOOP 32. OFLAGS 0 opens, 1 creates a missing file, 5 (EEXIST, 20) creates
+        // a file that must not exist; RIGHTS 2 is for reading, 64 for writing.
         for (name, follow, flags, rights, errno) in [
             ("pipe", 0, 0, 2, 58),
             ("pipe", 0, 0, 64, 58),
@@ -380,7 +381,7 @@ async fn a_named_pipe_is_neither_opened_nor_waited_for() {
     }
 }
 
-/// What 0.8.1 said where it failed, and what it kept.
+/// Checks the answers that 0.8.1 gave to failures, and what it kept.
 #[tokio::test]
 async fn strictly_failures_are_answered_as_in_wagi() {
     let engine = engine();
@@ -408,7 +409,7 @@ async fn strictly_failures_are_answered_as_in_wagi() {
             assert!(response.headers().is_empty(), "{text:?} {then}");
         }
     }
-    // Headers of one name: the last.
+    // The last of several headers of one name wins.
     let text = "content-type: t\nset-cookie: a\nset-cookie: b\n\n";
     let module = engine.load_with(&printing(text, ""), strict);
     let response = send(&module, get("http://localhost/")).await.unwrap();

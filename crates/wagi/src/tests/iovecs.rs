@@ -93,8 +93,8 @@ async fn buffers_outside_of_the_memory_are_a_trap() {
     }
 }
 
-/// Writes two buffers to a new file twice over (with and without an offset), reads them back both
-/// ways, and prints what was read.
+/// Writes two buffers to a new file twice (with and without an offset), reads them back both ways,
+/// and prints what was read.
 #[tokio::test]
 async fn files_gather_and_scatter_too() {
     let directory = tempfile::tempdir().unwrap();

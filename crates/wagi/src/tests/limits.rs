@@ -4,7 +4,7 @@ use super::*;
 
 const SPIN: &str = "(loop $forever (br $forever))";
 
-/// On the one thread of this test's runtime, so that a guest that kept it would keep all.
+/// Runs on the only thread of this test's runtime: a guest that blocked it would block everything.
 #[tokio::test]
 async fn a_spinning_module_holds_up_nobody() {
     let engine = engine();
@@ -80,7 +80,7 @@ async fn a_module_whose_client_is_gone_ends() {
     let engine = engine();
     let spinning = engine.load(&program("", SPIN));
     let quick = engine.load(&printing(&format!("{HEAD}ok"), ""));
-    // More of them than there is room for, were one to stay.
+    // One request more than there are places: it fails if an instance stays alive.
     for _ in 0..=INSTANCES {
         let mut spin = spinning.handle(get("http://localhost/"), scope(None));
         assert!(futures::poll!(&mut spin).is_pending());
@@ -107,7 +107,7 @@ async fn too_many_instances_are_overload() {
     assert!(fault.retry_after().is_some());
     assert!(fault.cause().unwrap().contains("--places"));
 
-    // Nor is it late if its deadline comes while it waits.
+    // It is not a timeout either if the deadline passes while the request waits.
     let scope = scope(Some(Duration::from_millis(20)));
     let fault = spinning.handle(get("http://localhost/"), scope).await;
     assert_eq!(fault.unwrap_err().kind(), "instance_limit");
@@ -118,7 +118,7 @@ async fn memory_beyond_the_bound_is_refused() {
     let engine = engine();
     let mut settings = settings();
     settings.limits.guest_memory = 4 << 16;
-    // Two pages are there. One more fits, two after it do not.
+    // The module has two pages. One more fits, but not two more after it.
     let grow = |then: &str| {
         program(
             &format!(r#"(data (i32.const 1024) "{}")"#, HEAD.escape_default()),
@@ -162,7 +162,7 @@ async fn a_response_beyond_the_bound_ends_the_module() {
         "{cause}"
     );
 
-    // As much as is allowed is allowed.
+    // Exactly the limit is allowed.
     let exact = printing(HEAD, "(call $print (i32.const 1024) (i32.const 99974))");
     let response = send(
         &engine.load_with(&exact, settings),

@@ -90,9 +90,9 @@ fn an_unknown_import_is_named() {
         (
             "wasi_experimental_http",
             "fetch",
-            "no function of WAGI's outgoing HTTP",
+            "not a function of WAGI's outgoing HTTP",
         ),
-        ("wasi_snapshot_preview1", "fork", "no function of WASI's"),
+        ("wasi_snapshot_preview1", "fork", "not a function of WASI"),
     ] {
         let wat =
             format!(r#"(module (import "{module}" "{field}" (func)) (func (export "_start")))"#);
@@ -120,7 +120,7 @@ fn all_unknown_imports_are_told_one_a_line() {
         (func (export "_start")))"#;
     let message = refusal(wat, settings()).to_string();
     let lines: Vec<_> = message.lines().skip(1).collect();
-    let of_wasi = "  `wasi_snapshot_preview1` `fork`, which is no function of WASI's: rebuild the module with \
+    let of_wasi = "  `wasi_snapshot_preview1` `fork`, which is not a function of WASI: rebuild the module with \
                    a current toolchain";
     let other = "which is not part of WASI preview1: build the module without it";
     assert_eq!(
@@ -168,7 +168,7 @@ async fn volumes_are_descriptors_from_3_on_in_their_order() {
             read_only: false,
         })
         .to_vec();
-    // A prestat is a tag and the length of the name, which tells one from another.
+    // A prestat is a tag and the length of the name, which distinguishes the directories.
     let wat = program(
         &format!(r#"(data (i32.const 1024) "{}3456")"#, HEAD.escape_default()),
         r#"

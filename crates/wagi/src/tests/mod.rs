@@ -1,4 +1,4 @@
-//! Modules, written out in WebAssembly text, run against the handler.
+//! Runs modules written in WebAssembly text against the handler.
 
 mod checklist;
 mod fidelity;
@@ -27,7 +27,7 @@ use crate::{WagiModule, WagiSettings};
 
 const INSTANCES: u32 = 4;
 
-/// An engine that modules are loaded into.
+/// An engine to load modules into.
 struct Loading {
     engine: Engine,
 }
@@ -79,7 +79,7 @@ async fn send(module: &WagiModule, request: Request<Body>) -> Result<Response<By
     ))
 }
 
-/// The answer's body, as text, to a plain request.
+/// Returns the answer to a plain request, as text.
 async fn body_of(module: &WagiModule) -> String {
     let response = send(module, get("http://localhost/")).await.unwrap();
     String::from_utf8(response.into_body().to_vec()).unwrap()
@@ -89,8 +89,8 @@ async fn fault_of(module: &WagiModule) -> Fault {
     send(module, get("http://localhost/")).await.unwrap_err()
 }
 
-/// The imports that the guests here use, of this version of WASI; `fd_write` and `fd_read` take
-/// (descriptor, buffers, count, result).
+/// Returns the imports that the guests here use, from this version of WASI; `fd_write` and
+/// `fd_read` take (descriptor, buffers, count, result).
 fn imports(wasi: &str) -> String {
     format!(
         r#"
@@ -113,7 +113,7 @@ fn imports(wasi: &str) -> String {
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 
-/// A module that prints `text`, then goes on with `then`.
+/// Returns a module that prints `text`, then runs `then`.
 fn printing(text: &str, then: &str) -> String {
     let data: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     format!(
@@ -127,7 +127,7 @@ fn printing(text: &str, then: &str) -> String {
     )
 }
 
-/// A module of this body of `_start`, and these further fields.
+/// Returns a module with this body of `_start` and these additional fields.
 fn program(fields: &str, start: &str) -> String {
     format!(
         r#"(module {imports} {fields} (func (export "_start") {start}))"#,

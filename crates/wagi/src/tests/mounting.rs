@@ -1,7 +1,7 @@
 use super::*;
 use crate::Compat;
 
-/// A module whose `_routes` is this.
+/// Returns a module with this body of `_routes`.
 fn naming(routes: &str) -> String {
     format!(
         r#"(module {imports}
@@ -95,7 +95,7 @@ async fn a_route_whose_entrypoint_is_missing_is_a_500_alone() {
     let mounts = engine().load(&wat).mount("/").await.unwrap();
     let problems: Vec<_> = mounts.iter().map(|mount| mount.problem.is_some()).collect();
     assert_eq!(problems, [false, true, false]);
-    // Also where it is the module's own.
+    // Also if it is the module's own.
     let wat = naming(PRINT).replace(r#"(func (export "_start"))"#, "");
     let mounts = engine().load(&wat).mount("/").await.unwrap();
     let problems: Vec<_> = mounts.iter().map(|mount| mount.problem.is_some()).collect();

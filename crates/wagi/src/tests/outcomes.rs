@@ -25,7 +25,7 @@ async fn exit_codes() {
         match (send(&module, get("http://localhost/")).await, expected) {
             (Ok(response), Ok(body)) => assert_eq!(response.body(), body, "{then}"),
             (Err(fault), Err(cause)) => {
-                // What was printed before is discarded.
+                // The earlier output is discarded.
                 assert_eq!(
                     (fault.status().as_u16(), fault.kind()),
                     (500, "trap"),

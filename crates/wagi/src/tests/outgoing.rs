@@ -1,5 +1,5 @@
-//! `wasi_experimental_http`, by modules written for it. Their text is made of the calls and of what each
-//! must return: anything else is a trap.
+//! Tests `wasi_experimental_http` with modules written for it. A module consists of calls and their
+//! expected results: any other result is a trap.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// A server that answers by path, and what it was asked.
+/// A server that answers by path and records its requests.
 #[derive(Clone)]
 struct Upstream {
     address: SocketAddr,
@@ -18,7 +18,7 @@ struct Upstream {
 }
 
 impl Upstream {
-    /// `answer` makes a response, in full, of the request's target.
+    /// Starts a server; `answer` returns the whole response to the request's target.
     async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Self {
@@ -44,7 +44,7 @@ impl Upstream {
     }
 }
 
-/// Answers one request after another, each a head and as much body as it announces.
+/// Answers one request after another, each of which is a head and as much body as it announces.
 async fn serve(
     mut stream: TcpStream,
     asked: &Mutex<Vec<String>>,
@@ -94,10 +94,10 @@ fn to(location: &str) -> String {
     format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")
 }
 
-/// A text at an address, for the guest.
+/// A text at an address in the guest's memory.
 struct Text<'a>(u32, &'a str);
 
-/// A module of these calls, with the five functions imported.
+/// Returns a module with these calls and the five functions imported.
 fn guest(texts: &[Text<'_>], calls: &str) -> String {
     let data: String = texts
         .iter()
@@ -130,8 +130,8 @@ fn guest(texts: &[Text<'_>], calls: &str) -> String {
     )
 }
 
-/// A call of `req` with a URL at 1024, a method at 2048, headers at 3072, a body at 4096; the status goes
-/// to 100, the handle to 104.
+/// Returns a call of `req` with a URL at 1024, a method at 2048, headers at 3072, a body at 4096;
+/// the status goes to 100, the handle to 104.
 fn req([url, method, headers, body]: [&str; 4], code: i32) -> String {
     format!(
         "(call $is (call $req (i32.const 1024) (i32.const {}) (i32.const 2048) (i32.const {})
@@ -261,7 +261,7 @@ async fn what_is_wrong_with_a_request_is_a_code() {
         ([url.as_str(), "GET", "no colon", ""], 9),
         ([url.as_str(), "GET", "a b:1", ""], 9),
         ([url.as_str(), "GET", "a:\u{1}", ""], 9),
-        // Somebody else's length.
+        // A wrong length.
         ([url.as_str(), "POST", "content-length:9", "four"], 11),
     ] {
         let calls = format!(
@@ -272,7 +272,7 @@ async fn what_is_wrong_with_a_request_is_a_code() {
         let answer = send(&module, get("http://localhost/")).await;
         assert!(answer.is_ok(), "{wanted:?} {code}: {answer:?}");
     }
-    // Nothing is granted to who has no client.
+    // A module without a client has no grants.
     let wanted = [url.as_str(), "GET", "", ""];
     let calls = format!(
         "{} (call $answer (i32.const 1024) (i32.const 0))",
@@ -351,7 +351,7 @@ async fn redirects_are_followed_as_far_as_they_are_granted() {
     for (path, grants, code) in [
         ("/x", &both[..1], 0),
         ("/away", &both[..], 0),
-        // A step that is not granted; one too many; one that is no HTTP.
+        // A redirect that is not granted; one too many; one that is not HTTP.
         ("/away", &both[..1], 7),
         ("/loop", &both[..1], 11),
         ("/unfinished", &both[..1], 11),
@@ -393,7 +393,7 @@ async fn open_answers_are_bounded() {
     let module = load_with(&engine, &wat, grants.clone(), settings);
     assert_eq!(body_of(&module).await, "");
 
-    // Without a bound of its own there is one all the same.
+    // There is a limit even if none is configured.
     let until_refused = format!(
         "(loop $more (br_if $more (i32.eqz (call $req (i32.const 1024) (i32.const {})
             (i32.const 2048) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
@@ -415,7 +415,7 @@ async fn a_module_that_waits_for_an_answer_holds_up_nobody() {
     let wat = guest(&texts(wanted), &req(wanted, 0));
     let waiting = load(&engine, &wat, egress(std::slice::from_ref(&url)));
     let handling = tokio::spawn(waiting.handle(get("http://localhost/"), scope(None)));
-    // It is on the way, and nothing comes back; on this one thread others are answered.
+    // The request is sent and gets no answer; others are answered on this one thread.
     let _held = listener.accept().await.unwrap();
     let quick = engine.load(&printing(&format!("{HEAD}ok"), ""));
     assert_eq!(body_of(&quick).await, "ok");

@@ -87,7 +87,7 @@ async fn without_a_body_on_the_wire_a_module_runs_to_its_end_all_the_same() {
                 .body(empty())
                 .unwrap()
         };
-        // The wait makes it give the head before its end.
+        // The wait makes it send the head before its end.
         let pausing = format!("(module {PAUSING})");
         let module = engine.load_with(&pausing, settings.clone());
         let head = send(&module, request(Method::HEAD)).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_request_streams_in_while_its_response_streams_out() {
     let (sent, response) = futures::join!(sender.send_data(block(0)), handling);
     sent.unwrap();
     let mut body = response.unwrap().into_body().into_data_stream();
-    // Each block comes back before the next is sent: nothing is collected on either way.
+    // Each block comes back before the next one is sent: nothing is buffered either way.
     for byte in 0..3 {
         assert_eq!(body.next().await.unwrap().unwrap(), block(byte));
         if byte < 2 {
@@ -165,7 +165,7 @@ async fn a_client_that_leaves_ends_the_module() {
         "(loop $more (call $print (i32.const 1024) (i32.const 9999)) (br $more))",
     );
     let module = engine.load(&endless);
-    // More of them than there is room for, were one to stay.
+    // One request more than there are places: it fails if an instance stays alive.
     for _ in 0..=INSTANCES {
         let response = module.handle(get("http://localhost/"), scope(None)).await;
         drop(response.unwrap());

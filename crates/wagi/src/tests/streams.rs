@@ -9,8 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
-/// Reads stdin to its end in pieces of 64 KiB and prints how many bytes there were, as 16
-/// hexadecimal digits.
+/// Reads stdin to its end in pieces of 64 KiB and prints the number of bytes as 16 hexadecimal
+/// digits.
 fn counting() -> String {
     program(
         &format!(
@@ -52,7 +52,7 @@ async fn a_large_body_streams_to_a_module_that_reads() {
     let chunk = Bytes::from(vec![b'x'; 10_000]);
     let chunks = (8 << 20) / chunk.len();
     let rest = chunk.slice(..(8 << 20) % chunk.len());
-    // Yields in between, as a connection does.
+    // The body yields in between, as a connection does.
     let frames =
         stream::iter(std::iter::repeat_n(chunk, chunks).chain([rest])).then(|data| async {
             tokio::task::yield_now().await;
@@ -69,7 +69,7 @@ async fn a_large_body_streams_to_a_module_that_reads() {
 #[tokio::test]
 async fn a_module_that_never_reads_answers_all_the_same() {
     let module = engine().load(&printing(&format!("{HEAD}done"), ""));
-    // Of this body nothing ever arrives.
+    // A body that never sends anything.
     let body = BodyExt::boxed_unsync(StreamBody::new(stream::pending::<Result<_, BodyError>>()));
     assert_eq!(send(&module, post(body)).await.unwrap().body(), "done");
 }
@@ -82,7 +82,7 @@ async fn a_body_that_breaks_off_is_a_read_error() {
         Err(BodyError::from("reset")),
     ]);
     let body = BodyExt::boxed_unsync(StreamBody::new(frames));
-    // The guest takes the error number for a reason to trap.
+    // The guest traps on the error number.
     assert_eq!(send(&module, post(body)).await.unwrap_err().kind(), "trap");
 }
 
@@ -118,13 +118,13 @@ async fn stderr_is_log_lines_of_the_request() {
         .finish();
     let module = engine().load(&printing(
         "content-type: t\n\n",
-        // The text that is printed, on stderr too.
+        // Prints the text to stderr, too.
         "(drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))",
     ));
     let scope = scope(None);
     let id = scope.id().to_string();
-    // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
-    // event first wants it; other tests have none.
+    // While a process has only one subscriber, tracing caches for all threads whether the first
+    // thread that reaches an event wants it; other tests have no subscriber.
     let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(subscriber);
     module

@@ -1,4 +1,4 @@
-//! A native CGI program behind nginx and fcgiwrap, as one would have it without WebAssembly.
+//! A native CGI program behind nginx and fcgiwrap, the usual setup without WebAssembly.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -10,17 +10,17 @@ use headwater_tests::{Host, within};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 
-/// Its processes, ended when this is dropped.
+/// The processes of both servers. They end when this is dropped.
 pub(crate) struct Cgi {
     groups: Vec<Pid>,
 }
 
-/// fcgiwrap's processes, each of which runs one program at a time: more than there are cores, so that none
-/// is idle.
+/// The number of fcgiwrap's processes, each of which runs one program at a time: more than there
+/// are cores, so that no core is idle.
 const WORKERS: usize = 8;
 
 impl Cgi {
-    /// Builds the program and starts both servers, which a shell announces as one host.
+    /// Builds the program and starts both servers in a shell that announces them as one host.
     pub(crate) async fn start(folder: &Path) -> Result<(Host, Self)> {
         let program = folder.join("hello.cgi");
         let mut cc = Command::new("cc");
@@ -45,8 +45,8 @@ impl Cgi {
             .port();
         fs::write(folder.join("nginx.conf"), settings(folder, port))?;
         let script = format!(
-            // fcgiwrap does not end its workers, so each server is in a group of its own. Nothing of them
-            // holds the shell's output open.
+            // fcgiwrap does not end its workers, so each server has its own process group. None of
+            // them keeps the shell's output open.
             "set -m\n\
              fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock >{folder}/log 2>&1 & wrap=$!\n\
              nginx -p {folder} -e stderr -c nginx.conf >{folder}/log 2>&1 & nginx=$!\n\
@@ -79,7 +79,7 @@ impl Cgi {
 impl Drop for Cgi {
     fn drop(&mut self) {
         for group in &self.groups {
-            // It may have ended. fcgiwrap takes no other hint.
+            // The processes may have ended already. fcgiwrap ignores other signals.
             let _ = kill_process_group(*group, Signal::KILL);
         }
     }
@@ -88,7 +88,8 @@ impl Drop for Cgi {
 fn settings(folder: &Path, port: u16) -> String {
     let folder = folder.display();
     format!(
-        // Where nobody else may look into the folder; without root's rights nginx ignores it.
+        // Other users may not have access to the folder. Without root's rights nginx ignores the
+        // line.
         "user root root;\n\
          daemon off;\n\
          worker_processes auto;\n\

@@ -1,5 +1,5 @@
-//! `fanout` with one outgoing request, in Headwater and in `wasmtime serve`: requests per second, CPU
-//! time, and the sockets that each leaves behind.
+//! Compares `fanout` with one outgoing request in Headwater and in `wasmtime serve`: requests per
+//! second, CPU time, and the sockets that each leaves behind.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use crate::options::Options;
 use crate::time_wait;
 
 const CONNECTIONS: usize = 16;
-/// Requests before measuring.
+/// Requests before the measurement.
 const WARM_UP: usize = 500;
-/// Requests of a round. All rounds together must leave `wasmtime serve` ports to connect from: it uses
-/// one up with each request, for a minute, and has 28,000.
+/// The requests of a round. All rounds together must not exhaust the local ports of
+/// `wasmtime serve`: each request uses one for a minute, and there are 28,000.
 const REQUESTS: usize = 2_000;
 
-/// How many times `wasmtime serve`'s requests per second Headwater's are at least.
+/// The lowest ratio of Headwater's requests per second to those of `wasmtime serve`.
 const LEAST_TIMES: f64 = 3.0;
-/// The most CPU time per request, as a share of `wasmtime serve`'s.
+/// The highest CPU time per request, as a share of that of `wasmtime serve`.
 const MOST_CPU: f64 = 1.0 / 3.0;
-/// The most sockets that Headwater may leave behind: a pool of connections that shrinks closes some.
+/// The maximum number of sockets that Headwater may leave behind: a connection pool closes some
+/// when it shrinks.
 const MOST_LEFT: usize = 2 * CONNECTIONS;
 
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
@@ -41,7 +42,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
         "HEADWATER_WASMTIME names no `wasmtime` to compare with: `cargo xtask bench` installs one",
     )?);
     let mut wasmtime = Contestant::start(|_| {
-        // It says on standard error where it listens.
+        // It prints its address on standard error.
         Ok(Host::program("sh")
             .args(["-c", "exec \"$0\" \"$@\" 2>&1"])
             .arg(&program)
@@ -93,7 +94,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
     ])
 }
 
-/// A server of the guest, with an upstream of its own, so that each has its own sockets.
+/// A server of the guest with its own upstream, so that each server has its own sockets.
 struct Contestant {
     target: Target,
     upstream: Host,
@@ -123,9 +124,9 @@ impl Contestant {
 struct Figures {
     /// The median of the rounds.
     per_second: f64,
-    /// Of all rounds together.
+    /// The average of all rounds.
     cpu_micros: f64,
-    /// Sockets in `TIME_WAIT` that were not there before the rounds.
+    /// New sockets in `TIME_WAIT` since the start of the rounds.
     left: usize,
 }
 

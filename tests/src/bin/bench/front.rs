@@ -1,5 +1,6 @@
-//! The front alone: a fixed answer against a plain hyper server, with limits, ids and the access log
-//! on; what idle connections cost; and what TLS handshakes cost those beside them.
+//! Measures the server without guests: a fixed answer compared with a plain hyper server, with
+//! limits, ids and the access log on; the cost of idle connections; and the effect of TLS
+//! handshakes on other connections.
 
 use std::fs;
 
@@ -16,11 +17,11 @@ use crate::options::Options;
 use crate::plain::BODY;
 use crate::speed::{Figures, WARM_UP};
 
-/// The least share of hyper's requests per second.
+/// The lowest share of hyper's requests per second.
 const LEAST_RATIO: f64 = 0.85;
 
 const IDLE: usize = 10_000;
-/// The most resident memory with so many, in MiB.
+/// The highest resident memory with this many connections, in MiB.
 const MOST_RSS: f64 = 150.0;
 
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
@@ -75,7 +76,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
     Ok(goals)
 }
 
-/// Connections that have had one answer each, and are kept.
+/// Opens connections that get one answer each and then stay idle.
 async fn idle(file: &std::path::Path) -> Result<Goal> {
     let host = Host::serve(file)
         .args(["--keep-alive-timeout", "10m", "--max-connections", "20000"])
@@ -90,7 +91,7 @@ async fn idle(file: &std::path::Path) -> Result<Goal> {
         .context("opening connections (see `ulimit -n`)")?;
     host.process().calm().await?;
     let rss = mib(host.process().rss()?);
-    // They are there still, and others are served beside them.
+    // They are still open, and other requests are answered.
     let beside = Client::new().get(host.url()).await?;
     anyhow::ensure!(beside.status == 200, "{}", beside.status);
     println!(

@@ -1,10 +1,10 @@
-//! Targets, and the median that is held against them.
+//! Targets, and the medians to compare with them.
 
-/// A target, and what became of it.
+/// A target and the measured result.
 pub(crate) struct Goal {
-    /// What was to be, such as `under 60 MiB`.
+    /// The target, such as `under 60 MiB`.
     pub(crate) target: String,
-    /// What is.
+    /// The result.
     pub(crate) found: String,
     pub(crate) met: bool,
 }
@@ -17,7 +17,7 @@ impl std::fmt::Display for Goal {
     }
 }
 
-/// The middle one; of an even number, the upper of the two.
+/// Returns the middle value; of an even number of values, the upper of the two.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Whether TLS handshakes keep those waiting who come in plain text.
+//! Measures whether TLS handshakes delay plain-text clients.
 
 use std::fs;
 use std::io::Write;
@@ -17,13 +17,13 @@ use crate::goal::{Goal, median};
 use crate::options::Options;
 use crate::paced::read_answer;
 
-/// Clients of a round, each with a connection of its own, one after the other.
+/// The clients of a round, each with its own connection, one after the other.
 const CLIENTS: usize = 1_000;
-/// Clients that have begun a handshake and say no more.
+/// Clients that begin a handshake and then send nothing more.
 const STALLED: usize = 1_000;
-/// How often somebody shakes hands to the end: a fifth of a core's time or so, both ends together.
+/// The interval of complete handshakes: they use about a fifth of a core, both ends together.
 const EVERY: Duration = Duration::from_millis(5);
-/// How many times as long as in quiet the slowest hundredth may wait.
+/// The highest allowed ratio of the 99th percentile to that without handshakes.
 const MOST_TIMES: f64 = 3.0;
 
 const SETTINGS: &str = r#"
@@ -37,7 +37,7 @@ route = "/..."
 body = "Hello from the front!\n"
 "#;
 
-/// A host that listens twice, in plain text first, and answers without a guest.
+/// A host with two listeners, the first of which is plain text. It answers without a guest.
 struct Listening {
     _host: Host,
     plain: String,
@@ -106,18 +106,18 @@ impl Listening {
         })
     }
 
-    /// Begins handshakes, which last as long as what is given back.
+    /// Begins handshakes, which last until the returned streams are dropped.
     async fn stall(&self) -> Result<Vec<tokio::net::TcpStream>> {
         let begin = || async {
             let mut stream = tokio::net::TcpStream::connect(&self.tls).await?;
-            // A record of a handshake that says it is longer than what comes.
+            // A handshake record that announces more bytes than are sent.
             tokio::io::AsyncWriteExt::write_all(&mut stream, &[22, 3, 1, 1, 0, 1]).await?;
             anyhow::Ok(stream)
         };
         try_join_all((0..STALLED).map(|_| begin())).await
     }
 
-    /// Shakes hands until it is aborted.
+    /// Performs handshakes until it is aborted.
     fn shake(&self) -> JoinHandle<Result<()>> {
         let (authority, address) = (Arc::clone(&self.authority), self.tls.clone());
         tokio::spawn(async move {
@@ -129,7 +129,7 @@ impl Listening {
         })
     }
 
-    /// How long the slowest hundredth of clients takes from connecting to the answer's end.
+    /// Returns the 99th percentile of the time from connecting to the end of the answer.
     async fn p99(&self) -> Result<Duration> {
         let address = self.plain.clone();
         let all = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! The memory of a thousand warm instances that have nothing to do.
+//! Measures the memory of a thousand warm idle instances.
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use crate::goal::{Goal, mib};
 
 const INSTANCES: usize = 1_000;
-/// Streams of one connection; the host allows 200.
+/// The streams of one connection; the host allows 200.
 const STREAMS: usize = 100;
-/// The most resident memory of the host, in MiB.
+/// The highest resident memory of the host, in MiB.
 const MOST_RSS: f64 = 300.0;
 
 pub(crate) async fn measure() -> Result<Vec<Goal>> {
@@ -34,8 +34,8 @@ pub(crate) async fn measure() -> Result<Vec<Goal>> {
     let before = mib(host.process().rss()?);
     let instances = Instances::of("hello", host.stderr());
 
-    // Clients that take the heads of their answers and no byte of the bodies: each keeps its place
-    // in an instance, so that there must be an instance for every one.
+    // Clients that read the heads of their answers and no byte of the bodies: each keeps its
+    // instance busy, so the host needs an instance for each client.
     let connections = (0..INSTANCES / STREAMS).map(|_| held(host.url()));
     let connections = try_join_all(connections);
     let connections = within("all instances have answered", connections).await??;
@@ -61,7 +61,7 @@ pub(crate) async fn measure() -> Result<Vec<Goal>> {
     }])
 }
 
-/// A connection with answers of which nothing but the head is taken.
+/// A connection whose answers are read only up to the end of the head.
 struct Held {
     _sender: http2::SendRequest<Empty<Bytes>>,
     _answers: Vec<Response<Incoming>>,
@@ -70,7 +70,7 @@ struct Held {
 async fn held(url: &str) -> Result<Held> {
     let stream = TcpStream::connect(url.trim_start_matches("http://")).await?;
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        // No room for a byte of any body.
+        // No window for any byte of a body.
         .initial_stream_window_size(0)
         .handshake(TokioIo::new(stream))
         .await

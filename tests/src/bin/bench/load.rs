@@ -1,4 +1,4 @@
-//! Connections to a server, and as many requests as it answers.
+//! Connections to a server, which send the next request as soon as the last one is answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,14 +26,14 @@ pub(crate) struct Target {
     connections: Vec<Connection>,
 }
 
-/// A keep-alive connection, and what is asked for over it.
+/// A keep-alive connection and the path that it requests.
 struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     authority: Arc<str>,
     path: Arc<str>,
 }
 
-/// One round.
+/// The result of one round.
 pub(crate) struct Round {
     pub(crate) requests: usize,
     pub(crate) elapsed: Duration,
@@ -42,12 +42,12 @@ pub(crate) struct Round {
 }
 
 impl Target {
-    /// Connects to a server that is asked for `path`.
+    /// Connects to a server, to request `path`.
     pub(crate) async fn connect(server: Host, path: &str) -> Result<Self> {
         Self::connect_by(CONNECTIONS, server, path).await
     }
 
-    /// Connects by so many connections.
+    /// Connects with this number of connections.
     pub(crate) async fn connect_by(connections: usize, server: Host, path: &str) -> Result<Self> {
         let authority: Arc<str> = server.url().trim_start_matches("http://").into();
         let path: Arc<str> = path.into();
@@ -60,7 +60,7 @@ impl Target {
         })
     }
 
-    /// Sends so many requests, each as soon as its connection is free.
+    /// Sends this number of requests, each as soon as its connection is free.
     pub(crate) async fn load(&mut self, requests: usize) -> Result<Round> {
         let process = self.server.process();
         let left = Arc::new(AtomicUsize::new(requests));
@@ -86,8 +86,9 @@ impl Round {
         self.requests as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// How many requests per second these rounds had of one for each that those had: in the middle of the
-    /// pairs, each of which was measured within a moment. What else goes on on a machine comes and goes.
+    /// Returns the ratio of the requests per second of these rounds to those of the others: the
+    /// median over the pairs. The rounds of a pair are measured shortly after each other, because
+    /// other load on a machine varies.
     pub(crate) fn ratio(these: &[Self], those: &[Self]) -> f64 {
         let pairs = these.iter().zip(those);
         median(pairs.map(|(this, that)| this.per_second() / that.per_second()))
@@ -108,7 +109,7 @@ impl Connection {
         })
     }
 
-    /// One request, and its answer read to the end.
+    /// Sends one request and reads the whole answer.
     async fn get(&mut self) -> Result<()> {
         let Self {
             sender,
@@ -127,7 +128,7 @@ impl Connection {
     }
 }
 
-/// Sends requests as long as any are left, and gives the connection back.
+/// Sends requests until none are left, and returns the connection.
 async fn send(mut connection: Connection, left: Arc<AtomicUsize>) -> Result<Connection> {
     let take = |left: usize| left.checked_sub(1);
     while left

@@ -1,5 +1,5 @@
-//! How fast and how large `headwater serve` is, as ratios against something that is measured beside it
-//! in the same run. `cargo xtask bench` builds what it needs and starts it.
+//! Measures how fast and how large `headwater serve` is, as ratios to something that is measured in
+//! the same run. `cargo xtask bench` builds what it needs and starts it.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -58,7 +58,7 @@ async fn run() -> Result<ExitCode> {
     })
 }
 
-/// Measures what was asked for, and says whether all goals were met.
+/// Runs the selected measurements, and returns true if all goals were met.
 async fn measure(options: &Options) -> Result<bool> {
     let mut met = true;
     for part in Part::ALL {

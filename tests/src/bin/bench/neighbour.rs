@@ -1,4 +1,4 @@
-//! The latency of one service while a guest of another spins on the same host.
+//! Measures the latency of one service while a guest of another one spins on the same host.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::load::{CONNECTIONS, Target};
 use crate::options::Options;
 use crate::paced::Pace;
 
-/// The path of the service that is measured; all others are the neighbour's.
+/// The path of the measured service; all others belong to the neighbour.
 const HELLO: &str = "/hello";
-/// Requests by which the peak load is found, three times.
+/// The number of requests that determine the peak load, three times.
 const PEAK_REQUESTS: usize = 20_000;
-/// How long a round is.
+/// The duration of a round.
 const ROUND: Duration = Duration::from_secs(3);
-/// How long the guest spins: longer than a round.
+/// The duration of a spin: longer than a round.
 const SPIN: &str = "timeout = \"6s\"\n";
-/// How many times as long as in quiet the slowest hundredth of requests may take.
+/// The highest allowed ratio of the 99th percentile to that without load.
 const MOST_TIMES: f64 = 3.0;
 
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
@@ -87,13 +87,13 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
     }])
 }
 
-/// Has the guest spin until its deadline; the status that this is answered with.
+/// Makes the guest spin until its deadline, and returns the status of the answer.
 fn spin(target: &Target) -> JoinHandle<Result<http::StatusCode>> {
     let url = format!("{}/spin", target.server.url());
     tokio::spawn(async move { Ok(Client::new().get(&url).await?.status) })
 }
 
-/// A process that does nothing but compute, killed when dropped.
+/// A process that only computes. It is killed when dropped.
 struct Spinner(Child);
 
 impl Spinner {
@@ -108,7 +108,7 @@ impl Spinner {
 
 impl Drop for Spinner {
     fn drop(&mut self) {
-        // It cannot have ended by itself.
+        // It does not end by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

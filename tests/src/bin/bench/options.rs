@@ -22,7 +22,7 @@ Usage: bench [--assert] [--rounds N] [--requests N]
 
 pub(crate) enum Command {
     Bench(Options),
-    /// Hidden: this binary as the server to compare with.
+    /// Hidden: runs this binary as the server to compare with.
     PlainServer,
     Help,
 }
@@ -31,11 +31,11 @@ pub(crate) struct Options {
     pub(crate) assert: bool,
     pub(crate) rounds: usize,
     pub(crate) requests: usize,
-    /// Empty for all.
+    /// The selected parts; empty means all.
     parts: Vec<Part>,
 }
 
-/// What can be measured by itself.
+/// The parts that can be measured separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Speed,

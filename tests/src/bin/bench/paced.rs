@@ -1,5 +1,5 @@
-//! Requests that come when they come, however the server is getting on: what a latency is to be
-//! measured with.
+//! Sends requests at fixed times, however fast the server is: latencies have to be measured this
+//! way.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::load::CONNECTIONS;
 
-/// How requests come, evenly spaced.
+/// A rate of evenly spaced requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     pub(crate) authority: String,
@@ -20,9 +20,9 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Sends requests at this pace, over the connections in turn, and gives the 99th percentile of
-    /// their latencies. A latency counts from when its request was due: one that had to wait for its
-    /// connection is not taken for a quick one.
+    /// Sends requests at this rate over the connections in turn, and returns the 99th percentile of
+    /// their latencies. A latency starts when its request is due, so a request that has to wait for
+    /// its connection does not count as fast.
     pub(crate) async fn p99(&self) -> Result<Duration> {
         let started = Instant::now();
         let threads: Vec<_> = (0..CONNECTIONS)
@@ -40,8 +40,8 @@ impl Pace {
         Ok(all[all.len() * 99 / 100])
     }
 
-    /// One connection on a thread of its own: tokio's timers are accurate to a millisecond, and what
-    /// the client does on these cores is missing for the server.
+    /// Uses one connection on its own thread: tokio's timers are only accurate to a millisecond,
+    /// and CPU time of the client is missing for the server on these cores.
     fn send(&self, started: Instant, turn: usize) -> Result<Vec<Duration>> {
         let mut stream = TcpStream::connect(&self.authority)?;
         stream.set_nodelay(true)?;

@@ -1,5 +1,5 @@
-//! The server to compare with: the least that can be done with hyper, one fixed answer, which is the same
-//! text of the same type that the front gives.
+//! The server to compare with: the minimum with hyper, one fixed answer of the same text and type
+//! as Headwater's.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// What is answered, here and by the front.
+/// The body of the answer, here and in Headwater.
 pub(crate) const BODY: &str = "Hello from the front!\n";
 
 pub(crate) async fn serve() -> Result<ExitCode> {
@@ -29,7 +29,7 @@ pub(crate) async fn serve() -> Result<ExitCode> {
                 answer.headers_mut().insert(CONTENT_TYPE, plain);
                 Ok::<_, Infallible>(answer)
             });
-            // A client that goes away is its own affair.
+            // A client may leave at any time.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), hello)
                 .await;

@@ -1,4 +1,4 @@
-//! `hello` against a plain hyper server: requests per second, CPU time, memory.
+//! Compares `hello` with a plain hyper server: requests per second, CPU time, memory.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::goal::{Goal, median, mib};
 use crate::load::{CONNECTIONS, Round, Target};
 use crate::options::Options;
 
-/// Requests before measuring: pages are mapped, instances started and caches warm.
+/// Requests before the measurement: then pages are mapped, instances started and caches warm.
 pub(crate) const WARM_UP: usize = 3_000;
-/// Requests to the host by the time its memory is looked at.
+/// Requests to the host before its memory is measured.
 const REQUESTS_BEFORE_RSS: usize = 100_000;
 
-/// The least share of hyper's requests per second.
+/// The lowest share of hyper's requests per second.
 const LEAST_RATIO: f64 = 0.35;
-/// The most resident memory, in MiB.
+/// The highest resident memory, in MiB.
 const MOST_RSS: f64 = 60.0;
 
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
@@ -78,7 +78,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
 pub(crate) struct Figures {
     /// The median of the rounds.
     pub(crate) per_second: f64,
-    /// Of all rounds together: the system counts it in steps that are long against one.
+    /// The average of all rounds, because the system's steps are long compared with one round.
     pub(crate) cpu_micros: f64,
     rss_mib: f64,
 }

@@ -1,4 +1,4 @@
-//! Sockets that the system still keeps after their connection was closed.
+//! Counts the sockets that the system keeps after their connection was closed.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 /// The number of `TIME_WAIT` in `/proc/net/tcp` (`include/net/tcp_states.h`).
 const TIME_WAIT: &str = "06";
 
-/// How many there are of connections to or from this port. Each keeps its other port from being used for
-/// a minute.
+/// Returns the number of such sockets of connections to or from this port. Each occupies its other
+/// port for a minute.
 pub(crate) fn of_port(port: u16) -> Result<usize> {
     let mut found = 0;
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        // A machine may be without IPv6.
+        // A machine may not have IPv6.
         let Ok(text) = fs::read_to_string(table) else {
             continue;
         };
@@ -21,13 +21,13 @@ pub(crate) fn of_port(port: u16) -> Result<usize> {
     Ok(found)
 }
 
-/// The port of a URL that has one.
+/// Returns the port of a URL.
 pub(crate) fn port_of(url: &str) -> Result<u16> {
     let port = url.rsplit(':').next().unwrap_or_default();
     port.parse().with_context(|| format!("{url} has no port"))
 }
 
-/// Lines of the form `N: LOCAL REMOTE STATE …`, addresses as `HEX:PORT`.
+/// Counts in lines of the form `N: LOCAL REMOTE STATE …`, with addresses as `HEX:PORT`.
 fn count(table: &str, port: u16) -> usize {
     let port = format!(":{port:04X}");
     let lines = table.lines().filter(|line| {

@@ -1,5 +1,5 @@
-//! WAGI modules: a program in C against the same program as a native CGI behind nginx, a large module, a
-//! long answer, an interpreter.
+//! Measures WAGI modules: a program in C compared with the same program as a native CGI behind
+//! nginx, a large module, a long answer, an interpreter.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -18,21 +18,21 @@ use crate::goal::{Goal, median, mib};
 use crate::load::{CONNECTIONS, Round, Target};
 use crate::options::Options;
 
-/// Requests before measuring.
+/// Requests before the measurement.
 const WARM_UP: usize = 1_000;
-/// As many times as many requests a second as the native CGI.
+/// The lowest ratio of the requests per second to those of the native CGI.
 const LEAST_TIMES: f64 = 10.0;
-/// The most CPU time of the whole host for one request to a small module, in microseconds.
+/// The highest CPU time of the whole host for one request to a small module, in microseconds.
 const MOST_CPU: f64 = 45.0;
-/// How many times that of a small module a large one may take.
+/// The highest ratio of a large module's CPU time to that of a small one.
 const MOST_TIMES_LARGE: f64 = 2.0;
-/// Bytes of a long answer.
+/// The size of a long answer, in bytes.
 const LONG: usize = 50 << 20;
-/// MB a second that it is streamed at.
+/// The lowest rate at which it is streamed, in MB per second.
 const LEAST_MB: f64 = 500.0;
-/// The most memory that the host takes for it, in MiB.
+/// The highest additional memory of the host for it, in MiB.
 const MOST_GROWTH: f64 = 8.0;
-/// How often an interpreter is started.
+/// The number of starts of an interpreter.
 const STARTS: usize = 20;
 
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
@@ -68,7 +68,7 @@ async fn small_and_large(options: &Options) -> Result<Vec<Goal>> {
         of_small.push(small.load(options.requests).await?);
         of_large.push(large.load(options.requests).await?);
         if let Some((native, _)) = &mut native {
-            // A process each: a tenth of the requests takes as long.
+            // Each request is a process, so a tenth of the requests takes about as long.
             of_native.push(native.load((options.requests / 10).max(1)).await?);
         }
     }
@@ -112,21 +112,21 @@ async fn small_and_large(options: &Options) -> Result<Vec<Goal>> {
     Ok(goals)
 }
 
-/// CPU time of the host for a request, of all rounds together, in microseconds.
+/// Returns the CPU time of the host for a request, over all rounds together, in microseconds.
 fn cpu(rounds: &[Round]) -> f64 {
     let cpu: Duration = rounds.iter().map(|round| round.cpu).sum();
     let requests: usize = rounds.iter().map(|round| round.requests).sum();
     cpu.as_secs_f64() * 1e6 / requests as f64
 }
 
-/// A long answer, on one connection.
+/// Measures a long answer on one connection.
 async fn long(options: &Options) -> Result<Vec<Goal>> {
     let folder = TempDir::new()?;
     let module = folder.path().join("long.wat");
     std::fs::write(&module, printing(LONG / PIECE))?;
     let host = Host::serve(&module).start().await?;
     let client = Client::new();
-    // What one request takes is kept for the next.
+    // The memory of the first request is kept for the next one.
     drain(&client, host.url()).await?;
     let before = host.process().rss()?;
     host.process().reset_peak_rss()?;
@@ -154,10 +154,10 @@ async fn long(options: &Options) -> Result<Vec<Goal>> {
     ])
 }
 
-/// Bytes that are printed at once.
+/// The number of bytes in one write.
 const PIECE: usize = 65_536;
 
-/// A module that prints so many pieces.
+/// Returns a module that prints this number of pieces.
 fn printing(pieces: usize) -> String {
     format!(
         r#"(module
@@ -178,7 +178,7 @@ fn printing(pieces: usize) -> String {
     )
 }
 
-/// Takes an answer, and keeps nothing of it; how long it was.
+/// Reads an answer, discards it, and returns its length.
 async fn drain(client: &Client, url: &str) -> Result<usize> {
     let request = Request::get(url).body(client::empty())?;
     let mut body = client.open(request).await?.into_body();
@@ -189,7 +189,8 @@ async fn drain(client: &Client, url: &str) -> Result<usize> {
     Ok(length)
 }
 
-/// The start of CPython, here and as a program of this machine. Without a target: it depends on the build.
+/// Measures the start of CPython, here and as a program of this machine. There is no target,
+/// because it depends on the build.
 async fn python() -> Result<()> {
     const SCRIPT: &str = "print('Content-Type: text/plain\\n\\nhello')";
     let Ok(module) = guest("python") else {
@@ -201,11 +202,11 @@ async fn python() -> Result<()> {
     let mut here = Vec::new();
     for start in 0..=STARTS {
         let started = Instant::now();
-        // Without arguments it takes its program from its stdin.
+        // Without arguments it reads its program from its stdin.
         let request = Request::post(host.url()).body(client::full(SCRIPT))?;
         let answer = client.send(request).await?;
         ensure!(answer.text() == "hello\n", "{}", answer.text());
-        // The first finds nothing in memory.
+        // The first start has cold caches.
         if start > 0 {
             here.push(started.elapsed().as_secs_f64() * 1e3);
         }
@@ -235,7 +236,7 @@ async fn native_python(script: &str) -> Result<f64> {
     Ok(median(times))
 }
 
-/// The source of the small module, which the native CGI is built of.
+/// Returns the path of the small module's source, from which the native CGI is built.
 pub(crate) fn source() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../components/wagi-c/main.c")
 }

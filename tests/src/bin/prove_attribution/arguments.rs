@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-/// What is asked for.
+/// The parsed arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) calls: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// `None` asks for help.
+    /// Parses the arguments. Returns `None` if they ask for help.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut read = Self {
             calls: 200_000,
@@ -41,7 +41,7 @@ impl Arguments {
     }
 }
 
-/// Short enough to be typed.
+/// Returns a new seed that is short enough to type.
 fn fresh_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(1, |now| u64::from(now.subsec_micros()))

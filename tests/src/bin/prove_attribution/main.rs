@@ -1,5 +1,5 @@
-//! The proof that attribution is exact, or says that it is not: a random mix of all that is hard to
-//! attribute, of which each outgoing request is compared with what it was made for.
+//! Proves that attribution is exact, or that it reports when it is not: sends a random mix of all
+//! that is hard to attribute, and compares each outgoing request with the request it was made for.
 //! `cargo xtask prove-attribution` builds what it needs and starts it.
 #![allow(
     clippy::print_stdout,
@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { calls, seed, .. } = *arguments;
     println!("Attributing {calls} outgoing requests, drawn by the seed {seed} …\n");
-    // Beside the guests, where there is room for it.
+    // In the folder above the guests, where there is enough space.
     let trace_file = guests::folder().join("../prove-attribution.jsonl");
     if trace_file.exists() {
         std::fs::remove_file(&trace_file)

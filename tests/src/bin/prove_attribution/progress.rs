@@ -1,9 +1,9 @@
-//! How far it is.
+//! Prints the progress.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Between two lines.
+/// The time between two lines.
 const EVERY: Duration = Duration::from_secs(10);
 
 pub(crate) struct Progress {

@@ -1,27 +1,27 @@
-//! What the host is loaded with.
+//! The requests that load the host.
 
 use std::time::Duration;
 
-/// One kind of request, and what comes of it.
+/// A kind of request, and its expected result.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
-    /// Clients that send it, each one request at a time.
+    /// The number of clients that send it, each one request at a time.
     pub(crate) clients: usize,
-    /// Between the starts of two requests of one client.
+    /// The time between the starts of two requests of one client.
     pub(crate) every: Duration,
     pub(crate) expected: Expected,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Expected {
-    /// This status. Of a service that is full for a moment also a refusal, if `or_refused`.
+    /// This status. With `or_refused`, a full service may also refuse the request.
     Status { status: u16, or_refused: bool },
-    /// A head, and a body that is cut; if that is quicker, no head.
+    /// A head and a body that is cut off, or no head if the failure is faster.
     Cut,
-    /// Anything: the client goes away after this time.
+    /// Any result: the client leaves after this time.
     Leave(Duration),
-    /// A head, of which the client reads the first part of the body and goes away.
+    /// A head; the client reads the first part of the body and leaves.
     LeaveInBody,
 }
 
@@ -37,7 +37,7 @@ const OK_OR_REFUSED: Expected = Expected::Status {
 const fn fails(status: u16) -> Expected {
     Expected::Status {
         status,
-        // What fails again and again may be refused without a try.
+        // A service that fails repeatedly may be refused without an attempt.
         or_refused: true,
     }
 }
@@ -58,7 +58,8 @@ const fn kind(
     }
 }
 
-/// Some 400 requests a second in all, by 41 clients. `UPSTREAM` stands for the upstream's URL.
+/// Some 400 requests per second in total, from 41 clients. `UPSTREAM` stands for the upstream's
+/// URL.
 pub(crate) const KINDS: &[Kind] = &[
     kind("hello", "/hello", 6, 40, OK),
     kind(
@@ -112,11 +113,11 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("too much memory", "/memory", 1, 4_000, fails(500)),
 ];
 
-/// So few that load and failures reach them.
+/// Limits so low that load and failures reach them.
 pub(crate) const BOUNDS: &str = "max_instances = 4\nmax_queue = 20\nqueue_timeout = \"2s\"\n";
 
-/// Guests of which each path is a service of its own, so that what comes of one kind of request does
-/// not depend on the others.
+/// Guests of which each path is a separate service, so that the results of one kind of request do
+/// not depend on others.
 pub(crate) const ALONE: &[(&str, &[&str])] = &[
     ("stream", &["/bytes", "/ticks"]),
     (

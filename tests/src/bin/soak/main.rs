@@ -1,6 +1,6 @@
-//! A host under mixed load for minutes: good guests, and ones that trap, spin, hold backpressure; and
-//! clients that stay, and ones that go away. At the end all must be as it was at the beginning.
-//! `cargo xtask soak` builds what it needs and starts it.
+//! Runs a host under mixed load for minutes: good guests, and ones that trap, spin or hold
+//! backpressure; and clients that stay, and ones that leave. At the end everything must be as at
+//! the beginning. `cargo xtask soak` builds what it needs and starts it.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -25,10 +25,10 @@ use crate::kinds::{ALONE, BOUNDS, KINDS, Kind};
 use crate::report::{Report, Tally};
 use crate::request::{Outcome, send};
 
-/// How long the host is left alone before it is looked at: longer than its idle and post-return
-/// timeouts, so that all instances are gone.
+/// The time without load before the host is examined: longer than its idle and post-return
+/// timeouts, so that all instances have ended.
 const REST: Duration = Duration::from_secs(5);
-/// How long a client waits for an answer: far beyond all of the host's timeouts.
+/// The maximum time that a client waits for an answer: far longer than all of the host's timeouts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "\
@@ -39,7 +39,7 @@ Usage: soak [--minutes N | --outgoing N | --isolation N]
   --isolation N in place of that: for so many minutes, guests that look for what others
                 left in memory, while the kernel moves pages and sends them out";
 
-/// What to do.
+/// The task to run.
 enum Task {
     Load(Duration),
     Outgoing(usize),
@@ -106,8 +106,8 @@ fn number_of_minutes(argument: &str, value: Option<String>) -> Result<f64> {
         .with_context(|| format!("{argument} needs a number from 0.1 to 1000"))
 }
 
-/// Whether no guest finds what others left, in half of the time where there are places for all, and in the
-/// other half where there is one.
+/// Returns true if no guest finds data of others. Half of the time there are enough instances for
+/// all, and in the other half only one.
 async fn isolation(run_for: Duration) -> Result<bool> {
     let mut good = true;
     for arguments in [&[][..], &["--places", "1"]] {
@@ -119,7 +119,7 @@ async fn isolation(run_for: Duration) -> Result<bool> {
     Ok(good)
 }
 
-/// Whether all is well after so many outgoing requests.
+/// Returns true if there are no problems after this number of outgoing requests.
 async fn outgoing(number: usize) -> Result<bool> {
     println!("Making {number} outgoing requests …\n");
     let figures = outgoing_soak::run(number).await?;
@@ -145,7 +145,7 @@ async fn soak(run_for: Duration) -> Result<Report> {
     );
     let mut run = Run::start().await?;
     let process = run.host.process();
-    // Threads, tables and files that stay are there once each service was used.
+    // After each service was used, all threads, tables and files that stay exist.
     run.load(Duration::from_secs(3)).await;
     run.rest().await;
     let files_before = process.open_files()?;
@@ -161,7 +161,7 @@ async fn soak(run_for: Duration) -> Result<Report> {
     let elapsed = started.elapsed();
 
     run.rest().await;
-    // Files close in their own time, but they do.
+    // Files close after some time.
     let settled = within("the end of all connections", async {
         while process.open_files()? > files_before {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -222,7 +222,7 @@ impl Run {
         })
     }
 
-    /// All kinds of requests at once, for so long; what is under way then is finished.
+    /// Sends all kinds of requests at once for this time, and waits for the last answers.
     async fn load(&self, run_for: Duration) -> Vec<Tally> {
         let until = Instant::now() + run_for;
         join_all(KINDS.iter().map(async |kind| {
@@ -235,7 +235,7 @@ impl Run {
         .await
     }
 
-    /// One client: odd ones speak HTTP/2.
+    /// Runs one client: those with odd numbers speak HTTP/2.
     async fn client(&self, kind: &Kind, nth: usize, url: &str, until: Instant) -> Tally {
         let client = if nth % 2 == 1 {
             Client::http2()
@@ -244,7 +244,7 @@ impl Run {
         };
         let mut tally = Tally::default();
         let mut turns = interval(kind.every);
-        // A slow host gets fewer requests, and not all that were missed at once.
+        // A slow host gets fewer requests instead of all missed ones at once.
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
@@ -267,11 +267,11 @@ impl Run {
     }
 
     async fn rest(&self) {
-        // Nothing tells that nothing more happens.
+        // There is no event that shows that nothing more happens.
         tokio::time::sleep(REST).await;
     }
 
-    /// The host still serves all that it should, and ends in order.
+    /// Checks that the host still serves every good service, and shuts down properly.
     async fn end(&mut self) {
         let hello = format!("{}/hello", self.host.url());
         match Client::new().get(&hello).await {

@@ -1,16 +1,16 @@
-//! What came of the load, and whether that is good.
+//! The results of the load, and the verdict.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::kinds::KINDS;
 
-/// The most resident memory at the end, as a multiple of what it was early on.
+/// The limit on resident memory at the end, as a multiple of that early in the run.
 const MOST_GROWTH: f64 = 1.3;
-/// Problems that are told; of more, the number.
+/// The number of problems that are printed; the others are only counted.
 const TOLD: usize = 20;
 
-/// What became of the requests of one kind.
+/// The results of the requests of one kind.
 #[derive(Default, Clone)]
 pub(crate) struct Tally {
     pub(crate) sent: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Report {
     pub(crate) tallies: Vec<Tally>,
     pub(crate) elapsed: Duration,
     pub(crate) problems: Vec<String>,
-    /// Resident memory early on and at the end, in bytes.
+    /// Resident memory early in the run and at the end, in bytes.
     pub(crate) rss: [u64; 2],
     /// Open files before and after.
     pub(crate) files: [usize; 2],
@@ -51,7 +51,7 @@ impl Report {
         self.rss[1] as f64 / self.rss[0] as f64
     }
 
-    /// Kinds of which not one request came to what it is for.
+    /// Returns the kinds that never had the result that they test for.
     fn never_as_expected(&self) -> impl Iterator<Item = &'static str> {
         let pairs = KINDS.iter().zip(&self.tallies);
         pairs

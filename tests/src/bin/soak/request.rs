@@ -1,4 +1,4 @@
-//! One request, and whether what came of it is what should.
+//! Sends one request, and compares its result with the expected one.
 
 use anyhow::{Context, Result, bail, ensure};
 use headwater_tests::{Answer, Client, client};
@@ -14,7 +14,7 @@ pub(crate) enum Outcome {
     Left,
 }
 
-/// One request; an error if what came of it is not what is expected.
+/// Sends one request; an unexpected result is an error.
 pub(crate) async fn send(client: &Client, expected: Expected, url: &str) -> Result<Outcome> {
     match expected {
         Expected::Status { status, or_refused } => {

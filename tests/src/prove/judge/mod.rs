@@ -1,4 +1,4 @@
-//! Which request each call was attributed to, and which it was made for.
+//! Compares the request that each call was attributed to with the one it was made for.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,26 +9,26 @@ use crate::prove::observed::{Call, Client, Spans};
 use crate::prove::plan::Plan;
 use crate::prove::report::{Place, Report};
 
-/// Whom a call was attributed to, as far as it shows outside.
+/// The attribution of a call, as far as it is visible outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// To the request that it was made for.
     Right,
     /// To another request.
     Wrong,
-    /// To none, and it is said that nothing is known.
+    /// To no request, because nothing is known.
     Unknown,
-    /// To none, and it is said that there are two, or a doubt.
+    /// To no request, because there are two candidates, or a doubt.
     Ambiguous,
 }
 
-/// Compares all that was seen with what was planned.
+/// Compares the observations with the plan.
 pub(super) struct Judge<'a> {
     plan: &'a Plan,
     spans: &'a Spans,
     /// The traces that clients sent.
     traces: HashSet<u128>,
-    /// The request ids, by request.
+    /// The request ids, by request number.
     ids: HashMap<u32, &'a str>,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Judges each call, and notes it in the report.
+    /// Judges each call, and adds it to the report.
     pub(super) fn calls(&self, calls: &[Call], report: &mut Report) {
         for call in calls {
             if let Err(error) = self.call(call, report) {
@@ -92,8 +92,8 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// An exact call must hang under the server span of a request, and name its id; any other must
-    /// have a trace of its own.
+    /// Returns the verdict. An exact call must be below the server span of a request, and have its
+    /// id; any other call must have its own trace.
     fn verdict(&self, call: &Call, client: &Client) -> Result<Verdict> {
         let none = match &*client.verdict {
             "exact" => None,
@@ -144,7 +144,7 @@ impl<'a> Judge<'a> {
         Ok((place, Some(rule)))
     }
 
-    /// Compares the calls that each request made with what it was to make.
+    /// Compares the calls that each request made with the planned ones.
     pub(super) fn numbers(&self, calls: &[Call], answered: &[bool], report: &mut Report) {
         let mut made: HashMap<(u32, u16), u16> = HashMap::new();
         for call in calls {

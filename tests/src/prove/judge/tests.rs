@@ -5,7 +5,7 @@ use crate::prove::mix::{DIRECT, SERVICES};
 use crate::prove::observed::Server;
 use crate::prove::request::Planned;
 
-/// The numbers of two requests of a kind that make at least one call.
+/// Returns the numbers of two requests of a kind that makes at least one call.
 fn two(plan: &Plan, service: &str, mode: &str) -> [u32; 2] {
     let wanted = |nth: &u32| {
         let request = &plan.requests[*nth as usize];
@@ -15,7 +15,7 @@ fn two(plan: &Plan, service: &str, mode: &str) -> [u32; 2] {
     [requests.next().unwrap(), requests.next().unwrap()]
 }
 
-/// Spans as a host writes them: one for each of these requests, whose id is its number.
+/// Returns spans as a host writes them: one for each of these requests, with its number as id.
 fn servers(plan: &Plan, requests: &[u32]) -> Spans {
     let mut spans = Spans::default();
     for &request in requests {
@@ -29,7 +29,7 @@ fn servers(plan: &Plan, requests: &[u32]) -> Spans {
     spans
 }
 
-/// Notes that call 0 of `request` was attributed to `named`, and gives the call.
+/// Records that call 0 of `request` was attributed to `named`, and returns the call.
 fn attribute(plan: &Plan, spans: &mut Spans, request: u32, named: u32, ruling: Ruling<'_>) -> Call {
     let span = 1_000_000 + spans.clients.len() as u64;
     let exact = ruling.0 == "exact";
@@ -91,7 +91,7 @@ fn the_documented_limit_is_told_apart() {
     let report = verdict_on(limit, true, STACK);
     assert!(report.good(), "{report}");
     assert_eq!((report.calls(), report.wrong()), (1, 0));
-    // It holds for nothing else.
+    // The limit does not apply to other calls.
     let report = verdict_on(["executor", "token"], true, Ruling("exact", "declaration"));
     assert_eq!(report.wrong(), 1);
 }

@@ -1,4 +1,4 @@
-//! What is asked of guests, and what the documentation says will come of it.
+//! The requests to the guests, and the results that the documentation promises.
 
 use super::{DIRECT, Kind, Made, Of, Rule, Ruling};
 
@@ -26,7 +26,7 @@ const fn one(number: u16, allowed: &'static [Ruling<'static>]) -> Rule {
 
 const BY_STACK: &[Rule] = &[rest(&[STACK])];
 pub(super) const BY_SOLE: &[Rule] = &[rest(&[SOLE])];
-/// Of a request whose work others do: what it does itself is by the stack.
+/// The rules for a request whose work others do: only its own call is by the stack.
 const BY_TOKEN: &[Rule] = &[one(DIRECT, &[STACK]), rest(&[TOKEN])];
 const BY_ECHO: &[Rule] = &[one(DIRECT, &[STACK]), rest(&[ECHO, STACK_AND_ECHO])];
 const BY_NOTHING: &[Rule] = &[
@@ -57,7 +57,7 @@ pub(super) const fn kind(
     }
 }
 
-/// A request that calls nobody: it comes and goes, and others get its task's number.
+/// A request without calls: its task ends soon, and others get the number of its task.
 pub(super) const fn short(path: &'static str, share: u32) -> Kind {
     kind("short, no call", path, share, 0)
 }
@@ -69,7 +69,7 @@ pub(super) const fn leaving(path: &'static str, share: u32, most_calls: u16) -> 
     }
 }
 
-/// Work that another request does.
+/// A request whose work another request does.
 const fn swapped(
     mode: &'static str,
     path: &'static str,
@@ -146,7 +146,7 @@ pub(super) const LYING_EXECUTOR: &[Kind] = &[
     NONE,
     TOKENS,
     ECHOES,
-    // Of its own token and another's name: only while the other lives is that a contradiction.
+    // Its own token and another request's id: a contradiction only while the other request lives.
     Kind {
         made: Made::IfAnswered,
         ..swapped(
@@ -170,7 +170,7 @@ pub(super) const LYING_EXECUTOR: &[Kind] = &[
         ..fixed("left in another order", "/order", 1, 2)
     },
     Kind {
-        // What lapsed is its own, as the stack says.
+        // The lapsed token is its own, as the stack shows.
         ..fixed("token across an await", "/across", 1, 2)
     },
     Kind {
@@ -184,7 +184,7 @@ pub(super) const LYING_EXECUTOR: &[Kind] = &[
     },
 ];
 
-/// A request that makes so many calls, whatever it is asked.
+/// A request that always makes this number of calls.
 pub(super) const fn fixed(mode: &'static str, path: &'static str, share: u32, calls: u16) -> Kind {
     Kind {
         longest_wait: 0,

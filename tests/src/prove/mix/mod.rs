@@ -1,4 +1,4 @@
-//! What is sent, and what must come of it: the one table that the proof rests on.
+//! The requests to send and their expected results: the one table that the proof is based on.
 
 use crate::guests;
 
@@ -13,61 +13,66 @@ pub use services::SERVICES;
 pub struct Service {
     /// Its name.
     pub name: &'static str,
-    /// The path that its requests' paths are below.
+    /// The prefix of its requests' paths.
     pub base: &'static str,
     /// The guest.
     pub component: &'static str,
-    /// Whether its guest may be missing: what builds it comes from a registry that is of no other use.
+    /// True if the guest may be missing: its compiler comes from a registry that is not needed
+    /// otherwise.
     pub optional: bool,
-    /// What it is written in, if it is a row of the table of idioms in `docs/explanation/attribution-proof.md`.
+    /// The language of the guest, if it is a row of the table of idioms in
+    /// `docs/explanation/attribution-proof.md`.
     pub language: Option<&'static str>,
-    /// Further lines of `headwater.toml`.
+    /// Additional lines for `headwater.toml`.
     pub settings: &'static str,
-    /// Its clients, each with one request at a time.
+    /// The number of its clients, each with one request at a time.
     pub clients: usize,
-    /// Of all calls, how many parts are made by this service.
+    /// This service's share of all calls.
     pub share: u32,
-    /// What its clients ask for, one kind or another at random.
+    /// The kinds of requests, which clients choose at random.
     pub kinds: &'static [Kind],
 }
 
 /// One kind of request.
 #[derive(Debug)]
 pub struct Kind {
-    /// What the guest does, in a word or two.
+    /// The guest's behaviour, in a few words.
     pub mode: &'static str,
-    /// Path and query behind the route. `K`, `W` and `N` stand for random numbers.
+    /// Path and query after the route. `K`, `W` and `N` stand for random numbers.
     pub path: &'static str,
-    /// Of the service's requests, how many parts are of this kind.
+    /// This kind's share of the service's requests.
     pub share: u32,
-    /// `K` is from 1 (0 if this is 0) to this: so many calls are made, from `/call/0` on.
+    /// The maximum of `K`, which is at least 1 (0 if this is 0): the number of calls, from
+    /// `/call/0` on.
     pub most_calls: u16,
-    /// `W` is at most this: milliseconds.
+    /// The maximum of `W`, in milliseconds.
     pub longest_wait: u64,
-    /// `N` is from 1 to this: so many times the next handler makes all the calls.
+    /// The maximum of `N`, which is at least 1: how many times the next handler makes all the
+    /// calls.
     pub most_copies: u16,
-    /// Whether there is one call more, [`DIRECT`].
+    /// If true, there is one more call, [`DIRECT`].
     pub direct: bool,
-    /// Whether the upstream takes its time, so that the request goes on for long after its answer.
+    /// If true, the upstream is slow, so that the request continues for long after its answer.
     pub slow: bool,
-    /// Which of the calls are made.
+    /// The calls that are certain to be made.
     pub made: Made,
-    /// What the documentation says of its calls, those of [`Of::One`] first.
+    /// The rules that the documentation gives for its calls, those of [`Of::One`] first.
     pub rules: &'static [Rule],
 }
 
-/// Which of the calls are made.
+/// The calls that are certain to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
     /// All, and the answer is 200.
     All,
-    /// All if the answer is 200; none if it is 502: the guest found nobody to do it with.
+    /// All if the answer is 200; none if it is 502, when the guest found no other request to work
+    /// for it.
     IfAnswered,
-    /// Any of them: one request makes them for others too, whose answers are 200 all the same.
+    /// Any number: one request makes them for others too, whose answers are also 200.
     OnceForAll,
-    /// Any of them: something traps, perhaps before they are made.
+    /// Any number: something traps, perhaps before they are made.
     UntilTrap,
-    /// Any of them: the client leaves after up to so many milliseconds.
+    /// Any number: the client leaves after at most this number of milliseconds.
     UntilLeft(u64),
 }
 
@@ -76,37 +81,37 @@ pub enum Made {
 pub struct Rule {
     /// The calls.
     pub of: Of,
-    /// The verdicts. The first must have been given at least once by the end, unless no call is certain
-    /// to be made.
+    /// The allowed verdicts. The first must occur at least once, unless no call is certain to be
+    /// made.
     pub allowed: &'static [Ruling<'static>],
-    /// The documented limit: nothing at the boundary tells that the task that calls works for another
-    /// request, so up to so many percent of the calls may be attributed to the wrong one. Such calls
-    /// show why a witness is needed, and prove nothing else.
+    /// The documented limit: no event at the boundary shows that the calling task works for another
+    /// request, so up to this percentage of the calls may be attributed to the wrong one. Such
+    /// calls show why a witness is needed, and prove nothing else.
     pub most_wrong: Option<u8>,
 }
 
 /// Some calls of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Of {
-    /// The call of this number.
+    /// The call with this number.
     One(u16),
-    /// All that no rule before is for.
+    /// All calls without a rule of their own.
     Rest,
 }
 
-/// A verdict and its witness, as the span says them.
+/// A verdict and its witness, as in the span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ruling<'a>(pub &'a str, pub &'a str);
 
 /// The number of the call that a request of `executor` makes itself.
 pub const DIRECT: u16 = 1000;
-/// The service that calls out when it is instantiated.
+/// The service that makes outgoing calls when it is instantiated.
 pub const EARLY: &str = "early";
-/// What comes of those calls.
+/// The expected verdict on those calls.
 pub const EARLY_RULING: Ruling<'_> = Ruling("unknown", "none");
 
 impl Service {
-    /// Whether it takes part. Only a guest that may be missing can keep it away.
+    /// Returns true if the service takes part. Only a missing optional guest excludes it.
     #[must_use]
     pub fn is_here(&self) -> bool {
         !self.optional || guests::guest(self.component).is_ok()
@@ -114,20 +119,22 @@ impl Service {
 }
 
 impl Kind {
-    /// The rule for a call of this number.
+    /// Returns the rule for the call with this number.
     #[must_use]
     pub fn rule(&self, number: u16) -> Option<&'static Rule> {
         let mut rules = self.rules.iter();
         rules.find(|rule| rule.of == Of::Rest || rule.of == Of::One(number))
     }
 
-    /// Whether some of its calls are certain to be made, or nearly so: nobody leaves, nothing traps.
+    /// Returns true if some of its calls are (almost) certain to be made: no client leaves and
+    /// nothing traps.
     #[must_use]
     pub fn is_steady(&self) -> bool {
         self.most_calls > 0 && matches!(self.made, Made::All | Made::IfAnswered | Made::OnceForAll)
     }
 
-    /// Whether `K` is what the guest is asked for, rather than what it does anyway.
+    /// Returns true if `K` is passed to the guest. Otherwise the guest always makes that number of
+    /// calls.
     #[must_use]
     pub fn asks(&self) -> bool {
         self.path.contains("=K")

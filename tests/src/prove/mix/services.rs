@@ -1,4 +1,4 @@
-//! The services, and which guest each is.
+//! The services and their guests.
 
 use super::kinds::{
     BODIES, BY_SOLE, EXECUTOR, LATE, LYING_EXECUTOR, P2, QUIET, kind, leaving, short,
@@ -12,7 +12,7 @@ pub(super) const fn service(
     kinds: &'static [Kind],
 ) -> Service {
     Service {
-        // Without the slash; a constant function has no `strip_prefix`.
+        // Removes the slash; a constant function cannot use `strip_prefix`.
         name: base.split_at(1).1,
         base,
         component,
@@ -25,24 +25,24 @@ pub(super) const fn service(
     }
 }
 
-/// So few instances that requests share them, and none for long. Answers come quicker than the calls
-/// after them, which a busy machine must not cut off.
+/// So few instances that requests share them, and none lives long. The answer comes before the last
+/// calls, and a busy machine must not cut those off.
 const SHARED: &str = "max_instances = 2\nmax_requests_per_instance = \"150-300\"\n\
                       post_return_timeout = \"600s\"\n";
-/// The task of a request whose client has left does not end, and holds up its instance's end. All that
-/// must be called is called before the answer.
+/// The task of a request whose client has left does not end, and delays the end of its instance.
+/// All calls are made before the answer.
 pub(super) const LEFT: &str = "max_instances = 3\nmax_requests_per_instance = \"150-300\"\n\
                     post_return_timeout = \"5s\"\n";
-/// Likewise for some callers that do not wait; and there are calls after the answer.
+/// The same for some callers that do not wait; they make calls after the answer.
 const LEFT_BEHIND: &str = "max_instances = 6\nmax_requests_per_instance = \"100-200\"\n\
                            post_return_timeout = \"30s\"\n";
-/// One request at a time, in the same instance.
+/// One request at a time in the same instance.
 const REUSED_P2: &str = "max_instances = 4\nmax_requests_per_instance = \"20-60\"\n";
 const ONE_REQUEST: &str = "max_instances = 4\nmax_requests_per_instance = \"1\"\n";
 const SHORT_LIVED: &str = "max_instances = 2\nmax_requests_per_instance = \"3-9\"\n";
 const REPLACED: &str = "max_instances = 2\nguest_traceparent = \"replace\"\n";
 
-/// All services, each with its share.
+/// All services with their shares.
 pub static SERVICES: &[Service] = &[
     workers::OWN,
     workers::WORKER,
@@ -186,7 +186,7 @@ pub static SERVICES: &[Service] = &[
         }],
     ),
     Service {
-        // It goes by the whole path.
+        // This guest uses the whole path.
         base: "",
         ..service(
             "/faulty",

@@ -1,18 +1,18 @@
-//! Guests in whose instances one request's work is done in another's task, by the idiom.
+//! Guests in which one request's work is done in another's task, by idiom.
 
 use super::kinds::{ECHO, STACK, STACK_AND_ECHO, TOKEN, kind, rest};
 use super::services::{LEFT, service};
 use super::{Kind, Made, Rule, Ruling, Service};
 
-/// What a call gets whose task another request may have woken: nothing that is certain, but where it
-/// was not.
+/// The verdict on a call whose task another request may have woken. Without such a doubt it is
+/// exact.
 const DOUBT: Ruling<'_> = Ruling("ambiguous", "stack");
 
 const BY_DOUBT: &[Rule] = &[rest(&[DOUBT, STACK])];
 const BY_TOKEN: &[Rule] = &[rest(&[TOKEN])];
 const BY_ECHO: &[Rule] = &[rest(&[ECHO, STACK_AND_ECHO])];
 
-/// Up to so many percent are wrong.
+/// Up to this percentage may be wrong.
 const fn unmarked(most_wrong: u8) -> Rule {
     Rule {
         most_wrong: Some(most_wrong),
@@ -70,14 +70,14 @@ const fn idiom(
 ) -> Service {
     Service {
         language: Some("Rust"),
-        // A worker that does not end holds up its instance's end.
+        // A worker that does not end delays the end of its instance.
         settings: LEFT,
         clients: 12,
         ..service(base, component, share, kinds)
     }
 }
 
-/// They could wake each other, and do not.
+/// They could wake each other, but do not.
 pub(super) const OWN: Service = idiom(
     "/own",
     "worker",
@@ -126,14 +126,14 @@ pub(super) const POOL_THAT_ENDS: Service = idiom(
     remedies!("pool, ends and restarts", "/pool?ends=5", wait: 10, made: Made::All, rules: BY_DOUBT),
 );
 
-/// So few clients that it is idle now and then.
+/// So few clients that it is sometimes idle.
 pub(super) const TIMER: Service = Service {
     clients: 3,
     ..idiom(
         "/timer",
         "worker",
         8,
-        // It is woken by nobody, but it wakes those that wait for it.
+        // No request wakes it, but it wakes those that wait for it.
         remedies!("worker by a timer", "/timer?", wait: 2, made: Made::All, rules: &[unmarked(20)]),
     )
 };
@@ -145,7 +145,7 @@ pub(super) const FLIGHT: Service = idiom(
     remedies!("single flight", "/flight?", wait: 10, made: Made::OnceForAll, rules: BY_DOUBT),
 );
 
-/// Each works for itself, and wakes the next.
+/// Each request does its own work, and wakes the next.
 pub(super) const MUTEX: Service = idiom(
     "/mutex",
     "worker",
@@ -160,7 +160,7 @@ const fn python(base: &'static str, share: u32, kinds: &'static [Kind]) -> Servi
     Service {
         optional: true,
         language: Some("Python"),
-        // An interpreter does not many requests a second.
+        // An interpreter is slow.
         clients: 8,
         ..idiom(base, "python-worker", share, kinds)
     }
@@ -175,7 +175,7 @@ pub(super) const PYTHON: Service = python(
     }],
 );
 
-/// Nothing that a request does wakes another: the workers look into a queue by a timer.
+/// No request wakes another: the workers poll a queue by a timer.
 pub(super) const PYTHON_WORKERS: Service = python(
     "/python-workers",
     8,
@@ -191,7 +191,7 @@ const fn c(base: &'static str, share: u32, kinds: &'static [Kind]) -> Service {
 
 pub(super) const C: Service = c("/c", 4, &[kind("each its own calls", "/own?k=K", 1, 3)]);
 
-/// So few clients that it is idle now and then.
+/// So few clients that it is sometimes idle.
 pub(super) const C_WORKER: Service = Service {
     clients: 3,
     ..c(
