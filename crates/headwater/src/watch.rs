@@ -44,7 +44,7 @@ impl FileWatch {
     }
 
     /// Reloads after the next change. `None`: the runtime is ending.
-    async fn changed(&mut self, live: &RunningHost) -> Option<()> {
+    async fn changed(&mut self, live: &Arc<RunningHost>) -> Option<()> {
         let mut found = look(live).await?;
         while found == self.known {
             sleep(POLL).await;
