@@ -7,7 +7,7 @@ use crate::File;
 use crate::capability_key::{CapabilityKey, add_to_schema};
 
 /// The JSON schema of a `headwater.toml`, for editors and for what makes such files. It is text that ends
-/// with a line's end; docs/headwater.schema.json holds it.
+/// with a line's end; docs/reference/headwater.schema.json holds it.
 #[must_use]
 pub fn schema(keys: &[CapabilityKey]) -> String {
     format!("{:#}\n", root(keys))

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use headwater_core::{Compat, ResponseMode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::capability_key::GATHERED;
 use crate::config_error::ConfigError;
-use crate::modules::{Compat, Response};
 use crate::route::RouteConfigs;
 use crate::secret::SecretSource;
 use crate::settings::ServiceSettings;
@@ -38,7 +38,7 @@ pub struct Service {
     pub compat: Option<Compat>,
     /// When a module's answer is sent. Default: `"stream"`, and `"buffer"` where `compat` is `"strict"`.
     /// Modules only.
-    pub response: Option<Response>,
+    pub response: Option<ResponseMode>,
     /// Destinations of outgoing requests. Default: none.
     #[serde(default)]
     pub allow_outgoing: Vec<String>,

@@ -30,6 +30,7 @@
 
 mod attribution;
 mod body;
+mod choice;
 mod ending;
 mod fault;
 pub mod fields;
@@ -43,6 +44,9 @@ mod scope;
 
 pub use attribution::{Attribution, Doubt, Verdict, Witness};
 pub use body::{Body, BodyError, empty, full};
+pub use choice::{
+    AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
+};
 pub use fault::{Blame, Fault, explain, root_cause};
 pub use handler::{Handler, HandlerFuture};
 pub use hops::{Hops, LoopGuard};

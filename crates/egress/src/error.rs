@@ -416,10 +416,10 @@ mod tests {
 
     use super::*;
 
-    /// Promise: `docs/egress-errors.md` has all values of `error.type`, each beside its variant.
+    /// Promise: `docs/reference/error-codes.md` has all values of `error.type`, each beside its variant.
     #[test]
     fn the_documentation_lists_each_kind_of_error_and_no_other() {
-        let rows = include_str!("../../../docs/egress-errors.md").lines();
+        let rows = include_str!("../../../docs/reference/error-codes.md").lines();
         let mut listed = BTreeSet::new();
         for row in rows.filter(|row| row.starts_with("| ")) {
             let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
@@ -438,7 +438,7 @@ mod tests {
         let limits = Limit::ALL.map(Limit::as_str);
         let kinds: BTreeSet<_> = EgressError::KINDS.iter().copied().chain(limits).collect();
         assert_eq!(listed, kinds);
-        let metrics = include_str!("../../../docs/metrics.md");
+        let metrics = include_str!("../../../docs/reference/metrics.md");
         assert!(
             limits
                 .iter()

@@ -2,7 +2,7 @@
 //!
 //! An outgoing request passes, in this order: the [`Grants`] of its service, the bound on how many
 //! there may be ([`EgressLimits`]), and a pooled connection, for which a name is resolved and the
-//! addresses are looked at (`docs/egress-policy.md`); each is a step of its own, and each is bounded in
+//! addresses are looked at (`docs/reference/egress-policy.md`); each is a step of its own, and each is bounded in
 //! time ([`Timeouts`]). It carries the `traceparent` of its own span, a child of the request that it is
 //! attributed to, or the guest's ([`TraceHeaders`]). What goes wrong is an [`EgressError`], which says
 //! as much as `wasi:http`'s error codes can.

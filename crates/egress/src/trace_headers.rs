@@ -1,6 +1,7 @@
 //! Which trace headers an outgoing request carries: those of its own client span, or those that the
 //! guest set.
 
+pub use headwater_core::GuestTraceparent;
 use headwater_core::{Attribution, SpanContext};
 use headwater_telemetry::{ClientSpan, propagation};
 use http::{HeaderMap, HeaderValue};
@@ -14,22 +15,6 @@ pub struct TraceHeaders {
     /// place of what the guest set. Default: no, for an upstream of somebody else is told nothing
     /// that it need not know.
     pub request_id: bool,
-}
-
-/// What becomes of a well-formed `traceparent` that a guest set. One that is malformed, or is there
-/// twice, counts as absent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum GuestTraceparent {
-    /// It is sent, with the guest's `tracestate`: the guest has spans of its own, and the upstream's
-    /// belong under those. But where it is the unchanged `traceparent` that the guest was given with
-    /// its request, the outgoing request carries that of its own span, which is a child of what the
-    /// guest named: the trace is the same, and does not miss the outgoing request.
-    #[default]
-    Keep,
-    /// The outgoing request carries that of its own span.
-    Replace,
-    /// Likewise, and the span has a link to the one that the guest named.
-    Link,
 }
 
 impl TraceHeaders {

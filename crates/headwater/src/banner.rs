@@ -43,6 +43,19 @@ pub(crate) fn lines(services: &[Arc<RunningService>], builtins: &[Builtin]) -> V
     lines
 }
 
+/// The modules of a modules.toml, and where each answers.
+pub(crate) fn modules(services: &[Arc<RunningService>]) -> Vec<String> {
+    let module = |service: &Arc<RunningService>| {
+        let routes: Vec<_> = service.routes.iter().map(|route| &route.path).collect();
+        let (name, file) = (service.name(), service.outline.file.display());
+        format!("  {name}  {} ({file})", list(&routes))
+    };
+    let mut lines = vec![title(), String::new()];
+    lines.extend(services.iter().map(module));
+    lines.push(String::new());
+    lines
+}
+
 /// A route, as it is told.
 fn where_to(route: &Route) -> String {
     place(&route.pattern, &route.hosts)
@@ -57,14 +70,15 @@ fn place<H: ToString>(path: &str, hosts: &[H]) -> String {
     format!("{path} on {}", hosts.join(", "))
 }
 
-pub(crate) fn title() -> String {
+fn title() -> String {
     format!("Headwater {}", env!("CARGO_PKG_VERSION"))
 }
 
 fn describe(service: &RunningService) -> Vec<String> {
     let outline = &service.outline;
-    let kind = match &service.runner {
-        Runner::Component(component) => {
+    let component = service.runner.component();
+    let kind = match component {
+        Some(component) => {
             let composed = if component.is_composed() {
                 ", composed"
             } else {
@@ -72,7 +86,7 @@ fn describe(service: &RunningService) -> Vec<String> {
             };
             format!("component, {}{composed}", component.world())
         }
-        Runner::Module(_) => "WAGI module".to_owned(),
+        None => "WAGI module".to_owned(),
     };
     let routes: Vec<_> = service
         .routes
@@ -88,7 +102,7 @@ fn describe(service: &RunningService) -> Vec<String> {
         Explained::Fact { what, items } => format!("    {what:<12} {}", list(items)),
         Explained::Warning(warning) => format!("    WARNING      {warning}"),
     }));
-    if let Runner::Component(component) = &service.runner {
+    if let Some(component) = component {
         let warnings = component.warnings().iter();
         lines.extend(warnings.map(|warning| format!("    WARNING      {warning}")));
     }
@@ -109,7 +123,7 @@ fn describe(service: &RunningService) -> Vec<String> {
 }
 
 fn instances(runner: &Runner) -> String {
-    let Runner::Component(component) = runner else {
+    let Some(component) = runner.component() else {
         return "a fresh one for each request".to_owned();
     };
     let pool = component.pool_settings();

@@ -3,6 +3,10 @@ mod check;
 mod hints;
 mod optional_values;
 mod variables;
+#[cfg_attr(
+    not(feature = "wagi"),
+    allow(dead_code, reason = "nobody serves what it says")
+)]
 pub(crate) mod wagi;
 
 use std::path::PathBuf;
@@ -200,6 +204,7 @@ fn parse_directory(text: &str) -> Result<Directory, String> {
     Ok(Directory {
         host: host.into(),
         guest: guest.to_owned(),
+        read_only: false,
     })
 }
 

@@ -10,7 +10,7 @@ use headwater_telemetry::console;
 
 use crate::cli::{self, Command};
 use crate::diagnostics::{Diagnostics, Refused};
-use crate::{banner, check, exit, serve, spec, wagi};
+use crate::{banner, check, exit, serve, spec};
 
 /// How long the end waits for whoever reads why a command failed.
 const COMPLAINT: Duration = Duration::from_secs(2);
@@ -34,7 +34,10 @@ fn run(command: Command) -> Result<ExitCode> {
     crate::run::signals::outlive_file_size_limit().context("signals cannot be received")?;
     match command {
         Command::Serve(arguments) => serve::run(*arguments)?,
-        Command::Wagi(arguments) => wagi::run(*arguments)?,
+        #[cfg(feature = "wagi")]
+        Command::Wagi(arguments) => crate::wagi::run(*arguments)?,
+        #[cfg(not(feature = "wagi"))]
+        Command::Wagi(_) => anyhow::bail!(crate::WITHOUT_WAGI),
         Command::Check(arguments) => return check::run(&arguments),
         Command::Schema => {
             banner::print_whole(&headwater_config::schema(&spec::capabilities::keys()))?

@@ -39,8 +39,8 @@ mod cli;
 pub mod command;
 mod convert;
 mod diagnostics;
-mod embed;
 mod exit;
+mod host;
 mod input;
 mod metrics;
 mod reload;
@@ -48,13 +48,19 @@ mod run;
 mod serve;
 mod service_registry;
 mod spec;
+#[cfg(feature = "wagi")]
 mod wagi;
 mod watch;
 
-pub use embed::{BuildError, Host, HostBuilder, Service};
 pub use headwater_config::settings::{ServerSettings, ServiceSettings};
 pub use headwater_runtime::{Capabilities, GuestState, capability};
 pub use headwater_server::{
     BoundAddress, ClientAddress, HttpService, ListenerParams, ServeOutcome, TlsParams,
 };
 pub use headwater_telemetry::Metrics;
+/// Why a program without the feature `wagi` does not serve a module.
+#[cfg(not(feature = "wagi"))]
+const WITHOUT_WAGI: &str =
+    "WAGI modules are not part of this program: build it with the feature `wagi`";
+
+pub use host::{BuildError, Host, HostBuilder, Service};

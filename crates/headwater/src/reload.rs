@@ -9,14 +9,11 @@ use headwater_runtime::{Engine, Reclaim};
 use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
 use tokio_util::task::TaskTracker;
 
-use crate::build::running_service::{Runner, RunningService};
+use crate::build::running_service::RunningService;
 use crate::build::services::SharedResources;
+use crate::host::loader::Loader;
 use crate::metrics::Reloads;
 use crate::service_registry::ServiceRegistry;
-
-/// Makes what is to be served, of the files as they are now. Called at the start and for each reload,
-/// where a thread may be held up.
-pub(crate) type Load = Box<dyn Fn(&BuildContext) -> Result<BuiltHost> + Send + Sync>;
 
 /// What loading needs.
 pub(crate) struct BuildContext {
@@ -45,7 +42,7 @@ pub(crate) struct BuiltHost {
 /// What is served, and how it is replaced.
 pub(crate) struct RunningHost {
     front: Arc<Front>,
-    load: Load,
+    loader: Loader,
     loading: BuildContext,
     /// Of the listeners.
     certificates: Certificates,
@@ -97,15 +94,15 @@ impl RunningHost {
     ///
     /// When there is nothing that could be served.
     pub(crate) async fn start(
-        load: Load,
+        loader: Loader,
         loading: BuildContext,
         front: FrontParams,
         certificates: Certificates,
         drain_timeout: Duration,
     ) -> Result<(Arc<Self>, Vec<String>)> {
-        let (load, loading, hosted) = tokio::task::spawn_blocking(move || {
-            let hosted = load(&loading);
-            (load, loading, hosted)
+        let (loader, loading, hosted) = tokio::task::spawn_blocking(move || {
+            let hosted = loader.load(&loading);
+            (loader, loading, hosted)
         })
         .await
         .context("loading was interrupted")?;
@@ -122,7 +119,7 @@ impl RunningHost {
         loading.registry.replace(services);
         let running = Self {
             front: Front::new(front, router),
-            load,
+            loader,
             loading,
             certificates,
             drain_timeout,
@@ -159,7 +156,7 @@ impl RunningHost {
         let _one_at_a_time = self.reloading.lock().await;
         let running = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
-            let hosted = (running.load)(&running.loading)?;
+            let hosted = running.loader.load(&running.loading)?;
             let certificates = running.certificates.read();
             Ok((hosted, certificates.context("at a listener")?))
         });
@@ -260,7 +257,7 @@ impl RunningHost {
     /// Waits until no guest has anything to do, those of services that were replaced included.
     pub(crate) async fn idle(&self) {
         for service in self.registry().current() {
-            if let Runner::Component(component) = &service.runner {
+            if let Some(component) = service.runner.component() {
                 component.idle().await;
             }
         }
@@ -276,7 +273,7 @@ impl RunningHost {
 
 /// Lets a service that was replaced finish what it has.
 async fn finish(service: Arc<RunningService>, registry: ServiceRegistry, patience: Duration) {
-    if let Runner::Component(component) = &service.runner {
+    if let Some(component) = service.runner.component() {
         component.replaced();
         if tokio::time::timeout(patience, component.idle())
             .await

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use headwater_egress::{Egress, EgressTotals};
 use headwater_runtime::{ComponentService, PoolTotals};
 
-use crate::build::running_service::{Runner, RunningService};
+use crate::build::running_service::RunningService;
 
 /// All services that do something, for whoever looks at them. Cheap to clone; the clones share it.
 #[derive(Clone, Default)]
@@ -61,7 +61,7 @@ impl ServiceRegistry {
         let mut state = self.state();
         state.going.retain(|going| !going.is(service));
         let ended = state.ended.entry(service.name().clone()).or_default();
-        if let Runner::Component(component) = &service.runner {
+        if let Some(component) = service.runner.component() {
             ended.pool += &component.pool_totals();
         }
         ended.outgoing += service.egress.totals();
@@ -76,11 +76,9 @@ impl ServiceRegistry {
     pub(crate) fn instances(&self) -> usize {
         let state = self.state();
         let services = state.going.iter().chain(&state.current);
-        let components = services.filter_map(|service| match &service.runner {
-            Runner::Component(component) => Some(component.pool()),
-            _ => None,
-        });
+        let components = services.filter_map(|service| service.runner.component());
         components
+            .map(|component| component.pool())
             .map(|pool| pool.starting + pool.idle + pool.active + pool.retiring)
             .sum()
     }
@@ -106,7 +104,7 @@ impl ServiceRegistry {
                     ended_outgoing: ended.outgoing,
                 }
             });
-            if let Runner::Component(component) = &service.runner {
+            if let Some(component) = service.runner.component() {
                 line.components.push(component.clone());
             }
             line.clients.push(service.egress.clone());

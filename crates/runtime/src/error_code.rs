@@ -1,7 +1,7 @@
 //! What guests are told of outgoing requests that failed, in the terms of `wasi:http`.
 //!
 //! The cases of its `error-code` are the proxy error types of RFC 9209, whose definitions decide which is
-//! the right one. `docs/egress-errors.md` has the table.
+//! the right one. `docs/reference/error-codes.md` has the table.
 
 use std::error::Error as StdError;
 use std::io;

@@ -40,6 +40,8 @@ pub struct Directory {
     pub host: PathBuf,
     /// What the guest calls it.
     pub guest: String,
+    /// Whether the guest may only read in it.
+    pub read_only: bool,
 }
 
 /// What a component is served with.

@@ -115,7 +115,11 @@ impl StoreFactory {
             .stdout(Stdio::new(outbox, Stream::Stdout))
             .stderr(Stdio::new(outbox, Stream::Stderr));
         for directory in &self.directories {
-            wasi.preopened_dir(&directory.host, &directory.guest, FsPerms::ReadWrite)?;
+            let permissions = match directory.read_only {
+                true => FsPerms::ReadOnly,
+                false => FsPerms::ReadWrite,
+            };
+            wasi.preopened_dir(&directory.host, &directory.guest, permissions)?;
         }
         Ok(wasi.build())
     }

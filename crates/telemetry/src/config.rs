@@ -2,7 +2,9 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use crate::{AccessConfig, FileConfig, ServiceName};
+use headwater_core::{LogFormat, ServiceName};
+
+use crate::{AccessConfig, FileConfig};
 
 /// What is logged and where traces go.
 ///
@@ -43,16 +45,6 @@ pub struct LogConfig {
     /// Whether text has colours. Default: whether standard error is a terminal and the variable
     /// `NO_COLOR` is not set.
     pub color: bool,
-}
-
-/// How a log line is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// Where trees go.

@@ -45,18 +45,16 @@ mod trace_file;
 mod trace_tree;
 mod tracestate;
 
-pub use access::{AccessConfig, AccessEntry, AccessFormat, AccessLog, AccessOutput, AccessStart};
-pub use config::{
-    LogConfig, LogFormat, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig,
-};
+pub use access::{AccessConfig, AccessEntry, AccessLog, AccessOutput, AccessStart};
+pub use config::{LogConfig, MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryConfig, TreeConfig};
 pub use error::TelemetryError;
+pub use headwater_core::{AccessFormat, LogFormat, ServiceName};
 pub use limit_log::{Limit, LimitLog, Setting};
 pub use log::LogLevel;
 pub use metrics::Metrics;
 pub use output::{FileConfig, Output, OutputCounts, Outputs, Rotation};
 pub use pipeline::{Telemetry, build, init};
 pub use prometheus::Prometheus;
-pub use resource::ServiceName;
 pub use span::{ClientRequest, ClientSpan, ServerRequest, ServerSpan, TARGET};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use headwater_core::RequestId;
+use headwater_core::{RequestId, ServiceName};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
@@ -17,16 +17,6 @@ const UNNAMED: &str = "unknown_service";
 /// The semantic conventions' names; in development there.
 const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 const SERVICE_NAMESPACE: &str = "service.namespace";
-
-/// Which `service.name` the spans of a service have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ServiceName {
-    /// The host's: `OTEL_SERVICE_NAME`, or `headwater`. All services are one node of a service map.
-    #[default]
-    Host,
-    /// The service's own. The host's is `service.namespace` then, unless that is said otherwise.
-    Service,
-}
 
 /// The resources of spans.
 #[derive(Debug, Clone)]

@@ -14,8 +14,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use headwater_core::{Handler, RequestId, RequestScope, ScopeParts, SpanContext, full};
+use headwater_runtime::Directory;
 use headwater_runtime::Engine;
-use headwater_wagi::{Compat, ResponseMode, Volume, WagiModule, WagiSettings};
+use headwater_wagi::{Compat, ResponseMode, WagiModule, WagiSettings};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
@@ -149,7 +150,7 @@ impl Entry {
             argv: self.argv.map(str::to_owned),
             volumes: self
                 .argv
-                .map(|_| Volume {
+                .map(|_| Directory {
                     guest: "/app".to_owned(),
                     host: scripts.join(self.guest),
                     read_only: true,

@@ -4,7 +4,7 @@
 //! Each request has a tag of its own, which its guest passes on to the upstream, and a `traceparent` of
 //! its own. The upstream notes both of each call; the host's trace file says to which request the host
 //! attributed the call, how surely and by which witness. [`mix`] says what is sent, and which verdicts
-//! `docs/attribution.md` allows for it; the judge compares.
+//! `docs/explanation/attribution.md` allows for it; the judge compares.
 
 mod judge;
 pub mod mix;

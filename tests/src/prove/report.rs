@@ -116,7 +116,7 @@ impl Report {
         self.problems.append(&mut missing);
     }
 
-    /// The rows of the table in `docs/attribution.md`, in its form: what came of each idiom, by language.
+    /// The rows of the table in `docs/explanation/attribution-proof.md`, in its form: what came of each idiom, by language.
     #[must_use]
     pub fn table(&self) -> String {
         let mut text = String::from(

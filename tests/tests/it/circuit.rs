@@ -1,7 +1,7 @@
 //! Promise: a service that keeps failing is refused at once, is tried again by itself, and serves as
 //! soon as it can; and other services do not notice.
 //!
-//! How many failures that takes is in `docs/instance-pool.md`.
+//! How many failures that takes is in `docs/explanation/instance-pool.md`.
 
 use std::fs;
 

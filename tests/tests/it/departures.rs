@@ -1,4 +1,4 @@
-//! Promise C8 of `docs/hardening.md`: whenever a client goes away, by either version, nothing of its request
+//! Promise C8 of `docs/explanation/hardening.md`: whenever a client goes away, by either version, nothing of its request
 //! is left: not in what is told of requests, not in what is measured, not in its guest, not on a socket.
 
 use anyhow::{Context, Result, ensure};

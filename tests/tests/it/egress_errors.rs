@@ -1,5 +1,5 @@
 //! Promise: a guest is told truthfully what became of its outgoing request: which failure has which
-//! `error-code`, the same in 0.3 and 0.2. `docs/egress-errors.md` has the table.
+//! `error-code`, the same in 0.3 and 0.2. `docs/reference/error-codes.md` has the table.
 
 use anyhow::{Result, ensure};
 use headwater_tests::crooked::{Act, Unaccepting};

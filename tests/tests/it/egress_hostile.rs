@@ -1,5 +1,5 @@
 //! Promise: a guest that sends what it should not, or an upstream that answers what it should not, harms
-//! its own request and nobody else's. G5, G6, G7, G8, G10 and G18 of `docs/hardening.md`, for 0.3 and
+//! its own request and nobody else's. G5, G6, G7, G8, G10 and G18 of `docs/explanation/hardening.md`, for 0.3 and
 //! 0.2 alike.
 
 use std::future::Future;

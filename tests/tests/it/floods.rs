@@ -1,4 +1,4 @@
-//! Promise C5 of `docs/hardening.md`, by the real binary: clients of HTTP/2 that cost more than they should lose
+//! Promise C5 of `docs/explanation/hardening.md`, by the real binary: clients of HTTP/2 that cost more than they should lose
 //! their connections, and others are served. The frames are written by hand.
 
 use anyhow::{Result, ensure};

@@ -1,4 +1,4 @@
-//! Promise: what `docs/hardening.md` says is kept by the tests that it names, and each promise that a test
+//! Promise: what `docs/explanation/hardening.md` says is kept by the tests that it names, and each promise that a test
 //! cites is in it.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-const LIST: &str = include_str!("../../../docs/hardening.md");
+const LIST: &str = include_str!("../../../docs/explanation/hardening.md");
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -1,6 +1,6 @@
 //! Promise: a guest that takes all that it can get meets a bound, and others have what they need.
 //!
-//! The ids are those of `docs/hardening.md`.
+//! The ids are those of `docs/explanation/hardening.md`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Promises C1, C3, C4, C6, C7 and C11 of `docs/hardening.md`, by the real binary: what
+//! Promises C1, C3, C4, C6, C7 and C11 of `docs/explanation/hardening.md`, by the real binary: what
 //! clients do wrong is theirs, and others are served as usual. (The crate of the front has all of them,
 //! in small.)
 

@@ -1,6 +1,6 @@
 //! Promise: a guest that means harm gets its own answer, and others do not notice.
 //!
-//! The ids are those of `docs/hardening.md`. G4, G9 and G19 are in `hoarding_guests.rs`, G13
+//! The ids are those of `docs/explanation/hardening.md`. G4, G9 and G19 are in `hoarding_guests.rs`, G13
 //! and G14 in `pool.rs`, what becomes of those beside a request that missed its deadline in
 //! `deadlines.rs`, the simple traps in `faults.rs`.
 

@@ -12,7 +12,7 @@ use headwater_tests::settings::{Settings, SettingsFile};
 use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Answer, Client, Host, Upstream, crafted, load};
 
-const DOCUMENTATION: &str = include_str!("../../../docs/metrics.md");
+const DOCUMENTATION: &str = include_str!("../../../docs/reference/metrics.md");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_served_wait_and_are_refused_show_over_http() -> Result<()> {
@@ -375,7 +375,7 @@ impl Observed {
     }
 }
 
-/// Metrics, and attributes of them, that docs/metrics.md does not name.
+/// Metrics, and attributes of them, that docs/reference/metrics.md does not name.
 fn undocumented_in(metrics: &Metrics) -> BTreeSet<String> {
     let documented = documented();
     let mut missing = BTreeSet::new();

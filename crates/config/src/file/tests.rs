@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use headwater_core::GuestTraceparent;
+
 use super::*;
 use crate::Guest;
-use crate::settings::{AccessTo, CodeCachePlace, ConnectingSettings, GuestTraceparent};
+use crate::settings::{AccessTo, CodeCachePlace, ConnectingSettings};
 
 const GOOD: &str = r#"
         [[service]]

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
+use headwater_core::{Compat, ResponseMode};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -64,7 +64,7 @@ pub struct ModuleEntry {
     /// How closely WAGI's ways are followed. Default: that of the command line.
     pub compat: Option<Compat>,
     /// When the answer is sent. Default: that of `compat`.
-    pub response: Option<Response>,
+    pub response: Option<ResponseMode>,
 }
 
 /// A directory that a module may use.
@@ -76,32 +76,6 @@ pub struct VolumeEntry {
     pub host: PathBuf,
     /// Whether the module may only read in it.
     pub read_only: bool,
-}
-
-/// How closely the ways of WAGI 0.8.1 are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum Compat {
-    /// But put right where WAGI was plainly broken.
-    #[serde(rename = "default")]
-    Default,
-    /// To the letter.
-    #[serde(rename = "strict")]
-    Strict,
-    /// As the default, with what modules of WAGI 0.2 look for.
-    #[serde(rename = "0.2")]
-    V0_2,
-}
-
-/// When the answer is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum Response {
-    /// When the module has ended.
-    Buffer,
-    /// While the module prints it.
-    Stream,
 }
 
 /// What may be written of a volume.

@@ -17,7 +17,7 @@ use crate::recovery;
 use crate::source_span::Source;
 use crate::warning::{self, Warning};
 
-pub use entry::{Compat, ModuleEntry, Response, VolumeEntry};
+pub use entry::{ModuleEntry, VolumeEntry};
 pub use refusal::ModulesError;
 pub use unknown::UnknownKey;
 

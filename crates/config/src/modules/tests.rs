@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use headwater_core::{Compat, ResponseMode};
+
 use super::*;
 use crate::{Count, Memory, Time};
 
@@ -73,7 +75,7 @@ fn every_key_is_read_and_none_is_unknown() {
     assert_eq!(time(first.max_wall_time), Some(Duration::from_secs(60)));
     assert_eq!(bytes(first.max_output), Some(2 << 30));
     assert_eq!(first.compat, Some(Compat::V0_2));
-    assert_eq!(first.response, Some(Response::Stream));
+    assert_eq!(first.response, Some(ResponseMode::Stream));
     assert_eq!(second.module, "oci:example/second:1");
     assert_eq!(second.host, ["c.example"]);
     assert_eq!(second.environment["TEST_NAME"], "dotted");

@@ -15,7 +15,7 @@ use crate::CapabilityKey;
 const BEGIN: &str = "\
 # The settings of Headwater
 
-<!-- Made by `headwater reference > docs/configuration.md` from the comments of the settings: change those. -->
+<!-- Made by `headwater reference > docs/reference/configuration.md` from the comments of the settings: change those. -->
 
 `headwater serve headwater.toml` serves what the file names, and `headwater check headwater.toml` says what
 that is, without serving it. A small file:
@@ -91,7 +91,7 @@ They are written alike in the file, where text stands in quotation marks, as a f
 ";
 
 /// A page in Markdown that explains every setting of a `headwater.toml`, with its type, default, flag and
-/// variable. It is text that ends with a line's end; docs/configuration.md holds it.
+/// variable. It is text that ends with a line's end; docs/reference/configuration.md holds it.
 #[must_use]
 pub fn reference(keys: &[CapabilityKey]) -> String {
     let mut page = format!("{BEGIN}{EXAMPLE}{PRECEDENCE}");

@@ -3,11 +3,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use headwater_core::AccessFormat;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{settings, words};
+use super::settings;
 use crate::value::text_value;
 use crate::{Count, Size};
 
@@ -66,16 +67,6 @@ settings! {
             env = "HEADWATER_ACCESS_LOG_SAMPLE"
         )]
         pub sample: Option<Sample>,
-    }
-}
-
-words! {
-    /// How a line of the access log is written.
-    pub enum AccessFormat {
-        /// One JSON object.
-        Json,
-        /// The combined format of the Apache HTTP server.
-        Combined,
     }
 }
 

@@ -20,9 +20,7 @@ mod service;
 mod telemetry;
 mod trace_headers;
 
-pub use access_log::{
-    AccessFormat, AccessLogSettings, AccessTo, Rotate, RotateError, Sample, SampleError,
-};
+pub use access_log::{AccessLogSettings, AccessTo, Rotate, RotateError, Sample, SampleError};
 pub use admin::AdminSettings;
 pub use connecting::ConnectingSettings;
 pub use limits::LimitSettings;
@@ -32,12 +30,12 @@ pub use listener::{
     ProxyProtocolSettings, TlsSettings,
 };
 pub use outgoing::OutgoingSettings;
-pub use pool::{Attribution, PoolSettings, SerialError};
+pub use pool::{PoolSettings, SerialError};
 pub use reload::ReloadSettings;
 pub use server::{CodeCachePlace, ServerSettings};
 pub use service::ServiceSettings;
-pub use telemetry::{LogFormat, ServiceName, TelemetrySettings, When};
-pub use trace_headers::{GuestTraceparent, TraceHeaderSettings};
+pub use telemetry::{TelemetrySettings, When};
+pub use trace_headers::TraceHeaderSettings;
 
 /// A group: a struct of `Option`s that flags, variables and sections of the file are read into, and `or`.
 macro_rules! settings {
@@ -112,6 +110,7 @@ pub(crate) use words;
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use headwater_core::AccessFormat;
 
     use super::*;
 

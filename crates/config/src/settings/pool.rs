@@ -1,4 +1,6 @@
-use super::{settings, words};
+use headwater_core::AttributionMode;
+
+use super::settings;
 use crate::{Count, Range, Time};
 
 settings! {
@@ -58,7 +60,7 @@ settings! {
         /// whose task makes them, with care, or with one request at a time. 0.3 components only
         /// [default: careful]
         #[arg(long, value_name = "HOW", env = "HEADWATER_ATTRIBUTION")]
-        pub attribution: Option<Attribution>,
+        pub attribution: Option<AttributionMode>,
 
         /// Try a request once more if its instance failed: one without a body, which had made no
         /// outgoing request, of a service without directories. Components only [default: false]
@@ -71,18 +73,6 @@ settings! {
             default_missing_value = "true"
         )]
         pub retry: Option<bool>,
-    }
-}
-
-words! {
-    /// Whom outgoing requests are attributed to where a guest's tasks can wake one another.
-    pub enum Attribution {
-        /// The request whose task makes the call.
-        Task,
-        /// The same; but the call is ambiguous where the task may be doing another's work.
-        Careful,
-        /// The one request that is in the instance, as with `serial`.
-        Serial,
     }
 }
 
@@ -103,7 +93,7 @@ impl PoolSettings {
     ///
     /// When it asks for one request at a time and says how many there may be.
     pub fn check(&self) -> Result<(), SerialError> {
-        let serial = self.serial == Some(true) || self.attribution == Some(Attribution::Serial);
+        let serial = self.serial == Some(true) || self.attribution == Some(AttributionMode::Serial);
         if serial && self.max_concurrent_per_instance.is_some() {
             return Err(SerialError);
         }

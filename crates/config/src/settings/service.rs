@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use clap::Args;
+use headwater_core::AttributionMode;
 use schemars::JsonSchema;
 use serde::de::{IgnoredAny, MapAccess};
 use serde::{Deserialize, Deserializer};
 
 use super::group::{self, Group};
 use super::{
-    Attribution, ConnectingSettings, LimitSettings, OutgoingSettings, PoolSettings,
-    TraceHeaderSettings,
+    ConnectingSettings, LimitSettings, OutgoingSettings, PoolSettings, TraceHeaderSettings,
 };
 
 /// What holds for all services that do not say it themselves: the section `[defaults]`. A `[[service]]`
@@ -48,7 +48,9 @@ impl ServiceSettings {
         // Who says how many, says that it is not one at a time.
         if self.pool.max_concurrent_per_instance.is_some() {
             pool.serial = None;
-            pool.attribution = pool.attribution.filter(|&how| how != Attribution::Serial);
+            pool.attribution = pool
+                .attribution
+                .filter(|&how| how != AttributionMode::Serial);
         }
         Self {
             limits: self.limits.or(other.limits),

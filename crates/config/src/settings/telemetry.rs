@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use headwater_core::{LogFormat, ServiceName};
+
 use super::access_log::Rotate;
 use super::{settings, words};
 use crate::Count;
@@ -65,26 +67,6 @@ words! {
         Always,
         /// In no case.
         Never,
-    }
-}
-
-words! {
-    /// Whose name spans have as `service.name`.
-    pub enum ServiceName {
-        /// The host's.
-        Host,
-        /// The service's.
-        Service,
-    }
-}
-
-words! {
-    /// How the log is written.
-    pub enum LogFormat {
-        /// As text.
-        Text,
-        /// As one JSON object a line.
-        Json,
     }
 }
 

@@ -1,4 +1,6 @@
-use super::{settings, words};
+use headwater_core::GuestTraceparent;
+
+use super::settings;
 
 settings! {
     /// Which trace headers the outgoing requests of a service carry.
@@ -21,17 +23,5 @@ settings! {
             default_missing_value = "true"
         )]
         pub forward_request_id: Option<bool>,
-    }
-}
-
-words! {
-    /// What becomes of a `traceparent` that a guest sets on an outgoing request.
-    pub enum GuestTraceparent {
-        /// It is sent.
-        Keep,
-        /// The outgoing request carries that of its own span.
-        Replace,
-        /// Likewise, and the span has a link to the guest's.
-        Link,
     }
 }

@@ -47,7 +47,7 @@ fn hostile(name: &str) -> Vec<IpAddr> {
     addresses.map(|address| address.parse().unwrap()).collect()
 }
 
-/// G11 of `docs/hardening.md`: each destination, and how it fails for a service that may call `*`.
+/// G11 of `docs/explanation/hardening.md`: each destination, and how it fails for a service that may call `*`.
 const LIST: [(&str, &str); 48] = [
     ("127.0.0.1", "address_denied"),
     ("127.0.0.1.", "address_denied"),

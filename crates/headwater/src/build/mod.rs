@@ -1,4 +1,6 @@
 //! From a specification to what runs.
 
+#[cfg(feature = "wagi")]
+pub(crate) mod module;
 pub(crate) mod running_service;
 pub(crate) mod services;

@@ -10,17 +10,19 @@ use headwater_egress::Egress;
 use headwater_runtime::capability::{Explained, Grant};
 use headwater_runtime::{ComponentService, OutgoingHttp};
 use headwater_server::{HostPattern, InternalFront, Route, RouteLimits, Router, ServiceLimits};
-use headwater_wagi::WagiModule;
 
+#[cfg(feature = "wagi")]
+use crate::build::module::MountedModule;
 use crate::build::services::SharedResources;
 use crate::spec::builtins::Builtin;
+use crate::spec::host_spec::Routing;
 use crate::spec::service_spec::{ServiceSpec, ServiceSummary};
 
 /// A service that can answer.
 pub(crate) struct RunningService {
     pub(crate) outline: Arc<ServiceSummary>,
-    /// By which it is known whether it is still what it was. `None`: it never is.
-    pub(crate) spec: Option<Arc<ServiceSpec>>,
+    /// By which it is known whether it is still what it was.
+    pub(crate) spec: Arc<ServiceSpec>,
     pub(crate) runner: Runner,
     /// What it calls out by, if it can.
     pub(crate) egress: Egress,
@@ -34,19 +36,24 @@ pub(crate) struct RunningService {
 #[derive(Clone)]
 pub(crate) enum Runner {
     Component(Arc<ComponentService>),
-    Module(Arc<WagiModule>),
+    #[cfg(feature = "wagi")]
+    Module(Arc<MountedModule>),
 }
 
 /// Which path each service answers, and each of what is built in.
-pub(crate) fn router(services: &[Arc<RunningService>], builtins: &[Builtin]) -> Result<Router> {
-    let mut routes = Vec::new();
+pub(crate) fn router(
+    services: &[Arc<RunningService>],
+    builtins: &[Builtin],
+    routing: Routing,
+) -> Result<Router> {
+    let mut routes: Vec<_> = builtins.iter().flat_map(|it| it.routes.clone()).collect();
     for service in services {
         routes.extend(service.all_routes()?);
     }
-    for builtin in builtins {
-        routes.extend(builtin.routes.iter().cloned());
-    }
-    Ok(Router::new(routes)?)
+    Ok(match routing {
+        Routing::Specific => Router::new(routes)?,
+        Routing::First => Router::in_order(routes.into_iter().map(|it| (it.hosts.clone(), it))),
+    })
 }
 
 /// By which the services reach each other.
@@ -67,26 +74,6 @@ pub(crate) fn fronts(
 // === impl RunningService ===
 
 impl RunningService {
-    /// A module that is routed to by others than [`router`].
-    pub(crate) fn module(
-        outline: ServiceSummary,
-        module: WagiModule,
-        egress: Egress,
-        routes: Vec<RouteConfig>,
-    ) -> Self {
-        let route_limits = RouteLimits::default();
-        Self {
-            outline: Arc::new(outline),
-            spec: None,
-            timeout: module.settings().limits.request_timeout,
-            runner: Runner::Module(Arc::new(module)),
-            egress,
-            routes,
-            service_limits: ServiceLimits::new(&route_limits),
-            route_limits,
-        }
-    }
-
     /// What it is granted by host interfaces.
     pub(crate) fn explain(&self) -> Vec<Explained> {
         let outgoing = Grant::new(OutgoingHttp, self.egress.clone().into());
@@ -110,16 +97,13 @@ impl RunningService {
 
     /// Whether it is the same that answers, wherever it does.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        match (&self.runner, &other.runner) {
-            (Runner::Component(this), Runner::Component(that)) => Arc::ptr_eq(this, that),
-            (Runner::Module(this), Runner::Module(that)) => Arc::ptr_eq(this, that),
-            _ => false,
-        }
+        Arc::ptr_eq(&self.spec, &other.spec)
     }
 
     fn all_routes(&self) -> Result<Vec<Route>> {
-        let places = self.routes.iter().map(|place| {
+        let places = self.routes.iter().enumerate().map(|(index, place)| {
             let mut route = self.route(&place.path);
+            route.handler = self.runner.at(index);
             route.hosts =
                 hosts(&place.hosts).with_context(|| format!("service `{}`", self.name()))?;
             route.strip_prefix = place.strip_prefix;
@@ -129,15 +113,45 @@ impl RunningService {
     }
 
     fn route(&self, pattern: &str) -> Route {
-        let handler = match &self.runner {
-            Runner::Component(component) => component.clone() as Arc<dyn Handler>,
-            Runner::Module(module) => module.clone(),
-        };
-        let mut route = Route::new(pattern, self.name().clone(), handler);
+        let mut route = Route::new(pattern, self.name().clone(), self.runner.handler());
         route.timeout = self.timeout;
         route.limits = self.route_limits.clone();
         route.service_limits = Some(self.service_limits.clone());
         route
+    }
+}
+
+// === impl Runner ===
+
+impl Runner {
+    /// What answers, wherever the service does.
+    fn handler(&self) -> Arc<dyn Handler> {
+        match self {
+            Self::Component(component) => component.clone(),
+            #[cfg(feature = "wagi")]
+            Self::Module(mounted) => Arc::new(mounted.module.clone()),
+        }
+    }
+
+    /// What answers at the route of this number.
+    fn at(&self, index: usize) -> Arc<dyn Handler> {
+        #[cfg(feature = "wagi")]
+        if let Self::Module(mounted) = self
+            && let Some(mount) = mounted.mounts.get(index)
+        {
+            return mount.handler.clone();
+        }
+        let _not_asked = index;
+        self.handler()
+    }
+
+    /// The component, if it is one.
+    pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
+        match self {
+            Self::Component(component) => Some(component),
+            #[cfg(feature = "wagi")]
+            Self::Module(_) => None,
+        }
     }
 }
 

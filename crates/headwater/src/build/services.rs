@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use headwater_config::RouteConfig;
 use headwater_core::LoopGuard;
 use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
 use headwater_runtime::capability::Grant;
 use headwater_runtime::{ComponentService, ComponentSettings, OutgoingHttp};
 use headwater_server::ServiceLimits;
 use headwater_telemetry::Metrics;
-use headwater_wagi::{Volume, WagiModule, WagiSettings};
 
 use crate::build::running_service::{Runner, RunningService};
 use crate::convert;
@@ -47,7 +47,7 @@ pub(crate) fn load(
     planned
         .into_iter()
         .filter_map(|service| {
-            let is_same = |old: &&Arc<RunningService>| old.spec.as_deref() == Some(&service.spec);
+            let is_same = |old: &&Arc<RunningService>| *old.spec == service.spec;
             let loaded = match there.iter().find(is_same) {
                 Some(old) => Some(stay(old, service)),
                 None => found.keep(begin(service, loading)),
@@ -60,10 +60,14 @@ pub(crate) fn load(
 /// What is there, where it answers from now on.
 fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
     let PreparedService {
-        routes,
+        mut routes,
         route_limits,
         ..
     } = planned;
+    // The route of a modules.toml is part of the specification, and the module may have named others.
+    if old.spec.module.mount.is_some() {
+        routes = old.routes.clone();
+    }
     RunningService {
         outline: old.outline.clone(),
         timeout: old.timeout,
@@ -85,12 +89,13 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
         spec,
         binary,
         parts,
-        routes,
+        mut routes,
         route_limits,
         place,
         ..
     } = planned;
-    let (runner, egress) = run(&spec, &binary, parts, loading).map_err(|error| {
+    let running = run(&spec, &binary, parts, loading, &mut routes);
+    let (runner, egress) = running.map_err(|error| {
         let (name, file) = (&spec.outline.name, spec.outline.file.display());
         let error = error.context(match place == Position::default() {
             true => format!("cannot serve `{file}` as `{name}`"),
@@ -101,7 +106,7 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
     Ok(RunningService {
         outline: spec.outline.clone(),
         timeout: convert::service::limits(&spec.settings.limits).request_timeout,
-        spec: Some(Arc::new(spec)),
+        spec: Arc::new(spec),
         runner,
         egress,
         service_limits: ServiceLimits::new(&route_limits),
@@ -115,6 +120,7 @@ fn run(
     binary: &[u8],
     parts: Parts,
     loading: &BuildContext,
+    routes: &mut Vec<RouteConfig>,
 ) -> Result<(Runner, Egress)> {
     let ServiceSpec {
         outline,
@@ -122,7 +128,7 @@ fn run(
         settings,
         identities: _,
         headers: _,
-        module,
+        module: _,
         found: _,
     } = spec;
     let ServiceSummary {
@@ -191,31 +197,15 @@ fn run(
             let component = ComponentService::load(&loading.engine, binary, settings)?;
             Runner::Component(Arc::new(component))
         }
+        #[cfg(feature = "wagi")]
         Guest::Module(_) => {
-            let defaults = WagiSettings::new(&**name);
-            let settings = WagiSettings {
-                environment: environment.clone(),
-                volumes: directories
-                    .iter()
-                    .map(|directory| Volume {
-                        guest: directory.guest.clone(),
-                        host: directory.host.clone(),
-                        read_only: false,
-                    })
-                    .collect(),
-                default_host: loading.authority.clone(),
-                limits,
-                max_instances: pool.max_instances,
-                max_cpu_time: pool.max_cpu_time,
-                argv: module.argv.clone(),
-                entrypoint: module.entrypoint.clone().unwrap_or(defaults.entrypoint),
-                compat: module.compat,
-                response: module.response.unwrap_or(module.compat.response()),
-                ..WagiSettings::new(&**name)
-            };
-            let egress = Some(egress.clone());
-            let module = WagiModule::load_with_egress(&loading.engine, binary, settings, egress)?;
-            Runner::Module(Arc::new(module))
+            let module = super::module::load(spec, binary, egress.clone(), loading, routes)?;
+            Runner::Module(module.into())
+        }
+        #[cfg(not(feature = "wagi"))]
+        Guest::Module(_) => {
+            let _unchanged = (binary, routes);
+            anyhow::bail!(crate::WITHOUT_WAGI)
         }
     };
     Ok((runner, egress))

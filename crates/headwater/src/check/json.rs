@@ -1,10 +1,10 @@
-//! What checking a file finds, for programs. docs/check.md describes it.
+//! What checking a file finds, for programs. docs/reference/check.md describes it.
 
 use headwater_server::Route;
 use serde_json::{Value, json};
 
 use super::report::Report;
-use crate::build::running_service::{Runner, RunningService};
+use crate::build::running_service::RunningService;
 use crate::diagnostics::Diagnostic;
 
 pub(super) fn document(report: &Report) -> Value {
@@ -69,8 +69,8 @@ fn service(service: &RunningService) -> Value {
             "host": directory.host,
         })
     });
-    let (kind, world, instances) = match &service.runner {
-        Runner::Component(component) => {
+    let (kind, world, instances) = match service.runner.component() {
+        Some(component) => {
             let pool = component.pool_settings();
             let instances = json!({
                 "max": pool.max_instances,
@@ -83,7 +83,7 @@ fn service(service: &RunningService) -> Value {
             let world = component.world().to_string();
             ("component", Some(world), Some(instances))
         }
-        Runner::Module(_) => ("module", None, None),
+        None => ("module", None, None),
     };
     // Names only: values may be secrets.
     let environment = outline.environment.iter().map(|(name, _)| name.as_str());

@@ -1,6 +1,8 @@
 //! `headwater check`: all that serving would do with a file, but for serving it.
 
 mod json;
+#[cfg(feature = "wagi")]
+mod modules;
 mod report;
 mod services;
 
@@ -8,12 +10,18 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use headwater_config::modules::ModulesFile;
+use headwater_runtime::{CodeCache, Engine};
 
-pub(crate) use self::report::{Listener, Report};
 use crate::banner;
+use crate::build::services::SharedResources;
 use crate::cli::{Check, Command, Format, Target};
+use crate::convert;
+use crate::convert::operation::Operation;
 use crate::input;
-use crate::wagi;
+use crate::reload::BuildContext;
+use crate::service_registry::ServiceRegistry;
+
+use self::report::Report;
 
 /// Tells what a file serves, and all that is wrong with it.
 ///
@@ -48,8 +56,19 @@ fn fill(report: &mut Report, arguments: &Check) -> Result<()> {
     };
     match arguments.as_command(target, &mut report.found) {
         Some(Command::Serve(serve)) => services::fill(report, &serve, content),
-        Some(Command::Wagi(wagi)) => wagi::check::fill(report, &wagi, content),
+        #[cfg(feature = "wagi")]
+        Some(Command::Wagi(wagi)) => modules::fill(report, &wagi, content),
         Some(_) => bail!("`headwater {}` serves nothing", target.as_str()),
         None => Ok(()),
     }
+}
+
+/// What guests are compiled and linked with, to be checked.
+fn scratch(operation: &Operation, cache: &CodeCache) -> Result<BuildContext> {
+    Ok(BuildContext {
+        engine: Engine::with_cache(convert::host::places(&operation.server), cache)?,
+        authority: "localhost".to_owned(),
+        common: SharedResources::default(),
+        registry: ServiceRegistry::default(),
+    })
 }

@@ -1,18 +1,18 @@
 //! What `headwater serve` would serve.
 
 use anyhow::Result;
-use headwater_runtime::Engine;
 
 use super::report::{Listener, Report};
+use super::scratch;
 use crate::banner;
-use crate::build::services::SharedResources;
-use crate::cli::{self, Serve};
+use crate::build::running_service::{fronts, router};
+use crate::build::services::load;
+use crate::cli::Serve;
 use crate::convert;
 use crate::convert::listening;
 use crate::convert::operation::Operation;
 use crate::diagnostics::{Diagnostic, Kind, Position};
-use crate::reload::BuildContext;
-use crate::service_registry::ServiceRegistry;
+use crate::spec::from_serve::of_content;
 use crate::spec::host_spec::HostSpec;
 
 /// Fills in what `headwater serve` would serve, and what is wrong with it.
@@ -21,20 +21,17 @@ use crate::spec::host_spec::HostSpec;
 ///
 /// When this machine lets nothing be checked.
 pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> Result<()> {
-    let plan = crate::spec::host_spec::of_content(arguments, content, &mut report.found);
-    let variables = plan.as_ref().map(|plan| plan.variables.clone());
-    let unknown = cli::unknown_variables("serve", &variables.unwrap_or_default());
-    report.found.warnings.extend(unknown);
-    let Some(plan) = plan else {
+    let Some(spec) = of_content(arguments, content, &mut report.found) else {
         return Ok(());
     };
     let HostSpec {
         services,
         builtins,
+        routing,
         host,
         locations,
         ..
-    } = plan;
+    } = spec;
     let flags = &arguments.operation;
     let operation = Operation::new(flags, &host, &locations, &mut report.found);
     let listening = listening::params(
@@ -46,14 +43,9 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
     );
     report.operation(&operation, &locations);
     let cache = convert::host::code_cache(&operation.server).unwrap_or_default();
-    let loading = BuildContext {
-        engine: Engine::with_cache(convert::host::places(&operation.server), &cache)?,
-        authority: "localhost".to_owned(),
-        common: SharedResources::default(),
-        registry: ServiceRegistry::default(),
-    };
-    report.services = crate::build::services::load(services, &loading, &mut report.found);
-    let fronts = crate::build::running_service::fronts(&report.services, &loading.common);
+    let loading = scratch(&operation, &cache)?;
+    report.services = load(services, &loading, &mut report.found);
+    let fronts = fronts(&report.services, &loading.common);
     let names = report.services.iter().map(|service| &**service.name());
     let connected = loading.common.internal.connect(names.zip(&fronts));
     let setting = |error| Diagnostic::of(Kind::Setting, Position::file(&arguments.file), &error);
@@ -61,7 +53,7 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
     found.keep(connected.map_err(|error| setting(error.into())));
     // Of routes that do not go together is told with their places.
     if found.errors.is_empty() {
-        let router = crate::build::running_service::router(&report.services, &builtins);
+        let router = router(&report.services, &builtins, routing);
         found.keep(router.map_err(setting));
     }
     found.warnings.extend(listening.warnings);

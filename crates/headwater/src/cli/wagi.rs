@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use headwater_config::settings::{
     ConnectingSettings, LimitSettings, OutgoingSettings, TraceHeaderSettings,
 };
+use headwater_core::Compat;
 
 use super::OperationArgs;
 
@@ -159,17 +160,6 @@ pub(crate) struct ModuleArgs {
 pub(crate) enum Refresh {
     Start,
     Never,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compat {
-    /// Put right where WAGI was plainly broken
-    Default,
-    /// To the letter
-    Strict,
-    /// As the default, with what modules of WAGI 0.2 look for
-    #[value(name = "0.2")]
-    V0_2,
 }
 
 /// `NAME=VALUE`; of a value in quotation marks, they are no part.

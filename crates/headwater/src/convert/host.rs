@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::settings::{
-    AccessFormat, AccessLogSettings, AccessTo, ClientAuth, CodeCachePlace, ListenerSettings,
-    LogFormat, ProxyProtocol, Rotate, ServerSettings, TlsSettings,
+    AccessLogSettings, AccessTo, ClientAuth, CodeCachePlace, ListenerSettings, ProxyProtocol,
+    Rotate, ServerSettings, TlsSettings,
 };
 use headwater_config::{Bounded, Count, ListenAddress, Network, Rate};
 use headwater_core::LoopGuard;
@@ -16,7 +16,7 @@ use headwater_server::{
     CertificateParams, ConnectionLimits, ConnectionParams, DrainParams, Endpoint, ForwardedParams,
     FrontParams, ListenerParams, RequestLimits, ServerParams, TlsParams,
 };
-use headwater_telemetry::{AccessConfig, AccessOutput, FileConfig, LogConfig, Rotation};
+use headwater_telemetry::{AccessConfig, AccessOutput, FileConfig, LogConfig, LogFormat, Rotation};
 
 use crate::exit::Usage;
 
@@ -240,10 +240,7 @@ pub(crate) fn rate(rate: Rate) -> headwater_server::Rate {
 pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
     let defaults = AccessConfig::default();
     AccessConfig {
-        format: match settings.format {
-            None | Some(AccessFormat::Json) => headwater_telemetry::AccessFormat::Json,
-            Some(AccessFormat::Combined) => headwater_telemetry::AccessFormat::Combined,
-        },
+        format: settings.format.unwrap_or_default(),
         to: match &settings.to {
             None => defaults.to,
             Some(AccessTo::Stdout) => AccessOutput::Stdout,
@@ -275,10 +272,7 @@ pub(crate) fn log(filter: Option<String>, format: Option<LogFormat>) -> LogConfi
     let defaults = LogConfig::default();
     LogConfig {
         filter: filter.unwrap_or(defaults.filter),
-        format: match format {
-            None | Some(LogFormat::Text) => headwater_telemetry::LogFormat::Text,
-            Some(LogFormat::Json) => headwater_telemetry::LogFormat::Json,
-        },
+        format: format.unwrap_or_default(),
         color: defaults.color,
     }
 }

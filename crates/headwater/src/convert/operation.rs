@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use headwater_config::settings::{
-    self, AccessLogSettings, AccessTo, ServerSettings, TelemetrySettings, When,
+    AccessLogSettings, AccessTo, ServerSettings, TelemetrySettings, When,
 };
 use headwater_telemetry::{
-    AccessConfig, AccessOutput, MetricsConfig, OtlpConfig, ServiceName, TelemetryConfig, TreeConfig,
+    AccessConfig, AccessOutput, LogFormat, MetricsConfig, OtlpConfig, TelemetryConfig, TreeConfig,
 };
 
 use crate::admin::AdminParams;
@@ -102,8 +102,8 @@ impl Operation {
     }
 
     /// How it is logged.
-    pub(crate) fn log_format(&self) -> headwater_telemetry::LogFormat {
-        convert::host::log(None, self.telemetry.log_format).format
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.telemetry.log_format.unwrap_or_default()
     }
 
     /// What is logged, traced and measured.
@@ -137,10 +137,7 @@ impl Operation {
             trace_file: trace_file
                 .map(|path| convert::host::file(path, trace_file_rotate, trace_file_keep)),
             trace_tree: tree.then(TreeConfig::default),
-            service_name: match service_name {
-                None | Some(settings::ServiceName::Host) => ServiceName::Host,
-                Some(settings::ServiceName::Service) => ServiceName::Service,
-            },
+            service_name: service_name.unwrap_or_default(),
             otlp: OtlpConfig::from_env()?,
             metrics: MetricsConfig::from_env()?,
             prometheus: self.admin.is_on(),

@@ -1,14 +1,12 @@
 //! What the settings of a service mean for its parts.
 
 use headwater_config::settings::{
-    Attribution, GuestTraceparent as Setting, LimitSettings, PoolSettings, ServiceSettings,
-    TraceHeaderSettings,
+    LimitSettings, PoolSettings, ServiceSettings, TraceHeaderSettings,
 };
-use headwater_config::{Count, Memory, Time, modules};
+use headwater_config::{Count, Memory, Time};
 use headwater_core::Limits;
-use headwater_egress::{GuestTraceparent, TraceHeaders};
-use headwater_runtime::{AttributionMode, PoolOverrides};
-use headwater_wagi::{Compat, ResponseMode};
+use headwater_egress::TraceHeaders;
+use headwater_runtime::PoolOverrides;
 
 /// What one request may take, and one instance.
 pub(crate) fn limits(settings: &LimitSettings) -> Limits {
@@ -57,11 +55,7 @@ pub(crate) fn pool(settings: &ServiceSettings) -> PoolOverrides {
         max_requests_per_instance: max_requests_per_instance.as_ref().map(|range| range.get()),
         max_concurrent_per_instance: max_concurrent_per_instance.map(Count::get),
         serial: *serial,
-        attribution: attribution.map(|how| match how {
-            Attribution::Task => AttributionMode::Task,
-            Attribution::Careful => AttributionMode::Careful,
-            Attribution::Serial => AttributionMode::Serial,
-        }),
+        attribution: *attribution,
         spread: None,
         idle_timeout: idle_timeout.map(Time::get),
         post_return_timeout: post_return_timeout.map(Time::get),
@@ -77,36 +71,16 @@ pub(crate) fn pool(settings: &ServiceSettings) -> PoolOverrides {
 pub(crate) fn trace_headers(settings: &TraceHeaderSettings) -> TraceHeaders {
     let defaults = TraceHeaders::default();
     TraceHeaders {
-        traceparent: match settings.guest_traceparent {
-            None => defaults.traceparent,
-            Some(Setting::Keep) => GuestTraceparent::Keep,
-            Some(Setting::Replace) => GuestTraceparent::Replace,
-            Some(Setting::Link) => GuestTraceparent::Link,
-        },
+        traceparent: settings.guest_traceparent.unwrap_or(defaults.traceparent),
         request_id: settings.forward_request_id.unwrap_or(defaults.request_id),
-    }
-}
-
-/// How a module is run.
-pub(crate) fn compat(settings: modules::Compat) -> Compat {
-    match settings {
-        modules::Compat::Default => Compat::Default,
-        modules::Compat::Strict => Compat::Strict,
-        modules::Compat::V0_2 => Compat::V0_2,
-    }
-}
-
-/// How a module's answer is sent.
-pub(crate) fn response(settings: modules::Response) -> ResponseMode {
-    match settings {
-        modules::Response::Buffer => ResponseMode::Buffer,
-        modules::Response::Stream => ResponseMode::Stream,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use headwater_core::GuestTraceparent;
 
     use super::*;
 

@@ -41,6 +41,11 @@ impl Diagnostics {
         result.map_err(|diagnostic| self.error(diagnostic)).ok()
     }
 
+    /// For what is found in the flags of a single guest.
+    pub(crate) fn flags<'a>(&'a mut self, nowhere: &'a ConfigLocations) -> EntryDiagnostics<'a> {
+        self.entry(nowhere, "", "", 0)
+    }
+
     /// For what is found in an entry of a list, which is called `what`.
     pub(crate) fn entry<'a>(
         &'a mut self,
@@ -87,6 +92,11 @@ impl EntryDiagnostics<'_> {
     }
 
     pub(crate) fn wrong(&mut self, wrong: Misplaced) {
+        let is_flag = self.what.is_empty() && !self.locations.is_file();
+        if let Some(usage) = flag(&wrong).filter(|_| is_flag) {
+            self.found.error(usage);
+            return;
+        }
         let kind = match &*wrong.key {
             "component" | "module" => Kind::Guest,
             _ => Kind::Setting,
@@ -104,10 +114,27 @@ impl EntryDiagnostics<'_> {
         self.locations.entry(self.what, self.list, self.index, key)
     }
 
+    /// Whether the entry says a key.
+    pub(crate) fn says(&self, key: &str) -> bool {
+        self.locations.entry_says(self.list, self.index, key)
+    }
+
     /// Whether the entry says a key with a value that could not be read.
     pub(crate) fn lacks(&self, key: &str) -> bool {
         self.locations.lacks(self.list, self.index, key)
     }
+}
+
+/// An error about a flag, where the flag is named by the key that does the same in a file.
+fn flag(Misplaced { key, error }: &Misplaced) -> Option<Diagnostic> {
+    let key = key.split('.').next().unwrap_or_default();
+    Some(Diagnostic::usage(match key {
+        "allow_headers" => format!("--allow-header: {error}"),
+        "directories" => format!("--dir: {error}"),
+        // It names the settings itself.
+        "min_idle" | "max_instances" => error.to_string(),
+        _ => return None,
+    }))
 }
 
 // === impl Refused ===

@@ -12,7 +12,7 @@ use opentelemetry::metrics::{
 
 use super::*;
 
-const DOCUMENTATION: &str = include_str!("../../../../docs/metrics.md");
+const DOCUMENTATION: &str = include_str!("../../../../docs/reference/metrics.md");
 
 /// Notes what instruments are made: kind and unit, by name.
 #[derive(Default)]

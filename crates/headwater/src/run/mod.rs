@@ -1,9 +1,9 @@
 //! A host from its start to its end.
 
 pub(crate) mod descriptors;
-pub(crate) mod host;
 pub(crate) mod memory;
 pub(crate) mod panics;
+pub(crate) mod process;
 pub(crate) mod records;
 pub(crate) mod signals;
 pub(crate) mod starting;

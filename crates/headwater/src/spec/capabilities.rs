@@ -86,7 +86,7 @@ mod tests {
 
     fn document(name: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../docs")
+            .join("../../docs/reference")
             .join(name);
         std::fs::read_to_string(path).unwrap_or_default()
     }
@@ -95,7 +95,7 @@ mod tests {
     fn the_page_of_settings_is_what_the_types_say() {
         assert!(
             document("configuration.md") == headwater_config::reference(&keys()),
-            "settings have changed: renew their page by `headwater reference > docs/configuration.md`"
+            "settings have changed: renew their page by `headwater reference > docs/reference/configuration.md`"
         );
     }
 
@@ -103,7 +103,7 @@ mod tests {
     fn the_schema_in_the_documents_is_that_of_the_types() {
         assert!(
             document("headwater.schema.json") == headwater_config::schema(&keys()),
-            "settings have changed: renew their schema by `headwater schema > docs/headwater.schema.json`"
+            "settings have changed: renew their schema by `headwater schema > docs/reference/headwater.schema.json`"
         );
     }
 }

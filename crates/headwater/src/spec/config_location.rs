@@ -53,6 +53,17 @@ impl ConfigLocations {
         source.is_some_and(|source| source.lacks(list, index, key))
     }
 
+    /// Whether an entry says a key.
+    pub(crate) fn entry_says(&self, list: &str, index: usize, key: &str) -> bool {
+        let source = self.0.as_ref().map(|(_, source)| source);
+        source.is_some_and(|source| source.place(list, index, key).is_some())
+    }
+
+    /// Whether there is a file that errors are about.
+    pub(crate) const fn is_file(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether a section says it.
     pub(crate) fn says(&self, section: &str, key: &str) -> bool {
         let Some((_, source)) = &self.0 else {

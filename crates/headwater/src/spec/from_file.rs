@@ -1,24 +1,78 @@
-//! What a service of a file names, read and understood. An error says of which key it is.
+//! A service of a headwater.toml: its guest and what it names are read. An error says of which key it is.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use headwater_config::{Guest as GuestPath, SecretSource, Service};
-use headwater_egress::{ClientIdentity, Grant, Grants, HostPattern};
-use headwater_runtime::{Artifact, Directory, component_core_of};
-use headwater_wagi::Compat;
+use headwater_config::settings::ServiceSettings;
+use headwater_config::{Count, Guest as GuestPath, SecretSource, Service, Size};
+use headwater_egress::{ClientIdentity, Grant, GrantSource, Grants, HostPattern};
+use headwater_runtime::{Artifact, Capabilities, Directory, component_core_of};
+use headwater_server::RouteLimits;
 use http::HeaderName;
 
 use crate::cli::parse_header_name;
 use crate::convert;
 use crate::convert::connecting::parse_unverified;
 use crate::diagnostics::EntryDiagnostics;
+use crate::spec::capabilities;
 use crate::spec::config_location::{AtKey, Misplaced};
-use crate::spec::prepared::Binary;
-use crate::spec::service_spec::ModuleOptions;
+use crate::spec::prepared::{Binary, PreparedService};
+use crate::spec::service_spec::{KeptHeaders, ModuleOptions, ServiceSpec, ServiceSummary};
+
+/// A service of a file, with what holds for all. `None` without a guest that could be read.
+pub(super) fn service(
+    service: &Service,
+    defaults: &ServiceSettings,
+    source: &Path,
+    capabilities: &Capabilities,
+    found: &mut EntryDiagnostics<'_>,
+) -> Option<PreparedService> {
+    let guest = found.keep(read(service));
+    let folder = source.parent().unwrap_or(Path::new(""));
+    let outline = ServiceSummary {
+        grants: grants(service, found),
+        environment: environment(service, found),
+        directories: directories(service, found),
+        unverified: unverified(service, found),
+        ..ServiceSummary::new(
+            service.name.as_str(),
+            PathBuf::new(),
+            capabilities::of_service(service, folder, capabilities, found),
+        )
+    };
+    let identities = identities(service, found);
+    let headers = KeptHeaders {
+        forbidden: header_names("forbid_headers", &service.forbid_headers, found),
+        allowed: header_names("allow_headers", &service.allow_headers, found),
+    };
+    let (file, binary) = guest?;
+    let (guest, binary) = binary.into_parts();
+    let spec = ServiceSpec {
+        settings: service.settings.clone().or_defaults(defaults.clone()),
+        identities,
+        headers,
+        module: module(service),
+        ..ServiceSpec::new(ServiceSummary { file, ..outline }, guest)
+    };
+    let grant_source = GrantSource::File(source.into());
+    let secrets = service.secrets.values().filter_map(SecretSource::file);
+    Some(PreparedService {
+        route_limits: RouteLimits {
+            max_in_flight: service.max_in_flight.map(Count::get),
+            rate: service.rate.map(convert::host::rate),
+            max_body: service.max_body.map(Size::bytes),
+        },
+        place: found.place(match service.guest() {
+            GuestPath::Component(_) => "component",
+            GuestPath::Module(_) => "module",
+        }),
+        secrets: secrets.map(Path::to_owned).collect(),
+        ..PreparedService::new(spec, binary, service.route.all(), grant_source, found)
+    })
+}
 
 /// The guest of a service, and where it is.
-pub(super) fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
+fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
     let (file, wants_component) = match service.guest() {
         GuestPath::Component(file) => (file, true),
         GuestPath::Module(file) => (file, false),
@@ -60,7 +114,7 @@ fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
 }
 
 /// Whom it may call.
-pub(super) fn grants(service: &Service, found: &mut EntryDiagnostics<'_>) -> Grants {
+fn grants(service: &Service, found: &mut EntryDiagnostics<'_>) -> Grants {
     let grants = service.allow_outgoing.iter().enumerate();
     let grants = grants.filter_map(|(at, grant)| {
         let grant = grant.parse::<Grant>();
@@ -70,13 +124,14 @@ pub(super) fn grants(service: &Service, found: &mut EntryDiagnostics<'_>) -> Gra
 }
 
 /// The directories that it may use. They are opened when it is loaded.
-pub(super) fn directories(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<Directory> {
+fn directories(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<Directory> {
     let directories = service.directories.iter();
     let directories = directories.filter_map(|(guest, host)| {
         found.keep(is_directory(host).at(format!("directories.{guest}")))?;
         Some(Directory {
             host: host.clone(),
             guest: guest.clone(),
+            read_only: false,
         })
     });
     directories.collect()
@@ -92,10 +147,7 @@ fn is_directory(path: &Path) -> Result<()> {
 }
 
 /// The variables of the file, and the secrets that it says where to find.
-pub(super) fn environment(
-    service: &Service,
-    found: &mut EntryDiagnostics<'_>,
-) -> Vec<(String, String)> {
+fn environment(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<(String, String)> {
     let given = service.environment.clone().into_iter();
     let secrets = service.secrets.iter();
     let secrets = secrets.filter_map(|(name, source)| {
@@ -116,10 +168,7 @@ fn read_secret(name: &str, source: &SecretSource) -> Result<String> {
 }
 
 /// The certificates that a service shows.
-pub(super) fn identities(
-    service: &Service,
-    found: &mut EntryDiagnostics<'_>,
-) -> Vec<ClientIdentity> {
+fn identities(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<ClientIdentity> {
     let identities = service.client_certificates.iter().enumerate();
     let identities = identities.filter_map(|(index, identity)| {
         let hosts = identity.host.parse::<HostPattern>();
@@ -133,7 +182,7 @@ pub(super) fn identities(
 }
 
 /// The hosts whose certificates are not verified.
-pub(super) fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<HostPattern> {
+fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<HostPattern> {
     let hosts = service.danger_no_verify.iter().enumerate();
     let hosts = hosts.filter_map(|(at, host)| {
         let hosts = parse_unverified(host).map_err(anyhow::Error::msg);
@@ -143,11 +192,7 @@ pub(super) fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) ->
 }
 
 /// Names of header fields, as a key has them.
-pub(super) fn header_names(
-    key: &str,
-    names: &[String],
-    found: &mut EntryDiagnostics<'_>,
-) -> Vec<HeaderName> {
+fn header_names(key: &str, names: &[String], found: &mut EntryDiagnostics<'_>) -> Vec<HeaderName> {
     let names = names.iter().enumerate();
     let names = names.filter_map(|(at, name)| {
         let name = parse_header_name(name).map_err(anyhow::Error::msg);
@@ -157,13 +202,12 @@ pub(super) fn header_names(
 }
 
 /// What the file says of a module alone.
-pub(super) fn module(service: &Service) -> ModuleOptions {
+fn module(service: &Service) -> ModuleOptions {
     ModuleOptions {
         argv: service.argv.clone(),
         entrypoint: service.entrypoint.clone(),
-        compat: service
-            .compat
-            .map_or(Compat::Default, convert::service::compat),
-        response: service.response.map(convert::service::response),
+        compat: service.compat.unwrap_or_default(),
+        response: service.response,
+        ..ModuleOptions::default()
     }
 }

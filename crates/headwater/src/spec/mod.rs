@@ -3,9 +3,13 @@
 pub(crate) mod builtins;
 pub(crate) mod capabilities;
 pub(crate) mod config_location;
-pub(crate) mod from_file;
+mod from_file;
+mod from_flags;
+pub(crate) mod from_serve;
 pub(crate) mod host_spec;
 pub(crate) mod internal_grants;
+#[cfg(feature = "wagi")]
+pub(crate) mod modules;
 pub(crate) mod needs_restart;
 pub(crate) mod prepared;
 pub(crate) mod routes;

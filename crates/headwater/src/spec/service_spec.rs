@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use headwater_config::settings::ServiceSettings;
+use headwater_core::{Compat, ResponseMode};
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
 use headwater_runtime::capability::Grants as CapabilityGrants;
 use headwater_runtime::{Directory, PoolSettings, World};
-use headwater_wagi::{Compat, ResponseMode};
 use http::HeaderName;
 use sha2::{Digest, Sha256};
 
@@ -73,6 +74,18 @@ pub(crate) struct ModuleOptions {
     pub(crate) entrypoint: Option<String>,
     pub(crate) compat: Compat,
     pub(crate) response: Option<ResponseMode>,
+    /// The route of a modules.toml, below which the module may name others. `None`: it answers at the routes of
+    /// its service alone.
+    pub(crate) mount: Option<String>,
+    /// `host:port` for requests that name none. `None`: where the host listens.
+    pub(crate) default_host: Option<String>,
+    pub(crate) http_max_concurrency: Option<u32>,
+    pub(crate) pass_authorization: bool,
+    pub(crate) log_dir: Option<PathBuf>,
+    pub(crate) max_wall_time: Option<Duration>,
+    pub(crate) max_output: Option<u64>,
+    /// Bytes of a response that are held in memory.
+    pub(crate) max_response: Option<usize>,
 }
 
 /// What was found where settings say that something is: a name may stand for something else tomorrow.
@@ -90,6 +103,19 @@ struct Inode(u64, u64);
 // === impl ServiceSpec ===
 
 impl ServiceSpec {
+    /// A guest of which nothing is said but what it is granted.
+    pub(crate) fn new(outline: ServiceSummary, guest: Guest) -> Self {
+        Self {
+            outline: Arc::new(outline),
+            guest,
+            settings: ServiceSettings::default(),
+            identities: Vec::new(),
+            headers: KeptHeaders::default(),
+            module: ModuleOptions::default(),
+            found: Found::default(),
+        }
+    }
+
     /// The files of its TLS.
     pub(crate) fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
         let pairs = self.identities.iter();
@@ -150,6 +176,27 @@ impl ServiceSpec {
     }
 }
 
+// === impl ServiceSummary ===
+
+impl ServiceSummary {
+    /// A service that is granted nothing.
+    pub(crate) fn new(
+        name: impl Into<Arc<str>>,
+        file: PathBuf,
+        capabilities: CapabilityGrants,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            file,
+            grants: Grants::none(),
+            environment: Vec::new(),
+            directories: Vec::new(),
+            unverified: Vec::new(),
+            capabilities,
+        }
+    }
+}
+
 // === impl Content ===
 
 impl Content {
@@ -177,34 +224,29 @@ mod tests {
     use super::*;
 
     fn spec(folder: &Path) -> ServiceSpec {
+        let nothing = headwater_runtime::Capabilities::default().nothing();
         let outline = ServiceSummary {
-            name: "it".into(),
-            file: "it.wasm".into(),
-            grants: Grants::none(),
             environment: vec![("KEY".to_owned(), "secret".to_owned())],
-            directories: vec![Directory {
-                host: folder.join("data"),
-                guest: "/data".to_owned(),
-            }],
-            unverified: Vec::new(),
-            capabilities: headwater_runtime::Capabilities::default().nothing(),
+            directories: vec![directory(&folder.join("data"), "/data")],
+            ..ServiceSummary::new("it", "it.wasm".into(), nothing)
         };
-        let mut spec = ServiceSpec {
-            outline: Arc::new(outline),
-            guest: Guest::Component(Content::of(b"guest")),
-            settings: ServiceSettings::default(),
-            identities: vec![ClientIdentity {
-                hosts: "a.example".parse().unwrap(),
-                certificate: folder.join("c.pem"),
-                key: folder.join("k.pem"),
-            }],
-            headers: KeptHeaders::default(),
-            module: ModuleOptions::default(),
-            found: Found::default(),
-        };
+        let mut spec = ServiceSpec::new(outline, Guest::Component(Content::of(b"guest")));
+        spec.identities = vec![ClientIdentity {
+            hosts: "a.example".parse().unwrap(),
+            certificate: folder.join("c.pem"),
+            key: folder.join("k.pem"),
+        }];
         spec.settings.connecting.ca = Some(vec![folder.join("ca.pem")]);
         spec.look();
         spec
+    }
+
+    fn directory(host: &Path, guest: &str) -> Directory {
+        Directory {
+            host: host.into(),
+            guest: guest.to_owned(),
+            read_only: false,
+        }
     }
 
     fn outline(spec: &mut ServiceSpec) -> &mut ServiceSummary {
@@ -240,10 +282,7 @@ mod tests {
         for (guest, is_good) in [("/other", true), ("/data", false), ("/data/", false)] {
             let directories = &mut outline(&mut spec).directories;
             directories.truncate(1);
-            directories.push(Directory {
-                host: folder.path().into(),
-                guest: guest.to_owned(),
-            });
+            directories.push(directory(folder.path(), guest));
             match spec.directories_differ() {
                 Ok(()) => assert!(is_good, "{guest}"),
                 Err(Misplaced { key, .. }) => {

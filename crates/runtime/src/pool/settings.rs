@@ -1,21 +1,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::world::World;
+pub use headwater_core::AttributionMode;
 
-/// Whom a guest's calls are taken to be made for, where its tasks can wake one another and so give work
-/// from one request to another's task. Other guests, and those of 0.2, are not concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AttributionMode {
-    /// The request whose task makes the call: the letter of the standard.
-    Task,
-    /// The same, unless there are signs that the task may be doing another's work. Then the call is
-    /// ambiguous.
-    #[default]
-    Careful,
-    /// An instance has one request at a time, as by [`PoolSettings::serial`].
-    Serial,
-}
+use crate::world::World;
 
 /// How a service's instances are kept and shared.
 #[derive(Debug, Clone, PartialEq, Eq)]

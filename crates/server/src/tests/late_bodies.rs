@@ -1,4 +1,4 @@
-//! Who is to blame when an answer is due and the request's body is not there: C1 of `docs/hardening.md`.
+//! Who is to blame when an answer is due and the request's body is not there: C1 of `docs/explanation/hardening.md`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What requests may ask for, and who is believed: C6, C7, C8, C9 and C11 of `docs/hardening.md`.
+//! What requests may ask for, and who is believed: C6, C7, C8, C9 and C11 of `docs/explanation/hardening.md`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is asked of a server apart from a resource: C6 of `docs/hardening.md`.
+//! What is asked of a server apart from a resource: C6 of `docs/explanation/hardening.md`.
 
 use http::uri::{PathAndQuery, Uri};
 

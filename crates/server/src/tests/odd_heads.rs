@@ -1,4 +1,4 @@
-//! Heads that are not as they should be, or not as services want them: C11 of `docs/hardening.md`.
+//! Heads that are not as they should be, or not as services want them: C11 of `docs/explanation/hardening.md`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

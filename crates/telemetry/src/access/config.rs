@@ -1,3 +1,5 @@
+use headwater_core::AccessFormat;
+
 use crate::FileConfig;
 
 /// What the access log is like, and where it goes. The default is JSON to standard error, of all
@@ -11,17 +13,6 @@ pub struct AccessConfig {
     /// Which share of the requests is noted, from 0 to 1. Answers from 500 on, and those that were
     /// cut for such a reason, are noted in any case. Default: 1.
     pub sample: f64,
-}
-
-/// What a line of the access log looks like.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AccessFormat {
-    /// One JSON object, with all that is known.
-    #[default]
-    Json,
-    /// Apache's combined log format (<https://httpd.apache.org/docs/2.4/logs.html#combined>), escaped
-    /// as Apache does it. The request line has no query: one may hold what should not be in a log.
-    Combined,
 }
 
 /// Where the access log goes.

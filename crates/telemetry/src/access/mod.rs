@@ -14,7 +14,9 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-pub use self::config::{AccessConfig, AccessFormat, AccessOutput};
+use headwater_core::AccessFormat;
+
+pub use self::config::{AccessConfig, AccessOutput};
 use self::record::Record;
 pub use self::record::{AccessEntry, AccessStart};
 use crate::TelemetryError;

@@ -2,12 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater_core::{Caller, Fault, RequestScope};
+use headwater_core::{AccessFormat, Caller, Fault, RequestScope};
 use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version};
 
-use super::{AccessFormat, Logger};
+use super::Logger;
 
 /// What is known of a request when it begins.
 #[derive(Debug)]

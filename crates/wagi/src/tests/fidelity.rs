@@ -59,7 +59,7 @@ async fn stdin_can_be_polled_with_bytes_and_at_its_end() {
 async fn a_module_that_moves_stdout_prints_where_it_says() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings();
-    settings.volumes = vec![crate::Volume {
+    settings.volumes = vec![headwater_runtime::Directory {
         guest: "/".to_owned(),
         host: directory.path().to_owned(),
         read_only: false,
@@ -97,7 +97,7 @@ async fn a_module_may_read_where_it_may_not_write() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("file"), "text").unwrap();
     let mut settings = settings();
-    settings.volumes = vec![crate::Volume {
+    settings.volumes = vec![headwater_runtime::Directory {
         guest: "/".to_owned(),
         host: directory.path().to_owned(),
         read_only: true,

@@ -3,7 +3,9 @@
 use futures::StreamExt;
 
 use super::*;
-use crate::{Compat, ResponseMode, Volume};
+use headwater_runtime::Directory;
+
+use crate::{Compat, ResponseMode};
 
 const MODES: [ResponseMode; 2] = [ResponseMode::Buffer, ResponseMode::Stream];
 
@@ -278,7 +280,7 @@ async fn a_module_that_opens_files_without_end_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("file"), "").unwrap();
     let mut settings = settings();
-    settings.volumes = vec![Volume {
+    settings.volumes = vec![Directory {
         guest: "/".to_owned(),
         host: directory.path().to_owned(),
         read_only: true,
@@ -326,7 +328,7 @@ async fn a_named_pipe_is_neither_opened_nor_waited_for() {
     assert!(made.unwrap().success());
     std::os::unix::fs::symlink("pipe", directory.path().join("link")).unwrap();
     let mut settings = settings();
-    settings.volumes = vec![Volume {
+    settings.volumes = vec![Directory {
         guest: "/".to_owned(),
         host: directory.path().to_owned(),
         read_only: false,

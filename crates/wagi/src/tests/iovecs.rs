@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::Volume;
+use headwater_runtime::Directory;
 
 /// Three buffers at 16: "content-type: t", an empty one, and "\n\nbody\n".
 const GATHER: &str = r#"
@@ -99,7 +99,7 @@ async fn buffers_outside_of_the_memory_are_a_trap() {
 async fn files_gather_and_scatter_too() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings();
-    settings.volumes = vec![Volume {
+    settings.volumes = vec![Directory {
         guest: "/data".to_owned(),
         host: directory.path().to_owned(),
         read_only: false,

@@ -1,5 +1,7 @@
 use super::*;
-use crate::{Volume, WagiError};
+use headwater_runtime::Directory;
+
+use crate::WagiError;
 
 fn refusal(bytes: &[u8], settings: WagiSettings) -> WagiError {
     WagiModule::load(&engine().engine, bytes, settings).unwrap_err()
@@ -142,7 +144,7 @@ fn memory_and_volumes_are_checked_before_a_request() {
         "{message}"
     );
 
-    settings.volumes = vec![Volume {
+    settings.volumes = vec![Directory {
         guest: "/data".to_owned(),
         host: "/does/not/exist".into(),
         read_only: false,
@@ -160,7 +162,7 @@ async fn volumes_are_descriptors_from_3_on_in_their_order() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings();
     settings.volumes = ["/zzz", "/a", "/mm"]
-        .map(|guest| Volume {
+        .map(|guest| Directory {
             guest: guest.to_owned(),
             host: directory.path().to_owned(),
             read_only: false,

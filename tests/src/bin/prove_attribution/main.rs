@@ -25,7 +25,7 @@ Usage: prove_attribution [--calls N] [--seed S] [--table] [--by-the-letter]
 
   --calls N  how many outgoing requests are to be attributed, at least [default: 200000]
   --seed S   draws the same requests again [default: another one each time]
-  --table    prints the table of docs/attribution.md as well
+  --table    prints the table of docs/explanation/attribution-proof.md as well
   --by-the-letter
              prints that table for `attribution = \"task\"`, under which other rows are wrong: it proves
              nothing";

@@ -19,7 +19,7 @@ pub struct Service {
     pub component: &'static str,
     /// Whether its guest may be missing: what builds it comes from a registry that is of no other use.
     pub optional: bool,
-    /// What it is written in, if it is a row of the table of idioms in `docs/attribution.md`.
+    /// What it is written in, if it is a row of the table of idioms in `docs/explanation/attribution-proof.md`.
     pub language: Option<&'static str>,
     /// Further lines of `headwater.toml`.
     pub settings: &'static str,

@@ -1,0 +1,95 @@
+//! WAGI modules: from a specification to what answers at its routes.
+
+use anyhow::Result;
+use headwater_config::RouteConfig;
+use headwater_core::Limits;
+use headwater_egress::Egress;
+use headwater_wagi::{Mount, WagiModule, WagiSettings};
+
+use crate::convert;
+use crate::reload::BuildContext;
+use crate::spec::service_spec::{ModuleOptions, ServiceSpec};
+
+/// A module that can answer.
+#[derive(Clone)]
+pub(crate) struct MountedModule {
+    pub(crate) module: WagiModule,
+    /// What answers at each route of its service: of a modules.toml, a module may name routes with entrypoints of
+    /// their own. Otherwise empty; the module itself answers.
+    pub(crate) mounts: Vec<Mount>,
+}
+
+/// Compiles and links a module. Adds the routes that it names.
+pub(super) fn load(
+    spec: &ServiceSpec,
+    binary: &[u8],
+    egress: Egress,
+    context: &BuildContext,
+    routes: &mut Vec<RouteConfig>,
+) -> Result<MountedModule> {
+    let settings = settings(spec, &context.authority);
+    let module = WagiModule::load_with_egress(&context.engine, binary, settings, Some(egress))?;
+    let Some(route) = &spec.module.mount else {
+        let mounts = Vec::new();
+        return Ok(MountedModule { module, mounts });
+    };
+    // It runs the module.
+    let mounts = tokio::runtime::Handle::current().block_on(module.mount(route))?;
+    for mount in &mounts {
+        if let Some(problem) = &mount.problem {
+            tracing::error!(
+                service = &*spec.outline.name,
+                route = mount.pattern,
+                "this route answers 500: {problem}"
+            );
+        }
+    }
+    let own = routes.pop();
+    let hosts = own.map(|own| own.hosts).unwrap_or_default();
+    routes.extend(mounts.iter().map(|mount| RouteConfig {
+        hosts: hosts.clone(),
+        ..RouteConfig::path(&mount.pattern)
+    }));
+    Ok(MountedModule { module, mounts })
+}
+
+fn settings(spec: &ServiceSpec, authority: &str) -> WagiSettings {
+    let ModuleOptions {
+        argv,
+        entrypoint,
+        compat,
+        response,
+        mount: _,
+        default_host,
+        http_max_concurrency,
+        pass_authorization,
+        log_dir,
+        max_wall_time,
+        max_output,
+        max_response,
+    } = spec.module.clone();
+    let defaults = WagiSettings::new(&*spec.outline.name);
+    let limits = convert::service::limits(&spec.settings.limits);
+    let pool = convert::service::pool(&spec.settings);
+    WagiSettings {
+        environment: spec.outline.environment.clone(),
+        volumes: spec.outline.directories.clone(),
+        default_host: default_host.unwrap_or_else(|| authority.to_owned()),
+        limits: Limits {
+            buffered_response: max_response.unwrap_or(limits.buffered_response),
+            ..limits
+        },
+        max_instances: pool.max_instances,
+        max_cpu_time: pool.max_cpu_time,
+        argv,
+        entrypoint: entrypoint.unwrap_or(defaults.entrypoint),
+        compat,
+        response: response.unwrap_or(compat.response()),
+        http_max_concurrency,
+        pass_authorization,
+        log_dir,
+        max_wall_time,
+        max_output,
+        name: defaults.name,
+    }
+}

@@ -1,0 +1,100 @@
+//! What `headwater wagi` would serve.
+
+mod sections;
+mod shadow;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use headwater_config::modules::ModuleEntry;
+use headwater_server::{ListenerParams, TlsParams};
+
+use self::sections::Sections;
+use super::report::{Listener, Report};
+use super::scratch;
+use crate::build::running_service::RunningService;
+use crate::build::services;
+use crate::cli;
+use crate::cli::wagi::Wagi;
+use crate::convert;
+use crate::convert::operation::Operation;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::spec::config_location::ConfigLocations;
+use crate::spec::host_spec::HostSettings;
+use crate::spec::modules::{ModuleFlags, health, parse, prepare};
+use crate::wagi::{code_cache, tls};
+
+/// An entry of a file, and the service that it makes, or why it makes none.
+type Checked<'a> = (
+    &'a ModuleEntry,
+    Result<Arc<RunningService>, Vec<Diagnostic>>,
+);
+
+/// Fills in what `headwater wagi` would serve, and what is wrong with it.
+///
+/// # Errors
+///
+/// When this machine lets nothing be checked.
+pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> Result<()> {
+    let path = report.file.clone();
+    let found = &mut report.found;
+    let unknown = cli::unknown_variables("wagi", &BTreeSet::new());
+    found.warnings.extend(unknown);
+    let (flags, nothing) = (&arguments.operation, HostSettings::default());
+    let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), found);
+    let tls = tls(arguments).map_err(|error| Diagnostic::unplaced(Kind::Listener, &error));
+    if let Some(tls) = found.keep(tls) {
+        let mut listener = ListenerParams::at(arguments.listen);
+        listener.tls = tls;
+        let concerns = listener.tls.as_ref().map(TlsParams::check);
+        for concern in concerns.and_then(Result::ok).into_iter().flatten() {
+            let place = Position::entry("--tls-cert");
+            found.warn(Diagnostic::certificate(place, &concern));
+        }
+        report.listeners.push(Listener::of(&listener));
+    }
+    let cache = code_cache(arguments.cache.as_deref());
+    let cache = cache.map_err(|error| Diagnostic::unplaced(Kind::File, &error));
+    let cache = found.keep(cache).map(|(cache, ignored)| {
+        found.warnings.extend(ignored);
+        cache
+    });
+    let cache = convert::host::code_cache(&operation.server).or(cache);
+    report.operation(&operation, &ConfigLocations::default());
+    let found = &mut report.found;
+    let flags = ModuleFlags::of(arguments);
+    let flags = flags.map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
+    let (flags, file) = (found.keep(flags), parse(&path, content, found));
+    let (Some(flags), Some(file)) = (flags, file) else {
+        return Ok(());
+    };
+    let context = scratch(&operation, &cache.unwrap_or_default())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that run `_routes`")?;
+    let _within = runtime.enter();
+    let modules = prepare(&path, &file, arguments, &flags);
+    let modules = modules.into_iter().map(|module| {
+        let mut found = Diagnostics::default();
+        let mut loaded = services::load(vec![module?], &context, &mut found);
+        loaded.pop().ok_or(found.errors)
+    });
+    let modules: Vec<Checked<'_>> = file.modules.iter().zip(modules).collect();
+    report.compiled(&context.engine);
+    let locations = ConfigLocations::new(&path, file.source());
+    let mut sections = Sections::of(&modules, &file.unknown, &flags, &locations);
+    report.lines = sections.lines();
+    report.lists_without_effect = true;
+    report.found.errors.append(&mut sections.found.errors);
+    report.found.warnings.append(&mut sections.found.warnings);
+    report.builtins = vec![health()];
+    for (_, module) in modules {
+        match module {
+            Ok(service) => report.services.push(service),
+            Err(errors) => report.found.errors.extend(errors),
+        }
+    }
+    Ok(())
+}

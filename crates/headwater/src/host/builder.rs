@@ -1,0 +1,257 @@
+use std::fmt;
+use std::net::SocketAddr;
+
+use headwater_config::settings::ServerSettings;
+use headwater_runtime::capability::Capability;
+use headwater_runtime::{Capabilities, CodeCache, Engine};
+use headwater_server::{
+    BoundAddress, Endpoint, ForwardedParams, FrontParams, ListenerParams, Server, ServerParams,
+};
+use headwater_telemetry::{AccessLog, Metrics};
+
+use super::loader::Loader;
+use super::service::{Service, Services};
+use super::{BuildError, Host};
+use crate::build::services::SharedResources;
+use crate::convert;
+use crate::metrics;
+use crate::reload::{BuildContext, RunningHost};
+use crate::service_registry::ServiceRegistry;
+
+/// What a [`Host`] is made of.
+pub struct HostBuilder {
+    services: Services,
+    /// In place of `services`.
+    source: Option<Loader>,
+    listeners: Vec<ListenerParams>,
+    settings: ServerSettings,
+    metrics: Metrics,
+    access_log: AccessLog,
+    code_cache: CodeCache,
+    rewrite_forwarded: bool,
+    keep_requests: bool,
+}
+
+/// A host that listens, and has no services yet: connections wait.
+pub(crate) struct BoundHost {
+    pub(crate) server: Option<Server>,
+    builder: HostBuilder,
+}
+
+// === impl HostBuilder ===
+
+impl HostBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            services: Services {
+                services: Vec::new(),
+                capabilities: headwater_capabilities::all(),
+            },
+            source: None,
+            listeners: Vec::new(),
+            settings: ServerSettings::default(),
+            metrics: Metrics::default(),
+            access_log: AccessLog::default(),
+            code_cache: CodeCache::Off,
+            rewrite_forwarded: true,
+            keep_requests: false,
+        }
+    }
+
+    /// One more service.
+    #[must_use]
+    pub fn service(mut self, service: Service) -> Self {
+        self.services.services.push(service);
+        self
+    }
+
+    /// Exactly these host interfaces. Default: those that Headwater has.
+    #[must_use]
+    pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.services.capabilities = capabilities;
+        self
+    }
+
+    /// One more host interface, which guests of all services may import.
+    #[must_use]
+    pub fn capability(mut self, capability: impl Capability) -> Self {
+        self.services.capabilities = self.services.capabilities.with(capability);
+        self
+    }
+
+    /// Listens at a TCP address; port 0 takes a free one. Default: no listener.
+    #[must_use]
+    pub fn listen(self, address: SocketAddr) -> Self {
+        self.listener(ListenerParams::at(Endpoint::Tcp(address)))
+    }
+
+    /// One more listener: with TLS, on a Unix-domain socket, behind a proxy.
+    #[must_use]
+    pub fn listener(mut self, listener: ListenerParams) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Connections, limits and timeouts of all services, as the keys of `[server]` set them.
+    #[must_use]
+    pub fn settings(mut self, settings: ServerSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The meter of requests, instances and outgoing requests. Default: nothing is measured.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Where finished requests are logged. Default: nowhere.
+    #[must_use]
+    pub fn access_log(mut self, access_log: AccessLog) -> Self {
+        self.access_log = access_log;
+        self
+    }
+
+    /// Where compiled code is kept, unless the settings say it. Default: nowhere.
+    #[must_use]
+    pub fn code_cache(mut self, code_cache: CodeCache) -> Self {
+        self.code_cache = code_cache;
+        self
+    }
+
+    /// Services from elsewhere, which a reload reads again.
+    pub(crate) fn source(mut self, source: Loader) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Whether guests are told of clients in fields that the front makes anew. Default: yes.
+    pub(crate) const fn rewrite_forwarded(mut self, rewrite: bool) -> Self {
+        self.rewrite_forwarded = rewrite;
+        self
+    }
+
+    /// Whether the requests in flight can be listed. Default: no.
+    pub(crate) const fn keep_requests(mut self, keep: bool) -> Self {
+        self.keep_requests = keep;
+        self
+    }
+
+    pub(crate) fn listeners(mut self, listeners: Vec<ListenerParams>) -> Self {
+        self.listeners.extend(listeners);
+        self
+    }
+
+    /// Takes the addresses, and compiles and links the services.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be had, or a service cannot be loaded. All services that cannot are named.
+    pub async fn build(self) -> Result<Host, BuildError> {
+        Ok(self.bind().await?.load().await?)
+    }
+
+    /// Takes the addresses.
+    pub(crate) async fn bind(mut self) -> anyhow::Result<BoundHost> {
+        let listeners = std::mem::take(&mut self.listeners);
+        let server = match listeners.is_empty() {
+            true => None,
+            false => {
+                let server = Server::bind(ServerParams {
+                    listeners,
+                    limits: convert::host::connections(&self.settings),
+                    connection: convert::host::connection(&self.settings),
+                    drain: convert::host::drain(&self.settings),
+                    ..ServerParams::default()
+                });
+                Some(server.await?)
+            }
+        };
+        if let Some(server) = &server {
+            let meter = self.metrics.meter();
+            metrics::observe_connections(&meter, &server.connections());
+            metrics::observe_certificates(&meter, &server.certificates());
+        }
+        Ok(BoundHost {
+            server,
+            builder: self,
+        })
+    }
+}
+
+impl fmt::Debug for HostBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBuilder")
+            .field("services", &self.services.services)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl BoundHost ===
+
+impl BoundHost {
+    /// Compiles and links the services.
+    pub(crate) async fn load(self) -> anyhow::Result<Host> {
+        let Self { server, builder } = self;
+        let HostBuilder {
+            services,
+            source,
+            listeners: _,
+            settings,
+            metrics,
+            access_log: access,
+            code_cache,
+            rewrite_forwarded,
+            keep_requests,
+        } = builder;
+        let loader = source.unwrap_or_else(|| Loader::new(services));
+        let cache = convert::host::code_cache(&settings).unwrap_or(code_cache);
+        let loops = convert::host::loops(&settings)?;
+        let explain = settings.explain.unwrap_or_default();
+        let addresses = server.as_ref().map_or(&[][..], Server::addresses);
+        let authority = addresses.iter().find_map(BoundAddress::socket_addr);
+        let context = BuildContext {
+            engine: Engine::with_cache(convert::host::places(&settings), &cache)?,
+            // Who comes by a Unix-domain socket names whatever they like.
+            authority: authority.map_or_else(|| "localhost".to_owned(), |it| it.to_string()),
+            common: SharedResources {
+                metrics: metrics.clone(),
+                access: access.clone(),
+                shared: convert::host::shared(&settings),
+                loops: loops.clone(),
+                explain,
+                ..SharedResources::default()
+            },
+            registry: ServiceRegistry::default(),
+        };
+        let front = FrontParams {
+            metrics: metrics.clone(),
+            access,
+            loops,
+            limits: convert::host::requests(&settings),
+            forwarded: ForwardedParams {
+                rewrite: rewrite_forwarded,
+                ..convert::host::forwarded(&settings)
+            },
+            linger: convert::host::linger(&settings),
+            keep_requests,
+            explain,
+        };
+        let certificates = server.as_ref().map(Server::certificates);
+        let certificates = certificates.unwrap_or_default();
+        let drain = convert::host::drain(&settings);
+        let (running, banner) =
+            RunningHost::start(loader, context, front, certificates, drain.timeout).await?;
+        let meter = metrics.meter();
+        metrics::observe_pools(&meter, running.registry());
+        metrics::observe_outgoing(&meter, running.registry());
+        metrics::observe_reloads(&meter, running.reloads());
+        Ok(Host {
+            server,
+            running,
+            drain,
+            banner,
+        })
+    }
+}

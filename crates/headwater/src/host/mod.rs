@@ -1,0 +1,134 @@
+//! A host in a program of one's own: services, listeners, and a run until a token is cancelled. The command
+//! line is made of the same parts.
+
+mod builder;
+pub(crate) mod loader;
+mod service;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use headwater_server::{
+    BoundAddress, ConnectionCounts, DrainParams, HttpService, ServeOutcome, Server,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::builder::HostBuilder;
+pub use self::service::Service;
+use crate::reload::RunningHost;
+
+/// Why a host cannot be built. Its text has all reasons.
+#[derive(Debug)]
+pub struct BuildError(anyhow::Error);
+
+/// A host that is ready to serve.
+pub struct Host {
+    server: Option<Server>,
+    running: Arc<RunningHost>,
+    drain: DrainParams,
+    /// What is served, for people.
+    banner: Vec<String>,
+}
+
+// === impl Host ===
+
+impl Host {
+    /// A host without services and listeners.
+    #[must_use]
+    pub fn builder() -> HostBuilder {
+        HostBuilder::new()
+    }
+
+    /// Where it listens, with the ports that were taken.
+    #[must_use]
+    pub fn addresses(&self) -> &[BoundAddress] {
+        self.server.as_ref().map_or(&[], Server::addresses)
+    }
+
+    /// Its services for a server that is not Headwater's.
+    #[must_use]
+    pub fn http_service(&self) -> HttpService {
+        HttpService::new(Arc::clone(self.running.front()))
+    }
+
+    /// Serves until the token is cancelled. Then takes no more connections, lets the requests in flight finish
+    /// within the drain timeout of the settings, and waits as long for what guests do after their responses.
+    pub async fn run(self, shutdown: CancellationToken) -> ServeOutcome {
+        let Self {
+            server,
+            running,
+            drain,
+            banner: _,
+        } = self;
+        let drain_began = tokio::spawn(instant_of(shutdown.clone()));
+        let front = Arc::clone(running.front());
+        let outcome = match server {
+            Some(server) => server.serve(front, shutdown).await,
+            None => {
+                shutdown.cancelled().await;
+                // A drain that takes too long is the other server's to end.
+                front.idle().await;
+                ServeOutcome::Drained
+            }
+        };
+        // Of what was cut it is told that it was, and no time is left for anything else.
+        if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
+            finish_background_work(&running, began + drain.delay + drain.timeout).await;
+        }
+        outcome
+    }
+
+    /// What runs, and how it is replaced.
+    pub(crate) const fn running(&self) -> &Arc<RunningHost> {
+        &self.running
+    }
+
+    /// What is served, for people.
+    pub(crate) fn banner(&self) -> &[String] {
+        &self.banner
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> Option<ConnectionCounts> {
+        self.server.as_ref().map(Server::connections)
+    }
+}
+
+async fn instant_of(shutdown: CancellationToken) -> Instant {
+    shutdown.cancelled_owned().await;
+    Instant::now()
+}
+
+/// Lets guests finish what they still do for requests that have their answer.
+async fn finish_background_work(running: &RunningHost, until: Instant) {
+    let idle = tokio::time::timeout_at(until.into(), running.idle());
+    if idle.await.is_err() {
+        tracing::warn!(target: "headwater::host", "guests had work left that they did after their responses: it was ended");
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = self.addresses().iter().map(ToString::to_string);
+        f.debug_struct("Host")
+            .field("addresses", &addresses.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl BuildError ===
+
+impl From<anyhow::Error> for BuildError {
+    fn from(error: anyhow::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&headwater_core::explain(self.0.as_ref()))
+    }
+}
+
+impl std::error::Error for BuildError {}

@@ -1,0 +1,147 @@
+//! The modules.toml of `headwater wagi`, and its flags.
+
+mod entry;
+mod fetch;
+mod flags;
+mod names;
+mod variables;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use headwater_config::modules::{ModuleEntry, ModulesFile, UnknownKey};
+use headwater_server::Route;
+use headwater_wagi::Health;
+
+use self::entry::Entries;
+use self::fetch::Cache;
+pub(crate) use self::flags::ModuleFlags;
+use self::names::names;
+use crate::cli;
+use crate::cli::wagi::Wagi;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::input;
+use crate::spec::builtins::Builtin;
+use crate::spec::config_location::ConfigLocations;
+use crate::spec::host_spec::{HostSpec, Routing, SpecSource};
+use crate::spec::internal_grants::idle_grant;
+use crate::spec::prepared::PreparedService;
+
+/// A modules.toml, and what the command line says of it.
+pub(crate) struct ModulesSource {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Wagi,
+    /// What in the cache.toml has no effect.
+    pub(crate) ignored: Vec<Diagnostic>,
+}
+
+impl SpecSource for ModulesSource {
+    fn read(&self, found: &mut Diagnostics) -> Option<HostSpec> {
+        let file = found.keep(input::read(&self.path));
+        let file = file.and_then(|content| parse(&self.path, content, found))?;
+        let unknown = cli::unknown_variables("wagi", &BTreeSet::new());
+        found.warnings.extend(unknown);
+        found.warnings.extend(self.ignored.iter().cloned());
+        let flags = ModuleFlags::of(&self.arguments);
+        let flags = flags.map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
+        let flags = found.keep(flags)?;
+        let modules = prepare(&self.path, &file, &self.arguments, &flags);
+        let modules = modules.into_iter();
+        let services =
+            modules.filter_map(|module| module.map_err(|errors| found.errors.extend(errors)).ok());
+        Some(HostSpec {
+            services: services.collect(),
+            builtins: vec![health()],
+            routing: Routing::First,
+            ..HostSpec::default()
+        })
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        Some(self.path.clone())
+    }
+}
+
+/// The services of a file, in its order, or what is wrong with each.
+pub(crate) fn prepare(
+    path: &Path,
+    file: &ModulesFile,
+    arguments: &Wagi,
+    flags: &ModuleFlags,
+) -> Vec<Result<PreparedService, Vec<Diagnostic>>> {
+    let locations = ConfigLocations::new(path, file.source());
+    let entries = Entries {
+        path,
+        arguments,
+        flags,
+        cache: Cache::new(&arguments.modules),
+    };
+    let names = names(&file.modules).into_iter().zip(&file.modules);
+    let modules = names.enumerate().map(|(index, (name, entry))| {
+        let mut found = Diagnostics::default();
+        let what = what(entry);
+        let mut of_entry = found.entry(&locations, &what, "module", index);
+        let module = entries.prepare(&name, entry, &mut of_entry);
+        let module = found.accept(module).map_err(|refused| refused.0.errors)?;
+        Ok(module.0)
+    });
+    modules.collect()
+}
+
+/// How an entry is called in messages.
+pub(crate) fn what(entry: &ModuleEntry) -> String {
+    let ModuleEntry { module, route, .. } = entry;
+    format!("the module `{module}` at the route `{route}`")
+}
+
+/// What WAGI answers itself.
+pub(crate) fn health() -> Builtin {
+    Builtin {
+        does: "answers OK".to_owned(),
+        routes: vec![Route::new(Health::ROUTE, "healthz", Arc::new(Health))],
+    }
+}
+
+/// Understands a modules.toml as far as it can be.
+pub(crate) fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<ModulesFile> {
+    let text = String::from_utf8(content).map_err(|error| Diagnostic {
+        kind: Kind::File,
+        place: Position::file(path).into(),
+        message: format!("it is no text ({error}): a modules.toml is expected"),
+        remedy: None,
+    });
+    let (file, errors) = ModulesFile::read(&found.keep(text)?);
+    for error in errors {
+        found.error(Diagnostic::modules(path, error));
+    }
+    let file = file?;
+    let locations = ConfigLocations::new(path, file.source());
+    for warning in file.warnings() {
+        found.warn(Diagnostic::warning(path, warning));
+    }
+    for unknown in &file.unknown {
+        let UnknownKey {
+            location,
+            key,
+            meaning,
+        } = unknown;
+        found.warn(Diagnostic {
+            kind: Kind::NoEffect,
+            place: Position::located(path, location.clone()).into(),
+            message: format!("`{key}` has no effect"),
+            remedy: Some(meaning.clone()),
+        });
+    }
+    for (index, entry) in file.modules.iter().enumerate() {
+        for (at, host) in entry.allowed_hosts.iter().enumerate() {
+            // Modules have no such names for each other.
+            let grant = host.parse().ok();
+            let key = format!("allowed_hosts.{at}");
+            let place = locations.entry(&what(entry), "module", index, &key);
+            let warning = grant.and_then(|grant| idle_grant(&grant, &[], place));
+            found.warnings.extend(warning);
+        }
+    }
+    Some(file)
+}
