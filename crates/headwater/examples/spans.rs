@@ -1,7 +1,7 @@
 //! Reads spans and verdicts in process: `cargo run --example spans -- GUEST.wasm DESTINATION`.
 //!
 //! Prints each request, and each outgoing request with the request that it was made for. What spans say is in
-//! `docs/how-to/embed.md`. To export them, give the subscriber the layer of `tracing-opentelemetry` instead.
+//! `docs/reference/traces.md`. To export them, give the subscriber the layer of `tracing-opentelemetry` instead.
 
 #![allow(
     clippy::print_stdout,
