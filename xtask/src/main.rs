@@ -82,6 +82,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Draw the trace trees of the demo, as they look on a terminal, into docs/images/trace.svg.
+    Picture,
     /// Load a host with good and bad guests and clients for minutes; fail if anything is lost or
     /// leaks.
     Soak {
@@ -130,7 +132,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Check { filter } => check::run(&workspace, filter.as_deref().unwrap_or_default())
             .map(|()| ExitCode::SUCCESS),
         Command::Docs => docs::book(&workspace).map(|()| ExitCode::SUCCESS),
-        Command::Demo { once } => serve::demo(&workspace, once),
+        Command::Demo { once } => serve::demo(&workspace, if once { &["--once"] } else { &[] }),
+        Command::Picture => {
+            std::fs::create_dir_all(workspace.root.join("docs/images"))?;
+            serve::demo(&workspace, &["--picture", "docs/images/trace.svg"])
+        }
         Command::Soak { arguments } => serve::soak(&workspace, &arguments),
         Command::ProveAttribution { arguments } => serve::prove_attribution(&workspace, &arguments),
         Command::Bench { arguments } => serve::bench(&workspace, &arguments),

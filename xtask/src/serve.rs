@@ -29,7 +29,7 @@ const SOCKET_PARTS: [&str; 5] = ["egress", "speed", "front", "idle", "neighbour"
 const RUNTIME_PARTS: [&str; 4] = ["attribution", "dispatch", "instances", "reset"];
 
 /// Runs the demo and returns its exit code.
-pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
+pub(crate) fn demo(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode> {
     components::run(workspace)?;
     say(
         "building the host and the demo; the first time this compiles wasmtime, which takes minutes",
@@ -37,9 +37,7 @@ pub(crate) fn demo(workspace: &Workspace, once: bool) -> Result<ExitCode> {
     build::debug(workspace, "demo")?;
     say("running the demo");
     let mut demo = program(workspace, "debug", "demo");
-    if once {
-        demo.arg("--once");
-    }
+    demo.args(arguments).current_dir(&workspace.root);
     Ok(code(process::status(&mut demo)?))
 }
 

@@ -43,7 +43,7 @@ pub struct LogConfig {
     /// How. Default: text.
     pub format: LogFormat,
     /// Whether text has colours. Default: whether standard error is a terminal and the variable
-    /// `NO_COLOR` is not set.
+    /// `NO_COLOR` is not set. `CLICOLOR_FORCE` counts as a terminal.
     pub color: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct TreeConfig {
     /// Gets whole trees, one or more in one write, by a thread of its own. Default: standard error.
     pub writer: Option<Box<dyn Write + Send>>,
     /// Whether to colour them. Default: whether standard error is a terminal and the variable
-    /// `NO_COLOR` is not set.
+    /// `NO_COLOR` is not set. `CLICOLOR_FORCE` counts as a terminal.
     pub color: bool,
 }
 
@@ -125,9 +125,10 @@ impl fmt::Debug for TreeConfig {
     }
 }
 
-/// See <https://no-color.org>.
+/// See <https://no-color.org> and <https://bixense.com/clicolors>.
 fn use_color(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && (terminal || is_set("CLICOLOR_FORCE"))
 }
 
 impl Default for OtlpConfig {

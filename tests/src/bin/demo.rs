@@ -7,6 +7,7 @@
     reason = "its output is what it is for"
 )]
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,9 +29,10 @@ const ROUNDS: usize = 4;
 const LATENCY: Duration = Duration::from_millis(20);
 
 const USAGE: &str = "\
-Usage: demo [--once]
+Usage: demo [--once | --picture FILE]
 
-  --once  end after the counts, with exit code 1 if anything was wrong, unknown or unanswered";
+  --once          end after the counts, with exit code 1 if anything was wrong, unknown or unanswered
+  --picture FILE  likewise, and draw the trees into an SVG file";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -42,9 +44,10 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let once = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--once"] => true,
+    let (once, picture) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => (false, None),
+        ["--once"] => (true, None),
+        ["--picture", file] => (true, Some(PathBuf::from(file))),
         ["-h" | "--help"] => {
             println!("{USAGE}");
             return Ok(ExitCode::SUCCESS);
@@ -58,10 +61,17 @@ async fn run() -> Result<ExitCode> {
         }
     };
 
-    let mut demo = Demo::start().await?;
+    let mut demo = Demo::start(picture.is_some()).await?;
     demo.introduce();
     let outcome = demo.run().await?;
-    demo.show_trees();
+    let trees = demo.trees();
+    println!(
+        "{}\n\n{trees}",
+        heading("Each outgoing call hangs under its own incoming request")
+    );
+    if let Some(file) = picture {
+        std::fs::write(file, anstyle_svg::Term::new().render_svg(&trees))?;
+    }
     outcome.show();
     println!("  Every span is in {}\n", demo.trace_file.display());
     if !once {
@@ -126,7 +136,8 @@ struct Demo {
 }
 
 impl Demo {
-    async fn start() -> Result<Self> {
+    /// Starts the upstream and the host; `color` as on a terminal.
+    async fn start(color: bool) -> Result<Self> {
         let upstream = Upstream::with(Behaviour::Answer(LATENCY)).await?;
         let allow = upstream.url();
         let allow = [allow.as_str()];
@@ -143,6 +154,7 @@ impl Demo {
         let host = Host::serve(settings.path())
             .args(["--trace-tree", "always", "--log", "warn", "--trace-file"])
             .arg(&trace_file)
+            .env("CLICOLOR_FORCE", if color { "1" } else { "" })
             .start()
             .await?;
         Ok(Self {
@@ -213,23 +225,27 @@ impl Demo {
         })
     }
 
-    /// Prints one tree of each service; there are too many to print all.
-    fn show_trees(&self) {
-        println!(
-            "{}\n",
-            heading("Each outgoing call hangs under its own incoming request")
-        );
-        let trees = Tree::all(&self.host.stderr().lines());
+    /// Returns one tree of each service; there are too many to show all.
+    fn trees(&self) -> String {
+        let raw = self.host.stderr().lines();
+        let plain: Vec<_> = raw.iter().map(|line| without_color(line)).collect();
+        let colored: HashMap<_, _> = plain.iter().zip(&raw).collect();
+        let found = Tree::all(&plain);
+        let mut trees = String::new();
         for service in &SERVICES {
-            let tree = trees.iter().rev().find(|tree| {
+            let tree = found.iter().rev().find(|tree| {
                 tree.root().contains(service.route) && tree.lines().len() > service.calls
             });
             match tree {
-                Some(tree) => tree.lines().iter().for_each(|line| println!("  {line}")),
-                None => println!("  (no tree of {} was printed)", service.route),
+                Some(tree) => tree
+                    .lines()
+                    .iter()
+                    .for_each(|line| trees += &format!("  {}\n", colored[line])),
+                None => trees += &format!("  (no tree of {} was printed)\n", service.route),
             }
-            println!();
+            trees.push('\n');
         }
+        trees
     }
 
     async fn keep_serving(&mut self) -> Result<()> {
@@ -315,6 +331,15 @@ impl Outcome {
         };
         println!("\n  {verdict}");
     }
+}
+
+/// Returns the line without the escape sequences of its colours.
+fn without_color(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| {
+        plain + part.split_once('m').map_or(part, |(_, rest)| rest)
+    })
 }
 
 fn heading(text: &str) -> String {
