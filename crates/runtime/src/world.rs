@@ -17,7 +17,7 @@ pub enum World {
 }
 
 impl World {
-    /// Finds the world by the component's exports; `None` if it exports no HTTP handler.
+    /// Returns the world for the component's exports; `None` if it exports no HTTP handler.
     #[must_use]
     pub fn of(component: &Component) -> Option<Self> {
         exports(component).iter().find_map(|name| {
@@ -40,7 +40,7 @@ impl fmt::Display for World {
     }
 }
 
-/// What a component exports, by name.
+/// Returns the names of a component's exports.
 pub(crate) fn exports(component: &Component) -> Vec<String> {
     let engine = component.engine();
     component
