@@ -1,4 +1,4 @@
-//! What rounds of a measurement come to.
+//! Evaluation of measurement rounds.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ impl Rounds {
         self.rounds.push(round);
     }
 
-    /// The time of a round that counts, in µs.
+    /// Returns the median time of a round, in µs.
     pub(crate) fn median(&self) -> f64 {
         median(self.rounds.iter().map(Duration::as_secs_f64)) * 1e6
     }
 
-    /// What `compare` makes of each round and the other contestant's beside it: a machine that is slow
-    /// for a while is slow for both.
+    /// Returns the median of `compare` over pairs of rounds of both contestants: a machine that is
+    /// slow for a while is slow for both.
     pub(crate) fn beside(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> f64 {
         let pairs = self.rounds.iter().zip(&other.rounds);
         median(pairs.map(|(one, other)| compare(one.as_secs_f64(), other.as_secs_f64())))
@@ -41,7 +41,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// CPU time by one of the system's clocks, which do not see what else the machine does.
+/// Returns the CPU time by one of the system's clocks, which do not count other processes.
 pub(crate) fn cpu(clock: ClockId) -> Duration {
     let now = clock_gettime(clock);
     Duration::new(
@@ -50,7 +50,7 @@ pub(crate) fn cpu(clock: ClockId) -> Duration {
     )
 }
 
-/// How a target came out, in words.
+/// Returns the result of a target, in words.
 pub(crate) fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
 }

@@ -1,4 +1,4 @@
-//! The stock dispatch of wasmtime-wasi-http, as a thing to measure the pool against.
+//! The stock dispatch of wasmtime-wasi-http, for comparison with the pool.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl WorkerState for Worker {
     }
 }
 
-/// Instances that live as long as the measurement.
+/// Keeps instances for as long as the measurement.
 struct Never;
 
 impl WorkerExpiration for Never {
