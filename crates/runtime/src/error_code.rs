@@ -21,7 +21,6 @@ impl CutByGuest {
         Self(Mutex::new(Some(error)))
     }
 
-    /// Takes the error. Only the first caller gets it.
     fn take(&self) -> Option<Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

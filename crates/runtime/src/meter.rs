@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use headwater_core::{Counters, RequestId, RequestScope};
 
-/// The CPU time of one instance.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: Option<Duration>,
@@ -28,7 +27,6 @@ struct Requests {
     present: Vec<Present>,
     /// True if a request that is over may have left work behind.
     leftovers: bool,
-    /// The request that the last tick found.
     computing: Option<Arc<RequestScope>>,
     /// The time up to which everything was charged.
     mark: Option<Mark>,
@@ -45,7 +43,6 @@ struct Present {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("request {request} took more CPU time than max_cpu_time ({} ms)", limit.as_millis())]
 pub(crate) struct CpuTimeExceeded {
-    /// The request.
     pub(crate) request: RequestId,
     limit: Duration,
 }
@@ -96,7 +93,6 @@ impl Meter {
         }
     }
 
-    /// Adds a request that starts in the instance.
     pub(crate) fn enter(&self, scope: Arc<RequestScope>) {
         self.lock().present.push(Present {
             scope,

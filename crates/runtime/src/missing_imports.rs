@@ -33,9 +33,7 @@ enum Offer {
     InVersions(Vec<&'static str>),
     /// The component that a middleware is composed with.
     NextHandler,
-    /// These hosts.
     By(&'static str),
-    /// No known host.
     Unknown,
 }
 
@@ -181,7 +179,6 @@ fn elsewhere(name: &str, offered: &Offered<'_>) -> Offer {
         .map_or(Offer::Unknown, |(_, others)| Offer::By(others))
 }
 
-/// The interfaces that a service's guest may import.
 struct Offered<'a> {
     linker: &'a Linker<GuestState>,
     grants: &'a Grants,

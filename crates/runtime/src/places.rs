@@ -38,7 +38,6 @@ pub use self::shortage::{NoPlace, TooLarge};
 /// many.
 const RESERVED: u32 = 10;
 
-/// The places of an engine.
 pub(crate) struct Places {
     total: u32,
     taken: AtomicU32,
@@ -178,7 +177,6 @@ impl Places {
         );
     }
 
-    /// Returns the services that have pools, those with the most places first.
     fn pools(&self) -> Vec<ServicePool> {
         let services = lock(&self.joined);
         let services = services.iter().filter_map(Weak::upgrade);

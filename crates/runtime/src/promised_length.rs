@@ -46,12 +46,10 @@ impl PromisedLength {
         }
     }
 
-    /// Returns the declared length, if there is one.
     pub(crate) fn declared(&self) -> Option<u64> {
         self.declared
     }
 
-    /// Returns the number of counted bytes.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }

@@ -65,7 +65,6 @@ pub struct ComponentService {
 enum Hearing {
     /// Not needed.
     Nothing,
-    /// The component reports its wake-ups.
     Wakes,
     /// Needed, but not possible.
     Impossible,
@@ -264,7 +263,6 @@ fn compile(
     }
 }
 
-/// Returns the world of a component, if it can be served.
 fn world(component: &Component) -> Result<World, LoadError> {
     if let Some(candidate) = release_candidate(component) {
         return Err(LoadError::ReleaseCandidate(candidate));

@@ -8,12 +8,10 @@ use headwater_core::{RequestId, RequestScope, ScopeParts, SpanContext};
 use crate::attribution::{AttributionView, Evidence, Roots, Unattributed};
 use crate::guest_name::GuestName;
 
-/// Returns the scope of a dummy request.
 pub(crate) fn scope() -> Arc<RequestScope> {
     scope_of(SpanContext::empty_context())
 }
 
-/// Returns the scope of a request with this span.
 pub(crate) fn scope_of(span: SpanContext) -> Arc<RequestScope> {
     RequestScope::new(ScopeParts {
         id: RequestId::new(),

@@ -48,7 +48,6 @@ pub struct GuestThreads(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Ticks of the epoch so far.
     ticks: AtomicU64,
     /// The number of large guests that hold a worker thread.
     on_workers: AtomicUsize,
@@ -60,7 +59,6 @@ struct Shared {
 #[derive(Debug, Clone)]
 pub struct ServiceThreads {
     host: GuestThreads,
-    /// The tick until which the service is slow.
     slow_until: Arc<AtomicU64>,
 }
 
@@ -85,7 +83,6 @@ struct OnWorker<'a>(&'a AtomicUsize);
 // === impl GuestThreads ===
 
 impl GuestThreads {
-    /// Counts a tick of the epoch.
     pub(crate) fn tick(&self) {
         // No other memory depends on it.
         self.0.ticks.fetch_add(1, Ordering::Relaxed);

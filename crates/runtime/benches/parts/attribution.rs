@@ -9,7 +9,6 @@ use crate::bare::failed;
 use crate::rounds::{Rounds, cpu, verdict};
 use crate::{calls, hello, ledger, wakes};
 
-/// Import calls per round.
 const CALLS: u32 = 1_000_000;
 /// Requests per round to a composed component that does almost nothing, and to one that answers.
 const REQUESTS: u32 = 30_000;
@@ -27,7 +26,6 @@ const MOST_OF_WAKE_UP: f64 = 400.0;
 /// The maximum share added to a request that wakes no task, in a guest that answers.
 const MOST_OF_QUIET: f64 = 0.02;
 
-/// Returns true if all targets are met.
 pub(crate) async fn measure() -> Result<bool> {
     let call = of_call().await?;
     let ledger = of_ledger().await?;
@@ -130,7 +128,6 @@ async fn of_wakes() -> Result<bool> {
     Ok(met)
 }
 
-/// Returns the added time in ns.
 fn added(with: &Rounds, without: &Rounds) -> f64 {
     with.beside(without, |with, without| with - without) * 1e9
 }

@@ -29,7 +29,6 @@ pub(crate) struct BareInstance {
 }
 
 impl BareService {
-    /// Compiles and links a component of `wasi:http/service@0.3`.
     pub(crate) fn load(engine: &Engine, binary: &[u8]) -> Result<Self> {
         let load = || {
             let engine = engine.for_guest(binary)?;

@@ -12,7 +12,6 @@ use crate::hello;
 use crate::rounds::{Rounds, cpu, verdict};
 use crate::stock::StockService;
 
-/// Concurrent requests.
 const CONCURRENT: usize = 32;
 /// Requests of each concurrent client in a round.
 const REQUESTS: usize = 1_000;
@@ -80,7 +79,6 @@ pub(crate) async fn measure() -> Result<bool> {
     Ok(met)
 }
 
-/// A dispatch to measure.
 struct Contestant {
     handler: Arc<dyn Handler>,
     elapsed: Rounds,

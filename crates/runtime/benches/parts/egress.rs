@@ -29,9 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::hello;
 use crate::rounds::{Rounds, cpu, verdict};
 
-/// Requests of a round.
 const REQUESTS: usize = 4_000;
-/// Concurrent requests.
 const AT_ONCE: usize = 16;
 const ROUNDS: usize = 9;
 /// The maximum time, as a multiple of the native client's.
@@ -187,7 +185,6 @@ where
     Ok(())
 }
 
-/// A service of the host.
 struct Answer;
 
 impl Handler for Answer {

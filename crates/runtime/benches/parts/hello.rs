@@ -13,7 +13,6 @@ use headwater_telemetry::Metrics;
 use http::Request;
 use http_body_util::BodyExt;
 
-/// Reads the built component `hello`.
 pub(crate) fn binary() -> Result<Vec<u8>> {
     built("hello")
 }
@@ -40,7 +39,6 @@ fn built(name: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// Puts the component into a pool with these settings.
 pub(crate) fn pool(
     engine: &Engine,
     binary: &[u8],
@@ -62,7 +60,6 @@ pub(crate) fn pool(
     )?))
 }
 
-/// Sends sequential requests and reads the answers.
 pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result<()> {
     for _ in 0..number {
         let request = Request::get("http://localhost/").body(empty())?;

@@ -15,9 +15,7 @@ use crate::rounds::{Rounds, cpu, verdict};
 
 /// Rounds of each, alternating; the medians count.
 const ROUNDS: usize = 15;
-/// Calls of a round.
 const CALLS: usize = 16_000;
-/// Concurrent requests.
 const CONCURRENT: usize = 32;
 /// New instances in a round, and requests to fresh ones.
 const INSTANCES: usize = 2_000;
@@ -46,7 +44,6 @@ pub(crate) async fn measure() -> Result<bool> {
     Ok(dispatch && instance)
 }
 
-/// Returns true if the cost of a warm dispatch is within its target.
 async fn dispatch(bare: &BareService, pool: &Arc<dyn Handler>) -> Result<bool> {
     println!(
         "dispatch in a warm instance: {ROUNDS} rounds of {CALLS} requests, in turn, by CPU time"
@@ -84,7 +81,6 @@ async fn dispatch(bare: &BareService, pool: &Arc<dyn Handler>) -> Result<bool> {
     Ok(met)
 }
 
-/// Returns true if the cost of a new instance is within its target.
 async fn instance(
     bare: &BareService,
     warm: &Arc<dyn Handler>,

@@ -30,7 +30,6 @@ use tokio::runtime::{Builder, Runtime};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A part that can be measured alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Attribution,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The rounds of one contestant.
 pub(crate) struct Rounds {
     pub(crate) name: &'static str,
     rounds: Vec<Duration>,
@@ -50,7 +49,6 @@ pub(crate) fn cpu(clock: ClockId) -> Duration {
     )
 }
 
-/// Returns the result of a target, in words.
 pub(crate) fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
 }

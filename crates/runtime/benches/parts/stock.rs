@@ -30,7 +30,6 @@ struct Instances {
 }
 
 impl StockService {
-    /// Compiles and links a component of `wasi:http/service@0.3`.
     pub(crate) fn load(engine: &Engine, binary: &[u8]) -> anyhow::Result<Self> {
         let BareService { pre, stores } = BareService::load(engine, binary)?;
         Ok(Self(ProxyHandler::new(Instances {

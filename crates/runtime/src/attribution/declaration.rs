@@ -37,7 +37,6 @@ use headwater_core::RequestId;
 pub(crate) struct Turn(Arc<AtomicU64>);
 
 impl Turn {
-    /// Counts a turn.
     pub(crate) fn next(&self) {
         self.0.store(self.now() + 1, Ordering::Relaxed);
     }
@@ -105,7 +104,6 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
         self.by_task.is_empty()
     }
 
-    /// Declares that `task` works for `request`.
     pub(crate) fn enter(&mut self, task: Option<Task>, request: RequestId) -> Entered<Task> {
         self.last += 1;
         let number = self.last;
@@ -119,7 +117,6 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
         Entered { task, number }
     }
 
-    /// Takes a declaration back.
     pub(crate) fn leave(&mut self, entered: Entered<Task>) {
         let Entered { task, number } = entered;
         let Some(task) = task else { return };
@@ -133,7 +130,6 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
         }
     }
 
-    /// Returns the current declaration of `task`.
     pub(crate) fn of(&self, task: Task) -> Option<Declared> {
         let entries = self.by_task.get(&task)?;
         let now = self.turn.now();

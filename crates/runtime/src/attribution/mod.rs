@@ -55,7 +55,6 @@ use self::wakes::{Of, Wakes};
 
 /// A view of attribution's data in an instance's store.
 pub(crate) trait AttributionView: 'static {
-    /// Returns the instance's requests and tasks.
     fn roots(&mut self) -> &mut Roots;
 }
 
@@ -162,10 +161,8 @@ impl Roots {
     }
 }
 
-/// The result of the walk from the calling task.
 #[derive(Debug, Clone, Copy)]
 enum Walk {
-    /// This task, which has no caller.
     Root(GuestTaskId),
     /// No root within [`MAX_DEPTH`] steps.
     Endless,
@@ -207,7 +204,6 @@ impl Caller {
         }
     }
 
-    /// Returns the instance's live request that matches `is_it`.
     fn live<T: AttributionView>(
         &self,
         mut store: StoreContextMut<'_, T>,
@@ -423,7 +419,6 @@ pub(crate) fn is_live<T: AttributionView>(
 }
 
 impl Evidence {
-    /// Returns true if [`checkpoint`] must be called.
     pub(crate) fn has_checkpoints(self) -> bool {
         matches!(self, Self::Ledger(_))
     }

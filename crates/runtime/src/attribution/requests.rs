@@ -34,7 +34,6 @@ pub(crate) struct Requests<Task> {
 /// A request that may live.
 #[derive(Debug)]
 pub(crate) enum Found<Task> {
-    /// It lives.
     Lives(Arc<RequestScope>),
     /// Its answer is over: it lives if this task, its root, has not ended.
     LivesIfRunning(Arc<RequestScope>, Task),

@@ -26,7 +26,6 @@ pub(super) fn is_running<T: 'static>(
     found.is_some() && found == kind(table, running)
 }
 
-/// Returns the type of the value in the slot.
 fn kind(table: &mut ResourceTable, task: GuestTaskId) -> Option<TypeId> {
     let entry = table.get_any_mut(number(task)?).ok()?;
     Some((*entry).type_id())

@@ -41,7 +41,6 @@ impl Unattributed {
         }
     }
 
-    /// Returns the number of calls for each doubt.
     pub(crate) fn doubts(&self) -> [(Doubt, u64); Doubt::ALL.len()] {
         std::array::from_fn(|place| {
             let count = self.doubts[place].load(Ordering::Relaxed);

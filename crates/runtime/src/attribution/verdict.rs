@@ -33,10 +33,8 @@ pub(crate) struct Witnesses {
     pub(crate) sole: Option<Arc<RequestScope>>,
 }
 
-/// The guest's declaration by a token.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Declaration {
-    /// Nothing.
     #[default]
     None,
     /// It works for this request.
@@ -49,10 +47,8 @@ pub(crate) enum Declaration {
 /// The requests that the outgoing request's headers name.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Echo {
-    /// None.
     #[default]
     None,
-    /// One.
     One(Arc<RequestScope>),
     /// `traceparent` and `x-request-id` name different ones.
     Two([Arc<RequestScope>; 2]),
@@ -66,12 +62,10 @@ pub(crate) struct InDoubt {
     pub(crate) others: Vec<Arc<RequestScope>>,
 }
 
-/// The evidence of the call stack.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum StackEvidence {
     /// It leads to this request and can be trusted.
     Sound(Arc<RequestScope>),
-    /// It cannot be trusted.
     Unsound,
     /// It leads nowhere.
     #[default]
@@ -79,7 +73,6 @@ pub(crate) enum StackEvidence {
 }
 
 impl Witnesses {
-    /// Weighs the witnesses.
     pub(crate) fn judge(self) -> Attribution {
         let Self {
             declaration,

@@ -9,7 +9,6 @@ use wasmtime::component::Linker;
 use super::{Capability, Explained, Flag, GrantError, ServiceContext, Value};
 use crate::guest_state::{GuestState, InstanceCapabilities};
 
-/// A type-erased [`Capability`].
 pub(crate) trait Erased: Send + Sync {
     fn id(&self) -> TypeId;
     fn interfaces(&self) -> &'static [&'static str];

@@ -55,18 +55,15 @@ impl Grants {
         self.0.iter().flat_map(Grant::files).collect()
     }
 
-    /// Returns the interfaces that the capabilities satisfy.
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().flat_map(Grant::interfaces).copied()
     }
 
-    /// Defines the functions of all capabilities.
     pub(crate) fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         let mut grants = self.0.iter();
         grants.try_for_each(|grant| grant.capability.link(linker))
     }
 
-    /// Starts the capabilities for a service.
     pub(crate) fn start(&self, service: &ServiceContext) -> ServiceCapabilities {
         let grants = self.0.iter();
         let started = grants.map(|grant| grant.capability.clone().start(&grant.granted, service));

@@ -94,7 +94,6 @@ const GUEST: &str = r#"
     (canon lift (core func $code "run") async (callback (core func $code "run-on")))))
 "#;
 
-/// Returns a request with its own server span.
 fn traced(number: u8) -> Arc<RequestScope> {
     scope_of(SpanContext::new(
         TraceId::from_bytes([number; 16]),

@@ -7,19 +7,16 @@ use std::time::SystemTime;
 
 use super::entry::{self, Damaged, Key, VerifiedCode};
 
-/// The suffix of file names.
 const EXTENSION: &str = ".code";
 
 /// The prefix of files that are still being written, or were when their host crashed.
 const UNFINISHED: &str = "unfinished-";
 
-/// The files of compiled code.
 pub(super) struct CodeDirectory {
     path: PathBuf,
     max_bytes: u64,
 }
 
-/// The reason why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DirectoryError {
     #[error("this user has no home directory, and XDG_CACHE_HOME is not set")]
@@ -43,7 +40,6 @@ pub(super) enum Untrusted {
     Kind(&'static str),
 }
 
-/// The reason why a file was not used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error(transparent)]
@@ -222,7 +218,7 @@ fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Returns true if only this user and root can have written the file.
+/// Checks that only this user and root can have written the file.
 #[cfg(unix)]
 fn trusted(metadata: &Metadata) -> Result<(), Untrusted> {
     use std::os::unix::fs::MetadataExt;

@@ -40,7 +40,6 @@ impl Key {
         Self(hasher.0.finalize().into())
     }
 
-    /// Returns true if the text is a displayed key.
     pub(super) fn is_name(text: &str) -> bool {
         text.len() == 2 * DIGEST && text.bytes().all(|byte| byte.is_ascii_hexdigit())
     }

@@ -40,7 +40,6 @@ impl Cache {
         answer.unwrap().call(&mut store, ()).unwrap()
     }
 
-    /// The file of the module that returns this number.
     fn path(&self, number: u32) -> PathBuf {
         let key = Key::new(&self.engine, Module::KIND, &answering(number));
         self.compiler.directory.as_ref().unwrap().path_of(&key)

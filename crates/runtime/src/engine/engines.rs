@@ -57,7 +57,6 @@ impl Engines {
         })
     }
 
-    /// Uses this engine for all guests.
     #[cfg(any(test, feature = "measure"))]
     pub(super) fn only(engine: wasmtime::Engine) -> Self {
         Self {

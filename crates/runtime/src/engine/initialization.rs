@@ -19,7 +19,6 @@ pub(super) enum Initialization {
 }
 
 impl Initialization {
-    /// Returns the cheaper way for this guest.
     pub(super) fn of(binary: &[u8]) -> Self {
         match data_size(binary) > MOST_COPIED {
             true => Self::CopyOnWrite,

@@ -140,7 +140,6 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// The memory of each instance.
     const EACH: usize = 64 * MIB;
 
     /// Returns the resident bytes of the mappings that contain memories of [`EACH`] at these addresses. One

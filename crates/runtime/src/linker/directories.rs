@@ -29,10 +29,8 @@ use crate::open_files::FilePermit;
 /// The number of entries read at once, in a millisecond or less.
 const AT_ONCE: usize = 256;
 
-/// The result of reading a directory.
 type End = Result<(), ErrorCode>;
 
-/// Replaces the stock function.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.instance(TYPES_P3)?.func_wrap(
         "[method]descriptor.read-directory",

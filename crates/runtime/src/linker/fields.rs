@@ -23,7 +23,6 @@ use crate::guest_state::GuestState;
 type Fields = Resource<FieldMap>;
 type Entry = (String, Vec<u8>);
 
-/// Replaces the stock functions of both versions.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     /// Defines the three functions, given the conversion of the stock function's result.
     macro_rules! define {
@@ -55,8 +54,8 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
                     let repeats = is_length(&name) && repeats(&store.data().table, &fields, &value);
                     let http = &mut store.data_mut().http();
                     let done = match repeats {
-                        // Sets the field in its own place, which also reports other errors, such as fields
-                        // that cannot be changed.
+                        // Sets the same value again, which also reports other errors, such as fields that
+                        // cannot be changed.
                         true => $version::HostFields::set(http, fields, name, vec![value]),
                         false => $version::HostFields::append(http, fields, name, value),
                     };
@@ -74,7 +73,6 @@ fn is_length(name: &str) -> bool {
     name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str())
 }
 
-/// Returns true if a value repeats the present `content-length`.
 fn repeats(table: &ResourceTable, fields: &Fields, value: &[u8]) -> bool {
     let Ok(fields) = table.get(fields) else {
         return false;

@@ -26,7 +26,6 @@ use crate::open_files::FilePermit;
 const TYPES_P2: &str = "wasi:filesystem/types@0.2.12";
 pub(super) const TYPES_P3: &str = "wasi:filesystem/types@0.3.0";
 
-/// Replaces the stock functions.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     add_p2(linker)?;
     add_p3(linker)

@@ -64,7 +64,6 @@ pub(crate) fn linker(
     Ok(linker)
 }
 
-/// Helpers for the tests of this folder.
 #[cfg(test)]
 mod testing {
     use wasmtime::component::Linker;

@@ -13,14 +13,12 @@ use crate::guest_state::GuestState;
 /// Bytes generated at once, in less than a millisecond.
 const PIECE: u64 = 64 << 10;
 
-/// The version of WASI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     P2,
     P3,
 }
 
-/// A stock function.
 type Get = fn(&mut WasiRandomCtx, u64) -> wasmtime::Result<Vec<u8>>;
 
 /// The interface, the function, its version and the stock function. The versions are wasmtime-wasi 48's; 0.2.x
@@ -52,7 +50,6 @@ const FUNCTIONS: [(&str, &str, Version, Get); 4] = [
     ),
 ];
 
-/// Replaces the stock functions.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     for (interface, function, version, get) in FUNCTIONS {
         linker.instance(interface)?.func_wrap_async(

@@ -18,7 +18,6 @@ use crate::attribution;
 use crate::guest_state::GuestState;
 use crate::output::{InstanceOutput, Origin, PERMIT, Stream};
 
-/// Replaces the stock functions.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     stdout::add_to_linker::<GuestState, AttributedCli>(linker, GuestState::cli)?;
     stderr::add_to_linker::<GuestState, AttributedCli>(linker, GuestState::cli)
@@ -76,7 +75,6 @@ fn print(
     })
 }
 
-/// The consumer of a stream that is printed.
 struct Printer {
     output: InstanceOutput,
     attribution: Attribution,

@@ -13,7 +13,6 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 
 use crate::guest_state::GuestState;
 
-/// Replaces the stock function.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.instance(super::TYPES_P2)?.func_wrap(
         "http-error-code",

@@ -19,7 +19,6 @@ type Output = Resource<DynOutputStream>;
 type Input = Resource<DynInputStream>;
 type Answer<T> = (Result<T, StreamError>,);
 
-/// Replaces the stock functions.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut streams = linker.instance(INTERFACE)?;
     macro_rules! define {

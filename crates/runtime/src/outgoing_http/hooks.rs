@@ -22,7 +22,6 @@ pub(crate) struct Hooks {
     pub(super) next: Option<OutgoingCall>,
 }
 
-/// An outgoing call before it is sent.
 pub(super) struct OutgoingCall {
     pub(super) attribution: Attribution,
     pub(super) egress: Egress,

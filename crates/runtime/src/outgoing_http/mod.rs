@@ -36,7 +36,6 @@ pub(crate) trait OutgoingView: AttributionView + WasiHttpView {
     fn outgoing(&mut self) -> wasmtime::Result<(&mut Hooks, Egress)>;
 }
 
-/// Links both interfaces.
 pub(crate) fn add_to_linker<T: OutgoingView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     p3::bindings::http::client::add_to_linker::<T, AttributedClient>(linker, T::http)?;
     add_outgoing_handler(linker)

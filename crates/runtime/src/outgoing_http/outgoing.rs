@@ -24,7 +24,6 @@ pub(crate) struct Outgoing {
 pub(crate) type OutgoingPermit = OwnedSemaphorePermit;
 
 impl Outgoing {
-    /// Limits the number of requests that are open at once.
     pub(crate) fn new(service: Arc<str>, most: usize, limits: LimitLog) -> Self {
         Self {
             service,
@@ -74,7 +73,6 @@ impl Outgoing {
         }
     }
 
-    /// Records an outgoing request that could not be attributed.
     pub(crate) fn note_unattributed(&self) {
         self.unattributed.store(true, Ordering::Relaxed);
     }

@@ -49,7 +49,6 @@ pub(super) fn outgoing(
     Request::from_parts(head, body)
 }
 
-/// Returns the number of bytes that will be sent, if known.
 fn expected(request: &Request<WasiBody>) -> Option<u64> {
     match declared_length(request.headers()) {
         DeclaredLength::Exactly(length) => Some(length),
@@ -59,7 +58,6 @@ fn expected(request: &Request<WasiBody>) -> Option<u64> {
     }
 }
 
-/// The version of `wasi:http` that made a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     P2,

@@ -1,6 +1,5 @@
 use std::time::{Duration, Instant};
 
-/// A limit on logged output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     /// Bytes that may come at once.
@@ -33,7 +32,6 @@ impl Allowance {
         }
     }
 
-    /// Takes this many bytes, or nothing.
     pub(crate) fn take(&mut self, bytes: u64, now: Instant) -> bool {
         self.refill(now);
         if self.dry && self.left < self.rate.per_second.min(self.rate.burst) {

@@ -66,9 +66,7 @@ struct Account {
     dropped: Dropped,
     /// The last written stream.
     stream: Stream,
-    /// The time of the last write.
     at: Instant,
-    /// Unfinished lines.
     lines: Vec<(Stream, Origin, Lines)>,
 }
 
@@ -82,7 +80,6 @@ impl InstanceOutput {
         }))
     }
 
-    /// Returns the origin for a new stream of its own.
     pub(crate) fn open(&self) -> Origin {
         let mut book = self.0.lock();
         book.opened += 1;
@@ -110,7 +107,6 @@ impl InstanceOutput {
         }
     }
 
-    /// Ends a stream of its own.
     pub(crate) fn close(&self, attribution: &Attribution, stream: Stream, origin: Origin) {
         let now = Instant::now();
         let mut book = self.0.lock();
@@ -214,7 +210,6 @@ impl Account {
         self.lines.push((stream, origin, lines));
     }
 
-    /// Ends unfinished lines.
     fn finish(&mut self, shared: &Shared, now: Instant, which: impl Fn(&Origin) -> bool) {
         let (ended, kept) = std::mem::take(&mut self.lines)
             .into_iter()

@@ -41,7 +41,6 @@ impl Lines {
         self.partial.clear();
     }
 
-    /// Returns true if there is no unfinished line.
     pub(crate) fn is_empty(&self) -> bool {
         self.partial.is_empty()
     }

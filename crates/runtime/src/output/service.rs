@@ -47,14 +47,12 @@ pub(super) struct Dropped {
     pub(super) bytes: u64,
 }
 
-/// A guest's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
-/// The fields of a record beside its text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Label<'a> {
     pub(super) instance: Option<u64>,

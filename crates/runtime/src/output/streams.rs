@@ -85,7 +85,6 @@ impl RequestStderr {
     }
 }
 
-/// Takes the bytes of a stream.
 trait Sink: Clone + Send + Sync + Unpin + 'static {
     fn put(&self, bytes: Bytes);
 }
@@ -103,7 +102,6 @@ impl Sink for RequestStderr {
     }
 }
 
-/// An open stream.
 struct Open<S>(S);
 
 #[async_trait]

@@ -8,7 +8,6 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// A record of a guest's line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Logged {
     pub(crate) text: String,

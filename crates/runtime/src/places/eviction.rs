@@ -6,7 +6,6 @@ use super::service::Service;
 
 /// A pool whose instances can give way to a service that needs places.
 pub(crate) trait GivesWay: Send + Sync {
-    /// Returns the number of idle instances.
     fn idle(&self) -> usize;
 
     /// Ends an idle instance. Returns true if there was one.

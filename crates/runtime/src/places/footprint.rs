@@ -34,7 +34,6 @@ impl Footprint {
         }
     }
 
-    /// Returns the number of places that an instance takes.
     pub(crate) fn places(self) -> u32 {
         let tables = self.tables.div_ceil(TABLES_PER_PLACE);
         // An instance with neither still takes one.

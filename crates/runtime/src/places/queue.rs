@@ -20,7 +20,6 @@ pub(super) struct Waiting {
     pub(super) number: u64,
     pub(super) service: Arc<Service>,
     pub(super) granted: oneshot::Receiver<InstancePlaces>,
-    /// The number of places that busy instances were asked for.
     pub(super) asked: u32,
 }
 

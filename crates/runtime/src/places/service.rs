@@ -21,7 +21,6 @@ pub(super) struct Service {
     pub(super) name: Arc<str>,
     pub(super) footprint: Footprint,
     pub(super) has: AtomicU32,
-    /// The number of starts that wait.
     pub(super) waiting: AtomicUsize,
     pub(super) pool: OnceLock<Weak<dyn GivesWay>>,
 }
@@ -32,7 +31,6 @@ pub struct InstancePlaces(pub(super) Arc<Service>);
 // === impl ServicePlaces ===
 
 impl ServicePlaces {
-    /// Sets the pool whose instances may give way.
     pub(crate) fn set_pool(&self, pool: Weak<dyn GivesWay>) {
         // It is set only once.
         let _ = self.0.pool.set(pool);
@@ -92,12 +90,10 @@ impl ServicePlaces {
 // === impl Service ===
 
 impl Service {
-    /// Returns the number of places that it has.
     pub(super) fn has(&self) -> u32 {
         self.has.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of places that it would have with one more instance.
     pub(super) fn would_have(&self) -> u32 {
         self.has() + self.footprint.places()
     }

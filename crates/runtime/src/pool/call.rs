@@ -24,7 +24,6 @@ use crate::pool::written::Answer;
 
 /// A prepared call: its task exists, but the guest has not executed any instruction for it.
 pub(crate) enum Call<'a> {
-    /// A call of 0.3.
     Service {
         guest: &'a p3::bindings::Service,
         call: ServiceCall,
@@ -257,7 +256,6 @@ fn start_proxy<'a>(
 /// The outcome of waiting for a 0.3 call.
 enum Waited<T> {
     Returned(T),
-    /// The client is gone.
     Closed,
     /// The guest wrote this error as the result of the request's body, and did not return a response
     /// in the same poll of its instance.

@@ -16,7 +16,6 @@ const STARTS: u32 = 3;
 /// pay for it.
 const FAILURES: u32 = 50;
 
-/// The duration of the first opening.
 const FIRST: Duration = Duration::from_millis(200);
 
 /// The maximum duration of an opening.
@@ -27,7 +26,6 @@ pub(crate) struct Circuit {
     state: State,
     failed_starts: u32,
     failures: u32,
-    /// The number of openings since the last success.
     trips: u32,
 }
 

@@ -11,7 +11,6 @@ use crate::pool::scheduler::Retirement;
 pub(crate) struct Counters {
     /// Without the time of backpressure, which is not counted here.
     totals: Mutex<PoolTotals>,
-    /// Records each wait.
     metrics: Metrics,
     service: Arc<str>,
 }
@@ -45,7 +44,6 @@ pub struct PoolTotals {
     pub backpressure: Duration,
 }
 
-/// An event to count.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
     Started,

@@ -49,7 +49,6 @@ impl Failure {
         }
     }
 
-    /// Returns the fault of a request that was in the instance.
     pub(crate) fn fault(&self, request: RequestId) -> Fault {
         let fault = match self.reason {
             Reason::CpuTime(culprit) if culprit == request => Fault::cpu_time(),
@@ -63,7 +62,6 @@ impl Failure {
         matches!(self.reason, Reason::CpuTime(culprit) if culprit == request)
     }
 
-    /// Records that a request failed with it.
     pub(crate) fn set_told(&self) {
         // Read when there is no other reference.
         self.told.store(true, Ordering::Relaxed);

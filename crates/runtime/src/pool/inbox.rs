@@ -26,7 +26,6 @@ struct Contents {
     retired: Option<(Retirement, Instant)>,
     /// True if the instance waits for a request to leave it.
     watches_leaving: bool,
-    /// Wakes the instance.
     waker: Option<Waker>,
 }
 
@@ -49,7 +48,6 @@ impl Inbox {
         });
     }
 
-    /// Takes the request that has waited longest.
     pub(crate) fn pop(&self) -> Option<QueuedRequest> {
         if !self.has_tickets() {
             return None;
@@ -98,7 +96,6 @@ impl Inbox {
         self.at_work.store(at_work, Ordering::Relaxed);
     }
 
-    /// Sets the waker for arrivals.
     pub(crate) fn register(&self, waker: &Waker) {
         self.lock().waker = Some(waker.clone());
     }

@@ -67,7 +67,6 @@ pub(crate) struct Held {
     pub(crate) work_left: usize,
 }
 
-/// The statistics of a pool's instances.
 #[derive(Debug, Default)]
 pub(crate) struct InstanceStats(Mutex<Contents>);
 
@@ -86,7 +85,6 @@ struct Life {
 }
 
 impl InstanceStats {
-    /// Adds an instance that is being started.
     pub(crate) fn begin(&self, key: InstanceKey, now: Instant) {
         let life = Life {
             began: now,
@@ -95,7 +93,6 @@ impl InstanceStats {
         self.lock().alive.insert(key, life);
     }
 
-    /// Sets or ends the hold on an instance.
     pub(crate) fn hold(&self, key: InstanceKey, hold: Option<Hold>, now: Instant) {
         let mut contents = self.lock();
         let Some(life) = contents.alive.get_mut(&key) else {
@@ -128,7 +125,6 @@ impl InstanceStats {
         held
     }
 
-    /// Removes an instance.
     pub(crate) fn end(&self, key: InstanceKey, now: Instant) {
         let mut contents = self.lock();
         if let Some((since, _)) = contents.alive.remove(&key).and_then(|life| life.held) {

@@ -86,12 +86,10 @@ impl InstancePool {
         self.0.look().core.instances(age)
     }
 
-    /// Lets all instances finish their work and end.
     pub(crate) fn replaced(&self) {
         self.0.happened(Scheduler::replaced);
     }
 
-    /// Waits until no instance has work.
     pub(crate) async fn idle(&self) {
         let mut busy = self.0.watch_busy();
         // Fails only once the sender is gone, and `self` holds it.

@@ -9,7 +9,6 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::one_line::one_line;
 use crate::pool::queued_request::InstanceRecord;
 
-/// The reason why a request got no answer.
 pub(super) enum NoAnswer {
     /// Its instance failed while the request was in it.
     InstanceFailed(Arc<InstanceRecord>, Fault),
@@ -51,7 +50,6 @@ pub(super) struct BodyRefused(#[source] pub(super) wasmtime_wasi_http::Error);
 #[error("the component was not instantiated within the time of a request")]
 pub(super) struct SlowStart;
 
-/// Returns the fault for a guest that gave no response.
 pub(super) fn fault(error: wasmtime::Error) -> Fault {
     if let Some(code) = error.downcast_ref::<p3::bindings::http::types::ErrorCode>() {
         return returned_error(format!("{code:?}"));

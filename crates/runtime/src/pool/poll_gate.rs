@@ -28,7 +28,6 @@ const AWAITED: u8 = 2;
 #[derive(Default)]
 pub(crate) struct PollGate {
     state: AtomicU8,
-    /// The number of openings.
     openings: AtomicU64,
     waiting: Mutex<Waiting>,
 }
@@ -108,7 +107,6 @@ impl PollGate {
         self.state.load(Ordering::Relaxed) == AWAITED
     }
 
-    /// Returns the number of openings.
     pub(crate) fn openings(&self) -> u64 {
         self.openings.load(Ordering::Relaxed)
     }

@@ -21,7 +21,6 @@ pub(crate) struct QueuedRequest {
     pub(crate) answer: oneshot::Sender<Answer>,
     /// Set by the instance that starts the request.
     pub(crate) instance: Arc<OnceLock<Arc<InstanceRecord>>>,
-    /// The time when the request arrived at the pool.
     pub(crate) since: Instant,
 }
 
@@ -29,12 +28,10 @@ pub(crate) struct QueuedRequest {
 pub(crate) struct InstanceRecord {
     pub(crate) key: InstanceKey,
     pub(crate) outgoing: Arc<Outgoing>,
-    /// Holds back the guest's output.
     pub(crate) gate: PollGate,
     ended: watch::Sender<Option<Ended>>,
 }
 
-/// The result of an instance's life.
 pub(crate) type Ended = Result<(), Arc<Failure>>;
 
 impl InstanceRecord {
@@ -71,12 +68,10 @@ impl InstanceRecord {
         }
     }
 
-    /// Returns true if the result is recorded.
     pub(crate) fn is_over(&self) -> bool {
         self.ended.borrow().is_some()
     }
 
-    /// Returns the reason if the instance failed.
     pub(crate) fn failure(&self) -> Option<Arc<Failure>> {
         match &*self.ended.borrow() {
             Some(Err(failure)) => Some(failure.clone()),

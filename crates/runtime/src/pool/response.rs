@@ -26,7 +26,6 @@ pub(crate) fn to_wasi(body: Body) -> WasiBody {
     .boxed_unsync()
 }
 
-/// Returns an empty request body.
 pub(crate) fn empty() -> WasiBody {
     to_wasi(headwater_core::empty())
 }
@@ -67,19 +66,16 @@ struct GuestBody {
     expected: Option<u64>,
     /// The end of the body, while it is held back.
     end: Option<Polled>,
-    /// True if something was passed on.
     begun: bool,
     instance: Option<Arc<InstanceRecord>>,
     slot: Slot,
 }
 
 impl GuestBody {
-    /// Returns true if the body is complete after this frame.
     fn is_last(&self, frame: &Frame<Bytes>) -> bool {
         match frame.data_ref() {
             // A body that reports its end itself was not made by the guest.
             Some(data) => self.remaining(data.len()) == Some(0) && !self.written.tells_its_end(),
-            // Trailers.
             None => true,
         }
     }
@@ -101,7 +97,6 @@ impl GuestBody {
         }
     }
 
-    /// Returns the error if the instance failed.
     fn failure(&self) -> Option<BodyError> {
         let failure = self.instance.as_ref()?.failure()?;
         failure.set_told();

@@ -31,7 +31,6 @@ use crate::pool::settings::PoolSettings;
 pub use self::instance::PoolView;
 pub(crate) use self::types::{Action, InstanceKey, RequestKey, Retirement};
 
-/// The pool of one service.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     settings: PoolSettings,
@@ -70,7 +69,6 @@ impl Scheduler {
         }
     }
 
-    /// Handles the arrival of a request.
     pub(crate) fn arrive(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
         // Waiting requests go first.
         if self.queue.is_empty()
@@ -297,7 +295,6 @@ impl Scheduler {
         }
     }
 
-    /// Returns the instance of a request.
     pub(crate) fn place_of(&self, request: RequestKey) -> Option<InstanceKey> {
         self.assigned.get(&request).copied()
     }

@@ -34,7 +34,6 @@ use crate::store_factory::StoreFactory;
 /// The `retry-after` of a full queue. Requests are short; a second is long for them.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The state shared by the pool and its instances.
 pub(crate) struct Shared {
     pub(crate) pre: ProxyPre<GuestState>,
     pub(crate) stores: StoreFactory,
@@ -61,7 +60,6 @@ pub(super) struct Shell {
     actions: Vec<Action>,
 }
 
-/// The outcome of a request's arrival.
 pub(super) struct Admitted {
     pub(super) key: RequestKey,
     pub(super) queued: bool,

@@ -11,7 +11,6 @@ use wasmtime_wasi_http::{Error, WasiBody};
 /// An instance's answer to a request.
 pub(super) type Answer = wasmtime::Result<Response<Written>>;
 
-/// The result of polling a body.
 pub(super) type Polled = Option<Result<Frame<Bytes>, Error>>;
 
 /// A body, with the part that its guest had written by the end of the poll in which it gave the
@@ -19,11 +18,9 @@ pub(super) type Polled = Option<Result<Frame<Bytes>, Error>>;
 #[derive(Debug)]
 pub(crate) struct Written {
     body: WasiBody,
-    /// True if there never was a body.
     is_none: bool,
     /// The frames that were there then. The guest has not trapped in that poll.
     first: [Option<Result<Frame<Bytes>, Error>>; 2],
-    /// True if there is no more.
     ended: bool,
 }
 
@@ -61,7 +58,6 @@ impl Written {
         }
     }
 
-    /// Returns true if there never was a body.
     pub(super) fn is_none(&self) -> bool {
         self.is_none
     }
@@ -86,7 +82,6 @@ impl Written {
         (self.ended || self.body.is_end_stream()) && self.first.iter().all(Option::is_none)
     }
 
-    /// Returns the total number of bytes, if known.
     pub(super) fn expected(&self) -> Option<u64> {
         (!self.has_failed())
             .then(|| self.size_hint().exact())

@@ -28,7 +28,6 @@ pub(crate) struct Server {
     pub(crate) rate: f64,
 }
 
-/// The resource usage that a server reports.
 struct Usage {
     cpu: Duration,
     rss: u64,

@@ -22,7 +22,6 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::reset::PRODUCT;
 use crate::rounds::cpu;
 
-/// The arguments of modules.
 const SCRIPT: &str = r"python -c print('content-type:text/plain\n\nHello')";
 
 /// Serves the guest until its standard input ends. For each line of it, prints the CPU time used (in ns) and

@@ -59,11 +59,9 @@ pub(super) const MAX_DEPTH: usize = 64;
 
 /// A view of the ledger in an instance's store.
 pub(crate) trait LedgerView: 'static {
-    /// Returns the ledger, if the instance has one.
     fn ledger(&mut self) -> &mut Option<Box<Ledger>>;
 }
 
-/// The events that the ledger listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listen {
     /// Entries into WebAssembly. Enough where components call each other asynchronously.
@@ -73,7 +71,6 @@ pub(crate) enum Listen {
     Everywhere,
 }
 
-/// The ledger of one instance.
 pub(crate) struct Ledger {
     tasks: Tasks,
     /// True if guest code ran since the last checkpoint; otherwise no task can have died.
@@ -153,10 +150,8 @@ fn calling_host<T: LedgerView>(store: &mut StoreContextMut<'_, T>) -> wasmtime::
     Ok(())
 }
 
-/// The state of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
-    /// The ledger works.
     Good,
     /// The guest has more tasks than the ledger holds: the instance should take no more requests.
     Outgrown,

@@ -25,7 +25,6 @@ struct Parked;
 
 #[derive(Default)]
 pub(super) struct Tasks {
-    /// By number.
     entries: Vec<Option<Entry>>,
     /// Tasks that were not seen to be dead.
     live: Vec<Number>,
@@ -49,10 +48,8 @@ struct Entry {
     parked: bool,
 }
 
-/// The request of a task.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {
-    /// The request at this index of [`Requests`].
     Exact(u32),
     Ambiguous,
 }
@@ -109,7 +106,6 @@ impl Tasks {
         self.insert(number, Request::Exact(request), None);
     }
 
-    /// Records that a task begins or continues.
     pub(super) fn entered(&mut self, task: Number, caller: Option<Number>) {
         if self.state != State::Good {
             return;
@@ -208,7 +204,6 @@ impl Tasks {
         }
     }
 
-    /// Parks the numbers of dead tasks.
     pub(super) fn checkpoint(&mut self, table: &mut ResourceTable) {
         if self.state != State::Good {
             return;
@@ -446,14 +441,12 @@ impl Requests {
         self.places.get(place as usize)?.0.as_ref()
     }
 
-    /// Counts one more task of the request.
     fn take(&mut self, place: u32) {
         if let Some((_, tasks)) = self.places.get_mut(place as usize) {
             *tasks += 1;
         }
     }
 
-    /// Counts one task less of the request.
     fn give_back(&mut self, place: u32) {
         if let Some((scope, tasks)) = self.places.get_mut(place as usize) {
             *tasks = tasks.saturating_sub(1);

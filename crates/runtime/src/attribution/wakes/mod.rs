@@ -72,7 +72,6 @@ pub(crate) struct Wakes {
 pub(crate) enum Of {
     /// The active task: in a component that is not composed.
     ActiveTask,
-    /// All tasks.
     AnyTask,
 }
 
@@ -85,7 +84,6 @@ impl Wakes {
         }
     }
 
-    /// Adds the page of a part of the component.
     fn add(&mut self, words: WasmList<u32>) {
         self.pages.push(Page::new(words));
     }

@@ -8,7 +8,6 @@ use wasmtime::component::WasmList;
 
 use super::tasks::{Event, Tasks};
 
-/// The size of a word in bytes.
 pub(super) const WORD: u32 = 4;
 
 /// The word with the number of all notes so far, which wraps.
@@ -20,7 +19,6 @@ pub(super) const GOT: u32 = 2;
 /// The number of words before the notes.
 pub(super) const HEAD: u32 = 4;
 
-/// The number of words in a note.
 pub(super) const NOTE: u32 = 4;
 /// The capacity of the ring in notes; a power of two. All of them fit into a part of the processor's
 /// first cache: with 2,048 a request took 100 ns more.

@@ -15,32 +15,24 @@ pub(super) type Task = (usize, u32);
 /// A stream, a future, or anything else that can be waited for: a part, and the handle in its table.
 type Waitable = (usize, u32);
 
-/// An action of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// It starts.
     Starts,
-    /// It was called back.
     GoesOn,
     /// It returns to the host, to be called back later.
     Pauses,
     /// It makes a stream or future without payload.
     Creates {
-        /// The handle of the readable end.
         readable: u32,
-        /// The handle of the writable end.
         writable: u32,
     },
     /// It writes to one.
     Writes {
-        /// The handle of that end.
         writable: u32,
     },
     /// It puts a waitable into a set, or, if the set is zero, takes it out of all.
     Joins {
-        /// The waitable's handle.
         waitable: u32,
-        /// The set's handle.
         set: u32,
     },
 }
@@ -53,7 +45,6 @@ const MOST_KEPT: usize = limits::MAX_TASKS;
 /// has.
 const MOST_UNHEARD: usize = 1_024;
 
-/// The doubt if the facts are not known.
 const UNTOLD: InDoubt = InDoubt {
     reason: Doubt::Woken,
     others: Vec::new(),
@@ -94,7 +85,6 @@ struct Active {
 #[derive(Debug, Clone, Copy)]
 struct Signal {
     creator: Task,
-    /// The handle of the readable end.
     readable: u32,
 }
 
@@ -105,7 +95,6 @@ struct Wait {
     lasts: bool,
 }
 
-/// The state of a task.
 #[derive(Debug, Default)]
 struct Activity {
     request: Option<Arc<RequestScope>>,
@@ -119,14 +108,12 @@ struct Activity {
 }
 
 impl Activity {
-    /// Returns true if it has paused and waits only to be woken.
     fn is_asleep(&self) -> bool {
         self.paused && self.others == 0
     }
 }
 
 impl Tasks {
-    /// Records the start of a request in a new task.
     pub(super) fn request_starts(&mut self, request: &Arc<RequestScope>) {
         if self.lost {
             return;
@@ -320,7 +307,6 @@ impl Tasks {
         self.waits_less(wait, waitable);
     }
 
-    /// Records that a task no longer waits for this.
     fn waits_less(&mut self, wait: Wait, waitable: Waitable) {
         let Some(activity) = self.tasks.get_mut(&wait.task) else {
             return;

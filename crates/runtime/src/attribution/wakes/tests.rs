@@ -15,9 +15,7 @@ const GUEST: &str = include_str!("../../../benches/parts/guests/wakes.wat");
 
 /// The result of the last of several runs.
 struct Run {
-    /// The attribution of each call of the host, in order.
     calls: Vec<Attribution>,
-    /// The request of each called function.
     requests: Vec<Arc<RequestScope>>,
 }
 

@@ -39,7 +39,6 @@ impl<F: Future> Calls<F> {
         self.woken.any.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the result of a finished call, if there is one.
     pub(super) fn poll(&mut self) -> Option<F::Output> {
         // A waker that sets it again also wakes the task.
         while self.woken.any.swap(false, Ordering::Acquire) {

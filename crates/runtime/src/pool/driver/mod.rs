@@ -94,7 +94,6 @@ pub(crate) async fn drive(
     drop(places);
 }
 
-/// Returns the reason why the instance failed.
 fn failure(
     shared: &Shared,
     key: InstanceKey,

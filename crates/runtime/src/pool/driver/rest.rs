@@ -22,15 +22,12 @@ pub(super) struct Rest {
     computing: Option<Duration>,
 }
 
-/// A poll that has begun.
 pub(super) struct Begun(Option<Mark>);
 
-/// The state after a poll.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Polled {
     /// True if there is more to do at once.
     pub(super) woken: bool,
-    /// True if a tick interrupted the guest.
     pub(super) interrupted: bool,
 }
 
@@ -40,7 +37,6 @@ impl Rest {
         Begun(self.computing.map(|_| Mark::of_thread()))
     }
 
-    /// Returns true if the guest has come to rest in the poll.
     pub(super) fn has_come(&mut self, Begun(mark): Begun, polled: Polled) -> bool {
         let computed = mark.map_or(Duration::ZERO, |mark| Mark::of_thread().since(mark));
         self.has_come_after(computed, polled)

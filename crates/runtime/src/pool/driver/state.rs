@@ -8,7 +8,6 @@ use crate::pool::instance_stats::Hold;
 /// The current work of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No work.
     Idle,
     /// Requests that have no answer yet.
     Requests,
@@ -50,7 +49,6 @@ impl DriverState {
         }
     }
 
-    /// Records a poll of the task at this time.
     pub(super) fn polled(&self, now: Instant) {
         let now = now.saturating_duration_since(self.origin).as_nanos();
         // Enough for 584 years.
@@ -58,7 +56,6 @@ impl DriverState {
         self.now.store(now, Ordering::Relaxed);
     }
 
-    /// Records a poll of the inside.
     pub(super) fn beat(&self) {
         self.beats.store(true, Ordering::Relaxed);
     }
@@ -73,7 +70,6 @@ impl DriverState {
         self.calm.load(Ordering::Relaxed)
     }
 
-    /// Records that the guest got a request.
     pub(super) fn stir(&self) {
         self.calm.store(false, Ordering::Relaxed);
     }
@@ -103,7 +99,6 @@ impl DriverState {
         self.hold.store(hold, Ordering::Relaxed);
     }
 
-    /// Returns the number of running calls.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }

@@ -13,7 +13,6 @@ pub(super) struct InstanceWaker {
 }
 
 impl InstanceWaker {
-    /// Sets the waker of the polled task.
     pub(super) fn register(&self, task: &Waker) {
         self.task.register(task);
     }

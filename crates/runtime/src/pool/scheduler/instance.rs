@@ -3,30 +3,23 @@ use std::ops::AddAssign;
 use crate::pool::instance_stats::InstanceState;
 use crate::pool::scheduler::types::InstanceKey;
 
-/// An instance in the view of the scheduler.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) key: InstanceKey,
     pub(super) phase: Phase,
-    /// Requests in it.
     pub(super) in_flight: usize,
     /// Requests that it may still get.
     pub(super) left: usize,
     /// True if the guest applies backpressure.
     pub(super) held: bool,
-    /// True if it has requests, or work after them.
     pub(super) at_work: bool,
-    /// True if a request missed its deadline in it.
     pub(super) late: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Being started.
     Starting,
-    /// Open for requests.
     Ready,
-    /// Finishing its work.
     Retiring,
 }
 

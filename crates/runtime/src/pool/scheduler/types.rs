@@ -11,9 +11,7 @@ pub(crate) struct InstanceKey(pub(crate) u64);
 /// An instruction to the caller. They must be carried out in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Give the request to the instance.
     Assign(RequestKey, InstanceKey),
-    /// Start an instance.
     Start(InstanceKey),
     /// Answer that the service is overloaded: the queue is full.
     Refuse(RequestKey),
@@ -21,7 +19,6 @@ pub(crate) enum Action {
     Retire(InstanceKey, Retirement),
 }
 
-/// The reason to retire an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Retirement {
     /// It got all the requests that it may have.

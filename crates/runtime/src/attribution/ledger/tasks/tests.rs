@@ -309,7 +309,6 @@ mod random {
         Call(prop::sample::Index),
         /// A caller makes a task, which does not begin yet.
         Prepare(prop::sample::Index),
-        /// The oldest prepared task begins.
         Begin,
         End(prop::sample::Index),
         Take,

@@ -23,7 +23,6 @@ enum Event {
     Enter(Vec<Number>),
     /// The hook got `ReturningFromWasm`, in this task.
     Leave(Option<Number>),
-    /// A guest called the host.
     Call(Vec<Number>),
 }
 

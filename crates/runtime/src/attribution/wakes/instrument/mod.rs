@@ -85,7 +85,6 @@ struct Rewriter<'a> {
     given_away: bool,
 }
 
-/// A scope of indices.
 enum Scope {
     Component(Level),
     /// The type of a component, an instance or a module: it stays unchanged.
@@ -94,10 +93,8 @@ enum Scope {
 
 /// A component that is being rewritten, with the new indices of its items.
 struct Level {
-    /// Its number in the plan.
     number: usize,
     head: bool,
-    /// True if the head has a page.
     page: bool,
     core_functions: Moved,
     core_instances: Moved,
@@ -117,7 +114,6 @@ struct Moved {
     next: u32,
 }
 
-/// A reference to an item that does not exist.
 #[derive(Debug)]
 struct Dangling;
 
@@ -146,13 +142,11 @@ impl Report {
 // === impl Moved ===
 
 impl Moved {
-    /// Adds an original item.
     fn push(&mut self) {
         self.now.push(self.next);
         self.next += 1;
     }
 
-    /// Adds a new item.
     fn add(&mut self) -> u32 {
         self.next += 1;
         self.next - 1
@@ -301,7 +295,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Checks a use of a component other than instantiation.
+    /// Handles a use of a component other than instantiation.
     fn gives_away(&mut self, count: u32, component: u32) {
         let level = self.outer(count);
         let concerned = level.and_then(|level| level.components.get(component as usize).copied());

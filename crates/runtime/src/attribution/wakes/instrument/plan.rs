@@ -31,7 +31,6 @@ struct Planned {
     concerned: bool,
     /// True if it does so itself.
     signals: bool,
-    /// The relevant core functions, by their index.
     targets: HashMap<u32, Target>,
 }
 
@@ -44,7 +43,6 @@ struct Reading {
 /// The relevant property of a type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A stream or a future without payload.
     Signal,
     /// From elsewhere; it may be such a stream or future.
     Unknown,
@@ -136,7 +134,6 @@ impl Plan {
         whole.concerned.then_some(Self { components })
     }
 
-    /// Returns true if the component is rewritten.
     pub(super) fn is_concerned(&self, number: usize) -> bool {
         let planned = self.components.get(number);
         planned.is_some_and(|planned| planned.concerned)
@@ -230,7 +227,6 @@ impl Reading {
     }
 }
 
-/// Returns the component that is being read.
 fn reading(open: &mut [Open]) -> Option<&mut Reading> {
     match open.last_mut()? {
         Open::Component(reading) => Some(reading),

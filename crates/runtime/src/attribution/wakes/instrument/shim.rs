@@ -20,7 +20,6 @@ pub(super) const BUILTINS: &str = "builtins";
 /// The module name of the page's memory.
 pub(super) const PAGE: &str = "page";
 
-/// The name of the memory.
 pub(super) const MEMORY: &str = "memory";
 
 const PAGE_MEMORY: MemoryType = MemoryType {
@@ -31,7 +30,6 @@ const PAGE_MEMORY: MemoryType = MemoryType {
     page_size_log2: None,
 };
 
-/// Returns a module that only has the memory.
 pub(super) fn page_module() -> Module {
     let mut memories = MemorySection::new();
     memories.memory(PAGE_MEMORY);
@@ -146,7 +144,6 @@ fn note_function() -> Function {
 }
 
 impl Target {
-    /// Returns the parameters and results.
     fn signature(self) -> (Vec<ValType>, Vec<ValType>) {
         use ValType::{I32, I64};
         match self {

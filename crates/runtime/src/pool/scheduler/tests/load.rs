@@ -13,7 +13,6 @@ pub(super) type Time = u64;
 pub(super) struct Profile {
     pub(super) settings: PoolSettings,
     pub(super) requests: usize,
-    /// The time between two arrivals.
     pub(super) gap: Range<Time>,
     pub(super) start: Range<Time>,
     pub(super) service: Range<Time>,
@@ -22,12 +21,10 @@ pub(super) struct Profile {
     pub(super) idle_timeout: Time,
     /// The time in which a request must be answered.
     pub(super) deadline: Time,
-    /// The time after which a waiting request is refused.
     pub(super) queue_timeout: Time,
     pub(super) backpressure: Backpressure,
     pub(super) starts_fail: u64,
     pub(super) requests_trap: u64,
-    /// The rate of requests that never end.
     pub(super) requests_hang: u64,
     pub(super) clients_leave: u64,
 }
@@ -43,11 +40,9 @@ pub(super) enum Backpressure {
     ForEver,
 }
 
-/// The outcomes of all requests.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     outcomes: BTreeMap<Outcome, usize>,
-    /// The number of requests given back by instances.
     pub(super) given_back: usize,
 }
 

@@ -24,12 +24,10 @@ pub(super) struct Model {
     replaced: bool,
 }
 
-/// The state of an instance.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) ready: bool,
     pub(super) retiring: bool,
-    /// True if a request missed its deadline in it.
     late: bool,
     pub(super) held: bool,
     pub(super) at_work: bool,
@@ -69,7 +67,6 @@ impl Model {
         self.core.view()
     }
 
-    /// Returns the instance of a request.
     pub(super) fn instance_of(&self, request: RequestKey) -> Option<InstanceKey> {
         self.instances
             .iter()

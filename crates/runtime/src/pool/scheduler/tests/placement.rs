@@ -3,7 +3,6 @@
 use super::{FIRST, Pool, assign, refuse, settings, start};
 use crate::pool::settings::PoolSettings;
 
-/// One instance, one request at a time.
 fn narrow() -> PoolSettings {
     PoolSettings {
         max_instances: 1,

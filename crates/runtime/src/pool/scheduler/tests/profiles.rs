@@ -31,7 +31,6 @@ fn kind() -> Profile {
     }
 }
 
-/// Runs the profile with several seeds.
 fn run(profile: &Profile) -> Vec<Tally> {
     (0..3)
         .map(|seed| Simulation::new(profile.clone(), seed).run())

@@ -22,7 +22,6 @@ enum Event {
     StartFailed,
     Hold,
     LetGo,
-    /// An instance begins to work, or has no work any more.
     Work,
     IdleExpired,
     /// Another service needs a place.
@@ -85,7 +84,6 @@ fn pool_settings() -> impl Strategy<Value = PoolSettings> {
         )
 }
 
-/// Picks one of the candidates, if there are any.
 fn pick<T>(candidates: impl Iterator<Item = T>, choice: usize) -> Option<T> {
     let mut candidates: Vec<T> = candidates.collect();
     let index = choice.checked_rem(candidates.len())?;

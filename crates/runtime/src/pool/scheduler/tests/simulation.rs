@@ -42,13 +42,10 @@ pub(super) struct Simulation {
     given_back: usize,
 }
 
-/// The state that only the instance knows.
 #[derive(Default)]
 struct Guest {
-    /// Requests that it has started and not ended.
     running: BTreeSet<RequestKey>,
     held: bool,
-    /// The number of requests that it was given.
     generation: u64,
 }
 

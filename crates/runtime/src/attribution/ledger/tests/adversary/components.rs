@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-/// One part of a composed component.
 #[derive(Default)]
 pub(in crate::attribution::ledger) struct Part<'a> {
     pub(in crate::attribution::ledger) name: &'a str,
@@ -15,7 +14,6 @@ pub(in crate::attribution::ledger) struct Part<'a> {
     pub(in crate::attribution::ledger) exports: &'a [&'a str],
     /// Synchronous functions of its own.
     pub(in crate::attribution::ledger) exports_now: &'a [&'a str],
-    /// The functions, in WebAssembly's text.
     pub(in crate::attribution::ledger) code: &'a str,
 }
 

@@ -27,7 +27,6 @@ use crate::testing::{Attributed, scope};
 /// A step of the test, taken when the guests have nothing left to do.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
-    /// Starts a request of this number.
     Start(u32),
     /// Opens a gate for good.
     Open(u32),
@@ -41,7 +40,6 @@ pub(super) enum Named {
     Unknown,
 }
 
-/// The result of a scenario.
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// The calls of `note`: their true requests, and the attributed ones.
@@ -72,7 +70,6 @@ impl Wake for Woken {
     }
 }
 
-/// Runs a component through the steps.
 pub(super) async fn play(text: &str, evidence: Evidence, steps: &[Step]) -> Outcome {
     let engine = Engine::new().unwrap();
     let engine = engine.for_guest(text.as_bytes()).unwrap();
