@@ -2,8 +2,8 @@
 //!
 //! A request lives in an instance from its start until its answer is over *and* its root task has ended:
 //! exactly as long as wasmtime's later task groups would live. Its answer is over when the last byte was
-//! sent or the client is gone; its root task ends when the handler and everything that it spawned are
-//! done. Work of *another* request's task for it after that does not keep it alive.
+//! sent or the request was dropped; its root task ends when the handler and everything that it spawned
+//! are done. Work of *another* request's task for it after that does not keep it alive.
 
 use std::collections::HashMap;
 use std::hash::Hash;

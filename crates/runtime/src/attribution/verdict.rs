@@ -9,7 +9,7 @@
 //! | none | A | B or broken | exact A, against the stack | echo |
 //! | none | A and B | any | ambiguous A, B | both |
 //! | none | none | A, sound | exact A | stack |
-//! | none | none | A, sound, in doubt | ambiguous A and whom else is known of | stack |
+//! | none | none | A, sound, in doubt | ambiguous A and all other known ones | stack |
 //! | lapsed B | none | A, sound, in doubt or not | ambiguous A, B | both |
 //! | none | none | unsound | ambiguous | stack |
 //! | none | none | none | unknown | none |

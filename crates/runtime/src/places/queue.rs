@@ -46,7 +46,7 @@ impl Waiting {
             });
             places.waiting.store(queue.len(), Ordering::SeqCst);
         }
-        // Places given back before this was in the queue went to nobody.
+        // Places given back before this was in the queue were not offered to it.
         places.grant();
         Self {
             number,

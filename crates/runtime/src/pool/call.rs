@@ -72,7 +72,7 @@ impl Once {
         }
     }
 
-    /// Waits until the client is gone, if the answer has not been sent before.
+    /// Waits until the request is dropped, if the answer has not been sent before.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self.lock() {
             Some(sender) => sender.poll_closed(cx),
@@ -113,9 +113,9 @@ impl<'a> Call<'a> {
     /// Runs the call until the guest has returned and its answer is delivered. An error is a trap: the
     /// instance has failed.
     ///
-    /// A 0.3 call whose client is gone is counted as abandoned and continues: the response that its
-    /// guest may still return must be taken and closed, or the task that writes its body would wait
-    /// for a reader for as long as the instance lives.
+    /// A 0.3 call whose request was dropped is counted as abandoned and continues: the response that
+    /// its guest may still return must be taken and closed, or the task that writes its body would
+    /// wait for a reader for as long as the instance lives.
     pub(crate) async fn run(
         self,
         accessor: &Accessor<GuestState>,
@@ -262,8 +262,8 @@ enum Waited<T> {
     Refused(wasmtime_wasi_http::Error),
 }
 
-/// Waits until the call returns, the client is gone, or the request's body has an error as its result.
-/// After such an error a guest that passes errors on returns no response.
+/// Waits until the call returns, the request is dropped, or its body has an error as its result. After
+/// such an error a guest that passes errors on returns no response.
 async fn wait_for<T>(
     mut returned: Pin<&mut impl Future<Output = T>>,
     sent: &mut Sent,
@@ -294,7 +294,7 @@ async fn wait_for<T>(
     .await
 }
 
-/// Returns the output of `work`, or `None` if the client is gone before that.
+/// Returns the output of `work`, or `None` if the request is dropped before that.
 async fn unless_closed<T>(work: impl Future<Output = T>, answer: &Once) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {

@@ -80,7 +80,7 @@ impl Inbox {
         self.lock().watches_leaving = watch;
     }
 
-    /// Records that a request has left the instance: its answer is sent, or its client is gone.
+    /// Records that a request has left the instance: its answer is sent, or it was dropped.
     pub(crate) fn left(&self) {
         if self.lock().watches_leaving {
             self.change(|_| {});

@@ -17,7 +17,7 @@ pub(crate) struct QueuedRequest {
     pub(crate) key: RequestKey,
     pub(crate) request: Request<WasiBody>,
     pub(crate) scope: Arc<RequestScope>,
-    /// Closed when the client is gone.
+    /// Closed when the request is dropped.
     pub(crate) answer: oneshot::Sender<Answer>,
     /// Set by the instance that starts the request.
     pub(crate) instance: Arc<OnceLock<Arc<InstanceRecord>>>,

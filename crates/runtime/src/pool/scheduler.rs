@@ -92,7 +92,7 @@ impl Scheduler {
         self.start_if_needed(actions);
     }
 
-    /// Handles a request whose client is gone. Returns true if it was in the queue.
+    /// Handles a request that was dropped. Returns true if it was in the queue.
     pub(crate) fn abandon(&mut self, request: RequestKey, actions: &mut Vec<Action>) -> bool {
         if let Some(position) = self.queue.iter().position(|queued| *queued == request) {
             self.queue.remove(position);

@@ -37,7 +37,7 @@ pub(super) struct EventLoop<'a> {
 
 impl<'a> EventLoop<'a> {
     pub(super) async fn run(self) -> wasmtime::Result<()> {
-        // The number of calls below whose clients are gone.
+        // The number of calls below whose requests were dropped.
         let abandoned = AtomicUsize::new(0);
         let abandoned = &abandoned;
         let mut calls = Calls::new(self.woken.clone());
@@ -159,7 +159,8 @@ impl<'a> EventLoop<'a> {
         self.shared.settings.serial
     }
 
-    /// Returns true if a guest that is used serially still works for a request whose client is gone.
+    /// Returns true if a guest that is used serially still works for a request that was answered or
+    /// dropped.
     fn has_work_left(&self, cx: &mut Context<'_>) -> bool {
         self.is_serial() && self.accessor.poll_no_interesting_tasks(cx).is_pending()
     }

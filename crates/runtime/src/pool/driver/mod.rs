@@ -55,7 +55,7 @@ pub(crate) async fn drive(
     let _ended;
     let (mut store, proxy, places) = match start(shared, key, &thread).await {
         Ok(started) => started,
-        // No client waits any more and the engine has no room: not a fault of the service.
+        // No request waits any more and the engine has no room: not a fault of the service.
         Err(error) if error.is::<NoPlace>() || error.is::<PoolConcurrencyLimitError>() => return,
         Err(error) => {
             shared.start_failed(key, &error);
