@@ -5,7 +5,7 @@
 //! running. So a poll that a tick interrupted is charged to the request that the tick found. A poll
 //! shorter than a tick is charged to the only request there is, or in equal shares to all present
 //! requests. Only certain time counts against `max_cpu_time`. If that is set, each work item of
-//! wasmtime is measured by itself, so that a tick is not charged for earlier items.
+//! wasmtime is measured by itself, so that the request of a tick is not charged for earlier items.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

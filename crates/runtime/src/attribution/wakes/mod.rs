@@ -29,8 +29,7 @@
 //! | --- | --- |
 //! | woken | after another has written to a stream that it slept on, or it to one that another slept on |
 //! | taken over | after it waited for what another had waited for |
-//! | awaited | while another has paused and waits only to be woken: some task must be doing its work, and it may be any
-//! |
+//! | awaited | while another has paused and waits only to be woken: some task must be doing its work, maybe this one |
 //! | outlived | after the answer to its request is over, while others in the instance are being answered |
 //!
 //! The first two stay with a task: work that began because of a wake-up cannot be told from earlier work. The third
