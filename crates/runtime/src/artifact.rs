@@ -2,7 +2,7 @@ use std::path::Path;
 
 use wasmtime::wasmparser::Parser;
 
-/// What a file given to `headwater serve` is, told from its content and not from its name.
+/// A file given to `headwater serve`, recognised by its content and not by its name.
 #[derive(Debug)]
 pub enum Artifact {
     /// A component, in binary form.
@@ -13,7 +13,7 @@ pub enum Artifact {
     Toml(String),
 }
 
-/// Why a file is nothing that can be served.
+/// The reason why a file cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// The file could not be read.
@@ -22,7 +22,7 @@ pub enum ArtifactError {
     /// The file has no bytes.
     #[error("the file is empty; a component, a core module or a TOML file was expected")]
     Empty,
-    /// The file starts as WebAssembly and goes on as something unknown.
+    /// The file starts as WebAssembly and continues as something unknown.
     #[error(
         "it starts as WebAssembly but has an unknown version ({0}); a component or a core module of \
          version 1 was expected: build it again with a current toolchain"
@@ -31,7 +31,7 @@ pub enum ArtifactError {
     /// WebAssembly in text form that does not parse.
     #[error("the WebAssembly text does not parse: {0}")]
     Text(String),
-    /// A manifest of wasmCloud's.
+    /// A wasmCloud manifest.
     #[error(
         "it is a manifest of wasmCloud's (wadm), which Headwater does not read: serve the component that \
          its `image` names, from a file"
@@ -46,17 +46,17 @@ pub enum ArtifactError {
 }
 
 impl Artifact {
-    /// Reads a file and tells what it is.
+    /// Reads a file and recognises its kind.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is of no kind that can be served. Whether WebAssembly is
-    /// valid is found out when it is loaded.
+    /// Returns an error if the file cannot be read or its kind cannot be served. WebAssembly is
+    /// validated later, when it is loaded.
     pub fn read(path: &Path) -> Result<Self, ArtifactError> {
         Self::recognise(std::fs::read(path).map_err(ArtifactError::Unreadable)?)
     }
 
-    /// Tells what these bytes are.
+    /// Recognises the kind of these bytes.
     ///
     /// # Errors
     ///
@@ -79,8 +79,8 @@ impl Artifact {
         if is_wadm(&text) {
             return Err(ArtifactError::Wadm);
         }
-        // Whether it is good TOML is for the configuration to say, with the line; here it is enough
-        // to tell it from text that was never meant to be.
+        // The configuration checks the TOML and reports the line. Here it is enough to tell TOML
+        // from text that was never meant to be TOML.
         if text.lines().any(|line| {
             let line = line.trim();
             line.starts_with('[') || line.starts_with('#') || line.contains('=')
@@ -105,7 +105,7 @@ impl Artifact {
     }
 }
 
-/// Whether text is a manifest of the Open Application Model, which wasmCloud's are.
+/// Returns true if the text is a manifest of the Open Application Model, such as wasmCloud's.
 fn is_wadm(text: &str) -> bool {
     text.lines().any(|line| {
         let version = line.trim_start().strip_prefix("apiVersion:");
@@ -113,7 +113,8 @@ fn is_wadm(text: &str) -> bool {
     })
 }
 
-/// Whether text is WebAssembly's: its first token, after comments, is `(module` or `(component`.
+/// Returns true if the text is WebAssembly: its first token after comments is `(module` or
+/// `(component`.
 fn is_webassembly_text(text: &str) -> bool {
     let mut rest = text.trim_start();
     loop {

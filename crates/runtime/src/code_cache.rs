@@ -1,18 +1,18 @@
-//! Compiled code on disk, so that a start need not compile what an earlier one did.
+//! A cache of compiled code on disk, so that a start need not compile the same guest again.
 //!
-//! Each guest's code is a file of its own, which is written whole or not at all. It is found by a hash
-//! of the guest's binary and of all that decides what code wasmtime makes of it ([`Key`]). A file is
-//! read into memory, its owner, its mode and its checksum are verified, and only then its code is
-//! handed to wasmtime ([`VerifiedCode`]). What fails is dropped, and the guest compiled again.
+//! The code of each guest is a file of its own, written atomically. Its name is a hash ([`Key`]) of the
+//! guest's binary and of everything that affects the code that wasmtime generates. The file is read into
+//! memory, and its owner, mode and checksum are verified before wasmtime gets the code
+//! ([`VerifiedCode`]). If a check fails, the file is dropped and the guest compiled again.
 //!
-//! wasmtime has a cache of its own (`Config::cache`). It is not used, because it hands to the loader
-//! whatever it finds under the right name: a bit that was flipped on disk runs as code. It can't be
-//! verified from outside either: the names of its files are hashes that it does not tell, it reads a
-//! file again after anybody could have looked at it, and it compresses without zstd's checksum. Its hook
-//! for other stores (`CacheStore`) is for Cranelift's incremental compilation, function by function.
+//! wasmtime's own cache (`Config::cache`) is not used: it loads any file with the right name, so a bit
+//! flipped on disk runs as code. Nor can it be verified from outside: the file names are hashes that it
+//! does not reveal, it reads a file again after a check could have looked at it, and it compresses
+//! without zstd's checksum. Its hook for other stores (`CacheStore`) is only for Cranelift's incremental
+//! compilation of single functions.
 //!
-//! A file is not mapped, although that would save a copy: what is mapped changes with the file, after
-//! its checksum was verified.
+//! Files are not mapped, although that would save a copy: a mapping changes with its file after the
+//! checksum was verified.
 
 mod directory;
 mod entry;
@@ -26,40 +26,40 @@ use wasmtime::component::Component;
 use self::directory::CodeDirectory;
 use self::entry::{Key, VerifiedCode};
 
-/// Bytes of all files together; the files that were not used for longest go first. Code takes up to three
-/// times the room of its WebAssembly: CPython's is 27 MB of 26, Go's 12 of 6.
+/// The maximum size of all files together, in bytes; the least recently used files are removed first.
+/// Code is up to three times as large as its WebAssembly: CPython's is 27 MB of 26, Go's 12 of 6.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The remedy that goes with each warning.
+/// The remedy that each warning ends with.
 const REMEDY: &str = "name another directory by --code-cache (`code_cache` in [server]), or turn the \
                       cache off by `--code-cache off`";
 
-/// How many warnings are kept for whoever asks: more than a person reads of one kind.
+/// The maximum number of warnings kept: more than a person reads of one kind.
 const KEPT_WARNINGS: usize = 32;
 
-/// Where compiled code is kept on disk.
+/// The location of compiled code on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CodeCache {
     /// In the user's cache directory: `$XDG_CACHE_HOME/headwater`, or `~/.cache/headwater`; on macOS
     /// `~/Library/Caches/headwater`.
     #[default]
     Default,
-    /// In this directory, which is made if it is not there.
+    /// In this directory, which is created if it does not exist.
     Directory(PathBuf),
-    /// Nowhere.
+    /// Nowhere: the cache is off.
     Off,
 }
 
-/// Compiles guests, or has their code from an earlier time.
+/// Compiles guests, or loads their code from the cache.
 pub struct Compiler {
     directory: Option<CodeDirectory>,
-    /// The first few, each once: a host that serves for long may have ever other ones.
+    /// The first few warnings, without repetitions: a host that runs for long may have more and more.
     warnings: Mutex<Vec<String>>,
 }
 
-/// What is compiled from WebAssembly: a component or a module.
+/// A component or a module.
 trait Compiled: Sized {
-    /// Keeps modules and components apart.
+    /// Distinguishes modules from components.
     const KIND: &'static str;
 
     fn compile(engine: &wasmtime::Engine, binary: &[u8]) -> wasmtime::Result<Self>;
@@ -72,7 +72,7 @@ trait Compiled: Sized {
 // === impl CodeCache ===
 
 impl CodeCache {
-    /// Opens it. Where that cannot be done, guests are compiled at each start.
+    /// Opens the cache. If that fails, guests are compiled at each start.
     pub(crate) fn open(&self) -> Compiler {
         let directory = match self {
             Self::Default => CodeDirectory::default_path(),
@@ -103,7 +103,7 @@ impl Compiler {
         }
     }
 
-    /// The first warnings about the cache that were logged, each once.
+    /// Returns the first logged warnings about the cache, without repetitions.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.lock_warnings().clone()
@@ -122,7 +122,7 @@ impl Compiler {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compiles a component, unless its code is there.
+    /// Compiles a component, or loads its code from the cache.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl Compiler {
         self.compiled(engine, binary)
     }
 
-    /// Compiles a module, unless its code is there.
+    /// Compiles a module, or loads its code from the cache.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Compiler {
             Ok(None) => None,
             Err(error) => Some(error),
         };
-        // What does not compile either is the guest's fault, and says so itself.
+        // A guest that does not compile reports its own error.
         let compiled = C::compile(engine, binary)?;
         let written = match compiled.code() {
             Ok(code) => directory

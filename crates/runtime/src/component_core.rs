@@ -1,14 +1,14 @@
-//! Whether a core module is what a component is made of, rather than a program by itself.
+//! Recognises core modules that are the core of a component and not programs by themselves.
 
 use wasmtime::wasmparser::{Parser, Payload};
 
 use crate::interface_name::InterfaceName;
 
-/// How it shows that a core module is the core of a component, if it does: a program of `wasi:http` that
-/// was built for `wasm32-wasip1` is one. Says what the module does, such as ``imports `wasi:http/types@0.3.0` ``.
+/// Returns the sign that a module is the core of a component, such as ``imports `wasi:http/types@0.3.0` ``. A
+/// `wasi:http` program built for `wasm32-wasip1` is one.
 ///
-/// A WAGI module may be linked with a library for components, and have its custom sections or its
-/// `cabi_realloc`. So what counts is what it imports from and exports to interfaces.
+/// A WAGI module may be linked with a library for components and have its custom sections or its `cabi_realloc`.
+/// So only imports from and exports to interfaces count.
 pub fn component_core<'a>(
     imported_modules: impl IntoIterator<Item = &'a str>,
     exports: impl IntoIterator<Item = &'a str>,
@@ -16,7 +16,7 @@ pub fn component_core<'a>(
     let is_interface = |name: &&str| InterfaceName::parse(name).package().is_some();
     let function = exports
         .into_iter()
-        // What goes before the interface says how the function is lifted.
+        // The prefix before the interface says how the function is lifted.
         .map(|name| name.rsplit_once(']').map_or(name, |(_, name)| name))
         .find(|name| {
             let parts = name.split_once('#');
@@ -27,17 +27,17 @@ pub fn component_core<'a>(
     }
     imported_modules
         .into_iter()
-        // Of what the component exports itself: its resources and tasks.
+        // The resources and tasks that the component itself exports.
         .map(|module| module.trim_start_matches("[export]"))
         .find(is_interface)
         .map(|module| format!("imports `{module}`"))
 }
 
-/// The same, of a module in binary form.
+/// Does the same for a module in binary form.
 #[must_use]
 pub fn component_core_of(binary: &[u8]) -> Option<String> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    // What does not parse is reported when the module is compiled.
+    // Parse errors are reported when the module is compiled.
     for payload in Parser::new(0).parse_all(binary).map_while(Result::ok) {
         match payload {
             Payload::ImportSection(section) => {

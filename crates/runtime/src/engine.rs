@@ -15,23 +15,23 @@ use crate::code_cache::{CodeCache, Compiler};
 use crate::places::{Footprint, Places, ServicePlaces, TooLarge};
 use crate::threads::GuestThreads;
 
-/// Runs the guests of the process: two wasmtime engines, and the ticker that makes their guests yield.
+/// Runs the guests of the process on two wasmtime engines, with a ticker that makes guests yield.
 ///
-/// A wasmtime engine has one way to initialise and reset memory. Which is cheap depends on how much data a
-/// guest starts with, so guests with little and guests with much have an engine each
-/// ([`Engine::for_guest`]). Both have pooling allocation, epochs and the async component model. Compiled
-/// code is kept on disk ([`CodeCache`]).
+/// A wasmtime engine has one way to initialise and reset memory. The cheaper way depends on how much data a
+/// guest starts with, so guests with little and with much data have an engine each ([`Engine::for_guest`]).
+/// Both use pooling allocation, epochs and the async component model. Compiled code is cached on disk
+/// ([`CodeCache`]).
 #[derive(Clone)]
 pub struct Engine {
     engines: Arc<Engines>,
     compiler: Arc<Compiler>,
-    /// The memories, of both wasmtime engines together.
+    /// The memories of both wasmtime engines together.
     places: Arc<Places>,
     threads: GuestThreads,
     _ticker: Arc<Ticker>,
 }
 
-/// Why no engine could be made.
+/// The reason why no engine could be made.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot set up the WebAssembly engine: {0:#}; Headwater needs a 64-bit Linux, macOS or Windows \
@@ -45,13 +45,13 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// When this machine cannot run compiled WebAssembly.
+    /// Returns an error if this machine cannot run compiled WebAssembly.
     pub fn new() -> Result<Self, EngineError> {
         Self::with_places(PLACES)
     }
 
-    /// The same, with so many places. Each takes 4 GiB of address space; an instance takes one for each of its
-    /// memories.
+    /// Makes an engine with this many places. Each reserves 4 GiB of address space; an instance takes one for
+    /// each of its memories.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Engine {
         Self::with_cache(places, &CodeCache::Default)
     }
 
-    /// The same, with compiled code kept elsewhere.
+    /// Makes an engine with this many places and this code cache.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Engine {
         Self::with_engines(engines, cache)
     }
 
-    /// One that runs all guests on this wasmtime engine.
+    /// Makes an engine that runs all guests on this wasmtime engine.
     #[cfg(any(test, feature = "measure"))]
     pub(crate) fn on(engine: wasmtime::Engine, cache: &CodeCache) -> Result<Self, EngineError> {
         Self::with_engines(Engines::only(engine), cache)
@@ -90,10 +90,10 @@ impl Engine {
         })
     }
 
-    /// The wasmtime engine for this guest, a component or a module in binary form: by how much data its
-    /// memories start with.
+    /// Returns the wasmtime engine for this guest, a component or a module in binary form. The choice depends
+    /// on how much data the guest's memories start with.
     ///
-    /// Whatever else is made for the guest (linkers, stores) must be made with the same one.
+    /// Everything else made for the guest (linkers, stores) must use the same engine.
     ///
     /// # Errors
     ///
@@ -102,24 +102,24 @@ impl Engine {
         self.engines.for_guest(binary).map_err(EngineError)
     }
 
-    /// What compiles guests for these engines.
+    /// Returns the compiler of guests for these engines.
     #[must_use]
     pub fn compiler(&self) -> &Compiler {
         &self.compiler
     }
 
-    /// The threads that guests run on.
+    /// Returns the threads that guests run on.
     #[must_use]
     pub fn threads(&self) -> &GuestThreads {
         &self.threads
     }
 
-    /// Gives a service its share of the places, for instances of a guest that was compiled from `binary`
-    /// and takes these resources.
+    /// Gives a service its share of the places. Its guest was compiled from `binary` and needs these
+    /// resources.
     ///
     /// # Errors
     ///
-    /// When there is never room for one instance.
+    /// Returns an error if one instance needs more than the engine ever has.
     pub fn join(
         &self,
         service: Arc<str>,
@@ -130,7 +130,7 @@ impl Engine {
         self.places.join(service, footprint)
     }
 
-    /// What gives the memory of ended instances back.
+    /// Returns the handle that gives the memory of ended instances back.
     #[must_use]
     pub fn reclaim(&self) -> &Reclaim {
         self.engines.reclaim()

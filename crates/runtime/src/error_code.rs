@@ -1,7 +1,7 @@
-//! What guests are told of outgoing requests that failed, in the terms of `wasi:http`.
+//! Errors of failed outgoing requests, as `wasi:http` reports them to guests.
 //!
-//! The cases of its `error-code` are the proxy error types of RFC 9209, whose definitions decide which is
-//! the right one. `docs/reference/error-codes.md` has the table.
+//! The cases of `error-code` are the proxy error types of RFC 9209, whose definitions decide which one
+//! applies. `docs/reference/error-codes.md` has the table.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,7 +11,7 @@ use headwater_core::BodyError;
 use headwater_egress::EgressError;
 use wasmtime_wasi_http::Error;
 
-/// What a guest's own request body ended with, on its way through the client and back to the guest.
+/// The error that a guest's own request body ended with, on its way through the client back to the guest.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body was cut by its sender")]
 pub(crate) struct CutByGuest(Mutex<Option<Error>>);
@@ -21,13 +21,12 @@ impl CutByGuest {
         Self(Mutex::new(Some(error)))
     }
 
-    /// The error; for the first who asks.
     fn take(&self) -> Option<Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// What a guest is told of an outgoing request that failed.
+/// Returns the guest's error for a failed outgoing request.
 pub(crate) fn from_egress(error: &EgressError) -> Error {
     match error {
         EgressError::Denied { .. } => Error::HttpRequestDenied,
@@ -36,7 +35,7 @@ pub(crate) fn from_egress(error: &EgressError) -> Error {
         EgressError::InvalidUri { .. } => Error::HttpRequestUriInvalid,
         EgressError::InvalidMethod => Error::HttpRequestMethodInvalid,
         EgressError::ContentLength => Error::HttpRequestBodySize(None),
-        // It knows best why.
+        // The body's own error is the most precise.
         EgressError::RequestBody(cause) => find(&**cause, CutByGuest::take)
             .unwrap_or_else(|| Error::InternalError(Some(error.to_string()))),
         EgressError::Dns { rcode, .. } => Error::DnsError {
@@ -77,12 +76,12 @@ pub(crate) fn from_egress(error: &EgressError) -> Error {
         EgressError::Upgrade => Error::HttpUpgradeFailed,
         EgressError::InterimResponses | EgressError::Protocol(_) => Error::HttpProtocolError,
         EgressError::NoRoots(_) | EgressError::TlsSettings(_) => Error::ConfigurationError,
-        // Of a kind that this crate does not know yet.
+        // A kind that this crate does not know yet.
         error => Error::InternalError(Some(error.to_string())),
     }
 }
 
-/// What a guest is told of an upstream's body that was cut.
+/// Returns the guest's error for an upstream's body that was cut.
 pub(crate) fn from_body(error: &BodyError) -> Error {
     match error.downcast_ref::<EgressError>() {
         Some(error) => from_egress(error),
@@ -90,7 +89,7 @@ pub(crate) fn from_body(error: &BodyError) -> Error {
     }
 }
 
-/// What the first cause of this type says, from the outside in.
+/// Returns the first cause of this type, from the outside in.
 fn find<E: StdError + 'static, T>(
     error: &(dyn StdError + 'static),
     ask: impl Fn(&E) -> Option<T>,
@@ -105,7 +104,7 @@ fn find<E: StdError + 'static, T>(
     None
 }
 
-/// Whether there is no way to the address at all.
+/// Returns `Some` if there is no route to the address.
 fn is_unroutable(error: &io::Error) -> Option<()> {
     matches!(
         error.kind(),
@@ -116,7 +115,7 @@ fn is_unroutable(error: &io::Error) -> Option<()> {
     .then_some(())
 }
 
-/// What a TLS alert is called, by IANA's registry. Those that TLS 1.2 and 1.3 have.
+/// Returns the name of a TLS alert in IANA's registry, for the alerts of TLS 1.2 and 1.3.
 fn alert_name(id: u8) -> Option<&'static str> {
     Some(match id {
         0 => "close_notify",
@@ -189,7 +188,7 @@ mod tests {
         let error = EgressError::RequestBody(Arc::new(cut));
         let told = from_egress(&error);
         assert!(matches!(told, Error::HttpRequestBodySize(Some(3))));
-        // Whoever else asks is told that it was the body.
+        // Later callers only learn that it was the body.
         assert!(matches!(from_egress(&error), Error::InternalError(Some(_))));
     }
 

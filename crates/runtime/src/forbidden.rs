@@ -7,13 +7,13 @@ use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter};
 
 /// The header fields that a guest may neither set nor see, in headers and trailers.
 ///
-/// `wasi:http` has the error `header-error.forbidden` and leaves it to hosts which fields it is for. By
-/// default these are those that are between the two ends of a connection, and `host`, which the host sets:
-/// wasmtime-wasi-http's own list.
+/// `wasi:http` has the error `header-error.forbidden` and lets hosts choose the fields. The default is
+/// wasmtime-wasi-http's list: the fields that apply to a single connection, and `host`, which the host
+/// sets.
 #[derive(Clone)]
 pub struct ForbiddenHeaders(ForbiddenHeaderFilter);
 
-/// Why a field cannot be allowed.
+/// A field that cannot be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` cannot be allowed: it is between the two ends of a connection, and the host's to set; only \
@@ -24,12 +24,12 @@ pub struct NotAllowed(HeaderName);
 // === impl ForbiddenHeaders ===
 
 impl ForbiddenHeaders {
-    /// The default, with some more forbidden, and some of the default's allowed.
+    /// Returns the default list with some fields added and some removed.
     ///
     /// # Errors
     ///
-    /// If a field is to be allowed with which a guest could desynchronise a connection, or set another
-    /// `host` than it was granted.
+    /// Returns an error if a guest could use an allowed field to desynchronise a connection, or to set
+    /// another `host` than it was granted.
     pub fn with(forbidden: &[HeaderName], allowed: &[HeaderName]) -> Result<Self, NotAllowed> {
         let mut list = DEFAULT_FORBIDDEN_HEADERS.to_vec();
         for name in allowed {

@@ -1,10 +1,10 @@
-//! What a component is called, and the language it was written in, as its toolchain noted.
+//! The name and the source language of a component, as its toolchain recorded them.
 
 use wasmtime::wasmparser::{
     ComponentName, KnownCustom, Name, Parser, Payload, ProducersSectionReader,
 };
 
-/// For messages to a guest's author.
+/// The name and language, for messages to a guest's author.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GuestName {
     name: Option<String>,
@@ -12,7 +12,7 @@ pub(crate) struct GuestName {
 }
 
 impl GuestName {
-    /// The name that the component has, or else its first module that has one.
+    /// Reads the name of the component, or else of its first module that has one.
     pub(crate) fn of(binary: &[u8]) -> Self {
         let mut found = Self::default();
         let mut module = None;
@@ -47,12 +47,10 @@ impl GuestName {
         found
     }
 
-    /// The name, if it has one.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The language, if it was noted.
     pub(crate) fn language(&self) -> Option<&str> {
         self.language.as_deref()
     }

@@ -13,11 +13,11 @@ use crate::open_files::InstanceFiles;
 use crate::outgoing_http::Hooks;
 use crate::output::{InstanceOutput, Outbox};
 
-/// What the store of one instance holds. The functions of a [capability](crate::capability) get it with the
+/// The data in the store of one instance. The functions of a [capability](crate::capability) get it with the
 /// store.
 ///
-/// Attribution and outgoing HTTP do not know it. Each says by a view of its own what it needs of a store's data
-/// ([`AttributionView`], [`OutgoingView`](crate::outgoing_http::OutgoingView)), as `wasmtime-wasi` does by its.
+/// Attribution and outgoing HTTP do not know this type. Each defines a view of the data that it needs
+/// ([`AttributionView`], [`OutgoingView`](crate::outgoing_http::OutgoingView)), as `wasmtime-wasi` does.
 pub struct GuestState {
     pub(crate) service: Arc<str>,
     pub(crate) table: ResourceTable,
@@ -31,24 +31,24 @@ pub struct GuestState {
     pub(crate) meter: Arc<Meter>,
     pub(crate) output: InstanceOutput,
     pub(crate) outbox: Outbox,
-    /// What the calls of capabilities are counted by.
+    /// Counts the calls of capabilities.
     pub(crate) metrics: Metrics,
-    /// How many of them are lines in the audit log.
+    /// Limits the calls that are written to the audit log.
     pub(crate) audit: AuditBound,
 }
 
-/// What capabilities keep of an instance, each under its own type. There are few, so that looking at each is
-/// quicker than a hash.
+/// The states that capabilities keep for an instance, each under its own type. There are few, so a linear
+/// search is faster than a hash.
 pub(crate) struct InstanceCapabilities(pub(crate) Box<[(TypeId, Box<dyn Any + Send>)]>);
 
 impl GuestState {
-    /// The name of the service that the instance is of.
+    /// Returns the name of the instance's service.
     #[must_use]
     pub fn service(&self) -> &Arc<str> {
         &self.service
     }
 
-    /// The resources that the guest has handles to.
+    /// Returns the table of resources that the guest has handles to.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }

@@ -8,7 +8,7 @@ pub(crate) struct InterfaceName<'a> {
     pub(crate) version: Option<&'a str>,
 }
 
-/// Packages of WASI that Headwater offers, in the versions 0.2 and 0.3 as far as they have them.
+/// The WASI packages that Headwater offers, in versions 0.2 and 0.3 as far as they exist.
 pub(crate) const RELEASED: [&str; 7] = [
     "wasi:cli",
     "wasi:clocks",
@@ -33,22 +33,22 @@ impl<'a> InterfaceName<'a> {
         }
     }
 
-    /// What comes before the interface itself, such as `wasi:http`; none if the name is no interface's.
+    /// Returns the package, such as `wasi:http`. None if the name is not an interface's.
     pub(crate) fn package(self) -> Option<&'a str> {
         let (package, _) = self.interface.split_once('/')?;
         package.contains(':').then_some(package)
     }
 
-    /// Its version, if that is a release candidate of an interface that Headwater offers as released.
-    /// Drafts of others, such as `wasi:nn`, have no release.
+    /// Returns the version if it is a release candidate of an interface that Headwater offers as
+    /// released. Drafts of others, such as `wasi:nn`, have no release.
     pub(crate) fn release_candidate(self) -> Option<&'a str> {
         let is_offered = self.package().is_some_and(|it| RELEASED.contains(&it));
         self.version
             .filter(|version| is_offered && version.contains("-rc"))
     }
 
-    /// Whether this version links to that one: those of a minor version of 0, or of a major version,
-    /// do. What comes before a release links to nothing but itself.
+    /// Returns true if this version links to that one: both are of the same major version, or of the
+    /// same minor version of 0. A pre-release links only to itself.
     pub(crate) fn is_compatible(self, version: &str) -> bool {
         match self.version {
             Some(own) if own == version => true,
@@ -58,7 +58,7 @@ impl<'a> InterfaceName<'a> {
     }
 }
 
-/// The part of a version that all versions have in common which link to each other.
+/// Returns the part that all versions that link to each other have in common.
 fn track(version: &str) -> Option<&str> {
     let release = version.split('+').next()?;
     if release.contains('-') {
@@ -69,7 +69,7 @@ fn track(version: &str) -> Option<&str> {
         return Some(major);
     }
     let (minor, _) = rest.split_once('.')?;
-    // `0.0.x` links to itself alone.
+    // `0.0.x` links only to itself.
     (minor != "0").then(|| &release[..major.len() + 1 + minor.len()])
 }
 

@@ -1,9 +1,9 @@
 //! Runs components for Headwater: the engine, loading and linking, instances and their reuse, and
 //! the attribution of what guests do.
 //!
-//! A [`ComponentService`] is a [`headwater_core::Handler`]; how its instances are kept and what the
-//! component-model call stack says about a guest's outgoing requests stays inside. A host interface of
-//! your own is a [`Capability`](capability::Capability).
+//! A [`ComponentService`] is a [`headwater_core::Handler`]. The pool of its instances and the use of
+//! the component-model call stack for attribution are private. Implement
+//! [`Capability`](capability::Capability) for a host interface of your own.
 //!
 //! ```no_run
 //! use headwater_core::Limits;

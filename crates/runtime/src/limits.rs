@@ -1,19 +1,18 @@
-//! The limits that a guest can meet in its instance, as the log names them.
+//! The limits that a guest can reach in its instance, as the log names them.
 
 use headwater_telemetry::{Limit, LimitLog, Setting};
 use wasmtime::component::{ResourceTable, ResourceTableError};
 
-/// Host resources (requests, responses, fields, streams of 0.2 …) that one instance may hold. A
-/// thousand for each of sixteen requests; a guest that keeps more leaks.
+/// The maximum number of host resources (requests, responses, fields, streams of 0.2 …) that one instance may
+/// hold. A thousand for each of sixteen requests; a guest that keeps more leaks.
 pub(crate) const MAX_RESOURCES: usize = 16 << 10;
 
-/// Elements of one table, each of which takes a pointer's room. Language runtimes have large function tables:
-/// `CPython`'s has 12,000 entries.
+/// The maximum number of elements of one table, each the size of a pointer. Language runtimes have large
+/// function tables: `CPython`'s has 12,000 entries.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
 
-/// Tasks, streams and futures that one instance may have. Two thousand for each of sixteen requests, and few
-/// enough that wasmtime's event loop, which polls all calls of the host in one go, is done in a tenth of a
-/// second.
+/// The maximum number of tasks, streams and futures that one instance may have. Two thousand for each of
+/// sixteen requests, and few enough that wasmtime's event loop polls all host calls in a tenth of a second.
 pub(crate) const MAX_TASKS: usize = 32 << 10;
 
 /// See [`headwater_core::Limits::guest_memory`].
@@ -78,12 +77,12 @@ const TASKS: Limit = Limit {
     setting: None,
 };
 
-/// Logs the limit that an instance failed of, if it was one. `resources` are those of the instance.
+/// Logs the limit that made an instance fail, if there was one. `resources` are the instance's.
 pub(crate) fn log_failure(log: &LimitLog, error: &wasmtime::Error, resources: &mut ResourceTable) {
     if !matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return;
     }
-    // wasmtime keeps tasks in a table of the same kind. Which one is full shows by one more.
+    // wasmtime keeps tasks in a table of the same kind. Pushing one more shows which table is full.
     if resources.push(()).is_err() {
         log.met(&RESOURCES, MAX_RESOURCES);
     } else {

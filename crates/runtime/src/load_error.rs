@@ -1,5 +1,3 @@
-//! Why a component cannot be served.
-
 use std::path::PathBuf;
 
 use crate::engine::EngineError;
@@ -8,25 +6,25 @@ use crate::missing_imports::MissingImports;
 use crate::one_line::one_line;
 use crate::places::TooLarge;
 
-/// Why a component cannot be served.
+/// The reason why a component cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// There is no engine for it.
+    /// No engine could be made for it.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// It does not compile.
     #[error("it is not a valid component: {0}; if the file was cut or damaged, build it again")]
     Invalid(String),
-    /// One instance of it would take more than the engine gives to one.
+    /// One instance of it needs more than the engine gives to one.
     #[error(
         "an instance of it takes more than Headwater gives to one: {0}; compose it of fewer \
          components, or serve them one by one"
     )]
     TooLarge(String),
-    /// One instance of it takes more than there is.
+    /// One instance of it needs more than there is.
     #[error(transparent)]
     Places(#[from] TooLarge),
-    /// It is a component of another world.
+    /// It has another world.
     #[error(
         "it exports no HTTP handler: `wasi:http/handler@0.3` (world `wasi:http/service`) or \
          `wasi:http/incoming-handler@0.2` (world `wasi:http/proxy`) was expected, and it exports \
@@ -40,7 +38,7 @@ pub enum LoadError {
          `wasi:http/handler@0.3` or `wasi:http/incoming-handler@0.2`"
     )]
     Command(String),
-    /// It was built before WASI was released in the version that it is for.
+    /// It was built for a pre-release of WASI.
     #[error(
         "it was built for a release candidate of WASI (`{0}`), and Headwater serves the releases 0.2 and \
          0.3: {remedy}", remedy = again(.0)
@@ -52,28 +50,28 @@ pub enum LoadError {
          components that export them"
     )]
     Missing(MissingImports),
-    /// It imports something in another form than Headwater offers it.
+    /// It imports something with a type that differs from Headwater's.
     #[error(
         "it imports something in another form than Headwater offers it: {0}; build it again with a \
          current toolchain"
     )]
     Import(String),
-    /// A directory that was granted cannot be opened.
+    /// A granted directory cannot be opened.
     #[error("cannot open the directory `{}` for the guest: {error}; check that it is there", path.display())]
     Directory {
         /// The directory on the host.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: std::io::Error,
     },
 }
 
 impl LoadError {
-    /// Why a component was not compiled.
+    /// Returns the reason why a component did not compile.
     pub(crate) fn of_compilation(error: &wasmtime::Error) -> Self {
         let cause = one_line(error);
-        // wasmtime has no type for what is beyond the engine's limits; all those messages name what has
-        // the limits.
+        // wasmtime has no type for exceeded engine limits; all of those messages name the allocator
+        // that has the limits.
         if cause.contains("pooling allocator") {
             Self::TooLarge(cause)
         } else {
@@ -82,7 +80,7 @@ impl LoadError {
     }
 }
 
-/// How to build what imports or exports a release candidate of this name for the release of it.
+/// Returns the advice how to build for the release instead of this release candidate.
 fn again(candidate: &str) -> &'static str {
     match InterfaceName::parse(candidate).version {
         Some(version) if version.starts_with("0.3.") => {

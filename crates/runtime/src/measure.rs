@@ -1,4 +1,4 @@
-//! What `cargo xtask bench` measures the parts of the runtime by. Not for others: it changes without notice.
+//! Access to parts of the runtime for `cargo xtask bench`. Not for others: it changes without notice.
 
 #![allow(
     missing_docs,
@@ -29,17 +29,17 @@ use crate::output::ServiceOutput;
 use crate::store_factory::StoreFactory;
 use crate::threads::GuestThreads;
 
-/// How the calls of a store's guest are attributed.
+/// The attribution of a store's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Stack,
     StackAndWakes,
     Ledger,
-    /// To the one request, without a look at the stack.
+    /// Attributes calls to the only request, without looking at the stack.
     Sole,
 }
 
-/// Makes stores as the pool's are, for guests that are granted nothing.
+/// Makes stores like the pool's, for guests without grants.
 pub struct Stores(pub(crate) StoreFactory);
 
 impl Stores {
@@ -83,8 +83,8 @@ impl Stores {
     }
 }
 
-/// An engine that runs all guests on this wasmtime engine, which must have epochs: what a setting of
-/// wasmtime's costs, and no setting of Headwater's has.
+/// Makes an engine that runs all guests on this wasmtime engine, which must have epochs. For measuring
+/// settings of wasmtime that Headwater does not expose.
 pub fn engine_on(engine: wasmtime::Engine) -> Result<Engine, EngineError> {
     Engine::on(engine, &CodeCache::Off)
 }
@@ -93,13 +93,13 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<GuestState>>
     linker::linker(engine, &Capabilities::default().nothing())
 }
 
-/// The component, made to tell of its wake-ups, and what it then imports.
+/// Instruments a component to report its wake-ups, and links the imports that it then has.
 pub fn hear(linker: &mut Linker<GuestState>, binary: &[u8]) -> wasmtime::Result<Option<Vec<u8>>> {
     wakes::add_to_linker(linker)?;
     instrument::instrumented(binary).map_err(|unheard| wasmtime::Error::msg(unheard.to_string()))
 }
 
-/// To be called just before the root task of a request is made.
+/// Must be called just before the root task of a request is made.
 pub fn starting(store: &mut StoreContextMut<'_, GuestState>) {
     attribution::starting(store);
 }

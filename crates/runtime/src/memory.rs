@@ -8,26 +8,26 @@ use wasmtime_wasi::async_trait;
 use crate::limits;
 use crate::threads::InstanceThread;
 
-/// Bounds the linear memories of one instance, all together.
+/// Bounds the total size of the linear memories of one instance.
 ///
-/// Growth beyond the bound fails as it does where memory is short: `memory.grow` says -1. Tables are
+/// Growth beyond the bound fails as if memory were short: `memory.grow` returns -1. Tables are
 /// bounded one by one.
 #[derive(Debug)]
 pub struct MemoryBudget {
     limit: usize,
-    /// Shared with who wants to know of it when the store is gone; only the store writes.
+    /// Shared with readers that outlive the store; only the store writes.
     used: Arc<AtomicUsize>,
     refused: bool,
     thread: InstanceThread,
     limits: LimitLog,
 }
 
-/// What an operator is told of a guest that failed after it was refused memory.
+/// The hint for an operator about a guest that failed after it was refused memory.
 pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: `memory` of the service, or \
                                       --memory if the service does not set it, gives it more";
 
 impl MemoryBudget {
-    /// A budget of so many bytes, of an instance that runs on this thread.
+    /// Returns a budget of this many bytes for an instance that runs on this thread.
     #[must_use]
     pub fn new(limit: usize, thread: InstanceThread, limits: LimitLog) -> Self {
         Self {
@@ -39,13 +39,13 @@ impl MemoryBudget {
         }
     }
 
-    /// The bytes that are used, also after the store's end.
+    /// Returns the number of used bytes, also after the store's end.
     #[must_use]
     pub fn usage(&self) -> Arc<AtomicUsize> {
         self.used.clone()
     }
 
-    /// Whether growth was ever refused: what a module that then fails most likely failed of.
+    /// Returns true if growth was ever refused: the likely reason if a module then fails.
     #[must_use]
     pub fn refused(&self) -> bool {
         self.refused
@@ -61,9 +61,9 @@ impl ResourceLimiterAsync for MemoryBudget {
         maximum: Option<usize>,
     ) -> Result<bool> {
         let more = desired.saturating_sub(current);
-        // What is beyond the maximum fails in any case, and must not be counted. A growth that fails
-        // for want of the machine's memory stays counted: `memory_grow_failed` does not say which
-        // growth it is about, and is called for some that were never counted.
+        // Growth beyond the maximum fails in any case and must not be counted. Growth that fails
+        // because the machine is out of memory stays counted: `memory_grow_failed` does not say
+        // which growth failed, and is also called for some that were never counted.
         if maximum.is_some_and(|maximum| desired > maximum) {
             self.refused = true;
             return Ok(false);
@@ -76,7 +76,7 @@ impl ResourceLimiterAsync for MemoryBudget {
         }
         self.used.store(used + more, Ordering::Relaxed);
         if self.thread.has_memory(used + more) {
-            // What it does with so much memory may hold a thread up.
+            // Operations on so much memory may hold a thread up.
             tokio::task::yield_now().await;
         }
         Ok(true)

@@ -1,11 +1,11 @@
-//! Whose CPU time an instance takes.
+//! Attributes the CPU time of an instance to requests.
 //!
-//! wasmtime does not say which request a moment of a shared instance was spent on. Two things are
-//! known: how long each poll of the instance took, and, at each tick of the epoch, which request's task
-//! is running. So a poll that a tick interrupted is charged to the request that the tick found, and one
-//! that none did (it is shorter than a tick) to the only request there is, or in equal shares to those
-//! that are there. Only what is certain counts against `max_cpu_time`; where that is set, each of
-//! wasmtime's work items is measured by itself, so that a tick says nothing of the items before it.
+//! wasmtime does not say which request used a shared instance's CPU time. Two things are known: how
+//! long each poll of the instance took, and, at each tick of the epoch, which request's task is
+//! running. So a poll that a tick interrupted is charged to the request that the tick found. A poll
+//! shorter than a tick is charged to the only request there is, or in equal shares to all present
+//! requests. Only certain time counts against `max_cpu_time`. If that is set, each work item of
+//! wasmtime is measured by itself, so that the request of a tick is not charged for earlier items.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,49 +13,46 @@ use std::time::{Duration, Instant};
 
 use headwater_core::{Counters, RequestId, RequestScope};
 
-/// The CPU time of one instance.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: Option<Duration>,
-    /// A tick of the epoch interrupted the guest.
+    /// True if a tick of the epoch interrupted the guest.
     interrupted: AtomicBool,
     requests: Mutex<Requests>,
 }
 
 #[derive(Debug, Default)]
 struct Requests {
-    /// Those that came since the instance had nothing to do, but for those that are over.
+    /// The requests that came since the instance was last idle, without those that are over.
     present: Vec<Present>,
-    /// Of those that are over, some may have left work behind.
+    /// True if a request that is over may have left work behind.
     leftovers: bool,
-    /// What the last tick found.
     computing: Option<Arc<RequestScope>>,
-    /// Since when nothing was charged.
+    /// The time up to which everything was charged.
     mark: Option<Mark>,
 }
 
 #[derive(Debug)]
 struct Present {
     scope: Arc<RequestScope>,
-    /// CPU time that was certainly its own.
+    /// CPU time that is certainly its own.
     own: Duration,
 }
 
-/// A request took more CPU time than it may.
+/// A request exceeded its CPU time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("request {request} took more CPU time than max_cpu_time ({} ms)", limit.as_millis())]
 pub(crate) struct CpuTimeExceeded {
-    /// Which.
     pub(crate) request: RequestId,
     limit: Duration,
 }
 
-/// A moment from which CPU time is measured.
+/// A point in time from which CPU time is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mark {
-    /// By the wall: cheap to read, and the same unless the thread was interrupted.
+    /// Wall-clock time: cheap to read, and accurate unless the thread was interrupted.
     Wall(Instant),
-    /// By the thread's own clock: nobody is ended for the time that others took from him.
+    /// The thread's own clock, so that no request is ended for time that other threads took.
     #[cfg(unix)]
     Thread(Duration),
 }
@@ -69,7 +66,7 @@ impl Meter {
         }
     }
 
-    /// The beginning of a poll, at this time. It must end on the same thread.
+    /// Begins a poll at this time. It must end on the same thread.
     pub(crate) fn begin(&self, now: Instant) {
         let mark = if self.limit.is_some() {
             Mark::of_thread()
@@ -79,24 +76,23 @@ impl Meter {
         self.lock().mark = Some(mark);
     }
 
-    /// The moment between two work items.
+    /// Marks the boundary between two work items.
     pub(crate) fn between(&self) {
         if self.limit.is_some() {
             self.settle();
         }
     }
 
-    /// Charges what was not charged yet, in the midst of a poll: an account is about to be read.
+    /// Charges the time so far in the middle of a poll, before an account is read.
     pub(crate) fn settle(&self) {
         let mut requests = self.lock();
         let now = self.now();
         if let Some(mark) = requests.mark.replace(now) {
-            // Nobody is ended here: the end of the poll comes soon enough.
+            // The end of the poll, which follows soon, checks the limit.
             let _ = requests.charge(now.since(mark), self.limit);
         }
     }
 
-    /// A request is started in the instance.
     pub(crate) fn enter(&self, scope: Arc<RequestScope>) {
         self.lock().present.push(Present {
             scope,
@@ -104,14 +100,14 @@ impl Meter {
         });
     }
 
-    /// A tick of the epoch found the guest computing for this request, or for nobody knows whom.
+    /// Records that a tick of the epoch found the guest computing for this request. `None` if unknown.
     pub(crate) fn ticked(&self, scope: Option<&Arc<RequestScope>>) {
-        // Read by the same task.
+        // The same task reads it.
         self.interrupted.store(true, Ordering::Relaxed);
         self.lock().computing = scope.cloned();
     }
 
-    /// Whether a tick interrupted the guest since this was asked last.
+    /// Returns true if a tick interrupted the guest since the last call.
     pub(crate) fn take_interrupted(&self) -> bool {
         let interrupted = self.interrupted.load(Ordering::Relaxed);
         if interrupted {
@@ -120,9 +116,9 @@ impl Meter {
         interrupted
     }
 
-    /// The instance has nothing to do: whoever comes next is alone.
+    /// Marks the instance as idle: the next request is alone.
     pub(crate) fn idle(&self) {
-        // Nobody is ended for what is over.
+        // Requests that are over are not ended.
         let _ = self.end();
         let mut requests = self.lock();
         requests.present.clear();
@@ -130,7 +126,7 @@ impl Meter {
         requests.computing = None;
     }
 
-    /// The end of a poll, or of one of its parts.
+    /// Ends a poll or one of its parts.
     pub(crate) fn end(&self) -> Result<(), CpuTimeExceeded> {
         let mut requests = self.lock();
         match requests.mark.take() {
@@ -182,7 +178,7 @@ impl Requests {
         }
     }
 
-    /// The entry of a request; one that was over and computes all the same has a new one.
+    /// Returns the entry of a request. A request that was over and still computes gets a new one.
     fn find(&mut self, scope: &Arc<RequestScope>) -> Option<&mut Present> {
         let known = self
             .present
@@ -214,7 +210,7 @@ impl Requests {
 }
 
 impl Mark {
-    /// This moment by the thread's own clock, or by the wall where threads have none.
+    /// Returns the time of the thread's own clock, or wall-clock time if threads have none.
     pub(crate) fn of_thread() -> Self {
         #[cfg(unix)]
         return Self::Thread(thread_time());
@@ -222,13 +218,13 @@ impl Mark {
         Self::Wall(Instant::now())
     }
 
-    /// The time from an earlier moment, by the same clock, to this one.
+    /// Returns the time since an earlier point of the same clock.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         match (self, earlier) {
             (Self::Wall(now), Self::Wall(earlier)) => now.saturating_duration_since(earlier),
             #[cfg(unix)]
             (Self::Thread(now), Self::Thread(earlier)) => now.saturating_sub(earlier),
-            // A meter keeps to its clock.
+            // A meter never mixes clocks.
             #[cfg(unix)]
             _ => Duration::ZERO,
         }

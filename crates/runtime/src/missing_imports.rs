@@ -1,4 +1,4 @@
-//! Which of a component's imports Headwater does not offer, and who does.
+//! Imports of a component that Headwater does not offer, and the hosts that do.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::linker::VERSIONS;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingImports {
     imports: Vec<MissingImport>,
-    /// What is offered besides WASI's own packages.
+    /// The interfaces offered besides WASI's own packages.
     capabilities: Vec<&'static str>,
 }
 
@@ -24,22 +24,20 @@ struct MissingImport {
     offer: Offer,
 }
 
-/// Who offers what is missing.
+/// The hosts that offer a missing import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Offer {
-    /// Headwater does, in a version that the component's links to, but without these functions.
+    /// Headwater, in a compatible version, but without these functions.
     Without(String, Vec<String>),
-    /// Headwater does, in these versions.
+    /// Headwater, in these versions.
     InVersions(Vec<&'static str>),
-    /// The component that a middleware is composed with does.
+    /// The component that a middleware is composed with.
     NextHandler,
-    /// These hosts do.
     By(&'static str),
-    /// Nobody who is known.
     Unknown,
 }
 
-/// Interfaces and packages that other hosts offer; of those that a name begins with, the first counts.
+/// Prefixes of interfaces and packages that other hosts offer; the first match counts.
 const OTHERS: [(&str, &str); 12] = [
     (
         "wasi:keyvalue/",
@@ -62,8 +60,8 @@ const OTHERS: [(&str, &str); 12] = [
 ];
 
 impl MissingImports {
-    /// Those of this component. Empty if the linker offers all that it imports by name: then something is
-    /// of another type.
+    /// Returns the missing imports of this component. Empty if the linker has every name that it imports:
+    /// then a type differs.
     pub(crate) fn of(component: &Component, linker: &Linker<GuestState>, grants: &Grants) -> Self {
         let offered = Offered { linker, grants };
         let engine = component.engine();
@@ -73,7 +71,7 @@ impl MissingImports {
                 ComponentItem::ComponentInstance(instance) => {
                     interface(name, &instance, component, &offered)?
                 }
-                // Types by themselves are nothing that could be missing.
+                // Types alone cannot be missing.
                 ComponentItem::Type(_) => return None,
                 _ if is_defined(linker, &[name]) => return None,
                 _ => elsewhere(name, &offered),
@@ -129,7 +127,7 @@ impl fmt::Display for Offer {
     }
 }
 
-/// Who offers an interface, if it is missing.
+/// Returns the offer for an interface, if it is missing.
 fn interface(
     name: &str,
     instance: &ComponentInstance,
@@ -141,7 +139,7 @@ fn interface(
         .filter(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_)))
         .map(|(name, _)| name)
         .collect();
-    // What has only types is nothing that could be missing.
+    // An interface with only types cannot be missing.
     if functions.is_empty() {
         return None;
     }
@@ -162,7 +160,7 @@ fn interface(
     (!lacking.is_empty()).then(|| Offer::Without(version.to_owned(), lacking))
 }
 
-/// Who offers what is not offered under this name.
+/// Returns the offer for an import that is not offered under this name.
 fn elsewhere(name: &str, offered: &Offered<'_>) -> Offer {
     let interface = InterfaceName::parse(name).interface;
     if matches!(
@@ -181,14 +179,13 @@ fn elsewhere(name: &str, offered: &Offered<'_>) -> Offer {
         .map_or(Offer::Unknown, |(_, others)| Offer::By(others))
 }
 
-/// What a service's guest may import.
 struct Offered<'a> {
     linker: &'a Linker<GuestState>,
     grants: &'a Grants,
 }
 
 impl Offered<'_> {
-    /// The versions in which an interface is offered.
+    /// Returns the versions in which an interface is offered.
     fn versions(&self, interface: &str) -> Vec<&'static str> {
         let capabilities = self.grants.interfaces().map(InterfaceName::parse);
         let mut versions: Vec<_> = capabilities
@@ -205,8 +202,8 @@ impl Offered<'_> {
     }
 }
 
-/// Whether the linker has something of exactly this name, or path of names. It does not say so by itself,
-/// but refuses to define it a second time.
+/// Returns true if the linker has exactly this name, or path of names. The linker has no query, but
+/// refuses a second definition.
 fn is_defined(linker: &Linker<GuestState>, path: &[&str]) -> bool {
     let mut linker = linker.clone();
     linker.allow_shadowing(false);

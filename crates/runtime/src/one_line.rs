@@ -1,5 +1,5 @@
-/// The whole of an error on one line, what is at its root first. wasmtime puts a trap's backtrace
-/// before the trap, over many lines.
+/// Returns the whole of an error on one line, its root cause first. wasmtime puts a trap's
+/// backtrace, over many lines, before the trap.
 #[must_use]
 pub fn one_line(error: &wasmtime::Error) -> String {
     let mut causes: Vec<String> = error

@@ -1,12 +1,11 @@
-//! How many files and directories guests have open.
+//! Limits on the files and directories that guests have open.
 //!
-//! Each takes one of the descriptors of the process, which connections need too. So an instance may have
-//! some open, and all instances of a service together may have some. The directories that the operator
-//! granted do not count.
+//! Each uses a file descriptor of the process, which connections need too. So each instance and each
+//! service has a limit. The directories granted by the operator do not count.
 //!
-//! A guest need not hold a descriptor for its file to stay open: a stream that reads it, or a read that
-//! another thread still does, keeps it open as well. So a file of a component is watched itself, by a weak
-//! reference, and not what the guest holds.
+//! A file can stay open after the guest dropped its descriptor: a stream that reads it, or a read on
+//! another thread, keeps it open. So the component's file itself is watched by a weak reference, and not
+//! the guest's handle.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,19 +16,18 @@ use headwater_telemetry::{Limit, LimitLog};
 
 use crate::limits;
 
-/// The files and directories that the instances of one service have open. Cheap to clone; clones count
-/// together.
+/// The open files and directories of all instances of one service. Cheap to clone; clones share the count.
 #[derive(Debug, Clone)]
 pub struct ServiceFiles(Arc<Service>);
 
-/// The files and directories that one instance has open.
+/// The open files and directories of one instance.
 #[derive(Debug)]
 pub struct InstanceFiles {
     service: Arc<Service>,
     open: Arc<AtomicUsize>,
 }
 
-/// A place for one open file, until it is dropped.
+/// A permit for one open file, until it is dropped.
 #[derive(Debug)]
 pub struct FilePermit {
     service: Arc<Service>,
@@ -42,8 +40,8 @@ struct Service {
     most_per_instance: usize,
     log: LimitLog,
     open: AtomicUsize,
-    /// Files that keep their permits for as long as anything has them open. Those that are closed are
-    /// swept out when a limit is met.
+    /// Files that keep their permits while anything has them open. Closed ones are removed when a limit is
+    /// reached.
     watched: Mutex<Vec<Watched>>,
 }
 
@@ -56,7 +54,7 @@ struct Watched {
 // === impl ServiceFiles ===
 
 impl ServiceFiles {
-    /// As many may be open as these limits say; the log is told when they are met.
+    /// Returns the service's files with these limits. Reaching a limit is logged.
     #[must_use]
     pub fn new(limits: &Limits, log: LimitLog) -> Self {
         Self(Arc::new(Service {
@@ -68,7 +66,7 @@ impl ServiceFiles {
         }))
     }
 
-    /// Those of a new instance, which has none open.
+    /// Returns the files of a new instance, which has none open.
     #[must_use]
     pub fn instance(&self) -> InstanceFiles {
         InstanceFiles {
@@ -81,8 +79,8 @@ impl ServiceFiles {
 // === impl InstanceFiles ===
 
 impl InstanceFiles {
-    /// A permit to open one more; none, and a line in the log, if as many are open as may be. It is taken
-    /// before the file is opened, so that those that are being opened count as well.
+    /// Returns a permit to open one more file. At the limit, logs it and returns `None`. The permit is
+    /// taken before the file is opened, so that files that are being opened count as well.
     pub fn permit(&self) -> Option<FilePermit> {
         let permit = self.try_permit().or_else(|limit| {
             if self.service.sweep() {
@@ -96,7 +94,7 @@ impl InstanceFiles {
             .ok()
     }
 
-    /// A permit, or the limit that is met, and what it is set to.
+    /// Returns a permit, or the reached limit and its value.
     fn try_permit(&self) -> Result<FilePermit, (&'static Limit, usize)> {
         let service = &self.service;
         if !add_one(&self.open, service.most_per_instance) {
@@ -140,7 +138,7 @@ impl Service {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives back the permits of files that are closed by now, and whether there were any.
+    /// Gives back the permits of closed files. Returns true if there were any.
     fn sweep(&self) -> bool {
         let mut watched = self.watched();
         let before = watched.len();
@@ -149,7 +147,7 @@ impl Service {
     }
 }
 
-/// Counts one more, unless there are as many as may be.
+/// Adds one to the count, unless it is at its maximum.
 fn add_one(count: &AtomicUsize, most: usize) -> bool {
     let next = |count| (count < most).then_some(count + 1);
     count

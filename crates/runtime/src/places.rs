@@ -1,23 +1,21 @@
 //! The places of the engine, and how services share them.
 //!
-//! A place is room for one linear memory, which is 4 GiB of address space, and for a few tables. An
-//! instance takes as many as it has memories: a module one, a component that was composed of twenty
-//! others twenty. What one instance takes is known when its guest is loaded ([`Footprint`]), and it is
-//! taken as a whole before the instance is started, so that no start fails half-way for want of the
-//! rest.
+//! A place is room for one linear memory, which is 4 GiB of address space, and for a few tables. An instance
+//! takes one for each of its memories: a module one, a component composed of twenty others twenty. The
+//! number is known when the guest is loaded ([`Footprint`]). All places of an instance are taken together
+//! before it is started, so that no start fails half-way.
 //!
-//! Services share by three rules, of which none costs anything while there is room:
+//! Services share by three rules. They cost nothing while there is room:
 //!
 //! 1. A tenth of the places is for services that have less than an equal share.
-//! 2. Those who wait are served in the order of what they will have then, the least first. So an instance of
-//!    fifty memories is not passed for ever by services that have more than fifty places, and services that
+//! 2. Waiting services are served in the order of the places that they will have then, the least first. So
+//!    services with more than fifty places cannot starve an instance of fifty memories, and services that
 //!    have less need not wait for it.
-//! 3. While somebody waits, others give way: an instance that has nothing to do ends, of the service with
-//!    the most places first; where there is none, one that is at work in a service that has more than
-//!    the one that waits takes no new requests, and ends when it has done those that it has.
+//! 3. While a service waits, others give way. An idle instance ends, of the service with the most places
+//!    first. If there is none, a busy instance of a service that has more than the waiting one takes no new
+//!    requests, and ends after its current ones.
 //!
-//! wasmtime's own limits are those of each of its engines, and never the first to be met: see
-//! `engine::allocation`.
+//! wasmtime's own limits apply to each engine, and are never reached first: see `engine::allocation`.
 
 mod eviction;
 mod footprint;
@@ -36,17 +34,17 @@ use self::service::Service;
 pub use self::service::{InstancePlaces, ServicePlaces};
 pub use self::shortage::{NoPlace, TooLarge};
 
-/// The part of all places that is for services with less than an equal share.
+/// The share of all places that is reserved for services with less than an equal share: one part in this
+/// many.
 const RESERVED: u32 = 10;
 
-/// The places of an engine.
 pub(crate) struct Places {
     total: u32,
     taken: AtomicU32,
-    /// Services that may take places.
+    /// The number of services that may take places.
     services: AtomicU32,
     joined: Mutex<Vec<Weak<Service>>>,
-    /// Entries of the queue, for those who give a place back and need not look.
+    /// The length of the queue, so that giving a place back need not lock it.
     waiting: AtomicUsize,
     queue: Mutex<Vec<Waiter>>,
     next: AtomicU64,
@@ -71,7 +69,7 @@ impl Places {
     ///
     /// # Errors
     ///
-    /// When there is never room for one instance of it.
+    /// Returns an error if one instance needs more than there is.
     pub(crate) fn join(
         self: &Arc<Self>,
         name: Arc<str>,
@@ -125,13 +123,13 @@ impl Places {
         let takes = service.footprint.places();
         service.has.fetch_sub(takes, Ordering::SeqCst);
         self.taken.fetch_sub(takes, Ordering::SeqCst);
-        // Either this sees who waits, or who waits sees the places: `Waiting::begin`.
+        // Either this sees the waiter, or the waiter sees the places: `Waiting::begin`.
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.grant();
         }
     }
 
-    /// Gives those who wait what is there.
+    /// Gives free places to waiters.
     fn grant(&self) {
         let mut granted = Vec::new();
         {
@@ -150,12 +148,12 @@ impl Places {
             self.waiting.store(queue.len(), Ordering::SeqCst);
         }
         for (to, places) in granted {
-            // Of one who waits no more they are given back, and to the next.
+            // If the waiter is gone, dropping gives them back and to the next.
             drop(to.send(places));
         }
     }
 
-    /// Has others give way to those who wait, if this one is the next to be served.
+    /// Makes others give way to the waiters, if this one is the next to be served.
     fn make_room(&self, waiting: &mut Waiting) {
         let in_all = {
             let queue = lock(&self.queue);
@@ -167,7 +165,7 @@ impl Places {
             takes.sum()
         };
         let free = self.free();
-        // Asked without a lock held: pools take locks of their own.
+        // Called without a lock: pools take locks of their own.
         let pools = self.pools();
         let evicted = evict(&pools, u32::saturating_sub(in_all, free));
         let takes = waiting.service.footprint.places();
@@ -179,7 +177,6 @@ impl Places {
         );
     }
 
-    /// The services that have pools, those with the most places first.
     fn pools(&self) -> Vec<ServicePool> {
         let services = lock(&self.joined);
         let services = services.iter().filter_map(Weak::upgrade);

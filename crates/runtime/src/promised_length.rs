@@ -1,4 +1,4 @@
-//! The length that a guest declares of its response, held against what it writes.
+//! Checks the length that a guest declares for its response against the body that it writes.
 
 use bytes::Bytes;
 use headwater_core::BodyError;
@@ -7,17 +7,17 @@ use http::HeaderMap;
 use http_body::Frame;
 use wasmtime_wasi_http::Error;
 
-/// The length of a response's body as its head declares it, and what was written of it so far.
+/// The declared length of a response's body, and the number of bytes written so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PromisedLength {
     declared: Option<u64>,
     written: u64,
 }
 
-/// A guest wrote more or less than it had declared.
+/// A guest wrote more or less than it declared.
 ///
-/// wasmtime-wasi-http has `HTTP-response-body-size` for both, which it reads as "exceeds limit", and in 0.2
-/// a protocol error for too little.
+/// wasmtime-wasi-http has `HTTP-response-body-size` for both, with the meaning "exceeds limit", and in 0.2 a
+/// protocol error for too little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the guest declared a body of {declared} bytes by its content-length and {}",
@@ -34,24 +34,22 @@ pub(crate) struct WrongLength {
 // === impl PromisedLength ===
 
 impl PromisedLength {
-    /// What a response's head declares.
+    /// Reads the length that a response's head declares.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self {
             declared: match declared_length(headers) {
                 DeclaredLength::Exactly(length) => Some(length),
-                // What is invalid is refused with the head.
+                // An invalid length is refused with the head.
                 DeclaredLength::None | DeclaredLength::Invalid => None,
             },
             written: 0,
         }
     }
 
-    /// The length that the head declares, if it declares one.
     pub(crate) fn declared(&self) -> Option<u64> {
         self.declared
     }
 
-    /// The bytes that were counted.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
@@ -60,8 +58,8 @@ impl PromisedLength {
     ///
     /// # Errors
     ///
-    /// If it is more than was declared. Not a byte of it must be sent: to a client of HTTP/1 it would be the
-    /// beginning of the next response.
+    /// Returns an error if the frame exceeds the declared length. None of its bytes may be sent: an HTTP/1
+    /// client would read them as the beginning of the next response.
     pub(crate) fn frame(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.written = self.written.saturating_add(length);
@@ -71,13 +69,13 @@ impl PromisedLength {
         }
     }
 
-    /// Names an error of the stock body that is about the length.
+    /// Converts an error of the stock body that is about the length.
     pub(crate) fn error(&self, error: Error) -> BodyError {
         match (self.declared, error) {
             (Some(declared), Error::HttpResponseBodySize(written)) => {
                 self.wrong(declared, written.unwrap_or(self.written))
             }
-            // So ends a body of 0.2 that its guest finished too early, or dropped.
+            // A 0.2 body ends this way if its guest finished it too early or dropped it.
             (Some(declared), Error::HttpProtocolError) if self.written < declared => {
                 self.wrong(declared, self.written)
             }
@@ -85,11 +83,11 @@ impl PromisedLength {
         }
     }
 
-    /// Checks that the end of the body does not come too early.
+    /// Checks that the body has its declared length at its end.
     ///
     /// # Errors
     ///
-    /// If it does.
+    /// Returns an error if it is too short.
     pub(crate) fn end(&self) -> Result<(), BodyError> {
         match self.declared {
             Some(declared) if self.written < declared => Err(self.wrong(declared, self.written)),

@@ -30,24 +30,24 @@ use crate::starling_monkey::is_starling_monkey;
 use crate::store_factory::{Directory, StoreFactory};
 use crate::world::{World, calls_synchronously, exports, is_composed, release_candidate};
 
-/// What a component is served with.
+/// The settings of a component service.
 #[derive(Debug, Clone)]
 pub struct ComponentSettings {
-    /// The service's name.
+    /// The name.
     pub service: Arc<str>,
     /// Environment variables for the guest.
     pub environment: Vec<(String, String)>,
     /// Directories for the guest.
     pub directories: Vec<Directory>,
-    /// Bounds on the guest.
+    /// Limits on the guest.
     pub limits: Limits,
     /// Header fields that the guest may neither set nor see.
     pub forbidden_headers: ForbiddenHeaders,
-    /// What differs from the pool's defaults for the component's world.
+    /// Overrides of the pool's defaults for the component's world.
     pub pool: PoolOverrides,
-    /// What it is granted of the host's capabilities.
+    /// The grants of the host's capabilities.
     pub grants: Grants,
-    /// What is measured with. The default measures nothing.
+    /// The metrics to record to. The default records nothing.
     pub metrics: Metrics,
 }
 
@@ -60,18 +60,17 @@ pub struct ComponentService {
     warnings: Vec<&'static str>,
 }
 
-/// Whether a component tells the host of its tasks.
+/// The result of instrumenting a component to report its tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hearing {
-    /// It need not.
+    /// Not needed.
     Nothing,
-    /// It does.
     Wakes,
-    /// It should and cannot.
+    /// Needed, but not possible.
     Impossible,
 }
 
-/// What is served in place of a component whose tasks can wake one another in a way that cannot be heard.
+/// The reason given for a component whose tasks can wake one another in a way that cannot be reported.
 const UNHEARD: &str = "its tasks can wake one another in a way that Headwater cannot follow, so an instance \
                        has one request at a time: leave `attribution` at `serial`, or set it to `task` if \
                        each request's calls are made in its own task";
@@ -81,8 +80,8 @@ impl ComponentService {
     ///
     /// # Errors
     ///
-    /// When it is no valid component, is of another world, imports what is not offered, or a
-    /// granted directory cannot be opened.
+    /// Returns an error if it is not a valid component, has another world, imports interfaces that are
+    /// not offered, or a granted directory cannot be opened.
     pub fn load(
         engine: &Engine,
         binary: &[u8],
@@ -97,7 +96,7 @@ impl ComponentService {
         let pre = link(&component, world, hearing, &settings.grants)?;
 
         for directory in &settings.directories {
-            // Now, and not when the first request needs it.
+            // Fails now, and not when the first request needs it.
             std::fs::read_dir(&directory.host).map_err(|error| LoadError::Directory {
                 path: directory.host.clone(),
                 error,
@@ -105,7 +104,7 @@ impl ComponentService {
         }
 
         let resources = component.resources_required().ok_or_else(|| {
-            // Whoever instantiates it would have to have them.
+            // An instance would need them as arguments.
             LoadError::Import("core modules".to_owned())
         })?;
         let places = engine.join(settings.service.clone(), &resources, binary)?;
@@ -151,7 +150,7 @@ impl ComponentService {
             environment: settings.environment,
             directories: settings.directories,
         };
-        // Services draw from streams of their own; what is drawn is no secret.
+        // Services draw from separate random streams; the numbers are not secret.
         let mut hasher = std::hash::DefaultHasher::new();
         stores.service.hash(&mut hasher);
         Ok(Self {
@@ -163,75 +162,74 @@ impl ComponentService {
         })
     }
 
-    /// The world that the component is written for.
+    /// Returns the component's world.
     #[must_use]
     pub fn world(&self) -> World {
         self.world
     }
 
-    /// Whether the component was composed of several.
+    /// Returns true if the component was composed of several.
     #[must_use]
     pub fn is_composed(&self) -> bool {
         self.composed
     }
 
-    /// How many outgoing requests were not attributed because of each doubt, so far.
+    /// Returns the number of outgoing requests that were not attributed so far, by doubt.
     #[must_use]
     pub fn doubts(&self) -> [(Doubt, u64); Doubt::ALL.len()] {
         self.unattributed.doubts()
     }
 
-    /// What goes wrong with it as it is set up.
+    /// Returns the warnings about its setup.
     #[must_use]
     pub fn warnings(&self) -> &[&'static str] {
         &self.warnings
     }
 
-    /// Waits until no instance has anything to do: neither a request nor work that goes on after
-    /// its response.
+    /// Waits until no instance has requests, or work that continues after a response.
     pub async fn idle(&self) {
         self.pool.idle().await;
     }
 
-    /// Another version of the service takes its requests from now on: its instances finish what they
-    /// have and end, also those that `min_idle` would keep.
+    /// Marks the service as replaced by another version: its instances finish their work and end, also
+    /// those that `min_idle` would keep.
     pub fn replaced(&self) {
         self.pool.replaced();
     }
 
-    /// How its instances are kept and shared.
+    /// Returns the pool's settings.
     #[must_use]
     pub fn pool_settings(&self) -> &PoolSettings {
         self.pool.settings()
     }
 
-    /// What its pool does at this moment.
+    /// Returns the current state of its pool.
     #[must_use]
     pub fn pool(&self) -> PoolView {
         self.pool.view()
     }
 
-    /// Its instances at this moment, the oldest first.
+    /// Returns its current instances, the oldest first.
     #[must_use]
     pub fn instances(&self) -> Vec<InstanceView> {
         self.pool.instances()
     }
 
-    /// What its pool has done so far.
+    /// Returns the counters of its pool.
     #[must_use]
     pub fn pool_totals(&self) -> PoolTotals {
         self.pool.totals()
     }
 
-    /// Whether requests pass to the service, which may keep failing.
+    /// Returns the state of its circuit.
     #[must_use]
     pub fn circuit(&self) -> CircuitState {
         self.pool.circuit()
     }
 }
 
-/// Compiles a component. One whose tasks can wake one another is first made to tell of it, if attribution
-/// is to be careful.
+/// Compiles a component. If attribution must be careful, first instruments a component whose tasks can
+/// wake one another to report that.
 fn compile(
     engine: &Engine,
     binary: &[u8],
@@ -257,7 +255,7 @@ fn compile(
         Ok(Some(component)) => Ok((component, Hearing::Wakes)),
         Ok(None) => Ok((compile(binary)?, Hearing::Nothing)),
         Err(reason) => {
-            // What is wrong with the guest itself is reported of the guest itself.
+            // Reports errors of the guest's own binary, not of the instrumented one.
             let component = compile(binary)?;
             tracing::debug!(reason, "the component cannot be made to tell of its tasks");
             Ok((component, Hearing::Impossible))
@@ -265,7 +263,6 @@ fn compile(
     }
 }
 
-/// The world of a component, if it is one that is served.
 fn world(component: &Component) -> Result<World, LoadError> {
     if let Some(candidate) = release_candidate(component) {
         return Err(LoadError::ReleaseCandidate(candidate));
@@ -284,7 +281,7 @@ fn world(component: &Component) -> Result<World, LoadError> {
     })
 }
 
-/// A component with all that it imports, ready to be instantiated.
+/// Links a component with all of its imports, ready to be instantiated.
 fn link(
     component: &Component,
     world: World,

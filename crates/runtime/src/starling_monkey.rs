@@ -1,14 +1,14 @@
-//! Whether a component is a program for StarlingMonkey, the JavaScript engine of componentize-js.
+//! Recognises programs for StarlingMonkey, the JavaScript engine of componentize-js.
 
 use wasmtime::wasmparser::{KnownCustom, Parser, Payload, ProducersSectionReader};
 
-/// What componentize-js calls itself in the `producers` section.
+/// The name of componentize-js in the `producers` section.
 const PRODUCER: &str = "ComponentizeJS";
 
-/// A text in the engine's memory, wherever it was built: the boundary of its `FormData`.
+/// A text in the engine's memory, independent of its build: the boundary of its `FormData`.
 const TEXT: &[u8] = b"--StarlingMonkeyFormBoundary";
 
-/// Looks for the mark of componentize-js, and for the engine itself.
+/// Returns true if the binary has the mark of componentize-js, or contains the engine.
 pub(crate) fn is_starling_monkey(binary: &[u8]) -> bool {
     Parser::new(0)
         .parse_all(binary)

@@ -19,26 +19,26 @@ use crate::outgoing_http::{Hooks, Outgoing};
 use crate::output::{InstanceOutput, Outbox, ServiceOutput, Stdio, Stream};
 use crate::threads::{InstanceThread, ServiceThreads};
 
-/// Bytes that a guest may pass to the host, or be passed, in one call: wasmtime's own default, said
-/// here because a bound should not change with an update (CVE-2026-27204).
+/// The maximum number of bytes passed between guest and host in one call. wasmtime's own default, set
+/// explicitly because a limit should not change with an update (CVE-2026-27204).
 const MAX_HOSTCALL_BYTES: usize = 128 << 20;
 
-/// Bytes of the header fields of one message, as `wasi:http` counts them: its own default, said here
-/// for the same reason (CVE-2026-27572).
+/// The maximum size of the header fields of one message in bytes, as `wasi:http` counts them. Its own
+/// default, set explicitly for the same reason (CVE-2026-27572).
 const MAX_FIELD_BYTES: usize = 128 << 10;
 
 /// A directory that a guest may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// Where it is on the host.
+    /// The path on the host.
     pub host: PathBuf,
-    /// What the guest calls it.
+    /// The path in the guest.
     pub guest: String,
-    /// Whether the guest may only read in it.
+    /// True if the guest may only read.
     pub read_only: bool,
 }
 
-/// What instances of a service are made by.
+/// Makes the stores for instances of a service.
 pub(crate) struct StoreFactory {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) reclaim: Reclaim,
@@ -52,7 +52,7 @@ pub(crate) struct StoreFactory {
     pub(crate) capabilities: ServiceCapabilities,
     pub(crate) forbidden_headers: ForbiddenHeaders,
     pub(crate) evidence: Evidence,
-    /// Whether the component tells of its tasks.
+    /// True if the component reports its wake-ups.
     pub(crate) hears_wakes: bool,
     pub(crate) request_timeout: Duration,
     pub(crate) guest_memory: usize,
@@ -64,7 +64,7 @@ pub(crate) struct StoreFactory {
 }
 
 impl StoreFactory {
-    /// A store for a new instance, which has this number in its pool and runs on this thread.
+    /// Makes the store for a new instance, which has this number in its pool and runs on this thread.
     pub(crate) fn store(
         &self,
         instance: u64,
@@ -103,8 +103,7 @@ impl StoreFactory {
         attribution::install(&mut store);
         // A guest that computes yields its thread at each tick of the epoch.
         store.set_epoch_deadline(1);
-        // tokio's own yield and not the engine's: after it, sockets, timers and other tasks get their
-        // turn first.
+        // tokio's own yield and not the engine's: it lets sockets, timers and other tasks run first.
         store.epoch_deadline_callback(|mut store| {
             let computes = attribution::running(store.as_context_mut());
             store.data().meter.ticked(computes.scope());
@@ -116,8 +115,8 @@ impl StoreFactory {
         Ok(store)
     }
 
-    /// A WASI context that grants what the operator granted, and nothing else: no arguments, no
-    /// standard input, no sockets, no name look-ups.
+    /// Returns a WASI context with only the operator's grants: no arguments, no standard input, no
+    /// sockets, no name look-ups.
     fn wasi(&self, outbox: &Outbox) -> wasmtime::Result<WasiCtx> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.allow_tcp(false)

@@ -1,4 +1,4 @@
-//! What tests of several modules share.
+//! Test helpers of several modules.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,12 +8,10 @@ use headwater_core::{RequestId, RequestScope, ScopeParts, SpanContext};
 use crate::attribution::{AttributionView, Evidence, Roots, Unattributed};
 use crate::guest_name::GuestName;
 
-/// The scope of a request that nobody sent.
 pub(crate) fn scope() -> Arc<RequestScope> {
     scope_of(SpanContext::empty_context())
 }
 
-/// The scope of a request that has this span.
 pub(crate) fn scope_of(span: SpanContext) -> Arc<RequestScope> {
     RequestScope::new(ScopeParts {
         id: RequestId::new(),
@@ -28,7 +26,7 @@ pub(crate) fn scope_of(span: SpanContext) -> Arc<RequestScope> {
     })
 }
 
-/// The data of a store that has nothing but attribution.
+/// The data of a store that has only attribution.
 pub(crate) struct Attributed(pub(crate) Roots);
 
 impl Attributed {

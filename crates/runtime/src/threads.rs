@@ -2,27 +2,25 @@
 //!
 //! # The problem
 //!
-//! A guest gives its thread back at each tick of the epoch. Some things no tick interrupts, in wasmtime
-//! 48: a bulk instruction (`memory.fill` over 256 MiB takes a tenth of a second, and more while pages are
-//! touched for the first time), a copy between guest and host, the reset of a large memory. Done on the
-//! threads that serve, as many such guests as there are threads stop everything else, again and again.
+//! A guest yields its thread at each tick of the epoch. In wasmtime 48 some operations are not interrupted
+//! by ticks: a bulk instruction (`memory.fill` over 256 MiB takes a tenth of a second, and more while pages
+//! are touched for the first time), a copy between guest and host, the reset of a large memory. On the
+//! serving threads, as many such guests as there are threads stop everything else, again and again.
 //!
-//! # What is done
+//! # The solution
 //!
-//! How long such a thing takes grows with the memory that the guest has. So most guests, which have
-//! little, run on the thread that polls them, and pay for none of this but four loads. The others are told
-//! apart in two ways:
+//! The duration of such an operation grows with the guest's memory. So most guests, which have little, run
+//! on the thread that polls them, at the cost of four loads. The others are recognised in two ways:
 //!
-//! - A guest with more than [`LARGE`] bytes is large. It becomes so when it asks for the memory, and gives
-//!   its thread back before it has it, so that no large guest is ever taken for a small one.
-//! - A service is slow for a while when one of its guests did not give its thread back in [`LONG`].
+//! - A guest with more than [`LARGE`] bytes is large. It becomes large when it asks for the memory, and
+//!   yields its thread before it gets it, so that no large guest is ever taken for a small one.
+//! - A service is slow for a while after one of its guests did not yield its thread in [`LONG`].
 //!
-//! Large guests run where they are polled as long as they leave one of the worker threads free. One more
-//! hands its worker over: tokio moves what is queued there to another thread, and the guest has the old one
-//! to itself until its poll is over ([`tokio::task::block_in_place`]). So does each guest of a slow
-//! service. There are as many of those threads at once as there are processors; other guests wait for
-//! their turn, in the order in which they came. The operating system shares the processors between them
-//! and the workers.
+//! Large guests run where they are polled as long as one worker thread stays free. The next one hands its
+//! worker over: tokio moves the worker's queue to another thread, and the guest has the old one to itself
+//! until its poll is over ([`tokio::task::block_in_place`]). So does each guest of a slow service. There
+//! are at most as many of those threads as processors; other guests wait in the order of their arrival. The
+//! operating system shares the processors between them and the workers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,25 +32,24 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio_util::sync::PollSemaphore;
 
-/// Memory of a guest, in bytes, beyond which it is large. To fill as much takes about as long as a tick.
+/// The size of a guest's memory, in bytes, beyond which it is large. Filling this much takes about a tick.
 const LARGE: usize = 32 << 20;
 
-/// Ticks in one poll of a guest after which its service is slow. Ten times what it may take: less may be
-/// the operating system's doing, which gave the processor to others.
+/// The ticks in one poll of a guest after which its service is slow. Ten times the normal duration: less
+/// may be due to the operating system, which gave the processor to others.
 const LONG: u64 = 10;
 
-/// Ticks for which a service is slow after the last such poll: ten seconds.
+/// The ticks for which a service is slow after the last such poll: ten seconds.
 const SLOW_FOR: u64 = 2_000;
 
-/// The threads of one host, as its guests share them.
+/// The threads of one host, shared by its guests.
 #[derive(Debug, Clone)]
 pub struct GuestThreads(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Ticks of the epoch.
     ticks: AtomicU64,
-    /// Large guests that hold a worker thread.
+    /// The number of large guests that hold a worker thread.
     on_workers: AtomicUsize,
     /// Permits to run on a thread that was a worker.
     handed_over: Arc<Semaphore>,
@@ -62,34 +59,32 @@ struct Shared {
 #[derive(Debug, Clone)]
 pub struct ServiceThreads {
     host: GuestThreads,
-    /// The tick until which the service is slow.
     slow_until: Arc<AtomicU64>,
 }
 
-/// The thread of one instance. Clones are of the same instance.
+/// The thread of one instance. Clones belong to the same instance.
 #[derive(Debug, Clone)]
 pub struct InstanceThread {
     service: ServiceThreads,
     large: Arc<AtomicBool>,
 }
 
-/// The work of one instance, from its start to its end, each poll of it on a thread that may be held up.
+/// The work of one instance, from its start to its end. Each poll runs on a thread that may be held up.
 pub struct OnThread<F> {
     thread: InstanceThread,
-    /// None when it is over.
+    /// None when the work is over.
     work: Option<Pin<Box<F>>>,
     turn: Option<PollSemaphore>,
 }
 
-/// A large guest holds a worker thread, until this is dropped.
+/// Marks a worker thread as held by a large guest until this is dropped.
 struct OnWorker<'a>(&'a AtomicUsize);
 
 // === impl GuestThreads ===
 
 impl GuestThreads {
-    /// The epoch has ticked.
     pub(crate) fn tick(&self) {
-        // Nothing is ordered by it.
+        // No other memory depends on it.
         self.0.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -106,7 +101,7 @@ impl GuestThreads {
         self.0.ticks.load(Ordering::Relaxed)
     }
 
-    /// One more large guest holds a worker thread, if fewer than `most` do.
+    /// Counts a large guest that holds a worker thread, if fewer than `most` do.
     fn enter(&self, most: usize) -> Option<OnWorker<'_>> {
         let count = &self.0.on_workers;
         let fits = |now| (now < most).then_some(now + 1);
@@ -150,7 +145,7 @@ impl ServiceThreads {
         now < self.slow_until.load(Ordering::Relaxed)
     }
 
-    /// A poll began at one tick and ended at another.
+    /// Records a poll that began at one tick and ended at another.
     fn polled(&self, began: u64, ended: u64) {
         if ended.saturating_sub(began) >= LONG {
             self.slow_until.store(ended + SLOW_FOR, Ordering::Relaxed);
@@ -161,14 +156,14 @@ impl ServiceThreads {
 // === impl InstanceThread ===
 
 impl InstanceThread {
-    /// Notes how many bytes of memory the guest has from now on. Says whether this makes it large: then it
-    /// must give its thread back before it has them.
+    /// Records the guest's memory size. Returns true if it becomes large: then it must yield its thread
+    /// before it gets the memory.
     #[must_use]
     pub(crate) fn has_memory(&self, bytes: usize) -> bool {
         bytes > LARGE && !self.large.swap(true, Ordering::Relaxed)
     }
 
-    /// The work of the instance, which ends with it.
+    /// Wraps the work of the instance, which ends with it.
     pub fn run<F: Future>(&self, work: F) -> OnThread<F> {
         OnThread {
             thread: self.clone(),
@@ -196,14 +191,14 @@ impl<F: Future> OnThread<F> {
         polled
     }
 
-    /// The same without a turn. One that is waited for would come, and never be over: others would wait for
-    /// ever.
+    /// Polls without waiting for a turn. A pending permit would be granted and never released, and block
+    /// others for ever.
     fn poll_at_once(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.turn = None;
         self.poll_work(cx)
     }
 
-    /// The same for a guest that may not give its thread back in time.
+    /// Polls a guest that may not yield its thread in time.
     fn poll_apart(&mut self, cx: &mut Context<'_>, slow: bool) -> Poll<F::Output> {
         let Some(workers) = workers() else {
             return self.poll_work(cx);
@@ -216,7 +211,7 @@ impl<F: Future> OnThread<F> {
             .turn
             .get_or_insert_with(|| PollSemaphore::new(host.0.handed_over.clone()));
         match turn.poll_acquire(cx) {
-            // It is never closed.
+            // The semaphore is never closed.
             Poll::Ready(_permit) => tokio::task::block_in_place(|| self.poll_work(cx)),
             Poll::Pending => Poll::Pending,
         }
@@ -243,7 +238,7 @@ impl<F: Future> Future for OnThread<F> {
 
 impl<F> Drop for OnThread<F> {
     fn drop(&mut self) {
-        // With it goes the instance, whose memory is reset.
+        // Dropping the work drops the instance and resets its memory.
         if let Some(work) = self.work.take()
             && self.thread.is_large()
             && workers().is_some()
@@ -253,7 +248,7 @@ impl<F> Drop for OnThread<F> {
     }
 }
 
-/// The worker threads of the runtime that this is called in. None where no thread can be handed over.
+/// Returns the number of worker threads of the current runtime. None if no thread can be handed over.
 fn workers() -> Option<usize> {
     let handle = Handle::try_current().ok()?;
     (handle.runtime_flavor() == RuntimeFlavor::MultiThread).then(|| handle.metrics().num_workers())
@@ -275,7 +270,7 @@ mod tests {
     /// Far longer than anything here takes: a failure is a hang.
     const HANGS: Duration = Duration::from_secs(60);
 
-    /// What guests do that no tick interrupts, for as long as a test likes.
+    /// Simulates guests that no tick interrupts, for as long as a test wants.
     #[derive(Clone)]
     struct Bulk {
         begun: Sender<()>,
@@ -310,13 +305,13 @@ mod tests {
             .unwrap()
     }
 
-    /// The most guests that may be held up at once.
+    /// Returns the highest number of guests held up at once.
     fn most(host: &GuestThreads, slow: bool) -> usize {
         let on_workers = if slow { 0 } else { WORKERS - 1 };
         on_workers + host.0.handed_over.available_permits()
     }
 
-    /// A task that needs a worker several times gets it.
+    /// Asserts that a task that needs a worker several times gets it.
     fn others_are_served(runtime: &Runtime, host: &GuestThreads) {
         let (done, is_done) = channel();
         let small = host.service().instance();
@@ -388,7 +383,7 @@ mod tests {
         for guest in guests {
             runtime.block_on(guest).unwrap();
         }
-        // It is taken for any other again when it has behaved for a while.
+        // After good behaviour for a while, it counts as normal again.
         assert!(service.is_slow(host.ticks()));
         (0..SLOW_FOR).for_each(|_| host.tick());
         assert!(!service.is_slow(host.ticks()));

@@ -17,7 +17,7 @@ pub enum World {
 }
 
 impl World {
-    /// Finds the world by the component's exports; `None` if it exports no HTTP handler.
+    /// Returns the world for the component's exports; `None` if it exports no HTTP handler.
     #[must_use]
     pub fn of(component: &Component) -> Option<Self> {
         exports(component).iter().find_map(|name| {
@@ -40,7 +40,6 @@ impl fmt::Display for World {
     }
 }
 
-/// What a component exports, by name.
 pub(crate) fn exports(component: &Component) -> Vec<String> {
     let engine = component.engine();
     component
@@ -53,26 +52,26 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
-/// An interface that Headwater offers, and that a component imports or exports in a version before its
-/// release.
+/// Returns an interface that Headwater offers, and that a component imports or exports in a version
+/// before its release.
 pub(crate) fn release_candidate(component: &Component) -> Option<String> {
     let engine = component.engine();
     let ty = component.component_type();
     let imports = ty.imports(engine).map(|(name, _)| name);
     let exports = ty.exports(engine).map(|(name, _)| name);
-    // What it exports says most of it.
+    // Exports first: they say more about the component.
     exports
         .chain(imports)
         .find(|name| InterfaceName::parse(name).release_candidate().is_some())
         .map(str::to_owned)
 }
 
-/// Whether a component was composed of several: whether a component nested in it has code of its
+/// Returns true if a component was composed of several: if a component nested in it has code of its
 /// own.
 ///
-/// In a composed component one guest's call can be made by a task of another, and wasmtime 48's
-/// call stack is then not to be trusted (wasmtime issue 14247). Toolchains nest components without
-/// code, to give exports their types; those do not count.
+/// In a composed component a task of another part can make a guest's call, and wasmtime 48's call
+/// stack cannot be trusted (wasmtime issue 14247). Components nested without code do not count:
+/// toolchains use them to give exports their types.
 pub(crate) fn is_composed(binary: &[u8]) -> bool {
     // `parse_all` descends into nested components; a section that does not parse is reported when
     // the component is compiled.
@@ -97,8 +96,8 @@ pub(crate) fn is_composed(binary: &[u8]) -> bool {
     false
 }
 
-/// Whether one of a composed component's parts may be called synchronously by another: a function that
-/// is lifted without `async`, or a resource's destructor.
+/// Returns true if one of a composed component's parts may be called synchronously by another: it has
+/// a function that is lifted without `async`, or a resource's destructor.
 pub(crate) fn calls_synchronously(binary: &[u8]) -> bool {
     Parser::new(0)
         .parse_all(binary)
@@ -116,7 +115,7 @@ pub(crate) fn calls_synchronously(binary: &[u8]) -> bool {
                 !matches!(&ty, Ok(ty) if !matches!(ty, ComponentType::Resource { dtor: Some(_), .. }))
             }),
             Ok(_) => false,
-            // It will be reported when the component is compiled.
+            // Compilation reports it.
             Err(_) => true,
         })
 }

@@ -1,5 +1,5 @@
-//! What attribution adds to an outgoing call, its ledger to a composed component's request, and what is
-//! heard of wake-ups to the requests of a guest whose tasks can wake one another.
+//! The cost of attribution for an outgoing call, of its ledger for a composed component's request, and
+//! of reported wake-ups for a guest whose tasks can wake one another.
 
 use anyhow::Result;
 use headwater_runtime::{Engine, PoolOverrides};
@@ -9,25 +9,23 @@ use crate::bare::failed;
 use crate::rounds::{Rounds, cpu, verdict};
 use crate::{calls, hello, ledger, wakes};
 
-/// Import calls per round.
 const CALLS: u32 = 1_000_000;
-/// Requests per round to a composed component that does next to nothing, and to one that answers.
+/// Requests per round to a composed component that does almost nothing, and to one that answers.
 const REQUESTS: u32 = 30_000;
-/// Of the latter at once.
+/// Concurrent requests to the latter.
 const CONCURRENT: usize = 16;
-/// The median of so many rounds counts.
+/// The median of this many rounds counts.
 const ROUNDS: usize = 5;
-/// The most that attribution may add to an outgoing call, in ns.
+/// The maximum time that attribution may add to an outgoing call, in ns.
 const MOST: f64 = 500.0;
-/// The most that the ledger may take of a request to a composed component.
+/// The maximum share of the ledger in a request to a composed component.
 const MOST_OF_REQUEST: f64 = 0.05;
 
-/// The most that a wake-up which is heard may take, in ns.
+/// The maximum time of a reported wake-up, in ns.
 const MOST_OF_WAKE_UP: f64 = 400.0;
-/// The most that a request takes which wakes nobody, of one to a guest that answers.
+/// The maximum share added to a request that wakes no task, in a guest that answers.
 const MOST_OF_QUIET: f64 = 0.02;
 
-/// Whether all are within their targets.
 pub(crate) async fn measure() -> Result<bool> {
     let call = of_call().await?;
     let ledger = of_ledger().await?;
@@ -60,7 +58,7 @@ async fn of_ledger() -> Result<bool> {
     let mut with = Rounds::new("with the ledger");
     let mut without = Rounds::new("without it");
     let mut request = Rounds::new("a request to hello behind a middleware");
-    // Warms up.
+    // Warm-up.
     hello::clients(&composed, CONCURRENT, 100).await?;
     for _ in 0..ROUNDS {
         for (rounds, ledger) in [(&mut with, true), (&mut without, false)] {
@@ -93,7 +91,7 @@ async fn of_wakes() -> Result<bool> {
     let mut quiet_heard = Rounds::new("wakes nobody, heard");
     let mut quiet_unheard = Rounds::new("wakes nobody, unheard");
     let mut request = Rounds::new("a request to hello");
-    // Warms up.
+    // Warm-up.
     hello::clients(&hello, CONCURRENT, 100).await?;
     for _ in 0..ROUNDS {
         let (wake, quiet) = (&["sleep", "wake"][..], &["wait"][..]);
@@ -130,7 +128,6 @@ async fn of_wakes() -> Result<bool> {
     Ok(met)
 }
 
-/// What is added, in ns.
 fn added(with: &Rounds, without: &Rounds) -> f64 {
     with.beside(without, |with, without| with - without) * 1e9
 }

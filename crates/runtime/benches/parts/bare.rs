@@ -1,4 +1,4 @@
-//! wasmtime's own calls and instances with nothing of ours around them: what the pool adds is the difference.
+//! wasmtime's own calls and instances without the pool. The difference is the pool's overhead.
 
 use std::pin::Pin;
 
@@ -22,14 +22,13 @@ pub(crate) struct BareService {
     pub(crate) stores: Stores,
 }
 
-/// One instance of a [`BareService`], for calls one after another or at once. To drop it is to dispose of it.
+/// One instance of a [`BareService`], for sequential or concurrent calls. Dropping it ends the instance.
 pub(crate) struct BareInstance {
     store: Store<GuestState>,
     guest: Service,
 }
 
 impl BareService {
-    /// Compiles and links a component of `wasi:http/service@0.3`.
     pub(crate) fn load(engine: &Engine, binary: &[u8]) -> Result<Self> {
         let load = || {
             let engine = engine.for_guest(binary)?;
@@ -52,8 +51,8 @@ impl BareService {
 }
 
 impl BareInstance {
-    /// Makes `each` calls in each of `concurrent` turns that go on side by side, and reads the
-    /// answers to their end: all in one event loop and one task.
+    /// Makes `each` calls in each of `concurrent` parallel turns and reads the answers to their end, all in
+    /// one event loop and one task.
     pub(crate) async fn call(&mut self, concurrent: usize, each: usize) -> Result<()> {
         let guest = &self.guest;
         let done = self.store.run_concurrent(async |accessor| {
@@ -70,12 +69,12 @@ impl BareInstance {
     }
 }
 
-/// Resolves when the guest has done with the request's body.
+/// Resolves when the guest is done with the request's body.
 type Sent = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// What `pool::call` does of wasmtime's, in the same order, and the reading of the answer.
+/// Makes wasmtime's part of `pool::call`, in the same order, and reads the answer.
 async fn call(accessor: &Accessor<GuestState>, guest: &Service) -> wasmtime::Result<()> {
-    // The front makes it for each request, and the pool's requests have one too.
+    // The server makes a scope for each request, and the pool's requests have one too.
     let scope = hello::scope();
     let request = Request::get("http://localhost/").body(to_wasi(headwater_core::empty()))?;
     let handler = guest.wasi_http_handler();
@@ -83,7 +82,7 @@ async fn call(accessor: &Accessor<GuestState>, guest: &Service) -> wasmtime::Res
         let view = access.data_mut().http();
         let (request, sent) = p3::Request::from_http(view.hooks, request);
         let request = view.table.push(request)?;
-        // As the pool does; the box ends the future's borrow of the store, too.
+        // As the pool does; the box also ends the future's borrow of the store.
         let sent: Sent = Box::pin(sent);
         let call = handler
             .func_handle()
@@ -103,7 +102,7 @@ async fn call(accessor: &Accessor<GuestState>, guest: &Service) -> wasmtime::Res
     Ok(())
 }
 
-/// A request's body as the guest is given it.
+/// Converts a request's body for the guest.
 pub(crate) fn to_wasi(body: headwater_core::Body) -> WasiBody {
     body.map_err(|error| Error::InternalError(Some(error.to_string())))
         .boxed_unsync()

@@ -1,4 +1,4 @@
-//! What an import call costs that finds out whom it is for.
+//! The cost of attribution in an import call.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::rounds::cpu;
 
 const GUEST: &str = include_str!("guests/call.wat");
 
-/// The CPU time of so many import calls, with attribution or without.
+/// Returns the CPU time of this many import calls, with attribution or without.
 pub(crate) async fn time(calls: u32, attributed: bool) -> wasmtime::Result<Duration> {
     let engine = Engine::new()?;
     let engine = engine.for_guest(GUEST.as_bytes())?;

@@ -1,4 +1,4 @@
-//! The pool against wasmtime-wasi-http's stock dispatch, with nothing else in the ratio.
+//! The pool compared with wasmtime-wasi-http's stock dispatch, and nothing else in the ratio.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,13 +12,12 @@ use crate::hello;
 use crate::rounds::{Rounds, cpu, verdict};
 use crate::stock::StockService;
 
-/// Requests at once.
 const CONCURRENT: usize = 32;
-/// Requests of a round, for each of the concurrent.
+/// Requests of each concurrent client in a round.
 const REQUESTS: usize = 1_000;
-/// Rounds of each, in turn; the median counts.
+/// Rounds of each, alternating; the median counts.
 const ROUNDS: usize = 15;
-/// The least speed of the pool, as a share of the stock dispatch's.
+/// The minimum speed of the pool, as a share of the stock dispatch's.
 const LEAST: f64 = 1.0;
 
 pub(crate) async fn measure() -> Result<bool> {
@@ -52,7 +51,7 @@ pub(crate) async fn measure() -> Result<bool> {
         {
             let (started, before) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
             hello::clients(handler, CONCURRENT, REQUESTS).await?;
-            // The first warms up.
+            // The first is a warm-up.
             if round > 0 {
                 elapsed.push(started.elapsed());
                 computed.push(cpu(ClockId::ProcessCPUTime) - before);
@@ -80,7 +79,6 @@ pub(crate) async fn measure() -> Result<bool> {
     Ok(met)
 }
 
-/// One way to dispatch.
 struct Contestant {
     handler: Arc<dyn Handler>,
     elapsed: Rounds,

@@ -1,5 +1,5 @@
-//! What an outgoing request costs: against hyper-util's pooled client, used natively; and by the network
-//! against within the host.
+//! The cost of an outgoing request: compared with hyper-util's pooled client in native code, and over
+//! the network compared with within the host.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -29,14 +29,12 @@ use tokio_util::sync::CancellationToken;
 use crate::hello;
 use crate::rounds::{Rounds, cpu, verdict};
 
-/// Requests of a round.
 const REQUESTS: usize = 4_000;
-/// How many of them are under way at once.
 const AT_ONCE: usize = 16;
 const ROUNDS: usize = 9;
-/// The most times what the native client takes.
+/// The maximum time, as a multiple of the native client's.
 const MOST_TIMES: f64 = 1.5;
-/// How many times as fast as by the network a service of the same host is reached, at least.
+/// The minimum speed of reaching a service of the same host, as a multiple of the network's.
 const LEAST_TIMES_INSIDE: f64 = 3.0;
 
 pub(crate) async fn measure() -> Result<bool> {
@@ -47,7 +45,7 @@ pub(crate) async fn measure() -> Result<bool> {
     Ok(against_native & inside_against_network().await?)
 }
 
-/// The client's side alone: the upstream has a thread of its own.
+/// Measures the client's side alone: the upstream has a thread of its own.
 async fn against_native() -> Result<bool> {
     let uri: Uri = format!("http://{}/", upstream()?).parse()?;
     let egress = Egress::new(EgressParams {
@@ -63,7 +61,7 @@ async fn against_native() -> Result<bool> {
     for round in 0..=ROUNDS {
         let one = by_native(&client, &uri).await?;
         let other = by_egress(&egress, &uri).await?;
-        // The first warms up.
+        // The first is a warm-up.
         if round > 0 {
             native.push(one);
             ours.push(other);
@@ -79,7 +77,7 @@ async fn against_native() -> Result<bool> {
     Ok(met)
 }
 
-/// Both sides together: the same front and handler, by a connection and without.
+/// Measures both sides together: the same server and handler, with a connection and without.
 async fn inside_against_network() -> Result<bool> {
     let loops = LoopGuard::default();
     let route = Route::new("/...", "other", Arc::new(Answer));
@@ -187,7 +185,6 @@ where
     Ok(())
 }
 
-/// A service of the host.
 struct Answer;
 
 impl Handler for Answer {
@@ -196,7 +193,7 @@ impl Handler for Answer {
     }
 }
 
-/// A plain server, on a thread of its own that lives as long as the process.
+/// Starts a plain server on a thread that lives as long as the process.
 fn upstream() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;

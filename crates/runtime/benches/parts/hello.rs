@@ -1,4 +1,4 @@
-//! The guests that are measured, and requests to them.
+//! The measured guests, and requests to them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,17 +13,16 @@ use headwater_telemetry::Metrics;
 use http::Request;
 use http_body_util::BodyExt;
 
-/// The component `hello`, as it was built.
 pub(crate) fn binary() -> Result<Vec<u8>> {
     built("hello")
 }
 
-/// `hello` behind a middleware, composed to one component.
+/// Returns `hello` composed with a middleware into one component.
 pub(crate) fn composed() -> Result<Vec<u8>> {
     built("mw-hello")
 }
 
-/// Where a guest is that is built.
+/// Returns the path of a built guest.
 pub(crate) fn path(name: &str) -> Result<PathBuf> {
     let guests = std::env::var_os("HEADWATER_COMPONENTS")
         .context("HEADWATER_COMPONENTS is not set; run this by `cargo xtask bench`")?;
@@ -40,7 +39,6 @@ fn built(name: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// The component in a pool with these settings.
 pub(crate) fn pool(
     engine: &Engine,
     binary: &[u8],
@@ -62,7 +60,6 @@ pub(crate) fn pool(
     )?))
 }
 
-/// Sends requests one after another, and reads the answers.
 pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result<()> {
     for _ in 0..number {
         let request = Request::get("http://localhost/").body(empty())?;
@@ -72,13 +69,13 @@ pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result
         let body = response.into_body().collect().await;
         let body = body.map_err(|error| anyhow!(error))?;
         ensure!(!body.to_bytes().is_empty());
-        // As the front does when the last byte is sent: what is kept for a request goes by it.
+        // As the server does when the last byte is sent: it releases the data kept for the request.
         scope.end();
     }
     Ok(())
 }
 
-/// Several clients at once, each a task of its own that sends so many requests.
+/// Runs concurrent clients, each a task that sends `each` requests.
 pub(crate) async fn clients(handler: &Arc<dyn Handler>, clients: usize, each: usize) -> Result<()> {
     let clients: Vec<_> = (0..clients)
         .map(|_| tokio::spawn(requests(handler.clone(), each)))
@@ -89,7 +86,7 @@ pub(crate) async fn clients(handler: &Arc<dyn Handler>, clients: usize, each: us
     Ok(())
 }
 
-/// The scope of a request without a deadline.
+/// Returns the scope of a request without a deadline.
 pub(crate) fn scope() -> Arc<RequestScope> {
     RequestScope::new(ScopeParts {
         id: RequestId::new(),

@@ -1,5 +1,5 @@
-//! What a request costs in a warm instance beside wasmtime's own call, and what a new instance costs:
-//! CPU time of the one thread that does it all.
+//! The overhead of a request in a warm instance over wasmtime's own call, and the cost of a new
+//! instance. CPU time of a single thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,16 @@ use crate::bare::{BareInstance, BareService};
 use crate::hello;
 use crate::rounds::{Rounds, cpu, verdict};
 
-/// Rounds of each, in turn; the medians count.
+/// Rounds of each, alternating; the medians count.
 const ROUNDS: usize = 15;
-/// Calls of a round.
 const CALLS: usize = 16_000;
-/// Requests at once, where several are.
 const CONCURRENT: usize = 32;
-/// Instances of a round, and requests to fresh ones.
+/// New instances in a round, and requests to fresh ones.
 const INSTANCES: usize = 2_000;
 
-/// The most that a warm dispatch may add to wasmtime's call, in µs.
+/// The maximum overhead of a warm dispatch over wasmtime's call, in µs.
 const MOST_DISPATCH: f64 = 1.5;
-/// The most that an instance may take from its start to its end, in µs.
+/// The maximum cost of an instance from its start to its end, in µs.
 const MOST_INSTANCE: f64 = 70.0;
 
 pub(crate) async fn measure() -> Result<bool> {
@@ -46,7 +44,6 @@ pub(crate) async fn measure() -> Result<bool> {
     Ok(dispatch && instance)
 }
 
-/// Whether the cost of a warm dispatch is within its target.
 async fn dispatch(bare: &BareService, pool: &Arc<dyn Handler>) -> Result<bool> {
     println!(
         "dispatch in a warm instance: {ROUNDS} rounds of {CALLS} requests, in turn, by CPU time"
@@ -59,7 +56,7 @@ async fn dispatch(bare: &BareService, pool: &Arc<dyn Handler>) -> Result<bool> {
         for round in 0..=ROUNDS {
             let calls = bare_calls(&mut instance, concurrent).await?;
             let requests = pooled_calls(pool, concurrent).await?;
-            // The first warms up.
+            // The first is a warm-up.
             if round > 0 {
                 plain.push(calls);
                 pooled.push(requests);
@@ -84,7 +81,6 @@ async fn dispatch(bare: &BareService, pool: &Arc<dyn Handler>) -> Result<bool> {
     Ok(met)
 }
 
-/// Whether the cost of a new instance is within its target.
 async fn instance(
     bare: &BareService,
     warm: &Arc<dyn Handler>,
@@ -102,7 +98,7 @@ async fn instance(
             (&mut in_warm, one_by_one(warm).await?),
             (&mut in_fresh, one_by_one(fresh).await?),
         ];
-        // The first warms up.
+        // The first is a warm-up.
         if round > 0 {
             for (rounds, time) in rounds {
                 rounds.push(time);

@@ -1,4 +1,4 @@
-//! What the ledger of a composed component's tasks costs a request.
+//! The cost of the ledger of a composed component's tasks for a request.
 
 use std::future::poll_fn;
 use std::hint::black_box;
@@ -16,13 +16,13 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use crate::hello;
 use crate::rounds::cpu;
 
-/// Requests at once, as many as a shared instance has.
+/// Concurrent requests, as many as a shared instance has.
 const CONCURRENT: u32 = 16;
 
 const GUEST: &str = include_str!("guests/composed.wat");
 
-/// The CPU time of so many requests to a composed component that does nothing but two calls of the host: with
-/// the ledger and two questions to it, or without, and without any attribution.
+/// Returns the CPU time of this many requests to a composed component that only makes two calls of the host:
+/// with the ledger and two queries of it, or without any attribution.
 pub(crate) async fn time(requests: u32, with: bool) -> wasmtime::Result<Duration> {
     let engine = Engine::new()?;
     let engine = engine.for_guest(GUEST.as_bytes())?;
@@ -63,8 +63,8 @@ pub(crate) async fn time(requests: u32, with: bool) -> wasmtime::Result<Duration
                 if left == 0 {
                     return Poll::Ready(Ok(()));
                 }
-                // All at once, and the next when these are done: wasmtime puts a task that gives way
-                // behind all that is new, so that with one new for each that returns none would end.
+                // Start a batch, and the next when it is done: wasmtime queues a task that yields behind all
+                // new ones, so none would end if each that returns were replaced at once.
                 for _ in 0..left.min(CONCURRENT) {
                     left -= 1;
                     let scope = hello::scope();
@@ -80,15 +80,15 @@ pub(crate) async fn time(requests: u32, with: bool) -> wasmtime::Result<Duration
                             let returned = guest.finish_call_concurrent(accessor, call);
                             calls.push(async move {
                                 let returned = returned.await;
-                                // As the front does when the last byte is sent: what is kept for a
-                                // request goes by it.
+                                // As the server does when the last byte is sent: it releases the data kept
+                                // for the request.
                                 scope.end();
                                 returned
                             });
                         }
                         Err(error) => return Poll::Ready(Err(error)),
                     }
-                    // Its first poll asks to be woken.
+                    // Wake up for the first poll.
                     cx.waker().wake_by_ref();
                 }
                 Poll::Pending

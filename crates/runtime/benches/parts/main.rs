@@ -1,7 +1,7 @@
-//! What the parts of the runtime cost, in one process and without sockets. `cargo xtask bench` runs
-//! it, with the guests built; the name of a part measures that part alone.
+//! Benchmarks of the runtime's parts, in one process and without sockets. `cargo xtask bench`
+//! builds the guests and runs it; the name of a part measures that part alone.
 //!
-//! One binary for all of them: each is linked with all of wasmtime, which takes minutes.
+//! One binary for all of them: linking each with all of wasmtime takes minutes.
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
@@ -26,11 +26,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tokio::runtime::{Builder, Runtime};
 
-/// As in the binary, so that what users run is measured.
+/// As in the binary that users run.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Attribution,
@@ -49,7 +48,7 @@ impl Part {
         ("reset", Self::Reset),
     ];
 
-    /// Whether its targets are met.
+    /// Returns true if its targets are met.
     fn measure(self) -> Result<bool> {
         match self {
             Self::Attribution => one_thread()?.block_on(attribution::measure()),
@@ -79,7 +78,7 @@ fn main() -> Result<ExitCode> {
     for argument in arguments {
         match argument.as_str() {
             "--assert" => assert = true,
-            // Cargo's own, to all benchmarks.
+            // Cargo passes it to all benchmarks.
             "--bench" => {}
             name => match Part::ALL.into_iter().find(|(named, _)| *named == name) {
                 Some((_, part)) => parts.push(part),
@@ -105,7 +104,7 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// What is measured by a thread's CPU time has to be done by one.
+/// Measurements by a thread's CPU time need a single thread.
 fn one_thread() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }

@@ -1,8 +1,8 @@
-//! What a fresh instance for each request costs, with the reset of memory in it: Headwater's engine against
-//! stock wasmtime with the page-map scan, which is faster and unsound.
+//! The cost of a fresh instance for each request, including the reset of memory: Headwater's engine compared
+//! with stock wasmtime with the page-map scan, which is faster and unsound.
 //!
-//! Each side is a process of its own, this binary as a server, because the reset takes the kernel's locks on
-//! a process's memory, and two engines in one process would wait for each other.
+//! Each side is a process of its own, this binary as a server: the reset takes the kernel's locks on a
+//! process's memory, and two engines in one process would wait for each other.
 
 mod load;
 mod server;
@@ -21,10 +21,11 @@ const ROUNDS: usize = 9;
 /// Headwater's own engine; any other name is a list of settings of stock wasmtime (see [`server`]).
 pub(crate) const PRODUCT: &str = "headwater";
 
-/// What Headwater had before: fast, and unsound.
+/// Headwater's former settings: fast, and unsound.
 const REFERENCE: &str = "scan";
 
-/// The guests, the requests of a round to each, and how many times the reference's CPU time one may take.
+/// The guests, the number of requests to each in a round, and the maximum CPU time as a multiple of the
+/// reference's.
 const GUESTS: [(&str, usize, Option<f64>); 5] = [
     ("wagi-c", 10_000, Some(1.2)),
     ("wagi-rust", 10_000, Some(1.2)),

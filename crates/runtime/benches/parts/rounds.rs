@@ -1,10 +1,9 @@
-//! What rounds of a measurement come to.
+//! Evaluation of measurement rounds.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The rounds of one contestant.
 pub(crate) struct Rounds {
     pub(crate) name: &'static str,
     rounds: Vec<Duration>,
@@ -22,13 +21,13 @@ impl Rounds {
         self.rounds.push(round);
     }
 
-    /// The time of a round that counts, in µs.
+    /// Returns the median time of a round, in µs.
     pub(crate) fn median(&self) -> f64 {
         median(self.rounds.iter().map(Duration::as_secs_f64)) * 1e6
     }
 
-    /// What `compare` makes of each round and the other contestant's beside it: a machine that is slow
-    /// for a while is slow for both.
+    /// Returns the median of `compare` over pairs of rounds of both contestants: a machine that is
+    /// slow for a while is slow for both.
     pub(crate) fn beside(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> f64 {
         let pairs = self.rounds.iter().zip(&other.rounds);
         median(pairs.map(|(one, other)| compare(one.as_secs_f64(), other.as_secs_f64())))
@@ -41,7 +40,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// CPU time by one of the system's clocks, which do not see what else the machine does.
+/// Returns the CPU time by one of the system's clocks, which do not count other processes.
 pub(crate) fn cpu(clock: ClockId) -> Duration {
     let now = clock_gettime(clock);
     Duration::new(
@@ -50,7 +49,6 @@ pub(crate) fn cpu(clock: ClockId) -> Duration {
     )
 }
 
-/// How a target came out, in words.
 pub(crate) fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
 }

@@ -1,4 +1,4 @@
-//! The stock dispatch of wasmtime-wasi-http, as a thing to measure the pool against.
+//! The stock dispatch of wasmtime-wasi-http, for comparison with the pool.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,7 +30,6 @@ struct Instances {
 }
 
 impl StockService {
-    /// Compiles and links a component of `wasi:http/service@0.3`.
     pub(crate) fn load(engine: &Engine, binary: &[u8]) -> anyhow::Result<Self> {
         let BareService { pre, stores } = BareService::load(engine, binary)?;
         Ok(Self(ProxyHandler::new(Instances {
@@ -109,7 +108,7 @@ impl WorkerState for Worker {
     }
 }
 
-/// Instances that live as long as the measurement.
+/// Keeps instances for as long as the measurement.
 struct Never;
 
 impl WorkerExpiration for Never {

@@ -1,4 +1,4 @@
-//! What it costs to hear of a guest's wake-ups.
+//! The cost of reported wake-ups.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use crate::hello;
 use crate::rounds::cpu;
 
-/// The unit tests of the runtime have it, too.
+/// Also used by the runtime's unit tests.
 const GUEST: &str = include_str!("guests/wakes.wat");
 
-/// The CPU time of calls of these functions, in this order and at once, so often one time after the other, of a
-/// guest whose tasks are heard of or not.
+/// Returns the CPU time of concurrent calls of these functions, in this order, repeated `times` times, with the
+/// guest's tasks reported or not.
 pub(crate) async fn time(
     functions: &[&str],
     times: u32,

@@ -1,25 +1,25 @@
-//! Which task of an instance has declared what.
+//! The declarations of an instance's tasks.
 //!
-//! A guest declares by entering a token of `headwater:attribution/scope`, and takes it back by
-//! leaving. What was entered holds
+//! A guest declares its request by entering a token of `headwater:attribution/scope`, and takes it
+//! back by leaving. A declaration holds
 //!
-//! - for the task that entered it and for no other: the youngest on the call stack. So what a task
-//!   does between another's `enter` and `leave` is not taken to be declared; and
-//! - until that task yields to the host. A guest that has yielded may come back to do anything: an
-//!   executor that was polled for one request and returned pending is next polled for another, in
-//!   the same task. (The same trap is known of `tracing`'s guards that are held across an await.)
-//!   The guest's library enters anew at each poll.
+//! - for the task that entered it and no other: the youngest on the call stack. So it does not cover
+//!   another task that runs between `enter` and `leave`; and
+//! - until that task yields to the host. A guest that has yielded may return to do anything: an
+//!   executor that was polled for one request and returned pending may next be polled for another,
+//!   in the same task. (`tracing`'s guards have the same trap if held across an await.) The guest's
+//!   library enters again at each poll.
 //!
-//! What is entered still when its task has yielded has *lapsed*. It proves nothing any more, but it
-//! is a reason to doubt the call stack if that names another request.
+//! A declaration that is still entered after its task has yielded has *lapsed*. It no longer proves
+//! anything, but if the call stack names another request it is a reason to doubt the stack.
 //!
-//! Yields are told by turns: wasmtime's event loop polls the driver's future before each work item,
-//! and between a task's entry into the guest and its return to the loop there is no other item. (The
-//! exception is a synchronous task that yields, to which nothing can happen meanwhile.)
+//! Yields are detected by turns: wasmtime's event loop polls the driver's future before each work
+//! item, and between a task's entry into the guest and its return to the loop there is no other
+//! item. (The exception is a synchronous task that yields, which nothing can affect meanwhile.)
 //!
-//! Several may be entered at once, the innermost counts, and leaving in another order than entering
-//! leaves what is left. An innermost one whose request is gone does not uncover the one beneath: the
-//! guest said that it does *not* work for that one now.
+//! If several are entered at once, the innermost counts. They may be left in any order. If the
+//! innermost names a request that is gone, the next one does not count: the guest said that it does
+//! *not* work for that one now.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -28,16 +28,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_core::RequestId;
 
-/// The turns of one instance's event loop, which its driver counts: each time that it is polled, the
+/// The turns of one instance's event loop. Its driver counts one each time that it is polled: the
 /// guest has yielded to the host, or may have.
 ///
-/// Both are in one task; the number is apart from the store because the way there takes longer than
-/// the counting.
+/// Both are in one task; the number is kept outside of the store because reaching the store takes
+/// longer than the counting.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Turn(Arc<AtomicU64>);
 
 impl Turn {
-    /// The guest has yielded to the host, or may have.
     pub(crate) fn next(&self) {
         self.0.store(self.now() + 1, Ordering::Relaxed);
     }
@@ -47,7 +46,6 @@ impl Turn {
     }
 }
 
-/// The declarations of the tasks of one instance.
 #[derive(Debug)]
 pub(crate) struct Declarations<Task> {
     turn: Turn,
@@ -55,20 +53,20 @@ pub(crate) struct Declarations<Task> {
     by_task: HashMap<Task, Vec<Entry>>,
 }
 
-/// What was entered, to leave by.
+/// An entered declaration, for leaving it.
 #[derive(Debug)]
 pub(crate) struct Entered<Task> {
-    /// None for what was entered outside of any task, where it has no effect.
+    /// None if it was entered outside of any task, where it has no effect.
     task: Option<Task>,
     number: u64,
 }
 
-/// What a task says that it works for.
+/// The request that a task declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Declared {
-    /// This, and it has not yielded since it said so.
+    /// This request; the task has not yielded since.
     Holds(RequestId),
-    /// This; it has yielded since.
+    /// This request; the task has yielded since.
     Lapsed(RequestId),
 }
 
@@ -90,24 +88,22 @@ impl<Task> Default for Declarations<Task> {
 }
 
 impl<Task: Copy + Eq + Hash> Declarations<Task> {
-    /// The turns to count.
     pub(crate) fn turn(&self) -> &Turn {
         &self.turn
     }
 
-    /// `task` is a new one; what another of the same number has left behind is forgotten.
+    /// Starts a new task, and forgets the declarations of an earlier one with the same number.
     pub(crate) fn task_starts(&mut self, task: Task) {
         if !self.by_task.is_empty() {
             self.by_task.remove(&task);
         }
     }
 
-    /// Whether nothing is entered, by any task.
+    /// Returns true if no task has entered anything.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_task.is_empty()
     }
 
-    /// From now on `task` works for `request`.
     pub(crate) fn enter(&mut self, task: Option<Task>, request: RequestId) -> Entered<Task> {
         self.last += 1;
         let number = self.last;
@@ -121,12 +117,11 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
         Entered { task, number }
     }
 
-    /// Takes back what was entered.
     pub(crate) fn leave(&mut self, entered: Entered<Task>) {
         let Entered { task, number } = entered;
         let Some(task) = task else { return };
         let Some(entries) = self.by_task.get_mut(&task) else {
-            // The task has ended, and its number is another's.
+            // The task has ended, and its number was reused.
             return;
         };
         entries.retain(|entry| entry.number != number);
@@ -135,7 +130,6 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
         }
     }
 
-    /// What `task` declares now.
     pub(crate) fn of(&self, task: Task) -> Option<Declared> {
         let entries = self.by_task.get(&task)?;
         let now = self.turn.now();
@@ -234,7 +228,7 @@ mod tests {
         declarations.leave(entered);
         let _here = declarations.enter(Some(ONE), id());
         let there = declarations.enter(Some(OTHER), id());
-        // Nothing of the task that leaves is asked for.
+        // The declaration of the task that leaves does not matter.
         declarations.leave(there);
         assert!(declarations.of(ONE).is_some());
         assert_eq!(declarations.of(OTHER), None);

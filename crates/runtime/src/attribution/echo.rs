@@ -2,10 +2,10 @@ use headwater_core::{RequestId, RequestScope, SpanId, TraceId};
 use headwater_telemetry::propagation;
 use http::HeaderMap;
 
-/// What the headers of an outgoing request repeat of an incoming request's.
+/// The values of an incoming request that the headers of an outgoing request repeat.
 ///
-/// The guest was given both: `traceparent` with the server span of the request, and `x-request-id`.
-/// The trace alone is no echo: several requests of one instance may belong to one trace.
+/// The guest got both: `traceparent` with the server span of the request, and `x-request-id`. The
+/// trace id alone is not an echo: several requests of one instance may belong to one trace.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Names {
     span: Option<(TraceId, SpanId)>,
@@ -24,13 +24,13 @@ impl Names {
         self.span.is_none() && self.id.is_none()
     }
 
-    /// Whether `traceparent` names this request.
+    /// Returns true if `traceparent` names this request.
     pub(crate) fn by_span(&self, scope: &RequestScope) -> bool {
         let span = scope.span();
         self.span == Some((span.trace_id(), span.span_id()))
     }
 
-    /// Whether `x-request-id` names this request.
+    /// Returns true if `x-request-id` names this request.
     pub(crate) fn by_id(&self, scope: &RequestScope) -> bool {
         self.id == Some(scope.id())
     }

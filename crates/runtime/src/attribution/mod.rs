@@ -1,31 +1,31 @@
-//! Whom a guest's call is attributed to.
+//! Attribution of a guest's calls to requests.
 //!
-//! This module is the only one that touches wasmtime's async call stack. Its shape is that of the
-//! task groups which later wasmtime lines have instead of the stack: a root starts with a scope,
-//! and the current scope can be asked for.
+//! Only this module uses wasmtime's async call stack. Its interface resembles the task groups that replace
+//! the stack in later versions of wasmtime: a root starts with a scope, and the current scope can be
+//! queried.
 //!
-//! # What the stack is worth on wasmtime 48
+//! # The reliability of the stack on wasmtime 48
 //!
-//! `StoreContextMut::async_call_stack` yields the calling tasks, youngest first; the last one is the
-//! root, whose id `start_call_concurrent` told us. The walk holds synchronously inside an import
-//! call only, so the answer is taken there and carried along.
+//! `StoreContextMut::async_call_stack` yields the calling tasks, youngest first. The last one is the root,
+//! whose id came from `start_call_concurrent`. The walk is valid only synchronously inside an import call,
+//! so the result is taken there and carried along.
 //!
-//! Task ids are table indices that are used again, and a parent may be gone while its subtask lives
-//! (wasmtime issue 14247). In a component that is not composed every task is a root and lives for
-//! as long as its threads do, so the walk is exact. In a composed one it may silently lead to
-//! another request, or never end: there the [`ledger`] says what the walk is worth.
+//! Task ids are reused table indices, and a parent may be gone while its subtask lives (wasmtime issue
+//! 14247). In a component that is not composed every task is a root and lives as long as its threads, so
+//! the walk is exact. In a composed one it may silently lead to another request, or never end: there the
+//! [`ledger`] decides if the walk is valid.
 //!
 //! # The other witnesses
 //!
-//! The stack says whose task calls, and a guest's language runtime may poll one request's work in
-//! another's task. So a guest can say whom it works for: by entering a token ([`declaration`]), or by
-//! the headers of its outgoing request ([`echo`]). Both count only for a request that lives in the
-//! same instance ([`requests`]). What all of them come to is decided in [`verdict`].
+//! The stack names the calling task, but a guest's language runtime may poll one request's work in
+//! another's task. So a guest can name its request: by entering a token ([`declaration`]), or in the
+//! headers of its outgoing request ([`echo`]). Both count only for a request that lives in the same
+//! instance ([`requests`]). The [`verdict`] combines all of them.
 //!
 //! # Doubt
 //!
-//! Where one task of a guest can wake another, the host hears of it ([`wakes`]), and does not believe a
-//! call stack that may lead to the wrong request, however sound it is.
+//! If tasks of a guest can wake one another, the host records the wake-ups ([`wakes`]). It does not trust
+//! a call stack that may lead to the wrong request, even if the stack is sound.
 
 mod declaration;
 mod echo;
@@ -53,9 +53,8 @@ pub(crate) use self::unattributed::Unattributed;
 use self::verdict::{Declaration, Echo, InDoubt, StackEvidence, Witnesses};
 use self::wakes::{Of, Wakes};
 
-/// By which attribution finds what it knows of an instance in the data of the instance's store.
+/// A view of attribution's data in an instance's store.
 pub(crate) trait AttributionView: 'static {
-    /// What is known of the instance's requests and tasks.
     fn roots(&mut self) -> &mut Roots;
 }
 
@@ -65,34 +64,34 @@ impl<T: AttributionView> LedgerView for T {
     }
 }
 
-/// Which evidence an instance can give.
+/// The kinds of evidence of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// The call stack, which is sound here: one component, many requests at once.
+    /// The call stack, which is sound here: a component that is not composed, with concurrent requests.
     Stack,
-    /// The instance is given a request when nothing of the one before goes on in it (0.2, and what is
-    /// set to be serial), or it only ever has one request.
+    /// The only request. The instance gets a request when all work for the previous one is over (0.2, and
+    /// serial pools), or only ever has one.
     Sole,
-    /// The call stack with a ledger of tasks, without which it is not sound: a composed component.
+    /// The call stack with a ledger of tasks, which makes it sound: a composed component.
     Ledger(Listen),
 }
 
-/// The requests of one instance, and what its tasks declared.
+/// The requests of one instance, and the declarations of its tasks.
 pub(crate) struct Roots {
     evidence: Evidence,
     requests: Requests<GuestTaskId>,
     declarations: Declarations<GuestTaskId>,
-    /// The one request, where there is one at a time.
+    /// The only request, if there is one at a time.
     sole: Option<Arc<RequestScope>>,
-    /// What is known of tasks, where the stack alone says too little.
+    /// The ledger, if the stack alone is not enough.
     ledger: Option<Box<Ledger>>,
-    /// What was heard of wake-ups, if the guest's tasks can wake one another.
+    /// The recorded wake-ups, if the guest's tasks can wake one another.
     wakes: Option<Box<Wakes>>,
     unattributed: Arc<Unattributed>,
 }
 
 impl Roots {
-    /// `hears_wakes` says whether the component tells of its tasks.
+    /// `hears_wakes` is true if the component reports its wake-ups.
     pub(crate) fn new(
         evidence: Evidence,
         hears_wakes: bool,
@@ -116,7 +115,7 @@ impl Roots {
         }
     }
 
-    /// Notes that `task` is the root task of a request. The [`ledger`] notes it for itself.
+    /// Records the root task of a request. The [`ledger`] does so separately.
     pub(crate) fn start(&mut self, task: GuestTaskId, scope: Arc<RequestScope>) {
         self.declarations.task_starts(task);
         if let Some(wakes) = &mut self.wakes {
@@ -128,17 +127,16 @@ impl Roots {
         }
     }
 
-    /// Takes back what a task declared.
     pub(crate) fn leave(&mut self, entered: Entered<GuestTaskId>) {
         self.declarations.leave(entered);
     }
 
-    /// The turns of the event loop, to be counted between any two of its work items.
+    /// Returns the turns of the event loop. They must be counted between any two of its work items.
     pub(crate) fn turn(&self) -> Turn {
         self.declarations.turn().clone()
     }
 
-    /// What the walk of a caller comes to, where there is no ledger.
+    /// Returns the evidence of a caller's walk, if there is no ledger.
     fn stack(&self, walk: &Walk) -> StackEvidence {
         match (self.evidence, walk) {
             (Evidence::Sole, _) => StackEvidence::None,
@@ -151,7 +149,7 @@ impl Roots {
         }
     }
 
-    /// The request that `is_it` is true of, if it may live in this instance.
+    /// Returns the request that matches `is_it`, if it may live in this instance.
     fn find(&self, is_it: impl Fn(&RequestScope) -> bool) -> Option<Found<GuestTaskId>> {
         match self.evidence {
             Evidence::Stack | Evidence::Ledger(_) => self.requests.find(is_it),
@@ -163,21 +161,19 @@ impl Roots {
     }
 }
 
-/// Where the walk from the calling task led.
 #[derive(Debug, Clone, Copy)]
 enum Walk {
-    /// To this task, which has no caller.
     Root(GuestTaskId),
-    /// Nowhere within [`MAX_DEPTH`] steps.
+    /// No root within [`MAX_DEPTH`] steps.
     Endless,
     /// There is no calling task: the guest is being instantiated, or runs outside any call.
     Nowhere,
 }
 
-/// The task that calls the host, and where the walk from it led.
+/// The task that calls the host, and the result of the walk from it.
 ///
-/// Right only when read synchronously in an import that the guest has just called, before the
-/// import's first await.
+/// Valid only if read synchronously in an import that the guest has just called, before the import's first
+/// await.
 #[derive(Debug, Clone, Copy)]
 struct Caller {
     task: Option<GuestTaskId>,
@@ -208,7 +204,6 @@ impl Caller {
         }
     }
 
-    /// The live request of the instance that `is_it` is true of.
     fn live<T: AttributionView>(
         &self,
         mut store: StoreContextMut<'_, T>,
@@ -216,7 +211,7 @@ impl Caller {
     ) -> Option<Arc<RequestScope>> {
         match store.data_mut().roots().find(is_it)? {
             Found::Lives(scope) => Some(scope),
-            // The calling task runs for certain; it shows what a task looks like.
+            // The calling task certainly runs, so its slot shows the type of a task.
             Found::LivesIfRunning(scope, root) => {
                 task::is_running(store, root, self.task?).then_some(scope)
             }
@@ -249,16 +244,16 @@ impl Caller {
     }
 }
 
-/// The request that the running guest code works for.
+/// Returns the request that the running guest code works for.
 ///
-/// Right only when called synchronously from an import that the guest has just called, before the
-/// import's first await.
+/// Valid only if called synchronously from an import that the guest has just called, before the import's
+/// first await.
 pub(crate) fn current<T: AttributionView>(store: StoreContextMut<'_, T>) -> Attribution {
     judge(store, &Names::default(), doubt)
 }
 
-/// Likewise, for an outgoing request with these headers, or another effect. It is counted when it is not
-/// exact.
+/// As [`current`], for an outgoing request with these headers or another effect. Verdicts that are not
+/// exact are counted.
 pub(crate) fn of_effect<T: AttributionView>(
     mut store: StoreContextMut<'_, T>,
     names: &Names,
@@ -268,8 +263,8 @@ pub(crate) fn of_effect<T: AttributionView>(
     attribution
 }
 
-/// The request whose task is running, or that it declares to work for. To be asked anywhere in the guest's
-/// code: at a tick of the epoch, for instance, which may be before a task has said that it goes on.
+/// Returns the request whose task is running, or that it declares. Can be called anywhere in the guest's
+/// code, for example at a tick of the epoch, which may be before a task has reported that it continues.
 pub(crate) fn running<T: AttributionView>(store: StoreContextMut<'_, T>) -> Attribution {
     judge(store, &Names::default(), |_, _| None)
 }
@@ -283,7 +278,7 @@ fn judge<T: AttributionView>(
     let declares = !roots.declarations.is_empty();
     let echoes = !names.is_empty();
     if roots.evidence == Evidence::Sole && !declares && !echoes {
-        // Nothing needs the stack.
+        // The stack is not needed.
         let witnesses = Witnesses {
             sole: roots.sole.clone(),
             ..Witnesses::default()
@@ -291,7 +286,7 @@ fn judge<T: AttributionView>(
         return witnesses.judge();
     }
     let has_ledger = roots.ledger.is_some();
-    // The ledger walks for itself, and needs all of the way.
+    // The ledger does its own walk, over the whole stack.
     let caller = if declares || echoes || !has_ledger {
         Caller::of(store.as_context_mut())
     } else {
@@ -326,7 +321,7 @@ fn judge<T: AttributionView>(
     witnesses.judge()
 }
 
-/// Reads what was heard of wake-ups, and asks for something of it. None if nothing is heard.
+/// Reads the recorded wake-ups and passes them to a closure. None if nothing is recorded.
 fn with_wakes<T: AttributionView, R>(
     store: &mut StoreContextMut<'_, T>,
     ask: impl FnOnce(&mut Wakes) -> R,
@@ -338,7 +333,7 @@ fn with_wakes<T: AttributionView, R>(
     Some(answer)
 }
 
-/// Why the task that calls, which is one of `own`, may be doing another's work.
+/// Returns the reason why the calling task, one of `own`, may be doing another's work.
 fn doubt<T: AttributionView>(
     store: &mut StoreContextMut<'_, T>,
     own: &Arc<RequestScope>,
@@ -351,11 +346,11 @@ fn doubt<T: AttributionView>(
     })
 }
 
-/// The request that a guest worked for when it trapped, if that is known for certain. To be called when
-/// the event loop has returned the trap, which leaves wasmtime's notion of the running task as it was.
+/// Returns the request that a guest worked for when it trapped, if that is certain. Must be called when
+/// the event loop has returned the trap, which leaves wasmtime's running task as it was.
 ///
-/// Not known in a composed component: there a task may be noted on the stack of the guest's code, which
-/// a trap unwinds.
+/// Not known in a composed component: there the running task may be stored on the stack of the guest's
+/// code, which a trap unwinds.
 pub(crate) fn of_failure<T: AttributionView>(store: &mut Store<T>) -> Option<Arc<RequestScope>> {
     let roots = store.data_mut().roots();
     match roots.evidence {
@@ -371,14 +366,14 @@ pub(crate) fn of_failure<T: AttributionView>(store: &mut Store<T>) -> Option<Arc
     }
 }
 
-/// Makes a new store's evidence ready.
+/// Prepares a new store for its kind of evidence.
 pub(crate) fn install<T: AttributionView>(store: &mut Store<T>) {
     if let Evidence::Ledger(listen) = store.data_mut().roots().evidence {
         ledger::install(store, listen);
     }
 }
 
-/// Notes that `task` is the root task of a request. To be called before the guest runs.
+/// Records the root task of a request. Must be called before the guest runs.
 pub(crate) fn started<T: AttributionView>(
     store: &mut StoreContextMut<'_, T>,
     task: GuestTaskId,
@@ -394,9 +389,9 @@ pub(crate) fn started<T: AttributionView>(
     }
 }
 
-/// Forgets the requests that live no more. `fresh` is a task that was just made.
+/// Forgets the requests that no longer live. `fresh` is a task that was just made.
 fn forget_ended<T: AttributionView>(store: &mut StoreContextMut<'_, T>, fresh: GuestTaskId) {
-    // Where that cannot be told, not even of this one, all are kept.
+    // If not even this one can be seen to run, all are kept.
     if !task::is_running(store.as_context_mut(), fresh, fresh) {
         return;
     }
@@ -405,7 +400,7 @@ fn forget_ended<T: AttributionView>(store: &mut StoreContextMut<'_, T>, fresh: G
     store.data_mut().roots().requests = requests;
 }
 
-/// The task that calls declares, by a token, that it works for this request.
+/// Declares, by a token, that the calling task works for this request.
 pub(crate) fn enter<T: AttributionView>(
     mut store: StoreContextMut<'_, T>,
     request: RequestId,
@@ -414,7 +409,7 @@ pub(crate) fn enter<T: AttributionView>(
     store.data_mut().roots().declarations.enter(task, request)
 }
 
-/// Whether a request lives in the instance, by whose guest it is asked.
+/// Returns true if a request lives in the calling guest's instance.
 pub(crate) fn is_live<T: AttributionView>(
     mut store: StoreContextMut<'_, T>,
     request: RequestId,
@@ -424,7 +419,6 @@ pub(crate) fn is_live<T: AttributionView>(
 }
 
 impl Evidence {
-    /// Whether [`checkpoint`] is to be called.
     pub(crate) fn has_checkpoints(self) -> bool {
         matches!(self, Self::Ledger(_))
     }

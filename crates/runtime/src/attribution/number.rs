@@ -7,9 +7,9 @@ use wasmtime::component::GuestTaskId;
 /// A task's index in wasmtime's table.
 pub(super) type Number = u32;
 
-/// The index in wasmtime's table that an id stands for, or none if ids are not made of one.
+/// Returns the index in wasmtime's table that an id stands for. None if ids are not made of one.
 ///
-/// An id keeps it to itself, but an id can be hashed, and all that it gives to the hash is the index.
+/// An id does not expose its index, but hashes as the index alone.
 pub(super) fn number(id: GuestTaskId) -> Option<Number> {
     let mut heard = Heard::Nothing;
     id.hash(&mut heard);
@@ -19,7 +19,7 @@ pub(super) fn number(id: GuestTaskId) -> Option<Number> {
     }
 }
 
-/// A hasher that listens.
+/// A hasher that captures its input.
 enum Heard {
     Nothing,
     One(Number),

@@ -1,9 +1,9 @@
 //! The requests that live in one instance.
 //!
-//! A request lives there from its start until its answer is over *and* its root task has ended: for
-//! as long, that is, as wasmtime's later task groups would live. Its answer is over when the last
-//! byte was sent or nobody waits any more; its root task ends when the handler and all that it
-//! spawned are done. What a task of *another* request still does for it then does not keep it alive.
+//! A request lives in an instance from its start until its answer is over *and* its root task has ended:
+//! exactly as long as wasmtime's later task groups would live. Its answer is over when the last byte was
+//! sent or the request was dropped; its root task ends when the handler and everything that it spawned
+//! are done. Work of *another* request's task for it after that does not keep it alive.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,31 +12,30 @@ use std::sync::Arc;
 use headwater_core::RequestScope;
 use rustc_hash::FxBuildHasher;
 
-/// How many requests an instance may have noted before it looks which of them are over.
+/// The number of recorded requests after which an instance first checks which are over.
 const MANY: usize = 64;
 
-/// How many others a doubt names at most: as many as an instance has requests at once.
+/// The maximum number of other requests that a doubt names: as many as an instance has at once.
 pub(super) const MOST_NAMED: usize = 16;
 
 /// The requests of one instance, by the root task that each was started as.
 #[derive(Debug)]
 pub(crate) struct Requests<Task> {
-    /// Entries of ended tasks stay until their number is that of the next root, or until there are many:
-    /// where numbers are kept out of use, that may be never.
+    /// Entries of ended tasks stay until the next root has the same number, or until there are many: if
+    /// numbers are kept out of use, the number may never return.
     by_task: HashMap<Task, Arc<RequestScope>, FxBuildHasher>,
-    /// How many entries are worth a look for those that are over.
+    /// The number of entries after which the next check for ended requests is due.
     many: usize,
-    /// Requests whose root task has ended, and its number was given away, while their answer is still
-    /// being sent.
+    /// Requests whose root task has ended and whose number was reused while their answer is still being
+    /// sent.
     answering: Vec<Arc<RequestScope>>,
 }
 
 /// A request that may live.
 #[derive(Debug)]
 pub(crate) enum Found<Task> {
-    /// It does.
     Lives(Arc<RequestScope>),
-    /// Its answer is over: it does if this task, its root, has not ended.
+    /// Its answer is over: it lives if this task, its root, has not ended.
     LivesIfRunning(Arc<RequestScope>, Task),
 }
 
@@ -51,7 +50,7 @@ impl<Task> Default for Requests<Task> {
 }
 
 impl<Task: Copy + Eq + Hash> Requests<Task> {
-    /// Notes that `task` is the root task of a request.
+    /// Records `task` as the root task of a request.
     pub(crate) fn start(&mut self, task: Task, scope: Arc<RequestScope>) {
         if !self.answering.is_empty() {
             self.answering.retain(is_answering);
@@ -63,25 +62,26 @@ impl<Task: Copy + Eq + Hash> Requests<Task> {
         }
     }
 
-    /// Whether there are so many that those which are over should be [forgotten](Self::forget).
+    /// Returns true if there are so many that ended ones should be [forgotten](Self::forget).
     pub(crate) fn are_many(&self) -> bool {
         self.by_task.len() >= self.many
     }
 
-    /// Forgets the requests that do not live any more. The next look is worth it when there are twice as
-    /// many as are left, so that a request pays for a few others at most.
+    /// Forgets the requests that no longer live. The next check is due at twice the number that is left,
+    /// so that each request pays for a few others at most.
     pub(crate) fn forget(&mut self, mut is_running: impl FnMut(Task) -> bool) {
         self.by_task
             .retain(|task, scope| is_answering(scope) || is_running(*task));
         self.many = MANY.max(2 * self.by_task.len());
     }
 
-    /// The request that `task` is the root task of, if it is one. To be asked of a task that runs.
+    /// Returns the request whose root task is `task`, which must be running.
     pub(crate) fn of_task(&self, task: &Task) -> Option<&Arc<RequestScope>> {
         self.by_task.get(task)
     }
 
-    /// The others that are being answered, [`MOST_NAMED`] at most, if `own` is over and there are any.
+    /// Returns the others that are being answered, [`MOST_NAMED`] at most, if `own` is over and there
+    /// are any.
     pub(crate) fn outlived(&self, own: &RequestScope) -> Option<Vec<Arc<RequestScope>>> {
         if !own.is_over() {
             return None;
@@ -92,10 +92,10 @@ impl<Task: Copy + Eq + Hash> Requests<Task> {
         (!others.is_empty()).then_some(others)
     }
 
-    /// The request that `is_it` is true of, if it lives.
+    /// Returns the request that matches `is_it`, if it lives.
     ///
-    /// Looks at each request in turn: there are as many as one instance has at once, and only guests
-    /// that declare or echo cause a look.
+    /// A linear search: there are only as many as one instance has at once, and only guests that declare
+    /// or echo cause it.
     pub(crate) fn find(&self, is_it: impl Fn(&RequestScope) -> bool) -> Option<Found<Task>> {
         let started = self.by_task.iter().find(|(_, scope)| is_it(scope));
         if let Some((task, scope)) = started {

@@ -5,13 +5,14 @@ use wasmtime::component::{GuestTaskId, ResourceTable};
 
 use crate::attribution::number::number;
 
-/// Whether `task` has not ended, told by what is in its slot of the table of tasks: nothing, or what
-/// is of another type than the slot of `running`, a task that is known to run.
+/// Returns true if `task` has not ended. The slot of an ended task is empty, or has a value of another
+/// type than the slot of `running`, a task that is known to run.
 ///
-/// Wasmtime 48 has no call for this. If the table or the ids change, tasks count as ended, and what
-/// is declared or echoed for a request counts only until its answer is over.
+/// Wasmtime 48 has no call for this. If the table or the ids change, tasks count as ended, and
+/// declarations and echoes of a request count only until its answer is over.
 ///
-/// In a composed component the slot of a task that has ended is taken by the ledger, at once but for a
+/// In a composed component the ledger takes the slot of an ended task at once, unless a task ends and
+/// another is made in the same step.
 /// task that ends and another that is made in one go.
 pub(super) fn is_running<T: 'static>(
     mut store: StoreContextMut<'_, T>,
@@ -25,7 +26,6 @@ pub(super) fn is_running<T: 'static>(
     found.is_some() && found == kind(table, running)
 }
 
-/// The type of what is in the slot.
 fn kind(table: &mut ResourceTable, task: GuestTaskId) -> Option<TypeId> {
     let entry = table.get_any_mut(number(task)?).ok()?;
     Some((*entry).type_id())

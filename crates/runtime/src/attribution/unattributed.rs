@@ -6,11 +6,12 @@ use headwater_core::{Attribution, Doubt, Verdict};
 
 use crate::guest_name::GuestName;
 
-/// How often a service's unattributed calls are told of: they come in numbers, and one line says all.
+/// The interval between messages about a service's unattributed calls: there are usually many, and
+/// one line is enough.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Tells a guest's author of outgoing requests that could not be attributed, and what to do. One of a
-/// service's.
+/// Tells a guest's author about outgoing requests that could not be attributed, and the remedy. One
+/// for each service.
 #[derive(Debug)]
 pub(crate) struct Unattributed {
     service: Arc<str>,
@@ -18,7 +19,7 @@ pub(crate) struct Unattributed {
     tally: Mutex<Tally>,
     /// In the order of [`Doubt::ALL`].
     doubts: [AtomicU64; Doubt::ALL.len()],
-    /// Its tasks were seen to give work to one another, and that was told of.
+    /// True if its tasks were seen to give work to one another, and that was logged.
     hops: AtomicBool,
 }
 
@@ -40,7 +41,6 @@ impl Unattributed {
         }
     }
 
-    /// How many calls there were of each doubt.
     pub(crate) fn doubts(&self) -> [(Doubt, u64); Doubt::ALL.len()] {
         std::array::from_fn(|place| {
             let count = self.doubts[place].load(Ordering::Relaxed);
@@ -48,7 +48,7 @@ impl Unattributed {
         })
     }
 
-    /// Counts a call that is not attributed exactly, and says so if it was not said lately.
+    /// Counts a call that is not attributed exactly, and logs it if the last message is old enough.
     pub(crate) fn note(&self, attribution: &Attribution) {
         let verdict = attribution.verdict();
         if verdict == Verdict::Exact {
@@ -61,7 +61,7 @@ impl Unattributed {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.count(verdict, Instant::now())
         };
-        // Without the lock: whoever reads the log may be slow.
+        // Without the lock: the log's writer may be slow.
         if let Some((ambiguous, unknown)) = due {
             tracing::warn!(
                 target: "headwater::attribution",
@@ -82,7 +82,7 @@ impl Unattributed {
 
     fn note_doubt(&self, doubt: Doubt) {
         self.doubts[doubt as usize].fetch_add(1, Ordering::Relaxed);
-        // A task that goes on when its request is answered need not work for another.
+        // A task that continues after its request is answered need not work for another.
         if doubt == Doubt::Outlived || self.hops.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -104,7 +104,7 @@ impl Unattributed {
 }
 
 impl Tally {
-    /// The counts (ambiguous, unknown), if they are to be told now.
+    /// Returns the counts (ambiguous, unknown), if a message is due.
     fn count(&mut self, verdict: Verdict, now: Instant) -> Option<(u64, u64)> {
         match verdict {
             Verdict::Exact => return None,

@@ -1,5 +1,5 @@
-//! The verdict on one effect of a guest, from what the witnesses say. A pure function: the one place
-//! where they are weighed.
+//! The verdict on one effect of a guest: a pure function of the witnesses, and the only place where they are
+//! weighed.
 //!
 //! | declaration | echo | call stack | verdict | witness |
 //! | --- | --- | --- | --- | --- |
@@ -9,70 +9,63 @@
 //! | none | A | B or broken | exact A, against the stack | echo |
 //! | none | A and B | any | ambiguous A, B | both |
 //! | none | none | A, sound | exact A | stack |
-//! | none | none | A, sound, in doubt | ambiguous A and whom else is known of | stack |
+//! | none | none | A, sound, in doubt | ambiguous A and all other known ones | stack |
 //! | lapsed B | none | A, sound, in doubt or not | ambiguous A, B | both |
 //! | none | none | unsound | ambiguous | stack |
 //! | none | none | none | unknown | none |
 //!
-//! Where the instance only ever has one request, that request takes the stack's place, and is the
-//! witness `sole` unless the guest declared.
+//! If the instance only ever has one request, that request takes the stack's place, and the witness is
+//! `sole` unless the guest declared.
 
 use std::sync::Arc;
 
 use headwater_core::{Attribution, Doubt, RequestScope, Witness};
 
-/// What the witnesses say. A token or an id that is not of a live request of the instance is not
-/// among it.
+/// The witnesses. Tokens and ids of requests that do not live in the instance are not included.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Witnesses {
     pub(crate) declaration: Declaration,
     pub(crate) echo: Echo,
     pub(crate) stack: StackEvidence,
-    /// Why the task that calls may be doing another's work, however sound its stack is.
+    /// The reason why the calling task may be doing another's work, even if its stack is sound.
     pub(crate) doubt: Option<InDoubt>,
-    /// The request, where the instance has one at a time.
+    /// The request, if the instance has one at a time.
     pub(crate) sole: Option<Arc<RequestScope>>,
 }
 
-/// What the guest declared by a token.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Declaration {
-    /// Nothing.
     #[default]
     None,
-    /// That it works for this request.
+    /// It works for this request.
     Holds(Arc<RequestScope>),
-    /// Likewise; but it has yielded to the host since, and may be working for another by now. That
-    /// proves nothing, but it is a reason to doubt the call stack alone.
+    /// It declared this request, but has yielded to the host since and may be working for another by now.
+    /// This proves nothing, but is a reason to doubt the call stack alone.
     Lapsed(Arc<RequestScope>),
 }
 
 /// The requests that the outgoing request's headers name.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Echo {
-    /// None.
     #[default]
     None,
-    /// One.
     One(Arc<RequestScope>),
     /// `traceparent` and `x-request-id` name different ones.
     Two([Arc<RequestScope>; 2]),
 }
 
-/// The task that calls may be doing the work of other requests.
+/// A doubt: the calling task may be doing the work of other requests.
 #[derive(Debug, Clone)]
 pub(crate) struct InDoubt {
     pub(crate) reason: Doubt,
-    /// Those of them that are known.
+    /// The known ones of these requests.
     pub(crate) others: Vec<Arc<RequestScope>>,
 }
 
-/// What the call stack says.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum StackEvidence {
-    /// It leads to this request, and can be trusted.
+    /// It leads to this request and can be trusted.
     Sound(Arc<RequestScope>),
-    /// It cannot be trusted.
     Unsound,
     /// It leads nowhere.
     #[default]
@@ -80,7 +73,6 @@ pub(crate) enum StackEvidence {
 }
 
 impl Witnesses {
-    /// Weighs them.
     pub(crate) fn judge(self) -> Attribution {
         let Self {
             declaration,
@@ -205,7 +197,7 @@ mod tests {
             }
         }
 
-        /// `-`, `A`, `B`, in doubt `a` (it may be for B), `b` (for A), `c` (A; nobody else is known), or `?`
+        /// `-`, `A`, `B`, in doubt `a` (it may be for B), `b` (for A), `c` (A; no other is known), or `?`
         /// for unsound.
         fn stack(&self, what: char) -> StackEvidence {
             match what {
@@ -216,7 +208,7 @@ mod tests {
             }
         }
 
-        /// What the same letters say of it.
+        /// The doubt of the same letters.
         fn doubt(&self, what: char) -> Option<InDoubt> {
             let others = match what {
                 'a' => vec![self.b.clone()],
@@ -248,8 +240,8 @@ mod tests {
         }
     }
 
-    /// What declaration, echo, stack and sole come to: the verdict's witness, whom it names (in
-    /// order of their names), and whether it is against the stack.
+    /// Returns the verdict on declaration, echo, stack and sole: its witness, the named requests (sorted by
+    /// name), and true if it is against the stack.
     fn say(what: &str) -> (Verdict, Witness, String, bool) {
         let case = Case::new();
         let what: Vec<char> = what.chars().collect();

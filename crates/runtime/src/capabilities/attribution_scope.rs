@@ -1,4 +1,4 @@
-//! `headwater:attribution/scope`, by which guests declare whom they work for.
+//! `headwater:attribution/scope`, by which guests declare the request that they work for.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct AttributionScope;
 
 impl Capability for AttributionScope {
     type Grant = ();
-    /// What a guest declares is part of what attribution knows of an instance.
+    /// Declarations are part of attribution's data of an instance, so there is no state here.
     type Service = ();
     type Instance = ();
 
@@ -65,8 +65,8 @@ impl Capability for AttributionScope {
 
 fn take(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<Option<Resource<Token>>> {
     let attribution = attribution::current(store.as_context_mut());
-    // Also where it is in doubt whom the task works for: a handler asks first thing, when it works for
-    // its own request, whatever others in its instance do.
+    // Also if the task's request is in doubt: a handler asks first of all, when it works for its own
+    // request, whatever others in its instance do.
     let Some(scope) = attribution.running() else {
         return Ok(None);
     };

@@ -11,9 +11,9 @@ use crate::capability::{Capability, Erased, Grant, GrantError, Grants, Key, Valu
 pub use self::attribution_scope::AttributionScope;
 pub use self::outgoing_http::{OutgoingGrant, OutgoingHttp};
 
-/// The capabilities of a host: those that guests of its services may import. Cheap to clone.
+/// The host interfaces that guests of a host's services may import. Cheap to clone.
 ///
-/// The default has outgoing HTTP and the declared scope of attribution, which are always there.
+/// The default has outgoing HTTP and the declared scope of attribution. Every host has these two.
 #[derive(Clone)]
 pub struct Capabilities(Vec<Arc<dyn Erased>>);
 
@@ -24,14 +24,14 @@ impl Default for Capabilities {
 }
 
 impl Capabilities {
-    /// These and one more.
+    /// Adds a capability.
     #[must_use]
     pub fn with(mut self, capability: impl Capability) -> Self {
         self.0.push(Arc::new(capability));
         self
     }
 
-    /// The keys by which they are granted.
+    /// Returns the keys that grant the capabilities.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.0.iter().filter_map(|capability| {
             Some(Key {
@@ -43,18 +43,19 @@ impl Capabilities {
         })
     }
 
-    /// What a service has whose settings grant nothing.
+    /// Returns the grants of a service whose settings grant nothing.
     #[must_use]
     pub fn nothing(&self) -> Grants {
         let grants = self.0.iter();
         Grants::new(grants.map(|capability| Grant::of(capability, capability.nothing())))
     }
 
-    /// Reads what a service says under a key, in a file of this folder. None if no capability has the key.
+    /// Reads the value that a service's settings have under a key. Relative paths start at `folder`.
+    /// Returns `None` if no capability has the key.
     ///
     /// # Errors
     ///
-    /// When that is no grant.
+    /// Returns an error if the value is not a valid grant.
     pub fn read(
         &self,
         key: &str,
@@ -66,11 +67,11 @@ impl Capabilities {
         Some(granted.map(|granted| Grant::of(capability, granted)))
     }
 
-    /// Reads the values of a flag, likewise.
+    /// Reads the values of a flag. Returns `None` if no capability has the flag.
     ///
     /// # Errors
     ///
-    /// When they are no grant.
+    /// Returns an error if the values are not a valid grant.
     pub fn read_flag(&self, long: &str, values: &[String]) -> Option<Result<Grant, GrantError>> {
         let is_it = |it: &&Arc<dyn Erased>| it.flag().is_some_and(|flag| flag.long == long);
         let capability = self.0.iter().find(is_it)?;

@@ -7,12 +7,12 @@ use crate::capability::{Capability, Explained, ServiceContext};
 use crate::guest_state::GuestState;
 use crate::outgoing_http::{self, Hooks, OutgoingView};
 
-/// Outgoing HTTP requests: `wasi:http/client@0.3` and `wasi:http/outgoing-handler@0.2`. A guest reaches what
-/// its egress lets through.
+/// Outgoing HTTP requests: `wasi:http/client@0.3` and `wasi:http/outgoing-handler@0.2`. The service's egress
+/// decides which destinations a guest reaches.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingHttp;
 
-/// The egress by which a service's outgoing requests leave. The default lets none through.
+/// The egress that a service's outgoing requests leave by. The default lets none through.
 #[derive(Clone, Default)]
 pub struct OutgoingGrant(Option<Egress>);
 

@@ -1,4 +1,4 @@
-//! What a guest's call of a capability costs in spans, metrics and audit.
+//! Spans, metrics and audit of a guest's call of a capability.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +11,8 @@ use wasmtime::StoreContextMut;
 use super::attribution;
 use crate::guest_state::GuestState;
 
-/// A guest's call of a function of a host interface, from [`call`] to its [end](Self::end). One that is dropped
-/// before has the outcome `dropped`.
+/// A guest's call of a function of a host interface, from [`call`] to its [end](Self::end). A call that is dropped
+/// before its end has the outcome `dropped`.
 #[derive(Debug)]
 pub struct Call {
     attribution: Attribution,
@@ -26,14 +26,14 @@ pub struct Call {
     audit: AuditBound,
 }
 
-/// Begins to account for a guest's call: finds the request that it is made for, as [`attribution`] does and with
-/// the same condition, and starts a client span under that request's.
+/// Begins to account for a guest's call. Finds the request that the call is made for, as [`attribution`] does and
+/// with the same condition, and starts a client span under that request's span.
 ///
-/// Its end is counted by `headwater.capability.calls`, timed by `headwater.capability.duration`, and a line in the
-/// audit log, where one is kept. The names are the interface's, without its version (`acme:quota/left`), and the
-/// function's; both become labels of metrics.
+/// The end of the call is counted by `headwater.capability.calls`, timed by `headwater.capability.duration` and
+/// written to the audit log, if there is one. `interface` has no version (`acme:quota/left`). Both names become
+/// labels of metrics.
 ///
-/// The call counts as an effect: a request that made it is not tried once more when its instance fails.
+/// The call counts as an effect: a request that made it is not retried when its instance fails.
 #[must_use]
 pub fn call(
     store: &mut StoreContextMut<'_, GuestState>,
@@ -65,8 +65,8 @@ pub fn call(
     }
 }
 
-/// Counts a call that is answered at once from what the host has in its memory, and nothing else: a span or an
-/// audit line would cost more than the call.
+/// Only counts a call. For calls that the host answers at once from its memory: a span or an audit line would cost
+/// more than the call.
 pub fn count(state: &GuestState, interface: &'static str, function: &'static str) {
     let call = GuestCall {
         service: &state.service,
@@ -79,23 +79,24 @@ pub fn count(state: &GuestState, interface: &'static str, function: &'static str
 // === impl Call ===
 
 impl Call {
-    /// The request that the call is made for.
+    /// Returns the request that the call is made for.
     #[must_use]
     pub fn attribution(&self) -> &Attribution {
         &self.attribution
     }
 
-    /// The context of the call's span, for the `traceparent` of what is sent to carry it out. Always valid.
+    /// Returns the context of the call's span, for the `traceparent` of requests that carry the call out. Always
+    /// valid.
     #[must_use]
     pub fn context(&self) -> &SpanContext {
         self.span.context()
     }
 
-    /// Ends the call with what the guest is given, and gives it back.
+    /// Ends the call with the result for the guest, and returns that result.
     ///
     /// # Errors
     ///
-    /// The result's own.
+    /// Returns the error of `result`.
     pub fn end<T, E>(mut self, result: Result<T, E>) -> Result<T, E> {
         self.outcome = match &result {
             Ok(_) => CallOutcome::Ok,
@@ -117,7 +118,7 @@ impl Drop for Call {
         let took = self.started.elapsed();
         self.metrics
             .called(call, self.outcome, Some(verdict), Some(took));
-        // Below the level of the log, which is not the place for each call.
+        // Below the default level: the log is not the place for each call.
         if tracing::event_enabled!(target: "headwater::audit", Level::DEBUG)
             && self.audit.has_room()
         {

@@ -1,4 +1,4 @@
-//! Capabilities of any type, as the host keeps them.
+//! Type-erased capabilities, as the host keeps them.
 
 use std::any::{Any, TypeId};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,6 @@ use wasmtime::component::Linker;
 use super::{Capability, Explained, Flag, GrantError, ServiceContext, Value};
 use crate::guest_state::{GuestState, InstanceCapabilities};
 
-/// A [`Capability`] whose types are not known.
 pub(crate) trait Erased: Send + Sync {
     fn id(&self) -> TypeId;
     fn interfaces(&self) -> &'static [&'static str];
@@ -27,16 +26,16 @@ pub(crate) trait Erased: Send + Sync {
     fn start(self: Arc<Self>, grant: &Granted, service: &ServiceContext) -> Box<dyn Started>;
 }
 
-/// A grant whose type its capability knows.
+/// A grant. Only its capability knows the type.
 pub(crate) type Granted = Arc<dyn Any + Send + Sync>;
 
-/// What a capability keeps of a service.
+/// The type-erased service of a capability.
 pub(crate) trait Started: Send + Sync {
-    /// What a new instance has, with the type of its capability.
+    /// Returns a new instance, with the type of its capability.
     fn instance(&self) -> (TypeId, Box<dyn Any + Send>);
 }
 
-/// What the capabilities of a service keep while any of its instances lives.
+/// The state that capabilities keep for a service while any of its instances lives.
 pub(crate) struct ServiceCapabilities(pub(super) Box<[Box<dyn Started>]>);
 
 impl ServiceCapabilities {
@@ -57,7 +56,8 @@ impl<C: Capability> Started for StartedFor<C> {
     }
 }
 
-/// A grant of `C`. Each is made by the capability that it is given to, so it always has the type.
+/// Returns a grant of `C`. The capability that gets the grant also made it, so the type is always
+/// right.
 fn of<C: Capability>(grant: &Granted) -> C::Grant {
     grant
         .downcast_ref::<C::Grant>()
@@ -65,7 +65,7 @@ fn of<C: Capability>(grant: &Granted) -> C::Grant {
         .unwrap_or_default()
 }
 
-/// What a capability says of itself, whatever its types.
+/// Forwards methods to a capability of any type.
 macro_rules! forward {
     ($name:ident -> $said:ty) => {
         fn $name(&self) -> $said {

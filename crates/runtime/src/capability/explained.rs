@@ -1,21 +1,21 @@
 use std::fmt::Display;
 
-/// A line of what a service is granted.
+/// A line that describes a service's grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Explained {
-    /// What is granted, under the name of what it is: `may call` and `https://api.example.com`.
+    /// A label and the granted items, such as `may call` and `https://api.example.com`.
     Fact {
-        /// What it is, in at most twelve letters.
+        /// The label, at most twelve letters.
         what: &'static str,
-        /// What is granted.
+        /// The granted items.
         items: Vec<String>,
     },
-    /// Something that the operator should know.
+    /// A warning for the operator.
     Warning(String),
 }
 
 impl Explained {
-    /// A fact.
+    /// Returns a fact.
     #[must_use]
     pub fn list(what: &'static str, items: impl IntoIterator<Item = impl Display>) -> Self {
         let items = items.into_iter().map(|item| item.to_string()).collect();

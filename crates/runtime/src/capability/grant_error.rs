@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why the value of a capability's key is no grant.
+/// The reason why the value of a capability's key is not a valid grant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct GrantError {
@@ -9,7 +9,7 @@ pub struct GrantError {
 }
 
 impl GrantError {
-    /// The value as a whole is none.
+    /// Returns an error about the whole value.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self {
@@ -18,7 +18,7 @@ impl GrantError {
         }
     }
 
-    /// It is about what stands in the value under this key, or at this index of a list.
+    /// Adds the key, or the index of a list, whose value the error is about.
     #[must_use]
     pub fn at(mut self, key: impl fmt::Display) -> Self {
         self.path = match &*self.path {
@@ -28,7 +28,8 @@ impl GrantError {
         self
     }
 
-    /// The place in the value that it is about, such as `hosts.0`. Empty for the whole of it.
+    /// Returns the path of the faulty part in the value, such as `hosts.0`. Empty for the whole
+    /// value.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path

@@ -1,4 +1,4 @@
-//! What one service is granted of each capability.
+//! The grants of one service.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use super::erased::{Erased, Granted, ServiceCapabilities};
 use super::{Capability, Explained, ServiceContext};
 use crate::guest_state::GuestState;
 
-/// What one service is granted, of each capability of its host. Two are the same if their grants are.
+/// The grants of one service, one for each capability of its host. Equal if their grants are equal.
 #[derive(Clone, PartialEq)]
 pub struct Grants(Vec<Grant>);
 
-/// What one service is granted of one capability.
+/// The grant of one capability to one service.
 #[derive(Clone)]
 pub struct Grant {
     capability: Arc<dyn Erased>,
@@ -28,8 +28,8 @@ impl Grants {
         Self(grants.into_iter().collect())
     }
 
-    /// Puts a grant in the place of that of the same capability. One of a capability that the host does not
-    /// have adds the capability, for this service.
+    /// Replaces the grant of the same capability. If the host does not have the capability, adds it for
+    /// this service.
     pub fn set(&mut self, grant: Grant) {
         let id = grant.capability.id();
         match self.0.iter_mut().find(|it| it.capability.id() == id) {
@@ -38,35 +38,32 @@ impl Grants {
         }
     }
 
-    /// Each of them.
+    /// Returns an iterator over the grants.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.0.iter()
     }
 
-    /// What is granted, as it is shown.
+    /// Returns the description of all grants.
     #[must_use]
     pub fn explain(&self) -> Vec<Explained> {
         self.0.iter().flat_map(Grant::explain).collect()
     }
 
-    /// Files that they were read from.
+    /// Returns the files that the grants were read from.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.0.iter().flat_map(Grant::files).collect()
     }
 
-    /// The interfaces that they satisfy.
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().flat_map(Grant::interfaces).copied()
     }
 
-    /// Defines the functions of all of them.
     pub(crate) fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         let mut grants = self.0.iter();
         grants.try_for_each(|grant| grant.capability.link(linker))
     }
 
-    /// Begins to serve a service.
     pub(crate) fn start(&self, service: &ServiceContext) -> ServiceCapabilities {
         let grants = self.0.iter();
         let started = grants.map(|grant| grant.capability.clone().start(&grant.granted, service));
@@ -83,7 +80,7 @@ impl fmt::Debug for Grants {
 // === impl Grant ===
 
 impl Grant {
-    /// A grant for an embedder who has no settings to read it from.
+    /// Returns a grant for an embedder that reads no settings.
     #[must_use]
     pub fn new<C: Capability>(capability: C, grant: C::Grant) -> Self {
         Self {
@@ -99,25 +96,25 @@ impl Grant {
         }
     }
 
-    /// The key that it is granted by.
+    /// Returns the key that grants the capability.
     #[must_use]
     pub fn key(&self) -> Option<&'static str> {
         self.capability.key()
     }
 
-    /// The interfaces that it satisfies.
+    /// Returns the interfaces that the capability satisfies.
     #[must_use]
     pub fn interfaces(&self) -> &'static [&'static str] {
         self.capability.interfaces()
     }
 
-    /// What is granted, as it is shown.
+    /// Returns the description of the grant.
     #[must_use]
     pub fn explain(&self) -> Vec<Explained> {
         self.capability.explain(&self.granted)
     }
 
-    /// Files that it was read from.
+    /// Returns the files that the grant was read from.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.capability.files(&self.granted)
@@ -131,7 +128,7 @@ impl PartialEq for Grant {
     }
 }
 
-/// Without values, which may be secret.
+/// Leaves the values out: they may be secret.
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")

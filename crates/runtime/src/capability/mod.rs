@@ -1,18 +1,19 @@
 //! Host interfaces, each behind one type.
 //!
-//! A [`Capability`] says which interfaces it satisfies, how a service's grant for it is read and explained,
-//! how it is linked, and what it keeps of each service and of each instance. It goes through three stages:
+//! A [`Capability`] names the interfaces that it satisfies, reads and explains a service's grant, links the functions,
+//! and keeps state for each service and each instance. It has three stages:
 //!
-//! 1. a *grant* is what the settings of a service say, and is compared at a reload;
-//! 2. the capability's *service* is made of the grant when the service is loaded, and dropped when the last
-//!    of the service's instances has ended: connections and threads of a store stop there;
+//! 1. a *grant* holds the service's settings and is compared at a reload;
+//! 2. the capability's *service* is made from the grant when the service is loaded, and dropped after the last of the
+//!    service's instances has ended. Connections and threads of a store stop there;
 //! 3. its *instance* is made for each instance of the guest, and dropped with it.
 //!
-//! A capability is registered with the [`Capabilities`](crate::Capabilities) of a host. No other part of the host knows of it.
+//! A capability is registered with the host's [`Capabilities`](crate::Capabilities). No other part of the host knows
+//! it.
 //!
 //! # Example
 //!
-//! An interface by which a guest asks how many requests are left to it:
+//! An interface that tells a guest how many requests it has left:
 //!
 //! ```
 //! use std::path::Path;
@@ -39,7 +40,7 @@
 //!         linker.instance("acme:quota/left@1.0.0")?.func_wrap(
 //!             "take",
 //!             |mut store: StoreContextMut<'_, GuestState>, (): ()| {
-//!                 // Whose call this is, before anything else is done.
+//! Attribute the call before anything else is done.
 //!                 let call = capability::call(&mut store, "acme:quota/left", "take");
 //!                 let left = store.data_mut().capability::<Quota>()?;
 //!                 let take = |left: u64| left.checked_sub(1);
@@ -96,113 +97,112 @@ pub use self::explained::Explained;
 pub use self::grant_error::GrantError;
 pub use self::grants::{Grant, Grants};
 
-/// What a file says under a capability's key.
+/// The value of a capability's key in a file.
 pub type Value = serde_json::Value;
 
-/// A host interface, or several that belong together. See the [module](self).
+/// A host interface, or several related ones. See the [module](self).
 pub trait Capability: Send + Sync + 'static {
-    /// What a service is granted. The default is granted to those whose settings do not have the key: nothing,
-    /// as a rule. A guest may import the interfaces all the same, and meets the interface's own error.
+    /// The grant of a service. Services whose settings do not have the key get the default, which usually grants
+    /// nothing. Their guests may still import the interfaces, and get the interface's own error.
     type Grant: Clone + Default + PartialEq + Send + Sync + 'static;
 
-    /// What is kept of a service while any of its instances lives.
+    /// The state kept for a service while any of its instances lives.
     type Service: Send + Sync + 'static;
 
-    /// What is kept of an instance. Nothing of it is ever seen by another.
+    /// The state kept for an instance. No other instance ever sees it.
     type Instance: Send + 'static;
 
-    /// The interfaces that it satisfies, with their versions: `wasi:config/store@0.2.0-rc.1`.
+    /// Returns the interfaces that it satisfies, with their versions: `wasi:config/store@0.2.0-rc.1`.
     fn interfaces(&self) -> &'static [&'static str];
 
     /// Defines the functions of the interfaces.
     ///
     /// # Errors
     ///
-    /// When a name is defined already.
+    /// Returns an error if a name is defined already.
     fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
 
-    /// The key of a `[[service]]` by which it is granted. Default: none; then all services have the default
+    /// Returns the key of a `[[service]]` that grants the capability. Default: none; all services have the default
     /// grant.
     fn key(&self) -> Option<&'static str> {
         None
     }
 
-    /// What the key means, in a sentence, for the reference and the schema. Default: nothing.
+    /// Describes the key in a sentence, for the reference and the schema. Default: empty.
     fn about(&self) -> &'static str {
         ""
     }
 
-    /// The JSON schema of the key's value. Default: any value.
+    /// Returns the JSON schema of the key's value. Default: any value.
     fn schema(&self) -> Value {
         Value::Bool(true)
     }
 
-    /// The flag of `headwater serve` by which it is granted. Default: none.
+    /// Returns the flag of `headwater serve` that grants the capability. Default: none.
     fn flag(&self) -> Option<Flag> {
         None
     }
 
-    /// Reads the value of the key, in a file of this folder: relative paths are from there.
+    /// Reads the value of the key. Relative paths start at `folder`, the folder of the configuration file.
     ///
     /// # Errors
     ///
-    /// When it is no grant, with the place in the value. The default accepts nothing.
+    /// Returns an error, with the path in the value, if the value is not a valid grant. The default accepts nothing.
     fn read(&self, value: &Value, folder: &Path) -> Result<Self::Grant, GrantError> {
         let _ = (value, folder);
         Err(GrantError::new("it cannot be granted by a key"))
     }
 
-    /// Reads the values of the flag, of which there is at least one.
+    /// Reads the values of the flag. There is at least one.
     ///
     /// # Errors
     ///
-    /// When one is no grant. The default accepts nothing.
+    /// Returns an error if a value is not a valid grant. The default accepts nothing.
     fn read_flag(&self, values: &[String]) -> Result<Self::Grant, GrantError> {
         let _ = values;
         Err(GrantError::new("it cannot be granted by a flag"))
     }
 
-    /// What is granted, for the banner, `headwater check` and the admin listener; secrets are left out.
-    /// Default: nothing is shown.
+    /// Describes the grant, without secrets, for the banner, `headwater check` and the admin listener. Default: empty.
     fn explain(&self, grant: &Self::Grant) -> Vec<Explained> {
         let _ = grant;
         Vec::new()
     }
 
-    /// Files that the grant was read from, which are watched for changes. Default: none.
+    /// Returns the files that the grant was read from. They are watched for changes. Default: none.
     fn files(&self, grant: &Self::Grant) -> Vec<PathBuf> {
         let _ = grant;
         Vec::new()
     }
 
-    /// Begins to serve a service that has this grant.
+    /// Starts the capability for a service with this grant.
     fn start(&self, grant: &Self::Grant, service: &ServiceContext) -> Self::Service;
 
-    /// What a new instance of the service has.
+    /// Returns the state of a new instance of the service.
     fn instance(&self, service: &Arc<Self::Service>) -> Self::Instance;
 }
 
-/// A flag of `headwater serve`, which may be given several times.
+/// A flag of `headwater serve`. It may be given several times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flag {
-    /// Its name, without the dashes.
+    /// The name, without the dashes.
     pub long: &'static str,
-    /// What stands for its value in the help.
+    /// The placeholder of the value in the help.
     pub value_name: &'static str,
-    /// Its help.
+    /// The help text.
     pub help: &'static str,
 }
 
-/// A key that capabilities add to a `[[service]]`.
+/// A key that a capability adds to a `[[service]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Key {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What it means.
+    /// The description.
     pub about: &'static str,
-    /// The JSON schema of its value.
+    /// The JSON schema of the value.
     pub schema: Value,
-    /// The flag that stands for it.
+    /// The equivalent flag.
     pub flag: Option<Flag>,
 }
 
@@ -211,25 +211,24 @@ pub struct Key {
 pub struct ServiceContext {
     /// The service's name.
     pub service: Arc<str>,
-    /// What is measured with.
+    /// The metrics to record to.
     pub metrics: Metrics,
 }
 
-/// The request that a guest's call of an interface is made for, by the verdict that outgoing requests have.
+/// Returns the request that a guest's call of an interface is made for, with the same verdict as for outgoing requests.
 ///
-/// Right only when called synchronously in an import function, before the first await: while the guest that
-/// called is on the stack. An import that waits takes it first and carries it along. It is counted when it is
-/// not exact.
+/// Correct only if called synchronously in an import function, before the first await, while the calling guest is on
+/// the stack. An import that waits calls this first and keeps the result. Verdicts that are not exact are counted.
 pub fn attribution(store: &mut StoreContextMut<'_, GuestState>) -> Attribution {
     attribution::of_effect(store.as_context_mut(), &Names::default())
 }
 
 impl GuestState {
-    /// What a capability keeps of this instance.
+    /// Returns the state that a capability keeps for this instance.
     ///
     /// # Errors
     ///
-    /// When the service does not have the capability: an import function of it was linked by something else.
+    /// Returns an error if the service does not have the capability, because something else linked its import function.
     pub fn capability<C: Capability>(&mut self) -> wasmtime::Result<&mut C::Instance> {
         self.capabilities.of::<C, C::Instance>().ok_or_else(|| {
             let name = std::any::type_name::<C>();

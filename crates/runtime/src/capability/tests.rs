@@ -16,7 +16,7 @@ use crate::testing::scope_of;
 
 const INTERFACE: &str = "acme:quota/left@1.0.0";
 
-/// An embedder's own. Each call waits for the other.
+/// A capability of an embedder's own. Each call waits for the other.
 struct Quota(Arc<Barrier>);
 
 impl Capability for Quota {
@@ -57,7 +57,7 @@ impl Capability for Quota {
     }
 }
 
-/// Calls `take` with the number that it is given, and waits for it.
+/// Calls `take` with its number and waits for the result.
 const GUEST: &str = r#"
 (component
   (import "acme:quota/left@1.0.0" (instance $left
@@ -94,7 +94,6 @@ const GUEST: &str = r#"
     (canon lift (core func $code "run") async (callback (core func $code "run-on")))))
 "#;
 
-/// A request with a server span of its own.
 fn traced(number: u8) -> Arc<RequestScope> {
     scope_of(SpanContext::new(
         TraceId::from_bytes([number; 16]),
@@ -105,7 +104,7 @@ fn traced(number: u8) -> Arc<RequestScope> {
     ))
 }
 
-/// The objects of a file that has one in each line.
+/// Returns the JSON objects of a file, one for each line.
 fn lines(path: &Path) -> Vec<Json> {
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().map(serde_json::from_str);

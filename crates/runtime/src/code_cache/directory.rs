@@ -1,4 +1,4 @@
-//! The directory: whose files are believed, how they are written, and how many there are.
+//! The directory of the cache: which files are trusted, how they are written, and how many are kept.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
@@ -7,19 +7,16 @@ use std::time::SystemTime;
 
 use super::entry::{self, Damaged, Key, VerifiedCode};
 
-/// How the names of files end.
 const EXTENSION: &str = ".code";
 
-/// How the name of a file begins that is being written, or was when its host crashed.
+/// The prefix of files that are still being written, or were when their host crashed.
 const UNFINISHED: &str = "unfinished-";
 
-/// The files of compiled code.
 pub(super) struct CodeDirectory {
     path: PathBuf,
     max_bytes: u64,
 }
 
-/// Why a directory is no place for compiled code.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DirectoryError {
     #[error("this user has no home directory, and XDG_CACHE_HOME is not set")]
@@ -30,7 +27,7 @@ pub(super) enum DirectoryError {
     Untrusted { path: PathBuf, why: Untrusted },
 }
 
-/// Who else could have written a file, or put one into a directory.
+/// Others who could have written a file or put one into a directory.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Untrusted {
     #[cfg(unix)]
@@ -43,7 +40,6 @@ pub(super) enum Untrusted {
     Kind(&'static str),
 }
 
-/// Why a file was not used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error(transparent)]
@@ -57,11 +53,11 @@ pub(super) enum ReadError {
 // === impl CodeDirectory ===
 
 impl CodeDirectory {
-    /// Where it is unless somebody says otherwise.
+    /// Returns the default path.
     ///
     /// # Errors
     ///
-    /// When the user has no home directory.
+    /// Returns an error if the user has no home directory.
     pub(super) fn default_path() -> Result<PathBuf, DirectoryError> {
         let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let caches = match named.filter(|path| path.is_absolute()) {
@@ -78,12 +74,12 @@ impl CodeDirectory {
         Ok(caches.join("headwater"))
     }
 
-    /// Opens a directory, and makes it if it is not there, for this user alone. In all, its files may
-    /// have so many bytes.
+    /// Opens a directory. Creates it, for this user alone, if it does not exist. `max_bytes` limits the
+    /// size of all files together.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, belongs to another user, or others may write to it.
+    /// Returns an error if it cannot be created, belongs to another user, or is writable by others.
     pub(super) fn open(path: PathBuf, max_bytes: u64) -> Result<Self, DirectoryError> {
         let unusable = |error| DirectoryError::Unusable {
             path: path.clone(),
@@ -105,19 +101,19 @@ impl CodeDirectory {
         self.path.join(format!("{key}{EXTENSION}"))
     }
 
-    /// Reads and verifies the code of this key, if there is any.
+    /// Reads and verifies the code of this key, if it is cached.
     ///
     /// # Errors
     ///
-    /// When there is a file, and it cannot be read, could have been written by somebody else, or is
-    /// damaged.
+    /// Returns an error if the file exists and cannot be read, could have been written by somebody else,
+    /// or is damaged.
     pub(super) fn read(&self, key: &Key) -> Result<Option<VerifiedCode>, ReadError> {
         let mut file = match open(&self.path_of(key)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ReadError::Unreadable(error)),
         };
-        // Of what was opened, and not of what has the name by now.
+        // The metadata of the opened file. Its name may belong to another file by now.
         let metadata = file.metadata().map_err(ReadError::Unreadable)?;
         if !metadata.is_file() {
             return Err(Untrusted::Kind("file").into());
@@ -127,25 +123,26 @@ impl CodeDirectory {
         file.read_to_end(&mut content)
             .map_err(ReadError::Unreadable)?;
         let code = VerifiedCode::open(key, content)?;
-        // It goes last. In a directory that may only be read nothing ever goes.
+        // Marks the file as recently used. In a read-only directory nothing is removed, so failure does
+        // not matter.
         let _ = file.set_modified(SystemTime::now());
         Ok(Some(code))
     }
 
-    /// Writes the code of this key in place of what is there, and removes what is too much.
+    /// Writes the code of this key, replacing an old file, and removes files beyond the size limit.
     ///
     /// # Errors
     ///
-    /// When it cannot be written; then all is as before.
+    /// Returns an error if the code cannot be written; the old file then stays.
     pub(super) fn write(&self, key: &Key, code: &[u8]) -> io::Result<()> {
-        // For this user alone. A name of its own, so that two hosts do not write to one file; and whoever
-        // reads meanwhile reads the old one. It is not flushed to the disk: what a crash leaves of it
-        // has another checksum.
+        // Readable by this user alone. A unique name keeps two hosts from writing to one file, and
+        // readers see the old file meanwhile. It is not flushed to the disk: after a crash the checksum
+        // does not match.
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .suffix(EXTENSION)
             .tempfile_in(&self.path)
-            // Without its name, which is another one each time.
+            // The error without the file name, which differs each time.
             .map_err(|error| io::Error::from(error.kind()))?;
         file.write_all(&entry::header(key, code))?;
         file.write_all(code)?;
@@ -154,7 +151,7 @@ impl CodeDirectory {
         self.bound()
     }
 
-    /// Removes the files that were not used for longest, until all have room.
+    /// Removes the least recently used files until the rest is within the limit.
     fn bound(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -177,7 +174,7 @@ impl CodeDirectory {
                 Some(rest) => room = rest,
                 None => {
                     room = 0;
-                    // Likewise.
+                    // Another host may have removed it.
                     let _ = fs::remove_file(path);
                 }
             }
@@ -186,7 +183,7 @@ impl CodeDirectory {
     }
 }
 
-/// Whether a file of this name is the cache's: somebody may have named a directory that has others.
+/// Returns true if a file of this name is the cache's: the directory may contain others.
 fn is_ours(name: &str) -> bool {
     name.strip_suffix(EXTENSION)
         .is_some_and(|name| name.starts_with(UNFINISHED) || Key::is_name(name))
@@ -208,7 +205,7 @@ fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(path)
 }
 
-/// Opens a file itself and not what a link of its name leads to, and waits for nobody to write to it.
+/// Opens a file without following a symbolic link, and without waiting for a writer (a named pipe).
 #[cfg(unix)]
 fn open(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
@@ -221,7 +218,7 @@ fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Whether only this user and root can have written what has this metadata.
+/// Checks that only this user and root can have written the file.
 #[cfg(unix)]
 fn trusted(metadata: &Metadata) -> Result<(), Untrusted> {
     use std::os::unix::fs::MetadataExt;
@@ -235,7 +232,7 @@ fn trusted(metadata: &Metadata) -> Result<(), Untrusted> {
     }
 }
 
-/// The user's own directories have access lists that keep others out.
+/// On other systems, access lists keep others out of the user's own directories.
 #[cfg(not(unix))]
 fn trusted(_: &Metadata) -> Result<(), Untrusted> {
     Ok(())

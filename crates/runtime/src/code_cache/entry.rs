@@ -12,20 +12,19 @@ const DIGEST: usize = 32;
 
 const HEADER: usize = MARK.len() + 2 * DIGEST;
 
-/// The name of a guest's code: a hash of all that decides what it is.
-///
-/// That is the guest's binary, and wasmtime's version, settings and target.
+/// The name of a guest's code: a hash of the guest's binary and of wasmtime's version, settings and
+/// target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key([u8; DIGEST]);
 
-/// Code of which the checksum was verified. There is no other way to one than [`VerifiedCode::open`].
+/// Code whose checksum was verified. Only [`VerifiedCode::open`] makes one.
 #[derive(Debug)]
 pub(super) struct VerifiedCode {
-    /// With its header, which a copy without would cost as much as reading the file.
+    /// With its header: copying the code out would cost as much as reading the file.
     file: Vec<u8>,
 }
 
-/// Why a file's content is not the code that was written to it.
+/// A file's content is not the code that was written to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its content is not what was written to it")]
 pub(super) struct Damaged;
@@ -41,7 +40,6 @@ impl Key {
         Self(hasher.0.finalize().into())
     }
 
-    /// Whether text is what a key is shown as.
     pub(super) fn is_name(text: &str) -> bool {
         text.len() == 2 * DIGEST && text.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
@@ -53,7 +51,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Takes what wasmtime hashes, whole.
+/// Collects the data that wasmtime hashes.
 struct KeyHasher(Sha256);
 
 impl Hasher for KeyHasher {
@@ -62,7 +60,7 @@ impl Hasher for KeyHasher {
     }
 
     fn finish(&self) -> u64 {
-        // Of `Hash` implementations none asks, and a key is the whole digest.
+        // No `Hash` implementation asks for it. A key is the whole digest.
         0
     }
 }
@@ -70,11 +68,12 @@ impl Hasher for KeyHasher {
 // === impl VerifiedCode ===
 
 impl VerifiedCode {
-    /// Takes a file's content apart.
+    /// Splits a file's content into header and code.
     ///
     /// # Errors
     ///
-    /// When it is not, to the last bit, what [`header`] and the code of this key were.
+    /// Returns an error if the content differs in any bit from the [`header`] and code written for
+    /// this key.
     pub(super) fn open(key: &Key, file: Vec<u8>) -> Result<Self, Damaged> {
         let (head, code) = file.split_at_checked(HEADER).ok_or(Damaged)?;
         match *head == header(key, code) {
@@ -88,7 +87,7 @@ impl VerifiedCode {
     }
 }
 
-/// What stands before the code in its file.
+/// Returns the header that precedes the code in its file.
 pub(super) fn header(key: &Key, code: &[u8]) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     let (mark, digests) = header.split_at_mut(MARK.len());

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
-/// A module whose `answer` gives this number.
+/// A module whose `answer` returns this number.
 fn answering(number: u32) -> Vec<u8> {
     let text = format!("(module (func (export \"answer\") (result i32) i32.const {number}))");
     wat::parse_str(text).unwrap()
@@ -31,7 +31,7 @@ impl Cache {
         }
     }
 
-    /// Loads the module that gives this number, runs it, and says what it gave.
+    /// Loads the module that returns this number, runs it and returns the result.
     fn ask(&self, number: u32) -> i32 {
         let module = self.compiler.module(&self.engine, &answering(number));
         let mut store = wasmtime::Store::new(&self.engine, ());
@@ -40,14 +40,13 @@ impl Cache {
         answer.unwrap().call(&mut store, ()).unwrap()
     }
 
-    /// The file of that module.
     fn path(&self, number: u32) -> PathBuf {
         let key = Key::new(&self.engine, Module::KIND, &answering(number));
         self.compiler.directory.as_ref().unwrap().path_of(&key)
     }
 
-    /// Has another module's code in its file, with all that belongs to it. Whoever believes the file
-    /// runs the other module.
+    /// Puts another module's code, with its valid header, into the file. A cache that trusts the
+    /// file runs the other module.
     fn replace(&self, number: u32, by: u32) {
         let code = Module::new(&self.engine, answering(by)).unwrap();
         let key = Key::new(&self.engine, Module::KIND, &answering(number));
@@ -60,7 +59,7 @@ impl Cache {
     }
 }
 
-/// A file that was there before the others by so much.
+/// Moves the modification time of a file this many seconds into the past.
 fn age(path: &Path, seconds: u64) {
     let file = fs::File::options().write(true).open(path).unwrap();
     let then = SystemTime::now() - Duration::from_secs(seconds);
@@ -95,7 +94,7 @@ fn a_damaged_file_is_never_run_and_is_replaced() {
     let path = cache.path(7);
     let whole = fs::read(&path).unwrap();
     let mut damaged = Vec::new();
-    // A bit here and there, each kind of bit, in header and code.
+    // Flips bits of all positions in a byte, in header and code.
     for bit in (0..whole.len() * 8).step_by(whole.len() / 8 + 3) {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -138,7 +137,7 @@ fn what_somebody_else_could_have_written_is_never_run() {
         let made = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(made & 0o777, 0o600);
     }
-    // Nobody reads it but root, who may read all.
+    // Only root reads this file, because root may read everything.
     cache.replace(7, 8);
     mode(0);
     let by_root = rustix::process::geteuid().is_root();
@@ -239,7 +238,7 @@ fn files_that_were_not_used_for_longest_make_room() {
         cache.ask(number);
         age(&cache.path(number), seconds);
     }
-    // Reading is use.
+    // Reading counts as use.
     cache.ask(1);
     cache.ask(4);
     let there = |number| cache.path(number).exists();

@@ -7,8 +7,8 @@ use super::reclaim::{BATCH, Reclaim};
 use crate::limits;
 use crate::places::TABLES_PER_PLACE;
 
-/// Linear memories that instances of all services can have at once, unless [`Engine::with_places`] says
-/// otherwise.
+/// The default number of linear memories that instances of all services can have at once.
+/// [`Engine::with_places`] overrides it.
 ///
 /// Each reserves 4 GiB of address space (none of it memory until touched), so 1,000 take 4 TiB of
 /// the 128 TiB that a process has.
@@ -16,30 +16,29 @@ use crate::places::TABLES_PER_PLACE;
 /// [`Engine::with_places`]: super::Engine::with_places
 pub(super) const PLACES: u32 = 1_000;
 
-/// What is tried where the address space is limited (`ulimit -v`, a small container).
+/// The number tried if the address space is limited (`ulimit -v`, a small container).
 const PLACES_LIMITED: u32 = 50;
 
-/// Core module instances that one instance of a component may consist of, and tables.
-///
-/// Compilers emit three to five core modules, so this is a composition of forty components.
+/// The maximum number of core module instances and of tables in one instance of a component. Compilers emit
+/// three to five core modules, so this is a composition of forty components.
 const MAX_CORE_INSTANCES: u32 = MAX_MEMORIES * 4;
 
-/// Linear memories of one instance of a component: one for each component of such a composition. So many
-/// there are even where the address space is limited.
+/// The maximum number of linear memories in one instance of a component: one for each component of such a
+/// composition. Available even if the address space is limited.
 const MAX_MEMORIES: u32 = PLACES_LIMITED;
 
-/// Bytes of a linear memory that stay mapped when its instance ends, where an image of it is mapped, so
-/// that the next instance does not fault them in again.
+/// Bytes of an image-backed linear memory that stay mapped when its instance ends, so that the next instance
+/// need not fault them in again.
 const MEMORY_KEEP_RESIDENT: usize = 128 << 10;
 
-/// The same for a table.
+/// As [`MEMORY_KEEP_RESIDENT`], for a table.
 const TABLE_KEEP_RESIDENT: usize = 16 << 10;
 
 /// A wasmtime engine for each [`Initialization`].
 pub(super) struct Engines {
     copied: wasmtime::Engine,
-    /// Made when it is needed: an engine takes address space and kernel memory, and most hosts have no
-    /// guest for this one.
+    /// Made on first use: an engine takes address space and kernel memory, and most hosts have no guest for
+    /// this one.
     copy_on_write: OnceLock<wasmtime::Engine>,
     reclaim: Reclaim,
     places: u32,
@@ -58,7 +57,6 @@ impl Engines {
         })
     }
 
-    /// This engine for all guests.
     #[cfg(any(test, feature = "measure"))]
     pub(super) fn only(engine: wasmtime::Engine) -> Self {
         Self {
@@ -69,7 +67,7 @@ impl Engines {
         }
     }
 
-    /// The memories that each of them has room for.
+    /// Returns the number of memories that each engine has room for.
     pub(super) fn places(&self) -> u32 {
         self.places
     }
@@ -81,7 +79,7 @@ impl Engines {
                 if let Some(engine) = self.copy_on_write.get() {
                     return Ok(engine);
                 }
-                // Who comes second at the same moment makes one for nothing, which is dropped.
+                // Two threads may make one at the same time; the second is dropped.
                 let (engine, _) = engine(Initialization::CopyOnWrite, self.places)?;
                 let engine = self.copy_on_write.get_or_init(|| engine);
                 self.reclaim
@@ -91,7 +89,7 @@ impl Engines {
         }
     }
 
-    /// How the memory of ended instances is given back.
+    /// Returns the handle that gives the memory of ended instances back.
     pub(super) fn reclaim(&self) -> &Reclaim {
         &self.reclaim
     }
@@ -106,7 +104,7 @@ impl Engines {
     }
 }
 
-/// Makes an engine with so many places, or with fewer where the address space is limited. Says how many.
+/// Makes an engine with this many places, or fewer if the address space is limited. Returns the number.
 fn engine(
     initialization: Initialization,
     places: u32,
@@ -141,19 +139,19 @@ fn config(initialization: Initialization, places: u32) -> Config {
     config
 }
 
-/// What an engine has room for. [`Places`](crate::places::Places) counts what is taken over both engines, so
-/// these limits are not met, but for the moment in which memory that was given back is still being reset.
+/// Returns the capacity of an engine. [`Places`](crate::places::Places) counts both engines together, so
+/// these limits are reached only while memory that was given back is still being reset.
 fn allocation(initialization: Initialization, places: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    // Each instance takes a place at least.
+    // Each instance takes at least one place.
     pool.total_component_instances(places)
-        // They take nothing but their own few bytes.
+        // These cost only a few bytes each.
         .total_core_instances(places * MAX_CORE_INSTANCES)
         .total_memories(places)
         .total_tables(places * TABLES_PER_PLACE)
-        // One for each store, which takes one of the memories.
+        // One for each store. It takes one of the memories.
         .total_gc_heaps(places)
-        // Of those that are alive, more than one may run for a request at once.
+        // More than one live stack may run for a request at once.
         .total_stacks(places * 2)
         .max_core_instances_per_component(MAX_CORE_INSTANCES)
         .max_memories_per_component(MAX_MEMORIES)
@@ -168,8 +166,8 @@ fn allocation(initialization: Initialization, places: u32) -> PoolingAllocationC
         .pagemap_scan(Enabled::No)
         .decommit_batch_size(BATCH);
     if initialization == Initialization::CopyOnWrite {
-        // Where data is copied, nothing stays mapped: what would have to be zeroed by hand is more than a
-        // guest has touched.
+        // If data is copied, nothing stays mapped: zeroing it by hand would be more work than the guest's
+        // own touched pages.
         pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT);
     }
     pool

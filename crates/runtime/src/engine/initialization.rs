@@ -1,25 +1,24 @@
 use wasmtime::wasmparser::{DataKind, Parser, Payload};
 
-/// The most data that is copied. More is mapped.
+/// The maximum size of data that is copied. Larger data is mapped.
 ///
-/// Copying costs a page fault for each page of data, whether a guest reads it or not; a mapping costs system
-/// calls, whether it is large or small. Measured by `parts reset-settings` in a virtual machine with two
-/// processors: 3 µs for each page that is copied, 20 to 36 µs for a mapping.
+/// Copying costs a page fault for each page of data, even if the guest never reads it. A mapping costs
+/// system calls, independent of its size. Measured by `parts reset-settings` in a virtual machine with two
+/// processors: 3 µs for each copied page, 20 to 36 µs for a mapping.
 const MOST_COPIED: u64 = 32 << 10;
 
-/// How memory gets a guest's data when an instance starts, and is reset when it ends.
+/// The way to initialise memory with a guest's data, and to reset it when the instance ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Initialization {
-    /// Data segments are copied into zeroed memory. When the instance ends, all of its pages go back to
-    /// the system.
+    /// Data segments are copied into zeroed memory. When the instance ends, all of its pages go back to the
+    /// system.
     Copied,
-    /// An image of the memory is mapped, and a page of it is copied when it is written. When the instance
-    /// ends, written pages go back to the system, and the image shows again.
+    /// An image of the memory is mapped, and its pages are copied on write. When the instance ends, written
+    /// pages go back to the system, and the image shows again.
     CopyOnWrite,
 }
 
 impl Initialization {
-    /// The cheaper one for this guest.
     pub(super) fn of(binary: &[u8]) -> Self {
         match data_size(binary) > MOST_COPIED {
             true => Self::CopyOnWrite,
@@ -28,9 +27,8 @@ impl Initialization {
     }
 }
 
-/// Bytes of the active data segments of a module, or of all modules in a component.
-///
-/// What does not parse counts for nothing; it is reported when the guest is compiled.
+/// Returns the size in bytes of the active data segments of a module, or of all modules in a component.
+/// Input that does not parse counts as zero; compilation reports it.
 fn data_size(binary: &[u8]) -> u64 {
     let mut size = 0;
     // `parse_all` descends into nested modules and components.

@@ -4,39 +4,39 @@ use std::sync::{Arc, OnceLock};
 
 use wasmtime::{Engine, Instance, Module, Store};
 
-/// Regions of memory that wasmtime resets by one system call.
+/// Regions of memory that wasmtime resets in one system call.
 ///
-/// Each memory and each table of an ended instance is one. Resetting them one by one makes the processors
-/// interrupt each other for each; beyond some hundred that cost does not show any more.
+/// Each memory and each table of an ended instance is one region. Each reset makes the processors interrupt each
+/// other; in batches of more than about a hundred that cost no longer shows.
 pub(super) const BATCH: usize = 128;
 
-/// Bytes of ended instances' memories that a thread lets wait for a batch to be full.
+/// Bytes of ended instances' memories that may wait on a thread for a full batch.
 ///
-/// A batch is full by the number of its regions, and each may be as large as a guest's memory: of guests
-/// with 256 MiB, a batch would keep 16 GiB. Small guests have a memory of 1 to 2 MiB, most of it never touched,
-/// and a table, so theirs is full by number first.
+/// A batch is full by its number of regions, and each may be as large as a guest's memory: with guests of 256
+/// MiB a batch would keep 16 GiB. Small guests have a table and a memory of 1 to 2 MiB, mostly untouched, so
+/// their batches are full by number first.
 const MOST_WAITING: usize = 128 << 20;
 
-/// Tables of one instance of [`FILLER`]: as many as an engine with a single place has.
+/// Tables of one instance of [`FILLER`]: the number that an engine with a single place has.
 const TABLES: usize = 4;
 
-/// What fills a batch: nothing of it needs to be reset.
+/// The module that fills a batch. Nothing of it needs a reset.
 const FILLER: &str =
     "(module (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref))";
 
-/// Engines that reset in batches: one for each [`Initialization`](super::initialization::Initialization).
+/// The number of engines that reset in batches: one for each
+/// [`Initialization`](super::initialization::Initialization).
 const ENGINES: usize = 2;
 
 thread_local! {
-    /// Bytes of each engine that this thread has let wait. wasmtime has a queue for each thread, too (some
+    /// Bytes of each engine that wait on this thread. wasmtime's queues are per thread as well (some threads
     /// share one).
     static WAITING: [Cell<usize>; ENGINES] = const { [const { Cell::new(0) }; ENGINES] };
 }
 
-/// Has the memory of ended instances given back to the system before a batch is full, where it is much. The
-/// default does nothing.
+/// Gives the memory of ended instances back before a batch is full, if it is much. The default does nothing.
 ///
-/// wasmtime 48 does not count bytes and has no call for it, so the batch is filled with instances that have
+/// wasmtime 48 does not count bytes and has no call for this, so the batch is filled with instances that have
 /// nothing to reset.
 #[derive(Clone, Default)]
 pub struct Reclaim(Arc<[OnceLock<Filler>; ENGINES]>);
@@ -46,27 +46,27 @@ struct Filler {
     module: Module,
 }
 
-/// Notes an instance's memory as one that waits, when it is dropped: to be dropped after the store.
+/// Counts an instance's memory as waiting when it is dropped. Must be dropped after the store.
 pub struct Ended {
     reclaim: Reclaim,
-    /// Which engine it is of. None if that resets each instance by itself.
+    /// The number of the engine. None if the engine resets each instance by itself.
     of: Option<usize>,
     bytes: Arc<AtomicUsize>,
 }
 
 impl Reclaim {
-    /// From now on also of this engine, the one so many of [`ENGINES`], which resets in batches.
+    /// Adds an engine that resets in batches, under this number below [`ENGINES`].
     pub(super) fn add(&self, number: usize, engine: &Engine) -> wasmtime::Result<()> {
         let filler = Filler {
             engine: engine.clone(),
             module: Module::new(engine, FILLER)?,
         };
-        // Who comes second at the same moment has one of the same engine.
+        // Two threads may do this at the same time; both fillers are of the same engine.
         let _ = self.0[number].set(filler);
         Ok(())
     }
 
-    /// What is to be dropped after a store of this engine, whose memories have so many bytes at its end.
+    /// Returns the guard to drop after a store of this engine whose memories have this many bytes at its end.
     #[must_use]
     pub fn after(&self, engine: &Engine, bytes: Arc<AtomicUsize>) -> Ended {
         let is_its = |filler: &Filler| Engine::same(&filler.engine, engine);
@@ -80,7 +80,7 @@ impl Reclaim {
         }
     }
 
-    /// Gives back what this thread has let wait, if anything.
+    /// Gives back the memory that waits on this thread.
     pub fn give_back(&self) {
         for number in 0..ENGINES {
             if waiting(number, |_| 0) > 0 {
@@ -97,7 +97,7 @@ impl Reclaim {
     }
 }
 
-/// Changes how many bytes of an engine wait, and says how many did.
+/// Changes the number of waiting bytes of an engine, and returns the old number.
 fn waiting(number: usize, change: impl FnOnce(usize) -> usize) -> usize {
     WAITING.with(|waiting| {
         let before = waiting[number].get();
@@ -111,7 +111,7 @@ impl Filler {
     fn fill(&self) {
         for _ in 0..BATCH / TABLES {
             let mut store = Store::new(&self.engine, ());
-            // Where there is no room for it, wasmtime has reset what waits to make some.
+            // If there is no room for the instance, wasmtime has reset the waiting memory to make some.
             let _ = Instance::new(&mut store, &self.module, &[]);
         }
     }
@@ -140,11 +140,10 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// What each instance has.
     const EACH: usize = 64 * MIB;
 
-    /// Bytes that are resident of the mappings that memories of [`EACH`] at these addresses are in, of which one
-    /// may have several. Other tests of this process have mappings of their own.
+    /// Returns the resident bytes of the mappings that contain memories of [`EACH`] at these addresses. One
+    /// mapping may contain several. Other tests of this process have mappings of their own.
     #[allow(clippy::unwrap_used, reason = "a test reads it")]
     fn resident(addresses: &BTreeSet<usize>) -> usize {
         let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
@@ -196,7 +195,7 @@ mod tests {
         }
         let kept = || resident(&memories);
         assert!(kept() < 400 * MIB, "{} MiB of 1,344 stayed", kept() / MIB);
-        // The last one waits still.
+        // The last one still waits.
         let waiting = kept();
         engine.reclaim().give_back();
         assert!(kept() + EACH / 2 < waiting, "{} MiB stayed", kept() / MIB);

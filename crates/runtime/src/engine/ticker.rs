@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::engines::Engines;
 use crate::threads::GuestThreads;
 
-/// How often running guests are made to yield their thread.
+/// The interval at which running guests are made to yield their thread.
 ///
 /// A guest that computes holds up the others on its thread for one or two ticks. Five milliseconds
 /// is below what a person or a p99 notices and costs an idle host 200 wake-ups a second.
 pub const EPOCH_TICK: Duration = Duration::from_millis(5);
 
-/// Increments the engines' epochs from a thread of its own, so that time passes for a guest that
-/// keeps every executor thread busy.
+/// Increments the engines' epochs from a thread of its own, so that time passes even for a guest
+/// that keeps every executor thread busy.
 pub(super) struct Ticker {
     /// Dropped to end the thread, which waits on the other end.
     stop: Option<mpsc::Sender<()>>,

@@ -1,8 +1,8 @@
-//! `read-directory` of `wasi:filesystem@0.3`, which keeps no thread.
+//! `read-directory` of `wasi:filesystem@0.3`, without blocking a thread.
 //!
-//! The stock function has a thread read all of the directory, and wait there until the guest takes what was
-//! read. A guest that takes nothing keeps the thread, one of those on which all services work with files.
-//! Here a thread reads some entries whenever the guest asks for more.
+//! The stock function has a thread read the whole directory and wait until the guest takes the entries. A guest
+//! that takes none keeps the thread, one of those on which all services work with files. Here a thread reads some
+//! entries whenever the guest asks for more.
 
 use std::fs::File;
 use std::io;
@@ -26,13 +26,11 @@ use super::files::TYPES_P3;
 use crate::guest_state::GuestState;
 use crate::open_files::FilePermit;
 
-/// Entries that are read at once, in a millisecond or less.
+/// The number of entries read at once, in a millisecond or less.
 const AT_ONCE: usize = 256;
 
-/// How a directory was read to its end.
 type End = Result<(), ErrorCode>;
 
-/// Defines it over the stock one.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.instance(TYPES_P3)?.func_wrap(
         "[method]descriptor.read-directory",
@@ -42,7 +40,7 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
                 Descriptor::Dir(directory) => Ok(Arc::clone(&directory.dir)),
                 Descriptor::File(_) => Err(ErrorCode::NotDirectory),
             };
-            // It is opened once more to be read.
+            // The directory is opened a second time for reading.
             let permit = state.files.permit().ok_or(ErrorCode::InsufficientMemory);
             let (ended, end) = oneshot::channel();
             let entries = match directory.and_then(|directory| Ok((directory, permit?))) {
@@ -56,7 +54,7 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
                     StreamReader::new(&mut store, entries)?
                 }
                 Err(error) => {
-                    // The guest may have dropped the future already, and does not want to know.
+                    // The guest may have dropped the future.
                     let _ = ended.send(Err(error));
                     StreamReader::new(&mut store, std::iter::empty())?
                 }
@@ -66,9 +64,9 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     )
 }
 
-/// The entries of a directory, from where they were read to.
+/// The stream of a directory's entries.
 struct Entries {
-    /// None while a piece is read, and at the end.
+    /// None while entries are being read, and at the end.
     next: Option<Reader>,
     task: Option<JoinHandle<Piece>>,
     ended: Option<oneshot::Sender<End>>,
@@ -80,7 +78,7 @@ enum Reader {
     Open(Dir),
 }
 
-/// Some entries, and what comes after them.
+/// Some entries, and the reader of the rest.
 struct Piece {
     entries: Vec<DirectoryEntry>,
     then: Then,
@@ -96,7 +94,7 @@ enum Then {
 impl Entries {
     fn end(&mut self, end: End) {
         if let Some(ended) = self.ended.take() {
-            // The guest may not want to know.
+            // The guest may have dropped the future.
             let _ = ended.send(end);
         }
     }
@@ -114,7 +112,7 @@ impl StreamProducer<GuestState> for Entries {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let this = self.get_mut();
-        // A read of nothing. Whether there is more shows when there is room for it.
+        // A zero-length read. The next real read shows if there is more.
         if to.remaining(&mut store) == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
@@ -126,7 +124,7 @@ impl StreamProducer<GuestState> for Entries {
         };
         let piece = match Pin::new(task).poll(cx) {
             Poll::Ready(piece) => piece?,
-            // What is being read is there for the next read.
+            // The entries being read are kept for the next read.
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
         };
@@ -154,7 +152,7 @@ impl Drop for Entries {
 // === impl Reader ===
 
 impl Reader {
-    /// The next entries. Blocks.
+    /// Reads the next entries. Blocks.
     fn read(self) -> Piece {
         let mut entries = Vec::new();
         let then = match self.read_into(&mut entries) {
@@ -165,10 +163,10 @@ impl Reader {
         Piece { entries, then }
     }
 
-    /// None at the end of the directory.
+    /// Returns `None` at the end of the directory.
     fn read_into(self, entries: &mut Vec<DirectoryEntry>) -> Result<Option<Dir>, ErrorCode> {
         let mut directory = match self {
-            // What a descriptor stands for may be opened for its path alone (`O_PATH`), so with flags of our own.
+            // The descriptor may be opened for its path alone (`O_PATH`), so open it with our own flags.
             Self::Closed(directory) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let opened = openat(&*directory, ".", flags, Mode::empty());
@@ -186,14 +184,14 @@ impl Reader {
     }
 }
 
-/// None for the directory itself, and the one above it.
+/// Returns `None` for `.` and `..`.
 fn described(directory: &Dir, entry: &DirEntry) -> Result<Option<DirectoryEntry>, ErrorCode> {
     let name = entry.file_name();
     if matches!(name.to_bytes(), b"." | b"..") {
         return Ok(None);
     }
     let kind = match entry.file_type() {
-        // Some file systems do not say.
+        // Some file systems do not report the type.
         FileType::Unknown => {
             let found = statat(
                 directory.fd().map_err(code)?,

@@ -1,13 +1,12 @@
-//! The functions of `fields` that add, where the stock ones refuse or trap what they need not.
+//! The functions of `fields` that add fields, where the stock ones refuse or trap without need.
 //!
-//! - **Too much.** 0.3 has `header-error.size-exceeded` for fields beyond a limit. 0.2 has nothing like it,
-//!   and the stock functions trap, which ends an instance for a header that an upstream or a client may
-//!   have chosen. The nearest that 0.2 has is `invalid-syntax`: these fields cannot be put on the wire.
-//! - **`content-length` again.** The stock functions refuse a second one even if it says the same. Of
-//!   identical values the one counts (RFC 9110 8.6, RFC 9112 6.3), and guests add them without meaning to:
-//!   one that copies the fields of a request, say, by a library that adds the length of the body itself.
-//!   Here one value is left, so that nothing behind sees two. Values that differ stay an error, as do those
-//!   that are more than digits.
+//! - **Too many fields.** 0.3 has `header-error.size-exceeded` for fields beyond a limit. 0.2 has no such
+//!   error, and the stock functions trap, which ends an instance for a header that an upstream or a client
+//!   may have chosen. The closest error in 0.2 is `invalid-syntax`: these fields cannot be sent.
+//! - **A second `content-length`.** The stock functions refuse it even if it repeats the value. Identical
+//!   values count as one (RFC 9110 8.6, RFC 9112 6.3), and guests add them by accident, for example by
+//!   copying a request's fields with a library that adds the body's length itself. Here one value is kept,
+//!   so that nothing behind sees two. Values that differ or are not only digits stay an error.
 
 use headwater_core::fields::{DeclaredLength, agreed_length, declared_length};
 use http::header::CONTENT_LENGTH;
@@ -24,9 +23,8 @@ use crate::guest_state::GuestState;
 type Fields = Resource<FieldMap>;
 type Entry = (String, Vec<u8>);
 
-/// Defines them over the stock ones, for both versions.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    /// The three functions, with what makes an answer of what the stock one says.
+    /// Defines the three functions, given the conversion of the stock function's result.
     macro_rules! define {
         ($instance:expr, $version:ident, $answer:ident) => {
             let mut types = linker.instance($instance)?;
@@ -56,8 +54,8 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
                     let repeats = is_length(&name) && repeats(&store.data().table, &fields, &value);
                     let http = &mut store.data_mut().http();
                     let done = match repeats {
-                        // In its own place, which tells what else may be wrong, such as that these
-                        // fields cannot be changed.
+                        // Sets the same value again, which also reports other errors, such as fields that
+                        // cannot be changed.
                         true => $version::HostFields::set(http, fields, name, vec![value]),
                         false => $version::HostFields::append(http, fields, name, value),
                     };
@@ -75,7 +73,6 @@ fn is_length(name: &str) -> bool {
     name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str())
 }
 
-/// Whether a value says again what `content-length` says already.
 fn repeats(table: &ResourceTable, fields: &Fields, value: &[u8]) -> bool {
     let Ok(fields) = table.get(fields) else {
         return false;
@@ -86,7 +83,7 @@ fn repeats(table: &ResourceTable, fields: &Fields, value: &[u8]) -> bool {
     }
 }
 
-/// What all values say. One that is more than digits says nothing that counts.
+/// Returns the length that all values agree on. A value that is not only digits does not count.
 fn agreed<'a>(values: impl Iterator<Item = &'a [u8]> + Clone) -> DeclaredLength {
     match values.clone().flatten().all(u8::is_ascii_digit) {
         true => agreed_length(values),
@@ -94,7 +91,7 @@ fn agreed<'a>(values: impl Iterator<Item = &'a [u8]> + Clone) -> DeclaredLength 
     }
 }
 
-/// The values of a field, of which one is left if it is `content-length` and they agree.
+/// Returns the values of a field. If it is `content-length` and they agree, only one is left.
 fn settled(name: &str, mut values: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     if is_length(name)
         && let DeclaredLength::Exactly(_) = agreed(values.iter().map(Vec::as_slice))
@@ -104,7 +101,7 @@ fn settled(name: &str, mut values: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     values
 }
 
-/// The same for a list of fields.
+/// Does the same for a list of fields.
 fn settled_entries(mut entries: Vec<Entry>) -> Vec<Entry> {
     let lengths = entries.iter().filter(|(name, _)| is_length(name));
     if lengths.clone().nth(1).is_some()
@@ -144,7 +141,7 @@ fn answer_p3<T>(
 }
 
 fn is_too_much(failure: &Failure) -> bool {
-    // The stock type gives no way to ask for the cause but by what it says.
+    // The stock type reveals the cause only in its message.
     let said = failure.to_string();
     [FieldMapError::TooManyFields, FieldMapError::TotalSizeTooBig]
         .iter()

@@ -1,12 +1,12 @@
-//! The functions of `wasi:filesystem` that open something, in both versions: they open a bounded number of
-//! files, and nothing but regular files and directories.
+//! The functions of `wasi:filesystem` that open something, in both versions. They open a bounded number of
+//! files, and only regular files and directories.
 //!
-//! To open a named pipe takes until somebody opens its other end, and so long it takes one of the threads
-//! on which all services work with files. So what a path names is looked at first. `set-times-at` opens what
-//! it changes, too, unless that is a symbolic link.
+//! Opening a named pipe blocks until its other end is opened, and keeps one of the threads on which all
+//! services work with files. So the type is checked before the path is opened. `set-times-at` opens its
+//! target, too, unless that is a symbolic link.
 //!
-//! Somebody may put something else there until it is opened. A guest can move a named pipe so, but make
-//! none.
+//! The file may be replaced between the check and the opening. A guest can move a named pipe this way, but
+//! cannot make one.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -22,11 +22,10 @@ use wasmtime_wasi::p3::filesystem::FilesystemResult;
 use crate::guest_state::GuestState;
 use crate::open_files::FilePermit;
 
-/// The versions are those of wasmtime-wasi 48; 0.2.x versions link to each other, and those of 0.3.x too.
+/// The versions are wasmtime-wasi 48's; 0.2.x versions link to each other, as do 0.3.x versions.
 const TYPES_P2: &str = "wasi:filesystem/types@0.2.12";
 pub(super) const TYPES_P3: &str = "wasi:filesystem/types@0.3.0";
 
-/// Defines them over the stock ones.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     add_p2(linker)?;
     add_p3(linker)
@@ -104,12 +103,12 @@ async fn open_p2(
     state: &mut GuestState,
     (directory, follow, path, open, flags): OpenP2,
 ) -> FsResult<Resource<Descriptor>> {
-    // POSIX has `EMFILE`, which is none of these.
+    // POSIX has `EMFILE`. Of these codes none matches it.
     let permit = state
         .files
         .permit()
         .ok_or(p2::ErrorCode::InsufficientMemory)?;
-    // What is there already is not opened by one that creates a new file.
+    // Exclusive creation does not open an existing file.
     if !open.contains(p2::OpenFlags::CREATE | p2::OpenFlags::EXCLUSIVE) {
         look_p2(state, &directory, follow, &path).await?;
     }
@@ -130,8 +129,8 @@ async fn set_times_p2(
     p2::HostDescriptor::set_times_at(files, directory, follow, path, accessed, modified).await
 }
 
-/// Fails if something is there that is neither a file nor a directory. A symbolic link is one that is not
-/// followed, which the stock functions refuse.
+/// Returns an error if the path exists and is neither a file nor a directory. A symbolic link that is not
+/// followed passes; the stock functions refuse it.
 async fn look_p2(
     state: &mut GuestState,
     directory: &Resource<Descriptor>,

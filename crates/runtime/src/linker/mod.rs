@@ -1,4 +1,4 @@
-//! What all guests may import: WASI itself, with what Headwater does otherwise than the stock functions. Other interfaces are
+//! The imports of all guests: WASI itself, with Headwater's replacements of stock functions. Other interfaces are
 //! [capabilities](crate::capability).
 
 #[cfg(unix)]
@@ -22,14 +22,14 @@ const TYPES_P2: &str = "wasi:http/types@0.2.12";
 /// The 0.3 version of wasmtime-wasi-http 48; 0.3.x versions link to each other.
 const TYPES_P3: &str = "wasi:http/types@0.3.0";
 
-/// The versions in which wasmtime 48 has WASI's interfaces.
+/// The versions of WASI's interfaces in wasmtime 48.
 pub(crate) const VERSIONS: [&str; 2] = ["0.2.12", "0.3.0"];
 
-/// Links WASI, and what this service has besides.
+/// Links WASI and the service's capabilities.
 ///
-/// That is the whole of WASI 0.2 and 0.3 and not the HTTP worlds alone: what Python's and
-/// JavaScript's toolchains emit imports all of `wasi:cli`, filesystem and sockets too. The contexts
-/// behind the imports grant nothing that the operator did not.
+/// All of WASI 0.2 and 0.3 is linked, not only the HTTP worlds: components of Python's and JavaScript's toolchains
+/// import all of `wasi:cli`, filesystem and sockets. The contexts behind the imports grant only what the operator
+/// granted.
 pub(crate) fn linker(
     engine: &wasmtime::Engine,
     capabilities: &Grants,
@@ -50,7 +50,7 @@ pub(crate) fn linker(
 
     capabilities.link(&mut linker)?;
 
-    // Over the stock functions: what guests print, and what the stock ones get wrong.
+    // These replace stock functions: the output of guests, and functions that the stock linker gets wrong.
     linker.allow_shadowing(true);
     fields::add(&mut linker)?;
     files::add(&mut linker)?;
@@ -64,7 +64,6 @@ pub(crate) fn linker(
     Ok(linker)
 }
 
-/// What the tests of this folder share.
 #[cfg(test)]
 mod testing {
     use wasmtime::component::Linker;
@@ -72,11 +71,10 @@ mod testing {
     use crate::engine::Engine;
     use crate::guest_state::GuestState;
 
-    /// Defines something.
     type Add = fn(&mut Linker<GuestState>) -> wasmtime::Result<()>;
 
-    /// Asserts that all of these define something over the stock functions. The names of the stock interfaces
-    /// change with wasmtime; definitions under an old one would have no effect.
+    /// Asserts that each of these replaces a stock function. The names of the stock interfaces change with wasmtime;
+    /// definitions under an old name would have no effect.
     pub(super) fn assert_over_the_stock_ones(all: &[Add]) {
         let engine = Engine::new().unwrap();
         let mut linker = Linker::new(engine.for_guest(&[]).unwrap());

@@ -1,7 +1,7 @@
-//! The functions of `wasi:random` that give bytes, in both versions, a piece at a time.
+//! The functions of `wasi:random` that return bytes, in both versions, generated in pieces.
 //!
-//! The stock functions make up to 64 MiB in one go, for a guest that may have no room for them, and make
-//! them slowly: that takes a fifth of a second, or several. Here the thread is let go between two pieces.
+//! The stock functions generate up to 64 MiB at once, for a guest that may have no room for them. That takes a fifth
+//! of a second or more. Here the task yields its thread between pieces.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
@@ -10,20 +10,18 @@ use wasmtime_wasi::{p2, p3};
 
 use crate::guest_state::GuestState;
 
-/// Bytes that are made at once, in less than a millisecond.
+/// Bytes generated at once, in less than a millisecond.
 const PIECE: u64 = 64 << 10;
 
-/// Which version of WASI a function is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     P2,
     P3,
 }
 
-/// A stock function.
 type Get = fn(&mut WasiRandomCtx, u64) -> wasmtime::Result<Vec<u8>>;
 
-/// The interface, the function, its version and the stock function. The versions are those of wasmtime-wasi 48; 0.2.x
+/// The interface, the function, its version and the stock function. The versions are wasmtime-wasi 48's; 0.2.x
 /// versions link to each other.
 const FUNCTIONS: [(&str, &str, Version, Get); 4] = [
     (
@@ -52,7 +50,6 @@ const FUNCTIONS: [(&str, &str, Version, Get); 4] = [
     ),
 ];
 
-/// Defines them over the stock ones.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     for (interface, function, version, get) in FUNCTIONS {
         linker.instance(interface)?.func_wrap_async(
@@ -68,8 +65,7 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// As many bytes as the stock function gives: of more than 64 MiB, that is an error in 0.2, and 64 MiB in
-/// 0.3.
+/// Returns as many bytes as the stock function. More than 64 MiB is an error in 0.2, and gives 64 MiB in 0.3.
 async fn in_pieces(
     random: &mut WasiRandomCtx,
     version: Version,
@@ -129,8 +125,7 @@ mod tests {
         }
     }
 
-    /// The names of the stock interfaces change with wasmtime; definitions under old ones would have no
-    /// effect.
+    /// The names of the stock interfaces change with wasmtime; definitions under old names would have no effect.
     #[test]
     fn these_functions_take_the_place_of_the_stock_ones() {
         let engine = wasmtime::Engine::default();

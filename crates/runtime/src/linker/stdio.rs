@@ -18,7 +18,6 @@ use crate::attribution;
 use crate::guest_state::GuestState;
 use crate::output::{InstanceOutput, Origin, PERMIT, Stream};
 
-/// Defines both over the stock ones.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     stdout::add_to_linker::<GuestState, AttributedCli>(linker, GuestState::cli)?;
     stderr::add_to_linker::<GuestState, AttributedCli>(linker, GuestState::cli)
@@ -48,15 +47,14 @@ impl stderr::HostWithStore<GuestState> for AttributedCli {
     }
 }
 
-/// Prints what comes by the stream, as output of whoever makes this call, and gives what resolves at
-/// the stream's end.
+/// Prints the stream's data as output of the caller, and returns the result for the stream's end.
 fn print(
     mut store: Access<'_, GuestState, AttributedCli>,
     data: StreamReader<u8>,
     stream: Stream,
 ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
-    // Of the call, so that what comes from the host, such as a request's body, has an owner too. Each write
-    // of the guest's must bear it out.
+    // The caller's attribution, so that data from the host, such as a request's body, has an owner too.
+    // Each write of the guest must confirm it.
     let attribution = attribution::current(store.as_context_mut());
     let output = store.data_mut().output.clone();
     let (ended, end) = oneshot::channel::<()>();
@@ -71,13 +69,12 @@ fn print(
         },
     )?;
     FutureReader::new(&mut store, async move {
-        // Nothing is ever sent; the sender goes when the stream is at its end.
+        // Nothing is ever sent; the sender is dropped at the end of the stream.
         let _ = end.await;
         wasmtime::error::Ok(Ok(()))
     })
 }
 
-/// The end of a stream that is printed.
 struct Printer {
     output: InstanceOutput,
     attribution: Attribution,
@@ -87,11 +84,11 @@ struct Printer {
 }
 
 impl Printer {
-    /// Whose a piece is, and what it may be put together with.
+    /// Returns the attribution of a piece, and the origin that it may be joined with.
     ///
-    /// A guest's write is taken within its call, while the task that writes is on the stack. A runtime
-    /// that opens its standard output once and prints by it for all requests would otherwise have all of
-    /// it attributed to the request that was the first to print.
+    /// A guest's write is taken within its call, while the writing task is on the stack. Otherwise a
+    /// runtime that opens its standard output once for all requests would have all output attributed to the
+    /// first request that printed.
     fn of_write(&self, store: StoreContextMut<'_, GuestState>) -> (Attribution, Origin) {
         let own = || (self.attribution.clone(), self.origin);
         let Some(opener) = self.attribution.scope() else {
@@ -101,7 +98,7 @@ impl Printer {
         let doubtful = match writer.scope() {
             Some(scope) if Arc::ptr_eq(scope, opener) => return own(),
             Some(scope) => Attribution::either(opener.clone(), scope.clone(), Witness::Both),
-            // No guest writes: the host does, or what was written before is taken.
+            // No guest is writing: the host is, or an earlier write is taken.
             None if writer.verdict() == Verdict::Unknown => return own(),
             None => writer,
         };
@@ -122,7 +119,7 @@ impl StreamConsumer<GuestState> for Printer {
         let (attribution, origin) = self.of_write(store.as_context_mut());
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
-        // A guest's write may be as large as its memory; what is left of it comes again.
+        // A guest's write may be as large as its memory; the rest comes again.
         let bytes = &bytes[..bytes.len().min(PERMIT)];
         self.output.write(&attribution, self.stream, origin, bytes);
         let taken = bytes.len();

@@ -1,8 +1,8 @@
-//! `http-error-code` of `wasi:http/types@0.2`: which `error-code` is behind the error of a stream.
+//! `http-error-code` of `wasi:http/types@0.2`: the `error-code` behind a stream's error.
 //!
-//! The stock function knows only of the streams that a guest writes to. Those that it reads, an upstream's
-//! body, fail with an error of another type, of which it says nothing: a guest of 0.2 could not tell a
-//! timeout from a response that was cut.
+//! The stock function knows only streams that a guest writes to. Streams that it reads, such as an
+//! upstream's body, fail with an error of another type, for which the stock function returns nothing: a
+//! guest of 0.2 could not tell a timeout from a cut response.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -13,7 +13,6 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 
 use crate::guest_state::GuestState;
 
-/// Defines it over the stock one.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.instance(super::TYPES_P2)?.func_wrap(
         "http-error-code",
@@ -28,7 +27,7 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     )
 }
 
-/// The same, as 0.2 has it: of those that [`error_code`](crate::error_code) makes.
+/// Converts an error to 0.2, for the errors that [`error_code`](crate::error_code) makes.
 fn code(error: &Error) -> ErrorCode {
     match error {
         Error::DnsTimeout => ErrorCode::DnsTimeout,

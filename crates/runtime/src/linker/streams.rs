@@ -1,7 +1,7 @@
-//! The functions of `wasi:io/streams@0.2` that write, attributed if they write to stdout or stderr.
+//! The functions of `wasi:io/streams@0.2` that write. Writes to stdout and stderr are attributed.
 //!
-//! Each calls the stock function and then takes what a standard stream was given by it. For any other
-//! stream, such as a body, that is a look at a flag.
+//! Each calls the stock function and then takes the data that it gave to a standard stream. For any
+//! other stream, such as a body, this only checks a flag.
 
 use wasmtime::component::{Lift, Linker, Lower, Resource};
 use wasmtime::{AsContextMut, StoreContextMut};
@@ -19,7 +19,6 @@ type Output = Resource<DynOutputStream>;
 type Input = Resource<DynInputStream>;
 type Answer<T> = (Result<T, StreamError>,);
 
-/// Defines them over the stock ones.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut streams = linker.instance(INTERFACE)?;
     macro_rules! define {
@@ -34,8 +33,8 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
                 },
             )?;
         };
-        // A synchronous call: the guest waits for it, and so does all of its store. Whoever called is
-        // still the one who runs when it is over.
+        // A synchronous call: the guest and all of its store wait for it, so the caller is still the
+        // one who runs when it is over.
         (blocking $name:literal, $stock:ident($($argument:ident: $ty:ty),*)) => {
             streams.func_wrap_async(
                 $name,
@@ -62,8 +61,9 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// What is in the outbox before a call was put there by a function that does not take it out again.
-/// There is none such, and if there ever is, its output is nobody's and not the next caller's.
+/// Data that is in the outbox before a call was put there by a function that does not take it out
+/// again. There is no such function; if there ever is, its output must not be attributed to the next
+/// caller.
 fn before(store: &StoreContextMut<'_, GuestState>) {
     let GuestState { outbox, output, .. } = store.data();
     for (stream, bytes) in outbox.take() {
@@ -72,8 +72,8 @@ fn before(store: &StoreContextMut<'_, GuestState>) {
     }
 }
 
-/// Prints what the call wrote to a standard stream, as output of the caller's, and gives the call's
-/// result.
+/// Prints the data that the call wrote to a standard stream as output of the caller, and returns the
+/// call's result.
 fn after<T: Lift + Lower>(
     mut store: StoreContextMut<'_, GuestState>,
     done: StreamResult<T>,

@@ -13,16 +13,15 @@ use super::request_body::{self, Version};
 use crate::error_code;
 use crate::forbidden::ForbiddenHeaders;
 
-/// Where `wasi:http`'s host implementation hands outgoing requests over to egress.
+/// Hands outgoing requests of `wasi:http`'s host implementation over to egress.
 pub(crate) struct Hooks {
     forbidden: ForbiddenHeaders,
     outgoing: Arc<Outgoing>,
-    /// The outgoing call that is being made; set by the import just before the stock implementation calls
+    /// The current outgoing call. The import sets it just before the stock implementation calls
     /// [`WasiHttpHooks::send_request`] in the same poll.
     pub(super) next: Option<OutgoingCall>,
 }
 
-/// An outgoing call before it is sent.
 pub(super) struct OutgoingCall {
     pub(super) attribution: Attribution,
     pub(super) egress: Egress,
@@ -38,7 +37,6 @@ impl Hooks {
         }
     }
 
-    /// The outgoing requests of the instance.
     pub(crate) fn outgoing(&self) -> &Arc<Outgoing> {
         &self.outgoing
     }
@@ -53,13 +51,13 @@ type Sent = Result<
 >;
 
 impl WasiHttpHooks for Hooks {
-    // `is_forbidden_header` asks it, too.
+    // `is_forbidden_header` uses it, too.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         self.forbidden.filter()
     }
 
-    /// Egress makes it of the URI. The stock implementation would count it among the guest's fields, and
-    /// trap where they are one short of the limit.
+    /// Egress makes the host header from the URI. The stock implementation would count it among the
+    /// guest's fields, and trap if they are one short of the limit.
     fn set_host_header(&mut self) -> bool {
         false
     }
@@ -71,7 +69,7 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let Some(call) = self.next.take() else {
-            // No import of ours has made the call.
+            // The call was not made by an import of ours.
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
         let OutgoingCall {
@@ -99,9 +97,9 @@ impl WasiHttpHooks for Hooks {
         }
         // Now, and not when the future is first polled: in 0.2 another task does that.
         let sending = egress.send(request, options, attribution);
-        // In a task of its own, which ends when the guest drops the future. In 0.3 the instance polls
-        // that, between what it computes: a handshake would wait for as long as the guest keeps its
-        // thread busy, and run out of time.
+        // In a task of its own, which ends when the guest drops the future. In 0.3 the instance polls the
+        // future between its computations: a handshake would wait while the guest keeps its thread busy,
+        // and time out.
         let sending = AbortOnDropHandle::new(tokio::spawn(sending));
         Box::new(async move {
             let response = sending
@@ -109,14 +107,14 @@ impl WasiHttpHooks for Hooks {
                 .map_err(|error| Error::InternalError(Some(error.to_string())))?
                 .map_err(|error| error_code::from_egress(&error))?;
             let response = response.map(|body| {
-                // It has its place until its body is dropped.
+                // The permit is held until the body is dropped.
                 body.map_err(move |error| {
                     let _held = &permit;
                     error_code::from_body(&error)
                 })
                 .boxed_unsync()
             });
-            // The connection is driven by the client's pool, so there is nothing left to wait for.
+            // The client's pool drives the connection, so there is nothing left to wait for.
             Ok((response, Box::new(async { Ok(()) }) as _))
         })
     }

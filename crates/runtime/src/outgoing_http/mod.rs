@@ -1,5 +1,5 @@
-//! Outgoing HTTP: the two interfaces by which a guest makes requests. Each takes the attribution of the call
-//! first.
+//! Outgoing HTTP: the two interfaces by which a guest makes requests. Each first takes the attribution of
+//! the call.
 
 mod hooks;
 mod outgoing;
@@ -23,20 +23,19 @@ pub(crate) use self::outgoing::Outgoing;
 /// The 0.3 interface, in the version of wasmtime-wasi-http 48; 0.3.x versions link to each other.
 pub(crate) const CLIENT: &str = "wasi:http/client@0.3.0";
 
-/// Likewise that of 0.2.
+/// The 0.2 interface, in the version of wasmtime-wasi-http 48; 0.2.x versions link to each other.
 pub(crate) const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 
-/// By which outgoing HTTP finds what it needs in the data of an instance's store.
+/// A view of the data that outgoing HTTP needs in an instance's store.
 pub(crate) trait OutgoingView: AttributionView + WasiHttpView {
-    /// The hooks that the stock implementation calls, and the egress by which requests leave.
+    /// Returns the hooks that the stock implementation calls, and the egress that requests leave by.
     ///
     /// # Errors
     ///
-    /// When the service has none.
+    /// Returns an error if the service has no egress.
     fn outgoing(&mut self) -> wasmtime::Result<(&mut Hooks, Egress)>;
 }
 
-/// Links both interfaces.
 pub(crate) fn add_to_linker<T: OutgoingView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     p3::bindings::http::client::add_to_linker::<T, AttributedClient>(linker, T::http)?;
     add_outgoing_handler(linker)
@@ -54,13 +53,13 @@ impl<T: OutgoingView> p3::bindings::http::client::HostWithStore<T> for Attribute
         accessor: &Accessor<T, Self>,
         request: Resource<p3::Request>,
     ) -> Result<Resource<p3::Response>, TrappableError<p3::bindings::http::types::ErrorCode>> {
-        // In the future's first poll, which happens within the guest's call: the only time when
-        // the call stack is the caller's. The stock implementation calls the `send_request` hook
-        // in the same poll, before it awaits anything; the hook takes the attribution from here.
+        // In the future's first poll, which happens within the guest's call: the only time when the call
+        // stack is the caller's. The stock implementation calls the `send_request` hook in the same poll,
+        // before it awaits anything; the hook takes the attribution from here.
         accessor
             .with(|mut access| {
                 let mut store = access.as_context_mut();
-                // A request that is not there is the stock implementation's to report.
+                // The stock implementation reports a missing request.
                 let named = store.data_mut().http().table.get_mut(&request);
                 let names = named.map_or_else(
                     |_| Names::default(),
@@ -82,8 +81,8 @@ impl<T: OutgoingView> p3::bindings::http::client::HostWithStore<T> for Attribute
 
 /// `wasi:http/outgoing-handler@0.2`, attributed.
 ///
-/// The stock binding's host trait has no store, hence no call stack; so the one function is defined
-/// here by hand. A 0.3 component may import it as well.
+/// The stock binding's host trait has no store, hence no call stack, so the one function is defined by hand.
+/// A 0.3 component may import it as well.
 fn add_outgoing_handler<T: OutgoingView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     use p2::bindings::http::outgoing_handler::{Host, OutgoingRequest, RequestOptions};
     use p2::bindings::http::types::{ErrorCode, FutureIncomingResponse, Host as Types};
@@ -109,8 +108,8 @@ fn add_outgoing_handler<T: OutgoingView>(linker: &mut Linker<T>) -> wasmtime::Re
                 Ok(response) => Ok(response),
                 Err(error) => Err(Types::convert_error_code(&mut http, error)?),
             };
-            // The stock implementation keeps them for ever: a guest that sets a timeout would have a
-            // resource less with each request, until it has none left.
+            // The stock implementation never drops them: a guest that sets a timeout would lose a resource
+            // with each request, until none is left.
             if let Some(options) = options {
                 http.table.delete(options)?;
             }
@@ -119,14 +118,14 @@ fn add_outgoing_handler<T: OutgoingView>(linker: &mut Linker<T>) -> wasmtime::Re
     )
 }
 
-/// What a request without a path asks for: `none` "represents an empty Path and empty Query". The stock
+/// Returns the path of a request without one: `none` "represents an empty Path and empty Query". The stock
 /// implementation refuses it.
 fn root() -> PathAndQuery {
     PathAndQuery::from_static("/")
 }
 
-/// Takes the attribution of the outgoing request that is being made, whose headers repeat these
-/// names, and leaves it for the `send_request` hook.
+/// Takes the attribution of the current outgoing request, whose headers repeat these names, and leaves it
+/// for the `send_request` hook.
 fn note_call<T: OutgoingView>(
     mut store: StoreContextMut<'_, T>,
     names: &Names,

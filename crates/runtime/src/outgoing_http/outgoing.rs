@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits;
 
-/// The outgoing requests of one instance: how many may be open, and whether whose they are is known.
+/// The outgoing requests of one instance: the limit on open ones, and their attribution.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     service: Arc<str>,
@@ -16,15 +16,14 @@ pub(crate) struct Outgoing {
     limits: LimitLog,
     unattributed: AtomicBool,
     unsent: AtomicBool,
-    /// Of the request that had come the longest way.
+    /// The hops of the incoming request with the most.
     hops: Mutex<Hops>,
 }
 
-/// An outgoing request's place among those of its instance, until it is dropped.
+/// A permit for one outgoing request of an instance, until it is dropped.
 pub(crate) type OutgoingPermit = OwnedSemaphorePermit;
 
 impl Outgoing {
-    /// So many may be open at once.
     pub(crate) fn new(service: Arc<str>, most: usize, limits: LimitLog) -> Self {
         Self {
             service,
@@ -37,7 +36,7 @@ impl Outgoing {
         }
     }
 
-    /// A place for one more; none if as many are open as may be.
+    /// Returns a permit for one more request. `None` at the limit.
     pub(crate) fn open(&self) -> Option<OutgoingPermit> {
         let place = self.free.clone().try_acquire_owned().ok();
         if place.is_none() {
@@ -46,7 +45,7 @@ impl Outgoing {
         place
     }
 
-    /// Notes what a request came through that the instance is given.
+    /// Records the hops of a request that the instance gets.
     pub(crate) fn note_hops(&self, hops: &Hops) {
         if hops.is_none() {
             return;
@@ -57,14 +56,13 @@ impl Outgoing {
         }
     }
 
-    /// What an outgoing request may have come through at most, if nobody knows which request it is
-    /// made for.
+    /// Returns the most hops that an outgoing request may have if its incoming request is not known.
     pub(crate) fn most_hops(&self) -> Hops {
         let longest = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
         longest.clone()
     }
 
-    /// Says in the log that a part of a body was not sent, if it is the first.
+    /// Logs that a part of a body was not sent, the first time only.
     pub(crate) fn note_unsent(&self) {
         if !self.unsent.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -75,12 +73,11 @@ impl Outgoing {
         }
     }
 
-    /// Notes that one was made for nobody knows which request.
     pub(crate) fn note_unattributed(&self) {
         self.unattributed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether any was made for nobody knows which request: it may have been any of the instance.
+    /// Returns true if any could not be attributed: it may belong to any request of the instance.
     pub(crate) fn any_unattributed(&self) -> bool {
         self.unattributed.load(Ordering::Relaxed)
     }

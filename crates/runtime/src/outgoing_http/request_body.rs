@@ -17,13 +17,13 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::outgoing::Outgoing;
 use crate::error_code::CutByGuest;
 
-/// The request as it is sent.
+/// Returns the request as it is sent.
 ///
-/// A client lets go of a body as soon as it has sent what there is to send: of a GET or a HEAD without
-/// `content-length` nothing, of others as much as they declare. Guests finish their bodies later, at
-/// times with another write of nothing; and in 0.2, where every outgoing request has a body resource,
-/// one whose stream is closed by then takes the request for failed (`wstd` reports a "connection reset").
-/// So what comes after the end is taken and thrown away, until the guest finishes.
+/// A client drops a body as soon as it has sent everything: nothing for a GET or a HEAD without
+/// `content-length`, and the declared length for others. Guests finish their bodies later, sometimes with an
+/// empty write. In 0.2 every outgoing request has a body resource, and a guest whose stream is closed by then
+/// takes the request for failed (`wstd` reports a "connection reset"). So data after the end is discarded until
+/// the guest finishes.
 pub(super) fn outgoing(
     request: Request<WasiBody>,
     version: Version,
@@ -42,24 +42,22 @@ pub(super) fn outgoing(
         outgoing,
     };
     let body = match expected {
-        // Dropped here, which leaves the guest somebody to write to.
+        // Dropping it here leaves the guest a reader for its writes.
         Some(0) => empty(),
         _ => body.boxed_unsync(),
     };
     Request::from_parts(head, body)
 }
 
-/// How many bytes will be sent, if that is known.
 fn expected(request: &Request<WasiBody>) -> Option<u64> {
     match declared_length(request.headers()) {
         DeclaredLength::Exactly(length) => Some(length),
-        // By HTTP/1.1 it has no body.
+        // HTTP/1.1 defines no body for it.
         DeclaredLength::None if matches!(*request.method(), Method::GET | Method::HEAD) => Some(0),
         DeclaredLength::None | DeclaredLength::Invalid => None,
     }
 }
 
-/// The version of `wasi:http` that a request is made by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     P2,
@@ -69,7 +67,7 @@ pub(super) enum Version {
 struct GuestBody {
     /// None after the end or an error.
     body: Option<WasiBody>,
-    /// How many bytes will be sent, if that is known.
+    /// The number of bytes that will be sent, if known.
     expected: Option<u64>,
     written: u64,
     version: Version,
@@ -77,8 +75,8 @@ struct GuestBody {
 }
 
 impl GuestBody {
-    /// Counts a frame. A guest of 0.2 that writes more than it had declared is told so when it writes, and what
-    /// it wrote is here all the same.
+    /// Counts a frame. A guest of 0.2 that writes more than it declared gets an error when it writes, but the
+    /// frame still arrives here.
     fn frame(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
         self.written += frame.data_ref().map_or(0, |data| data.len() as u64);
         match self.expected {
@@ -92,8 +90,8 @@ impl GuestBody {
         }
     }
 
-    /// What is wrong with a body that failed. The stock one of 0.2 calls it a protocol error, as if it were the
-    /// upstream's, when the guest drops it before it has finished it.
+    /// Returns the right error for a body that failed. If the guest drops a 0.2 body before it has finished it,
+    /// the stock one reports a protocol error, as if it were the upstream's.
     fn name(&self, error: Error) -> Error {
         match (error, self.expected) {
             (error, _) if self.version == Version::P3 => error,
@@ -157,8 +155,8 @@ impl Drop for GuestBody {
     }
 }
 
-/// Trailers without what says how a message is carried: an upstream that took a length or a host from
-/// there could be desynchronised (GHSA-jxcf-8qw5-5c33). What else is forbidden, the guest could not set.
+/// Removes trailers that say how a message is carried: a length or a host there could desynchronise an upstream
+/// (GHSA-jxcf-8qw5-5c33). The guest could not set other forbidden fields.
 fn harmless(mut trailers: HeaderMap) -> HeaderMap {
     strip_hop_by_hop(&mut trailers);
     trailers.remove(CONTENT_LENGTH);
@@ -190,7 +188,7 @@ mod tests {
         Arc::new(Outgoing::new("test".into(), 1, limits))
     }
 
-    /// A request with a body that the test writes, and what is sent of it.
+    /// Returns a request with a body that the test writes, and the request as sent.
     fn written(request: Builder) -> (Sender<Bytes, Error>, Request<Body>) {
         let (sender, body) = Channel::new(1);
         let request = request.body(body.boxed_unsync()).unwrap();
@@ -261,7 +259,7 @@ mod tests {
         guest.send_data("xyz".into()).await.unwrap_err();
     }
 
-    /// What a body of 0.2 ends with.
+    /// Returns the error that a 0.2 body ends with.
     async fn end(frames: Vec<Result<&'static str, Error>>, declared: Option<u64>) -> Error {
         let frames = frames
             .into_iter()

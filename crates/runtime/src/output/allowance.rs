@@ -1,24 +1,23 @@
 use std::time::{Duration, Instant};
 
-/// How much may be logged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     /// Bytes that may come at once.
     pub(crate) burst: u64,
-    /// Bytes a second, from then on.
+    /// Bytes a second after the burst.
     pub(crate) per_second: u64,
 }
 
-/// What is left of a [`Rate`]: a token bucket.
+/// A token bucket with a [`Rate`].
 ///
-/// Once it has refused something it refuses all until there is a second's worth again. So output that
-/// keeps exceeding its rate comes in pieces with gaps between, each of which is told of once, and not
-/// as every tenth line with a notice after each.
+/// Once it has refused something, it refuses everything until there is a second's worth again. So
+/// output that keeps exceeding its rate comes in pieces with gaps, each reported once, and not as
+/// every tenth line with a notice after each.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     rate: Rate,
     left: u64,
-    /// When `left` was right.
+    /// The time at which `left` was computed.
     at: Instant,
     dry: bool,
 }
@@ -33,7 +32,6 @@ impl Allowance {
         }
     }
 
-    /// Takes so many bytes, or nothing.
     pub(crate) fn take(&mut self, bytes: u64, now: Instant) -> bool {
         self.refill(now);
         if self.dry && self.left < self.rate.per_second.min(self.rate.burst) {
@@ -47,7 +45,7 @@ impl Allowance {
         true
     }
 
-    /// Whether it is as good as a new one.
+    /// Returns true if it is in the state of a new one.
     pub(crate) fn is_full(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.left == self.rate.burst
@@ -62,7 +60,7 @@ impl Allowance {
         match u64::try_from(gained) {
             Ok(gained) if gained < missing => {
                 self.left += gained;
-                // Only the time of whole bytes: what is less than a byte is not lost.
+                // Counts only the time of whole bytes, so that fractions are not lost.
                 let used = u128::from(gained) * SECOND / per_second.max(1);
                 self.at += Duration::from_nanos(u64::try_from(used).unwrap_or(u64::MAX));
             }

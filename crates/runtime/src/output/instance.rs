@@ -9,43 +9,42 @@ use super::allowance::{Allowance, Rate};
 use super::lines::Lines;
 use super::service::{Dropped, Label, RECORD, ServiceOutput, Stream};
 
-/// What one request may log: a thousand short lines, or a panic with a long backtrace, at once; and a
-/// hundred lines a second from then on, which is more than anybody reads of a request that lasts.
+/// The limit of one request: a thousand short lines, or a panic with a long backtrace, at once, and a
+/// hundred lines a second after that, more than anybody reads of a request that lasts.
 const REQUEST_RATE: Rate = Rate {
     burst: 128 << 10,
     per_second: 16 << 10,
 };
 
-/// How many lines without an end a request may have at once, one in each of its streams; beyond that
-/// the oldest is ended. So they are never more than 128 KiB.
+/// The maximum number of unfinished lines of a request, one in each of its streams; beyond that the
+/// oldest is ended. Together they take at most 128 KiB.
 const MOST_OPEN: usize = 16;
 
-/// How long a line without an end is kept when its request is over and nothing is added to it. Work
-/// after the response may still be printing it.
+/// The time for which an unfinished line is kept when its request is over and nothing is added to it.
+/// Work after the response may still print the rest.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How often is looked for such lines, while there are any.
+/// The interval between checks for such lines, while there are any.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// What a piece was written to.
+/// The origin of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A stream that all of an instance share (0.2, WAGI): its pieces belong together if they are of
+    /// A stream that the whole instance shares (0.2, WAGI). Its pieces belong together if they are of
     /// one request.
     Shared,
-    /// A stream of its own (0.3), by a number that [`InstanceOutput::open`] gave.
+    /// A stream of its own (0.3), with a number from [`InstanceOutput::open`].
     Own(u64),
 }
 
-/// What one instance prints. Cheap to clone; when the last clone is dropped, lines without an end are
-/// logged.
+/// The output of one instance. Cheap to clone. Dropping the last clone logs unfinished lines.
 #[derive(Debug, Clone)]
 pub(crate) struct InstanceOutput(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     service: ServiceOutput,
-    /// The instance's number in its pool; none if it is not in one.
+    /// The instance's number in its pool. None outside a pool.
     number: Option<u64>,
     book: Mutex<Book>,
 }
@@ -53,7 +52,7 @@ struct Shared {
 /// The accounts of the requests that have printed something.
 #[derive(Debug, Default)]
 struct Book {
-    /// Under `None`, that of all that is of no known request.
+    /// The account under `None` is for output that is not attributed.
     accounts: HashMap<Option<RequestId>, Account>,
     opened: u64,
     sweeping: bool,
@@ -65,16 +64,14 @@ struct Account {
     verdict: Verdict,
     allowance: Allowance,
     dropped: Dropped,
-    /// The stream that was written to last.
+    /// The last written stream.
     stream: Stream,
-    /// When.
     at: Instant,
-    /// Lines that may go on.
     lines: Vec<(Stream, Origin, Lines)>,
 }
 
 impl InstanceOutput {
-    /// The output of a new instance, with its number in its pool.
+    /// Returns the output of a new instance, with its number in its pool.
     pub(crate) fn new(service: ServiceOutput, number: Option<u64>) -> Self {
         Self(Arc::new(Shared {
             service,
@@ -83,14 +80,13 @@ impl InstanceOutput {
         }))
     }
 
-    /// A number for a stream of its own.
     pub(crate) fn open(&self) -> Origin {
         let mut book = self.0.lock();
         book.opened += 1;
         Origin::Own(book.opened)
     }
 
-    /// Takes a piece that was written for the request that it is attributed to.
+    /// Takes a piece of the request that it is attributed to.
     pub(crate) fn write(
         &self,
         attribution: &Attribution,
@@ -111,7 +107,6 @@ impl InstanceOutput {
         }
     }
 
-    /// A stream of its own has ended.
     pub(crate) fn close(&self, attribution: &Attribution, stream: Stream, origin: Origin) {
         let now = Instant::now();
         let mut book = self.0.lock();
@@ -122,7 +117,8 @@ impl InstanceOutput {
         }
     }
 
-    /// Starts what ends lines that nobody does. It ends when there are none, or the instance is gone.
+    /// Starts the task that ends abandoned lines. It stops when there are none, or the instance is
+    /// gone.
     fn sweep_later(&self) -> bool {
         let Ok(runtime) = Handle::try_current() else {
             return false;
@@ -143,11 +139,11 @@ impl InstanceOutput {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Book> {
-        // Nothing panics while it is held but a subscriber that does; lines are whole all the same.
+        // Only a subscriber can panic while it is held; lines are whole even then.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the lines that rest, forgets what is as good as new, and says whether something is left.
+    /// Ends abandoned lines and removes accounts that are like new. Returns true if any are left.
     fn sweep(&self, now: Instant) -> bool {
         let mut book = self.lock();
         book.accounts.retain(|_, account| {
@@ -163,7 +159,7 @@ impl Shared {
 }
 
 impl Drop for Shared {
-    /// Also the last words of a guest that traps.
+    /// Logs the rest, including the last words of a guest that traps.
     fn drop(&mut self) {
         let now = Instant::now();
         let accounts = std::mem::take(&mut self.lock().accounts);
@@ -199,7 +195,7 @@ impl Account {
         let mut lines = at.map(|at| self.lines.remove(at).2).unwrap_or_default();
         lines.push(bytes, |line| self.log(shared, line, now));
         if self.scope.is_none() && origin == Origin::Shared {
-            // The next piece may be anybody's.
+            // The next piece may belong to another request.
             lines.finish(|line| self.log(shared, line, now));
         }
         if lines.is_empty() {
@@ -214,7 +210,6 @@ impl Account {
         self.lines.push((stream, origin, lines));
     }
 
-    /// Ends lines that have no end.
     fn finish(&mut self, shared: &Shared, now: Instant, which: impl Fn(&Origin) -> bool) {
         let (ended, kept) = std::mem::take(&mut self.lines)
             .into_iter()
@@ -241,7 +236,7 @@ impl Account {
         }
     }
 
-    /// Says how much was left out, if anything was since it was said last.
+    /// Reports how much was dropped since the last report, if anything.
     fn tell(&mut self, shared: &Shared, now: Instant) {
         if let Some(dropped) = self.dropped.take() {
             shared.service.notice(self.label(shared), dropped, now);
@@ -257,12 +252,13 @@ impl Account {
         }
     }
 
-    /// Whether nobody waits for the request any more. What is of no known request is never waited for.
+    /// Returns true if no client waits for the request any more. Always true for output that is not
+    /// attributed.
     fn is_over(&self) -> bool {
         self.scope.as_ref().is_none_or(|scope| scope.is_over())
     }
 
-    /// Whether it differs from an account that is yet to be opened.
+    /// Returns true if it differs from a new account.
     fn matters(&mut self, now: Instant) -> bool {
         !self.lines.is_empty() || !self.dropped.is_none() || !self.allowance.is_full(now)
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// The longest line, in bytes; a longer one goes on in the next.
+/// The longest line, in bytes. A longer one continues in the next.
 pub(crate) const LONGEST_LINE: usize = 8 << 10;
 
 /// Cuts bytes into lines.
@@ -10,7 +10,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Takes bytes, and gives out each line that they complete. An empty line is none.
+    /// Takes bytes and emits each line that they complete, except empty lines.
     pub(crate) fn push(&mut self, bytes: &[u8], mut emit: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (mut text, ends) = match piece.strip_suffix(b"\n") {
@@ -18,7 +18,7 @@ impl Lines {
                 None => (piece, false),
             };
             if ends && self.partial.is_empty() && text.len() <= LONGEST_LINE {
-                // A whole line in one piece, as most are, is not copied.
+                // Most lines come whole in one piece and are not copied.
                 give(text, &mut emit);
                 continue;
             }
@@ -35,13 +35,12 @@ impl Lines {
         }
     }
 
-    /// Gives out what there is of a line that has no end yet.
+    /// Emits the unfinished line, if there is one.
     pub(crate) fn finish(&mut self, mut emit: impl FnMut(&[u8])) {
         give(&self.partial, &mut emit);
         self.partial.clear();
     }
 
-    /// Whether there is nothing of a line that has no end yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.partial.is_empty()
     }
@@ -54,10 +53,10 @@ fn give(line: &[u8], emit: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// A guest's line as it may be shown.
+/// A guest's line in printable form.
 ///
-/// Characters that could make it look like several lines, move a terminal's cursor or turn the
-/// direction of writing are escaped as in Rust, such as `\u{1b}`; bytes that are no UTF-8 become U+FFFD.
+/// Characters that could fake several lines, move a terminal's cursor or change the writing direction
+/// are escaped as in Rust, such as `\u{1b}`. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) struct Printable<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
@@ -83,7 +82,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 fn is_deceptive(character: char) -> bool {
-    // C0 and C1 controls, of which a tab only moves on.
+    // C0 and C1 controls, except for the harmless tab.
     (character.is_control() && character != '\t')
         || matches!(
             character,

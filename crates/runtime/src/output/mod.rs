@@ -1,12 +1,12 @@
-//! What guests print: lines, each a log record that says which request it is of.
+//! The output of guests: lines, each a log record with its request.
 //!
 //! A guest prints in pieces, and the pieces of requests that share an instance come in any order. So
 //! each piece is attributed as it is written (by [`crate::linker`]), and an instance has a line buffer
-//! for each request and stream ([`InstanceOutput`]): no line of one request is glued to another's. A
-//! piece that is of no known request is a line by itself, because nothing says where it belongs.
+//! for each request and stream ([`InstanceOutput`]): lines of different requests are never joined. A
+//! piece that is not attributed is a line by itself, because nothing says where it belongs.
 //!
-//! What is logged is bounded, for each request and for each service ([`ServiceOutput`]): a guest that
-//! does nothing but print should fill a screen, not a disk.
+//! Logged output is bounded for each request and each service ([`ServiceOutput`]): a guest that does
+//! nothing but print should fill a screen, not a disk.
 
 mod allowance;
 mod instance;

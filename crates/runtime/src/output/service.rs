@@ -6,26 +6,25 @@ use headwater_core::{RequestScope, Verdict};
 use super::allowance::{Allowance, Rate};
 use super::lines::Printable;
 
-/// The target of guests' lines, by which the log shows them in a way of their own.
+/// The target of guests' lines. The log formats them in a way of their own.
 macro_rules! target {
     () => {
         "headwater::guest"
     };
 }
 
-/// What one service may log: ten thousand lines of a hundred bytes at once, and four thousand a second
-/// from then on, which a service that logs each request needs when it is busy. It is 90 GB a day in the
-/// worst case.
+/// The limit of one service: ten thousand lines of a hundred bytes at once, and four thousand a second
+/// after that, which a busy service needs if it logs each request. In the worst case it is 90 GB a day.
 const SERVICE_RATE: Rate = Rate {
     burst: 4 << 20,
     per_second: 1 << 20,
 };
 
-/// What a line is charged beside its own bytes: about what the record adds. Without it a guest that
-/// prints lines of one byte would make a hundred times its rate.
+/// Bytes charged for a line beside its own: about the size of the record's other fields. Without it a
+/// guest that prints lines of one byte would make a hundred times its rate.
 pub(super) const RECORD: u64 = 128;
 
-/// What the instances of one service print. Cheap to clone; the clones share one bound.
+/// The output of all instances of one service. Cheap to clone; the clones share one bound.
 #[derive(Debug, Clone)]
 pub struct ServiceOutput(Arc<Shared>);
 
@@ -41,21 +40,19 @@ struct Bound {
     dropped: Dropped,
 }
 
-/// What was not logged, and is yet to be told of.
+/// Output that was dropped and not reported yet.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dropped {
     pub(super) lines: u64,
     pub(super) bytes: u64,
 }
 
-/// One of a guest's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
-/// What a record says beside its text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Label<'a> {
     pub(super) instance: Option<u64>,
@@ -74,7 +71,7 @@ impl Stream {
 }
 
 impl ServiceOutput {
-    /// The output of a service that has not printed anything yet.
+    /// Returns the output of a service that has not printed anything yet.
     #[must_use]
     pub fn new(service: Arc<str>) -> Self {
         Self::bounded(service, SERVICE_RATE)
@@ -90,7 +87,7 @@ impl ServiceOutput {
         }))
     }
 
-    /// Logs a line, unless the service has logged too much; says whether it did.
+    /// Logs a line, unless the service is over its limit. Returns true if it was logged.
     pub(super) fn line(&self, label: Label<'_>, line: &[u8], now: Instant) -> bool {
         let admitted = self.admit(line.len() as u64, now);
         if admitted {
@@ -116,7 +113,7 @@ impl ServiceOutput {
         admitted
     }
 
-    /// Says that a request, or what is of none, printed more than it may.
+    /// Reports that a request, or unattributed output, exceeded its limit.
     pub(super) fn notice(&self, label: Label<'_>, dropped: Dropped, now: Instant) {
         if !self.admit(0, now) {
             return;

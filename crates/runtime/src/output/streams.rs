@@ -17,11 +17,11 @@ use super::service::{ServiceOutput, Stream};
 /// The bytes that a guest may write to one of its streams at once.
 pub(crate) const PERMIT: usize = 64 << 10;
 
-/// Where a 0.2 stream leaves what was written to it.
+/// The buffer for data that was written to a 0.2 stream.
 ///
-/// A stream does not know whose call it is written by: its trait has no store. The import function
-/// has one, and takes what the stream was given in its call, and in no other. So the imports that write
-/// to other streams, such as bodies, need not find out which kind they write to.
+/// A stream does not know the caller: its trait has no store. The import function has one, and takes
+/// the data that its call gave to the stream. So imports that write to other streams, such as bodies,
+/// need not find out which kind they write to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outbox(Arc<Posted>);
 
@@ -32,7 +32,7 @@ struct Posted {
 }
 
 impl Outbox {
-    /// Takes what was written since the last time. Costs next to nothing if that is nothing.
+    /// Takes the data written since the last call. Costs almost nothing if there is none.
     pub(crate) fn take(&self) -> Vec<(Stream, Bytes)> {
         if !self.0.any.load(Ordering::Relaxed) {
             return Vec::new();
@@ -45,8 +45,8 @@ impl Outbox {
     fn post(&self, stream: Stream, bytes: Bytes) {
         let mut pieces = self.0.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         pieces.push((stream, bytes));
-        // The store has one thread at a time, and only its own calls come here, so no order is needed
-        // beyond its own.
+        // One thread at a time uses the store, and only its own calls come here, so no other ordering
+        // is needed.
         self.0.any.store(true, Ordering::Relaxed);
     }
 }
@@ -67,7 +67,7 @@ impl Stdio {
     }
 }
 
-/// The standard error of an instance that has one request and no other, such as a WAGI module's.
+/// The standard error of an instance that serves only one request, such as a WAGI module's.
 #[derive(Debug, Clone)]
 pub struct RequestStderr {
     output: InstanceOutput,
@@ -75,7 +75,7 @@ pub struct RequestStderr {
 }
 
 impl RequestStderr {
-    /// What it prints is `service`'s, and `scope`'s request's.
+    /// Returns the standard error of an instance of `service` for the request of `scope`.
     #[must_use]
     pub fn new(service: &ServiceOutput, scope: Arc<RequestScope>) -> Self {
         Self {
@@ -85,7 +85,6 @@ impl RequestStderr {
     }
 }
 
-/// What takes the bytes of a stream.
 trait Sink: Clone + Send + Sync + Unpin + 'static {
     fn put(&self, bytes: Bytes);
 }
@@ -103,7 +102,6 @@ impl Sink for RequestStderr {
     }
 }
 
-/// A stream, open.
 struct Open<S>(S);
 
 #[async_trait]

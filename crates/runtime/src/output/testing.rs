@@ -1,4 +1,4 @@
-//! What was logged, as a test sees it.
+//! Captures log records in tests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,6 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// A record of a guest's line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Logged {
     pub(crate) text: String,
@@ -17,23 +16,21 @@ pub(crate) struct Logged {
     pub(crate) verdict: Option<String>,
 }
 
-/// Does `work` and gives what was logged in it.
+/// Runs `work` and returns the records that it logged.
 pub(crate) fn logged(work: impl FnOnce()) -> Vec<Logged> {
     let all = Arc::<Mutex<Vec<Logged>>>::default();
-    // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
-    // event first wants it; other tests have none.
+    // With a single subscriber in the process, tracing caches for all threads the interest of the first
+    // thread that reaches an event; other tests have no subscriber.
     let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::subscriber::with_default(Keeper(all.clone()), work);
     let mut all = all.lock().unwrap();
     std::mem::take(&mut *all)
 }
 
-/// Their texts.
 pub(crate) fn texts(logged: &[Logged]) -> Vec<&str> {
     logged.iter().map(|line| line.text.as_str()).collect()
 }
 
-/// The scope of a request.
 pub(crate) fn scope() -> Arc<RequestScope> {
     RequestScope::new(ScopeParts {
         id: RequestId::new(),

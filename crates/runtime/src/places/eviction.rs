@@ -1,26 +1,24 @@
-//! How room is made: who gives it up, and in which order.
+//! The order in which instances are ended to make room.
 
 use std::sync::Arc;
 
 use super::service::Service;
 
-/// A pool of instances, as those see it who need places.
+/// A pool whose instances can give way to a service that needs places.
 pub(crate) trait GivesWay: Send + Sync {
-    /// How many of its instances have nothing to do.
     fn idle(&self) -> usize;
 
-    /// Ends one of these. Says whether there was one.
+    /// Ends an idle instance. Returns true if there was one.
     fn evict(self: Arc<Self>) -> bool;
 
-    /// Ends one that has requests, as soon as it has done them, unless it is the only one that takes
-    /// requests. Says whether there was one.
+    /// Ends a busy instance after its current requests, unless it is the only one that takes requests.
+    /// Returns true if there was one.
     fn give_way(self: Arc<Self>) -> bool;
 }
 
-/// The pool of a service.
 pub(super) type ServicePool = (Arc<Service>, Arc<dyn GivesWay>);
 
-/// Ends instances with nothing to do, of so many places. Says of how many.
+/// Ends idle instances until this many places are free. Returns the number of freed places.
 pub(super) fn evict(pools: &[ServicePool], missing: u32) -> u32 {
     let mut evicted = 0;
     for (service, pool) in pools {
@@ -33,8 +31,8 @@ pub(super) fn evict(pools: &[ServicePool], missing: u32) -> u32 {
     evicted
 }
 
-/// Asks instances at work for so many places, of services that have more than this one even then. Says
-/// how many were asked for.
+/// Asks busy instances for this many places, of services that even then have more than `to`. Returns
+/// the number asked for.
 pub(super) fn give_way(pools: &[ServicePool], to: &Service, missing: u32) -> u32 {
     let mut asked = 0;
     for (service, pool) in pools {

@@ -3,11 +3,11 @@ use std::fmt;
 use wasmtime::ResourcesRequired;
 use wasmtime::wasmparser::{CompositeInnerType, Parser, Payload};
 
-/// Tables for which a place has room. A component that was built by itself has two for each memory: its
-/// functions', and that of the imports.
+/// The tables that a place has room for. A component that is not composed has two for each memory: its
+/// functions' table and its imports'.
 pub(crate) const TABLES_PER_PLACE: u32 = 4;
 
-/// What one instance of a guest takes.
+/// The memories and tables of one instance of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footprint {
     memories: u32,
@@ -17,10 +17,10 @@ pub(crate) struct Footprint {
 // === impl Footprint ===
 
 impl Footprint {
-    /// What `binary` takes, of which wasmtime says this.
+    /// Returns the footprint of `binary`, given wasmtime's numbers.
     pub(crate) fn new(resources: &ResourcesRequired, binary: &[u8]) -> Self {
         Self {
-            // An instance with garbage-collected objects has one memory more, for all of them.
+            // An instance with garbage-collected objects has one more memory for all of them.
             memories: resources.num_memories + u32::from(has_objects(binary)),
             tables: resources.num_tables,
         }
@@ -34,10 +34,9 @@ impl Footprint {
         }
     }
 
-    /// Places for an instance.
     pub(crate) fn places(self) -> u32 {
         let tables = self.tables.div_ceil(TABLES_PER_PLACE);
-        // One with neither is an instance all the same.
+        // An instance with neither still takes one.
         self.memories.max(tables).max(1)
     }
 }
@@ -60,7 +59,7 @@ impl fmt::Display for Footprint {
     }
 }
 
-/// Whether a guest has types of objects that wasmtime collects.
+/// Returns true if a guest has types of objects that wasmtime collects.
 fn has_objects(binary: &[u8]) -> bool {
     let payloads = Parser::new(0).parse_all(binary);
     payloads.flatten().any(|payload| match payload {

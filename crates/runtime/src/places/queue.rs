@@ -1,4 +1,4 @@
-//! Those who wait for places.
+//! The queue of services that wait for places.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,23 +8,23 @@ use tokio::sync::oneshot;
 use super::lock;
 use super::service::{InstancePlaces, Service};
 
-/// One who waits for the places of one instance.
+/// A service that waits for the places of one instance.
 pub(super) struct Waiter {
     pub(super) number: u64,
     pub(super) service: Arc<Service>,
     pub(super) granted: oneshot::Sender<InstancePlaces>,
 }
 
-/// The place in the queue, until it is dropped.
+/// An entry in the queue, until it is dropped.
 pub(super) struct Waiting {
     pub(super) number: u64,
     pub(super) service: Arc<Service>,
     pub(super) granted: oneshot::Receiver<InstancePlaces>,
-    /// How many places instances that are at work were asked for.
     pub(super) asked: u32,
 }
 
-/// Who is served next: who has least with what they wait for; of several, who waits for longest.
+/// Returns the waiter to serve next: the one with the fewest places once served; among equals, the
+/// longest waiting.
 pub(super) fn next(queue: &[Waiter]) -> Option<usize> {
     (0..queue.len()).min_by_key(|index| queue[*index].service.would_have())
 }
@@ -46,7 +46,7 @@ impl Waiting {
             });
             places.waiting.store(queue.len(), Ordering::SeqCst);
         }
-        // What was given back before this was in the queue went to nobody.
+        // Places given back before this was in the queue were not offered to it.
         places.grant();
         Self {
             number,
@@ -66,7 +66,7 @@ impl Drop for Waiting {
             queue.retain(|waiter| waiter.number != self.number);
             places.waiting.store(queue.len(), Ordering::SeqCst);
         }
-        // Those behind may have room where this one had none.
+        // The next waiters may have room where this one had none.
         places.grant();
     }
 }

@@ -8,20 +8,19 @@ use super::queue::{Waiting, next};
 use super::shortage::NoPlace;
 use super::{Footprint, Places, lock};
 
-/// How long whoever waits for a place waits before others are asked for one again.
+/// The time after which a waiter asks others for a place again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// A service, as the engine sees it: what one of its instances takes, and how much it has.
+/// A service in the view of the engine: the size of its instances, and the places that it has.
 #[derive(Clone)]
 pub struct ServicePlaces(pub(super) Arc<Service>);
 
-/// What the engine knows of it.
+/// The shared state of a service.
 pub(super) struct Service {
     pub(super) places: Arc<Places>,
     pub(super) name: Arc<str>,
     pub(super) footprint: Footprint,
     pub(super) has: AtomicU32,
-    /// Starts that wait.
     pub(super) waiting: AtomicUsize,
     pub(super) pool: OnceLock<Weak<dyn GivesWay>>,
 }
@@ -32,13 +31,12 @@ pub struct InstancePlaces(pub(super) Arc<Service>);
 // === impl ServicePlaces ===
 
 impl ServicePlaces {
-    /// Whose instances may give way.
     pub(crate) fn set_pool(&self, pool: Weak<dyn GivesWay>) {
-        // There is one.
+        // It is set only once.
         let _ = self.0.pool.set(pool);
     }
 
-    /// The places of one instance, if they are there and nobody waits who has less.
+    /// Returns the places of one instance, if they are free and no service with less waits.
     #[must_use]
     pub fn try_take(&self) -> Option<InstancePlaces> {
         let Self(service) = self;
@@ -55,11 +53,11 @@ impl ServicePlaces {
             .then(|| InstancePlaces(service.clone()))
     }
 
-    /// The places of one instance, as soon as they are there, for as long as they are wanted.
+    /// Waits for the places of one instance, for as long as `wanted` returns true.
     ///
     /// # Errors
     ///
-    /// When they are not wanted any more, and were not there.
+    /// Returns an error if they are no longer wanted and were not free.
     pub async fn take(&self, wanted: impl Fn() -> bool) -> Result<InstancePlaces, NoPlace> {
         if let Some(places) = self.try_take() {
             return Ok(places);
@@ -75,13 +73,14 @@ impl ServicePlaces {
         Err(self.0.no_place())
     }
 
-    /// Why there is no room for one more instance, of one who was not told by [`ServicePlaces::take`].
+    /// Returns the reason why there is no room for one more instance, for callers that did not get it
+    /// from [`ServicePlaces::take`].
     #[must_use]
     pub fn no_place(&self) -> NoPlace {
         self.0.no_place()
     }
 
-    /// What is missing, while a start waits for places.
+    /// Returns the reason while a start waits for places.
     pub(crate) fn missing(&self) -> Option<NoPlace> {
         let waits = self.0.waiting.load(Ordering::Relaxed) > 0;
         waits.then(|| self.0.no_place())
@@ -91,12 +90,10 @@ impl ServicePlaces {
 // === impl Service ===
 
 impl Service {
-    /// How many places it has.
     pub(super) fn has(&self) -> u32 {
         self.has.load(Ordering::Relaxed)
     }
 
-    /// How many places it has with one more instance.
     pub(super) fn would_have(&self) -> u32 {
         self.has() + self.footprint.places()
     }

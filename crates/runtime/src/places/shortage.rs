@@ -1,4 +1,4 @@
-//! What is said where there is no room.
+//! Errors about missing room.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use headwater_core::Fault;
 
 use super::Footprint;
 
-/// When a client may come back that met a full engine. Requests are short; a second is long for them.
+/// The `retry-after` of a full engine. Requests are short; a second is long for them.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// There is no room for one more instance.
@@ -18,11 +18,11 @@ pub struct NoPlace {
     pub(super) footprint: Footprint,
     pub(super) free: u32,
     pub(super) total: u32,
-    /// Who has the most, and how many.
+    /// The service with the most places, and their number.
     pub(super) largest: Option<(Arc<str>, u32)>,
 }
 
-/// An instance of a guest takes more than there is.
+/// An instance of a guest needs more than the engine has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an instance of it takes {}, and this host has {total}: `places` in [server], or --places, gives it \
@@ -37,7 +37,7 @@ pub struct TooLarge {
 // === impl NoPlace ===
 
 impl NoPlace {
-    /// What a request is answered that needs the instance.
+    /// Returns the response to a request that needs the instance.
     #[must_use]
     pub fn into_fault(self) -> Fault {
         Fault::overload("instance_limit", RETRY_AFTER)

@@ -11,12 +11,12 @@ fn join(places: &Arc<Places>, name: &str, takes: u32) -> ServicePlaces {
         .unwrap()
 }
 
-/// As many instances as there is room for now.
+/// Takes as many instances as there is room for.
 fn fill(service: &ServicePlaces) -> Vec<InstancePlaces> {
     std::iter::from_fn(|| service.try_take()).collect()
 }
 
-/// Is wanted for so many turns.
+/// Returns true for this many calls.
 fn turns(turns: usize) -> impl Fn() -> bool {
     let turn = AtomicUsize::new(0);
     move || turn.fetch_add(1, Ordering::Relaxed) < turns
@@ -46,7 +46,7 @@ fn a_tenth_is_for_services_with_less_than_an_equal_share() {
     let (large, small) = (join(&places, "large", 50), join(&places, "small", 1));
     let instances = fill(&large);
     assert_eq!(instances.len(), 18);
-    // Who has nothing may have one of any size.
+    // A service that has nothing may have an instance of any size.
     assert!(join(&places, "another", 100).try_take().is_some());
     assert_eq!(fill(&small).len(), 100);
 }
@@ -100,7 +100,7 @@ async fn who_has_least_is_served_first_and_of_several_who_waits_for_longest() {
     assert!(poll!(&mut *rich_waits).is_pending());
     of_rich.pop();
     let _third = poor_waits.now_or_never().expect("it has two").unwrap();
-    // Whoever comes goes before those who have more, and not before those who have less.
+    // A newcomer goes before services that have more, and not before those that have less.
     assert!(rich.try_take().is_none() && poor.try_take().is_none());
     of_rich.pop();
     assert!(rich_waits.now_or_never().is_some());
@@ -114,7 +114,7 @@ async fn one_that_needs_many_places_is_not_passed_by_those_that_have_more() {
     assert_eq!(instances.len(), 90);
     let mut waiting = Box::pin(large.take(|| true));
     assert!(poll!(&mut waiting).is_pending());
-    // It goes on for as long as the other waits, and one by one ends.
+    // It continues for as long as the other waits, and instances end one by one.
     for _ in 0..40 {
         assert!(poll!(&mut waiting).is_pending());
         assert!(busy.try_take().is_none());
@@ -149,7 +149,7 @@ async fn places_of_one_who_gave_up_at_that_moment_go_back() {
     let instance = one.try_take();
     let mut waiting = Box::pin(one.take(|| true));
     assert!(poll!(&mut waiting).is_pending());
-    // Granted, and never seen.
+    // Granted, and never received.
     drop(instance);
     assert_eq!(places.free(), 0);
     drop(waiting);
@@ -228,7 +228,7 @@ async fn instances_at_work_give_way_to_services_that_have_less() {
     for _ in 0..4 {
         taken.push(empty.take(|| true).await.unwrap());
     }
-    // Four to five would become five to four: none gives way for that.
+    // Five to four would only become four to five, so none gives way.
     assert!(empty.take(turns(3)).await.is_err());
     assert_eq!(of_rich.at_work(), 5);
 }

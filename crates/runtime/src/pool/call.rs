@@ -22,17 +22,15 @@ use crate::pool::poll_gate::{Given, PollGate};
 use crate::pool::queued_request::InstanceRecord;
 use crate::pool::written::Answer;
 
-/// A call that is prepared but has not run: its task exists, and no instruction of the guest has been
-/// executed for it.
+/// A prepared call: its task exists, but the guest has not executed any instruction for it.
 pub(crate) enum Call<'a> {
-    /// 0.3.
     Service {
         guest: &'a p3::bindings::Service,
         call: ServiceCall,
         sent: Sent,
         answer: oneshot::Sender<Answer>,
     },
-    /// 0.2. The answer is given in the middle of the call.
+    /// A call of 0.2. The guest answers in the middle of the call.
     Proxy {
         guest: &'a p2::bindings::Proxy,
         call: ProxyCall,
@@ -55,10 +53,10 @@ type ProxyCall = TypedFuncCallConcurrent<
     (),
 >;
 
-/// Resolves when the guest has done with the request's body; the guest is told of errors by it.
+/// Resolves when the guest is done with the request's body, and reports errors to the guest.
 type Sent = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
 
-/// An answer that can be given once, from either of two places.
+/// The sender of an answer, used once from either of two places.
 #[derive(Clone)]
 pub(crate) struct Once(Arc<Mutex<Option<oneshot::Sender<Answer>>>>);
 
@@ -74,11 +72,11 @@ impl Once {
         }
     }
 
-    /// Waits until nobody waits for the answer, if that is before it is given.
+    /// Waits until the request is dropped, if the answer has not been sent before.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self.lock() {
             Some(sender) => sender.poll_closed(cx),
-            // It was given; the call goes on to its end.
+            // The answer was sent; the call goes on to its end.
             None => Poll::Pending,
         }
     }
@@ -90,7 +88,7 @@ impl Once {
 }
 
 impl<'a> Call<'a> {
-    /// Prepares the call, and notes whom its task works for before the guest runs.
+    /// Prepares the call, and records the request of its task before the guest runs.
     pub(crate) fn start(
         mut store: StoreContextMut<'_, GuestState>,
         proxy: &'a Proxy,
@@ -99,7 +97,7 @@ impl<'a> Call<'a> {
         scope: Arc<RequestScope>,
         answer: oneshot::Sender<Answer>,
     ) -> wasmtime::Result<Self> {
-        // Ticks that passed while nothing ran are not this guest's.
+        // Ticks that passed while nothing ran must not count for this guest.
         store.set_epoch_deadline(1);
         attribution::starting(&mut store);
         let (call, task) = match proxy {
@@ -115,8 +113,8 @@ impl<'a> Call<'a> {
     /// Runs the call until the guest has returned and its answer is delivered. An error is a trap: the
     /// instance has failed.
     ///
-    /// A 0.3 call that nobody waits for any more is counted as abandoned, and goes on: the response
-    /// that its guest may yet return must be taken and closed, or the task that writes its body would
+    /// A 0.3 call whose request was dropped is counted as abandoned and continues: the response that
+    /// its guest may still return must be taken and closed, or the task that writes its body would
     /// wait for a reader for as long as the instance lives.
     pub(crate) async fn run(
         self,
@@ -185,7 +183,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The guest function that requests call: where its instance's backpressure is asked for.
+/// Returns the guest function that requests call. Its instance's backpressure is checked there.
 pub(crate) fn entrance(proxy: &Proxy) -> Func {
     match proxy {
         Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
@@ -255,18 +253,17 @@ fn start_proxy<'a>(
     Ok((call, task))
 }
 
-/// What came of a 0.3 call.
+/// The outcome of waiting for a 0.3 call.
 enum Waited<T> {
     Returned(T),
-    /// Nobody waits for the answer any more.
     Closed,
-    /// The guest wrote this as the result of the request's body, and did not return a response in the
-    /// same poll of its instance.
+    /// The guest wrote this error as the result of the request's body, and did not return a response
+    /// in the same poll of its instance.
     Refused(wasmtime_wasi_http::Error),
 }
 
-/// Waits for the call to return; for an error as the result of the request's body, after which a guest
-/// that passes errors on has nothing to answer; or for nobody to wait for the answer any more.
+/// Waits until the call returns, the request is dropped, or its body has an error as its result. After
+/// such an error a guest that passes errors on returns no response.
 async fn wait_for<T>(
     mut returned: Pin<&mut impl Future<Output = T>>,
     sent: &mut Sent,
@@ -281,11 +278,11 @@ async fn wait_for<T>(
         }
         if !is_sent && let Poll::Ready(result) = sent.as_mut().poll(cx) {
             is_sent = true;
-            // For whoever asks again.
+            // Later polls find it resolved.
             *sent = Box::pin(std::future::ready(Ok(())));
             if let Err(error) = result {
                 refused = Some((error, gate.openings()));
-                // Woken when this poll of the instance is over.
+                // Wakes this task after the current poll of the instance.
                 let _ = gate.poll_open(cx);
             }
         }
@@ -297,7 +294,7 @@ async fn wait_for<T>(
     .await
 }
 
-/// The output of `work`, or none if nobody waits for the answer before that.
+/// Returns the output of `work`, or `None` if the request is dropped before that.
 async fn unless_closed<T>(work: impl Future<Output = T>, answer: &Once) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {

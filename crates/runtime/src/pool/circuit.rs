@@ -1,33 +1,31 @@
-//! Whether a service whose instances keep failing is tried again.
+//! A circuit breaker for services whose instances keep failing.
 //!
-//! Starting an instance for each request of a service that cannot serve any costs its neighbours more
-//! than it gains. So after a number of failures without a success between them the circuit opens:
-//! requests are answered at once that the service is not available. After a while one request is let
-//! through; with its success the circuit closes, with its failure it stays open for twice as long.
+//! Starting an instance for each request of a service that always fails costs other services too
+//! much. So after a number of failures without a success between them the circuit opens: requests
+//! fail at once. After a while one request is let through; if it succeeds the circuit closes, if it
+//! fails the circuit stays open for twice as long.
 
 use std::time::{Duration, Instant};
 
-/// Starts that fail in a row until the circuit opens. A start fails for reasons that the next one
-/// meets as well.
+/// The number of failed starts in a row that opens the circuit. A start usually fails for a reason
+/// that affects the next one as well.
 const STARTS: u32 = 3;
 
-/// Instances that fail in a row, by a trap or beyond a deadline, until the circuit opens. Far more,
-/// because a single client can send requests that make a guest trap, and others would pay for it.
+/// The number of instances that fail in a row, by a trap or a missed deadline, and open the circuit.
+/// Much higher, because a single client can send requests that make a guest trap, and others would
+/// pay for it.
 const FAILURES: u32 = 50;
 
-/// For how long the circuit opens first.
 const FIRST: Duration = Duration::from_millis(200);
 
-/// For how long it opens at the most.
+/// The maximum duration of an opening.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The circuit of one service.
 #[derive(Debug)]
 pub(crate) struct Circuit {
     state: State,
     failed_starts: u32,
     failures: u32,
-    /// How often it opened since the last success.
     trips: u32,
 }
 
@@ -37,21 +35,21 @@ enum State {
     Open {
         until: Instant,
     },
-    /// One request was let through, and its outcome is awaited.
+    /// One request was let through; its outcome is not known yet.
     Probing {
         until: Instant,
     },
 }
 
-/// What is seen of a circuit from outside.
+/// The public state of a circuit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CircuitState {
     /// Requests pass.
     #[default]
     Closed,
-    /// Requests are refused, for now.
+    /// Requests are refused for now.
     Open,
-    /// One request was let through, to see.
+    /// One request was let through as a probe.
     Probing,
 }
 
@@ -65,13 +63,13 @@ impl Circuit {
         }
     }
 
-    /// Whether a request may pass; if not, when it may come again.
+    /// Lets a request pass, or returns the time after which it may be retried.
     pub(crate) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
         match self.state {
             State::Closed => Ok(()),
             State::Open { until } if now < until => Err(until - now),
-            // A probe whose outcome is not heard of, because its client went away, gives way to
-            // another after as long as the circuit was open.
+            // The outcome of a probe is unknown if its client goes away. After as long as the circuit
+            // was open, another replaces it.
             State::Probing { until } if now < until => Err(until - now),
             State::Open { .. } | State::Probing { .. } => {
                 self.state = State::Probing {
@@ -82,18 +80,18 @@ impl Circuit {
         }
     }
 
-    /// A request was answered by its guest.
+    /// Records a request that was answered by its guest.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::new();
     }
 
-    /// An instance could not be started. Says whether the circuit opened by it.
+    /// Records an instance that could not be started. Returns true if this opened the circuit.
     pub(crate) fn start_failed(&mut self, now: Instant, chance: f64) -> bool {
         self.failed_starts += 1;
         self.open_if(self.failed_starts >= STARTS, now, chance)
     }
 
-    /// An instance failed. Says whether the circuit opened by it.
+    /// Records an instance that failed. Returns true if this opened the circuit.
     pub(crate) fn failed(&mut self, now: Instant, chance: f64) -> bool {
         self.failures += 1;
         self.open_if(self.failures >= FAILURES, now, chance)
@@ -123,8 +121,8 @@ impl Circuit {
         true
     }
 
-    /// Twice as long each time, and spread by a half either way, so that services which failed
-    /// together are not tried together. `chance` is from 0 to 1.
+    /// Returns twice the time of the last opening, spread by a half either way, so that services that
+    /// failed together are not retried together. `chance` is from 0 to 1.
     fn pause(&self, chance: f64) -> Duration {
         let doublings = self.trips.saturating_sub(1).min(16);
         FIRST

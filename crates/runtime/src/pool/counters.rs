@@ -6,17 +6,16 @@ use headwater_telemetry::Metrics;
 
 use crate::pool::scheduler::Retirement;
 
-/// What a pool has done since it was made, counted as it happens: little of it for each request.
+/// The counters of a pool, updated as things happen. Little is counted for each request.
 #[derive(Debug)]
 pub(crate) struct Counters {
     /// Without the time of backpressure, which is not counted here.
     totals: Mutex<PoolTotals>,
-    /// Where the waits go one by one.
     metrics: Metrics,
     service: Arc<str>,
 }
 
-/// What a pool has done since it was made.
+/// The totals of a pool since it was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolTotals {
     /// Instances that were started.
@@ -39,13 +38,12 @@ pub struct PoolTotals {
     pub retried: u64,
     /// Requests that waited for an instance, and were given to one.
     pub waited: u64,
-    /// How long they waited, in all.
+    /// Total time that they waited.
     pub wait: Duration,
-    /// How long guests held their instances by backpressure, in all, those included that do so now.
+    /// Total time that guests held their instances by backpressure, up to now.
     pub backpressure: Duration,
 }
 
-/// What is counted one by one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
     Started,
@@ -60,7 +58,7 @@ pub(crate) enum Count {
     Waited(Duration),
 }
 
-/// Of several pools that served the same service one after the other.
+/// Adds up several pools that served the same service one after the other.
 impl AddAssign<&Self> for PoolTotals {
     fn add_assign(&mut self, other: &Self) {
         let Self {
@@ -132,7 +130,7 @@ impl Counters {
         }
     }
 
-    /// All but what is not counted here.
+    /// Returns all totals but the time of backpressure.
     pub(crate) fn totals(&self) -> PoolTotals {
         self.lock().clone()
     }

@@ -1,5 +1,3 @@
-//! Why an instance failed, and whether anybody was told.
-
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,30 +6,30 @@ use headwater_core::{Blame, Fault, RequestId};
 
 use crate::pool::scheduler::InstanceKey;
 
-/// Why an instance failed.
+/// The reason why an instance failed.
 ///
-/// A request that is still to be answered, or whose response is on its way, is told of it, and its log
-/// line has the cause. Where there is none, as when a guest traps in work after its response, the
-/// failure logs itself when it is dropped: then nobody is left who could be told.
+/// A request that is not answered yet, or whose response is being sent, fails with it, and its log
+/// line has the cause. If there is no such request, as when a guest traps in work after its response,
+/// the failure logs itself when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Failure {
     service: Arc<str>,
     instance: InstanceKey,
-    /// On one line, for the log, with the guest's backtrace if there is one.
+    /// The cause on one line, for the log, with the guest's backtrace if there is one.
     pub(crate) cause: String,
     reason: Reason,
-    /// A request's log line has it.
+    /// True if a request's log line has it.
     told: AtomicBool,
 }
 
-/// Whose fault it is that an instance failed.
+/// The party at fault for a failed instance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reason {
-    /// The guest's, in work for this request if that is known.
+    /// The guest, in work for this request if known.
     Guest(Option<RequestId>),
-    /// This request took more CPU time than it may.
+    /// This request, which exceeded its CPU time.
     CpuTime(RequestId),
-    /// The instance was ended from outside, for a request that was told of it.
+    /// The instance was ended from outside, for a request that was told so.
     Overdue,
 }
 
@@ -51,7 +49,6 @@ impl Failure {
         }
     }
 
-    /// What becomes of a request that was in the instance.
     pub(crate) fn fault(&self, request: RequestId) -> Fault {
         let fault = match self.reason {
             Reason::CpuTime(culprit) if culprit == request => Fault::cpu_time(),
@@ -60,14 +57,13 @@ impl Failure {
         fault.caused_by(self.to_string())
     }
 
-    /// Whether the request certainly made the instance fail.
+    /// Returns true if the request certainly made the instance fail.
     pub(crate) fn is_of(&self, request: RequestId) -> bool {
         matches!(self.reason, Reason::CpuTime(culprit) if culprit == request)
     }
 
-    /// A request is answered with it, or cut.
     pub(crate) fn set_told(&self) {
-        // Read when nobody else has it.
+        // Read when there is no other reference.
         self.told.store(true, Ordering::Relaxed);
     }
 }

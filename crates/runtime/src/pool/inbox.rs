@@ -7,16 +7,16 @@ use std::time::Instant;
 use crate::pool::queued_request::QueuedRequest;
 use crate::pool::scheduler::Retirement;
 
-/// What the pool has for an instance: requests, and the word to finish.
+/// The requests that the pool gives an instance, and the order to finish.
 ///
-/// It can be emptied from outside of the instance's event loop, which a guest that computes holds up.
-/// The other way round it says whether the instance has something to do.
+/// It can be emptied from outside of the instance's event loop, which a guest that computes blocks. In
+/// the other direction it tells the pool if the instance has work.
 #[derive(Default)]
 pub(crate) struct Inbox {
     contents: Mutex<Contents>,
     at_work: AtomicBool,
-    /// There are tickets. Set before whoever is to take them is woken, so that he need not lock to see
-    /// that there are none.
+    /// True if there are requests. Set before the instance is woken, so that it can check without the
+    /// lock.
     filled: AtomicBool,
 }
 
@@ -24,14 +24,12 @@ pub(crate) struct Inbox {
 struct Contents {
     tickets: VecDeque<QueuedRequest>,
     retired: Option<(Retirement, Instant)>,
-    /// The instance waits for a request to leave it.
+    /// True if the instance waits for a request to leave it.
     watches_leaving: bool,
-    /// The instance's.
     waker: Option<Waker>,
 }
 
 impl Inbox {
-    /// Hands a request over.
     pub(crate) fn push(&self, request: QueuedRequest) {
         self.change(|contents| {
             contents.tickets.push_back(request);
@@ -39,8 +37,8 @@ impl Inbox {
         });
     }
 
-    /// Says that the instance is to finish what it has. The first reason counts, unless a later one
-    /// is a missed deadline, which is more urgent.
+    /// Tells the instance to finish its work. The first reason counts, unless a later one is a missed
+    /// deadline, which is more urgent.
     pub(crate) fn retire(&self, why: Retirement) {
         self.change(|contents| {
             let earlier = contents.retired.map(|(why, _)| why);
@@ -50,7 +48,6 @@ impl Inbox {
         });
     }
 
-    /// The request that has waited longest.
     pub(crate) fn pop(&self) -> Option<QueuedRequest> {
         if !self.has_tickets() {
             return None;
@@ -62,46 +59,43 @@ impl Inbox {
         request
     }
 
-    /// All requests that have not been taken, the last first.
+    /// Takes all remaining requests, the last first.
     pub(crate) fn take_back(&self) -> Vec<QueuedRequest> {
         let mut contents = self.lock();
         self.filled.store(false, Ordering::Relaxed);
         contents.tickets.drain(..).rev().collect()
     }
 
-    /// Whether a request waits.
     pub(crate) fn has_tickets(&self) -> bool {
         self.filled.load(Ordering::Acquire)
     }
 
-    /// Why the instance is to finish, and since when, if it is.
+    /// Returns the reason to finish, and its time, if there is one.
     pub(crate) fn retired(&self) -> Option<(Retirement, Instant)> {
         self.lock().retired
     }
 
-    /// Whether the instance is to be woken when a request leaves it.
+    /// Sets if the instance is woken when a request leaves it.
     pub(crate) fn watch_leaving(&self, watch: bool) {
         self.lock().watches_leaving = watch;
     }
 
-    /// A request has left the instance: its answer is sent, or nobody waits for it.
+    /// Records that a request has left the instance: its answer is sent, or it was dropped.
     pub(crate) fn left(&self) {
         if self.lock().watches_leaving {
             self.change(|_| {});
         }
     }
 
-    /// Whether the instance has requests, or work after them.
+    /// Returns true if the instance has requests, or work after them.
     pub(crate) fn at_work(&self) -> bool {
         self.at_work.load(Ordering::Relaxed)
     }
 
-    /// The instance has something to do, or has nothing to do any more.
     pub(crate) fn set_at_work(&self, at_work: bool) {
         self.at_work.store(at_work, Ordering::Relaxed);
     }
 
-    /// Whom to wake when something arrives.
     pub(crate) fn register(&self, waker: &Waker) {
         self.lock().waker = Some(waker.clone());
     }

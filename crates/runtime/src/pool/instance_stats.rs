@@ -1,5 +1,5 @@
-//! Since when instances live, and for how long their guests held them: what the core, which knows no
-//! time, cannot tell.
+//! The ages of instances, and the time that their guests held them. The scheduler has no clock and
+//! cannot know these.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,38 +7,38 @@ use std::time::{Duration, Instant};
 
 use crate::pool::scheduler::InstanceKey;
 
-/// One instance, as it is seen from outside.
+/// The public view of one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceView {
-    /// Its number, as in the log: the first of a service is 0, and none is used twice.
+    /// The number, as in the log: the first of a service is 0, and none is used twice.
     pub number: u64,
-    /// What it does.
+    /// The state.
     pub state: InstanceState,
     /// Requests in it.
     pub in_flight: usize,
-    /// Whether it takes no more because its guest applies backpressure or computes.
+    /// True if it takes no more because its guest applies backpressure or computes.
     pub held: bool,
-    /// Requests that it may still be given before it retires.
+    /// Requests that it may still get before it retires.
     pub remaining: usize,
-    /// Since when it is there, its start included.
+    /// The age, including its start.
     pub age: Duration,
 }
 
-/// What an instance does.
+/// The state of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InstanceState {
-    /// It is being started.
+    /// Being started.
     Starting,
-    /// It has nothing to do.
+    /// Without work.
     Idle,
-    /// It has requests, or work that goes on after them.
+    /// With requests, or work that continues after them.
     Active,
-    /// It finishes what it has and ends.
+    /// Finishing its work before it ends.
     Retiring,
 }
 
 impl InstanceState {
-    /// The label in logs and metrics.
+    /// Returns the label in logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl InstanceState {
     }
 }
 
-/// Why an instance that does not compute takes no further request.
+/// The reason why an instance that does not compute takes no further request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
     /// Its guest applies backpressure.
@@ -59,7 +59,7 @@ pub(crate) enum Hold {
     WorkLeft,
 }
 
-/// How many instances there are, and how many of them take no further request.
+/// The number of instances, and of those that take no further request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) alive: usize,
@@ -67,26 +67,24 @@ pub(crate) struct Held {
     pub(crate) work_left: usize,
 }
 
-/// The lives of a pool's instances.
 #[derive(Debug, Default)]
 pub(crate) struct InstanceStats(Mutex<Contents>);
 
 #[derive(Debug, Default)]
 struct Contents {
     alive: HashMap<InstanceKey, Life>,
-    /// For how long guests held their instances, those not counted that hold them now.
+    /// The total time of past holds; current ones are not included.
     held: Duration,
 }
 
 #[derive(Debug)]
 struct Life {
     began: Instant,
-    /// Since when it is held, and why.
+    /// The begin and reason of the current hold.
     held: Option<(Instant, Hold)>,
 }
 
 impl InstanceStats {
-    /// An instance is being started.
     pub(crate) fn begin(&self, key: InstanceKey, now: Instant) {
         let life = Life {
             began: now,
@@ -95,7 +93,6 @@ impl InstanceStats {
         self.lock().alive.insert(key, life);
     }
 
-    /// An instance is held from now on, or is no more.
     pub(crate) fn hold(&self, key: InstanceKey, hold: Option<Hold>, now: Instant) {
         let mut contents = self.lock();
         let Some(life) = contents.alive.get_mut(&key) else {
@@ -111,7 +108,7 @@ impl InstanceStats {
         }
     }
 
-    /// How many instances there are, and how many of them are held, and why.
+    /// Counts the instances, and the held ones by reason.
     pub(crate) fn count(&self) -> Held {
         let contents = self.lock();
         let mut held = Held {
@@ -128,7 +125,6 @@ impl InstanceStats {
         held
     }
 
-    /// An instance is gone.
     pub(crate) fn end(&self, key: InstanceKey, now: Instant) {
         let mut contents = self.lock();
         if let Some((since, _)) = contents.alive.remove(&key).and_then(|life| life.held) {
@@ -136,14 +132,14 @@ impl InstanceStats {
         }
     }
 
-    /// For how long guests held their instances by backpressure, in all and until now.
+    /// Returns the total time that guests held their instances by backpressure, up to now.
     pub(crate) fn held(&self, now: Instant) -> Duration {
         let contents = self.lock();
         let held = contents.alive.values().filter_map(|life| life.held);
         contents.held + held.map(|(since, _)| now - since).sum::<Duration>()
     }
 
-    /// For how long an instance is there; zero if it is not.
+    /// Returns the age of an instance; zero if it is gone.
     pub(crate) fn age(&self, key: InstanceKey, now: Instant) -> Duration {
         let contents = self.lock();
         let life = contents.alive.get(&key);

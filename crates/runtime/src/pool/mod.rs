@@ -1,7 +1,7 @@
-//! The instance pool: bounded, fair, faithful to backpressure.
+//! The instance pool: bounded, fair, and respecting backpressure.
 //!
-//! [`scheduler`] decides, and is pure; [`driver`] is the life of one instance; [`shared`] is the thin shell
-//! around them; this file is the life of a request.
+//! [`scheduler`] decides and has no side effects; [`driver`] is the life of one instance; [`shared`]
+//! connects the two; this file is the life of a request.
 
 mod call;
 mod circuit;
@@ -46,7 +46,6 @@ pub use self::instance_stats::{InstanceState, InstanceView};
 pub use self::scheduler::PoolView;
 pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
 
-/// The pool of one service.
 #[derive(Clone)]
 pub(crate) struct InstancePool(Arc<Shared>);
 
@@ -87,19 +86,17 @@ impl InstancePool {
         self.0.look().core.instances(age)
     }
 
-    /// Lets all instances finish what they have and end.
     pub(crate) fn replaced(&self) {
         self.0.happened(Scheduler::replaced);
     }
 
-    /// Waits until no instance has anything to do.
     pub(crate) async fn idle(&self) {
         let mut busy = self.0.watch_busy();
         // Fails only once the sender is gone, and `self` holds it.
         let _ = busy.wait_for(|busy| *busy == 0).await;
     }
 
-    /// Has an instance answer a request; if that fails and the settings say so, one more.
+    /// Has an instance answer a request. If the instance fails and the settings allow it, tries another.
     pub(crate) async fn answer(
         &self,
         request: Request<Body>,
@@ -128,7 +125,6 @@ impl InstancePool {
         answer.map_err(NoAnswer::into_fault)
     }
 
-    /// Has an instance answer a request.
     async fn attempt(
         &self,
         request: Request<WasiBody>,

@@ -1,4 +1,4 @@
-//! Why a request got no answer from its guest, and whose fault that is.
+//! Requests that got no answer from their guest, and the party at fault.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,6 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::one_line::one_line;
 use crate::pool::queued_request::InstanceRecord;
 
-/// Why a request got no answer.
 pub(super) enum NoAnswer {
     /// Its instance failed while the request was in it.
     InstanceFailed(Arc<InstanceRecord>, Fault),
@@ -41,17 +40,16 @@ impl From<Fault> for NoAnswer {
 #[error("the guest returned without setting a response")]
 pub(super) struct NoResponse;
 
-/// A 0.3 guest wrote an error as the result of its request's body, in place of a response.
+/// A 0.3 guest wrote an error as the result of its request's body instead of a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the guest reported an error about the request's body")]
 pub(super) struct BodyRefused(#[source] pub(super) wasmtime_wasi_http::Error);
 
-/// An instance was not started within the time that a request has.
+/// An instance was not started before the request's deadline.
 #[derive(Debug, thiserror::Error)]
 #[error("the component was not instantiated within the time of a request")]
 pub(super) struct SlowStart;
 
-/// Says whose fault it is that a guest gave no response.
 pub(super) fn fault(error: wasmtime::Error) -> Fault {
     if let Some(code) = error.downcast_ref::<p3::bindings::http::types::ErrorCode>() {
         return returned_error(format!("{code:?}"));
@@ -76,9 +74,9 @@ pub(super) fn fault(error: wasmtime::Error) -> Fault {
     Fault::trap().caused_by(one_line(&error))
 }
 
-/// The same for a request whose instance ended before it answered.
+/// Returns the fault for a request whose instance ended before it answered.
 pub(super) async fn lost(instance: &InstanceRecord, request: RequestId) -> Fault {
-    // The cause is known to whoever ends the instance, which may be still at it.
+    // The cause is set when the instance's end is complete, which may be a moment later.
     match instance.ended().await {
         Err(failure) => failure.fault(request),
         Ok(()) => {

@@ -1,12 +1,11 @@
-//! What a guest gives in a poll of its instance, held back until the poll is over.
+//! Holds back a guest's output until the current poll of its instance is over.
 //!
-//! A guest may end its response and trap in one go. wasmtime reports the trap when the poll of the
-//! instance returns, and a thread that is quicker would have told the client by then that the response
-//! is complete. So neither an answer nor the end of a body is passed on before the poll in which the
-//! guest gave it has returned without a trap.
+//! A guest may end its response and trap in the same poll. wasmtime reports the trap when the poll
+//! returns; by then a faster thread would have told the client that the response is complete. So
+//! answers and ends of bodies are passed on only after their poll has returned without a trap.
 //!
-//! Answers wait in the gate and are sent by whoever polls the instance, which costs no wake-up. A body
-//! has its reader already, who waits here only if he asks in the middle of a poll.
+//! Answers wait in the gate and are sent by the task that polls the instance, which costs no wake-up. A
+//! body already has its reader, which waits here only if it polls in the middle of a poll.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,43 +17,42 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::pool::written::{Answer, Written};
 
-/// No poll is under way.
+/// No poll is running.
 const OPEN: u8 = 0;
-/// A poll is under way.
+/// A poll is running.
 const CLOSED: u8 = 1;
-/// Likewise, and there is somebody or something to let pass when it is over.
+/// A poll is running, and an answer or a task waits for its end.
 const AWAITED: u8 = 2;
 
-/// Closed while an instance is polled. Only the instance's task opens and closes it.
+/// A gate that is closed while an instance is polled. Only the instance's task opens and closes it.
 #[derive(Default)]
 pub(crate) struct PollGate {
     state: AtomicU8,
-    /// How often it was opened.
     openings: AtomicU64,
     waiting: Mutex<Waiting>,
 }
 
-/// What waits for the gate to open. The instance's task keeps an empty one, for its room.
+/// The waiters for the gate. The instance's task keeps an empty one, to reuse its buffers.
 #[derive(Default)]
 pub(crate) struct Waiting {
     answers: Vec<(oneshot::Sender<Answer>, Given)>,
     wakers: Vec<Waker>,
 }
 
-/// What a guest answers, as it gives it.
+/// An answer, as the guest gives it.
 pub(crate) type Given = wasmtime::Result<Response<WasiBody>>;
 
 impl PollGate {
-    /// A poll begins. If the gate is closed, it stays so.
+    /// Closes the gate at the beginning of a poll. If it is closed already, it stays so.
     pub(crate) fn close(&self) {
-        // Nobody else changes it while it is open. What the guest does in the poll comes after this for
-        // everybody who sees it.
+        // Only this task changes it while it is open. Every observer of the guest's actions in the poll
+        // sees this first.
         if self.state.load(Ordering::Relaxed) == OPEN {
             self.state.store(CLOSED, Ordering::Relaxed);
         }
     }
 
-    /// The poll is over, without a trap: sends the answers that were given in it.
+    /// Opens the gate after a poll without a trap, and sends the answers given in it.
     pub(crate) fn open(&self, room: &mut Waiting) {
         let openings = self.openings.load(Ordering::Relaxed);
         self.openings.store(openings + 1, Ordering::Relaxed);
@@ -63,14 +61,14 @@ impl PollGate {
         }
         std::mem::swap(&mut *self.lock(), room);
         for (sender, given) in room.answers.drain(..) {
-            // The receiver may have gone at this moment: nobody waits, and nothing is lost.
+            // The receiver may be gone by now; nothing is lost.
             let _ = sender.send(given.map(|response| response.map(Written::new)));
         }
         room.wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// The instance is gone, and its record says how it ended. Answers that were given in a poll which
-    /// failed are dropped.
+    /// Opens the gate after the instance's end, which its record describes. Answers of a failed poll
+    /// are dropped.
     pub(crate) fn open_for_good(&self) {
         self.state.store(OPEN, Ordering::Release);
         let Waiting { answers, wakers } = std::mem::take(&mut *self.lock());
@@ -78,16 +76,16 @@ impl PollGate {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Has an answer sent when the poll that it is given in is over.
+    /// Sends an answer after the current poll.
     pub(crate) fn answer(&self, sender: oneshot::Sender<Answer>, given: Given) {
         let mut waiting = self.lock();
         waiting.answers.push((sender, given));
-        // From the instance's task, which has closed it.
+        // The instance's task calls this, and has closed the gate.
         self.state.store(AWAITED, Ordering::Relaxed);
     }
 
-    /// Waits until no poll is under way. Then the instance has failed, or what was seen before is not
-    /// taken back by a trap in the same poll.
+    /// Waits until no poll is running. Then either the instance has failed, or output seen before can
+    /// no longer be revoked by a trap in the same poll.
     pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state.load(Ordering::Acquire) == OPEN {
             return Poll::Ready(());
@@ -99,17 +97,16 @@ impl PollGate {
         if closed == Err(OPEN) {
             return Poll::Ready(());
         }
-        // Whoever opens it sees that it is awaited, and takes the lock after this.
+        // The opener sees that it is awaited, and takes the lock after this.
         waiting.wakers.push(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Whether somebody or something waits for it to open.
+    /// Returns true if anything waits for the gate to open.
     pub(crate) fn is_awaited(&self) -> bool {
         self.state.load(Ordering::Relaxed) == AWAITED
     }
 
-    /// Changes with each opening.
     pub(crate) fn openings(&self) -> u64 {
         self.openings.load(Ordering::Relaxed)
     }
@@ -172,7 +169,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_woken_and_what_ended_before_the_opening_is_seen() {
-        // The reader sees the end of each poll's work, and must then find the verdict on that poll.
+        // The reader sees the end of each poll's work, and must then find that poll's outcome.
         let gate = Arc::new(PollGate::default());
         let (ended, failed) = (AtomicBool::new(false), AtomicBool::new(false));
         let (ended, failed) = (&ended, &failed);

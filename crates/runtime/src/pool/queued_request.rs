@@ -17,24 +17,21 @@ pub(crate) struct QueuedRequest {
     pub(crate) key: RequestKey,
     pub(crate) request: Request<WasiBody>,
     pub(crate) scope: Arc<RequestScope>,
-    /// Closed when nobody waits for the answer any more.
+    /// Closed when the request is dropped.
     pub(crate) answer: oneshot::Sender<Answer>,
     /// Set by the instance that starts the request.
     pub(crate) instance: Arc<OnceLock<Arc<InstanceRecord>>>,
-    /// When the request arrived at the pool.
     pub(crate) since: Instant,
 }
 
-/// What is known of one instance outside of it.
+/// The data about one instance that is shared with its requests.
 pub(crate) struct InstanceRecord {
     pub(crate) key: InstanceKey,
     pub(crate) outgoing: Arc<Outgoing>,
-    /// By which what the guest gives passes.
     pub(crate) gate: PollGate,
     ended: watch::Sender<Option<Ended>>,
 }
 
-/// How an instance ended.
 pub(crate) type Ended = Result<(), Arc<Failure>>;
 
 impl InstanceRecord {
@@ -47,9 +44,9 @@ impl InstanceRecord {
         })
     }
 
-    /// Notes how the instance ended, unless it is known. To be called before its store goes: that ends
-    /// the bodies which the guest was writing, and a reader must be able to tell that end from a proper
-    /// one.
+    /// Records how the instance ended, unless it is recorded already. Must be called before the store
+    /// is dropped: that ends the bodies that the guest was writing, and a reader must be able to tell
+    /// that end from a proper one.
     pub(crate) fn end(&self, ended: Ended) {
         self.ended.send_if_modified(|known| {
             let is_news = known.is_none();
@@ -61,7 +58,7 @@ impl InstanceRecord {
         self.gate.open_for_good();
     }
 
-    /// Waits until the instance is gone and says how it ended.
+    /// Waits for the end of the instance and returns its result.
     pub(crate) async fn ended(&self) -> Ended {
         let mut ended = self.ended.subscribe();
         match ended.wait_for(Option::is_some).await.as_deref() {
@@ -71,12 +68,10 @@ impl InstanceRecord {
         }
     }
 
-    /// Whether it is known how the instance ended.
     pub(crate) fn is_over(&self) -> bool {
         self.ended.borrow().is_some()
     }
 
-    /// Why the instance failed, if it is gone for that.
     pub(crate) fn failure(&self) -> Option<Arc<Failure>> {
         match &*self.ended.borrow() {
             Some(Err(failure)) => Some(failure.clone()),

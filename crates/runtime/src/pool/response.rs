@@ -1,4 +1,4 @@
-//! The body of a guest's response, as the front is given it.
+//! The bodies of requests and responses, converted between the server and the guest.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::pool::slot::Slot;
 use crate::pool::written::{Polled, Seen, Written, with_more};
 use crate::promised_length::PromisedLength;
 
-/// A request's body as the guest is given it.
+/// Converts a request's body for the guest.
 pub(crate) fn to_wasi(body: Body) -> WasiBody {
     body.map_err(|error| match error.downcast::<Error>() {
         Ok(error) => *error,
@@ -26,14 +26,12 @@ pub(crate) fn to_wasi(body: Body) -> WasiBody {
     .boxed_unsync()
 }
 
-/// A request's body that is none.
 pub(crate) fn empty() -> WasiBody {
     to_wasi(headwater_core::empty())
 }
 
-/// The guest's response as the front is given it.
-///
-/// The body holds the request's place in the pool until it is sent or dropped.
+/// Converts the guest's response for the server. The body holds the request's place in the pool until it
+/// is sent or dropped.
 pub(crate) fn from_wasi(
     response: Response<Written>,
     instance: Option<Arc<InstanceRecord>>,
@@ -54,45 +52,42 @@ pub(crate) fn from_wasi(
     })
 }
 
-/// A response's body, of which the end counts only if the instance that wrote it is well.
+/// A response's body whose end counts only if the instance that wrote it has not failed.
 ///
-/// What ends it (its last bytes, if its length is known, else its trailers or its end) is passed on when
-/// the poll of the instance in which the guest gave it is over: the guest may have trapped in the same
-/// one. And when a store is dropped because its guest failed, the body that the guest was writing ends
-/// without an error. To the client neither must look like the end of the message.
+/// The end (the last bytes if the length is known, else the trailers or the end itself) is passed on after
+/// the poll of the instance in which the guest gave it, because the guest may have trapped in the same
+/// poll. And when a store is dropped because its guest failed, the body that the guest was writing ends
+/// without an error. Neither must look to the client like the end of the message.
 struct GuestBody {
     written: Written,
-    /// What was promised and passed on.
+    /// The promised length, and the bytes passed on.
     length: PromisedLength,
-    /// How many bytes there will be, where that is known: whoever sends the last of them asks for no more.
+    /// The total number of bytes, if known: a sender of the last byte does not poll again.
     expected: Option<u64>,
-    /// What ends the body, while it is held back.
+    /// The end of the body, while it is held back.
     end: Option<Polled>,
-    /// Something was passed on.
     begun: bool,
     instance: Option<Arc<InstanceRecord>>,
     slot: Slot,
 }
 
 impl GuestBody {
-    /// Whether the body is at its end when this frame is sent.
     fn is_last(&self, frame: &Frame<Bytes>) -> bool {
         match frame.data_ref() {
-            // One that tells its end itself is not of the guest's making.
+            // A body that reports its end itself was not made by the guest.
             Some(data) => self.remaining(data.len()) == Some(0) && !self.written.tells_its_end(),
-            // Trailers.
             None => true,
         }
     }
 
-    /// Bytes still to come after so many more, where that is known.
+    /// Returns the number of bytes left after this many more, if known.
     fn remaining(&self, more: usize) -> Option<u64> {
         let written = self.length.written() + more as u64;
         self.expected
             .map(|expected| expected.saturating_sub(written))
     }
 
-    /// What the front is given of it, which is an error where the guest breaks its promise.
+    /// Returns what the server gets: an error if the guest breaks its promise.
     fn pass_on(&mut self, polled: Polled) -> Option<Result<Frame<Bytes>, BodyError>> {
         self.begun = true;
         match polled {
@@ -102,7 +97,6 @@ impl GuestBody {
         }
     }
 
-    /// Whether the instance failed, and how that is told of.
     fn failure(&self) -> Option<BodyError> {
         let failure = self.instance.as_ref()?.failure()?;
         failure.set_told();
@@ -146,7 +140,7 @@ impl http_body::Body for GuestBody {
 
     fn is_end_stream(&self) -> bool {
         if !self.begun {
-            // The head says whether there is a body. That should not depend on how quick the guest was.
+            // The head says if there is a body. That must not depend on the guest's speed.
             return self.written.is_none();
         }
         self.end.is_none() && self.remaining(0).unwrap_or(0) == 0 && self.written.is_ended()
@@ -154,7 +148,7 @@ impl http_body::Body for GuestBody {
 
     fn size_hint(&self) -> SizeHint {
         if self.written.has_failed() || matches!(self.end, Some(Some(Err(_)))) {
-            // The stock body says that nothing more will come, which would be taken for a length.
+            // The stock body reports that nothing more will come, which would be taken for a length.
             return SizeHint::default();
         }
         let held = match &self.end {

@@ -1,4 +1,4 @@
-//! Which requests may be tried once more: those of which nobody can tell that they were tried before.
+//! Selects the requests that may be retried: those whose first attempt nobody can have seen.
 
 use headwater_core::{Counters, RequestScope};
 use http::Request;
@@ -7,7 +7,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::pool::queued_request::InstanceRecord;
 
-/// A copy of a request that has no body. What has one cannot be had twice.
+/// Copies a request that has no body. A body cannot be read twice.
 pub(crate) fn copy(request: &Request<WasiBody>) -> Option<Request<()>> {
     request.body().is_end_stream().then(|| {
         let mut copy = Request::new(());
@@ -20,12 +20,12 @@ pub(crate) fn copy(request: &Request<WasiBody>) -> Option<Request<()>> {
     })
 }
 
-/// Whether the failed attempt had no effect that can be seen, and was not certainly what made the
-/// instance fail. That no response head was given is known from where this is asked.
+/// Returns true if the failed attempt had no visible effect and certainly did not make the instance
+/// fail. The caller has checked that no response head was given.
 pub(crate) async fn is_invisible(scope: &RequestScope, instance: &InstanceRecord) -> bool {
     let called_out = Counters::get(&scope.counters().outgoing) > 0
         || scope.had_effect()
-        // May have been this request's.
+        // One of these may be this request's.
         || instance.outgoing.any_unattributed();
     let failure = instance.ended().await.err();
     !called_out && !failure.is_some_and(|failure| failure.is_of(scope.id()))

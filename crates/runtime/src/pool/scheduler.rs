@@ -1,7 +1,7 @@
-//! Which request goes where: the pool's decisions, and nothing else.
+//! Assigns requests to instances: the pool's decisions, and nothing else.
 //!
-//! Events go in, actions come out; nothing here waits, locks, or knows wasmtime. Chance is a seed, and
-//! time is for the surroundings. What surrounds it carries the actions out and reports what becomes of them.
+//! Events go in, actions come out. Nothing here waits, locks, reads a clock or knows wasmtime, and
+//! randomness comes from a seed. The caller carries the actions out and reports the results.
 //!
 //! # Invariants
 //!
@@ -31,30 +31,28 @@ use crate::pool::settings::PoolSettings;
 pub use self::instance::PoolView;
 pub(crate) use self::types::{Action, InstanceKey, RequestKey, Retirement};
 
-/// The pool of one service.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     settings: PoolSettings,
-    /// Threads that run guests: so many instances are worth having before one is shared, because an
-    /// instance runs on one thread at a time.
+    /// The number of threads that run guests. This many instances are started before one is shared, because
+    /// an instance runs on one thread at a time.
     parallelism: usize,
-    /// In the order of their keys, which is that of their starts.
+    /// In the order of their keys, which is the order of their starts.
     instances: Vec<Instance>,
-    /// Who waits, longest first. Few leave it from the middle.
+    /// Waiting requests, longest first. Few leave it from the middle.
     queue: VecDeque<RequestKey>,
-    /// Where the requests are that were given to an instance.
+    /// The instances of the assigned requests.
     assigned: HashMap<RequestKey, InstanceKey, FxBuildHasher>,
     next_instance: u64,
-    /// Where the next drawing comes from.
     random: fastrand::Rng,
-    /// How many of those that wait one more instance can be expected to take: as many as an instance
-    /// was last seen to have, either when its guest began to apply backpressure, or without it.
+    /// The number of waiting requests that one more instance is expected to take: the number that an
+    /// instance last had when its guest began to apply backpressure, or without backpressure.
     expected_share: usize,
 }
 
 impl Scheduler {
     pub(crate) fn new(settings: PoolSettings, parallelism: usize, seed: u64) -> Self {
-        // No instance takes more than it may have in all.
+        // No instance takes more than its limit in all.
         let expected_share = settings
             .max_concurrent_per_instance
             .min(*settings.max_requests_per_instance.start())
@@ -71,14 +69,13 @@ impl Scheduler {
         }
     }
 
-    /// A request arrives.
     pub(crate) fn arrive(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
-        // Whoever waits goes first.
+        // Waiting requests go first.
         if self.queue.is_empty()
             && let Some(index) = self.place()
         {
-            // A thread that could run guests is worth an instance of its own, for the requests to
-            // come; this one need not wait for it.
+            // A thread that could run guests deserves an instance of its own, for the requests to come; this
+            // one need not wait for it.
             if self.instances[index].in_flight > 0
                 && self.instances.len() < self.parallelism.min(self.settings.max_instances)
             {
@@ -95,7 +92,7 @@ impl Scheduler {
         self.start_if_needed(actions);
     }
 
-    /// Nobody waits for the request any more, wherever it is. Says whether it was in the queue.
+    /// Handles a request that was dropped. Returns true if it was in the queue.
     pub(crate) fn abandon(&mut self, request: RequestKey, actions: &mut Vec<Action>) -> bool {
         if let Some(position) = self.queue.iter().position(|queued| *queued == request) {
             self.queue.remove(position);
@@ -105,7 +102,7 @@ impl Scheduler {
         false
     }
 
-    /// The request is over: its answer was sent to the last byte, or it failed.
+    /// Handles the end of a request: its answer was sent to the last byte, or it failed.
     pub(crate) fn finish(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
         let Some(key) = self.assigned.remove(&request) else {
             return;
@@ -113,7 +110,7 @@ impl Scheduler {
         if let Some(instance) = self.instance_mut(key) {
             instance.in_flight -= 1;
             if !instance.held {
-                // It was not too much for the guest to have this one beside the others.
+                // The guest had no trouble with this one beside the others.
                 let taken = instance.in_flight + 1;
                 self.expected_share = self.expected_share.max(taken);
             }
@@ -121,8 +118,8 @@ impl Scheduler {
         self.serve_queue(actions);
     }
 
-    /// An instance gives back a request that it has not started, because its guest applies
-    /// backpressure or because it has ended. The request goes elsewhere, before those that wait.
+    /// Handles a request that an instance gives back without having started it, because its guest applies
+    /// backpressure or because it has ended. The request is reassigned before those that wait.
     pub(crate) fn give_back(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
         let Some(key) = self.assigned.remove(&request) else {
             return;
@@ -130,17 +127,17 @@ impl Scheduler {
         if let Some(instance) = self.instance_mut(key) {
             instance.in_flight -= 1;
             instance.left += 1;
-            // Either way it takes nothing now, least of all this request, until it lets go.
+            // In both cases it takes nothing now, least of all this request, until backpressure ends.
             instance.held = true;
         }
-        // Beyond the bound by the few that were under way; they were let in before. Whoever was
-        // given back earlier may have arrived earlier.
+        // May exceed the bound by the few that were in instances; they were admitted before. Requests given
+        // back earlier may have arrived earlier.
         let position = self.queue.partition_point(|queued| *queued < request);
         self.queue.insert(position, request);
         self.serve_queue(actions);
     }
 
-    /// An instance is ready for requests.
+    /// Handles an instance that has become ready for requests.
     pub(crate) fn started(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
         if let Some(instance) = self.instance_mut(key)
             && instance.phase == Phase::Starting
@@ -150,7 +147,7 @@ impl Scheduler {
         self.serve_queue(actions);
     }
 
-    /// The guest of an instance applies backpressure while it has so many requests, or lets go.
+    /// Handles a guest that begins to apply backpressure with this many requests, or stops.
     pub(crate) fn backpressure(
         &mut self,
         key: InstanceKey,
@@ -168,14 +165,14 @@ impl Scheduler {
         self.serve_queue(actions);
     }
 
-    /// An instance has something to do, or has nothing to do any more.
+    /// Handles an instance that has got work, or has none any more.
     pub(crate) fn at_work(&mut self, key: InstanceKey, at_work: bool) {
         if let Some(instance) = self.instance_mut(key) {
             instance.at_work = at_work;
         }
     }
 
-    /// An instance had nothing to do for the idle time.
+    /// Handles an instance that had no work for the idle timeout.
     pub(crate) fn idle_expired(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
         let spare = self
             .instances
@@ -183,7 +180,7 @@ impl Scheduler {
             .filter(|instance| instance.is_idle() && !instance.held)
             .count();
         let may_go = spare > self.settings.min_idle;
-        // A guest that holds backpressure with nothing to do is of no use to the next request.
+        // A guest that applies backpressure without work is of no use to the next request.
         if let Some(instance) = self.instance_mut(key)
             && instance.is_idle()
             && (may_go || instance.held)
@@ -193,9 +190,9 @@ impl Scheduler {
         }
     }
 
-    /// Another service needs a place in the engine: the instance that has had nothing to do for
-    /// longest gives up its own, if there is one. Those that `min_idle` keeps are no exception,
-    /// because a request that waits is worth more than one that may come.
+    /// Ends the longest idle instance, if there is one, because another service needs a place in the engine.
+    /// This includes instances that `min_idle` keeps: a request that waits is worth more than one that may
+    /// come.
     pub(crate) fn evict(&mut self, actions: &mut Vec<Action>) -> bool {
         // The newest are used first, so the oldest has been idle for longest.
         let Some(instance) = self
@@ -210,8 +207,8 @@ impl Scheduler {
         true
     }
 
-    /// A service that has less needs a place in the engine: the instance with the fewest requests gives
-    /// up its own when it has done them. None does if no other would be left for the next request.
+    /// Retires the instance with the fewest requests, because a service that has less needs a place in the
+    /// engine. Retires none if no other would be left for the next request.
     pub(crate) fn give_way(&mut self, actions: &mut Vec<Action>) -> bool {
         let ready = |instance: &&mut Instance| instance.phase == Phase::Ready;
         let mut instances: Vec<_> = self.instances.iter_mut().filter(ready).collect();
@@ -229,12 +226,12 @@ impl Scheduler {
         true
     }
 
-    /// Another version of the service takes its requests from now on: instances finish what they have
-    /// and end, and none is kept. A request that was under way is still served.
+    /// Retires all instances, because another version of the service takes its requests. Requests under way
+    /// are still served.
     pub(crate) fn replaced(&mut self, actions: &mut Vec<Action>) {
         self.settings.min_idle = 0;
         for instance in &mut self.instances {
-            // One that is being started has somebody who waits for it, or ends when it is idle.
+            // A starting instance has a request that waits for it, or ends when it is idle.
             if instance.phase == Phase::Ready {
                 instance.phase = Phase::Retiring;
                 actions.push(Action::Retire(instance.key, Retirement::Replaced));
@@ -243,10 +240,9 @@ impl Scheduler {
         self.start_if_needed(actions);
     }
 
-    /// A request missed its deadline in this instance, which may be the reason.
+    /// Handles a missed deadline of a request in this instance, which may be the reason.
     pub(crate) fn deadline_missed(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
-        // Also one that is retired already: a missed deadline is more urgent than what it was retired
-        // for.
+        // Applies to retired instances, too: a missed deadline is more urgent than other reasons.
         if let Some(instance) = self.instance_mut(key)
             && !instance.late
         {
@@ -257,7 +253,7 @@ impl Scheduler {
         self.start_if_needed(actions);
     }
 
-    /// An instance is to finish what it has: it keeps more tasks than can be told apart.
+    /// Retires an instance that has more tasks than attribution can tell apart.
     pub(crate) fn outgrown(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
         if let Some(instance) = self.instance_mut(key)
             && instance.phase == Phase::Ready
@@ -268,14 +264,14 @@ impl Scheduler {
         self.start_if_needed(actions);
     }
 
-    /// An instance is gone. What was in it and had started is over.
+    /// Handles the end of an instance. Requests that it had started are over.
     pub(crate) fn ended(&mut self, key: InstanceKey, actions: &mut Vec<Action>) {
         self.instances.retain(|instance| instance.key != key);
         self.assigned.retain(|_, at| *at != key);
         self.serve_queue(actions);
     }
 
-    /// An instance could not be started. Gives the request that fails with it: one, not the queue.
+    /// Handles a failed start. Returns the one request that fails with it.
     pub(crate) fn start_failed(
         &mut self,
         key: InstanceKey,
@@ -287,31 +283,30 @@ impl Scheduler {
         failed
     }
 
-    /// Empties the queue, because nothing is to serve it.
+    /// Empties the queue, because nothing will serve it.
     pub(crate) fn empty_queue(&mut self) -> Vec<RequestKey> {
         self.queue.drain(..).collect()
     }
 
-    /// An instance is about to end: it is given nothing more.
+    /// Stops assigning to an instance that is about to end.
     pub(crate) fn close(&mut self, key: InstanceKey) {
         if let Some(instance) = self.instance_mut(key) {
             instance.phase = Phase::Retiring;
         }
     }
 
-    /// The instance that a request was given to.
     pub(crate) fn place_of(&self, request: RequestKey) -> Option<InstanceKey> {
         self.assigned.get(&request).copied()
     }
 
-    /// How many requests an instance has, those included of which the answer is being sent.
+    /// Returns the number of requests in an instance, including those whose answer is being sent.
     pub(crate) fn in_flight(&self, key: InstanceKey) -> usize {
         self.instances
             .binary_search_by_key(&key, |instance| instance.key)
             .map_or(0, |index| self.instances[index].in_flight)
     }
 
-    /// Requests that wait, and instances that have something to do.
+    /// Returns the number of waiting requests plus the number of instances with work.
     pub(crate) fn busy(&self) -> usize {
         let at_work = self
             .instances
@@ -338,7 +333,7 @@ impl Scheduler {
         view
     }
 
-    /// Each instance, given how old each is.
+    /// Returns a view of each instance. `age` provides the ages.
     pub(crate) fn instances(&self, age: impl Fn(InstanceKey) -> Duration) -> Vec<InstanceView> {
         let view = |instance: &Instance| InstanceView {
             number: instance.key.0,
@@ -351,11 +346,11 @@ impl Scheduler {
         self.instances.iter().map(view).collect()
     }
 
-    /// Where a request goes now, if anywhere.
+    /// Returns the instance for the next request, if there is one.
     ///
-    /// Newest first, because a recent instance's memory is warm and the oldest become idle and end;
-    /// but the least loaded of as many as there are threads, because an instance runs on one thread
-    /// at a time and requests that compute would wait for each other beside an idle thread.
+    /// Newest first, because a recent instance's memory is warm and the oldest become idle and end; but the
+    /// least loaded of as many as there are threads, because an instance runs on one thread at a time and
+    /// requests that compute would wait for each other beside an idle thread.
     fn place(&self) -> Option<usize> {
         self.instances
             .iter()
@@ -386,7 +381,7 @@ impl Scheduler {
         }
     }
 
-    /// Gives those that wait to whoever has room, and starts what the rest needs.
+    /// Assigns waiting requests to instances with room, and starts instances for the rest.
     fn serve_queue(&mut self, actions: &mut Vec<Action>) {
         while !self.queue.is_empty() {
             let Some(index) = self.place() else { break };
@@ -397,7 +392,7 @@ impl Scheduler {
         self.start_if_needed(actions);
     }
 
-    /// Starts instances until those that are starting can be expected to take all that wait.
+    /// Starts instances until the starting ones are expected to take all waiting requests.
     fn start_if_needed(&mut self, actions: &mut Vec<Action>) {
         let needed = self.queue.len().div_ceil(self.expected_share);
         let mut starting = self
@@ -427,7 +422,7 @@ impl Scheduler {
         actions.push(Action::Start(key));
     }
 
-    /// How many requests the next instance serves, from the range of the settings.
+    /// Draws the number of requests that the next instance serves, from the range of the settings.
     fn draw_limit(&mut self) -> usize {
         let (least, most) = self.settings.max_requests_per_instance.clone().into_inner();
         self.random.usize(least..=most.max(least)).max(1)

@@ -5,65 +5,65 @@ pub use headwater_core::AttributionMode;
 
 use crate::world::World;
 
-/// How a service's instances are kept and shared.
+/// The settings of a service's pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// Instances that may be alive at once, those included that are starting or draining. At least
+    /// Instances that may be alive at once, including those that are starting or draining. At least
     /// one.
     pub max_instances: usize,
-    /// Instances that are kept for the next request when nothing is to do.
+    /// Idle instances that are kept for the next request.
     pub min_idle: usize,
-    /// Requests that one instance serves in all; drawn from the range for each instance, so that
-    /// instances that were started together do not retire together. At least one.
+    /// Requests that one instance serves in all. Drawn from the range for each instance, so that
+    /// instances started together do not retire together. At least one.
     pub max_requests_per_instance: RangeInclusive<usize>,
     /// Requests that may be in one instance at once, unless its guest applies backpressure. At least
     /// one.
     pub max_concurrent_per_instance: usize,
-    /// Whether an instance is given the next request only when nothing of the one before goes on in
-    /// it, its work after the response included: then whatever the guest does is done for the one
-    /// request that it has. 0.2 components are always used so.
+    /// If true, an instance gets its next request only when all work for the previous one is over,
+    /// including work after the response. Then everything that the guest does is for its only
+    /// request. Always true for 0.2 components.
     pub serial: bool,
-    /// Whom calls are taken to be made for.
+    /// The attribution of calls.
     pub attribution: AttributionMode,
     /// Instances among which requests are spread evenly before the next is used. At least one.
     pub spread: usize,
-    /// How long an instance beyond `min_idle` is kept with nothing to do.
+    /// Time that an idle instance beyond `min_idle` is kept.
     pub idle_timeout: Duration,
-    /// How long work may go on in an instance after its last response.
+    /// Time that work may continue in an instance after its last response.
     pub post_return_timeout: Duration,
-    /// How long the other requests of an instance may go on when one has missed its deadline.
+    /// Time that the other requests of an instance may continue after one has missed its deadline.
     pub grace: Duration,
-    /// Requests that wait for an instance at once; one more is refused.
+    /// Requests that may wait for an instance at once; one more is refused.
     pub max_queue: usize,
-    /// How long a request waits for an instance before it is refused.
+    /// Time that a request waits for an instance before it is refused.
     pub queue_timeout: Duration,
     /// Outgoing requests that one instance may have open at once, to the last byte of their
     /// responses; one more fails with `connection-limit-reached`.
     pub max_outgoing_per_instance: usize,
-    /// CPU time that one request may take in all; none for no bound but the request's deadline.
-    /// Beyond it the instance is ended.
+    /// CPU time that one request may use in all; beyond it the instance is ended. None: only the
+    /// request's deadline limits it.
     pub max_cpu_time: Option<Duration>,
-    /// Whether a request whose instance failed is tried once more in another. Only one that had no
-    /// effect that can be seen: it has no body, no response head was given, no outgoing request
-    /// made, and the service has no directory to write to.
+    /// If true, a request whose instance failed is retried in another. Only if the first attempt had
+    /// no visible effect: no request body, no response head, no outgoing request, and no directory of
+    /// the service to write to.
     pub retry: bool,
 }
 
 impl PoolSettings {
-    /// The defaults for components of a world.
+    /// Returns the defaults for components of a world.
     ///
-    /// A 0.3 component is entered by 16 requests at once; 0.2 gets a fresh instance for each request,
-    /// which is what guests of that world were written for.
+    /// A 0.3 component is entered by 16 requests at once. A 0.2 component gets a fresh instance for
+    /// each request, as guests of that world expect.
     #[must_use]
     pub fn of(world: World) -> Self {
         let (requests, concurrent) = match world {
-            // Enough that starting an instance costs nothing per request, and few enough that a
-            // guest that leaks is renewed in time; the spread is a quarter.
+            // Enough that the cost of starting an instance per request does not matter, and few
+            // enough that a leaking guest is renewed in time; the spread is a quarter.
             World::Service => (750..=1_000, 16),
             World::Proxy => (1..=1, 1),
         };
         Self {
-            // A tenth of what the engine has room for, so that one service cannot take it all.
+            // A tenth of the engine's places, so that one service cannot take them all.
             max_instances: 100,
             min_idle: 0,
             max_requests_per_instance: requests,
@@ -73,18 +73,18 @@ impl PoolSettings {
             attribution: AttributionMode::default(),
             // An instance runs on one thread at a time. Measured with `cargo xtask bench`.
             spread: std::thread::available_parallelism().map_or(1, usize::from),
-            // Longer than the pauses of a service that is used by a person.
+            // Longer than the pauses of a person who uses the service.
             idle_timeout: Duration::from_secs(60),
             post_return_timeout: Duration::from_secs(30),
-            // Enough for what is nearly done; the instance takes nothing new meanwhile.
+            // Enough for work that is nearly done; the instance takes no new requests meanwhile.
             grace: Duration::from_secs(5),
-            // A queue that is longer than what is served within its timeout only makes requests
-            // late that will be refused all the same.
+            // A queue longer than what is served within its timeout only delays requests that will be
+            // refused anyway.
             max_queue: 1_000,
             queue_timeout: Duration::from_secs(10),
             // Sixteen for each of sixteen requests.
             max_outgoing_per_instance: 256,
-            // The deadline bounds it, and what is a fair share depends on the service.
+            // The deadline bounds it, and a fair share depends on the service.
             max_cpu_time: None,
             // A request that makes its guest trap would do so twice.
             retry: false,
@@ -92,7 +92,7 @@ impl PoolSettings {
     }
 }
 
-/// What an operator sets of a service's pool; the rest is [`PoolSettings::of`] its world.
+/// An operator's overrides; everything else is [`PoolSettings::of`] the component's world.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolOverrides {
     /// See [`PoolSettings::max_instances`].
@@ -104,11 +104,10 @@ pub struct PoolOverrides {
     /// See [`PoolSettings::max_concurrent_per_instance`]. Has no effect on 0.2 components, which
     /// cannot be entered by two requests at once.
     pub max_concurrent_per_instance: Option<usize>,
-    /// See [`PoolSettings::serial`]. Goes before
+    /// See [`PoolSettings::serial`]. Overrides
     /// [`max_concurrent_per_instance`](Self::max_concurrent_per_instance).
     pub serial: Option<bool>,
-    /// See [`PoolSettings::attribution`]. [`AttributionMode::Serial`] sets
-    /// [`serial`](Self::serial).
+    /// See [`PoolSettings::attribution`]. [`AttributionMode::Serial`] sets [`serial`](Self::serial).
     pub attribution: Option<AttributionMode>,
     /// See [`PoolSettings::spread`].
     pub spread: Option<usize>,
@@ -129,7 +128,7 @@ pub struct PoolOverrides {
 }
 
 impl PoolOverrides {
-    /// The settings of a component of this world.
+    /// Returns the settings for a component of this world.
     pub(crate) fn apply(&self, world: World) -> PoolSettings {
         let default = PoolSettings::of(world);
         let attribution = self.attribution.unwrap_or_default();

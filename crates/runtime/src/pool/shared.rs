@@ -1,4 +1,4 @@
-//! The shell around the core: a lock, and the carrying out of decisions.
+//! The lock around the scheduler, and the execution of its decisions.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -31,10 +31,9 @@ use crate::pool::settings::PoolSettings;
 use crate::pool::written::Answer;
 use crate::store_factory::StoreFactory;
 
-/// When a client that met a full queue may come back. Requests are short; a second is long for them.
+/// The `retry-after` of a full queue. Requests are short; a second is long for them.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What the pool and its instances share.
 pub(crate) struct Shared {
     pub(crate) pre: ProxyPre<GuestState>,
     pub(crate) stores: StoreFactory,
@@ -43,25 +42,24 @@ pub(crate) struct Shared {
     state: Mutex<Shell>,
     pub(super) counters: Counters,
     pub(super) stats: InstanceStats,
-    /// The circuit has counted a failure since the last success.
+    /// True if the circuit has counted a failure since the last success.
     troubled: AtomicBool,
-    /// Requests and instances that have something to do; kept only while somebody waits for none.
+    /// The number of requests and instances with work. Updated only while a task waits for zero.
     busy: watch::Sender<usize>,
 }
 
-/// The core, and what its names stand for.
+/// The scheduler, and the requests and instances behind its keys.
 pub(super) struct Shell {
     pub(super) core: Scheduler,
     pub(super) circuit: Circuit,
     next_request: u64,
-    /// Requests that the core has in its queue, or is about to assign.
+    /// Requests in the scheduler's queue, or about to be assigned.
     waiting: HashMap<RequestKey, QueuedRequest, FxBuildHasher>,
     inboxes: HashMap<InstanceKey, Arc<Inbox>, FxBuildHasher>,
-    /// Kept for its room.
+    /// Kept to reuse its buffer.
     actions: Vec<Action>,
 }
 
-/// What became of a request on arrival.
 pub(super) struct Admitted {
     pub(super) key: RequestKey,
     pub(super) queued: bool,
@@ -107,7 +105,7 @@ impl Shared {
         &self.settings
     }
 
-    /// A copy of the request, if it may be tried again and can be: its body would be gone.
+    /// Copies the request if it may and can be retried. A body cannot be copied.
     pub(super) fn copy_for_retry(&self, request: &Request<WasiBody>) -> Option<Request<()>> {
         let may = self.settings.retry && self.stores.directories.is_empty();
         may.then(|| retry::copy(request)).flatten()
@@ -138,7 +136,7 @@ impl Shared {
             instance,
             since: now,
         };
-        // Most are assigned at once, and never wait.
+        // Most requests are assigned at once and never wait.
         let mut arriving = Some(request);
         self.change_for(&mut shell, &mut arriving, |core, actions| {
             core.arrive(key, actions);
@@ -150,15 +148,15 @@ impl Shared {
         Ok(Admitted { key, queued })
     }
 
-    /// The answer of a request that waits for an instance, or why it waited in vain.
+    /// Returns the answer to a request that waits for an instance, or the reason why it got none.
     pub(super) async fn wait(
         &self,
         key: RequestKey,
         deadline: Option<Instant>,
         mut answer: oneshot::Receiver<Answer>,
     ) -> Result<Result<Answer, oneshot::error::RecvError>, Fault> {
-        // At its deadline the front drops the request, and polls it once more before. That is the
-        // moment to say what it waited for.
+        // At its deadline the server polls the request once more before it drops it: the time to
+        // return what it waited for.
         let misses_deadline =
             poll_fn(
                 |_| match deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -178,8 +176,8 @@ impl Shared {
         Err(self.waited_in_vain(missed_deadline))
     }
 
-    /// A request that was dropped before any instance took it: the queue was full, or the circuit
-    /// opened while it waited.
+    /// Returns the fault for a request that was dropped before any instance took it: the queue was
+    /// full, or the circuit opened while it waited.
     pub(super) fn refusal(&self) -> Fault {
         let open = self.lock().circuit.state() != CircuitState::Closed;
         let (kind, count) = if open {
@@ -191,7 +189,7 @@ impl Shared {
         Fault::overload(kind, RETRY_AFTER)
     }
 
-    /// A request that waited for an instance for too long: what it waited for.
+    /// Returns the fault for a request that waited too long, with what it waited for.
     fn waited_in_vain(&self, missed_deadline: bool) -> Fault {
         if let Some(missing) = self.places.missing() {
             self.counters.count(Count::InstanceLimit);
@@ -233,26 +231,26 @@ impl Shared {
         ))
     }
 
-    /// Answers all that wait, because nothing is to serve them for now.
+    /// Refuses all waiting requests, because nothing will serve them for now.
     fn refuse_queue(&self, shell: &mut Shell) {
         tracing::warn!(
             service = %self.service(),
             "the service keeps failing: requests are refused for a while, and then one is tried"
         );
         for request in shell.core.empty_queue() {
-            // The other end sees its ticket dropped.
+            // The other end sees the request dropped.
             drop(shell.waiting.remove(&request));
         }
     }
 
-    /// A request was answered by its guest. Costs nothing while nothing fails.
+    /// Records a request that was answered by its guest. Costs nothing while there are no failures.
     pub(super) fn succeeded(&self) {
         if self.troubled.swap(false, Ordering::Relaxed) {
             self.lock().circuit.succeeded();
         }
     }
 
-    /// An instance ended by its own fault.
+    /// Records an instance that failed by its own fault.
     pub(crate) fn failed(&self) {
         self.counters.count(Count::Failed);
         let mut shell = self.lock();
@@ -318,16 +316,16 @@ impl Shared {
         });
     }
 
-    /// An instance has nothing to do any more.
+    /// Handles an instance that has no work any more.
     pub(crate) fn at_rest(&self) {
-        // Either this sees who waits, or who waits sees that the instance rests: `watch_busy`.
+        // Either this sees the waiting task, or that task sees that the instance rests: `watch_busy`.
         fence(Ordering::SeqCst);
         if self.busy.receiver_count() > 0 {
             self.tell_busy(&mut self.lock());
         }
     }
 
-    /// Something happened that the core decides on, with a look at what its instances do.
+    /// Lets the scheduler decide on an event, given the current work of its instances.
     pub(super) fn happened(
         self: &Arc<Self>,
         decide: impl FnOnce(&mut Scheduler, &mut Vec<Action>),
@@ -335,7 +333,7 @@ impl Shared {
         self.change(&mut self.look(), decide);
     }
 
-    /// Takes back what an instance was given and has not started.
+    /// Takes back the requests that an instance has not started.
     pub(crate) fn give_back(self: &Arc<Self>, inbox: &Inbox) {
         let tickets = inbox.take_back();
         if tickets.is_empty() {
@@ -344,7 +342,7 @@ impl Shared {
         let mut shell = self.lock();
         for request in tickets {
             let key = request.key;
-            // Its client may have left while it was in the inbox.
+            // Its client may have gone while it was in the inbox.
             if shell.core.place_of(key).is_none() {
                 continue;
             }
@@ -353,10 +351,10 @@ impl Shared {
         }
     }
 
-    /// An instance is gone; what it had not started goes elsewhere.
+    /// Handles the end of an instance; requests that it had not started are reassigned.
     pub(crate) fn ended(self: &Arc<Self>, key: InstanceKey, inbox: &Inbox) {
         {
-            // From here on the core gives it nothing, so what is in the inbox is all there is.
+            // From here on the scheduler assigns nothing more to it, so the inbox is complete.
             let mut shell = self.lock();
             shell.inboxes.remove(&key);
             shell.core.close(key);
@@ -368,7 +366,7 @@ impl Shared {
         self.tell_busy(&mut shell);
     }
 
-    /// The number of requests and instances that have something to do, from now on.
+    /// Returns a watch of the number of requests and instances with work.
     pub(super) fn watch_busy(&self) -> watch::Receiver<usize> {
         let busy = self.busy.subscribe();
         fence(Ordering::SeqCst);
@@ -376,7 +374,7 @@ impl Shared {
         busy
     }
 
-    /// Tells who waits for the pool to be idle, if anybody does: counting takes a while.
+    /// Updates the watch, if a task waits for it: counting takes a while.
     fn tell_busy(&self, shell: &mut Shell) {
         if self.busy.receiver_count() > 0 {
             shell.look();
@@ -388,7 +386,7 @@ impl Shared {
         !self.lock().waiting.is_empty()
     }
 
-    /// Lets the core decide, and carries its decisions out.
+    /// Lets the scheduler decide, and carries its decisions out.
     fn change(
         self: &Arc<Self>,
         shell: &mut Shell,
@@ -397,7 +395,7 @@ impl Shared {
         self.change_for(shell, &mut None, decide);
     }
 
-    /// Likewise; takes a request that arrives unless it is to wait.
+    /// As `change`. Takes an arriving request, unless it has to wait.
     fn change_for(
         self: &Arc<Self>,
         shell: &mut Shell,
@@ -429,7 +427,7 @@ impl Shared {
                     tokio::spawn(thread.run(life));
                 }
                 Action::Refuse(key) => {
-                    // Its answer's other end sees the request dropped.
+                    // The receiver of its answer sees the request dropped.
                     drop(arriving.take_if(|request| request.key == key));
                     drop(shell.waiting.remove(&key));
                 }
@@ -441,7 +439,7 @@ impl Shared {
 
     fn count_wait(&self, request: &QueuedRequest) {
         let wait = request.since.elapsed();
-        // Less is the time that it takes to get here.
+        // Less than this is the time that it takes to get here.
         if wait >= Duration::from_millis(1) {
             self.counters.count(Count::Waited(wait));
         }
@@ -470,11 +468,11 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shell> {
-        // The core does not panic on any order of events, and says so in its tests.
+        // The scheduler does not panic on any order of events, as its tests show.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The core, with what its instances do at this moment.
+    /// Returns the scheduler, updated with the current work of its instances.
     pub(super) fn look(&self) -> MutexGuard<'_, Shell> {
         let mut shell = self.lock();
         shell.look();
@@ -483,8 +481,8 @@ impl Shared {
 }
 
 impl Shell {
-    /// Tells the core which instances have something to do. They do not tell each time themselves: it
-    /// changes with nearly every request, and few decisions need it.
+    /// Updates the scheduler with the current work of its instances. They do not report each change:
+    /// there is one with nearly every request, and few decisions need it.
     fn look(&mut self) {
         for (key, inbox) in &self.inboxes {
             self.core.at_work(*key, inbox.at_work());

@@ -1,4 +1,4 @@
-//! What a guest had written of its response's body when it gave the response.
+//! The part of a response's body that the guest wrote before the response was passed on.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -8,40 +8,37 @@ use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// What an instance answers a request with.
+/// An instance's answer to a request.
 pub(super) type Answer = wasmtime::Result<Response<Written>>;
 
-/// What a body gives when it is polled.
 pub(super) type Polled = Option<Result<Frame<Bytes>, Error>>;
 
-/// A body with as much of it as its guest had written when the poll of its instance was over, in which
-/// the response was given: which for most is all of it.
+/// A body, with the part that its guest had written by the end of the poll in which it gave the
+/// response. For most responses that is all of it.
 #[derive(Debug)]
 pub(crate) struct Written {
     body: WasiBody,
-    /// There never was one.
     is_none: bool,
-    /// What was there then. The guest has not trapped at it.
+    /// The frames that were there then. The guest has not trapped in that poll.
     first: [Option<Result<Frame<Bytes>, Error>>; 2],
-    /// There is no more.
     ended: bool,
 }
 
-/// What there is of a body, and since when.
+/// A frame of a body, and when it was there.
 pub(super) enum Seen {
-    /// It was there between two polls of the instance.
+    /// Written between two polls of the instance.
     InTime(Polled),
-    /// It is there now, when the instance may be polled.
+    /// There now, while the instance may be polled.
     Now(Polled),
 }
 
 impl Written {
-    /// To be called by the instance's task, between two polls of the instance.
+    /// Must be called by the instance's task, between two polls of the instance.
     pub(crate) fn new(mut body: WasiBody) -> Self {
         let is_none = body.is_end_stream();
         let mut first = [None, None];
         let mut ended = is_none;
-        // Whoever asks next is woken.
+        // A later poll registers a waker.
         let mut cx = Context::from_waker(Waker::noop());
         for place in &mut first {
             if ended {
@@ -61,12 +58,11 @@ impl Written {
         }
     }
 
-    /// Whether there never was a body.
     pub(super) fn is_none(&self) -> bool {
         self.is_none
     }
 
-    /// Whether the body itself says that it is at its end.
+    /// Returns true if the body itself reports its end.
     pub(super) fn tells_its_end(&self) -> bool {
         self.body.is_end_stream()
     }
@@ -81,19 +77,18 @@ impl Written {
         Pin::new(&mut self.body).poll_frame(cx).map(Seen::Now)
     }
 
-    /// Whether nothing more is to come, for certain.
+    /// Returns true if it is certain that nothing more will come.
     pub(super) fn is_ended(&self) -> bool {
         (self.ended || self.body.is_end_stream()) && self.first.iter().all(Option::is_none)
     }
 
-    /// How many bytes there will be, where that is known.
     pub(super) fn expected(&self) -> Option<u64> {
         (!self.has_failed())
             .then(|| self.size_hint().exact())
             .flatten()
     }
 
-    /// Whether it is known to end with an error.
+    /// Returns true if it is known to end with an error.
     pub(super) fn has_failed(&self) -> bool {
         let mut frames = self.first.iter().flatten();
         frames.any(Result::is_err)
@@ -106,7 +101,7 @@ impl Written {
     }
 }
 
-/// The size of a body of which so much was taken.
+/// Adds the `taken` bytes to the size of a body.
 pub(super) fn with_more(mut hint: SizeHint, taken: usize) -> SizeHint {
     let taken = taken as u64;
     if let Some(upper) = hint.upper() {

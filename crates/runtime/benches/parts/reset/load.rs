@@ -28,7 +28,6 @@ pub(crate) struct Server {
     pub(crate) rate: f64,
 }
 
-/// What a server says of its process.
 struct Usage {
     cpu: Duration,
     rss: u64,
@@ -66,8 +65,8 @@ impl Server {
         })
     }
 
-    /// Sends so many requests, each as soon as its connection is free, and says how much CPU time the
-    /// server took.
+    /// Sends this many requests, each as soon as its connection is free, and returns the CPU time
+    /// that the server used.
     pub(crate) async fn load(&mut self, requests: usize) -> Result<Duration> {
         let before = self.usage().await?.cpu;
         let started = Instant::now();

@@ -22,11 +22,10 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::reset::PRODUCT;
 use crate::rounds::cpu;
 
-/// What modules are called with.
 const SCRIPT: &str = r"python -c print('content-type:text/plain\n\nHello')";
 
-/// Serves the guest until its standard input ends, and says for each line of it how much CPU time was taken
-/// (in ns), and how much memory is and was resident (in KiB).
+/// Serves the guest until its standard input ends. For each line of it, prints the CPU time used (in ns) and
+/// the peak and current resident memory (in KiB).
 pub(crate) async fn serve(arguments: &[String]) -> Result<()> {
     let [engine, guest] = arguments else {
         bail!("an engine and a guest were expected");
@@ -64,7 +63,7 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
             engine,
             &binary,
             WagiSettings {
-                // For an interpreter, to which alone they say something.
+                // Only interpreters use it.
                 argv: Some(SCRIPT.to_owned()),
                 ..WagiSettings::new("bench")
             },
@@ -90,7 +89,8 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
     }
 }
 
-/// Stock wasmtime with these settings, comma-separated: `scan`, `copied`, `batch=N`, `keep=KIB`, `table=KIB`, …
+/// Returns stock wasmtime with these comma-separated settings: `scan`, `copied`, `batch=N`, `keep=KIB`,
+/// `table=KIB`, …
 fn stock(settings: &str) -> Result<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
     let places = 1000;
@@ -149,7 +149,7 @@ fn stock(settings: &str) -> Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config).map_err(|error| anyhow!("{error:#}"))
 }
 
-/// Answers the questions on standard input.
+/// Answers the queries on standard input.
 fn answer() {
     for _ in std::io::stdin().lock().lines() {
         let cpu = cpu(ClockId::ProcessCPUTime).as_nanos();

@@ -1,4 +1,4 @@
-//! What is written of each task, by its number. Pure: it knows wasmtime's table, and no store.
+//! The record of each task, by its number. Depends on wasmtime's table, but not on a store.
 
 use std::any::TypeId;
 use std::sync::Arc;
@@ -9,33 +9,31 @@ use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use crate::attribution::number::Number;
 use crate::attribution::verdict::StackEvidence;
 
-/// Numbers of dead tasks without callees that are kept before it is worth to look which can be given
-/// back: a look is a walk over the whole table.
+/// The number of dead tasks without callees that are kept before a census, which walks the whole
+/// table, looks for numbers to release.
 pub(super) const SLACK: usize = 256;
 
-/// Tasks that are remembered at most: far more than the requests of an instance make, and a quarter of
-/// what the table holds.
+/// The maximum number of recorded tasks: far more than the requests of an instance make, and a quarter
+/// of the table's capacity.
 pub(super) const MOST: usize = 8 << 10;
 
-/// How many slots that were freed later are looked through for that of a dead task.
+/// The number of later freed slots that are searched for a dead task's slot.
 const DEEPEST: usize = 1 << 10;
 
-/// What lies in the table in place of a dead task. Without a size, so it takes no memory of its own.
+/// The entry in the table that replaces a dead task. Zero-sized, so it takes no memory of its own.
 struct Parked;
 
-/// The tasks of an instance.
 #[derive(Default)]
 pub(super) struct Tasks {
-    /// By number.
     entries: Vec<Option<Entry>>,
-    /// Those that were not seen to be dead.
+    /// Tasks that were not seen to be dead.
     live: Vec<Number>,
-    /// Those that are dead, and whose number is out of circulation.
+    /// Dead tasks whose number is out of circulation.
     parked: Vec<Number>,
     requests: Requests,
-    /// The type that wasmtime's tasks have in its table.
+    /// The type of wasmtime's tasks in its table.
     kind: Option<TypeId>,
-    /// How many must be parked for the next census.
+    /// The number of parked tasks that starts the next census.
     next_census: usize,
     state: State,
 }
@@ -43,17 +41,15 @@ pub(super) struct Tasks {
 #[derive(Clone, Copy)]
 struct Entry {
     request: Request,
-    /// Who called it; none for a root.
+    /// The caller; none for a root.
     caller: Option<Number>,
-    /// Known tasks that it called and that are remembered.
+    /// The number of recorded tasks that it called.
     callees: u32,
     parked: bool,
 }
 
-/// Whom a task works for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {
-    /// The one in this place of [`Requests`].
     Exact(u32),
     Ambiguous,
 }
@@ -62,14 +58,14 @@ enum Request {
 enum State {
     #[default]
     Good,
-    /// Too many tasks; nobody was told yet.
+    /// There are too many tasks; this was not reported yet.
     Outgrown,
-    /// Something was not as expected. Nothing is known any more, nor will be.
+    /// Something was not as expected. Nothing is known from then on.
     GivenUp,
 }
 
 impl Tasks {
-    /// The number that the next task will have: one of which nothing is known.
+    /// Returns a number without a record for the next task.
     pub(super) fn virgin(&mut self, table: &mut ResourceTable) -> Option<Number> {
         if self.state != State::Good {
             return None;
@@ -82,12 +78,12 @@ impl Tasks {
             if self.entry(number).is_none() {
                 return unpark(table, number).ok().map(|()| number);
             }
-            // It was free: its task is dead and was not noticed.
+            // It was free: its task has died unseen.
             self.bury(number);
         }
     }
 
-    /// Notes the root task of a request. A number that is known after all is ambiguous.
+    /// Records the root task of a request. If the number already has a record, it becomes ambiguous.
     pub(super) fn root(
         &mut self,
         table: &mut ResourceTable,
@@ -110,7 +106,6 @@ impl Tasks {
         self.insert(number, Request::Exact(request), None);
     }
 
-    /// A task was born, or goes on.
     pub(super) fn entered(&mut self, task: Number, caller: Option<Number>) {
         if self.state != State::Good {
             return;
@@ -123,7 +118,8 @@ impl Tasks {
         }
     }
 
-    /// The tasks on the stack, youngest first, when all that are unknown were called synchronously.
+    /// Records the tasks on the stack, youngest first, when all without a record were called
+    /// synchronously.
     pub(super) fn called_synchronously(&mut self, stack: &[Number]) {
         if self.state != State::Good {
             return;
@@ -142,7 +138,7 @@ impl Tasks {
     }
 
     fn born(&mut self, task: Number, caller: Number) {
-        // A caller that nothing is known of was born unseen, and may be anybody.
+        // A caller without a record was born unseen, and may be any task.
         let request = self
             .entry(caller)
             .map_or(Request::Ambiguous, |caller| caller.request);
@@ -152,7 +148,7 @@ impl Tasks {
         self.insert(task, request, Some(caller));
     }
 
-    /// Compares what is written of a task with what is seen of it.
+    /// Compares a task's record with its observed caller.
     fn check(&mut self, task: Number, caller: Option<Number>) {
         let Some(entry) = self.entry(task) else {
             return;
@@ -165,7 +161,7 @@ impl Tasks {
                         .entry(seen)
                         .is_some_and(|caller| caller.request == entry.request)
             }
-            // Nobody runs under a parked number: something is finished in a dead task's name.
+            // No task runs under a parked number: something is completed in a dead task's name.
             (Some(_), None) => entry.parked,
             (None, Some(_)) => false,
         };
@@ -174,7 +170,7 @@ impl Tasks {
         }
     }
 
-    /// What a stack, youngest first, says of its first task.
+    /// Returns the evidence of a stack, youngest first, for its first task.
     pub(super) fn evidence(&self, stack: &[Number]) -> StackEvidence {
         if stack.is_empty() {
             return StackEvidence::None;
@@ -191,13 +187,13 @@ impl Tasks {
         }
     }
 
-    /// The request that all tasks on the stack work for, if each was called by the next.
+    /// Returns the request that all tasks on the stack work for, if each was called by the next.
     fn agreed(&self, stack: &[Number]) -> Option<&Arc<RequestScope>> {
         let first = self.entry(*stack.first()?)?.request;
         for (nth, &task) in stack.iter().enumerate() {
             let entry = self.entry(task)?;
             let next = stack.get(nth + 1).copied();
-            // Beyond a dead caller nothing is seen.
+            // Beyond a dead caller nothing can be seen.
             if entry.request != first || (next.is_some() && entry.caller != next) {
                 return None;
             }
@@ -208,7 +204,6 @@ impl Tasks {
         }
     }
 
-    /// Parks the numbers of tasks that have died.
     pub(super) fn checkpoint(&mut self, table: &mut ResourceTable) {
         if self.state != State::Good {
             return;
@@ -233,8 +228,8 @@ impl Tasks {
         }
     }
 
-    /// Takes the slots of the dead, which are among the last that were freed. Others that come first
-    /// are given back, in the order in which they were.
+    /// Takes the slots of dead tasks, which are among the last freed. Others that come first are
+    /// released in their previous order.
     fn park(
         &mut self,
         table: &mut ResourceTable,
@@ -257,12 +252,12 @@ impl Tasks {
         for number in others.into_iter().rev() {
             unpark(table, number)?;
         }
-        // Those that lie deeper are looked for again.
+        // Deeper ones are searched again later.
         self.live.append(&mut dead);
         Ok(())
     }
 
-    /// Notes that a task that was thought to live is dead, and its number taken.
+    /// Records that a task thought to be alive is dead, and its number reused.
     fn bury(&mut self, number: Number) {
         self.live.retain(|&task| task != number);
         if let Some(entry) = self.entry_mut(number) {
@@ -271,8 +266,8 @@ impl Tasks {
         }
     }
 
-    /// Gives the numbers back that nothing refers to: if there is no task that is not known, for that
-    /// could have been called by any of them.
+    /// Releases the numbers that nothing refers to, if every task has a record: one without could have
+    /// been called by any of them.
     fn census(&mut self, table: &mut ResourceTable) {
         let Some(kind) = self.kind else { return };
         let all = table.iter_mut().filter(|entry| (**entry).type_id() == kind);
@@ -309,8 +304,8 @@ impl Tasks {
         Ok(())
     }
 
-    /// No task can run any more: nothing refers to the dead. Those that are still in the table wait
-    /// for somebody to drop them; should one be taken for another then, it is for an ambiguous one.
+    /// Releases all dead tasks: no task can run any more, so nothing refers to them. Those still in
+    /// the table wait to be dropped; if one is then mistaken for another, that other is ambiguous.
     pub(super) fn settled(&mut self, table: &mut ResourceTable) {
         if self.live.is_empty() && self.parked.is_empty() {
             return;
@@ -335,8 +330,7 @@ impl Tasks {
         self.next_census = 0;
     }
 
-    /// Trusts nothing from here on. The numbers that are parked stay so: whatever went wrong, they
-    /// harm nobody.
+    /// Distrusts everything from here on. Parked numbers stay parked, which is always safe.
     pub(super) fn give_up(&mut self) {
         *self = Self {
             state: State::GivenUp,
@@ -344,7 +338,7 @@ impl Tasks {
         };
     }
 
-    /// Whether there are more tasks than are remembered. Says so once.
+    /// Returns true, once, if there are more tasks than can be recorded.
     pub(super) fn outgrown(&mut self) -> bool {
         let outgrown = self.state == State::Outgrown;
         if outgrown {
@@ -389,7 +383,7 @@ impl Tasks {
         }
     }
 
-    /// Forgets a task; says who called it.
+    /// Removes a task and returns its caller.
     fn remove(&mut self, number: Number) -> Option<Number> {
         let entry = self.entries.get_mut(number as usize)?.take()?;
         if let Request::Exact(request) = entry.request {
@@ -430,7 +424,7 @@ struct Requests {
 }
 
 impl Requests {
-    /// A place for a request that one task works for.
+    /// Adds a request that one task works for, and returns its index.
     fn add(&mut self, scope: Arc<RequestScope>) -> u32 {
         if let Some(free) = self.free.pop()
             && let Some(place) = self.places.get_mut(free as usize)
@@ -439,7 +433,7 @@ impl Requests {
             return free;
         }
         self.places.push((Some(scope), 1));
-        // As many as tasks at most.
+        // There are at most as many as tasks.
         u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -447,14 +441,12 @@ impl Requests {
         self.places.get(place as usize)?.0.as_ref()
     }
 
-    /// One more task works for it.
     fn take(&mut self, place: u32) {
         if let Some((_, tasks)) = self.places.get_mut(place as usize) {
             *tasks += 1;
         }
     }
 
-    /// One task less works for it.
     fn give_back(&mut self, place: u32) {
         if let Some((scope, tasks)) = self.places.get_mut(place as usize) {
             *tasks = tasks.saturating_sub(1);

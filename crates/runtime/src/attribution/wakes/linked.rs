@@ -1,4 +1,4 @@
-//! `headwater:attribution/wakes`, by which a rewritten component shows its notes.
+//! `headwater:attribution/wakes`, by which a rewritten component gives its notes to the host.
 
 use wasmtime::component::{Linker, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut};
@@ -6,7 +6,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use super::instrument::{INTERFACE, Report};
 use crate::attribution::{AttributionView, with_wakes};
 
-/// Links the interface. Only for a component that was rewritten: to others it is not offered.
+/// Links the interface, only for a component that was rewritten: others are not offered it.
 pub(crate) fn add_to_linker<T: AttributionView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut wakes = linker.instance(INTERFACE)?;
     wakes.func_wrap(

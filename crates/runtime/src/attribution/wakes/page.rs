@@ -1,34 +1,31 @@
-//! The memory that the shims of a part of a component write to, and the host reads.
+//! The memory that the shims of a component's part write to, and the host reads.
 //!
-//! It has a few words for the shims themselves, and a ring of notes, each of which is a kind, the task
-//! that was active, and two words more. The host is called before the ring is full, which is seldom.
+//! It has a few words for the shims themselves, and a ring of notes. A note has a kind, the active task,
+//! and two more words. The shims call the host before the ring is full, which is rare.
 
 use wasmtime::StoreContext;
 use wasmtime::component::WasmList;
 
 use super::tasks::{Event, Tasks};
 
-/// Bytes of a word.
 pub(super) const WORD: u32 = 4;
 
-/// The word that has the number of all notes so far, which wraps.
+/// The word with the number of all notes so far, which wraps.
 pub(super) const WRITTEN: u32 = 0;
-/// The word that has the context of the task that was active last.
+/// The word with the context of the last active task.
 pub(super) const ACTIVE: u32 = 1;
-/// The word that has the context that was got last.
+/// The word with the context that was got last.
 pub(super) const GOT: u32 = 2;
-/// Words before the notes.
+/// The number of words before the notes.
 pub(super) const HEAD: u32 = 4;
 
-/// Words of a note.
 pub(super) const NOTE: u32 = 4;
-/// How many notes there is room for; a power of two. All of them fit into a part of the processor's first
-/// cache: with 2,048 a request took 100 ns more.
+/// The capacity of the ring in notes; a power of two. All of them fit into a part of the processor's
+/// first cache: with 2,048 a request took 100 ns more.
 pub(super) const NOTES: u32 = 256;
-/// After so many the host is called; a power of two.
+/// The number of notes after which the host is called; a power of two.
 pub(super) const CALL_AFTER: u32 = NOTES / 2;
 
-/// Words in all.
 pub(super) const WORDS: u32 = HEAD + NOTE * NOTES;
 
 /// The kinds of notes.
@@ -41,7 +38,7 @@ pub(super) const JOINS: u32 = 5;
 
 pub(super) struct Page {
     words: WasmList<u32>,
-    /// How many notes were read, as they are counted in [`WRITTEN`].
+    /// The number of notes that were read, as counted in [`WRITTEN`].
     read: u32,
 }
 

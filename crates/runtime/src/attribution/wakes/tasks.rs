@@ -8,50 +8,43 @@ use super::super::requests::MOST_NAMED;
 use super::super::verdict::InDoubt;
 use crate::limits;
 
-/// A task: the part of a composed component that it is of, and what its runtime calls it there. Another
-/// has the same name when it has ended.
+/// A task: its part of a composed component, and the name that its runtime gives it there. Names are
+/// reused after a task has ended.
 pub(super) type Task = (usize, u32);
 
-/// A stream, a future, or whatever else can be waited for: a part, and the handle in its table.
+/// A stream, a future, or anything else that can be waited for: a part, and the handle in its table.
 type Waitable = (usize, u32);
 
-/// What a task did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// It is a new one.
     Starts,
-    /// It was called back.
     GoesOn,
-    /// It returns to the host, to be called back.
+    /// It returns to the host, to be called back later.
     Pauses,
-    /// It made a stream or future without payload.
+    /// It makes a stream or future without payload.
     Creates {
-        /// The handle of the end that is read.
         readable: u32,
-        /// The handle of the end that is written to.
         writable: u32,
     },
-    /// It wrote to one.
+    /// It writes to one.
     Writes {
-        /// The handle of that end.
         writable: u32,
     },
-    /// It put a waitable into a set, or, if that is zero, took it out of all.
+    /// It puts a waitable into a set, or, if the set is zero, takes it out of all.
     Joins {
-        /// The waitable's handle.
         waitable: u32,
-        /// The set's.
         set: u32,
     },
 }
 
-/// How many streams, and how much that is waited for, is kept at most: as many as an instance may have.
+/// The maximum number of streams, and of things waited for, that are recorded: as many as an instance may
+/// have.
 const MOST_KEPT: usize = limits::MAX_TASKS;
 
-/// How many requests may have started whose tasks were not heard of. Few are: as many as an instance has.
+/// The maximum number of started requests without an observed task. Usually few: as many as an instance
+/// has.
 const MOST_UNHEARD: usize = 1_024;
 
-/// What is not known is doubted.
 const UNTOLD: InDoubt = InDoubt {
     reason: Doubt::Woken,
     others: Vec::new(),
@@ -59,32 +52,32 @@ const UNTOLD: InDoubt = InDoubt {
 
 type Map<K, V> = HashMap<K, V, FxBuildHasher>;
 
-/// The tasks of an instance, by what they did.
+/// The tasks of an instance, by their actions.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
-    /// What was active last in each part.
+    /// The last active task of each part.
     active: Vec<Active>,
-    /// The streams and futures without payload, by the end that is written to. Handles are used again,
-    /// so there are as many as a part has at once at most. So it is with what is waited for.
+    /// The streams and futures without payload, by the writable end. Handles are reused, so there are at
+    /// most as many as a part has at once. The same is true of `waits`.
     signals: Map<Waitable, Signal>,
-    /// Who waits for what, or was the last to.
+    /// The current or last waiting task of each waitable.
     waits: Map<Waitable, Wait>,
     tasks: Map<Task, Activity>,
-    /// Those that have paused and wait for nothing but to be woken.
+    /// Tasks that have paused and wait only to be woken.
     asleep: Vec<Task>,
-    /// Requests whose task has not been heard of, the first started first.
+    /// Requests whose task was not observed yet, in the order of their starts.
     unheard: VecDeque<Arc<RequestScope>>,
-    /// The first task that was marked, and all because of whom any was.
+    /// The first task that was marked, and all that caused a mark.
     marked: Option<InDoubt>,
-    /// What was heard does not go together: all are in doubt.
+    /// True if the notes are inconsistent: all tasks are in doubt.
     lost: bool,
 }
 
-/// A task that is active, or was last.
+/// The active task of a part, or the last one.
 #[derive(Debug, Default, Clone, Copy)]
 struct Active {
     name: u32,
-    /// Whether it has paused: it has ended otherwise, once another is active.
+    /// True if it has paused. Otherwise it has ended once another is active.
     paused: bool,
 }
 
@@ -92,40 +85,35 @@ struct Active {
 #[derive(Debug, Clone, Copy)]
 struct Signal {
     creator: Task,
-    /// The handle of the end that is read.
     readable: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     task: Task,
-    /// Whether it does still.
+    /// True if it still waits.
     lasts: bool,
 }
 
-/// What a task does.
 #[derive(Debug, Default)]
 struct Activity {
-    /// Whose task it is.
     request: Option<Arc<RequestScope>>,
-    /// The end of its own that it last made to be woken by.
+    /// Its own end that it last made to be woken by.
     wake_up: Option<Waitable>,
-    /// How much else it waits for.
+    /// The number of other things that it waits for.
     others: u32,
     paused: bool,
-    /// Why it is in doubt for good, and because of whom.
+    /// The reason for a permanent doubt, and the requests that caused it.
     mark: Option<InDoubt>,
 }
 
 impl Activity {
-    /// Whether it has paused and waits for nothing but to be woken.
     fn is_asleep(&self) -> bool {
         self.paused && self.others == 0
     }
 }
 
 impl Tasks {
-    /// A request starts, in a task that is not one of those known.
     pub(super) fn request_starts(&mut self, request: &Arc<RequestScope>) {
         if self.lost {
             return;
@@ -137,7 +125,7 @@ impl Tasks {
         }
     }
 
-    /// Takes nothing for certain any more.
+    /// Distrusts everything from now on.
     pub(super) fn lose(&mut self) {
         *self = Self {
             lost: true,
@@ -145,7 +133,7 @@ impl Tasks {
         };
     }
 
-    /// A task did something; all that others did before is known.
+    /// Records an action of a task, after all earlier actions of others.
     pub(super) fn happened(&mut self, task: Task, event: Event) {
         if self.lost {
             return;
@@ -181,13 +169,14 @@ impl Tasks {
         }
     }
 
-    /// Why the active task of the first part, which is one of `own`, may be doing another's work.
+    /// Returns the reason why the active task of the first part, one of `own`, may be doing another's
+    /// work.
     pub(super) fn doubt_of_active(&mut self, own: &Arc<RequestScope>) -> Option<InDoubt> {
         let active = self.active.first().copied().unwrap_or_default();
         if let Some(activity) = self.tasks.get_mut(&(0, active.name)) {
             let known = activity.request.get_or_insert_with(|| own.clone());
             if known.id() != own.id() {
-                // It called before it said that it goes on.
+                // It called before it reported that it continues.
                 return Some(UNTOLD);
             }
             if let Some(mark) = &activity.mark {
@@ -197,7 +186,7 @@ impl Tasks {
         self.awaited(own)
     }
 
-    /// Why a task of `own`, of whichever part, may be doing another's work.
+    /// Returns the reason why a task of `own`, in any part, may be doing another's work.
     pub(super) fn doubt_of_any(&self, own: &Arc<RequestScope>) -> Option<InDoubt> {
         let Some(InDoubt { reason, others }) = &self.marked else {
             return self.awaited(own);
@@ -209,7 +198,7 @@ impl Tasks {
         })
     }
 
-    /// Whether somebody waits for nothing but to be woken.
+    /// Returns a doubt if a task waits only to be woken.
     fn awaited(&self, own: &Arc<RequestScope>) -> Option<InDoubt> {
         if self.lost {
             return Some(UNTOLD);
@@ -231,7 +220,7 @@ impl Tasks {
         doubt
     }
 
-    /// The one before has ended, if it has not paused.
+    /// Sets the active task. The previous one has ended if it has not paused.
     fn becomes_active(&mut self, (part, name): Task) {
         if self.active.len() <= part {
             self.active.resize(part + 1, Active::default());
@@ -281,7 +270,7 @@ impl Tasks {
         let sleeper = waits.map_or(signal.creator, |wait| wait.task);
         if sleeper != task {
             self.mark(sleeper, Doubt::Woken, task);
-            // It may have done the work that the other waits for, unseen.
+            // It may have done, unseen, the work that the other waits for.
             self.mark(task, Doubt::Woken, sleeper);
         }
     }
@@ -311,14 +300,13 @@ impl Tasks {
         if wait.task == task {
             self.waits.remove(&waitable);
         } else {
-            // Whose it was is remembered, for what comes next.
+            // Keeps the waiting task for the next waiter.
             let lasts = false;
             self.waits.insert(waitable, Wait { lasts, ..wait });
         }
         self.waits_less(wait, waitable);
     }
 
-    /// A task that waited for this does no longer.
     fn waits_less(&mut self, wait: Wait, waitable: Waitable) {
         let Some(activity) = self.tasks.get_mut(&wait.task) else {
             return;
@@ -332,7 +320,7 @@ impl Tasks {
         }
     }
 
-    /// The first doubt of a task stays; those whom it is because of are added. One that has ended does
+    /// Marks a task. Its first doubt stays, and later causes are added. A task that has ended does
     /// nothing more.
     fn mark(&mut self, task: Task, reason: Doubt, by: Task) {
         let by = self.tasks.get(&by).and_then(|by| by.request.clone());
@@ -351,7 +339,7 @@ impl Tasks {
     }
 }
 
-/// Of many the last are kept, and of these rather those that are not over.
+/// Keeps the latest of many, preferring those that are not over.
 fn add(others: &mut Vec<Arc<RequestScope>>, other: &Arc<RequestScope>) {
     if others.iter().any(|named| named.id() == other.id()) {
         return;

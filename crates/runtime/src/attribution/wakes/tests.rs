@@ -13,16 +13,14 @@ use crate::testing::{Attributed, roots, scope};
 
 const GUEST: &str = include_str!("../../../benches/parts/guests/wakes.wat");
 
-/// What the last of several runs came to.
+/// The result of the last of several runs.
 struct Run {
-    /// What each call of the host was attributed to, in the order of these calls.
     calls: Vec<Attribution>,
-    /// The request of each function that was called.
     requests: Vec<Arc<RequestScope>>,
 }
 
-/// Calls these functions of the guest, in this order and at once, three times one after the other. Its tasks are
-/// `heard` of or not.
+/// Calls these functions of the guest concurrently, in this order, three times in a row. Its tasks are recorded
+/// if `heard` is true.
 async fn run(functions: &[&str], heard: bool) -> Run {
     let engine = Engine::new().unwrap();
     let mut binary = wat::parse_str(GUEST).unwrap();
@@ -89,7 +87,7 @@ async fn run(functions: &[&str], heard: bool) -> Run {
     Run { calls, requests }
 }
 
-/// The doubt of each call, and the numbers of the requests that it may be for, of this run.
+/// Returns the doubt of each call in this run, and the numbers of the requests that it may be for.
 fn doubts(run: &Run) -> Vec<(Option<Doubt>, Vec<usize>)> {
     let number = |scope: &Arc<RequestScope>| {
         let mut requests = run.requests.iter();

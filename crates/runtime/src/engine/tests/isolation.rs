@@ -1,5 +1,5 @@
 //! A new instance finds its image or zeroes in every byte of its memory, whatever the kernel does with the
-//! pages of the last one in its place.
+//! pages of the previous instance in its place.
 
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
@@ -19,27 +19,27 @@ use wasmtime::{
 
 use crate::engine::Engine;
 
-/// Bytes of data that each kind of guest starts with: one of which is copied, and one that is mapped.
+/// Bytes of data that each kind of guest starts with: one is copied, one is mapped.
 const IMAGES: [usize; 2] = [16 << 10, 4 << 20];
 
-/// Where these begin.
+/// The address of the images.
 const IMAGE_AT: usize = 64 << 10;
 
-/// Instances one after another, where each one's pages are sent out.
+/// The number of successive instances whose pages are swapped out.
 const ROUNDS: usize = 20;
 
-/// For how long instances follow one another while memory is compacted.
+/// The time for which instances follow one another while memory is compacted.
 const COMPACTING: Duration = Duration::from_secs(2);
 
-/// Swap and compaction are the whole machine's: one test at a time.
+/// Swap and compaction affect the whole machine, so tests run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A core module that counts the words of its memory that are neither zero nor its image's, also of what
-/// it grows by, and that writes to all of it.
+/// A core module that writes to all of its memory, including what it grows by, and counts the words that
+/// are neither zero nor its image's.
 fn module(image: usize) -> String {
     format!(
         r#"(module
@@ -84,7 +84,6 @@ fn component(image: usize) -> String {
     )
 }
 
-/// A guest, compiled.
 enum Guest {
     Module(Module),
     Component(Component),
@@ -95,7 +94,7 @@ impl Guest {
         Self::Module(Module::new(engine, module(image)).unwrap())
     }
 
-    /// One instance's life. How many words it found that belong to others.
+    /// Runs one instance and returns the number of words that belong to others.
     fn live(&self, before_its_end: impl FnOnce()) -> u32 {
         match self {
             Self::Module(module) => {
@@ -126,8 +125,8 @@ impl Guest {
     }
 }
 
-/// Guests of all kinds, each on an engine with a single place, so that each instance is where the one
-/// before was.
+/// Guests of all kinds, each on an engine with a single place, so that each instance takes the place of the
+/// previous one.
 fn guests() -> Vec<(String, Engine, Guest)> {
     let mut guests = Vec::new();
     for image in IMAGES {
@@ -149,7 +148,7 @@ fn guests() -> Vec<(String, Engine, Guest)> {
     guests
 }
 
-/// Swap space, if the machine has or allows any.
+/// Swap space, if the machine has or allows it.
 struct Swap(Option<tempfile::NamedTempFile>);
 
 impl Swap {
@@ -176,7 +175,7 @@ impl Drop for Swap {
     }
 }
 
-/// Sends all pages of this process that can be written to the swap space.
+/// Swaps out all writable pages of this process.
 #[allow(
     unsafe_code,
     reason = "there is no safe madvise; this advice changes no content"
@@ -190,7 +189,7 @@ fn page_out() {
             .and_then(|r| r.split_once('-'));
         let (start, end) = range.unwrap();
         let [start, end] = [start, end].map(|at| usize::from_str_radix(at, 16).unwrap());
-        // SAFETY: pages that are sent out come back as they were when they are touched.
+        // SAFETY: swapped-out pages come back unchanged when they are touched.
         let _ = unsafe {
             madvise(
                 std::ptr::with_exposed_provenance_mut(start),
@@ -201,8 +200,8 @@ fn page_out() {
     }
 }
 
-/// Stock wasmtime with the page-map scan, which leaves pages that were sent out to the next instance. If it
-/// does not here, nothing was sent out, and the tests would prove nothing.
+/// Runs stock wasmtime with the page-map scan, which leaves swapped-out pages to the next instance. If it
+/// leaks nothing here, nothing was swapped out, and the tests would prove nothing.
 fn scan_leaks(before_its_end: impl Fn()) -> Result<bool, wasmtime::Error> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(1)
@@ -243,7 +242,7 @@ fn a_new_instance_reads_nothing_of_the_last_one_whose_pages_were_sent_out() {
     }
 }
 
-/// Memory in pieces: every other page of it is free, so that compaction has something to move.
+/// Fragmented memory: every other page of it is free, so that compaction has something to move.
 fn fragmented(bytes: usize) -> std::io::Result<fs::File> {
     let file = fs::File::from(memfd_create("fragmented", MemfdFlags::CLOEXEC)?);
     (&file).write_all(&vec![1; bytes])?;

@@ -97,7 +97,7 @@ fn a_line_without_an_end_waits_for_its_request_to_be_over_and_then_rests() {
     scope.end();
     assert_eq!(sweep(Duration::ZERO), (String::new(), true), "not rested");
     assert_eq!(sweep(LINGER).0, "half");
-    // The allowance is full again by then, and the account is forgotten.
+    // The allowance is full again by then, and the account is removed.
     assert_eq!(sweep(LINGER * 100), (String::new(), false));
     assert!(instance.0.lock().accounts.is_empty());
 }
@@ -141,7 +141,7 @@ fn what_a_service_prints_too_much_is_counted_over_its_instances() {
     let of_requests = |line: &&Logged| line.request.is_some();
     assert_eq!(lines.iter().filter(of_requests).count(), 4);
     assert_eq!(dropped, [6]);
-    // That lines are dropped is said when it begins, and how many, at the end.
+    // The start of dropping is reported, and the number at the end.
     assert_eq!(lines.len(), 6);
 }
 

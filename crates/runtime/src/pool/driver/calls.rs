@@ -1,4 +1,4 @@
-//! The calls of an instance's guest that are under way.
+//! The running calls of an instance's guest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,15 +6,15 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 
-/// Calls under way, which are polled only after one of them was woken: the event loop asks between
-/// all its work items, and most of them bring no call on.
+/// Running calls. They are polled only after one of them was woken: the event loop polls this
+/// between all its work items, and most do not affect a call.
 pub(super) struct Calls<F> {
     calls: FuturesUnordered<F>,
     woken: Arc<Woken>,
     waker: Waker,
 }
 
-/// Whether any of the calls was woken, and what brings them on.
+/// A waker for the calls that records if any was woken, and wakes the instance.
 pub(super) struct Woken {
     any: AtomicBool,
     instance: Waker,
@@ -39,14 +39,13 @@ impl<F: Future> Calls<F> {
         self.woken.any.store(true, Ordering::Relaxed);
     }
 
-    /// The result of a call that is over; none if none is.
     pub(super) fn poll(&mut self) -> Option<F::Output> {
-        // Whoever sets it again wakes the task after that.
+        // A waker that sets it again also wakes the task.
         while self.woken.any.swap(false, Ordering::Acquire) {
             let mut cx = Context::from_waker(&self.waker);
             match self.calls.poll_next_unpin(&mut cx) {
                 Poll::Ready(Some(result)) => {
-                    // There may be more.
+                    // More calls may be ready.
                     self.woken.any.store(true, Ordering::Relaxed);
                     return Some(result);
                 }
@@ -58,7 +57,7 @@ impl<F: Future> Calls<F> {
 }
 
 impl Woken {
-    /// `instance` is woken when a call may be brought on.
+    /// Wakes `instance` when a call can make progress.
     pub(super) fn new(instance: Waker) -> Self {
         Self {
             any: AtomicBool::new(false),

@@ -1,4 +1,4 @@
-//! What happens within an instance's event loop.
+//! The part of the driver that runs within an instance's event loop.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -22,7 +22,6 @@ use crate::pool::queued_request::InstanceRecord;
 use crate::pool::scheduler::InstanceKey;
 use crate::pool::shared::Shared;
 
-/// What happens within the event loop.
 pub(super) struct EventLoop<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) key: InstanceKey,
@@ -38,20 +37,20 @@ pub(super) struct EventLoop<'a> {
 
 impl<'a> EventLoop<'a> {
     pub(super) async fn run(self) -> wasmtime::Result<()> {
-        // Calls that nobody waits for any more, of those below.
+        // The number of calls below whose requests were dropped.
         let abandoned = AtomicUsize::new(0);
         let abandoned = &abandoned;
         let mut calls = Calls::new(self.woken.clone());
         let entrance = entrance(self.proxy);
         let composed = self.shared.stores.evidence.has_checkpoints();
         poll_fn(|cx| {
-            // Before anything else: it is what happens between two work items of the event loop.
+            // First of all, as this runs between two work items of the event loop.
             if composed {
                 self.checkpoint();
             }
             self.state.beat();
             self.meter.between();
-            // Polled before each work item: what the guest did in the one before is over.
+            // Polled before each work item: the guest's activity in the previous one is over.
             self.turn.next();
             loop {
                 while let Some(returned) = calls.poll() {
@@ -91,8 +90,8 @@ impl<'a> EventLoop<'a> {
                     if request.answer.is_closed() {
                         continue;
                     }
-                    // One at a time: whether the guest wants more shows when this one has run as far
-                    // as it can.
+                    // One at a time: only when this one has run as far as it can is it clear if the
+                    // guest takes another.
                     self.state.stir();
                     let _ = request.instance.set(self.record.clone());
                     request.scope.set_instance(self.key.0);
@@ -143,7 +142,7 @@ impl<'a> EventLoop<'a> {
         .await
     }
 
-    /// Lets the ledger of a composed component's tasks look which are gone.
+    /// Lets the ledger of a composed component's tasks find the tasks that are gone.
     fn checkpoint(&self) {
         let health = self
             .accessor
@@ -154,14 +153,14 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// Whether calls that the guest makes are attributed to the one request that it has. A request has
-    /// its answer, and its place is free, before its call is over; the next waits for that all the
-    /// same.
+    /// Returns true if calls of the guest are attributed to its only request. A request has its
+    /// answer, and its place is free, before its call is over; the next request waits for the call.
     fn is_serial(&self) -> bool {
         self.shared.settings.serial
     }
 
-    /// Whether a guest that is used serially still works for a request that nobody waits for any more.
+    /// Returns true if a guest that is used serially still works for a request that was answered or
+    /// dropped.
     fn has_work_left(&self, cx: &mut Context<'_>) -> bool {
         self.is_serial() && self.accessor.poll_no_interesting_tasks(cx).is_pending()
     }

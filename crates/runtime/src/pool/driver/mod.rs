@@ -38,24 +38,24 @@ use crate::pool::scheduler::InstanceKey;
 use crate::pool::shared::Shared;
 use crate::threads::InstanceThread;
 
-/// How long a start waits for its next try that had places, and found none of the engine's slots free.
+/// The delay before a start is retried that had places but found no free slot in the engine.
 const RETRY_START: Duration = Duration::from_millis(5);
 
-/// Starts an instance and serves what its inbox gives it, to the end.
+/// Starts an instance and serves the requests of its inbox until it ends.
 pub(crate) async fn drive(
     shared: Arc<Shared>,
     key: InstanceKey,
     inbox: Arc<Inbox>,
     thread: InstanceThread,
 ) {
-    // Whatever becomes of this future, the pool hears that the instance is gone.
+    // However this future ends, the pool learns that the instance is gone.
     let presence = Presence { shared, key, inbox };
     let shared = &presence.shared;
     // Dropped after the store.
     let _ended;
     let (mut store, proxy, places) = match start(shared, key, &thread).await {
         Ok(started) => started,
-        // Nobody waits any more, and the engine has no room: that is no fault of the service.
+        // No request waits any more and the engine has no room: not a fault of the service.
         Err(error) if error.is::<NoPlace>() || error.is::<PoolConcurrencyLimitError>() => return,
         Err(error) => {
             shared.start_failed(key, &error);
@@ -70,7 +70,7 @@ pub(crate) async fn drive(
         .after(&stores.engine, store.data().memory.usage());
 
     let record = InstanceRecord::new(key, store.data().hooks.outgoing().clone());
-    // Nor does anybody wait for what it was about to give.
+    // Its pending answers fail, too.
     let lifetime = Lifetime(shared, &record);
     let result = serve(shared, key, &presence.inbox, &record, &mut store, &proxy).await;
     lifetime.end(match result {
@@ -94,7 +94,6 @@ pub(crate) async fn drive(
     drop(places);
 }
 
-/// Why the instance failed.
 fn failure(
     shared: &Shared,
     key: InstanceKey,
@@ -118,7 +117,7 @@ fn failure(
     Failure::new(shared.service().clone(), key, cause, reason)
 }
 
-/// Tells the pool that an instance is gone, when it is dropped.
+/// Reports the instance as gone when it is dropped.
 struct Presence {
     shared: Arc<Shared>,
     key: InstanceKey,
@@ -131,8 +130,7 @@ impl Drop for Presence {
     }
 }
 
-/// An instance that has started. If it is dropped before its end is known, its requests are told that it
-/// is gone.
+/// An instance that has started. If it is dropped before its end is known, its requests fail.
 struct Lifetime<'a>(&'a Shared, &'a InstanceRecord);
 
 impl Lifetime<'_> {
@@ -144,7 +142,7 @@ impl Lifetime<'_> {
 impl Drop for Lifetime<'_> {
     fn drop(&mut self) {
         let Self(shared, record) = self;
-        // Known, unless the instance's task was dropped: by a panic, or with its runtime.
+        // Unknown only if the instance's task was dropped: by a panic, or with its runtime.
         if !record.is_over() {
             let cause = "its task was dropped".to_owned();
             let service = shared.service().clone();
@@ -159,7 +157,8 @@ async fn start(
     key: InstanceKey,
     thread: &InstanceThread,
 ) -> wasmtime::Result<(Store<GuestState>, Proxy, InstancePlaces)> {
-    // A start that waits for a place holds up nobody: requests go to other instances as these come free.
+    // A start that waits for a place does not delay requests: they go to other instances as these become
+    // free.
     let places = shared.places.take(|| shared.anyone_waits()).await?;
     loop {
         let mut store = shared.stores.store(key.0, thread)?;
@@ -170,7 +169,7 @@ async fn start(
             .unwrap_or_else(|_elapsed| Err(SlowStart.into()));
         match started {
             Ok(proxy) => return Ok((store, proxy, places)),
-            // What another instance has given back is still being reset.
+            // Memory that another instance gave back is still being reset.
             Err(error) if error.is::<PoolConcurrencyLimitError>() => {
                 drop(store);
                 if !shared.anyone_waits() {
@@ -198,7 +197,7 @@ async fn serve(
     let turn = store.data().roots.turn();
     let turn = &turn;
     let instance_waker = Arc::new(InstanceWaker::default());
-    // Of all that brings the inside on.
+    // Wakes the task for everything that lets the inside make progress.
     let waker = Waker::from(instance_waker.clone());
     inbox.register(&waker);
     let woken = &Arc::new(Woken::new(waker.clone()));
@@ -222,7 +221,7 @@ async fn serve(
         .await
     }));
     poll_fn(|cx| {
-        // Whatever it is, the inside is polled whenever this is.
+        // Any wake-up polls both this and the inside.
         instance_waker.register(cx.waker());
         let now = Instant::now();
         state.polled(now);
@@ -234,7 +233,7 @@ async fn serve(
             if let Poll::Ready(result) = event_loop.as_mut().poll(&mut Context::from_waker(&waker))
             {
                 let _ = meter.end();
-                // If it failed, the gate is opened when that is noted.
+                // After a failure the gate opens when the failure is recorded.
                 return Poll::Ready(result.flatten().inspect(|()| gate.open(&mut room)));
             }
             let interrupted = meter.take_interrupted();
@@ -242,11 +241,11 @@ async fn serve(
             if rest.has_come(begun, Polled { woken, interrupted }) {
                 gate.open(&mut room);
             } else if !interrupted && gate.is_awaited() {
-                // Nobody is kept waiting for the rest of it.
+                // Deliver it without waiting for another wake-up.
                 continue;
             }
-            // Nothing of the guest can run on now: either all its tasks wait, and it may be given the
-            // next request, or one computes and has yielded.
+            // No code of the guest can run now: either all its tasks wait, and it may get the next
+            // request, or one computes and has yielded.
             let stuck = !state.take_beat();
             if stuck || !state.calm_down() || !inbox.has_tickets() {
                 break stuck;

@@ -1,46 +1,42 @@
-//! When a guest has come to rest after a poll of its instance.
+//! Detects that a guest has come to rest after a poll of its instance.
 
 use std::time::Duration;
 
 use crate::engine::EPOCH_TICK;
 use crate::meter::Mark;
 
-/// How many polls in a row are taken for one. A guest's runtime yields within what is one step to the
-/// guest: Rust's does so when a task was spawned.
+/// The number of polls in a row that count as one. Some runtimes yield in the middle of the guest's
+/// step: Rust's does when a task was spawned.
 const YIELDS: u32 = 3;
 
-/// CPU time after which a guest that goes on computing is taken to be well: more would hold up those
-/// that compute after their response.
+/// The CPU time after which a guest that is still computing is assumed not to trap. A longer wait
+/// would delay guests that compute after their response.
 const LONG: Duration = EPOCH_TICK;
 
-/// Says after which polls what the guest gave is passed on: it may trap yet at what it is in the midst
-/// of.
+/// Decides after which polls the guest's output is passed on: the guest may still trap in what it is
+/// doing.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     yields: u32,
-    /// For how long the guest computed since a tick interrupted it for the first time.
+    /// The time that the guest has computed since a tick first interrupted it.
     computing: Option<Duration>,
 }
 
-/// A poll that has begun.
 pub(super) struct Begun(Option<Mark>);
 
-/// What is known of a poll when it has returned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Polled {
-    /// There is more to do at once.
+    /// True if there is more to do at once.
     pub(super) woken: bool,
-    /// A tick interrupted the guest.
     pub(super) interrupted: bool,
 }
 
 impl Rest {
-    /// A poll begins. It must end on the same thread.
+    /// Begins a poll. It must end on the same thread.
     pub(super) fn begin(&self) -> Begun {
         Begun(self.computing.map(|_| Mark::of_thread()))
     }
 
-    /// Whether the guest has come to rest in the poll.
     pub(super) fn has_come(&mut self, Begun(mark): Begun, polled: Polled) -> bool {
         let computed = mark.map_or(Duration::ZERO, |mark| Mark::of_thread().since(mark));
         self.has_come_after(computed, polled)
@@ -97,7 +93,7 @@ mod tests {
         };
         let mut rest = Rest::default();
         assert!(!rest.has_come_after(Duration::ZERO, interrupted));
-        // Others had the machine.
+        // Other threads had the processor.
         for _ in 0..9 {
             assert!(!rest.has_come_after(LONG / 10, interrupted));
         }

@@ -1,28 +1,27 @@
-//! What the inside of an instance's event loop and its outside know of each other.
+//! The state shared by the inside of an instance's event loop and its outside.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::pool::instance_stats::Hold;
 
-/// What an instance is busy with.
+/// The current work of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// With nothing.
     Idle,
-    /// With requests that have no answer yet.
+    /// Requests that have no answer yet.
     Requests,
-    /// With work that goes on after the last answer.
+    /// Work that continues after the last answer.
     PostReturn,
 }
 
-/// What the inside of the event loop and its outside know of each other.
+/// The state shared by the inside of the event loop and its outside.
 ///
-/// The outside is polled also while a guest computes, which the inside is not (wasmtime issues 11869
-/// and 11870): deadlines are enforced there.
+/// The outside is polled also while a guest computes, unlike the inside (wasmtime issues 11869 and
+/// 11870), so it enforces the deadlines.
 ///
-/// Both are polled by one task, one after the other. So nothing here needs to be ordered; atomics are
-/// what the task may take from thread to thread.
+/// One task polls both, one after the other, so the atomics need no ordering. They only make the
+/// state `Send`.
 #[derive(Debug)]
 pub(super) struct DriverState {
     beats: AtomicBool,
@@ -50,42 +49,39 @@ impl DriverState {
         }
     }
 
-    /// The task is polled, at this time.
     pub(super) fn polled(&self, now: Instant) {
         let now = now.saturating_duration_since(self.origin).as_nanos();
-        // As much as 584 years.
+        // Enough for 584 years.
         let now = u64::try_from(now).unwrap_or(u64::MAX);
         self.now.store(now, Ordering::Relaxed);
     }
 
-    /// The inside was polled.
     pub(super) fn beat(&self) {
         self.beats.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the inside was polled since this was asked last.
+    /// Returns true if the inside was polled since the last call.
     pub(super) fn take_beat(&self) -> bool {
         take(&self.beats)
     }
 
-    /// Whether the guest may be given a request: none of its tasks is computing.
+    /// Returns true if the guest may get a request: none of its tasks is computing.
     pub(super) fn is_calm(&self) -> bool {
         self.calm.load(Ordering::Relaxed)
     }
 
-    /// The guest was given a request.
     pub(super) fn stir(&self) {
         self.calm.store(false, Ordering::Relaxed);
     }
 
-    /// The guest has run as far as it can. Says whether it was given a request before.
+    /// Records that the guest has run as far as it can. Returns true if it got a request before.
     pub(super) fn calm_down(&self) -> bool {
         let stirred = !self.is_calm();
         self.calm.store(true, Ordering::Relaxed);
         stirred
     }
 
-    /// Why the instance takes no further request, if it does not.
+    /// Returns the reason why the instance takes no further request, if there is one.
     pub(super) fn hold(&self) -> Option<Hold> {
         match self.hold.load(Ordering::Relaxed) {
             1 => Some(Hold::Backpressure),
@@ -103,7 +99,6 @@ impl DriverState {
         self.hold.store(hold, Ordering::Relaxed);
     }
 
-    /// Calls of the guest that are running.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }
@@ -112,13 +107,13 @@ impl DriverState {
         self.running.store(running, Ordering::Relaxed);
     }
 
-    /// What the instance is busy with, and since when: since the poll, that is, in which that began.
+    /// Returns the phase, and the time of the poll in which it began.
     pub(super) fn phase(&self) -> (Phase, Instant) {
         let since = Duration::from_nanos(self.since.load(Ordering::Relaxed));
         (self.current_phase(), self.origin + since)
     }
 
-    /// From now on the instance is busy with this. Says whether it was with something else before.
+    /// Enters a phase. Returns true if it differs from the current one.
     pub(super) fn enter(&self, phase: Phase) -> bool {
         let changes = phase != self.current_phase();
         if changes {
@@ -127,7 +122,7 @@ impl DriverState {
         changes
     }
 
-    /// Likewise, and the time of the phase begins anew.
+    /// Enters a phase and restarts its time.
     pub(super) fn renew(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         let now = self.now.load(Ordering::Relaxed);

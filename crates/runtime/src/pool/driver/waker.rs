@@ -1,13 +1,11 @@
-//! What wakes an instance's task.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Wakes the task of an instance, and knows whether it did since the instance was polled last. All that
-/// brings the instance on is given this one, for as long as the instance lives.
+/// Wakes the task of an instance, and records wake-ups since the instance was last polled. Everything
+/// in the instance uses this one waker, for the instance's whole life.
 #[derive(Default)]
 pub(super) struct InstanceWaker {
     woken: AtomicBool,
@@ -15,17 +13,16 @@ pub(super) struct InstanceWaker {
 }
 
 impl InstanceWaker {
-    /// The task is polled, and this is how it is woken.
     pub(super) fn register(&self, task: &Waker) {
         self.task.register(task);
     }
 
-    /// The instance is about to be polled: whatever woke it is seen by that.
+    /// Clears the wake-up: the poll that follows handles it.
     pub(super) fn reset(&self) {
         self.woken.swap(false, Ordering::AcqRel);
     }
 
-    /// Whether there is something to do that came up since the instance was about to be polled.
+    /// Returns true if there was a wake-up since the last reset.
     pub(super) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Relaxed)
     }
@@ -37,7 +34,7 @@ impl Wake for InstanceWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // If it was woken before, the task was not polled since, and will be.
+        // An earlier wake-up already makes the task poll.
         if !self.woken.swap(true, Ordering::AcqRel) {
             self.task.wake();
         }

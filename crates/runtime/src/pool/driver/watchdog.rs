@@ -1,4 +1,4 @@
-//! What happens outside of an instance's event loop, where a guest that computes holds nothing up.
+//! The part of the driver outside of an instance's event loop, which runs even while the guest computes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::pool::inbox::Inbox;
 use crate::pool::scheduler::{InstanceKey, Retirement};
 use crate::pool::shared::Shared;
 
-/// How long a guest may go on computing without a pause after a request missed its deadline. Those that
-/// share its instance cannot get on meanwhile, so there is little to wait for.
+/// The time that a guest may compute without a pause after a request missed its deadline. The other
+/// requests of its instance make no progress meanwhile, so waiting gains little.
 const STUCK_GRACE: Duration = Duration::from_secs(1);
 
-/// Why an instance was ended from outside.
+/// The reason why an instance was ended from outside.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Overdue {
     #[error("it went on computing beyond the deadline of a request")]
@@ -29,18 +29,18 @@ pub(super) enum Overdue {
     Abandoned,
 }
 
-/// What happens outside of the event loop: time.
+/// Enforces the time limits from outside of the event loop.
 pub(super) struct Watchdog<'a> {
     shared: &'a Arc<Shared>,
     key: InstanceKey,
     inbox: &'a Inbox,
     state: &'a DriverState,
-    /// Since when the guest computes without a pause.
+    /// The time since which the guest computes without a pause.
     stuck: Option<Instant>,
-    /// Since when no answer is being sent, as far as was looked.
+    /// The time since which no answer is being sent, as of the last look.
     sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
-    /// What the timer is set to: not later than what is due.
+    /// The time of the timer: not later than the next due time.
     alarm: Option<Instant>,
 }
 
@@ -74,8 +74,8 @@ impl<'a> Watchdog<'a> {
         let limit = match (late, phase, self.stuck) {
             (Some(late), _, Some(stuck)) => Some((late.max(stuck), STUCK_GRACE)),
             (Some(late), _, None) => Some((late, settings.grace)),
-            // What it computes for may have been dropped before its deadline, with its client. Inside of
-            // the event loop that cannot be seen.
+            // The request that it computes for may have been dropped before its deadline, with its
+            // client. The inside of the event loop cannot see that.
             (None, Phase::Requests, Some(stuck)) => self
                 .last_answer_sent(since.max(stuck))
                 .map(|since| (since, settings.post_return_timeout)),
@@ -88,8 +88,8 @@ impl<'a> Watchdog<'a> {
         let Some(due) = limit.and_then(|(since, allowed)| since.checked_add(allowed)) else {
             return Poll::Pending;
         };
-        // What is due moves on with nearly every request; setting the timer anew each time costs more
-        // than a look when it rings too early.
+        // The due time moves with nearly every request. Setting the timer each time costs more than an
+        // occasional early wake-up.
         if self.alarm.is_none_or(|alarm| due < alarm) {
             self.set(due);
         }
@@ -109,7 +109,7 @@ impl<'a> Watchdog<'a> {
             Phase::Requests => Poll::Ready(Err(Overdue::Abandoned.into())),
             Phase::PostReturn => Poll::Ready(Err(Overdue::PostReturn.into())),
             Phase::Idle => {
-                // If the pool keeps it, the idle time begins anew.
+                // If the pool keeps it, the idle time restarts.
                 self.state.renew(Phase::Idle);
                 let key = self.key;
                 self.shared
@@ -125,10 +125,10 @@ impl<'a> Watchdog<'a> {
         self.timer.as_mut().reset(due.into());
     }
 
-    /// Since when all that the guest does is work after its answers: none while an answer is being
-    /// sent, for then the work is to send it.
+    /// Returns the time since which the guest only works after its answers. None while an answer is
+    /// being sent: the work is then the sending.
     fn last_answer_sent(&mut self, returned: Instant) -> Option<Instant> {
-        // Before the look, so that who leaves right after it is not missed.
+        // Before the check, so that a request that leaves right after it is not missed.
         self.inbox.watch_leaving(true);
         if self.shared.in_flight(self.key) > 0 {
             self.sent = None;
@@ -139,12 +139,12 @@ impl<'a> Watchdog<'a> {
         Some(sent.max(returned))
     }
 
-    /// A guest that computes takes no further request; those that it was given go elsewhere.
+    /// Holds back requests from a guest that computes, and returns those that it was given.
     fn note(&mut self, stuck: bool) {
         match (stuck, self.stuck) {
             (true, None) => {
                 self.stuck = Some(Instant::now());
-                // Computing says nothing of how many requests the guest takes at once.
+                // Computing says nothing about the number of requests that the guest takes at once.
                 self.shared.backpressure(self.key, true, usize::MAX);
             }
             (false, Some(_)) => {

@@ -1,5 +1,5 @@
-//! The pool's decisions, held to their promises: one by one, under random events, and over the
-//! lives of thousands of requests.
+//! Tests of the pool's decisions: one by one, under random events, and over the lives of thousands
+//! of requests.
 
 mod lifetimes;
 mod load;
@@ -17,7 +17,7 @@ use crate::world::World;
 /// Requests of the warm-up have lower numbers, because they arrive earlier.
 const FIRST: u64 = 100;
 
-/// Few of everything, so that bounds are near.
+/// Small numbers, so that bounds are near.
 fn settings() -> PoolSettings {
     PoolSettings {
         max_instances: 4,
@@ -28,7 +28,7 @@ fn settings() -> PoolSettings {
     }
 }
 
-/// A pool that answers each event with the actions that follow from it.
+/// A pool that returns the actions of each event.
 struct Pool(Scheduler);
 
 impl Pool {
@@ -36,7 +36,7 @@ impl Pool {
         Self(Scheduler::new(settings, parallelism, 7))
     }
 
-    /// A pool with so many idle instances, named from zero.
+    /// Returns a pool with this many idle instances, numbered from zero.
     fn warm(settings: PoolSettings, parallelism: usize, instances: usize) -> Self {
         let mut pool = Self::new(settings, parallelism);
         let mut requests = 0;
@@ -61,7 +61,7 @@ impl Pool {
         pool
     }
 
-    /// Lets so many requests arrive, the first of them numbered [`FIRST`].
+    /// Lets this many requests arrive, the first of them numbered [`FIRST`].
     fn arrive_many(&mut self, requests: u64) -> Vec<Action> {
         (FIRST..FIRST + requests)
             .flat_map(|request| self.arrive(request))
@@ -105,7 +105,7 @@ impl Pool {
         (failed.map(|RequestKey(request)| request), actions)
     }
 
-    /// The guest holds backpressure with so many requests in it.
+    /// Applies backpressure with this many requests in the guest.
     fn hold(&mut self, instance: u64, running: usize) -> Vec<Action> {
         actions(|actions| {
             self.0

@@ -1,47 +1,44 @@
-//! What goes into the core and what comes out of it.
+//! The inputs and outputs of the scheduler.
 
-/// A request, as the pool names it: by a number that rises in the order of arrival.
+/// The key of a request: a number that rises in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RequestKey(pub(crate) u64);
 
-/// An instance, as the pool names it. Never used twice.
+/// The key of an instance. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct InstanceKey(pub(crate) u64);
 
-/// What the surroundings are to do, in this order.
+/// An instruction to the caller. They must be carried out in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Give the request to the instance.
     Assign(RequestKey, InstanceKey),
-    /// Start an instance.
     Start(InstanceKey),
     /// Answer that the service is overloaded: the queue is full.
     Refuse(RequestKey),
-    /// Let the instance finish what it has and end.
+    /// Let the instance finish its work and end.
     Retire(InstanceKey, Retirement),
 }
 
-/// Why an instance is retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Retirement {
-    /// It was given all the requests that it may have.
+    /// It got all the requests that it may have.
     Served,
-    /// It had nothing to do for too long.
+    /// It had no work for too long.
     Idle,
     /// A request in it missed its deadline.
     Deadline,
-    /// It had nothing to do, and another service needed its place in the engine.
+    /// It had no work, and another service needed its place in the engine.
     Evicted,
     /// Its service has more places in the engine than another that needed one.
     GaveWay,
-    /// It keeps more tasks than can be told apart.
+    /// It has more tasks than attribution can tell apart.
     Outgrown,
     /// Another version of its service takes the requests.
     Replaced,
 }
 
 impl Retirement {
-    /// All causes, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub(crate) const ALL: [Self; 7] = [
         Self::Served,
         Self::Idle,
@@ -52,7 +49,7 @@ impl Retirement {
         Self::Replaced,
     ];
 
-    /// The label in logs and metrics.
+    /// Returns the label in logs and metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Served => "served",

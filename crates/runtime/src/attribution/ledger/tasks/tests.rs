@@ -1,10 +1,10 @@
-//! A table like wasmtime's, with tasks of our own in it.
+//! Tests with a table like wasmtime's that contains our own tasks.
 
 use super::*;
 use crate::testing::scope;
 
 struct Task;
-/// What else is in the table: sets, streams, calls of the host.
+/// Other entries of the table: sets, streams, calls of the host.
 struct Other;
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ impl World {
         number
     }
 
-    /// A task that `caller` calls and that has begun.
+    /// Makes a task that `caller` calls and that has begun.
     fn call(&mut self, caller: Number) -> Number {
         let number = self.push(Task);
         self.tasks.entered(number, Some(caller));
@@ -99,21 +99,21 @@ fn a_number_used_again_at_once_by_another_request_is_ambiguous() {
     let callee = world.call(root_a);
     let below = world.call(callee);
     world.free::<Task>(callee);
-    // No checkpoint comes between.
+    // Without a checkpoint in between.
     assert_eq!(world.push(Task), callee);
-    // It has not begun, and what the dead one called is asked.
+    // It has not begun; the dead one's callee makes the call.
     assert!(world.is_unsound(&[below, callee, root_b]));
     world.tasks.entered(callee, Some(root_b));
     assert!(world.is_unsound(&[callee, root_b]));
     world.tasks.entered(below, Some(callee));
     assert!(world.is_unsound(&[below, callee, root_b]));
-    // It stays so.
+    // It stays ambiguous.
     world.tasks.entered(callee, Some(root_a));
     assert!(world.is_unsound(&[callee, root_a]));
 }
 
-/// The census takes it for the one in whose place it is, so its caller's number is given back: to a task
-/// of the request that the one whose place it is in worked for.
+/// The census takes it for the dead task that had its number, so its caller's number is released: to a
+/// task of the same request as the dead one's.
 #[test]
 fn a_task_in_anothers_place_is_ambiguous_also_when_its_caller_seems_to_fit() {
     let (mut world, a, b) = (World::default(), scope(), scope());
@@ -122,7 +122,7 @@ fn a_task_in_anothers_place_is_ambiguous_also_when_its_caller_seems_to_fit() {
     world.free::<Task>(callee);
     assert_eq!(world.push(Task), callee, "called by request b");
     world.ends(root_b);
-    // Up to the next census.
+    // Until the next census.
     while !world.tasks.parked.is_empty() {
         let other = world.root(&scope());
         world.ends(other);
@@ -132,7 +132,7 @@ fn a_task_in_anothers_place_is_ambiguous_also_when_its_caller_seems_to_fit() {
     assert!(again.is_some(), "the number was not given back");
     world.tasks.entered(callee, Some(root_b));
     assert!(world.is_unsound(&[callee, root_b, root_a]));
-    // Also what it calls, when it is itself gone.
+    // Also its callees, when it is gone itself.
     let below = world.call(callee);
     world.ends(callee);
     assert!(world.is_unsound(&[below, callee]));
@@ -155,7 +155,7 @@ fn a_root_under_a_known_number_is_ambiguous() {
     let (mut world, a) = (World::default(), scope());
     let root = world.root(&a);
     let callee = world.call(root);
-    // As if numbers were not given out as they are.
+    // As if numbers were not reused in the expected order.
     world.tasks.root(&mut world.table, callee, scope());
     assert!(world.is_unsound(&[callee]));
     assert!(Arc::ptr_eq(&world.named(&[root]).unwrap(), &a));
@@ -167,7 +167,7 @@ fn a_task_that_died_unnoticed_does_not_give_its_number_to_a_root() {
     let dead = world.root(&a);
     let callee = world.call(dead);
     world.free::<Task>(dead);
-    // No checkpoint.
+    // Without a checkpoint.
     let root = world.root(&b);
     assert_ne!(root, dead);
     assert!(Arc::ptr_eq(&world.named(&[root]).unwrap(), &b));
@@ -199,7 +199,7 @@ fn numbers_are_given_back_once_nothing_refers_to_them() {
 #[test]
 fn no_number_is_given_back_while_a_task_is_unknown() {
     let mut world = World::default();
-    // Called by somebody, and held back.
+    // Called, and held back.
     let unborn = world.push(Task);
     let mut parked = Vec::new();
     for _ in 0..4 * SLACK {
@@ -210,7 +210,7 @@ fn no_number_is_given_back_while_a_task_is_unknown() {
     parked.sort_unstable();
     parked.dedup();
     assert_eq!(parked.len(), 4 * SLACK);
-    // Its caller is known still.
+    // Its caller still has a record.
     world.tasks.entered(unborn, Some(parked[0]));
     assert!(world.named(&[unborn, parked[0]]).is_some());
 }
@@ -307,9 +307,8 @@ mod random {
     enum Event {
         Root,
         Call(prop::sample::Index),
-        /// A task is made by a caller, and does not begin yet.
+        /// A caller makes a task, which does not begin yet.
         Prepare(prop::sample::Index),
-        /// The oldest prepared task begins.
         Begin,
         End(prop::sample::Index),
         Take,
@@ -333,7 +332,7 @@ mod random {
         ]
     }
 
-    /// What really is, by number.
+    /// The truth about each task, by number.
     #[derive(Clone)]
     struct Real {
         number: Number,
@@ -341,7 +340,7 @@ mod random {
         caller: Option<Number>,
     }
 
-    /// What a walk from a task yields: callers as numbers, into whoever has them now.
+    /// Returns the callers' numbers that a walk from a task finds, through the tasks that now have them.
     fn walk(alive: &[Real], from: &Real) -> Vec<Number> {
         let mut stack = vec![from.number];
         let mut caller = from.caller;
@@ -359,8 +358,8 @@ mod random {
     }
 
     proptest! {
-        /// Whatever dies, is born, is held back and takes whose number, with or without a look in
-        /// between: no task is taken for another request's.
+        /// In any order of deaths, births, held-back tasks and reused numbers, with or without
+        /// checkpoints in between, no task is taken for another request's.
         #[test]
         fn nothing_is_ever_taken_for_another_requests(events in prop::collection::vec(event(), 1..600)) {
             let mut world = World::default();
@@ -371,7 +370,7 @@ mod random {
             for event in events {
                 match event {
                     Event::Root => {
-                        // As the driver does: a look comes first.
+                        // As the driver does: a checkpoint comes first.
                         world.tasks.checkpoint(&mut world.table);
                         scopes.push(scope());
                         let number = world.root(scopes.last().unwrap());

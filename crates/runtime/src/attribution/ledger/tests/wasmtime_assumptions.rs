@@ -1,6 +1,6 @@
-//! What the ledger relies on and wasmtime does not document. If one of these fails after an update,
-//! the ledger does not go wrong (it says *ambiguous* more often), but it is of less use: the message
-//! says what has changed.
+//! Undocumented behaviour of wasmtime that the ledger relies on. If one of these fails after an
+//! update, the ledger is still right, but says *ambiguous* more often. The message says what has
+//! changed.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -19,17 +19,16 @@ use crate::testing::Attributed;
 enum Event {
     /// The closure given to `run_concurrent` was polled.
     Poll,
-    /// The hook heard `CallingWasm`; the running task and its caller.
+    /// The hook got `CallingWasm`; the running task and its caller.
     Enter(Vec<Number>),
-    /// The hook heard `ReturningFromWasm`, in this task.
+    /// The hook got `ReturningFromWasm`, in this task.
     Leave(Option<Number>),
-    /// A guest called the host.
     Call(Vec<Number>),
 }
 
 type Log = Arc<Mutex<Vec<Event>>>;
 
-/// The numbers on the stack; fails if ids have none.
+/// Returns the numbers on the stack. Panics if ids have none.
 fn stack(store: &mut StoreContextMut<'_, Attributed>) -> Vec<Number> {
     let ids = store.async_call_stack().unwrap().take(64);
     ids.map(|id| {
@@ -44,7 +43,7 @@ fn stack(store: &mut StoreContextMut<'_, Attributed>) -> Vec<Number> {
     .collect()
 }
 
-/// What happens when a task calls another component's, which calls the host: all, in order.
+/// Returns all events, in order, when a task calls another component's, which calls the host.
 async fn events() -> Vec<Event> {
     let callee = Part {
         name: "callee",
@@ -141,7 +140,7 @@ async fn events() -> Vec<Event> {
             poll_fn(|cx| {
                 log.lock().unwrap().push(Event::Poll);
                 let _ = call.as_mut().poll(cx);
-                // The callee goes on after the caller's return.
+                // The callee continues after the caller's return.
                 accessor.poll_no_interesting_tasks(cx)
             })
             .await;
@@ -151,7 +150,7 @@ async fn events() -> Vec<Event> {
     log.lock().unwrap().clone()
 }
 
-/// The slot that the next entry will have.
+/// Returns the slot of the next entry.
 fn free_slot(table: &mut ResourceTable) -> Number {
     let slot = table.push(()).unwrap();
     let number = slot.rep();
@@ -204,7 +203,7 @@ async fn the_closure_is_polled_between_two_work_items() {
         }
     }
     assert_eq!(seen.len(), 2, "{events:?}");
-    // The root ends with its first activation: what comes next is a poll, before its number is used.
+    // The root ends with its first activation: a poll comes next, before its number is reused.
     let root = seen[0];
     let end = events
         .iter()

@@ -1,19 +1,19 @@
-//! Rewrites a component whose tasks can wake one another, so that it tells the host of what they do.
+//! Rewrites a component whose tasks can wake one another, so that it reports their actions to the host.
 //!
-//! Wasmtime has no hook for the built-ins of the component model. So around those that matter
-//! ([`Target`]) goes a core function of the same signature that makes a note of it and calls the built-in.
-//! The guest's modules are copied as they are.
+//! Wasmtime has no hook for the built-ins of the component model. So each relevant built-in ([`Target`])
+//! is wrapped in a core function of the same signature that writes a note and calls the built-in. The
+//! guest's modules are copied unchanged.
 //!
-//! Each component that is concerned, or has one within it that is, gets
+//! Each component that is concerned, or contains one that is, gets
 //!
-//! - at its head: the import of [`INTERFACE`]; and if it is concerned itself, its functions lowered, and a
-//!   memory for its [page](super::page);
-//! - before a section of core instances: an instance of a [shim](shim), for the built-ins that were
-//!   defined since the last. The shim's functions take the place of the built-ins from there on;
+//! - at its head: the import of [`INTERFACE`]; and if it is concerned itself, the interface's lowered
+//!   functions, and a memory for its [page](super::page);
+//! - before a section of core instances: an instance of a [shim](shim), for the built-ins defined since
+//!   the last. From there on the shim's functions replace the built-ins;
 //! - where it instantiates a nested one that is concerned: the interface as one more argument.
 //!
-//! What was there has other indices then. Those of core functions, core instances and core modules are
-//! written down one by one ([`Level`]); the others move by as many as the head has.
+//! This shifts the indices of the original items. The new indices of core functions, core instances and
+//! core modules are recorded one by one ([`Level`]); the others shift by the number of items in the head.
 
 mod plan;
 mod shim;
@@ -34,30 +34,30 @@ use wasmtime::wasmparser::{
 
 use self::plan::{Plan, Target};
 
-/// What a rewritten component imports.
+/// The import of a rewritten component.
 pub(crate) const INTERFACE: &str = "headwater:attribution/wakes@0.1.0";
 
 /// A function of [`INTERFACE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// Shows the host the [page](super::page) of a part.
+    /// Gives the host the [page](super::page) of a part.
     Page,
-    /// Asks the host to read it.
+    /// Asks the host to read the page.
     Read,
 }
 
-/// Why a component whose tasks can wake one another cannot be made to tell of it.
+/// The reason why a component whose tasks can wake one another cannot be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unheard {
-    /// A component in it that is concerned is given away, to be instantiated by somebody else.
+    /// It passes a component that is concerned on, to be instantiated elsewhere.
     #[error("a component that it is made of is not instantiated by the one that it is in")]
     GivenAway,
-    /// It could not be read, or refers to what is not there. The compiler will say.
+    /// It could not be read, or has invalid references. The compiler reports this.
     #[error("it could not be read")]
     Unreadable,
 }
 
-/// The component, rewritten to tell of its tasks; none if they cannot wake one another.
+/// Returns the component, rewritten to report its tasks' actions. None if they cannot wake one another.
 pub(crate) fn instrumented(binary: &[u8]) -> Result<Option<Vec<u8>>, Unheard> {
     let Some(plan) = Plan::of(binary) else {
         return Ok(None);
@@ -85,39 +85,35 @@ struct Rewriter<'a> {
     given_away: bool,
 }
 
-/// Where indices are counted anew.
 enum Scope {
     Component(Level),
-    /// The type of a component, an instance or a module: nothing is put into it.
+    /// The type of a component, an instance or a module: it stays unchanged.
     Type,
 }
 
-/// A component that is being rewritten: where what it had is now.
+/// A component that is being rewritten, with the new indices of its items.
 struct Level {
-    /// Its number in the plan.
     number: usize,
     head: bool,
-    /// The head has a page.
     page: bool,
     core_functions: Moved,
     core_instances: Moved,
     modules: Moved,
-    /// Whether each component in it is concerned.
+    /// For each component in it, true if it is concerned.
     components: Vec<bool>,
-    /// Built-ins that have no shim yet: where they were.
+    /// The original indices of built-ins that have no shim yet.
     pending: Vec<(u32, Target)>,
-    /// It has a shim, which has shown the host its page.
+    /// True if it has a shim, which has given the host its page.
     shown: bool,
 }
 
-/// The indices of one kind: those of old, with what they are now.
+/// The new indices of one kind of items, by the original index.
 #[derive(Default)]
 struct Moved {
     now: Vec<u32>,
     next: u32,
 }
 
-/// An index is of nothing.
 #[derive(Debug)]
 struct Dangling;
 
@@ -126,7 +122,7 @@ type Rewriting<T> = Result<T, Error<Dangling>>;
 // === impl Report ===
 
 impl Report {
-    /// In the order in which the head has them.
+    /// In the order of the head.
     const ALL: [Self; 2] = [Self::Page, Self::Read];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -136,7 +132,8 @@ impl Report {
         }
     }
 
-    /// The index of its lowered form, and of its component function, in a component that has a page.
+    /// Returns the index of its lowered function and of its component function, in a component that has a
+    /// page.
     const fn index(self) -> u32 {
         self as u32
     }
@@ -145,13 +142,11 @@ impl Report {
 // === impl Moved ===
 
 impl Moved {
-    /// One that was there comes next.
     fn push(&mut self) {
         self.now.push(self.next);
         self.next += 1;
     }
 
-    /// A new one.
     fn add(&mut self) -> u32 {
         self.next += 1;
         self.next - 1
@@ -161,7 +156,7 @@ impl Moved {
         self.now.get(index as usize).copied()
     }
 
-    /// The index that the next one of old has had.
+    /// Returns the original index of the next original item.
     fn len(&self) -> u32 {
         u32::try_from(self.now.len()).unwrap_or(u32::MAX)
     }
@@ -170,12 +165,12 @@ impl Moved {
 // === impl Level ===
 
 impl Level {
-    /// The head's types and component instances.
+    /// Returns the number of types and of component instances in the head.
     fn moved(&self) -> u32 {
         u32::from(self.head)
     }
 
-    /// The head's component functions.
+    /// Returns the number of component functions in the head.
     fn moved_functions(&self) -> u32 {
         if self.page {
             Report::ALL.len() as u32
@@ -184,12 +179,12 @@ impl Level {
         }
     }
 
-    /// The head's core memories.
+    /// Returns the number of core memories in the head.
     fn moved_memories(&self) -> u32 {
         u32::from(self.page)
     }
 
-    /// Gives the built-ins that have none their shim.
+    /// Adds a shim for the built-ins that have none.
     fn shim(&mut self, component: &mut Component) {
         if self.pending.is_empty() {
             return;
@@ -274,7 +269,7 @@ impl Rewriter<'_> {
         Ok(component)
     }
 
-    /// The component that is being rewritten; none within the type of something.
+    /// Returns the component that is being rewritten. None within a type.
     fn level(&mut self) -> Option<&mut Level> {
         self.outer(0)
     }
@@ -287,7 +282,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Notes what a section that defines all kinds of things adds.
+    /// Counts an item of a section that defines several kinds.
     fn defines(&mut self, kind: ComponentExternalKind) {
         let Some(level) = self.level() else { return };
         match kind {
@@ -300,7 +295,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// A component is used otherwise than by instantiating it.
+    /// Handles a use of a component other than instantiation.
     fn gives_away(&mut self, count: u32, component: u32) {
         let level = self.outer(count);
         let concerned = level.and_then(|level| level.components.get(component as usize).copied());
@@ -365,7 +360,7 @@ impl ReencodeComponent for Rewriter<'_> {
 
     fn outer_module_index(&mut self, count: u32, index: u32) -> u32 {
         let level = self.outer(count);
-        // One that is not there is the compiler's to report.
+        // The compiler reports missing items.
         level
             .and_then(|level| level.modules.get(index))
             .unwrap_or(index)
@@ -427,7 +422,7 @@ impl ReencodeComponent for Rewriter<'_> {
         component: &mut Component,
         section: wasmtime::wasmparser::CustomSectionReader<'_>,
     ) -> Rewriting<()> {
-        // Names of indices that are others now. The component's own name is kept.
+        // Names by index, which no longer match. The component's own name is kept.
         if let KnownCustom::ComponentName(names) = section.as_known() {
             for name in names {
                 if let wasmtime::wasmparser::ComponentName::Component { name, .. } = name? {
@@ -503,7 +498,7 @@ impl ReencodeComponent for Rewriter<'_> {
         function: CanonicalFunction,
     ) -> Rewriting<()> {
         let is_lifted = matches!(function, CanonicalFunction::Lift { .. });
-        // The library leaves the type's index as it is in these.
+        // The library leaves the type's index unchanged in these.
         match function {
             CanonicalFunction::StreamCancelRead { ty, async_ } => {
                 section.stream_cancel_read(self.component_type_index(ty), async_);
@@ -575,10 +570,10 @@ impl ReencodeComponent for Rewriter<'_> {
     }
 }
 
-/// The core instance of the head that has the page.
+/// The head's core instance of the page.
 const PAGE: u32 = 0;
 
-/// Imports the interface: one type, and one instance.
+/// Writes the import of the interface: one type and one instance.
 fn write_import(component: &mut Component) {
     let mut interface = InstanceType::new();
     let word = ComponentValType::Primitive(PrimitiveValType::U32);
@@ -602,8 +597,8 @@ fn write_import(component: &mut Component) {
     component.section(&imports);
 }
 
-/// Makes the page and lowers the interface's functions: a core module, a core instance and a memory, and
-/// as many functions of either sort as there are [`Report`]s.
+/// Writes the page and lowers the interface's functions: a core module, a core instance and a memory, and
+/// for each [`Report`] a core function and a component function.
 fn write_page(component: &mut Component) {
     component.section(&ModuleSection(&shim::page_module()));
     let mut instances = InstanceSection::new();

@@ -6,7 +6,7 @@ use wasmtime::wasmparser::{
     Payload, TypeBounds, ValType,
 };
 
-/// A built-in that the host is told of.
+/// A built-in that is reported to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     StreamNew,
@@ -18,7 +18,7 @@ pub(super) enum Target {
     ContextSet,
 }
 
-/// Which components are to be rewritten, and which of their core functions.
+/// The components to rewrite, and the relevant core functions of each.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// In the order in which they begin.
@@ -27,40 +27,37 @@ pub(super) struct Plan {
 
 #[derive(Debug, Default)]
 struct Planned {
-    /// Whether it, or one within it, makes a stream or future without payload.
+    /// True if it, or one within it, makes a stream or future without payload.
     concerned: bool,
-    /// Whether it does itself.
+    /// True if it does so itself.
     signals: bool,
-    /// What they are, by their index.
     targets: HashMap<u32, Target>,
 }
 
-/// A component that is being read.
 struct Reading {
     number: usize,
     types: Vec<Kind>,
     core_functions: u32,
 }
 
-/// What a type is.
+/// The relevant property of a type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A stream or a future without payload.
     Signal,
-    /// From somewhere else; it may be one.
+    /// From elsewhere; it may be such a stream or future.
     Unknown,
     Else,
 }
 
-/// What is begun and not ended.
+/// An item that has begun and not ended.
 enum Open {
     Component(Reading),
     Module,
 }
 
 impl Plan {
-    /// None if there is nothing to do: no stream or future without payload is made in the component. One
-    /// that cannot be read is the compiler's to report.
+    /// Returns the plan. None if there is nothing to do: the component makes no stream or future without
+    /// payload. The compiler reports components that cannot be read.
     pub(super) fn of(binary: &[u8]) -> Option<Self> {
         let mut components: Vec<Planned> = Vec::new();
         let mut open: Vec<Open> = Vec::new();
@@ -137,19 +134,18 @@ impl Plan {
         whole.concerned.then_some(Self { components })
     }
 
-    /// Whether the component is rewritten.
     pub(super) fn is_concerned(&self, number: usize) -> bool {
         let planned = self.components.get(number);
         planned.is_some_and(|planned| planned.concerned)
     }
 
-    /// Whether it has something to tell itself.
+    /// Returns true if it has reports of its own.
     pub(super) fn signals(&self, number: usize) -> bool {
         let planned = self.components.get(number);
         planned.is_some_and(|planned| planned.signals)
     }
 
-    /// What a core function of a component is, if the host is told of it.
+    /// Returns the target of a core function, if it is reported to the host.
     pub(super) fn target(&self, number: usize, core_function: u32) -> Option<Target> {
         let planned = self.components.get(number)?;
         let planned = Some(planned).filter(|planned| planned.signals)?;
@@ -231,7 +227,6 @@ impl Reading {
     }
 }
 
-/// The component that is being read.
 fn reading(open: &mut [Open]) -> Option<&mut Reading> {
     match open.last_mut()? {
         Open::Component(reading) => Some(reading),
@@ -239,7 +234,7 @@ fn reading(open: &mut [Open]) -> Option<&mut Reading> {
     }
 }
 
-/// What a type of an outer component is that an alias names.
+/// Returns the kind of an outer component's type that an alias names.
 fn outer_kind(open: &[Open], alias: &ComponentAlias<'_>) -> Kind {
     let &ComponentAlias::Outer {
         kind: ComponentOuterAliasKind::Type,

@@ -11,19 +11,17 @@ use super::super::page::{
 use super::Report;
 use super::plan::Target;
 
-/// What a shim imports the host's functions from.
+/// The module name of the host's functions in a shim's imports.
 pub(super) const REPORTS: &str = "reports";
 
-/// What it imports the built-ins from, by their place.
+/// The module name of the built-ins, which are named by their position.
 pub(super) const BUILTINS: &str = "builtins";
 
-/// What it imports the page's memory from.
+/// The module name of the page's memory.
 pub(super) const PAGE: &str = "page";
 
-/// What that is called.
 pub(super) const MEMORY: &str = "memory";
 
-/// The memory of a page.
 const PAGE_MEMORY: MemoryType = MemoryType {
     minimum: 1,
     maximum: Some(1),
@@ -32,7 +30,6 @@ const PAGE_MEMORY: MemoryType = MemoryType {
     page_size_log2: None,
 };
 
-/// A module that has the memory, and nothing else.
 pub(super) fn page_module() -> Module {
     let mut memories = MemorySection::new();
     memories.memory(PAGE_MEMORY);
@@ -43,8 +40,8 @@ pub(super) fn page_module() -> Module {
     module
 }
 
-/// A module that exports a function for each of these built-ins, by its place: it has the signature of the
-/// built-in, makes a note of it, and calls it. The `first` in a component shows the host the page.
+/// Returns a module that exports a function for each of these built-ins, named by its position: it has the
+/// built-in's signature, writes a note and calls it. The `first` in a component gives the host the page.
 pub(super) fn module(targets: &[Target], first: bool) -> Module {
     let mut types = TypeSection::new();
     let mut imports = ImportSection::new();
@@ -108,7 +105,8 @@ pub(super) fn module(targets: &[Target], first: bool) -> Module {
     module
 }
 
-/// Makes a note: of a kind, with two words. Calls the host before there is no room for another.
+/// Returns the function that writes a note: a kind and two words. It calls the host before the ring is
+/// full.
 fn note_function() -> Function {
     // The kind and the words are the parameters.
     let (written, place) = (3, 4);
@@ -146,7 +144,6 @@ fn note_function() -> Function {
 }
 
 impl Target {
-    /// Parameters and results.
     fn signature(self) -> (Vec<ValType>, Vec<ValType>) {
         use ValType::{I32, I64};
         match self {
@@ -159,7 +156,7 @@ impl Target {
         }
     }
 
-    /// Makes a note of the built-in, and calls it.
+    /// Returns the function that writes a note of the built-in and calls it.
     fn function(self, builtin: u32, note: u32) -> Function {
         let (parameters, _) = self.signature();
         let parameters = 0..u32::try_from(parameters.len()).unwrap_or(u32::MAX);
@@ -171,7 +168,7 @@ impl Target {
                     .call(builtin)
                     .local_set(0)
                     .i32_const(signed(CREATED))
-                    // The two handles: that of the readable end is below.
+                    // The two handles; the readable end is in the lower half.
                     .local_get(0)
                     .i32_wrap_i64()
                     .local_get(0)
@@ -216,7 +213,7 @@ impl Target {
     }
 }
 
-/// A runtime gets the context of a task that is called back. Null is that of one that is new.
+/// Wraps `context.get`: a runtime gets the context of a task that is called back. Null means a new task.
 fn got_function(builtin: u32, note: u32) -> Function {
     let context = 0;
     let mut function = Function::new([(1, ValType::I32)]);
@@ -240,7 +237,8 @@ fn got_function(builtin: u32, note: u32) -> Function {
     function
 }
 
-/// It sets it when the task pauses, and when it starts: then it is not what was got.
+/// Wraps `context.set`: a runtime sets the context when the task pauses, and when it starts. At a start it
+/// differs from the value that was got.
 fn set_function(builtin: u32, note: u32) -> Function {
     let context = 0;
     let mut function = Function::new([]);
@@ -267,7 +265,7 @@ fn set_function(builtin: u32, note: u32) -> Function {
     function
 }
 
-/// The word at this place of the page.
+/// Loads the word at this place of the page.
 fn load(code: &mut InstructionSink<'_>, place: u32) {
     code.i32_const(0).i32_load(word(place));
 }
@@ -280,7 +278,7 @@ fn word(place: u32) -> MemArg {
     }
 }
 
-/// As instructions have it.
+/// Returns the number as instructions encode it.
 fn signed(number: u32) -> i32 {
     number.cast_signed()
 }

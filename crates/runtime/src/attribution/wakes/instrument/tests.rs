@@ -2,8 +2,8 @@ use wasmtime::wasmparser::{Validator, WasmFeatures};
 
 use super::*;
 
-/// A component that makes, writes and reads a stream without payload, waits and has a context: all that the
-/// host is told of, and a module that calls it.
+/// A component that makes, writes and reads a stream without payload, waits and has a context: everything
+/// that is reported to the host, and a module that calls it.
 fn hopper(name: &str) -> String {
     format!(
         r#"(component {name}
@@ -57,7 +57,7 @@ fn validate(binary: &[u8]) {
     }
 }
 
-/// How many components import the interface, and how many core functions of it the modules import.
+/// Counts the components that import the interface, and the core functions of it that the modules import.
 fn imports(binary: &[u8]) -> (usize, usize) {
     let (mut interfaces, mut functions) = (0, 0);
     for payload in Parser::new(0).parse_all(binary) {
@@ -163,7 +163,7 @@ fn of_a_composed_component_those_parts_tell_that_can_wake_tasks() {
     validate(&wat::parse_str(&text).unwrap());
     let binary = rewritten(&text).unwrap();
     validate(&binary);
-    // The whole, both hoppers, and what is around one of them.
+    // The whole, both hoppers, and the component around one of them.
     assert_eq!(imports(&binary), (4, 10));
 }
 

@@ -1,20 +1,20 @@
 use super::*;
 use crate::testing::scope;
 
-/// Handles that every task of these tests has: of the stream that it is woken by, the end that it reads
-/// and the one that others write to; and of something else that it waits for.
+/// The handles of every task in these tests: the readable and the writable end of the stream that it is
+/// woken by, and something else that it waits for.
 const READ: u32 = 100;
 const WRITE: u32 = 200;
 const TIMER: u32 = 300;
 
-/// Tasks of requests, one each, and what is heard of them.
+/// Tasks of one request each, and their recorded actions.
 struct Instance {
     tasks: Tasks,
     requests: Vec<Arc<RequestScope>>,
 }
 
 impl Instance {
-    /// All have started, and wait for something of their own.
+    /// Returns tasks that have started and wait for something of their own.
     fn with(tasks: u32) -> Self {
         let mut instance = Self {
             tasks: Tasks::default(),
@@ -46,7 +46,7 @@ impl Instance {
         self.joins(task, waitable, 1);
     }
 
-    /// As `wit-bindgen` does when a task has nothing more to do: until it is woken.
+    /// Waits until it is woken, as `wit-bindgen` does when a task has nothing more to do.
     fn sleeps(&mut self, task: u32) {
         let (readable, writable) = (READ + task, WRITE + task);
         self.heard(task, Event::Creates { readable, writable });
@@ -54,20 +54,20 @@ impl Instance {
         self.heard(task, Event::Pauses);
     }
 
-    /// It was called back, by what it waits for.
+    /// Calls the task back for what it waits for.
     fn goes_on(&mut self, task: u32) {
         self.heard(task, Event::GoesOn);
         self.joins(task, READ + task, 0);
     }
 
-    /// It goes on, and waits for nothing of its own any more.
+    /// Continues, and no longer waits for anything of its own.
     fn comes_to_need_others(&mut self, task: u32) {
         self.goes_on(task);
         self.joins(task, TIMER + task, 0);
         self.sleeps(task);
     }
 
-    /// One goes on, wakes another, and pauses again; the other goes on.
+    /// One continues, wakes another, and pauses again; the other continues.
     fn wakes(&mut self, by: u32, sleeper: u32) {
         self.goes_on(by);
         let writable = WRITE + sleeper;
@@ -76,7 +76,8 @@ impl Instance {
         self.goes_on(sleeper);
     }
 
-    /// Why calls of a task are in doubt, and because of whose, when it goes on; then it pauses again.
+    /// Continues the task, returns the doubt about its calls and the requests that cause it, and pauses
+    /// it again.
     fn doubt(&mut self, task: u32) -> Option<(Doubt, Vec<u32>)> {
         self.goes_on(task);
         let own = self.requests[task as usize].clone();
@@ -136,7 +137,7 @@ fn whoever_waits_for_a_stream_is_woken_by_it_and_not_who_made_it() {
     instance.goes_on(2);
     instance.heard(2, Event::Writes { writable: WRITE });
     instance.sleeps(2);
-    // It waits for what the other had waited for, too.
+    // It waits for the same thing as the other had, too.
     assert_eq!(instance.doubt(1), Some((Doubt::TakenOver, vec![0, 2])));
     assert_eq!(instance.doubt(2), Some((Doubt::Woken, vec![1])));
     assert_eq!(instance.doubt(0), None);
@@ -149,7 +150,7 @@ fn a_task_that_waits_for_what_another_waited_for_has_taken_it_over() {
     instance.waits_for(1, TIMER);
     instance.sleeps(1);
     assert_eq!(instance.doubt(1), Some((Doubt::TakenOver, vec![0])));
-    // Likewise if it first takes it out of the other's set.
+    // Also if it first takes it out of the other's set.
     instance.goes_on(2);
     instance.joins(2, TIMER, 0);
     instance.waits_for(2, TIMER);
@@ -176,7 +177,7 @@ fn while_a_task_waits_for_nothing_of_its_own_all_others_are_in_doubt() {
     instance.comes_to_need_others(0);
     assert_eq!(instance.doubt(1), Some((Doubt::Awaited, vec![0])));
     assert_eq!(instance.doubt(0), None, "it does its own work");
-    // One that gives way to others, and is not asleep.
+    // A task that yields to others and is not asleep.
     instance.goes_on(2);
     instance.joins(2, TIMER + 2, 0);
     instance.heard(2, Event::Pauses);
@@ -324,7 +325,7 @@ fn where_more_is_going_on_than_is_kept_all_are_in_doubt() {
         assert!(instance.tasks.waits.len() <= MOST_KEPT);
     }
     assert_eq!(instance.doubt(1), Some((Doubt::Woken, vec![])));
-    // What comes then is not kept.
+    // Later ones are not recorded.
     for _ in 0..2 * MOST_UNHEARD {
         instance.tasks.request_starts(&instance.requests[0]);
     }

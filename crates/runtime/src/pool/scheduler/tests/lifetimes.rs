@@ -1,4 +1,4 @@
-//! How instances start, retire and end, and what can be seen of it.
+//! Starts, retirements and ends of instances, and the views of them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{
 use crate::pool::settings::PoolSettings;
 use crate::world::World;
 
-/// How many requests each instance of a pool is given before it is retired.
+/// Returns the number of requests that each instance of a pool gets before it is retired.
 fn limits(settings: PoolSettings, seed: u64, instances: usize) -> Vec<usize> {
     let mut pool = Pool(Scheduler::new(settings, 1, seed));
     let mut limits = Vec::new();
@@ -88,7 +88,7 @@ fn a_pool_that_is_replaced_finishes_what_it_has_and_keeps_nothing() {
     assert_eq!(pool.replaced(), all);
     assert_eq!(pool.replaced(), [], "once");
     assert_eq!(pool.0.view().in_flight, 1);
-    // One that was under way has its answer, by an instance that is not kept for the next.
+    // A request under way is answered, by an instance that is not kept for the next.
     assert_eq!(pool.arrive(FIRST + 1), [start(3)]);
     assert_eq!(pool.started(3), [assign(FIRST + 1, 3)]);
     pool.finish(FIRST + 1);

@@ -1,4 +1,4 @@
-//! What goes into a simulation, and what comes out.
+//! The inputs and results of a simulation.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,26 +8,23 @@ use crate::pool::settings::PoolSettings;
 /// Virtual microseconds.
 pub(super) type Time = u64;
 
-/// What clients and guests do. Rates are per thousand.
+/// The behaviour of clients and guests. Rates are per thousand.
 #[derive(Clone)]
 pub(super) struct Profile {
     pub(super) settings: PoolSettings,
     pub(super) requests: usize,
-    /// From one arrival to the next.
     pub(super) gap: Range<Time>,
     pub(super) start: Range<Time>,
     pub(super) service: Range<Time>,
     /// Work in the instance after each request.
     pub(super) after: Range<Time>,
     pub(super) idle_timeout: Time,
-    /// A request that is not answered in this time has missed its deadline.
+    /// The time in which a request must be answered.
     pub(super) deadline: Time,
-    /// How long a request waits for an instance before it is refused.
     pub(super) queue_timeout: Time,
     pub(super) backpressure: Backpressure,
     pub(super) starts_fail: u64,
     pub(super) requests_trap: u64,
-    /// They never end.
     pub(super) requests_hang: u64,
     pub(super) clients_leave: u64,
 }
@@ -35,7 +32,7 @@ pub(super) struct Profile {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Backpressure {
     Never,
-    /// While so many requests run.
+    /// While this many requests run.
     At(usize),
     /// For a while, after some of the requests that it starts.
     NowAndThen,
@@ -43,11 +40,9 @@ pub(super) enum Backpressure {
     ForEver,
 }
 
-/// What became of all requests.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     outcomes: BTreeMap<Outcome, usize>,
-    /// How often an instance gave a request back.
     pub(super) given_back: usize,
 }
 
@@ -79,7 +74,7 @@ pub(super) enum Outcome {
     Abandoned,
 }
 
-/// The same throws for the same seed.
+/// A source of random numbers, deterministic for a seed.
 pub(super) struct Dice(fastrand::Rng);
 
 impl Dice {

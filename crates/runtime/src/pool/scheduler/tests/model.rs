@@ -1,5 +1,5 @@
-//! What the surroundings of a pool know: where each request and each instance is, by the actions
-//! alone. After each event it holds the pool to the invariants of its documentation.
+//! A model of a pool that tracks each request and each instance by the actions alone. After each
+//! event it checks the invariants of the pool's documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,33 +11,30 @@ pub(super) struct Model {
     core: Scheduler,
     pub(super) settings: PoolSettings,
     next_request: u64,
-    /// Who waits, in the order of arrival.
+    /// Waiting requests, in the order of arrival.
     pub(super) queue: BTreeSet<RequestKey>,
     /// Those of the queue that were in an instance before: they do not count against its bound.
     returned: BTreeSet<RequestKey>,
-    /// By their keys, of which none is used twice.
+    /// By their keys. No key is used twice.
     pub(super) instances: BTreeMap<InstanceKey, Seen>,
-    /// How many were started in all.
     instances_started: u64,
-    /// The request whose arrival is being decided: nobody else can be refused.
+    /// The request whose arrival is being decided: only this one can be refused.
     arriving: Option<RequestKey>,
-    /// Another version of the service takes the requests: nothing is kept.
+    /// True if another version of the service takes the requests: nothing is kept.
     replaced: bool,
 }
 
-/// What is known of an instance.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) ready: bool,
     pub(super) retiring: bool,
-    /// A request missed its deadline in it.
     late: bool,
     pub(super) held: bool,
     pub(super) at_work: bool,
-    /// It has given something back, and takes nothing until it lets go or ends.
+    /// True if it has given something back, and takes nothing until backpressure ends or it ends.
     gave_back: bool,
     pub(super) requests: BTreeSet<RequestKey>,
-    /// Requests that it was given and kept, in all.
+    /// The total number of requests that it was given and kept.
     given: usize,
 }
 
@@ -70,7 +67,6 @@ impl Model {
         self.core.view()
     }
 
-    /// Where a request is, if it is in an instance.
     pub(super) fn instance_of(&self, request: RequestKey) -> Option<InstanceKey> {
         self.instances
             .iter()
@@ -100,7 +96,7 @@ impl Model {
         self.follow(|core, actions| core.finish(request, actions))
     }
 
-    /// To be called when the instance is held or ends.
+    /// Must be called when the instance is held or ends.
     pub(super) fn give_back(&mut self, request: RequestKey) -> Vec<Action> {
         if let Some(key) = self.leave(request) {
             if let Some(seen) = self.instances.get_mut(&key) {
@@ -183,7 +179,8 @@ impl Model {
         actions
     }
 
-    /// The instance gives back what it has not started, and is gone; so is what it had started.
+    /// Ends an instance: it gives back the requests that it has not started, and the others are
+    /// over.
     pub(super) fn ended(
         &mut self,
         key: InstanceKey,
@@ -226,7 +223,7 @@ impl Model {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Assign(request, key) => {
-                // Which also says that it waited: it is not assigned twice, nor after its end.
+                // This also shows that it waited: it is not assigned twice, nor after its end.
                 assert_eq!(self.queue.pop_first(), Some(request), "out of order");
                 self.returned.remove(&request);
                 let seen = self.instances.get_mut(&key).expect("is alive");
@@ -252,7 +249,7 @@ impl Model {
             }
             Action::Retire(key, why) => {
                 let seen = &self.instances[&key];
-                // A missed deadline is said once more of one that retires already.
+                // A missed deadline is reported again for an instance that already retires.
                 let again = why == Retirement::Deadline && !seen.late;
                 assert!(!seen.retiring || again, "{seen:?} retires");
                 assert!(seen.ready, "{seen:?} retires");
@@ -284,7 +281,7 @@ impl Model {
         }
     }
 
-    /// The invariants that hold between two events; those of each step are in `carry_out`.
+    /// Checks the invariants that hold between two events; those of each step are in `carry_out`.
     fn check(&self) {
         let fresh = self.queue.len() - self.returned.len();
         assert!(fresh <= self.settings.max_queue, "{fresh} wait");

@@ -1,9 +1,8 @@
-//! Where a request goes: to which instance, into the queue, or away.
+//! The placement of requests: into an instance, into the queue, or refused.
 
 use super::{FIRST, Pool, assign, refuse, settings, start};
 use crate::pool::settings::PoolSettings;
 
-/// One instance, one request at a time.
 fn narrow() -> PoolSettings {
     PoolSettings {
         max_instances: 1,
@@ -155,7 +154,7 @@ fn a_guest_that_takes_more_again_gets_fewer_instances_again() {
     pool.hold(0, 1);
     pool.let_go(0);
     pool.arrive_many(3);
-    // Three were in it, and it did not hold.
+    // Three were in it, without backpressure.
     pool.finish(100);
     pool.hold(0, 4);
     let waiting: Vec<_> = (200..204)
@@ -197,7 +196,7 @@ fn requests_given_back_keep_their_order_of_arrival() {
             max_instances: 2,
             ..settings()
         };
-        // By turns to both instances.
+        // Alternately to both instances.
         let mut pool = Pool::warm(settings, 2, 2);
         pool.arrive_many(4);
         pool.hold(0, 4);

@@ -1,11 +1,11 @@
-//! The loads that the simulation is run with, and what must come of each.
+//! The load profiles of the simulation, and the expected results of each.
 
 use super::load::{Backpressure, Outcome, Profile, Tally};
 use super::simulation::Simulation;
 use super::{World, settings};
 use crate::pool::settings::PoolSettings;
 
-/// Guests that do well, with room for all that comes.
+/// Well-behaved guests, with room for all requests.
 fn kind() -> Profile {
     Profile {
         settings: PoolSettings {
@@ -31,7 +31,6 @@ fn kind() -> Profile {
     }
 }
 
-/// Runs the profile by several seeds.
 fn run(profile: &Profile) -> Vec<Tally> {
     (0..3)
         .map(|seed| Simulation::new(profile.clone(), seed).run())
@@ -179,7 +178,7 @@ fn clients_that_leave_free_their_places() {
     }
 }
 
-/// All that can go wrong, at once and under load.
+/// Everything that can go wrong, at once and under load.
 fn everything() -> Profile {
     Profile {
         settings: PoolSettings {

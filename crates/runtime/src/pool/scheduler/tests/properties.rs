@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order, the invariants hold. The model checks them.
+//! The invariants hold for any sequence of events. The model checks them.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -7,7 +7,7 @@ use super::model::{Model, Seen};
 use super::{InstanceKey, RequestKey, World};
 use crate::pool::settings::PoolSettings;
 
-/// What happens next, and two numbers by which it is chosen to whom.
+/// An event, and two numbers that choose its subject.
 type Step = (Event, usize, usize);
 
 #[derive(Debug, Clone, Copy)]
@@ -16,13 +16,12 @@ enum Event {
     AbandonQueued,
     AbandonInInstance,
     Finish,
-    /// One is given back by an instance under backpressure.
+    /// An instance under backpressure gives one back.
     GiveBack,
     Started,
     StartFailed,
     Hold,
     LetGo,
-    /// An instance begins to work, or has nothing to do any more.
     Work,
     IdleExpired,
     /// Another service needs a place.
@@ -32,9 +31,9 @@ enum Event {
     /// Another version of the service takes its requests.
     Replaced,
     DeadlineMissed,
-    /// A retiring instance has finished what it had.
+    /// A retiring instance has finished its work.
     Drained,
-    /// An instance ends with what it has; the second number says what it had not started.
+    /// An instance ends with its requests; the second number chooses those that it had not started.
     Trap,
     /// A report about a request or an instance that is long gone.
     Late,
@@ -85,7 +84,6 @@ fn pool_settings() -> impl Strategy<Value = PoolSettings> {
         )
 }
 
-/// One of those that are there, if any.
 fn pick<T>(candidates: impl Iterator<Item = T>, choice: usize) -> Option<T> {
     let mut candidates: Vec<T> = candidates.collect();
     let index = choice.checked_rem(candidates.len())?;
@@ -106,7 +104,7 @@ fn request_in(
     pick(meant.flat_map(|seen| seen.requests.iter().copied()), choice)
 }
 
-/// Lets the event happen if it can; nothing is done if there is nobody whom it could happen to.
+/// Applies the event, or does nothing if it has no possible subject.
 fn apply(model: &mut Model, (event, choice, detail): Step) -> Option<()> {
     match event {
         Event::Arrive => {
@@ -185,7 +183,7 @@ fn apply(model: &mut Model, (event, choice, detail): Step) -> Option<()> {
     Some(())
 }
 
-/// No action follows from what is said of those that are gone.
+/// Reports about requests and instances that are gone cause no action.
 fn late(model: &mut Model) {
     let (request, key) = (RequestKey(u64::MAX), InstanceKey(u64::MAX));
     let actions = [
@@ -202,9 +200,9 @@ fn late(model: &mut Model) {
     assert_eq!(actions.concat(), []);
 }
 
-/// Ends whatever is under way, as kindly as possible.
+/// Ends all activity in the most orderly way.
 fn settle(model: &mut Model) {
-    // Each round ends an instance or a request at least, or there is nothing left to do.
+    // Each round ends an instance or a request, or there is nothing left to do.
     while model.view().in_flight + model.view().queued + model.view().starting > 0 {
         while let Some(key) = instance(model, 0, |seen| !seen.ready) {
             model.started(key);
@@ -224,7 +222,7 @@ fn settle(model: &mut Model) {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 300,
-        // The same cases each time; a failing one is to be found again.
+        // The same cases each time, so that failures can be reproduced.
         rng_seed: RngSeed::Fixed(48),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -241,7 +239,7 @@ proptest! {
         for step in steps {
             let _ = apply(&mut model, step);
         }
-        // Nobody is stuck: what waits is served if the guests are kind from now on.
+        // Nothing is stuck: waiting requests are served if the guests behave well from now on.
         settle(&mut model);
     }
 }

@@ -1,5 +1,5 @@
-//! Thousands of requests and the guests that serve them, in virtual time: each request has one
-//! outcome, and in the end nothing is left. The model checks the invariants at every event.
+//! Thousands of requests and the guests that serve them, in virtual time. Each request has one
+//! outcome, and nothing is left at the end. The model checks the invariants at every event.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -13,7 +13,7 @@ enum Event {
     Arrive,
     Started(InstanceKey),
     StartFailed(InstanceKey),
-    /// The guest is to be called for a request; it may hold backpressure by now.
+    /// Calls the guest for a request; it may apply backpressure by now.
     Enter(RequestKey, InstanceKey),
     Answered(RequestKey),
     Trapped(RequestKey),
@@ -21,9 +21,9 @@ enum Event {
     Leaves(RequestKey),
     QueueTimeout(RequestKey),
     Deadline(RequestKey),
-    /// The grace for what else was in the instance is over.
+    /// The grace period for the other requests of the instance is over.
     Dropped(InstanceKey),
-    /// The instance has nothing to do, unless something came since: the number counts that.
+    /// The instance has no work, unless something came since; the number counts that.
     Rests(InstanceKey, u64),
     IdleExpired(InstanceKey, u64),
 }
@@ -33,7 +33,7 @@ pub(super) struct Simulation {
     model: Model,
     dice: Dice,
     now: Time,
-    /// What is to come, the soonest first; at the same time in the order of planning.
+    /// Future events, the soonest first; events at the same time in the order of planning.
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
     planned: u64,
     arrived: usize,
@@ -42,13 +42,10 @@ pub(super) struct Simulation {
     given_back: usize,
 }
 
-/// What only the instance knows.
 #[derive(Default)]
 struct Guest {
-    /// Requests that it has started and not ended.
     running: BTreeSet<RequestKey>,
     held: bool,
-    /// Counts what it was given.
     generation: u64,
 }
 
@@ -70,7 +67,7 @@ impl Simulation {
         simulation
     }
 
-    /// Runs until nothing is to come, and says what became of the requests.
+    /// Runs until there are no more events, and returns the outcomes.
     pub(super) fn run(mut self) -> Tally {
         while let Some(Reverse((time, _, event))) = self.events.pop() {
             self.now = time;
@@ -242,7 +239,7 @@ impl Simulation {
         self.carry_out(actions);
     }
 
-    /// A request that has an outcome leaves its instance.
+    /// Removes a request that has an outcome from its instance.
     fn leave(&mut self, request: RequestKey, key: InstanceKey) {
         let guest = self.guests.get_mut(&key).expect("is alive");
         guest.running.remove(&request);
@@ -281,7 +278,7 @@ impl Simulation {
         }
     }
 
-    /// The instance is gone; those that it had started fail with it.
+    /// Ends the instance; the requests that it had started fail.
     fn end(&mut self, key: InstanceKey) {
         let Some(guest) = self.guests.remove(&key) else {
             return;
@@ -296,7 +293,7 @@ impl Simulation {
         self.carry_out(actions);
     }
 
-    /// Once its last request is over, an instance may work on, and then rests.
+    /// After its last request, an instance may work on, and then rests.
     fn rest_if_empty(&mut self, key: InstanceKey) {
         if self.model.instances[&key].requests.is_empty() {
             let after = self.dice.within(&self.profile.after);

@@ -4,7 +4,7 @@ use super::{InstanceKey, Pool, settings};
 use crate::pool::instance_stats::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
 
-/// As old as its number says, in seconds.
+/// Returns the views, with ages in seconds equal to the numbers.
 fn instances(pool: &Pool) -> Vec<InstanceView> {
     pool.0
         .instances(|InstanceKey(number)| Duration::from_secs(number))

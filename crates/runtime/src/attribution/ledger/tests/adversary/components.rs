@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-/// One part of a composed component.
 #[derive(Default)]
 pub(in crate::attribution::ledger) struct Part<'a> {
     pub(in crate::attribution::ledger) name: &'a str,
@@ -10,15 +9,15 @@ pub(in crate::attribution::ledger) struct Part<'a> {
     pub(in crate::attribution::ledger) calls: &'a [&'a str],
     /// Functions of other parts that it calls synchronously.
     pub(in crate::attribution::ledger) calls_now: &'a [&'a str],
-    /// Asynchronous functions of its own, with callbacks that are called as they are, and `-on`.
+    /// Asynchronous functions of its own, with callbacks exported under the plain name and with
+    /// `-on`.
     pub(in crate::attribution::ledger) exports: &'a [&'a str],
     /// Synchronous functions of its own.
     pub(in crate::attribution::ledger) exports_now: &'a [&'a str],
-    /// The functions, in WebAssembly's text.
     pub(in crate::attribution::ledger) code: &'a str,
 }
 
-/// The canonical functions that every part has, by the name that its code has for them.
+/// The canonical functions of every part, with their names in its code.
 const HOST: [(&str, &str, &str); 13] = [
     ("note", "(canon lower (func $note))", "(param i32)"),
     (
@@ -47,8 +46,8 @@ const HOST: [(&str, &str, &str); 13] = [
     ("begin", "(canon context.set i32 0)", "(param i32)"),
 ];
 
-/// `wait` is what a function answers that goes on, in its callback, when a gate is open; `handle` the
-/// subtask of a call that has not returned.
+/// `wait` is the result of a function that continues in its callback when a gate is open; `handle` is
+/// the subtask of a call that has not returned.
 const LIBRARY: &str = r"
     (func $handle (param $called i32) (result i32)
       (i32.shr_u (local.get $called) (i32.const 4)))
@@ -61,7 +60,7 @@ const LIBRARY: &str = r"
       (call $wait-for (call $handle (call $gate (local.get $gate)))))
 ";
 
-/// A component made of parts, of which each calls those before it. The last one's `run` is a request.
+/// Composes parts, each of which calls those before it. The last one's `run` is a request.
 pub(in crate::attribution::ledger) fn composed(parts: &[Part<'_>]) -> String {
     let mut text = String::from(
         "(component

@@ -1,8 +1,8 @@
-//! The ledger against composed components that mean harm, in a store of their own.
+//! Tests of the ledger with hostile composed components, in a store of their own.
 //!
-//! A component here exports `run`, a request's root, and imports `note`, which asks whom the call is
-//! attributed to, and `gate`, which holds a task up until the test opens it. Nothing depends on time:
-//! each step is taken when the event loop has nothing left to do.
+//! A component here exports `run`, a request's root, and imports `note`, which records the
+//! attribution of the call, and `gate`, which blocks a task until the test opens it. Nothing depends
+//! on time: each step is taken when the event loop has nothing left to do.
 
 pub(super) mod components;
 mod scenarios;
@@ -24,16 +24,15 @@ use crate::attribution::{self, Evidence};
 use crate::engine::Engine;
 use crate::testing::{Attributed, scope};
 
-/// What the test does when the guests have nothing left to do.
+/// A step of the test, taken when the guests have nothing left to do.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
-    /// Starts a request of this number.
     Start(u32),
-    /// Opens a gate, for good.
+    /// Opens a gate for good.
     Open(u32),
 }
 
-/// Whom a call of `note` was attributed to.
+/// The attribution of a `note` call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
     Exact(u32),
@@ -41,14 +40,13 @@ pub(super) enum Named {
     Unknown,
 }
 
-/// What came of a scenario.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// The calls of `note`: for whom they were made, and for whom they were taken.
+    /// The calls of `note`: their true requests, and the attributed ones.
     pub(super) notes: Vec<(u32, Named)>,
-    /// How the event loop ended, if it did: by a trap.
+    /// The trap that ended the event loop, if there was one.
     pub(super) trap: Option<String>,
-    /// The most tasks that the ledger remembered at any step, and how many in the end.
+    /// The highest number of tasks in the ledger at any step, and the number at the end.
     pub(super) sizes: (usize, usize),
 }
 
@@ -72,14 +70,13 @@ impl Wake for Woken {
     }
 }
 
-/// Runs a component through the steps.
 pub(super) async fn play(text: &str, evidence: Evidence, steps: &[Step]) -> Outcome {
     let engine = Engine::new().unwrap();
     let engine = engine.for_guest(text.as_bytes()).unwrap();
     let component = Component::new(engine, text).unwrap();
     let board = Board::default();
     let mut store = Store::new(engine, Attributed::new(evidence));
-    // Nobody computes for long here.
+    // No guest computes for long here.
     store.set_epoch_deadline(u64::MAX / 2);
     attribution::install(&mut store);
     let instance = linker(engine, &board)
@@ -130,7 +127,7 @@ pub(super) async fn play(text: &str, evidence: Evidence, steps: &[Step]) -> Outc
     outcome
 }
 
-/// What the driver does: checkpoint, calls, starts.
+/// Acts as the driver: checkpoint, calls, starts.
 async fn inside(
     accessor: &Accessor<Attributed>,
     run: &TypedFunc<(u32,), ()>,
@@ -218,7 +215,7 @@ fn linker(engine: &wasmtime::Engine, board: &Board) -> Linker<Attributed> {
 }
 
 impl Outcome {
-    /// That no call was taken for another's.
+    /// Asserts that no call was attributed to the wrong request.
     pub(super) fn none_wrong(&self) -> &Self {
         for (who, named) in &self.notes {
             if let Named::Exact(named) = named {
@@ -231,7 +228,7 @@ impl Outcome {
         self
     }
 
-    /// That there were so many calls, and each was known to be whose it was.
+    /// Asserts that there were this many calls, all attributed exactly.
     pub(super) fn all_exact(&self, calls: usize) {
         assert_eq!(self.notes.len(), calls, "{self:?}");
         for (who, named) in &self.notes {

@@ -1,4 +1,4 @@
-//! What guests may try, and what they must not achieve.
+//! Attacks that guests may try, and that must fail.
 
 use super::Step::{Open, Start};
 use super::components::{Part, composed};
@@ -8,7 +8,7 @@ use crate::attribution::Evidence;
 const ENTRIES: Evidence = Evidence::Ledger(Listen::Entries);
 const EVERYWHERE: Evidence = Evidence::Ledger(Listen::Everywhere);
 
-/// Returns at once; notes when the gate of its request's number is open.
+/// Returns at once; calls `note` when the gate of its request's number is open.
 const LATE: Part<'_> = Part {
     name: "late",
     calls: &[],
@@ -41,7 +41,7 @@ const LEAVES: Part<'_> = Part {
       (func (export "run-on") (param i32 i32 i32) (result i32) unreachable)"#,
 };
 
-/// Each request's caller is gone when the next starts, and takes its number.
+/// Each request's caller is gone when the next starts and reuses its number.
 fn one_after_the_other(requests: u32) -> Vec<Step> {
     let starts = (1..=requests).map(Start);
     starts.chain((1..=requests).rev().map(Open)).collect()
@@ -56,8 +56,8 @@ async fn work_whose_caller_is_gone_is_exact() {
     }
 }
 
-/// If this fails, wasmtime's call stack has become right for composed components (its issue 14247):
-/// the ledger may go.
+/// If this fails, wasmtime's call stack has become right for composed components (its issue 14247),
+/// and the ledger can be removed.
 #[tokio::test]
 async fn the_stack_alone_is_still_wrong() {
     let steps = one_after_the_other(20);
@@ -98,8 +98,8 @@ async fn three_levels_of_callers_that_are_gone_are_exact() {
     play(&text, ENTRIES, &steps).await.all_exact(30);
 }
 
-/// The middle one outlives its caller and then calls somebody, who may take the caller's number: then
-/// each is the other's caller, and the walk never ends.
+/// The middle one outlives its caller and then calls another, which may reuse the caller's number:
+/// then each is the other's caller, and the walk never ends.
 #[tokio::test]
 async fn a_circle_of_callers_is_no_circle() {
     let middle = Part {
@@ -127,8 +127,8 @@ async fn a_circle_of_callers_is_no_circle() {
         .all_exact(1);
 }
 
-/// Request 1 leaves a subtask that has ended and whose end nobody was told of. Request 2 drops it and
-/// calls, all in one go: its callee has the number of request 1's, before anybody can look.
+/// Request 1 leaves a subtask that has ended without its end being observed. Request 2 drops it and
+/// calls at once: its callee has the number of request 1's, before a checkpoint can run.
 #[tokio::test]
 async fn a_number_that_is_freed_and_used_in_one_go_misleads_nobody() {
     let inner = Part {
@@ -177,14 +177,14 @@ async fn a_number_that_is_freed_and_used_in_one_go_misleads_nobody() {
     let steps = [Start(3), Start(1), Open(11), Open(21), Start(2)];
     let outcome = play(&text, ENTRIES, &steps).await;
     assert_eq!(outcome.notes, [(2, Named::Ambiguous)], "{outcome:?}");
-    // Looked at between the two, it cannot be used.
+    // With a checkpoint between the two, it cannot be reused.
     play(&text, EVERYWHERE, &steps).await.all_exact(1);
     // Nor does it mislead when all was forgotten in between.
     let steps = [Start(1), Open(11), Open(21), Start(2)];
     play(&text, ENTRIES, &steps).await.none_wrong();
 }
 
-/// Holds everybody up while request 9 is in it. Notes before it returns, and never returns.
+/// Blocks all while request 9 is in it. Calls `note` before it returns, and never returns.
 const HELD: Part<'_> = Part {
     name: "held",
     calls: &[],
@@ -215,7 +215,7 @@ fn held_births() -> Vec<Step> {
 
 #[tokio::test]
 async fn a_task_that_backpressure_held_back_until_its_caller_was_gone_is_exact() {
-    // Request 9 waits for what it called, or its return would find nobody.
+    // Request 9 waits for its callee, which otherwise would have no caller to return to.
     let outer = Part {
         name: "outer",
         calls: &["work"],
@@ -238,8 +238,8 @@ async fn a_task_that_backpressure_held_back_until_its_caller_was_gone_is_exact()
     outcome.all_exact(21);
 }
 
-/// A synchronous call makes a task that nobody is told of; it calls somebody who is held back, and is
-/// gone before that one's birth, as is its caller.
+/// A synchronous call makes an unseen task. It calls another that is held back, and is gone before
+/// that one's birth, as is its caller.
 fn synchronous() -> String {
     let middle = Part {
         name: "middle",
@@ -318,7 +318,7 @@ async fn a_call_after_a_cancelled_one_is_exact() {
     outcome.all_exact(20);
 }
 
-/// A task that waits on its stack goes on without an entry.
+/// A task that waits on its stack continues without an entry.
 #[tokio::test]
 async fn a_task_that_waits_on_its_own_stack_is_exact() {
     let inner = Part {
@@ -332,7 +332,7 @@ async fn a_task_that_waits_on_its_own_stack_is_exact() {
           (func (export "work-on") (param i32 i32 i32) (result i32) unreachable)"#,
         ..LATE
     };
-    // The part can be entered by one at a time then.
+    // Then only one at a time can enter the part.
     let steps = [Start(1), Start(2), Start(3), Open(1), Open(2), Open(3)];
     let outcome = play(&composed(&[inner, LEAVES]), ENTRIES, &steps).await;
     outcome.none_wrong();
@@ -344,7 +344,7 @@ async fn a_task_that_waits_on_its_own_stack_is_exact() {
     );
 }
 
-/// Calls go on being answered when a callee returns to a caller that is gone, up to wasmtime's trap.
+/// Calls are still answered when a callee returns to a caller that is gone, until wasmtime traps.
 #[tokio::test]
 async fn a_return_to_a_caller_that_is_gone_traps_and_misleads_nobody() {
     let inner = Part {
@@ -379,7 +379,7 @@ async fn what_is_called_while_the_instance_is_set_up_is_unknown() {
     assert_eq!(outcome.notes, [(0, Named::Unknown)]);
 }
 
-/// One request stays for ever, so that nothing is ever settled.
+/// One request stays for ever, so that the instance is never settled.
 #[tokio::test]
 async fn what_is_remembered_does_not_grow_with_the_requests_served() {
     for evidence in [ENTRIES, EVERYWHERE] {
@@ -403,7 +403,7 @@ async fn nothing_is_remembered_when_nobody_is_left() {
     let steps = one_after_the_other(100);
     let outcome = play(&composed(&[LATE, LEAVES]), ENTRIES, &steps).await;
     outcome.all_exact(100);
-    // The size is from the last checkpoint, which comes before the settling.
+    // The size is from the last checkpoint, before the instance is settled.
     let mut steps = steps;
     steps.push(Open(10_000));
     let outcome = play(&composed(&[LATE, LEAVES]), ENTRIES, &steps).await;
