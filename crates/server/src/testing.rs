@@ -20,10 +20,10 @@ use crate::{
     ServeOutcome, Server, ServerParams,
 };
 
-/// Long enough that no test ever waits for it.
+/// Longer than any test waits.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
-/// A handler made of an async closure's like.
+/// A handler made of an async closure.
 pub(crate) struct Each<F>(pub(crate) F);
 
 impl<F, R> Handler for Each<F>
@@ -36,7 +36,6 @@ where
     }
 }
 
-/// Makes a handler of a closure.
 pub(crate) fn each<F, R>(f: F) -> Arc<dyn Handler>
 where
     F: Fn(Request<Body>, Arc<RequestScope>) -> R + Send + Sync + 'static,
@@ -45,7 +44,7 @@ where
     Arc::new(Each(f))
 }
 
-/// Always this text, without a look at the request.
+/// Answers every request with this text.
 pub(crate) fn answer_with(text: &'static str) -> Arc<dyn Handler> {
     each(move |_, _| async move { Ok(Response::new(headwater_core::full(text))) })
 }
@@ -63,7 +62,7 @@ pub(crate) fn router(patterns: &[&str]) -> Result<Router, RouteError> {
     Router::new(routes.map(|pattern| route(pattern, answer_with("ok"))))
 }
 
-/// A server that runs until it is told not to.
+/// A server that runs until it is told to stop.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
@@ -76,7 +75,7 @@ pub(crate) async fn start(handler: Arc<dyn Handler>) -> Running {
     start_with(params(), [route("/...", handler)]).await
 }
 
-/// Any port of this machine that is free.
+/// Any free port of this machine.
 pub(crate) fn free_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }

@@ -253,7 +253,7 @@ impl Front {
 /// Tells the service about the client, and rewrites the path for it.
 fn introduce(mut parts: Parts, told: &Told, peer: &Peer, entry: &Entry) -> Result<Parts, Fault> {
     if entry.route.handler.wants_introduction() {
-        // At once, for all that the request is introduced with.
+        // Reserves once for all the added fields.
         parts.headers.reserve(INTRODUCED);
         told.introduce(peer.client, &peer.introduction, &mut parts);
         if let Some(certificate) = &peer.certificate {

@@ -1,10 +1,10 @@
-//! Why there can be no TLS.
+//! Errors of setting up TLS.
 
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem;
 
-/// Why there can be no TLS.
+/// An error of setting up TLS.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TlsError {
     /// The certificates cannot be read.
@@ -16,7 +16,7 @@ pub enum TlsError {
     Certificate {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The certificate is of an older version of X.509.
@@ -41,7 +41,7 @@ pub enum TlsError {
     Key {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The key is encrypted.
@@ -54,7 +54,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// The authorities of clients cannot be read.
+    /// The certificates of the clients' authorities cannot be read.
     #[error(
         "the authorities in `{}`, by which clients' certificates are checked, cannot be used: \
          {reason}; a PEM file with at least one certificate is expected",
@@ -63,10 +63,10 @@ pub enum TlsError {
     Authorities {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// They do not go together.
+    /// The certificate and the key do not match.
     #[error(
         "the certificate in `{}` and the key in `{}` cannot be used together: {source}; give each \
          certificate the key that it was made with",
@@ -77,13 +77,13 @@ pub enum TlsError {
         certificate: PathBuf,
         /// The file of the key.
         key: PathBuf,
-        /// Why not.
+        /// The cause.
         source: rustls::Error,
     },
     /// No certificate is given.
     #[error("there is no certificate: name at least one, with its key")]
     Empty,
-    /// Anything else.
+    /// Another error.
     #[error("TLS cannot be set up: {0}")]
     Unusable(#[from] rustls::Error),
 }

@@ -1,4 +1,4 @@
-//! The forms that a route's pattern may have.
+//! The forms of a route's pattern.
 
 use std::collections::HashSet;
 
@@ -7,16 +7,16 @@ use http::HeaderName;
 use super::RouteError;
 use crate::request::reserved_headers::ROUTE_FIELDS;
 
-/// A pattern, taken apart. Its literals keep their doubled braces, which the tree reads as well.
+/// A parsed pattern. Its literals keep their doubled braces, which the tree parses, too.
 #[derive(Debug)]
 pub(crate) struct Pattern<'a> {
-    /// What stands before `/...`, or all: empty, or begins with `/`.
+    /// The part before `/...`, or the whole pattern: empty, or begins with `/`.
     pub(crate) base: &'a str,
-    /// Whether it ends in `/...`.
+    /// True if the pattern ends in `/...`.
     pub(crate) is_prefix: bool,
-    /// The request fields of its wildcards, in their order.
+    /// The request fields of its wildcards, in order.
     pub(crate) fields: Vec<HeaderName>,
-    /// The base with its wildcards' names left out: patterns of the same shape match the same paths.
+    /// The base without the names of its wildcards: patterns of the same shape match the same paths.
     pub(crate) shape: String,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Pattern<'a> {
         })
     }
 
-    /// How many segments of a path a prefix takes; none for an exact pattern.
+    /// Returns the number of segments of a prefix; `None` for an exact pattern.
     pub(crate) fn depth(&self) -> Option<usize> {
         self.is_prefix.then(|| self.base.matches('/').count())
     }
@@ -108,7 +108,7 @@ impl<'a> Segment<'a> {
                 ),
             };
         }
-        // Whatever braces are left are pairs of the same, or a mistake.
+        // Any single braces that are left are an error.
         let left = text.replace("{{", "").replace("}}", "");
         match left.contains(['{', '}']) {
             true => Err(
