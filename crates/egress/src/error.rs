@@ -26,7 +26,7 @@ pub enum EgressError {
     Denied {
         /// Scheme, host and port.
         destination: String,
-        /// What to write where, or why that would not help.
+        /// The grant to write, or why none would help.
         remedy: String,
     },
     /// `destination-IP-prohibited`: the destination resolves to a special address, which was not granted as
@@ -43,7 +43,7 @@ pub enum EgressError {
         address: IpAddr,
         /// The special range.
         range: String,
-        /// What to write where.
+        /// The grant to write.
         remedy: String,
     },
     /// `internal-error`: the URI cannot reach a service of the same host.

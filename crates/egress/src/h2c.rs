@@ -11,7 +11,7 @@ use crate::target::{Scheme, Target};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct H2c(Target);
 
-/// Why text names no such upstream.
+/// The error of a text that is not such an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no upstream of HTTP/2 without TLS; write `HOST:PORT` or `http://HOST:PORT`")]
 pub struct H2cError(String);
@@ -19,7 +19,7 @@ pub struct H2cError(String);
 // === impl H2c ===
 
 impl H2c {
-    /// Whether it is this one.
+    /// Returns true if the target is this upstream.
     pub(crate) fn is(&self, target: &Target) -> bool {
         self.0 == *target
     }

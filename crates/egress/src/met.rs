@@ -1,4 +1,4 @@
-//! Which of its limits a service met, for who operates it: a guest sees an error and often hides it.
+//! Logs the limits that a service reached, for operators: a guest sees an error and often hides it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use headwater_telemetry::{Limit as Described, LimitLog, Setting};
 use crate::limits::{EgressLimits, SharedLimits};
 use crate::{EgressError, EgressShared, Limit};
 
-/// Logs the limits that one service meets, a line a minute for each at most. Cheap to clone.
+/// Logs the limits that one service reaches, at most once a minute each. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct MetLimits(Arc<Inner>);
 
@@ -114,7 +114,7 @@ impl MetLimits {
         }))
     }
 
-    /// Says in the log which limit a request has met, if it failed by one.
+    /// Logs the limit that a request failed by, if any.
     pub(crate) fn note(&self, error: &EgressError) {
         if let Some((limit, most)) = self.0.limit(error) {
             self.0.log.met(limit, most);
@@ -129,7 +129,7 @@ impl Inner {
         let Self { own, shared, .. } = self;
         let (limit, most) = match error {
             EgressError::Limit(limit) => match limit {
-                // Whoever runs instances says so.
+                // The caller logs this one.
                 Limit::InstanceRequests => return None,
                 Limit::ServiceRequests => (&SERVICE_REQUESTS, own.max_requests),
                 Limit::AllRequests => (&ALL_REQUESTS, shared.max_requests),

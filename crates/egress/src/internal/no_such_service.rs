@@ -1,19 +1,19 @@
 use std::error::Error;
 use std::fmt;
 
-/// The domain that a service's name is put before.
+/// The domain of services' names.
 pub(crate) const DOMAIN: &str = ".internal";
 
-/// Why the name could not be resolved.
+/// The error of a name without a service.
 #[derive(Debug)]
 pub(crate) struct NoSuchService {
     /// Scheme, host and port.
     pub(crate) destination: String,
-    /// Of the services that there are.
+    /// The names of the existing services.
     pub(super) names: Vec<String>,
 }
 
-/// A longer list helps nobody.
+/// Longer lists do not help.
 const MOST_NAMES: usize = 20;
 
 impl Error for NoSuchService {}

@@ -1,5 +1,5 @@
-//! Promise: connections are kept and used again, the dead ones are found, and a request that has
-//! reached the wire is never sent twice.
+//! Promise: connections are kept and reused, dead ones are found, and a request that has reached
+//! the wire is never sent twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,7 +90,7 @@ async fn connections_are_counted_as_active_and_idle() {
     let open = counts[0].active;
     whole(one.into_body()).await.unwrap();
     whole(other.into_body()).await.unwrap();
-    // The pool takes them back in its own time.
+    // The pool takes them back asynchronously.
     while egress.connections() != [counted(0, open)] {
         tokio::task::yield_now().await;
     }

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::client_tls::{ClientIdentity, ClientTls};
 
-/// A file of certificates or keys that cannot be used.
+/// The error of a file of certificates or keys that cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("`{}` cannot be used for TLS: {problem}", path.display())]
 pub struct TlsFileError {
@@ -18,7 +18,7 @@ pub struct TlsFileError {
     problem: String,
 }
 
-/// What the files of a service's settings hold.
+/// The contents of the files of a service's settings.
 #[derive(Debug)]
 pub(super) struct LoadedFiles {
     pub(super) authorities: Vec<CertificateDer<'static>>,
@@ -31,7 +31,7 @@ impl ClientTls {
     ///
     /// # Errors
     ///
-    /// For the first file that cannot be used.
+    /// Returns an error for the first file that cannot be used.
     pub fn check(&self) -> Result<(), TlsFileError> {
         LoadedFiles::read(self).map(drop)
     }
@@ -65,7 +65,7 @@ impl LoadedFiles {
     }
 }
 
-/// The one provider of cryptography, as everywhere in Headwater.
+/// The cryptography provider, the same everywhere in Headwater.
 pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
@@ -85,7 +85,7 @@ fn certified_key(
     })?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| {
         let certificate = &identity.certificate;
-        // What webpki calls a certificate of X.509 version 1 or 2; rustls has no variant for it.
+        // webpki's error for a certificate of X.509 version 1 or 2; rustls has no variant for it.
         if error.to_string().contains("UnsupportedCertVersion") {
             return failure(certificate, OLD_VERSION.to_owned());
         }
@@ -97,7 +97,7 @@ fn certified_key(
 const OLD_VERSION: &str = "it is not of X.509 version 3, which TLS needs: issue it again with extensions, by \
                            `openssl x509 -req … -extfile FILE`";
 
-/// At least one.
+/// Reads at least one certificate.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
     let found = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

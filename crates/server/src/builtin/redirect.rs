@@ -26,7 +26,7 @@ pub enum RedirectError {
     )]
     Target {
         target: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// The status is not a redirect's.
