@@ -386,7 +386,7 @@ impl Egress {
         let allow = |target: &Target| {
             let source = &self.0.grant_source;
             let remedy = source.remedy(&self.0.service, grants, &Grant::of(target));
-            format!("allow them by {remedy}")
+            format!("allow them with {remedy}")
         };
         // A grant of a missing service, or of a wrong scheme or port, would not help.
         if let Some(missing) = internal.missing(target) {

@@ -47,7 +47,9 @@ pub enum EgressError {
         remedy: String,
     },
     /// `internal-error`: the URI cannot reach a service of the same host.
-    #[error("the service {host} of this host cannot be called so: {reason}: write http://{host}")]
+    #[error(
+        "the service {host} of this host cannot be called like this: {reason}: write http://{host}"
+    )]
     Internal {
         /// Scheme, host and port.
         destination: String,
@@ -69,7 +71,7 @@ pub enum EgressError {
     #[error("the outgoing request's method is CONNECT, and tunnels are not supported")]
     InvalidMethod,
     /// `HTTP-request-body-size`: the request's `content-length` does not match its body.
-    #[error("the outgoing request's content-length is not its body's")]
+    #[error("the outgoing request's content-length does not match its body")]
     ContentLength,
     /// `internal-error`: the guest's own request body ended with an error.
     #[error("the outgoing request's body was cut by its sender")]
@@ -104,7 +106,7 @@ pub enum EgressError {
     #[error("the TLS handshake did not end in time")]
     TlsHandshakeTimeout,
     /// `destination-unavailable`: the proxy refuses the connection.
-    #[error("the proxy {proxy} makes no connection to the upstream")]
+    #[error("the proxy {proxy} refused the connection to the upstream")]
     Proxy {
         /// The proxy, without its password.
         proxy: String,
@@ -125,23 +127,23 @@ pub enum EgressError {
         source: Cause,
     },
     /// `TLS-protocol-error`.
-    #[error("TLS could not be agreed on")]
+    #[error("the TLS handshake failed")]
     TlsProtocol(#[source] Cause),
     /// `connection-read-timeout`: no response head in time.
     #[error("the response did not begin in time")]
     FirstByteTimeout,
     /// `connection-read-timeout`: the response stopped in its middle.
-    #[error("the response did not go on in time")]
+    #[error("the response did not continue in time")]
     BetweenBytesTimeout,
     /// `connection-terminated`: the connection ended before the response's head.
     #[error("the connection ended before the response began")]
     ConnectionTerminated(#[source] Cause),
     /// `HTTP-response-incomplete`: the connection ended within the response's body.
-    #[error("the response ended before its end")]
+    #[error("the response ended too early")]
     ResponseIncomplete(#[source] Cause),
     /// `connection-write-timeout`: the request's body stopped in its middle. For too long the guest sent no
     /// part of it, or the upstream read none.
-    #[error("the request did not go on in time")]
+    #[error("the request did not continue in time")]
     WriteTimeout,
     /// `HTTP-response-timeout`: the whole exchange took too long.
     #[error("the response was not complete in time")]
@@ -161,7 +163,7 @@ pub enum EgressError {
     RequestTrailersSize(u32),
     /// `HTTP-request-body-size`, with the declared size or the bytes sent so far.
     #[error(
-        "the outgoing request's body has {0} bytes at least, more than `outgoing.max_request_body`"
+        "the outgoing request's body has at least {0} bytes, more than `outgoing.max_request_body`"
     )]
     RequestBodySize(u64),
     /// `HTTP-response-header-section-size`, with the size if it is known.
@@ -174,13 +176,13 @@ pub enum EgressError {
     #[error("the response's trailers are larger than `outgoing.max_response_head`")]
     ResponseTrailersSize(Option<u32>),
     /// `HTTP-response-body-size`, with the declared size or the bytes received so far.
-    #[error("the response's body has {0} bytes at least, more than `outgoing.max_response_body`")]
+    #[error("the response's body has at least {0} bytes, more than `outgoing.max_response_body`")]
     ResponseBodySize(u64),
     /// `HTTP-response-transfer-coding`: the chunks of the response's body are malformed.
     #[error("the chunks of the response's body are malformed")]
     TransferCoding(#[source] Cause),
     /// `HTTP-upgrade-failed`: the upstream changed protocols without being asked.
-    #[error("the upstream switched protocols unasked")]
+    #[error("the upstream switched protocols without being asked")]
     Upgrade,
     /// `HTTP-protocol-error`: too many interim responses (1xx).
     #[error(
@@ -188,10 +190,10 @@ pub enum EgressError {
     )]
     InterimResponses,
     /// `HTTP-protocol-error`.
-    #[error("the upstream does not keep to HTTP")]
+    #[error("the upstream violated HTTP")]
     Protocol(#[source] Cause),
     /// `configuration-error`: the host has no root certificates.
-    #[error("no root certificates can be had: install the system's (the package ca-certificates)")]
+    #[error("no root certificates were found: install the system's (the package ca-certificates)")]
     NoRoots(#[source] Cause),
     /// `configuration-error`: the certificates of the service's settings cannot be used.
     #[error("the certificates for outgoing requests cannot be used")]

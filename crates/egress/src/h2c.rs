@@ -13,7 +13,7 @@ pub struct H2c(Target);
 
 /// The error of a text that is not such an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no upstream of HTTP/2 without TLS; write `HOST:PORT` or `http://HOST:PORT`")]
+#[error("`{0}` is not an upstream of HTTP/2 without TLS; write `HOST:PORT` or `http://HOST:PORT`")]
 pub struct H2cError(String);
 
 // === impl H2c ===

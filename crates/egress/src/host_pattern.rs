@@ -103,7 +103,7 @@ impl Pattern {
         if let Some(name) = text.strip_prefix("*.") {
             return match Host::parse(name) {
                 Some(Host::Name(name)) => Ok(Self::Below(format!(".{name}"))),
-                Some(Host::Address(_)) => Err("addresses have nothing below them"),
+                Some(Host::Address(_)) => Err("addresses have no subdomains"),
                 None => Err("its host is malformed"),
             };
         }
@@ -130,7 +130,7 @@ fn network(address: &str, length: &str) -> Result<IpNet, &'static str> {
         .ok()
         .filter(|_| digits)
         .and_then(|length| IpNet::new(address, length).ok())
-        .ok_or("the number after its \"/\" is no length of a network")?;
+        .ok_or("the number after its \"/\" is not the length of a network")?;
     if network.trunc() != network {
         return Err("its address is not the first of its network");
     }
@@ -151,7 +151,7 @@ impl FromStr for HostPattern {
 /// The error of a malformed host.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "\"{value}\" names no hosts: {problem}; accepted are a name, *.NAME, an IPv4 address, an IPv6 \
+    "\"{value}\" does not name hosts: {problem}; accepted are a name, *.NAME, an IPv4 address, an IPv6 \
      address in brackets, and a network"
 )]
 pub struct HostPatternError {

@@ -136,24 +136,24 @@ impl fmt::Display for Limit {
         // The service's setting first, then the flag, then the host's setting.
         f.write_str(match self {
             Self::InstanceRequests => {
-                "the instance has as many outgoing requests open as it may: \
-                 `max_outgoing_per_instance` allows more"
+                "the instance has reached its limit of outgoing requests: \
+                 raise `max_outgoing_per_instance`"
             }
             Self::ServiceRequests => {
-                "the service has as many outgoing requests open as it may: \
-                 `outgoing.max_requests` allows more"
+                "the service has reached its limit of outgoing requests: \
+                 raise `outgoing.max_requests`"
             }
             Self::AllRequests => {
-                "all services together have as many outgoing requests open as they may: \
-                 --max-outgoing-requests-in-all allows more"
+                "all services together have reached the limit of outgoing requests: \
+                 raise --max-outgoing-requests-in-all"
             }
             Self::ServiceConnections => {
-                "the service has as many connections to upstreams as it may, and all are in use: \
-                 `outgoing.max_connections` allows more"
+                "the service has reached its limit of connections to upstreams, and all are in use: \
+                 raise `outgoing.max_connections`"
             }
             Self::AllConnections => {
-                "all services together have as many connections to upstreams as they may, and all \
-                 are in use: --max-outgoing-connections-in-all allows more"
+                "all services together have reached the limit of connections to upstreams, and all \
+                 are in use: raise --max-outgoing-connections-in-all"
             }
         })
     }

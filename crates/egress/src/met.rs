@@ -37,7 +37,7 @@ const fn described(
 
 const SERVICE_REQUESTS: Described = described(
     "outgoing_requests_of_service",
-    "the service has as many outgoing requests open as it may, and another fails with \
+    "the service has reached its limit of outgoing requests, and another fails with \
      connection-limit-reached",
     "outgoing.max_requests",
     "--max-outgoing-requests",
@@ -45,7 +45,7 @@ const SERVICE_REQUESTS: Described = described(
 
 const ALL_REQUESTS: Described = described(
     "outgoing_requests_in_all",
-    "all services together have as many outgoing requests open as they may, and another fails with \
+    "all services together have reached the limit of outgoing requests, and another fails with \
      connection-limit-reached",
     "server.max_outgoing_requests_in_all",
     "--max-outgoing-requests-in-all",
@@ -53,7 +53,7 @@ const ALL_REQUESTS: Described = described(
 
 const SERVICE_CONNECTIONS: Described = described(
     "outgoing_connections_of_service",
-    "the service has as many connections to upstreams as it may, all are in use, and a request that \
+    "the service has reached its limit of connections to upstreams, all are in use, and a request that \
      needs another fails with connection-limit-reached",
     "outgoing.max_connections",
     "--max-outgoing-connections",
@@ -61,7 +61,7 @@ const SERVICE_CONNECTIONS: Described = described(
 
 const ALL_CONNECTIONS: Described = described(
     "outgoing_connections_in_all",
-    "all services together have as many connections to upstreams as they may, all are in use, and a \
+    "all services together have reached the limit of connections to upstreams, all are in use, and a \
      request that needs another fails with connection-limit-reached",
     "server.max_outgoing_connections_in_all",
     "--max-outgoing-connections-in-all",

@@ -22,7 +22,7 @@ pub struct Proxy(Option<Arc<Matcher>>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 // Not the value: it may hold a password.
 #[error(
-    "{place} names no proxy: write it as http://[USER:PASSWORD@]HOST[:PORT], or https:// if the proxy \
+    "{place} does not name a proxy: write it as http://[USER:PASSWORD@]HOST[:PORT], or https:// if the proxy \
      itself speaks TLS"
 )]
 pub struct ProxyError {

@@ -24,7 +24,7 @@ pub enum Endpoint {
 /// The error of a text that is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no address to listen on: {problem}; write an IP address with its port such as \
+    "`{text}` is not an address to listen on: {problem}; write an IP address with its port such as \
      127.0.0.1:8080 or [::]:8080, `unix:` with a path, or `systemd:` with the name or number of an \
      inherited socket"
 )]

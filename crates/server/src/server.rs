@@ -209,7 +209,7 @@ fn address(listener: &Listener, endpoint: &Endpoint) -> Result<Address, BindErro
         Endpoint::Unix(path) => BindError::unix(path, source),
         Endpoint::Inherited(name) => BindError::Inherited {
             name: name.clone(),
-            problem: format!("its address cannot be told ({source})"),
+            problem: format!("its address cannot be read ({source})"),
         },
     })
 }

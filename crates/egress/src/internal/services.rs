@@ -23,8 +23,8 @@ type Services = HashMap<String, Weak<dyn InternalService>>;
 /// The error of two services with the same internal name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the services `{first}` and `{second}` would both be http://{}{DOMAIN} for the others, because the \
-     case of a host's name does not count: rename one of them", first.to_ascii_lowercase()
+    "the services `{first}` and `{second}` would both be http://{}{DOMAIN} for the others, because \
+     host names ignore case: rename one of them", first.to_ascii_lowercase()
 )]
 pub struct InternalNameError {
     first: String,

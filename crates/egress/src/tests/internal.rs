@@ -156,13 +156,13 @@ async fn what_is_not_spoken_within_the_host_is_not_told_to_be_granted() {
             &[][..],
             "https://other.internal/",
             "https://other.internal:443 are not granted to this service: there is no TLS within the host: \
-             write http://other.internal, and allow them by --allow-outgoing http://other.internal",
+             write http://other.internal, and allow them with --allow-outgoing http://other.internal",
         ),
         (
             &[][..],
             "http://other.internal:8080/",
             "http://other.internal:8080 are not granted to this service: there are no ports within the \
-             host: write http://other.internal, and allow them by --allow-outgoing http://other.internal",
+             host: write http://other.internal, and allow them with --allow-outgoing http://other.internal",
         ),
         (
             GRANT,

@@ -90,11 +90,14 @@ fn certified_key(
             return failure(certificate, OLD_VERSION.to_owned());
         }
         let certificate = certificate.display();
-        failure(path, format!("it is no key of `{certificate}` ({error})"))
+        failure(
+            path,
+            format!("it is not the key of `{certificate}` ({error})"),
+        )
     })
 }
 
-const OLD_VERSION: &str = "it is not of X.509 version 3, which TLS needs: issue it again with extensions, by \
+const OLD_VERSION: &str = "it does not have X.509 version 3, which TLS needs: issue it again with extensions, with \
                            `openssl x509 -req … -extfile FILE`";
 
 /// Reads at least one certificate.
@@ -182,7 +185,7 @@ mod tests {
             (
                 with(&certificate, Some((&old, &key))),
                 "old.pem",
-                "not of X.509 version 3",
+                "not have X.509 version 3",
             ),
             (
                 with(&certificate, Some((&empty, &key))),
@@ -197,7 +200,7 @@ mod tests {
             (
                 with(&certificate, Some((&certificate, &other_key))),
                 "other.pem",
-                "no key of",
+                "not the key of",
             ),
         ] {
             let error = settings.check().unwrap_err().to_string();

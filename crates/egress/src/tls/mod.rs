@@ -169,8 +169,8 @@ impl Tls {
                 target: "headwater::egress",
                 parent: None,
                 service,
-                "the certificates for outgoing requests have changed and cannot be used; those \
-                 from before stay in use: {error}"
+                "the certificates for outgoing requests have changed and cannot be used; the \
+                 previous ones stay in use: {error}"
             ),
         }
     }

@@ -85,9 +85,8 @@ impl Clients {
         if limit.is_some_and(|limit| before >= limit) {
             share.client.tell(
                 "client_connections",
-                "a client has as many connections as one may have: further ones are refused; \
-                 max_connections_per_client allows more, and for proxies, which are in trusted_proxies, \
-                 there is no limit",
+                "a client has reached its limit of connections, and further ones are refused; raise \
+                 max_connections_per_client, or list proxies in trusted_proxies, which have no limit",
             );
             return Err(TooManyConnections);
         }
@@ -198,9 +197,8 @@ impl ClientShare {
         }
         client.tell(
             "client_in_flight",
-            "a client has as many requests in flight as one may have: further ones are answered 429; \
-             max_in_flight_per_client allows more, and a proxy that stands for many clients belongs in \
-             trusted_proxies",
+            "a client has reached its limit of requests in flight, and further ones get a 429; raise \
+             max_in_flight_per_client, or list a proxy of many clients in trusted_proxies",
         );
         None
     }

@@ -47,7 +47,7 @@ impl ServiceLimits {
             bucket.take().map_err(|wait| {
                 Fault::too_many_requests(
                     "service_rate",
-                    "the service is asked more often than it may be",
+                    "the service gets requests too often",
                     wait,
                 )
             })?;

@@ -110,12 +110,12 @@ impl Handler for Files {
                     return Err(unsatisfiable().with_field(CONTENT_RANGE, none));
                 }
                 status @ StatusCode::METHOD_NOT_ALLOWED => {
-                    let text = "a file is asked for by GET or HEAD";
+                    let text = "files support only GET and HEAD";
                     let fault = Fault::client(status, "method", text);
                     return Err(with(ALLOW, &response, fault));
                 }
                 status @ StatusCode::PRECONDITION_FAILED => {
-                    let text = "the file is not as the request's condition has it";
+                    let text = "the file does not meet the request's condition";
                     return Err(Fault::client(status, "precondition", text));
                 }
                 StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -183,6 +183,6 @@ fn unsatisfiable() -> Fault {
     Fault::client(
         StatusCode::RANGE_NOT_SATISFIABLE,
         "range",
-        "the file has nothing in the range that is asked for",
+        "the requested range is outside the file",
     )
 }

@@ -30,7 +30,7 @@ pub enum RedirectError {
         problem: &'static str,
     },
     /// The status is not a redirect's.
-    #[error("the status {0} is no redirect's: write 301, 302, 303, 307 or 308")]
+    #[error("the status {0} is not a redirect: write 301, 302, 303, 307 or 308")]
     Status(u16),
 }
 
@@ -72,7 +72,7 @@ impl Redirect {
                     .split_once('/')
                     .ok_or_else(|| bad("has no `/` after its host"))?;
                 if host.is_empty() || host.contains(['{', '}', '\\', '@', '?', '#']) {
-                    return Err(bad("has no proper host"));
+                    return Err(bad("has an invalid host"));
                 }
                 &rest[host.len()..]
             }
@@ -80,16 +80,18 @@ impl Redirect {
                 return Err(bad("begins neither with `/` nor a scheme"));
             }
             None if to[1..].starts_with(['/', '\\']) => {
-                return Err(bad("begins with two slashes, which stand before a host"));
+                return Err(bad("begins with two slashes, which precede a host"));
             }
             None => to,
         };
         let plain = path.replace(REST, "").replace(QUERY, "");
         if plain.contains(['{', '}']) {
-            return Err(bad("has braces around something else"));
+            return Err(bad(
+                "has braces around something other than `rest` or `query`",
+            ));
         }
         if plain.parse::<Uri>().is_err() || HeaderValue::from_str(to).is_err() {
-            return Err(bad("has characters that no URI has"));
+            return Err(bad("has characters that are not allowed in a URI"));
         }
         Ok(Self {
             parts: split(to),

@@ -78,7 +78,7 @@ pub(crate) async fn serve(
                 target: "headwater::server",
                 ?client,
                 %error,
-                "a TLS handshake or a header of the PROXY protocol failed"
+                "a TLS handshake or PROXY header failed"
             );
         }
         None => counted.failed(),

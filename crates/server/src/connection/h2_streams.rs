@@ -84,7 +84,7 @@ impl<F: Future<Output = ()>> Future for Patient<F> {
             return Poll::Pending;
         }
         ready!(this.stall_timer.poll(cx));
-        tracing::debug!(target: "headwater::server", "a client took nothing for too long; its stream is reset");
+        tracing::debug!(target: "headwater::server", "a client read nothing for too long; its stream is reset");
         Poll::Ready(())
     }
 }

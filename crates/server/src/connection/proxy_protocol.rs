@@ -57,7 +57,7 @@ pub(crate) async fn read_header(mut socket: Socket) -> io::Result<(Socket, Proxi
             Err(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "no header of the PROXY protocol was sent, or a malformed one",
+                    "the PROXY header is missing or malformed",
                 ));
             }
         }

@@ -52,8 +52,8 @@ impl Refusal {
             }
             Self::ClientFull => {
                 b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 1\r\n\
-                  content-type: text/plain; charset=utf-8\r\ncontent-length: 50\r\n\r\n\
-                  the client has as many connections as it may have\n"
+                  content-type: text/plain; charset=utf-8\r\ncontent-length: 36\r\n\r\n\
+                  the client has too many connections\n"
             }
         }
     }

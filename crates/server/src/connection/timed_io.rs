@@ -95,7 +95,7 @@ impl<S> TimedIo<S> {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::TimedOut,
-                        "the client took nothing for too long",
+                        "the client read nothing for too long",
                     ))),
                 }
             }

@@ -82,7 +82,7 @@ impl Acceptor {
                             target: "headwater::server",
                             %error,
                             wait_ms = wait.as_millis(),
-                            "no connection can be accepted for now (out of descriptors? see `ulimit -n`)"
+                            "connections cannot be accepted (out of file descriptors? see `ulimit -n`)"
                         );
                         tokio::time::sleep(wait).await;
                     }

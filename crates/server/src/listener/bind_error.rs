@@ -57,7 +57,7 @@ pub enum BindError {
     },
     /// There is something else at this path, which the server must not remove.
     #[error(
-        "cannot listen on unix:{}: there is a file that is no socket: remove it, or choose another \
+        "cannot listen on unix:{}: a file that is not a socket is there: remove it, or choose another \
          path",
         path.display()
     )]
@@ -94,9 +94,7 @@ pub enum BindError {
         source: Box<TlsError>,
     },
     /// No endpoint was given.
-    #[error(
-        "there is nothing to listen on: name at least one listener, such as --listen 127.0.0.1:8080"
-    )]
+    #[error("no listener is given: name at least one, such as --listen 127.0.0.1:8080")]
     NoListener,
 }
 

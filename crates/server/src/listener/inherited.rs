@@ -72,7 +72,7 @@ impl Given {
         if count == 0 {
             return Err(
                 "this process was given no sockets (LISTEN_FDS is not set for it): start \
-                        it by a socket unit, or listen on an address"
+                        it with a socket unit, or listen on an address"
                     .to_owned(),
             );
         }
@@ -91,5 +91,5 @@ impl Given {
 }
 
 fn unusable(error: &io::Error) -> String {
-    format!("it cannot be used ({error}): a TCP or Unix stream socket that listens is expected")
+    format!("it cannot be used ({error}): a listening TCP or Unix stream socket is expected")
 }

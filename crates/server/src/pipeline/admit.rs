@@ -134,11 +134,7 @@ impl Admission {
             .ok_or_else(|| Fault::overload("in_flight", RETRY_AFTER))?;
         if let (Some(rates), Some(client)) = (&self.rates, client) {
             rates.take(client.ip()).map_err(|wait| {
-                Fault::too_many_requests(
-                    "client_rate",
-                    "the client asks more often than it may",
-                    wait,
-                )
+                Fault::too_many_requests("client_rate", "the client sends requests too often", wait)
             })?;
         }
         Ok(all)
@@ -160,7 +156,7 @@ impl Admission {
             Some(place) => Ok(Some(place)),
             None => Err(Fault::too_many_requests(
                 "client_in_flight",
-                "the client has as many requests in flight as it may have",
+                "the client has too many requests in flight",
                 RETRY_AFTER,
             )),
         }

@@ -70,7 +70,7 @@ impl HeadParser {
             return Err(Fault::client(
                 StatusCode::URI_TOO_LONG,
                 "uri_too_long",
-                "the request's path and query are longer than they may be",
+                "the request's path and query are too long",
             ));
         }
         method::check(&parts.method)?;

@@ -297,7 +297,7 @@ impl Sendable {
             && length != actual
         {
             return Err(Fault::bad_response(
-                "the service sent a content-length that is not its body's",
+                "the service sent a content-length that does not match its body",
             )
             .caused_by(format!("content-length {length}, body of {actual} bytes")));
         }

@@ -127,7 +127,7 @@ impl Trouble {
             Self::TooLarge => Fault::client(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
-                "the request's body is larger than it may be",
+                "the request's body is too large",
             ),
             Self::TooSlow | Self::Overdue => Fault::client(
                 StatusCode::REQUEST_TIMEOUT,

@@ -40,10 +40,10 @@ pub(crate) fn check_form(method: &Method, uri: &Uri) -> Result<(), Fault> {
         // Only CONNECT has this form (RFC 9112 3.2.3), and what follows may be meant for a tunnel.
         (None, Some(_)) => "has a target that is neither a path nor a URL",
         (Some(scheme), _) if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS => {
-            "has a target of another scheme than http and https"
+            "has a target whose scheme is not http or https"
         }
         _ if is_of_server(uri) && *method != Method::OPTIONS => {
-            "has the target `*`, which is for OPTIONS alone"
+            "has the target `*`, which only OPTIONS may have"
         }
         _ => return Ok(()),
     };

@@ -19,7 +19,7 @@ pub struct VirtualHost {
 /// The error of a text that is not a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no host: write `example.com`, `*.example.com`, `[::1]`, each with `:PORT` if only that \
+    "`{0}` is not a host: write `example.com`, `*.example.com`, `[::1]`, each with `:PORT` if only that \
      port is meant"
 )]
 pub struct VirtualHostError(String);

@@ -87,7 +87,7 @@ async fn a_client_has_so_many_requests_in_flight_by_all_its_streams_and_others_a
     assert_eq!(refused.headers()["retry-after"], "1");
     let text = refused.into_body().collect().await.unwrap().to_bytes();
     assert!(
-        text.starts_with(b"the client has as many requests"),
+        text.starts_with(b"the client has too many requests"),
         "{text:?}"
     );
     // The client is the same over another version of HTTP.
@@ -164,7 +164,7 @@ async fn a_client_has_so_many_connections_and_others_are_served() {
     let refused = raw(address, request.as_bytes()).await;
     assert_eq!(status(&refused), 429, "{refused}");
     assert!(refused.contains("\r\nretry-after: "), "{refused}");
-    assert!(refused.ends_with("\r\n\r\nthe client has as many connections as it may have\n"));
+    assert!(refused.ends_with("\r\n\r\nthe client has too many connections\n"));
     let others = said(from(2, address).await, &request).await;
     assert_eq!(status(&others), 200);
     let total = counts.total();

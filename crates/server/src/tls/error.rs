@@ -21,8 +21,8 @@ pub enum TlsError {
     },
     /// The certificate is of an older version of X.509.
     #[error(
-        "the certificate in `{}` is of X.509 version {version}, and TLS needs one of version 3, which has the \
-         server's names in it: issue it again with them, by `openssl x509 -req … -extfile FILE` with a FILE \
+        "the certificate in `{}` has X.509 version {version}, and TLS needs version 3, which includes the \
+         server's names: issue it again with `openssl x509 -req … -extfile FILE` and a FILE \
          that says `subjectAltName = DNS:NAME`",
         path.display()
     )]
@@ -46,8 +46,8 @@ pub enum TlsError {
     },
     /// The key is encrypted.
     #[error(
-        "the key in `{0}` is encrypted, and there is nobody to ask for its password: write it without one by \
-         `openssl pkey -in {0} -out NEW.key`, and let this host alone read it",
+        "the key in `{0}` is encrypted, and the host cannot ask for its password: decrypt it with \
+         `openssl pkey -in {0} -out NEW.key`, and let only this host read it",
         path.display()
     )]
     EncryptedKey {
@@ -56,7 +56,7 @@ pub enum TlsError {
     },
     /// The certificates of the clients' authorities cannot be read.
     #[error(
-        "the authorities in `{}`, by which clients' certificates are checked, cannot be used: \
+        "the authorities of client certificates in `{}` cannot be used: \
          {reason}; a PEM file with at least one certificate is expected",
         path.display()
     )]
@@ -69,7 +69,7 @@ pub enum TlsError {
     /// The certificate and the key do not match.
     #[error(
         "the certificate in `{}` and the key in `{}` cannot be used together: {source}; give each \
-         certificate the key that it was made with",
+         certificate its own key",
         certificate.display(), key.display()
     )]
     Mismatch {
@@ -116,7 +116,7 @@ impl TlsError {
 pub(super) fn reason(error: pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::NoItemsFound => "there is none in it".to_owned(),
+        pem::Error::NoItemsFound => "the file has none".to_owned(),
         error => error.to_string(),
     }
 }

@@ -70,13 +70,13 @@ impl Identity {
             match tokio::task::spawn_blocking(move || this.reload_if_changed()).await {
                 Ok(Ok(false)) => {}
                 Ok(Ok(true)) => {
-                    tracing::info!(target: "headwater::server", "the certificates have changed and were read again");
+                    tracing::info!(target: "headwater::server", "the certificates have changed and were reloaded");
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(
                         target: "headwater::server",
                         %error,
-                        "the certificates have changed and cannot be used; those from before stay"
+                        "the certificates have changed and cannot be used; the previous ones stay in use"
                     );
                 }
                 // The runtime shuts down.

@@ -206,7 +206,7 @@ mod tests {
         params.check().unwrap();
         fs::write(folder.path().join("c.pem"), old).unwrap();
         let error = params.check().unwrap_err().to_string();
-        assert!(error.contains("c.pem` is of X.509 version 1"), "{error}");
+        assert!(error.contains("c.pem` has X.509 version 1"), "{error}");
         assert!(error.contains("`subjectAltName = DNS:NAME`"), "{error}");
     }
 
@@ -225,6 +225,6 @@ mod tests {
         }
         fs::write(folder.path().join("k.pem"), "nothing").unwrap();
         let error = params.check().unwrap_err().to_string();
-        assert!(error.contains("there is none in it"), "{error}");
+        assert!(error.contains("the file has none"), "{error}");
     }
 }

@@ -192,9 +192,9 @@ impl Told {
             (None, Some(_)) => Ok(common),
             (None, None) if self == common => Ok(self),
             _ => Err(bad(
-                "the `forwarded` and the `x-forwarded-*` fields tell different things: one kind was \
-                 written by the proxy and the other passed on; let the proxy remove it, or name the one \
-                 that counts in the settings"
+                "the `forwarded` and `x-forwarded-*` fields contradict each other: the proxy wrote \
+                 one kind and passed the other on; let the proxy remove that one, or select the right \
+                 one in the settings"
                     .to_owned(),
             )),
         }

@@ -37,13 +37,11 @@ impl<'a> Pattern<'a> {
             return Err(bad("does not begin with \"/\""));
         }
         if pattern.contains(['?', '#']) {
-            return Err(bad(
-                "has a query or a fragment, which routes do not look at",
-            ));
+            return Err(bad("has a query or a fragment, which routes ignore"));
         }
         if !pattern.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(bad(
-                "has a character that never stands in a request's path (percent-encode it)",
+                "has a character that is not allowed in a path (percent-encode it)",
             ));
         }
         let (base, is_prefix) = match pattern.strip_suffix("/...") {
@@ -64,7 +62,7 @@ impl<'a> Pattern<'a> {
                 Segment::Wildcard(name) => {
                     let name = name.to_ascii_lowercase();
                     let field = HeaderName::try_from(format!("{ROUTE_FIELDS}{name}"))
-                        .map_err(|_| bad("has a wildcard whose name is no field's"))?;
+                        .map_err(|_| bad("has a wildcard whose name is not a field name"))?;
                     if !names.insert(name) {
                         return Err(bad("has two wildcards of the same name"));
                     }
@@ -113,7 +111,7 @@ impl<'a> Segment<'a> {
         match left.contains(['{', '}']) {
             true => Err(
                 "has a brace that is neither around a whole segment, as in \"/{name}/\", nor doubled, \
-                 as in \"{{\", to be meant as such",
+                 as in \"{{\", for a literal one",
             ),
             false => Ok(Self::Literal),
         }
