@@ -43,7 +43,6 @@ pub(crate) struct Connection {
     runtime: Handle,
     /// `None` once the place was given away.
     place: Mutex<Option<RequestPermit>>,
-    /// The waker of its reader.
     reader: Mutex<Option<Waker>>,
 }
 
@@ -94,7 +93,6 @@ impl Connection {
         })
     }
 
-    /// Returns its service and server.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.upstream
     }
@@ -123,7 +121,6 @@ impl Connection {
         }
     }
 
-    /// Returns true if it is in use.
     pub(crate) fn is_used(&self) -> bool {
         self.leases.load(Ordering::SeqCst) > 1
     }
@@ -140,7 +137,6 @@ impl Connection {
         self.wake_reader();
     }
 
-    /// Returns the error that it fails with.
     pub(crate) fn failure(&self) -> Option<&EgressError> {
         self.failure.get()
     }
@@ -203,7 +199,6 @@ impl Connection {
         self.is_closing() && !self.is_used() && self.ends_in().is_zero()
     }
 
-    /// Records that it is closed.
     pub(crate) fn closed(&self) {
         self.gone.store(true, Ordering::SeqCst);
         drop(self.lock_place().take());

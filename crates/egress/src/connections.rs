@@ -30,7 +30,6 @@ pub(crate) struct Connections {
     metrics: Metrics,
     met: MetLimits,
     open: Arc<OpenConnections>,
-    /// The number of the service.
     number: usize,
 }
 
@@ -151,7 +150,6 @@ impl Connections {
         (self.open.insert(&connection), connection)
     }
 
-    /// Removes a closed connection.
     pub(crate) fn remove(&self, id: u64) {
         let Some(connection) = self.open.remove(id) else {
             return;
@@ -162,7 +160,6 @@ impl Connections {
             .outgoing_connection_closed(&self.service, address, *port, age);
     }
 
-    /// Counts connections by upstream.
     pub(crate) fn count(&self) -> Vec<ConnectionCount> {
         self.open.count()
     }

@@ -33,7 +33,6 @@ pub struct Network {
     pub(crate) dialler: Dialler,
 }
 
-/// The parameters of connections.
 pub(crate) struct ConnectorParams {
     pub(crate) policy: AddressPolicy,
     pub(crate) network: Network,
@@ -42,7 +41,6 @@ pub(crate) struct ConnectorParams {
     pub(crate) audit: Audit,
     /// For name resolution, dialling and a proxy's answer, together.
     pub(crate) connect: Duration,
-    /// For each TLS handshake.
     pub(crate) tls_handshake: Duration,
 }
 
@@ -199,7 +197,6 @@ fn due(time: Duration) -> Instant {
     Instant::now() + time.min(AGES)
 }
 
-/// A connector with an existing connection.
 struct Connected(Option<Transport>);
 
 impl Service<Uri> for Connected {

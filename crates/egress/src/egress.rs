@@ -225,7 +225,6 @@ impl Egress {
         self.0.connections.is_waited_for()
     }
 
-    /// Starts counting and tracing a request.
     fn begin<B>(&self, request: &Request<B>, attribution: &Attribution) -> ClientSpan {
         let (service, metrics) = (&self.0.service, &self.0.metrics);
         metrics.attributed(service, attribution);

@@ -207,11 +207,9 @@ const TRAILERS: &str = "chunk trailers";
 /// The phase of an outgoing request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The TLS handshake.
     Handshake,
     /// Until the response's head.
     Head,
-    /// The response's body.
     Body,
 }
 
@@ -389,7 +387,6 @@ impl EgressError {
     }
 }
 
-/// Makes a cause of a text.
 pub(crate) fn said(text: &str) -> Cause {
     Box::<dyn Error + Send + Sync>::from(text).into()
 }

@@ -43,7 +43,6 @@ pub(crate) struct Exchange<'a> {
 pub(crate) enum Way {
     /// By a connection with this protocol.
     Network(Protocol),
-    /// To a service of the same host.
     Internal(Arc<dyn InternalService>),
 }
 

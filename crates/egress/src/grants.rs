@@ -130,7 +130,6 @@ impl Grants {
         self.for_all().any(HostPattern::is_every_address)
     }
 
-    /// Returns the hosts that are granted for all schemes and ports.
     fn for_all(&self) -> impl Iterator<Item = &HostPattern> {
         let wide = |grant: &&Grant| grant.scheme.is_none() && grant.port.is_none();
         self.0.iter().filter(wide).map(|grant| &grant.host)
@@ -163,7 +162,6 @@ impl Grant {
         self.is_for(target) && self.host.matches(&target.host)
     }
 
-    /// Returns true if scheme and port match a destination.
     fn is_for(&self, target: &Target) -> bool {
         self.scheme.is_none_or(|scheme| scheme == target.scheme)
             && self.port.is_none_or(|port| port == target.port)

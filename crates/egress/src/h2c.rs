@@ -19,7 +19,6 @@ pub struct H2cError(String);
 // === impl H2c ===
 
 impl H2c {
-    /// Returns true if the target is this upstream.
     pub(crate) fn is(&self, target: &Target) -> bool {
         self.0 == *target
     }

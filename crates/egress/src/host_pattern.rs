@@ -55,7 +55,6 @@ impl HostPattern {
         matches!(&self.0, Pattern::Network(network) if network.prefix_len() == 0)
     }
 
-    /// A pattern for this host only.
     pub(crate) fn exactly(host: Host) -> Self {
         Self(Pattern::Exactly(host))
     }

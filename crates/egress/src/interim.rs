@@ -32,7 +32,6 @@ pub(crate) struct HeadersBudget {
 const FRAME_HEADER: usize = 9;
 const HEADERS: u8 = 0x01;
 
-/// The header sections for each request.
 const EACH: u32 = MOST_INTERIM + 2;
 /// As many as for a hundred concurrent requests, a common limit; reading them takes some milliseconds.
 const MOST_LEFT: u32 = 100 * EACH;

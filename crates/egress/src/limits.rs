@@ -177,7 +177,6 @@ impl RequestPermits {
         }
     }
 
-    /// Takes a permit, if there is one now.
     pub(crate) fn try_take(&self) -> Result<RequestPermit, Limit> {
         let own = Arc::clone(&self.own).try_acquire_owned();
         let own = own.map_err(|_none_left| self.own_limit)?;
@@ -207,7 +206,6 @@ impl RequestPermits {
         taken.ok().flatten().ok_or(limit)
     }
 
-    /// Returns true if no permit is left.
     pub(crate) fn are_taken(&self) -> bool {
         self.own.available_permits() == 0 || self.all.available_permits() == 0
     }

@@ -18,7 +18,6 @@ struct Inner {
     shared: SharedLimits,
 }
 
-/// A limit as the log describes it.
 const fn described(
     name: &'static str,
     effect: &'static str,

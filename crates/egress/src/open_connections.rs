@@ -34,7 +34,6 @@ impl OpenConnections {
         id
     }
 
-    /// Removes a closed connection.
     pub(crate) fn remove(&self, id: u64) -> Option<Arc<Connection>> {
         self.lock().remove(&id)
     }
@@ -51,7 +50,6 @@ impl OpenConnections {
         idle.collect()
     }
 
-    /// Counts connections by upstream.
     pub(crate) fn count(&self) -> Vec<ConnectionCount> {
         let open = self.lock();
         let mut counts = BTreeMap::new();

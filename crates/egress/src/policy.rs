@@ -139,7 +139,6 @@ mod tests {
         assert!(text.contains("private (10.0.0.0/8)"), "{text}");
         let remedy = "--allow-outgoing http://10.0.0.5:5432";
         assert!(text.contains(remedy), "{text}");
-        // The remedy works.
         let grants = ["*", "http://10.0.0.5:5432"];
         assert!(vet(&grants, "http://db.example:5432/", &["10.0.0.5"]).is_ok());
     }

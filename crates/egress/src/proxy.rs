@@ -94,7 +94,6 @@ impl Proxy {
         Ok(Self(Some(Arc::new(builder.build()))))
     }
 
-    /// Returns the proxy of a destination, if it has one.
     pub(crate) fn hop(&self, destination: &Uri) -> Option<Intercept> {
         self.0.as_ref()?.intercept(destination)
     }

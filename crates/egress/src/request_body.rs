@@ -25,7 +25,6 @@ pub(crate) struct RequestBody {
     inner: Body,
     scope: Option<Arc<RequestScope>>,
     upload: Arc<Upload>,
-    /// `content-length`.
     declared: Option<u64>,
     sent: u64,
     most: Option<u64>,

@@ -94,7 +94,6 @@ mod tests {
     async fn the_system_knows_its_own_name() {
         let found = Resolver::System.resolve("localhost").await.unwrap();
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
-        // Without duplicates.
         let mut once = found.clone();
         once.dedup();
         assert_eq!(found, once);

@@ -54,12 +54,10 @@ pub(crate) struct Open {
     pub(crate) declared: Option<u64>,
 }
 
-/// The parameters of a [`ResponseBody`].
 pub(crate) struct ResponseBodyParams<'a> {
     pub(crate) open: Open,
     pub(crate) span: ClientSpan,
     pub(crate) scope: Option<Arc<RequestScope>>,
-    /// The stopwatch of the phases so far.
     pub(crate) stopwatch: Stopwatch,
     pub(crate) between_bytes: Duration,
     pub(crate) limits: &'a EgressLimits,

@@ -45,18 +45,15 @@ impl EgressShared {
         }))
     }
 
-    /// Returns the limits.
     pub(crate) fn limits(&self) -> SharedLimits {
         self.0.limits
     }
 
-    /// Makes permits for the requests of a service.
     pub(crate) fn requests(&self, own: usize) -> RequestPermits {
         let all = &self.0.requests;
         RequestPermits::new(own, Limit::ServiceRequests, all, Limit::AllRequests)
     }
 
-    /// Makes permits for the connections of a service.
     pub(crate) fn connections(&self, own: usize) -> RequestPermits {
         let all = &self.0.connections;
         RequestPermits::new(own, Limit::ServiceConnections, all, Limit::AllConnections)

@@ -28,7 +28,6 @@ pub(crate) enum Late {
 /// the timer further away costs next to nothing.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
-    /// The deadline of all phases.
     end: Option<Instant>,
     /// The deadline of the current phase, and the timeout that it stands for. A time that the clock
     /// cannot represent is never.
@@ -49,12 +48,10 @@ impl Stopwatch {
         }
     }
 
-    /// Begins a phase with this timeout.
     pub(crate) fn start(&mut self, phase: Duration, late: Late) {
         self.set(Instant::now().checked_add(phase), late);
     }
 
-    /// Begins a phase with this deadline.
     pub(crate) fn set(&mut self, due: Option<Instant>, late: Late) {
         self.due = match (due, self.end) {
             (Some(due), Some(end)) if end < due => Some((end, Late::Total)),

@@ -61,7 +61,6 @@ where
     upstream
 }
 
-/// An upstream that speaks HTTP.
 pub(crate) async fn serve<F, R>(respond: F) -> Upstream
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
@@ -70,7 +69,6 @@ where
     listen(move |stream| serve_on(stream, respond.clone())).await
 }
 
-/// Speaks HTTP on one connection.
 pub(crate) async fn serve_on<S, F, R>(stream: S, respond: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -86,7 +84,6 @@ where
         .await;
 }
 
-/// The URI of an upstream that is in memory.
 pub(crate) const IN_MEMORY: &str = "http://127.0.0.1/";
 
 /// An upstream within the process, for a paused clock. Such a clock jumps to the next timer as soon as no
@@ -122,7 +119,6 @@ pub(crate) fn everything() -> Grants {
     Grants::parse(["*", "127.0.0.1", "[::1]"]).unwrap()
 }
 
-/// A service that may reach everything.
 pub(crate) fn egress() -> Egress {
     Egress::new(EgressParams {
         grants: everything(),
@@ -130,7 +126,6 @@ pub(crate) fn egress() -> Egress {
     })
 }
 
-/// Makes the scope of an incoming request.
 pub(crate) fn scope() -> Arc<RequestScope> {
     RequestScope::new(ScopeParts {
         id: RequestId::new(),
@@ -169,7 +164,6 @@ pub(crate) async fn send(
         .await
 }
 
-/// Reads a whole body.
 pub(crate) async fn whole(body: Body) -> Result<Bytes, BodyError> {
     Ok(body.collect().await?.to_bytes())
 }

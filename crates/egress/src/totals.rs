@@ -75,13 +75,11 @@ impl AddAssign for EgressTotals {
 // === impl Totals ===
 
 impl Totals {
-    /// Counts a request that was given a connection.
     pub(crate) fn connection(&self, reused: bool) {
         let counter = if reused { &self.reused } else { &self.new };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a request that failed.
     pub(crate) fn failed(&self, error: &EgressError) {
         match error {
             EgressError::Denied { .. } | EgressError::AddressDenied { .. } => {

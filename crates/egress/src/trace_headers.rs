@@ -17,7 +17,6 @@ pub struct TraceHeaders {
 }
 
 impl TraceHeaders {
-    /// Sets the trace headers of an outgoing request.
     pub(crate) fn apply(
         self,
         headers: &mut HeaderMap,

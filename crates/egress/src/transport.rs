@@ -35,7 +35,6 @@ pub(crate) struct ConnectionInfo {
 // === impl Transport ===
 
 impl Transport {
-    /// Returns true if TLS negotiated HTTP/2.
     pub(crate) fn speaks_h2(&self) -> bool {
         match self {
             Self::Tcp(_) => false,

@@ -23,7 +23,6 @@ pub(crate) struct Upload {
 // === impl Upload ===
 
 impl Upload {
-    /// Begins an upload.
     pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),

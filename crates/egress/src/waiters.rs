@@ -10,7 +10,6 @@ pub(crate) type Server = (Arc<str>, u16);
 /// A service and a server. Connections of one upstream can replace each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Upstream {
-    /// The number of the service.
     pub(crate) of: usize,
     pub(crate) server: Server,
 }

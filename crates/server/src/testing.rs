@@ -44,7 +44,6 @@ where
     Arc::new(Each(f))
 }
 
-/// Answers every request with this text.
 pub(crate) fn answer_with(text: &'static str) -> Arc<dyn Handler> {
     each(move |_, _| async move { Ok(Response::new(headwater_core::full(text))) })
 }
@@ -62,7 +61,6 @@ pub(crate) fn router(patterns: &[&str]) -> Result<Router, RouteError> {
     Router::new(routes.map(|pattern| route(pattern, answer_with("ok"))))
 }
 
-/// A server that runs until it is told to stop.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
@@ -75,17 +73,14 @@ pub(crate) async fn start(handler: Arc<dyn Handler>) -> Running {
     start_with(params(), [route("/...", handler)]).await
 }
 
-/// Any free port of this machine.
 pub(crate) fn free_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// The port of a server's first listener.
 pub(crate) fn address(server: &Server) -> SocketAddr {
     server.addresses()[0].socket_addr().unwrap()
 }
 
-/// Parameters for a free port.
 pub(crate) fn params() -> ServerParams {
     ServerParams {
         listeners: vec![ListenerParams::at(free_port())],
@@ -130,7 +125,6 @@ pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// An HTTP/1.1 connection.
 pub(crate) async fn h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();

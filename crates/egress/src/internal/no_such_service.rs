@@ -1,13 +1,11 @@
 use std::error::Error;
 use std::fmt;
 
-/// The domain of services' names.
 pub(crate) const DOMAIN: &str = ".internal";
 
 /// The error of a name without a service.
 #[derive(Debug)]
 pub(crate) struct NoSuchService {
-    /// Scheme, host and port.
     pub(crate) destination: String,
     /// The names of the existing services.
     pub(super) names: Vec<String>,

@@ -127,7 +127,6 @@ async fn two_lengths_that_differ_are_no_response() {
     }
 }
 
-/// A body of given frames.
 struct Frames<I>(I);
 
 impl<I: Iterator<Item = Frame<Bytes>> + Unpin> http_body::Body for Frames<I> {
@@ -148,7 +147,6 @@ fn trailers() -> HeaderMap {
     trailers
 }
 
-/// A body with trailers.
 fn with_trailers() -> Body {
     let frames = [
         Frame::data(Bytes::from_static(b"part")),

@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 use crate::testing::{egress, get, listen, send, serve, whole};
 use crate::{ConnectionCount, Egress, EgressError};
 
-/// Waits until there is no connection left.
 async fn all_closed(egress: &Egress) {
     while !egress.connections().is_empty() {
         tokio::task::yield_now().await;

@@ -21,7 +21,6 @@ async fn scripted(says: &'static [u8]) -> Upstream {
     .await
 }
 
-/// Reads a body to its error.
 async fn body_error(answer: Response<headwater_core::Body>) -> EgressError {
     let error = whole(answer.into_body()).await.unwrap_err();
     *error.downcast::<EgressError>().unwrap()

@@ -181,7 +181,6 @@ async fn what_is_not_spoken_within_the_host_is_not_told_to_be_granted() {
 #[tokio::test]
 async fn bodies_stream_both_ways_and_no_faster_than_they_are_read() {
     let other = neighbour(GRANT, |request, _| async {
-        // Passes it on as it comes.
         Response::new(request.into_body())
     });
     let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);

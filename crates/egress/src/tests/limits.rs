@@ -59,7 +59,6 @@ async fn ok() -> Upstream {
     serve(|_| async { Response::new(full("ok")) }).await
 }
 
-/// Answers with a body that never ends.
 async fn endless() -> Upstream {
     serve(|_| async {
         let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);

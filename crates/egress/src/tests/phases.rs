@@ -28,7 +28,6 @@ fn egress_with(network: Network, timeouts: Timeouts) -> Egress {
     })
 }
 
-/// With the default timeouts.
 fn egress(network: Network) -> Egress {
     egress_with(network, Timeouts::default())
 }
@@ -49,7 +48,6 @@ fn took(started: Instant, expected: Duration) {
     assert!(just, "it took {elapsed:?} and not {expected:?}");
 }
 
-/// Reads a body to its error.
 async fn body_error(answer: Response<Body>) -> EgressError {
     let error = whole(answer.into_body()).await.unwrap_err();
     *error.downcast::<EgressError>().unwrap()

@@ -111,7 +111,6 @@ async fn g11_no_special_address_is_dialled_in_any_spelling() {
     }
     assert_eq!(*dialled.lock().unwrap(), []);
 
-    // What remains is what was meant.
     let error = send(&egress, get("https://public.example/")).await;
     assert_eq!(error.unwrap_err().kind(), "connection_refused");
     let public = "93.184.215.14:443".parse().unwrap();
@@ -263,7 +262,6 @@ async fn a_denial_leaves_a_line_in_the_audit_log() {
 async fn the_audit_log_has_scheme_host_and_port_of_services_of_the_same_host_too() {
     let lines = audited(async {
         let (egress, _) = scripted(&["*.internal"], hostile);
-        // No service has the name.
         let missing = send(&egress, get("http://shop.internal/"));
         missing.await.unwrap_err();
         let unspoken = send(&egress, get("https://shop.internal/"));

@@ -264,7 +264,6 @@ async fn some_interim_responses_are_passed_over_and_the_next_request_may_have_as
     assert_eq!(upstream.accepted(), 1);
 }
 
-/// A frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap();
     let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];

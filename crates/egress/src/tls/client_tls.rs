@@ -38,7 +38,6 @@ pub struct ClientIdentity {
 // === impl ClientTls ===
 
 impl ClientTls {
-    /// Returns all files.
     pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let identities = self.identities.iter();
         let pairs = identities.flat_map(|identity| [&identity.certificate, &identity.key]);
@@ -52,7 +51,6 @@ impl ClientTls {
             .position(|identity| identity.hosts.matches(host))
     }
 
-    /// Returns true if a host's certificate is verified.
     pub(super) fn verifies(&self, host: &Host) -> bool {
         !self.unverified.iter().any(|hosts| hosts.matches(host))
     }

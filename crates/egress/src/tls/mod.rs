@@ -73,7 +73,6 @@ impl Tls {
         }))
     }
 
-    /// Returns true if a host's certificate is verified.
     pub(crate) fn verifies(&self, host: &Host) -> bool {
         self.0.settings.verifies(host)
     }

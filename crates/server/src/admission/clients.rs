@@ -101,7 +101,6 @@ impl Clients {
         })
     }
 
-    /// Returns true if the requests of a client are limited.
     pub(crate) fn limit_requests(&self) -> bool {
         self.0.max_in_flight.is_some()
     }
@@ -178,7 +177,6 @@ impl Drop for Client {
         }
         let len = shard.len();
         if shard.capacity() > 4 * (len + SHARDS) {
-            // Frees the memory that many clients took.
             shard.shrink_to(2 * len);
         }
     }

@@ -70,7 +70,6 @@ impl Bucket {
         }
     }
 
-    /// Takes a token, or returns the time until there is one.
     pub(crate) fn take(&self) -> Result<(), Duration> {
         self.limiter
             .check()

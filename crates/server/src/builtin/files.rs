@@ -134,7 +134,6 @@ fn is_of_none(response: &Response<Body>) -> bool {
     range.is_some_and(|range| range.as_bytes().ends_with(b"/0"))
 }
 
-/// Adds this field of the response to the fault.
 fn with(name: HeaderName, response: &Response<Body>, fault: Fault) -> Fault {
     match response.headers().get(&name) {
         Some(value) => fault.with_field(name, value.clone()),

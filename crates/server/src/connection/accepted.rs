@@ -21,7 +21,6 @@ use crate::pipeline::peer::Peer;
 use crate::request::forwarded::canonical;
 use crate::tls;
 
-/// A connection as it was accepted.
 pub(crate) struct Accepted {
     /// The address of the other end of the socket.
     pub(crate) client: Option<SocketAddr>,
@@ -38,7 +37,6 @@ enum Greeted {
     Refused(Option<Socket>),
 }
 
-/// Serves a connection to its end.
 pub(crate) async fn serve(
     stream: Socket,
     accepted: Accepted,

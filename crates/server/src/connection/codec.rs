@@ -6,7 +6,6 @@ use hyper_util::rt::TokioTimer;
 use crate::connection::h2_streams::Streams;
 use crate::params::{ConnectionParams, Http1Params, Http2Params};
 
-/// The HTTP/1 and HTTP/2 servers of hyper.
 pub(crate) struct Codec {
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<Streams>,

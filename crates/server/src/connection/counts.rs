@@ -156,7 +156,6 @@ impl Counted {
         self.counts.refuse_client(self.listener);
     }
 
-    /// Counts the connection as failed before a request.
     pub(crate) fn failed(&self) {
         if let Some(listener) = self.counts.0.listeners.get(self.listener) {
             listener.failed.fetch_add(1, Ordering::Relaxed);

@@ -32,7 +32,7 @@ pub(crate) struct Streams {
 }
 
 pin_project! {
-    /// A stream that ends if the client takes nothing for too long. h2 then resets it.
+    /// A stream that ends if the client reads nothing for too long. h2 then resets it.
     struct Patient<F> {
         #[pin]
         stream: F,

@@ -25,7 +25,6 @@ const FIRST: usize = 1024;
 
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
-/// An HTTP connection. The future ends with the connection.
 pub(crate) struct HttpConnection<S: Stream> {
     codec: Arc<Codec>,
     connection_state: Arc<ConnectionState>,

@@ -35,7 +35,7 @@ impl Socket {
         }
     }
 
-    /// Sets TCP_NODELAY, because a small answer must not wait for an acknowledgement.
+    /// Sets `TCP_NODELAY`, because a small answer must not wait for an acknowledgement.
     pub(crate) fn set_nodelay(&self) -> io::Result<()> {
         match &self.stream {
             Either::Left(stream) => stream.set_nodelay(true),

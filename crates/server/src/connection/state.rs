@@ -16,7 +16,6 @@ pub(crate) struct ConnectionState {
     begun: Instant,
     /// Requests whose response or body is not complete.
     in_flight: AtomicUsize,
-    /// All requests so far.
     requests: AtomicU64,
     /// The time when the last request ended, in milliseconds since `begun`; or [`UNSEEN`].
     idle_since: AtomicU64,
@@ -68,7 +67,6 @@ impl ConnectionState {
         })
     }
 
-    /// Counts a new request.
     pub(crate) fn enter(self: &Arc<Self>) -> ActiveRequest {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -101,7 +99,6 @@ impl ConnectionState {
         self.idle_since.store(since, Ordering::Relaxed);
     }
 
-    /// Records that the last request has ended.
     fn left(&self) {
         match self.version() {
             // The clock is read only once the connection has been idle for a while.

@@ -21,7 +21,7 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: text/plain; charset=utf-8\r\ncontent-length: 41\r\n\r\n\
     the request's head did not arrive in time";
 
-/// A stream that records in [`ConnectionState`] what comes, and that fails if the client takes nothing for
+/// A stream that records in [`ConnectionState`] what comes, and that fails if the client reads nothing for
 /// too long.
 pub(crate) struct TimedIo<S> {
     stream: S,
@@ -76,7 +76,7 @@ impl<S> TimedIo<S> {
     }
 
     fn sent(&self, written: &Poll<io::Result<usize>>) {
-        // HTTP/2 sends frames of its own, such as PING, even to a client that takes nothing.
+        // HTTP/2 sends frames of its own, such as PING, even to a client that reads nothing.
         const OWN: usize = 64;
         if matches!(written, Poll::Ready(Ok(length)) if *length > OWN) {
             self.state.sent();

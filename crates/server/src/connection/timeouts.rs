@@ -28,7 +28,6 @@ pub(crate) struct Times {
     pub(crate) idle_grace: Duration,
 }
 
-/// The timers of one connection.
 struct Clock<'a> {
     times: &'a Times,
     state: &'a ConnectionState,
@@ -38,15 +37,12 @@ struct Clock<'a> {
     grace: Option<Instant>,
     /// True if the codec is put away.
     rests: bool,
-    /// True if the connection was told to end.
     ending: bool,
 }
 
-/// The action that is due.
 enum Due {
     /// Finish the current requests, and end.
     End,
-    /// Put the codec away.
     Rest,
     /// End the connection, because its head took too long.
     Expire,
@@ -181,7 +177,6 @@ impl Clock<'_> {
         }
         let idle = after(self.state.idle_since(), self.times.keep_alive);
         let head = self.head.map(|(until, _)| until);
-        // A connection that has begun a request is not idle.
         let idle = head.is_none().then_some(idle);
         let end = idle.into_iter().chain(self.grace).min();
         if end.is_some_and(|end| end <= now) {

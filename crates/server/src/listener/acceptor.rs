@@ -66,7 +66,6 @@ impl Acceptor {
         }
     }
 
-    /// Accepts connections forever.
     pub(crate) async fn accept(&mut self, listeners: &[Listener]) {
         let mut back_off = BackOff::new();
         let mut turn = 0;

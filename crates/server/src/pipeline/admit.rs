@@ -42,7 +42,6 @@ pub(crate) struct Admitted {
     /// The route that answers, or would have answered.
     pub(crate) entry: Option<Arc<Entry>>,
     pub(crate) permits: Result<Permits, Fault>,
-    /// How the request's body is received.
     pub(crate) body: BodyParams,
 }
 
@@ -69,7 +68,6 @@ impl Admission {
         }
     }
 
-    /// Takes the request's places, if they are free.
     pub(crate) fn admit(&self, routed: Routed, peer: &Peer) -> Admitted {
         let Routed { parts, told, entry } = routed;
         let max_body = match &entry {
@@ -140,7 +138,6 @@ impl Admission {
         Ok(all)
     }
 
-    /// Takes the request's place among those of its client.
     fn enter_client(&self, told: &Told, peer: &Peer) -> Result<Option<ClientPermit>, Fault> {
         if !self.clients.limit_requests() {
             return Ok(None);

@@ -64,7 +64,7 @@ pub struct FrontParams {
     pub metrics: Metrics,
     /// The access log of finished requests. Default: none.
     pub access: AccessLog,
-    /// Refuses requests that go round in circles. Share it with everything that sends requests for this host.
+    /// Refuses requests that loop. Share it with everything that sends requests for this host.
     /// Default: a new one.
     pub loops: LoopGuard,
     /// Limits on requests.
@@ -153,7 +153,6 @@ impl Front {
         &self.admission.clients
     }
 
-    /// Returns true if the address is that of a trusted proxy.
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
         self.parser.forwarding.trusts(address)
     }
@@ -244,7 +243,6 @@ impl Front {
         Handling { guard, handled }
     }
 
-    /// Answers a request.
     pub(crate) async fn respond(&self, handling: Handling) -> Response<ResponseBody> {
         self.lifecycle.answer(handling).await
     }

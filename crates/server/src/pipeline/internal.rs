@@ -31,7 +31,6 @@ const WHOLE_HOST: &str = "/...";
 pub struct InternalFront {
     /// The route; its pattern is [`WHOLE_HOST`].
     route: Route,
-    /// The service's limits, if it has any.
     service_limits: Option<ServiceLimits>,
     lifecycle: RequestLifecycle,
 }
@@ -116,7 +115,6 @@ impl InternalFront {
         response.map(BodyExt::boxed_unsync)
     }
 
-    /// Applies the service's limits.
     fn admit(&self, parts: &Parts) -> Result<Permits, Fault> {
         method::check(&parts.method)?;
         let limits = self.service_limits.as_ref();

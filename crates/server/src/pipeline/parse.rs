@@ -26,7 +26,6 @@ pub(crate) struct Parsed {
     pub(crate) verdict: Result<(), Refusal>,
 }
 
-/// A refused request.
 pub(crate) struct Refusal {
     pub(crate) fault: Fault,
     /// If true, the request still counts for its client and in the overall limit.

@@ -24,7 +24,6 @@ pub(crate) struct Peer {
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// The fields that tell services about the client, made for the first request.
     pub(crate) introduction: OnceLock<Client>,
-    /// The names of the first request's route.
     pub(crate) names: OnceLock<Names>,
 }
 

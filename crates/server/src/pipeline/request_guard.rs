@@ -26,7 +26,6 @@ pub(crate) struct RequestGuard(Box<Inner>);
 struct Inner {
     name: RequestName,
     scoped: Scoped,
-    /// The wait for the request's body, if it has one.
     wait: Option<Arc<Wait>>,
     answered: bool,
     // Dropped last: the request counts until it is reported.
@@ -58,9 +57,7 @@ pub(crate) struct Held {
 pub(crate) struct Permits {
     /// The place in the overall limit.
     pub(crate) all: Option<InFlightPermit>,
-    /// The place among those of its client.
     pub(crate) client: Option<ClientPermit>,
-    /// The place among those of its service.
     pub(crate) service: Option<InFlightPermit>,
 }
 
@@ -83,7 +80,6 @@ impl RequestGuard {
         self.0.held.entry.as_deref()
     }
 
-    /// Returns the wait for the request's body, if it has one.
     pub(crate) fn wait(&self) -> Option<&Wait> {
         self.0.wait.as_deref()
     }

@@ -132,7 +132,7 @@ impl RequestLifecycle {
         }
     }
 
-    /// Calls the handler, unless the request goes round in circles.
+    /// Calls the handler, unless the request is in a loop.
     pub(crate) fn handle(
         &self,
         handler: &dyn Handler,
@@ -255,7 +255,6 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
 /// A response whose head and body agree.
 pub(crate) struct Sendable {
     response: Response<Body>,
-    /// The `content-length`.
     length: Option<u64>,
 }
 

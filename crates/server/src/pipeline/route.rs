@@ -12,7 +12,6 @@ use crate::request::target;
 use crate::routing::entry::Entry;
 use crate::routing::router::Router;
 
-/// A request and its route.
 pub(crate) struct Routed {
     pub(crate) parts: Parts,
     pub(crate) told: Told,

@@ -32,7 +32,6 @@ pub(crate) struct BodyParams {
     /// How long to read the rest of a body that the handler does not read to its end; `None` leaves the rest
     /// to the sender.
     pub(crate) linger: Option<Duration>,
-    /// The maximum number of bytes.
     pub(crate) max: Option<u64>,
     /// How long the client may pause while the handler waits.
     pub(crate) idle_timeout: Option<Duration>,

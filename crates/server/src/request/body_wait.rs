@@ -72,7 +72,6 @@ impl Wait {
         polled
     }
 
-    /// Ends the wait.
     pub(crate) fn end(&self) {
         self.awaited.store(false, Ordering::Relaxed);
     }

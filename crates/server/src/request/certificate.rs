@@ -16,7 +16,6 @@ const X_CLIENT_CERT_SUBJECT: &str = "x-client-cert-subject";
 /// A verified client certificate.
 #[derive(Debug)]
 pub(crate) struct ClientCertificate {
-    /// The certificate, in DER.
     der: Vec<u8>,
     /// The subject, as RFC 4514 writes it.
     subject: String,

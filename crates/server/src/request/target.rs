@@ -101,7 +101,6 @@ pub(crate) fn establish(
                 if !is_valid(&authority) {
                     return Err(malformed());
                 }
-                // Keeps only the first.
                 let _ = origin.asked.set(authority.clone());
                 authority
             }

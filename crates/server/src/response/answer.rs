@@ -9,7 +9,6 @@ use http::{HeaderMap, Response};
 
 use crate::response::explanation::Explanation;
 
-/// The response field with the request's id.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes the client's answer to a fault: the status, a sentence and the request's id. The cause is only in

@@ -5,7 +5,6 @@
 use headwater_core::{Fault, RequestScope, explain};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The response field with the explanation.
 pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("headwater-explain");
 
 /// Clients accept 8 KiB for all of a response's fields; the log has the full text.

@@ -18,7 +18,6 @@ use crate::routing::route::Route;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) route: Route,
-    /// The limits on its service, if it has any.
     pub(crate) service_limits: Option<ServiceLimits>,
     /// The number of segments of a prefix pattern.
     pub(crate) depth: Option<usize>,
@@ -32,7 +31,6 @@ pub(crate) struct Entry {
 /// The route of a path, with the texts of its wildcards.
 pub(crate) struct Found<'r, 'p> {
     pub(crate) entry: &'r Arc<Entry>,
-    /// The texts of the wildcards.
     pub(crate) parameters: Option<Params<'r, 'p>>,
 }
 
@@ -76,7 +74,6 @@ impl Entry {
 // === impl Found ===
 
 impl Found<'_, '_> {
-    /// Sets the fields of the wildcards.
     pub(crate) fn introduce(&self, headers: &mut HeaderMap) -> Result<(), Fault> {
         let Some(parameters) = &self.parameters else {
             return Ok(());

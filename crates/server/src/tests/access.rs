@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use crate::testing::{answer_with, each, get, get_h2, h1, h2, params, raw, route, start_front};
 use crate::{FrontParams, InternalFront};
 
-/// A log in a file.
 pub(super) fn log(folder: &TempDir, format: AccessFormat) -> (AccessLog, std::path::PathBuf) {
     let path = folder.path().join("access.log");
     let config = AccessConfig {

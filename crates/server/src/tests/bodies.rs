@@ -168,7 +168,6 @@ async fn a_large_body_that_nobody_reads_neither_hangs_nor_costs_the_answer() {
         if chunked {
             stream.write_all(b"0\r\n\r\n").await.unwrap();
         }
-        // Then it uses the connection again.
         let next = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         stream.write_all(next).await.unwrap();
         let mut answers = String::new();

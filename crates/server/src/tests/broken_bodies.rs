@@ -23,7 +23,6 @@ use crate::{FrontParams, InternalFront, Route};
 
 const CHUNKED: &str = "HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// A server and its access log.
 struct Logged {
     server: Running,
     path: PathBuf,

@@ -31,7 +31,6 @@ struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// The certificate and key of a client.
 type Shown = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 impl Authority {

@@ -48,7 +48,6 @@ fn caller(due: Option<Duration>) -> Caller {
     }
 }
 
-/// A handler that reports its scopes.
 fn reporting() -> (Arc<dyn Handler>, mpsc::UnboundedReceiver<Arc<RequestScope>>) {
     let (seen, sees) = mpsc::unbounded_channel();
     let handler = each(move |request: Request<Body>, scope| {

@@ -107,7 +107,6 @@ async fn a_service_that_does_not_wait_for_the_body_has_missed_its_deadline_itsel
             let path = request.uri().path().to_owned();
             let mut body = request.into_body();
             match &*path {
-                // Does not begin to read.
                 "/unread" => std::future::pending::<()>().await,
                 // Reads what has come, and then drops the body.
                 "/dropped" => {
@@ -116,7 +115,6 @@ async fn a_service_that_does_not_wait_for_the_body_has_missed_its_deadline_itsel
                     drop(body);
                     std::future::pending::<()>().await;
                 }
-                // Reads all of it.
                 _ => {
                     body.collect().await.unwrap();
                     std::future::pending::<()>().await;

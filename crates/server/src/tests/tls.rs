@@ -66,7 +66,6 @@ impl Identity {
     }
 }
 
-/// Answers with the request's URI.
 async fn serve(tls: TlsParams) -> Running {
     serve_within(LONG, tls).await
 }

@@ -53,7 +53,6 @@ impl Identity {
         self.current.load_full()
     }
 
-    /// Returns the expiry times of the current certificates, with their files.
     pub(crate) fn expiries(&self) -> Expiries {
         Arc::clone(&self.expiries.load())
     }

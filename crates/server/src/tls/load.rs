@@ -18,7 +18,6 @@ use super::error::reason;
 use super::names::Names;
 use super::params::{CertificateParams, ClientAuth, TlsParams};
 
-/// The loaded configuration.
 pub(super) struct LoadedIdentity {
     pub(super) config: Arc<ServerConfig>,
     pub(super) concerns: Vec<CertificateConcern>,

@@ -76,7 +76,6 @@ impl TlsParams {
         }
     }
 
-    /// Returns all files.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         let pairs = self
             .certificates

@@ -16,7 +16,6 @@ pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwa
 /// One proxy's statement about the request that it received.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop<'a> {
-    /// The sender of the request.
     pub(super) sender: Sender,
     pub(super) proto: Option<Cow<'a, str>>,
     pub(super) host: Option<Cow<'a, str>>,

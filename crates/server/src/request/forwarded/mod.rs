@@ -105,7 +105,6 @@ impl Forwarding {
         })
     }
 
-    /// Reads the fields of a trusted proxy.
     fn read(&self, headers: &HeaderMap) -> Result<Told, Fault> {
         let (mut standard, mut common) = (Vec::new(), Vec::new());
         if self.0.fields != ForwardedFields::XForwarded {
@@ -124,7 +123,6 @@ impl Forwarding {
         })
     }
 
-    /// Returns true if the address is that of a trusted proxy.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0

@@ -44,7 +44,6 @@ impl Sender {
         }
     }
 
-    /// Parses the form of `X-Forwarded-For`.
     pub(super) fn common(text: &str) -> Self {
         if let Some(address) = address(text) {
             return Self::Named(address);

@@ -18,7 +18,6 @@ pub(super) struct HostTable<T> {
     /// The key is the part after the star, including the dot.
     below: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
     any: T,
-    /// True if there is an entry for all hosts.
     has_any: bool,
 }
 

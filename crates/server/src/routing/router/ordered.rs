@@ -27,7 +27,6 @@ impl OrderedRoute {
         }
     }
 
-    /// Returns true if the route matches this absolute URI.
     pub(super) fn holds(&self, uri: &Uri) -> bool {
         let rest = uri.path().strip_prefix(&*self.path);
         let fits = |rest: &str| rest.is_empty() || self.is_prefix && rest.starts_with('/');

@@ -12,7 +12,6 @@ use crate::request::reserved_headers::ROUTE_FIELDS;
 pub(crate) struct Pattern<'a> {
     /// The part before `/...`, or the whole pattern: empty, or begins with `/`.
     pub(crate) base: &'a str,
-    /// True if the pattern ends in `/...`.
     pub(crate) is_prefix: bool,
     /// The request fields of its wildcards, in order.
     pub(crate) fields: Vec<HeaderName>,
