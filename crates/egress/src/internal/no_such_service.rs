@@ -20,7 +20,7 @@ impl fmt::Display for NoSuchService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no service of this host has that name; ")?;
         if self.names.is_empty() {
-            return f.write_str("there are none that call each other");
+            return f.write_str("there are no services to call");
         }
         f.write_str("there are ")?;
         for (nth, name) in self.names.iter().take(MOST_NAMES).enumerate() {

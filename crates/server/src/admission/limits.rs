@@ -24,7 +24,7 @@ pub struct RequestLimits {
     /// Requests in flight of one client over all its connections, each counted until its answer's last byte;
     /// more get a 429 with `Retry-After`. Clients are told apart as for [`client_rate`](Self::client_rate);
     /// those without an address have no limit. Default: 1,000, so that one client cannot take the places of
-    /// all services; not fewer, because one address may stand for many clients. `None` is no limit.
+    /// all services or of one; not fewer, because one address may stand for many clients. `None` is no limit.
     pub max_in_flight_per_client: Option<usize>,
     /// The request rate of one client; more get a 429 with `Retry-After`. A client is an IPv4 address or an
     /// IPv6 /64 network, which one customer has. Clients without an address (Unix-domain sockets) are not

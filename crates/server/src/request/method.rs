@@ -12,8 +12,8 @@ pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// credentials that they cannot read otherwise, and clients the fields that proxies have added.
 pub(crate) fn check(method: &Method) -> Result<(), Fault> {
     let (kind, summary) = match *method {
-        Method::CONNECT => ("connect", "this server opens no tunnels"),
-        Method::TRACE => ("trace", "this server does not send requests back"),
+        Method::CONNECT => ("connect", "this server does not open tunnels"),
+        Method::TRACE => ("trace", "this server does not echo requests"),
         _ => return Ok(()),
     };
     // A 405 must have the `Allow` field (RFC 9110 15.5.6).

@@ -266,7 +266,7 @@ fn bad(problem: String) -> Fault {
     Fault::client(
         StatusCode::BAD_REQUEST,
         "bad_forwarded",
-        "a proxy passed the request on with fields that contradict each other or are malformed",
+        "the proxy's fields contradict each other or are malformed",
     )
     .caused_by(problem)
 }
