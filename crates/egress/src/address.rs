@@ -1,14 +1,14 @@
-//! Which addresses are special: those that are not simply another machine on the public internet.
+//! Special addresses, which are not simply another machine on the public internet.
 //!
-//! A guest that may call `api.example.com` was not given the machine that it runs on, the cloud's
-//! metadata service, or the rooms behind the router; yet the owner of a name can have it resolve to
-//! each of them. So every address that is about to be dialled is looked up here, and one that is
-//! found is denied unless it was granted as an address ([`AddressPolicy`](crate::policy)).
+//! A grant of `api.example.com` does not include the host's own machine, the cloud's metadata service, or a
+//! private network; yet the owner of a name can make it resolve to any of them. So every address is looked up
+//! here before it is dialled, and a special one is denied unless it was granted as an address
+//! ([`AddressPolicy`](crate::policy)).
 //!
 //! The ranges are those of IANA's special-purpose registries
 //! (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
-//! <https://www.iana.org/assignments/iana-ipv6-special-registry>), with multicast, what is reserved,
-//! and the metadata services that clouds have at addresses of their own.
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry>), multicast, reserved ranges, and metadata
+//! services that clouds run at addresses of their own.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,11 +22,11 @@ pub(crate) struct Range {
     name: &'static str,
 }
 
-/// What is special about an address.
+/// The range of a special address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Special {
     range: &'static Range,
-    /// The IPv4 address that a NAT64 gateway makes of it, which is in the range.
+    /// The IPv4 address that a NAT64 gateway translates to, if that is the one in the range.
     translated: Option<Ipv4Addr>,
 }
 
@@ -38,7 +38,7 @@ const fn v4([a, b, c, d]: [u8; 4], prefix: u8, name: &'static str) -> Range {
     }
 }
 
-/// The first 64 bits suffice for most.
+/// The first 64 bits are enough for most ranges.
 const fn v6([a, b, c, d]: [u16; 4], prefix: u8, name: &'static str) -> Range {
     network_v6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix, name)
 }
@@ -52,9 +52,9 @@ const fn network_v6(address: Ipv6Addr, prefix: u8, name: &'static str) -> Range 
 
 const THIS_MACHINE: &str = "the unspecified address, which is this machine";
 
-/// The first that contains an address names it, so the narrow ones come first.
+/// The first range with an address wins, so narrow ranges come first.
 static RANGES: [Range; 43] = [
-    // Metadata services. They give credentials to whoever asks.
+    // Metadata services, which give credentials to any caller.
     v4([169, 254, 169, 254], 32, "a cloud's metadata service"),
     v4(
         [169, 254, 170, 2],
@@ -101,7 +101,7 @@ static RANGES: [Range; 43] = [
     v6([0, 0, 0, 0], 128, THIS_MACHINE),
     network_v6(Ipv6Addr::LOCALHOST, 128, "loopback"),
     v6([0, 0, 0, 0], 96, "an IPv4 address in an abandoned form"),
-    // Whatever the operator's own translator makes of it (RFC 8215).
+    // An operator's own translator decides what these mean (RFC 8215).
     v6([0x64, 0xff9b, 1, 0], 48, "for local NAT64"),
     v6([0x100, 0, 0, 0], 64, "discarded"),
     v6([0x2001, 0, 0, 0], 32, "Teredo, a tunnel to an IPv4 address"),
@@ -115,16 +115,16 @@ static RANGES: [Range; 43] = [
     v6([0xfe80, 0, 0, 0], 10, "link-local"),
     v6([0xfec0, 0, 0, 0], 10, "site-local"),
     v6([0xff00, 0, 0, 0], 8, "multicast"),
-    // Of the rest, only 2000::/3 is given out.
+    // Of the rest, only 2000::/3 is allocated.
     v6([0, 0, 0, 0], 3, "reserved"),
     v6([0x4000, 0, 0, 0], 2, "reserved"),
     v6([0x8000, 0, 0, 0], 1, "reserved"),
 ];
 
-/// An IPv6-only network reaches the IPv4 internet by these (RFC 6052): they stand for what they embed.
+/// An IPv6-only network reaches the IPv4 internet by these addresses (RFC 6052), which embed an IPv4 address.
 const NAT64: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
-/// What is special about an address; nothing if it is an ordinary public one.
+/// Returns the range of a special address; `None` for an ordinary public one.
 pub(crate) fn special(address: IpAddr) -> Option<Special> {
     let address = address.to_canonical();
     let translated = match address {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     proptest! {
-        /// The standard library knows some of the ranges; the table knows those at least.
+        /// The table includes at least the ranges that the standard library knows.
         #[test]
         fn what_the_standard_library_calls_special_is(bits: u32) {
             let address = Ipv4Addr::from(bits);
@@ -279,7 +279,7 @@ mod tests {
                 || address.is_unspecified();
             let is_special = special(address.into()).is_some();
             prop_assert!(is_special || !known);
-            // In each spelling that is the same address.
+            // All spellings of an address give the same result.
             let mapped = special(address.to_ipv6_mapped().into()).is_some();
             prop_assert_eq!(mapped, is_special);
         }

@@ -1,8 +1,8 @@
-//! The audit log: what a guest tried and was denied, and what is less safe than it looks.
+//! The audit log: denied requests, and connections that are less safe than they look.
 //!
-//! Its lines have the target `headwater::audit`, and fields rather than prose, so that they can be
-//! searched by request, service and destination. A guest decides how often it is denied, so lines are
-//! bounded in number, and those that were left out are counted.
+//! Its lines have the target `headwater::audit` and structured fields, for searching by request, service and
+//! destination. A guest controls how often it is denied, so the log limits the number of lines, and counts
+//! those left out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::EgressError;
 use crate::internal::NoSuchService;
 use crate::target::Target;
 
-/// Writes the audit lines of one service. Cheap to clone; the clones share their bound.
+/// Writes the audit lines of one service. Clones are cheap and share the limit.
 #[derive(Debug, Clone)]
 pub(crate) struct Audit(AuditBound);
 
@@ -23,8 +23,8 @@ impl Audit {
         Self(AuditBound::new(service))
     }
 
-    /// Tells of a request that was denied, or that cannot reach a service of the same host as it is
-    /// written; of other failures it tells nothing.
+    /// Logs a request that was denied, or whose URI cannot reach a service of the same host. Ignores other
+    /// errors.
     pub(crate) fn denied(&self, attribution: &Attribution, error: &EgressError) {
         let (destination, address, rule) = match error {
             EgressError::Denied { destination, .. } => (destination, None, "no grant covers it"),
@@ -65,7 +65,7 @@ impl Audit {
         );
     }
 
-    /// Tells of a connection to an upstream that may be anybody.
+    /// Logs a connection to an upstream without a verified certificate.
     pub(crate) fn unverified(&self, target: &Target, peer: SocketAddr) {
         if !self.0.has_room() {
             return;

@@ -1,9 +1,8 @@
-//! hyper-util's pooled client, as it is set up here.
+//! The configuration of hyper-util's pooled client.
 //!
-//! Its newer parts (`client::pool`) were weighed against it. They are sorts of cache to build such a
-//! pool of, without a bound on the number of connections, idle timeouts or background connecting;
-//! all of that would have to be written here. The client has it, and what it lacks, the bound,
-//! belongs to the connector: see [`crate::connections`].
+//! Its newer modules (`client::pool`) were considered. They are caches for building such a pool, without a
+//! limit on connections, idle timeouts or background connecting, all of which would have to be written here.
+//! The client has all but the limit, which is the connector's: see [`crate::connections`].
 
 use headwater_core::Body;
 use http::Request;
@@ -18,24 +17,24 @@ use crate::tracked::{ASKING, Tracked};
 
 type Pooled = Client<Tracked, Body>;
 
-/// The clients of one service: one that speaks HTTP/1.1, or HTTP/2 where TLS agrees on it, and one
-/// for upstreams that speak HTTP/2 without TLS.
+/// The clients of one service: one for HTTP/1.1, or HTTP/2 where TLS negotiates it, and one for upstreams
+/// that speak HTTP/2 without TLS.
 pub(crate) struct Clients {
     usual: Pooled,
     h2c: Pooled,
 }
 
-/// Which of them.
+/// The client of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Usual,
     H2c,
 }
 
-/// The size of a head at which hyper gives up by itself, unless it is told otherwise.
+/// hyper's default limit on the size of a head.
 const USUAL_BUFFER: usize = 8192 + 4096 * 100;
 
-/// The fields of a head for which hyper has room on its stack.
+/// The number of fields that hyper keeps on its stack.
 const USUAL_FIELDS: usize = 100;
 
 // === impl Clients ===
@@ -56,7 +55,7 @@ impl Clients {
         }
     }
 
-    /// Sends a request, of which `connection` tells when it is given a connection.
+    /// Sends a request; `connection` yields the connection that it is given.
     pub(crate) fn send(
         &self,
         request: Request<Body>,
@@ -90,18 +89,17 @@ fn client(
         .pool_max_idle_per_host(max_idle_per_host)
         // From the URI's authority.
         .set_host(true)
-        // A kept connection that turns out closed; only a request of which nothing was sent.
+        // Applies if a kept connection turns out closed, and only to requests of which nothing was sent.
         .retry_canceled_requests(true)
         .http2_only(protocol == Protocol::H2c)
         .http2_keep_alive_interval(h2_keep_alive)
         .http2_keep_alive_timeout(h2_keep_alive)
-        // h2 resets a stream whose fields are larger, and says no more than that it did. So that most
-        // of those are named for what they are, it may take twice what is passed on.
+        // h2 resets a stream with larger fields, without a reason. With twice the limit, most responses with
+        // too many fields get a precise error.
         .http2_max_header_list_size(
             u32::try_from(limits.response_head.saturating_mul(2)).unwrap_or(u32::MAX),
         );
-    // Only if need be: hyper asks for memory for each response when the number is set, even to the
-    // usual one.
+    // Only if necessary: when the number is set, even to the default, hyper allocates for each response.
     if limits.response_fields > USUAL_FIELDS {
         builder.http1_max_headers(limits.response_fields);
     }

@@ -1,8 +1,8 @@
-//! One connection to an upstream, and who uses it.
+//! One connection to an upstream, and its use.
 //!
-//! hyper-util clones what a connector attaches to a connection for everyone who is given it, before
-//! the request is handed over, and keeps one clone itself. So the number of [`Lease`]s tells whether
-//! anybody uses the connection: nobody does while there is only the pool's. A test holds it to that.
+//! hyper-util clones what a connector attaches to a connection for each request, before it hands the request
+//! over, and keeps one clone itself. So the number of [`Lease`]s tells whether the connection is in use: with
+//! only the pool's, it is not. A test checks that.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -25,50 +25,48 @@ pub(crate) struct Connection {
     upstream: Upstream,
     info: ConnectionInfo,
     opened: Instant,
-    /// What it has a place of.
+    /// The permits that its place comes from.
     places: RequestPermits,
     waiters: Arc<Waiters>,
     leases: AtomicUsize,
-    /// How often a lease was cloned: at least once for each request, before it is handed over.
+    /// The number of times a lease was cloned: at least once for each request, before it is handed over.
     handed: AtomicU64,
-    /// Nanoseconds since `opened`; 0 for one that nobody has used yet.
+    /// Nanoseconds since `opened`; 0 if it was never used.
     idle_since: AtomicU64,
     requests: AtomicU64,
     closing: AtomicBool,
-    /// Why nothing more is to be read from it.
+    /// The error that stops all reading from it.
     failure: OnceLock<EgressError>,
-    /// Its stream was dropped.
+    /// True if its stream was dropped.
     gone: AtomicBool,
-    /// Because a lease may be dropped on any thread.
+    /// A lease may be dropped on any thread, so the runtime is kept.
     runtime: Handle,
-    /// `None` once another has it.
+    /// `None` once the place was given away.
     place: Mutex<Option<RequestPermit>>,
-    /// Who reads from it.
     reader: Mutex<Option<Waker>>,
 }
 
-/// The pool's hold on a connection, and with each clone that of a request.
+/// The pool's hold on a connection; each clone is that of a request.
 #[derive(Debug)]
 pub(crate) struct Lease(Arc<Connection>);
 
-/// A connection that nobody was given yet is on its way to whom it was made for, and is not taken
-/// for idle for so long: a moment, on a machine that is not overloaded. If that one has found another
-/// meanwhile, the pool keeps it without a word.
+/// How long a connection that was never used does not count as idle: it is on its way to its request, for a
+/// moment on a machine that is not overloaded. If the request got another connection meanwhile, the pool
+/// keeps this one without notice.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
-/// Nor does it end for so long, on any machine: an end would fail the request that it is for.
+/// How long such a connection stays open on any machine: closing it would fail its request.
 const SURELY_THERE: Duration = Duration::from_secs(1);
 
-/// What is to be closed ends when nobody has used it for so long. A request that is given a connection
-/// while it ends may be lost in hyper: it is neither sent nor given back, and waits for ever
-/// (<https://github.com/hyperium/hyper/issues/4122> has the cause). Nearly all are given one that
-/// somebody has just left, so this is long beside the time from there to being in use.
+/// How long a connection to be closed has to be unused. A request that gets a connection while it ends may be
+/// lost in hyper: it is neither sent nor given back, and waits forever
+/// (<https://github.com/hyperium/hyper/issues/4122> has the cause). Nearly all requests get a connection that
+/// another has just left, so this is long beside the time from there to its use.
 const LEFT_ALONE: Duration = Duration::from_millis(20);
 
 // === impl Connection ===
 
 impl Connection {
-    /// One that was just made.
     pub(crate) fn new(
         upstream: Upstream,
         info: ConnectionInfo,
@@ -95,27 +93,24 @@ impl Connection {
         })
     }
 
-    /// Whose requests it is for, and to whom.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
-    /// What is known of it.
     pub(crate) fn info(&self) -> &ConnectionInfo {
         &self.info
     }
 
-    /// Whether it is to be closed: whoever was given it all the same shall be the last.
+    /// Returns true if it is to be closed: a request that still gets it is its last.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// How long ago it was made.
     pub(crate) fn age(&self) -> Duration {
         self.opened.elapsed()
     }
 
-    /// Since when nobody uses it. `None` if anybody does.
+    /// Returns since when it is unused; `None` if it is in use.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         if self.is_used() {
             return None;
@@ -126,33 +121,31 @@ impl Connection {
         }
     }
 
-    /// Whether anybody uses it.
     pub(crate) fn is_used(&self) -> bool {
         self.leases.load(Ordering::SeqCst) > 1
     }
 
-    /// How many requests it was given so far, and at most a few times as many: who sees another number
-    /// than before may have another request.
+    /// Returns the number of requests that it was given so far, or up to a few times that: a changed number
+    /// means that there may be another request.
     pub(crate) fn handed(&self) -> u64 {
         self.handed.load(Ordering::Acquire)
     }
 
-    /// Fails it for everybody who uses it: what comes on it is not to be believed, or is too much.
+    /// Fails it for all its requests, because the upstream sent invalid data or too much.
     pub(crate) fn fail(&self, error: EgressError) {
         let _ = self.failure.set(error);
         self.wake_reader();
     }
 
-    /// Why it is to fail.
     pub(crate) fn failure(&self) -> Option<&EgressError> {
         self.failure.get()
     }
 
-    /// Closes it as soon as nobody uses it, and gives its place away now. Returns `false` if
-    /// somebody uses it, or if it is being closed already.
+    /// Closes it once it is unused, and gives its place away now. Returns `false` if it is in use, or is
+    /// being closed already.
     ///
-    /// A request that is given the connection meanwhile is still answered. For so long there is one
-    /// connection too many.
+    /// A request that gets the connection meanwhile is still answered. Until then there is one connection too
+    /// many.
     pub(crate) fn close(self: &Arc<Self>) -> bool {
         if self.is_used() || self.closing.swap(true, Ordering::SeqCst) {
             return false;
@@ -162,15 +155,15 @@ impl Connection {
         true
     }
 
-    /// Nobody uses it any more: whoever waits for its place gets it, but for those whom the connection itself
-    /// will be given.
+    /// Gives the place of a connection that has become unused to a request that waits, unless that request
+    /// will be given the connection itself.
     fn became_idle(self: &Arc<Self>) {
         if self.waiters.are_beside(&self.upstream) && self.places.are_taken() {
             self.close();
         }
     }
 
-    /// Has its reader look for its end when the time has come.
+    /// Wakes its reader when it may end.
     fn end_in_time(self: &Arc<Self>) {
         match self.ends_in() {
             Duration::ZERO => self.wake_reader(),
@@ -184,7 +177,7 @@ impl Connection {
         }
     }
 
-    /// How long until it may end, if nobody uses it.
+    /// Returns the time until it may end, if it stays unused.
     fn ends_in(&self) -> Duration {
         let age = self.opened.elapsed();
         match self.idle_since.load(Ordering::Relaxed) {
@@ -193,7 +186,7 @@ impl Connection {
         }
     }
 
-    /// Whether its reader is to find its end. If not, it is told when that changes.
+    /// Returns true if its reader is to see the end; otherwise wakes the reader when that may change.
     pub(crate) fn is_at_end(&self, cx: &Context<'_>) -> bool {
         {
             let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,11 +195,10 @@ impl Connection {
                 reader @ None => *reader = Some(cx.waker().clone()),
             }
         }
-        // After the waker was left: whoever changes either looks for it afterwards.
+        // Checked after the waker is stored: whoever changes either wakes it afterwards.
         self.is_closing() && !self.is_used() && self.ends_in().is_zero()
     }
 
-    /// It is closed.
     pub(crate) fn closed(&self) {
         self.gone.store(true, Ordering::SeqCst);
         drop(self.lock_place().take());
@@ -227,22 +219,22 @@ impl Connection {
 // === impl Lease ===
 
 impl Lease {
-    /// The pool's own.
+    /// Makes the pool's lease.
     pub(crate) fn new(connection: &Arc<Connection>) -> Self {
         connection.leases.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(connection))
     }
 
-    /// Whether the connection is gone, and somebody still has it besides the one who asks, with this
-    /// lease and the client's note of it: a request that was given it and is lost there.
+    /// Returns true if the connection is gone, and a request still has it besides the caller, which holds
+    /// this lease and the client's copy: that request is lost.
     ///
-    /// Not to be asked of HTTP/2, which many have.
+    /// Does not work for HTTP/2, where many requests share a connection.
     pub(crate) fn is_lost(&self) -> bool {
         const OWN: usize = 2;
         self.0.gone.load(Ordering::SeqCst) && self.0.leases.load(Ordering::SeqCst) > OWN
     }
 
-    /// Counts one more request, and says whether it is not the first.
+    /// Counts a request, and returns true if it is not the first.
     pub(crate) fn count_request(&self) -> bool {
         self.0.requests.fetch_add(1, Ordering::Relaxed) > 0
     }
@@ -280,7 +272,7 @@ impl Drop for Lease {
     }
 }
 
-/// The connection that a request was given, if it was given one yet.
+/// Returns the connection that a request was given, if it has one.
 pub(crate) fn captured(connection: &CaptureConnection) -> Option<Lease> {
     let mut extras = Extensions::new();
     if let Some(connected) = &*connection.connection_metadata() {
@@ -314,14 +306,14 @@ mod tests {
         let server: (Arc<str>, u16) = ("upstream.example".into(), 80);
         let place = connections.place(server.clone(), None).await.unwrap();
         let (_, connection) = connections.insert(server, info, place);
-        // The pool's goes along with the request that is given the connection.
+        // The pool's lease goes to the request along with the connection.
         let given = Lease::new(&connection);
         let noted = given.clone();
         let asks = noted.clone();
         assert!(!asks.is_lost());
         connection.closed();
         assert!(asks.is_lost());
-        // It was given back, and is sent by another.
+        // The request was given back, and another connection sends it.
         drop(given);
         assert!(!asks.is_lost());
     }

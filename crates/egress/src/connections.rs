@@ -1,8 +1,8 @@
-//! The connections of one service: how many there may be, which are idle, what they were used for.
+//! The connections of one service: their number, idle time and use.
 //!
-//! hyper-util's pool keeps the connections and gives them out. It knows no bound on their number, so
-//! this counts them. Where there are as many as may be, the one that has been idle the longest is
-//! closed in favour of the new one.
+//! hyper-util's pool keeps the connections and hands them out, but has no limit on their number, so they are
+//! counted here. At the limit, the connection that has been idle the longest is closed in favour of the new
+//! one.
 
 use std::future;
 use std::pin::pin;
@@ -30,18 +30,16 @@ pub(crate) struct Connections {
     metrics: Metrics,
     met: MetLimits,
     open: Arc<OpenConnections>,
-    /// The number of the service.
     number: usize,
 }
 
-/// Somebody who waits for a place, and may give up before the wait is over because the guest asked for
-/// less time.
+/// A request that waits for a place, and may give up early because the guest asked for less time.
 struct Unserved<'a> {
     met: &'a MetLimits,
     limit: Limit,
 }
 
-/// How often those who wait for a place look for idle connections themselves.
+/// How often waiting requests look for idle connections.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 // === impl Connections ===
@@ -67,11 +65,11 @@ impl Connections {
         })
     }
 
-    /// A place for one more to the server, in the stead of an idle one to another if need be. One that
-    /// is idle and to the same is no help: the request would have been given it.
+    /// Takes a place for one more connection to the server, if necessary by closing an idle one to another
+    /// server. An idle one to the same server does not help: the request would have got it.
     ///
-    /// `given` tells when the request has a connection: the pool makes a new one and looks for an idle one at
-    /// the same time, and goes on with the new one after it has found the other.
+    /// `given` resolves when the request has a connection: the pool connects and looks for an idle connection
+    /// at the same time, and goes on connecting after it has found one.
     pub(crate) async fn place(
         &self,
         server: Server,
@@ -91,8 +89,8 @@ impl Connections {
         }
     }
 
-    /// Waits until there is a place, or until the request is given another connection: the error is for
-    /// nobody then.
+    /// Waits until there is a place, or until the request is given another connection; in that case nobody
+    /// sees the error.
     async fn wait_for_place(
         &self,
         limit: Limit,
@@ -108,11 +106,11 @@ impl Connections {
         let mut given = pin!(is_given(given));
         let taken = loop {
             let looked = Instant::now();
-            // One that became idle before it could know that it is wanted, or without a word: the
-            // pool keeps a new connection whose request has found another meanwhile.
+            // A connection may have become idle before it was known to be wanted, or unnoticed: the pool
+            // keeps a new connection whose request has found another meanwhile.
             self.close_idle(limit, &spared);
             tokio::select! {
-                // A place that is taken for a request that has a connection would be one less for others.
+                // A place for a request that has a connection already would be missing for others.
                 biased;
                 () = given.as_mut() => break Err(limit),
                 taken = taking.as_mut() => break taken,
@@ -120,13 +118,13 @@ impl Connections {
             }
             spared.idle_by = Some(looked);
         };
-        // Whoever is told of the error notes it.
+        // The receiver of the error records it.
         std::mem::forget(unserved);
         taken.map_err(EgressError::Limit)
     }
 
-    /// Closes the connection that has been idle the longest, but for those that are spared: one of this
-    /// service, or if the bound on all services is met and this one has none, of any.
+    /// Closes the connection that has been idle the longest, except for the spared ones: of this service, or
+    /// if the limit on all services is reached and this one has none, of any service.
     fn close_idle(&self, limit: Limit, spared: &Spared) -> bool {
         close_longest(self.open.idle_beside(spared))
             || (limit == Limit::AllConnections && self.shared.close_longest_idle(spared))
@@ -139,7 +137,7 @@ impl Connections {
         self.shared.waiters().are_beside(&nobody)
     }
 
-    /// One that was just made, and its number.
+    /// Adds a new connection, and returns its number.
     pub(crate) fn insert(
         &self,
         server: Server,
@@ -152,7 +150,6 @@ impl Connections {
         (self.open.insert(&connection), connection)
     }
 
-    /// One that is closed.
     pub(crate) fn remove(&self, id: u64) {
         let Some(connection) = self.open.remove(id) else {
             return;
@@ -163,7 +160,6 @@ impl Connections {
             .outgoing_connection_closed(&self.service, address, *port, age);
     }
 
-    /// How many there are, by upstream.
     pub(crate) fn count(&self) -> Vec<ConnectionCount> {
         self.open.count()
     }
@@ -176,10 +172,10 @@ impl Connections {
     }
 }
 
-/// Waits until a request is given a connection, or for ever if nobody tells.
+/// Waits until a request is given a connection; forever if there is no `given`.
 async fn is_given(given: Option<CaptureConnection>) {
     match given {
-        // What it yields holds a lock, and is dropped here.
+        // The result holds a lock, so it is dropped at once.
         Some(mut given) => drop(given.wait_for_connection_metadata().await),
         None => future::pending().await,
     }

@@ -1,5 +1,5 @@
-//! A connection to an upstream, step by step: by a proxy or directly, resolve, vet, dial, and TLS
-//! where the scheme asks for it.
+//! Makes a connection to an upstream: by a proxy, or resolve, vet and dial; then TLS if the scheme
+//! requires it.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -26,23 +26,21 @@ use crate::target::{Host, Scheme, Target};
 use crate::tls::Tls;
 use crate::transport::{ConnectionInfo, Transport};
 
-/// By what addresses are found and reached.
+/// How addresses are resolved and dialled.
 #[derive(Clone, Default)]
 pub struct Network {
     pub(crate) resolver: Resolver,
     pub(crate) dialler: Dialler,
 }
 
-/// What connections are made with.
 pub(crate) struct ConnectorParams {
     pub(crate) policy: AddressPolicy,
     pub(crate) network: Network,
     pub(crate) tls: Tls,
     pub(crate) proxy: Proxy,
     pub(crate) audit: Audit,
-    /// For name resolution, dialling and a proxy's consent, together.
+    /// For name resolution, dialling and a proxy's answer, together.
     pub(crate) connect: Duration,
-    /// For each TLS handshake.
     pub(crate) tls_handshake: Duration,
 }
 
@@ -55,7 +53,7 @@ pub(crate) struct Connector(pub(crate) Arc<ConnectorParams>);
 pub(crate) struct Link {
     pub(crate) transport: Transport,
     pub(crate) info: ConnectionInfo,
-    /// Whether the upstream is the proxy itself, which wants the whole URI in the request line.
+    /// True if the upstream is the proxy itself, which needs the whole URI in the request line.
     pub(crate) absolute_form: bool,
 }
 
@@ -112,12 +110,12 @@ impl Connector {
         target: &Target,
         destination: Uri,
     ) -> Result<(Transport, SocketAddr), EgressError> {
-        // Of a name's addresses only the proxy knows.
+        // Only the proxy knows the addresses of a name.
         if let Host::Address(address) = target.host {
             self.0.policy.vet(target, &[address])?;
         }
         let due = due(self.0.connect);
-        // The operator's choice, not the guest's: so no policy.
+        // The operator chose the proxy, not the guest, so no policy applies.
         let proxy = Target::of(hop.uri())?;
         let found = self.resolve(&proxy.host, due).await?;
         let with_port = |address| SocketAddr::new(address, proxy.port);
@@ -169,7 +167,7 @@ impl Connector {
         .map_err(|_elapsed| EgressError::TlsHandshakeTimeout)?
     }
 
-    /// Asks a proxy for a connection to the destination.
+    /// Asks a proxy for a tunnel to the destination.
     async fn tunnel(
         &self,
         hop: &Intercept,
@@ -193,13 +191,12 @@ impl Connector {
     }
 }
 
-/// When so much time is over. Ages are as good as for ever.
+/// Returns the end of a timeout; one that the clock cannot represent is as good as forever.
 fn due(time: Duration) -> Instant {
     const AGES: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     Instant::now() + time.min(AGES)
 }
 
-/// A connector for a connection that is there already.
 struct Connected(Option<Transport>);
 
 impl Service<Uri> for Connected {

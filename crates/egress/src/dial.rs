@@ -1,4 +1,4 @@
-//! TCP to one of several addresses.
+//! Connects by TCP to one of several addresses.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -17,13 +17,11 @@ use tower_service::Service;
 use crate::EgressError;
 use crate::transport::Transport;
 
-/// Connects.
 #[derive(Clone, Default)]
 pub(crate) enum Dialler {
-    /// By TCP.
     #[default]
     Tcp,
-    /// Writes down whom it would have connected to, and refuses: no packet leaves.
+    /// Records the addresses it would have dialled, and refuses: no packet leaves.
     #[cfg(test)]
     Refusing(Arc<Mutex<Vec<SocketAddr>>>),
     /// Connects within the process, whatever the address, and hands over the other end.
@@ -31,22 +29,21 @@ pub(crate) enum Dialler {
     Memory(tokio::sync::mpsc::UnboundedSender<tokio::io::DuplexStream>),
 }
 
-/// Answers each look-up with the addresses that were vetted.
+/// Answers each look-up with the vetted addresses.
 #[derive(Debug, Clone)]
 struct Vetted(Vec<SocketAddr>);
 
 // === impl Dialler ===
 
 impl Dialler {
-    /// Connects to the first of the addresses that answers, in their order; the other family of
-    /// addresses gets its chance after 300 milliseconds (happy eyeballs, RFC 8305). `timeout` is
-    /// shared out among the addresses of a family, so that one that does not answer leaves time for
-    /// the next. Returns the connection and whom it is to.
+    /// Connects to the first address that answers, in their order; the other address family is tried after
+    /// 300 milliseconds (happy eyeballs, RFC 8305). The addresses of a family share `timeout`, so that one
+    /// that does not answer leaves time for the next. Returns the connection and its address.
     ///
     /// # Errors
     ///
-    /// [`EgressError::ConnectionRefused`], [`EgressError::ConnectTimeout`] or
-    /// [`EgressError::Unreachable`], of the address that was tried last.
+    /// Returns [`EgressError::ConnectionRefused`], [`EgressError::ConnectTimeout`] or
+    /// [`EgressError::Unreachable`] of the address that was tried last.
     pub(crate) async fn dial(
         &self,
         addresses: Vec<SocketAddr>,
@@ -55,10 +52,10 @@ impl Dialler {
         match self {
             Self::Tcp => {
                 let mut tcp = HttpConnector::new_with_resolver(Vetted(addresses));
-                // A small request must not wait for an acknowledgement of the one before it.
+                // A small request must not wait for an acknowledgement of the previous one.
                 tcp.set_nodelay(true);
                 tcp.set_connect_timeout(Some(timeout));
-                // It names no port, so each address keeps its own.
+                // Names no port, so each address keeps its own.
                 let whoever = Uri::from_static("http://vetted");
                 let dialled = tcp.call(whoever).await.map_err(EgressError::of_dialling)?;
                 let stream = dialled.into_inner();
@@ -113,7 +110,7 @@ mod tests {
     const FOUR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const SIX: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-    /// Longer than a test may take: were it waited for, the test would not end.
+    /// Longer than a test may take, so the test fails if it waits.
     const LONG: Duration = Duration::from_secs(3_600);
 
     async fn listener(address: IpAddr) -> (TcpListener, SocketAddr) {
@@ -122,7 +119,7 @@ mod tests {
         (listener, address)
     }
 
-    /// An address that answers nobody any more: nobody accepts, and the queue of connections is full.
+    /// An address that no longer answers: nothing accepts, and its queue of connections is full.
     struct Silent {
         address: SocketAddr,
         _listener: TcpListener,
@@ -148,7 +145,7 @@ mod tests {
                 std::future::pending().await
             });
         }
-        // Linux has room for one more than it was told.
+        // Linux has room for one more than the backlog.
         for _ in 0..2 {
             connects.recv().await.unwrap();
         }

@@ -34,8 +34,8 @@ use crate::{
     EgressError, GrantSource, Grants, H2c, HostPattern, SendOptions, Timeouts, TraceHeaders,
 };
 
-/// The outgoing client of one service: its grants, its connections, its TLS sessions. Cheap to
-/// clone; the clones share all of it.
+/// The outgoing client of one service: its grants, connections and TLS sessions. Clones are cheap and share
+/// everything.
 #[derive(Clone)]
 pub struct Egress(Arc<Inner>);
 
@@ -63,7 +63,7 @@ struct Inner {
 // === impl Egress ===
 
 impl Egress {
-    /// Makes the client of a service. Connects to nothing yet.
+    /// Makes the client of a service, without connecting.
     #[must_use]
     pub fn new(params: EgressParams) -> Self {
         let EgressParams {
@@ -129,7 +129,7 @@ impl Egress {
         }))
     }
 
-    /// The service that calls out.
+    /// Returns the service's name.
     #[must_use]
     pub fn service(&self) -> &Arc<str> {
         &self.0.service
@@ -141,13 +141,13 @@ impl Egress {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Hosts whose certificates are not verified.
+    /// Returns the hosts whose certificates are not verified.
     #[must_use]
     pub fn unverified(&self) -> &[HostPattern] {
         &self.0.unverified
     }
 
-    /// What it may reach.
+    /// Returns the service's grants.
     #[must_use]
     pub fn grants(&self) -> &Grants {
         &self.0.grants
@@ -155,22 +155,20 @@ impl Egress {
 
     /// Sends a request on behalf of the one it is attributed to, and resolves at the response's head.
     ///
-    /// The URI is absolute. `Host` and hop-by-hop fields are the host's: the former is made of the
-    /// URI, so that what was granted is what is asked for, and the latter are removed. Of trace
-    /// headers that the guest set the service's [`TraceHeaders`] decide; otherwise the request
-    /// carries its own span's. Redirects are the guest's business.
+    /// The URI has to be absolute. The host sets `Host` from the URI, so that the request asks for what was
+    /// granted, and removes hop-by-hop fields. The service's [`TraceHeaders`] decide about trace headers that
+    /// the guest set; otherwise the request carries those of its own span. Redirects are not followed.
     ///
-    /// `cdn-loop` is the host's, too: it says what the request came through that this one is made for.
-    /// If that request is not known, the extension [`Hops`] is to say what it may have come through at
-    /// most.
+    /// The host also sets `cdn-loop`, to the hops of the request that this one is made for. If that request
+    /// is unknown, the extension [`Hops`] has to give the most hops that it may have had.
     ///
-    /// It is counted by the time that this returns, whether or not the future is ever polled.
+    /// The request is counted when this returns, even if the future is never polled.
     ///
-    /// An error of the response's body is an [`EgressError`] in its box.
+    /// An error of the response's body is a boxed [`EgressError`].
     ///
     /// # Errors
     ///
-    /// See [`EgressError`]. A request that is denied never causes a look-up or a connection.
+    /// See [`EgressError`]. A denied request never causes a look-up or a connection.
     pub fn send(
         &self,
         request: Request<Body>,
@@ -194,8 +192,7 @@ impl Egress {
         }
     }
 
-    /// Notes a request that is not sent, because one of the caller's own limits refuses it, and
-    /// returns the error for it.
+    /// Records a request that one of the caller's own limits refuses, and returns its error.
     ///
     /// It has a span and is counted, like one that a limit of this client refuses.
     pub fn refuse<B>(
@@ -210,13 +207,13 @@ impl Egress {
         error
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn totals(&self) -> EgressTotals {
         self.0.totals.read()
     }
 
-    /// The connections that are open now, by upstream.
+    /// Returns the open connections, by upstream.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionCount> {
         self.0.connections.count()
@@ -228,7 +225,6 @@ impl Egress {
         self.0.connections.is_waited_for()
     }
 
-    /// Counts and traces a request from now on.
     fn begin<B>(&self, request: &Request<B>, attribution: &Attribution) -> ClientSpan {
         let (service, metrics) = (&self.0.service, &self.0.metrics);
         metrics.attributed(service, attribution);
@@ -248,7 +244,7 @@ impl Egress {
         span.error(error.kind());
     }
 
-    /// All that takes time.
+    /// Does the asynchronous part of sending a request.
     async fn finish(
         &self,
         request: Request<Body>,
@@ -298,7 +294,7 @@ impl Egress {
         Ok(response)
     }
 
-    /// All that may fail between the check and the response's body.
+    /// Does everything that may fail between the check and the response's body.
     async fn exchange(
         &self,
         mut request: Request<Body>,
@@ -320,7 +316,7 @@ impl Egress {
             Some(scope) => loops.pass_on(scope.hops(), headers),
             None => loops.pass_on(&hops.unwrap_or_default(), headers),
         }
-        // Who asked for less time than the wait may take is told what it waited for.
+        // If the guest asked for less time than the wait may take, the error names what it waited for.
         let (began, wait) = (Instant::now(), limits.wait.min(phases.connection));
         let place = stopwatch.bound(this.requests.take(wait)).await?;
         let place = place.map_err(EgressError::Limit)?;
@@ -359,13 +355,13 @@ impl Egress {
         Ok((response, stopwatch))
     }
 
-    /// By what way the service may reach the destination, if it may.
+    /// Returns the way to the destination, if the service may reach it.
     fn check(&self, request: &Request<Body>) -> Result<Way, EgressError> {
         let target = Target::of(request.uri())?;
         let (grants, internal) = (&self.0.grants, &self.0.internal);
         let allowed = if internal.claims(&target) {
-            // "Everything" is everything outside: a service for the internet has no business with its
-            // neighbours.
+            // `*` means everything outside: a service with access to the internet has none to the other
+            // services of its host.
             grants.allow_by_name(&target)
         } else {
             grants.allow_target(&target)
@@ -383,15 +379,15 @@ impl Egress {
         })
     }
 
-    /// Tells how to allow a target that no grant covers, or why no grant can.
+    /// Returns how to allow a target that no grant covers, or why no grant can.
     fn remedy(&self, target: &Target) -> String {
         let (grants, internal) = (&self.0.grants, &self.0.internal);
         let allow = |target: &Target| {
             let source = &self.0.grant_source;
             let remedy = source.remedy(&self.0.service, grants, &Grant::of(target));
-            format!("allow them by {remedy}")
+            format!("allow them with {remedy}")
         };
-        // To grant what is not there, or not spoken there, would be of no help.
+        // A grant of a missing service, or of a wrong scheme or port, would not help.
         if let Some(missing) = internal.missing(target) {
             return missing.to_string();
         }
@@ -405,7 +401,7 @@ impl Egress {
         }
     }
 
-    /// Tells whoever is to know of it that a request was denied, if that is what the error says.
+    /// Reports a denied request to the audit log and its scope; ignores other errors.
     fn denied(&self, attribution: &Attribution, error: &EgressError) {
         if !error.is_denial() {
             return;
@@ -413,7 +409,7 @@ impl Egress {
         self.0.audit.denied(attribution, error);
         if let Some(scope) = attribution.scope() {
             if let EgressError::AddressDenied { .. } = error {
-                // The others were counted when they were made.
+                // Other requests were counted when they were made.
                 Counters::add(&scope.counters().outgoing_denied, 1);
             }
             scope.set_denial(Arc::new(error.clone()));

@@ -1,4 +1,4 @@
-//! What may go wrong with an outgoing request, in the terms of `wasi:http`'s `error-code`.
+//! Errors of outgoing requests, by `wasi:http`'s `error-code`.
 
 use std::error::Error;
 use std::io;
@@ -15,9 +15,9 @@ use crate::limits::MOST_INTERIM;
 /// A cause, shared because errors of one connection may be seen by several requests.
 type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Why an outgoing request got no whole answer.
+/// The reason why an outgoing request got no complete answer.
 ///
-/// Each variant names the `error-code` that a guest is to see for it.
+/// The comment of each variant names the `error-code` that a guest sees.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EgressError {
@@ -26,11 +26,11 @@ pub enum EgressError {
     Denied {
         /// Scheme, host and port.
         destination: String,
-        /// What to write where, or why that would not help.
+        /// The grant to write, or why none would help.
         remedy: String,
     },
-    /// `destination-IP-prohibited`: what the destination resolves to is special, and was not granted
-    /// as an address.
+    /// `destination-IP-prohibited`: the destination resolves to a special address, which was not granted as
+    /// an address.
     #[error(
         "outgoing requests to {destination} are denied: its address {address} is {range}, which a \
          grant of a name or of * does not cover; if it is meant, allow it as an address, too: write \
@@ -41,13 +41,15 @@ pub enum EgressError {
         destination: String,
         /// The first address that it resolved to.
         address: IpAddr,
-        /// What is special about it.
+        /// The special range.
         range: String,
-        /// What to write where.
+        /// The grant to write.
         remedy: String,
     },
-    /// `internal-error`: a service of the same host cannot be reached in this way.
-    #[error("the service {host} of this host cannot be called so: {reason}: write http://{host}")]
+    /// `internal-error`: the URI cannot reach a service of the same host.
+    #[error(
+        "the service {host} of this host cannot be called like this: {reason}: write http://{host}"
+    )]
     Internal {
         /// Scheme, host and port.
         destination: String,
@@ -62,14 +64,14 @@ pub enum EgressError {
     /// `HTTP-request-URI-invalid`.
     #[error("the outgoing request's URI is invalid: {reason}")]
     InvalidUri {
-        /// What is wrong with it.
+        /// The problem.
         reason: &'static str,
     },
     /// `HTTP-request-method-invalid`: CONNECT, which asks for a tunnel.
     #[error("the outgoing request's method is CONNECT, and tunnels are not supported")]
     InvalidMethod,
-    /// `HTTP-request-body-size`: the request's `content-length` is not its body's.
-    #[error("the outgoing request's content-length is not its body's")]
+    /// `HTTP-request-body-size`: the request's `content-length` does not match its body.
+    #[error("the outgoing request's content-length does not match its body")]
     ContentLength,
     /// `internal-error`: the guest's own request body ended with an error.
     #[error("the outgoing request's body was cut by its sender")]
@@ -79,9 +81,9 @@ pub enum EgressError {
     Dns {
         /// The name.
         host: String,
-        /// DNS's own name for it, if there is one: `NXDOMAIN` or `SERVFAIL`.
+        /// DNS's code, if there is one: `NXDOMAIN` or `SERVFAIL`.
         rcode: Option<&'static str>,
-        /// What the resolver says.
+        /// The resolver's error.
         #[source]
         source: Cause,
     },
@@ -97,18 +99,18 @@ pub enum EgressError {
     /// `destination-unavailable`: no route to the host or the network, or another failure to connect.
     #[error("the destination cannot be reached")]
     Unreachable(#[source] Cause),
-    /// `connection-timeout`: the connection was not there in time.
+    /// `connection-timeout`: the connection was not made in time.
     #[error("the connection was not made in time")]
     ConnectTimeout,
     /// `connection-timeout`: the TLS handshake took too long.
     #[error("the TLS handshake did not end in time")]
     TlsHandshakeTimeout,
-    /// `destination-unavailable`: the proxy does not let it through.
-    #[error("the proxy {proxy} makes no connection to the upstream")]
+    /// `destination-unavailable`: the proxy refuses the connection.
+    #[error("the proxy {proxy} refused the connection to the upstream")]
     Proxy {
         /// The proxy, without its password.
         proxy: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: Cause,
     },
@@ -120,33 +122,33 @@ pub enum EgressError {
     TlsAlert {
         /// The alert's number (RFC 8446, 6).
         id: u8,
-        /// What TLS says.
+        /// The error of the TLS library.
         #[source]
         source: Cause,
     },
     /// `TLS-protocol-error`.
-    #[error("TLS could not be agreed on")]
+    #[error("the TLS handshake failed")]
     TlsProtocol(#[source] Cause),
     /// `connection-read-timeout`: no response head in time.
     #[error("the response did not begin in time")]
     FirstByteTimeout,
     /// `connection-read-timeout`: the response stopped in its middle.
-    #[error("the response did not go on in time")]
+    #[error("the response did not continue in time")]
     BetweenBytesTimeout,
     /// `connection-terminated`: the connection ended before the response's head.
     #[error("the connection ended before the response began")]
     ConnectionTerminated(#[source] Cause),
     /// `HTTP-response-incomplete`: the connection ended within the response's body.
-    #[error("the response ended before its end")]
+    #[error("the response ended too early")]
     ResponseIncomplete(#[source] Cause),
-    /// `connection-write-timeout`: the request's body stopped in its middle. For too long the guest
-    /// gave no part of it, or the upstream took none.
-    #[error("the request did not go on in time")]
+    /// `connection-write-timeout`: the request's body stopped in its middle. For too long the guest sent no
+    /// part of it, or the upstream read none.
+    #[error("the request did not continue in time")]
     WriteTimeout,
     /// `HTTP-response-timeout`: the whole exchange took too long.
     #[error("the response was not complete in time")]
     TotalTimeout,
-    /// `connection-limit-reached`: as much goes out as may.
+    /// `connection-limit-reached`: a limit on outgoing requests or connections was reached.
     #[error("{0}")]
     Limit(Limit),
     /// `HTTP-request-header-section-size`, with the size.
@@ -159,9 +161,9 @@ pub enum EgressError {
         "the outgoing request's trailers have {0} bytes, more than `outgoing.max_request_head`"
     )]
     RequestTrailersSize(u32),
-    /// `HTTP-request-body-size`, with what was declared or had been sent by then.
+    /// `HTTP-request-body-size`, with the declared size or the bytes sent so far.
     #[error(
-        "the outgoing request's body has {0} bytes at least, more than `outgoing.max_request_body`"
+        "the outgoing request's body has at least {0} bytes, more than `outgoing.max_request_body`"
     )]
     RequestBodySize(u64),
     /// `HTTP-response-header-section-size`, with the size if it is known.
@@ -173,47 +175,45 @@ pub enum EgressError {
     /// `HTTP-response-trailer-section-size`, with the size if it is known.
     #[error("the response's trailers are larger than `outgoing.max_response_head`")]
     ResponseTrailersSize(Option<u32>),
-    /// `HTTP-response-body-size`, with what was declared or had been received by then.
-    #[error("the response's body has {0} bytes at least, more than `outgoing.max_response_body`")]
+    /// `HTTP-response-body-size`, with the declared size or the bytes received so far.
+    #[error("the response's body has at least {0} bytes, more than `outgoing.max_response_body`")]
     ResponseBodySize(u64),
-    /// `HTTP-response-transfer-coding`: the chunks of the response's body are not as they should be.
+    /// `HTTP-response-transfer-coding`: the chunks of the response's body are malformed.
     #[error("the chunks of the response's body are malformed")]
     TransferCoding(#[source] Cause),
-    /// `HTTP-upgrade-failed`: the upstream changed protocols, which nobody asked for.
-    #[error("the upstream switched protocols unasked")]
+    /// `HTTP-upgrade-failed`: the upstream changed protocols without being asked.
+    #[error("the upstream switched protocols without being asked")]
     Upgrade,
-    /// `HTTP-protocol-error`: one interim response (1xx) after the other, and no end of it.
+    /// `HTTP-protocol-error`: too many interim responses (1xx).
     #[error(
         "the upstream sent more than {MOST_INTERIM} interim responses (1xx) before its response"
     )]
     InterimResponses,
     /// `HTTP-protocol-error`.
-    #[error("the upstream does not keep to HTTP")]
+    #[error("the upstream violated HTTP")]
     Protocol(#[source] Cause),
-    /// `configuration-error`: the host cannot do TLS.
-    #[error("no root certificates can be had: install the system's (the package ca-certificates)")]
+    /// `configuration-error`: the host has no root certificates.
+    #[error("no root certificates were found: install the system's (the package ca-certificates)")]
     NoRoots(#[source] Cause),
     /// `configuration-error`: the certificates of the service's settings cannot be used.
     #[error("the certificates for outgoing requests cannot be used")]
     TlsSettings(#[source] Cause),
 }
 
-/// How hyper begins to say that trailers are too many or too long. It has no type for it; a test through
-/// real sockets notices when it says so in other words.
+/// The beginning of hyper's message about trailers that are too many or too long. There is no type for it; a
+/// test with real sockets notices a change of the words.
 const TRAILERS: &str = "chunk trailers";
 
-/// How far an outgoing request had come.
+/// The phase of an outgoing request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Within the TLS handshake.
     Handshake,
     /// Until the response's head.
     Head,
-    /// Within the response's body.
     Body,
 }
 
-/// [`EgressError::kind`], and for a test a list of all that it may say.
+/// Makes [`EgressError::kind`], and for a test the list of all kinds.
 macro_rules! kinds {
     ($($error:pat => $kind:literal,)+) => {
         /// A short stable label, for the attribute `error.type`.
@@ -272,7 +272,7 @@ impl EgressError {
         Self::TlsSettings(_) => "tls_settings",
     }
 
-    /// Whether the policy denies the request, or no service of this host can be reached as it is written.
+    /// Returns true if the policy denied the request, or its URI cannot reach a service of this host.
     pub(crate) fn is_denial(&self) -> bool {
         match self {
             Self::Denied { .. } | Self::AddressDenied { .. } | Self::Internal { .. } => true,
@@ -281,8 +281,8 @@ impl EgressError {
         }
     }
 
-    /// Reads what hyper, hyper-util, rustls and the system have to say, from the outside in: the
-    /// first cause that has a name of its own decides.
+    /// Classifies an error of hyper, hyper-util, rustls or the system: the outermost cause with a variant of
+    /// its own decides.
     pub(crate) fn classify(error: impl Into<Box<dyn Error + Send + Sync>>, phase: Phase) -> Self {
         let cause: Cause = Arc::from(error.into());
         let connecting = cause
@@ -301,7 +301,7 @@ impl EgressError {
         }
     }
 
-    /// What it means that no address could be connected to.
+    /// Classifies the failure to connect to any address.
     pub(crate) fn of_dialling(error: impl Error + Send + Sync + 'static) -> Self {
         let cause: Cause = Arc::new(error);
         let known =
@@ -354,15 +354,15 @@ impl EgressError {
             && error.is_remote()
             && (error.is_reset() || error.is_go_away())
         {
-            // The upstream gave the stream or all of them up, for whatever reason.
+            // The upstream reset the stream or the connection, for any reason.
             return Some(ended(Arc::clone(cause)));
         }
-        // HTTP/2's errors do not name what they have of the system as their source.
+        // HTTP/2's errors do not return the system's error as their source.
         let error = h2
             .and_then(h2::Error::get_io)
             .or_else(|| error.downcast_ref())?;
         match error.kind() {
-            // How hyper says what it thinks of chunks and of the trailers after them.
+            // hyper's error for malformed chunks and their trailers.
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
                 if phase == Phase::Body && h2.is_none() =>
             {
@@ -387,19 +387,18 @@ impl EgressError {
     }
 }
 
-/// A cause that is a text.
 pub(crate) fn said(text: &str) -> Cause {
     Box::<dyn Error + Send + Sync>::from(text).into()
 }
 
-/// From the outside in.
+/// Returns the causes, from the outside in.
 fn causes(cause: &Cause) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let outermost: &(dyn Error + 'static) = &**cause;
     successors(Some(outermost), |error| inner(*error))
 }
 
-/// The next cause. An [`io::Error`] made of another error names that one's source as its own, and
-/// not the error itself; TLS errors arrive two such layers deep.
+/// Returns the next cause. The source of an [`io::Error`] that wraps another error is that one's source, not
+/// the error itself; TLS errors have two such layers.
 fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error
         .downcast_ref::<io::Error>()

@@ -1,4 +1,4 @@
-//! From a request that may be sent to the head of its response, each phase in its time.
+//! Sends a permitted request and waits for the response's head, each phase with its timeout.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -29,7 +29,6 @@ use crate::timeouts::Phases;
 use crate::totals::Totals;
 use crate::upload::Upload;
 
-/// One request on its way.
 pub(crate) struct Exchange<'a> {
     pub(crate) clients: &'a Clients,
     pub(crate) limits: &'a EgressLimits,
@@ -40,28 +39,27 @@ pub(crate) struct Exchange<'a> {
     pub(crate) stopwatch: &'a mut Stopwatch,
 }
 
-/// By what way a request leaves its service.
+/// The way of a request out of its service.
 pub(crate) enum Way {
-    /// By a connection, on which this is spoken.
+    /// By a connection with this protocol.
     Network(Protocol),
-    /// To a service of the same host.
     Internal(Arc<dyn InternalService>),
 }
 
-/// A response's head, its body to come, and the hold on its connection, if it has one.
+/// A response's head, its body to come, and its connection, if it has one.
 pub(crate) type Answered = (Response<Incoming>, Option<Lease>);
 
 type Answer = Result<Response<FromNetwork>, ClientError>;
 
-/// How often it is looked whether a request is lost: long beside what most take, and short beside what
-/// anybody waits.
+/// How often to check whether a request is lost: longer than most requests take, and shorter than clients
+/// commonly wait.
 const LOOK: Duration = Duration::from_secs(1);
 
 // === impl Exchange ===
 
 impl Exchange<'_> {
-    /// Sends the request, whose head is as it should be, by a connection, and waits for the head of
-    /// the response. The phase of connecting has begun.
+    /// Sends the request by a connection, and waits for the head of the response. The head has to be
+    /// prepared, and the phase of connecting has begun.
     pub(crate) async fn by_network(
         &mut self,
         request: Request<Body>,
@@ -80,8 +78,8 @@ impl Exchange<'_> {
             Err(failed) => {
                 let lease = captured(&connection);
                 self.note(lease.as_ref());
-                // What was wrong with the body; over HTTP/2 the client says only that it was cut. Likewise
-                // why the connection was.
+                // The body's own error: over HTTP/2 the client only says that the body was cut. The same goes
+                // for the connection's error.
                 let upload = upload.as_deref().and_then(Upload::failure);
                 let known = upload.or(lease.as_ref().and_then(|lease| lease.failure()));
                 return Err(known.cloned().unwrap_or(failed));
@@ -92,17 +90,17 @@ impl Exchange<'_> {
         if lease.as_ref().is_some_and(|lease| lease.is_closing())
             && let Some(connected) = &*connection.connection_metadata()
         {
-            // The pool does not give it to anybody else.
+            // The pool then gives it to no other request.
             connected.poison();
         }
-        // For tests to look at; putting it there for all would cost each response an allocation.
+        // Only in tests: it would cost an allocation for each response.
         #[cfg(test)]
         if let Some(lease) = &lease {
             response.extensions_mut().insert(lease.info().clone());
         }
         if let Err(contradiction) = head::check_framing(&response) {
             if let Some(lease) = &lease {
-                // Nobody knows where the next response begins on it.
+                // Where the next response begins on it is unknown.
                 lease.fail(contradiction.clone());
             }
             return Err(contradiction);
@@ -112,7 +110,7 @@ impl Exchange<'_> {
         Ok((response, lease))
     }
 
-    /// Has a service of the same host answer the request, whose head is as it should be.
+    /// Has a service of the same host answer the request. The head has to be prepared.
     pub(crate) async fn by_internal(
         &mut self,
         request: Request<Body>,
@@ -123,8 +121,7 @@ impl Exchange<'_> {
         let (request, upload) = self.watch_upload(request, declared);
         let response = pin!(internal::exchange(service, request, caller));
         let answered = self.answer(response, upload.as_deref(), None).await;
-        // To cut a body is to cut the exchange, as a connection would be; the other side's answer to
-        // half of a request is none to it.
+        // A cut body cuts the exchange, as with a connection: the answer to half of a request does not count.
         if let Some(failure) = upload.as_deref().and_then(Upload::failure) {
             return Err(failure.clone());
         }
@@ -133,7 +130,7 @@ impl Exchange<'_> {
         Ok((response, None))
     }
 
-    /// Whether a response may be passed on, as far as its head tells.
+    /// Checks by its head whether a response may be passed on.
     fn check(&self, response: &mut Response<Incoming>) -> Result<(), EgressError> {
         head::check(response, self.limits)?;
         let hint = response.body().size_hint().exact();
@@ -146,7 +143,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// A body that is there to be sent is watched.
+    /// Wraps a body that is not empty, to watch its upload.
     fn watch_upload(
         &self,
         request: Request<Body>,
@@ -161,7 +158,7 @@ impl Exchange<'_> {
         (Request::from_parts(head, body), Some(upload))
     }
 
-    /// The phases until the response's head, by a connection.
+    /// Runs the phases until the response's head, by a connection.
     async fn head(
         &mut self,
         mut response: Pin<&mut impl Future<Output = Answer>>,
@@ -180,7 +177,7 @@ impl Exchange<'_> {
             .map_err(classify)
     }
 
-    /// The phases from where there is somebody to take the request.
+    /// Runs the phases from the connection to the response.
     async fn answer<T>(
         &mut self,
         mut response: Pin<&mut impl Future<Output = T>>,
@@ -203,8 +200,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Waits for the end of the upload, as long as it goes on. A guest that asked when the response is
-    /// late, and gives no more of the request, may wait for just that.
+    /// Waits for the end of the upload, as long as it progresses. A guest that set a timeout for the
+    /// response, and stops sending the request, may be waiting for that timeout.
     async fn upload<T>(
         &mut self,
         mut response: Pin<&mut impl Future<Output = T>>,
@@ -226,7 +223,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sets the stopwatch: to when it is looked again whether the request is lost, if that is earlier.
+    /// Sets the stopwatch to the deadline, or to the next check for a lost request if that is earlier.
     fn set(&mut self, due: Option<Instant>, late: Late, connection: Option<&CaptureConnection>) {
         let look = Instant::now() + LOOK;
         match due {
@@ -236,7 +233,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The response, or what may come before it; the response first if both are there.
+    /// Waits for the response or `other`; the response first if both are ready.
     async fn either<T>(
         &mut self,
         mut response: Pin<&mut impl Future<Output = T>>,
@@ -252,7 +249,7 @@ impl Exchange<'_> {
         self.stopwatch.bound(first).await
     }
 
-    /// Notes which connection the request was given, if it was.
+    /// Records which connection the request was given, if any.
     fn note(&mut self, lease: Option<&Lease>) {
         if let Some(lease) = lease {
             let reused = lease.count_request();
@@ -262,7 +259,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Whether a request was given a connection that was closed at just that time, and is lost in there.
+/// Returns true if a request was given a connection that closed at the same time, and is lost in it.
 fn is_lost(connection: &CaptureConnection) -> bool {
     let of_many = connection
         .connection_metadata()
@@ -271,14 +268,13 @@ fn is_lost(connection: &CaptureConnection) -> bool {
     !of_many && captured(connection).is_some_and(|lease| lease.is_lost())
 }
 
-/// What came first.
 enum Either<T> {
     Answer(T),
     Other,
 }
 
-/// Waits until the request was given a connection.
+/// Waits until the request is given a connection.
 async fn connected(connection: &mut CaptureConnection) {
-    // What it yields holds a lock, and is dropped here.
+    // The result holds a lock, so it is dropped at once.
     let _ = connection.wait_for_connection_metadata().await;
 }

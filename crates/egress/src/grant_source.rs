@@ -1,4 +1,4 @@
-//! Where the grants of a service are written, for who wants to add one.
+//! The place where a service's grants are written, for messages about adding one.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,26 +7,26 @@ use std::sync::Arc;
 use crate::Grants;
 use crate::grants::Grant;
 
-/// Where the grants of a service are written: what a denial tells to write there.
+/// The place where the grants of a service are written, which denials name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GrantSource {
-    /// By `--allow-outgoing`, for the guest of a command line. The default.
+    /// `--allow-outgoing`, for the guest of a command line. The default.
     #[default]
     Flag,
-    /// By `allow_outgoing` of the service in this file.
+    /// `allow_outgoing` of the service in this file.
     File(Arc<Path>),
-    /// By `allowed_hosts` of the module in this file.
+    /// `allowed_hosts` of the module in this file.
     ModulesFile(Arc<Path>),
 }
 
-/// A line with more grants than these is not repeated.
+/// A line with more grants is not repeated.
 const MOST: usize = 5;
 
 // === impl GrantSource ===
 
 impl GrantSource {
-    /// What to write so that the service has one more grant.
+    /// Returns the text to write to give the service one more grant.
     pub(crate) fn remedy(&self, service: &str, grants: &Grants, more: &Grant) -> String {
         match self {
             Self::Flag => format!("--allow-outgoing {more}"),
@@ -37,7 +37,7 @@ impl GrantSource {
                 }
                 let mut line = "allow_outgoing = [".to_owned();
                 for grant in grants.iter() {
-                    // Into memory, which does not fail.
+                    // Writing to a string does not fail.
                     let _ = write!(line, "\"{grant}\", ");
                 }
                 format!("`{line}\"{more}\"]` {place}")

@@ -1,7 +1,8 @@
-//! What a service may reach, as its guest writes it: the first layer of its policy. Deny by default.
+//! The destinations that a service may reach, by the URI: the first layer of its policy. The default denies
+//! everything.
 //!
-//! What a destination resolves to is the business of the second layer ([`crate::policy`]), which asks
-//! the same grants whether an address was granted as such.
+//! The second layer ([`crate::policy`]) checks the addresses that a destination resolves to, with the same
+//! grants.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,7 +19,7 @@ const FORMS: &str = "*, HOST, HOST:PORT, http://HOST[:PORT], https://HOST[:PORT]
                      *.NAME for all names below it, an IPv4 address, an IPv6 address in brackets, \
                      or a network as 10.0.0.0/8 or [fd00::]/8";
 
-/// Everything that a service may reach. Empty: nothing.
+/// The grants of a service. Empty: nothing may be reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants(Vec<Grant>);
 
@@ -46,7 +47,7 @@ pub struct Grant {
     port: Option<u16>,
 }
 
-/// A grant that cannot be read.
+/// The error of a malformed grant.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("cannot allow outgoing requests to \"{value}\": {problem}; accepted are: {FORMS}")]
 pub struct GrantError {
@@ -57,13 +58,13 @@ pub struct GrantError {
 // === impl Grants ===
 
 impl Grants {
-    /// Nothing.
+    /// Grants nothing.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// `*`: everything on the public internet.
+    /// Grants `*`: everything on the public internet.
     #[must_use]
     pub fn all() -> Self {
         Self(vec![Grant {
@@ -73,11 +74,11 @@ impl Grants {
         }])
     }
 
-    /// Reads the values of `--allow-outgoing`.
+    /// Parses the values of `--allow-outgoing`.
     ///
     /// # Errors
     ///
-    /// For the first value that is of no accepted form.
+    /// Returns an error for the first malformed value.
     pub fn parse<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> Result<Self, GrantError> {
         values
             .into_iter()
@@ -86,8 +87,8 @@ impl Grants {
             .map(Self)
     }
 
-    /// Whether a URI may be reached, by what is written in it. One that is not an absolute `http` or
-    /// `https` URI may not.
+    /// Returns true if the URI may be reached, without resolving it; false if it is not an absolute `http` or
+    /// `https` URI.
     #[must_use]
     pub fn allow(&self, uri: &Uri) -> bool {
         Target::of(uri).is_ok_and(|target| self.allow_target(&target))
@@ -97,45 +98,43 @@ impl Grants {
         self.0.iter().any(|grant| grant.allows(target))
     }
 
-    /// Whether a target may be reached by a grant that names its host, which `*` alone does not.
+    /// Returns true if a grant other than `*` covers the target's host.
     pub(crate) fn allow_by_name(&self, target: &Target) -> bool {
         let mut named = self.0.iter().filter(|grant| !grant.host.is_any());
         named.any(|grant| grant.allows(target))
     }
 
-    /// Whether an address that a destination resolved to was granted as an address, for its scheme
+    /// Returns true if an address that a destination resolved to was granted as an address, for its scheme
     /// and port.
     pub(crate) fn allow_address(&self, target: &Target, address: IpAddr) -> bool {
         let mut grants = self.0.iter().filter(|grant| grant.is_for(target));
         grants.any(|grant| grant.host.names_address(address))
     }
 
-    /// Whether nothing may be reached.
+    /// Returns true if nothing may be reached.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether any public address may be reached: by `*`.
+    /// Returns true if `*` grants all public addresses.
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.for_all().any(HostPattern::is_any)
     }
 
-    /// Whether special addresses may be reached without exception in a family, those of this machine
-    /// included: by `0.0.0.0/0` or `[::]/0`.
+    /// Returns true if `0.0.0.0/0` or `[::]/0` grants all addresses of a family, including special ones and
+    /// this machine's.
     #[must_use]
     pub fn is_every_address(&self) -> bool {
         self.for_all().any(HostPattern::is_every_address)
     }
 
-    /// The hosts that are granted without a word of scheme and port.
     fn for_all(&self) -> impl Iterator<Item = &HostPattern> {
         let wide = |grant: &&Grant| grant.scheme.is_none() && grant.port.is_none();
         self.0.iter().filter(wide).map(|grant| &grant.host)
     }
 
-    /// The single grants.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.0.iter()
     }
@@ -150,7 +149,7 @@ impl FromIterator<Grant> for Grants {
 // === impl Grant ===
 
 impl Grant {
-    /// The narrowest for a destination.
+    /// Returns the narrowest grant for a destination.
     pub(crate) fn of(target: &Target) -> Self {
         Self {
             scheme: Some(target.scheme),
@@ -163,20 +162,19 @@ impl Grant {
         self.is_for(target) && self.host.matches(&target.host)
     }
 
-    /// Whether scheme and port are those of a destination.
     fn is_for(&self, target: &Target) -> bool {
         self.scheme.is_none_or(|scheme| scheme == target.scheme)
             && self.port.is_none_or(|port| port == target.port)
     }
 
-    /// The NAME of a grant for `NAME.internal`, which is a service of this host.
+    /// Returns the NAME of a grant for `NAME.internal`, a service of this host.
     #[must_use]
     pub fn internal_service(&self) -> Option<&str> {
         self.host.name()?.strip_suffix(DOMAIN)
     }
 
-    /// Why a grant for [a service of this host](Self::internal_service) covers nothing that can be called:
-    /// by its scheme or port.
+    /// Returns why a grant for [a service of this host](Self::internal_service) covers nothing that can be
+    /// called: its scheme or port is wrong.
     #[must_use]
     pub fn internal_problem(&self) -> Option<&'static str> {
         self.internal_service()?;
@@ -195,7 +193,7 @@ impl FromStr for Grant {
         let (scheme, rest) = match value.split_once("://") {
             Some((scheme, rest)) => {
                 let scheme = Scheme::parse(scheme).ok_or(bad("its scheme is not http or https"))?;
-                // As people copy it from a browser.
+                // As copied from a browser.
                 (Some(scheme), rest.strip_suffix('/').unwrap_or(rest))
             }
             None => (None, value),
@@ -206,7 +204,7 @@ impl FromStr for Grant {
         if rest.contains('@') {
             return Err(bad("it has user information"));
         }
-        // The colons of an IPv6 address stand before its closing bracket.
+        // The colons of an IPv6 address precede its closing bracket.
         let after_address = rest.rfind(']').map_or(0, |bracket| bracket + 1);
         let (host, port) = match rest[after_address..].split_once(':') {
             Some((host_end, port)) => {
@@ -360,7 +358,7 @@ mod tests {
                 assert!(grants.allow(&uri.parse().unwrap()), "{grant} {uri}");
             }
             for uri in denied {
-                // What is no URI at all never gets here.
+                // An invalid URI never gets here.
                 let allowed = uri.parse().is_ok_and(|uri| grants.allow(&uri));
                 assert!(!allowed, "{grant} {uri}");
             }

@@ -11,15 +11,14 @@ use crate::target::{Scheme, Target};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct H2c(Target);
 
-/// Why text names no such upstream.
+/// The error of a text that is not such an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no upstream of HTTP/2 without TLS; write `HOST:PORT` or `http://HOST:PORT`")]
+#[error("`{0}` is not an upstream of HTTP/2 without TLS; write `HOST:PORT` or `http://HOST:PORT`")]
 pub struct H2cError(String);
 
 // === impl H2c ===
 
 impl H2c {
-    /// Whether it is this one.
     pub(crate) fn is(&self, target: &Target) -> bool {
         self.0 == *target
     }

@@ -1,4 +1,4 @@
-//! The heads of outgoing requests and of their responses: what is sent and what is taken.
+//! Checks and prepares the heads of outgoing requests and their responses.
 
 use headwater_core::Body;
 use headwater_core::fields::{DeclaredLength, settle_length, strip_hop_by_hop};
@@ -10,10 +10,10 @@ use crate::EgressError;
 use crate::error::said;
 use crate::limits::EgressLimits;
 
-/// What RFC 9113 (6.5.2) adds for each field.
+/// RFC 9113 (6.5.2) adds this for each field.
 const PER_FIELD: usize = 32;
 
-/// Whether fields are no larger than this; their size if they are.
+/// Returns an error with the size of the fields if they are larger than `most`.
 pub(crate) fn within(fields: &HeaderMap, most: usize) -> Result<(), u32> {
     let sizes = fields
         .iter()
@@ -25,7 +25,7 @@ pub(crate) fn within(fields: &HeaderMap, most: usize) -> Result<(), u32> {
     Ok(())
 }
 
-/// Makes a request fit to be sent, and says what length it declares.
+/// Prepares a request for sending, and returns its declared length.
 pub(crate) fn prepare(
     request: &mut Request<Body>,
     limits: &EgressLimits,
@@ -48,10 +48,10 @@ pub(crate) fn prepare(
     {
         return Err(EgressError::RequestBodySize(size));
     }
-    // The connection decides the version; a request that insists on one would fail.
+    // The connection decides the version; a request with another would fail.
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
-    // Some servers, those of gRPC among them, send trailers only to who asks for them.
+    // Some servers, such as gRPC's, send trailers only to clients that ask for them.
     let wants_trailers = headers.get(TE).is_some_and(|te| te == "trailers");
     strip_hop_by_hop(headers);
     if wants_trailers {
@@ -62,8 +62,9 @@ pub(crate) fn prepare(
     Ok(declared)
 }
 
-/// Whether it is clear where a response ends. One with both `transfer-encoding` and `content-length` may be
-/// taken for two by somebody on the way (RFC 9112, 6.3: it "ought to be handled as an error").
+/// Checks that the end of a response is unambiguous. Some intermediary may take one with both
+/// `transfer-encoding` and `content-length` for two responses (RFC 9112, 6.3: it "ought to be handled as an
+/// error").
 pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), EgressError> {
     let headers = response.headers();
     if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
@@ -73,7 +74,7 @@ pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), EgressError
     Ok(())
 }
 
-/// Checks whether a response's head may be passed on, and makes it fit to be.
+/// Checks that a response's head may be passed on, and prepares it.
 pub(crate) fn check<B>(
     response: &mut Response<B>,
     limits: &EgressLimits,
@@ -82,7 +83,7 @@ pub(crate) fn check<B>(
         return Err(EgressError::Upgrade);
     }
     let headers = response.headers_mut();
-    // One that is invalid the connection has refused already.
+    // The connection has refused invalid ones already.
     settle_length(headers);
     if let Err(size) = within(headers, limits.response_head) {
         return Err(EgressError::ResponseHeadSize(Some(size)));

@@ -1,4 +1,4 @@
-//! Hosts as settings name them: one, all below a name, a network, or any.
+//! Host patterns in settings: one host, all below a name, a network, or any.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::target::Host;
 
-/// Which hosts a setting is for.
+/// The hosts that a setting applies to.
 ///
 /// | form | hosts |
 /// | --- | --- |
@@ -26,7 +26,7 @@ pub struct HostPattern(Pattern);
 enum Pattern {
     Any,
     Exactly(Host),
-    /// The name with a dot before it.
+    /// The name, with a dot in front.
     Below(String),
     Network(IpNet),
 }
@@ -36,13 +36,13 @@ enum Pattern {
 impl HostPattern {
     pub(crate) const ANY: Self = Self(Pattern::Any);
 
-    /// Whether it is `*`.
+    /// Returns true for `*`.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == Pattern::Any
     }
 
-    /// The one name that it is for, in lower case.
+    /// Returns the name, in lower case, of a pattern for one name.
     pub(crate) fn name(&self) -> Option<&str> {
         match &self.0 {
             Pattern::Exactly(Host::Name(name)) => Some(name),
@@ -50,22 +50,20 @@ impl HostPattern {
         }
     }
 
-    /// Whether it is a network of all addresses of a family.
+    /// Returns true for a network of all addresses of a family.
     pub(crate) fn is_every_address(&self) -> bool {
         matches!(&self.0, Pattern::Network(network) if network.prefix_len() == 0)
     }
 
-    /// This host alone.
     pub(crate) fn exactly(host: Host) -> Self {
         Self(Pattern::Exactly(host))
     }
 
-    /// Reads all forms.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         Pattern::parse(text).map(Self)
     }
 
-    /// Whether a host is meant, by what a guest wrote.
+    /// Returns true if the pattern covers a host, as the guest wrote it.
     pub(crate) fn matches(&self, host: &Host) -> bool {
         match (&self.0, host) {
             (Pattern::Any, _) => true,
@@ -78,7 +76,8 @@ impl HostPattern {
         }
     }
 
-    /// Whether an address is meant as an address: by itself or in a network, not by a name or `*`.
+    /// Returns true if the pattern covers an address as an address or a network, not by a name or
+    /// `*`.
     pub(crate) fn names_address(&self, address: IpAddr) -> bool {
         match &self.0 {
             Pattern::Exactly(Host::Address(granted)) => {
@@ -103,7 +102,7 @@ impl Pattern {
         if let Some(name) = text.strip_prefix("*.") {
             return match Host::parse(name) {
                 Some(Host::Name(name)) => Ok(Self::Below(format!(".{name}"))),
-                Some(Host::Address(_)) => Err("addresses have nothing below them"),
+                Some(Host::Address(_)) => Err("addresses have no subdomains"),
                 None => Err("its host is malformed"),
             };
         }
@@ -119,7 +118,7 @@ impl Pattern {
     }
 }
 
-/// A network of which the host's bits are zero: any others were meant for something else.
+/// Parses a network whose host bits are zero: any others suggest a mistake.
 fn network(address: &str, length: &str) -> Result<IpNet, &'static str> {
     let Some(Host::Address(address)) = Host::parse(address) else {
         return Err("it has a path, and grants are for whole hosts (or networks, as 10.0.0.0/8)");
@@ -130,7 +129,7 @@ fn network(address: &str, length: &str) -> Result<IpNet, &'static str> {
         .ok()
         .filter(|_| digits)
         .and_then(|length| IpNet::new(address, length).ok())
-        .ok_or("the number after its \"/\" is no length of a network")?;
+        .ok_or("the number after its \"/\" is not the length of a network")?;
     if network.trunc() != network {
         return Err("its address is not the first of its network");
     }
@@ -148,10 +147,10 @@ impl FromStr for HostPattern {
     }
 }
 
-/// A host that cannot be read.
+/// The error of a malformed host.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "\"{value}\" names no hosts: {problem}; accepted are a name, *.NAME, an IPv4 address, an IPv6 \
+    "\"{value}\" does not name hosts: {problem}; accepted are a name, *.NAME, an IPv4 address, an IPv6 \
      address in brackets, and a network"
 )]
 pub struct HostPatternError {

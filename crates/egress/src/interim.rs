@@ -1,8 +1,8 @@
-//! Interim responses (1xx), of which an upstream may send so many.
+//! Limits interim responses (1xx).
 //!
-//! HTTP knows no bound (RFC 9110, 15.2), and hyper passes over them: an upstream that sends nothing else
-//! would keep a thread busy until the response is late. HTTP/1's are told by hyper, one by one. Of HTTP/2's
-//! it tells nothing, so the frames that they come in are counted.
+//! HTTP sets no limit (RFC 9110, 15.2), and hyper skips them: an upstream that sends nothing else would keep
+//! a thread busy until the response is late. hyper reports those of HTTP/1 one by one, but none of HTTP/2, so
+//! HEADERS frames are counted there.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,18 +13,17 @@ use crate::EgressError;
 use crate::connection::captured;
 use crate::limits::MOST_INTERIM;
 
-/// How many header sections an HTTP/2 upstream may send for what it was asked for. For each request these
-/// are the interim ones, that of the response, and its trailers; what is not used may be used later, up
-/// to a bound.
+/// The number of header sections that an HTTP/2 upstream may still send. Each request adds the interim ones,
+/// that of the response, and its trailers; unused ones may be used later, up to a limit.
 #[derive(Debug)]
 pub(crate) struct HeadersBudget {
     left: u32,
-    /// The requests that it was made up for.
+    /// The number of requests counted so far.
     requests: u64,
-    /// The header of the frame that is being read, as much as there is.
+    /// The part of the current frame's header that has come.
     header: [u8; FRAME_HEADER],
     have: usize,
-    /// Bytes until the next frame's begins.
+    /// Bytes until the next frame.
     skip: usize,
     exceeded: bool,
 }
@@ -33,12 +32,11 @@ pub(crate) struct HeadersBudget {
 const FRAME_HEADER: usize = 9;
 const HEADERS: u8 = 0x01;
 
-/// For each request.
 const EACH: u32 = MOST_INTERIM + 2;
-/// As many as for a hundred requests at once, which a peer may have commonly: read in some milliseconds.
+/// As many as for a hundred concurrent requests, a common limit; reading them takes some milliseconds.
 const MOST_LEFT: u32 = 100 * EACH;
 
-/// Has a connection fail that a request's response does not come on, for interim ones.
+/// Fails the connection if it gets too many interim responses to this request.
 pub(crate) fn bound<B>(request: &mut Request<B>, connection: &CaptureConnection) {
     let (connection, seen) = (connection.clone(), AtomicU32::new(0));
     hyper::ext::on_informational(request, move |_| {
@@ -66,7 +64,7 @@ impl Default for HeadersBudget {
 }
 
 impl HeadersBudget {
-    /// Counts what was read.
+    /// Counts HEADERS frames in the bytes.
     pub(crate) fn count(&mut self, mut bytes: &[u8]) {
         loop {
             let skipped = self.skip.min(bytes.len());
@@ -94,7 +92,7 @@ impl HeadersBudget {
         }
     }
 
-    /// Whether there were no more than there may be, for so many requests in all.
+    /// Adds the budget of new requests, and returns false if it was exceeded. `requests` is the total.
     pub(crate) fn suffice_for(&mut self, requests: u64) -> bool {
         let more = requests.saturating_sub(self.requests);
         self.requests = requests;
@@ -108,7 +106,7 @@ impl HeadersBudget {
 mod tests {
     use super::*;
 
-    /// A frame of so many bytes, all of which look like the header of a HEADERS frame.
+    /// A frame whose payload, of this length, looks like headers of HEADERS frames.
     fn frame(kind: u8, length: u8) -> Vec<u8> {
         let mut frame = vec![0, 0, length, kind, 0, 0, 0, 0, 1];
         frame.extend(vec![HEADERS; length.into()]);

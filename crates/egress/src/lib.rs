@@ -1,11 +1,10 @@
-//! The outgoing HTTP client that services call out by.
+//! The outgoing HTTP client of services.
 //!
-//! An outgoing request passes, in this order: the [`Grants`] of its service, the bound on how many
-//! there may be ([`EgressLimits`]), and a pooled connection, for which a name is resolved and the
-//! addresses are looked at (`docs/reference/egress-policy.md`); each is a step of its own, and each is bounded in
-//! time ([`Timeouts`]). It carries the `traceparent` of its own span, a child of the request that it is
-//! attributed to, or the guest's ([`TraceHeaders`]). What goes wrong is an [`EgressError`], which says
-//! as much as `wasi:http`'s error codes can.
+//! An outgoing request passes the [`Grants`] of its service, the limits on requests in flight
+//! ([`EgressLimits`]), and a pooled connection, for which a name is resolved and its addresses are checked
+//! (`docs/reference/egress-policy.md`). Each step has a timeout ([`Timeouts`]). The request carries the
+//! `traceparent` of its own span, a child of the request that it is attributed to, or the guest's
+//! ([`TraceHeaders`]). Errors are [`EgressError`]s, as precise as `wasi:http`'s error codes.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -29,10 +28,10 @@
 //! # }
 //! ```
 //!
-//! A request to a service of the same host ([`InternalServices`]) takes no connection: that service's
-//! front is called in its place.
+//! A request to a service of the same host ([`InternalServices`]) takes no connection: that service's front
+//! is called instead.
 //!
-//! Each service has an [`Egress`] of its own: connections and TLS sessions are never shared.
+//! Each service has its own [`Egress`]: connections and TLS sessions are never shared.
 
 mod address;
 mod audit;

@@ -1,4 +1,4 @@
-//! How much may go out at once, and how large a message may be.
+//! Limits on the number of outgoing requests and the size of messages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,49 +6,50 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The bounds of one service's outgoing requests, each with its default and the reason for it.
+/// The limits of one service's outgoing requests, each with its default and the reason for it.
 #[derive(Debug, Clone)]
 pub struct EgressLimits {
-    /// Outgoing requests open at once, to the end of their responses' bodies. Default: 1024, four
-    /// instances' worth of `max-outgoing-per-instance`.
+    /// Outgoing requests in flight, to the end of their responses' bodies. Default: 1024, four instances'
+    /// worth of `max-outgoing-per-instance`.
     pub max_requests: usize,
-    /// Connections open at once, idle ones included. Default: 512, of which several services fit
-    /// into [`SharedLimits::max_connections`]; an upstream with HTTP/2 takes one.
+    /// Open connections, including idle ones. Default: 512, so that several services fit into
+    /// [`SharedLimits::max_connections`]; an upstream with HTTP/2 takes one.
     pub max_connections: usize,
-    /// How long a request may wait where there are as many requests or connections as may be. The wait
-    /// counts as part of the time to connect. Default: 1 second. That turns a burst into a delay: where
-    /// upstreams answer within 100 milliseconds, nearly ten times as many requests as may be open at once
-    /// are served (measured: all but 6 % of 640 with room for 64; 90 % are refused without a wait). Where they hang, a guest learns of it long before its own deadline.
+    /// How long a request may wait at the limit on requests or connections. The wait counts as time to
+    /// connect. Default: 1 second, which turns a burst into a delay: if upstreams answer within 100
+    /// milliseconds, nearly ten times as many requests as the limit are served (measured: all but 6 % of 640
+    /// with a limit of 64; 90 % are refused without a wait). If they hang, the guest learns of it long before
+    /// its own deadline.
     pub wait: Duration,
-    /// The fields of a request's head, and again of its trailers, in bytes: names, values and 32 for
+    /// The fields of a request's head, and separately of its trailers, in bytes: names, values and 32 for
     /// each (RFC 9113, 6.5.2). Default: 64 KiB; common servers refuse more than 8 to 64 KiB.
     pub request_head: usize,
-    /// The same of a response. Default: 64 KiB. Over HTTP/1.1 a head is held in memory until it is
-    /// whole, and is given up at 400 KiB at the latest, whatever is set here.
+    /// The same for a response. Default: 64 KiB. Over HTTP/1.1 a head is buffered until it is complete, up to
+    /// 400 KiB whatever the setting.
     pub response_head: usize,
-    /// Fields of a response's head. Default: 100, as many as the parser has room for without asking
-    /// for memory.
+    /// The number of fields in a response's head. Default: 100, as many as the parser holds without
+    /// allocating.
     pub response_fields: usize,
-    /// A request's body, in bytes. Default: no bound, for it is streamed and never held whole.
+    /// A request's body, in bytes. Default: no limit, because it is streamed and never buffered whole.
     pub request_body: Option<u64>,
-    /// A response's body, in bytes. Default: no bound, for the same reason.
+    /// A response's body, in bytes. Default: no limit, for the same reason.
     pub response_body: Option<u64>,
 }
 
-/// The bounds of all services together.
+/// The limits of all services together.
 #[derive(Debug, Clone, Copy)]
 pub struct SharedLimits {
-    /// Outgoing requests open at once. Default: 8192.
+    /// Outgoing requests in flight. Default: 8192.
     pub max_requests: usize,
-    /// Connections open at once, idle ones included. Default: 4096, which leaves room for the front
-    /// under the limit of open files that systems commonly set for a service (8192 or more).
+    /// Open connections, including idle ones. Default: 4096, which leaves room for incoming connections below
+    /// the limit of open files that systems commonly set for a service (8192 or more).
     pub max_connections: usize,
 }
 
-/// A bound on what may go out at once.
+/// A limit on outgoing requests or connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Outgoing requests of one instance. Whoever runs instances counts them.
+    /// Outgoing requests of one instance, counted by the caller.
     InstanceRequests,
     /// See [`EgressLimits::max_requests`].
     ServiceRequests,
@@ -60,11 +61,11 @@ pub enum Limit {
     AllConnections,
 }
 
-/// How many interim responses may come before a response. Go's client took five for many years; an upstream
-/// that says each five seconds that it is still busy (102) says so a hundred times in eight minutes.
+/// The maximum of interim responses before a response. Go's client took five for many years; an upstream that
+/// reports every five seconds that it is still busy (102) sends a hundred in eight minutes.
 pub(crate) const MOST_INTERIM: u32 = 100;
 
-/// Permits for so many things of one service, among so many of all services. Clones share them.
+/// Permits of one service, which also count among those of all services. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestPermits {
     own: Arc<Semaphore>,
@@ -73,7 +74,7 @@ pub(crate) struct RequestPermits {
     all_limit: Limit,
 }
 
-/// One of them, until it is dropped.
+/// One permit. Dropping it returns it.
 #[derive(Debug)]
 pub(crate) struct RequestPermit {
     _own: OwnedSemaphorePermit,
@@ -109,7 +110,6 @@ impl Default for SharedLimits {
 // === impl Limit ===
 
 impl Limit {
-    /// All of them.
     pub const ALL: [Self; 5] = [
         Self::InstanceRequests,
         Self::ServiceRequests,
@@ -133,27 +133,27 @@ impl Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A service's own key goes before the flag, and the flag before the key of the host.
+        // The service's setting first, then the flag, then the host's setting.
         f.write_str(match self {
             Self::InstanceRequests => {
-                "the instance has as many outgoing requests open as it may: \
-                 `max_outgoing_per_instance` allows more"
+                "the instance has reached its limit of outgoing requests: \
+                 raise `max_outgoing_per_instance`"
             }
             Self::ServiceRequests => {
-                "the service has as many outgoing requests open as it may: \
-                 `outgoing.max_requests` allows more"
+                "the service has reached its limit of outgoing requests: \
+                 raise `outgoing.max_requests`"
             }
             Self::AllRequests => {
-                "all services together have as many outgoing requests open as they may: \
-                 --max-outgoing-requests-in-all allows more"
+                "all services together have reached the limit of outgoing requests: \
+                 raise --max-outgoing-requests-in-all"
             }
             Self::ServiceConnections => {
-                "the service has as many connections to upstreams as it may, and all are in use: \
-                 `outgoing.max_connections` allows more"
+                "the service has reached its limit of connections to upstreams, and all are in use: \
+                 raise `outgoing.max_connections`"
             }
             Self::AllConnections => {
-                "all services together have as many connections to upstreams as they may, and all \
-                 are in use: --max-outgoing-connections-in-all allows more"
+                "all services together have reached the limit of connections to upstreams, and all \
+                 are in use: raise --max-outgoing-connections-in-all"
             }
         })
     }
@@ -162,7 +162,7 @@ impl fmt::Display for Limit {
 // === impl RequestPermits ===
 
 impl RequestPermits {
-    /// `own` places of a service, which are also places of `all`.
+    /// `own` permits of a service, which also count among those of `all`.
     pub(crate) fn new(
         own: usize,
         own_limit: Limit,
@@ -177,7 +177,6 @@ impl RequestPermits {
         }
     }
 
-    /// A place, if there is one now.
     pub(crate) fn try_take(&self) -> Result<RequestPermit, Limit> {
         let own = Arc::clone(&self.own).try_acquire_owned();
         let own = own.map_err(|_none_left| self.own_limit)?;
@@ -189,7 +188,7 @@ impl RequestPermits {
         })
     }
 
-    /// A place, for which it waits for so long at the most.
+    /// Takes a permit; waits at most for `wait`.
     pub(crate) async fn take(&self, wait: Duration) -> Result<RequestPermit, Limit> {
         let limit = match self.try_take() {
             Err(limit) if !wait.is_zero() => limit,
@@ -207,13 +206,12 @@ impl RequestPermits {
         taken.ok().flatten().ok_or(limit)
     }
 
-    /// Whether there is none left.
     pub(crate) fn are_taken(&self) -> bool {
         self.own.available_permits() == 0 || self.all.available_permits() == 0
     }
 }
 
-/// So many permits, or as many as a semaphore can have.
+/// Makes a semaphore with this number of permits, or its maximum.
 pub(crate) fn semaphore(permits: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }

@@ -1,4 +1,4 @@
-//! Which of its limits a service met, for who operates it: a guest sees an error and often hides it.
+//! Logs the limits that a service reached, for operators: a guest sees an error and often hides it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use headwater_telemetry::{Limit as Described, LimitLog, Setting};
 use crate::limits::{EgressLimits, SharedLimits};
 use crate::{EgressError, EgressShared, Limit};
 
-/// Logs the limits that one service meets, a line a minute for each at most. Cheap to clone.
+/// Logs the limits that one service reaches, at most once a minute each. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct MetLimits(Arc<Inner>);
 
@@ -18,7 +18,6 @@ struct Inner {
     shared: SharedLimits,
 }
 
-/// A limit as the log describes it.
 const fn described(
     name: &'static str,
     effect: &'static str,
@@ -37,7 +36,7 @@ const fn described(
 
 const SERVICE_REQUESTS: Described = described(
     "outgoing_requests_of_service",
-    "the service has as many outgoing requests open as it may, and another fails with \
+    "the service has reached its limit of outgoing requests, and another fails with \
      connection-limit-reached",
     "outgoing.max_requests",
     "--max-outgoing-requests",
@@ -45,7 +44,7 @@ const SERVICE_REQUESTS: Described = described(
 
 const ALL_REQUESTS: Described = described(
     "outgoing_requests_in_all",
-    "all services together have as many outgoing requests open as they may, and another fails with \
+    "all services together have reached the limit of outgoing requests, and another fails with \
      connection-limit-reached",
     "server.max_outgoing_requests_in_all",
     "--max-outgoing-requests-in-all",
@@ -53,7 +52,7 @@ const ALL_REQUESTS: Described = described(
 
 const SERVICE_CONNECTIONS: Described = described(
     "outgoing_connections_of_service",
-    "the service has as many connections to upstreams as it may, all are in use, and a request that \
+    "the service has reached its limit of connections to upstreams, all are in use, and a request that \
      needs another fails with connection-limit-reached",
     "outgoing.max_connections",
     "--max-outgoing-connections",
@@ -61,7 +60,7 @@ const SERVICE_CONNECTIONS: Described = described(
 
 const ALL_CONNECTIONS: Described = described(
     "outgoing_connections_in_all",
-    "all services together have as many connections to upstreams as they may, all are in use, and a \
+    "all services together have reached the limit of connections to upstreams, all are in use, and a \
      request that needs another fails with connection-limit-reached",
     "server.max_outgoing_connections_in_all",
     "--max-outgoing-connections-in-all",
@@ -114,7 +113,7 @@ impl MetLimits {
         }))
     }
 
-    /// Says in the log which limit a request has met, if it failed by one.
+    /// Logs the limit that a request failed by, if any.
     pub(crate) fn note(&self, error: &EgressError) {
         if let Some((limit, most)) = self.0.limit(error) {
             self.0.log.met(limit, most);
@@ -129,7 +128,7 @@ impl Inner {
         let Self { own, shared, .. } = self;
         let (limit, most) = match error {
             EgressError::Limit(limit) => match limit {
-                // Whoever runs instances says so.
+                // The caller logs this one.
                 Limit::InstanceRequests => return None,
                 Limit::ServiceRequests => (&SERVICE_REQUESTS, own.max_requests),
                 Limit::AllRequests => (&ALL_REQUESTS, shared.max_requests),

@@ -16,31 +16,29 @@ pub(crate) struct OpenConnections {
     open: Mutex<HashMap<u64, Arc<Connection>>>,
 }
 
-/// Idle connections that are not closed for a request: those to the upstream that it is for, which the
-/// pool gives to it.
+/// Idle connections that are not closed for a request: those to its own upstream, which the pool gives to it.
 pub(crate) struct Spared {
     pub(crate) upstream: Upstream,
-    /// One that is idle since before was not given to the request. The pool keeps it for others, and they
-    /// may never come.
+    /// A connection that was idle before this was not given to the request. The pool keeps it for other
+    /// requests, which may never come.
     pub(crate) idle_by: Option<Instant>,
 }
 
 // === impl OpenConnections ===
 
 impl OpenConnections {
-    /// A new one.
+    /// Adds a new connection, and returns its number.
     pub(crate) fn insert(&self, connection: &Arc<Connection>) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(id, Arc::clone(connection));
         id
     }
 
-    /// One that is closed.
     pub(crate) fn remove(&self, id: u64) -> Option<Arc<Connection>> {
         self.lock().remove(&id)
     }
 
-    /// Those that nobody uses, and since when; but for those that are spared.
+    /// Returns the idle connections that are not spared, and since when they are idle.
     pub(crate) fn idle_beside(&self, spared: &Spared) -> Vec<(Instant, Arc<Connection>)> {
         let open = self.lock();
         let idle = open.values().filter_map(|connection| {
@@ -52,7 +50,6 @@ impl OpenConnections {
         idle.collect()
     }
 
-    /// How many there are, by upstream.
     pub(crate) fn count(&self) -> Vec<ConnectionCount> {
         let open = self.lock();
         let mut counts = BTreeMap::new();
@@ -78,7 +75,7 @@ impl OpenConnections {
     }
 }
 
-/// Closes the connection that has been idle the longest of these; tells whether there was one.
+/// Closes the connection that has been idle the longest, and returns true if there was one.
 pub(crate) fn close_longest(mut idle: Vec<(Instant, Arc<Connection>)>) -> bool {
     idle.sort_unstable_by_key(|(since, _)| *since);
     idle.iter().any(|(_, connection)| connection.close())

@@ -1,4 +1,4 @@
-//! Every knob of the outgoing client, each with its default and the reason for it.
+//! The parameters of the outgoing client, each with its default and the reason for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,57 +11,55 @@ use crate::{
     Proxy, Timeouts, TlsRoots, TraceHeaders,
 };
 
-/// What an [`Egress`](crate::Egress) is made of.
+/// The parameters of an [`Egress`](crate::Egress).
 #[derive(Debug, Clone)]
 pub struct EgressParams {
-    /// The service that calls out.
+    /// The service's name.
     pub service: Arc<str>,
-    /// What it may reach.
+    /// The destinations that the service may reach.
     pub grants: Grants,
-    /// Where that is written, for messages. Default: on the command line.
+    /// The place where the grants are written, for messages. Default: the command line.
     pub grant_source: GrantSource,
-    /// What holds where the guest asks for nothing.
+    /// The timeouts, which are also the maximum for the guest's own.
     pub timeouts: Timeouts,
-    /// Which trace headers its requests carry.
+    /// The trace headers of its requests.
     pub trace_headers: TraceHeaders,
-    /// How much may go out at once, and how large messages may be.
+    /// Limits on requests, connections and message sizes.
     pub limits: EgressLimits,
-    /// The bounds that it shares with other services.
+    /// The limits that it shares with other services.
     pub shared: EgressShared,
-    /// Its connections.
+    /// The parameters of its connections.
     pub pool: PoolParams,
-    /// Upstreams that are spoken to by HTTP/2 without TLS. Default: none, for there is no telling
-    /// from the outside which can.
+    /// Upstreams that speak HTTP/2 without TLS. Default: none, because the client cannot find out which do.
     pub h2c: Vec<H2c>,
-    /// Whom TLS trusts; share one among services, so that the machine's roots are read once.
+    /// The trusted root certificates. Share them among services, so that the machine's are read once.
     pub tls_roots: TlsRoots,
-    /// What its TLS is besides. Default: nothing.
+    /// Further TLS settings. Default: none.
     pub tls: ClientTls,
-    /// By which forward proxy it goes. Default: by none.
+    /// The forward proxy. Default: none.
     pub proxy: Proxy,
-    /// By what addresses are found and reached. Default: the system.
+    /// The resolver and dialler. Default: the system's.
     pub network: Network,
-    /// What is measured with. Default: nothing is.
+    /// The metrics of its requests. Default: none.
     pub metrics: Metrics,
     /// The services of the same host. Default: none.
     pub internal: InternalServices,
-    /// What names the host in its outgoing requests. To be shared with the front, which knows by it
-    /// what goes round in circles. Default: one of its own.
+    /// Names the host in outgoing requests. Share it with the front, which uses it to detect loops. Default:
+    /// a new one.
     pub loops: LoopGuard,
 }
 
-/// How connections are kept.
+/// The parameters of kept connections.
 #[derive(Debug, Clone)]
 pub struct PoolParams {
-    /// Idle connections kept per scheme, host and port. Default: 32, which serves as many concurrent
-    /// requests to an upstream without a new connection for each.
+    /// Idle connections kept per scheme, host and port. Default: 32, which serves as many concurrent requests
+    /// to an upstream without new connections.
     pub max_idle_per_host: usize,
     /// How long an idle connection is kept. Default: 90 seconds.
     pub idle_timeout: Duration,
-    /// How long an HTTP/2 connection with open streams may be silent before the upstream is asked
-    /// whether it is there, and how long it then has to say so. Default: 20 seconds, so that a path
-    /// that has gone dead is found before the first requests on it time out. Nothing is sent on idle
-    /// connections.
+    /// How long an HTTP/2 connection with open streams may be silent before the client sends a PING, and how
+    /// long the answer may take. Default: 20 seconds, so that a dead path is found before its first requests
+    /// time out. Nothing is sent on idle connections.
     pub h2_keep_alive: Duration,
 }
 

@@ -1,10 +1,10 @@
-//! What a service may reach, by address: the second layer of its policy.
+//! The addresses that a service may reach: the second layer of its policy.
 //!
-//! The first layer ([`Grants`]) sees the destination as the guest wrote it, and cannot know what it
-//! resolves to. This one sees each address just before it is dialled. An ordinary public address
-//! passes; a special one (see [`crate::address`]) does only if it was granted as an address or as a
-//! part of a network. A grant of a name, or of `*`, does not cover it: whoever wrote it meant the
-//! internet, and whoever owns the name decides what it resolves to.
+//! The first layer ([`Grants`]) sees the destination as the guest wrote it, not what it resolves to. This one
+//! checks each address just before it is dialled. It permits ordinary public addresses; it permits special
+//! ones (see [`crate::address`]) only if they were granted as an address or by a network. A grant of a name,
+//! or of `*`, does not cover them: it means the internet, and the owner of the name decides what it resolves
+//! to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::grants::Grant;
 use crate::target::{Host, Target};
 use crate::{EgressError, GrantSource, Grants};
 
-/// Judges the addresses that a service's outgoing requests resolve to.
+/// Checks the addresses that a service's outgoing requests resolve to.
 #[derive(Debug, Clone)]
 pub(crate) struct AddressPolicy {
     pub(crate) service: Arc<str>,
@@ -25,12 +25,12 @@ pub(crate) struct AddressPolicy {
 // === impl AddressPolicy ===
 
 impl AddressPolicy {
-    /// Of the addresses that a destination resolved to, those that may be dialled, with its port.
-    /// They are what has to be dialled: another look-up may say otherwise.
+    /// Returns the addresses of a destination that may be dialled, with its port. Dial these without
+    /// resolving again: the next look-up may return others.
     ///
     /// # Errors
     ///
-    /// [`EgressError::AddressDenied`] if there is none, for the first.
+    /// Returns [`EgressError::AddressDenied`] of the first address if none may be dialled.
     pub(crate) fn vet(
         &self,
         target: &Target,
@@ -39,8 +39,8 @@ impl AddressPolicy {
         let mut first_denied = None;
         let mut permitted = Vec::with_capacity(found.len());
         for address in found {
-            // In the one spelling in which it is judged, granted and dialled: an IPv4-mapped one is its IPv4
-            // address, to which the system would connect.
+            // Judged, granted and dialled in one spelling: an IPv4-mapped address is its IPv4 address, to
+            // which the system would connect.
             let address = address.to_canonical();
             match special(address) {
                 Some(special) if !self.grants.allow_address(target, address) => {
@@ -139,7 +139,6 @@ mod tests {
         assert!(text.contains("private (10.0.0.0/8)"), "{text}");
         let remedy = "--allow-outgoing http://10.0.0.5:5432";
         assert!(text.contains(remedy), "{text}");
-        // What it says helps.
         let grants = ["*", "http://10.0.0.5:5432"];
         assert!(vet(&grants, "http://db.example:5432/", &["10.0.0.5"]).is_ok());
     }

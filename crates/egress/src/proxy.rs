@@ -1,7 +1,7 @@
 //! A forward proxy between a service and its upstreams.
 //!
-//! What goes by a proxy is resolved by the proxy: the policy on names and on addresses that the guest
-//! writes holds as ever, but what a name resolves to is no longer seen here.
+//! The proxy resolves the names. The policy still applies to the names and addresses that the guest writes,
+//! but not to what names resolve to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use http::uri::Scheme;
 use http::{HeaderMap, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
-/// The variables of the environment that name a proxy, in either case.
+/// The environment variables that name a proxy, in upper or lower case.
 const VARIABLES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
 
-/// By which proxy a service's outgoing requests go, if by any. Cheap to clone.
+/// The proxy of a service's outgoing requests, if it has one. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Proxy(Option<Arc<Matcher>>);
 
-/// A proxy that cannot be used.
+/// The error of a proxy that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 // Not the value: it may hold a password.
 #[error(
-    "{place} names no proxy: write it as http://[USER:PASSWORD@]HOST[:PORT], or https:// if the proxy \
+    "{place} does not name a proxy: write it as http://[USER:PASSWORD@]HOST[:PORT], or https:// if the proxy \
      itself speaks TLS"
 )]
 pub struct ProxyError {
@@ -38,15 +38,15 @@ impl Proxy {
         Self(None)
     }
 
-    /// A proxy for everything but what `no_proxy` names: hosts (and all below them), addresses and
-    /// networks, separated by commas, as the variable `NO_PROXY` has them.
+    /// A proxy for everything except `no_proxy`: hosts (and all below them), addresses and networks,
+    /// separated by commas, as in the variable `NO_PROXY`.
     ///
     /// # Errors
     ///
-    /// If `url` is no `http` or `https` URL.
+    /// Returns an error if `url` is not an `http` or `https` URL.
     pub fn new(url: &str, no_proxy: &str) -> Result<Self, ProxyError> {
         let matcher = Matcher::builder().all(url).no(no_proxy).build();
-        // What hyper-util cannot read it leaves out, and then all connections would be direct.
+        // hyper-util ignores URLs that it cannot parse, and all connections would be direct.
         if !is_usable(url) {
             return Err(ProxyError {
                 place: "the setting".to_owned(),
@@ -55,17 +55,17 @@ impl Proxy {
         Ok(Self(Some(Arc::new(matcher))))
     }
 
-    /// As the environment says by `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in capitals
-    /// or not.
+    /// Reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` from the environment, in upper or lower
+    /// case.
     ///
     /// # Errors
     ///
-    /// If a variable is set and names no proxy that can be used.
+    /// Returns an error if a variable is set and names no usable proxy.
     pub fn from_env() -> Result<Self, ProxyError> {
         Self::from_variables(|name| std::env::var(name).ok())
     }
 
-    /// Whether the environment names a proxy.
+    /// Returns true if the environment names a proxy.
     #[must_use]
     pub fn is_in_env() -> bool {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -94,13 +94,12 @@ impl Proxy {
         Ok(Self(Some(Arc::new(builder.build()))))
     }
 
-    /// The proxy by which a destination is reached, if by one.
     pub(crate) fn hop(&self, destination: &Uri) -> Option<Intercept> {
         self.0.as_ref()?.intercept(destination)
     }
 
-    /// Lets a request whose head the proxy itself reads say who asks. One that goes through a tunnel
-    /// has said so when the tunnel was made, and the upstream shall not hear of it.
+    /// Adds the proxy's credentials to a request whose head the proxy reads. For a tunnel they were sent when
+    /// it was made, and the upstream must not see them.
     pub(crate) fn authorize(&self, destination: &Uri, headers: &mut HeaderMap) {
         if destination.scheme() != Some(&Scheme::HTTP) {
             return;
@@ -124,7 +123,7 @@ fn is_usable(url: &str) -> bool {
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            // It leaves passwords out.
+            // Its output has no passwords.
             Some(matcher) => matcher.fmt(f),
             None => f.write_str("Proxy(none)"),
         }

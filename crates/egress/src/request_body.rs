@@ -16,22 +16,21 @@ use crate::limits::EgressLimits;
 use crate::stopwatch::{Late, Stopwatch};
 use crate::upload::Upload;
 
-/// Holds the body to its declared length and to the limits, bounds how long the guest may take
-/// between two parts, and counts the bytes for the request that the outgoing one is made for.
+/// Checks the body's declared length and limits, limits the guest's time between two parts, and counts the
+/// bytes for the request that the outgoing one is made for.
 ///
-/// An error makes the client cut the request, so that an upstream never takes it for whole, and never
-/// takes what follows for a part of it.
+/// An error makes the client cut the request, so that the upstream never takes it for complete, or what
+/// follows for a part of it.
 pub(crate) struct RequestBody {
     inner: Body,
     scope: Option<Arc<RequestScope>>,
     upload: Arc<Upload>,
-    /// `content-length`.
     declared: Option<u64>,
     sent: u64,
     most: Option<u64>,
     most_trailers: usize,
     write: Duration,
-    /// Runs while the guest is waited for.
+    /// Runs while the guest is to send.
     stopwatch: Stopwatch,
     waiting: bool,
 }
@@ -39,7 +38,7 @@ pub(crate) struct RequestBody {
 // === impl RequestBody ===
 
 impl RequestBody {
-    /// The body as it is sent, and what is to be seen of it.
+    /// Wraps a body, and returns the state of its upload.
     pub(crate) fn wrap(
         inner: Body,
         scope: Option<&Arc<RequestScope>>,
@@ -68,7 +67,7 @@ impl RequestBody {
         Poll::Ready(Some(Err(Box::new(error))))
     }
 
-    /// Whether a part may be sent.
+    /// Checks that a part may be sent.
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), EgressError> {
         if let Some(data) = frame.data_ref() {
             self.sent += data.len() as u64;
@@ -140,7 +139,7 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        // One that is too short shows it only at its end.
+        // A body that is too short is noticed only at its end.
         self.inner.is_end_stream() && self.check_end().is_ok()
     }
 
@@ -154,7 +153,7 @@ impl http_body::Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        // All that was declared was sent, or the connection wants no more.
+        // The whole declared length was sent, or the connection wants no more.
         self.upload.end();
     }
 }

@@ -1,4 +1,4 @@
-//! From a name to addresses. What is thought of them is the policy's business.
+//! Resolves names. The policy judges the addresses.
 
 use std::io;
 use std::net::IpAddr;
@@ -8,13 +8,13 @@ use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 
 use crate::EgressError;
 
-/// Says which addresses a name has.
+/// Resolves names.
 #[derive(Clone, Default)]
 pub(crate) enum Resolver {
-    /// The system's: `/etc/hosts`, DNS, and whatever else it is set up for.
+    /// The system's resolver: `/etc/hosts`, DNS, and whatever else is configured.
     #[default]
     System,
-    /// What a test says, at each look-up anew.
+    /// A test's answer, new at each look-up.
     #[cfg(test)]
     Scripted(Script),
 }
@@ -25,11 +25,11 @@ type Script = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 // === impl Resolver ===
 
 impl Resolver {
-    /// Looks a name up. An answer has at least one address.
+    /// Resolves a name to at least one address.
     ///
     /// # Errors
     ///
-    /// [`EgressError::Dns`].
+    /// Returns [`EgressError::Dns`].
     pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
         let found = match self {
             Self::System => {
@@ -54,15 +54,15 @@ impl Resolver {
     }
 }
 
-/// DNS's own names for what went wrong (RFC 1035, 4.1.1), which `wasi:http` passes on. The system's
-/// resolver does not tell a name that does not exist from one without an address.
+/// DNS's names of its errors (RFC 1035, 4.1.1), which `wasi:http` passes on. The system's resolver
+/// does not tell a name that does not exist from one without an address.
 const NXDOMAIN: &str = "NXDOMAIN";
 const SERVFAIL: &str = "SERVFAIL";
 
-/// All addresses of a name, in the order in which the system would have them tried (RFC 6724).
+/// Returns all addresses of a name, in the system's order of preference (RFC 6724).
 fn look_up(name: &str) -> Result<Vec<IpAddr>, LookupError> {
     let hints = AddrInfoHints {
-        // Otherwise each address is there once for each kind of socket.
+        // Otherwise each address appears once for each kind of socket.
         socktype: SockType::Stream.into(),
         ..AddrInfoHints::default()
     };
@@ -94,7 +94,6 @@ mod tests {
     async fn the_system_knows_its_own_name() {
         let found = Resolver::System.resolve("localhost").await.unwrap();
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
-        // Each once.
         let mut once = found.clone();
         once.dedup();
         assert_eq!(found, once);

@@ -22,9 +22,8 @@ use crate::limits::{EgressLimits, RequestPermit};
 use crate::met::MetLimits;
 use crate::stopwatch::{Late, Stopwatch};
 
-/// Watches the time between two parts, holds the body to the limits, names what goes wrong, counts
-/// the bytes for the request that the body is for, and ends the span when the body is at its end or
-/// dropped.
+/// Limits the time between two parts and the body's size, classifies errors, counts the bytes for the request
+/// that the body is for, and ends the span at the end of the body or when dropped.
 pub(crate) struct ResponseBody {
     /// `None` after the end or an error.
     open: Option<Open>,
@@ -33,21 +32,21 @@ pub(crate) struct ResponseBody {
     between_bytes: Duration,
     met: MetLimits,
     stopwatch: Stopwatch,
-    /// Whether the stopwatch runs for the next part; only while the guest waits for it.
+    /// True if the stopwatch runs for the next part, which the guest waits for.
     waiting: bool,
     received: u64,
-    /// The length that it has to have, if nothing else sees to that.
+    /// The length to check, if nothing else checks it.
     declared: Option<u64>,
     most: Option<u64>,
     most_trailers: usize,
 }
 
-/// What an upstream, or a service of the same host, sends.
+/// The body of an upstream, or of a service of the same host.
 pub(crate) type Incoming = Either<FromNetwork, Body>;
 
-/// What there is of an exchange whose response has begun.
+/// The parts of an exchange whose response has begun.
 pub(crate) struct Open {
-    // In this order: dropping the first closes or frees the connection.
+    // In this order: dropping the body closes or frees the connection.
     pub(crate) body: Incoming,
     pub(crate) _lease: Option<Lease>,
     pub(crate) _place: RequestPermit,
@@ -55,12 +54,10 @@ pub(crate) struct Open {
     pub(crate) declared: Option<u64>,
 }
 
-/// What a [`ResponseBody`] is made of.
 pub(crate) struct ResponseBodyParams<'a> {
     pub(crate) open: Open,
     pub(crate) span: ClientSpan,
     pub(crate) scope: Option<Arc<RequestScope>>,
-    /// What has run until now.
     pub(crate) stopwatch: Stopwatch,
     pub(crate) between_bytes: Duration,
     pub(crate) limits: &'a EgressLimits,
@@ -104,7 +101,7 @@ impl ResponseBody {
         Poll::Ready(Some(Err(Box::new(error))))
     }
 
-    /// Whether a part may be passed on.
+    /// Checks that a part may be passed on.
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), EgressError> {
         if self.stopwatch.is_over() {
             return Err(EgressError::TotalTimeout);
@@ -131,7 +128,7 @@ impl ResponseBody {
         Ok(())
     }
 
-    /// Whether the end has come too early.
+    /// Returns true if the body ended too early.
     fn is_short(&self) -> bool {
         self.declared
             .is_some_and(|declared| self.received < declared)
@@ -187,7 +184,7 @@ impl http_body::Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        // Of one that ended too early, the error is still to come.
+        // A body that ended too early still has to return its error.
         let open = self.open.as_ref();
         open.is_none_or(|open| open.body.is_end_stream() && !self.is_short())
     }
@@ -201,9 +198,9 @@ impl http_body::Body for ResponseBody {
     }
 }
 
-/// The length that the body of a response from a service of the same host was said to have. Between hosts
-/// the connection sees to it that it has; within one there is none. One that is at its end before it began
-/// is an answer that has none, such as that to HEAD.
+/// Returns the declared length of the body of a response from a service of the same host. For other hosts the
+/// connection checks the length. A body that is empty from the start belongs to an answer without one, such
+/// as to HEAD.
 pub(crate) fn declared(response: &Response<Incoming>) -> Option<u64> {
     match (response.body(), declared_length(response.headers())) {
         (Either::Right(body), DeclaredLength::Exactly(length)) if !body.is_end_stream() => {

@@ -1,4 +1,4 @@
-//! What all services share: how much may go out in all, and who has connections to spare.
+//! The limits and idle connections that all services share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,8 +9,8 @@ use crate::limits::{Limit, RequestPermits, SharedLimits, semaphore};
 use crate::open_connections::{OpenConnections, Spared, close_longest};
 use crate::waiters::Waiters;
 
-/// The bounds of all services together. Cheap to clone; give the same to each
-/// [`Egress`](crate::Egress) of a host.
+/// The limits of all services together. Cheap to clone; give the same to each [`Egress`](crate::Egress) of a
+/// host.
 #[derive(Debug, Clone)]
 pub struct EgressShared(Arc<Inner>);
 
@@ -20,7 +20,7 @@ struct Inner {
     requests: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     services: Mutex<Vec<Weak<OpenConnections>>>,
-    /// How many services there were so far.
+    /// The number of services so far.
     added: AtomicUsize,
     waiters: Arc<Waiters>,
 }
@@ -28,7 +28,7 @@ struct Inner {
 // === impl EgressShared ===
 
 impl EgressShared {
-    /// Shares out so much.
+    /// Makes shared limits.
     #[must_use]
     pub fn new(limits: SharedLimits) -> Self {
         let SharedLimits {
@@ -45,24 +45,21 @@ impl EgressShared {
         }))
     }
 
-    /// What it shares out.
     pub(crate) fn limits(&self) -> SharedLimits {
         self.0.limits
     }
 
-    /// Permits for the requests of a service.
     pub(crate) fn requests(&self, own: usize) -> RequestPermits {
         let all = &self.0.requests;
         RequestPermits::new(own, Limit::ServiceRequests, all, Limit::AllRequests)
     }
 
-    /// Permits for its connections.
     pub(crate) fn connections(&self, own: usize) -> RequestPermits {
         let all = &self.0.connections;
         RequestPermits::new(own, Limit::ServiceConnections, all, Limit::AllConnections)
     }
 
-    /// Takes note of a service's connections; gives the service a number of its own.
+    /// Registers a service's connections, and returns the service's number.
     pub(crate) fn add(&self, connections: &Arc<OpenConnections>) -> usize {
         let mut services = self.services();
         services.retain(|service| service.strong_count() > 0);
@@ -70,8 +67,8 @@ impl EgressShared {
         self.0.added.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Closes the connection that has been idle the longest, of whatever service, but for those that are
-    /// spared. Returns whether there was one.
+    /// Closes the connection of any service that has been idle the longest, except for the spared ones.
+    /// Returns true if there was one.
     pub(crate) fn close_longest_idle(&self, spared: &Spared) -> bool {
         let services: Vec<_> = self.services().iter().filter_map(Weak::upgrade).collect();
         let services = services.iter();
@@ -82,7 +79,7 @@ impl EgressShared {
         )
     }
 
-    /// Those who wait for a connection's place.
+    /// Returns the requests that wait for a connection's place.
     pub(crate) fn waiters(&self) -> &Arc<Waiters> {
         &self.0.waiters
     }

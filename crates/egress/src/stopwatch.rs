@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep};
 use crate::EgressError;
 use crate::error::said;
 
-/// What was too late.
+/// The timeout that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Late {
     Connect,
@@ -18,20 +18,19 @@ pub(crate) enum Late {
     BetweenBytes,
     Write,
     Total,
-    /// Nothing yet: it is time to look whether there is still anything to wait for.
+    /// None: it is time to check whether the request is lost.
     Look,
 }
 
-/// Bounds one phase after the other, and all of them together.
+/// Limits each phase, and all of them together.
 ///
-/// The timer is made when something first has to wait, and moved from then on: most phases are over
-/// without any, and moving it further away costs next to nothing.
+/// The timer is made at the first wait, and then moved: most phases end without a wait, and moving
+/// the timer further away costs next to nothing.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
-    /// The end of it all.
     end: Option<Instant>,
-    /// When the present phase is over, and what is late then. A time that the clock cannot tell
-    /// is never.
+    /// The deadline of the current phase, and the timeout that it stands for. A time that the clock
+    /// cannot represent is never.
     due: Option<(Instant, Late)>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -39,7 +38,7 @@ pub(crate) struct Stopwatch {
 // === impl Stopwatch ===
 
 impl Stopwatch {
-    /// Starts the time that is for all phases, if it is bounded.
+    /// Starts the total timeout, if there is one.
     pub(crate) fn new(total: Option<Duration>) -> Self {
         let end = total.and_then(|total| Instant::now().checked_add(total));
         Self {
@@ -49,12 +48,10 @@ impl Stopwatch {
         }
     }
 
-    /// Begins a phase that may take so long.
     pub(crate) fn start(&mut self, phase: Duration, late: Late) {
         self.set(Instant::now().checked_add(phase), late);
     }
 
-    /// Begins a phase that is to be over by then.
     pub(crate) fn set(&mut self, due: Option<Instant>, late: Late) {
         self.due = match (due, self.end) {
             (Some(due), Some(end)) if end < due => Some((end, Late::Total)),
@@ -63,12 +60,12 @@ impl Stopwatch {
         };
     }
 
-    /// Whether all of the time is over, phase or not.
+    /// Returns true if the total timeout is over, in any phase.
     pub(crate) fn is_over(&self) -> bool {
         self.end.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Ready when the phase has taken too long.
+    /// Is ready when the phase's timeout is over.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
         let Some((due, late)) = self.due else {
             return Poll::Pending;
@@ -77,7 +74,7 @@ impl Stopwatch {
             .timer
             .as_ref()
             .is_none_or(|timer| timer.deadline() != due);
-        // The timer is a millisecond late; no time at all is over now.
+        // The timer is a millisecond late, and a timeout of zero has to be over now.
         if moved && due <= Instant::now() {
             return Poll::Ready(late);
         }
@@ -90,7 +87,7 @@ impl Stopwatch {
         timer.as_mut().poll(cx).map(|()| late)
     }
 
-    /// Waits for the work of a phase, but no longer than it may take.
+    /// Runs the work of a phase until its deadline.
     pub(crate) async fn bound<F: Future>(&mut self, work: F) -> Result<F::Output, Late> {
         let mut work = pin!(work);
         poll_fn(|cx| match work.as_mut().poll(cx) {
@@ -111,7 +108,7 @@ impl From<Late> for EgressError {
             Late::BetweenBytes => Self::BetweenBytesTimeout,
             Late::Write => Self::WriteTimeout,
             Late::Total => Self::TotalTimeout,
-            // Looked, and found none.
+            // Checked, and the request is not lost.
             Late::Look => {
                 let lost = "the connection was closed as it was given the request";
                 Self::ConnectionTerminated(said(lost))

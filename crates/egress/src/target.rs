@@ -1,4 +1,4 @@
-//! Where an outgoing request goes: scheme, host and port of its URI, in one spelling.
+//! The normalised scheme, host and port of an outgoing request's URI.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,14 +7,14 @@ use http::Uri;
 
 use crate::EgressError;
 
-/// The two schemes that the client speaks.
+/// The schemes that the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
     Https,
 }
 
-/// A host as it is compared: an address, or a name in lower case without its final dot.
+/// A normalised host: an address, or a name in lower case without its final dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Host {
     Address(IpAddr),
@@ -32,11 +32,11 @@ pub(crate) struct Target {
 // === impl Target ===
 
 impl Target {
-    /// Reads an absolute URI.
+    /// Parses an absolute URI.
     ///
     /// # Errors
     ///
-    /// [`EgressError::InvalidUri`] for anything but `http` or `https` with a host, no user
+    /// Returns [`EgressError::InvalidUri`] for anything but `http` or `https` with a host, no user
     /// information and a port from 1 to 65535.
     pub(crate) fn of(uri: &Uri) -> Result<Self, EgressError> {
         let invalid = |reason| EgressError::InvalidUri { reason };
@@ -49,7 +49,7 @@ impl Target {
             return Err(invalid("it has user information"));
         }
         let host = Host::parse(authority.host()).ok_or(invalid("its host is malformed"))?;
-        // `Authority::port` is `None` for a malformed port too, so the text decides.
+        // `Authority::port` is `None` for a malformed port, too, so the text decides.
         let port = match authority.as_str().get(authority.host().len()..) {
             None | Some("" | ":") => scheme.default_port(),
             Some(port) => port
@@ -86,11 +86,11 @@ impl Scheme {
 // === impl Host ===
 
 impl Host {
-    /// Reads a host as URIs have it: a name, an IPv4 address of four decimal numbers, or an IPv6
-    /// address in brackets.
+    /// Parses a host of a URI: a name, an IPv4 address of four decimal numbers, or an IPv6 address in
+    /// brackets.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(address) = text.strip_prefix('[') {
-            // No zone: an interface's name is no business of a guest's.
+            // No zone: guests must not choose an interface.
             let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
             return Some(Self::Address(address.into()));
         }
@@ -111,9 +111,9 @@ impl Host {
     }
 }
 
-/// Whether resolvers may take a host for an IPv4 address in one of its old spellings: `127.1`,
-/// `2130706433`, `0177.0.0.1`, `0x7f000001`. No name ends in a number (the URL standard's "ends in a
-/// number checker", <https://url.spec.whatwg.org/#ends-in-a-number-checker>).
+/// Returns true if resolvers may take a host for an IPv4 address in an old spelling: `127.1`, `2130706433`,
+/// `0177.0.0.1`, `0x7f000001`. No name ends in a number (the URL standard's "ends in a number checker",
+/// <https://url.spec.whatwg.org/#ends-in-a-number-checker>).
 fn ends_in_a_number(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or_default();
     let hexadecimal = last
@@ -189,7 +189,7 @@ mod tests {
             "http://1.2.3.4.5/",
             "http://0x./",
         ] {
-            // Some of them are no URI to begin with.
+            // Some of them are not valid URIs at all.
             if let Ok(uri) = uri.parse::<Uri>() {
                 let refused = matches!(Target::of(&uri), Err(EgressError::InvalidUri { .. }));
                 assert!(refused, "{uri}");

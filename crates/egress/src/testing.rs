@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::dial::Dialler;
 use crate::{Egress, EgressError, EgressParams, Grants, Network, SendOptions};
 
-/// An upstream, and how many connections it has accepted.
+/// An upstream, and the number of connections that it has accepted.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     pub(crate) accepted: Arc<AtomicUsize>,
@@ -40,7 +40,7 @@ impl Upstream {
     }
 }
 
-/// Accepts for ever and hands each connection to `each`.
+/// Accepts forever and hands each connection to `each`.
 pub(crate) async fn listen<F, R>(each: F) -> Upstream
 where
     F: Fn(TcpStream) -> R + Send + 'static,
@@ -61,7 +61,6 @@ where
     upstream
 }
 
-/// An upstream that speaks HTTP.
 pub(crate) async fn serve<F, R>(respond: F) -> Upstream
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
@@ -70,7 +69,6 @@ where
     listen(move |stream| serve_on(stream, respond.clone())).await
 }
 
-/// Speaks HTTP on one connection.
 pub(crate) async fn serve_on<S, F, R>(stream: S, respond: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -86,11 +84,10 @@ where
         .await;
 }
 
-/// The URI of an upstream that is in memory.
 pub(crate) const IN_MEMORY: &str = "http://127.0.0.1/";
 
-/// An upstream within the process, for a paused clock: that jumps to the next timer as soon as no task has
-/// anything to do, and does not know of bytes that are on their way through a socket.
+/// An upstream within the process, for a paused clock. Such a clock jumps to the next timer as soon as no
+/// task can run, although bytes may be on their way through a socket.
 pub(crate) fn listen_in_memory<F, R>(each: F) -> Network
 where
     F: Fn(DuplexStream) -> R + Send + 'static,
@@ -117,12 +114,11 @@ where
     listen_in_memory(move |stream| serve_on(stream, respond.clone()))
 }
 
-/// Everything, this machine's own upstreams included.
+/// Grants everything, including upstreams on this machine.
 pub(crate) fn everything() -> Grants {
     Grants::parse(["*", "127.0.0.1", "[::1]"]).unwrap()
 }
 
-/// A service that may reach everything.
 pub(crate) fn egress() -> Egress {
     Egress::new(EgressParams {
         grants: everything(),
@@ -130,7 +126,6 @@ pub(crate) fn egress() -> Egress {
     })
 }
 
-/// The scope of some incoming request.
 pub(crate) fn scope() -> Arc<RequestScope> {
     RequestScope::new(ScopeParts {
         id: RequestId::new(),
@@ -159,7 +154,7 @@ pub(crate) fn get(uri: &str) -> Request<Body> {
     Request::get(uri).body(headwater_core::empty()).unwrap()
 }
 
-/// Sends on behalf of nobody in particular.
+/// Sends a request without a scope.
 pub(crate) async fn send(
     egress: &Egress,
     request: Request<Body>,
@@ -169,11 +164,10 @@ pub(crate) async fn send(
         .await
 }
 
-/// All of a body.
 pub(crate) async fn whole(body: Body) -> Result<Bytes, BodyError> {
     Ok(body.collect().await?.to_bytes())
 }
 
-/// Long enough to be told from "at once", short enough to wait for. A timeout is the event that is
-/// awaited; nothing is decided by how long it took.
+/// Long enough to differ from "at once", and short enough to wait for. Tests wait for the timeout itself;
+/// nothing depends on how long it took.
 pub(crate) const SHORT: Duration = Duration::from_millis(20);

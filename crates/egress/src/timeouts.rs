@@ -1,38 +1,36 @@
-//! How long each phase of an outgoing request may take.
+//! The timeouts of an outgoing request's phases.
 
 use std::time::Duration;
 
-/// The times that a host gives each phase: what holds where the guest asks for nothing, and the most
-/// that it may ask for. One that is longer than the clock can tell is for ever.
+/// The timeouts of each phase: the defaults for the guest, and the maximum that it may ask for. One that the
+/// clock cannot represent is forever.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// Name resolution and connecting. Default: 10 seconds, three retransmissions of a lost SYN
+    /// Name resolution and connecting. Default: 10 seconds, which covers three retransmissions of a lost SYN
     /// (after 1, 3 and 7 seconds).
     pub connect: Duration,
-    /// The TLS handshake. Default: 10 seconds, as for the connection: it takes as many round trips.
+    /// The TLS handshake. Default: 10 seconds, as for connecting: it takes as many round trips.
     pub tls_handshake: Duration,
-    /// From the last byte of the request, or from the connection if it has no body, to the head of
-    /// the response. Default: 60 seconds, what proxies commonly wait. A slow upload is not the
-    /// upstream's delay, and has [`Timeouts::write`].
+    /// From the last byte of the request, or from the connection if it has no body, to the head of the
+    /// response. Default: 60 seconds, as in common proxies. A slow upload is not the upstream's delay, and is
+    /// limited by [`Timeouts::write`].
     pub first_byte: Duration,
     /// Between two parts of the response's body, while the guest waits for one. Default: 60 seconds.
     pub between_bytes: Duration,
-    /// Between two parts of the request's body, whether it is the guest that gives none or the
-    /// upstream that takes none. Default: 60 seconds, as in the other direction. Not for the guest
-    /// to choose: `request-options` have no field for it.
+    /// Between two parts of the request's body, whether the guest sends none or the upstream reads none.
+    /// Default: 60 seconds, as in the other direction. The guest cannot change it: `request-options` have no
+    /// field for it.
     pub write: Duration,
-    /// From the call to the last byte of the response. Default: no bound, for a response may be a
-    /// stream that goes on for as long as it is wanted, and a guest that waits for a response is
-    /// itself bounded by the timeout of its request.
+    /// From the call to the last byte of the response. Default: none, because a response may be a stream of
+    /// any length, and the timeout of its request limits a guest that waits for a response.
     pub total: Option<Duration>,
 }
 
-/// What a guest asks for one request (`request-options`). It may ask for less than the [`Timeouts`]
-/// say, and not for more; `None` leaves it to them. Zero is over at once: what is not there already
-/// is late.
+/// The timeouts that a guest asks for (`request-options`), which can only be shorter than the [`Timeouts`];
+/// `None` keeps those. Zero ends at once unless the result is there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SendOptions {
-    /// Until there is a connection for the request, a wait for one and the TLS handshake included.
+    /// The time until the request has a connection, including a wait for a place and the TLS handshake.
     pub connect_timeout: Option<Duration>,
     /// See [`Timeouts::first_byte`].
     pub first_byte_timeout: Option<Duration>,
@@ -40,13 +38,13 @@ pub struct SendOptions {
     pub between_bytes_timeout: Option<Duration>,
 }
 
-/// The times of one request.
+/// The timeouts of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Phases {
-    /// Until there is a connection.
+    /// The time until the request has a connection.
     pub(crate) connection: Duration,
     pub(crate) first_byte: Duration,
-    /// What the guest asked for of that.
+    /// The part of it that the guest asked for.
     pub(crate) asked_first_byte: Option<Duration>,
     pub(crate) between_bytes: Duration,
     pub(crate) write: Duration,
@@ -56,7 +54,7 @@ pub(crate) struct Phases {
 // === impl Timeouts ===
 
 impl Timeouts {
-    /// What a request gets whose guest asks for this, and that may wait so long for a place.
+    /// Returns the timeouts of a request, given the guest's options and the longest wait for a place.
     pub(crate) fn phases(&self, asked: SendOptions, wait: Duration) -> Phases {
         let Self {
             connect,

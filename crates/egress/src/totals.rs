@@ -1,4 +1,4 @@
-//! What an [`Egress`](crate::Egress) has done, for whoever observes it.
+//! The counts of an [`Egress`](crate::Egress), for observers.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{EgressError, Limit};
 
-/// What was counted of a service's outgoing requests since it was started.
+/// The counts of a service's outgoing requests since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EgressTotals {
-    /// Requests that were given a connection that had served others before.
+    /// Requests on a connection that had served others before.
     pub reused: u64,
-    /// Requests that were given a new connection.
+    /// Requests on a new connection.
     pub new: u64,
     /// Requests that the policy denied.
     pub denied: u64,
@@ -19,20 +19,19 @@ pub struct EgressTotals {
     pub refused: [(Limit, u64); Limit::ALL.len()],
 }
 
-/// So many open connections to one upstream.
+/// The number of open connections to one upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionCount {
-    /// The host that they are for.
+    /// The upstream's host.
     pub address: Arc<str>,
-    /// The port.
     pub port: u16,
-    /// Those that serve a request.
+    /// Connections that serve a request.
     pub active: usize,
-    /// Those that do not.
+    /// Connections that do not.
     pub idle: usize,
 }
 
-/// The counters behind [`EgressTotals`]. They are read for reporting only and order nothing.
+/// The counters behind [`EgressTotals`]. They are only reported, and order nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     reused: AtomicU64,
@@ -54,7 +53,7 @@ impl Default for EgressTotals {
     }
 }
 
-/// Of several that one service called out by, one after the other.
+/// For clients that one service used one after the other.
 impl AddAssign for EgressTotals {
     fn add_assign(&mut self, other: Self) {
         let Self {
@@ -76,13 +75,11 @@ impl AddAssign for EgressTotals {
 // === impl Totals ===
 
 impl Totals {
-    /// A request was given a connection.
     pub(crate) fn connection(&self, reused: bool) {
         let counter = if reused { &self.reused } else { &self.new };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request failed.
     pub(crate) fn failed(&self, error: &EgressError) {
         match error {
             EgressError::Denied { .. } | EgressError::AddressDenied { .. } => {

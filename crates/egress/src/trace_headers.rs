@@ -1,24 +1,22 @@
-//! Which trace headers an outgoing request carries: those of its own client span, or those that the
-//! guest set.
+//! The trace headers of an outgoing request: those of its own client span, or those that the guest
+//! set.
 
 pub use headwater_core::GuestTraceparent;
 use headwater_core::{Attribution, SpanContext};
 use headwater_telemetry::{ClientSpan, propagation};
 use http::{HeaderMap, HeaderValue};
 
-/// What becomes of the trace headers that guests set.
+/// The treatment of trace headers that guests set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TraceHeaders {
-    /// What becomes of a guest's own `traceparent`. Default: it is kept.
+    /// The treatment of a guest's own `traceparent`. Default: keep it.
     pub traceparent: GuestTraceparent,
-    /// Whether outgoing requests carry the `x-request-id` of the request that they are made for, in
-    /// place of what the guest set. Default: no, for an upstream of somebody else is told nothing
-    /// that it need not know.
+    /// If true, outgoing requests carry the `x-request-id` of the request that they are made for,
+    /// in place of the guest's. Default: false, because other parties' upstreams need not know it.
     pub request_id: bool,
 }
 
 impl TraceHeaders {
-    /// Makes the headers of an outgoing request what they should be.
     pub(crate) fn apply(
         self,
         headers: &mut HeaderMap,
@@ -58,7 +56,7 @@ impl TraceHeaders {
     }
 }
 
-/// Whether it is the server span of the request that the outgoing request is made for.
+/// Returns true if it is the server span of the request that the outgoing request is made for.
 fn is_own(guest: &SpanContext, attribution: &Attribution) -> bool {
     attribution.scope().is_some_and(|scope| {
         let own = scope.span();
@@ -67,7 +65,7 @@ fn is_own(guest: &SpanContext, attribution: &Attribution) -> bool {
 }
 
 fn replace(headers: &mut HeaderMap, span: &ClientSpan) {
-    // `inject` replaces them, unless there is nothing to say.
+    // `inject` replaces them, unless it has no value.
     headers.remove(propagation::TRACEPARENT);
     headers.remove(propagation::TRACESTATE);
     propagation::inject(span.context(), headers);

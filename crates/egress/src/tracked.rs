@@ -1,5 +1,5 @@
-//! Connections that are counted, may be closed from outside, do not wait for ever to be written, and are
-//! looked at before a request is sent: what came on them by then is the answer to none.
+//! Connections that are counted, can be closed from outside, and have a write timeout. Each is read before a
+//! request is sent: data that came before answers no request.
 
 use std::future::Future;
 use std::io::{self, Read as _};
@@ -25,14 +25,14 @@ use crate::stopwatch::{Late, Stopwatch};
 use crate::transport::Transport;
 use crate::waiters::Server;
 
-/// A connector whose connections are counted.
+/// A connector that counts its connections.
 #[derive(Clone)]
 pub(crate) struct Tracked {
     pub(crate) connector: Connector,
     pub(crate) connections: Arc<Connections>,
     /// See [`Timeouts::write`](crate::Timeouts::write).
     pub(crate) write: Duration,
-    /// Whether HTTP/2 is spoken without TLS.
+    /// True if HTTP/2 is spoken without TLS.
     pub(crate) h2c: bool,
 }
 
@@ -45,23 +45,23 @@ pub(crate) struct TrackedStream {
     connections: Arc<Connections>,
     connection: Arc<Connection>,
     id: u64,
-    /// Of an upstream that speaks HTTP/2.
+    /// For an upstream that speaks HTTP/2.
     headers: Option<HeadersBudget>,
     turn: ReadTurn,
     /// See [`Connection::handed`].
     handed: u64,
     write: Duration,
-    /// Runs while something is to be written that the upstream does not take.
+    /// Runs while the upstream does not read what is to be written.
     blocked: Option<Stopwatch>,
 }
 
 tokio::task_local! {
-    /// The request that is being polled: the client tells its connector nothing of it but the destination.
+    /// The request that is being polled: the client gives its connector only the destination.
     pub(crate) static ASKING: CaptureConnection;
 }
 
-/// Tells when the request that asks for a connection just now is given another. `None` if nobody asks, or
-/// if it had one already and was given back: it needs the new one.
+/// Returns the current request, for noticing that it is given another connection. `None` if there is no
+/// request, or if it had a connection already and was given back: then it needs the new one.
 fn asking() -> Option<CaptureConnection> {
     let asking = ASKING.try_with(CaptureConnection::clone).ok()?;
     let has_one = asking.connection_metadata().is_some();
@@ -113,8 +113,7 @@ impl Service<Uri> for Tracked {
     }
 }
 
-/// Host and port, for the metrics; an address without brackets, the port that of the scheme if there
-/// is none.
+/// Returns host and port for the metrics: addresses without brackets, and the scheme's port if there is none.
 fn server(destination: &Uri) -> Server {
     let host = destination.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -128,13 +127,14 @@ fn server(destination: &Uri) -> Server {
 // === impl TrackedStream ===
 
 impl TrackedStream {
-    /// Reads what is there before a request is taken, as hyper does for it each time: on an idle HTTP/1
-    /// connection whatever comes is unasked for, and hyper closes it and hands the request back. tokio alone
-    /// would not do: what came while the thread was busy it sees only after the request was sent, and then
-    /// it would be the answer. `None` if nothing is there, or if no request may have been given since.
+    /// Reads what is there before a request is taken, as hyper does each time: on an idle HTTP/1 connection
+    /// any data is unasked for, and hyper closes it and hands the request back. Reading through tokio is not
+    /// enough: it sees data that came while the thread was busy only after the request was sent, and that
+    /// data would become the answer. Returns `None` if nothing is there, or if no request can have been given
+    /// since.
     ///
-    /// What is on its way while the request is sent cannot be told from its answer: HTTP/1 has no name for
-    /// either.
+    /// Data that arrives while the request is sent cannot be told from its answer, because HTTP/1 does not
+    /// number them.
     fn read_unasked(&mut self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
         let handed = self.connection.handed();
         if std::mem::replace(&mut self.handed, handed) == handed {
@@ -152,7 +152,7 @@ impl TrackedStream {
         }
     }
 
-    /// Lets HTTP/2 upstreams send headers for the requests that they were given, and no more.
+    /// Gives HTTP/2 upstreams the header budget of the requests that they were given.
     fn count_headers(&mut self) {
         let handed = self.connection.handed();
         if let Some(headers) = &mut self.headers
@@ -202,14 +202,14 @@ impl AsyncRead for TrackedStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.connection.is_at_end(cx) {
-            // As if the upstream had closed it: that ends it without harm if nobody uses it.
+            // Looks as if the upstream had closed it, which does no harm if it is unused.
             return Poll::Ready(Ok(()));
         }
         let over_h2 = self.headers.is_some();
         if over_h2 {
             self.count_headers();
         }
-        // Before anything is read, or an upstream that sends without end is read without end.
+        // Checked before any read, or an upstream that sends without end would be read without end.
         if let Some(failure) = self.connection.failure() {
             return Poll::Ready(Err(io::Error::other(failure.clone())));
         }

@@ -1,4 +1,4 @@
-//! A connection to an upstream, whatever it is made of.
+//! A connection to an upstream, over TCP or TLS.
 
 use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
@@ -20,22 +20,21 @@ pub(crate) enum Transport {
     Memory(tokio::io::DuplexStream),
 }
 
-/// What is known of a connection.
+/// The properties of a connection.
 #[derive(Debug, Clone)]
 #[cfg_attr(not(test), expect(dead_code, reason = "spans tell of the peer only"))]
 pub(crate) struct ConnectionInfo {
-    /// Whom the connection is to: the upstream, or the proxy.
+    /// The address that it is connected to: the upstream's, or the proxy's.
     pub(crate) peer: SocketAddr,
-    /// Whether it goes by a proxy, so that the peer is not the upstream.
+    /// True if it goes by a proxy, so that the peer is not the upstream.
     pub(crate) proxied: bool,
-    /// Whether the upstream's certificate was not verified, by setting.
+    /// True if the setting turned off verification of the upstream's certificate.
     pub(crate) unverified: bool,
 }
 
 // === impl Transport ===
 
 impl Transport {
-    /// Whether the ends agreed on HTTP/2.
     pub(crate) fn speaks_h2(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
@@ -46,9 +45,9 @@ impl Transport {
     }
 }
 
-/// Reads what the system has, without asking tokio: a thread that was busy since the bytes came does not
-/// know of them before it looks for events again. Where there is nothing, it is
-/// [`WouldBlock`](io::ErrorKind::WouldBlock), and nobody is woken later.
+/// Reads what the system has, without tokio: a thread that was busy when the bytes came learns of them only
+/// when it polls for events again. Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there,
+/// without registering a waker.
 impl Read for Transport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -60,7 +59,7 @@ impl Read for Transport {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         read => return read,
                     }
-                    // Not all that comes is for whoever reads: a session ticket, for one, is TLS's own.
+                    // Some data is for TLS itself, such as a session ticket.
                     session.read_tls(below)?;
                     session.process_new_packets().map_err(io::Error::other)?;
                 }
@@ -71,7 +70,7 @@ impl Read for Transport {
     }
 }
 
-/// Does the same with whatever it is made of.
+/// Calls the same method on the stream inside.
 macro_rules! each {
     ($transport:expr, $stream:ident => $done:expr) => {
         match $transport {

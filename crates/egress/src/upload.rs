@@ -1,4 +1,4 @@
-//! How far the body of an outgoing request has come, as the one who waits for the response sees it.
+//! The progress of an outgoing request's body, for the wait for the response.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::EgressError;
 #[derive(Debug)]
 pub(crate) struct Upload {
     began: Instant,
-    /// Nanoseconds from then until a part of the body was last handed to the connection.
+    /// Nanoseconds from the beginning until a part of the body was last handed to the connection.
     moved: AtomicU64,
     is_over: AtomicBool,
     over: Notify,
@@ -23,7 +23,6 @@ pub(crate) struct Upload {
 // === impl Upload ===
 
 impl Upload {
-    /// An upload that begins now.
     pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),
@@ -34,37 +33,37 @@ impl Upload {
         }
     }
 
-    /// A part was handed to the connection.
+    /// Records that a part was handed to the connection.
     pub(crate) fn advance(&self) {
         let nanos = self.began.elapsed().as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         self.moved.store(nanos, Ordering::Relaxed);
     }
 
-    /// There is no more to send, or nobody who takes it.
+    /// Ends the upload: there is no more to send, or the connection takes no more.
     pub(crate) fn end(&self) {
         if !self.is_over.swap(true, Ordering::AcqRel) {
             self.over.notify_one();
         }
     }
 
-    /// It ends before its end, for this reason.
+    /// Ends the upload early, for this reason.
     pub(crate) fn fail(&self, error: EgressError) {
         let _ = self.failure.set(error);
         self.end();
     }
 
-    /// When something last moved.
+    /// Returns the time of the last progress.
     pub(crate) fn last_moved(&self) -> Instant {
         self.began + Duration::from_nanos(self.moved.load(Ordering::Relaxed))
     }
 
-    /// Why it ended before its end.
+    /// Returns the reason for an early end.
     pub(crate) fn failure(&self) -> Option<&EgressError> {
         self.failure.get()
     }
 
-    /// Waits for its end. For one waiter at a time.
+    /// Waits for its end. Supports one waiter at a time.
     pub(crate) async fn over(&self) {
         while !self.is_over.load(Ordering::Acquire) {
             self.over.notified().await;

@@ -1,4 +1,4 @@
-//! Who waits for the place of a connection, and to which upstream.
+//! The requests that wait for a connection's place, by upstream.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,23 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Host and port of the requests that a connection is for.
 pub(crate) type Server = (Arc<str>, u16);
 
-/// Whose connections they are, and to whom. Connections to one upstream stand in for each other.
+/// A service and a server. Connections of one upstream can replace each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Upstream {
-    /// The number of the service.
     pub(crate) of: usize,
     pub(crate) server: Server,
 }
 
-/// Those who wait for a connection's place: how many, so that nobody looks where nobody waits, and for
-/// which upstreams.
+/// The requests that wait for a connection's place: their number, so that the common case of none is cheap,
+/// and their upstreams.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     waiting: AtomicUsize,
     wanted: Mutex<HashMap<Upstream, usize>>,
 }
 
-/// Somebody waits for a connection's place, until this is dropped.
+/// A request that waits for a connection's place, until this is dropped.
 pub(crate) struct Waiting<'a> {
     waiters: &'a Waiters,
     upstream: Upstream,
@@ -32,7 +31,7 @@ pub(crate) struct Waiting<'a> {
 // === impl Waiters ===
 
 impl Waiters {
-    /// Notes that somebody waits for the place of a connection to this upstream.
+    /// Records that a request waits for the place of a connection to this upstream.
     pub(crate) fn wait(&self, upstream: Upstream) -> Waiting<'_> {
         *self.wanted().entry(upstream.clone()).or_default() += 1;
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -42,7 +41,7 @@ impl Waiters {
         }
     }
 
-    /// Whether somebody waits who cannot use a connection to this upstream.
+    /// Returns true if a request to another upstream waits.
     pub(crate) fn are_beside(&self, upstream: &Upstream) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
             && self.wanted().keys().any(|wanted| wanted != upstream)

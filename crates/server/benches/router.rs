@@ -1,5 +1,5 @@
-//! What finding the route of a request costs among a thousand. `--assert` fails if it is more than
-//! it may be.
+//! Measures finding the route of a request among a thousand. `--assert` fails if it takes longer than the
+//! maximum.
 #![allow(
     clippy::print_stdout,
     missing_docs,
@@ -17,7 +17,7 @@ use http::{Request, Response, Uri};
 
 const ROUTES: usize = 1_000;
 const AT_MOST: Duration = Duration::from_nanos(300);
-/// The best of so many counts: what is slower was disturbed.
+/// The best of this many rounds counts; slower ones were disturbed.
 const ROUNDS: usize = 20;
 const LOOK_UPS: usize = 200_000;
 

@@ -1,31 +1,30 @@
-//! Where a listener is, as it is asked for and as it is found.
+//! The address of a listener, as requested and as bound.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Where to listen.
+/// The address to listen on.
 ///
 /// As text: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/headwater.sock`, or `systemd:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A TCP port. Port 0 takes a free one.
     Tcp(SocketAddr),
-    /// A Unix-domain socket at this path. A file that an earlier process left there is replaced,
-    /// one that somebody listens at is not, and the file is removed at the end. Who may connect is
-    /// for the folder's permissions, and the process's umask, to say.
+    /// A Unix-domain socket at this path. Replaces a file that an earlier process left, but not one
+    /// that another process listens on; removes the file at the end. The folder's permissions and
+    /// the process's umask decide who may connect.
     Unix(PathBuf),
-    /// A socket that was opened by whoever started this process, as systemd does: its name in
-    /// `LISTEN_FDNAMES` (`FileDescriptorName=` in a socket unit), or its number from 0 on
-    /// (sd_listen_fds(3)).
+    /// A socket that the process was started with, as by systemd: its name in `LISTEN_FDNAMES`
+    /// (`FileDescriptorName=` in a socket unit), or its number from 0 on (sd_listen_fds(3)).
     Inherited(String),
 }
 
-/// A text that names no endpoint.
+/// The error of a text that is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no address to listen on: {problem}; write an IP address with its port such as \
+    "`{text}` is not an address to listen on: {problem}; write an IP address with its port such as \
      127.0.0.1:8080 or [::]:8080, `unix:` with a path, or `systemd:` with the name or number of an \
      inherited socket"
 )]
@@ -34,7 +33,7 @@ pub struct EndpointError {
     problem: &'static str,
 }
 
-/// Where a listener is.
+/// The address of a bound listener.
 ///
 /// As text, a URL: `http://127.0.0.1:8080`, `https://127.0.0.1:8443`, `http+unix:/run/x.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub struct BoundAddress {
     pub(crate) address: Address,
 }
 
-/// What a listener is bound to.
+/// The bound address without its scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     Tcp(SocketAddr),
@@ -104,13 +103,13 @@ impl fmt::Display for Endpoint {
 // === impl BoundAddress ===
 
 impl BoundAddress {
-    /// Whether connections are encrypted.
+    /// Returns true if connections are encrypted.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// The address, with the port that was taken, of a listener that has one.
+    /// Returns the address of a TCP listener, with the actual port.
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match &self.address {
@@ -119,7 +118,7 @@ impl BoundAddress {
         }
     }
 
-    /// The path of a Unix-domain socket.
+    /// Returns the path of a Unix-domain socket.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.address {

@@ -1,11 +1,10 @@
-//! The front: what stands between a socket and a [`Handler`](headwater_core::Handler).
+//! The HTTP server in front of a [`Handler`](headwater_core::Handler).
 //!
-//! The life of a request: [`Server`] accepts a connection and gives it a task; the connection's
-//! codec (HTTP/1.1 or HTTP/2) yields a request; the front gives it an id, takes up its trace
-//! context, finds its [`Route`], makes its [`RequestScope`](headwater_core::RequestScope) and calls
-//! the route's handler under a deadline. What the handler returns becomes the answer, and a
-//! [`Fault`](headwater_core::Fault) becomes one too. The scope ends with the last byte, or with the
-//! client's going away.
+//! The life of a request: [`Server`] accepts a connection and gives it a task; the connection's codec
+//! (HTTP/1.1 or HTTP/2) yields a request; the front gives it an id, reads its trace context, finds its
+//! [`Route`], makes its [`RequestScope`](headwater_core::RequestScope) and calls the route's handler under a
+//! deadline. The handler's response, or its [`Fault`](headwater_core::Fault), becomes the answer. The scope
+//! ends with the last byte, or when the client goes away.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -24,10 +23,10 @@
 //! # }
 //! ```
 //!
-//! A service that calls another of the same host passes its [`InternalFront`] in place of a socket: the
-//! same is done for the request, from its id to its last byte.
+//! A service that calls another of the same host uses its [`InternalFront`] in place of a socket: the request
+//! gets the same treatment.
 //!
-//! Nothing here knows what runs behind a handler.
+//! This crate does not know what runs behind a handler.
 
 mod admission;
 mod builtin;

@@ -1,4 +1,4 @@
-//! Every knob of the front, each with its default and the reason for it.
+//! The parameters of the server, each with its default and the reason for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,102 +9,100 @@ use tokio::runtime::Handle;
 use crate::endpoint::Endpoint;
 use crate::tls::TlsParams;
 
-/// What a [`Server`](crate::Server) is made of.
+/// The parameters of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
 pub struct ServerParams {
-    /// Where connections come from, at least one. Default: 127.0.0.1:8080, in plain text.
+    /// The listeners, at least one. Default: 127.0.0.1:8080, in plain text.
     pub listeners: Vec<ListenerParams>,
-    /// What bounds connections, over all listeners.
+    /// Limits on connections, over all listeners.
     pub limits: ConnectionLimits,
-    /// How each connection is spoken with.
+    /// The parameters of each connection.
     pub connection: ConnectionParams,
-    /// How the end goes.
+    /// The parameters of the drain.
     pub drain: DrainParams,
-    /// The runtimes that connections are spread over, in turn. Default (none): the one that serves.
-    /// With a runtime of one thread per core, no connection ever moves between cores.
+    /// The runtimes that connections are spread over, in turn. Default (none): the current one. With a
+    /// runtime of one thread per core, no connection ever moves between cores.
     pub lanes: Vec<Handle>,
 }
 
 /// One listener.
 #[derive(Debug, Clone)]
 pub struct ListenerParams {
-    /// Where to listen. Default: 127.0.0.1:8080.
+    /// The address to listen on. Default: 127.0.0.1:8080.
     pub endpoint: Endpoint,
-    /// Connections that the kernel holds until they are accepted. Default: 1024, above the burst of
-    /// a load generator and below what a kernel commonly allows (`net.core.somaxconn`, 4096). An
-    /// inherited socket keeps its own.
+    /// The kernel's queue of connections that are not accepted yet. Default: 1024, more than the burst of a
+    /// load generator and less than kernels commonly allow (`net.core.somaxconn`, 4096). An inherited socket
+    /// keeps its own.
     pub backlog: u32,
-    /// How connections are encrypted. Default: they are not.
+    /// TLS. Default: none.
     pub tls: Option<TlsParams>,
-    /// Whether a proxy in front says who the client is. Default: no.
+    /// Turns the PROXY protocol on. Default: off.
     pub proxy_protocol: ProxyProtocol,
 }
 
-/// Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the
-/// client (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>). It comes before TLS, and may
-/// take as long as a handshake: [`ConnectionParams::handshake_timeout`].
+/// The PROXY protocol, version 1 or 2: connections begin with a header that names the client
+/// (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>). The header comes before TLS, and has as
+/// much time as a handshake: [`ConnectionParams::handshake_timeout`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ProxyProtocol {
-    /// They do not, and one that does is answered as a malformed request. The standard forbids to
-    /// guess: a client could otherwise name itself.
+    /// Connections have no header; one that has is answered as a malformed request. The standard forbids
+    /// guessing: a client could otherwise name itself.
     #[default]
     Off,
-    /// They do, and one that does not is closed.
+    /// Connections from proxies have a header; those without one are closed.
     Required {
-        /// The networks of the proxies. Connections from elsewhere have no header, and are taken for
-        /// what they are. Empty: all connections come from proxies, which the network has to make
-        /// sure of. Those to a Unix-domain socket always do.
+        /// The networks of the proxies. Connections from elsewhere have no header. If empty, all connections
+        /// come from proxies, and the network has to ensure that. Those to a Unix-domain socket always do.
         trusted: Vec<IpNet>,
     },
 }
 
-/// What bounds connections.
+/// Limits on connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// Connections at once over all listeners. One more is answered `503` at once and closed; under
-    /// TLS it is closed without a word, because a handshake is what a host that is full has no time
-    /// for. Default: 10 000, which with 64 KiB of head each is 640 MiB at the worst.
+    /// Open connections over all listeners. One more gets a 503 and is closed; over TLS it is closed without
+    /// an answer, because a full host has no time for a handshake. Default: 10 000, which with 64 KiB of head
+    /// each is 640 MiB at the worst.
     pub max_connections: usize,
-    /// Connections at once of one client, over all listeners: an IPv4 address or a network of 64 bits of
-    /// IPv6, that of the socket or what a header of the PROXY protocol says. One more is answered 429 and
-    /// closed, as one beyond [`max_connections`](Self::max_connections) is with 503. Those of
-    /// [trusted proxies](crate::ForwardedParams::trusted) and of Unix-domain sockets have no limit.
-    /// Default: none, because a network that hides addresses (NAT, a balancer of TCP, a bridge of
-    /// containers) makes one of all clients.
+    /// Open connections of one client over all listeners. A client is an IPv4 address or an IPv6 /64 network,
+    /// of the socket or of the PROXY header. One more gets a 429 and is closed, over TLS without an answer.
+    /// Connections of [trusted proxies](crate::ForwardedParams::trusted) and of Unix-domain sockets have no
+    /// limit. Default: none, because a network that hides addresses (NAT, a TCP load balancer, a container
+    /// bridge) makes one client of all.
     pub max_connections_per_client: Option<usize>,
 }
 
-/// How a server ends.
+/// The parameters of the drain.
 #[derive(Debug, Clone)]
 pub struct DrainParams {
-    /// How long everything goes on as before after the signal, for balancers that take a while to
-    /// notice. Default: none.
+    /// How long the server goes on as before after the signal, for load balancers that take a while to
+    /// notice. Default: zero.
     pub delay: Duration,
-    /// How long requests in flight may then take to finish. Default: 25 seconds, under the 30 that
+    /// How long requests in flight may then take to finish. Default: 25 seconds, less than the 30 that
     /// container platforms grant between SIGTERM and SIGKILL.
     pub timeout: Duration,
-    /// How long a connection without a request in flight is still kept: a request may be on its way
-    /// while the signal comes, and is answered, with `connection: close`. Default: one second, above
-    /// the round trip of any network that is worth serving.
+    /// How long a connection without a request in flight stays open: a request may be on its way, and is
+    /// answered with `connection: close`. Default: one second, more than the round trip of any usable
+    /// network.
     pub idle_grace: Duration,
 }
 
-/// How connections are spoken with.
+/// The parameters of connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionParams {
-    /// How long a connection may have no request in flight, from its first moment on; then it is
-    /// closed (HTTP/1), or told to go (HTTP/2, by GOAWAY). Default: 60 seconds, above what clients'
-    /// pools commonly keep, so that the client is the one who closes and no request is lost.
+    /// How long a connection may have no request in flight, from its start; then it is closed (HTTP/1) or
+    /// gets a GOAWAY (HTTP/2). Default: 60 seconds, longer than clients' pools commonly keep connections, so
+    /// that the client closes first and no request is lost.
     pub keep_alive_timeout: Duration,
-    /// How long a TLS handshake may take, and before it a header of the PROXY protocol, each. Default:
-    /// 10 seconds, some round trips on the worst of networks.
+    /// How long a TLS handshake may take, and a PROXY header before it, each. Default: 10 seconds, some round
+    /// trips on the worst of networks.
     pub handshake_timeout: Duration,
-    /// How long a request's head may take from its first byte on in HTTP/1; then 408. The preface of
-    /// HTTP/2 may take as long. Default: 10 seconds, some round trips on the worst of networks.
+    /// How long a request's head in HTTP/1 may take from its first byte on; then 408. Also limits the preface
+    /// of HTTP/2. Default: 10 seconds, some round trips on the worst of networks.
     pub header_read_timeout: Duration,
-    /// How long a client may take none of what it is sent: then an HTTP/1 connection ends, and in
-    /// HTTP/2 the stream is reset whose window stays empty, while the others go on. Default: 30
-    /// seconds, in which even a phone in a tunnel comes back.
+    /// How long a client may read nothing of what it is sent; then an HTTP/1 connection ends, and an HTTP/2
+    /// stream is reset while the others go on. Default: 30 seconds, in which even a phone in a tunnel comes
+    /// back.
     pub send_timeout: Duration,
     /// HTTP/1.0 and 1.1.
     pub http1: Http1Params,
@@ -112,58 +110,55 @@ pub struct ConnectionParams {
     pub http2: Http2Params,
 }
 
-/// How HTTP/1 is spoken.
+/// The parameters of HTTP/1.
 #[derive(Debug, Clone)]
 pub struct Http1Params {
-    /// Whether connections are kept for further requests. Default: yes.
+    /// If true, connections stay open for further requests. Default: true.
     pub keep_alive: bool,
-    /// Whether a client that shut down its sending side still gets its answer. Default: no, because
-    /// then a client that went away could not be told from it, and its request would run on.
+    /// If true, a client that shut down its sending side still gets its answer. Default: false, because a
+    /// client that went away looks the same, and its request would run on.
     pub half_close: bool,
-    /// The read buffer, which bounds a request's head: 431 beyond it. Default: 64 KiB, twice what
-    /// common proxies let through, and what one connection can make the host hold. At least 8 KiB.
+    /// The read buffer, in bytes, which limits a request's head; larger ones get a 431. Default: 64 KiB,
+    /// twice what common proxies let through. One connection can make the host hold as much. At least 8 KiB.
     pub max_buffer: usize,
-    /// The greatest number of header fields. Default (`None`): 100. Any other value moves the
-    /// parser's table from the stack to the heap, at some percent of throughput.
+    /// The maximum number of header fields. Default (`None`): 100. Any other value moves the parser's table
+    /// from the stack to the heap, at some percent of throughput.
     pub max_headers: Option<usize>,
-    /// Whether answers to pipelined requests are collected before they are written. Default: no;
-    /// hyper calls it experimental, and clients that pipeline are rare.
+    /// If true, answers to pipelined requests are collected before they are written. Default: false; hyper
+    /// calls it experimental, and clients that pipeline are rare.
     pub pipeline_flush: bool,
-    /// Whether head and body go out in one vectored write. Default: yes.
+    /// If true, head and body are written in one vectored write. Default: true.
     pub vectored_writes: bool,
 }
 
-/// How HTTP/2 is spoken.
+/// The parameters of HTTP/2.
 #[derive(Debug, Clone)]
 pub struct Http2Params {
-    /// Requests at once on one connection. Default: 200, hyper's, which RFC 9113 (6.5.2) asks to be
-    /// no less than 100.
+    /// Requests in flight on one connection. Default: 200, hyper's; RFC 9113 (6.5.2) recommends at least 100.
     pub max_concurrent_streams: u32,
-    /// The greatest size of a request's header fields, decoded, in bytes. Default: 64 KiB, as in
-    /// HTTP/1.
+    /// The maximum size of a request's decoded header fields, in bytes. Default: 64 KiB, as in HTTP/1.
     pub max_header_list_size: u32,
-    /// Bytes that a client may send on one stream before the service reads. Default: 1 MiB,
-    /// hyper's: enough for 100 Mbit/s at 80 ms.
+    /// Bytes that a client may send on one stream before the service reads. Default: 1 MiB, hyper's: enough
+    /// for 100 Mbit/s at 80 ms.
     pub initial_stream_window: u32,
     /// The same for the whole connection. Default: 1 MiB.
     pub initial_connection_window: u32,
-    /// Whether windows grow with the measured bandwidth, in place of the two above. Default: no, so
-    /// that what a connection can make the host hold stays fixed.
+    /// If true, windows grow with the measured bandwidth, in place of the two above. Default: false, so that
+    /// what a connection can make the host hold stays fixed.
     pub adaptive_window: bool,
-    /// The greatest frame that a client may send, in bytes. Default: 16 KiB, the standard's.
+    /// The maximum size of a frame that a client may send, in bytes. Default: 16 KiB, the standard's.
     pub max_frame_size: u32,
     /// Bytes of answers held per stream while the client does not read. Default: 400 KiB, hyper's.
     pub max_send_buffer: usize,
-    /// How often a silent connection is asked for a sign of life. Default: 30 seconds, so that
-    /// clients that vanished without a word do not stay for ever.
+    /// The interval of PINGs on a silent connection. Default: 30 seconds, so that connections of clients that
+    /// vanished do not stay open.
     pub keep_alive_interval: Option<Duration>,
-    /// How long that sign may take. Default: 20 seconds, hyper's.
+    /// How long the answer to a PING may take. Default: 20 seconds, hyper's.
     pub keep_alive_timeout: Duration,
-    /// Streams that a client may reset before they were looked at; beyond it the connection ends
-    /// (rapid reset, CVE-2023-44487). Default: 20, h2's.
+    /// Streams that a client may reset before they were accepted; more end the connection (rapid reset,
+    /// CVE-2023-44487). Default: 20, h2's.
     pub max_pending_accept_reset_streams: usize,
-    /// Streams that may end by the client's protocol errors before the connection does. Default:
-    /// 1024, h2's.
+    /// Streams that may end by the client's protocol errors; more end the connection. Default: 1024, h2's.
     pub max_local_error_reset_streams: usize,
 }
 
@@ -180,7 +175,7 @@ impl Default for ServerParams {
 }
 
 impl ListenerParams {
-    /// A plain listener at this place.
+    /// A plain-text listener at this endpoint.
     #[must_use]
     pub fn at(endpoint: impl Into<Endpoint>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The listeners, from binding to drain.
+//! The server, from binding to drain.
 
 use std::sync::Arc;
 
@@ -42,12 +42,12 @@ struct Bound {
 // === impl Server ===
 
 impl Server {
-    /// Takes the addresses. Connections queue from here on; [`serve`](Self::serve) accepts them.
+    /// Binds the listeners. Connections queue from here on; [`serve`](Self::serve) accepts them.
     ///
     /// # Errors
     ///
-    /// When the system refuses an address, or a listener's certificates cannot be used; the error
-    /// names it and the remedy.
+    /// Returns an error if the system refuses an address, or a listener's certificates cannot be used. The
+    /// error names the address and the remedy.
     pub async fn bind(params: ServerParams) -> Result<Self, BindError> {
         let ServerParams {
             listeners,
@@ -77,30 +77,29 @@ impl Server {
         })
     }
 
-    /// Where the listeners are, in the order of [`ServerParams::listeners`], with the ports that were
-    /// taken.
+    /// Returns the listeners' addresses with their actual ports, in the order of [`ServerParams::listeners`].
     #[must_use]
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.addresses
     }
 
-    /// The certificates of the listeners, to be read again when somebody says so; their files are looked
-    /// at anyway, as [`TlsParams::watch`](crate::TlsParams::watch) has it.
+    /// Returns the certificates of the listeners, for reading them again on request. Their files are also
+    /// checked for changes, see [`TlsParams::watch`](crate::TlsParams::watch).
     #[must_use]
     pub fn certificates(&self) -> Certificates {
         let identities = self.listeners.iter();
         Certificates::of(identities.filter_map(|bound| bound.identity.clone()))
     }
 
-    /// How many connections there are, from now until long after the end.
+    /// Returns a handle to the connection counts, which stays valid after the end.
     #[must_use]
     pub fn connections(&self) -> ConnectionCounts {
         self.counts.clone()
     }
 
-    /// Accepts and serves until `shutdown` is cancelled; then waits for what
-    /// [`DrainParams::delay`] says, takes what waits to be accepted, closes the listeners, lets the
-    /// requests in flight finish, and cuts those that outlast the drain's time.
+    /// Serves until `shutdown` is cancelled. Then waits for [`DrainParams::delay`], accepts the queued
+    /// connections, closes the listeners, lets the requests in flight finish, and closes those that outlast
+    /// the drain's timeout.
     pub async fn serve(self, front: Arc<Front>, shutdown: CancellationToken) -> ServeOutcome {
         let Self {
             listeners,
@@ -146,7 +145,7 @@ impl Server {
         let mut acceptor = Acceptor::new(contexts, counts, lanes);
         let end = async {
             shutdown.cancelled().await;
-            // Even a sleep of no time at all waits for the clock's next tick.
+            // Even a sleep of zero waits for the clock's next tick.
             if !drain.delay.is_zero() {
                 tokio::time::sleep(drain.delay).await;
             }
@@ -163,7 +162,7 @@ impl Server {
 }
 
 fn origin(address: &BoundAddress) -> Origin {
-    // An address always is an authority; a path never is.
+    // Never fails for an address; always for a path.
     let authority = address
         .socket_addr()
         .and_then(|address| Authority::try_from(address.to_string()).ok())
@@ -210,7 +209,7 @@ fn address(listener: &Listener, endpoint: &Endpoint) -> Result<Address, BindErro
         Endpoint::Unix(path) => BindError::unix(path, source),
         Endpoint::Inherited(name) => BindError::Inherited {
             name: name.clone(),
-            problem: format!("its address cannot be told ({source})"),
+            problem: format!("its address cannot be read ({source})"),
         },
     })
 }

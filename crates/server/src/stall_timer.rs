@@ -1,4 +1,4 @@
-//! How long a client may take nothing of what it is sent, or send nothing that is waited for.
+//! A timeout for clients that stop reading or sending.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-/// A timer that costs nothing while nobody waits.
+/// A timer that costs nothing while nothing stalls.
 #[derive(Debug)]
 pub(crate) struct StallTimer {
     timeout: Duration,
@@ -25,18 +25,18 @@ impl StallTimer {
         }
     }
 
-    /// Something went on.
+    /// Resets the timer after progress.
     pub(crate) fn restore(&mut self) {
         self.armed = false;
     }
 
-    /// Nothing goes on; the time runs from the first time that this is said.
+    /// Polls the timer, which starts with the first call after progress.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
         if !self.armed {
-            // A timeout beyond what the clock can tell is none.
+            // A timeout that the clock cannot represent is none.
             let Some(until) = Instant::now().checked_add(self.timeout) else {
                 return Poll::Pending;
             };

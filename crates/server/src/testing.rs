@@ -20,10 +20,10 @@ use crate::{
     ServeOutcome, Server, ServerParams,
 };
 
-/// Long enough that no test ever waits for it.
+/// Longer than any test waits.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
-/// A handler made of an async closure's like.
+/// A handler made of an async closure.
 pub(crate) struct Each<F>(pub(crate) F);
 
 impl<F, R> Handler for Each<F>
@@ -36,7 +36,6 @@ where
     }
 }
 
-/// Makes a handler of a closure.
 pub(crate) fn each<F, R>(f: F) -> Arc<dyn Handler>
 where
     F: Fn(Request<Body>, Arc<RequestScope>) -> R + Send + Sync + 'static,
@@ -45,7 +44,6 @@ where
     Arc::new(Each(f))
 }
 
-/// Always this text, without a look at the request.
 pub(crate) fn answer_with(text: &'static str) -> Arc<dyn Handler> {
     each(move |_, _| async move { Ok(Response::new(headwater_core::full(text))) })
 }
@@ -63,7 +61,6 @@ pub(crate) fn router(patterns: &[&str]) -> Result<Router, RouteError> {
     Router::new(routes.map(|pattern| route(pattern, answer_with("ok"))))
 }
 
-/// A server that runs until it is told not to.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
@@ -76,17 +73,14 @@ pub(crate) async fn start(handler: Arc<dyn Handler>) -> Running {
     start_with(params(), [route("/...", handler)]).await
 }
 
-/// Any port of this machine that is free.
 pub(crate) fn free_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// The port of a server's first listener.
 pub(crate) fn address(server: &Server) -> SocketAddr {
     server.addresses()[0].socket_addr().unwrap()
 }
 
-/// Parameters for a free port.
 pub(crate) fn params() -> ServerParams {
     ServerParams {
         listeners: vec![ListenerParams::at(free_port())],
@@ -131,7 +125,6 @@ pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// An HTTP/1.1 connection.
 pub(crate) async fn h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();

@@ -132,7 +132,7 @@ async fn what_is_wrong_with_an_entry_is_told_with_the_place_of_its_key() -> Resu
         (
             wrong("proxy = \"ftp://secret\""),
             "line 7, column 1: proxy = …",
-            "names no proxy",
+            "does not name a proxy",
         ),
         (
             wrong("min_idle = 101"),

@@ -212,7 +212,7 @@ async fn a_renewed_certificate_is_shown_to_who_comes_and_who_is_there_goes_on() 
     // Of another authority, so that whoever trusts that alone sees which one is shown.
     site.ours = Authority::new("renewed")?;
     site.ours.certify(&site.file("a"), "a.example")?;
-    let line = "the certificates have changed and were read again";
+    let line = "the certificates have changed and were reloaded";
     host.stderr()
         // Two listeners have it.
         .wait_for_lines(line, 2, |said| said.contains(line))

@@ -226,7 +226,7 @@ async fn c4_a_host_out_of_descriptors_lives_and_recovers() -> Result<()> {
     }
     host.stderr()
         .wait_for("a line that says that none is accepted", |line| {
-            line.contains("no connection can be accepted for now")
+            line.contains("connections cannot be accepted")
         })
         .await?;
     drop(connections);

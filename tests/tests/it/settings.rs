@@ -226,7 +226,11 @@ async fn modules_of_wagi_have_what_is_for_modules_and_their_own_keys_go_before()
         ensure!(own.contains("6000 ms") && other.contains(silent), "{said}");
     }
     let wagi = Host::wagi(&file).args(["--proxy", "ftp://x"]);
-    refused(&wagi.run_to_end().await?, USAGE, &["no proxy", "`proxy`"])
+    refused(
+        &wagi.run_to_end().await?,
+        USAGE,
+        &["not name a proxy", "`proxy`"],
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

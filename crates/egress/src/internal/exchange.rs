@@ -11,7 +11,7 @@ use crate::EgressError;
 ///
 /// # Errors
 ///
-/// Only when there will be no answer. What goes wrong at the other side is one.
+/// Returns an error only if there will be no answer. Errors of the other service are answers.
 pub(crate) async fn exchange(
     service: Arc<dyn InternalService>,
     mut request: Request<Body>,
@@ -25,12 +25,11 @@ pub(crate) async fn exchange(
     if let Some(Ok(host)) = host {
         request.headers_mut().insert(HOST, host);
     }
-    // In a task of its own: what the other service computes must not hold up the instance of the
-    // caller, which polls this, nor be counted as its time; and a chain of services would have a
-    // stack as deep as it is long.
+    // Runs in its own task: the other service's work must not hold up the caller's instance, which
+    // polls this, nor count as its time, and a chain of services would need a deep stack.
     let answer = AbortOnDropHandle::new(tokio::spawn(service.call(request, caller)));
     answer
         .await
-        // The process is at its end, or the other side's front failed.
+        // The process is shutting down, or the other service's front failed.
         .map_err(|error| EgressError::ConnectionTerminated(Arc::new(error)))
 }

@@ -1,9 +1,9 @@
-//! Requests to other services of the same host, which never see the network.
+//! Requests to other services of the same host, without the network.
 //!
-//! `http://NAME.internal` is the service NAME of this host, and nothing else: no name server is asked
-//! for it, so that nobody outside can take a service's place. (`internal` is reserved for private use;
-//! no name below it is ever delegated.) The other service's front is called in place of a connection,
-//! and its answer is treated as any upstream's.
+//! `http://NAME.internal` always means the service NAME of this host. No name server is asked, so that nobody
+//! outside can take a service's place. (`internal` is reserved for private use; no name below it is ever
+//! delegated.) The other service's front is called in place of a connection, and its answer is treated as any
+//! upstream's.
 
 mod exchange;
 mod no_such_service;

@@ -1,19 +1,17 @@
 use std::error::Error;
 use std::fmt;
 
-/// The domain that a service's name is put before.
 pub(crate) const DOMAIN: &str = ".internal";
 
-/// Why the name could not be resolved.
+/// The error of a name without a service.
 #[derive(Debug)]
 pub(crate) struct NoSuchService {
-    /// Scheme, host and port.
     pub(crate) destination: String,
-    /// Of the services that there are.
+    /// The names of the existing services.
     pub(super) names: Vec<String>,
 }
 
-/// A longer list helps nobody.
+/// Longer lists do not help.
 const MOST_NAMES: usize = 20;
 
 impl Error for NoSuchService {}
@@ -22,7 +20,7 @@ impl fmt::Display for NoSuchService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no service of this host has that name; ")?;
         if self.names.is_empty() {
-            return f.write_str("there are none that call each other");
+            return f.write_str("there are no services to call");
         }
         f.write_str("there are ")?;
         for (nth, name) in self.names.iter().take(MOST_NAMES).enumerate() {

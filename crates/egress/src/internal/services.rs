@@ -9,23 +9,22 @@ use super::no_such_service::{DOMAIN, NoSuchService};
 use crate::EgressError;
 use crate::target::{Host, Scheme, Target};
 
-/// The services of a host, by the names that they have for each other. Cheap to clone; the clones
-/// share all of it.
+/// The services of a host by their internal names. Clones are cheap and share the map.
 ///
-/// It is empty until [`connect`](Self::connect): services are loaded with it, and can be called only
-/// when all are loaded. When services are replaced, those that come are connected, and from then on
-/// called by those that go, too.
+/// Empty until [`connect`](Self::connect): services are loaded with it, and can be called only when all are
+/// loaded. When services are replaced, the new ones are connected, and from then on the old ones call them,
+/// too.
 #[derive(Clone, Default)]
 pub struct InternalServices(Arc<ArcSwap<Services>>);
 
 /// By name, in lower case. Weak, because each service holds this map itself.
 type Services = HashMap<String, Weak<dyn InternalService>>;
 
-/// Two services would have the same internal name.
+/// The error of two services with the same internal name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the services `{first}` and `{second}` would both be http://{}{DOMAIN} for the others, because the \
-     case of a host's name does not count: rename one of them", first.to_ascii_lowercase()
+    "the services `{first}` and `{second}` would both be http://{}{DOMAIN} for the others, because \
+     host names ignore case: rename one of them", first.to_ascii_lowercase()
 )]
 pub struct InternalNameError {
     first: String,
@@ -35,12 +34,11 @@ pub struct InternalNameError {
 // === impl InternalServices ===
 
 impl InternalServices {
-    /// Makes these services known to all that hold this, for as long as they live, in place of those
-    /// that were.
+    /// Replaces the known services. They can be called as long as they live.
     ///
     /// # Errors
     ///
-    /// When two names differ in their case alone. Nothing changes then.
+    /// Returns an error if two names differ only in case. Nothing changes then.
     pub fn connect<'a, S: InternalService>(
         &self,
         services: impl IntoIterator<Item = (&'a str, &'a Arc<S>)>,
@@ -63,20 +61,20 @@ impl InternalServices {
         Ok(())
     }
 
-    /// Whether a target is for a service of this host, be it there or not: then it must not leave by
-    /// the network.
+    /// Returns true if a target belongs to the services of this host, even if no such service exists: then it
+    /// must not leave by the network.
     pub(crate) fn claims(&self, target: &Target) -> bool {
-        // Names further below the domain are an organisation's own; `db.corp.internal` is none of
-        // ours, unless a service is called `db.corp`.
+        // Names further below the domain are an organisation's own: `db.corp.internal` is not ours, unless a
+        // service is called `db.corp`.
         self.name(target)
             .is_some_and(|name| !name.contains('.') || self.find(name).is_some())
     }
 
-    /// The service that a target is; `None` for one that is reached by the network.
+    /// Returns the service of a target; `None` for one that is reached by the network.
     ///
     /// # Errors
     ///
-    /// For a target that is [claimed](Self::claims) and cannot be reached.
+    /// Returns an error for a target that is [claimed](Self::claims) and cannot be reached.
     pub(crate) fn service(
         &self,
         target: &Target,
@@ -95,20 +93,20 @@ impl InternalServices {
             Some(service) => Ok(Some(service)),
             None => Err(EgressError::Dns {
                 host: target.host.to_string(),
-                // What a name server for the domain would say.
+                // The answer of a name server for the domain.
                 rcode: Some("NXDOMAIN"),
                 source: Arc::new(self.none_such(target)),
             }),
         }
     }
 
-    /// Why a target cannot be reached whatever is granted, if there is no such service.
+    /// Returns the error of a target without a service, which no grant would help.
     pub(crate) fn missing(&self, target: &Target) -> Option<NoSuchService> {
         let name = self.name(target).filter(|_| self.claims(target))?;
         self.find(name).is_none().then(|| self.none_such(target))
     }
 
-    /// Why a service cannot be called as a target is written, and the target that it is called by.
+    /// Returns why a service cannot be called by this target, and the target that works.
     pub(crate) fn unspoken(&self, target: &Target) -> Option<(&'static str, Target)> {
         let reason = unspoken(Some(target.scheme), Some(target.port));
         let reason = reason.filter(|_| self.claims(target))?;
@@ -145,7 +143,7 @@ impl InternalServices {
     }
 }
 
-/// Why a service cannot be reached by this scheme and port, as far as they are said.
+/// Returns why a service cannot be reached by this scheme and port, where given.
 pub(crate) fn unspoken(scheme: Option<Scheme>, port: Option<u16>) -> Option<&'static str> {
     if scheme == Some(Scheme::Https) {
         Some("there is no TLS within the host")
@@ -219,7 +217,7 @@ mod tests {
             Err(error) => headwater_core::explain(&error),
             Ok(_) => panic!("{uri} is reached"),
         };
-        // Before all services are loaded, too.
+        // Also before all services are loaded.
         assert!(error("http://shop.internal").contains("no service of this host"));
         services.connect([("shop", &service)]).unwrap();
         let missing = error("http://shp.internal");

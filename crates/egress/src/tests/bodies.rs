@@ -1,5 +1,5 @@
-//! Promise: bodies arrive as they were sent, whole or visibly cut, and what follows on a connection
-//! is never taken for a part of them.
+//! Promise: bodies arrive as they were sent, complete or visibly cut, and what follows on a
+//! connection is never taken for a part of them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use crate::testing::{SHORT, Upstream, egress, everything, get, listen, send, serve, whole};
 use crate::{Egress, EgressError, EgressParams, SendOptions};
 
-/// Reads a head, says these bytes on the connection, and goes on for as long as there are requests.
+/// Reads a head, sends these bytes on the connection, and repeats as long as there are requests.
 async fn scripted(says: &'static [u8]) -> Upstream {
     listen(move |mut stream: TcpStream| async move {
         let mut seen = Vec::new();
@@ -38,7 +38,7 @@ async fn scripted(says: &'static [u8]) -> Upstream {
     .await
 }
 
-/// Reports all that arrives on a connection, once it is over, and answers nothing.
+/// Reports everything that arrives on a connection, once it is over, and answers nothing.
 async fn listener() -> (Upstream, mpsc::UnboundedReceiver<String>) {
     let (heard, hears) = mpsc::unbounded_channel();
     let upstream = listen(move |mut stream: TcpStream| {
@@ -127,7 +127,6 @@ async fn two_lengths_that_differ_are_no_response() {
     }
 }
 
-/// A body of frames that are there.
 struct Frames<I>(I);
 
 impl<I: Iterator<Item = Frame<Bytes>> + Unpin> http_body::Body for Frames<I> {
@@ -148,7 +147,6 @@ fn trailers() -> HeaderMap {
     trailers
 }
 
-/// A body with trailers.
 fn with_trailers() -> Body {
     let frames = [
         Frame::data(Bytes::from_static(b"part")),
@@ -157,7 +155,7 @@ fn with_trailers() -> Body {
     Frames(frames.into_iter()).boxed_unsync()
 }
 
-/// An upstream that answers with the trailers that it got, and says what they were.
+/// An upstream that answers with the trailers that it got, and reports them.
 async fn echoing(h2c: bool) -> (Upstream, Egress) {
     let upstream = serve(|request: Request<Incoming>| async move {
         let body = request.into_body().collect().await.unwrap();
@@ -250,7 +248,7 @@ async fn a_switch_of_protocols_is_refused_and_named() {
 const MUCH: usize = 64 << 20;
 const PART: usize = 64 << 10;
 
-/// A body of [`MUCH`], and how much of it was taken.
+/// A body of [`MUCH`], and how much of it was read.
 fn much() -> (Body, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&taken);
@@ -296,7 +294,7 @@ async fn a_guest_that_reads_nothing_is_sent_no_more_than_buffers_hold() {
     })
     .await;
     let answer = send(&egress(), get(&upstream.uri("/"))).await.unwrap();
-    // The upstream gets no further, however long it is given.
+    // The upstream gets no further, however long it waits.
     let mut before = usize::MAX;
     while before != taken.load(Ordering::Relaxed) {
         before = taken.load(Ordering::Relaxed);

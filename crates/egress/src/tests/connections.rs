@@ -1,5 +1,5 @@
-//! Promise: connections are kept and used again, the dead ones are found, and a request that has
-//! reached the wire is never sent twice.
+//! Promise: connections are kept and reused, dead ones are found, and a request that has reached
+//! the wire is never sent twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 use crate::testing::{egress, get, listen, send, serve, whole};
 use crate::{ConnectionCount, Egress, EgressError};
 
-/// Waits until there is no connection left.
 async fn all_closed(egress: &Egress) {
     while !egress.connections().is_empty() {
         tokio::task::yield_now().await;
@@ -90,7 +89,7 @@ async fn connections_are_counted_as_active_and_idle() {
     let open = counts[0].active;
     whole(one.into_body()).await.unwrap();
     whole(other.into_body()).await.unwrap();
-    // The pool takes them back in its own time.
+    // The pool takes them back asynchronously.
     while egress.connections() != [counted(0, open)] {
         tokio::task::yield_now().await;
     }

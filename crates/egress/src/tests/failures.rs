@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::testing::{Upstream, egress, get, listen, send, serve, whole};
 use crate::{EgressError, SendOptions};
 
-/// Reads something, says these bytes, and closes.
+/// Reads something, sends these bytes, and closes.
 async fn scripted(says: &'static [u8]) -> Upstream {
     listen(move |mut stream: TcpStream| async move {
         let _ = stream.read(&mut [0; 1024]).await;
@@ -21,7 +21,6 @@ async fn scripted(says: &'static [u8]) -> Upstream {
     .await
 }
 
-/// The error of a body's end.
 async fn body_error(answer: Response<headwater_core::Body>) -> EgressError {
     let error = whole(answer.into_body()).await.unwrap_err();
     *error.downcast::<EgressError>().unwrap()
@@ -46,7 +45,7 @@ async fn a_name_that_does_not_exist_is_a_dns_error() {
         panic!("{error:?}");
     };
     assert_eq!(host, "nobody.invalid");
-    // A machine without name servers has another answer.
+    // A machine without name servers gives another answer.
     assert!(matches!(rcode, Some("NXDOMAIN" | "SERVFAIL")), "{rcode:?}");
 }
 
@@ -75,7 +74,7 @@ async fn timeouts_of_zero_and_of_ages_do_not_panic() {
         )
         .await
         .unwrap_err();
-    // Which of them is met first is the machine's business.
+    // Which of them comes first depends on the machine.
     let timed_out = matches!(
         error,
         EgressError::ConnectTimeout | EgressError::FirstByteTimeout

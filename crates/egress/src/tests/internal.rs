@@ -1,5 +1,5 @@
-//! Requests to services of the same host. The other side is a closure here; what its front does is
-//! promised where the front is.
+//! Requests to services of the same host. Here the other side is a closure; tests of the front
+//! cover what its front does.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -148,7 +148,7 @@ async fn a_name_that_no_service_has_is_asked_of_nobody() {
     assert!(matches!(error, EgressError::Internal { .. }), "{error:?}");
 }
 
-/// Promise: a remedy is one that helps.
+/// Promise: a remedy works.
 #[tokio::test]
 async fn what_is_not_spoken_within_the_host_is_not_told_to_be_granted() {
     for (grants, uri, told) in [
@@ -156,13 +156,13 @@ async fn what_is_not_spoken_within_the_host_is_not_told_to_be_granted() {
             &[][..],
             "https://other.internal/",
             "https://other.internal:443 are not granted to this service: there is no TLS within the host: \
-             write http://other.internal, and allow them by --allow-outgoing http://other.internal",
+             write http://other.internal, and allow them with --allow-outgoing http://other.internal",
         ),
         (
             &[][..],
             "http://other.internal:8080/",
             "http://other.internal:8080 are not granted to this service: there are no ports within the \
-             host: write http://other.internal, and allow them by --allow-outgoing http://other.internal",
+             host: write http://other.internal, and allow them with --allow-outgoing http://other.internal",
         ),
         (
             GRANT,
@@ -181,7 +181,6 @@ async fn what_is_not_spoken_within_the_host_is_not_told_to_be_granted() {
 #[tokio::test]
 async fn bodies_stream_both_ways_and_no_faster_than_they_are_read() {
     let other = neighbour(GRANT, |request, _| async {
-        // As it comes.
         Response::new(request.into_body())
     });
     let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
@@ -194,7 +193,7 @@ async fn bodies_stream_both_ways_and_no_faster_than_they_are_read() {
         let frame = answer.frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), chunk);
     }
-    // The channel has room for one, and nothing in between has any.
+    // The channel holds one part, and nothing in between buffers.
     sender.send_data("three".into()).await.unwrap();
     let mut waits = pin!(sender.send_data("four".into()));
     let polled = poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx))).await;
@@ -203,7 +202,8 @@ async fn bodies_stream_both_ways_and_no_faster_than_they_are_read() {
     waits.await.unwrap();
 }
 
-/// A service that reads all of its request and then answers with this body, and whether it could.
+/// A service that reads its whole request and then answers with this body, and reports whether it
+/// could.
 fn reader(
     length: Option<u64>,
     answer: fn(&mut Sender<Bytes, BodyError>),
@@ -375,7 +375,7 @@ async fn a_caller_that_goes_away_ends_what_it_waits_for() {
         _ = sending => unreachable!("nobody answers"),
         _ = begins.recv() => {}
     }
-    // The sender is dropped without a word, as its future is.
+    // The sender is dropped without a value, together with its future.
     goes.await.unwrap_err();
 }
 
@@ -420,7 +420,7 @@ async fn what_a_request_came_through_is_told_and_a_refusal_is_a_detected_loop() 
     });
     let send = async |came_through: Option<&'static str>| {
         let mut request = get("http://other.internal/");
-        // Of the guest's making: it counts for nothing.
+        // The guest set these: they are ignored.
         let headers = request.headers_mut();
         headers.insert(CDN_LOOP, "forged".parse().unwrap());
         if let Some(came_through) = came_through {

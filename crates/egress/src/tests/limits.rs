@@ -1,4 +1,4 @@
-//! Promise: what goes out is bounded in number and size, and whoever is refused is told by what.
+//! Promise: outgoing requests are limited in number and size, and the error names the limit.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn limit(error: EgressError) -> Limit {
     }
 }
 
-/// The defaults, but nobody waits.
+/// The defaults without a wait.
 fn at_once() -> EgressLimits {
     EgressLimits {
         wait: Duration::ZERO,
@@ -44,7 +44,7 @@ fn at_once() -> EgressLimits {
     }
 }
 
-/// Waits until the connections that are to be closed are: a moment later, they are there still.
+/// Waits until the connections that are to be closed are closed, which takes a moment.
 async fn at_most(many: usize, of: &[&Egress]) {
     let open = |egress: &&Egress| {
         let counts = egress.connections();
@@ -59,7 +59,6 @@ async fn ok() -> Upstream {
     serve(|_| async { Response::new(full("ok")) }).await
 }
 
-/// Answers with a body that never ends.
 async fn endless() -> Upstream {
     serve(|_| async {
         let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
@@ -145,8 +144,8 @@ async fn who_asks_for_less_time_than_the_wait_is_told_what_was_waited_for() {
     }
 }
 
-/// Two requests at once to one upstream with room for one connection: the second gets it when the first
-/// is over, and nobody closes it for the second's sake.
+/// Two concurrent requests to one upstream with a limit of one connection: the second gets it after the
+/// first, and it is not closed for the second.
 #[tokio::test]
 async fn who_waits_for_a_connection_to_the_same_upstream_is_given_the_one_that_there_is() {
     let upstream = serve(|request: Request<Incoming>| async move {
@@ -175,7 +174,7 @@ async fn who_waits_for_a_connection_to_the_same_upstream_is_given_the_one_that_t
     assert_eq!(upstream.accepted(), 1);
 }
 
-/// The pool goes on with the connection that it began to make for the second request.
+/// The pool continues with the connection that it began to make for the second request.
 #[tokio::test]
 async fn who_was_given_a_connection_meanwhile_takes_no_place_from_another() {
     let other = ok().await;
@@ -184,7 +183,7 @@ async fn who_was_given_a_connection_meanwhile_takes_no_place_from_another() {
         wait: Duration::from_secs(600),
         ..EgressLimits::default()
     });
-    // Answers when it has the whole request.
+    // Answers after the whole request.
     let one = serve(|request: Request<Incoming>| async move {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         Response::new(full(body))
@@ -288,7 +287,7 @@ async fn who_waits_gets_the_place_of_a_connection_that_becomes_idle() {
     waiting.await.unwrap().unwrap();
 }
 
-/// So that it cannot be used on and on after its place was given away.
+/// Otherwise it could be used on and on after its place was given away.
 #[tokio::test]
 async fn who_is_given_a_connection_that_is_to_be_closed_is_the_last() {
     let (one, other) = (ok().await, ok().await);
@@ -300,13 +299,13 @@ async fn who_is_given_a_connection_that_is_to_be_closed_is_the_last() {
     for (upstream, accepted) in [(&one, 1), (&other, 1), (&one, 1), (&one, 2)] {
         let answer = send(&egress, get(&upstream.uri("/"))).await.unwrap();
         assert_eq!(whole(answer.into_body()).await.unwrap(), "ok");
-        // Of the third, whether or not the connection is still there.
+        // The third request's, whether or not the connection still exists.
         assert!(
             upstream.accepted() >= accepted,
             "{} connections",
             upstream.accepted()
         );
-        // The pool takes it back in its own time.
+        // The pool takes it back asynchronously.
         while egress.connections().iter().any(|count| count.active > 0) {
             tokio::task::yield_now().await;
         }
@@ -314,12 +313,11 @@ async fn who_is_given_a_connection_that_is_to_be_closed_is_the_last() {
     assert_eq!(one.accepted(), 2);
 }
 
-/// Many requests to three upstreams with room for four connections: connections are closed for
-/// others all the time, and no request may suffer from it.
+/// Many requests to three upstreams with a limit of four connections: connections are closed for others all
+/// the time, and no request may fail because of that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn making_room_harms_no_request() {
-    // They read the whole request: hyper's server closes a connection whose request has a body that
-    // was not read.
+    // They read the whole request: hyper's server closes a connection with an unread request body.
     let reading = || {
         serve(|request: Request<Incoming>| async {
             Response::new(full(
@@ -417,7 +415,7 @@ async fn messages_that_are_too_large_are_refused_by_their_part() {
     assert_eq!(kind(streamed).await, "request_body_size");
 }
 
-/// A body in parts whose length nobody knows beforehand.
+/// A body of parts without a known length.
 fn streamed(parts: [&'static str; 2]) -> Body {
     let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
     tokio::spawn(async move {

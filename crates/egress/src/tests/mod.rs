@@ -1,4 +1,4 @@
-//! What a service and its upstreams see, over real sockets.
+//! Tests of what a service and its upstreams see, over real sockets.
 
 mod bodies;
 mod connections;

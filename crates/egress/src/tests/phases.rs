@@ -1,7 +1,7 @@
-//! Promise: each phase of an outgoing request is bounded by a time of its own.
+//! Promise: each phase of an outgoing request has its own timeout.
 //!
-//! The clock is paused wherever the upstream can be within the process: it jumps to the next timer when
-//! nothing else is left to do, so that the defaults are waited for, and nothing happens before its time.
+//! The clock is paused if the upstream can be within the process: it jumps to the next timer when nothing
+//! else can run, so that tests wait for the defaults, and nothing happens too early.
 
 use std::time::Duration;
 
@@ -28,19 +28,18 @@ fn egress_with(network: Network, timeouts: Timeouts) -> Egress {
     })
 }
 
-/// With the default times.
 fn egress(network: Network) -> Egress {
     egress_with(network, Timeouts::default())
 }
 
-/// A request whose body is given by hand.
+/// A request whose body the test sends.
 fn post() -> (Sender<Bytes, BodyError>, Request<Body>) {
     let (sender, body) = Channel::new(1);
     let request = Request::post(IN_MEMORY).body(UnsyncBoxBody::new(body));
     (sender, request.unwrap())
 }
 
-/// Since `started` it took this long; timers are a millisecond late.
+/// Asserts the time since `started`; timers are a millisecond late.
 #[track_caller]
 fn took(started: Instant, expected: Duration) {
     let elapsed = started.elapsed();
@@ -49,7 +48,6 @@ fn took(started: Instant, expected: Duration) {
     assert!(just, "it took {elapsed:?} and not {expected:?}");
 }
 
-/// The error of a body's end.
 async fn body_error(answer: Response<Body>) -> EgressError {
     let error = whole(answer.into_body()).await.unwrap_err();
     *error.downcast::<EgressError>().unwrap()
@@ -130,7 +128,7 @@ async fn an_upload_that_stops_after_the_response_has_begun_is_cut_too() {
             heard.send(whole).unwrap();
         });
         async {
-            // A response that goes on for as long as the request does.
+            // A response that lasts as long as the request.
             let (sender, body) = Channel::<Bytes, BodyError>::new(1);
             tokio::spawn(async move {
                 let _held = sender;
@@ -221,7 +219,7 @@ async fn a_handshake_that_never_ends_is_late_after_its_timeout() {
     assert!(late, "{error:?}");
     took(started, Timeouts::default().tls_handshake);
 
-    // What the guest asks for is for the connection and the handshake together.
+    // The guest's timeout is for the connection and the handshake together.
     let options = SendOptions {
         connect_timeout: Some(Duration::from_secs(1)),
         ..SendOptions::default()
@@ -234,7 +232,7 @@ async fn a_handshake_that_never_ends_is_late_after_its_timeout() {
     took(started, Duration::from_secs(1));
 }
 
-/// Over a real socket, to which connecting takes time.
+/// Over a real socket, where connecting takes time.
 #[tokio::test]
 async fn a_connection_that_is_there_needs_no_time_to_connect() {
     let upstream = serve(|_| async { Response::new(full("ok")) }).await;

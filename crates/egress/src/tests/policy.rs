@@ -13,7 +13,7 @@ use crate::resolve::Resolver;
 use crate::testing::{attributed, get, scope, send};
 use crate::{Egress, EgressError, EgressParams, Grants, Network, SendOptions};
 
-/// A service whose names resolve as `script` says, and what it would have dialled.
+/// A service whose names resolve by `script`, and the addresses that it would have dialled.
 fn scripted(
     grants: &[&str],
     script: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static,
@@ -30,7 +30,7 @@ fn scripted(
     (egress, dialled)
 }
 
-/// The names of the table, as a hostile name server has them.
+/// The names of the table, as a hostile name server resolves them.
 fn hostile(name: &str) -> Vec<IpAddr> {
     let addresses: &[&str] = match name {
         "localhost" => &["127.0.0.1", "::1"],
@@ -47,7 +47,7 @@ fn hostile(name: &str) -> Vec<IpAddr> {
     addresses.map(|address| address.parse().unwrap()).collect()
 }
 
-/// G11 of `docs/explanation/hardening.md`: each destination, and how it fails for a service that may call `*`.
+/// G11 of `docs/explanation/hardening.md`: each destination, and its error for a service that may call `*`.
 const LIST: [(&str, &str); 48] = [
     ("127.0.0.1", "address_denied"),
     ("127.0.0.1.", "address_denied"),
@@ -111,7 +111,6 @@ async fn g11_no_special_address_is_dialled_in_any_spelling() {
     }
     assert_eq!(*dialled.lock().unwrap(), []);
 
-    // What is left after all that is what is meant.
     let error = send(&egress, get("https://public.example/")).await;
     assert_eq!(error.unwrap_err().kind(), "connection_refused");
     let public = "93.184.215.14:443".parse().unwrap();
@@ -160,7 +159,7 @@ async fn g11_what_was_vetted_is_what_is_dialled_however_often_the_name_changes()
             _ => "address_denied",
         };
         assert_eq!(error.unwrap_err().kind(), expected);
-        // One look-up each: nothing is asked again between the look and the dialling.
+        // One look-up each: nothing is resolved again between the check and the dialling.
         assert_eq!(look_ups.load(Ordering::SeqCst), round);
         let dialled = dialled.lock().unwrap();
         assert!(dialled.iter().all(|address| *address == public));
@@ -192,7 +191,7 @@ async fn a_name_without_an_address_does_not_exist() {
     assert_eq!(rcode, Some("NXDOMAIN"));
 }
 
-/// What the audit log says of `work`, from a file, in its order.
+/// Returns the audit log's lines about `work`, from a file, in order.
 async fn audited(work: impl Future<Output = ()>) -> Vec<Value> {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("audit.jsonl");
@@ -205,8 +204,8 @@ async fn audited(work: impl Future<Output = ()>) -> Vec<Value> {
         ..TelemetryConfig::default()
     })
     .unwrap();
-    // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
-    // event first wants it; other tests have none.
+    // While a process has one subscriber, tracing caches for all threads whether the thread that first
+    // reaches an event wants it; other tests have none.
     let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     // The tests' runtimes have one thread.
     let guard = tracing::dispatcher::set_default(&dispatch);
@@ -230,7 +229,7 @@ async fn a_denial_leaves_a_line_in_the_audit_log() {
         let unknown = Attribution::unknown();
         let denied = egress.send(get("https://localhost/"), SendOptions::default(), unknown);
         denied.await.unwrap_err();
-        // Of other failures it says nothing.
+        // Other errors are not logged.
         let invalid = egress.send(
             get("http://127.1/"),
             SendOptions::default(),
@@ -255,7 +254,7 @@ async fn a_denial_leaves_a_line_in_the_audit_log() {
     assert_eq!(by_address["destination"], "https://localhost:443");
     assert_eq!(by_address["address"], "127.0.0.1");
     assert_eq!(by_address["rule"], "loopback (127.0.0.0/8)");
-    // Paths may hold secrets.
+    // Paths may be secret.
     assert!(!by_name.to_string().contains("secret"));
 }
 
@@ -263,7 +262,6 @@ async fn a_denial_leaves_a_line_in_the_audit_log() {
 async fn the_audit_log_has_scheme_host_and_port_of_services_of_the_same_host_too() {
     let lines = audited(async {
         let (egress, _) = scripted(&["*.internal"], hostile);
-        // No service has the name.
         let missing = send(&egress, get("http://shop.internal/"));
         missing.await.unwrap_err();
         let unspoken = send(&egress, get("https://shop.internal/"));
@@ -282,7 +280,7 @@ async fn a_guest_cannot_flood_the_audit_log() {
         for _ in 0..1_000 {
             send(&egress, get("http://a.example/")).await.unwrap_err();
         }
-        // Tells of those that were left out since it last did.
+        // Logs the number of lines left out since the last one.
         drop(egress);
     })
     .await;

@@ -19,7 +19,7 @@ use crate::{Egress, EgressError, EgressParams, Network, Proxy, Timeouts, TlsRoot
 
 const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// A proxy that reports the heads it reads, gives this answer to CONNECT, and answers all else itself.
+/// A proxy that reports the heads it reads, gives this answer to CONNECT, and answers everything else itself.
 async fn proxy(answer: &'static str) -> (Upstream, UnboundedReceiver<String>) {
     let (seen, sees) = mpsc::unbounded_channel();
     let upstream = listen(move |stream| relay(stream, answer, seen.clone())).await;
@@ -58,7 +58,7 @@ where
     }
 }
 
-/// Calls everything by the proxy, and looks no name up.
+/// Uses the proxy for everything, and resolves no names.
 fn by(url: &str, no_proxy: &str) -> EgressParams {
     EgressParams {
         grants: everything(),
@@ -211,7 +211,7 @@ async fn a_proxy_that_says_nothing_is_a_connect_timeout() {
     let egress = Egress::new(EgressParams {
         timeouts: Timeouts {
             connect: SHORT,
-            // Not this one.
+            // Not this timeout.
             tls_handshake: Duration::from_secs(3_600),
             ..Timeouts::default()
         },

@@ -9,7 +9,7 @@ use crate::testing::{attributed, egress, get, scope, send, serve, whole};
 use crate::transport::ConnectionInfo;
 use crate::{Egress, EgressError, EgressParams, Grants, SendOptions};
 
-/// Answers with nothing and reports what it was asked.
+/// Answers with an empty body and reports the request.
 async fn reporting() -> (crate::testing::Upstream, mpsc::UnboundedReceiver<HeaderMap>) {
     let (seen, sees) = mpsc::unbounded_channel();
     let upstream = serve(move |request: Request<_>| {
@@ -80,7 +80,7 @@ async fn what_is_not_granted_is_never_dialled() {
         "{denial}"
     );
 
-    // The next connection that the upstream sees is the one that is granted: the first.
+    // The next connection that the upstream sees is the granted one: the first.
     let granted = Egress::new(EgressParams {
         grants: Grants::parse([format!("http://127.0.0.1:{port}")]).unwrap(),
         ..EgressParams::new("test")
@@ -206,7 +206,7 @@ async fn bodies_and_trailers_stream_both_ways() {
 
 #[tokio::test]
 async fn a_kept_connection_that_died_costs_no_request() {
-    // Answers once per connection and closes it, which the pool hears of late or never.
+    // Answers once per connection and closes it, which the pool learns late or never.
     let upstream = serve(|_| async {
         Response::builder()
             .header("connection", "close")
@@ -286,7 +286,7 @@ async fn bytes_both_ways_are_counted_for_the_request_that_they_are_for() {
     assert_eq!(Counters::get(&counters.outgoing_sent_bytes), 5);
     assert_eq!(Counters::get(&counters.outgoing_received_bytes), 6);
 
-    // A body that is there from the beginning is counted, too.
+    // A body that is complete from the start is counted, too.
     let request = Request::post(upstream.uri("/"))
         .body(headwater_core::full("1"))
         .unwrap();

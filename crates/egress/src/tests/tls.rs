@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::testing::{Upstream, everything, get, listen, send, serve_on, whole};
 use crate::{Egress, EgressError, EgressParams, SendOptions, TlsRoots};
 
-/// A server's TLS with a certificate for `localhost` of its own, which vouches for itself.
+/// A server's TLS configuration with a self-signed certificate for `localhost`.
 pub(super) fn certified() -> (ServerConfig, Certificate) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -25,7 +25,7 @@ pub(super) fn certified() -> (ServerConfig, Certificate) {
     (config, made.cert)
 }
 
-/// An upstream that answers `secret`, and shows each connection when its handshake is done.
+/// An upstream that answers `secret`, and reports each connection after its handshake.
 pub(super) async fn https_by(
     config: ServerConfig,
     show: impl Fn(&ServerConnection) + Clone + Send + 'static,

@@ -1,4 +1,4 @@
-//! What a service's own TLS settings change, over real sockets.
+//! The TLS settings of a service, over real sockets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::{
     ClientIdentity, ClientTls, Egress, EgressError, EgressParams, PoolParams, Timeouts, TlsRoots,
 };
 
-/// A service that trusts nobody but whom its settings name, and keeps no connection.
+/// A service that trusts only what its settings name, and keeps no connection.
 fn service(tls: ClientTls) -> EgressParams {
     EgressParams {
         grants: everything(),
@@ -36,7 +36,8 @@ fn uri(upstream: &Upstream) -> String {
     format!("https://localhost:{}/", upstream.address.port())
 }
 
-/// A file of its own time, so that it differs from the one before, however soon it is written.
+/// Writes a file with its own modification time, so that it differs from the one before, however
+/// soon it is written.
 fn write(folder: &TempDir, name: &str, content: &str, age: u64) -> PathBuf {
     let path = folder.path().join(name);
     fs::write(&path, content).unwrap();
@@ -130,7 +131,7 @@ async fn files_that_cannot_be_used_at_first_are_an_error_that_names_them() {
     assert!(text.contains("/nowhere/ca.pem"), "{text}");
 }
 
-/// An upstream that asks for a certificate, and tells whether it was shown one.
+/// An upstream that asks for a certificate, and reports whether it got one.
 async fn asking() -> (Upstream, UnboundedReceiver<bool>, String, (String, String)) {
     let client = rcgen::generate_simple_self_signed(vec!["client".to_owned()]).unwrap();
     let mut clients = RootCertStore::empty();

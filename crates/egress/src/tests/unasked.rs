@@ -1,4 +1,5 @@
-//! Promise: what an upstream sends unasked is never taken for an answer, and what it sends too much of ends.
+//! Promise: what an upstream sends unasked is never taken for an answer, and sending too much ends the
+//! connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -20,8 +21,8 @@ const FIRST: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst";
 const SECOND: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecond";
 const POISON: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
 
-/// An upstream that answers once, and once more when it is told to. It has threads of its own, and goes on
-/// while the runtime's only one is busy.
+/// An upstream that answers once, and once more on demand. It has its own threads, and goes on while the
+/// runtime's only one is busy.
 struct Late {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
@@ -62,7 +63,7 @@ impl Late {
         }
     }
 
-    /// Sends what nobody asked for, and returns when it has arrived.
+    /// Sends unasked data, and returns when it has arrived.
     fn send_unasked(&self) {
         self.more.send(()).unwrap();
         self.arrived.recv().unwrap();
@@ -92,7 +93,7 @@ fn answer(
     }
 }
 
-/// Whether a socket of this machine has bytes that nobody has read, by the system's table.
+/// Returns true if a socket of this machine has unread bytes, by the system's table.
 fn has_arrived(socket: SocketAddr) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let port = format!(":{:04X}", socket.port());
@@ -105,7 +106,7 @@ fn has_arrived(socket: SocketAddr) -> bool {
     })
 }
 
-/// Waits until there is one connection, and nobody uses it.
+/// Waits until there is one connection, and it is idle.
 async fn idle(egress: &Egress) {
     let is_idle = |counts: Vec<ConnectionCount>| {
         matches!(
@@ -120,7 +121,7 @@ async fn idle(egress: &Egress) {
     while !is_idle(egress.connections()) {
         tokio::task::yield_now().await;
     }
-    // The pool takes it back in a task of its own.
+    // The pool takes it back in its own task.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -139,7 +140,7 @@ async fn what_came_unasked_while_the_thread_was_busy_is_not_the_next_answer() {
     let uri = format!("http://{}/", upstream.address);
     assert_eq!(body(&egress, &uri).await, "first");
     idle(&egress).await;
-    // The runtime's only thread looks for no events meanwhile.
+    // The runtime's only thread polls for no events meanwhile.
     upstream.send_unasked();
     assert_eq!(body(&egress, &uri).await, "second");
     assert_eq!(upstream.accepted.load(Ordering::SeqCst), 2);
@@ -226,7 +227,7 @@ async fn interim_responses_without_end_are_an_error_long_before_the_response_is_
     }
 }
 
-/// An upstream that is faster than whoever reads, so that no read ever waits.
+/// An upstream that is faster than its reader, so that no read ever waits.
 #[tokio::test]
 async fn interim_responses_that_come_faster_than_they_are_read_are_an_error_too() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -263,7 +264,6 @@ async fn some_interim_responses_are_passed_over_and_the_next_request_may_have_as
     assert_eq!(upstream.accepted(), 1);
 }
 
-/// A frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap();
     let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
@@ -277,7 +277,7 @@ async fn interim_responses_without_end_are_an_error_over_http_2_too() {
     const SETTINGS: u8 = 4;
     let upstream = listen(|mut stream: tokio::net::TcpStream| async move {
         let _ = stream.write_all(&frame(SETTINGS, 0, 0, &[])).await;
-        // The preface, settings and the request: enough of it.
+        // The preface, settings and the request are enough.
         let _ = stream.read(&mut [0; 1024]).await;
         // `:status: 103`, END_HEADERS.
         let hints = frame(HEADERS, 4, 1, b"\x08\x03103").repeat(1_000);

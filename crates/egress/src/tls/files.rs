@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::client_tls::{ClientIdentity, ClientTls};
 
-/// A file of certificates or keys that cannot be used.
+/// The error of a file of certificates or keys that cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("`{}` cannot be used for TLS: {problem}", path.display())]
 pub struct TlsFileError {
@@ -18,7 +18,7 @@ pub struct TlsFileError {
     problem: String,
 }
 
-/// What the files of a service's settings hold.
+/// The contents of the files of a service's settings.
 #[derive(Debug)]
 pub(super) struct LoadedFiles {
     pub(super) authorities: Vec<CertificateDer<'static>>,
@@ -31,7 +31,7 @@ impl ClientTls {
     ///
     /// # Errors
     ///
-    /// For the first file that cannot be used.
+    /// Returns an error for the first file that cannot be used.
     pub fn check(&self) -> Result<(), TlsFileError> {
         LoadedFiles::read(self).map(drop)
     }
@@ -65,7 +65,7 @@ impl LoadedFiles {
     }
 }
 
-/// The one provider of cryptography, as everywhere in Headwater.
+/// The cryptography provider, the same everywhere in Headwater.
 pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
@@ -85,19 +85,22 @@ fn certified_key(
     })?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| {
         let certificate = &identity.certificate;
-        // What webpki calls a certificate of X.509 version 1 or 2; rustls has no variant for it.
+        // webpki's error for a certificate of X.509 version 1 or 2; rustls has no variant for it.
         if error.to_string().contains("UnsupportedCertVersion") {
             return failure(certificate, OLD_VERSION.to_owned());
         }
         let certificate = certificate.display();
-        failure(path, format!("it is no key of `{certificate}` ({error})"))
+        failure(
+            path,
+            format!("it is not the key of `{certificate}` ({error})"),
+        )
     })
 }
 
-const OLD_VERSION: &str = "it is not of X.509 version 3, which TLS needs: issue it again with extensions, by \
+const OLD_VERSION: &str = "it does not have X.509 version 3, which TLS needs: issue it again with extensions, with \
                            `openssl x509 -req … -extfile FILE`";
 
-/// At least one.
+/// Reads at least one certificate.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
     let found = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -182,7 +185,7 @@ mod tests {
             (
                 with(&certificate, Some((&old, &key))),
                 "old.pem",
-                "not of X.509 version 3",
+                "not have X.509 version 3",
             ),
             (
                 with(&certificate, Some((&empty, &key))),
@@ -197,7 +200,7 @@ mod tests {
             (
                 with(&certificate, Some((&certificate, &other_key))),
                 "other.pem",
-                "no key of",
+                "not the key of",
             ),
         ] {
             let error = settings.check().unwrap_err().to_string();

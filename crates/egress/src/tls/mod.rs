@@ -1,5 +1,5 @@
-//! One service's TLS: whom it trusts, who it says it is, and its sessions, which are resumed by
-//! nobody else.
+//! One service's TLS: its roots, its client certificates, and its sessions, which no other service
+//! resumes.
 
 mod client_tls;
 mod files;
@@ -31,7 +31,7 @@ pub use client_tls::{ClientIdentity, ClientTls};
 pub use files::TlsFileError;
 pub use roots::TlsRoots;
 
-/// Speaks TLS for one service. Cheap to clone; the clones share all of it.
+/// Does TLS handshakes for one service. Clones are cheap and share everything.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<Inner>);
 
@@ -39,25 +39,25 @@ struct Inner {
     service: Arc<str>,
     roots: TlsRoots,
     settings: Arc<ClientTls>,
-    // Held while files are read, so that they are read once.
+    // Locked while files are read, so that they are read once.
     state: Mutex<Option<State>>,
 }
 
-/// What was made of the files as they were.
+/// The configuration that the files gave when they were read.
 struct State {
     stamps: FileStamps,
     checked: Instant,
     loaded: Arc<LoadedFiles>,
-    /// With the sessions that were made by them.
+    /// Including the sessions made with them.
     configs: HashMap<Profile, Arc<ClientConfig>>,
 }
 
-/// What decides of a connection's configuration.
+/// The properties that select a connection's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Profile {
     identity: Option<usize>,
     verified: bool,
-    /// Whether HTTP/2 is offered.
+    /// True if HTTP/2 is offered.
     h2: bool,
 }
 
@@ -73,17 +73,16 @@ impl Tls {
         }))
     }
 
-    /// Whether a host's certificate is verified.
     pub(crate) fn verifies(&self, host: &Host) -> bool {
         self.0.settings.verifies(host)
     }
 
-    /// The handshake with a host, over what is connected to it.
+    /// Does the handshake with a host, over a connection to it.
     ///
     /// # Errors
     ///
-    /// Those of TLS, [`EgressError::ConnectionTerminated`] if the other end leaves, and
-    /// [`EgressError::NoRoots`] and [`EgressError::TlsSettings`] if there is no configuration.
+    /// Returns the errors of TLS, [`EgressError::ConnectionTerminated`] if the other end leaves,
+    /// and [`EgressError::NoRoots`] or [`EgressError::TlsSettings`] if there is no configuration.
     pub(crate) async fn handshake(
         &self,
         host: &Host,
@@ -104,7 +103,7 @@ impl Tls {
         Ok(Transport::Tls(Box::new(stream)))
     }
 
-    /// The configuration for a host, by the files as they are now.
+    /// Returns the configuration for a host, by the current files.
     async fn config(&self, host: &Host, h2: bool) -> Result<Arc<ClientConfig>, EgressError> {
         let settings = &self.0.settings;
         let profile = Profile {
@@ -141,7 +140,8 @@ impl Tls {
         })
     }
 
-    /// Looks for changes, if it is time to. Files that cannot be used leave everything as it was.
+    /// Checks for changes, if it is time to. If the files cannot be used, everything stays as it
+    /// was.
     async fn refresh(&self, state: &mut State) {
         let settings = &self.0.settings;
         if settings.files().next().is_none() || state.checked.elapsed() < settings.reload {
@@ -168,24 +168,24 @@ impl Tls {
                 target: "headwater::egress",
                 parent: None,
                 service,
-                "the certificates for outgoing requests have changed and cannot be used; those \
-                 from before stay in use: {error}"
+                "the certificates for outgoing requests have changed and cannot be used; the \
+                 previous ones stay in use: {error}"
             ),
         }
     }
 
-    /// What the files hold now, unless they are as they were known to be.
+    /// Reads the files, unless they are unchanged.
     async fn read(
         &self,
         known: Option<FileStamps>,
     ) -> Option<(FileStamps, Result<LoadedFiles, TlsFileError>)> {
         let settings = Arc::clone(&self.0.settings);
         let read = tokio::task::spawn_blocking(move || {
-            // Before the files: what changes meanwhile is seen next time.
+            // Taken before the files are read: a change meanwhile is seen next time.
             let stamps = FileStamps::take(settings.files());
             (known.as_ref() != Some(&stamps)).then(|| (stamps, LoadedFiles::read(&settings)))
         });
-        // An error means that the process ends.
+        // An error means that the process is shutting down.
         read.await.ok().flatten()
     }
 
@@ -228,13 +228,13 @@ impl Tls {
         Ok(config)
     }
 
-    /// The default's roots, with the service's own.
+    /// Returns the default roots with the service's own.
     async fn trusted(&self, loaded: &LoadedFiles) -> Result<Arc<RootCertStore>, EgressError> {
         let default = self.0.roots.get().await;
         if loaded.authorities.is_empty() {
             return default;
         }
-        // A machine without any, such as a bare container, still has these.
+        // A machine without roots, such as a bare container, still has the service's own.
         let mut roots = default.map_or_else(|_| RootCertStore::empty(), |roots| (*roots).clone());
         roots.add_parsable_certificates(loaded.authorities.iter().cloned());
         Ok(Arc::new(roots))

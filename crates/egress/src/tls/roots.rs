@@ -1,4 +1,4 @@
-//! Whom TLS trusts by default.
+//! The default root certificates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use tokio::sync::OnceCell;
 
 use crate::EgressError;
 
-/// The certificates that vouch for upstreams. Cheap to clone; the clones share what was read.
+/// The root certificates that vouch for upstreams. Clones are cheap and share what was read.
 #[derive(Clone)]
 pub struct TlsRoots(Arc<Source>);
 
 enum Source {
-    /// The machine's, read when they are first needed: a service that never speaks TLS does not wait
-    /// for some hundred files.
+    /// The machine's, read when they are first needed: a service without TLS does not wait for some hundred
+    /// files.
     Machine(OnceCell<Arc<RootCertStore>>),
     Given(Arc<RootCertStore>),
 }
@@ -22,13 +22,13 @@ enum Source {
 // === impl TlsRoots ===
 
 impl TlsRoots {
-    /// The machine's own, read once, when TLS is first used.
+    /// The machine's roots, read once, when TLS is first used.
     #[must_use]
     pub fn machine() -> Self {
         Self(Arc::new(Source::Machine(OnceCell::new())))
     }
 
-    /// These and no others.
+    /// Only these roots.
     #[must_use]
     pub fn given(roots: RootCertStore) -> Self {
         Self(Arc::new(Source::Given(Arc::new(roots))))
@@ -67,7 +67,7 @@ impl fmt::Debug for TlsRoots {
 fn read_machine_roots() -> Result<Arc<RootCertStore>, EgressError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Machines have certificates that no verifier can read; the others do for their upstreams.
+    // Machines have certificates that no verifier can read; the others still work.
     let (added, _unreadable) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
         let error = found.errors.into_iter().next();

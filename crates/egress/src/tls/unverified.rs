@@ -1,11 +1,11 @@
-//! No look at who the other end is.
+//! A verifier that accepts every certificate.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// Takes every certificate, if only the other end has its key. Anybody may make one.
+/// Accepts every certificate whose key the other end has. Anybody may make one.
 #[derive(Debug)]
 pub(super) struct Unverified(pub(super) CryptoProvider);
 

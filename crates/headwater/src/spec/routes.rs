@@ -172,7 +172,7 @@ mod tests {
             (
                 "[\"/b\", { path = \"/c\", hosts = [\"a\", \"x y\"] }]",
                 "line 4, column 45: \"x y\"",
-                "no host",
+                "not a host",
             ),
             (
                 "[\"/b\", \"/ok\"]",

@@ -1,12 +1,12 @@
-//! What counts as one client.
+//! The key that identifies a client for limits.
 
 use std::net::IpAddr;
 
-/// A client, as limits tell one from another: by its address of IPv4, or by its network of IPv6.
+/// A client, as limits tell clients apart: an IPv4 address or an IPv6 /64 network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ClientKey {
     V4(u32),
-    /// The first 64 bits, which is the least that one customer gets (RFC 6177).
+    /// The first 64 bits: the smallest network that one customer gets (RFC 6177).
     V6(u64),
 }
 
@@ -14,7 +14,7 @@ pub(crate) enum ClientKey {
 
 impl From<IpAddr> for ClientKey {
     fn from(client: IpAddr) -> Self {
-        // A dual-stack socket has IPv4 clients as mapped IPv6 addresses.
+        // A dual-stack socket reports IPv4 clients as mapped IPv6 addresses.
         match client.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),

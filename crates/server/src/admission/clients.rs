@@ -1,8 +1,7 @@
-//! What each client has open at once: its connections and its requests in flight.
+//! The connections and requests in flight of each client.
 //!
-//! A client that opens many streams and takes nothing of what they send keeps the places of all services
-//! for as long as [`send_timeout`](crate::ConnectionParams::send_timeout) lets it, and then comes again. So
-//! each may have only so many.
+//! Without a limit, a client that opens many streams and reads nothing could hold the places of all services
+//! until [`send_timeout`](crate::ConnectionParams::send_timeout), and then do it again.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,25 +12,25 @@ use std::time::Instant;
 use crate::admission::client_key::ClientKey;
 use crate::admission::overload_log::OverloadLog;
 
-/// So many maps, so that requests on different threads seldom wait for each other.
+/// Many maps, so that requests on different threads seldom wait for each other.
 const SHARDS: usize = 32;
 
-/// All clients that have anything open. Cheap to clone; clones are the same.
+/// All clients that have anything open. Clones share their state and are cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     max_in_flight: Option<usize>,
-    /// An entry is there for as long as its client is.
+    /// An entry lives as long as its client.
     shards: [Mutex<HashMap<ClientKey, Weak<Client>>>; SHARDS],
-    /// Which refusals the log has told of.
+    /// The refusals that were logged.
     told: OverloadLog,
-    /// Refusals are of no service.
+    /// Stands for the service in the log: refusals belong to none.
     nobody: Arc<str>,
 }
 
-/// One client, for as long as it has anything open.
+/// One client, while it has anything open.
 #[derive(Debug)]
 struct Client {
     key: ClientKey,
@@ -41,27 +40,26 @@ struct Client {
     in_flight: AtomicUsize,
 }
 
-/// A client's part in something that it has open, such as a connection. Requests hold that of their
-/// connection rather than the client itself: threads that count at one place who holds it wait for each
-/// other.
+/// A client's share in something that it has open, such as a connection. Requests hold the share of their
+/// connection rather than the client: threads that update one reference count wait for each other.
 #[derive(Debug)]
 pub(crate) struct ClientShare {
     client: Arc<Client>,
     is_connection: bool,
 }
 
-/// One request's place among those of its client, until it is dropped.
+/// One request's place among those of its client. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct ClientPermit(Arc<ClientShare>);
 
-/// The client has as many connections as one may have.
+/// The client has as many connections as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyConnections;
 
 // === impl Clients ===
 
 impl Clients {
-    /// `max_in_flight` is for the requests of one client; none for no limit.
+    /// `max_in_flight` limits the requests of one client; `None` is no limit.
     pub(crate) fn new(max_in_flight: Option<usize>) -> Self {
         Self(Arc::new(Inner {
             max_in_flight,
@@ -71,14 +69,14 @@ impl Clients {
         }))
     }
 
-    /// Counts a client's connection in, unless it has as many as it may have.
+    /// Counts a client's connection, unless the client has as many as it may have.
     pub(crate) fn connect(
         &self,
         client: IpAddr,
         limit: Option<usize>,
     ) -> Result<Arc<ClientShare>, TooManyConnections> {
         let client = self.0.find(client);
-        // Counted first and looked at then: two that come at once cannot both take the last place.
+        // Counts before it compares, so that two concurrent connections cannot both take the last place.
         let before = client.connections.fetch_add(1, Ordering::Relaxed);
         let share = ClientShare {
             client,
@@ -87,16 +85,15 @@ impl Clients {
         if limit.is_some_and(|limit| before >= limit) {
             share.client.tell(
                 "client_connections",
-                "a client has as many connections as one may have: further ones are refused; \
-                 max_connections_per_client allows more, and for proxies, which are in trusted_proxies, \
-                 there is no limit",
+                "a client has reached its limit of connections, and further ones are refused; raise \
+                 max_connections_per_client, or list proxies in trusted_proxies, which have no limit",
             );
             return Err(TooManyConnections);
         }
         Ok(Arc::new(share))
     }
 
-    /// A client that is known by what a proxy says of it, which has the connection.
+    /// Returns the share of a client that a proxy names; the connection is the proxy's.
     pub(crate) fn told(&self, client: IpAddr) -> Arc<ClientShare> {
         Arc::new(ClientShare {
             client: self.0.find(client),
@@ -104,7 +101,6 @@ impl Clients {
         })
     }
 
-    /// Whether requests are counted at all.
     pub(crate) fn limit_requests(&self) -> bool {
         self.0.max_in_flight.is_some()
     }
@@ -124,7 +120,7 @@ impl Inner {
             ClientKey::V4(bits) => u64::from(bits),
             ClientKey::V6(bits) => bits,
         };
-        // The remainder is below the number of shards, whatever it is cut from.
+        // The remainder is less than the number of shards, so truncation does not matter.
         lock(&self.shards[(bits % SHARDS as u64) as usize])
     }
 
@@ -146,7 +142,7 @@ impl Inner {
     }
 }
 
-/// Nothing that panics runs under the lock, and a map is whole after each step.
+/// Nothing that panics runs under the lock, and a map is consistent after each step.
 fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -154,7 +150,7 @@ fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
 // === impl Client ===
 
 impl Client {
-    /// Says in the log that something of it was refused, once a second at most.
+    /// Logs that something of the client was refused, at most once a second.
     fn tell(&self, kind: &'static str, what: &'static str) {
         let Inner { told, nobody, .. } = &*self.all;
         if let Some(left_out) = told.tell(nobody, kind, Instant::now()) {
@@ -172,7 +168,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         let mut shard = self.all.shard(self.key);
-        // Another may have come in its place already.
+        // Another client may have taken its place already.
         if shard
             .get(&self.key)
             .is_some_and(|client| client.strong_count() == 0)
@@ -181,7 +177,6 @@ impl Drop for Client {
         }
         let len = shard.len();
         if shard.capacity() > 4 * (len + SHARDS) {
-            // What many clients took up goes back with them.
             shard.shrink_to(2 * len);
         }
     }
@@ -190,7 +185,7 @@ impl Drop for Client {
 // === impl ClientShare ===
 
 impl ClientShare {
-    /// Takes a place for one of the client's requests, if there is one.
+    /// Takes a place for one of the client's requests, or returns `None` if all are taken.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<ClientPermit> {
         let client = &self.client;
         let before = client.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -200,9 +195,8 @@ impl ClientShare {
         }
         client.tell(
             "client_in_flight",
-            "a client has as many requests in flight as one may have: further ones are answered 429; \
-             max_in_flight_per_client allows more, and a proxy that stands for many clients belongs in \
-             trusted_proxies",
+            "a client has reached its limit of requests in flight, and further ones get a 429; raise \
+             max_in_flight_per_client, or list a proxy of many clients in trusted_proxies",
         );
         None
     }
@@ -238,7 +232,7 @@ mod tests {
         let [one, other] = [(); 2].map(|()| clients.connect(v4(1), None).unwrap());
         let (first, second) = (one.enter().unwrap(), other.enter().unwrap());
         assert!(one.enter().is_none() && other.enter().is_none());
-        // What a proxy tells of is the same client.
+        // A client that a proxy names is the same client.
         assert!(clients.told(v4(1)).enter().is_none());
         assert!(clients.told(v4(2)).enter().is_some());
         drop(first);
@@ -268,7 +262,7 @@ mod tests {
         let share = clients.connect(v4(1), None).unwrap();
         let place = share.enter();
         drop(share);
-        // Its request is still there.
+        // The client's request is still in flight.
         assert_eq!(clients.len(), 1);
         assert!(clients.told(v4(1)).enter().is_none());
         drop(place);

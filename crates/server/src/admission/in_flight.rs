@@ -1,14 +1,13 @@
-//! How many requests there are at a time.
+//! Counts of requests in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// A count of requests in flight, with a limit or without.
+/// A count of requests in flight, with or without a limit.
 ///
-/// Two counts that only grow are of no more cost than one that goes up and down, and tell how many there
-/// were in all.
+/// Two counters that only grow cost no more than one that goes up and down, and also give the total.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightCount {
     entered: AtomicUsize,
@@ -17,7 +16,7 @@ pub(crate) struct InFlightCount {
     idle: Notify,
 }
 
-/// One request's place in the count, until it is dropped.
+/// One request's place in the count. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct InFlightPermit(Arc<InFlightCount>);
 
@@ -31,9 +30,9 @@ impl InFlightCount {
         })
     }
 
-    /// Takes a place, if there is one.
+    /// Takes a place, or returns `None` if all are taken.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlightPermit> {
-        // Counted first and looked at then: two that come at once cannot both take the last place.
+        // Counts before it compares, so that two concurrent requests cannot both take the last place.
         let before = self.entered.fetch_add(1, Ordering::Relaxed);
         let place = InFlightPermit(Arc::clone(self));
         self.limit
@@ -42,22 +41,22 @@ impl InFlightCount {
     }
 
     pub(crate) fn count(&self) -> usize {
-        // In this order: no request is seen to leave that was not seen to enter.
+        // In this order, no request is seen to leave that was not seen to enter.
         let left = self.left.load(Ordering::Acquire);
         self.entered.load(Ordering::Relaxed).saturating_sub(left)
     }
 
-    /// How many there were so far, those included that found no place.
+    /// Returns the number of requests so far, including those that found no place.
     pub(crate) fn entered(&self) -> usize {
         self.entered.load(Ordering::Relaxed)
     }
 
-    /// Until none is in flight. Requests may have come again by the time that the caller looks.
+    /// Waits until no request is in flight. New ones may have come by the time that the caller looks.
     pub(crate) async fn idle(&self) {
         loop {
             let notified = self.idle.notified();
             tokio::pin!(notified);
-            // Before the look, so that nothing happens unseen between the two.
+            // Enabled before the check, so that no notification is missed.
             notified.as_mut().enable();
             if self.count() == 0 {
                 return;

@@ -1,4 +1,4 @@
-//! Which requests are taken in: limits, rates, and what each client has open.
+//! Limits, rates, and the connections and requests of each client.
 
 pub(crate) mod client_key;
 pub(crate) mod clients;

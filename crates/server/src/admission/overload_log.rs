@@ -1,15 +1,14 @@
-//! How often the log tells that there is too much to do.
+//! Limits how often overloads are logged.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A line a second tells that it goes on. One for each request would be what there is least room for:
-/// whoever sends too many would have the host write as many lines, and wait for who reads them.
+/// The shortest time between two lines. A line for each refused request would cost most when the host has
+/// least capacity: a client that sends too many requests would make it write as many lines.
 const EACH: Duration = Duration::from_secs(1);
 
-/// The overloads that were told of, by service and by kind, of which there are few. The access log and the
-/// metrics have each of them.
+/// The overloads that were logged, by service and kind. The access log and the metrics record every one.
 #[derive(Debug, Default)]
 pub(crate) struct OverloadLog(Mutex<HashMap<(Arc<str>, &'static str), Logged>>);
 
@@ -22,7 +21,7 @@ struct Logged {
 // === impl OverloadLog ===
 
 impl OverloadLog {
-    /// How many were left out of the log since the last, if this one is to be in it.
+    /// Returns how many were left out since the last line, or `None` if this one is left out, too.
     pub(crate) fn tell(&self, service: &Arc<str>, kind: &'static str, now: Instant) -> Option<u64> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (Arc::clone(service), kind);

@@ -1,4 +1,4 @@
-//! How often: token buckets, one for a service or one for each client.
+//! Token buckets, one for a service or one for each client.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -13,19 +13,18 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use crate::admission::client_key::ClientKey;
 use crate::admission::limits::Rate;
 
-/// Whoever may ask once in ten years may in fact ask once.
+/// The slowest rate: one request in ten years.
 const SLOWEST: Duration = Duration::from_secs(10 * 366 * 24 * 3_600);
 
-/// When to let go of clients.
+/// When clients are forgotten.
 #[derive(Debug, Clone, Copy)]
 struct Memory {
-    /// So many clients are remembered before those are looked for that may be forgotten.
+    /// The number of clients above which those with a full bucket are forgotten.
     many: usize,
-    /// With more than these, each of which has asked within the time that its bucket takes to fill,
-    /// all are forgotten. That gives each of them a burst; what is in flight stays bounded by other
-    /// limits.
+    /// The number of clients that are not idle above which all are forgotten. That gives each a new burst;
+    /// other limits still bound the requests in flight.
     too_many: usize,
-    /// How many requests pass from one look to the next.
+    /// The number of requests from one check to the next.
     every: u32,
 }
 
@@ -36,7 +35,7 @@ pub(crate) struct Bucket {
     clock: DefaultClock,
 }
 
-/// A bucket for each client.
+/// One bucket for each client.
 #[derive(Debug)]
 pub(crate) struct ClientBuckets {
     quota: Quota,
@@ -46,12 +45,13 @@ pub(crate) struct ClientBuckets {
 }
 
 thread_local! {
-    /// How often a thread has asked any of these. For each thread, so that none waits for another's count.
+    /// The number of requests that this thread has checked. Per thread, so that no thread waits for another's
+    /// count.
     static ASKED: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Memory {
-    /// A client takes about 40 bytes: a few MiB are many, and some tens of MiB too many.
+    /// A client takes about 40 bytes, so these are a few MiB and some tens of MiB.
     const DEFAULT: Self = Self {
         many: 1 << 16,
         too_many: 1 << 20,
@@ -70,7 +70,6 @@ impl Bucket {
         }
     }
 
-    /// Takes one, or says how long until there is one.
     pub(crate) fn take(&self) -> Result<(), Duration> {
         self.limiter
             .check()
@@ -95,7 +94,7 @@ impl ClientBuckets {
         }
     }
 
-    /// Takes one from the client's bucket, or says how long until there is one.
+    /// Takes a token from the client's bucket, or returns the time until there is one.
     pub(crate) fn take(&self, client: IpAddr) -> Result<(), Duration> {
         let asked = ASKED.get().wrapping_add(1);
         ASKED.set(asked);
@@ -108,7 +107,7 @@ impl ClientBuckets {
             .map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
-    /// Forgets those whose buckets are full again, and all if there are too many others.
+    /// Forgets clients whose buckets are full again, and all clients if too many remain.
     fn sweep(&self) {
         let limiter = self.limiter.load();
         if limiter.len() <= self.memory.many {
@@ -129,8 +128,8 @@ fn quota(rate: Rate) -> Quota {
         period,
         burst,
     } = rate;
-    // Less than what the clock can tell is what it can tell; and the time that the bucket takes to
-    // fill is a 64-bit number of nanoseconds in governor, which panics or wraps beyond it.
+    // The clock cannot tell less than a nanosecond. governor holds the time that a bucket takes to fill as a
+    // 64-bit number of nanoseconds, and panics or wraps beyond it.
     let each = (period / requests.get()).clamp(Duration::from_nanos(1), SLOWEST);
     let longest = Duration::from_nanos(u64::MAX / 4).as_nanos() / each.as_nanos();
     let burst = burst.min(u32::try_from(longest).map_or(burst, |most| {
@@ -211,7 +210,7 @@ mod tests {
             assert!(slow.take(v4(last)).is_ok());
         }
         assert!((0..100).all(|last| slow.take(v4(last)).is_err()));
-        // More than can be remembered: none is, and the memory stays bounded.
+        // More clients than can be remembered: all are forgotten, and the memory stays bounded.
         for last in 100..=255 {
             assert!(slow.take(v4(last)).is_ok());
             assert!(slow.limiter.load().len() <= 102);

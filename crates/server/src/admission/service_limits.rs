@@ -1,4 +1,4 @@
-//! What bounds the requests of one service.
+//! The limits on the requests of one service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use crate::admission::in_flight::{InFlightCount, InFlightPermit};
 use crate::admission::limits::RouteLimits;
 use crate::admission::rate::Bucket;
 
-/// When a client may try again for whom there was no place: requests take milliseconds commonly, and
-/// `Retry-After` counts seconds.
+/// When a client may retry that found no place: requests commonly take milliseconds, and `Retry-After` counts
+/// seconds.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The limits of one service, with what counts against them. Cheap to clone; the clones count together,
-/// so that routes of a router that replaces another can go on with what was counted.
+/// The limits of one service and the counts against them. Clones are cheap and share the counts, so that the
+/// routes of a new router go on with those of the old.
 #[derive(Debug, Clone)]
 pub struct ServiceLimits(Arc<Counted>);
 
@@ -27,7 +27,7 @@ struct Counted {
 // === impl ServiceLimits ===
 
 impl ServiceLimits {
-    /// A gate that nobody has come through yet.
+    /// Makes limits against which nothing counts yet.
     #[must_use]
     pub fn new(limits: &RouteLimits) -> Self {
         let RouteLimits {
@@ -41,13 +41,13 @@ impl ServiceLimits {
         }))
     }
 
-    /// Lets a request in, or says why not.
+    /// Takes a place for a request, or returns the reason for a refusal.
     pub(crate) fn enter(&self) -> Result<Option<InFlightPermit>, Fault> {
         if let Some(bucket) = &self.0.bucket {
             bucket.take().map_err(|wait| {
                 Fault::too_many_requests(
                     "service_rate",
-                    "the service is asked more often than it may be",
+                    "the service gets requests too often",
                     wait,
                 )
             })?;

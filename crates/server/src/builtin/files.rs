@@ -1,4 +1,4 @@
-//! Files of a directory.
+//! A handler that serves the files of a directory.
 
 mod backend;
 mod range;
@@ -18,19 +18,20 @@ use self::backend::Beneath;
 use self::range::{Asked, Range};
 use crate::request::forwarded::X_FORWARDED_PREFIX;
 
-/// Serves the files of a directory: whole or in ranges, with their types, `ETag` and
-/// `Last-Modified`, and by conditional requests; in place of `x` the file `x.br`, `x.zst` or `x.gz`
-/// to clients that take it; of a folder its `index.html`. To GET and HEAD alone.
+/// Serves the files of a directory to GET and HEAD requests.
 ///
-/// What is below the directory is served and nothing else: no link leads out of it, no name that
-/// begins with a dot is found (but `/.well-known`, RFC 8615), and no folder is listed. The directory
-/// may be replaced while it is served.
+/// Supports ranges, content types, `ETag`, `Last-Modified` and conditional requests. In place of `x`, serves
+/// `x.br`, `x.zst` or `x.gz` to clients that accept it; in place of a folder, its `index.html`.
+///
+/// Serves only what is below the directory: no link leads out of it, names that begin with a dot are hidden
+/// (except `/.well-known`, RFC 8615), and folders are not listed. The directory may be replaced while it is
+/// served.
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: ServeDir<DefaultServeDirFallback, Beneath>,
 }
 
-/// Why files cannot be served.
+/// An error of a directory that cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot serve the files of {}: {source}: name a directory that exists and may be read", .directory.display()
@@ -43,12 +44,12 @@ pub struct FilesError {
 // === impl Files ===
 
 impl Files {
-    /// Serves this directory. The request's path is that below it, so a route at a prefix strips
-    /// that ([`strip_prefix`](crate::Route::strip_prefix)).
+    /// Serves this directory. The request's path is relative to it, so a route at a prefix has to strip that
+    /// ([`strip_prefix`](crate::Route::strip_prefix)).
     ///
     /// # Errors
     ///
-    /// When there is no such directory, or it cannot be read.
+    /// Returns an error if there is no such directory, or it cannot be read.
     pub fn new(directory: impl AsRef<Path>) -> Result<Self, FilesError> {
         let directory = directory.as_ref();
         let error = |source| FilesError {
@@ -85,7 +86,8 @@ impl Handler for Files {
         Box::pin(async move {
             let asked = Asked::by(&head);
             let mut response = files.ask(head.clone(), asked).await?;
-            // Of a file that is shorter, all of it (RFC 9110 14.1.2); only now it is known to be.
+            // A suffix range longer than the file means the whole file (RFC 9110 14.1.2); the length is known
+            // only now.
             if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && asked.is_of_any() {
                 let all = Asked::Range(Range::From(0));
                 response = files.ask(head.clone(), all).await?;
@@ -97,23 +99,23 @@ impl Handler for Files {
                     let prefix = prefix.map_or(&[][..], HeaderValue::as_bytes);
                     with_slash(&mut response, prefix, &head.uri)?;
                 }
-                // As the 200 in place of which it stands (RFC 9110 15.4.5).
+                // The same fields as in the 200 (RFC 9110 15.4.5).
                 StatusCode::NOT_MODIFIED => {
                     let vary = HeaderValue::from_name(ACCEPT_ENCODING);
                     response.headers_mut().insert(VARY, vary);
                 }
-                // There is no first byte of an empty file.
+                // An empty file has no first byte.
                 StatusCode::PARTIAL_CONTENT if is_of_none(&response) => {
                     let none = HeaderValue::from_static("bytes */0");
                     return Err(unsatisfiable().with_field(CONTENT_RANGE, none));
                 }
                 status @ StatusCode::METHOD_NOT_ALLOWED => {
-                    let text = "a file is asked for by GET or HEAD";
+                    let text = "files support only GET and HEAD";
                     let fault = Fault::client(status, "method", text);
                     return Err(with(ALLOW, &response, fault));
                 }
                 status @ StatusCode::PRECONDITION_FAILED => {
-                    let text = "the file is not as the request's condition has it";
+                    let text = "the file does not meet the request's condition";
                     return Err(Fault::client(status, "precondition", text));
                 }
                 StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -126,13 +128,12 @@ impl Handler for Files {
     }
 }
 
-/// Whether it is a part of an empty file, as tower-http takes `bytes=0-` to be one.
+/// Returns true for a range of an empty file: tower-http accepts `bytes=0-` of one.
 fn is_of_none(response: &Response<Body>) -> bool {
     let range = response.headers().get(CONTENT_RANGE);
     range.is_some_and(|range| range.as_bytes().ends_with(b"/0"))
 }
 
-/// The fault with this field of the response.
 fn with(name: HeaderName, response: &Response<Body>, fault: Fault) -> Fault {
     match response.headers().get(&name) {
         Some(value) => fault.with_field(name, value.clone()),
@@ -140,10 +141,10 @@ fn with(name: HeaderName, response: &Response<Body>, fault: Fault) -> Fault {
     }
 }
 
-/// Where a folder is that was asked for without its slash: on this host, whatever its name.
+/// Redirects a request for a folder to its path with a slash, on this host whatever the folder's name.
 fn with_slash(response: &mut Response<Body>, prefix: &[u8], uri: &http::Uri) -> Result<(), Fault> {
     let whole = [prefix, uri.path().as_bytes()].concat();
-    // A browser takes `//host` and `/\host` for another host.
+    // Browsers take `//host` and `/\host` for another host.
     let begin = whole
         .iter()
         .position(|byte| !matches!(byte, b'/' | b'\\'))
@@ -181,6 +182,6 @@ fn unsatisfiable() -> Fault {
     Fault::client(
         StatusCode::RANGE_NOT_SATISFIABLE,
         "range",
-        "the file has nothing in the range that is asked for",
+        "the requested range is outside the file",
     )
 }

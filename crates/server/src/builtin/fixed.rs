@@ -1,4 +1,4 @@
-//! The same answer to every request.
+//! A handler that gives the same answer to every request.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
-/// Answers every request with this.
+/// Answers every request with this response.
 #[derive(Debug, Clone)]
 pub struct Fixed {
     /// The status.
     pub status: StatusCode,
-    /// The fields, `content-type` among them.
+    /// The header fields, including `content-type`.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
@@ -23,14 +23,14 @@ impl Handler for Fixed {
         let mut response = Response::new(headwater_core::full(self.body.clone()));
         *response.status_mut() = self.status;
         let method = request.method().clone();
-        // The request's table holds the answer's fields, and is large enough; hyper gives it to the next
-        // request of the connection.
+        // The request's map is large enough for the answer's fields, and hyper reuses it for the connection's
+        // next request.
         let mut headers = request.into_parts().0.headers;
         headers.clear();
         for (name, value) in &self.headers {
             headers.append(name, value.clone());
         }
-        // A body that is not sent has no length that could be seen (RFC 9110 9.3.2).
+        // The answer to HEAD has no body to take the length from (RFC 9110 9.3.2).
         let may_have = !self.body.is_empty() && self.status != StatusCode::NO_CONTENT;
         if method == Method::HEAD && may_have {
             let length = HeaderValue::from(self.body.len());

@@ -1,4 +1,4 @@
-//! Another place to ask.
+//! A handler that redirects.
 
 use std::sync::Arc;
 
@@ -8,30 +8,29 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 
 use crate::request::target::bad_path;
 
-/// Sends clients elsewhere.
+/// Redirects clients to another URL.
 #[derive(Debug, Clone)]
 pub struct Redirect {
     parts: Vec<Part>,
     status: StatusCode,
 }
 
-/// Why there can be no such redirect.
+/// An error of a redirect's target or status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
-    /// The target is none that all clients would understand alike.
+    /// The target is one that clients may understand differently.
     #[error(
         "the target `{target}` {problem}: write `/path`, or `https://host/path`, and after the \
          host's `/` where you like `{{rest}}` for what the route leaves of the path, and `{{query}}` \
          for the query with its `?`"
     )]
     Target {
-        /// The target as given.
         target: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// The status is not one that sends clients elsewhere.
-    #[error("the status {0} is no redirect's: write 301, 302, 303, 307 or 308")]
+    /// The status is not a redirect's.
+    #[error("the status {0} is not a redirect: write 301, 302, 303, 307 or 308")]
     Status(u16),
 }
 
@@ -50,14 +49,14 @@ const QUERY: &str = "{query}";
 impl Redirect {
     /// A redirect to `/path` or `http(s)://host/path`, by 301, 302, 303, 307 or 308.
     ///
-    /// After the host's `/`, `{rest}` stands for the path that the route leaves (all of it, or what
-    /// is below the prefix where the route has [`strip_prefix`](crate::Route::strip_prefix)),
-    /// without its first slash; and `{query}` for the query with its `?`, or nothing. So no request
-    /// can choose the host that its client is sent to.
+    /// After the host's `/`, `{rest}` stands for the path that the route leaves, without its first
+    /// slash: the whole path, or with [`strip_prefix`](crate::Route::strip_prefix) the part below
+    /// the prefix. `{query}` stands for the query with its `?`, or nothing. So no request can
+    /// choose the host that its client is sent to.
     ///
     /// # Errors
     ///
-    /// When the target is not of that form, or the status is another.
+    /// Returns an error if the target has another form, or the status is another.
     pub fn new(to: &str, status: u16) -> Result<Self, RedirectError> {
         let code = StatusCode::from_u16(status)
             .ok()
@@ -73,7 +72,7 @@ impl Redirect {
                     .split_once('/')
                     .ok_or_else(|| bad("has no `/` after its host"))?;
                 if host.is_empty() || host.contains(['{', '}', '\\', '@', '?', '#']) {
-                    return Err(bad("has no proper host"));
+                    return Err(bad("has an invalid host"));
                 }
                 &rest[host.len()..]
             }
@@ -81,16 +80,18 @@ impl Redirect {
                 return Err(bad("begins neither with `/` nor a scheme"));
             }
             None if to[1..].starts_with(['/', '\\']) => {
-                return Err(bad("begins with two slashes, which stand before a host"));
+                return Err(bad("begins with two slashes, which precede a host"));
             }
             None => to,
         };
         let plain = path.replace(REST, "").replace(QUERY, "");
         if plain.contains(['{', '}']) {
-            return Err(bad("has braces around something else"));
+            return Err(bad(
+                "has braces around something other than `rest` or `query`",
+            ));
         }
         if plain.parse::<Uri>().is_err() || HeaderValue::from_str(to).is_err() {
-            return Err(bad("has characters that no URI has"));
+            return Err(bad("has characters that are not allowed in a URI"));
         }
         Ok(Self {
             parts: split(to),
@@ -103,7 +104,7 @@ impl Redirect {
         for part in &self.parts {
             match part {
                 Part::Text(text) => location.push_str(text),
-                // A browser takes `//host` and `/\host` for another host.
+                // Browsers take `//host` and `/\host` for another host.
                 Part::Rest => location.push_str(uri.path().trim_start_matches(['/', '\\'])),
                 Part::Query => {
                     if let Some(query) = uri.query() {

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one accepted connection from its first byte to its last.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,24 +21,22 @@ use crate::pipeline::peer::Peer;
 use crate::request::forwarded::canonical;
 use crate::tls;
 
-/// What is known of a connection when it is accepted.
 pub(crate) struct Accepted {
-    /// The other end of the socket.
+    /// The address of the other end of the socket.
     pub(crate) client: Option<SocketAddr>,
-    /// Its part in what the client has open, if that is known by now.
+    /// The client's share, if the client is known already.
     pub(crate) share: Option<Arc<ClientShare>>,
     pub(crate) counted: Counted,
 }
 
-/// What comes next on a connection.
+/// The state of a connection after its TLS handshake and PROXY header.
 enum Greeted {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
-    /// Nothing: its client has too many. There is nobody to tell in clear where TLS is spoken.
+    /// Its client has too many connections. Over TLS, there is no plain-text answer.
     Refused(Option<Socket>),
 }
 
-/// Serves a connection to its end.
 pub(crate) async fn serve(
     stream: Socket,
     accepted: Accepted,
@@ -53,11 +51,11 @@ pub(crate) async fn serve(
     if let Err(error) = stream.set_nodelay() {
         tracing::debug!(target: "headwater::server", ?client, %error, "TCP_NODELAY could not be set");
     }
-    // What a socket for both families says of IPv4 is not what all others say of it.
+    // A dual-stack socket reports IPv4 clients as mapped IPv6 addresses.
     let client = client.map(canonical);
     let mut peer = Peer::new(client, stream.local_addr(), context.origin.clone());
     peer.share = share;
-    // Each part is boxed, so that a connection takes up no more than the part that it is at.
+    // Each phase is boxed, so that a connection takes only the memory of its current phase.
     let greeted = {
         let greeted = Box::pin(greet(stream, &mut peer, &context));
         let greeted = state.until_drained(greeted, context.times.idle_grace);
@@ -78,14 +76,14 @@ pub(crate) async fn serve(
                 target: "headwater::server",
                 ?client,
                 %error,
-                "a TLS handshake or a header of the PROXY protocol failed"
+                "a TLS handshake or PROXY header failed"
             );
         }
         None => counted.failed(),
     }
 }
 
-/// What comes before HTTP.
+/// Reads the PROXY header and does the TLS handshake.
 async fn greet(stream: Socket, peer: &mut Peer, context: &ListenerContext) -> io::Result<Greeted> {
     let begun = if context.proxy_protocol.expects_from(peer.client) {
         let reading =
@@ -133,7 +131,7 @@ async fn speak<S: Stream>(
     let codec = Arc::clone(&context.codec);
     let connection = HttpConnection::new(codec, Arc::clone(&state), stream, service);
     if let Err(error) = timeouts::keep(connection, &state, &context.times).await {
-        // A client that goes away or speaks no HTTP is the client's business.
+        // Debug only: clients may go away or send anything.
         tracing::debug!(target: "headwater::server", ?client, error, "a connection ended early");
     }
 }

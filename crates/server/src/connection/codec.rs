@@ -1,4 +1,4 @@
-//! HTTP/1 and HTTP/2 as hyper speaks them, with the knobs of this host.
+//! hyper's HTTP/1 and HTTP/2 servers, configured by [`ConnectionParams`].
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
@@ -6,20 +6,19 @@ use hyper_util::rt::TokioTimer;
 use crate::connection::h2_streams::Streams;
 use crate::params::{ConnectionParams, Http1Params, Http2Params};
 
-/// Speaks HTTP/1 or HTTP/2 with clients.
 pub(crate) struct Codec {
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<Streams>,
 }
 
-/// Makes the codec that all connections of a server share. Each field is taken by name, so that one
-/// which is not passed on does not compile.
+/// Makes the codec that all connections of a server share. Each field is taken by name, so that one that is
+/// not passed on does not compile.
 pub(crate) fn codec(params: &ConnectionParams) -> Codec {
     let ConnectionParams {
         http1,
         http2,
         send_timeout,
-        // The connection's own clock keeps these.
+        // `timeouts` enforces these.
         keep_alive_timeout: _,
         handshake_timeout: _,
         header_read_timeout: _,
@@ -35,7 +34,7 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
     } = http1;
     let mut h1 = http1::Builder::new();
     h1.timer(TokioTimer::new())
-        // hyper's begins when it waits for a head, and so would bound how long a connection is idle.
+        // hyper starts this timeout when it waits for a head, so it would limit idle connections.
         .header_read_timeout(None)
         .keep_alive(keep_alive)
         .half_close(half_close)
@@ -70,7 +69,6 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         .max_header_list_size(max_header_list_size)
         .initial_stream_window_size(initial_stream_window)
         .initial_connection_window_size(initial_connection_window)
-        // Sets the windows itself, so only where it is wanted.
         .max_frame_size(max_frame_size.clamp(16 << 10, (1 << 24) - 1))
         .max_send_buf_size(max_send_buffer.min(u32::MAX as usize))
         .keep_alive_interval(keep_alive_interval)
@@ -79,7 +77,7 @@ pub(crate) fn codec(params: &ConnectionParams) -> Codec {
         .max_local_error_reset_streams(max_local_error_reset_streams)
         .auto_date_header(true);
     if adaptive_window {
-        // hyper resets both windows to the standard's with this, in either position.
+        // hyper then resets both windows to the standard's.
         h2.adaptive_window(true);
     }
     Codec {

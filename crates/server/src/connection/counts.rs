@@ -1,4 +1,4 @@
-//! How many connections there are, and how many there were.
+//! Counts of open, accepted and refused connections.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::endpoint::BoundAddress;
 
-/// Counts of connections: a handle that is cheap to clone and to read, for metrics and operators.
+/// The counts of connections, for metrics and operators. Cheap to clone and to read.
 #[derive(Debug, Clone)]
 pub struct ConnectionCounts(Arc<Inner>);
 
@@ -27,24 +27,24 @@ struct Listener {
     failed: AtomicU64,
 }
 
-/// What was counted at a moment.
+/// A snapshot of the counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Connections that are open now.
     pub open: usize,
-    /// Connections that were accepted since the start, without those that were refused.
+    /// Connections accepted since the start, without those refused.
     pub accepted: u64,
-    /// Connections that were refused because there were too many.
+    /// Connections refused because there were too many.
     pub refused: u64,
-    /// Connections that were refused because their client had too many. Where a header of the PROXY
-    /// protocol says who it is, they were accepted before.
+    /// Connections refused because their client had too many. Where a PROXY header names the client, they
+    /// also count as accepted.
     pub refused_client: u64,
-    /// Connections that ended before a request could come: by a TLS handshake or a header of the PROXY
-    /// protocol that was bad or took too long.
+    /// Connections that ended before a request could come: the TLS handshake or the PROXY header was bad or
+    /// took too long.
     pub failed: u64,
 }
 
-/// One open connection. Dropping it counts it out.
+/// One open connection. Dropping it decrements the count.
 #[derive(Debug)]
 pub(crate) struct Counted {
     counts: ConnectionCounts,
@@ -70,7 +70,7 @@ impl ConnectionCounts {
         }))
     }
 
-    /// Over all listeners.
+    /// Returns the counts over all listeners.
     #[must_use]
     pub fn total(&self) -> Counts {
         let mut sum = Counts::default();
@@ -80,7 +80,7 @@ impl ConnectionCounts {
         sum
     }
 
-    /// By listener, in the order of [`Server::addresses`](crate::Server::addresses).
+    /// Returns the counts by listener, in the order of [`Server::addresses`](crate::Server::addresses).
     pub fn by_listener(&self) -> impl Iterator<Item = (&BoundAddress, Counts)> {
         self.0.listeners.iter().map(|listener| {
             let counts = Counts {
@@ -94,13 +94,13 @@ impl ConnectionCounts {
         })
     }
 
-    /// The most connections that may be open at once.
+    /// Returns the maximum of open connections.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.0.limit
     }
 
-    /// Counts a connection in, unless there are too many.
+    /// Counts a connection, unless there are too many.
     pub(crate) fn admit(&self, listener: usize) -> Option<Counted> {
         let Inner {
             limit,
@@ -121,7 +121,7 @@ impl ConnectionCounts {
         })
     }
 
-    /// A connection is refused because its client has too many.
+    /// Counts a connection that is refused because its client has too many.
     pub(crate) fn refuse_client(&self, listener: usize) {
         if let Some(listener) = self.0.listeners.get(listener) {
             listener.refused_client.fetch_add(1, Ordering::Relaxed);
@@ -151,12 +151,11 @@ impl AddAssign for Counts {
 // === impl Counted ===
 
 impl Counted {
-    /// The connection is refused after all, because its client has too many.
+    /// Counts an admitted connection as refused, because its client has too many.
     pub(crate) fn refuse_client(&self) {
         self.counts.refuse_client(self.listener);
     }
 
-    /// The connection ended before a request could come.
     pub(crate) fn failed(&self) {
         if let Some(listener) = self.counts.0.listeners.get(self.listener) {
             listener.failed.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A response on its way out, by which its connection is busy.
+//! A response body that keeps its connection busy until the last byte.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,14 +12,14 @@ use crate::connection::h2_streams;
 use crate::connection::state::ActiveRequest;
 use crate::pipeline::response_body::ResponseBody;
 
-/// The most bytes that HTTP/2 is given at once. It takes the next when the client has made room for
-/// these, and only by that can a slow client be told from one that takes nothing.
+/// The most bytes that hyper gets of an HTTP/2 body at once. It takes the next portion when the
+/// client has made room for this one, which tells a slow client from one that reads nothing.
 const PORTION: usize = 64 << 10;
 
-/// The body of a response, with the request's place on the connection.
+/// A response body that holds the request's place on the connection.
 pub(crate) struct H2SendBody {
     body: ResponseBody,
-    /// What is left of a frame that is given by portions.
+    /// The rest of a frame that is sent in portions.
     rest: Bytes,
     by_portions: bool,
     _request: ActiveRequest,

@@ -1,4 +1,4 @@
-//! The streams of HTTP/2, each with its own patience.
+//! Send timeouts of HTTP/2 streams.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -11,28 +11,28 @@ use pin_project_lite::pin_project;
 use crate::stall_timer::StallTimer;
 
 thread_local! {
-    /// What became of the body that was polled last on this thread. A stream's future polls its
-    /// response's body itself, so that this tells of that one, right after.
+    /// The result of the last body poll on this thread. A stream's future polls its own response
+    /// body, so right after its poll this is its own result.
     static LAST: Cell<Last> = const { Cell::new(Last::NotPolled) };
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Last {
     NotPolled,
-    /// It had nothing to give yet: the service is waited for.
+    /// The body had no data yet: the stream waits for the service.
     Waits,
-    /// It gave something: when it is not polled again, the client is waited for.
+    /// The body gave data: if it is not polled again, the stream waits for the client.
     Gave,
 }
 
-/// Runs the futures that hyper makes of streams.
+/// Spawns the futures that hyper makes of streams.
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
     pub(crate) send_timeout: Duration,
 }
 
 pin_project! {
-    /// Ends when the client takes nothing for too long. h2 then resets the stream.
+    /// A stream that ends if the client reads nothing for too long. h2 then resets it.
     struct Patient<F> {
         #[pin]
         stream: F,
@@ -41,7 +41,7 @@ pin_project! {
     }
 }
 
-/// Notes, of a body that was polled, whether it gave something.
+/// Records whether a polled body gave data.
 pub(crate) fn note(gave: bool) {
     LAST.set(if gave { Last::Gave } else { Last::Waits });
 }
@@ -84,7 +84,7 @@ impl<F: Future<Output = ()>> Future for Patient<F> {
             return Poll::Pending;
         }
         ready!(this.stall_timer.poll(cx));
-        tracing::debug!(target: "headwater::server", "a client took nothing for too long; its stream is reset");
+        tracing::debug!(target: "headwater::server", "a client read nothing for too long; its stream is reset");
         Poll::Ready(())
     }
 }

@@ -1,8 +1,8 @@
-//! What is spoken on a connection: nothing, HTTP/1 or HTTP/2.
+//! A connection that speaks nothing yet, HTTP/1 or HTTP/2.
 //!
-//! hyper keeps its buffers, 8 KiB each way, for as long as a connection lives, and ten thousand
-//! clients that keep theirs open would have some hundreds of MiB of them. So a connection of HTTP/1
-//! that has nothing to say is taken from hyper, and given back with the next byte that comes.
+//! hyper keeps its buffers, 8 KiB each way, as long as a connection lives: some hundreds of MiB for ten
+//! thousand idle clients. So an idle HTTP/1 connection is taken from hyper, and given back with its next
+//! byte.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -20,30 +20,28 @@ use crate::connection::service::Service;
 use crate::connection::state::{ConnectionState, Version};
 use crate::connection::timed_io::TimedIo;
 
-/// What is read at first, in bytes: few heads are longer, and what is left, hyper reads.
+/// The size of the first read, in bytes. Few heads are longer; hyper reads the rest.
 const FIRST: usize = 1024;
 
-/// What a connection can run on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
-/// A connection, whatever is spoken on it. Ends with the connection.
 pub(crate) struct HttpConnection<S: Stream> {
     codec: Arc<Codec>,
     connection_state: Arc<ConnectionState>,
     state: State<S>,
 }
 
-/// The codecs are boxed, so that a connection at rest is small.
+/// The codecs are boxed, so that an idle connection is small.
 enum State<S: Stream> {
     Rest(Rest<S>),
     Http1(Box<http1::Connection<TokioIo<TimedIo<S>>, Service>>),
     Http2(Box<http2::Connection<TokioIo<TimedIo<S>>, Service, Streams>>),
-    /// All is said.
+    /// The exchange is over, and the stream is being shut down.
     Closing(TimedIo<S>),
     Closed,
 }
 
-/// Nothing is said, or not enough to know in which version.
+/// A connection without bytes, or without enough to know the HTTP version.
 struct Rest<S> {
     stream: TimedIo<S>,
     service: Service,
@@ -72,7 +70,7 @@ impl<S: Stream> HttpConnection<S> {
         }
     }
 
-    /// Finishes what was begun, and begins nothing new.
+    /// Finishes the current requests, and begins no new ones.
     pub(crate) fn shut_down(&mut self) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Rest(rest) => self.state = State::Closing(rest.stream),
@@ -88,14 +86,14 @@ impl<S: Stream> HttpConnection<S> {
         }
     }
 
-    /// Whether there is a codec that can be put away while nothing is said. Not that of HTTP/2, which
-    /// is more than its requests.
+    /// Returns true if there is a codec that can be put away while the connection is idle. That of HTTP/2
+    /// holds state beyond its requests, so it cannot.
     pub(crate) fn can_rest(&self) -> bool {
         matches!(self.state, State::Http1(_))
     }
 
-    /// Puts the codec away, unless there is something that it still has to do. To be called right after
-    /// a poll, when all that hyper was given to send is sent.
+    /// Puts the codec away, unless it still has work to do. Call this right after a poll, when hyper has sent
+    /// all that it was given.
     pub(crate) fn rest(&mut self) {
         if self.connection_state.is_busy()
             || self.connection_state.is_expecting()
@@ -118,7 +116,7 @@ impl<S: Stream> HttpConnection<S> {
                         service,
                         begun: Vec::new(),
                     }),
-                    // The beginning of a request that came together with the one before.
+                    // The beginning of a request that came together with the previous one.
                     false => {
                         self.connection_state.received();
                         self.begin(stream, service, read_buf)
@@ -183,7 +181,7 @@ impl<S: Stream> Future for HttpConnection<S> {
 // === impl Rest ===
 
 impl<S: Stream> Rest<S> {
-    /// Reads more; says whether there was any.
+    /// Reads more; returns false at the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<bool>> {
         let mut space = [0; FIRST];
         let mut buf = ReadBuf::new(&mut space);
@@ -210,7 +208,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x.example\r\n\r\n";
 
-    /// A connection and its client. What the client has not taken of so many bytes holds it up.
+    /// Returns a connection and its client. The pipe holds `room` bytes, and then blocks the connection.
     fn http(room: usize, text: &'static str) -> (HttpConnection<DuplexStream>, DuplexStream) {
         let (client, stream) = tokio::io::duplex(room);
         let connection_state = ConnectionState::new();
@@ -232,7 +230,7 @@ mod tests {
         )
     }
 
-    /// Polls once: afterwards nothing is left to do that needs no client.
+    /// Polls once; what remains then waits for the client.
     async fn turn(http: &mut HttpConnection<DuplexStream>) {
         poll_fn(|cx| {
             assert!(Pin::new(&mut *http).poll(cx).is_pending());
@@ -276,7 +274,7 @@ mod tests {
         turn(&mut http).await;
         assert!(read(&mut client).await.ends_with("here"));
         http.rest();
-        // Its head's time runs.
+        // The timeout of the head is running.
         assert!(http.can_rest() && http.connection_state.is_expecting());
         turn(&mut http).await;
         http.rest();
@@ -291,7 +289,7 @@ mod tests {
         let (mut http, mut client) = http(100, "there and back again");
         client.write_all(REQUEST).await.unwrap();
         turn(&mut http).await;
-        // It is all in hyper's hands, and the pipe is full.
+        // hyper has everything, and the pipe is full.
         assert!(!http.connection_state.is_busy() && http.connection_state.is_stalled());
         let mut answer = String::new();
         while http.connection_state.is_stalled() {

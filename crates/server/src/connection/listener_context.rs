@@ -1,4 +1,4 @@
-//! What the connections of one listener have in common.
+//! The state that the connections of one listener share.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use crate::pipeline::front::Front;
 use crate::request::target::Origin;
 use crate::tls::Identity;
 
-/// How the connections of a listener are served.
 pub(crate) struct ListenerContext {
     pub(crate) front: Arc<Front>,
     pub(crate) codec: Arc<Codec>,
@@ -25,8 +24,8 @@ pub(crate) struct ListenerContext {
 // === impl ListenerContext ===
 
 impl ListenerContext {
-    /// Counts a client's connection in, unless it has as many as it may have. That of a proxy, and of a
-    /// client without an address, is nobody's.
+    /// Counts a client's connection, unless the client has as many as it may have. Does not count connections
+    /// of proxies and of clients without an address.
     pub(crate) fn connect(
         &self,
         client: Option<SocketAddr>,

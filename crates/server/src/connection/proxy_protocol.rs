@@ -1,4 +1,4 @@
-//! The PROXY protocol: a proxy's word on who the client is.
+//! The PROXY protocol, by which a proxy names the client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,18 +10,18 @@ use tokio::io::AsyncReadExt;
 use crate::connection::socket::Socket;
 use crate::params::ProxyProtocol;
 
-/// The longest header that is taken, in bytes. Version 1 has at most 107; version 2 could have 64 KiB
-/// of further fields, of which proxies send a few hundred bytes, and none is used here.
+/// The longest header that is accepted, in bytes. Version 1 has at most 107. Version 2 allows 64 KiB of
+/// further fields, none of which is used here; proxies send a few hundred bytes.
 const LONGEST: usize = 4 << 10;
 
-/// Source and destination of a proxied connection; none if the proxy speaks for itself (`LOCAL`), or
-/// does not know (`UNKNOWN`).
+/// Source and destination of a proxied connection; `None` if the proxy speaks for itself (`LOCAL`), or does
+/// not know (`UNKNOWN`).
 pub(crate) type Proxied = Option<(SocketAddr, SocketAddr)>;
 
 // === impl ProxyProtocol ===
 
 impl ProxyProtocol {
-    /// Whether a connection from this address begins with a header.
+    /// Returns true if a connection from this address begins with a header.
     pub(crate) fn expects_from(&self, client: Option<SocketAddr>) -> bool {
         match (self, client) {
             (Self::Off, _) => false,
@@ -34,7 +34,7 @@ impl ProxyProtocol {
     }
 }
 
-/// Reads the header, and no more of the connection.
+/// Reads the header, and nothing after it.
 pub(crate) async fn read_header(mut socket: Socket) -> io::Result<(Socket, Proxied)> {
     let config = ParseConfig {
         include_tlvs: false,
@@ -57,7 +57,7 @@ pub(crate) async fn read_header(mut socket: Socket) -> io::Result<(Socket, Proxi
             Err(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "no header of the PROXY protocol was sent, or a malformed one",
+                    "the PROXY header is missing or malformed",
                 ));
             }
         }

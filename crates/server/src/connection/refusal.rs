@@ -1,4 +1,4 @@
-//! Connections beyond the limit.
+//! Refuses connections beyond the limits.
 
 use std::time::Duration;
 
@@ -7,31 +7,30 @@ use tokio::task::JoinSet;
 
 use crate::connection::socket::Socket;
 
-/// Why a connection is refused.
+/// The reason for refusing a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Refusal {
-    /// There are as many as there may be.
+    /// The server has as many connections as it may have.
     Full,
-    /// Its client has as many as it may have. That is the client's doing, and so a 4xx (RFC 6585 4).
+    /// The client has as many connections as it may have. That is a client error, so a 4xx (RFC 6585 4).
     ClientFull,
 }
 
-/// How many refused clients are waited for at once. To close before a client has sent its request
-/// makes the kernel reset the connection, and the answer may be lost (RFC 9112 9.6); beyond this many
-/// that is risked.
+/// The number of refused clients that are waited for at once. To close before a client has sent its request
+/// makes the kernel reset the connection, and the client may lose the answer (RFC 9112 9.6); clients beyond
+/// this number risk that.
 const AT_ONCE: usize = 256;
 
-/// How long a refused client is waited for.
+/// How long to wait for a refused client.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Refuses connections.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(JoinSet<()>);
 
 // === impl Refusals ===
 
 impl Refusals {
-    /// Tells the client in plain text; under TLS there is no way that costs less than to serve it.
+    /// Answers the client in plain text. Over TLS it only closes: an answer would cost as much as serving.
     pub(crate) fn refuse(&mut self, stream: Socket, is_tls: bool, why: Refusal) {
         while self.0.try_join_next().is_some() {}
         if is_tls || self.0.len() >= AT_ONCE {
@@ -44,7 +43,6 @@ impl Refusals {
 // === impl Refusal ===
 
 impl Refusal {
-    /// What a client is told.
     fn answer(self) -> &'static [u8] {
         match self {
             Self::Full => {
@@ -54,20 +52,20 @@ impl Refusal {
             }
             Self::ClientFull => {
                 b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 1\r\n\
-                  content-type: text/plain; charset=utf-8\r\ncontent-length: 50\r\n\r\n\
-                  the client has as many connections as it may have\n"
+                  content-type: text/plain; charset=utf-8\r\ncontent-length: 36\r\n\r\n\
+                  the client has too many connections\n"
             }
         }
     }
 
-    /// Tells the client, and lets it see what it was told.
+    /// Sends the answer, and gives the client time to read it.
     pub(crate) async fn tell(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let _ = tokio::time::timeout(FAREWELL, farewell(stream, self.answer())).await;
     }
 }
 
 async fn farewell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
-    // What fails here is a client that has gone.
+    // An error here means that the client has gone.
     if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
         return;
     }

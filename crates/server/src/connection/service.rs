@@ -1,4 +1,4 @@
-//! What a connection's codec calls for each request.
+//! The service that a connection's codec calls for each request.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,8 +18,8 @@ use crate::pipeline::peer::Peer;
 #[derive(Debug, Clone)]
 pub(crate) struct Service(pub(crate) Arc<Parts>);
 
-/// What they are answered with. Requests hold it, and so nothing that is counted for all connections
-/// together: threads that count at one place wait for each other.
+/// The state of one connection's requests. They share this, and none of what all connections share: threads
+/// that update one reference count wait for each other.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) front: Arc<Front>,
@@ -27,7 +27,7 @@ pub(crate) struct Parts {
     pub(crate) state: Arc<ConnectionState>,
 }
 
-/// Boxed: hyper moves it around.
+/// Boxed, because hyper moves it around.
 type Answering = Pin<Box<dyn Future<Output = Result<Response<H2SendBody>, Infallible>> + Send>>;
 
 // === impl Service ===
@@ -40,14 +40,14 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let ticket = self.0.state.enter();
         let version = request.version();
-        // Its body may outlast the response, and what comes then is not the head of another request.
+        // The body may outlast the response, and its bytes are not the head of another request.
         let hold = (!request.body().is_end_stream()).then(|| ticket.share());
-        // Outside of the future, which so need not hold the request.
+        // Called outside the future, which then need not hold the request.
         let handling = self.0.front.receive(request, hold, &self.0.peer);
         let parts = Arc::clone(&self.0);
         Box::pin(async move {
             let mut response = parts.front.respond(handling).await;
-            // By which hyper also closes, once this is sent.
+            // hyper then closes the connection after this response.
             if version < Version::HTTP_2 && ticket.is_draining() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);

@@ -1,4 +1,4 @@
-//! An accepted connection, of either family.
+//! An accepted connection, TCP or Unix-domain.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -10,20 +10,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
-/// A connection that belongs to a runtime, and of which the beginning may have been read.
+/// A connection that belongs to a runtime. Its first bytes may have been read already.
 #[derive(Debug)]
 pub(crate) struct Socket {
     early: Bytes,
     stream: Either<TcpStream, UnixStream>,
 }
 
-/// A connection that belongs to none: how it moves from one to another.
+/// A connection that belongs to no runtime, on its way from one to another.
 pub(crate) type RawSocket = Either<std::net::TcpStream, std::os::unix::net::UnixStream>;
 
 // === impl Socket ===
 
 impl Socket {
-    /// Lets these be read first, which have been read here already.
+    /// Puts bytes back that were read already, to be read first.
     pub(crate) fn put_back(&mut self, early: Bytes) {
         self.early = early;
     }
@@ -35,7 +35,7 @@ impl Socket {
         }
     }
 
-    /// Answers are written when they are ready, and a small one must not wait for an acknowledgement.
+    /// Sets `TCP_NODELAY`, because a small answer must not wait for an acknowledgement.
     pub(crate) fn set_nodelay(&self) -> io::Result<()> {
         match &self.stream {
             Either::Left(stream) => stream.set_nodelay(true),
@@ -43,7 +43,7 @@ impl Socket {
         }
     }
 
-    /// Takes a connection that was just accepted from its runtime.
+    /// Takes an accepted connection from its runtime.
     pub(crate) fn into_raw(self) -> io::Result<RawSocket> {
         Ok(match self.stream {
             Either::Left(stream) => Either::Left(stream.into_std()?),
@@ -51,7 +51,7 @@ impl Socket {
         })
     }
 
-    /// Gives a connection to the runtime that this is called in.
+    /// Gives a connection to the current runtime.
     pub(crate) fn adopt(raw: RawSocket) -> io::Result<Self> {
         Ok(match raw {
             Either::Left(stream) => {

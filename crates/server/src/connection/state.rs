@@ -1,4 +1,4 @@
-//! What a connection's task, its stream and its requests tell each other.
+//! The state that a connection's task, its stream and its requests share.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,37 +9,36 @@ use std::time::Duration;
 use futures::task::AtomicWaker;
 use tokio::time::Instant;
 
-/// The state of one connection. All of it is written and read by the connection's own task, mostly, so
-/// that no order is needed beyond that of each value.
+/// The state of one connection. Mostly the connection's own task reads and writes it, so relaxed ordering is
+/// enough.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     begun: Instant,
-    /// Requests, until the last byte of their response was handed over, and their bodies.
+    /// Requests whose response or body is not complete.
     in_flight: AtomicUsize,
-    /// Requests that there ever were.
     requests: AtomicU64,
-    /// When the last request ended, in milliseconds since `begun`; or [`UNSEEN`].
+    /// The time when the last request ended, in milliseconds since `begun`; or [`UNSEEN`].
     idle_since: AtomicU64,
     version: AtomicU8,
-    /// Bytes of a request have come, and not yet the request.
+    /// True if bytes of a request have come, but not the whole head.
     expecting: AtomicBool,
-    /// The time for a request's head is over.
+    /// True if the timeout of a request's head is over.
     expired: AtomicBool,
-    /// Something was sent since this was last looked at.
+    /// True if something was sent since the last check.
     sent: AtomicBool,
-    /// Something is to be sent that the client does not take yet.
+    /// True if the client does not take what is to be sent.
     stalled: AtomicBool,
     draining: AtomicBool,
     waker: AtomicWaker,
 }
 
-/// Nobody has looked at the clock since the last request ended.
+/// The clock was not read since the last request ended.
 const UNSEEN: u64 = u64::MAX;
 
-/// Which protocol a connection speaks.
+/// The protocol of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// What came so far could become either.
+    /// The bytes so far could begin either.
     Unknown = 0,
     Http1 = 1,
     Http2 = 2,
@@ -68,7 +67,6 @@ impl ConnectionState {
         })
     }
 
-    /// A request has come.
     pub(crate) fn enter(self: &Arc<Self>) -> ActiveRequest {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -84,9 +82,9 @@ impl ConnectionState {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// When the connection began to be idle: for one of HTTP/1, when that is first asked after the end of
-    /// its last request, which is a quarter of a second later at most. A clock costs as much as many a
-    /// thing that is done for a request.
+    /// Returns when the connection became idle. For HTTP/1, that is the first call after the end of its last
+    /// request, at most a quarter of a second later: reading the clock costs as much as many a step of a
+    /// request.
     pub(crate) fn idle_since(&self) -> Instant {
         if self.idle_since.load(Ordering::Relaxed) == UNSEEN {
             self.rest();
@@ -94,17 +92,16 @@ impl ConnectionState {
         self.begun + Duration::from_millis(self.idle_since.load(Ordering::Relaxed))
     }
 
-    /// The connection is idle from now on.
+    /// Marks the connection as idle from now on.
     pub(crate) fn rest(&self) {
         let since = self.begun.elapsed().as_millis();
         let since = u64::try_from(since).unwrap_or(UNSEEN - 1);
         self.idle_since.store(since, Ordering::Relaxed);
     }
 
-    /// The last request has ended.
     fn left(&self) {
         match self.version() {
-            // Its clock is looked at when the connection has been idle for long, and not before.
+            // The clock is read only once the connection has been idle for a while.
             Version::Http2 => self.rest(),
             Version::Http1 | Version::Unknown => self.idle_since.store(UNSEEN, Ordering::Relaxed),
         }
@@ -122,14 +119,14 @@ impl ConnectionState {
         self.version.store(version as u8, Ordering::Relaxed);
     }
 
-    /// Something has come from the client.
+    /// Records that bytes have come from the client.
     pub(crate) fn received(&self) {
         if !self.is_busy() {
             self.expecting.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether a part of a head has come. HTTP/2 sends heads whole, and much else.
+    /// Returns true if a part of a head has come. HTTP/2 sends heads whole, and other frames.
     pub(crate) fn is_expecting(&self) -> bool {
         self.expecting.load(Ordering::Relaxed) && self.version() != Version::Http2
     }
@@ -150,24 +147,24 @@ impl ConnectionState {
         self.stalled.store(stalled, Ordering::Relaxed);
     }
 
-    /// Whether the client has to take something before anything can go on.
+    /// Returns true if the connection waits for the client to read.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Whether something was sent since the last time that this was asked.
+    /// Returns true if something was sent since the last call.
     pub(crate) fn take_sent(&self) -> bool {
         self.sent.swap(false, Ordering::Relaxed)
     }
 
-    /// Wakes the connection's task, to come to an end.
+    /// Starts the drain of this connection and wakes its task.
     pub(crate) fn drain(&self) {
-        // Before the waker is taken, for a task that registers just now.
+        // Stored before the waker is taken, for a task that registers at the same time.
         self.draining.store(true, Ordering::SeqCst);
         self.waker.wake();
     }
 
-    /// Registers first, so that no drain is missed.
+    /// Registers the waker. Call this before checking for a drain, so that none is missed.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
@@ -176,8 +173,8 @@ impl ConnectionState {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// What `work` gives, or `None` when a drain began and `grace` is over. Not to be used together
-    /// with [`register`](Self::register).
+    /// Runs `work`; returns `None` if `grace` is over after a drain began. Cannot be used together with
+    /// [`register`](Self::register).
     pub(crate) async fn until_drained<F: Future>(
         &self,
         work: F,
@@ -203,7 +200,7 @@ impl ConnectionState {
 // === impl ActiveRequest ===
 
 impl ActiveRequest {
-    /// One more for the same request, which ends with the last of them.
+    /// Adds a handle to the same request, which ends when the last handle is dropped.
     pub(crate) fn share(&self) -> Self {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))

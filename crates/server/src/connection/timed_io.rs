@@ -1,4 +1,4 @@
-//! A connection's stream, with an eye on what comes and what goes.
+//! A stream that records its reads and writes, and has a send timeout.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,24 +13,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::connection::state::{ConnectionState, Version};
 use crate::stall_timer::StallTimer;
 
-/// How HTTP/2 begins (RFC 9113 3.4).
+/// The first bytes of HTTP/2 (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client is told whose request's head takes too long.
+/// The answer when a request's head takes too long.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: text/plain; charset=utf-8\r\ncontent-length: 41\r\n\r\n\
     the request's head did not arrive in time";
 
-/// A stream that tells its [`ConnectionState`] what comes, and that fails when the client takes nothing for too
-/// long.
+/// A stream that records in [`ConnectionState`] what comes, and that fails if the client reads nothing for
+/// too long.
 pub(crate) struct TimedIo<S> {
     stream: S,
     state: Arc<ConnectionState>,
-    /// What was read already, and not by whom it is for.
+    /// Bytes that were read already and are to be read first.
     unread: Bytes,
-    /// How much of [`PREFACE`] has come.
+    /// The number of bytes of [`PREFACE`] that have come.
     matched: usize,
-    /// What is left to say when the time for a head is over.
+    /// The rest of the answer for a head that takes too long.
     farewell: &'static [u8],
     stall_timer: StallTimer,
     turn: ReadTurn,
@@ -51,7 +51,7 @@ impl<S> TimedIo<S> {
         }
     }
 
-    /// Lets these be read first, which have been read here already.
+    /// Puts bytes back that were read already, to be read first.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
         self.unread = bytes;
     }
@@ -76,7 +76,7 @@ impl<S> TimedIo<S> {
     }
 
     fn sent(&self, written: &Poll<io::Result<usize>>) {
-        // HTTP/2 sends frames of its own, such as PING, also to a client that takes nothing.
+        // HTTP/2 sends frames of its own, such as PING, even to a client that reads nothing.
         const OWN: usize = 64;
         if matches!(written, Poll::Ready(Ok(length)) if *length > OWN) {
             self.state.sent();
@@ -95,7 +95,7 @@ impl<S> TimedIo<S> {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::TimedOut,
-                        "the client took nothing for too long",
+                        "the client read nothing for too long",
                     ))),
                 }
             }
@@ -109,11 +109,11 @@ impl<S> TimedIo<S> {
 }
 
 impl<S: AsyncWrite + Unpin> TimedIo<S> {
-    /// Says what is left to say, as far as that goes without waiting for long: nothing was sent yet that
-    /// the client has not taken.
+    /// Writes the answer for a late head. The client has read all that was sent before, so this does not wait
+    /// long.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state.requests() == 0 && self.state.version() == Version::Unknown {
-            // Not even the beginning of a method: whatever it is, it may not be HTTP/1.
+            // Without even the beginning of a method, this may not be HTTP/1.
             self.farewell = &[];
         }
         while !self.farewell.is_empty() {
@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedIo<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.state.is_expired() {
-            // hyper takes this for the client's end, and ends the connection without an answer.
+            // hyper takes this for the end of the stream, and closes without an answer.
             return this.poll_farewell(cx).map(Ok);
         }
         if !this.unread.is_empty() {
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use crate::testing::LONG;
 
-    /// A client that sends faster than anybody reads.
+    /// A client that sends faster than the server reads.
     #[tokio::test]
     async fn others_have_their_turn_however_fast_a_client_sends() {
         let endless = tokio::io::join(tokio::io::repeat(b'0'), tokio::io::sink());

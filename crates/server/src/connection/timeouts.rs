@@ -1,4 +1,4 @@
-//! The times of a connection: how long it may be idle, how long a head may take, how it ends.
+//! The timeouts of a connection: idle, request head, drain.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -12,52 +12,47 @@ use tokio::time::Instant;
 use crate::connection::http_connection::{HttpConnection, Stream};
 use crate::connection::state::{ConnectionState, Version};
 
-/// How often it is looked whether nothing is said, and the codec put away then: seldom beside what it
-/// costs to have it back (a few microseconds), and often enough that those who come, ask once and stay are
-/// few at a time.
+/// The interval of the checks for an idle connection, whose codec is then put away. Long beside the cost of
+/// getting the codec back (a few microseconds), and short enough that few clients that ask once and stay have
+/// a codec.
 const REST_AFTER: Duration = Duration::from_millis(250);
 
-/// The times that a connection is held to.
+/// The timeouts of connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
     pub(crate) keep_alive: Duration,
-    /// For a TLS handshake, and before it for a header of the PROXY protocol.
+    /// For a TLS handshake, and for a PROXY header before it.
     pub(crate) handshake: Duration,
     pub(crate) header_read: Duration,
     pub(crate) send: Duration,
     pub(crate) idle_grace: Duration,
 }
 
-/// A connection's clock.
 struct Clock<'a> {
     times: &'a Times,
     state: &'a ConnectionState,
-    /// When the head that has begun has to be there, and how many requests there were before it.
+    /// The deadline of the head that has begun, and the number of requests before it.
     head: Option<(Instant, u64)>,
-    /// When a connection without requests is to end, after the drain has begun.
+    /// The end of a connection without requests, after the drain has begun.
     grace: Option<Instant>,
-    /// The codec is put away.
+    /// True if the codec is put away.
     rests: bool,
-    /// It was told to end.
     ending: bool,
 }
 
-/// What the time has come for.
 enum Due {
-    /// The connection shall finish what it has, and end.
+    /// Finish the current requests, and end.
     End,
-    /// The codec shall be put away.
     Rest,
-    /// The head took too long.
+    /// End the connection, because its head took too long.
     Expire,
-    /// The client had its time to see the end.
+    /// Drop the connection: the client had its time to see the end.
     Drop,
-    /// Nothing yet, until then.
+    /// Nothing until then.
     Later(Instant),
 }
 
-/// Serves a connection to its end. On a drain it finishes the requests that it has, and those that are
-/// on their way.
+/// Serves a connection to its end. On a drain, finishes its current requests and those on their way.
 pub(crate) async fn keep<S: Stream>(
     connection: HttpConnection<S>,
     state: &Arc<ConnectionState>,
@@ -78,7 +73,7 @@ pub(crate) async fn keep<S: Stream>(
         times.keep_alive
     )));
     poll_fn(|cx| {
-        // First, so that no drain is missed.
+        // Registered first, so that no drain is missed.
         state.register(cx.waker());
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -87,7 +82,7 @@ pub(crate) async fn keep<S: Stream>(
             let due = if clock.is_to_end_now() {
                 Due::End
             } else {
-                // Requests that come and go in time leave the timer alone.
+                // Requests within the timeout do not reset the timer.
                 if let Some(earlier) = clock.watch(connection.can_rest())
                     && earlier < timer.deadline()
                 {
@@ -105,7 +100,7 @@ pub(crate) async fn keep<S: Stream>(
                     clock.ending = true;
                     timer.as_mut().reset(after(now, times.send));
                 }
-                // The timer is left as it is, and asks again.
+                // The timer stays as it is, and fires again.
                 Due::Rest => {
                     connection.rest();
                     clock.rests = !connection.can_rest();
@@ -123,7 +118,7 @@ pub(crate) async fn keep<S: Stream>(
     .await
 }
 
-/// A time beyond what the clock can tell is as good as never.
+/// Adds a time; a result that the clock cannot represent is as good as never.
 fn after(start: Instant, time: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     start + time.min(NEVER)
@@ -132,15 +127,15 @@ fn after(start: Instant, time: Duration) -> Instant {
 // === impl Clock ===
 
 impl Clock<'_> {
-    /// Whether a drain has begun that this connection need not be held back from: what it has in flight
-    /// is finished, and HTTP/2 tells the client which requests were taken.
+    /// Returns true if a drain has begun and the connection can end at once: it finishes its requests in
+    /// flight, and HTTP/2 tells the client which requests were taken.
     fn is_to_end_now(&self) -> bool {
         !self.ending
             && self.state.is_draining()
             && (self.state.is_busy() || self.state.version() == Version::Http2)
     }
 
-    /// Sees what has changed; gives the time that the timer must not miss.
+    /// Records changes, and returns the time by which the timer must fire.
     fn watch(&mut self, can_rest: bool) -> Option<Instant> {
         if self.ending {
             return None;
@@ -182,18 +177,17 @@ impl Clock<'_> {
         }
         let idle = after(self.state.idle_since(), self.times.keep_alive);
         let head = self.head.map(|(until, _)| until);
-        // A connection that has begun a request is not idle.
         let idle = head.is_none().then_some(idle);
         let end = idle.into_iter().chain(self.grace).min();
         if end.is_some_and(|end| end <= now) {
             return match self.state.is_expecting() {
-                // hyper would wait for the rest of a head that has begun.
+                // hyper would wait for the rest of the head.
                 true => Due::Expire,
                 false => Due::End,
             };
         }
-        // Looked at once in a while, and found idle: that it may have been asked just before is not worth
-        // a look at the clock with each request.
+        // A periodic check found the connection idle. It may have had a request just before, but reading the
+        // clock with each request costs more.
         let rest = match head {
             None if can_rest && self.state.is_stalled() => Some(after(now, rest_after)),
             None if can_rest => return Due::Rest,

@@ -1,4 +1,4 @@
-//! All connections of a server: how they are accepted, and how they end.
+//! Accepts the connections of all listeners, and drains them.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -20,29 +20,29 @@ use crate::connection::state::ConnectionState;
 use crate::listener::back_off::BackOff;
 use crate::listener::socket_listener::{Listener, accept_waiting};
 
-/// The connections that there are.
+/// Accepts connections and owns their tasks.
 pub(crate) struct Acceptor {
-    /// By listener.
+    /// One for each listener.
     contexts: Vec<Arc<ListenerContext>>,
     counts: ConnectionCounts,
     lanes: Vec<Handle>,
     next_lane: usize,
-    /// Owns the connections' tasks, so that whatever becomes of the server, none outlives it.
+    /// Owns the connections' tasks, so that none outlives the server.
     tasks: JoinSet<()>,
     pulses: HashMap<Id, Arc<ConnectionState>>,
     refusals: Refusals,
 }
 
-/// How serving ended.
+/// The way that serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServeOutcome {
     /// Every request in flight was answered.
     Drained,
     /// The drain's time was over, and these connections were closed with requests in flight.
     Cut {
-        /// How many.
+        /// The number of connections.
         connections: usize,
-        /// The requests that they had in flight.
+        /// The number of their requests in flight.
         requests: usize,
     },
 }
@@ -66,7 +66,6 @@ impl Acceptor {
         }
     }
 
-    /// Accepts for ever.
     pub(crate) async fn accept(&mut self, listeners: &[Listener]) {
         let mut back_off = BackOff::new();
         let mut turn = 0;
@@ -82,7 +81,7 @@ impl Acceptor {
                             target: "headwater::server",
                             %error,
                             wait_ms = wait.as_millis(),
-                            "no connection can be accepted for now (out of descriptors? see `ulimit -n`)"
+                            "connections cannot be accepted (out of file descriptors? see `ulimit -n`)"
                         );
                         tokio::time::sleep(wait).await;
                     }
@@ -91,7 +90,7 @@ impl Acceptor {
         }
     }
 
-    /// The next connection, with its listener; meanwhile, lets go of the tasks that have ended.
+    /// Returns the next connection and its listener; meanwhile removes tasks that have ended.
     async fn next(
         &mut self,
         listeners: &[Listener],
@@ -109,7 +108,7 @@ impl Acceptor {
         let Some(context) = self.contexts.get(at) else {
             return;
         };
-        // What a header of the PROXY protocol will say of the client is not known yet.
+        // A PROXY header has not been read yet, so the client is unknown.
         let share = match context.proxy_protocol.expects_from(client) {
             true => Ok(None),
             false => context.connect(client),
@@ -142,7 +141,7 @@ impl Acceptor {
                 };
                 let begun = Arc::clone(&state);
                 let served = async move {
-                    // Fails only where the runtime is ending.
+                    // Fails only while the runtime shuts down.
                     if let Ok(stream) = Socket::adopt(stream) {
                         accepted::serve(stream, accepted, context, begun).await;
                     }
@@ -153,8 +152,8 @@ impl Acceptor {
         self.pulses.insert(task.id(), state);
     }
 
-    /// Takes the connections that wait already, whose clients believe them to be open, and closes the
-    /// listeners. What is given removes the files of sockets when it is dropped.
+    /// Accepts the connections that are queued already, whose clients believe them to be open, and closes the
+    /// listeners. The returned guards remove the files of sockets when dropped.
     pub(crate) fn take_remainder(&mut self, listeners: Vec<Listener>) -> Vec<impl Sized + use<>> {
         let mut files = Vec::new();
         for (at, listener) in listeners.into_iter().enumerate() {
@@ -188,7 +187,7 @@ impl Acceptor {
             self.report(ended);
         }
         let connections = self.tasks.len();
-        // One front for all listeners.
+        // All listeners share one front.
         let front = self.contexts.first().map(|context| &context.front);
         let requests = front.map_or(0, |front| front.in_flight());
         self.tasks.shutdown().await;
@@ -212,7 +211,7 @@ impl Acceptor {
     }
 }
 
-/// The listeners take turns in being asked first, so that none keeps the others waiting.
+/// Polls the listeners in turn, so that none keeps the others waiting.
 fn poll_any(
     listeners: &[Listener],
     turn: &mut usize,

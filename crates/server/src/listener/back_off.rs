@@ -1,16 +1,16 @@
-//! What to do when `accept` fails.
+//! Waits after `accept` has failed.
 
 use std::io;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-/// The first wait, and the longest. Descriptors come free as requests end, in milliseconds; a second
-/// keeps the log and the processor quiet when they do not.
+/// The first wait, and the longest. Descriptors come free as requests end, in milliseconds; a second keeps
+/// the log and the processor quiet if they do not.
 const FIRST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How long to wait before the next `accept`, growing while it keeps failing.
+/// The wait before the next `accept`, which grows while `accept` keeps failing.
 #[derive(Debug)]
 pub(crate) struct BackOff {
     next: Duration,
@@ -21,12 +21,12 @@ impl BackOff {
         Self { next: FIRST }
     }
 
-    /// After a connection was accepted.
+    /// Resets the wait after a connection was accepted.
     pub(crate) fn succeeded(&mut self) {
         self.next = FIRST;
     }
 
-    /// After an error: `None` means to go on at once.
+    /// Returns the wait after an error; `None` means to retry at once.
     pub(crate) fn failed(&mut self, error: &io::Error) -> Option<Duration> {
         if concerns_one_connection(error) {
             return None;
@@ -37,8 +37,8 @@ impl BackOff {
     }
 }
 
-/// Errors of a connection that failed while it was queued, or that a firewall does not let through. `accept`
-/// takes the connection from the queue (accept(2), "Error handling").
+/// Errors of a connection that failed while it was queued, or that a firewall rejects. `accept` removes that
+/// connection from the queue (accept(2), "Error handling").
 #[cfg(target_os = "linux")]
 const OF_A_CONNECTION: [Errno; 10] = [
     Errno::PERM,
@@ -55,10 +55,9 @@ const OF_A_CONNECTION: [Errno; 10] = [
 #[cfg(not(target_os = "linux"))]
 const OF_A_CONNECTION: [Errno; 0] = [];
 
-/// Whether the error is of a connection that ended while it waited, and not of the listener: the
-/// next `accept` may well succeed, and others must not wait because one client's network fails.
-/// Everything else (EMFILE, ENFILE, ENOBUFS, ENOMEM and what else a kernel may say) stays true for a
-/// while, and trying again at once would spin.
+/// Returns true if the error concerns one connection that ended while it was queued: the next `accept` may
+/// succeed, and other clients must not wait because of one. All other errors (EMFILE, ENFILE, ENOBUFS, ENOMEM
+/// and others) persist for a while, and retrying at once would spin.
 fn concerns_one_connection(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(

@@ -1,4 +1,4 @@
-//! Why a server cannot listen.
+//! Errors of binding a listener.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,26 +7,26 @@ use std::path::{Path, PathBuf};
 use crate::endpoint::Endpoint;
 use crate::tls::TlsError;
 
-/// Why a server cannot listen.
+/// An error of binding a listener.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Something listens there already.
+    /// Another socket listens there already.
     #[error(
         "cannot listen on {address}: address in use: stop what listens there, choose another address \
          with --listen, or take any free port with --listen {}", SocketAddr::new(.address.ip(), 0)
     )]
     AddressInUse {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
     },
-    /// The address is not of this machine.
+    /// The address does not belong to this machine.
     #[error(
         "cannot listen on {address}: no interface of this machine has this address: choose another \
          with --listen, such as 127.0.0.1:{port} for this machine only or 0.0.0.0:{port} for all \
          its interfaces", port = .address.port()
     )]
     AddressNotAvailable {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
     },
     /// The system reserves the port.
@@ -35,15 +35,15 @@ pub enum BindError {
          reserved): choose another port with --listen, or grant the permission"
     )]
     PermissionDenied {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
     },
-    /// Anything else about an address.
+    /// Another error of an address.
     #[error("cannot listen on {address}: choose another address with --listen")]
     Other {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// Another process listens at this path.
@@ -52,51 +52,49 @@ pub enum BindError {
         path.display()
     )]
     PathInUse {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
     },
-    /// There is something else at this path, which is not ours to remove.
+    /// There is something else at this path, which the server must not remove.
     #[error(
-        "cannot listen on unix:{}: there is a file that is no socket: remove it, or choose another \
+        "cannot listen on unix:{}: a file that is not a socket is there: remove it, or choose another \
          path",
         path.display()
     )]
     PathTaken {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
     },
-    /// Anything else about a path.
+    /// Another error of a path.
     #[error(
         "cannot listen on unix:{}: check that its folder exists and may be written to, and that the \
          path has fewer than 108 bytes",
         path.display()
     )]
     Path {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no such inherited socket, or it cannot be used.
     #[error("cannot listen on systemd:{name}: {problem}")]
     Inherited {
-        /// Its name or number.
+        /// The socket's name or number.
         name: String,
-        /// What is wrong with it, and what to do.
+        /// The problem and its remedy.
         problem: String,
     },
-    /// There can be no TLS there.
+    /// TLS cannot be set up.
     #[error("cannot listen with TLS on {endpoint}")]
     Tls {
-        /// Where.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// Why not.
+        /// The cause.
         source: Box<TlsError>,
     },
-    /// There is nothing to listen on.
-    #[error(
-        "there is nothing to listen on: name at least one listener, such as --listen 127.0.0.1:8080"
-    )]
+    /// No endpoint was given.
+    #[error("no listener is given: name at least one, such as --listen 127.0.0.1:8080")]
     NoListener,
 }
 

@@ -1,4 +1,4 @@
-//! Sockets that were opened by whoever started this process (sd_listen_fds(3)).
+//! Sockets that the process was started with (sd_listen_fds(3)).
 
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -8,20 +8,20 @@ use tokio_util::either::Either;
 
 use crate::listener::bind_error::BindError;
 
-/// A socket that listens, and belongs to no runtime.
+/// A listening socket that belongs to no runtime.
 pub(crate) type RawListener = Either<std::net::TcpListener, std::os::unix::net::UnixListener>;
 
-/// What is left of what this process was given.
+/// The inherited sockets that are not taken yet.
 struct Given {
     sockets: ListenFd,
-    /// By number; fewer than there are sockets if they have no names.
+    /// The names by number; there are fewer than sockets if some have none.
     names: Vec<String>,
 }
 
 /// Takes a socket by its name or number. Each can be taken once in the life of the process.
 pub(crate) fn take(name: &str) -> Result<RawListener, BindError> {
-    // For the whole process: a descriptor must not be given to two owners. Reading the environment
-    // also clears it, so that child processes do not take the sockets for theirs.
+    // Static, because a descriptor must not have two owners. Reading the environment also clears
+    // it, so that child processes do not take the sockets for theirs.
     static GIVEN: OnceLock<Mutex<Given>> = OnceLock::new();
     let mut given = GIVEN
         .get_or_init(|| Mutex::new(Given::from_environment()))
@@ -72,7 +72,7 @@ impl Given {
         if count == 0 {
             return Err(
                 "this process was given no sockets (LISTEN_FDS is not set for it): start \
-                        it by a socket unit, or listen on an address"
+                        it with a socket unit, or listen on an address"
                     .to_owned(),
             );
         }
@@ -91,5 +91,5 @@ impl Given {
 }
 
 fn unusable(error: &io::Error) -> String {
-    format!("it cannot be used ({error}): a TCP or Unix stream socket that listens is expected")
+    format!("it cannot be used ({error}): a listening TCP or Unix stream socket is expected")
 }

@@ -1,4 +1,4 @@
-//! Listeners: where connections come from, and how they are accepted.
+//! Listeners: binding and accepting.
 
 pub(crate) mod acceptor;
 pub(crate) mod back_off;

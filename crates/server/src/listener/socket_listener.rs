@@ -1,4 +1,4 @@
-//! A socket that listens, of either family.
+//! A listening socket, TCP or Unix-domain.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,19 +14,19 @@ use crate::endpoint::{Address, Endpoint};
 use crate::listener::bind_error::BindError;
 use crate::listener::inherited::{self, RawListener};
 
-/// Where connections queue.
+/// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    /// The file is removed with the listener, if it is ours.
+    /// With the file to remove when the listener is dropped, if the server made it.
     Unix(UnixListener, Option<SocketFile>),
 }
 
-/// The file of a Unix-domain socket, removed when this is dropped.
+/// The file of a Unix-domain socket. Dropping this removes it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and inode: another process may have put its own there since.
+    /// Device and inode: another process may have replaced the file since.
     identity: Option<(u64, u64)>,
 }
 
@@ -69,7 +69,7 @@ impl Listener {
         }
     }
 
-    /// The next connection, with the client's address where there is one.
+    /// Accepts the next connection, with the client's address if it has one.
     pub(crate) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
@@ -86,8 +86,8 @@ impl Listener {
         }
     }
 
-    /// Lets go of the runtime's notices, which may lag behind the kernel's queue: that alone is wanted any
-    /// more.
+    /// Leaves the runtime, whose readiness events may lag behind the kernel's queue; only the queue matters
+    /// now.
     pub(crate) fn into_raw(self) -> io::Result<(RawListener, Option<SocketFile>)> {
         match self {
             Self::Tcp(listener) => Ok((Either::Left(listener.into_std()?), None)),
@@ -101,7 +101,7 @@ fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A server that comes back at once must not be kept out by the old one's closing connections.
+    // A server that restarts at once must not fail because of the old one's closing connections.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
@@ -122,7 +122,7 @@ fn bind_unix(path: &Path, backlog: u32) -> Result<UnixListener, BindError> {
     }
 }
 
-/// Removes what an earlier process left, if nobody listens there any more.
+/// Removes the file of an earlier process, if no process listens there any more.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
     let metadata = std::fs::symlink_metadata(path).map_err(|error| BindError::unix(path, error))?;
     if !metadata.file_type().is_socket() {
@@ -134,7 +134,7 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(|error| BindError::unix(path, error))
         }
-        // A full queue, or a socket that may not be connected to, has an owner, too.
+        // A socket with a full queue, or without the permission to connect, has an owner, too.
         Ok(_) | Err(_) => Err(BindError::PathInUse {
             path: path.to_owned(),
         }),
@@ -155,7 +155,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
-            // What cannot be removed is found stale by the next process.
+            // If this fails, the next process removes the stale file.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -166,7 +166,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// A connection that waits already. `WouldBlock` when there is none.
+/// Accepts a queued connection; returns `WouldBlock` if there is none.
 pub(crate) fn accept_waiting(
     listener: &RawListener,
 ) -> io::Result<(RawSocket, Option<SocketAddr>)> {

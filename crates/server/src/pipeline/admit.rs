@@ -1,4 +1,4 @@
-//! Whether a request is let in, and what it takes up while it lasts.
+//! Admits requests, and takes their places.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::request::body_wait::Trouble;
 use crate::request::forwarded::Told;
 use crate::routing::entry::Entry;
 
-/// What decides on requests.
+/// Decides which requests are admitted.
 #[derive(Debug)]
 pub(crate) struct Admission {
     max_body: Option<u64>,
@@ -35,14 +35,13 @@ pub(crate) struct Admission {
     pub(crate) clients: Clients,
 }
 
-/// A request that was let in, or was not.
+/// A request after admission, admitted or refused.
 pub(crate) struct Admitted {
     pub(crate) parts: Parts,
     pub(crate) told: Told,
-    /// Who answers, or would have.
+    /// The route that answers, or would have answered.
     pub(crate) entry: Option<Arc<Entry>>,
     pub(crate) permits: Result<Permits, Fault>,
-    /// How the request's body is taken in.
     pub(crate) body: BodyParams,
 }
 
@@ -51,7 +50,7 @@ pub(crate) struct Admitted {
 impl Admission {
     pub(crate) fn new(limits: &RequestLimits, linger: Duration) -> Self {
         let RequestLimits {
-            // Of the head, which is read before.
+            // Checked with the head.
             max_uri: _,
             max_body,
             body_idle_timeout,
@@ -69,7 +68,6 @@ impl Admission {
         }
     }
 
-    /// Takes the request's places, if there are any.
     pub(crate) fn admit(&self, routed: Routed, peer: &Peer) -> Admitted {
         let Routed { parts, told, entry } = routed;
         let max_body = match &entry {
@@ -86,14 +84,14 @@ impl Admission {
                 counts,
                 entry,
             }) => {
-                // Whatever is wrong with it counts for the client's rate.
+                // A refused request counts for the client's rate, too.
                 let counted = counts.then(|| self.enter(told.client.or(peer.client)));
                 let full = counted.and_then(Result::err);
                 (entry, Err(full.unwrap_or(fault)))
             }
         };
-        // In HTTP/2 a stream can end early without harm to the connection. A client that waits for
-        // `100 Continue` has not begun to send, and reading would ask it to.
+        // In HTTP/2 a stream can end early without harm to the connection. A client that waits for `100
+        // Continue` has not begun to send, and reading would ask it to.
         let lingers = parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT);
         Admitted {
             body: BodyParams {
@@ -126,7 +124,7 @@ impl Admission {
         })
     }
 
-    /// Takes the request's place among all, and counts it for its client's rate.
+    /// Takes the request's place in the overall limit, and counts it for its client's rate.
     fn enter(&self, client: Option<SocketAddr>) -> Result<InFlightPermit, Fault> {
         let all = self
             .in_flight
@@ -134,17 +132,12 @@ impl Admission {
             .ok_or_else(|| Fault::overload("in_flight", RETRY_AFTER))?;
         if let (Some(rates), Some(client)) = (&self.rates, client) {
             rates.take(client.ip()).map_err(|wait| {
-                Fault::too_many_requests(
-                    "client_rate",
-                    "the client asks more often than it may",
-                    wait,
-                )
+                Fault::too_many_requests("client_rate", "the client sends requests too often", wait)
             })?;
         }
         Ok(all)
     }
 
-    /// Takes the request's place among those of its client.
     fn enter_client(&self, told: &Told, peer: &Peer) -> Result<Option<ClientPermit>, Fault> {
         if !self.clients.limit_requests() {
             return Ok(None);
@@ -160,7 +153,7 @@ impl Admission {
             Some(place) => Ok(Some(place)),
             None => Err(Fault::too_many_requests(
                 "client_in_flight",
-                "the client has as many requests in flight as it may have",
+                "the client has too many requests in flight",
                 RETRY_AFTER,
             )),
         }

@@ -1,4 +1,4 @@
-//! The life of one request between the codec and the handler.
+//! The life of a request between the codec and the handler.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use crate::request::forwarded::{ForwardedParams, Forwarding, Told};
 use crate::routing::entry::Entry;
 use crate::routing::router::Router;
 
-/// Fields that a service is sent besides those of the client, mostly.
+/// The number of fields that the front usually adds for a service.
 const INTRODUCED: usize = 8;
 
-/// What answers the requests of all listeners: who they are for, and what is asked of each.
+/// Answers the requests of all listeners: routes them and applies the limits.
 #[derive(Debug)]
 pub struct Front {
     parser: HeadParser,
@@ -38,45 +38,45 @@ pub struct Front {
     admission: Admission,
     lifecycle: RequestLifecycle,
     registry: Option<Arc<Registry>>,
-    /// Service and route of a request that has none.
+    /// The service and route of a request without a route.
     nobody: Arc<str>,
 }
 
-/// A request that has a scope, and is to be handled unless it was refused.
+/// A request with a scope, to be handled unless it was refused.
 struct Begun {
     guard: RequestGuard,
     request: Result<(Parts, Body), Fault>,
     told: Told,
 }
 
-/// Routes that a front had before.
+/// Routes that were replaced.
 #[derive(Debug)]
 pub struct Retired(CancellationToken);
 
-/// What a [`Front`] is made of.
+/// The parameters of a [`Front`].
 #[derive(Debug, Clone)]
 pub struct FrontParams {
-    /// How long the rest of a request's body is read and thrown away when the service did not want
-    /// it. Closing at once would make the kernel reset the connection, and a client that is still
-    /// sending would lose the answer. Default: 10 seconds. Zero closes at once.
+    /// How long to read and discard the rest of a body that the service did not read. Closing at once would
+    /// make the kernel reset the connection, and a client that is still sending would lose the answer.
+    /// Default: 10 seconds. Zero closes at once.
     pub linger: Duration,
-    /// What requests are measured with. Default: they are not.
+    /// The metrics of requests. Default: none.
     pub metrics: Metrics,
-    /// What requests are noted with when they are over. Default: they are not.
+    /// The access log of finished requests. Default: none.
     pub access: AccessLog,
-    /// What refuses requests that go round in circles. To be shared with all that sends requests for
-    /// this host. Default: one of its own.
+    /// Refuses requests that loop. Share it with everything that sends requests for this host.
+    /// Default: a new one.
     pub loops: LoopGuard,
-    /// What a request may ask for, and how many there may be.
+    /// Limits on requests.
     pub limits: RequestLimits,
-    /// What is believed of proxies, and what services are told of clients.
+    /// Trusted proxies, and the fields that tell services about clients.
     pub forwarded: ForwardedParams,
-    /// Whether [`Front::requests`] can tell the requests in flight. Default: no; each request then
-    /// takes a lock twice, of one of several lists.
+    /// If true, [`Front::requests`] lists the requests in flight. Default: false; each request then takes one
+    /// of several locks twice.
     pub keep_requests: bool,
-    /// Whether answers tell why a request failed, and why an outgoing request was denied that was made
-    /// for it, in the field `headwater-explain` and in the text of Headwater's own answers. For
-    /// development: it tells clients what a service may reach. Default: no.
+    /// If true, answers say why a request failed, and why an outgoing request made for it was denied, in the
+    /// field `headwater-explain` and in the text of Headwater's own answers. For development: it tells
+    /// clients what a service may reach. Default: false.
     pub explain: bool,
 }
 
@@ -115,32 +115,32 @@ impl Front {
         })
     }
 
-    /// Answers what arrives from now on by these routes; requests in flight keep theirs, which tell
-    /// when the last of them is over.
+    /// Replaces the routes for new requests. Requests in flight keep the old routes; the returned handle
+    /// tells when the last of them is over.
     pub fn replace(&self, router: Router) -> Retired {
         Retired(self.router.swap(Arc::new(router)).ended().clone())
     }
 
-    /// How many requests there are that came by a connection, each until its answer's last byte.
-    /// Those that were refused do not count.
+    /// Returns the number of requests in flight from connections, each until its answer's last byte. Refused
+    /// requests do not count.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.admission.in_flight.count()
     }
 
-    /// How many requests there were so far that came by a connection, those included that are in flight or
-    /// were refused; but for those of which a proxy told what makes no sense.
+    /// Returns the number of requests so far from connections, including those in flight or refused, but
+    /// without those whose proxy fields are invalid.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.admission.in_flight.entered()
     }
 
-    /// Until there are none. More may have come by the time that the caller looks.
+    /// Waits until no request is in flight. New ones may have come by the time that the caller looks.
     pub async fn idle(&self) {
         self.admission.in_flight.idle().await;
     }
 
-    /// The requests in flight, the oldest first; none unless
+    /// Returns the requests in flight, the oldest first; none unless
     /// [`keep_requests`](FrontParams::keep_requests) is set.
     #[must_use]
     pub fn requests(&self) -> Vec<InFlight> {
@@ -149,17 +149,15 @@ impl Front {
             .map_or_else(Vec::new, |registry| registry.list())
     }
 
-    /// What each client has open.
     pub(crate) fn clients(&self) -> &Clients {
         &self.admission.clients
     }
 
-    /// Whether it is a proxy's that is believed what it says of clients.
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
         self.parser.forwarding.trusts(address)
     }
 
-    /// Takes a request in, as far as that goes without waiting. `hold` is held as long as its body comes.
+    /// Receives a request, without waiting. Holds `hold` until its body has come.
     pub(crate) fn receive(
         &self,
         request: Request<impl Arriving>,
@@ -175,7 +173,7 @@ impl Front {
         self.handle(begun, peer)
     }
 
-    /// Makes the request's scope, and ties what the request takes up to its end.
+    /// Makes the request's scope, and ties its places to the scope's end.
     fn begin(
         &self,
         started: Instant,
@@ -198,7 +196,7 @@ impl Front {
         let scoped = self.lifecycle.begin(Arrival {
             parts: &parts,
             started,
-            // A timeout beyond what the clock can tell is none.
+            // A timeout that the clock cannot represent is none.
             deadline: route.and_then(|route| started.checked_add(route.timeout)),
             service,
             route: pattern,
@@ -222,14 +220,13 @@ impl Front {
         };
         Begun {
             guard: RequestGuard::new(scoped, wait, held),
-            // The body of a request that is refused is nobody's; it is read to its end like any other
-            // that is not wanted.
+            // Nothing reads the body of a refused request; it is read to its end like any other unread body.
             request: verdict.map(|()| (parts, body)),
             told,
         }
     }
 
-    /// Introduces the request to its service, and gives it to it.
+    /// Adds the front's fields to the request, and calls its service.
     fn handle(&self, begun: Begun, peer: &Peer) -> Handling {
         let Begun {
             guard,
@@ -246,16 +243,15 @@ impl Front {
         Handling { guard, handled }
     }
 
-    /// Answers a request.
     pub(crate) async fn respond(&self, handling: Handling) -> Response<ResponseBody> {
         self.lifecycle.answer(handling).await
     }
 }
 
-/// Tells the service of the client, and lets it see the path that it is to see.
+/// Tells the service about the client, and rewrites the path for it.
 fn introduce(mut parts: Parts, told: &Told, peer: &Peer, entry: &Entry) -> Result<Parts, Fault> {
     if entry.route.handler.wants_introduction() {
-        // At once, for all that the request is introduced with.
+        // Reserves once for all the added fields.
         parts.headers.reserve(INTRODUCED);
         told.introduce(peer.client, &peer.introduction, &mut parts);
         if let Some(certificate) = &peer.certificate {
@@ -269,7 +265,7 @@ fn introduce(mut parts: Parts, told: &Told, peer: &Peer, entry: &Entry) -> Resul
 }
 
 impl Retired {
-    /// Until no request is answered by these routes any more.
+    /// Waits until no request uses these routes any more.
     pub async fn ended(&self) {
         self.0.cancelled().await;
     }

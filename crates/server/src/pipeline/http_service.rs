@@ -1,4 +1,4 @@
-//! The host's services behind a server that is not Headwater's.
+//! The host's services behind another HTTP server.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,9 +21,9 @@ use crate::request::target::Origin;
 
 /// A [`tower_service::Service`] that answers by the routes of a [`Front`]. Cheap to clone.
 ///
-/// A request gets all that one from a listener of Headwater's gets: an id, a scope, a server span, limits,
-/// the service's timeout. Its server puts the client's address into the request's extensions as
-/// [`ClientAddress`]; without it, the client is unknown, and limits by client do not hold for it.
+/// A request is treated like one from a listener of Headwater: it gets an id, a scope, a server span, limits,
+/// and the service's timeout. The other server puts the client's address into the request's extensions as
+/// [`ClientAddress`]; without it, the client is unknown, and limits by client do not apply.
 #[derive(Clone)]
 pub struct HttpService {
     front: Arc<Front>,
@@ -37,12 +37,12 @@ pub struct ClientAddress(pub SocketAddr);
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl HttpService {
-    /// Answers by these routes, also by those that replace them.
+    /// Answers by the front's routes, and follows replacements.
     #[must_use]
     pub fn new(front: Arc<Front>) -> Self {
         Self {
             front,
-            // For requests of HTTP/1.0, which may name no host.
+            // For HTTP/1.0 requests, which may name no host.
             authority: Authority::from_static("localhost"),
         }
     }
@@ -62,7 +62,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Answering {
-        // A program that asks by itself may name the host in the URI alone.
+        // A program that makes requests itself may name the host only in the URI.
         let named = request.uri().authority().map(|it| it.as_str().parse());
         if let (Some(Ok(host)), false) = (named, request.headers().contains_key(HOST)) {
             request.headers_mut().insert(HOST, host);

@@ -1,4 +1,4 @@
-//! The requests in flight, for those who want to look at them.
+//! A registry of the requests in flight, for inspection.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,20 @@ use http::request::Parts;
 use http::{Method, Uri};
 use slab::Slab;
 
-/// So many lists, so that requests on different threads seldom wait for each other.
+/// Many lists, so that requests on different threads seldom wait for each other.
 const SHARDS: usize = 32;
 
-/// A request that has come and is not over.
+/// A request in flight.
 #[derive(Debug, Clone)]
 pub struct InFlight {
-    /// Its scope: id, service, route, client, counters.
+    /// The scope: id, service, route, client, counters.
     pub scope: Arc<RequestScope>,
-    /// Its method.
     pub method: Method,
-    /// Its path as it came, without the query, which may hold what nobody else should see.
+    /// The path as received, without the query, which may be confidential.
     pub path: String,
-    /// When its head had arrived.
+    /// The time when the head had arrived.
     pub since: Instant,
-    /// Whether the response's head is decided.
+    /// True if the response's head is decided.
     pub answered: bool,
 }
 
@@ -41,7 +40,7 @@ struct Listed {
     uri: Uri,
 }
 
-/// A request's place in the registry, until it is dropped.
+/// A request's place in the registry. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Listing {
     registry: Arc<Registry>,
@@ -66,7 +65,7 @@ impl Registry {
         }
     }
 
-    /// All of them, the oldest first.
+    /// Returns all requests, the oldest first.
     pub(crate) fn list(&self) -> Vec<InFlight> {
         let mut list = Vec::new();
         for shard in &self.shards {
@@ -86,12 +85,12 @@ impl Registry {
 impl Drop for Listing {
     fn drop(&mut self) {
         let listed = lock(&self.registry.shards[self.shard]).try_remove(self.key);
-        // Only now, when nobody waits for the lock: it may be the last of a scope.
+        // Dropped after the lock: this may be the last reference to a scope.
         drop(listed);
     }
 }
 
-/// Nothing that panics runs under the lock, and a list is whole after each step.
+/// Nothing that panics runs under the lock, and a list is consistent after each step.
 fn lock(shard: &Mutex<Slab<Listed>>) -> MutexGuard<'_, Slab<Listed>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

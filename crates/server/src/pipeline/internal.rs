@@ -1,5 +1,4 @@
-//! The front of one service for the other services of its host: no socket, no codec, and otherwise
-//! all that a request from the network gets.
+//! The front of one service for the other services of its host, without a socket or codec.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,20 +19,18 @@ use crate::request::method;
 use crate::request::reserved_headers;
 use crate::routing::route::Route;
 
-/// The route of internal requests. Their host names the service, so its paths begin at the root,
-/// whatever prefix it has among the paths of the host; a service sees the path as it was sent.
+/// The route of internal requests. Their host names the service, so its paths begin at the root, whatever its
+/// prefix on the host; the service sees the path as it was sent.
 const WHOLE_HOST: &str = "/...";
 
 /// Answers the requests that other services of the host make to this one.
 ///
-/// A request has a scope of its own: its own id, a server span under the client span of its caller,
-/// the access record and the metrics of any request, and the service's own timeout and limits. If what
-/// the request is made for has no answer yet, and is due earlier, it is due then. What bounds clients, or
-/// all requests from the network together, is nothing to it.
+/// A request has its own scope: an id, a server span under the client span of its caller, an access record,
+/// metrics, and the service's timeout and limits. It is due no later than the unanswered request that it is
+/// made for. Limits on clients, and on all requests from the network, do not apply.
 pub struct InternalFront {
-    /// Its pattern is [`WHOLE_HOST`].
+    /// The route; its pattern is [`WHOLE_HOST`].
     route: Route,
-    /// What counts against its limits, if anything does.
     service_limits: Option<ServiceLimits>,
     lifecycle: RequestLifecycle,
 }
@@ -41,9 +38,9 @@ pub struct InternalFront {
 // === impl InternalFront ===
 
 impl InternalFront {
-    /// The front of the service that answers at `route`; where that is counts for nothing here. Its
-    /// limits hold here, too; what counts against them is counted with what comes by routes of the same
-    /// [`service_limits`](Route::service_limits), and by itself without one.
+    /// Makes the front of the service at `route`, whose pattern and hosts do not matter here. The route's
+    /// limits apply, and count together with all routes of the same
+    /// [`service_limits`](Route::service_limits), or separately without one.
     #[must_use]
     pub fn new(mut route: Route, metrics: Metrics, loops: LoopGuard) -> Self {
         route.pattern = WHOLE_HOST.into();
@@ -60,14 +57,14 @@ impl InternalFront {
         }
     }
 
-    /// The same, with its requests noted by `access` when they are over.
+    /// Sets the access log for its requests.
     #[must_use]
     pub fn with_access(mut self, access: AccessLog) -> Self {
         self.lifecycle.access = access;
         self
     }
 
-    /// The same, with answers that tell why a request failed. See [`FrontParams::explain`].
+    /// Sets whether answers say why a request failed. See [`FrontParams::explain`].
     ///
     /// [`FrontParams::explain`]: crate::FrontParams::explain
     #[must_use]
@@ -96,7 +93,7 @@ impl InternalFront {
             hold: (),
             params: BodyParams {
                 max: self.route.limits.max_body,
-                // What is not wanted of it is dropped: no connection suffers.
+                // The rest of an unread body is dropped: there is no connection to keep.
                 ..BodyParams::default()
             },
         };
@@ -118,7 +115,6 @@ impl InternalFront {
         response.map(BodyExt::boxed_unsync)
     }
 
-    /// As requests from the network are.
     fn admit(&self, parts: &Parts) -> Result<Permits, Fault> {
         method::check(&parts.method)?;
         let limits = self.service_limits.as_ref();

@@ -1,4 +1,4 @@
-//! The way of a request: parse, route, admit, scope, handler, answer, each step one function.
+//! The steps of a request: parse, route, admit, scope, handler, answer.
 
 pub(crate) mod admit;
 pub(crate) mod front;

@@ -1,4 +1,4 @@
-//! Reads a request's head: who sent it, whom it is for, and what services see of it.
+//! Checks a request's head, and makes the head that services see.
 
 use std::sync::Arc;
 
@@ -12,33 +12,33 @@ use crate::request::forwarded::{Forwarding, Told};
 use crate::request::{cookies, method, reserved_headers, target, transfer_coding};
 use crate::routing::entry::Entry;
 
-/// What heads are read by.
+/// The settings of head parsing.
 #[derive(Debug)]
 pub(crate) struct HeadParser {
     pub(crate) max_uri: usize,
     pub(crate) forwarding: Forwarding,
 }
 
-/// A head as services see it, or as it was when that was refused.
+/// A head as services see it, or the original head if it was refused.
 pub(crate) struct Parsed {
     pub(crate) parts: Parts,
     pub(crate) told: Told,
     pub(crate) verdict: Result<(), Refusal>,
 }
 
-/// Why no service is given a request.
 pub(crate) struct Refusal {
     pub(crate) fault: Fault,
-    /// Whether the request counts all the same, for its client and among all.
+    /// If true, the request still counts for its client and in the overall limit.
     pub(crate) counts: bool,
-    /// Who would have answered, if that is known.
+    /// The route that would have answered, if it is known.
     pub(crate) entry: Option<Arc<Entry>>,
 }
 
 // === impl HeadParser ===
 
 impl HeadParser {
-    /// Makes the URI absolute and the fields what services see, unless no service shall see them.
+    /// Makes the URI absolute and the fields those that services see, unless the request is
+    /// refused.
     pub(crate) fn parse(&self, mut parts: Parts, peer: &Peer) -> Parsed {
         let believed = self.forwarding.believe(&parts.headers, peer.client);
         let (told, verdict) = match believed {
@@ -46,7 +46,7 @@ impl HeadParser {
                 let checked = self.check(&mut parts, peer, &told);
                 (told, checked.map_err(Refusal::from))
             }
-            // Nobody knows whom it would count for.
+            // The client that it would count for is unknown.
             Err(fault) => {
                 let counts = false;
                 let refusal = Refusal {
@@ -69,7 +69,7 @@ impl HeadParser {
             return Err(Fault::client(
                 StatusCode::URI_TOO_LONG,
                 "uri_too_long",
-                "the request's path and query are longer than they may be",
+                "the request's path and query are too long",
             ));
         }
         method::check(&parts.method)?;
@@ -86,7 +86,7 @@ impl HeadParser {
         reserved_headers::remove(&mut parts.headers);
         if parts.version >= Version::HTTP_2 {
             cookies::join(&mut parts.headers);
-            // As hyper does it with HTTP/1.
+            // As hyper does for HTTP/1.
             settle_length(&mut parts.headers);
         }
         Ok(())

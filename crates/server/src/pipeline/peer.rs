@@ -1,4 +1,4 @@
-//! The other end of a connection.
+//! The peer of a connection.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -9,28 +9,26 @@ use crate::request::forwarded::{Client, canonical};
 use crate::request::target::Origin;
 use crate::routing::route::Route;
 
-/// Who is at the other end of a connection, and what requests that come by it have in common.
+/// The peer of a connection, and the state that its requests share.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    /// The client's address: that of the socket, or what a PROXY header says. None for a Unix-domain
-    /// socket.
+    /// The client's address, of the socket or of the PROXY header. `None` for a Unix-domain socket.
     pub(crate) client: Option<SocketAddr>,
-    /// Its part in what the client has open, unless that is counted for each request alone.
+    /// The client's share, unless each request has its own.
     pub(crate) share: Option<Arc<ClientShare>>,
-    /// The address that was connected to. None for a Unix-domain socket.
+    /// The address that the client connected to. `None` for a Unix-domain socket.
     pub(crate) local: Option<SocketAddr>,
-    /// The scheme, and whom a request is for that does not say it.
+    /// The scheme, and the authority of a request that names none.
     pub(crate) origin: Origin,
-    /// The certificate that the client showed, if it was verified.
+    /// The verified certificate of the client.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
-    /// What services are told of it, from the first request on.
+    /// The fields that tell services about the client, made for the first request.
     pub(crate) introduction: OnceLock<Client>,
-    /// What the route of its first request is called.
     pub(crate) names: OnceLock<Names>,
 }
 
-/// The names of a route, in a copy of one connection's own: each request holds them, and threads that
-/// count at one place how many do wait for each other.
+/// Copies of a route's names for one connection. Each request holds them, and threads that update one
+/// reference count wait for each other.
 #[derive(Debug)]
 pub(crate) struct Names {
     of: [Arc<str>; 2],
@@ -40,7 +38,7 @@ pub(crate) struct Names {
 // === impl Peer ===
 
 impl Peer {
-    /// Of these addresses; all else is not known yet.
+    /// A peer with these addresses; all else is unknown yet.
     pub(crate) fn new(
         client: Option<SocketAddr>,
         local: Option<SocketAddr>,
@@ -57,7 +55,7 @@ impl Peer {
         }
     }
 
-    /// What the service and the pattern of a route are called.
+    /// Returns the service and the pattern of a route, as the connection's copies if it is the first route.
     pub(crate) fn names<'a>(&'a self, route: &'a Route) -> [&'a Arc<str>; 2] {
         let of = [&route.service, &route.pattern];
         let names = self.names.get_or_init(|| Names {
@@ -71,7 +69,6 @@ impl Peer {
             .all(|(one, other)| Arc::ptr_eq(one, other));
         match are_these {
             true => names.own.each_ref(),
-            // No more than the first are remembered.
             false => of,
         }
     }

@@ -14,41 +14,40 @@ use crate::request::body_wait::{Trouble, Wait};
 use crate::response::answer::RequestName;
 use crate::routing::entry::Entry;
 
-/// What has to be settled when a request is over, however it ends: answered to the last byte, cut,
-/// or dropped with its connection. Dropping this settles it.
+/// Reports the end of a request, however it ends: answered to the last byte, cut, or dropped with
+/// its connection. Dropping this reports it.
 ///
-/// It first belongs to the call of the handler and then to the response's body, so that at every
-/// moment exactly one thing owns it, and that thing is dropped when nobody waits any more.
+/// It belongs first to the call of the handler and then to the response's body, so it always has
+/// exactly one owner, which is dropped when nobody waits any more.
 ///
-/// Boxed, because it is moved from hand to hand.
+/// Boxed, because it moves often.
 pub(crate) struct RequestGuard(Box<Inner>);
 
 struct Inner {
     name: RequestName,
     scoped: Scoped,
-    /// The wait for its body, if it has one.
     wait: Option<Arc<Wait>>,
     answered: bool,
-    // After all else: the request counts until it is reported.
+    // Dropped last: the request counts until it is reported.
     held: Held,
 }
 
-/// A request's scope, and those who are told of its end.
+/// A request's scope, span and records.
 pub(crate) struct Scoped {
     pub(crate) scope: Arc<RequestScope>,
-    // Ends when it is dropped, which is after the guard's `Drop::drop` has run.
+    // Ends when it is dropped, after the guard's `Drop::drop`.
     pub(crate) span: ServerSpan,
     pub(crate) measure: RequestMeasure,
     pub(crate) access: AccessEntry,
 }
 
-/// What a request takes up while it lasts.
+/// The resources that a request holds.
 #[derive(Default)]
 pub(crate) struct Held {
-    /// Its route, and with it the router.
+    /// The route, which keeps the router alive.
     pub(crate) entry: Option<Arc<Entry>>,
     pub(crate) _permits: Permits,
-    /// Its place among those that are told.
+    /// The entry in the registry of requests in flight.
     pub(crate) _listing: Option<Listing>,
 }
 
@@ -56,18 +55,16 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 #[expect(dead_code, reason = "held, and never read")]
 pub(crate) struct Permits {
-    /// Among all from the network.
+    /// The place in the overall limit.
     pub(crate) all: Option<InFlightPermit>,
-    /// Among those of its client.
     pub(crate) client: Option<ClientPermit>,
-    /// Among those of its service.
     pub(crate) service: Option<InFlightPermit>,
 }
 
 // === impl RequestGuard ===
 
 impl RequestGuard {
-    /// `wait` is that for the request's body, if it has one.
+    /// `wait` is the wait for the request's body, if it has one.
     pub(crate) fn new(scoped: Scoped, wait: Option<Arc<Wait>>, held: Held) -> Self {
         Self(Box::new(Inner {
             name: RequestName::new(scoped.scope.id()),
@@ -78,12 +75,11 @@ impl RequestGuard {
         }))
     }
 
-    /// Whoever answers, or would have.
+    /// Returns the route that answers, or would have answered.
     pub(crate) fn entry(&self) -> Option<&Entry> {
         self.0.held.entry.as_deref()
     }
 
-    /// The wait for the request's body, if it has one.
     pub(crate) fn wait(&self) -> Option<&Wait> {
         self.0.wait.as_deref()
     }
@@ -92,12 +88,12 @@ impl RequestGuard {
         &self.0.scoped.scope
     }
 
-    /// Names the request, in place of whatever name is there.
+    /// Sets the request's id field.
     pub(crate) fn name(&self, headers: &mut HeaderMap) {
         self.0.name.put(headers);
     }
 
-    /// The response head is decided: names the request in it, and notes its status.
+    /// Sets the id in the decided response head, and records the status.
     pub(crate) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         let inner = &mut *self.0;
         inner.name.put_last(headers);
@@ -107,18 +103,18 @@ impl RequestGuard {
         inner.answered = true;
     }
 
-    /// The request got no proper answer, or its answer was cut.
+    /// Records that the request failed, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
         self.0.scoped.span.fault(fault);
         self.0.scoped.access.failed(fault);
     }
 
-    /// The client went away before the answer's end.
+    /// Records that the client went away before the end of the answer.
     pub(crate) fn abandoned(&mut self) {
         self.failed(&Trouble::Gone.fault());
     }
 
-    /// Bytes of the response's body were handed to the connection.
+    /// Counts bytes of the response's body that the connection took.
     pub(crate) fn sent(&self, bytes: usize) {
         Counters::add(&self.scope().counters().response_bytes, bytes as u64);
     }
@@ -127,7 +123,7 @@ impl RequestGuard {
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         if !self.0.answered {
-            // The call of the handler was dropped, and with it the connection or the stream.
+            // The connection or the stream was dropped, and the call of the handler with it.
             self.abandoned();
         }
         let scoped = &mut self.0.scoped;

@@ -1,4 +1,4 @@
-//! What is done for every request, whether it came by the network or from a service of this host.
+//! The steps of every request, from the network or from a service of this host.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -28,14 +28,14 @@ use crate::request::body_wait::{Trouble, Wait};
 use crate::response::answer::{answer, log};
 use crate::response::explanation::{EXPLAIN, Explanation};
 
-/// What requests are received with.
+/// The parameters of requests.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestLifecycle {
     pub(crate) metrics: Metrics,
     pub(crate) access: AccessLog,
     pub(crate) loops: LoopGuard,
     pub(crate) overload_log: Arc<OverloadLog>,
-    /// Whether answers tell why.
+    /// If true, answers say why a request failed.
     pub(crate) explain: bool,
 }
 
@@ -43,22 +43,22 @@ pub(crate) struct RequestLifecycle {
 pub(crate) struct Arrival<'a> {
     pub(crate) parts: &'a Parts,
     pub(crate) started: Instant,
-    /// When the response head is due, if anybody answers.
+    /// The deadline of the response head, if the request has a route.
     pub(crate) deadline: Option<Instant>,
     pub(crate) service: &'a Arc<str>,
     pub(crate) route: &'a Arc<str>,
-    /// Who asks, and where, if it came by the network.
+    /// The client's address, for a request from the network.
     pub(crate) client: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: bool,
-    /// Who asks, if it did not.
+    /// The caller, for a request from a service.
     pub(crate) caller: Option<&'a Caller>,
 }
 
-/// A request that its handler has, or why it has not.
+/// A request that its handler works on, or that was refused.
 pub(crate) struct Handling {
     pub(crate) guard: RequestGuard,
-    /// What its handler does, and by which method it was asked.
+    /// The handler's future and the request's method, or the refusal.
     pub(crate) handled: Result<(HandlerFuture, Method), Fault>,
 }
 
@@ -132,7 +132,7 @@ impl RequestLifecycle {
         }
     }
 
-    /// Gives the request to the handler, unless it has come here too often.
+    /// Calls the handler, unless the request is in a loop.
     pub(crate) fn handle(
         &self,
         handler: &dyn Handler,
@@ -143,11 +143,11 @@ impl RequestLifecycle {
         self.loops.admit(scope.hops())?;
         let method = request.method().clone();
         if handler.wants_introduction() {
-            // The request's own names where the client's were: they are what a guest may pass on.
+            // Replaces the client's trace and id fields by the request's own, which a guest may pass on.
             propagation::introduce(scope.span(), request.headers_mut());
             guard.name(request.headers_mut());
         }
-        // Nothing that could be left half-changed is seen again after a panic.
+        // After a panic, nothing that it may have left half-changed is used again.
         let call = AssertUnwindSafe(|| handler.handle(request, Arc::clone(scope)));
         let answer = std::panic::catch_unwind(call).map_err(|panic| panicked(&*panic))?;
         Ok((answer, method))
@@ -164,7 +164,7 @@ impl RequestLifecycle {
         }
     }
 
-    /// Waits for the handler; what the client is sent.
+    /// Waits for the handler, and returns the response.
     pub(crate) async fn answer(&self, handling: Handling) -> Response<ResponseBody> {
         let Handling { guard, handled } = handling;
         let answered = match handled {
@@ -206,9 +206,8 @@ impl RequestLifecycle {
     }
 }
 
-/// What the handler answers, under the request's deadline and with panics caught. What was wrong
-/// with the request's body counts whatever the handler makes of it, if it was told: its answer is to
-/// a request that never came whole.
+/// Waits for the handler's answer under the deadline, and catches panics. A fault of the request's body takes
+/// precedence over the handler's answer, which is to an incomplete request.
 async fn wait_for(
     answer: HandlerFuture,
     method: &Method,
@@ -216,7 +215,7 @@ async fn wait_for(
 ) -> Result<Sendable, Fault> {
     let (scope, body) = (guard.scope(), guard.wait());
     let mut handled = AssertUnwindSafe(answer).catch_unwind();
-    // First without a timer, for a handler that answers at once.
+    // Polled without a timer first, for a handler that answers at once.
     let caught = match (futures::poll!(&mut handled), scope.deadline()) {
         (Poll::Ready(caught), _) => caught,
         (Poll::Pending, None) => handled.await,
@@ -224,10 +223,10 @@ async fn wait_for(
             match tokio::time::timeout_at(deadline.into(), &mut handled).await {
                 Ok(caught) => caught,
                 Err(_elapsed) => {
-                    // While the handler's future is there, which may own the body.
+                    // Called before the handler's future is dropped, which may own the body.
                     let late = body.and_then(Wait::due);
                     drop(handled);
-                    // This tells what outlives it.
+                    // Tells whatever outlives the handler.
                     scope.end();
                     return Err(late.map_or_else(Fault::deadline, Trouble::fault));
                 }
@@ -236,7 +235,7 @@ async fn wait_for(
     };
     let answered = caught.unwrap_or_else(|panic| Err(panicked(&*panic)));
     let trouble = body.and_then(|body| match &answered {
-        // Of a handler that looks at the clock itself.
+        // The handler enforced the deadline itself.
         Err(fault) if fault.is_deadline() => body.due(),
         _ => body.trouble(),
     });
@@ -253,19 +252,17 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
     Fault::host("panic").caused_by(format!("the handler panicked: {text}"))
 }
 
-/// A response whose head and body do not contradict each other.
+/// A response whose head and body agree.
 pub(crate) struct Sendable {
     response: Response<Body>,
-    /// Its `content-length`.
     length: Option<u64>,
 }
 
 impl Sendable {
-    /// Removes what is not the service's to say, and refuses a `content-length` that is already
-    /// known to be false: hyper would write it as it stands beside a body of another length, and
-    /// client and server would disagree on where the next response begins. (A body whose length is
-    /// not known beforehand is cut by hyper when it is too long, and the connection is closed when
-    /// it is too short.)
+    /// Removes fields that are not the service's to set, and refuses a `content-length` that is known to be
+    /// wrong: hyper would send it beside a body of another length, and client and server would disagree on
+    /// where the next response begins. (If the length of a body is not known beforehand, hyper cuts a body
+    /// that is too long, and closes the connection if it is too short.)
     fn check(mut response: Response<Body>, method: &Method) -> Result<Self, Fault> {
         strip_hop_by_hop(response.headers_mut());
         response.headers_mut().remove(EXPLAIN);
@@ -284,10 +281,10 @@ impl Sendable {
             }
         };
         if ResponseBody::is_forbidden(method, response.status()) {
-            // The length is that of the body which a GET would have had.
+            // Keeps the length of the body that a GET would have had.
             *response.body_mut() = headwater_core::empty();
             if response.status() == StatusCode::NO_CONTENT {
-                // It has none, whoever asks (RFC 9110, 8.6).
+                // A 204 has no length, whatever the method (RFC 9110, 8.6).
                 response.headers_mut().remove(CONTENT_LENGTH);
             }
             return Ok(Self {
@@ -299,7 +296,7 @@ impl Sendable {
             && length != actual
         {
             return Err(Fault::bad_response(
-                "the service sent a content-length that is not its body's",
+                "the service sent a content-length that does not match its body",
             )
             .caused_by(format!("content-length {length}, body of {actual} bytes")));
         }

@@ -1,4 +1,4 @@
-//! The response's body on its way to the connection.
+//! A response body that reports the end of its request.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,18 +12,18 @@ use crate::pipeline::request_guard::RequestGuard;
 use crate::request::body_wait::Wait;
 use crate::response::answer::log;
 
-/// Counts what is sent and settles the [`RequestGuard`] when the last byte was, or never will be.
+/// Counts the bytes sent, and settles the [`RequestGuard`] after the last one, or when no more can come.
 ///
-/// An error of the inner body stays one, and hyper then aborts the connection (HTTP/1) or resets the
-/// stream (HTTP/2). So does an end before the declared length.
+/// Passes on an error of the inner body, and hyper aborts the connection (HTTP/1) or resets the stream
+/// (HTTP/2). An end before the declared length is an error, too.
 pub(crate) struct ResponseBody {
     inner: Body,
     // `None` once settled.
     guard: Option<RequestGuard>,
-    // Bytes still to come, where that is known: hyper drops a body of known length at its last byte
-    // without asking whether more follows.
+    // Bytes still to come, if known: hyper drops a body of known length at its last byte without polling for
+    // the end.
     remaining: Option<u64>,
-    // An error that has been seen and not yet been passed on.
+    // An error to pass on at the next poll.
     cut: Option<BodyError>,
 }
 
@@ -40,12 +40,12 @@ impl ResponseBody {
         }
     }
 
-    /// Settles the exchange as failed, and passes the error on at the next poll: hyper throws away
-    /// what it has not written yet when a body fails, so it first gets the chance to write. The
-    /// client then has the head, with the request's id, and what the service sent until here.
+    /// Settles the request as failed, and passes the error on at the next poll. hyper discards unwritten data
+    /// when a body fails, so it gets the chance to write first: the client then has the head, with the
+    /// request's id, and all that the service sent so far.
     fn cut(&mut self, error: BodyError, cx: &mut Context<'_>) {
         if let Some(mut guard) = self.guard.take() {
-            // A service that passes on what comes cannot go on when nothing does.
+            // A service that passes its request body on fails because that body failed.
             let fault = match guard.wait().and_then(Wait::trouble) {
                 Some(trouble) => trouble.fault(),
                 None => Fault::cut(&*error),
@@ -57,7 +57,7 @@ impl ResponseBody {
         cx.waker().wake_by_ref();
     }
 
-    /// The response has no body on the wire, whatever the handler gave (RFC 9110 6.4.1).
+    /// Returns true if the response has no body on the wire, whatever the handler gave (RFC 9110 6.4.1).
     pub(crate) fn is_forbidden(method: &Method, status: StatusCode) -> bool {
         *method == Method::HEAD
             || status.is_informational()

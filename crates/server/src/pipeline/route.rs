@@ -1,4 +1,4 @@
-//! Finds who answers a request.
+//! Finds the route of a request.
 
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use crate::request::target;
 use crate::routing::entry::Entry;
 use crate::routing::router::Router;
 
-/// A request with who answers it.
 pub(crate) struct Routed {
     pub(crate) parts: Parts,
     pub(crate) told: Told,
@@ -22,7 +21,7 @@ pub(crate) struct Routed {
 // === impl Parsed ===
 
 impl Parsed {
-    /// Finds who answers, and tells it what the path has at the route's wildcards.
+    /// Finds the route, and sets the fields of its wildcards.
     pub(crate) fn route(self, router: &Router) -> Routed {
         let Self {
             mut parts,
@@ -49,13 +48,13 @@ impl Parsed {
     }
 }
 
-/// Why nobody answers at an absolute URI.
+/// Returns the fault of an absolute URI without a route.
 fn unanswered(router: &Router, uri: &Uri) -> Fault {
     if router.knows_host(uri) {
         return not_found();
     }
     // "A target URI that does not match an origin for which the server has been configured" (RFC 9110
-    // 15.5.20). Nobody may keep it for an answer of the path, as caches may a 404.
+    // 15.5.20). Caches must not keep it for this path, as they may keep a 404.
     Fault::client(
         StatusCode::MISDIRECTED_REQUEST,
         "unknown_host",

@@ -21,51 +21,49 @@ use crate::stall_timer::StallTimer;
 /// A body as it arrives, from a connection or from another service.
 pub(crate) struct IncomingBody<B, H> {
     pub(crate) body: B,
-    /// Held until the body is at its end, or nobody reads it any more.
+    /// Held until the body ends, or nobody reads it any more.
     pub(crate) hold: H,
     pub(crate) params: BodyParams,
 }
 
-/// How a body is taken in.
+/// The parameters of receiving a body.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct BodyParams {
-    /// How long the rest of a body is read that the handler does not read to its end; `None` leaves
-    /// it to whoever sends it.
+    /// How long to read the rest of a body that the handler does not read to its end; `None` leaves the rest
+    /// to the sender.
     pub(crate) linger: Option<Duration>,
-    /// The greatest number of bytes.
     pub(crate) max: Option<u64>,
-    /// How long nothing may arrive while the handler waits.
+    /// How long the client may pause while the handler waits.
     pub(crate) idle_timeout: Option<Duration>,
 }
 
-/// A body that arrives: a connection's, or another service's.
+/// A body that arrives from a connection or from another service.
 pub(crate) trait Arriving:
     http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
 {
-    /// What the client did that the body ends with this error; none if that may be the doing of anybody
-    /// else.
+    /// Returns the client's fault that an error stands for, or `None` if it may be another's.
     fn trouble(error: &Self::Error) -> Option<Trouble>;
 }
 
 struct RequestBody<B: Arriving, H: Hold> {
-    // `None` after an error, when there is nothing left to read.
+    // `None` after an error: nothing is left to read.
     incoming: Option<(B, H)>,
     wait: Arc<Wait>,
     linger: Option<Duration>,
-    // Bytes that may still come.
+    // The number of bytes that may still come.
     remaining: Option<u64>,
-    /// The wait for the next bytes.
+    /// The timeout of the next bytes.
     idle: Option<StallTimer>,
-    // Because a guest's store may be polled and dropped on any thread.
+    // A guest's store may be polled and dropped on any thread, so the runtime is kept.
     runtime: Option<Handle>,
 }
 
-/// What a body may hold.
+/// A value that is held while a body comes.
 pub(crate) trait Hold: Send + Unpin + 'static {}
 
 impl<T: Send + Unpin + 'static> Hold for T {}
 
-/// Another service's: that it broke off is between the two.
+/// The body of another service: if that service breaks it off, no client is at fault.
 impl Arriving for Body {
     fn trouble(_: &BodyError) -> Option<Trouble> {
         None
@@ -73,9 +71,8 @@ impl Arriving for Body {
 }
 
 impl Arriving for Incoming {
-    /// hyper tells what it cannot decode by the kind of an [`io::Error`]. All else is a connection that
-    /// broke, or a stream of HTTP/2 that was reset, be it for what was sent by it: nobody can be answered
-    /// there.
+    /// hyper reports what it cannot decode by the kind of an [`io::Error`]. Any other error is a broken
+    /// connection or a reset HTTP/2 stream, where no answer can be sent.
     fn trouble(error: &hyper::Error) -> Option<Trouble> {
         use io::ErrorKind::{InvalidData, InvalidInput};
         let cause = error
@@ -93,8 +90,8 @@ impl Arriving for Incoming {
 // === impl IncomingBody ===
 
 impl<B: Arriving, H: Hold> IncomingBody<B, H> {
-    /// Makes the handler's body of it: counted, bounded, and read to its end if the handler does not. What
-    /// has to arrive is waited for as told beside it.
+    /// Makes the handler's body: counted, limited, and read to its end if the handler does not read it. Also
+    /// returns the wait for its bytes.
     pub(crate) fn wrap(self, scope: &Arc<RequestScope>) -> (Body, Option<Arc<Wait>>) {
         let Self { body, hold, params } = self;
         if body.is_end_stream() {
@@ -148,7 +145,7 @@ impl<B: Arriving, H: Hold> http_body::Body for RequestBody<B, H> {
         }
         Poll::Ready(match arrived {
             Some(Ok(mut frame)) => {
-                // Services may make one list of them and the fields of the head.
+                // Services may join the trailers with the fields of the head.
                 if let Some(trailers) = frame.trailers_mut() {
                     reserved_headers::remove(trailers);
                 }
@@ -198,12 +195,12 @@ impl<B: Arriving, H: Hold> RequestBody<B, H> {
         idle.poll(cx)
     }
 
-    /// Notes what is wrong for the answer, and tells the handler.
+    /// Records the trouble for the answer, and returns it as the handler's error.
     fn fail(&mut self, trouble: Trouble) -> BodyError {
         self.wait.note(trouble.clone());
         self.wait.end();
         match trouble {
-            // The client may go on sending; it shall get its answer nevertheless.
+            // The client may go on sending, and must still get its answer.
             Trouble::TooLarge | Trouble::Overdue => self.read_on(),
             Trouble::TooSlow | Trouble::Malformed(_) | Trouble::Gone => self.incoming = None,
         }
@@ -218,9 +215,9 @@ impl<B: Arriving, H: Hold> RequestBody<B, H> {
         let (Some(linger), Some(runtime)) = (self.linger.take(), &self.runtime) else {
             return;
         };
-        // Dropping the rest here would make hyper close the connection under a client that is still
-        // sending; the kernel then answers its data with a reset, and the response is lost
-        // (RFC 9112 9.6). So it is read on, and thrown away, while the response goes out.
+        // Dropping the rest here would make hyper close the connection while the client is still sending; the
+        // kernel then answers its data with a reset, and the response is lost (RFC 9112 9.6). So the rest is
+        // read and discarded while the response goes out.
         runtime.spawn(tokio::time::timeout(linger, async move {
             while let Some(Ok(_)) = rest.frame().await {}
             drop(hold);

@@ -1,4 +1,4 @@
-//! The wait for a request's body, and what may come of it.
+//! The wait for a request's body, and how it fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,33 +9,33 @@ use futures::task::AtomicWaker;
 use headwater_core::{Fault, RequestScope};
 use http::StatusCode;
 
-/// What nginx calls the end of a request whose client went away.
+/// nginx's status for a client that closed its request.
 const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
     Err(_) => StatusCode::BAD_REQUEST,
 };
 
-/// The wait of whoever reads a body for what has to arrive. It may outlast the body.
+/// The wait for the next bytes of a body. It may outlast the body.
 #[derive(Debug)]
 pub(crate) struct Wait {
     scope: Arc<RequestScope>,
     trouble: OnceLock<Trouble>,
-    /// Somebody reads, and nothing has arrived since.
+    /// True if the handler waits, and nothing has arrived since.
     awaited: AtomicBool,
     reader: AtomicWaker,
 }
 
-/// Why a body could not be read to its end by the client's fault.
+/// A client's fault that kept a body from being read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
     TooLarge,
     TooSlow,
-    /// It was still awaited when the answer was due.
+    /// The answer was due while the handler waited for the body.
     Overdue,
-    /// What came is no body, for this reason.
+    /// The body is malformed, for this reason.
     Malformed(Arc<str>),
-    /// The client went away before its request or its answer was over: 499, which only one gets to see that
-    /// has closed but its own side.
+    /// The client went away before its request or its answer was over: 499, which a client only sees if it
+    /// closed just its own side.
     Gone,
 }
 
@@ -55,14 +55,14 @@ impl Wait {
         &self.scope
     }
 
-    /// Polls for what arrives.
+    /// Polls for bytes.
     pub(crate) fn poll<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         self.reader.register(cx.waker());
-        // Before it is polled: what arrives from then on ends the wait, whenever that is read.
+        // Set before the poll: any arrival from then on ends the wait, whenever it is read.
         self.awaited.store(true, Ordering::Relaxed);
         let arrival = Waker::from(Arc::clone(self));
         let polled = poll(&mut Context::from_waker(&arrival));
@@ -72,13 +72,12 @@ impl Wait {
         polled
     }
 
-    /// Nobody waits any more.
     pub(crate) fn end(&self) {
         self.awaited.store(false, Ordering::Relaxed);
     }
 
-    /// The body is dropped: because it is not wanted, or because the answer is due and whoever waited for
-    /// the body is dropped, too.
+    /// Records that the body was dropped. At the deadline that does not end the wait: the reader is then
+    /// dropped because the answer is due.
     pub(crate) fn dropped(&self) {
         let is_due = |deadline| deadline <= Instant::now();
         if self.awaited.load(Ordering::Relaxed) && !self.scope.deadline().is_some_and(is_due) {
@@ -90,13 +89,13 @@ impl Wait {
         self.trouble.get().cloned()
     }
 
-    /// The first trouble counts.
+    /// Records the trouble; only the first one counts.
     pub(crate) fn note(&self, trouble: Trouble) {
         let _ = self.trouble.set(trouble);
     }
 
-    /// The answer is due and not there. If nothing but the body was waited for, that is why, and whoever
-    /// reads it is told that it ends here.
+    /// Called when the answer is due and not there. If only the body was waited for, records that as the
+    /// reason and wakes the reader, which gets an error.
     pub(crate) fn due(&self) -> Option<Trouble> {
         if !self.awaited.load(Ordering::Relaxed) {
             return self.trouble();
@@ -127,7 +126,7 @@ impl Trouble {
             Self::TooLarge => Fault::client(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
-                "the request's body is larger than it may be",
+                "the request's body is too large",
             ),
             Self::TooSlow | Self::Overdue => Fault::client(
                 StatusCode::REQUEST_TIMEOUT,

@@ -1,4 +1,4 @@
-//! The certificate that a client showed.
+//! The fields that tell services about a client's certificate.
 
 use std::sync::OnceLock;
 
@@ -6,19 +6,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The client's certificate (RFC 9440); `client-cert-chain` begins so as well.
+/// The client's certificate (RFC 9440), also the prefix of `client-cert-chain`.
 pub(super) const CLIENT_CERT: &str = "client-cert";
-/// What begins so tells of the certificate.
+/// The prefix of the other fields about the certificate.
 pub(super) const X_CLIENT_CERT: &str = "x-client-cert";
 /// The certificate's subject, as text.
 const X_CLIENT_CERT_SUBJECT: &str = "x-client-cert-subject";
 
-/// A client's certificate that was verified.
+/// A verified client certificate.
 #[derive(Debug)]
 pub(crate) struct ClientCertificate {
-    /// The certificate, in DER.
     der: Vec<u8>,
-    /// Whom it is for, as RFC 4514 writes it.
+    /// The subject, as RFC 4514 writes it.
     subject: String,
     fields: OnceLock<[HeaderValue; 2]>,
 }
@@ -34,10 +33,10 @@ impl ClientCertificate {
         }
     }
 
-    /// Tells a service of it, in fields that were taken from what the client sent.
+    /// Adds the fields for a service. The client's own were removed before.
     pub(crate) fn introduce(&self, headers: &mut HeaderMap) {
         let [certificate, subject] = self.fields.get_or_init(|| {
-            // A byte sequence as structured fields have it (RFC 8941 3.3.5).
+            // A byte sequence of structured fields (RFC 8941 3.3.5).
             let certificate = format!(":{}:", STANDARD.encode(&self.der));
             [text(&certificate), text(&self.subject)]
         });
@@ -49,7 +48,7 @@ impl ClientCertificate {
     }
 }
 
-/// A field's value of any text: what no field may have is escaped as RFC 4514 (2.4) does it.
+/// Makes a field value of any text; escapes other characters as RFC 4514 (2.4) does.
 fn text(text: &str) -> HeaderValue {
     let mut bytes = Vec::with_capacity(text.len());
     for byte in text.bytes() {

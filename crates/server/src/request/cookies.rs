@@ -1,11 +1,11 @@
-//! Cookies, which HTTP/2 may take apart.
+//! Joins cookies, which HTTP/2 may split.
 
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{COOKIE, HeaderMap};
 
-/// Makes one field of several: HTTP/2 allows clients to send each cookie in a field of its own, and asks
-/// for one before anybody else sees them (RFC 9113 8.2.3). Browsers do so.
+/// Joins several `cookie` fields into one. HTTP/2 allows clients to send each cookie in its own field, as
+/// browsers do, and requires one field before the request is passed on (RFC 9113 8.2.3).
 pub(crate) fn join(headers: &mut HeaderMap) {
     let mut fields = headers.get_all(COOKIE).iter();
     let (Some(first), Some(second)) = (fields.next(), fields.next()) else {
@@ -16,7 +16,7 @@ pub(crate) fn join(headers: &mut HeaderMap) {
         joined.extend_from_slice(b"; ");
         joined.extend_from_slice(field.as_bytes());
     }
-    // Of values, it always is one.
+    // Cannot fail: the parts are valid values.
     if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
         headers.insert(COOKIE, joined);
     }

@@ -1,22 +1,22 @@
-//! What is asked for that no service is to answer.
+//! Methods that are refused.
 
 use headwater_core::Fault;
 use http::header::{ALLOW, HeaderValue};
 use http::{Method, StatusCode};
 
-/// What the front lets through of the methods of RFC 9110 and RFC 5789, for the `Allow` field of its
-/// answers. (It lets others through as well.)
+/// The methods of RFC 9110 and RFC 5789 that the front lets through, for the `Allow` field of its answers.
+/// (It lets other methods through, too.)
 pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Refuses CONNECT, which asks for a tunnel, and TRACE: a service that sends back what it was sent shows
-/// scripts the credentials that they cannot read otherwise, and whoever asks what proxies have added.
+/// Refuses CONNECT, which asks for a tunnel, and TRACE: a service that echoes the request shows scripts
+/// credentials that they cannot read otherwise, and clients the fields that proxies have added.
 pub(crate) fn check(method: &Method) -> Result<(), Fault> {
     let (kind, summary) = match *method {
-        Method::CONNECT => ("connect", "this server opens no tunnels"),
-        Method::TRACE => ("trace", "this server does not send requests back"),
+        Method::CONNECT => ("connect", "this server does not open tunnels"),
+        Method::TRACE => ("trace", "this server does not echo requests"),
         _ => return Ok(()),
     };
-    // Which must have that field (RFC 9110 15.5.6).
+    // A 405 must have the `Allow` field (RFC 9110 15.5.6).
     let fault = Fault::client(StatusCode::METHOD_NOT_ALLOWED, kind, summary);
     Err(fault.with_field(ALLOW, HeaderValue::from_static(ALLOWED)))
 }

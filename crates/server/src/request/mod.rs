@@ -1,4 +1,4 @@
-//! What a request's head and body say.
+//! Checks and changes to a request's head and body.
 
 pub(crate) mod body;
 pub(crate) mod body_wait;

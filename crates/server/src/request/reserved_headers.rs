@@ -1,22 +1,21 @@
-//! Fields that no service is given as they came.
+//! Removes the fields that services do not get as received.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, TE};
 
 use crate::request::certificate::{CLIENT_CERT, X_CLIENT_CERT};
 
-/// What a wildcard's text is told by to the service, with the wildcard's name at the end.
+/// The prefix of the fields with the texts of wildcards; the wildcard's name follows.
 pub(crate) const ROUTE_FIELDS: &str = "headwater-route-";
 
-/// The only word of `TE` that is for whoever answers: it may send trailers.
+/// The only word of `TE` that matters to services: trailers are accepted.
 const TRAILERS: &str = "trailers";
 
-/// Removes what services shall be able to rely on, and what is said of the connection (RFC 9110 7.6.1),
-/// which they do not speak on: an `Upgrade` that they could take at its word, for one.
+/// Removes fields that services must be able to trust, and those about the connection (RFC 9110 7.6.1), such
+/// as `Upgrade`, which a service might otherwise act on.
 ///
-/// Fields that `Connection` names stay. A client needs not send what it does not want to be seen, and what
-/// a proxy has added is not for a client to take away.
+/// Fields that `Connection` names stay: clients could remove fields that a proxy has added.
 pub(crate) fn remove(headers: &mut HeaderMap) {
-    // Hardly a request has any: one look at the names costs less than a search for each of these.
+    // Few requests have any, and one scan is faster than a search for each name.
     while let Some(withheld) = headers
         .iter()
         .find(|(name, value)| is_withheld(name, value))
@@ -46,9 +45,9 @@ fn is_the_front_s(name: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether a name with `_` stands for one that the front sets, removes or reads: where fields become
-/// variables, as in CGI, the two are the same. The client's would count wherever the front has nothing to
-/// say, and `Content_Length` as the length of a body that it is not.
+/// Returns true if a name with `_` stands for one that the front sets, removes or reads: where fields become
+/// variables, as in CGI, the two are the same. Otherwise the client's value would count where the front sets
+/// none, and `Content_Length` would pass as the body's length.
 fn is_alias(name: &str) -> bool {
     const PREFIXES: [&str; 3] = ["content-", "proxy-", "x-forwarded-"];
     const NAMES: [&str; 4] = [

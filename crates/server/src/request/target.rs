@@ -1,4 +1,4 @@
-//! Whom a request is for: its absolute URI.
+//! The target of a request: its absolute URI.
 
 use std::net::Ipv6Addr;
 use std::sync::OnceLock;
@@ -8,15 +8,15 @@ use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-/// How much of a `Host` field that is none the log tells, in bytes: more than any name has.
+/// The maximum of an invalid `Host` field that is logged, in bytes: more than any name has.
 const LONGEST_TOLD: usize = 256;
 
-/// What a request without a `Host` field falls back to, and by which scheme it came.
+/// The scheme of a connection, and the authority of requests without a `Host` field.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
-    /// Of a connection, the first that a `Host` field named: hardly ever does one name another.
+    /// The first authority that a `Host` field named; most connections name only one.
     asked: OnceLock<Authority>,
 }
 
@@ -30,39 +30,39 @@ impl Origin {
     }
 }
 
-/// Refuses what is no target for a server that is no proxy (RFC 9112 3.2).
+/// Refuses targets that only a proxy serves (RFC 9112 3.2).
 ///
 /// # Errors
 ///
-/// 400.
+/// Returns a 400.
 pub(crate) fn check_form(method: &Method, uri: &Uri) -> Result<(), Fault> {
     let problem = match (uri.scheme(), uri.authority()) {
-        // That is CONNECT's alone (RFC 9112 3.2.3), and what is sent after it might be meant for a tunnel.
+        // Only CONNECT has this form (RFC 9112 3.2.3), and what follows may be meant for a tunnel.
         (None, Some(_)) => "has a target that is neither a path nor a URL",
         (Some(scheme), _) if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS => {
-            "has a target of another scheme than http and https"
+            "has a target whose scheme is not http or https"
         }
         _ if is_of_server(uri) && *method != Method::OPTIONS => {
-            "has the target `*`, which is for OPTIONS alone"
+            "has the target `*`, which only OPTIONS may have"
         }
         _ => return Ok(()),
     };
     Err(refused("bad_target", problem))
 }
 
-/// Whether the target is `*`: the server as a whole.
+/// Returns true if the target is `*`, the server as a whole.
 pub(crate) fn is_of_server(uri: &Uri) -> bool {
     uri.path() == "*"
 }
 
-/// Makes the request's URI absolute: the scheme of the connection, the authority of the request
-/// target or else of the `Host` field (RFC 9112 3.2 and 3.3, RFC 9113 8.3.1). The scheme of the target does
-/// not count: proxies pass `https` on over connections in clear.
+/// Makes the request's URI absolute: the scheme of the connection, and the authority of the request target or
+/// else of the `Host` field (RFC 9112 3.2 and 3.3, RFC 9113 8.3.1). Ignores the target's scheme: proxies pass
+/// on `https` over plain-text connections.
 ///
 /// # Errors
 ///
-/// 400 for a `Host` field that is missing (HTTP/1.1 and 2), doubled or not an authority. The URI is then as
-/// it was, for the logs to tell.
+/// Returns a 400 for a `Host` field that is missing (HTTP/1.1 and 2), doubled or not an authority. The URI
+/// then stays as it was, for the logs.
 pub(crate) fn establish(
     version: Version,
     uri: &mut Uri,
@@ -70,9 +70,9 @@ pub(crate) fn establish(
     origin: &Origin,
 ) -> Result<(), Fault> {
     let host = single_host(headers)?;
-    // None: its own.
+    // `None` keeps the target's own authority.
     let authority = match (uri.authority(), host) {
-        // An HTTP/1.1 request without `Host` is malformed whatever its target says.
+        // An HTTP/1.1 request without `Host` is malformed, whatever its target.
         (Some(_), None) if version == Version::HTTP_11 => {
             return Err(bad_host("has no host field"));
         }
@@ -80,7 +80,7 @@ pub(crate) fn establish(
             if !is_valid(authority) {
                 return Err(bad_host("has a malformed host field"));
             }
-            // The target wins, and nobody behind the front shall see the other (RFC 9112 3.2.2).
+            // The target wins, and nothing behind the front may see the other (RFC 9112 3.2.2).
             if host.is_some_and(|host| host.as_bytes() != authority.as_str().as_bytes())
                 && let Ok(value) = HeaderValue::from_str(authority.as_str())
             {
@@ -101,7 +101,6 @@ pub(crate) fn establish(
                 if !is_valid(&authority) {
                     return Err(malformed());
                 }
-                // No more than the first is remembered.
                 let _ = origin.asked.set(authority.clone());
                 authority
             }
@@ -132,9 +131,9 @@ fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Fault> {
     Ok(first)
 }
 
-/// Whether it is none of what the `http` crate lets through and the grammar of `Host` does not: user
-/// information, an empty host, an address in brackets that is none, a port that is no port. (There is no
-/// other version of addresses in brackets than that of IPv6.)
+/// Returns false for authorities that the `http` crate accepts and the grammar of `Host` does not: user
+/// information, an empty host, brackets without an IPv6 address, an invalid port. (No other version of
+/// bracketed addresses exists.)
 pub(crate) fn is_valid(authority: &Authority) -> bool {
     let text = authority.as_str();
     let host = authority.host();
@@ -149,13 +148,13 @@ pub(crate) fn is_valid(authority: &Authority) -> bool {
     host_is_valid && !text.contains('@') && port_is_valid
 }
 
-/// None at all, or digits: a sign is no part of a port.
+/// Returns true for an empty port or digits. `parse` alone would also accept a sign.
 fn is_port(text: &str) -> bool {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.is_empty() || is_number && text.parse::<u16>().is_ok()
 }
 
-/// What a path is refused for that no field or URI can have.
+/// The fault of a path that does not fit into a field or URI.
 pub(crate) fn bad_path(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
     let problem = "the request's path cannot be passed on";
     Fault::client(StatusCode::BAD_REQUEST, "bad_path", problem).caused_by(error)

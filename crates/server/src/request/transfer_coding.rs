@@ -1,15 +1,15 @@
-//! How a request's body is coded for its way here.
+//! Checks the transfer coding of a request's body.
 
 use headwater_core::Fault;
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 
-/// Refuses a body in another transfer coding than `chunked`. hyper takes that off and looks no further;
-/// the field is not for services to see, and they would take what is left for the body.
+/// Refuses transfer codings other than `chunked`. hyper decodes only that one, and services, which do not see
+/// the field, would take the still encoded rest for the body.
 ///
 /// # Errors
 ///
-/// 501, after which the connection is closed (RFC 9112 6.1 and 7).
+/// Returns a 501, after which the connection is closed (RFC 9112 6.1 and 7).
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), Fault> {
     if !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(());
@@ -19,7 +19,7 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), Fault> {
         .iter()
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        // An empty element of a list is none (RFC 9110 5.6.1.2).
+        // Empty list elements are ignored (RFC 9110 5.6.1.2).
         .filter(|coding| !coding.is_empty());
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),

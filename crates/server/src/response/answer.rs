@@ -1,4 +1,4 @@
-//! From a [`Fault`] to an answer and a log line.
+//! Makes an answer and a log line of a [`Fault`].
 
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use http::{HeaderMap, Response};
 
 use crate::response::explanation::Explanation;
 
-/// The response field that names the request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the client sees of a fault: the status, a sentence and the request's id. The cause is for
-/// the log, unless it is to be explained.
+/// Makes the client's answer to a fault: the status, a sentence and the request's id. The cause is only in
+/// the log, unless explanations are turned on.
 pub(crate) fn answer(
     fault: &Fault,
     id: RequestId,
@@ -29,14 +28,14 @@ pub(crate) fn answer(
         headers.insert(name, value.clone());
     }
     if let Some(wait) = fault.retry_after() {
-        // Whole seconds only, and never fewer than asked for.
+        // Rounds up to whole seconds.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-/// What names a request, to the service and in its answer.
+/// A request's id as a field value, for the service and the answer.
 #[derive(Debug)]
 pub(crate) struct RequestName(Option<HeaderValue>);
 
@@ -44,9 +43,8 @@ const fn uuid_length() -> usize {
     "00000000-0000-0000-0000-000000000000".len()
 }
 
-/// Writes the fault to the log, loud as its blame deserves: a client's errors are the client's
-/// business, the service's and the host's are the operator's. `left_out` says how many of its kind were
-/// not told of since the last that was.
+/// Logs the fault at a level by its blame: debug for the client's errors, more for those of services and the
+/// host. `left_out` is the number of faults of its kind that were not logged since the last.
 pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>, left_out: u64) {
     let left_out = (left_out > 0).then_some(left_out);
     macro_rules! line {
@@ -85,15 +83,15 @@ impl RequestName {
         Self(HeaderValue::from_str(text).ok())
     }
 
-    /// Names the request for the last time.
+    /// Sets the id field for the last time.
     pub(crate) fn put_last(&mut self, headers: &mut HeaderMap) {
-        // Another of a value costs more than to give it away.
+        // Moves the value, which is cheaper than a clone.
         if let Some(value) = self.0.take() {
             headers.insert(X_REQUEST_ID, value);
         }
     }
 
-    /// Names the request, in place of whatever is there.
+    /// Sets the id field, replacing any value.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
         if let Some(value) = &self.0 {
             headers.insert(X_REQUEST_ID, value.clone());

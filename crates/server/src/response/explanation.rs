@@ -1,24 +1,23 @@
-//! Why a request went as it did, in its answer: for who develops a guest, where the setting asks for it.
+//! Explains in an answer why a request went as it did, for developers of guests, if the setting is on.
 //!
-//! Otherwise clients are told nothing of causes. They name files, addresses and what a service may reach.
+//! Otherwise clients see no causes, which name files, addresses and the destinations of services.
 
 use headwater_core::{Fault, RequestScope, explain};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The response field that has it.
 pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("headwater-explain");
 
-/// More is in the log. Clients accept fields of 8 KiB, all of a response's together.
+/// Clients accept 8 KiB for all of a response's fields; the log has the full text.
 const LONGEST: usize = 2048;
 
-/// What is to be told of a request; one line for each.
+/// The explanation of a request, line by line.
 #[derive(Debug, Default)]
 pub(crate) struct Explanation(Vec<String>);
 
 // === impl Explanation ===
 
 impl Explanation {
-    /// What is known when the response head is decided.
+    /// Collects what is known when the response head is decided.
     pub(crate) fn of(scope: &RequestScope, fault: Option<&Fault>) -> Self {
         let cause = fault.and_then(Fault::cause);
         let denial = scope
@@ -27,12 +26,12 @@ impl Explanation {
         Self(cause.into_iter().chain(denial).collect())
     }
 
-    /// As lines, for the text of an answer.
+    /// Returns the lines, for the text of an answer.
     pub(crate) fn text(&self) -> String {
         self.0.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// As a field, if there is anything to tell.
+    /// Sets the field, if there is anything to explain.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
         if self.0.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What is answered.
+//! Answers that the server makes itself.
 
 pub(crate) mod answer;
 pub(crate) mod explanation;

@@ -1,4 +1,4 @@
-//! A route as the front holds it, and what a path says by it.
+//! A route as the front holds it.
 
 use std::sync::Arc;
 
@@ -14,33 +14,31 @@ use crate::request::forwarded::X_FORWARDED_PREFIX;
 use crate::request::target::bad_path;
 use crate::routing::route::Route;
 
-/// A route of a router, and what belongs to it.
+/// A route of a router, with derived data.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) route: Route,
-    /// What bounds the requests of its service, if anything does.
     pub(crate) service_limits: Option<ServiceLimits>,
-    /// How many segments a prefix pattern takes.
+    /// The number of segments of a prefix pattern.
     pub(crate) depth: Option<usize>,
-    /// The fields that its wildcards' texts are put into.
+    /// The fields for the texts of its wildcards.
     pub(crate) fields: Vec<HeaderName>,
-    /// Held by all entries of a router; each request holds its entry.
+    /// All entries of a router hold this, and each request holds its entry.
     #[expect(dead_code, reason = "held, and never read")]
     pub(crate) in_use: Arc<DropGuard>,
 }
 
-/// The route of a path.
+/// The route of a path, with the texts of its wildcards.
 pub(crate) struct Found<'r, 'p> {
     pub(crate) entry: &'r Arc<Entry>,
-    /// What the path has at the wildcards.
     pub(crate) parameters: Option<Params<'r, 'p>>,
 }
 
 // === impl Entry ===
 
 impl Entry {
-    /// Takes the prefix from the path, and tells it to the service: behind that which a proxy has
-    /// taken already, if it came by one.
+    /// Removes the prefix from the path, and tells the service in a field: after the prefix that a
+    /// proxy has removed, if the request came by one.
     pub(crate) fn strip_prefix(&self, parts: &mut Parts, by_proxy: bool) -> Result<(), Fault> {
         let path = parts.uri.path();
         let end = match self.depth {
@@ -76,12 +74,11 @@ impl Entry {
 // === impl Found ===
 
 impl Found<'_, '_> {
-    /// Puts what the path has at the wildcards into fields.
     pub(crate) fn introduce(&self, headers: &mut HeaderMap) -> Result<(), Fault> {
         let Some(parameters) = &self.parameters else {
             return Ok(());
         };
-        // Of a prefix, what is below it comes last, and has no field.
+        // The part below a prefix comes last, and has no field.
         for (field, (_, text)) in self.entry.fields.iter().zip(parameters.iter()) {
             let value = HeaderValue::from_str(text).map_err(bad_path)?;
             headers.insert(field.clone(), value);

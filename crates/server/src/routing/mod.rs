@@ -1,4 +1,4 @@
-//! Which service a request is for.
+//! Finds the service of a request.
 
 pub(crate) mod entry;
 pub(crate) mod route;

@@ -1,4 +1,4 @@
-//! Who answers where.
+//! A pattern with its handler.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,42 +10,41 @@ use crate::admission::limits::RouteLimits;
 use crate::admission::service_limits::ServiceLimits;
 use crate::routing::virtual_host::VirtualHost;
 
-/// One pattern and who answers for it.
+/// A pattern with its handler.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Route {
     /// `/x` for exactly this path, `/x/...` for `/x`, `/x/` and everything below, `/...` for all.
     ///
-    /// `{name}` in place of a segment stands for any one segment, empty ones excepted, and its text
-    /// reaches the service as the request field `headwater-route-name`, as it came (nothing is
-    /// decoded). Names are letters, digits, `_` and `-`, and begin with a letter. Braces that are
-    /// meant as such are doubled: `{{` and `}}`.
+    /// `{name}` in place of a segment stands for any one segment that is not empty. The service gets its
+    /// text, not decoded, in the request field `headwater-route-name`. Names are letters, digits, `_` and
+    /// `-`, and begin with a letter. Literal braces are doubled: `{{` and `}}`.
     pub pattern: Arc<str>,
-    /// The hosts that the route holds for. Default: all. A route for a host goes before one for all
-    /// below a domain, and that before one for all hosts.
+    /// The hosts of the route. Default: all. A route for a host precedes one for all hosts below a domain,
+    /// and that one precedes a route for all hosts.
     pub hosts: Vec<VirtualHost>,
     /// The service's name, for traces and logs.
     pub service: Arc<str>,
-    /// What answers.
+    /// The handler.
     pub handler: Arc<dyn Handler>,
-    /// How long a request may take until its response head. Default: 30 seconds, which is what
-    /// browsers' users have patience for, and under the 60 of common proxies.
+    /// How long a request may take until its response head. Default: 30 seconds, the patience of browsers'
+    /// users, and less than the 60 of common proxies.
     pub timeout: Duration,
-    /// Whether the service sees the path without what the pattern has before `/...`: `/b` for
-    /// `/a/b` at `/a/...`, and `/` for a pattern without `/...`. What was taken away is then in the
-    /// request field `x-forwarded-prefix`. Default: no.
+    /// If true, the service does not see the part of the path that the pattern has before `/...`: it sees
+    /// `/b` for `/a/b` at `/a/...`, and `/` for a pattern without `/...`. The request field
+    /// `x-forwarded-prefix` has the removed part. Default: false.
     pub strip_prefix: bool,
-    /// What the service is asked for at most.
+    /// Limits on the requests to the service.
     pub limits: RouteLimits,
-    /// What counts against them, made of the same limits. Default: the router makes one, for all routes
-    /// of the service that have these limits and none of their own.
+    /// The counts against the limits, made with the same limits. Default: the router makes one for all routes
+    /// of the service that have these limits and no counts of their own.
     pub service_limits: Option<ServiceLimits>,
 }
 
 // === impl Route ===
 
 impl Route {
-    /// Makes a route for all hosts, with the defaults for all else.
+    /// Makes a route for all hosts, with the defaults for everything else.
     #[must_use]
     pub fn new(
         pattern: impl Into<Arc<str>>,
@@ -64,7 +63,7 @@ impl Route {
         }
     }
 
-    /// What counts against its limits, if anything does; made of them if it has none of its own.
+    /// Returns the counts against its limits, if it has limits; makes new counts if it has none.
     pub(crate) fn counted_limits(
         &self,
         make: impl FnOnce(&RouteLimits) -> ServiceLimits,

@@ -1,4 +1,4 @@
-//! The hosts that a route holds for.
+//! The hosts of a route.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,20 +6,20 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::Scheme;
 
-/// A host that a route holds for: `example.com`, `*.example.com` for all below it, each with or
-/// without a port. Upper and lower case are the same, as are a name with and without its last dot.
+/// A host of a route: `example.com`, or `*.example.com` for all hosts below it, each with or
+/// without a port. Case and a final dot do not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualHost {
-    /// In lower case; what follows `*` for a wildcard, dot included.
+    /// In lower case; for a wildcard, the part after `*`, including the dot.
     pub(super) name: String,
     pub(super) wildcard: bool,
     pub(super) port: Option<u16>,
 }
 
-/// Why text is no host.
+/// The error of a text that is not a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no host: write `example.com`, `*.example.com`, `[::1]`, each with `:PORT` if only that \
+    "`{0}` is not a host: write `example.com`, `*.example.com`, `[::1]`, each with `:PORT` if only that \
      port is meant"
 )]
 pub struct VirtualHostError(String);
@@ -27,7 +27,7 @@ pub struct VirtualHostError(String);
 // === impl VirtualHost ===
 
 impl VirtualHost {
-    /// Whether a request with this absolute URI is for the host.
+    /// Returns true if a request with this absolute URI is for the host.
     #[must_use]
     pub fn matches(&self, uri: &Uri) -> bool {
         let Some(host) = uri.host() else {
@@ -35,7 +35,7 @@ impl VirtualHost {
         };
         let host = host.strip_suffix('.').unwrap_or(host);
         let name_matches = if self.wildcard {
-            // At least a letter for the star.
+            // The star stands for at least one character.
             host.len() > self.name.len()
                 && host
                     .get(host.len() - self.name.len()..)
@@ -47,7 +47,7 @@ impl VirtualHost {
     }
 }
 
-/// The URI's port, or that of its scheme.
+/// Returns the URI's port, or the default of its scheme.
 pub(crate) fn port_of(uri: &Uri) -> u16 {
     let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
     uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 })
@@ -63,7 +63,7 @@ impl FromStr for VirtualHost {
             Some(_) => return Err(error()),
             None => (false, text),
         };
-        // An IPv6 address has colons of its own, in brackets.
+        // An IPv6 address contains colons, in brackets.
         let (name, port) = match rest.rsplit_once(':') {
             Some((name, port)) if !port.ends_with(']') => {
                 (name, Some(port.parse().map_err(|_| error())?))
@@ -125,7 +125,7 @@ mod tests {
             };
             let host: VirtualHost = pattern.parse().unwrap();
             assert_eq!(host.matches(&uri), expected, "{pattern} {uri}");
-            // As it is printed, it means the same.
+            // The printed form parses to the same host.
             let again: VirtualHost = host.to_string().parse().unwrap();
             assert_eq!(again, host);
         }

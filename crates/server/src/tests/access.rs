@@ -1,4 +1,4 @@
-//! What the access log says of requests, by whichever way they came and ended.
+//! The access log's lines about requests, whichever way they came and ended.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use crate::testing::{answer_with, each, get, get_h2, h1, h2, params, raw, route, start_front};
 use crate::{FrontParams, InternalFront};
 
-/// A log in a file.
 pub(super) fn log(folder: &TempDir, format: AccessFormat) -> (AccessLog, std::path::PathBuf) {
     let path = folder.path().join("access.log");
     let config = AccessConfig {
@@ -25,7 +24,7 @@ pub(super) fn log(folder: &TempDir, format: AccessFormat) -> (AccessLog, std::pa
     (AccessLog::start(&config).unwrap(), path)
 }
 
-/// The lines of the log, when there are so many.
+/// Waits until the log has this many lines, and returns them.
 pub(super) async fn lines(path: &Path, count: usize) -> Vec<String> {
     let mut look = tokio::time::interval(std::time::Duration::from_millis(1));
     loop {

@@ -236,7 +236,7 @@ async fn at_the_deadline_the_handler_is_dropped_and_the_client_answered() {
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
     drop(server.outcome);
     server.shutdown.cancel();
-    // All senders are gone: the future's, and with the server the closure's.
+    // All senders are dropped: the future's, and with the server the closure's.
     assert_eq!(drops.recv().await, None);
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::testing::{LONG, answer_with, each, get, get_h2, h1, h2, raw, start};
 
-/// A body of unknown length that ends as its last item says.
+/// A body of unknown length; its last item decides how it ends.
 fn frames(frames: Vec<Result<Frame<Bytes>, BodyError>>) -> Body {
     StreamBody::new(stream::iter(frames)).boxed_unsync()
 }
@@ -114,7 +114,7 @@ async fn a_false_content_length_never_shifts_the_next_answer() {
             .unwrap())
     }))
     .await;
-    // What is known to be false before the head is sent is a fault.
+    // A length that is known to be wrong before the head is sent is a fault.
     let mut client = h1(server.address).await;
     for path in ["/short-known", "/long-known", "/odd"] {
         let answer = client.send_request(get(path)).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_false_content_length_never_shifts_the_next_answer() {
         .await
         .unwrap();
     assert!(answer.into_body().collect().await.is_err());
-    // Too long: the message ends where it said it would, and nothing follows it but an answer.
+    // Too long: the message ends at its declared length, and only an answer follows.
     let two = b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n\
                 GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let answers = raw(server.address, two).await;
@@ -155,7 +155,7 @@ async fn a_large_body_that_nobody_reads_neither_hangs_nor_costs_the_answer() {
         };
         let head = format!("POST / HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        // A simple client: sends everything before it reads anything.
+        // A simple client that sends everything before it reads anything.
         for _ in 0..SIZE / mib.len() {
             if chunked {
                 stream.write_all(b"100000\r\n").await.unwrap();
@@ -168,7 +168,6 @@ async fn a_large_body_that_nobody_reads_neither_hangs_nor_costs_the_answer() {
         if chunked {
             stream.write_all(b"0\r\n\r\n").await.unwrap();
         }
-        // And then uses the connection again.
         let next = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         stream.write_all(next).await.unwrap();
         let mut answers = String::new();

@@ -1,4 +1,4 @@
-//! Who is to blame when a request's body breaks off, or is none: whoever sent it.
+//! If a request's body breaks off or is malformed, its sender is to blame.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,6 @@ use crate::{FrontParams, InternalFront, Route};
 
 const CHUNKED: &str = "HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// A server, and what it has noted.
 struct Logged {
     server: Running,
     path: PathBuf,
@@ -47,7 +46,7 @@ impl Logged {
         }
     }
 
-    /// The next line, when it is there.
+    /// Waits for the next line, and returns it.
     async fn line(&mut self) -> String {
         self.seen += 1;
         lines(&self.path, self.seen)
@@ -56,7 +55,7 @@ impl Logged {
     }
 }
 
-/// Chunks that are none, and trailers that are none, or too many.
+/// Malformed chunks, and malformed or too many trailers.
 fn malformed() -> [String; 4] {
     [
         "zz\r\n".to_owned(),
@@ -66,7 +65,7 @@ fn malformed() -> [String; 4] {
     ]
 }
 
-/// Services that make of a body what guests do.
+/// Services that use a body as guests do.
 fn routes() -> Vec<Route> {
     let trap = each(|request: Request<Body>, _| async move {
         match request.into_body().collect().await {
@@ -153,7 +152,7 @@ async fn a_client_that_goes_away_within_its_body_has_gone_whatever_the_service_m
             let mut client = TcpStream::connect(logged.server.address).await.unwrap();
             let request = format!("POST {target} {begun}");
             client.write_all(request.as_bytes()).await.unwrap();
-            // Its own side alone: so it gets to see what it is told.
+            // Closes only its own side, so that it sees the answer.
             client.shutdown().await.unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use crate::testing::{Running, get, h1, params, route, start_with};
 use crate::{Files, Fixed, Redirect};
 
-/// A directory `context` beside a file that is not to be seen.
+/// A directory `context` beside a file that must not be served.
 fn context() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let context = folder.path().join("site");
@@ -86,7 +86,7 @@ async fn files_are_served_with_types_ranges_and_by_conditions() {
         (&[("range", "bytes=2-4")][..], 206, "234"),
         (&[("range", "bytes=-2")], 206, "89"),
         (&[("range", "Bytes=-2")], 206, "89"),
-        // All of a file that is shorter.
+        // A suffix range longer than the file means the whole file.
         (&[("range", "bytes=-100")], 206, "0123456789"),
         (
             &[("range", "bytes=-99999999999999999999")],
@@ -94,7 +94,7 @@ async fn files_are_served_with_types_ranges_and_by_conditions() {
             "0123456789",
         ),
         (&[("range", "bytes=8-99999999999999999999")], 206, "89"),
-        // What is no single range of bytes is none.
+        // Anything but a single range of bytes is ignored.
         (&[("range", "items=0-1")], 200, "0123456789"),
         (&[("range", "bytes=3-1")], 200, "0123456789"),
         (&[("range", "bytes=abc")], 200, "0123456789"),
@@ -105,7 +105,7 @@ async fn files_are_served_with_types_ranges_and_by_conditions() {
         (&[("accept-encoding", "zstd")], 200, "in zstd"),
         (&[("accept-encoding", "gzip")], 200, "in gzip"),
         (&[("accept-encoding", "br;q=0")], 200, "0123456789"),
-        // Of a file that may have changed since, never a part.
+        // Never a part of a file that may have changed.
         (
             &[("range", "bytes=2-4"), ("if-range", "\"old\"")],
             200,
@@ -190,7 +190,7 @@ async fn folders_have_an_index_and_are_found_without_their_slash() {
         ("//sub?a=b", "/sub/?a=b"),
         ("/static/sub", "/static/sub/"),
     ] {
-        // Only what the front itself took away counts.
+        // Only a prefix that the front itself removed counts.
         let forged = [("x-forwarded-prefix", "//evil.example")];
         let (answer, headers) = ask(&server, Method::GET, path, &forged).await;
         assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT, "{path}");

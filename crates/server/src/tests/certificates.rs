@@ -1,4 +1,4 @@
-//! Certificates: by name, of clients, and new ones while the server runs.
+//! Certificates: by name, of clients, and renewed ones while the server runs.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -24,14 +24,13 @@ use crate::testing::{Running, each, get, params, route, start_with};
 use crate::tls::Identity;
 use crate::{CertificateParams, ClientAuth, TlsParams, UnknownNames};
 
-/// Who signs all certificates of a test, and where they are.
+/// The authority that signs all certificates of a test, and its folder.
 struct Authority {
     folder: TempDir,
     root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// What a client shows.
 type Shown = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 impl Authority {
@@ -115,7 +114,7 @@ impl Authority {
             .await
     }
 
-    /// The certificate that is shown to a client that asks for this name, if the client believes it.
+    /// Returns the certificate for a client that asks for this name, if the client accepts it.
     async fn shown_for(&self, address: SocketAddr, name: &str) -> Option<Vec<u8>> {
         let stream = self.connect(address, name, None).await.ok()?;
         let chain = stream.get_ref().1.peer_certificates()?;
@@ -130,7 +129,7 @@ fn der(pair: &CertificateParams) -> Vec<u8> {
         .to_vec()
 }
 
-/// Answers with what a service is told of the client's certificate.
+/// Answers with the fields about the client's certificate.
 async fn serve(tls: TlsParams) -> Running {
     let told = each(|request: Request<Body>, _| async move {
         let field = |name| {
@@ -175,11 +174,11 @@ async fn a_client_is_shown_the_certificate_for_the_name_that_it_asks_for() {
     let shown = async |name| authority.shown_for(server.address, name).await;
     assert_eq!(shown("one.example").await, Some(der(&first)));
     assert_eq!(shown("a.two.example").await, Some(der(&wild)));
-    // Shown the first, which the client does not take.
+    // Gets the first certificate, which the client rejects.
     assert_eq!(shown("three.example").await, None);
     assert_eq!(shown("a.b.two.example").await, None);
 
-    // Names that are given count for more than those in the certificate.
+    // Given names precede those in the certificate.
     let mut given = authority.issue("one.example", "given");
     given.names = vec!["other.example".to_owned()];
     let mut params = tls(vec![given, first.clone()]);
@@ -192,7 +191,7 @@ async fn a_client_is_shown_the_certificate_for_the_name_that_it_asks_for() {
     let refused = authority
         .connect(server.address, "three.example", None)
         .await;
-    // An alert, and not a certificate for somebody else.
+    // An alert, not a certificate for another name.
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("alert"), "{refused}");
 }
@@ -217,14 +216,14 @@ async fn a_verified_certificate_is_passed_on_and_a_required_one_is_asked_for() {
     let told = ask(stream, get("/")).await.unwrap();
     assert!(told.starts_with(':'), "{told}");
     assert!(told.ends_with(": CN=agent,O=Example\\, Inc."), "{told}");
-    // Without one, what a client says of itself counts for nothing.
+    // Without a certificate, the client's own fields are ignored.
     let stream = connect(server.address, None).await;
     let mut forged = get("/");
     forged
         .headers_mut()
         .insert("client-cert", ":AAAA:".parse().unwrap());
     assert_eq!(ask(stream, forged).await.unwrap(), "none none");
-    // Signed by somebody else.
+    // Signed by another authority.
     let stream = authority
         .connect(
             server.address,
@@ -240,7 +239,7 @@ async fn a_verified_certificate_is_passed_on_and_a_required_one_is_asked_for() {
     let server = serve(params).await;
     let stream = connect(server.address, Some(authority.client())).await;
     assert!(ask(stream, get("/")).await.unwrap().contains("CN=agent"));
-    // In TLS 1.3 the client's side is done before the server has seen that there is none.
+    // In TLS 1.3 the client finishes before the server has seen that there is no certificate.
     if let Ok(stream) = authority.connect(server.address, "one.example", None).await {
         assert_eq!(ask(stream, get("/")).await, None);
     }
@@ -279,8 +278,8 @@ async fn a_new_certificate_is_shown_without_losing_connections_and_a_bad_one_is_
     assert!(ask(kept, get("/")).await.is_some());
 }
 
-/// Promise: who says that certificates are to be read again does not wait for the next look; what cannot
-/// be used of any listener changes none; and what was read and not wanted is found by the next look.
+/// Promise: reading certificates again on request does not wait for the next check; if any listener's cannot
+/// be used, none change; and what was read but not installed is found by the next check.
 #[tokio::test]
 async fn certificates_are_read_again_at_once_when_somebody_says_so() {
     let authority = Authority::new();

@@ -1,5 +1,5 @@
-//! Promises about one client: so many connections and so many requests at once, whatever it does with
-//! them, and others are served.
+//! Promises about limits on one client: whatever it does with its connections and requests, others are
+//! served.
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,7 +21,7 @@ use crate::{
     ForwardedParams, Front, FrontParams, ProxyProtocol, RequestLimits, Router, Server, ServerParams,
 };
 
-/// Never answers at `/wait`, and says that it was asked; answers at once everywhere else.
+/// Reports a request at `/wait` and never answers it; answers at once everywhere else.
 fn waits() -> (Arc<dyn Handler>, mpsc::UnboundedReceiver<()>) {
     let (asked, were_asked) = mpsc::unbounded_channel();
     let handler = each(move |request: Request<Body>, _| {
@@ -37,7 +37,7 @@ fn waits() -> (Arc<dyn Handler>, mpsc::UnboundedReceiver<()>) {
     (handler, were_asked)
 }
 
-/// A server with so many requests for each client.
+/// A server with a limit on the requests of each client.
 async fn limited(most: usize, trusted: &[&str], handler: Arc<dyn Handler>) -> Running {
     let front = FrontParams {
         limits: RequestLimits {
@@ -53,7 +53,7 @@ async fn limited(most: usize, trusted: &[&str], handler: Arc<dyn Handler>) -> Ru
     start_front(params(), front, [route("/...", handler)]).await
 }
 
-/// A connection from another address of this machine.
+/// Connects from another address of this machine.
 async fn from(last: u8, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
@@ -87,10 +87,10 @@ async fn a_client_has_so_many_requests_in_flight_by_all_its_streams_and_others_a
     assert_eq!(refused.headers()["retry-after"], "1");
     let text = refused.into_body().collect().await.unwrap().to_bytes();
     assert!(
-        text.starts_with(b"the client has as many requests"),
+        text.starts_with(b"the client has too many requests"),
         "{text:?}"
     );
-    // By another version of HTTP it is the same client.
+    // The client is the same over another version of HTTP.
     let mut third = h1(server.address).await;
     let get = crate::testing::get("/");
     assert_eq!(third.send_request(get).await.unwrap().status(), 429);
@@ -99,7 +99,7 @@ async fn a_client_has_so_many_requests_in_flight_by_all_its_streams_and_others_a
     let others = said(from(2, server.address).await, &request).await;
     assert_eq!(status(&others), 200);
 
-    // When one is over, there is room for one.
+    // The end of one makes room for one.
     held[0].abort();
     while other.send_request(get_h2("/")).await.unwrap().status() != 200 {}
 }
@@ -122,7 +122,7 @@ async fn clients_behind_a_trusted_proxy_are_bounded_each_for_itself() {
     for (client, expected) in [
         (Some("192.0.2.1"), 429),
         (Some("192.0.2.2"), 200),
-        // Of IPv6, one network.
+        // One client is one IPv6 network.
         (Some("2001:db8::1"), 200),
         // The proxy itself.
         (None, 200),
@@ -134,7 +134,7 @@ async fn clients_behind_a_trusted_proxy_are_bounded_each_for_itself() {
     while ask("/", Some("192.0.2.1")).await.unwrap().unwrap().status() != 200 {}
 }
 
-/// A server with so many connections for each client, and what it counts.
+/// A server with a limit on the connections of each client, and its counts.
 async fn bounded(
     proxy_protocol: ProxyProtocol,
     trusted: &[&str],
@@ -164,7 +164,7 @@ async fn a_client_has_so_many_connections_and_others_are_served() {
     let refused = raw(address, request.as_bytes()).await;
     assert_eq!(status(&refused), 429, "{refused}");
     assert!(refused.contains("\r\nretry-after: "), "{refused}");
-    assert!(refused.ends_with("\r\n\r\nthe client has as many connections as it may have\n"));
+    assert!(refused.ends_with("\r\n\r\nthe client has too many connections\n"));
     let others = said(from(2, address).await, &request).await;
     assert_eq!(status(&others), 200);
     let total = counts.total();

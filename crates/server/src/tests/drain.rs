@@ -58,7 +58,7 @@ async fn c10_what_waits_to_be_accepted_is_served_before_the_listener_closes() {
         Router::new([route("/...", answer_with("served"))]).unwrap(),
     );
     let shutdown = CancellationToken::new();
-    // Before the first of them is accepted.
+    // Before the server accepts the first of them.
     shutdown.cancel();
     assert_eq!(server.serve(front, shutdown).await, ServeOutcome::Drained);
     for stream in &mut waiting {
@@ -87,7 +87,7 @@ async fn c10_during_the_delay_everything_goes_on_as_before() {
         .await
         .unwrap();
     assert!(!answer.headers().contains_key("connection"));
-    // Told to go by GOAWAY, at once.
+    // GOAWAY tells it to go, at once.
     assert_eq!(server.outcome.await.unwrap(), ServeOutcome::Drained);
     assert!(kept.send_request(get_h2("/")).await.is_err());
 }
@@ -99,13 +99,13 @@ async fn c10_idle_connections_end_with_the_grace() {
     one.send_request(get("/")).await.unwrap();
     let silent = tokio::spawn(raw(server.address, b""));
     let begun = tokio::spawn(raw(server.address, b"GET / HT"));
-    // Those before are accepted when this is answered.
+    // The earlier ones were accepted by the time that this one is answered.
     let mut last = h1(server.address).await;
     last.send_request(get("/")).await.unwrap();
     server.shutdown.cancel();
     assert_eq!(server.outcome.await.unwrap(), ServeOutcome::Drained);
     assert_eq!(silent.await.unwrap(), "");
-    // By which the client may ask another (RFC 9110 15.5.9).
+    // The client may then send another request (RFC 9110 15.5.9).
     let begun = begun.await.unwrap();
     assert!(begun.starts_with("HTTP/1.1 408 "), "{begun}");
 }

@@ -64,7 +64,7 @@ async fn a_client_that_goes_away_in_the_middle_of_the_answer_cancels_the_request
     assert!(!scope.is_over());
     drop((answer, client));
     scope.cancellation().cancelled().await;
-    // The body was dropped with the rest, which is how the handler's side hears of it.
+    // The body was dropped with the rest, and the handler's side sees that.
     while sender.send_data(Bytes::from_static(b"more")).await.is_ok() {}
 }
 
@@ -125,7 +125,7 @@ async fn a_drain_finishes_what_is_in_flight_and_takes_nothing_new() {
         }
     }))
     .await;
-    // An idle connection does not hold the drain up.
+    // An idle connection does not delay the drain.
     let _silent = TcpStream::connect(server.address).await.unwrap();
     let mut one = h1(server.address).await;
     let mut two = h2(server.address).await;

@@ -1,4 +1,4 @@
-//! C5: HTTP/2 clients that cost more than they should, by frames written by hand (RFC 9113).
+//! C5: HTTP/2 clients that cost more than they should, with hand-written frames (RFC 9113).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// `GET /` or `POST /`, by the static table of HPACK (RFC 7541 A).
+/// `GET /` or `POST /` from HPACK's static table (RFC 7541 A).
 fn head(method: u8) -> Vec<u8> {
     let mut head = vec![method, 0x86, 0x84, 0x01, 9];
     head.extend(b"x.example");
@@ -56,16 +56,16 @@ async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends all of this while it reads; gives the error code of the GOAWAY that ended the connection.
+/// Sends all bytes while it reads; returns the error code of the GOAWAY that ended the connection.
 async fn goaway(stream: TcpStream, bytes: Vec<u8>) -> Option<u32> {
     let (mut reading, mut writing) = stream.into_split();
     let sending = tokio::spawn(async move {
-        // Fails when the server has enough.
+        // Fails when the server closes.
         let _ = writing.write_all(&bytes).await;
         writing
     });
     let mut received = Vec::new();
-    // A reset ends it as well as an end does.
+    // A reset is as good an end as a close.
     while reading
         .read_buf(&mut received)
         .await
@@ -87,7 +87,7 @@ async fn goaway(stream: TcpStream, bytes: Vec<u8>) -> Option<u32> {
     code
 }
 
-/// A server that never answers what is posted; counts requests.
+/// A server that never answers a POST, and a count of requests.
 async fn serve() -> (Running, Arc<AtomicUsize>) {
     let handled = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&handled);
@@ -158,7 +158,7 @@ async fn c5_whoever_asks_for_signs_of_life_and_reads_none_is_closed() {
     ] {
         let mut stream = connect(server.address).await;
         let many = one.repeat(1_000);
-        // For as long as the server takes them.
+        // As long as the server accepts them.
         while stream.write_all(&many).await.is_ok() {}
         others_are_served(&server).await;
     }
@@ -168,9 +168,9 @@ async fn c5_whoever_asks_for_signs_of_life_and_reads_none_is_closed() {
 async fn c5_a_small_head_that_unfolds_to_a_huge_one_reaches_no_service() {
     let (server, handled) = serve().await;
     for (references, reach) in [(2, 1), (1_000, 0)] {
-        // One field of 4000 bytes into the table, and then references to it.
+        // Puts one field of 4000 bytes into the table, and then refers to it.
         let mut bomb = head(GET);
-        // 127, and what is left of the length in groups of seven bits (RFC 7541 5.1).
+        // 127, and the rest of the length in groups of seven bits (RFC 7541 5.1).
         bomb.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
         bomb.extend([b'a'; 4_000]);
         bomb.extend(std::iter::repeat_n(0xbe, references));
@@ -178,7 +178,7 @@ async fn c5_a_small_head_that_unfolds_to_a_huge_one_reaches_no_service() {
         bytes.extend(frame(PING, 0, 0, b"12345678"));
         let mut stream = connect(server.address).await;
         stream.write_all(&bytes).await.unwrap();
-        // Refused with its stream or with its connection; either way the server has read it then.
+        // The stream or the connection is refused; either way the server has read it by then.
         let mut received = Vec::new();
         let pong = frame(PING, 1, 0, b"12345678");
         while !received.windows(pong.len()).any(|bytes| bytes == pong) {
@@ -191,7 +191,7 @@ async fn c5_a_small_head_that_unfolds_to_a_huge_one_reaches_no_service() {
             }
         }
         others_are_served(&server).await;
-        // That of the others is one.
+        // The other connection's request is the one more.
         assert_eq!(handled.swap(0, Ordering::Relaxed), reach + 1);
     }
 }

@@ -28,7 +28,7 @@ fn request() -> Request<Body> {
         .unwrap()
 }
 
-/// A request that is due so long after now.
+/// A caller whose request is due after this time.
 fn caller(due: Option<Duration>) -> Caller {
     let started = Instant::now();
     let scope = RequestScope::new(ScopeParts {
@@ -48,7 +48,6 @@ fn caller(due: Option<Duration>) -> Caller {
     }
 }
 
-/// A handler that reports its scopes.
 fn reporting() -> (Arc<dyn Handler>, mpsc::UnboundedReceiver<Arc<RequestScope>>) {
     let (seen, sees) = mpsc::unbounded_channel();
     let handler = each(move |request: Request<Body>, scope| {
@@ -134,7 +133,7 @@ async fn the_limits_of_a_service_hold_within_and_count_together_with_those_of_it
         (Arc::new(front), router)
     };
     let ask = |front: &Arc<InternalFront>| front.clone().call(request(), caller(None));
-    // As a request from the network does.
+    // Enters as a request from the network does.
     let enter = |router: &Router| {
         let uri = "http://x/".parse().unwrap();
         let found = router.look_up(&uri).unwrap();
@@ -156,7 +155,7 @@ async fn the_limits_of_a_service_hold_within_and_count_together_with_those_of_it
     let refused = ask(&front).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.headers()["retry-after"], "1");
-    // To its last byte, as from the network.
+    // To the last byte, as for the network.
     first.into_body().collect().await.unwrap();
     let place = enter(&router);
     assert_eq!(ask(&front).await.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -1,4 +1,4 @@
-//! Who is to blame when an answer is due and the request's body is not there: C1 of `docs/explanation/hardening.md`.
+//! The blame if an answer is due and the request's body is not there: C1 of `docs/explanation/hardening.md`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::testing::{Running, each, params, raw, route, start_front};
 
 const BEGUN: &str = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
 
-/// With a deadline that is over long before a body is idle for too long.
+/// A server whose deadline is much shorter than its timeout of idle bodies.
 async fn serve(handler: Arc<dyn Handler>) -> Running {
     let mut route = route("/...", handler);
     route.timeout = Duration::from_millis(500);
@@ -28,8 +28,8 @@ async fn serve(handler: Arc<dyn Handler>) -> Running {
 
 type Seen = mpsc::UnboundedReceiver<(Arc<RequestScope>, bool)>;
 
-/// Has the body read by a task that outlives the call, and waits for its end. Tells the scope, and whether
-/// the body came whole.
+/// Reads the body in a task that outlives the call, and waits for its end. Reports the scope, and whether the
+/// body was whole.
 fn reading() -> (Arc<dyn Handler>, Seen) {
     let (seen, sees) = mpsc::unbounded_channel();
     let handler = each(move |request: Request<Body>, scope| {
@@ -107,16 +107,14 @@ async fn a_service_that_does_not_wait_for_the_body_has_missed_its_deadline_itsel
             let path = request.uri().path().to_owned();
             let mut body = request.into_body();
             match &*path {
-                // Not even begun.
                 "/unread" => std::future::pending::<()>().await,
-                // Had what there was of it, and wants no more.
+                // Reads what has come, and then drops the body.
                 "/dropped" => {
                     body.frame().await;
                     let _ = futures::poll!(body.frame());
                     drop(body);
                     std::future::pending::<()>().await;
                 }
-                // Has all of it.
                 _ => {
                     body.collect().await.unwrap();
                     std::future::pending::<()>().await;
@@ -141,7 +139,7 @@ async fn a_body_that_came_and_is_not_looked_at_is_not_late() {
         let seen = seen.clone();
         async move {
             let mut body = request.into_body();
-            // Wanted once, in vain; what comes then is left where it is.
+            // Polled once without a result; later bytes are not read.
             let mut frame = Box::pin(body.frame());
             assert!(futures::poll!(&mut frame).is_pending());
             seen.send(scope).unwrap();

@@ -1,4 +1,4 @@
-//! What requests may ask for, and who is believed: C6, C7, C8, C9 and C11 of `docs/explanation/hardening.md`.
+//! Limits on requests, and trust in proxies: C6, C7, C8, C9 and C11 of `docs/explanation/hardening.md`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) fn mirror() -> Arc<dyn Handler> {
         for (name, value) in &parts.headers {
             text += &format!("{name}: {}\n", value.to_str().unwrap_or("?"));
         }
-        // A guest that goes on as if nothing were the matter.
+        // Goes on after an error, as a guest might.
         let _ = body.collect().await;
         Ok(Response::new(headwater_core::full(text)))
     })
@@ -95,7 +95,7 @@ async fn c7_a_body_larger_than_it_may_be_is_413_whether_declared_or_not() {
         let answer = raw(server.address, request.as_bytes()).await;
         assert_eq!(status(&answer), expected, "{framing}{body}");
     }
-    // Refused before it was sent: no 100 goes before the answer.
+    // Refused before it was sent, so no 100 precedes the answer.
     let request =
         format!("POST / HTTP/1.1\r\n{CLOSE}content-length: 11\r\nexpect: 100-continue\r\n\r\n");
     assert_eq!(status(&raw(server.address, request.as_bytes()).await), 413);
@@ -129,7 +129,7 @@ async fn requests_beyond_a_rate_are_429_and_told_when_to_come_back() {
             "{answer}"
         );
     }
-    // By service: the routes of one have a rate together.
+    // The routes of one service share a rate.
     let of = |pattern: &str| {
         let mut route: Route = route(pattern, answer_with("ok"));
         route.limits = RouteLimits {
@@ -274,7 +274,7 @@ async fn c11_what_anybody_says_of_clients_is_replaced_and_proxies_are_believed()
         assert!(!answer.contains(gone), "{gone}: {answer}");
     }
 
-    // Passed on as it came where it is to be, and still believed by nobody.
+    // Without rewriting, passed on as received, and still not trusted.
     let as_it_came = ForwardedParams {
         rewrite: false,
         ..ForwardedParams::default()
@@ -400,20 +400,20 @@ async fn c6_messages_that_can_be_read_in_two_ways_are_refused() {
         assert!(allowed.contains(&status(&answer)), "{request}\n{answer}");
         assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
     }
-    // Both framings: the chunks count (RFC 9112 6.3), and what follows is no second request of the
+    // With both framings, the chunks count (RFC 9112 6.3), and the rest is not a second request of the
     // attacker's.
     let smuggled = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\
         transfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
     let answer = raw(server.address, smuggled.as_bytes()).await;
     assert!(!answer.contains("/smuggled"), "{answer}");
-    // The absolute form's host is the request's, whatever `Host` says.
+    // The host of the absolute form wins over `Host`.
     let request = format!("GET http://real/p HTTP/1.1\r\n{CLOSE}\r\n");
     let answer = raw(server.address, request.as_bytes()).await;
     assert!(
         answer.contains("uri: http://real/p\nclient") && answer.contains("host: real\n"),
         "{answer}"
     );
-    // Megabytes of chunk extensions are not waited for.
+    // The server does not wait for megabytes of chunk extensions.
     let bomb = format!(
         "POST / HTTP/1.1\r\n{CLOSE}transfer-encoding: chunked\r\n\r\n1;{}\r\na\r\n0\r\n\r\n",
         "a".repeat(64 << 10)

@@ -75,7 +75,7 @@ async fn listeners_of_both_families_serve_side_by_side_and_leave_nothing_behind(
 async fn a_socket_s_file_is_replaced_only_if_nobody_listens_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.sock");
-    // Dropping a listener of the standard library leaves its file.
+    // Dropping the standard library's listener leaves its file.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.symlink_metadata().unwrap().file_type().is_socket());
     let first = Server::bind(at([Endpoint::Unix(path.clone())]))
@@ -192,7 +192,7 @@ async fn what_is_no_header_is_closed_and_nobody_else_may_send_one() {
             .await
             .unwrap();
         stream.write_all(bytes).await.unwrap();
-        // Closed, or reset with bytes that nobody read.
+        // Closed, or reset with unread bytes.
         let read = stream.read(&mut [0; 1]).await;
         assert!(!read.is_ok_and(|read| read > 0));
     }
@@ -228,7 +228,7 @@ async fn connections_are_spread_over_the_lanes_in_turn() {
     }
     server.shutdown.cancel();
     assert_eq!(server.outcome.await.unwrap(), ServeOutcome::Drained);
-    // A runtime cannot be waited for in another.
+    // A runtime cannot be shut down inside another.
     lanes
         .into_iter()
         .for_each(tokio::runtime::Runtime::shutdown_background);

@@ -1,4 +1,4 @@
-//! What is asked of a server apart from a resource: C6 of `docs/explanation/hardening.md`.
+//! Requests to the server rather than to a resource: C6 of `docs/explanation/hardening.md`.
 
 use http::uri::{PathAndQuery, Uri};
 
@@ -57,7 +57,7 @@ async fn the_server_as_a_whole_is_asked_for_its_options_and_for_nothing_else() {
     assert_eq!(status(&answer), 204, "{answer}");
     assert!(answer.contains("\r\nallow: GET, HEAD, "), "{answer}");
     assert!(answer.contains("\r\nx-request-id: "), "{answer}");
-    // Of a path, that is for the services to say.
+    // For a path, the services decide.
     let answer = ask("OPTIONS /").await;
     assert_eq!(status(&answer), 200, "{answer}");
     for line in ["GET *", "GET sub", "GET x.example:80", "GET ftp://x/"] {
@@ -83,7 +83,7 @@ async fn a_body_in_a_coding_that_no_service_would_be_told_of_is_refused_and_the_
         "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: chunked, chunked\r\n",
     ] {
-        // It does not say that it closes.
+        // Does not ask to close.
         let request =
             format!("POST / HTTP/1.1\r\nhost: x\r\n{fields}\r\n3\r\nabc\r\n0\r\n\r\n").into_bytes();
         let answer = raw(server.address, &request).await;

@@ -1,4 +1,4 @@
-//! What a client sees, over real sockets.
+//! Tests of what a client sees, over real sockets.
 
 mod access;
 mod answers;

@@ -1,4 +1,4 @@
-//! Heads that are not as they should be, or not as services want them: C11 of `docs/explanation/hardening.md`.
+//! Malformed heads, and heads that services must not get: C11 of `docs/explanation/hardening.md`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -92,7 +92,7 @@ async fn requests_that_are_refused_count_for_the_rate_of_whoever_sends_them() {
         (long, 429),
         (format!("GET / HTTP/1.1\r\n{CLOSE}\r\n"), 429),
     ] {
-        // The first has not said that it closes.
+        // The first request does not ask to close.
         let request = match request.contains("close") {
             true => request,
             false => request.replacen("\r\n", "\r\nconnection: close\r\n", 1),

@@ -1,4 +1,4 @@
-//! What is believed of proxies, and what is not.
+//! Trust in proxies.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -6,7 +6,7 @@ use super::limits::{CLOSE, mirror, status, told};
 use crate::testing::{params, raw, route, start_with};
 use crate::{ForwardedParams, ListenerParams};
 
-/// Whoever connects here is a proxy, and so are those of 10.0.0.0/8.
+/// All peers are trusted proxies, and so is 10.0.0.0/8.
 fn trusted() -> ForwardedParams {
     ForwardedParams {
         trusted: ["127.0.0.0/8", "10.0.0.0/8"]
@@ -16,7 +16,7 @@ fn trusted() -> ForwardedParams {
     }
 }
 
-/// Who the proxy itself is.
+/// The proxy itself is the client.
 const ITSELF: &str = "127.0.0.1:";
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn a_proxy_that_hides_its_client_is_believed_how_it_was_asked() {
             "https://x/p",
             ITSELF,
         ),
-        // What nginx says of a client that came by a Unix-domain socket.
+        // nginx writes `unix:` for a client on a Unix-domain socket.
         ("x-forwarded-for: 1.2.3.4, unix:\r\n", "http://x/p", ITSELF),
         ("forwarded: proto=https;host=a\r\n", "https://a/p", ITSELF),
         (
@@ -51,7 +51,7 @@ async fn a_proxy_that_hides_its_client_is_believed_how_it_was_asked() {
             "https://x/p",
             ITSELF,
         ),
-        // Whom the nearest does not name, none behind it can.
+        // If the nearest proxy hides its client, farther ones cannot name it.
         (
             "forwarded: for=1.2.3.4;host=evil, proto=https\r\n",
             "https://x/p",
@@ -62,13 +62,13 @@ async fn a_proxy_that_hides_its_client_is_believed_how_it_was_asked() {
             "https://a/p",
             "10.0.0.2:0",
         ),
-        // Both say the same.
+        // Both agree.
         (
             "forwarded: proto=https\r\nx-forwarded-proto: https\r\n",
             "https://x/p",
             ITSELF,
         ),
-        // Who is named was named by a proxy; the rest may be the client's own.
+        // A proxy wrote the field that names a client; the other may be the client's own.
         (
             "forwarded: for=unknown;proto=https;host=evil\r\nx-forwarded-for: 198.51.100.7\r\n",
             "http://x/p",
@@ -79,7 +79,7 @@ async fn a_proxy_that_hides_its_client_is_believed_how_it_was_asked() {
             "http://x/p",
             "198.51.100.7:0",
         ),
-        // Beyond whom a proxy names, nothing is looked at.
+        // Hops beyond an untrusted one are ignored.
         (
             "x-forwarded-for: evil, 198.51.100.7\r\n",
             "http://x/p",
@@ -97,7 +97,7 @@ async fn a_proxy_that_hides_its_client_is_believed_how_it_was_asked() {
         );
         assert!(!answer.contains("1.2.3.4"), "{answer}");
         assert!(!answer.contains("evil"), "{answer}");
-        // Of anybody else not a word of it is.
+        // From any other peer, everything is ignored.
         let answer = told(ForwardedParams::default(), fields).await;
         assert!(answer.contains("uri: http://x/p\n"), "{fields}: {answer}");
     }

@@ -1,4 +1,4 @@
-//! How long a client may take, and how many there may be.
+//! Timeouts and limits of clients.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::{Front, FrontParams, Router, Server, ServerParams};
 
 const SHORT: Duration = Duration::from_millis(150);
 
-/// Nothing ends but what a test makes end.
+/// Nothing ends by itself.
 fn patient() -> ServerParams {
     let mut params = params();
     params.connection.keep_alive_timeout = LONG;
@@ -32,12 +32,12 @@ fn patient() -> ServerParams {
     params
 }
 
-/// Sends a head that does not end, and reads what comes of it.
+/// Sends a head that does not end, and reads the answer.
 async fn begin(address: SocketAddr) -> String {
     raw(address, b"GET / HTTP/1.1\r\nhost: x.exa").await
 }
 
-/// A body without an end; tells the scope's end.
+/// A body without an end; reports the scope's end.
 fn endless() -> (Arc<dyn Handler>, mpsc::UnboundedReceiver<CancellationToken>) {
     let (seen, sees) = mpsc::unbounded_channel();
     let handler = each(move |request: http::Request<headwater_core::Body>, scope| {
@@ -73,7 +73,7 @@ async fn c1_a_head_that_takes_too_long_is_408_and_idle_connections_may_stay_long
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(&format!("content-length: {}", body.len())));
 
-    // The time was over for these, too, had it been theirs.
+    // Their timeout would be over, too.
     kept.ready().await.unwrap();
     assert_eq!(kept.send_request(get("/")).await.unwrap().status(), 200);
     let mut silent = silent;
@@ -127,11 +127,11 @@ async fn c1_a_connection_without_requests_ends_when_its_time_is_over() {
 
     let mut busy = h2(server.address).await;
     let slow = tokio::spawn(busy.send_request(get_h2("/slow")));
-    // Silent from the first, and after a request.
+    // Silent from the start, and after a request.
     assert_eq!(raw(server.address, b"").await, "");
     let answer = raw(server.address, b"GET / HTTP/1.1\r\nhost: x.example\r\n\r\n").await;
     assert!(answer.ends_with("served"), "{answer}");
-    // In HTTP/2, after the streams that there are.
+    // In HTTP/2, after its last stream.
     let mut idle = h2(server.address).await;
     idle.send_request(get_h2("/")).await.unwrap();
     while !idle.is_closed() {

@@ -25,7 +25,7 @@ struct Identity {
     certificate: CertificateDer<'static>,
 }
 
-/// A certificate for `localhost` and its key, in files.
+/// Files with a certificate for `localhost` and its key.
 fn identity() -> Identity {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -66,12 +66,11 @@ impl Identity {
     }
 }
 
-/// Answers with the request's URI.
 async fn serve(tls: TlsParams) -> Running {
     serve_within(LONG, tls).await
 }
 
-/// With a bound on handshakes.
+/// As [`serve`], with a handshake timeout.
 async fn serve_within(handshake: Duration, tls: TlsParams) -> Running {
     let uri = each(|request, _| async move {
         Ok(Response::new(headwater_core::full(
@@ -125,7 +124,7 @@ async fn a_client_that_stalls_its_handshake_holds_up_nobody_and_is_dropped() {
         text(client.send_request(get("/")).await.unwrap()).await,
         "https://x.example/"
     );
-    // Ends by the server's doing, without a byte.
+    // The server closes it without a byte.
     assert_eq!(stalled.read(&mut [0; 1]).await.unwrap(), 0);
 }
 
@@ -134,7 +133,7 @@ async fn a_handshake_in_progress_does_not_hold_up_the_end() {
     let identity = identity();
     let server = serve_within(LONG, identity.params()).await;
     let mut stalled = TcpStream::connect(server.address).await.unwrap();
-    // The connection before was accepted when the next one is answered.
+    // The connection before was accepted by the time that the next one is answered.
     drop(identity.connect(server.address, b"http/1.1").await);
     server.shutdown.cancel();
     assert_eq!(server.outcome.await.unwrap(), ServeOutcome::Drained);

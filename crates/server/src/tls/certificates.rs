@@ -1,4 +1,4 @@
-//! The certificates of all listeners, to be read again when somebody says so.
+//! The certificates of all listeners, for reading them again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::TlsError;
 use super::identity::{Identity, ReadIdentity};
 
-/// The certificates of a server's listeners. Cheap to clone; works for as long as the server does.
+/// The certificates of a server's listeners. Cheap to clone; valid as long as the server runs.
 #[derive(Debug, Clone, Default)]
 pub struct Certificates(Arc<[Arc<Identity>]>);
 
-/// Certificates that were read and are not in force.
+/// Certificates that were read, but are not used yet.
 #[derive(Debug)]
 pub struct ReadCertificates(Vec<(Arc<Identity>, ReadIdentity)>);
 
@@ -21,22 +21,22 @@ impl Certificates {
         Self(identities.into_iter().collect())
     }
 
-    /// When the certificates in force expire, in seconds since 1970, by their files. A file that several
-    /// listeners show is there for each of them.
+    /// Returns the files of the certificates in use and their expiry times, in seconds since 1970. A file of
+    /// several listeners appears once for each.
     #[must_use]
     pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
         let all = self.0.iter().map(|identity| identity.expiries());
         all.flat_map(|expiries| expiries.to_vec()).collect()
     }
 
-    /// Reads the files of all listeners again, whether they have changed or not. Nothing is in force of
-    /// it before [`install`](ReadCertificates::install).
+    /// Reads the files of all listeners again, changed or not. They are used only after
+    /// [`install`](ReadCertificates::install).
     ///
-    /// It reads files: a thread that serves connections is not the place for it.
+    /// Blocks while it reads files: do not call it on a thread that serves connections.
     ///
     /// # Errors
     ///
-    /// When those of a listener cannot be used.
+    /// Returns an error if the certificates of a listener cannot be used.
     pub fn read(&self) -> Result<ReadCertificates, TlsError> {
         let read = self.0.iter().map(|identity| {
             let read = identity.read()?;
@@ -49,7 +49,7 @@ impl Certificates {
 // === impl ReadCertificates ===
 
 impl ReadCertificates {
-    /// Shows them in the handshakes from now on; connections keep what they began with.
+    /// Uses the certificates for new handshakes; connections keep what they began with.
     pub fn install(self) {
         for (identity, read) in self.0 {
             identity.install(read);

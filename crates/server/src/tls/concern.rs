@@ -1,4 +1,4 @@
-//! Certificates that can be shown, and that clients refuse all the same.
+//! Warnings about certificates that clients will refuse.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-/// A certificate whose time is over or to come. It is shown all the same: a clock may be wrong, and a
-/// connection that a client refuses tells more than a host that does not start.
+/// A certificate that has expired or is not valid yet. It is used all the same: the clock may be wrong, and a
+/// refused connection tells more than a host that does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateConcern {
     path: PathBuf,
@@ -18,13 +18,13 @@ pub struct CertificateConcern {
 // === impl CertificateConcern ===
 
 impl CertificateConcern {
-    /// The certificate's file.
+    /// Returns the certificate's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Of the certificate that is shown first; those that it was signed by are not looked at.
+    /// Checks the leaf certificate, but not the chain.
     pub(super) fn of(path: &Path, key: &CertifiedKey) -> Option<Self> {
         let der = key.cert.first()?;
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -48,7 +48,7 @@ impl CertificateConcern {
     }
 }
 
-/// When the certificate that is shown first expires, in seconds since 1970.
+/// Returns when the leaf certificate expires, in seconds since 1970.
 pub(super) fn expiry(key: &CertifiedKey) -> Option<i64> {
     let (_, certificate) = X509Certificate::from_der(key.cert.first()?).ok()?;
     Some(certificate.validity().not_after.timestamp())

@@ -1,10 +1,10 @@
-//! Why there can be no TLS.
+//! Errors of setting up TLS.
 
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem;
 
-/// Why there can be no TLS.
+/// An error of setting up TLS.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TlsError {
     /// The certificates cannot be read.
@@ -16,13 +16,13 @@ pub enum TlsError {
     Certificate {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The certificate is of an older version of X.509.
     #[error(
-        "the certificate in `{}` is of X.509 version {version}, and TLS needs one of version 3, which has the \
-         server's names in it: issue it again with them, by `openssl x509 -req … -extfile FILE` with a FILE \
+        "the certificate in `{}` has X.509 version {version}, and TLS needs version 3, which includes the \
+         server's names: issue it again with `openssl x509 -req … -extfile FILE` and a FILE \
          that says `subjectAltName = DNS:NAME`",
         path.display()
     )]
@@ -41,35 +41,35 @@ pub enum TlsError {
     Key {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The key is encrypted.
     #[error(
-        "the key in `{0}` is encrypted, and there is nobody to ask for its password: write it without one by \
-         `openssl pkey -in {0} -out NEW.key`, and let this host alone read it",
+        "the key in `{0}` is encrypted, and the host cannot ask for its password: decrypt it with \
+         `openssl pkey -in {0} -out NEW.key`, and let only this host read it",
         path.display()
     )]
     EncryptedKey {
         /// The file.
         path: PathBuf,
     },
-    /// The authorities of clients cannot be read.
+    /// The certificates of the clients' authorities cannot be read.
     #[error(
-        "the authorities in `{}`, by which clients' certificates are checked, cannot be used: \
+        "the authorities of client certificates in `{}` cannot be used: \
          {reason}; a PEM file with at least one certificate is expected",
         path.display()
     )]
     Authorities {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// They do not go together.
+    /// The certificate and the key do not match.
     #[error(
         "the certificate in `{}` and the key in `{}` cannot be used together: {source}; give each \
-         certificate the key that it was made with",
+         certificate its own key",
         certificate.display(), key.display()
     )]
     Mismatch {
@@ -77,13 +77,13 @@ pub enum TlsError {
         certificate: PathBuf,
         /// The file of the key.
         key: PathBuf,
-        /// Why not.
+        /// The cause.
         source: rustls::Error,
     },
     /// No certificate is given.
     #[error("there is no certificate: name at least one, with its key")]
     Empty,
-    /// Anything else.
+    /// Another error.
     #[error("TLS cannot be set up: {0}")]
     Unusable(#[from] rustls::Error),
 }
@@ -116,7 +116,7 @@ impl TlsError {
 pub(super) fn reason(error: pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::NoItemsFound => "there is none in it".to_owned(),
+        pem::Error::NoItemsFound => "the file has none".to_owned(),
         error => error.to_string(),
     }
 }

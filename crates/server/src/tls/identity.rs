@@ -1,4 +1,4 @@
-//! What a listener's handshakes are done with, and how it changes.
+//! The certificates of a listener's handshakes, and their reloading.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +11,8 @@ use super::TlsError;
 use super::load::{self, LoadedIdentity};
 use super::params::TlsParams;
 
-/// What was read from a listener's files. Handshakes take what is current; connections keep what they
-/// began with.
+/// The current certificates of a listener. Handshakes use the current ones; connections keep what they began
+/// with.
 #[derive(Debug)]
 pub(crate) struct Identity {
     params: TlsParams,
@@ -21,7 +21,7 @@ pub(crate) struct Identity {
     stamps: Mutex<FileStamps>,
 }
 
-/// What was read and is not in force.
+/// Certificates that were read, but are not used yet.
 #[derive(Debug)]
 pub(crate) struct ReadIdentity {
     config: Arc<ServerConfig>,
@@ -29,7 +29,7 @@ pub(crate) struct ReadIdentity {
     stamps: FileStamps,
 }
 
-/// When certificates expire, in seconds since 1970, by their files.
+/// The expiry times of certificates, in seconds since 1970, with their files.
 type Expiries = Arc<[(PathBuf, i64)]>;
 
 // === impl Identity ===
@@ -53,12 +53,11 @@ impl Identity {
         self.current.load_full()
     }
 
-    /// When the certificates in force expire, in seconds since 1970, by their files.
     pub(crate) fn expiries(&self) -> Expiries {
         Arc::clone(&self.expiries.load())
     }
 
-    /// Looks at the files for ever, and reads them again when one has changed.
+    /// Checks the files forever, and reads them again when one has changed.
     pub(crate) async fn watch(self: Arc<Self>) {
         let Some(interval) = self.params.watch else {
             return;
@@ -70,40 +69,41 @@ impl Identity {
             match tokio::task::spawn_blocking(move || this.reload_if_changed()).await {
                 Ok(Ok(false)) => {}
                 Ok(Ok(true)) => {
-                    tracing::info!(target: "headwater::server", "the certificates have changed and were read again");
+                    tracing::info!(target: "headwater::server", "the certificates have changed and were reloaded");
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(
                         target: "headwater::server",
                         %error,
-                        "the certificates have changed and cannot be used; those from before stay"
+                        "the certificates have changed and cannot be used; the previous ones stay in use"
                     );
                 }
-                // The runtime is ending.
+                // The runtime shuts down.
                 Err(_) => return,
             }
         }
     }
 
-    /// Reads the files again, and leaves in force what is.
+    /// Reads the files again, without using them.
     pub(crate) fn read(&self) -> Result<ReadIdentity, TlsError> {
         read(&self.params)
     }
 
-    /// Has handshakes take what was read.
+    /// Uses these certificates for new handshakes.
     pub(crate) fn install(&self, read: ReadIdentity) {
         self.seen(read.stamps);
         self.current.store(read.config);
         self.expiries.store(Arc::new(read.expiries));
     }
 
-    /// Reads the files again if one has changed; tells whether. On an error everything stays as it was.
+    /// Reads the files again if one has changed, and returns true if so. Keeps the current certificates on an
+    /// error.
     pub(crate) fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let now = FileStamps::take(self.params.files());
         if *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) == now {
             return Ok(false);
         }
-        // Also of an error: the same files are not tried again until they change.
+        // After an error, the same files are not read again until they change.
         let read = self.read().inspect_err(|_| self.seen(now))?;
         self.install(read);
         Ok(true)
@@ -114,9 +114,9 @@ impl Identity {
     }
 }
 
-/// Reads all files, and tells of what clients will not like.
+/// Reads all files, and logs warnings about certificates that clients will refuse.
 fn read(params: &TlsParams) -> Result<ReadIdentity, TlsError> {
-    // Taken first: what is written meanwhile then counts as a change.
+    // Taken first, so that a write during the read counts as a change.
     let stamps = FileStamps::take(params.files());
     let LoadedIdentity {
         config,
@@ -124,7 +124,7 @@ fn read(params: &TlsParams) -> Result<ReadIdentity, TlsError> {
         expiries,
     } = load::config(params)?;
     for concern in &concerns {
-        // With the other warnings about what is set.
+        // Next to the other warnings about the configuration.
         tracing::warn!(target: "headwater::config", kind = "certificate", "{concern}");
     }
     Ok(ReadIdentity {

@@ -1,4 +1,4 @@
-//! From files to what rustls needs.
+//! Loads rustls's configuration from files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,38 +18,38 @@ use super::error::reason;
 use super::names::Names;
 use super::params::{CertificateParams, ClientAuth, TlsParams};
 
-/// What was read.
 pub(super) struct LoadedIdentity {
     pub(super) config: Arc<ServerConfig>,
     pub(super) concerns: Vec<CertificateConcern>,
-    /// When each certificate expires, in seconds since 1970, by its file.
+    /// The expiry time of each certificate, in seconds since 1970, with its file.
     pub(super) expiries: Arc<[(PathBuf, i64)]>,
 }
 
 impl TlsParams {
-    /// With one certificate, after a look at whether it can be used.
+    /// Makes parameters with one certificate, after checking that it can be used.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, holds nothing of its kind, or the two do not go together.
+    /// Returns an error if a file cannot be read, has no item of its kind, or the two do not match.
     pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let params = Self::new(certificate, key);
         params.check()?;
         Ok(params)
     }
 
-    /// Reads all files, to see whether they can be used. Gives what clients will not like about them.
+    /// Reads all files to check that they can be used. Returns warnings about certificates that clients will
+    /// refuse.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, holds nothing of its kind, or two do not go together.
+    /// Returns an error if a file cannot be read, has no item of its kind, or two do not match.
     pub fn check(&self) -> Result<Vec<CertificateConcern>, TlsError> {
         config(self).map(|loaded| loaded.concerns)
     }
 }
 
-/// Reads everything. The whole is made anew each time, so that what clients resume was agreed on with
-/// the certificates and authorities of now.
+/// Reads all files. Makes everything anew each time, so that clients only resume sessions that were made with
+/// the current certificates and authorities.
 pub(super) fn config(params: &TlsParams) -> Result<LoadedIdentity, TlsError> {
     let mut names = Names::new(params.unknown_names);
     let mut concerns = Vec::new();
@@ -81,7 +81,7 @@ pub(super) fn config(params: &TlsParams) -> Result<LoadedIdentity, TlsError> {
 fn certified_key(pair: &CertificateParams) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(&pair.certificate)
         .map_err(|error| TlsError::certificate(&pair.certificate, error))?;
-    // rustls would say of them, too, that certificate and key do not match.
+    // For such a certificate, rustls too would only report a mismatch of certificate and key.
     if let Some(version) = chain.first().and_then(older_version) {
         return Err(TlsError::Version {
             path: pair.certificate.clone(),
@@ -98,7 +98,7 @@ fn certified_key(pair: &CertificateParams) -> Result<CertifiedKey, TlsError> {
     })
 }
 
-/// The version of X.509 (RFC 5280 4.1.2.1), if it is not 3.
+/// Returns the X.509 version (RFC 5280 4.1.2.1), unless it is 3.
 fn older_version(certificate: &CertificateDer<'_>) -> Option<u32> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let version = certificate.version();
@@ -107,7 +107,7 @@ fn older_version(certificate: &CertificateDer<'_>) -> Option<u32> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = std::fs::read(path).map_err(|error| TlsError::key(path, pem::Error::Io(error)))?;
-    // Of PKCS#8, and of OpenSSL's older formats (RFC 1421 4.6.1.1).
+    // The marks of PKCS#8 and of OpenSSL's older formats (RFC 1421 4.6.1.1).
     let marks = [
         &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
         b"Proc-Type: 4,ENCRYPTED",
@@ -143,7 +143,7 @@ fn verifier(auth: &ClientAuth) -> Result<Option<Arc<dyn ClientCertVerifier>>, Tl
     Ok(Some(verifier))
 }
 
-/// At least one.
+/// Reads at least one certificate.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     let found: Vec<_> = CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?;
     match found.is_empty() {
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate that is valid from the one year to the other, with its key.
+    /// Makes a certificate that is valid between the two years, with its key.
     fn params(folder: &Path, from: i32, to: i32) -> TlsParams {
         let key = KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
@@ -205,7 +205,7 @@ mod tests {
         params.check().unwrap();
         fs::write(folder.path().join("c.pem"), old).unwrap();
         let error = params.check().unwrap_err().to_string();
-        assert!(error.contains("c.pem` is of X.509 version 1"), "{error}");
+        assert!(error.contains("c.pem` has X.509 version 1"), "{error}");
         assert!(error.contains("`subjectAltName = DNS:NAME`"), "{error}");
     }
 
@@ -224,6 +224,6 @@ mod tests {
         }
         fs::write(folder.path().join("k.pem"), "nothing").unwrap();
         let error = params.check().unwrap_err().to_string();
-        assert!(error.contains("there is none in it"), "{error}");
+        assert!(error.contains("the file has none"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ pub use self::error::TlsError;
 pub(crate) use self::identity::Identity;
 pub use self::params::{CertificateParams, ClientAuth, TlsParams, UnknownNames};
 
-/// Does the handshake, in the connection's own task, within its time.
+/// Does the handshake, within its timeout.
 pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     identity: &Identity,
     stream: S,

@@ -1,4 +1,4 @@
-//! Which certificate a client is shown.
+//! Chooses the certificate for a client.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::params::UnknownNames;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     exact: HashMap<String, Arc<CertifiedKey>>,
-    /// By what follows `*.`, which stands for one label (RFC 9525 6.3).
+    /// The key is the part after `*.`, which stands for one label (RFC 9525 6.3).
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     first: Option<Arc<CertifiedKey>>,
     unknown: UnknownNames,
@@ -29,8 +29,8 @@ impl Names {
         }
     }
 
-    /// Shows this certificate for these names, or else for its own. Of two certificates for a name
-    /// the first is shown.
+    /// Adds a certificate for these names, or else for its own. The first certificate for a name
+    /// wins.
     pub(super) fn add(&mut self, given: &[String], key: Arc<CertifiedKey>) {
         let own = match given {
             [] => names_in(&key),
@@ -66,7 +66,7 @@ impl ResolvesServerCert for Names {
     }
 }
 
-/// The DNS names in a certificate. One without any is shown only if it is the first.
+/// Returns the DNS names in a certificate. One without any is used only if it is the first.
 fn names_in(key: &CertifiedKey) -> Vec<String> {
     let parsed = key
         .cert

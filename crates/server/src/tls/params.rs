@@ -1,59 +1,59 @@
-//! How a listener's connections are encrypted.
+//! The TLS parameters of a listener.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How connections are encrypted: TLS 1.3 and 1.2, with HTTP/2 and HTTP/1.1 offered.
+/// TLS 1.3 and 1.2 parameters; HTTP/2 and HTTP/1.1 are offered.
 #[derive(Debug, Clone)]
 pub struct TlsParams {
-    /// Whom the server can be, at least one. The first is for clients that name nobody.
+    /// The certificates, at least one. The first is for clients that ask for no name.
     pub certificates: Vec<CertificateParams>,
-    /// What is done for a client that asks for a name which no certificate has. Default: the first
-    /// certificate is shown, and the client decides.
+    /// The handling of clients that ask for a name without a certificate. Default: they get the first
+    /// certificate, and decide themselves.
     pub unknown_names: UnknownNames,
-    /// Whether clients show certificates. Default: no.
+    /// Client certificates: off, optional or required. Default: off.
     pub client_auth: ClientAuth,
-    /// How often the files are looked at; when one has changed all are read again, for the handshakes
-    /// from then on. `None`: never. Default: 5 seconds.
+    /// The interval of checks for changed files. If one has changed, all are read again, for new handshakes.
+    /// `None` turns this off. Default: 5 seconds.
     pub watch: Option<Duration>,
 }
 
 /// A certificate and its key.
 #[derive(Debug, Clone)]
 pub struct CertificateParams {
-    /// A PEM file with the certificate first, and then those that it was signed by.
+    /// A PEM file with the certificate first, followed by its chain.
     pub certificate: PathBuf,
     /// A PEM file with one unencrypted key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
-    /// The names that it is shown for, such as `example.com` or `*.example.com`. Default (none): the
-    /// DNS names in the certificate.
+    /// The names to use it for, such as `example.com` or `*.example.com`. Default (none): the DNS names in
+    /// the certificate.
     pub names: Vec<String>,
 }
 
-/// What is done for a client that asks for a name which no certificate has.
+/// The handling of clients that ask for a name without a certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UnknownNames {
-    /// It is shown the first certificate.
+    /// Uses the first certificate.
     #[default]
     Default,
-    /// The handshake is refused (`unrecognized_name`, RFC 6066), also if it names nobody.
+    /// Refuses the handshake (`unrecognized_name`, RFC 6066), also without a name.
     Refuse,
 }
 
-/// Whether clients show certificates.
+/// Client certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// They are not asked.
+    /// Does not ask for certificates.
     #[default]
     Off,
-    /// They are asked. One that shows none is served; one that shows a bad one is not.
+    /// Asks for a certificate. Serves clients without one, but not those with an invalid one.
     Optional {
-        /// A PEM file with the certificates of those who may sign them.
+        /// A PEM file with the certificates of the accepted authorities.
         authorities: PathBuf,
     },
-    /// Who shows none is not served.
+    /// Refuses clients without a valid certificate.
     Required {
-        /// A PEM file with the certificates of those who may sign them.
+        /// A PEM file with the certificates of the accepted authorities.
         authorities: PathBuf,
     },
 }
@@ -61,7 +61,7 @@ pub enum ClientAuth {
 // === impl TlsParams ===
 
 impl TlsParams {
-    /// With one certificate. Nothing is read yet.
+    /// Makes parameters with one certificate. Reads no file yet.
     #[must_use]
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self {
@@ -76,7 +76,6 @@ impl TlsParams {
         }
     }
 
-    /// All files that these are made of.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         let pairs = self
             .certificates

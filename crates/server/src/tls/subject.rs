@@ -1,4 +1,4 @@
-//! Whom a client's certificate was made for.
+//! The subject of a client's certificate.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509
 
 use crate::request::certificate::ClientCertificate;
 
-/// What is passed on of a verified certificate.
+/// Makes the part of a verified certificate that services get.
 pub(super) fn client_certificate(der: &CertificateDer<'_>) -> Option<Arc<ClientCertificate>> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     let subject = distinguished_name(parsed.subject());
     Some(Arc::new(ClientCertificate::new(der.to_vec(), subject)))
 }
 
-/// As RFC 4514 writes it: the last part first, with what has a meaning there escaped.
+/// Writes a name as RFC 4514 does: the last part first, special characters escaped.
 fn distinguished_name(name: &X509Name<'_>) -> String {
     let parts = name.iter_rdn().map(|part| {
         let attributes: Vec<_> = part.iter().map(attribute).collect();
@@ -29,18 +29,17 @@ fn distinguished_name(name: &X509Name<'_>) -> String {
 
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let oid = attribute.attr_type();
-    // Those that RFC 4514 (3) names; every other is written by its number.
+    // RFC 4514 (3) has short names for these; all others are written by number.
     let short = oid2abbrev(oid, oid_registry())
         .ok()
         .filter(|short| ["CN", "L", "ST", "O", "OU", "C", "STREET", "DC", "UID"].contains(short));
     match (short, attribute.as_str()) {
         (Some(short), Ok(value)) => format!("{short}={}", escaped(value)),
         (None, Ok(value)) => format!("{}={}", oid.to_id_string(), escaped(value)),
-        // No text: its bytes (RFC 4514 2.4).
+        // A value that is not text: its bytes (RFC 4514 2.4).
         (_, Err(_)) => {
             let mut text = format!("{}=#", oid.to_id_string());
             for byte in attribute.as_slice() {
-                // Writing to a string does not fail.
                 let _ = write!(text, "{byte:02x}");
             }
             text
@@ -48,8 +47,8 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// RFC 4514 2.4; and control characters, which a header field cannot hold, and what is not ASCII, by
-/// their bytes.
+/// Escapes as in RFC 4514 (2.4). Also writes the bytes of control characters, which header fields cannot
+/// hold, and of non-ASCII characters.
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.len().saturating_sub(1);

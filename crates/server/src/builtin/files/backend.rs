@@ -1,4 +1,4 @@
-//! How files are opened: beneath the directory, and nowhere else.
+//! Opens files beneath the directory, and nowhere else.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use tower_http::services::fs::{Backend, File};
 
 type Opened<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
-/// A directory that no path and no link leads out of.
+/// A directory that no path or link leads out of.
 #[derive(Debug, Clone)]
 pub(super) struct Beneath {
     root: Arc<PathBuf>,
@@ -37,17 +37,17 @@ impl Beneath {
         })
     }
 
-    /// Opens what is there, without waiting for the other end of a pipe.
+    /// Opens a path, without waiting for the other end of a pipe.
     fn find(&self, path: &Path) -> io::Result<(fs::File, fs::Metadata)> {
         if is_hidden(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        // Each time anew, because a directory may be replaced by another of its name.
+        // Opened anew for each request, because a new directory may replace it under the same name.
         let root = open_ambient_dir(&self.root, ambient_authority())?;
         let mut options = OpenOptions::new();
         options.read(true)._cap_fs_ext_nonblock(true);
-        // Whatever keeps a file from being served, a link out of the directory included, it is not
-        // there for the client; only that lets the client's other encodings be tried, too.
+        // A file that cannot be served for any other reason, such as a link out of the directory,
+        // is not found for the client; only then are the client's other encodings tried, too.
         let file = open(&root, path, &options).map_err(|error| match error.raw_os_error() {
             Some(_) if is_exhaustion(&error) => error,
             _ => io::ErrorKind::NotFound.into(),
@@ -60,12 +60,12 @@ impl Beneath {
     }
 }
 
-/// EMFILE and ENFILE: the file may well be there.
+/// EMFILE and ENFILE: the file may exist.
 fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }
 
-/// Names that begin with a dot are not for everybody: repositories, editors' copies, passwords.
+/// Names that begin with a dot are private: repositories, editors' copies, passwords.
 fn is_hidden(path: &Path) -> bool {
     let names = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name.as_encoded_bytes()),

@@ -1,12 +1,12 @@
-//! What of a file is asked for.
+//! The range that a request asks for.
 //!
-//! tower-http answers 416 to most of what RFC 9110 (14.2) has servers take for no range at all, and so it
-//! is given only what it understands.
+//! tower-http answers 416 to most ranges that servers have to ignore by RFC 9110 (14.2), so it gets only
+//! those that it understands.
 
 use http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use http::{Method, request};
 
-/// What a request asks for of a file.
+/// The part of a file that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Whole,
@@ -16,11 +16,11 @@ pub(super) enum Asked {
 /// A range of bytes (RFC 9110 14.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Range {
-    /// From the first to the last.
+    /// From the first byte to the last, inclusive.
     Between(u64, u64),
-    /// From the first on.
+    /// From this byte to the end.
     From(u64),
-    /// So many at the end.
+    /// The last bytes, this many.
     Last(u64),
 }
 
@@ -29,9 +29,8 @@ pub(super) enum Range {
 impl Asked {
     pub(super) fn by(head: &request::Parts) -> Self {
         let headers = &head.headers;
-        // A range says something with GET alone. tower-http does not look at `If-Range`, and a range of a
-        // file that has changed since would be joined to one of the file as it was; a whole answer is
-        // always right (RFC 9110 13.1.5).
+        // A range counts only with GET. tower-http ignores `If-Range`, so a client would join a range of a
+        // changed file to one of the old file; the whole file is always right (RFC 9110 13.1.5).
         if head.method != Method::GET || headers.contains_key(IF_RANGE) {
             return Self::Whole;
         }
@@ -42,7 +41,7 @@ impl Asked {
         }
     }
 
-    /// Puts it into words that tower-http understands.
+    /// Writes the range in the form that tower-http understands.
     pub(super) fn put(self, headers: &mut HeaderMap) {
         let value = match self {
             Self::Whole => None,
@@ -54,7 +53,7 @@ impl Asked {
         };
     }
 
-    /// Whether there is some of it in any file that is not empty.
+    /// Returns true if any file that is not empty satisfies the range.
     pub(super) fn is_of_any(self) -> bool {
         matches!(self, Self::Range(Range::Last(1..)))
     }
@@ -63,13 +62,13 @@ impl Asked {
 // === impl Range ===
 
 impl Range {
-    /// The one range of a field; none of another unit, of several ranges, or of what is malformed.
+    /// Returns the one range of a field; `None` for another unit, several ranges, or a malformed field.
     fn read(value: &HeaderValue) -> Option<Self> {
         let (unit, ranges) = value.to_str().ok()?.split_once('=')?;
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
         }
-        // An empty element of a list is none (RFC 9110 5.6.1.2).
+        // Empty list elements are ignored (RFC 9110 5.6.1.2).
         let mut ranges = ranges
             .split(',')
             .map(|range| range.trim_matches([' ', '\t']))
@@ -88,7 +87,7 @@ impl Range {
     }
 }
 
-/// A number; one beyond all is as good as the greatest.
+/// Parses a number; a number too large for `u64` becomes the greatest.
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))

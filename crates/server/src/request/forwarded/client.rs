@@ -1,16 +1,16 @@
-//! How services are told of a client.
+//! The field values that tell services about a client.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderValue;
 use http::uri::Scheme;
 
-/// What fields say of a client, made once for a connection.
+/// Field values about a client, made once for a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Its address, without the port: what is commonly understood.
+    /// The client's address, without the port, as most software expects.
     pub(super) address: Option<HeaderValue>,
-    /// As RFC 7239 has it. The host is left out: it is the request's own.
+    /// As in RFC 7239. The host is left out: it depends on the request.
     pub(super) forwarded: HeaderValue,
 }
 
@@ -27,7 +27,7 @@ impl Client {
         let forwarded = format!("for={node};proto={scheme}");
         Self {
             address: address.and_then(|address| HeaderValue::from_str(&address.to_string()).ok()),
-            // Nothing in it can be no text; the alternative is there so that nothing can panic.
+            // Always valid text; the alternative only avoids a panic.
             forwarded: HeaderValue::from_str(&forwarded)
                 .unwrap_or_else(|_| HeaderValue::from_static("for=unknown")),
         }

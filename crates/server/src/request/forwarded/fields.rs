@@ -1,7 +1,7 @@
-//! How the fields are written: `Forwarded` (RFC 7239) and `X-Forwarded-*`.
+//! Parses `Forwarded` (RFC 7239) and `X-Forwarded-*`.
 //!
-//! The parser is our own because a list must be split where it is one: within a quoted string, which
-//! clients may send, a comma is text. The crates there are split at each.
+//! The parser is our own, because within a quoted string, which clients may send, a comma does not split the
+//! list. The existing crates split at every comma.
 
 use std::borrow::Cow;
 
@@ -13,28 +13,27 @@ pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What one proxy says of the request that it received.
+/// One proxy's statement about the request that it received.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop<'a> {
-    /// Who sent it.
     pub(super) sender: Sender,
     pub(super) proto: Option<Cow<'a, str>>,
     pub(super) host: Option<Cow<'a, str>>,
 }
 
-/// The field is not of RFC 7239's form.
+/// The error of a field that does not follow RFC 7239.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a `forwarded` field is malformed")]
 pub(super) struct Malformed;
 
-/// Reads `Forwarded`, the nearest proxy last.
+/// Parses `Forwarded`, the nearest proxy last.
 pub(super) fn forwarded(headers: &HeaderMap) -> Result<Vec<Hop<'_>>, Malformed> {
     let mut hops = Vec::new();
     for value in headers.get_all(http::header::FORWARDED) {
         let mut rest = Text(value.to_str().map_err(|_| Malformed)?);
         loop {
             rest.skip_space();
-            // An empty element of a list is none (RFC 9110 5.6.1.2).
+            // Empty list elements are ignored (RFC 9110 5.6.1.2).
             if !rest.0.is_empty() && !rest.0.starts_with(',') {
                 hops.push(rest.hop()?);
             }
@@ -48,7 +47,7 @@ pub(super) fn forwarded(headers: &HeaderMap) -> Result<Vec<Hop<'_>>, Malformed> 
     Ok(hops)
 }
 
-/// Reads `X-Forwarded-For`, `-Proto` and `-Host`, the nearest proxy last.
+/// Parses `X-Forwarded-For`, `-Proto` and `-Host`, the nearest proxy last.
 pub(super) fn x_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
     let mut senders: Vec<_> = list(headers, &X_FORWARDED_FOR)
         .map(Sender::common)
@@ -56,7 +55,7 @@ pub(super) fn x_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
     let protos: Vec<_> = list(headers, &X_FORWARDED_PROTO).collect();
     let hosts: Vec<_> = list(headers, &X_FORWARDED_HOST).collect();
     if senders.is_empty() && !(protos.is_empty() && hosts.is_empty()) {
-        // The nearest alone speaks, of somebody that it does not name.
+        // Only the nearest proxy speaks, and does not name the client.
         senders.push(Sender::Hidden);
     }
     let count = senders.len();
@@ -72,8 +71,8 @@ pub(super) fn x_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
         .collect()
 }
 
-/// Values for as many hops: each its own if there are as many, else the last for all, because some
-/// proxies write one value beside a list.
+/// Returns a value for each hop: its own if there are as many values as hops, else the last value for all,
+/// because some proxies write one value beside a list.
 fn beside(values: Vec<&str>, count: usize) -> Vec<Option<&str>> {
     match values.len() == count {
         true => values.into_iter().map(Some).collect(),
@@ -85,18 +84,18 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
     headers
         .get_all(name)
         .iter()
-        // What is no text stands for something, and must not move the others.
+        // A value that is not text keeps its position in the list.
         .flat_map(|value: &HeaderValue| value.to_str().unwrap_or("?").split(','))
         .map(str::trim)
 }
 
-/// What is left to read.
+/// The text that is not parsed yet.
 struct Text<'a>(&'a str);
 
 // === impl Text ===
 
 impl<'a> Text<'a> {
-    /// `for=192.0.2.43;proto=https`, in any order, each once (RFC 7239 4).
+    /// Parses `for=192.0.2.43;proto=https`, in any order, each once (RFC 7239 4).
     fn hop(&mut self) -> Result<Hop<'a>, Malformed> {
         let mut hop = Hop::default();
         let (mut sender, mut by) = (None, None);
@@ -132,7 +131,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// A token, and more: addresses and hosts with a port stand unquoted often enough.
+    /// Parses a token, also with `:` and brackets: proxies often leave addresses and hosts with a port
+    /// unquoted.
     fn token(&mut self) -> Result<&'a str, Malformed> {
         let end = self
             .0
@@ -146,7 +146,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// What follows an opening quote, to the closing one.
+    /// Parses up to the closing quote.
     fn quoted(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let mut text = String::new();
         let mut chars = self.0.char_indices();
@@ -229,7 +229,7 @@ mod tests {
                     hop(None, None, None),
                 ],
             ),
-            // A comma within quotes is text, and a backslash keeps a quote from being one.
+            // A comma within quotes is text, and a backslash escapes a quote.
             (
                 &["ext=\"a,\\\" for=1.1.1.1\";for=192.0.2.1"],
                 vec![hop(Some("192.0.2.1:0"), None, None)],

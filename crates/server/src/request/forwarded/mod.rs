@@ -1,4 +1,4 @@
-//! What proxies say of clients, and what services are told.
+//! Proxies' fields about clients, and the fields for services.
 
 mod client;
 mod fields;
@@ -20,39 +20,37 @@ use self::sender::Sender;
 pub(crate) use self::sender::canonical;
 use crate::request::target;
 
-/// What tells a service the part of the path that it does not see.
+/// The field with the part of the path that the service does not see.
 pub(crate) const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// Whose word is taken for whom a request comes from, and what services are told of it.
+/// The trusted proxies, and the fields that tell services about clients.
 #[derive(Debug, Clone)]
 pub struct ForwardedParams {
-    /// The networks of proxies that are believed what they say of clients: who the client is, by
-    /// which scheme it came, and which host it asked for. Default: none. Everybody else may say what
-    /// they like.
+    /// The networks of trusted proxies. Their fields name the client, its scheme and the host that it asked
+    /// for; the fields of all others are ignored. Default: none.
     pub trusted: Vec<IpNet>,
-    /// Whether those who connect by a Unix-domain socket are such proxies. Default: no; whoever may
-    /// open the socket would be whom they like.
+    /// If true, peers on Unix-domain sockets are trusted proxies. Default: false; otherwise, whoever may open
+    /// the socket could pose as any client.
     pub trust_unix: bool,
-    /// By which fields the proxies say it. Default: either.
+    /// The fields that the proxies write. Default: either.
     pub fields: ForwardedFields,
-    /// Whether services get fresh `x-forwarded-for`, `x-forwarded-proto`, `x-forwarded-host` and
-    /// `forwarded` fields in place of those that came. Default: yes, so that a service may rely on
-    /// them. Without it they are passed on as they came, and say what anybody likes.
+    /// If true, services get fresh `x-forwarded-for`, `x-forwarded-proto`, `x-forwarded-host` and `forwarded`
+    /// fields in place of those received. Default: true, so that services can rely on them. If false, the
+    /// fields are passed on as received, and clients can forge them.
     pub rewrite: bool,
 }
 
-/// By which request fields proxies tell of clients.
+/// The request fields in which proxies name clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ForwardedFields {
-    /// By whichever of the two are there. A proxy that writes one and passes the other on as it came
-    /// would let clients choose who they are; so if both are there and tell different clients, the
-    /// request is refused (400), and so it is if neither names one and they do not say the same. If one
-    /// alone names a client, the other is overlooked.
+    /// Whichever of the two is there. A proxy that writes one and passes the other on would let clients
+    /// choose their address, so a request with both gets a 400 if they name different clients, or if neither
+    /// names one and they differ. If only one names a client, the other is ignored.
     #[default]
     Either,
-    /// By `Forwarded` (RFC 7239) alone.
+    /// Only `Forwarded` (RFC 7239).
     Forwarded,
-    /// By `X-Forwarded-For`, `-Proto` and `-Host` alone.
+    /// Only `X-Forwarded-For`, `-Proto` and `-Host`.
     XForwarded,
 }
 
@@ -67,17 +65,17 @@ impl Default for ForwardedParams {
     }
 }
 
-/// The word of proxies, and the way it is passed on.
+/// Reads the fields of proxies, and writes those for services.
 #[derive(Debug)]
 pub(crate) struct Forwarding(pub(crate) ForwardedParams);
 
-/// What a request's proxies say of it.
+/// The statements of a request's proxies.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) client: Option<SocketAddr>,
     scheme: Option<Scheme>,
     host: Option<Authority>,
-    /// Whether the peer is one whose word counts.
+    /// True if the peer is a trusted proxy.
     pub(crate) by_proxy: bool,
     /// See [`ForwardedParams::rewrite`].
     rewrite: bool,
@@ -86,11 +84,11 @@ pub(crate) struct Told {
 // === impl Forwarding ===
 
 impl Forwarding {
-    /// What is believed of what the request says of its way here, if it came from this address.
+    /// Returns what the request's fields are trusted to say, if it came from this address.
     ///
     /// # Errors
     ///
-    /// 400 if a trusted proxy's fields are malformed or contradict each other.
+    /// Returns a 400 if a trusted proxy's fields are malformed or contradict each other.
     pub(crate) fn believe(
         &self,
         headers: &HeaderMap,
@@ -107,7 +105,6 @@ impl Forwarding {
         })
     }
 
-    /// What a proxy that is believed says.
     fn read(&self, headers: &HeaderMap) -> Result<Told, Fault> {
         let (mut standard, mut common) = (Vec::new(), Vec::new());
         if self.0.fields != ForwardedFields::XForwarded {
@@ -126,7 +123,6 @@ impl Forwarding {
         })
     }
 
-    /// Whether the address is a proxy's that is believed.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0
@@ -135,8 +131,8 @@ impl Forwarding {
             .any(|network| network.contains(&address))
     }
 
-    /// From the nearest proxy on, as far as each was told of by one that is trusted. Whoever hides
-    /// whom it speaks for stands for it, and may say how it was asked all the same.
+    /// Follows the hops from the nearest proxy, as long as each is trusted. A proxy that hides its client
+    /// counts as the client, but its scheme and host are used.
     fn walk(&self, hops: &[Hop<'_>]) -> Result<Option<Told>, Fault> {
         let (mut client, mut proto, mut host) = (None, None, None);
         for hop in hops.iter().rev() {
@@ -166,7 +162,7 @@ impl Forwarding {
         let malformed = || bad("a proxy's field has a malformed host".to_owned());
         let host = host.map(|host| authority(host).ok_or_else(malformed));
         let host = host.transpose()?;
-        // A proxy that says nothing of all that has written the field nevertheless, and not the other kind.
+        // Empty fields also show that the proxy writes this kind and not the other.
         Ok((!hops.is_empty()).then_some(Told {
             client,
             scheme,
@@ -179,8 +175,8 @@ impl Forwarding {
 // === impl Told ===
 
 impl Told {
-    /// What the one kind of field says with the other. Where only one of them names a client, a proxy wrote
-    /// that, and the other is heeded for nothing: a client may have written it.
+    /// Combines the two kinds of fields. If only one names a client, a proxy wrote that one, and the other is
+    /// ignored: a client may have written it.
     fn and(self, common: Self) -> Result<Self, Fault> {
         let ip = |told: &Self| told.client.map(|client| client.ip());
         match (ip(&self), ip(&common)) {
@@ -194,16 +190,16 @@ impl Told {
             (None, Some(_)) => Ok(common),
             (None, None) if self == common => Ok(self),
             _ => Err(bad(
-                "the `forwarded` and the `x-forwarded-*` fields tell different things: one kind was \
-                 written by the proxy and the other passed on; let the proxy remove it, or name the one \
-                 that counts in the settings"
+                "the `forwarded` and `x-forwarded-*` fields contradict each other: the proxy wrote \
+                 one kind and passed the other on; let the proxy remove that one, or select the right \
+                 one in the settings"
                     .to_owned(),
             )),
         }
     }
 
-    /// Tells the service of the client, in place of what came, if it is to be told. The URI is absolute.
-    /// `introduction` is what all requests of the peer are introduced by that no proxy speaks for.
+    /// Replaces the received fields by those for the service, unless that is turned off. The URI has to be
+    /// absolute. `introduction` caches the values for requests that no proxy speaks for.
     pub(crate) fn introduce(
         &self,
         peer: Option<SocketAddr>,
@@ -247,7 +243,7 @@ impl Told {
         }
     }
 
-    /// The URI that the client asked for, with the `Host` field of the same host.
+    /// Returns the URI that the client asked for, and sets the `Host` field to match.
     pub(crate) fn restore(&self, uri: Uri, headers: &mut HeaderMap) -> Result<Uri, Fault> {
         if self.scheme.is_none() && self.host.is_none() {
             return Ok(uri);
@@ -270,7 +266,7 @@ fn bad(problem: String) -> Fault {
     Fault::client(
         StatusCode::BAD_REQUEST,
         "bad_forwarded",
-        "a proxy passed the request on with fields that contradict each other or are malformed",
+        "the proxy's fields contradict each other or are malformed",
     )
     .caused_by(problem)
 }

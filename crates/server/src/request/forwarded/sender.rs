@@ -1,20 +1,20 @@
-//! Whom a proxy names as its client.
+//! The client that a proxy names.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// Whom a proxy received a request from.
+/// The sender of the request that a proxy received.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
     Named(SocketAddr),
     /// The proxy does not say, or does not know.
     #[default]
     Hidden,
-    /// What it says is none of what it may say. That matters only if anybody believes it.
+    /// The value is malformed. That is an error only if the proxy is trusted.
     Malformed,
 }
 
-/// An address of IPv4 as such, also where it came by a socket of IPv6 (`::ffff:192.0.2.1`).
+/// Converts an IPv4-mapped address (`::ffff:192.0.2.1`) to IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
@@ -25,7 +25,7 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 // === impl Sender ===
 
 impl Sender {
-    /// As `Forwarded` has it (RFC 7239 6).
+    /// Parses the form of `Forwarded` (RFC 7239 6).
     pub(super) fn standard(text: &str) -> Self {
         if let Some(address) = address(text) {
             return Self::Named(address);
@@ -44,16 +44,15 @@ impl Sender {
         }
     }
 
-    /// As `X-Forwarded-For` has it.
     pub(super) fn common(text: &str) -> Self {
         if let Some(address) = address(text) {
             return Self::Named(address);
         }
-        // Of an address of a link, the other part counts for the proxy alone.
+        // A link-local address means something only to the proxy.
         let is_of_a_link = text
             .split_once('%')
             .is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
-        // `unix:` is what nginx writes of a client without an address.
+        // nginx writes `unix:` for a client without an address.
         let is_hidden = text.is_empty()
             || text.eq_ignore_ascii_case("unknown")
             || text.eq_ignore_ascii_case("unix:");
@@ -64,7 +63,7 @@ impl Sender {
     }
 }
 
-/// An address, in the forms in which proxies write it: with or without brackets and port.
+/// Parses an address in the forms that proxies write: with or without brackets and port.
 fn address(text: &str) -> Option<SocketAddr> {
     let address = |text| IpAddr::from_str(text).ok();
     if let Ok(with_port) = SocketAddr::from_str(text) {
@@ -76,7 +75,7 @@ fn address(text: &str) -> Option<SocketAddr> {
     address(bare.unwrap_or(text)).map(|address| canonical(SocketAddr::new(address, 0)))
 }
 
-/// An identifier or a port that hides what it stands for (RFC 7239 6.3).
+/// Returns true for an obfuscated identifier or port (RFC 7239 6.3).
 fn is_obfuscated(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     text.len() > 1 && text.starts_with('_') && text.bytes().all(is_part)

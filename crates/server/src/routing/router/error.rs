@@ -1,9 +1,9 @@
-//! Why routes cannot be served together.
+//! Errors of making a router.
 
-/// Why routes cannot be served together.
+/// An error of making a router.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RouteError {
-    /// The pattern is not of a known form.
+    /// The pattern is malformed.
     #[error(
         "the route \"{pattern}\" {problem}: write \"/x\" for exactly this path, \"/x/...\" for it and \
          all below, \"/{{name}}\" for any one segment, or \"/...\" for every path"
@@ -11,10 +11,10 @@ pub enum RouteError {
     BadPattern {
         /// The pattern as given.
         pattern: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// Two routes hold for the same paths of the same host.
+    /// Two routes match the same paths of the same host.
     #[error(
         "the route \"{pattern}\" is given twice (services \"{first}\" and \"{second}\"): remove one or \
          give it another pattern or host"
@@ -22,9 +22,9 @@ pub enum RouteError {
     Conflict {
         /// The pattern.
         pattern: String,
-        /// The service that has it.
+        /// The service of the first route.
         first: String,
-        /// The service that wants it too.
+        /// The service of the second route.
         second: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Which routes hold for a host.
+//! A table of hosts.
 
 use std::collections::HashMap;
 
@@ -7,29 +7,28 @@ use rustc_hash::FxBuildHasher;
 
 use crate::routing::virtual_host::{VirtualHost, port_of};
 
-/// Longer ones are no names (RFC 1035 2.3.4), and need not be compared dot by dot.
+/// Longer hosts are not names (RFC 1035 2.3.4), and need no comparison dot by dot.
 const LONGEST_NAME: usize = 255;
 
-/// One `T` for each of the hosts that were named, and one for all. The operator chooses the keys, so
-/// nobody can make them collide.
+/// One `T` for each named host, and one for all hosts. The operator chooses the keys, so no client can make
+/// them collide.
 #[derive(Debug, Default)]
 pub(super) struct HostTable<T> {
     named: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
-    /// By what follows the star, dot included.
+    /// The key is the part after the star, including the dot.
     below: HashMap<Box<str>, Ports<T>, FxBuildHasher>,
     any: T,
-    /// Whether there is something for all.
     has_any: bool,
 }
 
-/// Those with a port before the one without.
+/// The entries of a host; those with a port come first.
 #[derive(Debug, Default)]
 struct Ports<T>(Vec<(Option<u16>, T)>);
 
 // === impl HostTable ===
 
 impl<T: Default> HostTable<T> {
-    /// The entry of a host, made if there is none yet; without a host, that for all.
+    /// Returns the entry of a host, or of all hosts for `None`; makes it if there is none.
     pub(super) fn entry(&mut self, host: Option<&VirtualHost>) -> &mut T {
         let Some(host) = host else {
             self.has_any = true;
@@ -44,8 +43,7 @@ impl<T: Default> HostTable<T> {
         ports.entry(host.port)
     }
 
-    /// The first of what holds for the URI's host that has what is looked for, from the most
-    /// specific on.
+    /// Returns the first result of `look` over the entries for the URI's host, from the most specific on.
     pub(super) fn find<'a, R>(
         &'a self,
         uri: &Uri,
@@ -54,8 +52,7 @@ impl<T: Default> HostTable<T> {
         self.find_named(uri, &mut look).or_else(|| look(&self.any))
     }
 
-    /// Whether anything holds for the URI's host, whatever is looked for. What holds for nothing at all
-    /// tells no host from another.
+    /// Returns true if there is an entry for the URI's host. An empty table knows every host.
     pub(super) fn knows(&self, uri: &Uri) -> bool {
         let is_empty = self.named.is_empty() && self.below.is_empty();
         self.has_any || is_empty || self.find_named(uri, &mut |_| Some(())).is_some()
@@ -86,7 +83,7 @@ impl<T: Default> HostTable<T> {
         if self.below.is_empty() || host.len() > LONGEST_NAME {
             return None;
         }
-        // The longest end first. There is something before the dot, as the star asks for.
+        // Tries the longest suffix first. Something precedes the dot, as the star requires.
         host.match_indices('.')
             .filter(|(at, _)| *at > 0)
             .filter_map(|(at, _)| self.below.get(&host[at..]))
@@ -148,7 +145,7 @@ mod tests {
             ("http://a.example.com:81/n/x", "named"),
             ("http://a.example.com:8080/n/x", "port"),
             ("http://[::1]:8080/n/x", "named"),
-            // No route of the host has the path; the next host's are asked.
+            // No route of the host has the path, so the next host's are tried.
             ("http://a.example.com/w/x", "wild"),
             ("http://a.example.com/p/x", "any-p"),
             ("http://b.example.com/w", "wild"),

@@ -1,7 +1,7 @@
-//! From a host and a path to a service.
+//! Finds the service of a host and a path.
 //!
-//! The path is matched as it came: nothing is decoded or normalised, so that what the front matches
-//! is what the guest sees, and `/a%2Fb` cannot be taken for `/a/b` by one and not by the other.
+//! Matches the path as received: nothing is decoded or normalised, so the front matches what the guest sees,
+//! and the two cannot disagree about `/a%2Fb` and `/a/b`.
 
 mod error;
 mod hosts;
@@ -31,18 +31,17 @@ use crate::routing::virtual_host::VirtualHost;
 
 /// Finds the route of a host and a path.
 ///
-/// Of the hosts, one by its name goes before one below a domain (the longest first), and that before
-/// all; each with its port before each without. Where none of the routes of a host has the path, the
-/// next host's are asked. Of the paths, an exact pattern goes before a prefix, and a longer prefix
-/// before a shorter; where they are of the same length, the first segment decides that is literal in
-/// one of them and a wildcard in the other: the literal goes first.
+/// A host's name precedes a domain (the longest first), which precedes all hosts; each with its port precedes
+/// each without. If none of the routes of a host has the path, the next host's are tried. An exact pattern
+/// precedes a prefix, and a longer prefix a shorter one; at the same length, the first segment decides that
+/// is literal in one and a wildcard in the other: the literal wins.
 ///
-/// Or the first that fits, for [`Router::in_order`].
+/// A router of [`Router::in_order`] takes the first route that matches.
 #[derive(Debug)]
 pub struct Router {
     table: Table,
     entries: Vec<Arc<Entry>>,
-    /// What answers for the server as a whole.
+    /// Answers for the server as a whole.
     of_server: Arc<Entry>,
     ended: CancellationToken,
 }
@@ -50,18 +49,18 @@ pub struct Router {
 #[derive(Debug)]
 enum Table {
     Trees(Box<HostTable<Tree>>),
-    /// The places of the routes, in the same order.
+    /// The routes' patterns and hosts, in the same order.
     Ordered(Vec<OrderedRoute>),
 }
 
 // === impl Router ===
 
 impl Router {
-    /// Makes the router of these routes.
+    /// Makes a router of these routes.
     ///
     /// # Errors
     ///
-    /// When a pattern is malformed, or two hold for the same.
+    /// Returns an error if a pattern is malformed, or two routes match the same paths.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, RouteError> {
         let routes: Vec<_> = routes.into_iter().collect();
         let patterns = routes
@@ -80,9 +79,9 @@ impl Router {
         Ok(Self::of(table, routes.into_iter().zip(parts)))
     }
 
-    /// Makes a router whose routes are tried in this order, each for its hosts (none: for all; those
-    /// that it has itself count for nothing). A pattern that is not of a known form is taken for an
-    /// exact path, as WAGI does; there are no wildcards, and no prefix is stripped.
+    /// Makes a router that tries the routes in this order, each for the hosts given with it (none: all
+    /// hosts); ignores the routes' own hosts. As in WAGI, a pattern of an unknown form is an exact path, and
+    /// wildcards and prefix stripping do not exist.
     #[must_use]
     pub fn in_order(routes: impl IntoIterator<Item = (Vec<VirtualHost>, Route)>) -> Self {
         let (places, routes): (_, Vec<_>) = routes
@@ -102,7 +101,7 @@ impl Router {
     ) -> Self {
         let ended = CancellationToken::new();
         let in_use = Arc::new(ended.clone().drop_guard());
-        // Routes of one service with the same limits have them together.
+        // Routes of one service with the same limits share the counts.
         let mut by_service = HashMap::new();
         let entries = routes
             .into_iter()
@@ -135,13 +134,13 @@ impl Router {
         }
     }
 
-    /// The route of an absolute URI, with its path as it stands in the request line.
+    /// Returns the route of an absolute URI, with its path as in the request line.
     #[must_use]
     pub fn find(&self, uri: &Uri) -> Option<&Route> {
         self.look_up(uri).map(|found| &found.entry.route)
     }
 
-    /// All routes, in the order given.
+    /// Returns all routes, in the order given.
     pub fn routes(&self) -> impl ExactSizeIterator<Item = &Route> {
         self.entries.iter().map(|entry| &entry.route)
     }
@@ -165,8 +164,8 @@ impl Router {
         }
     }
 
-    /// Whether there is a route for the host of an absolute URI, at whichever path. A router without routes
-    /// tells no host from another.
+    /// Returns true if there is a route for the host of an absolute URI, at any path. A router without routes
+    /// knows every host.
     pub(crate) fn knows_host(&self, uri: &Uri) -> bool {
         match &self.table {
             Table::Trees(hosts) => hosts.knows(uri),
@@ -176,8 +175,8 @@ impl Router {
         }
     }
 
-    /// What answers `OPTIONS *`, whatever routes there are: by which methods the server can be asked at all
-    /// (RFC 9110 9.3.7).
+    /// Returns the entry that answers `OPTIONS *` with the methods of the server, whatever its routes (RFC
+    /// 9110 9.3.7).
     pub(crate) fn of_server(&self) -> Found<'_, '_> {
         Found {
             entry: &self.of_server,
@@ -185,13 +184,13 @@ impl Router {
         }
     }
 
-    /// Cancelled when the router is no more, and no request that it found a route for.
+    /// Cancelled when the router is dropped and the last request that it routed is over.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.ended
     }
 }
 
-/// Puts a pattern into the trees of all its route's hosts.
+/// Adds a pattern to the trees of all its route's hosts.
 fn plant(
     trees: &mut HostTable<Tree>,
     pattern: &Pattern<'_>,
@@ -211,7 +210,7 @@ fn plant(
     Ok(())
 }
 
-/// A route of nobody, at no path.
+/// The route of `OPTIONS *`, without a service or path.
 fn options() -> Route {
     let allowed = HeaderValue::from_static(method::ALLOWED);
     let answer = Fixed {

@@ -4,20 +4,20 @@ use http::Uri;
 
 use crate::routing::virtual_host::VirtualHost;
 
-/// Where a route of an ordered list holds.
+/// The pattern and hosts of a route in an ordered list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OrderedRoute {
-    /// Without `/...`.
+    /// The path without `/...`.
     path: String,
     is_prefix: bool,
-    /// None: all.
+    /// The hosts; empty means all.
     hosts: Vec<VirtualHost>,
 }
 
 // === impl OrderedRoute ===
 
 impl OrderedRoute {
-    /// A pattern as WAGI reads it: all that does not end in `/...` is exact, whatever it is.
+    /// Parses a pattern as WAGI does: one that does not end in `/...` is an exact path.
     pub(super) fn new(pattern: &str, hosts: Vec<VirtualHost>) -> Self {
         let prefix = pattern.strip_suffix("/...");
         Self {
@@ -27,14 +27,13 @@ impl OrderedRoute {
         }
     }
 
-    /// Whether a request with this absolute URI belongs here.
     pub(super) fn holds(&self, uri: &Uri) -> bool {
         let rest = uri.path().strip_prefix(&*self.path);
         let fits = |rest: &str| rest.is_empty() || self.is_prefix && rest.starts_with('/');
         rest.is_some_and(fits) && self.knows(uri)
     }
 
-    /// Whether it holds for some path of the URI's host.
+    /// Returns true if the route matches some path of the URI's host.
     pub(super) fn knows(&self, uri: &Uri) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(uri))
     }

@@ -1,4 +1,4 @@
-//! The forms that a route's pattern may have.
+//! The forms of a route's pattern.
 
 use std::collections::HashSet;
 
@@ -7,16 +7,15 @@ use http::HeaderName;
 use super::RouteError;
 use crate::request::reserved_headers::ROUTE_FIELDS;
 
-/// A pattern, taken apart. Its literals keep their doubled braces, which the tree reads as well.
+/// A parsed pattern. Its literals keep their doubled braces, which the tree parses, too.
 #[derive(Debug)]
 pub(crate) struct Pattern<'a> {
-    /// What stands before `/...`, or all: empty, or begins with `/`.
+    /// The part before `/...`, or the whole pattern: empty, or begins with `/`.
     pub(crate) base: &'a str,
-    /// Whether it ends in `/...`.
     pub(crate) is_prefix: bool,
-    /// The request fields of its wildcards, in their order.
+    /// The request fields of its wildcards, in order.
     pub(crate) fields: Vec<HeaderName>,
-    /// The base with its wildcards' names left out: patterns of the same shape match the same paths.
+    /// The base without the names of its wildcards: patterns of the same shape match the same paths.
     pub(crate) shape: String,
 }
 
@@ -37,13 +36,11 @@ impl<'a> Pattern<'a> {
             return Err(bad("does not begin with \"/\""));
         }
         if pattern.contains(['?', '#']) {
-            return Err(bad(
-                "has a query or a fragment, which routes do not look at",
-            ));
+            return Err(bad("has a query or a fragment, which routes ignore"));
         }
         if !pattern.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(bad(
-                "has a character that never stands in a request's path (percent-encode it)",
+                "has a character that is not allowed in a path (percent-encode it)",
             ));
         }
         let (base, is_prefix) = match pattern.strip_suffix("/...") {
@@ -64,7 +61,7 @@ impl<'a> Pattern<'a> {
                 Segment::Wildcard(name) => {
                     let name = name.to_ascii_lowercase();
                     let field = HeaderName::try_from(format!("{ROUTE_FIELDS}{name}"))
-                        .map_err(|_| bad("has a wildcard whose name is no field's"))?;
+                        .map_err(|_| bad("has a wildcard whose name is not a field name"))?;
                     if !names.insert(name) {
                         return Err(bad("has two wildcards of the same name"));
                     }
@@ -81,7 +78,7 @@ impl<'a> Pattern<'a> {
         })
     }
 
-    /// How many segments of a path a prefix takes; none for an exact pattern.
+    /// Returns the number of segments of a prefix; `None` for an exact pattern.
     pub(crate) fn depth(&self) -> Option<usize> {
         self.is_prefix.then(|| self.base.matches('/').count())
     }
@@ -108,12 +105,12 @@ impl<'a> Segment<'a> {
                 ),
             };
         }
-        // Whatever braces are left are pairs of the same, or a mistake.
+        // Any single braces that are left are an error.
         let left = text.replace("{{", "").replace("}}", "");
         match left.contains(['{', '}']) {
             true => Err(
                 "has a brace that is neither around a whole segment, as in \"/{name}/\", nor doubled, \
-                 as in \"{{\", to be meant as such",
+                 as in \"{{\", for a literal one",
             ),
             false => Ok(Self::Literal),
         }

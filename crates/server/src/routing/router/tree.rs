@@ -1,4 +1,4 @@
-//! Which route holds for a path.
+//! The routes of a host by path.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,17 +11,17 @@ use super::pattern::Pattern;
 #[derive(Default)]
 pub(super) struct Tree {
     exact: matchit::Router<usize>,
-    /// The prefixes by the number of their segments: `/...` is the first. (In one tree, matchit takes
-    /// a wildcard beside a catch-all for a conflict.)
+    /// The prefixes by their number of segments, beginning with `/...`. (In one tree, matchit reports a
+    /// conflict between a wildcard and a catch-all.)
     prefixes: Vec<matchit::Router<usize>>,
-    /// Which patterns there are already, prefixes apart from exact ones.
+    /// The known shapes; exact patterns and prefixes are separate.
     shapes: HashMap<(bool, String), usize>,
 }
 
 // === impl Tree ===
 
 impl Tree {
-    /// Adds a pattern. If there is one already that holds for the same paths, tells that one's index.
+    /// Adds a pattern. Returns the index of a pattern that matches the same paths as an error.
     pub(super) fn insert(&mut self, pattern: &Pattern<'_>, index: usize) -> Result<(), usize> {
         let shape = (pattern.is_prefix, pattern.shape.clone());
         if let Some(before) = self.shapes.insert(shape, index) {
@@ -36,7 +36,7 @@ impl Tree {
                 &mut self.prefixes[depth]
             }
         };
-        // Its shape is new, so there is nothing that it could be in conflict with.
+        // Cannot conflict, because its shape is new.
         tree.insert(pattern.base, index).map_err(|_| index)
     }
 
@@ -44,7 +44,7 @@ impl Tree {
         if let Ok(found) = self.exact.at(path) {
             return Some(found);
         }
-        // `*` is a target and no path.
+        // `*` is a target, not a path.
         if self.prefixes.is_empty() || !path.starts_with('/') {
             return None;
         }
@@ -134,8 +134,8 @@ mod tests {
         }
     }
 
-    /// Every pattern over a small alphabet against every path over it, beside the rule as it is
-    /// written: exact before prefix, longer before shorter, literal before wildcard.
+    /// Compares every pattern over a small alphabet and every path over it with the written rule: exact
+    /// before prefix, longer before shorter, literal before wildcard.
     #[test]
     fn the_tree_finds_what_the_rule_says() {
         fn rank(pattern: &str, path: &str) -> Option<(bool, usize, Vec<bool>)> {
