@@ -273,7 +273,7 @@ async fn what_is_wrong_with_flags_and_variables_is_told_beside_what_is_wrong_wit
         let finished = check.run_to_end().await?;
         ensure!(finished.code == Some(FAILURE), "{finished:?}");
         let told: Vec<_> = finished.stderr.split("error: ").skip(1).collect();
-        for words in expected.iter().chain(&["'debg' is no level"]) {
+        for words in expected.iter().chain(&["'debg' is not a level"]) {
             let is_told = told.iter().any(|told| told.contains(words));
             ensure!(is_told, "{words}: {}", finished.stderr);
         }
@@ -454,7 +454,7 @@ trace_file = "none/traces"
         (23, "missing field `route`"),
         (28, "`nowhere`"),
         (32, "another listener is at"),
-        (34, "'debg' is no level"),
+        (34, "'debg' is not a level"),
         (35, "there is no directory"),
     ];
     Ok((text, expected))

@@ -176,7 +176,7 @@ async fn a_flag_or_variable_that_makes_no_sense_is_wrong_usage() -> Result<()> {
     )?;
     let wrong = Host::headwater().arg("check").arg(&hello);
     let wrong = wrong.env("RUST_LOG", "debg").run_to_end().await?;
-    refused(&wrong, USAGE, &["RUST_LOG", "'debg' is no level"])?;
+    refused(&wrong, USAGE, &["RUST_LOG", "'debg' is not a level"])?;
     // The flag that is given is the one that is wrong, whatever the variable says.
     let flag = Host::serve(&hello).args(["--max-queue", "-1"]);
     let finished = flag.env("HEADWATER_MAX_QUEUE", "0").run_to_end().await?;
