@@ -181,7 +181,7 @@ async fn files_that_take_nothing_hold_up_nothing() -> Result<()> {
     ensure!(status.code() == Some(0), "{status}: {log}");
     for output in ["access_log", "trace_file", "audit_log"] {
         let told = format!(
-            "its end could not be written in time and is lost: whoever reads it is too slow output=\"{output}\""
+            "the last records could not be written in time and are lost: the reader is too slow output=\"{output}\""
         );
         // The few lines of the audit log have room in the pipe.
         ensure!(
