@@ -79,7 +79,7 @@ async fn a_module_is_fetched_once_and_again_when_its_tag_moves() -> Result<()> {
     drop(registry);
     let (text, log) = answer(&modules, &cache, &[]).await?;
     ensure!(
-        text == "two" && log.contains("what is in the module cache is used"),
+        text == "two" && log.contains("using the module in the cache"),
         "{text} {log}"
     );
     Ok(())
@@ -201,22 +201,18 @@ async fn whoever_logged_in_is_known_by_the_file_and_by_credential_helpers() -> R
         host.stop().await?;
     }
     for (config, told, warns) in [
-        ("{}", "to nobody in particular", false),
-        (
-            r#"{"credsStore": "none"}"#,
-            "to nobody in particular",
-            false,
-        ),
+        ("{}", "without credentials", false),
+        (r#"{"credsStore": "none"}"#, "without credentials", false),
         (r#"{"credsStore": "broken"}"#, "it is locked", true),
         (
             r#"{"credsStore": "not-there"}"#,
-            "to nobody in particular",
+            "without credentials",
             true,
         ),
         // `user:wrong`
         (
             &format!(r#"{{"auths": {{"{address}": {{"auth": "dXNlcjp3cm9uZw=="}}}}}}"#),
-            "to you",
+            "with your credentials",
             false,
         ),
     ] {

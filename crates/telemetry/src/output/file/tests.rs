@@ -31,7 +31,7 @@ fn open(folder: &TempDir, rotation: Rotation, keep: Option<usize>) -> RotatingFi
     RotatingFile::with_clock(&config, now).unwrap()
 }
 
-/// What is in each file.
+/// Returns the contents of each file.
 fn files(folder: &TempDir) -> BTreeMap<String, String> {
     let entries = fs::read_dir(folder.path()).unwrap();
     let read = |entry: io::Result<fs::DirEntry>| {
