@@ -23,7 +23,6 @@ pub enum Blame {
     Overload,
 }
 
-/// The `kind` of a missed deadline.
 const DEADLINE: &str = "deadline";
 
 /// The reason why a request got no proper answer.

@@ -162,7 +162,6 @@ mod tests {
                 headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
             }
             assert_eq!(declared_length(&headers), declared, "{values:?}");
-            // Equal values are merged; others stay as they are.
             assert_eq!(settle_length(&mut headers), declared, "{values:?}");
             let left: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
             match declared {

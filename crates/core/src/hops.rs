@@ -204,7 +204,6 @@ impl LoopGuard {
 }
 
 impl Default for LoopGuard {
-    /// Returns a guard with a unique id.
     fn default() -> Self {
         Self::unique(Self::DEFAULT_MAX_HOPS)
     }

@@ -29,7 +29,6 @@ pub struct RequestScope {
     ending: Ending,
 }
 
-/// The reason why an outgoing request was denied.
 type Denial = Arc<dyn Error + Send + Sync>;
 
 /// No pool ever starts this many instances.

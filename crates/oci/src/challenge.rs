@@ -9,7 +9,6 @@ pub(crate) enum Challenge {
     Basic,
 }
 
-/// The source of the token.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bearer {
     realm: String,

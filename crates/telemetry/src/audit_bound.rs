@@ -26,7 +26,6 @@ struct Window {
     left_out: u64,
 }
 
-/// The decision on a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Turn {
     Write,

@@ -139,7 +139,6 @@ fn otlp(signal: &Signal, variables: &Variables<'_>) -> Result<Option<OtlpConfig>
     }))
 }
 
-/// The source of environment variables.
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Variables<'_> {

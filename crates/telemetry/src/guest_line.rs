@@ -9,7 +9,6 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The target of guests' lines.
 const TARGET: &str = "headwater::guest";
 
 /// Formats a guest's line for people, and passes every other event to `F`.
@@ -67,7 +66,6 @@ where
     }
 }
 
-/// The fields of a guest's line.
 #[derive(Default)]
 struct Line {
     message: String,

@@ -43,7 +43,6 @@ struct Inner {
     met: Mutex<HashMap<&'static str, Met>>,
 }
 
-/// The count of one limit.
 #[derive(Debug)]
 struct Met {
     logged: Instant,

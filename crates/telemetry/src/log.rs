@@ -9,7 +9,6 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 use crate::guest_line::GuestLines;
 use crate::{LogConfig, LogFormat, TelemetryError};
 
-/// A layer that writes log lines, in either format.
 pub(crate) type LogLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The filter of the log, which can be changed while in use. Cheap to clone.

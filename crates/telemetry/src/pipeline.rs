@@ -178,7 +178,6 @@ fn logged(log: log::LogLayer) -> Logged {
     tracing_subscriber::registry().with(log).with(asking)
 }
 
-/// Combines the layers.
 pub(crate) fn dispatch(tracer: Option<SdkTracer>, log: log::LogLayer) -> Dispatch {
     let logged = logged(log);
     match tracer {

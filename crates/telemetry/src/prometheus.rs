@@ -22,7 +22,6 @@ impl Prometheus {
     /// The media type of the text.
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// Creates the renderer and its reader.
     pub(crate) fn new() -> Result<(PrometheusExporter, Self), TelemetryError> {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()

@@ -18,7 +18,6 @@ const UNNAMED: &str = "unknown_service";
 const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 const SERVICE_NAMESPACE: &str = "service.namespace";
 
-/// The resources of spans.
 #[derive(Debug, Clone)]
 pub(crate) struct Resources {
     name: ServiceName,
@@ -91,7 +90,6 @@ impl Resources {
     }
 }
 
-/// Returns the service of a span.
 fn service(span: &SpanData) -> Option<String> {
     let mut attributes = span.attributes.iter();
     let found = attributes.find(|attribute| attribute.key.as_str() == SERVICE)?;

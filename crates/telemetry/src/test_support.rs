@@ -109,7 +109,6 @@ impl Incoming {
     }
 }
 
-/// Starts the span of an outgoing `GET`.
 pub(crate) fn outgoing(attribution: &Attribution, uri: &str) -> ClientSpan {
     ClientSpan::start(ClientRequest {
         attribution,

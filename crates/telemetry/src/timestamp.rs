@@ -18,12 +18,10 @@ pub(crate) fn rfc3339(date: SystemTime) -> String {
     PRINTER.timestamp_to_string(&of(date))
 }
 
-/// Formats a date as Apache does.
 pub(crate) fn apache(date: SystemTime) -> String {
     of(date).strftime(APACHE).to_string()
 }
 
-/// Formats a date for a file's name.
 pub(crate) fn file_name(date: SystemTime) -> String {
     of(date).strftime(FILE_NAME).to_string()
 }

@@ -11,7 +11,7 @@ use headwater_tests::settings::{Settings, SettingsFile};
 use headwater_tests::{Client, Host};
 use serde_json::Value;
 
-/// Starts `faulty` at `/`, with these settings of the log, which is written beside the settings.
+/// Settings of `faulty` at `/` and an access log beside the settings.
 fn site(log: &str) -> Result<SettingsFile> {
     let text = format!(
         "[access_log]\nto = \"access.log\"\n{log}\n\

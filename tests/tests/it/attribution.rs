@@ -11,7 +11,6 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Host, Upstream};
 use tempfile::TempDir;
 
-/// The number of concurrent clients.
 const CLIENTS: usize = 32;
 /// The number of sequential requests of each client.
 const ROUNDS: usize = 10;
@@ -151,7 +150,6 @@ impl Bench {
         format!("{}/?to={}&{query}", self.host.url(), upstream.url())
     }
 
-    /// Returns the number of instances started so far.
     fn instances(&self) -> usize {
         let log = self.host.stderr().lines();
         log.iter()

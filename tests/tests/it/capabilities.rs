@@ -45,7 +45,7 @@ async fn a_component_reads_the_values_of_its_service_and_no_others() -> Result<(
     );
     ensure!(!banner.contains("s3cret"), "{banner}");
 
-    // A changed value restarts the service.
+    // A changed value rebuilds the service.
     fs::write(site.path().with_file_name("token"), "other")?;
     host.process().hang_up()?;
     host.stderr()

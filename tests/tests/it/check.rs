@@ -19,7 +19,6 @@ use tokio::net::UnixStream;
 
 const ANSWER: &str = "[[answer]]\nroute = \"/\"\n";
 
-/// A folder with a headwater.toml.
 fn folder(text: &str) -> Result<TempDir> {
     let folder = TempDir::new()?;
     fs::create_dir(folder.path().join("folder"))?;
@@ -612,7 +611,6 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
             .arg(&hello);
         refused(&finished.run_to_end().await?, code, &[words])?;
     }
-    // Variables count as for serving.
     let check = Host::headwater().arg("check").arg(&hello);
     let finished = check
         .env("HEADWATER_LISTEN", "127.0.0.1:20013")
@@ -698,7 +696,6 @@ async fn modules_are_checked_with_the_flags_of_wagi() -> Result<()> {
         refused(&finished, code, &[words])?;
     }
 
-    // All errors, with their places.
     let wrong = format!(
         "{}{}",
         entry("host = \"a b\"\ntimeout = 5"),
@@ -831,7 +828,6 @@ async fn nothing_panics_when_the_reader_of_the_output_has_left() -> Result<()> {
         );
         ensure!(told.is_empty(), "{arguments:?}: {told}");
     }
-    // Other failures are reported.
     let full = fs::File::options().write(true).open("/dev/full")?;
     let output = Command::new(binary()?)
         .arg("schema")

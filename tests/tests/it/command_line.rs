@@ -71,7 +71,6 @@ fn a_mistyped_command_or_flag_is_answered_with_the_one_that_was_meant() -> Resul
             output.status.code() == Some(2) && error.contains(meant),
             "{error}"
         );
-        // No colours without a terminal.
         ensure!(!error.contains('\u{1b}'), "{error}");
     }
     Ok(())

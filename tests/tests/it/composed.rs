@@ -17,7 +17,6 @@ use tempfile::TempDir;
 
 /// A kind of wrong attribution.
 struct Scenario {
-    /// The composed component.
     name: &'static str,
     query: &'static str,
     clients: usize,

@@ -15,8 +15,8 @@ use tempfile::NamedTempFile;
 /// The two versions, as curl's option and in its output.
 const VERSIONS: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")];
 
-/// Serves an echo at `/stream/echo`, `hello` with small limits at `/tight` and once an hour at
-/// `/rare`, and a fixed answer at `/`, with these further settings.
+/// Settings of an echo at `/stream/echo`, `hello` with small limits at `/tight` and once an hour at `/rare`,
+/// a fixed answer at `/`, and more.
 fn site(more: &str) -> Result<SettingsFile> {
     let stream = format!(
         "[[service]]\nname = \"stream\"\ncomponent = {:?}\n\
@@ -46,14 +46,12 @@ fn is(answer: &Curled, status: u64, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// Creates a file of this many bytes.
 fn file_of(bytes: usize) -> Result<NamedTempFile> {
     let mut file = NamedTempFile::new()?;
     file.write_all(&vec![b'x'; bytes])?;
     Ok(file)
 }
 
-/// Returns curl's argument for sending this file.
 fn sending(file: &Path) -> Result<String> {
     Ok(format!(
         "@{}",

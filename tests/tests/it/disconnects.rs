@@ -151,7 +151,7 @@ impl Room {
         tokio::spawn(async move { client.get(&url).await })
     }
 
-    /// Returns true if the next request is served.
+    /// Checks that the next request is served.
     async fn is_free(&self) -> Result<()> {
         let next = self.get(Client::new(), &self.prompt).await?;
         let next = next.with_context(|| format!("the log:\n{}", self.host.stderr().text()))?;

@@ -24,7 +24,6 @@ async fn nothing_is_lost_of_many_requests_to_hosts_that_end_under_load() -> Resu
             })
             .await
         });
-        // Another connection counts the requests.
         let own = steady::ask(host.url(), "/", 1, Until::Requests(before), |status, _| {
             ensure!(status == 200, "{status}");
             Ok(())

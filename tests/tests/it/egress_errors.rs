@@ -138,7 +138,6 @@ async fn of_tls_that_could_not_be_agreed_on() -> Result<()> {
             "send",
             "connection-terminated",
         ),
-        // By now over HTTP/2.
         row(
             "a reset stream",
             Ask::to(format!("{}/reset", good.url())),

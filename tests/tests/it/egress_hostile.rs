@@ -726,7 +726,6 @@ impl Probes {
         format!("{}/{probe}/", self.services.host().url())
     }
 
-    /// Returns a request to the malicious upstream.
     fn ask(&self, path: &str) -> Ask {
         Ask::to(format!("{}{path}", self.crooked.url()))
     }

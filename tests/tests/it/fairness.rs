@@ -132,7 +132,6 @@ async fn some_are_answered_between_two_lines(
     Ok(())
 }
 
-/// A request that computes for ever.
 fn spin(services: &Services) -> JoinHandle<Result<Answer>> {
     request(services, "/spin")
 }

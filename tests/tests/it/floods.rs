@@ -10,7 +10,7 @@ use headwater_tests::guests::guest;
 use headwater_tests::settings::Settings;
 use headwater_tests::{Admin, Client, Host};
 
-/// Serves a guest that never answers at `/never`, and another at `/`, with these settings.
+/// A host with a guest that never answers at `/never`, and another at `/`, with these settings.
 struct Site {
     host: Host,
     admin: Admin,

@@ -16,8 +16,8 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Serves streams at `/stream/` and a fixed answer at `/`, with these settings of `[server]` and
-/// the streams' service.
+/// Settings of streams at `/stream/` and a fixed answer at `/`, and more of `[server]` and the
+/// streams' service.
 fn site(server: &str, service: &str) -> Result<SettingsFile> {
     let text = format!(
         "[server]\n{server}\n\

@@ -371,7 +371,6 @@ fn lines_of<'a>(lines: &'a [Line], request: &Sent) -> Vec<&'a Line> {
         .collect()
 }
 
-/// A request that was sent and answered.
 #[derive(Debug)]
 struct Sent {
     tag: String,
@@ -388,7 +387,7 @@ struct Line {
     instance: Option<u64>,
     stream: String,
     verdict: String,
-    /// Returns the number of dropped lines, if this line reports it.
+    /// The number of dropped lines, if this line reports it.
     dropped: Option<u64>,
 }
 

@@ -69,7 +69,6 @@ fn each_promise_that_a_test_cites_is_in_the_list() -> Result<()> {
     Ok(())
 }
 
-/// Returns true for ids such as `G7`.
 fn is_id(word: &str) -> bool {
     let number = word.strip_prefix(['G', 'C']);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit()))

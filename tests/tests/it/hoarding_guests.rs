@@ -296,7 +296,6 @@ async fn a_service_that_takes_all_the_memories_it_can_get_leaves_some_for_others
         while refused.len() < 5 {
             refused.push(answers.next().await.context("no answer")??);
         }
-        // The requests that it holds are not answered.
         anyhow::Ok(refused)
     };
     let others = async {

@@ -16,7 +16,7 @@ use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-/// Serves a fixed answer at `/` and an echoing guest at `/stream`, with these settings.
+/// Settings of a fixed answer at `/`, an echoing guest at `/stream`, and more.
 fn site(more: &str) -> Result<SettingsFile> {
     let stream = format!(
         "[[service]]\nname = \"stream\"\ncomponent = {:?}\n\

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt;
 use tempfile::TempDir;
 
-/// Serves `relay` at every path, which may call all services.
+/// Settings of `relay` at every path, which may call all services.
 fn relay() -> Result<Settings> {
     Settings::default().component("relay", "/...", &["*.internal"])
 }

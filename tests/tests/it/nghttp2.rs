@@ -14,7 +14,7 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Client, H2load, Host, Upstream};
 use tempfile::TempDir;
 
-/// Serves `hello` at `/` and an echo at `/echo`, with and without TLS.
+/// A host with `hello` at `/` and an echo at `/echo`, with and without TLS.
 struct Site {
     host: Host,
     secure: String,
@@ -110,7 +110,6 @@ async fn c10_what_was_sent_before_the_end_is_answered() -> Result<()> {
     let process = site.host.process();
     let clear = site.clear.trim_end_matches('/').to_owned();
     let end = async {
-        // Another connection counts the requests.
         let own = steady::ask(&clear, "/", 1, Until::Requests(300), |status, _| {
             ensure!(status == 200, "{status}");
             Ok(())

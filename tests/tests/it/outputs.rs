@@ -18,14 +18,13 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Request};
 use tokio::net::TcpStream;
 
-/// The number of concurrent clients.
 const CLIENTS: usize = 16;
 
 /// The default capacity of a pipe: see pipe(7).
 const PIPE: usize = 64 << 10;
 
-/// Serves a good guest at `/`, one that traps and one that makes denied calls. The trapping one is
-/// a separate service: a trap ends all requests of its instance.
+/// Settings of a good guest at `/`, one that traps and one that makes denied calls. The trapping one is a
+/// separate service: a trap ends all requests of its instance.
 fn site(sections: &str) -> Result<SettingsFile> {
     Settings::default()
         .component("faulty", "/...", &[])?
@@ -167,7 +166,6 @@ async fn files_that_take_nothing_hold_up_nothing() -> Result<()> {
     for name in FILES {
         make_fifo(&site.path().with_file_name(name))?;
     }
-    // Nobody reads the FIFOs.
     let (mut host, admin) = Admin::start(Host::serve(site.path())).await?;
     let url = host.url().to_owned();
     under_load(&url, async {

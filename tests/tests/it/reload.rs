@@ -53,7 +53,6 @@ impl Site {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_of_many_requests_while_versions_replace_each_other() -> Result<()> {
-    /// The number of clients. Each sends one request after another.
     const CLIENTS: u64 = 16;
     let requests = by_tier(16_000, 100_000);
     let site = Site::new()?;

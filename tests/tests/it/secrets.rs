@@ -78,7 +78,6 @@ async fn secrets_reach_the_guest_and_neither_logs_nor_traces_nor_the_operator() 
     for path in ["/services", "/requests", "/metrics"] {
         is_silent(path, &admin.text(path).await?)?;
     }
-    // The names are visible.
     ensure!(admin.text("/services").await?.contains("\"KEY\""));
     ensure!(host.stop().await?.code() == Some(0));
     is_silent("the log", &host.stderr().text())?;

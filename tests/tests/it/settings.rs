@@ -36,7 +36,6 @@ async fn a_service_s_own_goes_before_flag_variable_section_and_default() -> Resu
         .write()?;
     let variable = ("HEADWATER_MAX_INSTANCES", "8");
     let flag = ["--max-instances", "9"];
-    // The ways that are used, and the value that results.
     for (path, with_variable, with_flag, most) in [
         (bare.path(), false, false, 100),
         (file.path(), false, false, 7),

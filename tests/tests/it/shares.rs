@@ -59,7 +59,6 @@ async fn one_more_outgoing_request_than_an_instance_may_have_open_fails_with_the
         })
         .await?;
     upstream.release();
-    // The places are free again.
     let path = format!("/fanout?to={}&k=3&wait=0", upstream.url());
     let answer = services.get(&path).await?;
     ensure!(answer.status == 200, "{answer:?}");

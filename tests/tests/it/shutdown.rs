@@ -266,7 +266,6 @@ async fn a_host_that_is_told_to_load_again_while_it_starts_does_so_once_it_has()
         (Held::by_a_module().await?, module),
     ] {
         held.process.hang_up()?;
-        // Repetition has no further effect.
         held.process.hang_up()?;
         held.process.user1()?;
         held.release(bytes.clone()).await?;

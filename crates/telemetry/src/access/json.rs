@@ -66,7 +66,6 @@ struct Line<'a> {
 /// The initial capacity of a line, in bytes: longer than most lines.
 const ROOM: usize = 1024;
 
-/// Returns the line of a request.
 pub(super) fn line(record: &Record) -> Vec<u8> {
     let scope = &record.scope;
     let counters = scope.counters();

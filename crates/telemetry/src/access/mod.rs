@@ -28,7 +28,6 @@ use crate::output::{Output, OutputCounts, OutputWriter, Standard};
 #[derive(Clone, Default)]
 pub struct AccessLog(Option<Arc<Logger>>);
 
-/// Formats records and queues their lines.
 struct Logger {
     format: AccessFormat,
     /// The share of logged requests, of 2^32: those whose id ends in less.
@@ -98,7 +97,6 @@ impl AccessLog {
         writer.map(OutputWriter::counts).unwrap_or_default()
     }
 
-    /// Returns the writer of the lines.
     pub(crate) fn writer(&self) -> Option<&OutputWriter> {
         self.0.as_ref().map(|desk| &desk.writer)
     }
@@ -116,7 +114,6 @@ impl fmt::Debug for AccessLog {
 // === impl Logger ===
 
 impl Logger {
-    /// Queues the line of a finished request.
     fn note(&self, record: &Record) {
         if !record.failed() && !self.samples(record) {
             return;

@@ -35,7 +35,6 @@ struct Entry {
     record: Record,
 }
 
-/// The contents of a line.
 pub(super) struct Record {
     pub(super) scope: Arc<RequestScope>,
     pub(super) method: Method,

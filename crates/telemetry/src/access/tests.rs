@@ -58,7 +58,6 @@ fn begin(
     })
 }
 
-/// Waits until everything is written.
 fn flush(log: &AccessLog) -> bool {
     log.writer().is_none_or(|writer| writer.flush(LONG))
 }
@@ -102,7 +101,6 @@ fn a_line_of_json_has_all_that_is_known_of_a_request() {
     entry.answered(StatusCode::OK);
     entry.failed(&Fault::trap());
     entry.end();
-    // Ending it once is enough.
     entry.end();
 
     let text = end();

@@ -8,7 +8,6 @@ use super::{Metrics, SECONDS};
 use crate::attributes::{ATTRIBUTION, FUNCTION, INTERFACE, OUTCOME, SERVICE};
 use crate::{CallOutcome, GuestCall};
 
-/// The instruments of calls of host interfaces.
 pub(super) struct CallInstruments {
     calls: Counter<u64>,
     duration: Histogram<f64>,

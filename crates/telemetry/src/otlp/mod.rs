@@ -101,7 +101,6 @@ fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, config: &OtlpConfig) 
     builder
 }
 
-/// Configures an exporter over HTTP.
 fn http<B: WithExportConfig + WithHttpConfig>(builder: B, config: &OtlpConfig) -> B {
     let mut builder = builder
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)

@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The state of exports, so that an outage of the collector is logged once and not for each export.
 #[derive(Debug)]
 pub(super) struct Outage {
-    /// The exported signal.
     what: &'static str,
     failing: AtomicBool,
 }
@@ -16,7 +15,6 @@ impl Outage {
         }
     }
 
-    /// Records the result of an export.
     pub(super) fn note(&self, exported: Result<(), String>) {
         let what = self.what;
         let was_failing = self.failing.swap(exported.is_err(), Ordering::Relaxed);

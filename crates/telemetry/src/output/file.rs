@@ -24,7 +24,6 @@ pub(super) struct RotatingFile {
     /// Device and inode, which identify the file.
     identity: (u64, u64),
     size: u64,
-    /// The time of the last write.
     at: SystemTime,
     /// True if the last write ended within a line.
     within_line: bool,

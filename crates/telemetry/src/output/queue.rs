@@ -35,7 +35,6 @@ thread_local! {
     static WRITES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A destination of records.
 pub(super) trait Destination: Write + Send {
     /// Reopens it by name, if it has one, and logs that.
     fn reopen(&mut self) {}
@@ -71,12 +70,10 @@ struct Record {
     count: u32,
 }
 
-/// The state of the thread that writes.
 struct Worker {
     to: Box<dyn Destination>,
     counts: Arc<[Counts; Output::COUNT]>,
     batch: Vec<Record>,
-    /// The bytes of the batch.
     bytes: Vec<u8>,
     /// True if the last write failed and left a partial record.
     torn: bool,

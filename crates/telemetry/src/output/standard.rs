@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::queue::Queue;
 
-/// A stream of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standard {
     /// Standard output.
