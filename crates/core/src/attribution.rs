@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use crate::RequestScope;
 
-/// Whether the request that an outgoing call was made for is known.
+/// The certainty about which request an outgoing call was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// This root request, and no other.
     Exact,
-    /// Evidence names more than one live request, or cannot be trusted. Never resolved by a guess.
+    /// Evidence names more than one live request, or cannot be trusted. Headwater never guesses.
     Ambiguous,
     /// There is no evidence.
     Unknown,
@@ -17,7 +17,7 @@ pub enum Verdict {
 /// The evidence that a verdict rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Witness {
-    /// The guest declared it: it had entered a token of the request (`headwater:attribution/scope`).
+    /// The guest declared it: it entered a token of the request (`headwater:attribution/scope`).
     Declaration,
     /// The outgoing request carries the request's own `traceparent` or `x-request-id`, and the call
     /// stack names another request, or none.
@@ -28,23 +28,22 @@ pub enum Witness {
     Stack,
     /// The instance can only ever have this one request (0.2, WAGI).
     Sole,
-    /// Two witnesses, which name different live requests.
+    /// Two witnesses name different live requests.
     Both,
     /// No evidence.
     None,
 }
 
-/// Why a call may have been made for another request than the one whose task made it.
+/// A reason why a call may have been made for another request than the one whose task made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Doubt {
-    /// A task of another request has woken the task, or the other way round: one may have been given the
-    /// other's work.
+    /// A task of another request has woken the task, or the other way round: one may do the other's work.
     Woken,
-    /// The task waits, or has waited, for something that a task of another request had waited for.
+    /// The task waits, or has waited, for something that a task of another request waited for.
     TakenOver,
-    /// A task of another request waits for nothing of its own: somebody may be doing its work.
+    /// A task of another request waits for nothing of its own: another task may be doing its work.
     Awaited,
-    /// The task's own request is answered, and others in its instance are not.
+    /// The task's own request is answered, but others in its instance are not.
     Outlived,
 }
 
@@ -77,7 +76,7 @@ impl Witness {
 }
 
 impl Doubt {
-    /// All of them.
+    /// All doubts.
     pub const ALL: [Self; 4] = [Self::Woken, Self::TakenOver, Self::Awaited, Self::Outlived];
 
     /// The value of the span attribute `headwater.attribution.doubt`.
@@ -110,9 +109,9 @@ impl fmt::Display for Witness {
     }
 }
 
-/// Whom an effect of a guest is attributed to.
+/// The request that an effect of a guest is attributed to.
 ///
-/// The scope is there exactly when the verdict is [`Verdict::Exact`]; the constructors keep it so.
+/// It has a scope exactly if the verdict is [`Verdict::Exact`]; the constructors ensure that.
 #[derive(Debug, Clone)]
 pub struct Attribution {
     requests: Requests,
@@ -120,19 +119,19 @@ pub struct Attribution {
     disagreement: bool,
 }
 
-/// The requests that are named, in the shape that each verdict allows.
+/// The requests that the evidence names, in the shape that each verdict allows.
 #[derive(Debug, Clone)]
 enum Requests {
     One(Arc<RequestScope>),
     Either([Arc<RequestScope>; 2]),
-    /// The request of the task that calls comes first.
+    /// The request of the calling task comes first.
     InDoubt(Doubt, Box<[Arc<RequestScope>]>),
     Untold,
     Nobody,
 }
 
 impl Attribution {
-    /// This request and no other, by this witness.
+    /// Attributes an effect to this request, by this witness.
     #[must_use]
     pub fn exact(scope: Arc<RequestScope>, witness: Witness) -> Self {
         Self {
@@ -142,7 +141,7 @@ impl Attribution {
         }
     }
 
-    /// Evidence that cannot be trusted, without a request that it might name.
+    /// Reports evidence that cannot be trusted, and that names no request.
     #[must_use]
     pub fn ambiguous(witness: Witness) -> Self {
         Self {
@@ -152,7 +151,7 @@ impl Attribution {
         }
     }
 
-    /// Evidence that names two live requests.
+    /// Reports evidence that names two live requests.
     #[must_use]
     pub fn either(one: Arc<RequestScope>, other: Arc<RequestScope>, witness: Witness) -> Self {
         Self {
@@ -162,8 +161,8 @@ impl Attribution {
         }
     }
 
-    /// The call stack names `own`, the request of the task that calls; but the call may have been made
-    /// for one of the `others`, or for one that is not known.
+    /// Reports a doubt: the call stack names `own`, the request of the calling task, but the call may have
+    /// been made for one of the `others`, or for a request that is not known.
     #[must_use]
     pub fn doubtful(
         own: Arc<RequestScope>,
@@ -188,7 +187,7 @@ impl Attribution {
         }
     }
 
-    /// The same, with a note that the call stack did not confirm it.
+    /// Marks the attribution as not confirmed by the call stack.
     #[must_use]
     pub fn against_the_stack(self) -> Self {
         Self {
@@ -197,7 +196,7 @@ impl Attribution {
         }
     }
 
-    /// The request, if it is known exactly.
+    /// Returns the request, if it is known exactly.
     #[must_use]
     pub fn scope(&self) -> Option<&Arc<RequestScope>> {
         match &self.requests {
@@ -208,7 +207,7 @@ impl Attribution {
         }
     }
 
-    /// The request whose task calls, also where it is in doubt whom it calls for.
+    /// Returns the request of the calling task, even if it is in doubt for which request it calls.
     #[must_use]
     pub fn running(&self) -> Option<&Arc<RequestScope>> {
         match &self.requests {
@@ -217,9 +216,9 @@ impl Attribution {
         }
     }
 
-    /// The requests that an ambiguous effect may have been for: two or more, or none if the evidence
-    /// tells none. Where the call stack is in [doubt](Self::doubt), the first is the request whose task
-    /// calls, and may be the only one that is known. Empty for the other verdicts.
+    /// Returns the requests that an ambiguous effect may have been for: two or more, or none if the evidence
+    /// names none. If the call stack is in [doubt](Self::doubt), the first is the request of the calling
+    /// task, and it may be the only one known. Empty for the other verdicts.
     #[must_use]
     pub fn candidates(&self) -> &[Arc<RequestScope>] {
         match &self.requests {
@@ -229,7 +228,7 @@ impl Attribution {
         }
     }
 
-    /// The verdict.
+    /// Returns the verdict.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.requests {
@@ -239,13 +238,13 @@ impl Attribution {
         }
     }
 
-    /// What the verdict rests on.
+    /// Returns the evidence that the verdict rests on.
     #[must_use]
     pub fn witness(&self) -> Witness {
         self.witness
     }
 
-    /// Why the call stack is not believed, although it is sound.
+    /// Returns why the call stack is not trusted, although it is intact.
     #[must_use]
     pub fn doubt(&self) -> Option<Doubt> {
         match self.requests {
@@ -254,8 +253,8 @@ impl Attribution {
         }
     }
 
-    /// Whether the verdict was reached against the call stack, or where that is broken: the guest's
-    /// runtime works for one request in another's task, or the guest does not tell the truth.
+    /// Returns true if the verdict contradicts the call stack, or the call stack is broken: the guest's
+    /// runtime works for one request in another's task, or the guest lies.
     #[must_use]
     pub fn is_against_the_stack(&self) -> bool {
         self.disagreement

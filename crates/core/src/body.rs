@@ -2,22 +2,22 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 
-/// Why a body ended before its end.
+/// The error that ended a body early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A streaming HTTP body, of a request or of a response, with trailers.
 ///
-/// An `Err` frame means that the message is cut: the front aborts the connection (HTTP/1) or resets
-/// the stream (HTTP/2), and never ends the message cleanly.
+/// An `Err` frame means that the message is cut off: the front aborts the connection (HTTP/1) or
+/// resets the stream (HTTP/2), and never ends the message cleanly.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
-/// A body of no bytes.
+/// Returns a body without bytes.
 #[must_use]
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body of these bytes.
+/// Returns a body of these bytes.
 #[must_use]
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())

@@ -1,8 +1,8 @@
-//! Settings that choose one of several ways. Each is defined here once: for the crate that acts on it and for
-//! the crate that reads it from files and flags, which are not to depend on each other.
+//! Settings with a fixed set of values. They are defined once, here, for the crate that acts on them and the
+//! crate that reads them from files and flags, so that neither depends on the other.
 //!
-//! Where the feature `settings` is on, they are read from files and flags by their names in lower case, and
-//! their documentation is the text of the help, the schema and the reference.
+//! With the feature `settings`, files and flags name the values in lower case, and these comments are the
+//! text of the help, the schema and the reference.
 
 macro_rules! choice {
     (
@@ -26,7 +26,7 @@ macro_rules! choice {
 }
 
 choice! {
-    /// How a line of the access log is written.
+    /// The format of a line of the access log.
     pub enum AccessFormat {
         /// One JSON object.
         #[default]
@@ -37,91 +37,92 @@ choice! {
 }
 
 choice! {
-    /// How the log is written.
+    /// The format of the log.
     pub enum LogFormat {
-        /// As text.
+        /// Plain text.
         #[default]
         Text,
-        /// As one JSON object a line.
+        /// One JSON object per line.
         Json,
     }
 }
 
 choice! {
-    /// Whose name spans have as `service.name`.
+    /// The `service.name` of spans.
     pub enum ServiceName {
-        /// The host's.
+        /// The host's name.
         #[default]
         Host,
-        /// The service's.
+        /// The service's name.
         Service,
     }
 }
 
 choice! {
-    /// What becomes of a `traceparent` that a guest sets on an outgoing request.
+    /// The treatment of a `traceparent` that a guest sets on an outgoing request.
     pub enum GuestTraceparent {
-        /// It is sent.
-        // But where it is the unchanged `traceparent` that the guest was given with its request, the outgoing
-        // request carries that of its own span, which is a child of what the guest named: the trace is the
-        // same, and has the outgoing request.
+        /// Send it.
+        // An echo, the unchanged `traceparent` of the guest's request, is still replaced by that of the
+        // outgoing request's own span, a child of the span that the guest named: the trace stays the same and
+        // includes the outgoing request.
         #[default]
         Keep,
-        /// The outgoing request carries that of its own span.
+        /// Send the `traceparent` of the outgoing request's own span.
         Replace,
-        /// Likewise, and the span has a link to the guest's.
+        /// Replace it, and link the outgoing request's span to the one that the guest named.
         Link,
     }
 }
 
 choice! {
-    /// Whom outgoing requests are attributed to where a guest's tasks can wake one another.
-    // Other guests, and those of 0.2, are not concerned.
+    /// The attribution of outgoing requests if a guest's tasks can wake one another.
+    // Does not affect other guests, or those of 0.2.
     pub enum AttributionMode {
         /// The request whose task makes the call.
         Task,
-        /// The same; but the call is ambiguous where the task may be doing another's work.
+        /// The same, but ambiguous if the task may be working for another request.
         #[default]
         Careful,
-        /// The one request that is in the instance, as with `serial`.
+        /// The only request in the instance, as with `serial`.
         Serial,
     }
 }
 
 choice! {
-    /// How closely the ways of WAGI 0.8.1 are followed.
+    /// The degree of compatibility with WAGI 0.8.1.
     pub enum Compat {
-        /// But put right where WAGI was plainly broken.
+        /// Like WAGI 0.8.1, with its obvious bugs fixed.
         #[default]
         Default,
-        /// To the letter.
+        /// Exactly like WAGI 0.8.1.
         Strict,
-        /// As the default, with what modules of WAGI 0.2 look for.
+        /// Like the default, plus what modules of WAGI 0.2 expect.
         #[cfg_attr(feature = "settings", serde(rename = "0.2"), value(name = "0.2"))]
         V0_2,
     }
 }
 
 choice! {
-    /// When a module's answer is sent.
+    /// The time at which a module's answer is sent.
     pub enum ResponseMode {
-        /// When the module has ended.
+        /// After the module has ended.
         // A module that fails after its headers is a 500, as in WAGI.
         #[default]
         Buffer,
         /// While the module prints it.
-        // What a module that fails later has sent by then is cut. Until the module waits for something, has
-        // printed 128 KiB or computed for 20 milliseconds nothing is sent, so that a short answer is sent whole.
+        // If the module fails later, the answer is cut off. Nothing is sent until the module waits for
+        // something, has printed 128 KiB or has computed for 20 milliseconds, so that a short answer is sent
+        // whole.
         Stream,
     }
 }
 
 impl Compat {
-    /// How the answer is sent unless the module's settings say it.
+    /// Returns how the answer is sent if the module's settings do not say.
     ///
-    /// While it is printed, because nothing else lets a module print as much as it could under WAGI in bounded
-    /// memory, and within the request's timeout. A module that is soon done notices nothing: its answer is sent
-    /// whole, or is a 500. Strictly, when it has ended.
+    /// By default it is streamed: only then can a module print as much as under WAGI in bounded memory and
+    /// within the request's timeout. The answer of a module that ends soon is still sent whole, or is a 500.
+    /// In strict mode it is buffered.
     #[must_use]
     pub const fn response(self) -> ResponseMode {
         match self {

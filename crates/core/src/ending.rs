@@ -1,12 +1,11 @@
-//! The end of a request's answer, for those who look and those who wait.
+//! The end of a request's answer, to be checked or waited for.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use tokio_util::sync::CancellationToken;
 
-/// Whether something is over. Hardly anybody waits for it, so what they wait on is made when first asked
-/// for.
+/// A flag that something is over. Few wait for it, so the token is made on first use.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
     over: AtomicBool,
@@ -18,7 +17,7 @@ pub(crate) struct Ending {
 impl Ending {
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Release);
-        // Of whoever ends it here and whoever makes the token, one at least sees what the other did.
+        // Either this thread sees the token, or the thread that makes it sees the flag.
         fence(Ordering::SeqCst);
         if let Some(token) = self.token.get() {
             token.cancel();
@@ -29,7 +28,7 @@ impl Ending {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Cancelled when it is over.
+    /// Returns a token that is cancelled when it is over.
     pub(crate) fn token(&self) -> &CancellationToken {
         let token = self.token.get_or_init(CancellationToken::new);
         fence(Ordering::SeqCst);

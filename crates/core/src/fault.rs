@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-/// Whose fault it is that a request got no proper answer.
+/// The party at fault if a request got no proper answer.
 ///
-/// The status code, the log level and the metric label follow from this value and from nothing else.
+/// The status code, the log level and the metric label follow from this value alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Blame {
     /// The request was wrong (4xx).
@@ -19,16 +19,15 @@ pub enum Blame {
     Upstream,
     /// Headwater, or the machine it runs on, failed (500).
     Host,
-    /// A bound was reached (503 with `Retry-After`).
+    /// A limit was reached (503 with `Retry-After`).
     Overload,
 }
 
-/// The kind of a missed deadline.
 const DEADLINE: &str = "deadline";
 
-/// Why a request got no proper answer.
+/// The reason why a request got no proper answer.
 ///
-/// `summary` may be shown to the client; the source is for the log only.
+/// `summary` may be shown to the client; the source is only logged.
 #[derive(Debug)]
 pub struct Fault {
     blame: Blame,
@@ -69,20 +68,19 @@ impl Fault {
         Self::new(Blame::Client, status, kind, summary)
     }
 
-    /// The request had come through this host too often: 508. Whoever made it is to blame, be it a
-    /// guest of the same host.
+    /// The request passed through this host too often: 508. The sender is to blame, even if it is a guest of
+    /// the same host.
     #[must_use]
     pub fn loop_detected() -> Self {
         Self::new(
             Blame::Client,
             StatusCode::LOOP_DETECTED,
             "loop_detected",
-            "the request goes round in circles",
+            "the request is in a loop",
         )
     }
 
-    /// The request can only be answered by a server that knows more than this one: 501. Whoever made it
-    /// is to blame.
+    /// The request needs something that this server does not implement: 501. The sender is to blame.
     #[must_use]
     pub fn not_implemented(kind: &'static str, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Blame::Client, StatusCode::NOT_IMPLEMENTED, kind, summary)
@@ -110,7 +108,8 @@ impl Fault {
         )
     }
 
-    /// The response was cut after its head, because of this. If that is a fault, it is of the same kind.
+    /// The response was cut off after its head, because of this error. If that is a fault, the new one has
+    /// the same kind.
     #[must_use]
     pub fn cut(error: &(dyn Error + Send + Sync + 'static)) -> Self {
         let summary = "the response was cut";
@@ -135,8 +134,8 @@ impl Fault {
         )
     }
 
-    /// The guest computed for longer than one request may: 500. Nobody else is to blame for it, as a
-    /// slow upstream might be for a missed deadline.
+    /// The guest computed for longer than one request may: 500. Unlike a missed deadline, this cannot be the
+    /// fault of a slow upstream.
     #[must_use]
     pub fn cpu_time() -> Self {
         Self::new(
@@ -169,7 +168,7 @@ impl Fault {
         )
     }
 
-    /// A bound was reached: 503 with `Retry-After`.
+    /// A limit was reached: 503 with `Retry-After`.
     #[must_use]
     pub fn overload(kind: &'static str, retry_after: Duration) -> Self {
         let mut fault = Self::new(
@@ -182,8 +181,8 @@ impl Fault {
         fault
     }
 
-    /// A client, or all of them together, asked more often than they may: 429 with `Retry-After`.
-    /// `kind` says whose rate it is.
+    /// A client, or all clients together, exceeded a rate limit: 429 with `Retry-After`. `kind` names the
+    /// limit.
     #[must_use]
     pub fn too_many_requests(
         kind: &'static str,
@@ -195,84 +194,83 @@ impl Fault {
         fault
     }
 
-    /// The same fault with a field for its answer that goes with the status, as `Allow` goes with 405.
+    /// Adds a header field to the answer that goes with the status, such as `Allow` with 405.
     #[must_use]
     pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.push((name, value));
         self
     }
 
-    /// The same fault with another sentence for the client.
+    /// Replaces the summary.
     #[must_use]
     pub fn summarized(mut self, summary: impl Into<Cow<'static, str>>) -> Self {
         self.summary = summary.into();
         self
     }
 
-    /// The same fault with its cause, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Whether it is a missed deadline, as [`deadline`](Self::deadline) makes it.
+    /// Returns true for a missed deadline, as made by [`deadline`](Self::deadline).
     #[must_use]
     pub fn is_deadline(&self) -> bool {
         self.kind == DEADLINE
     }
 
-    /// Whose fault it is.
+    /// Returns the party at fault.
     #[must_use]
     pub fn blame(&self) -> Blame {
         self.blame
     }
 
-    /// The status code for the client.
+    /// Returns the status code for the client.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// A short stable label, for the attribute `error.type` and for metrics.
+    /// Returns a short stable label, for the attribute `error.type` and for metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// When the client may try again.
+    /// Returns the time after which the client may try again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The fields of its answer that go with the status.
+    /// Returns the header fields of the answer that go with the status.
     #[must_use]
     pub fn fields(&self) -> &[(HeaderName, HeaderValue)] {
         &self.fields
     }
 
-    /// The sentence that the client may see.
+    /// Returns the sentence that the client may see.
     #[must_use]
     pub fn summary(&self) -> &str {
         &self.summary
     }
 
-    /// The cause with all that it rests on, on one line, for the log.
+    /// Returns the cause and its sources on one line, for the log.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         self.source.as_deref().map(|error| explain(error))
     }
 
-    /// The innermost cause, in short. Not for the client.
+    /// Returns the innermost cause, shortened. Not for the client.
     #[must_use]
     pub fn root_cause(&self) -> Option<String> {
         self.source.as_deref().map(|error| root_cause(error))
     }
 }
 
-/// An error with all that it rests on, on one line; what it says of its source itself is not said
-/// again.
+/// Returns an error and its sources on one line. A source that the text already contains is not repeated.
 #[must_use]
 pub fn explain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -288,8 +286,8 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The innermost of the errors that an error rests on, on one line of at most 200 characters: what a person
-/// wants to know first.
+/// Returns the innermost source of an error, on one line of at most 200 characters: the most useful part for
+/// a reader.
 #[must_use]
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     const MOST: usize = 200;
@@ -306,7 +304,7 @@ pub fn root_cause(error: &(dyn Error + 'static)) -> String {
 }
 
 impl Blame {
-    /// The metric label.
+    /// Returns the metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,12 +1,12 @@
-//! Header fields that say how a message is carried, and not what it is. They are the host's to set,
-//! on the way in and on the way out.
+//! Header fields that describe the transfer of a message rather than the message. The host sets them, on
+//! incoming and outgoing requests.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
-/// RFC 9110 (7.6.1) and its forebears. What stands in them is between the two ends of a connection:
-/// a guest that could set them could desynchronise it.
+/// Hop-by-hop fields (RFC 9110, 7.6.1, and its predecessors). A guest that could set them could desynchronise
+/// the connection.
 const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     TRANSFER_ENCODING,
@@ -16,13 +16,13 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Whether a field says how a message is carried between the two ends of a connection.
+/// Returns true if a field is hop-by-hop.
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
 }
 
-/// Removes the hop-by-hop fields, those that `connection` names included.
+/// Removes the hop-by-hop fields, including those that `connection` names.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
@@ -33,13 +33,13 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|name| name.trim().parse().ok())
             .collect();
         for name in named {
-            // A service that names the message's own framing there does not get to drop it.
+            // A service cannot drop the message's own framing by naming it there.
             if name != CONTENT_LENGTH {
                 headers.remove(name);
             }
         }
     }
-    // Hardly a response has any: one look at its names costs less than a search for each of these.
+    // Few responses have any: one pass over the names costs less than a search for each of these.
     if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         for name in &HOP_BY_HOP {
             headers.remove(name);
@@ -47,7 +47,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// What a message says of its length.
+/// The length that a message declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeclaredLength {
     /// Nothing.
@@ -61,7 +61,7 @@ pub enum DeclaredLength {
 /// Reads `content-length`.
 #[must_use]
 pub fn declared_length(headers: &HeaderMap) -> DeclaredLength {
-    // Of most there is none, and to find that out costs less than to begin to go through them.
+    // Most messages have none, and this check is cheaper than an iterator.
     if !headers.contains_key(CONTENT_LENGTH) {
         return DeclaredLength::None;
     }
@@ -69,8 +69,8 @@ pub fn declared_length(headers: &HeaderMap) -> DeclaredLength {
     agreed_length(values.map(HeaderValue::as_bytes))
 }
 
-/// The length that all values of a message's `content-length` agree on. Several that are the same, as
-/// fields of their own or as a list in one, count as one (RFC 9110 8.6).
+/// Returns the length that all values of a message's `content-length` agree on. Several equal values, in one
+/// field or in several, count as one (RFC 9110, 8.6).
 #[must_use]
 pub fn agreed_length<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> DeclaredLength {
     let mut declared = DeclaredLength::None;
@@ -86,8 +86,8 @@ pub fn agreed_length<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Declared
     declared
 }
 
-/// Reads `content-length`, and leaves one field of one number where there were several that agree: who
-/// passes a message on must (RFC 9110 8.6), so that nobody behind takes it for two lengths.
+/// Reads `content-length`, and merges several equal values into one, as RFC 9110 (8.6) requires before a
+/// message is passed on.
 pub fn settle_length(headers: &mut HeaderMap) -> DeclaredLength {
     let declared = declared_length(headers);
     if let DeclaredLength::Exactly(length) = declared
@@ -104,7 +104,7 @@ fn is_single(headers: &HeaderMap) -> bool {
     values.next().is_none() && first.is_none_or(|first| !first.as_bytes().contains(&b','))
 }
 
-/// Digits only, with blanks around them in a list: `u64::from_str` would take a sign, too.
+/// Reads digits with optional blanks around them. `u64::from_str` would accept a sign, too.
 fn parse_length(member: &[u8]) -> Option<u64> {
     let digits = member.trim_ascii();
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -162,7 +162,6 @@ mod tests {
                 headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
             }
             assert_eq!(declared_length(&headers), declared, "{values:?}");
-            // Of what agrees one is left, and what does not is left as it is.
             assert_eq!(settle_length(&mut headers), declared, "{values:?}");
             let left: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
             match declared {

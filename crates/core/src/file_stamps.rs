@@ -3,29 +3,29 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What tells one state of some files from another.
+/// A snapshot of some files, to detect changes.
 ///
-/// It is told by looking at them: the system's notices come of folders, and none comes when a folder or a
-/// link on the way to a file is put in the place of another, as those are by which Kubernetes mounts
-/// settings and secrets and by which releases follow each other.
+/// It is taken by polling: the system's notifications are for directories, and none comes if a directory or
+/// link on the way to a file is replaced, as Kubernetes does for mounted settings and secrets, and
+/// deployments do for releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileStamps(HashMap<PathBuf, Option<Stamp>>);
 
-/// What stands at a path, links followed. Nothing has none.
+/// The file at a path, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     length: u64,
     written: (i64, i64),
-    /// Also of what keeps its time when it is written, as by `cp -p`, and of permissions.
+    /// Changes even if the modification time is kept (`cp -p`), and with permissions.
     changed: (i64, i64),
 }
 
 // === impl FileStamps ===
 
 impl FileStamps {
-    /// Looks at these files; it may take as long as the disk does.
+    /// Looks at these files. Blocks for as long as the disk does.
     #[must_use]
     pub fn take(files: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
         let stamp = |file: &Path| {
@@ -35,7 +35,7 @@ impl FileStamps {
         Self(files.into_iter().map(|file| stamp(file.as_ref())).collect())
     }
 
-    /// As these files were earlier, where that is known.
+    /// Takes the stamps from `earlier` for files that it has.
     #[must_use]
     pub fn or_earlier(mut self, earlier: &Self) -> Self {
         for (file, stamp) in &mut self.0 {
@@ -92,7 +92,7 @@ mod tests {
         fs::write(&files[0], "").unwrap();
         let one = FileStamps::take(&files);
         assert_ne!(none, one);
-        // What was known goes before what is there by now.
+        // Earlier stamps win over later ones.
         assert_eq!(one.clone().or_earlier(&none), none);
         assert_eq!(one.clone().or_earlier(&FileStamps::default()), one);
     }

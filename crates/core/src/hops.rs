@@ -1,8 +1,8 @@
-//! How often a request has come to this host already.
+//! Detection of requests that loop through this host.
 //!
-//! A service that calls itself, or two that call each other, would go on for ever, and each round
-//! would hold an instance. `CDN-Loop` (RFC 8586) was made against that: every outgoing request names
-//! the host, after all that the request it is made for came through. Guests have no part in it.
+//! A service that calls itself, or two that call each other, would go on for ever, and each round would hold
+//! an instance. `CDN-Loop` (RFC 8586) prevents that: every outgoing request names this host, after the hosts
+//! that its own request came through. Guests cannot set it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,37 +12,37 @@ use http::{Response, StatusCode};
 
 use crate::{Fault, RequestId};
 
-/// The field that names what a request came through (RFC 8586).
+/// The field that lists the hosts that a request came through (RFC 8586).
 pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
-/// The field by which a host says that it was itself who answered, and why (RFC 9209).
+/// The field by which a host says that it answered itself, and why (RFC 9209).
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// RFC 9209, 2.3.22.
 const LOOP_DETECTED: &str = "proxy_loop_detected";
 
-/// The longest chain that is passed on, in bytes: room for a hundred hosts. What comes through more
-/// of them goes round in circles, even if this host is not among them.
+/// The longest chain that is passed on, in bytes: room for a hundred hosts. A longer one counts as a loop,
+/// even if this host is not in it.
 const MAX_CHAIN: usize = 4 << 10;
 /// The longest id of a host, in bytes. Each hop of a chain repeats it.
 const MAX_ID: usize = 64;
 
-/// What a request came through before it arrived here. The default: nothing.
+/// The hosts that a request came through before this one. Default: none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hops {
-    /// The value of `CDN-Loop`, of several fields in one.
+    /// The value of `CDN-Loop`, with several fields joined.
     chain: Option<HeaderValue>,
-    /// How often this host is in it.
+    /// The number of times that this host is in it.
     own: u32,
 }
 
-/// Keeps requests from going round in circles through this host. Cheap to clone.
+/// Stops requests that loop through this host. Cheap to clone.
 #[derive(Clone)]
 pub struct LoopGuard(Arc<Inner>);
 
 struct Inner {
     id: HeaderValue,
     max_hops: u32,
-    /// What `Proxy-Status` says of a request that was refused.
+    /// The value of `Proxy-Status` for a refused request.
     refusal: HeaderValue,
 }
 
@@ -53,13 +53,13 @@ pub struct BadHostId(String);
 // === impl Hops ===
 
 impl Hops {
-    /// How often the request has passed this host before.
+    /// Returns how often the request has passed this host before.
     #[must_use]
     pub fn own(&self) -> u32 {
         self.own
     }
 
-    /// Whether the request came through nothing, as far as is told.
+    /// Returns true if the request names no hosts.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.chain.is_none()
@@ -69,17 +69,17 @@ impl Hops {
 // === impl LoopGuard ===
 
 impl LoopGuard {
-    /// How often a request may come back to the same host if nothing else is said. Chains of services
-    /// through the front are legal and seldom longer than five; three times that leaves room, and a
-    /// loop ends before it has taken much.
+    /// The default number of times that a request may come back to the same host. Chains of services through
+    /// the front are legal and seldom longer than five; three times that leaves room, and a loop ends before
+    /// it has taken much.
     pub const DEFAULT_MAX_HOPS: u32 = 16;
 
-    /// The guard of a host that is called `id`; of hosts with one id, each refuses what has passed
-    /// them `max_hops` times together.
+    /// Creates the guard of a host with this id. Hosts that share an id count together: each refuses a
+    /// request that has passed them `max_hops` times.
     ///
     /// # Errors
     ///
-    /// If `id` is not a letter followed by up to 63 letters, digits or `-._`.
+    /// Returns an error if `id` is not a letter followed by up to 63 letters, digits or `-._`.
     pub fn new(id: &str, max_hops: u32) -> Result<Self, BadHostId> {
         let bad = || BadHostId(id.to_owned());
         let well_formed = id.len() <= MAX_ID
@@ -98,7 +98,7 @@ impl LoopGuard {
         })))
     }
 
-    /// The guard of a host with an id that no other has.
+    /// Creates a guard with a unique id.
     #[must_use]
     pub fn unique(max_hops: u32) -> Self {
         let id = RequestId::new();
@@ -115,10 +115,9 @@ impl LoopGuard {
         }))
     }
 
-    /// What a request came through, by its own account.
+    /// Reads the hosts that a request says it came through.
     ///
-    /// Only this host's name is looked for. What else is in the field, malformed or not, is passed on
-    /// as it is, for those whom it concerns.
+    /// Looks only for this host's name, and keeps the rest of the field as it is, malformed or not.
     #[must_use]
     pub fn read(&self, headers: &HeaderMap) -> Hops {
         if !headers.contains_key(CDN_LOOP) {
@@ -137,7 +136,7 @@ impl LoopGuard {
             }
         }
         if chain.len() > MAX_CHAIN {
-            // So many that it counts as a loop, whoever they are.
+            // Too long: counts as a loop.
             return Hops {
                 chain: None,
                 own: u32::MAX,
@@ -151,11 +150,11 @@ impl LoopGuard {
         }
     }
 
-    /// Lets a request pass that has not come here too often.
+    /// Admits a request unless it has come here too often.
     ///
     /// # Errors
     ///
-    /// 508.
+    /// Returns a 508 fault if it has.
     pub fn admit(&self, hops: &Hops) -> Result<(), Fault> {
         if hops.own <= self.0.max_hops {
             return Ok(());
@@ -166,8 +165,8 @@ impl LoopGuard {
         )))
     }
 
-    /// Makes the headers of an outgoing request say what it came through: all that the request did
-    /// which it is made for, and this host. What they said before is not the guest's to say.
+    /// Sets `CDN-Loop` of an outgoing request: the hosts that its own request came through, then this host.
+    /// Replaces any value of the guest's.
     pub fn pass_on(&self, hops: &Hops, headers: &mut HeaderMap) {
         let id = &self.0.id;
         let chain = hops.chain.as_ref().map(|chain| {
@@ -178,14 +177,13 @@ impl LoopGuard {
         headers.insert(CDN_LOOP, chain);
     }
 
-    /// Signs the answer to a request that was refused.
+    /// Adds `Proxy-Status` to the answer of a refused request.
     pub fn sign<B>(&self, response: &mut Response<B>) {
         let headers = response.headers_mut();
         headers.insert(PROXY_STATUS, self.0.refusal.clone());
     }
 
-    /// Whether a response is the answer of this host, or of another of the same id, to a request that
-    /// had come too often.
+    /// Returns true if this host, or another with the same id, refused a request with this response.
     #[must_use]
     pub fn has_refused<B>(&self, response: &Response<B>) -> bool {
         // A proxy in between adds a member of its own (RFC 9209, 2).
@@ -206,7 +204,6 @@ impl LoopGuard {
 }
 
 impl Default for LoopGuard {
-    /// One with an id of its own.
     fn default() -> Self {
         Self::unique(Self::DEFAULT_MAX_HOPS)
     }
@@ -265,7 +262,7 @@ mod tests {
     fn what_a_request_came_through_is_passed_on_with_this_host_at_the_end() {
         let guard = LoopGuard::new("here", 16).unwrap();
         let hops = guard.read(&received(&["there; v=1", "here"]));
-        // Of a guest's own making.
+        // Set by a guest.
         let mut headers = received(&["elsewhere", "nowhere"]);
         guard.pass_on(&hops, &mut headers);
         let sent: Vec<_> = headers.get_all(CDN_LOOP).iter().collect();

@@ -2,16 +2,16 @@ use std::fmt;
 
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// The id of one incoming request: a UUIDv7 (RFC 9562), made by Headwater and by nobody else.
+/// The id of one incoming request: a UUIDv7 (RFC 9562), made only by Headwater.
 ///
-/// The first 48 bits are the time in milliseconds, so ids sort by arrival, and within a millisecond those
-/// that one thread has made. An `x-request-id` that a
-/// client sends is kept as an attribute and never becomes a `RequestId`.
+/// The first 48 bits are the time in milliseconds, so ids sort by arrival; within a millisecond, only those
+/// of one thread do. An `x-request-id` that a client sends is kept as an attribute and never becomes a
+/// `RequestId`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(Uuid);
 
 thread_local! {
-    /// Counts within a millisecond. One for each thread: one for all would have each wait for the others.
+    /// A counter within a millisecond. Each thread has its own, so that they do not contend.
     static CONTEXT: ContextV7 = const { ContextV7::new() };
 }
 
@@ -21,26 +21,26 @@ impl RequestId {
     #[expect(clippy::new_without_default, reason = "each call makes another id")]
     pub fn new() -> Self {
         let id = CONTEXT.try_with(|context| Uuid::new_v7(Timestamp::now(context)));
-        // A thread that is ending has no context of its own any more.
+        // A thread that is ending no longer has a context.
         Self(id.unwrap_or_else(|_| Uuid::now_v7()))
     }
 
-    /// Reads an id that a guest or an upstream sends back. That it names a request is not said.
+    /// Parses an id that a guest or an upstream sends back. The id may not name an existing request.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let id = Uuid::try_parse_ascii(text).ok()?;
-        // In the one form that `Display` gives; a UUID has several.
+        // Only the form that `Display` writes; a UUID has several.
         (text.len() == uuid::fmt::Hyphenated::LENGTH).then_some(Self(id))
     }
 
-    /// The id as a UUID.
+    /// Returns the id as a UUID.
     #[must_use]
     pub fn as_uuid(&self) -> &Uuid {
         &self.0
     }
 
-    /// Eight hexadecimal digits for a person to recognise a request by, taken from the random end
-    /// of the id (its beginning is the time, alike for requests that arrive together).
+    /// Returns eight hexadecimal digits by which a person can recognise a request. They are the random end of
+    /// the id; its beginning, the time, is alike for requests that arrive together.
     #[must_use]
     pub fn short(&self) -> String {
         let bytes = self.0.as_bytes();

@@ -1,8 +1,8 @@
-//! The vocabulary that every part of Headwater shares.
+//! The types that all crates of Headwater share.
 //!
-//! A request travels as an [`http::Request`] with a [`Body`] and an `Arc` of its [`RequestScope`],
-//! into a [`Handler`], and comes back as a response or as a [`Fault`], which says whose fault it is.
-//! A handler of your own stands beside components and WAGI modules, behind the same front:
+//! A request travels as an [`http::Request`] with a [`Body`] and an `Arc` of its [`RequestScope`]
+//! to a [`Handler`], and comes back as a response or as a [`Fault`], which says who is to blame.
+//! Your own handlers work beside components and WAGI modules, behind the same front:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -10,7 +10,7 @@
 //! use headwater_core::{Body, Fault, Handler, HandlerFuture, RequestScope, full};
 //! use http::{Method, Request, Response, StatusCode};
 //!
-//! /// Tells who a request is.
+//! /// Answers with the id of the request.
 //! struct Who;
 //!
 //! impl Handler for Who {

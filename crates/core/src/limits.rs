@@ -1,24 +1,22 @@
 use std::time::Duration;
 
-/// Bounds on what one service's guests may take.
+/// The limits of one service's guests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a request may take until its response head, from arrival. Default: 30 seconds,
-    /// which is what load balancers commonly wait for an upstream.
+    /// The time from a request's arrival until its response head. Default: 30 seconds, which is what load
+    /// balancers commonly wait for an upstream.
     pub request_timeout: Duration,
-    /// Linear memory of one instance, in bytes, all its memories together. Default: 256 MiB, ten
-    /// times what the largest language runtime seen (CPython) starts with.
+    /// The linear memory of one instance, in bytes, all its memories together. Default: 256 MiB, ten times
+    /// what the largest language runtime seen (CPython) starts with.
     pub guest_memory: usize,
-    /// The largest response that is held in memory before its head is sent, in bytes (WAGI).
-    /// Default: 64 MiB.
+    /// The largest response that is held in memory before its head is sent, in bytes (WAGI). Default: 64 MiB.
     pub buffered_response: usize,
-    /// Files and directories that one instance may have open at once, beside those that it was granted.
-    /// Default: 64, which is more than any interpreter needs at once, and four for each of sixteen
+    /// The number of files and directories that one instance may have open at once, beside those that it was
+    /// granted. Default: 64, which is more than any interpreter needs at once, and four for each of sixteen
     /// requests.
     pub open_files_per_instance: usize,
-    /// The same of all instances together. Default: 1,024, which sixteen instances have that have all
-    /// that they may. A process that may have 20,000 descriptors has enough for a dozen such services
-    /// and their connections.
+    /// The same for all instances together. Default: 1,024, enough for sixteen instances at their limit. A
+    /// process that may have 20,000 descriptors has enough for a dozen such services and their connections.
     pub open_files: usize,
 }
 

@@ -1,20 +1,20 @@
 use std::io;
 use std::task::{Context, Poll};
 
-/// How much is read of a connection before others have their turn, in bytes: some are slow to digest, such as
-/// the leading zeros of a chunk's size, of which a parser takes a hundred a microsecond.
+/// The number of bytes that are read from a connection before other tasks have their turn. Some input is slow
+/// to parse, such as the leading zeros of a chunk's size, of which a parser takes a hundred a microsecond.
 const TURN: usize = 128 << 10;
 
-/// Has whoever reads a connection that never runs dry let other tasks of the thread have their turn.
+/// Makes a task that reads a connection which never runs dry yield to other tasks of the thread.
 ///
-/// tokio does so after a number of reads, however much each of them brings: that may be fifty megabytes.
+/// tokio does so only after a number of reads, whatever their size: that may be fifty megabytes.
 #[derive(Debug)]
 pub struct ReadTurn {
     left: usize,
 }
 
 impl ReadTurn {
-    /// To be asked before each read. Pending when the turn is over; the task is woken for the next.
+    /// Must be called before each read. Pending when the turn is over; the task is woken for the next.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.left > 0 {
             return Poll::Ready(());
@@ -24,7 +24,7 @@ impl ReadTurn {
         Poll::Pending
     }
 
-    /// To be told of each read, and how many bytes came. Where it waits, others have their turn anyway.
+    /// Records a read and its bytes. A read that waits starts a new turn.
     pub fn read(&mut self, read: &Poll<io::Result<()>>, bytes: usize) {
         self.left = match read {
             Poll::Ready(_) => self.left.saturating_sub(bytes),

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::ending::Ending;
 use crate::{Hops, RequestId};
 
-/// What is known of one incoming request, for as long as anything is done in its name.
+/// The state of one incoming request, for as long as work is done for it.
 ///
-/// Made once, at the front, and passed explicitly as `Arc<RequestScope>`; nothing reads it from a
+/// The front creates it once and passes it explicitly as `Arc<RequestScope>`; nothing reads it from a
 /// thread-local or a global. It may outlive the response: a task that the guest spawned keeps it.
 #[derive(Debug)]
 pub struct RequestScope {
@@ -29,13 +29,12 @@ pub struct RequestScope {
     ending: Ending,
 }
 
-/// Why an outgoing request was denied.
 type Denial = Arc<dyn Error + Send + Sync>;
 
-/// No pool ever starts so many.
+/// No pool ever starts this many instances.
 const NO_INSTANCE: u64 = u64::MAX;
 
-/// What a [`RequestScope`] is made of.
+/// The parts of a [`RequestScope`].
 #[derive(Debug)]
 pub struct ScopeParts {
     /// The request's id, made by the front.
@@ -48,21 +47,21 @@ pub struct ScopeParts {
     pub service: Arc<str>,
     /// The route pattern that matched, such as `/api/...`.
     pub route: Arc<str>,
-    /// The host that the request is for, with its port if it names one: that of its target or of its `Host`
-    /// field. None if it names none, or what is none.
+    /// The host that the request is for, with its port if given: that of its target or of its `Host` field.
+    /// None if it is missing or not valid.
     pub host: Option<Authority>,
-    /// The client's address, as the connection has it.
+    /// The peer address of the client's connection.
     pub client: Option<SocketAddr>,
-    /// When the request's head had arrived.
+    /// The time at which the request's head had arrived.
     pub started: Instant,
-    /// When the response head is due at the latest.
+    /// The deadline of the response head.
     pub deadline: Option<Instant>,
 }
 
-/// What was done for a request, counted as it happens.
+/// Counters of what was done for a request, updated as it happens.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Outgoing requests made, without those that were denied before anything was looked up for them.
+    /// Outgoing requests, without those denied before any lookup.
     pub outgoing: AtomicU64,
     /// Outgoing requests that the policy denied.
     pub outgoing_denied: AtomicU64,
@@ -76,19 +75,19 @@ pub struct Counters {
     pub response_bytes: AtomicU64,
     /// Lines of the guest's output that were logged.
     pub log_lines: AtomicU64,
-    /// CPU time of the guest, in nanoseconds. While several requests are in an instance and none
-    /// computes for longer than an epoch tick, each has an equal share of it.
+    /// CPU time of the guest, in nanoseconds. While several requests are in an instance and none computes for
+    /// longer than an epoch tick, they share it equally.
     pub cpu_nanos: AtomicU64,
 }
 
 impl RequestScope {
-    /// Makes the scope of a request that was just received, straight from its client.
+    /// Creates the scope of a new request that came straight from its client.
     #[must_use]
     pub fn new(parts: ScopeParts) -> Arc<Self> {
         Self::by_way_of(Hops::default(), parts)
     }
 
-    /// Makes the scope of a request that was just received, and came through these.
+    /// Creates the scope of a new request that came through `hops`.
     #[must_use]
     pub fn by_way_of(hops: Hops, parts: ScopeParts) -> Arc<Self> {
         Arc::new(Self {
@@ -146,114 +145,114 @@ impl RequestScope {
         self.parts.client
     }
 
-    /// When the request's head had arrived.
+    /// The time at which the request's head had arrived.
     #[must_use]
     pub fn started(&self) -> Instant {
         self.parts.started
     }
 
-    /// When the response head is due at the latest.
+    /// The deadline of the response head.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.parts.deadline
     }
 
-    /// What the request came through before it arrived.
+    /// Returns the hosts that the request came through.
     #[must_use]
     pub fn hops(&self) -> &Hops {
         &self.hops
     }
 
-    /// The response's head is decided: its deadline binds nothing any more.
+    /// Records that the response's head is decided: the deadline no longer applies.
     pub fn set_answered(&self) {
-        // Nothing else is read by it.
+        // Orders no other data.
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the response's head is decided.
+    /// Returns true if the response's head is decided.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// When the response head is due at the latest, as long as there is none.
+    /// Returns the deadline of the response head until the head is decided.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.parts.deadline.filter(|_| !self.is_answered())
     }
 
-    /// The deadline passed while whoever answers waited for more of the request's body.
+    /// Records that the deadline passed while the handler waited for more of the request's body.
     pub fn set_body_late(&self) {
-        // Set and read by whoever ends the request.
+        // The same task sets and reads it.
         self.body_late.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the deadline passed while whoever answers waited for more of the request's body: then it is
-    /// not to blame for that.
+    /// Returns true if the deadline passed while the handler waited for more of the request's body: then the
+    /// handler is not to blame.
     #[must_use]
     pub fn is_body_late(&self) -> bool {
         self.body_late.load(Ordering::Relaxed)
     }
 
-    /// The request was given to the instance of this number. The last one counts: a request may be
-    /// tried again.
+    /// Records the number of the instance that the request was given to. The last one counts: a request may
+    /// be retried.
     pub fn set_instance(&self, number: u64) {
-        // For reporting only, as the counters.
+        // For reporting only, like the counters.
         self.instance.store(number, Ordering::Relaxed);
     }
 
-    /// The number of the service's instance that the request was given to. None if it was given to
-    /// none, or if instances have no numbers (WAGI).
+    /// Returns the number of the service's instance that the request was given to. None if there is none, or
+    /// if instances have no numbers (WAGI).
     #[must_use]
     pub fn instance(&self) -> Option<u64> {
         let number = self.instance.load(Ordering::Relaxed);
         (number != NO_INSTANCE).then_some(number)
     }
 
-    /// Notes that a host interface was called for the request, which may have had an effect that lasts.
+    /// Records that a host interface was called for the request, which may have had a lasting effect.
     pub fn note_effect(&self) {
-        // For who asks when the instance is gone.
+        // Read only after the instance is gone.
         self.effect.store(true, Ordering::Relaxed);
     }
 
-    /// Whether that was [noted](Self::note_effect).
+    /// Returns true if an effect was [recorded](Self::note_effect).
     #[must_use]
     pub fn had_effect(&self) -> bool {
         self.effect.load(Ordering::Relaxed)
     }
 
-    /// What was done for the request so far.
+    /// Returns the counters.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// An outgoing request that was made for this one was denied.
+    /// Records why an outgoing request made for this one was denied.
     pub fn set_denial(&self, denial: Denial) {
         *self.denial.lock().unwrap_or_else(PoisonError::into_inner) = Some(denial);
     }
 
-    /// Why the last of the outgoing requests that were denied was, if any was.
+    /// Returns why the last denied outgoing request was denied, if any was.
     #[must_use]
     pub fn denial(&self) -> Option<Arc<dyn Error + Send + Sync>> {
         let denial = self.denial.lock();
         denial.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nobody waits for the answer any more: the client went away, the deadline passed, or the last byte
-    /// was sent.
+    /// Records that nobody waits for the answer any more: the client went away, the deadline passed, or the
+    /// last byte was sent.
     pub fn end(&self) {
         self.ending.end();
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Returns true if nobody waits for the answer any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.ending.is_over()
     }
 
-    /// Cancelled when nobody waits for the answer any more. Made when first asked for; who only wants to
-    /// know whether it is so asks [`is_over`](Self::is_over).
+    /// Returns a token that is cancelled when nobody waits for the answer any more. The token is made on
+    /// first use; [`is_over`](Self::is_over) is cheaper for a check.
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
         self.ending.token()
@@ -263,7 +262,7 @@ impl RequestScope {
 impl Counters {
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, amount: u64) {
-        // Counters are read for reporting only and order nothing.
+        // Counters are for reporting only and order nothing.
         counter.fetch_add(amount, Ordering::Relaxed);
     }
 

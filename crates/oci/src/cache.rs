@@ -5,17 +5,17 @@ use crate::digest::Digest;
 use crate::registry::Registry;
 use crate::{OciError, Reference};
 
-/// A folder with the modules of registries, each by the digest of its bytes, and what tags stood for.
+/// A folder with modules from registries, each named by its digest, and the digests of tags.
 #[derive(Debug, Clone)]
 pub struct ModuleCache {
     folder: PathBuf,
     refresh: Refresh,
 }
 
-/// Whether a registry is asked for what is in the cache. What a digest names is never asked for again.
+/// The lookup of cached modules in the registry. A digest in the cache is never looked up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Refresh {
-    /// Each tag, each time: it may have moved. A registry that fails is done without.
+    /// Look up each tag each time: it may have moved. If the registry fails, the cached module is used.
     #[default]
     Always,
     /// Never, as in WAGI.
@@ -29,11 +29,11 @@ pub struct Fetched {
     pub bytes: Vec<u8>,
     /// `sha256:…` of its bytes.
     pub digest: String,
-    /// Where it was had.
+    /// Its origin.
     pub origin: Origin,
 }
 
-/// Where a module was had.
+/// The origin of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// It was fetched.
@@ -43,7 +43,7 @@ pub enum Origin {
 }
 
 impl ModuleCache {
-    /// A cache in this folder, which is made when it is needed.
+    /// Creates a cache in this folder, which is created when needed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, refresh: Refresh) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl ModuleCache {
     ///
     /// # Errors
     ///
-    /// When it is not in the cache and cannot be fetched, or the cache cannot be written.
+    /// Returns an error if it is not in the cache and cannot be fetched, or the cache cannot be written.
     pub async fn fetch(&self, reference: &Reference) -> Result<Fetched, OciError> {
         let known = self.known(reference).await;
         let settled = self.refresh == Refresh::Never || reference.digest().is_some();
@@ -70,7 +70,7 @@ impl ModuleCache {
                 tracing::warn!(
                     %reference,
                     error = headwater_core::explain(&error),
-                    "the registry was not asked whether the tag has moved: what is in the module cache is used"
+                    "the registry could not be asked if the tag has moved; using the module in the cache"
                 );
                 Ok(fetched(&digest, bytes, Origin::Cache))
             }
@@ -86,7 +86,7 @@ impl ModuleCache {
         let digest = registry.layer().await?;
         let cached = match known {
             Some((known, bytes)) if *known == digest => Some(bytes.clone()),
-            // Another tag may stand for the same.
+            // Another tag may lead to the same module.
             _ => self.blob(&digest).await,
         };
         let (bytes, origin) = match cached {
@@ -101,7 +101,7 @@ impl ModuleCache {
         Ok(fetched(&digest, bytes, origin))
     }
 
-    /// What the reference stood for when it was last fetched, if it is still there and whole.
+    /// Returns the module that the reference led to when last fetched, if it is still there and intact.
     async fn known(&self, reference: &Reference) -> Option<(Digest, Vec<u8>)> {
         let record = tokio::fs::read_to_string(self.record_path(reference))
             .await
@@ -113,7 +113,7 @@ impl ModuleCache {
 
     async fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
         let bytes = tokio::fs::read(self.blob_path(digest)).await.ok()?;
-        // What is in the cache is run: it is not believed by its name.
+        // Cached code is run, so its digest is checked.
         (Digest::of(&bytes) == *digest).then_some(bytes)
     }
 
@@ -135,7 +135,7 @@ fn fetched(digest: &Digest, bytes: Vec<u8>, origin: Origin) -> Fetched {
     }
 }
 
-/// Writes a file as a whole: two hosts may share a cache.
+/// Writes a file atomically: two hosts may share a cache.
 async fn write(path: &Path, bytes: &[u8]) -> Result<(), OciError> {
     let cannot = |source: io::Error| OciError::Cache {
         path: path.to_owned(),

@@ -1,15 +1,14 @@
 use std::fmt::Write;
 
-/// How a registry wants to be told who asks (RFC 9110, 11.6.1).
+/// The authentication that a registry asks for (RFC 9110, 11.6.1).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// By a token of another server.
+    /// A token of another server.
     Bearer(Bearer),
-    /// By a name and password.
+    /// A name and password.
     Basic,
 }
 
-/// Where the token is had.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bearer {
     realm: String,
@@ -40,7 +39,7 @@ impl Challenge {
 }
 
 impl Bearer {
-    /// What to ask for a token to pull from this repository.
+    /// Returns the URI that gives a token to pull from this repository.
     pub(crate) fn uri(&self, repository: &str) -> String {
         let mut uri = self.realm.clone();
         let pull = format!("repository:{repository}:pull");
@@ -56,7 +55,7 @@ impl Bearer {
                     b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                         uri.push(char::from(byte));
                     }
-                    // Cannot fail: a String takes all.
+                    // Writes to a `String` cannot fail.
                     _ => _ = write!(uri, "%{byte:02X}"),
                 }
             }
@@ -65,7 +64,7 @@ impl Bearer {
     }
 }
 
-/// `a="b", c=d`: a comma in quotation marks is part of the value.
+/// Parses `a="b", c=d`: a comma in quotation marks is part of the value.
 fn parse_parameters(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = text.trim();

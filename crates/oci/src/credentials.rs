@@ -3,13 +3,13 @@ use base64::engine::general_purpose::STANDARD;
 use docker_credential::{CredentialRetrievalError as Error, DockerCredential, get_credential};
 use http::HeaderValue;
 
-/// The header value of the credentials for a registry, as `docker login` left them: in
+/// Returns the header value of the credentials for a registry, as `docker login` left them: in
 /// `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, or with the credential helper that is named
-/// there. Whoever has none is nobody in particular; so are those that cannot be read, with a warning.
+/// there. None if there are none; none, with a warning, if they cannot be read.
 ///
-/// A helper is a program, and may take its time.
+/// A helper is a program, so this may block.
 pub(crate) fn find(registry: &str) -> Option<HeaderValue> {
-    // Docker's own registry has kept the name of its first version.
+    // Docker's own registry keeps the name of its first version.
     let names = match registry {
         "docker.io" => &["https://index.docker.io/v1/", registry][..],
         _ => &[registry],
@@ -27,7 +27,7 @@ fn header(registry: &str, found: Result<DockerCredential, Error>) -> Option<Head
         Err(Error::NoCredentialConfigured | Error::ConfigNotFound | Error::ConfigReadError) => {
             return None;
         }
-        // The words of every helper for a registry that it does not know.
+        // All helpers answer so for a registry that they do not know.
         Err(Error::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => {
             return None;
         }

@@ -12,14 +12,14 @@ impl Digest {
         Self(hash.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Reads `sha256:…`; there is none of other algorithms.
+    /// Parses `sha256:…`; other algorithms are not supported.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:")?;
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (hex.len() == 64 && hex.bytes().all(is_hex)).then(|| Self(hex.to_owned()))
     }
 
-    /// The digits alone: safe as a file's name.
+    /// Returns the digits alone, which are safe as a file's name.
     pub(crate) fn hex(&self) -> &str {
         &self.0
     }

@@ -7,39 +7,39 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OciError {
     /// The reference does not parse.
-    #[error("`{0}` is no reference to a module in a registry: write `HOST/NAME:TAG`")]
+    #[error("`{0}` is not a reference to a module in a registry: write `HOST/NAME:TAG`")]
     Reference(String),
-    /// No connection, or it broke.
+    /// No connection could be made, or it broke.
     #[error("the registry {registry} cannot be reached: is the address right, and is it up?")]
     Unreachable {
         /// The registry.
         registry: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It took too long.
     #[error("the registry {0} did not answer in time")]
     Timeout(String),
-    /// The registry wants credentials, or others.
+    /// The registry requires credentials, or different ones.
     #[error(
-        "the registry {registry} does not give `{what}` to {whom}: `docker login {registry}` writes \
-         credentials to ~/.docker/config.json, or to a credential helper, where they are looked for"
+        "the registry {registry} denies access to `{what}` {whom}: `docker login {registry}` writes \
+         credentials to ~/.docker/config.json, or to a credential helper, where Headwater finds them"
     )]
     Unauthorized {
         /// The registry.
         registry: String,
-        /// What was asked for.
+        /// The requested item.
         what: String,
-        /// As whom.
+        /// The credentials used.
         whom: &'static str,
     },
-    /// There is no such name or tag.
+    /// The name or tag does not exist.
     #[error("the registry {registry} has no `{what}`: check the name and the tag")]
     NotFound {
         /// The registry.
         registry: String,
-        /// What was asked for.
+        /// The requested item.
         what: String,
     },
     /// Any other answer.
@@ -47,22 +47,22 @@ pub enum OciError {
     Status {
         /// The registry.
         registry: String,
-        /// What was asked for.
+        /// The requested item.
         what: String,
         /// The answer.
         status: u16,
     },
-    /// An answer that makes no sense.
+    /// An answer is malformed.
     #[error("the registry {registry} gave {problem} for `{what}`")]
     Malformed {
         /// The registry.
         registry: String,
-        /// What was asked for.
+        /// The requested item.
         what: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// There is no WebAssembly in it.
+    /// The artifact has no WebAssembly module.
     #[error(
         "`{reference}` holds no WebAssembly module (its layers are {found}): push it as a layer of type \
          {}",
@@ -71,7 +71,7 @@ pub enum OciError {
     NoModule {
         /// The reference.
         reference: String,
-        /// The layers that there are.
+        /// The types of its layers.
         found: String,
     },
     /// The cache cannot be written.
@@ -79,7 +79,7 @@ pub enum OciError {
     Cache {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }

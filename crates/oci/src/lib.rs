@@ -1,10 +1,8 @@
 //! Fetches WebAssembly modules from OCI registries into a folder, by digest.
 //!
-//! Why not by `oci-client`: see `docs/decisions/0001-oci-client.md`.
-//!
-//! What the distribution specification asks of a client that only pulls is small: a manifest, a blob, a
-//! token where the registry wants one. It is spoken here with the HTTP and TLS that Headwater has
-//! anyway.
+//! It does not use `oci-client`: see `docs/decisions/0001-oci-client.md`. The distribution specification asks
+//! little of a client that only pulls: a manifest, a blob, and a token if the registry wants one. This crate
+//! does that with Headwater's own HTTP and TLS.
 //!
 //! ```no_run
 //! use headwater_oci::{ModuleCache, Reference, Refresh};

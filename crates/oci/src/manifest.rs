@@ -2,24 +2,24 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 
-/// The type of the layer that WAGI pushed and pulled.
+/// The layer type that WAGI pushed and pulled.
 pub(crate) const WAGI_LAYER: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
-/// The types of layers that are a module. After WAGI's: what the CNCF's artifact format has, and what
-/// `wasm-to-oci` and others wrote.
+/// The layer types of modules. After WAGI's: that of the CNCF's artifact format, and what `wasm-to-oci` and
+/// others wrote.
 const LAYERS: [&str; 3] = [
     WAGI_LAYER,
     "application/wasm",
     "application/vnd.module.wasm.content.layer.v1+wasm",
 ];
 
-/// What the client takes for a manifest.
+/// The media types that the client accepts as a manifest.
 pub(crate) const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// A manifest, or an index of several; what is needed of both.
+/// The parts of a manifest, or of an index of several, that are needed.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
     #[serde(default)]
@@ -43,14 +43,14 @@ struct Platform {
     architecture: String,
 }
 
-/// What a manifest leads to.
+/// The target of a manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// The module.
     Layer(Digest),
-    /// Another manifest, of an index.
+    /// Another manifest, from an index.
     Manifest(Digest),
-    /// Neither; and what there is.
+    /// Neither; the types found.
     Nothing(String),
 }
 

@@ -6,8 +6,8 @@ use crate::digest::Digest;
 
 /// A module in a registry: `HOST[:PORT]/NAME[:TAG][@DIGEST]`.
 ///
-/// As Docker has it, a first part without a dot or port is no host, but a name at `docker.io`, and a
-/// missing tag is `latest`.
+/// As with Docker, a first part without a dot or port is not a host but a name at `docker.io`, and the
+/// default tag is `latest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     registry: String,
@@ -19,11 +19,11 @@ pub struct Reference {
 const DOCKER: &str = "docker.io";
 
 impl Reference {
-    /// Reads a reference.
+    /// Parses a reference.
     ///
     /// # Errors
     ///
-    /// When it is none.
+    /// Returns an error if the text is not a reference.
     pub fn parse(text: &str) -> Result<Self, OciError> {
         let error = || OciError::Reference(text.to_owned());
         let (rest, digest) = match text.split_once('@') {
@@ -42,7 +42,7 @@ impl Reference {
                 && part
                     .bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
-                // Never a path of its own.
+                // Never a relative path.
                 && !part.trim_matches('.').is_empty()
         };
         let is_tag = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -61,7 +61,7 @@ impl Reference {
         })
     }
 
-    /// Where it is, as a person writes it.
+    /// Returns the registry, as a person writes it.
     #[must_use]
     pub fn registry(&self) -> &str {
         &self.registry
@@ -75,7 +75,7 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// The manifest's name in the registry: the digest if there is one, else the tag.
+    /// Returns the manifest's name in the registry: the digest if there is one, else the tag.
     pub(crate) fn manifest(&self) -> String {
         match &self.digest {
             Some(digest) => digest.to_string(),
@@ -83,9 +83,9 @@ impl Reference {
         }
     }
 
-    /// What the registry's API is below, such as `https://example.com/v2/name`.
+    /// Returns the base URL of the registry's API, such as `https://example.com/v2/name`.
     ///
-    /// In clear text only within the machine, because what is fetched is run.
+    /// Uses clear text only within the machine, because what is fetched is run.
     pub(crate) fn base(&self) -> String {
         let host = match self.registry.as_str() {
             DOCKER => "registry-1.docker.io",
@@ -100,7 +100,7 @@ impl Reference {
     }
 }
 
-/// Whether a host, with or without a port, is this machine.
+/// Returns true if a host, with or without a port, is this machine.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => name,

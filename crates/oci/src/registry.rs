@@ -24,27 +24,27 @@ const MANIFEST: usize = 4 << 20;
 /// The largest module. Interpreters with all their library built in are some tens of MiB.
 const MODULE: usize = 512 << 20;
 
-/// How long one answer may take, its body included.
+/// The timeout of one answer, its body included.
 const MANIFEST_WITHIN: Duration = Duration::from_secs(30);
 const MODULE_WITHIN: Duration = Duration::from_secs(300);
 
-/// Registries send blobs elsewhere once or twice.
+/// The maximum number of redirects. Registries redirect blobs once or twice.
 const REDIRECTS: usize = 5;
 
-/// An index leads to a manifest, and not to another index for ever.
+/// The maximum depth of indices, which could lead to one another for ever.
 const DEPTH: usize = 3;
 
 /// A registry, asked for one reference.
 pub(crate) struct Registry<'a> {
     reference: &'a Reference,
-    /// From the certificates of this machine, where TLS is spoken.
+    /// Trusts the certificates of this machine, if TLS is used.
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     authorization: Option<HeaderValue>,
-    /// Who asks, once the registry wants to know.
+    /// The credentials, once the registry asks for them.
     credentials: Option<HeaderValue>,
 }
 
-/// An answer, whole.
+/// A complete answer.
 type Answer = Response<Bytes>;
 
 impl<'a> Registry<'a> {
@@ -64,7 +64,7 @@ impl<'a> Registry<'a> {
         })
     }
 
-    /// The digest of the layer that is the module.
+    /// Returns the digest of the layer that is the module.
     pub(crate) async fn layer(&mut self) -> Result<Digest, OciError> {
         let mut name = self.reference.manifest();
         for _ in 0..DEPTH {
@@ -89,7 +89,7 @@ impl<'a> Registry<'a> {
         Err(self.malformed(&name, "an index of indices".to_owned()))
     }
 
-    /// The bytes that have this digest.
+    /// Returns the bytes with this digest.
     pub(crate) async fn blob(&mut self, digest: &Digest) -> Result<Bytes, OciError> {
         let path = format!("blobs/{digest}");
         let bytes = self.get(&path, MODULE, MODULE_WITHIN).await?;
@@ -112,7 +112,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Asks, and if the registry wants to know who asks, once more.
+    /// Sends a request, and repeats it with credentials if the registry asks for them.
     async fn get_authorized(&mut self, path: &str, limit: usize) -> Result<Bytes, OciError> {
         let uri = format!("{}/{path}", self.reference.base());
         let mut answer = self.follow(path, &uri, limit).await?;
@@ -127,8 +127,8 @@ impl<'a> Registry<'a> {
             StatusCode::OK => Ok(answer.into_body()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(OciError::Unauthorized {
                 whom: match self.credentials {
-                    Some(_) => "you",
-                    None => "nobody in particular",
+                    Some(_) => "with your credentials",
+                    None => "without credentials",
                 },
                 registry,
                 what,
@@ -142,11 +142,11 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// What to say of oneself, after this refusal.
+    /// Returns the `authorization` to send after this refusal.
     async fn authorize(&mut self, refusal: &HeaderMap) -> Result<Option<HeaderValue>, OciError> {
         let registry = self.reference.registry().to_owned();
         let found = tokio::task::spawn_blocking(move || credentials::find(&registry));
-        // An error means that the process ends.
+        // An error means that the process is ending.
         self.credentials = found.await.ok().flatten();
         let challenge = refusal
             .get(WWW_AUTHENTICATE)
@@ -166,7 +166,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Asks where it is told to ask. Who asks is told to the registry alone.
+    /// Sends a request and follows redirects. Credentials go to the registry alone.
     async fn follow(&self, path: &str, uri: &str, limit: usize) -> Result<Answer, OciError> {
         let own = uri.parse::<Uri>().ok();
         let own = own.as_ref().and_then(Uri::authority);
@@ -247,7 +247,7 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// What a token server answers: either name is in use.
+/// The answer of a token server: either name is in use.
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,

@@ -1,7 +1,6 @@
 //! The names of attributes of spans and metrics.
 //!
-//! Those of HTTP are the stable names of the OpenTelemetry semantic conventions; the `headwater.*`
-//! ones are our own.
+//! The HTTP names are the stable ones of the OpenTelemetry semantic conventions; `headwater.*` are ours.
 
 pub use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, ERROR_TYPE, HTTP_CONNECTION_STATE, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
@@ -24,17 +23,17 @@ pub const CLIENT_REQUEST_ID: &str = "headwater.client_request_id";
 /// The service of the same host that made the request. Absent if it came by the network.
 pub const CALLER_SERVICE: &str = "headwater.caller.service";
 
-/// The id of the request that it was made for, if that is known.
+/// The id of the request that it was made for, if known.
 pub const CALLER_REQUEST_ID: &str = "headwater.caller.request_id";
 
-/// Whose fault it is that the request got no proper answer: `client`, `guest`, `upstream`, `host`
-/// or `overload`.
+/// The party at fault if the request got no proper answer: `client`, `guest`, `upstream`, `host` or
+/// `overload`.
 pub const FAULT: &str = "headwater.fault";
 
-/// How many outgoing requests were made for the request by the time its span ended.
+/// The number of outgoing requests made for the request by the time its span ended.
 pub const OUTGOING_REQUESTS: &str = "headwater.outgoing_requests";
 
-/// How many outgoing requests the policy had denied by then.
+/// The number of outgoing requests that the policy had denied by then.
 pub const OUTGOING_DENIED: &str = "headwater.outgoing_denied";
 
 /// Bytes of outgoing requests' bodies that were sent for the request by then.
@@ -43,17 +42,16 @@ pub const OUTGOING_SENT_BYTES: &str = "headwater.outgoing_sent_bytes";
 /// Bytes of upstreams' bodies that were received for the request by then.
 pub const OUTGOING_RECEIVED_BYTES: &str = "headwater.outgoing_received_bytes";
 
-/// How many lines of the guest's output were logged for the request by then.
+/// The number of lines of the guest's output that were logged for the request by then.
 pub const LOG_LINES: &str = "headwater.log_lines";
 
-/// How long the guest computed for the request by then, in nanoseconds. Absent if not measured.
+/// The guest's CPU time for the request by then, in nanoseconds. Absent if not measured.
 pub const CPU_NANOS: &str = "headwater.cpu_nanos";
 
-/// What is written of the host itself, such as `log` or `access_log`: see
-/// [`Output::as_str`](crate::Output::as_str).
+/// An output of the host, such as `log` or `access_log`: see [`Output::as_str`](crate::Output::as_str).
 pub const OUTPUT: &str = "headwater.output";
 
-/// What a request failed of, in short: of a trap, which one it was. Absent where nothing more is known than
+/// The cause of a failed request, shortened, such as the kind of a trap. Absent if no more is known than
 /// `error.type`.
 pub const FAULT_CAUSE: &str = "headwater.fault.cause";
 
@@ -64,47 +62,46 @@ pub const ATTRIBUTION: &str = "headwater.attribution";
 /// `both` (two witnesses that name different requests) or `none`.
 pub const ATTRIBUTION_WITNESS: &str = "headwater.attribution.witness";
 
-/// The ids of the requests that an ambiguous outgoing request may have been made for, with a comma
-/// between them. The span has a link to the server span of each.
+/// The ids of the requests that an ambiguous outgoing request may have been made for, separated by commas.
+/// The span has a link to the server span of each.
 pub const ATTRIBUTION_CANDIDATES: &str = "headwater.attribution.candidates";
 
-/// Why an outgoing request may have been made for another request than the one whose task made it:
+/// The reason why an outgoing request may have been made for another request than the one whose task made it:
 /// `woken`, `taken-over`, `awaited` or `outlived`.
 pub const ATTRIBUTION_DOUBT: &str = "headwater.attribution.doubt";
 
-/// `true` where the verdict was reached against the call stack, or where that is broken.
+/// `true` if the verdict contradicts the call stack, or the call stack is broken.
 pub const ATTRIBUTION_DISAGREEMENT: &str = "headwater.attribution.disagreement";
 
 /// The host interface that a guest calls, without its version: `acme:quota/left`.
 pub const INTERFACE: &str = "headwater.capability.interface";
 
-/// The function of it.
+/// The function of the host interface.
 pub const FUNCTION: &str = "headwater.capability.function";
 
-/// How a call of a host interface ended: `ok`, `error`, or `dropped` (the guest did not wait for it, or it
-/// trapped).
+/// The result of a call of a host interface: `ok`, `error`, or `dropped` (the guest did not wait for it, or
+/// it trapped).
 pub const OUTCOME: &str = "headwater.capability.outcome";
 
-/// `true` where an outgoing request was sent on a connection that had served another before. Absent
-/// where it was given none.
+/// `true` if an outgoing request reused a connection. Absent if it got no connection.
 pub const CONNECTION_REUSED: &str = "headwater.connection.reused";
 
-/// What an instance does: `starting`, `idle`, `active` or `retiring`.
+/// The state of an instance: `starting`, `idle`, `active` or `retiring`.
 pub const INSTANCE_STATE: &str = "headwater.instance.state";
 
-/// Where clients connect: a URL such as `http://127.0.0.1:8080`.
+/// The URL of a listener, such as `http://127.0.0.1:8080`.
 pub const LISTENER: &str = "headwater.listener";
 
-/// Why an instance was retired or could not go on, or why a request was refused.
+/// The reason why an instance was retired or failed, or why a request was refused.
 pub const CAUSE: &str = "headwater.cause";
 
-/// Whether requests pass to a service: `closed` (they do), `open` or `probing`.
+/// The state of a service's circuit: `closed` (requests pass), `open` or `probing`.
 pub const CIRCUIT_STATE: &str = "headwater.circuit.state";
 
 /// The version of Headwater.
 pub const VERSION: &str = "headwater.version";
 
-/// How a reload ended: `success` or `failure`.
+/// The result of a reload: `success` or `failure`.
 pub const RELOAD_RESULT: &str = "headwater.result";
 
 /// The file of a certificate.

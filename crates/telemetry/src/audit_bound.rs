@@ -1,15 +1,15 @@
-//! How many lines of the audit log there are at most: a guest decides how often it does what they tell of, so those
-//! beyond the bound are counted and left out.
+//! A limit on the rate of audit log lines. A guest decides how often it causes one, so lines beyond the limit
+//! are only counted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The lines of one kind of one service in one [`WINDOW`]: enough to see what a guest is up to, and no more than
-/// 150 kB a minute.
+/// The number of lines of one kind and service in one [`WINDOW`]: enough to see what a guest does, and at
+/// most 150 kB a minute.
 const MOST: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Bounds the audit lines of one service. Cheap to clone; the clones share their bound.
+/// Limits the audit lines of one service. Cheap to clone; the clones share their limit.
 #[derive(Debug, Clone)]
 pub struct AuditBound(Arc<Inner>);
 
@@ -26,12 +26,11 @@ struct Window {
     left_out: u64,
 }
 
-/// What becomes of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Turn {
     Write,
     LeaveOut {
-        /// Whether it is the first, so that somebody has to tell of it when the window is over.
+        /// True for the first: the caller must schedule the report.
         first: bool,
     },
 }
@@ -39,7 +38,7 @@ enum Turn {
 // === impl AuditBound ===
 
 impl AuditBound {
-    /// The bound of this service.
+    /// Creates the limit of this service.
     #[must_use]
     pub fn new(service: Arc<str>) -> Self {
         Self(Arc::new(Inner {
@@ -48,13 +47,13 @@ impl AuditBound {
         }))
     }
 
-    /// The service.
+    /// Returns the service.
     #[must_use]
     pub fn service(&self) -> &str {
         &self.0.service
     }
 
-    /// Whether one more line may be written. One that may not is counted, and told of.
+    /// Returns true if one more line may be written. Otherwise the line is counted and reported later.
     #[must_use]
     pub fn has_room(&self) -> bool {
         match self.0.turn(Instant::now()) {
@@ -68,9 +67,9 @@ impl AuditBound {
         }
     }
 
-    /// Tells how many lines were left out when the window is over, whether or not there is another.
+    /// Schedules a report of the dropped lines for the end of the window.
     fn tell_later(&self) {
-        // Without a runtime the next line or the end of the service tells.
+        // Without a runtime, the drop of this limit reports them.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -106,7 +105,7 @@ impl Inner {
         }
     }
 
-    /// Tells of the lines that were left out and not told of yet.
+    /// Reports dropped lines that were not reported yet.
     fn tell(&self) {
         let left_out = {
             let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +118,7 @@ impl Inner {
                 event = "left_out",
                 service = &*self.service,
                 left_out,
-                "lines of the audit log were left out, so that a guest does not fill it"
+                "audit log lines were dropped to keep a guest from filling the log"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The audit log in a file: JSON lines, of its own target only.
+//! The audit log in a file: JSON lines of its own target only.
 
 use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::{Layer, fmt};
@@ -8,7 +8,8 @@ use crate::output::OutputWriter;
 
 const TARGET: &str = "headwater::audit";
 
-/// Writes each event of the audit log, its fields beside time and message.
+/// Returns a layer that writes each event of the audit log, with its fields beside time and
+/// message.
 pub(crate) fn layer(writer: OutputWriter) -> LogLayer {
     let audit: FilterFn = filter_fn(|metadata| metadata.is_event() && metadata.target() == TARGET);
     fmt::layer()

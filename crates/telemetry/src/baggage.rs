@@ -2,12 +2,12 @@
 
 use http::header::{HeaderMap, HeaderName};
 
-/// The most that is carried, in bytes and in members: what the standard asks everybody to propagate
-/// at least (W3C Baggage, 3.3.2).
+/// The maximum that is passed on, in bytes and in members: the least that the standard asks
+/// everybody to propagate (W3C Baggage, 3.3.2).
 const MAX_LEN: usize = 8192;
 const MAX_MEMBERS: usize = 64;
 
-/// Whether the headers called `name` are, together, baggage of the standard's form and size.
+/// Returns true if the headers called `name` together are well-formed baggage within the limits.
 pub(crate) fn is_well_formed(headers: &HeaderMap, name: &HeaderName) -> bool {
     let mut len = 0;
     let mut members = 0;
@@ -26,7 +26,7 @@ pub(crate) fn is_well_formed(headers: &HeaderMap, name: &HeaderName) -> bool {
     true
 }
 
-/// `key=value`, and after semicolons properties of the form `key` or `key=value`.
+/// Returns true for `key=value`, followed by properties of the form `;key` or `;key=value`.
 fn is_member(member: &[u8]) -> bool {
     let mut parts = member.split(|byte| *byte == b';');
     let pair = parts.next().is_some_and(|part| is_pair(part, true));
@@ -46,7 +46,7 @@ fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
-/// W3C Baggage, 3.3.1: printable ASCII but space, quote, comma, semicolon and backslash.
+/// W3C Baggage, 3.3.1: printable ASCII except space, quote, comma, semicolon and backslash.
 fn is_value(byte: &u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;\\".contains(byte)
 }

@@ -6,14 +6,14 @@ use headwater_core::{LogFormat, ServiceName};
 
 use crate::{AccessConfig, FileConfig};
 
-/// What is logged and where traces go.
+/// The settings of logs, traces and metrics.
 ///
-/// The default logs at `info` to standard error, and makes no traces at all.
+/// The default logs at `info` to standard error, without traces.
 #[derive(Debug, Default)]
 pub struct TelemetryConfig {
     /// The log.
     pub log: LogConfig,
-    /// Note each request once it is over, see [`AccessConfig`]. Default: no.
+    /// Log each finished request, see [`AccessConfig`]. Default: no.
     pub access: Option<AccessConfig>,
     /// Append the audit log to this file, one JSON object per line: the events of the target
     /// `headwater::audit`, whatever the log's filter says. Default: no file.
@@ -23,60 +23,60 @@ pub struct TelemetryConfig {
     pub trace_file: Option<FileConfig>,
     /// Print each request as a tree. Default: no.
     pub trace_tree: Option<TreeConfig>,
-    /// Which `service.name` the spans of a service have. Default: the host's.
+    /// The `service.name` of a service's spans. Default: the host's.
     pub service_name: ServiceName,
     /// Export traces over OTLP, see [`OtlpConfig::from_env`]. Default: no.
     pub otlp: Option<OtlpConfig>,
     /// Export metrics, see [`MetricsConfig::from_env`]. Default: no.
     pub metrics: Option<MetricsConfig>,
-    /// Measure for [`Telemetry::prometheus`](crate::Telemetry::prometheus), beside any export.
+    /// Collect metrics for [`Telemetry::prometheus`](crate::Telemetry::prometheus), beside any export.
     /// Default: no.
     pub prometheus: bool,
 }
 
-/// What is logged, to standard error.
+/// The settings of the log on standard error.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
-    /// Which events, in the syntax of `RUST_LOG`: a level, or targets with levels. It does not
-    /// affect traces. [`LogLevel`](crate::LogLevel) changes it later. Default: `info`.
+    /// The events to log, in the syntax of `RUST_LOG`: a level, or targets with levels. It does not affect
+    /// traces. [`LogLevel`](crate::LogLevel) changes it later. Default: `info`.
     pub filter: String,
-    /// How. Default: text.
+    /// The format. Default: text.
     pub format: LogFormat,
     /// Whether text has colours. Default: whether standard error is a terminal and the variable
     /// `NO_COLOR` is not set. `CLICOLOR_FORCE` counts as a terminal.
     pub color: bool,
 }
 
-/// Where trees go.
+/// The settings of trees.
 pub struct TreeConfig {
-    /// Gets whole trees, one or more in one write, by a thread of its own. Default: standard error.
+    /// The writer of trees. A thread of its own writes whole trees, one or more at a time. Default: standard
+    /// error.
     pub writer: Option<Box<dyn Write + Send>>,
     /// Whether to colour them. Default: whether standard error is a terminal and the variable
     /// `NO_COLOR` is not set. `CLICOLOR_FORCE` counts as a terminal.
     pub color: bool,
 }
 
-/// Export over OTLP to a collector.
+/// The settings of an export over OTLP to a collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtlpConfig {
     /// The transport. Default: `http/protobuf`, as the OpenTelemetry specification recommends.
     pub protocol: OtlpProtocol,
-    /// The collector: for gRPC its address, for HTTP the full URL that is posted to.
-    /// Default: none, which means what the environment says (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`
-    /// or `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT`), or else `localhost:4317` for gRPC and `localhost:4318` for
-    /// HTTP.
+    /// The collector: for gRPC its address, for HTTP the full URL that is posted to. Default: none, which
+    /// means the environment's (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or
+    /// `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT`), or else `localhost:4317` for
+    /// gRPC and `localhost:4318` for HTTP.
     pub endpoint: Option<String>,
-    /// Whether the collector is reached over TLS, so that the machine's root certificates are
-    /// needed.
+    /// True if the collector is reached over TLS, which needs the machine's root certificates.
     pub tls: bool,
-    /// How long one export may take. Default: 10 seconds, by the specification.
+    /// The timeout of one export. Default: 10 seconds, by the specification.
     pub timeout: Duration,
 }
 
-/// Export of metrics.
+/// The settings of the export of metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// Where to.
+    /// The collector.
     pub otlp: OtlpConfig,
     /// The time between two exports. Default: 60 seconds, by the specification.
     pub interval: Duration,

@@ -5,32 +5,32 @@ use std::time::Duration;
 use crate::{MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryError};
 
 impl OtlpConfig {
-    /// Whether and how to export traces, by OpenTelemetry's standard environment variables.
+    /// Reads if and how to export traces from OpenTelemetry's standard environment variables.
     ///
     /// On if `OTEL_TRACES_EXPORTER` contains `otlp`, or if it is not set and one of
     /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and `OTEL_EXPORTER_OTLP_ENDPOINT` is. (By the
-    /// specification `otlp` is the default exporter; a program that nobody told of a collector
-    /// should not try to reach one.) Off in any case with `OTEL_SDK_DISABLED=true`.
+    /// specification `otlp` is the default exporter, but a program without a configured collector
+    /// should not try to reach one.) Always off with `OTEL_SDK_DISABLED=true`.
     ///
     /// Headers, compression, resource, sampler and batching are read from their own variables when
     /// the pipeline is built.
     ///
     /// # Errors
     ///
-    /// If a variable that is read here has a value that cannot be used.
+    /// Returns an error if a variable has a value that cannot be used.
     pub fn from_env() -> Result<Option<Self>, TelemetryError> {
         otlp(&TRACES, &Variables::of_the_process())
     }
 }
 
 impl MetricsConfig {
-    /// Whether and how to export metrics, by OpenTelemetry's standard environment variables: as
-    /// [`OtlpConfig::from_env`] says of traces, with `METRICS` for `TRACES`. The time between two
-    /// exports is `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds.
+    /// Reads if and how to export metrics from OpenTelemetry's standard environment variables: as
+    /// [`OtlpConfig::from_env`], with `METRICS` for `TRACES`. The time between two exports is
+    /// `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds.
     ///
     /// # Errors
     ///
-    /// If a variable that is read here has a value that cannot be used.
+    /// Returns an error if a variable has a value that cannot be used.
     pub fn from_env() -> Result<Option<Self>, TelemetryError> {
         Self::from_variables(&Variables::of_the_process())
     }
@@ -59,7 +59,7 @@ const PROTOCOLS: &str = match cfg!(feature = "otlp-grpc") {
     false => "'http/protobuf', because this build has no gRPC",
 };
 
-/// The variables of one signal: its own, and where there are two, the one for all signals.
+/// The variables of one signal: its own, and if there are two, the one for all signals.
 struct Signal {
     exporter: &'static str,
     endpoint: [&'static str; 2],
@@ -139,7 +139,6 @@ fn otlp(signal: &Signal, variables: &Variables<'_>) -> Result<Option<OtlpConfig>
     }))
 }
 
-/// Where environment variables are read.
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Variables<'_> {
@@ -147,8 +146,8 @@ impl Variables<'_> {
         Self(&|name| std::env::var(name).ok())
     }
 
-    /// The first of these that is set. By the specification an empty variable counts as one that is
-    /// not set.
+    /// Returns the first of these that is set. By the specification an empty variable counts as not
+    /// set.
     fn first(&self, names: &[&'static str]) -> Option<(&'static str, String)> {
         names.iter().find_map(|name| {
             let value = (self.0)(name)?.trim().to_owned();

@@ -14,14 +14,14 @@ pub enum TelemetryError {
     LogFilter {
         /// The filter as given.
         filter: String,
-        /// What is wrong with it.
+        /// The cause.
         source: tracing_subscriber::filter::ParseError,
     },
 
-    /// A word of the log filter is no level, and stands alone as only a level does. `tracing` would take it
+    /// A word of the log filter is not a level, and stands alone as only a level may. `tracing` would take it
     /// for a target's name, and log nothing else.
     #[error(
-        "the log filter '{filter}' cannot be used: '{word}' is no level; write one ({levels}), and a \
+        "the log filter '{filter}' cannot be used: '{word}' is not a level; write one ({levels}), and a \
          target with one, such as 'info,headwater_egress=debug'",
         levels = LogConfig::LEVELS
     )]
@@ -32,26 +32,26 @@ pub enum TelemetryError {
         word: String,
     },
 
-    /// A file that is written to cannot be opened.
+    /// An output file cannot be opened.
     #[error(
         "{output} {} cannot be opened for appending: {source}; its directory must exist and be \
          writable",
         path.display()
     )]
     OutputFile {
-        /// What is to be written to it, such as `the access log`.
+        /// The output, such as `the access log`.
         output: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
 
-    /// A thread that writes what the process tells cannot be started.
+    /// A thread that writes outputs cannot be started.
     #[error("a thread that writes logs cannot be started: {0}")]
     OutputThread(#[source] std::io::Error),
 
-    /// The log's filter cannot be changed any more.
+    /// The log's filter can no longer be changed.
     #[error("the log's filter cannot be changed: the log has ended")]
     LogEnded,
 
@@ -60,9 +60,9 @@ pub enum TelemetryError {
     Environment {
         /// The variable.
         variable: &'static str,
-        /// What it is set to.
+        /// The value.
         value: String,
-        /// What it may be set to.
+        /// The values that are allowed.
         expected: &'static str,
     },
 

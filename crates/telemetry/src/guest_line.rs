@@ -1,4 +1,4 @@
-//! How the text log shows what guests print.
+//! The format of guests' output in the text log.
 
 use std::fmt;
 
@@ -9,22 +9,20 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The target of guests' lines.
 const TARGET: &str = "headwater::guest";
 
-/// Formats a guest's line for people, and leaves every other event to `F`.
+/// Formats a guest's line for people, and passes every other event to `F`.
 ///
-/// What is known of the line comes first, and then, after a bar, the line itself: a guest may print
-/// whatever looks like a request id, but not before the bar. (It prints no line feed either: control
-/// characters are escaped.)
+/// The host's facts about the line come first, then a bar, then the line itself: a guest may print a forged
+/// request id, but not before the bar. (Nor can it print a line feed: control characters are escaped.)
 ///
 /// ```text
 /// 2026-01-01T00:00:00.000000Z  INFO 3f9a01c2 shop/4 stderr | out of stock
 /// ```
 ///
-/// The first word is the request's id: on a terminal the short form, which is the end of its
-/// `x-request-id`, and elsewhere the whole. It is `unknown` or `ambiguous` if the line's request is not
-/// known. The number is that of the service's instance.
+/// The first word is the request's id: its short form on a terminal, which is the end of its `x-request-id`,
+/// and elsewhere the whole. It is `unknown` or `ambiguous` if the line's request is not known. The number is
+/// that of the service's instance.
 pub(crate) struct GuestLines<F>(pub(crate) F);
 
 impl<S, N, F> FormatEvent<S, N> for GuestLines<F>
@@ -68,7 +66,6 @@ where
     }
 }
 
-/// The fields of a guest's line.
 #[derive(Default)]
 struct Line {
     message: String,

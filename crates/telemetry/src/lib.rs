@@ -1,15 +1,12 @@
 //! Telemetry: logs, traces, metrics and their export, and the propagation of trace context.
 //!
-//! A request has one [`ServerSpan`], made at the front. Each outgoing request has a [`ClientSpan`],
-//! a child of the server span of the request that it is attributed to. Parents are given
+//! A request has one [`ServerSpan`], made by the front. Each outgoing request has a [`ClientSpan`],
+//! a child of the server span of the request that it is attributed to. Parents are passed
 //! explicitly, never taken from the current span: a reused instance's task is not the request's
 //! task, and a guest may call out after its request's span has ended.
 //!
-//! [`AccessLog`] is handed to whoever receives requests, and notes each when it is over.
-//!
-//! None of what is written waits for whoever reads it: see [`Outputs`].
-//!
-//! [`Metrics`] is handed to whoever measures; its default measures nothing and costs nothing.
+//! [`AccessLog`] logs each finished request. [`Metrics`] measures; the default measures nothing and
+//! costs nothing. No output waits for its reader: see [`Outputs`].
 //!
 //! ```
 //! use headwater_telemetry::{TelemetryConfig, build};

@@ -1,39 +1,39 @@
-//! The log lines that tell an operator which limit a guest met.
+//! Log lines that tell an operator which limit a guest reached.
 //!
-//! A guest that meets a limit sees an error of its own, and often hides it. So whoever enforces a limit
-//! that guests can meet says so here: one line names the service, the limit and the setting.
+//! A guest that reaches a limit sees an error of its own, and often hides it. So the code that enforces a
+//! limit reports it here: one line names the service, the limit and the setting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The least time between two lines about the same limit of the same service. A guest that meets a limit
-/// meets it again and again.
+/// The minimum time between two lines about the same limit of the same service. A guest that reaches a limit
+/// often does so again and again.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// A limit that guests can meet.
+/// A limit that guests can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// A short stable label, such as `open_files_per_instance`.
     pub name: &'static str,
-    /// What happens where the limit is met, as a clause: "another outgoing request fails with …".
+    /// The effect of the limit, as a clause: "another outgoing request fails with …".
     pub effect: &'static str,
-    /// The setting that moves it. None if the limit is fixed.
+    /// The setting that changes it. None if the limit is fixed.
     pub setting: Option<Setting>,
 }
 
 /// A setting of a service or of the host, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// The key in the file, with its table: `memory`, `outgoing.max_requests`; of the host,
+    /// The key in the file, with its table: `memory`, `outgoing.max_requests`; for the host,
     /// `server.max_hops`.
     pub key: &'static str,
-    /// The flag: `--memory`. None if the file alone has the setting.
+    /// The flag: `--memory`. None if only the file has the setting.
     pub flag: Option<&'static str>,
 }
 
-/// Logs the limits that the guests of one service meet, at most one line a minute for each limit. Cheap
-/// to clone; clones count together.
+/// Logs the limits that the guests of one service reach, at most one line a minute for each limit. Cheap to
+/// clone; clones count together.
 #[derive(Debug, Clone)]
 pub struct LimitLog(Arc<Inner>);
 
@@ -43,7 +43,6 @@ struct Inner {
     met: Mutex<HashMap<&'static str, Met>>,
 }
 
-/// How often a limit was met.
 #[derive(Debug)]
 struct Met {
     logged: Instant,
@@ -62,12 +61,12 @@ impl LimitLog {
         }))
     }
 
-    /// Notes that a guest met a limit, and what the limit is set to.
+    /// Reports that a guest reached a limit, and the value of the limit.
     pub fn met(&self, limit: &Limit, most: impl TryInto<u64>) {
         let Some(unlogged) = self.count(limit.name, Instant::now()) else {
             return;
         };
-        // Without the lock: the log may be slow.
+        // Without the lock, because the log may be slow.
         let Limit {
             name,
             effect,
@@ -81,13 +80,13 @@ impl LimitLog {
             limit = name,
             most = most.try_into().ok(),
             setting = setting.map(|setting| setting.key),
-            // Of the same limit, since the last line about it.
+            // For the same limit, since the last line about it.
             unlogged = (unlogged > 0).then_some(unlogged),
-            "a guest met a limit: {effect}; {remedy}",
+            "a guest reached a limit: {effect}; {remedy}",
         );
     }
 
-    /// How often the limit was met without a line since the last line, if a line is due now.
+    /// Returns the number of unlogged times since the last line, if a line is due now.
     fn count(&self, name: &'static str, now: Instant) -> Option<u64> {
         let mut met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
         match met.get_mut(name) {
@@ -114,8 +113,8 @@ impl LimitLog {
 // === impl Setting ===
 
 impl Setting {
-    /// What allows more, by what goes before what: the service's own key before the flag, and the flag before
-    /// the key of the host.
+    /// Says how to raise the limit, by precedence: the service's own key, then the flag, then the key of the
+    /// host.
     fn remedy(self) -> String {
         let Self { key, flag } = self;
         match (key.strip_prefix("server."), flag) {

@@ -1,4 +1,4 @@
-//! The log: a layer of its own, with a filter of its own.
+//! The log: a layer with its own filter.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,18 +9,17 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 use crate::guest_line::GuestLines;
 use crate::{LogConfig, LogFormat, TelemetryError};
 
-/// A layer that writes log lines, of either format.
 pub(crate) type LogLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// The filter of the log, to be read and changed while it is in use. Cheap to clone.
+/// The filter of the log, which can be changed while in use. Cheap to clone.
 #[derive(Clone)]
 pub struct LogLevel {
     handle: reload::Handle<EnvFilter, Registry>,
-    /// As it was given: what it is parsed to reads otherwise.
+    /// The text as given: a parsed filter prints differently.
     text: Arc<Mutex<String>>,
 }
 
-/// Makes the layer that writes log lines, and what changes its filter.
+/// Returns the layer that writes log lines, and the handle of its filter.
 pub(crate) fn layer<W>(
     config: &LogConfig,
     writer: W,
@@ -29,9 +28,9 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
-    // Spans are for traces, and a log line names its request itself. Were the log to see spans, each
-    // would be formatted on the chance that a line is written inside it: wasmtime-wasi opens one for
-    // every call of a guest into WASI.
+    // Spans are for traces, and a log line names its request itself. If the log saw spans, each
+    // would be formatted in case a line is written inside it: wasmtime-wasi opens one for every
+    // WASI call.
     let no_spans: FilterFn = filter_fn(|metadata| !metadata.is_span());
     let filter = filter.and(no_spans);
 
@@ -54,10 +53,10 @@ where
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    // A span's name stands in brackets.
+    // A span's name is in brackets.
     let is_alone = |word: &&str| !word.contains(['=', '[']);
     let mut words = filter.split(',').map(str::trim).filter(is_alone);
-    // No word at all would be errors alone.
+    // An empty filter would log only errors.
     let is_none = |word: &&str| word.is_empty() && filter.trim().is_empty();
     if let Some(word) = words.find(|word| is_none(word) || word.parse::<LevelFilter>().is_err()) {
         return Err(TelemetryError::LogWord {
@@ -74,11 +73,11 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
 // === impl LogConfig ===
 
 impl LogConfig {
-    /// Whether the filter can be read, for whoever wants to know before there is a log.
+    /// Checks the filter before there is a log.
     ///
     /// # Errors
     ///
-    /// If it cannot.
+    /// Returns an error if the filter cannot be read.
     pub fn check(&self) -> Result<(), TelemetryError> {
         parse(&self.filter).map(|_filter| ())
     }
@@ -87,20 +86,20 @@ impl LogConfig {
 // === impl LogLevel ===
 
 impl LogLevel {
-    /// The filter that holds, as it was given.
+    /// Returns the current filter, as it was given.
     #[must_use]
     pub fn get(&self) -> String {
         self.lock().clone()
     }
 
-    /// Has another filter hold from now on, in the syntax of [`LogConfig::filter`].
+    /// Replaces the filter, in the syntax of [`LogConfig::filter`].
     ///
     /// # Errors
     ///
-    /// If the filter cannot be read; nothing is changed then.
+    /// Returns an error if the filter cannot be read; nothing is changed then.
     pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
         let parsed = parse(filter)?;
-        // Of two who set it at once, the one whose text is read back is the one that holds.
+        // Locked across both, so that `get` returns the filter that is in use.
         let mut text = self.lock();
         let reloaded = self.handle.reload(parsed);
         reloaded.map_err(|_gone| TelemetryError::LogEnded)?;
@@ -179,7 +178,7 @@ pub(crate) mod tests {
             (" ", "''"),
         ] {
             let error = check(wrong).unwrap_err();
-            assert!(error.contains(&format!("{word} is no level")), "{error}");
+            assert!(error.contains(&format!("{word} is not a level")), "{error}");
             assert!(
                 error.contains("off, error, warn, info, debug or trace"),
                 "{error}"

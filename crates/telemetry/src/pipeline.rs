@@ -21,16 +21,16 @@ use crate::{
     otlp, trace_file,
 };
 
-/// How long a shutdown waits for exports, and then for outputs, at most. A collector that answers takes
-/// milliseconds; one that does not shall not delay a restart, nor shall whoever does not read the log.
+/// The maximum time that a shutdown waits for exports, and then for outputs. A collector that answers takes
+/// milliseconds; a dead one, or a reader that does not read the log, must not delay a restart.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// The instrumentation scope of all spans and metrics.
 const SCOPE: &str = "headwater";
 
-/// What keeps logs, traces and metrics going.
+/// The running logs, traces and metrics.
 ///
-/// Shut it down before the process ends: finished spans wait in batches.
+/// Call [`shutdown`](Self::shutdown) before the process ends: finished spans wait in batches.
 #[derive(Debug)]
 pub struct Telemetry {
     tracers: Option<SdkTracerProvider>,
@@ -40,22 +40,22 @@ pub struct Telemetry {
     access: AccessLog,
     outputs: Outputs,
     level: LogLevel,
-    // Dropped last, when nothing exports any more.
+    // Dropped last, when nothing is exported any more.
     runtime: Option<ExportRuntime>,
 }
 
-/// Sets up logs and traces for the whole process.
+/// Sets up logs and traces for the whole process. Installs nothing on error.
 ///
 /// # Errors
 ///
-/// See [`TelemetryError`]. Nothing is installed then.
+/// See [`TelemetryError`].
 pub fn init(config: TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     let (dispatch, telemetry) = build(config)?;
     tracing::dispatcher::set_global_default(dispatch)?;
     Ok(telemetry)
 }
 
-/// Sets up logs and traces without installing them: use the dispatcher as a scope's default.
+/// Sets up logs and traces without installing them. Use the dispatcher as a scope's default.
 ///
 /// # Errors
 ///
@@ -146,7 +146,7 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
     if let Some(tree) = trace_tree {
         provider = provider.with_span_processor(tree);
     }
-    // Last: shutdown goes in this order, and only a collector can make it wait.
+    // Last: shutdown follows this order, and only a collector can make it wait.
     if let (Some(config), Some(runtime)) = (otlp, &telemetry.runtime) {
         provider = provider.with_span_processor(otlp::traces::processor(
             &config,
@@ -160,36 +160,35 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
     Ok((dispatch(Some(tracer), log), telemetry))
 }
 
-/// What the log is layered on, with the log.
+/// The registry with the log.
 type WithLog = Layered<log::LogLayer, Registry>;
 
-/// What traces are layered on.
+/// The layers below traces.
 type Logged = Layered<Filtered<Identity, FilterFn, WithLog>, WithLog>;
 
-/// The log, with a filter that wants nothing: it has all filters asked for each event and span that any
-/// of them wants.
+/// Adds to the log a filter that rejects everything, so that all filters are asked for each event and span
+/// that any of them accepts.
 ///
-/// What a filter says is kept for the thread until an event or a span comes of it. Of one that all
-/// filters want always nobody is asked; it then goes by what was said of whichever was last asked for
-/// and did not come, and is lost (tracing issue 2519). `tracing::enabled!` in a library asks so.
+/// A filter's answer is kept for the thread until an event or a span follows. If all filters always accept a
+/// callsite, they are not asked; its event then uses the answers for the last callsite that was asked about
+/// without an event, and is lost (tracing issue 2519). `tracing::enabled!` in a library asks so.
 fn logged(log: log::LogLayer) -> Logged {
     let nothing: fn(&Metadata<'_>) -> bool = |_| false;
     let asking = Identity::new().with_filter(filter_fn(nothing));
     tracing_subscriber::registry().with(log).with(asking)
 }
 
-/// Puts the layers together.
 pub(crate) fn dispatch(tracer: Option<SdkTracer>, log: log::LogLayer) -> Dispatch {
     let logged = logged(log);
     match tracer {
         Some(tracer) => Dispatch::new(logged.with(trace_layer(tracer))),
-        // Not a layer of `None`: that counts as one without a filter of its own, which keeps every
-        // callsite enabled. So a request span costs one look at its callsite.
+        // Not a layer of `None`: it counts as one without a filter, which keeps every callsite enabled. So a
+        // request span costs one look at its callsite.
         None => Dispatch::new(logged),
     }
 }
 
-/// Our request spans, and nothing that `tracing-opentelemetry` would add to them.
+/// Returns a layer for our request spans, without the attributes that `tracing-opentelemetry` would add.
 fn trace_layer(tracer: SdkTracer) -> impl Layer<Logged> {
     let ours: FilterFn = FilterFn::new(|meta| meta.is_span() && meta.target() == TARGET);
     tracing_opentelemetry::layer()
@@ -203,55 +202,55 @@ fn trace_layer(tracer: SdkTracer) -> impl Layer<Logged> {
 }
 
 impl Telemetry {
-    /// Whether anybody traces.
+    /// Returns true if traces are made.
     #[must_use]
     pub fn traces(&self) -> bool {
         self.tracers.is_some()
     }
 
-    /// What to note requests with. Notes nothing if there is no access log.
+    /// Returns the access log. It does nothing if it is turned off.
     #[must_use]
     pub fn access(&self) -> &AccessLog {
         &self.access
     }
 
-    /// All that is written, and how much of it is lost.
+    /// Returns all outputs, with their counts.
     #[must_use]
     pub fn outputs(&self) -> &Outputs {
         &self.outputs
     }
 
-    /// The log's filter, to be changed.
+    /// Returns the handle of the log's filter.
     #[must_use]
     pub fn log_level(&self) -> &LogLevel {
         &self.level
     }
 
-    /// What is measured, as text for Prometheus. None unless the configuration asks for it.
+    /// Returns the metrics as text for Prometheus. None unless the configuration asks for it.
     #[must_use]
     pub fn prometheus(&self) -> Option<&Prometheus> {
         self.prometheus.as_ref()
     }
 
-    /// What to measure with. Measures nothing if nobody exports metrics.
+    /// Returns the metrics. They measure nothing if nobody exports them.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Exports and writes what is finished, and stops. Spans that end later, and what is measured or
-    /// noted later, are lost.
+    /// Exports and writes what is finished, and stops. Later spans, measurements and access log entries are
+    /// lost.
     ///
-    /// Blocks for three seconds at most for exports, and then for three at most for all that is written,
-    /// also if the collector does not answer and nobody reads what is written, and says in the log if
-    /// something was lost. It needs no runtime of the caller's to make progress.
+    /// Blocks for at most three seconds for exports, and then at most three for outputs, even if the
+    /// collector does not answer and nobody reads the outputs. Losses are logged. It makes progress without a
+    /// runtime of the caller's.
     pub fn shutdown(self) {
         if let Some(runtime) = &self.runtime {
             runtime.stop_after(SHUTDOWN);
         }
         std::thread::scope(|scope| {
-            // Beside the traces, so that the two wait for a dead collector together. Without a
-            // thread to be had, one after the other.
+            // In parallel with the traces, so that the two wait for a dead collector together; in turn if no
+            // thread can be started.
             let metrics = std::thread::Builder::new().spawn_scoped(scope, || self.stop_meters());
             self.stop_tracers();
             match metrics {
@@ -271,7 +270,7 @@ impl Telemetry {
     }
 
     fn stop_meters(&self) {
-        // Waits for as long as the export runtime lets its exports go on.
+        // Waits for as long as the export runtime allows.
         if let Some(provider) = &self.meters
             && let Err(error) = provider.shutdown()
         {

@@ -1,4 +1,4 @@
-//! What is measured, as text for Prometheus.
+//! Metrics as text for Prometheus.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::TelemetryError;
 
-/// Renders what is measured in Prometheus' text format. Cheap to clone.
+/// Renders metrics in Prometheus' text format. Cheap to clone.
 ///
-/// Names are those of OpenTelemetry by its [rules for Prometheus]: `http.server.request.duration` is
+/// Names follow OpenTelemetry's [rules for Prometheus]: `http.server.request.duration` is
 /// `http_server_request_duration_seconds`.
 ///
 /// [rules for Prometheus]: https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
@@ -22,20 +22,18 @@ impl Prometheus {
     /// The media type of the text.
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// Makes what renders, and the reader that it needs.
     pub(crate) fn new() -> Result<(PrometheusExporter, Self), TelemetryError> {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
-            // All is of one scope.
+            // There is only one scope.
             .scope_info_enabled(false)
             .build()
             .map_err(|error| TelemetryError::Prometheus(error.to_string()))?;
         Ok((reader, Self(registry)))
     }
 
-    /// What is measured by now. It collects, and so takes a while: a few milliseconds where there are
-    /// many services.
+    /// Returns the current metrics. Collecting them takes a while: a few milliseconds with many services.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = Vec::new();

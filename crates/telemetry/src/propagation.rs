@@ -1,10 +1,10 @@
 //! W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context-1/>), read strictly, and the
 //! client's `x-request-id`.
 //!
-//! The SDK's `TraceContextPropagator` takes the first of several `traceparent` headers, ids that are
-//! too short, trailing dashes, and any byte in a `tracestate` value, and it writes an empty
-//! `tracestate`. What a client sends ends up in every outgoing request, so here a header that is not
-//! exactly what the standard says counts as absent.
+//! The SDK's `TraceContextPropagator` takes the first of several `traceparent` headers, ids that
+//! are too short, trailing dashes, and any byte in a `tracestate` value, and it writes an empty
+//! `tracestate`. A client's headers reach every outgoing request, so here a header that violates
+//! the standard counts as absent.
 
 use headwater_core::{RequestId, SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -13,16 +13,16 @@ use crate::{baggage, tracestate};
 
 /// The header that names the caller's span.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The header that carries what tracing vendors add.
+/// The header that carries data of tracing vendors.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-/// The header that carries what the application adds.
+/// The header that carries data of the application.
 pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// The header that names a request, in both directions.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The length of a version-00 `traceparent`: 2 + 1 + 32 + 1 + 16 + 1 + 2.
 const TRACEPARENT_LEN: usize = 55;
-/// The longest `traceparent` that is looked at. Later versions may append fields; ten times today's
+/// The longest `traceparent` that is parsed. Later versions may append fields; ten times today's
 /// length leaves them room.
 const MAX_TRACEPARENT_LEN: usize = 550;
 /// The longest client request id that is kept, in bytes: twice what a UUID, a trace id or a load
@@ -31,8 +31,8 @@ const MAX_REQUEST_ID_LEN: usize = 128;
 
 /// Reads the caller's span from `traceparent` and `tracestate`.
 ///
-/// `None` if `traceparent` is absent, malformed, oversized, or there more than once. A malformed
-/// or oversized `tracestate` is dropped, and the span kept. Of the flags, only *sampled* is kept.
+/// `None` if `traceparent` is absent, malformed, oversized or repeated. A malformed or oversized
+/// `tracestate` is dropped, and the span kept. Of the flags, only *sampled* is kept.
 #[must_use]
 pub fn extract(headers: &HeaderMap) -> Option<SpanContext> {
     let (trace_id, span_id, flags) = parse_traceparent(sole(headers, &TRACEPARENT)?)?;
@@ -40,25 +40,25 @@ pub fn extract(headers: &HeaderMap) -> Option<SpanContext> {
     Some(SpanContext::new(trace_id, span_id, flags, true, state))
 }
 
-/// The trace and the span that `traceparent` names, under the conditions of [`extract`].
+/// Reads the trace and the span that `traceparent` names, under the conditions of [`extract`].
 #[must_use]
 pub fn traceparent(headers: &HeaderMap) -> Option<(TraceId, SpanId)> {
     let (trace_id, span_id, _) = parse_traceparent(sole(headers, &TRACEPARENT)?)?;
     Some((trace_id, span_id))
 }
 
-/// The id of ours that `x-request-id` names, if there is exactly one and it has our form.
+/// Reads our id from `x-request-id`, if there is exactly one and it has our form.
 ///
-/// Whether it is the id of a request is not said.
+/// No request with this id need exist.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> Option<RequestId> {
     RequestId::parse(sole(headers, &X_REQUEST_ID)?)
 }
 
-/// Makes the headers of an incoming request fit for the guest that answers it: `traceparent` and
-/// `tracestate` become those of the request's own server span, whose parent is what the client sent.
-/// A guest that copies `traceparent` to an outgoing request names its request by it. A malformed or
-/// oversized `baggage` is removed.
+/// Prepares the headers of an incoming request for its guest: `traceparent` and `tracestate` become
+/// those of the request's own server span, whose parent is what the client sent. A guest that
+/// copies `traceparent` to an outgoing request thereby names its request. A malformed or oversized
+/// `baggage` is removed.
 pub fn introduce(span: &SpanContext, headers: &mut HeaderMap) {
     if !span.is_valid() {
         headers.remove(TRACEPARENT);
@@ -68,17 +68,15 @@ pub fn introduce(span: &SpanContext, headers: &mut HeaderMap) {
     clean_baggage(headers);
 }
 
-/// Removes `baggage` if it is malformed or oversized (W3C Baggage); otherwise it is passed on as it
-/// is.
+/// Removes `baggage` if it is malformed or oversized (W3C Baggage).
 pub fn clean_baggage(headers: &mut HeaderMap) {
     if headers.contains_key(BAGGAGE) && !baggage::is_well_formed(headers, &BAGGAGE) {
         headers.remove(BAGGAGE);
     }
 }
 
-/// Makes `headers` say that `context` is the caller's span, whatever they said before.
-///
-/// Does nothing if `context` is not valid.
+/// Sets `context` as the caller's span in `headers`, and replaces what they said before. Does
+/// nothing if `context` is not valid.
 pub fn inject(context: &SpanContext, headers: &mut HeaderMap) {
     if !context.is_valid() {
         return;
@@ -97,10 +95,10 @@ pub fn inject(context: &SpanContext, headers: &mut HeaderMap) {
     };
 }
 
-/// The client's own id for its request, if it sent exactly one and it is well-formed: 1 to 128 of
-/// the characters `A-Z a-z 0-9 . _ : / + = -`.
+/// Returns the client's own id for its request, if it sent exactly one and it is well-formed: 1 to
+/// 128 of the characters `A-Z a-z 0-9 . _ : / + = -`.
 ///
-/// For the attribute `headwater.client_request_id` only: it is not trusted as ours.
+/// Only for the attribute `headwater.client_request_id`: it is not trusted like ours.
 #[must_use]
 pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
     let value = sole(headers, &X_REQUEST_ID)?;
@@ -112,7 +110,7 @@ pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
     well_formed.then(|| std::str::from_utf8(value).ok())?
 }
 
-/// The value of a header that is there exactly once.
+/// Returns the value of a header that occurs exactly once.
 fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     if !headers.contains_key(name) {
         return None;

@@ -1,4 +1,4 @@
-//! Whom spans and metrics are of: the OpenTelemetry resource.
+//! The OpenTelemetry resource of spans and metrics.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,22 +11,21 @@ use opentelemetry_semantic_conventions::resource::{SERVICE_NAME, SERVICE_VERSION
 
 use crate::attributes::SERVICE;
 
-/// What the SDK uses as `service.name` where nobody says one.
+/// The SDK's default `service.name`.
 const UNNAMED: &str = "unknown_service";
 
-/// The semantic conventions' names; in development there.
+/// Names of the semantic conventions, in development there.
 const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 const SERVICE_NAMESPACE: &str = "service.namespace";
 
-/// The resources of spans.
 #[derive(Debug, Clone)]
 pub(crate) struct Resources {
     name: ServiceName,
     host: Resource,
 }
 
-/// The resource of the host: by `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, and what they do not say.
-/// `service.instance.id` is made up for each process, as the semantic conventions ask for.
+/// Returns the resource of the host: from `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, with defaults.
+/// `service.instance.id` is generated for each process, as the semantic conventions ask for.
 pub(crate) fn host() -> Resource {
     let said = Resource::builder().build();
     let says = |key: &'static str| said.get(&Key::from_static_str(key));
@@ -36,7 +35,7 @@ pub(crate) fn host() -> Resource {
         resource = resource.with_service_name("headwater");
     }
     if says(SERVICE_INSTANCE_ID).is_none() {
-        // A UUID, as any request's id.
+        // A UUID, like a request's id.
         let id = RequestId::new().to_string();
         resource = resource.with_attribute(KeyValue::new(SERVICE_INSTANCE_ID, id));
     }
@@ -53,12 +52,12 @@ impl Resources {
         }
     }
 
-    /// The SDK says the host's when a processor is added.
+    /// Sets the host's resource; the SDK does so when a processor is added.
     pub(crate) fn set_host(&mut self, host: &Resource) {
         self.host = host.clone();
     }
 
-    /// The resource of a service; of the host, where there is none.
+    /// Returns the resource of a service, or of the host if there is none.
     pub(crate) fn of(&self, service: Option<&str>) -> Cow<'_, Resource> {
         let Some(service) = service else {
             return Cow::Borrowed(&self.host);
@@ -78,7 +77,7 @@ impl Resources {
         Cow::Owned(resource.with_service_name(service.to_owned()).build())
     }
 
-    /// The spans of each service apart, where they have resources of their own.
+    /// Groups spans by service, if services have resources of their own.
     pub(crate) fn split(&self, batch: Vec<SpanData>) -> Vec<(Option<String>, Vec<SpanData>)> {
         if self.name == ServiceName::Host {
             return vec![(None, batch)];
@@ -91,7 +90,6 @@ impl Resources {
     }
 }
 
-/// The service that a span is of.
 fn service(span: &SpanData) -> Option<String> {
     let mut attributes = span.attributes.iter();
     let found = attributes.find(|attribute| attribute.key.as_str() == SERVICE)?;

@@ -1,4 +1,4 @@
-//! What several modules' tests need.
+//! Test support of several modules.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tracing::Dispatch;
 
 use crate::{ClientRequest, ClientSpan, LogConfig, ServerRequest, ServerSpan, log, pipeline};
 
-/// A writer that keeps what it is given.
+/// A writer into memory.
 #[derive(Clone, Default)]
 pub(crate) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
@@ -44,7 +44,7 @@ pub(crate) fn record(work: impl FnOnce()) -> Vec<SpanData> {
     exporter.get_finished_spans().unwrap()
 }
 
-/// A dispatcher that records into `provider` and has no log.
+/// Returns a dispatcher that records into `provider` and has no log.
 pub(crate) fn dispatch(provider: &SdkTracerProvider) -> Dispatch {
     let off = LogConfig {
         filter: "off".to_owned(),
@@ -109,7 +109,6 @@ impl Incoming {
     }
 }
 
-/// Starts the span of an outgoing `GET`.
 pub(crate) fn outgoing(attribution: &Attribution, uri: &str) -> ClientSpan {
     ClientSpan::start(ClientRequest {
         attribution,
@@ -119,12 +118,12 @@ pub(crate) fn outgoing(attribution: &Attribution, uri: &str) -> ClientSpan {
     })
 }
 
-/// An exact attribution, by the call stack.
+/// Returns an exact attribution by the call stack.
 pub(crate) fn exact(scope: &Arc<RequestScope>) -> Attribution {
     Attribution::exact(Arc::clone(scope), Witness::Stack)
 }
 
-/// The one value of an attribute, or nothing. Panics if it was set twice.
+/// Returns the value of an attribute, if set. Panics if it was set twice.
 pub(crate) fn attribute<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> {
     let mut values = span
         .attributes
@@ -136,7 +135,7 @@ pub(crate) fn attribute<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> 
     value
 }
 
-/// The one value of an attribute as text; empty if it is not set.
+/// Returns the value of an attribute as text; empty if it is not set.
 pub(crate) fn text(span: &SpanData, key: &str) -> String {
     attribute(span, key)
         .map(ToString::to_string)

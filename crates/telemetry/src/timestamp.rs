@@ -1,4 +1,4 @@
-//! Dates as logs have them, in UTC.
+//! Dates in the formats of logs, in UTC.
 
 use std::time::SystemTime;
 
@@ -6,35 +6,33 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::fmt::temporal::DateTimePrinter;
 
-/// As Apache has it: `01/Jan/2026:00:00:00 +0000`.
+/// The format of Apache: `01/Jan/2026:00:00:00 +0000`.
 const APACHE: &str = "%d/%b/%Y:%H:%M:%S +0000";
 
-/// For the name of a file, so that names sort by age: `20260101T000000.000Z`.
+/// The format in a file's name, by which names sort by age: `20260101T000000.000Z`.
 const FILE_NAME: &str = "%Y%m%dT%H%M%S.%3fZ";
 
-/// As the log has it (RFC 3339): `2026-01-01T00:00:00.000000Z`.
+/// Formats a date as in the log (RFC 3339): `2026-01-01T00:00:00.000000Z`.
 pub(crate) fn rfc3339(date: SystemTime) -> String {
     const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
     PRINTER.timestamp_to_string(&of(date))
 }
 
-/// As Apache has it.
 pub(crate) fn apache(date: SystemTime) -> String {
     of(date).strftime(APACHE).to_string()
 }
 
-/// For the name of a file.
 pub(crate) fn file_name(date: SystemTime) -> String {
     of(date).strftime(FILE_NAME).to_string()
 }
 
-/// Whether `text` is of the form that [`file_name`] gives.
+/// Returns true if `text` has the form of [`file_name`].
 pub(crate) fn is_file_name(text: &str) -> bool {
     strtime::parse(FILE_NAME, text).is_ok()
 }
 
 fn of(date: SystemTime) -> Timestamp {
-    // Nobody's clock is beyond the years that it knows.
+    // No clock is outside the supported years.
     Timestamp::try_from(date).unwrap_or_default()
 }
 

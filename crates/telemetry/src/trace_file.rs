@@ -14,14 +14,14 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData,
 use crate::output::OutputWriter;
 use crate::resource::Resources;
 
-/// How long a finished span waits for others to share its line. Half of the 200 ms in which a
+/// The time that a finished span waits for others to share its line: half of the 200 ms in which a
 /// reader that follows the file should see it.
 const DELAY: Duration = Duration::from_millis(100);
-/// How many finished spans may wait, at about 400 bytes each with no attributes. Enough for 80,000
-/// spans a second; beyond that spans are dropped, and the log says so.
+/// The number of finished spans that may wait, at about 400 bytes each without attributes. Enough
+/// for 80,000 spans a second; beyond that spans are dropped, and the log says so.
 const QUEUE: usize = 8192;
 
-/// A processor that makes lines, on a thread of its own, and has them written.
+/// Returns a processor that makes lines on its own thread and passes them to `writer`.
 pub(crate) fn processor(writer: OutputWriter, resources: Resources) -> BatchSpanProcessor {
     let config = BatchConfigBuilder::default()
         .with_scheduled_delay(DELAY)

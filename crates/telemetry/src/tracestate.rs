@@ -3,10 +3,11 @@
 use headwater_core::TraceState;
 use http::header::{HeaderMap, HeaderName};
 
-/// How much of a combined `tracestate` is carried, in bytes: what the standard asks everybody to
-/// propagate at least (W3C Trace Context, 3.3.1.5). It is copied to every outgoing request.
+/// The maximum length of a combined `tracestate` that is passed on, in bytes: the least that the
+/// standard asks everybody to propagate (W3C Trace Context, 3.3.1.5). It is copied to every
+/// outgoing request.
 const MAX_LEN: usize = 512;
-/// The most list members that the standard allows.
+/// The maximum number of list members in the standard.
 const MAX_MEMBERS: usize = 32;
 
 /// Reads the headers called `name`, combined in their order (RFC 9110, 5.2); empty if they are
@@ -25,7 +26,7 @@ fn parse(headers: &HeaderMap, name: &HeaderName) -> Option<TraceState> {
         }
         for member in value.to_str().ok()?.split(',') {
             let member = member.trim_matches([' ', '\t']);
-            // Empty members are allowed, for the sake of lists that were cut apart.
+            // The standard allows empty members, as left over from split lists.
             if member.is_empty() {
                 continue;
             }
@@ -59,7 +60,7 @@ fn valid_key(key: &str) -> bool {
     }
 }
 
-/// W3C Trace Context, 3.3.1.3.2: printable ASCII but comma and equals, no space at its end.
+/// W3C Trace Context, 3.3.1.3.2: printable ASCII except comma and equals, without a trailing space.
 fn valid_value(value: &str) -> bool {
     (1..=256).contains(&value.len())
         && !value.ends_with(' ')

@@ -1,4 +1,4 @@
-//! Alone in its process: which callsites are enabled is decided for all dispatchers together.
+//! Needs a process of its own: callsites are enabled for all dispatchers together.
 
 use headwater_telemetry::{LogConfig, TARGET, TelemetryConfig, build};
 

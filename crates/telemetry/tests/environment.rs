@@ -1,4 +1,4 @@
-//! OpenTelemetry's variables, as a process sees them: each case is a child process of its own.
+//! OpenTelemetry's variables in a process: each case is a child process.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
 use tokio::net::TcpListener;
 
-/// What the child processes run: one request, traced as the environment says.
+/// Runs in the child processes: one request, traced as the environment says.
 #[test]
 #[ignore = "run by the other tests, as a process of its own"]
 fn child() {
@@ -44,7 +44,7 @@ fn child() {
     telemetry.shutdown();
 }
 
-/// What arrives at a collector from a child process with these variables, and at which path.
+/// Returns what a collector receives from a child process with these variables, and at which path.
 fn sent(variables: &[(&str, &str)]) -> Vec<(String, ExportTraceServiceRequest)> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime
@@ -71,14 +71,14 @@ fn sent(variables: &[(&str, &str)]) -> Vec<(String, ExportTraceServiceRequest)> 
 
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored"])
-        // Whoever runs the tests may have a collector.
+        // The developer's environment may name a collector.
         .env_clear()
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .envs(variables.iter().copied())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    // The child has had an answer to all that it sent.
+    // The child has received an answer to everything that it sent.
     requests.try_iter().collect()
 }
 

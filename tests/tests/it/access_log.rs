@@ -1,5 +1,4 @@
-//! Promise: the access log has a line for each request that is to have one, in the files that it is
-//! said to have.
+//! Promise: the access log has a line for each selected request, in the configured files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,7 +11,7 @@ use headwater_tests::settings::{Settings, SettingsFile};
 use headwater_tests::{Client, Host};
 use serde_json::Value;
 
-/// `faulty` in front of everything, and what is said of the log, which is written beside the settings.
+/// Settings of `faulty` at `/` and an access log beside the settings.
 fn site(log: &str) -> Result<SettingsFile> {
     let text = format!(
         "[access_log]\nto = \"access.log\"\n{log}\n\
@@ -22,7 +21,7 @@ fn site(log: &str) -> Result<SettingsFile> {
     Settings::default().text(&text).write()
 }
 
-/// Asks so often, and gives the ids.
+/// Sends this many requests, and returns their ids.
 async fn ask(host: &Host, path: &str, count: usize) -> Result<HashSet<String>> {
     let client = Client::new();
     let url = format!("{}{path}", host.url());
@@ -33,7 +32,7 @@ async fn ask(host: &Host, path: &str, count: usize) -> Result<HashSet<String>> {
         .collect())
 }
 
-/// The files of the log, the newest last.
+/// Returns the files of the log, the newest last.
 fn files(site: &SettingsFile) -> Result<Vec<PathBuf>> {
     let file = site.path();
     let folder = fs::read_dir(file.parent().context("no folder")?)?;
@@ -42,7 +41,7 @@ fn files(site: &SettingsFile) -> Result<Vec<PathBuf>> {
         .collect::<Result<Vec<_>>>()?;
     let is_log = |path: &PathBuf| path.to_string_lossy().contains("access.log");
     let mut paths: Vec<_> = paths.into_iter().filter(is_log).collect();
-    // That without a time in its name is the newest.
+    // The file without a time in its name is the newest.
     paths.sort_by_key(|path| (path.ends_with("access.log"), path.clone()));
     Ok(paths)
 }
@@ -73,7 +72,7 @@ async fn each_request_has_one_line_in_one_of_the_files() -> Result<()> {
     ensure!(files.len() > 3, "{files:?}");
     let mut all = Vec::new();
     for file in &files {
-        // A line is about 500 bytes long, and the last may stand beyond.
+        // A line is about 500 bytes long, and the last may exceed the limit.
         let length = fs::metadata(file)?.len();
         ensure!(length < 12 << 10, "{} has {length} bytes", file.display());
         all.extend(lines(file)?);
@@ -137,7 +136,7 @@ async fn of_a_sample_of_half_about_half_is_there() -> Result<()> {
     ask(&host, "/", 400).await?;
     ensure!(host.stop().await?.code() == Some(0));
     let lines = lines(&site.path().with_file_name("access.log"))?;
-    // Ten deviations off.
+    // Within ten standard deviations.
     ensure!((100..300).contains(&lines.len()), "{} lines", lines.len());
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Promise: who operates the host sees what it does, on a listener of its own, and can tell it to load
-//! again; a web page cannot.
+//! Promise: the operator sees on a separate listener what the host does, and can reload it there; a
+//! web page cannot.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::client::{Answer, empty, full};
@@ -52,7 +52,7 @@ async fn health_metrics_and_the_log_are_for_the_operator() -> Result<()> {
     let (mut host, admin) = Admin::start(Host::serve(guest("hello")?)).await?;
     for path in ["healthz", "readyz"] {
         admin.text(&format!("/{path}")).await?;
-        // The public listener knows nothing of it: the guest answers there.
+        // The public listener does not serve it: the guest answers there.
         let public = Client::new().get(&format!("{}/{path}", host.url())).await?;
         ensure!(public.text().contains("Hello"), "{}", public.text());
     }
@@ -153,7 +153,7 @@ async fn it_loads_again_when_told_and_says_what_is_wrong_and_no_page_can_tell_it
     Ok(())
 }
 
-/// What is asked for, with these fields.
+/// Sends a request with these header fields.
 async fn asked(url: &str, fields: &[(&str, &str)]) -> Result<Answer> {
     let mut request = Request::get(url);
     for (name, value) in fields {
@@ -273,7 +273,7 @@ async fn the_listener_for_probes_answers_probes_and_metrics_and_nothing_else() -
     }
     let page = asked(&format!("{url}/metrics"), &[("host", "evil.example")]).await?;
     ensure!(page.status == 403, "{page:?}");
-    // The admin listener itself was not asked for.
+    // The command line did not ask for the admin listener.
     ensure!(!host.stdout().text().contains("Admin on "));
     Ok(())
 }

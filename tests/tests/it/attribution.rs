@@ -1,4 +1,4 @@
-//! Promise: every outgoing request hangs under the incoming request that it was made for.
+//! Promise: every outgoing request is a child of the incoming request that it was made for.
 
 use std::time::Duration;
 
@@ -11,17 +11,16 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Host, Upstream};
 use tempfile::TempDir;
 
-/// Clients at once.
 const CLIENTS: usize = 32;
-/// Requests that each client sends, one after another.
+/// The number of sequential requests of each client.
 const ROUNDS: usize = 10;
-/// Outgoing requests that each request causes.
+/// The number of outgoing requests of each request.
 const CALLS: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_calls_from_shared_instances_are_all_right() -> Result<()> {
-    // The upstream holds its answers until all clients' calls are there at once: there are then 32
-    // requests in fewer instances, whatever the machine's speed.
+    // The upstream holds its answers until all clients' calls are there: then there are 32 requests
+    // in fewer instances, at any speed of the machine.
     let held = Upstream::with(Behaviour::Hold).await?;
     let bench = Bench::start("fanout", &held).await?;
     let url = bench.url(&held, &format!("k={CALLS}&wait=20"));
@@ -66,7 +65,7 @@ async fn a_serial_instance_has_one_request_at_a_time_and_its_work_after_the_answ
     let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
     let serial = ["--serial", "--max-instances", "2"];
     let bench = Bench::with("detached", &upstream, &serial).await?;
-    // Of two requests in one instance at once, one would be taken for the other.
+    // Two concurrent requests in one instance would be confused.
     let url = bench.url(&upstream, &format!("k={CALLS}&wait=5"));
 
     let sent = load::tagged("serial", CLIENTS, ROUNDS, &url).await?;
@@ -138,7 +137,7 @@ impl Bench {
             .args(["--allow-outgoing", &upstream.url()])
             .arg("--trace-file")
             .arg(folder.path().join("trace.jsonl"))
-            // Tells of each instance that starts, and of each span that ends.
+            // Logs each instance that starts, and each span that ends.
             .args(["--log", "headwater_runtime=debug,info"])
             .args(["--trace-tree", "always"])
             .args(arguments)
@@ -151,7 +150,6 @@ impl Bench {
         format!("{}/?to={}&{query}", self.host.url(), upstream.url())
     }
 
-    /// How many instances were started so far.
     fn instances(&self) -> usize {
         let log = self.host.stderr().lines();
         log.iter()
@@ -159,13 +157,13 @@ impl Bench {
             .count()
     }
 
-    /// Compares what the upstream saw, and what the trace file says, with what was sent.
+    /// Compares the upstream's and the trace file's records with what was sent.
     async fn judge(mut self, upstream: &Upstream, ledger: &Ledger, witness: &str) -> Result<()> {
         let calls = upstream.calls();
         let counts = ledger.judge(&calls);
         ensure!(counts.all_right(CLIENTS * ROUNDS * CALLS), "{counts}");
 
-        // The upstream knows of a call before the host knows of its answer.
+        // The upstream sees a call before the host sees its answer.
         let tree = self.host.stderr();
         tree.wait_for_lines("the calls' spans", counts.total(), |line| {
             line.contains("/call/")

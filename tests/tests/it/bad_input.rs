@@ -1,5 +1,5 @@
-//! Promise: what cannot be served gets one message that names the thing and the remedy. Settings are in
-//! `bad_settings.rs`.
+//! Promise: a guest that cannot be served gets one message that names it and the remedy. Settings
+//! are in `bad_settings.rs`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -156,7 +156,7 @@ async fn a_component_of_another_world() -> Result<()> {
           (func $run (result (result)) (canon lift (core func $i "run")))
           (instance $cli (export "run" (func $run)))
           (export "wasi:cli/run@0.2.3" (instance $cli)))"#;
-    // It says what the component is as well as what it should be, and what to do.
+    // The message says what the component is, what it should be, and what to do.
     let expected = ["command.wat", "wasi:http", "wasi:cli/run", "wasm32-wasip1"];
     refuses(command, "command.wat", &expected).await
 }
@@ -279,7 +279,7 @@ async fn a_component_with_imports_that_headwater_does_not_offer() -> Result<()> 
             (canon lift (core func $i "handle")))
           (instance $handler (export "handle" (func $handle)))
           (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#;
-    // All of them, with who offers them.
+    // All missing interfaces, with who offers them.
     let expected = [
         "robot.wat",
         "acme:robots/arm@1.0.0",
@@ -431,8 +431,7 @@ async fn help_is_no_error_and_tells_of_every_option() -> Result<()> {
     Ok(())
 }
 
-/// Promise: nothing that happens to the files of compiled code keeps a guest from being served, or the
-/// process from running.
+/// Promise: whatever happens to the files of compiled code, guests are served and the process runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_file_in_the_code_cache_is_replaced_and_its_guest_served() -> Result<()> {
     let folder = TempDir::new()?;

@@ -1,4 +1,4 @@
-//! Promise: a headwater.toml that cannot be used gets one message that names the place and the remedy.
+//! Promise: a bad headwater.toml gets one message that names the place and the remedy.
 
 use anyhow::Result;
 use headwater_tests::guests::guest;
@@ -17,7 +17,7 @@ async fn an_unknown_key_is_named_with_its_line_and_what_may_stand_there() -> Res
         ("Component", "did you mean `component`?"),
         ("wasm", "did you mean `component`?"),
     ] {
-        // That there is no guest is not told beside it.
+        // The missing guest is not reported beside it.
         let unknown = format!("[[service]]\nname = \"x\"\nroute = \"/\"\n{key} = \"x.wasm\"\n");
         let expected = ["unknown.toml", "line 4", key, meant];
         refuses(unknown, "unknown.toml", &expected).await?;

@@ -1,4 +1,5 @@
-//! Promise: a guest has of the host's interfaces what its service is granted, and the operator sees it.
+//! Promise: a guest has those of the host's interfaces that its service is granted, and the
+//! operator sees it.
 
 use std::fs;
 
@@ -44,7 +45,7 @@ async fn a_component_reads_the_values_of_its_service_and_no_others() -> Result<(
     );
     ensure!(!banner.contains("s3cret"), "{banner}");
 
-    // A value that has changed makes the service anew.
+    // A changed value rebuilds the service.
     fs::write(site.path().with_file_name("token"), "other")?;
     host.process().hang_up()?;
     host.stderr()

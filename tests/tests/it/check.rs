@@ -1,4 +1,5 @@
-//! Promise: what `headwater check` finds good can be served, and what cannot is told with its place.
+//! Promise: what `headwater check` accepts can be served, and every problem is reported with its
+//! place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,6 @@ use tokio::net::UnixStream;
 
 const ANSWER: &str = "[[answer]]\nroute = \"/\"\n";
 
-/// A folder with a headwater.toml.
 fn folder(text: &str) -> Result<TempDir> {
     let folder = TempDir::new()?;
     fs::create_dir(folder.path().join("folder"))?;
@@ -31,7 +31,8 @@ async fn check(folder: &TempDir) -> Result<Finished> {
     Host::headwater().arg("check").arg(&file).run_to_end().await
 }
 
-/// Checks that a file is refused, with the file's name, these words, and nothing made or changed.
+/// Checks that a file is refused, with its name and these words, and that nothing is created or
+/// changed.
 async fn refuses(text: &str, expected: &[&str]) -> Result<()> {
     let folder = folder(text)?;
     let finished = check(&folder).await?;
@@ -265,7 +266,7 @@ async fn what_is_wrong_with_flags_and_variables_is_told_beside_what_is_wrong_wit
                 "--dir is for a single guest",
             ][..],
         ),
-        // It needs another one, and the file is checked without any of them.
+        // It requires another variable, and the file is checked without any of them.
         (&[], "HEADWATER_TLS_CERT", "c.pem", &["--tls-key"]),
     ] {
         let check = Host::headwater().arg("check").args(flags.to_vec());
@@ -273,7 +274,7 @@ async fn what_is_wrong_with_flags_and_variables_is_told_beside_what_is_wrong_wit
         let finished = check.run_to_end().await?;
         ensure!(finished.code == Some(FAILURE), "{finished:?}");
         let told: Vec<_> = finished.stderr.split("error: ").skip(1).collect();
-        for words in expected.iter().chain(&["'debg' is no level"]) {
+        for words in expected.iter().chain(&["'debg' is not a level"]) {
             let is_told = told.iter().any(|told| told.contains(words));
             ensure!(is_told, "{words}: {}", finished.stderr);
         }
@@ -367,7 +368,7 @@ async fn each_guest_that_is_served_is_found_good() -> Result<()> {
             .is_some_and(|of| of == "wasm" || of == "wat");
         guests.extend(is_guest.then_some(path));
     }
-    // Some that have several memories, and one that has none.
+    // Guests with several memories, and one without.
     for name in [
         "mw-hello",
         "mw-mw2-streamer",
@@ -391,13 +392,13 @@ async fn each_guest_that_is_served_is_found_good() -> Result<()> {
                 checked.stderr
             )
         })?;
-        // What is no service by itself, in the same words.
+        // Guests that are not services get the same words.
         ensure!(served.stderr == checked.stderr, "{served:?}, {checked:?}");
     }
     Ok(())
 }
 
-/// Mistakes of every kind, each in a service or a section of its own.
+/// Returns mistakes of every kind, each in a service or section of its own.
 fn mistakes() -> Result<(String, Vec<(usize, &'static str)>)> {
     let (hello, wagi) = (guest("hello")?, guest("wagi-rust")?);
     let text = format!(
@@ -454,7 +455,7 @@ trace_file = "none/traces"
         (23, "missing field `route`"),
         (28, "`nowhere`"),
         (32, "another listener is at"),
-        (34, "'debg' is no level"),
+        (34, "'debg' is not a level"),
         (35, "there is no directory"),
     ];
     Ok((text, expected))
@@ -482,7 +483,7 @@ async fn all_that_is_wrong_is_told_at_once_each_with_its_place() -> Result<()> {
     }
     ensure!(told.len() == expected.len(), "{}", finished.stderr);
 
-    // To programs it says the same.
+    // The JSON output has the same errors.
     let document = json_of(&folder.path().join("headwater.toml"), &[], FAILURE).await?;
     let errors = document["errors"].as_array().context("no errors")?;
     for (error, (line, words)) in errors.iter().zip(&expected) {
@@ -495,7 +496,7 @@ async fn all_that_is_wrong_is_told_at_once_each_with_its_place() -> Result<()> {
         );
     }
     ensure!(errors.len() == expected.len() && document["ok"] == false);
-    // What is good can be served.
+    // It also has the good services.
     let services = document["services"].as_array().context("no services")?;
     ensure!(
         services.len() == 1 && services[0]["name"] == "b",
@@ -513,7 +514,7 @@ async fn serving_tells_all_that_is_wrong_with_the_file_too() -> Result<()> {
     let finished = serve.arg(folder.path().join("headwater.toml"));
     let finished = finished.run_to_end().await?;
     ensure!(finished.code == Some(FAILURE), "{finished:?}");
-    // Guests and outputs are found wrong later, when they are loaded and opened.
+    // Errors of guests and outputs are found later, when they are loaded and opened.
     for (line, words) in expected.iter().filter(|(line, _)| ![22, 35].contains(line)) {
         ensure!(
             finished.stderr.contains(words),
@@ -524,7 +525,7 @@ async fn serving_tells_all_that_is_wrong_with_the_file_too() -> Result<()> {
     Ok(())
 }
 
-/// What `check FILE --format json` prints.
+/// Returns the output of `check FILE --format json`.
 async fn json_of(file: &Path, flags: &[&str], code: i32) -> Result<Value> {
     let check = Host::headwater().arg("check").arg(file);
     let check = check.args(["--format", "json"]).args(flags.to_vec());
@@ -610,7 +611,6 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
             .arg(&hello);
         refused(&finished.run_to_end().await?, code, &[words])?;
     }
-    // A variable counts as it does for serving.
     let check = Host::headwater().arg("check").arg(&hello);
     let finished = check
         .env("HEADWATER_LISTEN", "127.0.0.1:20013")
@@ -696,7 +696,6 @@ async fn modules_are_checked_with_the_flags_of_wagi() -> Result<()> {
         refused(&finished, code, &[words])?;
     }
 
-    // All that is wrong, with its place.
     let wrong = format!(
         "{}{}",
         entry("host = \"a b\"\ntimeout = 5"),
@@ -829,7 +828,6 @@ async fn nothing_panics_when_the_reader_of_the_output_has_left() -> Result<()> {
         );
         ensure!(told.is_empty(), "{arguments:?}: {told}");
     }
-    // Another failure is one.
     let full = fs::File::options().write(true).open("/dev/full")?;
     let output = Command::new(binary()?)
         .arg("schema")
@@ -858,7 +856,7 @@ async fn a_server_serves_though_the_reader_of_its_output_has_left() -> Result<()
         .kill_on_drop(true)
         .spawn()?;
     let answer = within("an answer", async {
-        // It is there before anything is printed; the answer comes after.
+        // The socket exists before anything is printed; the answer comes later.
         let mut stream = loop {
             match UnixStream::connect(&socket).await {
                 Ok(stream) => break stream,

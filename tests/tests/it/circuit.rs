@@ -1,7 +1,7 @@
-//! Promise: a service that keeps failing is refused at once, is tried again by itself, and serves as
-//! soon as it can; and other services do not notice.
+//! Promise: a service that keeps failing is refused at once, is retried automatically, and serves
+//! as soon as it can; other services do not notice.
 //!
-//! How many failures that takes is in `docs/explanation/instance-pool.md`.
+//! The number of failures that this takes is in `docs/explanation/instance-pool.md`.
 
 use std::fs;
 
@@ -11,10 +11,10 @@ use headwater_tests::{Answer, Services, crafted, within};
 use http::StatusCode;
 use tempfile::TempDir;
 
-/// Starts that fail, one after another, before requests are refused.
+/// The number of consecutive failed starts before requests are refused.
 const STARTS: usize = 3;
 
-/// Instances that fail, one after another, before requests are refused.
+/// The number of consecutive failed instances before requests are refused.
 const INSTANCES: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,7 +24,7 @@ async fn a_service_that_cannot_start_is_refused_at_once_and_tried_now_and_then()
         let failed = until(&services, "/", Answer::is_refusal).await?;
         ensure!(failed.iter().all(Answer::is_failure), "{failed:?}");
         ensure!(failed.len() >= STARTS, "{failed:?}");
-        // One is let through, fails, and closes the way to those that follow.
+        // One request probes, fails, and opens the circuit again for those that follow.
         for _ in 0..2 {
             until(&services, "/", Answer::is_failure).await?;
             until(&services, "/", Answer::is_refusal).await?;
@@ -82,8 +82,8 @@ fn is_good(answer: &Answer) -> bool {
     answer.status == StatusCode::OK
 }
 
-/// Asks for `path`, one request after another, until an answer is `wanted`, and gives the answers before
-/// that. Another service answers all the while.
+/// Requests `path` repeatedly until an answer is `wanted`, and returns the answers before that.
+/// Another service answers all the while.
 async fn until(
     services: &Services,
     path: &str,

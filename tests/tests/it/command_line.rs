@@ -1,4 +1,4 @@
-//! What the command says of itself: its version, completions for shells, man pages.
+//! The command's version, completions for shells, and man pages.
 
 use std::process::{Command, Output};
 
@@ -71,7 +71,6 @@ fn a_mistyped_command_or_flag_is_answered_with_the_one_that_was_meant() -> Resul
             output.status.code() == Some(2) && error.contains(meant),
             "{error}"
         );
-        // No colours where there is no terminal.
         ensure!(!error.contains('\u{1b}'), "{error}");
     }
     Ok(())

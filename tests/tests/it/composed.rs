@@ -1,4 +1,4 @@
-//! Promise: in a component that is composed of several, every outgoing request hangs under the incoming
+//! Promise: in a component composed of several, every outgoing request is a child of the incoming
 //! request that it was made for, whoever calls whom, and whoever is gone by then.
 
 use std::collections::BTreeSet;
@@ -15,14 +15,13 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Client, Host, Upstream};
 use tempfile::TempDir;
 
-/// One way to be wrong.
+/// A kind of wrong attribution.
 struct Scenario {
-    /// The composed component.
     name: &'static str,
     query: &'static str,
     clients: usize,
     rounds: usize,
-    /// Outgoing requests that each request causes.
+    /// The number of outgoing requests of each request.
     calls: usize,
 }
 
@@ -77,8 +76,8 @@ async fn calls_behind_a_middleware_that_does_not_wait_are_all_right() -> Result<
     all_right("mwraw-detached", "wait=50", 32, 10, 1).await
 }
 
-// The middle one calls when its caller is gone: what it calls would take the caller's place, and the
-// walk from there go round in a circle for ever.
+// The middle component calls after its caller is gone: its callee would take the caller's place,
+// and the walk from there would never end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_circle_of_callers_neither_holds_up_the_host_nor_misleads_it() -> Result<()> {
     all_right("mw-mw2-detached", "mw=spin&wait=20", 1, 20, 1).await?;
@@ -119,7 +118,7 @@ async fn all_right(
 }
 
 impl Scenario {
-    /// Sends the load, and compares what the upstream saw and the trace says with what was sent.
+    /// Sends the load, and compares the upstream's and the trace's records with what was sent.
     async fn run(self, arguments: &[&str]) -> Result<()> {
         let requests = self.clients * self.rounds;
         let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
@@ -149,7 +148,7 @@ impl Scenario {
         let counts = sent.ledger.judge(&calls);
         ensure!(counts.all_right(requests * self.calls), "{counts}");
 
-        // The upstream knows of a call before the host knows of its answer.
+        // The upstream sees a call before the host sees its answer.
         host.stderr()
             .wait_for_lines("the calls' spans", calls.len(), |line| {
                 line.contains("/call/")
@@ -195,7 +194,7 @@ async fn a_return_to_a_caller_that_is_gone_costs_the_siblings_clean_answers_only
                 ensure!(left || clean || answer.is_refusal(), "{answer:?}");
                 ensure!(ids.insert(answer.request_id().to_owned()), "{answer:?}");
             }
-            // Its head was sent before the trap: the client sees that it is cut.
+            // Its head was sent before the trap: the client sees that it is cut off.
             Err(error) if format!("{error:#}").contains("was cut") => {}
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! Promise: the client that everybody has is answered as the standards say, on every kind of listener.
+//! Promise: curl is answered as the standards say, on every kind of listener.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,11 +12,11 @@ use headwater_tests::settings::{Settings, SettingsFile};
 use headwater_tests::{Curl, Host, sooner};
 use tempfile::NamedTempFile;
 
-/// The two versions, as curl is told and as it tells them.
+/// The two versions, as curl's option and in its output.
 const VERSIONS: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")];
 
-/// An echo at `/stream/echo`, `hello` with little room at `/tight` and once an hour at `/rare`, a fixed answer at `/`, and what
-/// else is said.
+/// Settings of an echo at `/stream/echo`, `hello` with small limits at `/tight` and once an hour at `/rare`,
+/// a fixed answer at `/`, and more.
 fn site(more: &str) -> Result<SettingsFile> {
     let stream = format!(
         "[[service]]\nname = \"stream\"\ncomponent = {:?}\n\
@@ -46,14 +46,12 @@ fn is(answer: &Curled, status: u64, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// A file of so many bytes.
 fn file_of(bytes: usize) -> Result<NamedTempFile> {
     let mut file = NamedTempFile::new()?;
     file.write_all(&vec![b'x'; bytes])?;
     Ok(file)
 }
 
-/// What makes curl send this file.
 fn sending(file: &Path) -> Result<String> {
     Ok(format!(
         "@{}",
@@ -94,11 +92,11 @@ async fn get_head_and_uploads_are_answered_by_either_version() -> Result<()> {
         let counted = curl.ask(&[&[option][..], &expect].concat()).await?;
         is(&counted, 200, version)?;
         ensure!(counted.body == "2097152\n", "{counted:?}");
-        // In HTTP/2 curl does not wait, and no leave is given.
+        // In HTTP/2 curl does not wait, and gets no 100.
         let leave = counted.heads.contains("http/1.1 100 continue");
         ensure!(leave == (version == "1.1"), "{counted:?}");
 
-        // Of no length that is known before, and back as it comes.
+        // Of unknown length, and echoed as it arrives.
         let echo = format!("{}/stream/echo", host.url());
         let chunked = [
             "--header",
@@ -155,27 +153,27 @@ async fn what_is_too_much_has_its_status_in_either_version() -> Result<()> {
             }
         }
     }
-    // In HTTP/2 curl 7.88 takes the answer to a body that was not read for an error, because a reset of
-    // the stream comes behind it (as RFC 9113 8.1 has it): `front_limits.rs` asks by another client.
+    // In HTTP/2 curl 7.88 takes the answer to an unread body for an error, because the stream is
+    // reset after it (as RFC 9113 8.1 has it): `front_limits.rs` tests this with another client.
     let expects = "expect: 100-continue";
     let cases: [&[&str]; 4] = [
         &["--data-binary", &large, &echo],
         &["--header", expects, "--data-binary", &large, &echo],
-        // Of a length that is known when it has come.
+        // The length is known only at the end.
         &["--header", chunked, "--data-binary", &large, &count],
-        // The service's own.
+        // The service's own limit.
         &["--data", "0123456789a", &tight],
     ];
     for arguments in cases {
         let answer = curl.ask(arguments).await?;
         ensure!(answer.status == 413, "{arguments:?}: {answer:?}");
-        // Who waits for leave to send has the answer in its place.
+        // A client that waits for 100 gets the answer instead.
         ensure!(
             !arguments.contains(&expects) || !answer.heads.contains(" 100 "),
             "{answer:?}"
         );
     }
-    // Their number is bounded in HTTP/1.
+    // The number of fields is limited in HTTP/1.
     let fields = ["--header", "x: 1"].repeat(20);
     let many = curl.ask(&[&fields[..], &[&root]].concat()).await?;
     ensure!(many.status == 431, "{many:?}");
@@ -200,7 +198,7 @@ async fn an_upload_that_stands_still_is_answered_408() -> Result<()> {
     ];
     let mut command = curl.command(&upload);
     let mut child = command.stdin(Stdio::piped()).spawn()?;
-    // Open for as long as curl runs, and nothing comes by it.
+    // Open for as long as curl runs, but sends nothing.
     let stdin = child.stdin.take();
     let ended = child.wait_with_output();
     let output = sooner(Duration::from_secs(30), "an answer", ended).await??;
@@ -215,7 +213,7 @@ async fn a_unix_socket_and_a_proxy_are_listened_to() -> Result<()> {
     let Some(curl) = Curl::find() else {
         return Ok(());
     };
-    // Beside the file, as all that it names.
+    // The path is relative to the file.
     let unix = "[[listener]]\nlisten = \"unix:it.sock\"\n";
     let tcp = "[[listener]]\nlisten = \"127.0.0.1:0\"\n";
     let site = site(&format!("{tcp}{unix}"))?;
@@ -231,7 +229,7 @@ async fn a_unix_socket_and_a_proxy_are_listened_to() -> Result<()> {
     }
     let root = format!("{}/", host.url());
     let proxied = curl.ask(&["--haproxy-protocol", &root]).await?;
-    // Where the answer comes too soon for it, curl 7.88 says that it is not connected.
+    // If the answer comes too soon, curl 7.88 reports that it is not connected.
     ensure!(proxied.status == 400 || proxied.code == 55, "{proxied:?}");
 
     let host = Host::serve(site.path())

@@ -1,4 +1,5 @@
-//! Promise: an instance that holds up somebody's deadline ends, and those that share it have their time.
+//! Promise: an instance that exceeds a request's deadline ends, and the requests that share it have
+//! their time.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
@@ -34,7 +35,7 @@ async fn an_instance_that_missed_a_deadline_takes_nothing_new_and_is_dropped() -
     instances.wait_gone(1).await
 }
 
-/// The number of the instance that had the request of this path.
+/// Returns the number of the instance that had the request of this path.
 async fn instance(host: &Host, path: &str) -> Result<u64> {
     let noted = format!("\"path\":\"{path}\"");
     let line = host
@@ -72,7 +73,7 @@ async fn a_response_that_ends_within_the_grace_after_a_siblings_deadline_is_whol
 async fn a_body_that_outlasts_the_grace_is_cut_and_never_ends_cleanly() -> Result<()> {
     let host = Host::serve(guest("faulty")?)
         .args(["--max-instances", "1", "--timeout", "1s"])
-        // The grace is over long before.
+        // The grace period is over long before.
         .args(["--post-return-timeout", "600s", "--idle-timeout", "600s"])
         .start()
         .await?;

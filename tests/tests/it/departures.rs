@@ -1,5 +1,5 @@
-//! Promise C8 of `docs/explanation/hardening.md`: whenever a client goes away, by either version, nothing of its request
-//! is left: not in what is told of requests, not in what is measured, not in its guest, not on a socket.
+//! Promise C8 of `docs/explanation/hardening.md`: whenever a client goes away, in either version,
+//! nothing of its request is left in reports, metrics, its guest or on a socket.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::frames::{self, END_HEADERS, END_STREAM, Frames, GET, HEADERS, POST, frame};
@@ -11,16 +11,16 @@ use headwater_tests::{Admin, Host, Upstream, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Where a request is when its client goes away.
+/// The state of a request when its client goes away.
 #[derive(Debug, Clone, Copy)]
 enum When {
     /// In the middle of its head.
     Head,
     /// In the middle of its body, which the guest reads.
     Body,
-    /// Whole, and the guest works for it.
+    /// Complete, and the guest works for it.
     Work,
-    /// In the middle of the answer's body, of which the guest writes ever more.
+    /// In the middle of the answer's body, which has no end.
     Answer,
     /// Over, and the connection is kept.
     Kept,
@@ -30,7 +30,7 @@ enum When {
 type Held = Box<dyn Send>;
 
 impl When {
-    /// What the request asks for, with the path of an upstream that does not answer.
+    /// The target of the request, with the path of an upstream that does not answer.
     fn path(self, upstream: &str) -> String {
         match self {
             Self::Head | Self::Body => "/stream/count".to_owned(),
@@ -52,7 +52,7 @@ impl When {
         stream.write_all(head.as_bytes()).await?;
         let expected = match self {
             Self::Answer => "data: tick 3",
-            // The end of the chunks.
+            // The last chunk.
             Self::Kept => "\r\n0\r\n\r\n",
             _ => return Ok(Box::new(stream)),
         };
@@ -119,7 +119,7 @@ async fn c8_whenever_a_client_goes_away_nothing_of_its_request_is_left() -> Resu
             match when {
                 When::Head | When::Kept => {}
                 When::Work => drop(upstream.wait_for(1).await?),
-                // In the guest, whose only request it is.
+                // The guest has its only request.
                 When::Body | When::Answer => {
                     let given = |told: &str| {
                         told.contains("\"instance\":") && !told.contains("\"instance\":null")
@@ -130,7 +130,7 @@ async fn c8_whenever_a_client_goes_away_nothing_of_its_request_is_left() -> Resu
             drop(held);
             admin.calm().await.with_context(|| moment.clone())?;
 
-            // With nobody to write to, and nothing to read, the guest comes to its end by itself.
+            // With nobody to write to and nothing to read, the guest ends by itself.
             let (service, count) = match when {
                 When::Head => continue,
                 When::Work => ("fanout", &mut fanned),

@@ -48,7 +48,7 @@ async fn in_the_middle_of(path: &str) -> Result<()> {
         let first = within("the first bytes", body.frame()).await?;
         let first = first.context("no body")??.into_data();
         ensure!(first.is_ok_and(|bytes| bytes == "first"));
-        // With the client goes its connection, and with the body its stream.
+        // The end of the client closes its connection, and the end of the body its stream.
         drop((body, client));
         one.is_free().await?;
     }
@@ -63,7 +63,7 @@ async fn a_response_that_nobody_waits_for_leaves_no_task_behind() -> Result<()> 
     one.held.wait_for(1).await?;
     leaving.abort();
     one.is_free().await?;
-    // The guest has its answer now, and returns a response of which nobody reads the body.
+    // The guest has its answer now, and returns a response whose body nobody reads.
     one.held.release();
     let instances = Instances::of("fanout", one.host.stderr());
     instances.wait_retired(1, "served").await?;
@@ -80,7 +80,7 @@ async fn in_the_queue() -> Result<()> {
         let inside = one.get(Client::new(), &one.held);
         one.held.wait_for(1).await?;
 
-        // Two for one place in the queue: once one is refused, the other has it.
+        // Two for one place in the queue: once one is refused, the other is in it.
         let waiting = [
             one.get(leaver.clone(), &one.held),
             one.get(leaver.clone(), &one.held),
@@ -90,11 +90,11 @@ async fn in_the_queue() -> Result<()> {
         ensure!(refused.is_refusal(), "{refused:?}");
         waiting.iter().for_each(JoinHandle::abort);
 
-        // The place comes free: who asks again and again is not refused for ever.
+        // The place becomes free: repeated requests are not refused for ever.
         let waiting = within("a place in the queue", async {
             loop {
                 let mut next = one.get(Client::new(), &one.held);
-                // A refusal comes at once, and nothing else comes while the only instance is taken.
+                // A refusal comes at once, and nothing else while the only instance is taken.
                 let answer = tokio::time::timeout(Duration::from_secs(3), pin!(&mut next)).await;
                 match answer {
                     Err(_) => return Ok(next),
@@ -107,7 +107,7 @@ async fn in_the_queue() -> Result<()> {
         ensure!(inside.await??.status == 200);
         let answer = waiting.await??;
         ensure!(answer.status == 200, "{answer:?}");
-        // Of those that went away, none was given to the guest.
+        // The guest got none of the cancelled requests.
         ensure!(one.held.calls().len() == 2);
     }
     Ok(())
@@ -123,8 +123,7 @@ async fn many_at_once_leave_room_for_the_next() -> Result<()> {
     Ok(())
 }
 
-/// A host with room for one request in one instance; an upstream that never answers, and one that
-/// does.
+/// A host with room for one request in one instance, and two upstreams, of which one never answers.
 struct Room {
     host: Host,
     held: Upstream,
@@ -152,7 +151,7 @@ impl Room {
         tokio::spawn(async move { client.get(&url).await })
     }
 
-    /// Whether the next request is served.
+    /// Checks that the next request is served.
     async fn is_free(&self) -> Result<()> {
         let next = self.get(Client::new(), &self.prompt).await?;
         let next = next.with_context(|| format!("the log:\n{}", self.host.stderr().text()))?;

@@ -1,5 +1,5 @@
-//! Promise: where a guest's tasks do each other's work, no call is attributed with certainty to a request
-//! that it was not made for, unless the operator asked for the letter of the standard.
+//! Promise: if a guest's tasks do each other's work, no call is attributed with certainty to a
+//! request that it was not made for, unless the operator asked for the letter of the standard.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use headwater_tests::{Host, Upstream};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Clients at once, all in one instance.
+/// The number of concurrent clients, all in one instance.
 const CLIENTS: usize = 16;
-/// Requests that each sends, one after another. Each makes a call.
+/// The number of sequential requests of each. Each makes a call.
 const ROUNDS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +99,7 @@ async fn by_the_letter_of_the_standard_the_task_that_calls_is_believed() -> Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_at_a_time_is_exact_whatever_its_guest_does() -> Result<()> {
-    // A worker that does not end would keep the instance from the next request.
+    // A worker that does not end would block the instance for the next request.
     let load = Load::run("timer", &["--attribution", "serial"]).await?;
     ensure!(load.calls.len() == CLIENTS * ROUNDS);
     load.sent.ledger.follow(&load.calls, &load.trace, "sole")
@@ -107,7 +107,7 @@ async fn one_request_at_a_time_is_exact_whatever_its_guest_does() -> Result<()> 
 
 const REASONS: [&str; 4] = ["woken", "taken-over", "awaited", "outlived"];
 
-/// What was sent to a guest, and what came of it.
+/// The requests sent to a guest, and the results.
 struct Load {
     sent: Sent,
     calls: Vec<Call>,
@@ -117,7 +117,7 @@ struct Load {
     log: Vec<String>,
 }
 
-/// How calls were attributed.
+/// The attributions of calls.
 #[derive(Debug, Default)]
 struct Seen {
     right: usize,
@@ -144,7 +144,7 @@ impl Load {
                 "10000",
             ])
             .args(["--trace-tree", "always"])
-            // The worker's task does not end, and the host would wait for it for longer.
+            // The worker's task does not end, and the host would wait for it.
             .args(["--drain-timeout", "1s"])
             .arg("--trace-file")
             .arg(folder.path().join("trace.jsonl"))
@@ -195,7 +195,7 @@ impl Load {
         Ok(seen)
     }
 
-    /// As the admin listener counts them.
+    /// Returns the counts of the admin listener.
     fn doubts(&self) -> Result<[u64; 4]> {
         let counts = &self.services["services"][0]["pool"]["attribution_doubts"];
         let counts: Option<Vec<u64>> = REASONS
@@ -206,7 +206,7 @@ impl Load {
         counts.with_context(|| self.services.to_string())
     }
 
-    /// The lines that tell of a guest whose tasks wake one another.
+    /// Returns the log lines about a guest whose tasks wake one another.
     fn lines(&self) -> impl Iterator<Item = &String> {
         self.log
             .iter()

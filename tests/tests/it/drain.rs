@@ -1,4 +1,4 @@
-//! Promise (C10): traffic during SIGTERM loses no request that reached an open connection, and the
+//! Promise (C10): SIGTERM under traffic loses no request that reached an open connection, and the
 //! exit code tells how the end went.
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_of_many_requests_to_hosts_that_end_under_load() -> Result<()> {
-    // Requests of all hosts together, at least; and so many of each before it ends.
+    // The minimum number of requests of all hosts together, and of each before it ends.
     let (requests, before) = by_tier((10_000, 100), (100_000, 1_000));
     let hello = guest("hello")?;
     let mut answered = 0;
@@ -24,7 +24,6 @@ async fn nothing_is_lost_of_many_requests_to_hosts_that_end_under_load() -> Resu
             })
             .await
         });
-        // Another connection counts how far the others may have come.
         let own = steady::ask(host.url(), "/", 1, Until::Requests(before), |status, _| {
             ensure!(status == 200, "{status}");
             Ok(())
@@ -68,9 +67,9 @@ async fn a_drain_that_takes_too_long_and_a_second_signal_have_exit_codes_of_thei
         }
         let status = host.exit().await?;
         ensure!(status.code() == Some(code), "{signals}: {status}");
-        // The file of a socket goes with the host, however it ends.
+        // The socket's file is removed with the host, however it ends.
         ensure!(!socket.exists(), "{signals}");
-        // The guest had not answered: that is no work after its response.
+        // The guest had not answered, so this is not work after its response.
         let said = host.stderr().text();
         ensure!(!said.contains("after their responses"), "{said}");
         ensure!(

@@ -1,4 +1,4 @@
-//! Promise: a guest calls nobody whom it was not allowed to call, and is told when a call fails.
+//! Promise: a guest can call only allowed hosts, and sees when a call fails.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
@@ -155,7 +155,7 @@ async fn a_denial_names_the_line_of_the_file_to_write_and_that_line_helps() -> R
         ensure!(denied.contains(part), "no {part:?} in: {denied}");
     }
     ensure!(!denied.contains("--allow-outgoing"), "{denied}");
-    // The record of the request counts it.
+    // The request's access record counts it.
     let record = host
         .stderr()
         .wait_for("the record", |line| line.contains("headwater::access"))

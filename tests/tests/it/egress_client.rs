@@ -1,5 +1,5 @@
-//! Promise: outgoing requests keep to their times and limits, say by which of them they failed, and
-//! show in traces and metrics.
+//! Promise: outgoing requests observe their timeouts and limits, name the one by which they failed,
+//! and show in traces and metrics.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::collector::Collector;
@@ -29,7 +29,7 @@ impl Traced {
         Ok(Self { host, folder })
     }
 
-    /// The spans of outgoing requests, once all is over.
+    /// Returns the spans of outgoing requests at the end.
     async fn clients(mut self) -> Result<Vec<Span>> {
         self.host.stop().await?;
         let trace = TraceFile::read(self.folder.path().join("trace.jsonl"))?;

@@ -1,4 +1,4 @@
-//! Promise: a guest is told truthfully what became of its outgoing request: which failure has which
+//! Promise: a guest gets the true result of its outgoing request: each failure has its
 //! `error-code`, the same in 0.3 and 0.2. `docs/reference/error-codes.md` has the table.
 
 use anyhow::{Result, ensure};
@@ -10,10 +10,10 @@ use headwater_tests::upstream::nobody;
 use headwater_tests::{Crooked, Host};
 use serde_json::{Value, json};
 
-/// Nanoseconds: of a timeout that is meant to be over.
+/// A timeout in nanoseconds that will expire.
 const SHORT: u64 = 100_000_000;
 
-/// A request, and what is to be told of it.
+/// A request, and its expected result.
 struct Row {
     what: String,
     ask: Ask,
@@ -138,7 +138,6 @@ async fn of_tls_that_could_not_be_agreed_on() -> Result<()> {
             "send",
             "connection-terminated",
         ),
-        // HTTP/2, by then.
         row(
             "a reset stream",
             Ask::to(format!("{}/reset", good.url())),
@@ -148,7 +147,7 @@ async fn of_tls_that_could_not_be_agreed_on() -> Result<()> {
     ];
     told(rows, Some(&authority)).await?;
 
-    // And it is not for a reason of its own that all of them failed.
+    // The failures have no other common cause.
     let host = start(Some(&authority)).await?;
     for probe in PROBES {
         let probe = format!("{}/{probe}", host.url());
@@ -310,7 +309,7 @@ async fn of_a_request_that_the_host_does_not_send() -> Result<()> {
     Ok(())
 }
 
-/// A host with both probes, which may call everybody and trust this authority.
+/// Starts a host with both probes, which may call everybody and trust this authority.
 async fn start(authority: Option<&Authority>) -> Result<Host> {
     let settings = Settings::default()
         .component("probe", "/probe/...", &["*", "127.0.0.1", "[::1]"])?
@@ -323,7 +322,7 @@ async fn start(authority: Option<&Authority>) -> Result<Host> {
     host.start().await
 }
 
-/// Both probes are told what the rows say.
+/// Checks that both probes get the results of the rows.
 async fn told(rows: Vec<Row>, authority: Option<&Authority>) -> Result<()> {
     let host = start(authority).await?;
     compare(&host, rows).await

@@ -1,6 +1,5 @@
-//! Promise: a guest that sends what it should not, or an upstream that answers what it should not, harms
-//! its own request and nobody else's. G5, G6, G7, G8, G10 and G18 of `docs/explanation/hardening.md`, for 0.3 and
-//! 0.2 alike.
+//! Promise: a guest that sends, or an upstream that answers, what it should not harms only its own
+//! request. G5, G6, G7, G8, G10 and G18 of `docs/explanation/hardening.md`, for 0.3 and 0.2 alike.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use headwater_tests::settings::Settings;
 use headwater_tests::{Client, Crooked, Host, Services, client, within};
 use http::Request;
 
-/// Nanoseconds: of a timeout that is meant to be over.
+/// A timeout in nanoseconds that will expire.
 const SHORT: u64 = 100_000_000;
 const MIB: u64 = 1 << 20;
 
@@ -48,7 +47,7 @@ async fn g5_fields_that_leave_no_room_for_the_hosts_own_are_no_trap() -> Result<
             let ask = probes.ask("/ok").with("fields", 1).with("field-size", size);
             probes.told(probe, &ask).await
         };
-        // The largest that the guest may make: `header` is where the others are refused.
+        // Searches for the largest field that the guest can create; larger ones fail in `header`.
         let (mut fits, mut exceeds) = (100_000, 140_000);
         while exceeds - fits > 1 {
             let middle = usize::midpoint(fits, exceeds);
@@ -59,7 +58,7 @@ async fn g5_fields_that_leave_no_room_for_the_hosts_own_are_no_trap() -> Result<
             }
         }
         let seen = seen(fits).await?;
-        // It may be more than the host sends, which the guest is told.
+        // It may be more than the host sends: then the guest gets an error.
         let told = seen.failure().is_some_and(|failure| {
             failure.phase == "send" && failure.error == "HTTP-request-header-section-size"
         });
@@ -109,7 +108,7 @@ async fn g5_names_and_values_that_are_none_do_not_reach_the_wire() -> Result<()>
             probes.crooked.seen()
         );
     }
-    // Bytes that are no text are no fault.
+    // Bytes that are not text are allowed.
     for probe in PROBES {
         let ask = probes.ask("/ok").with("header-hex", "x-bytes:ff80fe");
         let seen = probes.told(probe, &ask).await?;
@@ -209,7 +208,7 @@ async fn g6_a_length_that_is_said_again_is_sent_once() -> Result<()> {
             .with("header", "Content-Length:5");
         let seen = probes.told(probe, &ask).await?;
         ensure!(seen.is_fine(), "{probe}: {seen:?}");
-        // What the upstream says again reaches the guest once as well.
+        // A length that the upstream repeats reaches the guest once, too.
         let ask = probes.ask("/same-lengths");
         let seen = probes.told(probe, &ask).await?;
         ensure!(seen.header("content-length") == ["5"], "{probe}: {seen:?}");
@@ -236,7 +235,7 @@ async fn g6_a_request_body_that_is_not_as_long_as_declared_never_looks_whole() -
             (100_000, 100_001),
         ] {
             for send in ["whole", "trickle", "cut", "late"] {
-                // What is declared is a whole request before its guest has written more.
+                // The declared length is complete before the guest has written more.
                 if send == "trickle" && !(1..declared.min(100)).contains(&length) {
                     continue;
                 }
@@ -246,7 +245,7 @@ async fn g6_a_request_body_that_is_not_as_long_as_declared_never_looks_whole() -
                     .with("header", format!("content-length:{declared}"))
                     .with("body", length)
                     .with("send", send);
-                // Who finishes late waits for the response first, and the upstream for the rest.
+                // A late end waits for the response first, and the upstream for the rest.
                 let ask = match send {
                     "late" => ask.with("first", SHORT),
                     _ => ask,
@@ -261,7 +260,7 @@ async fn g6_a_request_body_that_is_not_as_long_as_declared_never_looks_whole() -
                         || (send == "cut" && failure.error == "internal-error")
                 });
                 ensure!(told, "{what}: {seen:?}");
-                // If the connection is used again, the next request is the next message on it.
+                // If the connection is reused, the next request is intact.
                 let next = probes.told(probe, &probes.ask("/ok")).await?;
                 ensure!(next.is_fine(), "{what}: {next:?}");
                 synchronised(&probes.crooked.seen()).context(what)?;
@@ -312,7 +311,7 @@ async fn g6_what_an_upstream_sends_late_and_unasked_ends_its_connection() -> Res
         for _ in 0..5 {
             let seen = probes.told(probe, &probes.ask("/late")).await?;
             ensure!(seen.is_fine() && seen.body() == "fine\n", "{seen:?}");
-            // But for those of the probes before.
+            // Except the connections of the probes before.
             probes.crooked.wait_for_end_of_all_but(nth).await?;
         }
         let next = probes.told(probe, &probes.ask("/ok")).await?;
@@ -339,13 +338,13 @@ async fn g6_an_answer_before_the_end_of_the_request_leaves_no_rest_of_it_behind(
                     .with("method", "POST")
                     .with("body", length)
                     .with("send", send);
-                // In 0.3, a body without a length is finished by dropping it.
+                // In 0.3, dropping a body without a length finishes it.
                 let ask = match send {
                     "hold" => ask.with("header", format!("content-length:{}", length + 1)),
                     _ => ask,
                 };
                 let early = probes.told(probe, &ask).await?;
-                // Whoever closes while the request is on its way may have its answer lost by that.
+                // An upstream that closes during the request may thereby lose its own answer.
                 let lost = path == "/early-close" && early.failure().is_some();
                 ensure!(early.status() == Some(200) || lost, "{path}: {early:?}");
                 let next = probes.told(probe, &probes.ask("/ok")).await?;
@@ -441,7 +440,7 @@ async fn g7_a_request_has_one_host_and_it_is_its_authority() -> Result<()> {
         );
         ensure!(message.line() == "GET /ok HTTP/1.1", "{message:?}");
 
-        // No path and no query are an empty path, which is written so.
+        // An absent path and query are an empty path, which is written so.
         let seen = probes
             .told(probe, &probes.ask("/ok").with("path", "none"))
             .await?;
@@ -479,7 +478,8 @@ async fn g8_timeouts_of_nothing_and_of_centuries_are_no_panic() -> Result<()> {
         }
         for nanos in [0, 1, u64::MAX - 1, u64::MAX] {
             for name in each {
-                // Whether nothing is time enough for an answer that is there is not said anywhere.
+                // No specification says if a timeout of zero fails for an answer that is already
+                // there.
                 let ask = probes.ask("/ok").with(name, nanos);
                 let seen = probes.told(probe, &ask).await?;
                 ensure!(seen.is_fine() || nanos < 2, "{ask}: {seen:?}");
@@ -508,8 +508,8 @@ async fn g10_ten_thousand_requests_at_once_are_bounded_and_all_of_them_answered(
         let ask = probes.ask("/ok").patient().with("n", MANY);
         let seen = probes.beside_others(probes.told(probe, &ask)).await?;
         ensure!(seen.total() == MANY, "{probe}: {seen:?}");
-        // While a guest of 0.3 computes, nobody waits for its connections: with a slow host, some of them
-        // may be late.
+        // While a guest of 0.3 computes, nobody polls its connections: with a slow host, some of
+        // them may be late.
         let served = seen.count("200") + seen.count("connection-timeout");
         ensure!(seen.count("200") > 0 && served >= MOST, "{probe}: {seen:?}");
         ensure!(
@@ -619,7 +619,7 @@ async fn g10_a_body_without_an_end_costs_a_bounded_part_of_memory_and_ends_with_
     probes.unharmed().await
 }
 
-// === G18: bodies that nobody takes
+// === G18: bodies that nobody reads
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g18_a_response_that_its_guest_lets_go_of_closes_its_connection() -> Result<()> {
@@ -632,7 +632,7 @@ async fn g18_a_response_that_its_guest_lets_go_of_closes_its_connection() -> Res
                 let seen = probes.told(probe, &ask).await?;
                 ensure!(seen.status() == Some(200), "{probe}, {path}: {seen:?}");
                 ensure!(seen.failure().is_none(), "{probe}, {path}: {seen:?}");
-                // The upstream would hold it for ever.
+                // The upstream would hold the connection for ever.
                 wait_for_sockets(probes.services.host(), before).await?;
             }
         }
@@ -659,7 +659,7 @@ async fn g18_a_request_body_that_nobody_reads_does_not_hold_its_guest_up() -> Re
     probes.unharmed().await
 }
 
-// === The 0.2 body of nothing
+// === The empty body of 0.2
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_of_nothing_is_accepted_until_its_guest_finishes_it() -> Result<()> {
@@ -692,11 +692,11 @@ async fn a_body_of_nothing_is_accepted_until_its_guest_finishes_it() -> Result<(
     probes.unharmed().await
 }
 
-/// Both probes, `hello`, and a crooked upstream.
+/// Both probes, `hello`, and a malicious upstream.
 struct Probes {
     services: Services,
     crooked: Crooked,
-    /// Sockets of the host when it had answered, but called nobody yet.
+    /// The sockets of the host after its first answer and before any outgoing request.
     sockets: usize,
 }
 
@@ -705,7 +705,7 @@ impl Probes {
         Self::with("", &[]).await
     }
 
-    /// With more keys for both probes, and these flags.
+    /// Starts with more keys for both probes, and these flags.
     async fn with(keys: &str, arguments: &[&str]) -> Result<Self> {
         let settings = Settings::default()
             .component("probe", "/probe/...", &["*", "127.0.0.1", "[::1]"])?
@@ -726,7 +726,6 @@ impl Probes {
         format!("{}/{probe}/", self.services.host().url())
     }
 
-    /// A request to the crooked upstream.
     fn ask(&self, path: &str) -> Ask {
         Ask::to(format!("{}{path}", self.crooked.url()))
     }
@@ -741,7 +740,7 @@ impl Probes {
         })
     }
 
-    /// The request was refused where the guest made it, or when it sent it.
+    /// Checks that the request was refused when the guest created or sent it.
     fn refused(&self, seen: &Seen, phase: &str, error: &str) -> Result<()> {
         let failure = seen.failure().context("it was not refused")?;
         ensure!(
@@ -751,7 +750,7 @@ impl Probes {
         Ok(())
     }
 
-    /// Others are served while this goes on.
+    /// Checks that others are served meanwhile.
     async fn beside_others<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let others = async {
             loop {
@@ -764,20 +763,21 @@ impl Probes {
         }
     }
 
-    /// Sockets, once no connection of a client is among them.
+    /// Waits until no connection of a client is open, and returns the number of sockets.
     async fn sockets(&self) -> Result<usize> {
         self.services.ok("/hello").await?;
         self.services.host().process().open_sockets()
     }
 
-    /// Everybody is served as before, nothing panicked, and when the upstream is gone, no socket is left.
+    /// Checks that everybody is served as before, nothing panicked, and no socket is left once the
+    /// upstream is gone.
     async fn unharmed(self) -> Result<()> {
         for probe in PROBES {
             let seen = self.told(probe, &self.ask("/ok")).await?;
             ensure!(seen.is_fine() && seen.body() == "fine\n", "{seen:?}");
         }
         self.services.ok("/hello").await?;
-        // One that is not through the probes.
+        // A request that does not use the probes.
         let post = Request::post(format!("{}/hello", self.services.host().url()));
         let answer = Client::new().send(post.body(client::full("x"))?).await?;
         ensure!(answer.status == 200, "{answer:?}");
@@ -794,12 +794,12 @@ impl Probes {
     }
 }
 
-/// Waits until the host has no more sockets than these.
+/// Waits until the host has at most this many sockets.
 async fn wait_for_sockets(host: &Host, most: usize) -> Result<()> {
     let process = host.process();
     let waited = within("the end of sockets", async {
         while process.open_sockets()? > most {
-            // There is no event to wait for.
+            // No event reports it.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
@@ -808,8 +808,8 @@ async fn wait_for_sockets(host: &Host, most: usize) -> Result<()> {
     waited.with_context(|| format!("{:?} sockets, not {most}", process.open_sockets()))
 }
 
-/// Each message on a connection is a request from its first byte to its last, but for the last one, which
-/// may have been cut.
+/// Checks that each message on a connection is a complete request, except for the last one, which
+/// may be cut off.
 fn synchronised(seen: &[Message]) -> Result<()> {
     for (nth, message) in seen.iter().enumerate() {
         ensure!(message.is_request(), "no request: {message:?}");

@@ -1,4 +1,4 @@
-//! Promise: outgoing TLS holds against a server that nobody of ours wrote, and what fails has its name.
+//! Promise: outgoing TLS works against an independent server, and each failure has its error code.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use headwater_tests::programs::Program;
 use headwater_tests::{Answer, Client, Host};
 use tempfile::TempDir;
 
-/// The servers, by their places.
+/// The servers, by their indices.
 const GOOD: usize = 0;
 const ASKING: usize = 1;
 const EXPIRED: usize = 2;
@@ -31,14 +31,14 @@ const SERVERS: [&str; 6] = [
     "server { listen PORT ssl; ssl_reject_handshake on; }\n",
 ];
 
-/// Certificates of an authority of the test's own, and the servers that have them.
+/// Certificates of a test authority, and the servers that have them.
 struct Upstreams {
     nginx: Nginx,
     files: TempDir,
 }
 
 impl Upstreams {
-    /// Nothing if there is no nginx here, which is said aloud.
+    /// Returns None, and prints that, if nginx is not installed.
     async fn start() -> Result<Option<Self>> {
         let Some(program) = Program::nginx() else {
             return Ok(None);
@@ -68,7 +68,7 @@ impl Upstreams {
     }
 }
 
-/// A host whose guest may call this machine, by TLS that trusts the test's authority.
+/// Starts a host whose guest may call this machine, by TLS that trusts the test's authority.
 async fn host(name: &str, upstreams: &Upstreams, more: &[&str]) -> Result<Host> {
     Host::serve(guest(name)?)
         .args(["--allow-outgoing", "localhost"])
@@ -86,7 +86,7 @@ async fn call(host: &Host, to: &str) -> Result<Answer> {
         .await
 }
 
-/// Whether the guest was told this error code, however its language spells it.
+/// Returns true if the guest got this error code, in the spelling of its language.
 fn says(answer: &Answer, code: &str) -> bool {
     let text = String::from_utf8_lossy(&answer.body).to_lowercase();
     let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -114,7 +114,7 @@ async fn http_2_is_agreed_on_and_a_certificate_is_shown_where_it_is_asked_for() 
             let before = requests.lines().len();
             let answer = call(host, &upstreams.url(server)).await?;
             ensure!(answer.status == 200, "{name}: {}", answer.status);
-            // Any status is an answer for the guest, so nginx has to say what it was.
+            // Any status is a valid answer for the guest, so the test reads nginx's log.
             let seen = requests.line(before).await.unwrap_or_default();
             let expected = format!("{} {expected}", upstreams.nginx.port(server));
             ensure!(seen == expected, "{name}: {seen}, not {expected}");
@@ -140,7 +140,7 @@ async fn each_failure_of_tls_has_its_name_for_the_guest() -> Result<()> {
             let told = answer.status == 502 && says(&answer, code);
             ensure!(told, "{name}, server {server}: {answer:?}, not {code}");
         }
-        // The certificate names no address.
+        // The certificate has no address.
         let by_address = upstreams.url(GOOD).replace("localhost", "127.0.0.1");
         let answer = call(&host, &by_address).await?;
         ensure!(says(&answer, "tls-certificate-error"), "{answer:?}");
@@ -165,7 +165,7 @@ async fn what_is_not_verified_is_said_aloud_at_start_and_at_each_connection() ->
         said.contains("WARNING") && said.contains("localhost: its certificate is not verified"),
         "{said}"
     );
-    // That it has no such file is an answer, too.
+    // The server has no such file, which is an answer, too.
     let answer = call(&host, &upstreams.url(STRANGER)).await?;
     ensure!(answer.status == 200, "{answer:?}");
     let line = host

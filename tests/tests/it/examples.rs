@@ -1,4 +1,4 @@
-//! Promise: the programs that embed the host compile, and do what they say.
+//! Promise: the programs that embed the host compile and work.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -9,11 +9,11 @@ use headwater_tests::{Client, Upstream, within};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// A program that serves by the library.
+/// A program that serves with the library.
 pub(crate) struct Example {
     pub(crate) url: String,
     pub(crate) lines: Lines<BufReader<ChildStdout>>,
-    // Ends when it is dropped.
+    // Killed on drop.
     pub(crate) child: Child,
 }
 
@@ -40,7 +40,7 @@ impl Example {
     }
 }
 
-/// Starts an example of the host's crate with a guest.
+/// Starts an example of the `headwater` crate with a guest.
 async fn start(example: &str, guest_name: &str) -> Result<Example> {
     start_with(example, guest_name, &[]).await
 }
@@ -86,7 +86,7 @@ async fn a_program_offers_an_interface_of_its_own_and_knows_who_calls_it() -> Re
         let answer = Client::new()
             .get(&format!("{}/visits", example.url))
             .await?;
-        // Begun at 200; two calls of the host make a visit.
+        // The count begins at 200; two calls of the host make a visit.
         ensure!(
             answer.text() == expected || answer.status == 500,
             "{answer:?}"
@@ -101,7 +101,7 @@ async fn a_program_offers_an_interface_of_its_own_and_knows_who_calls_it() -> Re
             );
         }
     }
-    // Of two requests at once, each has made its own two calls.
+    // Of two concurrent requests, each has made its own two calls.
     let url = format!("{}/visits", example.url);
     let get = async || Client::new().get(&url).await;
     let (one, other) = tokio::join!(get(), get());

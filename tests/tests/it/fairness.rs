@@ -1,8 +1,7 @@
-//! Promise: a request that computes holds up no other for more than an epoch tick or two.
+//! Promise: a request that computes delays no other for more than an epoch tick or two.
 //!
-//! Here, no guest that computes is ever interrupted: its request has ten minutes. That others are answered
-//! at all is what shows that they are not held up. For how long they are is measured by
-//! `cargo xtask bench`.
+//! Here, no guest that computes is ever interrupted: its request has ten minutes. So any answer to
+//! others shows that they are not held up. `cargo xtask bench` measures the delay.
 
 use std::thread::available_parallelism;
 
@@ -64,8 +63,8 @@ async fn requests_that_wait_for_the_instance_in_which_it_computes() -> Result<()
     let arguments = ["--timeout", "600s", "--max-instances", "2"];
     let services = Services::faulty(&arguments).await?;
     let computing = spin(&services);
-    // The instance was started for this one request, which is the first to enter it. Whether those that
-    // come now are given to it depends on whether it is known by then that it computes.
+    // The instance was started for this request, which is the first to enter it. New requests may
+    // be given to it until the host knows that it computes.
     services.instances("faulty").wait_started(1).await?;
     services.all_ok("/", 30).await?;
     ensure!(!computing.is_finished());
@@ -97,19 +96,19 @@ async fn requests_beside_modules_that_do_what_cannot_be_interrupted() -> Result<
     some_are_answered_between_two_lines(&services, "/fill", "filled").await
 }
 
-/// Starts more guests than there are threads that print a line each time they have done something long,
-/// and sends requests to another service meanwhile.
+/// Starts more guests than threads that print a line after each long step, and sends requests to
+/// another service meanwhile.
 ///
-/// Were guests at it on all threads, each request would have to wait until one of them is done, and some
-/// guest would print. So requests that are sent and answered one after the other with no line in between
-/// were not held up.
+/// If guests blocked all threads, each request would have to wait until one of them finishes a step
+/// and prints. So requests that are sent and answered in a row without a line in between were not
+/// held up.
 async fn some_are_answered_between_two_lines(
     services: &Services,
     path: &str,
     line: &str,
 ) -> Result<()> {
     const TRIES: usize = 20;
-    // A guest may give its thread back between what it does and the line.
+    // A guest may yield its thread between the step and the line.
     const IN_A_ROW: usize = 3;
     let lines = || {
         let lines = services.host().stderr().lines();
@@ -133,7 +132,6 @@ async fn some_are_answered_between_two_lines(
     Ok(())
 }
 
-/// A request that computes for ever.
 fn spin(services: &Services) -> JoinHandle<Result<Answer>> {
     request(services, "/spin")
 }

@@ -1,5 +1,5 @@
-//! Promise: a guest that fails is answered for, and harms nobody else. Those that mean harm are in
-//! `hostile_guests.rs`.
+//! Promise: the host answers for a guest that fails, and no other request is harmed. Malicious
+//! guests are in `hostile_guests.rs`.
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -18,7 +18,7 @@ async fn a_trap_is_a_500_with_the_request_id_and_a_log_line_with_the_cause() -> 
     let id = answer.request_id();
     ensure!(!id.is_empty(), "{:?}", answer.headers);
     ensure!(answer.text().contains(id), "{}", answer.text());
-    // What the guest said stays inside.
+    // The guest's message stays inside.
     ensure!(!answer.text().contains("panic"), "{}", answer.text());
     ensure!(!answer.text().contains("unreachable"), "{}", answer.text());
 
@@ -95,7 +95,7 @@ async fn a_trap_at_the_end_of_a_body_cuts_the_response_however_quick_its_reader_
         for client in [&h1, &h2] {
             let url = format!("{}{path}", services.host().url());
             for answer in futures::future::join_all((0..20).map(|_| client.get(&url))).await {
-                // It may share its instance with one that failed before its head was given.
+                // It may share its instance with one that failed before its head was set.
                 let whole = answer.is_ok_and(|answer| answer.status == 200);
                 ensure!(!whole, "a whole answer came of {path}");
                 cut += 1;
@@ -115,7 +115,7 @@ async fn a_trap_at_the_end_of_a_body_cuts_the_response_however_quick_its_reader_
     Ok(())
 }
 
-/// An upstream sends a good head and a broken body in one go, and the guest passes both on.
+/// An upstream sends a good head and a broken body at once, and the guest passes both on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_fails_before_its_first_byte_is_never_a_whole_response() -> Result<()> {
     let broken = ["ZZ\r\n", "3\nabc", "0\r\nfoo bar\r\n\r\n", "0\r\nx: 1\r\n"];
@@ -194,7 +194,7 @@ async fn a_guest_that_reports_an_error_about_the_requests_body_and_never_answers
         let request = Request::post(format!("{}/refuse-body", services.host().url()));
         let request = request.body(client::full(body))?;
         let answer = Client::new().send(request).await?;
-        // At its deadline it would be a 504.
+        // A missed deadline would be a 504.
         ensure!(answer.status == 500, "{answer:?}");
         let id = answer.request_id();
         let log = services.host().stderr();
@@ -203,7 +203,7 @@ async fn a_guest_that_reports_an_error_about_the_requests_body_and_never_answers
         })
         .await?;
     }
-    // Its answer goes before the error, if it gives one.
+    // Its answer, if any, takes precedence over the error.
     let answer = services.get("/refuse-body-and-answer").await?;
     ensure!(answer.status == 422, "{answer:?}");
     Ok(())
@@ -282,12 +282,13 @@ async fn a_host_of_no_service_is_a_421_and_all_who_tell_of_the_request_name_it()
     }
     let metrics = admin.text("/metrics").await?;
     ensure!(metrics.contains("error_type=\"unknown_host\""), "{metrics}");
-    // What clients may choose is no attribute of a metric.
+    // Values that clients choose are not attributes of a metric.
     ensure!(!metrics.contains("other.example"), "{metrics}");
     Ok(())
 }
 
-/// The guests that say of their bodies what they like, of 0.3 at `/lengths` and of 0.2 at `/lengths-p2`.
+/// Guests that declare arbitrary lengths of bodies, of 0.3 at `/lengths` and of 0.2 at
+/// `/lengths-p2`.
 const LENGTHS: [&str; 2] = ["lengths", "lengths-p2"];
 
 async fn lengths() -> Result<Services> {
@@ -302,7 +303,7 @@ async fn lengths() -> Result<Services> {
     Services::beside_hello(settings, &[]).await
 }
 
-/// All that comes of an answer, until the host closes the connection, of which it was not asked.
+/// Returns all bytes until the host closes the connection by itself.
 async fn until_closed(services: &Services, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(services.host().address()).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");

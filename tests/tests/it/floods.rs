@@ -1,5 +1,5 @@
-//! Promise C5 of `docs/explanation/hardening.md`, by the real binary: clients of HTTP/2 that cost more than they should lose
-//! their connections, and others are served. The frames are written by hand.
+//! Promise C5 of `docs/explanation/hardening.md`, with the real binary: HTTP/2 clients that cost
+//! too much lose their connections, and others are served. The tests write frames by hand.
 
 use anyhow::{Result, ensure};
 use headwater_tests::frames::{
@@ -10,7 +10,7 @@ use headwater_tests::guests::guest;
 use headwater_tests::settings::Settings;
 use headwater_tests::{Admin, Client, Host};
 
-/// A guest that never answers at `/never`, another at `/`, and what else is said.
+/// A host with a guest that never answers at `/never`, and another at `/`, with these settings.
 struct Site {
     host: Host,
     admin: Admin,
@@ -32,7 +32,7 @@ impl Site {
         Frames::connect(self.host.address()).await
     }
 
-    /// Somebody else is answered, and nothing is left of what was asked before.
+    /// Checks that others are answered, and nothing is left of earlier requests.
     async fn others_are_served(&self) -> Result<()> {
         let answer = Client::http2()
             .get(&format!("{}/", self.host.url()))
@@ -42,7 +42,7 @@ impl Site {
     }
 }
 
-/// So many requests that are taken back at once.
+/// Returns this many requests that are reset at once.
 fn resets(count: usize) -> Vec<u8> {
     let reset = |id| {
         let head = frame(HEADERS, END_HEADERS, id, &head(POST));
@@ -61,7 +61,7 @@ async fn c5_rapid_resets_end_the_connection() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c5_as_many_resets_as_is_set_are_borne() -> Result<()> {
-    // By default it is a tenth of these.
+    // The default limit is a tenth of these.
     let site = Site::serve("").await?;
     let ended = site.connect().await?.ended_by(resets(200)).await?;
     ensure!(ended == Some(ENHANCE_YOUR_CALM), "{ended:?}");
@@ -101,7 +101,7 @@ async fn c5_streams_beyond_those_that_may_be_are_refused_and_the_others_go_on() 
         refused.stream == 7 && refused.code() == Some(REFUSED_STREAM),
         "{refused:?}"
     );
-    // Once one of them is over, there is place for another.
+    // Once one of them is over, there is room for another.
     client
         .send(&frame(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()))
         .await?;
@@ -150,16 +150,16 @@ async fn c5_whoever_asks_for_signs_of_life_and_reads_none_is_closed() -> Result<
 async fn c5_a_small_head_that_unfolds_to_a_huge_one_reaches_no_guest() -> Result<()> {
     let site = Site::serve("").await?;
     for (references, reaches) in [(2, true), (1_000, false)] {
-        // One field of 4000 bytes into the table, and then references to it.
+        // Puts one field of 4000 bytes into the table, followed by references to it.
         let mut bomb = head(GET);
-        // 127, and what is left of the length in groups of seven bits (RFC 7541 5.1).
+        // 127, and the rest of the length in groups of seven bits (RFC 7541 5.1).
         bomb.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
         bomb.extend([b'a'; 4_000]);
         bomb.extend(std::iter::repeat_n(0xbe, references));
         let mut client = site.connect().await?;
         let bomb = frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb);
         client.send(&bomb).await?;
-        // By an answer, or however else the stream or the connection ends.
+        // The stream may end by an answer, a reset, or the end of the connection.
         let mut answered = false;
         while let Some(frame) = client.next().await? {
             match frame.kind {

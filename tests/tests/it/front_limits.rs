@@ -1,6 +1,6 @@
-//! Promise: each limit of the front is what its setting says, and a time that was set takes effect
-//! sooner than its default. (Those of sizes and rates are in `curl.rs`, those of frames in
-//! `floods.rs`, that of handshakes in `front_tls.rs`, that of connections in `hostile_clients.rs`.)
+//! Promise: each limit of the front follows its setting, and a shorter timeout takes effect sooner
+//! than the default. (Sizes and rates are in `curl.rs`, frames in `floods.rs`, handshakes in
+//! `front_tls.rs`, connections in `hostile_clients.rs`.)
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Streams at `/stream/`, a fixed answer at `/`, and more of `[server]` and of the streams' service.
+/// Settings of streams at `/stream/` and a fixed answer at `/`, and more of `[server]` and the
+/// streams' service.
 fn site(server: &str, service: &str) -> Result<SettingsFile> {
     let text = format!(
         "[server]\n{server}\n\
@@ -77,7 +78,7 @@ async fn c1_a_connection_without_requests_ends_sooner_if_it_is_set() -> Result<(
     frames.send(&get).await?;
     let goaway = sooner(default, "GOAWAY", frames.next_of(frames::GOAWAY)).await??;
     ensure!(goaway.code() == Some(frames::NO_ERROR), "{goaway:?}");
-    // Also that of a client which does not answer to it.
+    // Even for a client that does not react to it.
     sooner(Duration::from_secs(30), "the end", async {
         while frames.next().await?.is_some() {}
         anyhow::Ok(())
@@ -90,7 +91,7 @@ async fn c1_a_connection_without_requests_ends_sooner_if_it_is_set() -> Result<(
 async fn c1_a_head_that_does_not_come_ends_sooner_if_it_is_set() -> Result<()> {
     let site = site("header_read_timeout = \"300ms\"", "")?;
     let host = Host::serve(site.path()).start().await?;
-    // The preface of HTTP/2 is closed without a word, or as a request that makes no sense.
+    // A connection within the preface of HTTP/2 is closed silently, or as a bad request.
     for (begun, closed) in [
         ("GET / HTTP/1.1\r\nhost: a\r\nx-slow: ", false),
         ("PRI * HT", true),
@@ -126,7 +127,7 @@ async fn c1_an_answer_that_nobody_reads_ends_and_other_streams_go_on() -> Result
         .await?;
     sooner(default, "the end of the request", admin.calm()).await??;
     let mut received = Vec::new();
-    // Cut, with a reset or without.
+    // Cut off, with or without a reset.
     let _ = within("the end", stream.read_to_end(&mut received)).await?;
     ensure!(received.len() < 1_000_000_000);
 
@@ -134,7 +135,7 @@ async fn c1_an_answer_that_nobody_reads_ends_and_other_streams_go_on() -> Result
     let get = Request::get(format!("{}{large}", host.url())).body(empty())?;
     let unread = client.open(get).await?;
     sooner(default, "the end of the stream", admin.calm()).await??;
-    // On the same connection.
+    // The same connection still works.
     ensure!(client.get(host.url()).await?.text() == "fixed");
     ensure!(
         within("a reset", unread.into_body().collect())
@@ -192,7 +193,7 @@ async fn c10_for_the_delay_of_a_drain_who_comes_is_served_and_balancers_are_told
         anyhow::Ok(())
     })
     .await??;
-    // On a connection that is opened now.
+    // A new connection is still accepted.
     ensure!(status(&host, "/").await? == 200);
     ensure!(host.exit().await?.code() == Some(0));
     Ok(())
@@ -207,7 +208,7 @@ async fn c7_a_body_that_is_too_large_or_does_not_come_has_its_answer_over_http_2
     for (body, status) in [
         (full(vec![b'x'; 1_024]), 200),
         (full(vec![b'x'; 1_025]), 413),
-        // Of a length that is known when it has come.
+        // The length is known only at the end.
         (streamed(vec![half; 2].into_iter(), None), 413),
     ] {
         let post = Request::post(format!("{}/stream/count", host.url())).body(body)?;
@@ -221,7 +222,7 @@ async fn c7_a_body_that_is_too_large_or_does_not_come_has_its_answer_over_http_2
     frames.send(&head).await?;
     let answered = frames.next_of(frames::HEADERS);
     let answer = sooner(Duration::from_secs(30), "an answer", answered).await??;
-    // `:status: 408`, the number in Huffman's code (RFC 7541 B).
+    // `:status: 408`, with the number in Huffman code (RFC 7541 B).
     ensure!(
         answer.payload.starts_with(b"\x48\x83\x68\x0f\x7f"),
         "{answer:?}"

@@ -1,5 +1,5 @@
-//! Promises of TLS in front, by the real binary: who is shown which certificate, who a client is, new
-//! certificates, and (C2) handshakes that stall.
+//! Promises of TLS in front, with the real binary: the choice of certificates, client certificates,
+//! renewal, and (C2) handshakes that stall.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,16 +18,16 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A folder with certificates for `a.example` and `b.example`, one of a client, and one of a stranger
-/// who calls itself the same.
+/// A folder with certificates for `a.example` and `b.example`, of a client, and of a stranger with
+/// the client's name.
 struct Site {
     folder: TempDir,
     ours: Authority,
 }
 
 impl Site {
-    /// Whose listener has `tls` in its table, beside the certificates. `wagi-rust` tells what it was
-    /// sent at `/cgi`.
+    /// Creates a site with `tls` in its listener's table, beside the certificates. `wagi-rust`
+    /// prints its input at `/cgi`.
     fn new(tls: &str) -> Result<Self> {
         let (ours, strangers) = (Authority::new("ours")?, Authority::new("ours")?);
         let site = Self {
@@ -67,7 +67,8 @@ impl Site {
         Ok(path.to_str().context("the path is no UTF-8")?.to_owned())
     }
 
-    /// The host, its port with TLS, and its address without; behind these is one with TLS for proxies.
+    /// Starts the host. Returns it, its port with TLS, and its address without; a listener with TLS for
+    /// proxies follows these.
     async fn serve(&self) -> Result<(Host, u16, String)> {
         let serve = Host::headwater()
             .arg("serve")
@@ -80,7 +81,7 @@ impl Site {
         Ok((host, port, addresses[1].clone()))
     }
 
-    /// A connection to `a.example`, and its answer to a first request.
+    /// Opens a connection to `a.example`, and sends a first request.
     async fn connect(&self, port: u16) -> Result<SendRequest<Empty<Bytes>>> {
         let address = format!("127.0.0.1:{port}");
         let stream = self.ours.connect(&address, "a.example").await?;
@@ -98,11 +99,11 @@ async fn ask(connection: &mut SendRequest<Empty<Bytes>>) -> Result<()> {
         .body(Empty::new())?;
     let answer = within("an answer", connection.send_request(request)).await??;
     ensure!(answer.status() == 200, "{answer:?}");
-    // The few bytes of the body are dropped with it, and the connection is kept.
+    // The few bytes of the body are dropped, and the connection stays open.
     Ok(())
 }
 
-/// What makes curl look for a name at this machine.
+/// Returns curl's arguments that resolve a name to this machine.
 fn resolve(name: &str, port: u16) -> [String; 2] {
     [
         format!("{name}:{port}:127.0.0.1"),
@@ -136,7 +137,7 @@ async fn each_name_has_its_certificate_and_alpn_its_version() -> Result<()> {
         let expected = format!("X_FULL_URL=https://{name}:{port}/cgi\n");
         ensure!(told.body.contains(&expected), "{told:?}");
     }
-    // Another name is shown the first certificate, which curl does not take for it.
+    // Another name gets the first certificate, which curl rejects.
     let [resolve, url] = resolve("c.example", port);
     let other = curl
         .ask(&["--cacert", &ca, "--resolve", &resolve, &url])
@@ -195,7 +196,7 @@ async fn a_client_is_who_its_certificate_says_and_not_what_it_says_itself() -> R
         let stranger = curl.ask(&[&base[..], &shown].concat()).await?;
         ensure!(stranger.status == 0 && stranger.code != 0, "{stranger:?}");
 
-        // Where there is no TLS, nobody has a certificate.
+        // Without TLS there are no client certificates.
         let url = format!("http://{plain}/cgi");
         let plain = curl.ask(&[&[&*url][..], forged].concat()).await?;
         ensure!(plain.status == 200, "{plain:?}");
@@ -209,12 +210,12 @@ async fn a_renewed_certificate_is_shown_to_who_comes_and_who_is_there_goes_on() 
     let mut site = Site::new("")?;
     let (host, port, _) = site.serve().await?;
     let mut old = site.connect(port).await?;
-    // Of another authority, so that whoever trusts that alone sees which one is shown.
+    // Of another authority: a client that trusts only that one detects the new certificate.
     site.ours = Authority::new("renewed")?;
     site.ours.certify(&site.file("a"), "a.example")?;
     let line = "the certificates have changed and were reloaded";
     host.stderr()
-        // Two listeners have it.
+        // Two listeners use it.
         .wait_for_lines(line, 2, |said| said.contains(line))
         .await?;
     let mut new = site.connect(port).await?;
@@ -241,7 +242,7 @@ async fn a_certificate_that_cannot_be_used_changes_nothing() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c2_handshakes_that_stall_hold_up_nobody_and_end() -> Result<()> {
-    /// A record of a handshake of 512 bytes (RFC 8446 5.1), of which a ClientHello begins.
+    /// The first bytes of a handshake record of 512 bytes (RFC 8446 5.1) with a ClientHello.
     const HALF: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     const PROXY: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n";
     let site = Site::new("")?;
@@ -253,7 +254,7 @@ async fn c2_handshakes_that_stall_hold_up_nobody_and_end() -> Result<()> {
         for (address, begun) in [
             (&direct, &b""[..]),
             (&direct, HALF),
-            // Each of the two that come first there has its time.
+            // The PROXY header and the handshake each have their own timeout.
             (proxied, &PROXY[..20]),
             (proxied, &[PROXY, HALF].concat()),
         ] {
@@ -262,7 +263,7 @@ async fn c2_handshakes_that_stall_hold_up_nobody_and_end() -> Result<()> {
             stalled.push(stream);
         }
     }
-    // One after another, they would take a minute.
+    // In sequence they would take a minute.
     let default = Duration::from_secs(10);
     sooner(default, "another handshake", site.connect(port)).await??;
     let url = format!("http://{plain}/");
@@ -276,7 +277,7 @@ async fn c2_handshakes_that_stall_hold_up_nobody_and_end() -> Result<()> {
             "the end of a handshake",
             stream.read_to_end(&mut rest),
         );
-        // Closed, perhaps with a reset: the half of a message was not read to its end.
+        // Closed, perhaps with a reset, because half of a message was unread.
         let _ = ended.await?;
         ensure!(rest.len() < 16, "more than an alert: {rest:?}");
     }
@@ -298,7 +299,7 @@ async fn c3_one_connection_more_than_may_be_is_closed_without_a_handshake() -> R
     let mut rest = Vec::new();
     within("the end", refused.read_to_end(&mut rest)).await??;
     ensure!(rest.is_empty(), "{rest:?}");
-    // Once there is place.
+    // Once there is room.
     drop(held);
     within("a free place", async {
         while site.connect(port).await.is_err() {}

@@ -1,5 +1,4 @@
-//! Promise: each line that a guest prints is logged with the request that it is of, whole, and within
-//! bounds.
+//! Promise: each line that a guest prints is logged whole, with its request, and within limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +12,9 @@ use headwater_tests::{Answer, Client, Host, Upstream};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Clients at once: as many as an instance takes.
+/// The number of concurrent clients: as many as an instance takes.
 const CLIENTS: usize = 16;
-/// Requests that each client sends, one after another.
+/// The number of sequential requests of each client.
 const ROUNDS: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +59,7 @@ async fn lines_printed_after_the_response_are_of_their_request() -> Result<()> {
     let mut service = Service::start("chatty", &["--max-instances", "1"]).await?;
     let mut sent = service.send_many("/after?via=stderr&wait=20").await?;
     sent.extend(service.send_many("/after?via=stream&wait=20").await?);
-    // The host waits for such work before it ends.
+    // The host waits for such work before it exits.
     let lines = service.end().await?;
     for request in &sent {
         let own = lines_of(&lines, request);
@@ -76,7 +75,7 @@ async fn lines_printed_after_the_response_are_of_their_request() -> Result<()> {
 async fn a_line_without_an_end_is_logged_when_its_request_is_over() -> Result<()> {
     let service = Service::start("chatty", &[]).await?;
     let request = service.send("/open-end?via=stderr", "open").await?;
-    // The instance lives on: what ends the line is the end of the request.
+    // The instance lives on: the end of the request ends the line.
     let line = service.host.stderr().wait_for("the line", |line| {
         Line::of(line).is_some_and(|line| line.text == "open and no end")
     });
@@ -124,7 +123,7 @@ async fn a_flood_is_cut_and_the_log_says_by_how_much() -> Result<()> {
             "{} logged, {dropped} dropped by {notices:?}",
             logged.len()
         );
-        // What is cut is what comes later.
+        // Later lines are dropped.
         ensure!(logged[0].text == "flood flood 0", "{:?}", logged[0]);
         ensure!(lines_of(&lines, &quiet).len() == 3);
 
@@ -324,7 +323,7 @@ async fn a_request_is_accounted_for_in_its_access_record() -> Result<()> {
         ("path", Value::from("/")),
         ("status", Value::from(200)),
         ("outgoing_requests", Value::from(3)),
-        // Each upstream answers with a line.
+        // Each upstream answers with one line.
         (
             "outgoing_received_bytes",
             Value::from(3 * "answer of the upstream\n".len()),
@@ -344,7 +343,7 @@ async fn a_request_is_accounted_for_in_its_access_record() -> Result<()> {
     Ok(())
 }
 
-/// Each line is one of these requests' own, and there are no more of them.
+/// Checks that each line belongs to one of these requests, and that there are no more.
 fn exact_and_no_others(lines: &[Line], sent: &[Sent], count: usize) -> Result<()> {
     let by_id: BTreeMap<_, _> = sent
         .iter()
@@ -372,7 +371,6 @@ fn lines_of<'a>(lines: &'a [Line], request: &Sent) -> Vec<&'a Line> {
         .collect()
 }
 
-/// A request that was sent and answered.
 #[derive(Debug)]
 struct Sent {
     tag: String,
@@ -380,7 +378,7 @@ struct Sent {
     answer: Answer,
 }
 
-/// A line of a guest's, as the JSON log has it.
+/// A line of a guest in the JSON log.
 #[derive(Debug)]
 struct Line {
     text: String,
@@ -389,7 +387,7 @@ struct Line {
     instance: Option<u64>,
     stream: String,
     verdict: String,
-    /// Lines that were left out, if this says so.
+    /// The number of dropped lines, if this line reports it.
     dropped: Option<u64>,
 }
 
@@ -446,7 +444,7 @@ impl Service {
         })
     }
 
-    /// From all clients at once, all rounds.
+    /// Sends requests from all clients at once, in all rounds.
     async fn send_many(&self, path: &str) -> Result<Vec<Sent>> {
         let each = try_join_all((0..CLIENTS).map(async |number| {
             let client = Client::new();
@@ -463,14 +461,14 @@ impl Service {
         Ok(each.into_iter().flatten().collect())
     }
 
-    /// Ends the host, so that all is logged that ever will be, and gives the guest's lines.
+    /// Ends the host, so that all lines are logged, and returns the guest's lines.
     async fn end(&mut self) -> Result<Vec<Line>> {
         self.host.stop().await?;
         let lines = self.host.stderr().lines();
         Ok(lines.iter().filter_map(|line| Line::of(line)).collect())
     }
 
-    /// The fields of a request's access record.
+    /// Returns the fields of a request's access record.
     fn access(&self, request: &Sent) -> Result<Value> {
         let lines = self.host.stderr().lines();
         let records = lines

@@ -1,5 +1,5 @@
-//! Promise: what `docs/explanation/hardening.md` says is kept by the tests that it names, and each promise that a test
-//! cites is in it.
+//! Promise: the tests that `docs/explanation/hardening.md` names exist, and it has each promise
+//! that a test cites.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What stands between backquotes in an item of the list.
+/// Returns the text between backquotes in an item of the list.
 fn quoted(item: &str) -> Vec<&str> {
     item.split('`').skip(1).step_by(2).collect()
 }
@@ -69,7 +69,6 @@ fn each_promise_that_a_test_cites_is_in_the_list() -> Result<()> {
     Ok(())
 }
 
-/// Such as `G7`.
 fn is_id(word: &str) -> bool {
     let number = word.strip_prefix(['G', 'C']);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit()))

@@ -1,4 +1,4 @@
-//! Promise: a guest that takes all that it can get meets a bound, and others have what they need.
+//! Promise: a guest that takes all it can get reaches a limit, and others have what they need.
 //!
 //! The ids are those of `docs/explanation/hardening.md`.
 
@@ -24,7 +24,7 @@ const MIB: u64 = 1 << 20;
 // G4
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_without_end_is_a_500_with_a_log_line_that_names_the_setting() -> Result<()> {
-    // The setting of the service counts, and in its absence the flag.
+    // The service's setting wins over the flag.
     for (flag, setting) in [("64", ""), ("1GiB", "memory = \"64MiB\"\n")] {
         let settings = Settings::default()
             .component("faulty", "/...", &[])?
@@ -60,7 +60,7 @@ async fn a_guest_that_starts_with_more_memory_than_its_service_has_is_a_500_like
     let services = Services::beside_hello(settings, &[]).await?;
     let small = services.get("/small").await?;
     failed_for_want_of_memory(&services, &small).await?;
-    // It runs, although it has nothing to say.
+    // It runs, but does not respond.
     let large = services.get("/large").await?;
     ensure!(large.text().contains("without a response"), "{large:?}");
     services.instances("large").wait_started(1).await?;
@@ -128,7 +128,7 @@ async fn a_guest_for_which_there_are_never_enough_places_is_refused_when_it_is_l
 // G4
 #[tokio::test(flavor = "multi_thread")]
 async fn components_within_components_do_not_get_around_that() -> Result<()> {
-    // Each level has ten of the one below: ten thousand.
+    // Each level has ten of the one below: ten thousand in all.
     let mut nested =
         "(component $level (core module $part) (core instance (instantiate $part)))".to_owned();
     for _ in 0..4 {
@@ -173,7 +173,7 @@ async fn handles_without_end_are_a_500_and_take_a_bounded_part_of_the_hosts_memo
         process.reset_peak_rss()?;
         let many = format!("/handles?n=100000&kind={kind}");
         let many = services.get(&many).await?;
-        // Whether a hundred thousand are too many is the host's decision.
+        // The host decides if a hundred thousand are too many.
         ensure!(many.status == 200 || many.status == 500, "{kind}: {many:?}");
         let endless = format!("/handles?n=1000000000000&kind={kind}");
         let endless = services.get(&endless).await?;
@@ -201,7 +201,7 @@ async fn a_trap_in_the_start_function_fails_its_own_request_and_nobody_elses() -
         let ids: BTreeSet<_> = all.iter().map(Answer::request_id).collect();
         ensure!(ids.len() == 20, "{ids:?}");
         for answer in &all {
-            // After some failures, the host may know what to expect.
+            // After some failures, the host may refuse further requests.
             ensure!(answer.is_failure() || answer.is_refusal(), "{answer:?}");
         }
     }
@@ -219,7 +219,7 @@ async fn more_instances_than_the_engine_has_room_for_fail_no_request() -> Result
             .component("faulty", "/...", &[])?
             .text("max_instances = 2000\nmax_concurrent_per_instance = 1\nmax_queue = 2000\n")
             .text("queue_timeout = \"600s\"\n"),
-        // Idle instances make room for others once this is over. All requests are of one client.
+        // Idle instances make room for others afterwards. All requests are of one client.
         &[
             "--timeout",
             "600s",
@@ -247,8 +247,8 @@ async fn more_instances_than_the_engine_has_room_for_fail_no_request() -> Result
 // G19
 #[tokio::test(flavor = "multi_thread")]
 async fn components_of_so_many_parts_that_few_fit_in_the_engine_fail_no_request() -> Result<()> {
-    // The engine has room for a thousand memories: for twenty instances of fifty, the most that one may
-    // have.
+    // The engine has room for a thousand memories: for twenty instances of fifty, the maximum of
+    // one instance.
     const REQUESTS: usize = 60;
     let component = Proxy {
         handle: "(call $block (call $subscribe (i64.const 200000000)))",
@@ -261,7 +261,7 @@ async fn components_of_so_many_parts_that_few_fit_in_the_engine_fail_no_request(
     let services = Services::beside_hello(settings, &["--timeout", "600s"]).await?;
     let answers = try_join_all((0..REQUESTS).map(|_| services.get("/"))).await?;
     for answer in &answers {
-        // It comes to its end, and gives no answer of its own.
+        // It ends without an answer of its own.
         ensure!(answer.is_failure(), "{answer:?}");
         ensure!(answer.text().contains("without a response"), "{answer:?}");
     }
@@ -270,7 +270,7 @@ async fn components_of_so_many_parts_that_few_fit_in_the_engine_fail_no_request(
     Ok(())
 }
 
-/// A component that keeps each request for a day, in an instance of fifty memories.
+/// A component that holds each request for a day, in an instance of fifty memories.
 fn hoarder() -> Proxy {
     Proxy {
         handle: crafted::BLOCK,
@@ -282,7 +282,7 @@ fn hoarder() -> Proxy {
 // G4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_takes_all_the_memories_it_can_get_leaves_some_for_others() -> Result<()> {
-    // Of a thousand, a tenth is for those that have less than their share.
+    // Of a thousand, a tenth is reserved for services with less than their share.
     const INSTANCES: usize = 18;
     let settings = Settings::default()
         .crafted("hoarder", "/hoard", hoarder())
@@ -296,7 +296,6 @@ async fn a_service_that_takes_all_the_memories_it_can_get_leaves_some_for_others
         while refused.len() < 5 {
             refused.push(answers.next().await.context("no answer")??);
         }
-        // Those that it keeps have none.
         anyhow::Ok(refused)
     };
     let others = async {
@@ -368,11 +367,12 @@ async fn where_all_memories_are_taken_it_is_said_and_nobody_is_called_late() -> 
     }
 }
 
-/// The answer says that there is no room, and the log why, and which setting gives more.
+/// Checks that the answer says that there is no room, and the log says why, and which setting gives
+/// more.
 async fn no_room(services: &Services, answer: &Answer, why: &[&str]) -> Result<()> {
     ensure!(answer.status == 503, "{answer:?}");
     ensure!(answer.text().contains("`places`"), "{answer:?}");
-    // Of several within a second, the log has one.
+    // The log has only one of several within a second.
     let log = services.host().stderr();
     let told = |line: &str| {
         let parts = why
@@ -421,7 +421,7 @@ async fn a_file_that_grows_beyond_what_the_system_allows_fails_the_write_and_not
         .arg(format!("{}::/", folder.path().join("data").display()))
         .start()
         .await?;
-    // The pipes of standard output and error may break, too.
+    // The same holds for broken pipes of standard output and error.
     let status = fs::read_to_string(format!("/proc/{}/status", host.process().pid()))?;
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = u64::from_str_radix(ignored.context("no SigIgn")?.trim(), 16)?;
@@ -441,7 +441,8 @@ async fn a_file_that_grows_beyond_what_the_system_allows_fails_the_write_and_not
     Ok(())
 }
 
-/// A module that makes a file of a GiB, and writes beyond that, and answers if both fail by EFBIG (22).
+/// A module that creates a file of a GiB, writes beyond that, and answers if both fail by EFBIG
+/// (22).
 const GROWS_A_FILE: &str = r#"
 (module
   (import "wasi_snapshot_preview1" "path_open"
@@ -465,7 +466,7 @@ const GROWS_A_FILE: &str = r#"
     (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))
 "#;
 
-/// A directory with a file, a named pipe and a socket, and the line that grants it.
+/// Creates a directory with a file, a named pipe and a socket, and returns the line that grants it.
 fn directory() -> Result<(TempDir, String)> {
     let directory = TempDir::new()?;
     fs::write(directory.path().join("file"), "")?;
@@ -478,8 +479,8 @@ fn directory() -> Result<(TempDir, String)> {
     Ok((directory, grant))
 }
 
-/// A module that tells how many times it could open a file, until it could not, and the
-/// errno; and the errno of setting its times.
+/// A module that opens a file until it cannot, and prints the count, the errno, and the errno of
+/// setting the file's times.
 const OPENS: &str = r#"
 (module
   (import "wasi_snapshot_preview1" "path_open"
@@ -537,7 +538,7 @@ async fn files_opened_without_end_are_the_guests_own_error_and_the_log_names_the
         .component_as("default", "faulty-p2", "/default/...", &[])?
         .text(&grant);
     let services = Services::beside_hello(settings, &[]).await?;
-    // Twice, as all are free again when the guest has let go of them.
+    // Twice, because all files are free again when the guest has closed them.
     for _ in 0..2 {
         for (path, expected) in [
             ("/p3/open/file?n=8", "all opened\n"),
@@ -545,7 +546,7 @@ async fn files_opened_without_end_are_the_guests_own_error_and_the_log_names_the
                 "/p3/open/file?n=9",
                 "8 opened, then ErrorCode::InsufficientMemory\n",
             ),
-            // A file stays open for as long as a stream reads it.
+            // A file stays open while a stream reads it.
             (
                 "/p3/open/file?n=9&keep=streams",
                 "8 opened, then ErrorCode::InsufficientMemory\n",
@@ -650,7 +651,7 @@ async fn directories_that_are_not_read_to_their_end_keep_no_thread() -> Result<(
     limit_is_logged(&services, "few", "open_files_per_instance").await
 }
 
-/// The log names a limit that a guest met, and its service.
+/// Checks that the log names the limit that a guest reached, and its service.
 async fn limit_is_logged(services: &Services, service: &str, limit: &str) -> Result<()> {
     let log = services.host().stderr();
     let (service, limit) = (
@@ -664,7 +665,7 @@ async fn limit_is_logged(services: &Services, service: &str, limit: &str) -> Res
     Ok(())
 }
 
-/// The guest failed, and the log says what would have given it more memory.
+/// Checks that the guest failed, and that the log says how to give it more memory.
 async fn failed_for_want_of_memory(services: &Services, answer: &Answer) -> Result<()> {
     ensure!(answer.is_failure(), "{answer:?}");
     let id = answer.request_id();

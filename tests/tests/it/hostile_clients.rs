@@ -1,6 +1,6 @@
-//! Promises C1, C3, C4, C6, C7 and C11 of `docs/explanation/hardening.md`, by the real binary: what
-//! clients do wrong is theirs, and others are served as usual. (The crate of the front has all of them,
-//! in small.)
+//! Promises C1, C3, C4, C6, C7 and C11 of `docs/explanation/hardening.md`, with the real binary: a
+//! client's misbehaviour harms only itself, and others are served as usual. (The crate of the front
+//! tests all of them in small.)
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-/// A host with a fixed answer at `/`, an echoing guest at `/stream`, and what else is said.
+/// Settings of a fixed answer at `/`, an echoing guest at `/stream`, and more.
 fn site(more: &str) -> Result<SettingsFile> {
     let stream = format!(
         "[[service]]\nname = \"stream\"\ncomponent = {:?}\n\
@@ -36,7 +36,7 @@ async fn connect(host: &Host) -> Result<TcpStream> {
     Ok(TcpStream::connect(host.url().trim_start_matches("http://")).await?)
 }
 
-/// What the server says until it closes.
+/// Returns everything that the server sends until it closes.
 async fn rest(mut stream: TcpStream) -> Result<String> {
     let mut answer = Vec::new();
     within("the end of a connection", stream.read_to_end(&mut answer)).await??;
@@ -49,7 +49,7 @@ async fn raw(host: &Host, request: &str) -> Result<String> {
     rest(stream).await
 }
 
-/// Promise of each test: somebody else is answered.
+/// Checks the promise of each test: others are answered.
 async fn others_are_served(host: &Host) -> Result<()> {
     let answer = Client::new().get(&format!("{}/", host.url())).await?;
     ensure!(
@@ -83,21 +83,21 @@ async fn c3_connections_beyond_the_limit_are_refused_at_once() -> Result<()> {
     let refused = rest(connect(&host).await?).await?;
     ensure!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     drop(first);
-    // As soon as the host has seen that one is free.
+    // Once the host has seen that one is free.
     within("a free place", async {
         while others_are_served(&host).await.is_err() {}
     })
     .await
 }
 
-/// A connection from another address of this machine.
+/// Opens a connection from another address of this machine.
 async fn from_elsewhere(host: &Host) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind("127.0.0.2:0".parse()?)?;
     Ok(socket.connect(host.address().parse()?).await?)
 }
 
-/// `GET /`, and the whole answer.
+/// Sends `GET /`, and returns the whole answer.
 async fn fixed(mut stream: TcpStream) -> Result<String> {
     let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await?;
@@ -120,7 +120,8 @@ async fn c3_one_client_has_so_many_connections_and_others_have_theirs() -> Resul
     .await
 }
 
-/// A connection of a client that takes not a byte of so many answers, and how many of them are a 200.
+/// Opens a connection of a client that reads nothing of this many answers, and returns the number
+/// of 200s.
 async fn taking_nothing(host: &Host, streams: usize) -> Result<(Frames, usize)> {
     let mut frames = Frames::connect(host.address()).await?;
     // SETTINGS_INITIAL_WINDOW_SIZE
@@ -133,7 +134,7 @@ async fn taking_nothing(host: &Host, streams: usize) -> Result<(Frames, usize)> 
     frames.send(&all).await?;
     let mut answered = 0;
     for _ in 0..streams {
-        // Indexed by the static table of HPACK: `:status: 200`.
+        // Indexed in the static table of HPACK: `:status: 200`.
         let head = frames.next_of(frames::HEADERS).await?;
         answered += usize::from(head.payload.first() == Some(&0x88));
     }
@@ -169,12 +170,12 @@ async fn c1_one_client_that_takes_nothing_on_many_streams_leaves_places_to_other
     others_are_served(&host).await
 }
 
-/// Each thread keeps what it had until it looks, which those with nothing to do never did.
+/// Each thread kept its memory until it looked, which idle threads never did.
 #[tokio::test(flavor = "multi_thread")]
 async fn c1_the_memory_of_many_answers_that_nobody_took_goes_back() -> Result<()> {
     const CONNECTIONS: usize = 8;
     const STREAMS: usize = 200;
-    // On a slow machine, more of them wait for an instance than may by default.
+    // On a slow machine, more of them wait for an instance than the default allows.
     let site = site(
         "[server]\nmax_in_flight_per_client = 2000\n\
          [defaults]\nidle_timeout = \"1s\"\nmax_queue = 2000\n",
@@ -187,7 +188,7 @@ async fn c1_the_memory_of_many_answers_that_nobody_took_goes_back() -> Result<()
         futures::future::try_join_all((0..CONNECTIONS).map(|_| taking_nothing(&host, STREAMS)));
     let opened = opened.await?;
     ensure!(opened.iter().all(|(_, answered)| *answered == STREAMS));
-    // There is no event to wait for, here and below.
+    // No event reports it, here and below.
     within("answers that wait", async {
         while process.rss()?.saturating_sub(before) < 100 << 20 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -281,7 +282,7 @@ async fn c7_what_is_too_large_has_the_standard_s_answer() -> Result<()> {
     for (path, bytes, status) in [
         ("stream/echo", 1_024, StatusCode::OK),
         ("stream/echo", 1_025, StatusCode::PAYLOAD_TOO_LARGE),
-        // The service's own.
+        // The service's own limit.
         ("tight/", 11, StatusCode::PAYLOAD_TOO_LARGE),
     ] {
         let request = Request::post(format!("{}/{path}", host.url()));
@@ -294,7 +295,7 @@ async fn c7_what_is_too_large_has_the_standard_s_answer() -> Result<()> {
             answer.status
         );
     }
-    // A client that waits for leave to send has its answer instead.
+    // A client that waits for 100 gets the answer instead.
     let expects = "POST /stream/echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n\
                    expect: 100-continue\r\nconnection: close\r\n\r\n";
     let answer = raw(&host, expects).await?;
@@ -307,7 +308,7 @@ async fn who_asks_too_often_is_told_when_to_come_back() -> Result<()> {
     let site = site("[server]\nclient_rate = \"3/h\"\n")?;
     let host = Host::serve(site.path()).start().await?;
     let client = Client::new();
-    // The service's own bucket has room for one, and the client's for three.
+    // The service's own bucket has room for one, the client's for three.
     let tight = format!("{}/tight/", host.url());
     ensure!(client.get(&tight).await?.status == 200);
     let second = client.get(&tight).await?;
@@ -327,7 +328,7 @@ async fn who_asks_too_often_is_told_when_to_come_back() -> Result<()> {
     Ok(())
 }
 
-/// The client's address of the first request, as the access log has it.
+/// Returns the client's address of the first request from the access log.
 async fn logged_client(host: &Host) -> Result<String> {
     let line = host
         .stderr()

@@ -1,8 +1,8 @@
-//! Promise: a guest that means harm gets its own answer, and others do not notice.
+//! Promise: a malicious guest gets its own answer, and others do not notice.
 //!
-//! The ids are those of `docs/explanation/hardening.md`. G4, G9 and G19 are in `hoarding_guests.rs`, G13
-//! and G14 in `pool.rs`, what becomes of those beside a request that missed its deadline in
-//! `deadlines.rs`, the simple traps in `faults.rs`.
+//! The ids are those of `docs/explanation/hardening.md`. G4, G9 and G19 are in
+//! `hoarding_guests.rs`, G13 and G14 in `pool.rs`, requests beside one that missed its deadline in
+//! `deadlines.rs`, and simple traps in `faults.rs`.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use headwater_tests::crafted::{self, Proxy, Service};
 use headwater_tests::{Answer, Client, Services, client, pattern};
 use http::Request;
 
-/// Nothing but the time for work that nobody waits for ends an instance.
+/// Only the timeout for leftover work ends an instance.
 const ABANDONED: [&str; 6] = [
     "--timeout",
     "600s",
@@ -37,7 +37,7 @@ async fn an_infinite_loop_is_a_504_and_its_instance_is_dropped() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn those_that_share_an_instance_with_an_infinite_loop_are_all_answered() -> Result<()> {
     let services = Services::faulty(&["--timeout", "1s", "--max-instances", "1"]).await?;
-    // These wait for each other, so that they are inside when the loop is.
+    // These wait for each other, so that they are inside together with the loop.
     let (siblings, spin) = futures::try_join!(
         try_join_all((0..10).map(|_| services.get("/trap-together?n=99"))),
         services.get("/spin"),
@@ -51,7 +51,7 @@ async fn those_that_share_an_instance_with_an_infinite_loop_are_all_answered() -
             "{sibling:?}"
         );
     }
-    // Until then the service is full.
+    // The service is full until then.
     services.instances("faulty").wait_gone(1).await?;
     services.ok("/").await?;
     services.host().process().calm().await
@@ -169,8 +169,8 @@ async fn a_loop_in_post_return_is_a_504() -> Result<()> {
     .await
 }
 
-// G2: a function that is lifted as asynchronous has no post-return function. In its place there are the
-// callback, and what is done after the result was given.
+// G2: a function that is lifted as asynchronous has no post-return function, but a callback, and
+// work after the result was given.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_in_a_callback_is_a_504() -> Result<()> {
     is_dropped_at_its_deadline(Service {
@@ -269,8 +269,8 @@ async fn a_response_stream_that_is_dropped_or_ends_in_an_error_is_cut_and_nothin
     Ok(())
 }
 
-/// A component misses its deadline and others are served; then its instance is gone, and computes no
-/// more.
+/// Checks that a component misses its deadline while others are served, and that its instance is
+/// then gone and computes no more.
 async fn is_dropped_at_its_deadline(component: impl Into<String>) -> Result<()> {
     let services = Services::crafted(component, &["--timeout", "1s"]).await?;
     times_out(&services, "/").await?;
@@ -280,7 +280,7 @@ async fn is_dropped_at_its_deadline(component: impl Into<String>) -> Result<()> 
     Ok(())
 }
 
-/// While `path` misses its deadline, and after it, another service answers.
+/// Checks that another service answers while and after `path` misses its deadline.
 async fn times_out(services: &Services, path: &str) -> Result<()> {
     let (late, _) = futures::try_join!(services.get(path), services.all_ok("/hello", 20))?;
     ensure!(late.status == 504, "{late:?}");

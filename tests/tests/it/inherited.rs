@@ -1,4 +1,4 @@
-//! Promise: sockets that whoever starts the host has opened are listened at (sd_listen_fds(3)).
+//! Promise: the host serves sockets that its parent has opened (sd_listen_fds(3)).
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -13,8 +13,8 @@ use headwater_tests::{Client, Curl, within};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Passes its standard input on as the third descriptor and as the fourth, as systemd does; all that
-/// the host says is on the standard output.
+/// Passes standard input on as the third and fourth descriptor, as systemd does; all output of the
+/// host goes to standard output.
 const START: &str = "exec 3<&0 4<&0 0</dev/null 2>&1; LISTEN_PID=PID LISTEN_FDS=2 \
                      LISTEN_FDNAMES=web:spare exec \"$0\" \"$@\"";
 
@@ -26,7 +26,7 @@ struct Activated {
 }
 
 impl Activated {
-    /// `pid` is whom the sockets are said to be for; `$$` is the host.
+    /// `pid` is the process that the sockets are meant for; `$$` is the host.
     fn start(socket: OwnedFd, pid: &str, listen: &[&str]) -> Result<Self> {
         let mut command = Command::new("sh");
         command
@@ -61,14 +61,14 @@ async fn a_tcp_socket_is_found_by_its_name_and_by_its_number() -> Result<()> {
     let url = format!("http://{}", socket.local_addr()?);
     let listen = ["systemd:web", "systemd:1"];
     let mut host = Activated::start(socket.try_clone()?.into(), "$$", &listen)?;
-    // Who comes before the host listens is answered, too: that is what it is for.
+    // A client that connects before the host accepts is answered, too: that is the purpose.
     let answers = (0..16).map(async |_| Client::new().get(&url).await);
     for answer in futures::future::try_join_all(answers).await? {
         ensure!(answer.status == 200, "{}", answer.status);
     }
     host.process.terminate()?;
     ensure!(host.exit().await? == Some(0), "{}", host.said.text());
-    // What was not opened by the host is not closed by it: the next one goes on.
+    // The host does not close sockets that it did not open: the next one goes on.
     let waiting = tokio::spawn(async move { Client::new().get(&url).await });
     let _next = Activated::start(socket.into(), "$$", &["systemd:0"])?;
     ensure!(waiting.await??.status == 200);

@@ -1,5 +1,5 @@
 //! Promise: services of one host call each other by name, without the network, and otherwise as if
-//! there were one.
+//! over it.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::client::{Answer, empty, streamed};
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt;
 use tempfile::TempDir;
 
-/// `relay` at every path, with leave to call all services.
+/// Settings of `relay` at every path, which may call all services.
 fn relay() -> Result<Settings> {
     Settings::default().component("relay", "/...", &["*.internal"])
 }
@@ -74,7 +74,7 @@ async fn what_is_not_granted_or_not_there_is_an_error_for_the_guest() -> Result<
     let services = Services::start(settings, &[]).await?;
     for (path, code, said) in [
         ("/none/?to=http://hello.internal", "HttpRequestDenied", ""),
-        // Everything outside, that is.
+        // This allows only everything outside.
         ("/all/?to=http://hello.internal", "HttpRequestDenied", ""),
         (
             "/?to=http://nobody.internal",
@@ -174,7 +174,7 @@ async fn the_trace_goes_on_and_each_request_has_its_own_id_span_and_access_recor
     let (outer_id, inner_id) = (id(outer)?, id(inner)?);
     ensure!(outer_id != inner_id);
     ensure!(inner.attribute("headwater.caller.request_id") == Some(&*outer_id));
-    // The guest passes on what it is answered, and the front names its own request all the same.
+    // The guest passes on the answer it gets, but the front names its own request.
     ensure!(answer.request_id() == outer_id);
 
     let log = host.stderr().text();
@@ -193,7 +193,7 @@ async fn the_trace_goes_on_and_each_request_has_its_own_id_span_and_access_recor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_and_trailers_stream_through_in_bounded_memory() -> Result<()> {
-    /// Held as a whole at any point, it would show.
+    /// Buffered as a whole at any point, it would exceed the growth.
     const LARGE: usize = 100 << 20;
     const GROWTH: u64 = 64 << 20;
     let services = Services::start(relay()?.component("stream", "/s", &[])?, &[]).await?;
@@ -254,14 +254,14 @@ async fn what_goes_wrong_is_what_a_client_would_have_seen() -> Result<()> {
             .await?;
         ensure!(answer.status == status, "{path}: {answer:?}");
     }
-    // A body that is cut on the inside is cut on the outside.
+    // A body that is cut off inside is cut off outside.
     services
         .get("/late-trap?to=http://faulty.internal")
         .await
         .expect_err("a whole answer");
 
     let url = format!("{}/never?to=http://full.internal", services.host().url());
-    // It may itself be refused at first, while the instance starts or has a request of those below.
+    // It may be refused at first, while the instance starts or has one of the requests below.
     let never = tokio::spawn(async move {
         loop {
             let answer = Client::new().get(&url).await;
@@ -294,7 +294,7 @@ async fn the_caller_s_deadline_is_the_other_service_s_too() -> Result<()> {
     let services = Services::start(settings, &["--access-log"]).await?;
     let answer = services.get("/never?to=http://faulty.internal").await?;
     ensure!(answer.status == 504, "{answer:?}");
-    // And not when nobody waits for it any more, ten minutes later.
+    // It is over now, rather than ten minutes later.
     let log = services.host().stderr();
     log.wait_for("the access record of the inner request", |line| {
         line.contains("headwater::access") && line.contains("caller_service")

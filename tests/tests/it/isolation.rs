@@ -1,11 +1,11 @@
-//! What one guest leaves in memory, no other finds.
+//! Promise: no guest finds in memory what another left there.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use headwater_tests::{Host, by_tier, guests, isolation};
 
-/// Also where all share one place, so that each instance is where another was, of whatever service.
+/// Also with one place for all, so that each instance is where one of another service was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_finds_nothing_of_others_in_its_memory_while_pages_are_moved_and_sent_out()
 -> Result<()> {
@@ -19,7 +19,7 @@ async fn a_guest_finds_nothing_of_others_in_its_memory_while_pages_are_moved_and
     Ok(())
 }
 
-/// wasmtime opens the page map for the scan that skips pages which are not present, and keeps it open.
+/// wasmtime opens the page map for the scan that skips absent pages, and keeps it open.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_host_does_not_look_at_its_page_map() -> Result<()> {

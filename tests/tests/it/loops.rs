@@ -1,11 +1,12 @@
-//! Promise (G20): a guest that calls itself, by whatever way, ends with `loop-detected`, and nobody
-//! else notices.
+//! Promise (G20): a guest that calls itself in any way ends with `loop-detected`, and others do not
+//! notice.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::settings::Settings;
 use headwater_tests::{Answer, Services, Upstream};
 
-/// `relay` at every path, and as `other` at `/other`; they call each other, themselves, and this host.
+/// Serves `relay` at every path, and as `other` at `/other`; they call each other, themselves, and
+/// this host.
 async fn relays(arguments: &[&str]) -> Result<Services> {
     let grants = ["*.internal", "127.0.0.1"];
     let settings = Settings::default()
@@ -15,13 +16,13 @@ async fn relays(arguments: &[&str]) -> Result<Services> {
 }
 
 fn ends_with_a_detected_loop(answer: &Answer) -> Result<()> {
-    // The innermost relay passes on nothing, and says what it saw; the others pass that on.
+    // The innermost relay reports its error, and the others pass that on.
     ensure!(answer.status == 502, "{answer:?}");
     ensure!(answer.text().contains("LoopDetected"), "{}", answer.text());
     Ok(())
 }
 
-/// How often the host was asked for `path` in its life, which ends with this: records come in no order.
+/// Ends the host, and returns the number of requests for `path`: records come in no order.
 async fn asked(services: &Services, path: &str) -> Result<usize> {
     services.host().process().terminate()?;
     let log = services.host().stderr();
@@ -39,7 +40,7 @@ async fn a_guest_that_calls_itself_in_process_is_told_of_the_loop() -> Result<()
     let services = relays(&["--access-log"]).await?;
     let answer = services.get("/a?to=http://relay.internal").await?;
     ends_with_a_detected_loop(&answer)?;
-    // The first, sixteen that came back, and the one that was refused.
+    // The first, sixteen repetitions, and the refused one.
     let asked = asked(&services, "/a").await?;
     ensure!(asked == 18, "{asked} requests");
     Ok(())
@@ -95,7 +96,7 @@ async fn the_field_is_the_host_s_and_what_came_before_is_passed_on() -> Result<(
         .header("cdn-loop", "cdn.example; v=1")
         .header("cdn-loop", "this-host")
         .body(headwater_tests::client::empty())?;
-    // The relay passes the request on with all its headers: it forges nothing, and removes nothing.
+    // The relay passes the request on with all headers unchanged.
     let answer = headwater_tests::Client::new().send(request).await?;
     ensure!(answer.status == 200, "{answer:?}");
     let calls = upstream.wait_for(1).await?;

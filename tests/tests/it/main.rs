@@ -1,7 +1,7 @@
-//! All end-to-end tests, as one program: it is linked once, and `cargo test --test it NAME` in this
+//! All end-to-end tests in one program: it is linked once, and `cargo test --test it NAME` in this
 //! package's folder runs one of them.
 //!
-//! A file is a promise, or a few that belong together, and the names of its tests say them.
+//! A file has one promise, or a few related ones, and the names of its tests state them.
 
 mod access_log;
 mod admin;
@@ -64,7 +64,7 @@ mod wagi_streaming;
 mod watch;
 mod witnesses;
 
-/// A file that is not declared here is not compiled, and says nothing.
+/// A file that is not declared here is silently not compiled.
 #[test]
 fn every_file_of_tests_is_part_of_this_program() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");

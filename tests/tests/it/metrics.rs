@@ -1,4 +1,4 @@
-//! Promise: what the host does shows in its metrics, at a collector, and is documented there.
+//! Promise: metrics show the host's work at a collector, and are documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -116,7 +116,7 @@ async fn requests_show_by(protocol: &str) -> Result<()> {
         })
         .await?;
     let waits = metrics.total("headwater.pool.queue.wait", &[FANOUT]);
-    // One waited for its instance's start, perhaps, and one for the other's end, for sure.
+    // One waited for the other's end, and one perhaps for its instance's start.
     ensure!(waits >= Some(1.0), "{waits:?}");
     let duration = metrics.sum(DURATION, &ok).context("no duration")?;
     let wait = metrics.sum("headwater.pool.queue.wait", &[FANOUT]);
@@ -306,7 +306,7 @@ async fn traces_go_out_without_metrics_and_metrics_without_traces() -> Result<()
         let settings = Settings::default().component("hello", "/...", &[])?;
         let mut observed = Observed::start(settings, &[(off, "none")]).await?;
         ensure!(observed.get("/").await?.status == 200);
-        // Nothing comes after the end.
+        // Nothing arrives after the end.
         ensure!(observed.host.stop().await?.success());
         ensure!(observed.collector.has_metrics() == metrics, "with {off}");
         ensure!(observed.collector.has_spans() == spans, "with {off}");
@@ -320,7 +320,7 @@ const DURATION: &str = "http.server.request.duration";
 const INSTANCES: &str = "headwater.pool.instance.alive";
 const REFUSED: &str = "headwater.pool.request.refused";
 
-/// A host that exports its metrics often.
+/// Starts a host that exports its metrics often.
 struct Observed {
     host: Host,
     collector: Collector,
@@ -354,7 +354,7 @@ impl Observed {
         tokio::spawn(async move { Client::new().get(&url).await })
     }
 
-    /// The metrics, once `wanted` accepts them. Whatever they are, they are documented.
+    /// Returns the metrics once `wanted` accepts them. All of them must be documented.
     async fn wait_for(&self, what: &str, wanted: impl Fn(&Metrics) -> bool) -> Result<Metrics> {
         let undocumented = Mutex::new(BTreeSet::new());
         let metrics = self
@@ -375,7 +375,7 @@ impl Observed {
     }
 }
 
-/// Metrics, and attributes of them, that docs/reference/metrics.md does not name.
+/// Returns metrics and attributes that docs/reference/metrics.md does not name.
 fn undocumented_in(metrics: &Metrics) -> BTreeSet<String> {
     let documented = documented();
     let mut missing = BTreeSet::new();
@@ -393,7 +393,7 @@ fn undocumented_in(metrics: &Metrics) -> BTreeSet<String> {
     missing
 }
 
-/// The attributes of each metric in the documentation.
+/// Returns the attributes of each metric in the documentation.
 fn documented() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let table = DOCUMENTATION.split("## All of them").nth(1);
     let rows = table.unwrap_or_default().lines();

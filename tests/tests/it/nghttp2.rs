@@ -1,5 +1,5 @@
-//! Promise: nghttp2's clients get from the front what HTTP/2 promises, also while it loads again and
-//! while it ends.
+//! Promise: nghttp2's clients get from the front what HTTP/2 promises, also during a reload and a
+//! shutdown.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Client, H2load, Host, Upstream};
 use tempfile::TempDir;
 
-/// With TLS and without, `hello` in front of everything and an echo at `/echo`.
+/// A host with `hello` at `/` and an echo at `/echo`, with and without TLS.
 struct Site {
     host: Host,
     secure: String,
@@ -48,7 +48,7 @@ impl Site {
         })
     }
 
-    /// Loads by both versions, with TLS and without, of so many requests each.
+    /// Runs loads of this many requests in both versions, with and without TLS.
     async fn load(&self, h2load: &H2load, requests: &str) -> Result<Vec<Load>> {
         let load = async |version: &str, url: &str| {
             let arguments = ["-n", requests, "-c", "4", version, url];
@@ -99,8 +99,8 @@ async fn nothing_is_lost_while_the_host_loads_again() -> Result<()> {
     Ok(())
 }
 
-/// h2load does not come back when it is told to go, and calls failed what it has not sent by then. What
-/// it calls started it may not have sent either: so it is the host who says what has come.
+/// h2load does not reconnect after GOAWAY, and counts unsent requests as failed. Its started
+/// requests may be unsent, too, so the host's count decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn c10_what_was_sent_before_the_end_is_answered() -> Result<()> {
     let Some(h2load) = H2load::find() else {
@@ -110,7 +110,6 @@ async fn c10_what_was_sent_before_the_end_is_answered() -> Result<()> {
     let process = site.host.process();
     let clear = site.clear.trim_end_matches('/').to_owned();
     let end = async {
-        // Another connection counts how far the others may have come.
         let own = steady::ask(&clear, "/", 1, Until::Requests(300), |status, _| {
             ensure!(status == 200, "{status}");
             Ok(())
@@ -129,7 +128,7 @@ async fn c10_what_was_sent_before_the_end_is_answered() -> Result<()> {
             load.said
         );
         ensure!(load.statuses == [load.succeeded, 0, 0, 0], "{}", load.said);
-        // No more than its connections may have at once.
+        // At most the concurrent requests of its connections are unanswered.
         ensure!(load.started - load.succeeded <= 40, "{}", load.said);
         answered += load.succeeded;
     }
@@ -193,7 +192,7 @@ async fn a_client_is_told_how_much_it_may_ask_at_once_and_when_to_go() -> Result
         .args(["--null-out", "--verbose", "--multiply", "10", &url])
         .spawn()?;
     let said = Output::capture(child.stdout.take().context("its output")?);
-    // It opens a stream when one is over, and none is until the upstream answers.
+    // It opens a stream when one is over, and none ends until the upstream answers.
     held.wait_for(3).await?;
     let other = Client::new().get(&format!("{}/none", host.url())).await?;
     ensure!(other.status == 400, "{}", other.status);
@@ -220,7 +219,7 @@ async fn a_client_is_told_how_much_it_may_ask_at_once_and_when_to_go() -> Result
         .with_context(|| said.clone())?;
     ensure!(said[goaway..].contains("error_code=NO_ERROR"), "{said}");
     let answers = said.matches(":status: 200").count();
-    // Those that were open when the drain began, and those that were on their way.
+    // Those that were open when the drain began, and those in transit.
     ensure!(
         (3..=10).contains(&answers) && !said.contains(":status: 5"),
         "{said}"

@@ -1,4 +1,4 @@
-//! Promise: spans go where the standard `OTEL_*` variables say.
+//! Promise: spans go to the collector in the standard `OTEL_*` variables.
 
 use anyhow::{Result, ensure};
 use headwater_tests::collector::Collector;
@@ -28,7 +28,7 @@ async fn spans_arrive_by(protocol: &str) -> Result<()> {
         .get_tagged(host.url(), "otlp", &parent)
         .await?;
     ensure!(answer.status == 200);
-    // What is still in a batch is sent before the end.
+    // The last batch is sent before the end.
     ensure!(host.stop().await?.success());
 
     let span = collector

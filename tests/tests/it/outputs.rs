@@ -1,6 +1,6 @@
-//! Promise: whoever reads what the host writes may stop to read. Requests, probes, signals and the
-//! drain go on as ever; what is lost is counted, and told of once there is room again. Files may be put
-//! aside, by the host or by others.
+//! Promise: if the reader of an output stalls, requests, probes, signals and the drain go on;
+//! losses are counted, and reported once there is room again. The host or other programs may rotate
+//! files.
 
 use std::fs;
 use std::io::Write;
@@ -18,14 +18,13 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Request};
 use tokio::net::TcpStream;
 
-/// How many clients ask at once.
 const CLIENTS: usize = 16;
 
-/// As much as a pipe takes while nobody reads it, unless told otherwise: see pipe(7).
+/// The default capacity of a pipe: see pipe(7).
 const PIPE: usize = 64 << 10;
 
-/// A good guest in front of everything, one that traps and one that calls where it may not. The one
-/// that traps is a service of its own: a trap ends all requests that share its instance.
+/// Settings of a good guest at `/`, one that traps and one that makes denied calls. The trapping one is a
+/// separate service: a trap ends all requests of its instance.
 fn site(sections: &str) -> Result<SettingsFile> {
     Settings::default()
         .component("faulty", "/...", &[])?
@@ -35,10 +34,10 @@ fn site(sections: &str) -> Result<SettingsFile> {
         .write()
 }
 
-/// Asks on and on, until `done`, in such a way that much is written of each request. Each is answered.
+/// Sends requests until `done` that cause much output. Each is answered.
 async fn under_load<T>(host: &str, done: impl Future<Output = Result<T>>) -> Result<T> {
     let url = format!("{host}/{}", "long".repeat(1500));
-    // Six times as long when it is escaped.
+    // Six times as long after escaping.
     let agent = HeaderValue::from_bytes(&[0xff; 1000])?;
     let load = try_join_all((0..CLIENTS).map(async |_| {
         let client = Client::new();
@@ -71,7 +70,7 @@ async fn lost(admin: &Admin, outputs: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Everybody is answered: clients, also those that are denied something, and probes.
+/// Checks that all are answered: clients, also those that are denied something, and probes.
 async fn all_is_well(host: &str, admin: &Admin) -> Result<()> {
     for path in ["/", "/trap", "/denied?to=http://192.0.2.1&k=1"] {
         Client::new().get(&format!("{host}{path}")).await?;
@@ -167,7 +166,6 @@ async fn files_that_take_nothing_hold_up_nothing() -> Result<()> {
     for name in FILES {
         make_fifo(&site.path().with_file_name(name))?;
     }
-    // Nobody reads them.
     let (mut host, admin) = Admin::start(Host::serve(site.path())).await?;
     let url = host.url().to_owned();
     under_load(&url, async {
@@ -181,9 +179,9 @@ async fn files_that_take_nothing_hold_up_nothing() -> Result<()> {
     ensure!(status.code() == Some(0), "{status}: {log}");
     for output in ["access_log", "trace_file", "audit_log"] {
         let told = format!(
-            "its end could not be written in time and is lost: whoever reads it is too slow output=\"{output}\""
+            "the last records could not be written in time and are lost: the reader is too slow output=\"{output}\""
         );
-        // The few lines of the audit log have room in the pipe.
+        // The few lines of the audit log fit into the pipe.
         ensure!(
             log.contains(&told) == (output != "audit_log"),
             "{output}: {log}"
@@ -200,7 +198,7 @@ async fn a_start_and_an_end_need_nobody_who_reads() -> Result<()> {
     let mut command = serve
         .args(["--listen", &listen, &format!("--admin={admin}")])
         .command()?;
-    // Full before the first word.
+    // Full before the first output.
     let (_reader, mut writer) = std::io::pipe()?;
     writer.write_all(&vec![b'\n'; PIPE])?;
     command
@@ -244,10 +242,10 @@ async fn a_host_that_cannot_start_says_so_to_nobody_and_ends() -> Result<()> {
     Ok(())
 }
 
-/// The files that the host writes to, beside its settings.
+/// The files that the host writes, beside its settings.
 const FILES: [&str; 3] = ["access", "traces", "audit"];
 
-/// What all files of this name hold, those that were put aside included, and how many there are.
+/// Returns the contents of all files of this name, including rotated ones, and their number.
 fn all_of(site: &SettingsFile, name: &str) -> Result<(String, usize)> {
     let (mut text, mut files) = (String::new(), 0);
     for entry in fs::read_dir(site.path().parent().context("a folder")?)? {
@@ -260,7 +258,7 @@ fn all_of(site: &SettingsFile, name: &str) -> Result<(String, usize)> {
     Ok((text, files))
 }
 
-/// Asks so often, and each time for something that is denied.
+/// Sends this many requests, each for something that is denied.
 async fn ask_for_what_is_denied(host: &Host, times: usize) -> Result<()> {
     let url = format!("{}/denied?to=http://192.0.2.1&k=1&wait=0", host.url());
     for _ in 0..times {
@@ -284,7 +282,7 @@ async fn files_that_another_program_moves_are_made_anew_with_a_signal_and_withou
     };
     ask_for_what_is_denied(&host, 1).await?;
     move_all("1")?;
-    // What has been moved goes on until something is written.
+    // Moved files stay in use until something is written.
     ask_for_what_is_denied(&host, 1).await?;
     within("files that are made anew", async {
         while !FILES.iter().all(|name| there(name).exists()) {
@@ -329,10 +327,10 @@ async fn the_trace_file_and_the_audit_log_are_put_aside_as_the_access_log_is() -
     let mut host = Host::serve(site.path()).start().await?;
     for asked in 1..=8 {
         ask_for_what_is_denied(&host, 1).await?;
-        // Spans that end together would share a line, which is never cut.
+        // Spans that end together would share a line, which is never split.
         within("the spans of a request", async {
             let lines = |(text, _): (String, usize)| text.lines().count();
-            // A file may be put aside just then, and the oldest are removed.
+            // A file may be rotated just then, and the oldest are removed.
             while all_of(&site, "traces").map_or(0, lines) < asked.min(3) {
                 tokio::task::yield_now().await;
             }
@@ -352,7 +350,7 @@ fn make_fifo(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Addresses that nobody listens at, as long as nobody takes them.
+/// Returns addresses that nobody listens at yet.
 fn free_addresses() -> Result<[String; 2]> {
     let listeners = [
         TcpListener::bind("127.0.0.1:0")?,

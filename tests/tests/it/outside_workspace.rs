@@ -1,4 +1,4 @@
-//! Promise: a crate of somebody else that depends on the library compiles, and serves.
+//! Promise: a foreign crate that depends on the library compiles, and serves.
 
 use std::env;
 use std::fs;
@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::examples::Example;
 
-/// Far longer than it takes: the crate itself and Headwater's own are compiled, and nothing else.
+/// A generous timeout: only the crate itself and Headwater's own are compiled.
 const BUILD: Duration = Duration::from_secs(600);
 
 /// Serves until its standard input ends.
@@ -41,8 +41,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 "#;
 
-/// What the rest of the workspace asks of crates that the library uses, too. Without it those would be compiled
-/// again, and wasmtime with them: for other features, or because only macros use them here.
+/// The workspace's other requirements of crates that the library uses. Without them those would be
+/// compiled again, and wasmtime with them: for other features, or because only macros use them
+/// here.
 const SAME_FEATURES: &str = r#"
 id-arena = "2"
 opentelemetry_sdk = { version = "0.33", default-features = false, features = ["testing"] }
@@ -79,7 +80,7 @@ async fn a_crate_outside_the_workspace_serves_by_the_library() -> Result<()> {
     Ok(())
 }
 
-/// Versions, profiles and features are the workspace's, so that what it has compiled can be used.
+/// Versions, profiles and features are the workspace's, to reuse what it has compiled.
 fn write_crate(root: &Path, folder: &Path) -> Result<()> {
     let workspace = fs::read_to_string(root.join("Cargo.toml"))?;
     let xtask = fs::read_to_string(root.join("xtask/Cargo.toml"))?;
@@ -97,7 +98,7 @@ fn write_crate(root: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The part of a manifest that begins with one heading and ends before another.
+/// Returns the part of a manifest from one heading to another.
 fn between<'a>(text: &'a str, from: &str, to: Option<&str>) -> Result<&'a str> {
     let from = text.find(from).context(from.to_owned())?;
     let to = to.map_or(Some(text.len()), |to| text.find(to));
@@ -105,7 +106,7 @@ fn between<'a>(text: &'a str, from: &str, to: Option<&str>) -> Result<&'a str> {
         .context("headings in another order")
 }
 
-/// Builds it where this test was built, and returns the program.
+/// Builds it in this test's target directory, and returns the program.
 async fn build(folder: &Path) -> Result<PathBuf> {
     let this = env::current_exe()?;
     // `target/PROFILE/deps/it-…`
@@ -123,7 +124,7 @@ async fn build(folder: &Path) -> Result<PathBuf> {
     }
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        // What Cargo tells a test of its package; build scripts would run again for it.
+        // Variables that Cargo sets for a test; they would make build scripts run again.
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             build.env_remove(&name);
         }

@@ -1,5 +1,5 @@
-//! Promise: the instances of a service are bounded, its queue is bounded, and who does not fit in is
-//! told so; a guest under backpressure gets nothing, and keeps nobody else from being served.
+//! Promise: a service's instances and queue are limited, and requests that exceed the limits are
+//! refused; a guest under backpressure gets nothing, and blocks no other.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use headwater_tests::upstream::Behaviour;
 use headwater_tests::{Answer, Client, Host, Services, Upstream, load};
 use serde_json::Value;
 
-/// One request at a time in one instance, and time enough that no timeout decides anything.
+/// One request at a time in one instance, with timeouts too long to matter.
 const ONE_AT_A_TIME: [&str; 8] = [
     "--max-instances",
     "1",
@@ -58,7 +58,7 @@ async fn a_full_queue_refuses_at_once_and_those_in_it_are_served() -> Result<()>
 
     let mut more: FuturesUnordered<_> = (0..5).map(|_| one.request()).collect();
     for _ in 0..3 {
-        // Nothing but the full queue can end a request now.
+        // Now only the full queue can end a request.
         let answer = more.next().await.context("no answer")???;
         ensure!(answer.is_refusal(), "{answer:?}");
         let id = answer.request_id();
@@ -82,7 +82,7 @@ async fn a_request_that_waits_too_long_in_the_queue_is_refused() -> Result<()> {
 
     let late = one.request().await??;
     ensure!(late.is_refusal(), "{late:?}");
-    // It never came in.
+    // The guest never got it.
     ensure!(held.calls().len() == 1);
     held.release();
     ensure!(inside.await??.status == 200);
@@ -102,7 +102,7 @@ async fn a_request_that_misses_its_deadline_in_the_queue_is_answered() -> Result
         .start()
         .await?;
     let url = format!("{}/?to={}&k=1&wait=0", host.url(), held.url());
-    // Whichever of them is inside: its deadline is no later than that of the others.
+    // The deadline of the one inside is no later than that of the others.
     let answers = try_join_all((0..3).map(|_| async { Client::new().get(&url).await })).await?;
     for answer in &answers {
         let late = answer.status == 504 || answer.is_refusal();
@@ -115,7 +115,7 @@ async fn a_request_that_misses_its_deadline_in_the_queue_is_answered() -> Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waits_for_work_that_another_left_behind_is_told_what_it_waited_for()
 -> Result<()> {
-    // Whichever is over first.
+    // The status tells which timeout expired first.
     for (queue_timeout, timeout, status) in [("300ms", "600s", 503), ("600s", "300ms", 504)] {
         let arguments = [
             "--serial",
@@ -125,7 +125,7 @@ async fn a_request_that_waits_for_work_that_another_left_behind_is_told_what_it_
             &format!("--timeout={timeout}"),
         ];
         let services = Services::faulty(&arguments).await?;
-        // Its answer may take longer than the timeout where the instance is started.
+        // If the instance has to start, the answer may take longer than the timeout.
         let first = services.get("/respond-and-stay").await?;
         if first.status != 200 {
             continue;
@@ -165,7 +165,7 @@ async fn a_guest_that_never_lets_go_starves_nobody_but_itself() -> Result<()> {
         ensure!(answer.status == 200, "{answer:?}");
     }
 
-    // More than the queue takes: some are refused at once, some when they have waited.
+    // More than the queue takes: some are refused at once, some after waiting.
     let (refused, others) = futures::try_join!(
         try_join_all((0..10).map(|_| get("/"))),
         try_join_all((0..20).map(|_| get("/hello"))),
@@ -193,7 +193,7 @@ async fn backpressure_that_was_left_behind_ends_with_the_idle_timeout() -> Resul
     recovers("/hold-and-leave", &["--idle-timeout", "500ms"]).await
 }
 
-/// After `path`, which holds backpressure for ever, the only instance gives way to another.
+/// Checks that after `path`, which holds backpressure for ever, the only instance is replaced.
 async fn recovers(path: &str, arguments: &[&str]) -> Result<()> {
     let host = Host::serve(guest("faulty")?)
         .args(["--max-instances", "1", "--timeout", "600s"])
@@ -299,7 +299,7 @@ async fn each_of_sixteen_requests_in_an_instance_that_traps_gets_its_own_answer(
     Ok(())
 }
 
-/// A host that runs `fanout` in one instance, one request at a time, and calls one upstream.
+/// Starts a host that runs `fanout` in one instance, one request at a time, and calls one upstream.
 struct OneAtATime {
     host: Host,
     url: String,
@@ -317,7 +317,7 @@ impl OneAtATime {
         Ok(Self { host, url })
     }
 
-    /// One more request, on a connection of its own.
+    /// Sends one more request, on a separate connection.
     fn request(&self) -> tokio::task::JoinHandle<Result<Answer>> {
         let url = self.url.clone();
         let log = self.host.stderr().clone();

@@ -20,7 +20,7 @@ async fn an_incoming_trace_is_continued() -> Result<()> {
     ensure!(server.attribute("http.route") == Some("/..."));
     ensure!(server.attribute("http.response.status_code") == Some("200"));
     ensure!(!server.error);
-    // A person who has an answer in hand finds its span by the id.
+    // The id of an answer leads a person to its span.
     ensure!(
         traced
             .values_of_the_only_server_span()?
@@ -206,7 +206,7 @@ async fn c9_what_is_malformed_or_too_large_reaches_neither_guest_nor_span_nor_lo
     for (continued, answer) in told {
         let id = answer.request_id();
         ensure!(is_uuid_v7(id), "{id}");
-        // One id in all places, and one trace.
+        // One id everywhere, and one trace.
         let text = answer.text();
         ensure!(
             text.contains(&format!("\nHTTP_X_REQUEST_ID={id}\n")),
@@ -237,7 +237,7 @@ async fn c9_what_is_malformed_or_too_large_reaches_neither_guest_nor_span_nor_lo
     Ok(())
 }
 
-/// One answer of `hello`, and the trace file after it.
+/// Returns one answer of `hello`, and the trace file after it.
 struct Traced {
     answer: Answer,
     trace: TraceFile,

@@ -1,6 +1,6 @@
-//! Promise: in a random mix of all that is hard to attribute, no call is attributed to a request that it
-//! was not made for, and none is in doubt but where the documentation says so. `cargo xtask
-//! prove-attribution` proves it of other random mixes.
+//! Promise: in a random mix of all cases that are hard to attribute, no call is attributed to the
+//! wrong request, and only those are in doubt that the documentation names. `cargo xtask
+//! prove-attribution` proves it for other random mixes.
 
 use anyhow::{Result, ensure};
 use headwater_tests::by_tier;

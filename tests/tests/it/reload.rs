@@ -1,5 +1,5 @@
-//! Promise: what is served is replaced under load, and no request is lost by it; what is broken
-//! replaces nothing, and what has not changed goes on.
+//! Promise: a reload under load loses no request; broken settings or guests replace nothing, and
+//! unchanged services go on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const OLD: &str = "Hello from Headwater!";
 const NEW: &str = "try /echo";
 
-/// A service whose guest can be another one.
+/// A service whose guest can be replaced.
 struct Site {
     folder: TempDir,
 }
@@ -38,7 +38,7 @@ impl Site {
         self.folder.path().join("headwater.toml")
     }
 
-    /// Puts a guest in the place of what is there, as a compiler does.
+    /// Replaces the guest, as a compiler does.
     fn guest(&self, name: &str) -> Result<()> {
         self.put(&guest(name)?)
     }
@@ -53,7 +53,6 @@ impl Site {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_of_many_requests_while_versions_replace_each_other() -> Result<()> {
-    /// Each sends one request after another.
     const CLIENTS: u64 = 16;
     let requests = by_tier(16_000, 100_000);
     let site = Site::new()?;
@@ -81,7 +80,7 @@ async fn nothing_is_lost_of_many_requests_while_versions_replace_each_other() ->
         host.stderr()
             .wait_for("a line about a reload", |line| line.contains(&loaded))
             .await?;
-        // The new version answers, from the moment on that it is said to be there.
+        // The new version answers as soon as the log reports it.
         let expected = if generation % 2 == 1 { OLD } else { NEW };
         let answer = Client::new().get(host.url()).await?;
         ensure!(answer.text().contains(expected), "{}", answer.text());
@@ -121,7 +120,7 @@ async fn a_file_that_changes_is_loaded_again_if_asked_for_and_a_broken_one_chang
     Ok(())
 }
 
-/// Two services, `it` with all that it may be made of, and `other`.
+/// Two services: `it` with every setting, and `other`.
 struct Pair {
     site: Site,
     host: Host,
@@ -166,7 +165,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Which instance answers, and how many requests it has told so.
+    /// Returns the instance that answers, and its count of requests.
     async fn told(&self, path: &str) -> Result<(String, u64)> {
         let answer = Client::new()
             .get(&format!("{}{path}/instance", self.host.url()))
@@ -188,7 +187,7 @@ fn it(route: &str, more: &str) -> String {
 }
 
 impl Site {
-    /// Has `data` lead to another directory, as releases are put in the place of each other.
+    /// Makes `data` lead to another directory, as deployments replace releases.
     fn link(&self, to: &str) -> Result<()> {
         let (new, data) = (
             self.folder.path().join("link"),
@@ -206,7 +205,8 @@ async fn an_instance_goes_on_where_another_service_or_only_a_route_has_changed()
     let (instance, first) = pair.told("/it").await?;
     ensure!(first == 1, "{first}");
 
-    // Nothing; another guest; a setting of another; another gone, and there again; a route; the order.
+    // No change; another guest; a setting of another service; the other removed, and added again; a
+    // route; the order.
     let said = pair.reload().await?;
     ensure!(said.contains("stay=2") && said.contains("come=0"), "{said}");
     fs::copy(guest("stream")?, pair.site.folder.path().join("other.wasm"))?;
@@ -248,7 +248,7 @@ async fn a_service_begins_anew_when_anything_has_changed_that_it_is_made_of() ->
                 "strip_prefix = true }",
                 "strip_prefix = true }\nallow_outgoing = [\"a.example\"]",
             )?,
-            // The same guest to all who ask it, and not to the last byte.
+            // A guest that behaves the same, but has other bytes.
             _ => {
                 let mut bytes = fs::read(guest("faulty")?)?;
                 // A custom section: its id, its size, and the name `x`.
@@ -259,7 +259,7 @@ async fn a_service_begins_anew_when_anything_has_changed_that_it_is_made_of() ->
             }
         }
         let said = pair.reload().await?;
-        // What holds for all is part of both.
+        // Common settings are part of both services.
         let others = if step == 3 { "stay=0" } else { "stay=1" };
         ensure!(said.contains(others), "step {step}: {said}");
         let (now, told) = pair.told("/it").await?;
@@ -342,7 +342,7 @@ async fn what_a_reload_has_changed_is_named_and_what_needs_a_restart_is_told_of_
     Ok(())
 }
 
-/// Whether a handshake with the host at this address is done by a certificate of this authority.
+/// Returns true if a handshake with the host at this address has a certificate of this authority.
 async fn shows(address: &str, authority: &Authority) -> bool {
     authority.connect(address, "localhost").await.is_ok()
 }

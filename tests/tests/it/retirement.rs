@@ -1,5 +1,5 @@
-//! Promise: an instance ends when it has served enough, or was idle for long enough; and no request or
-//! answer suffers by it.
+//! Promise: an instance ends after enough requests or idle time; no request or answer suffers by
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ async fn instances_that_have_served_their_share_retire_under_load_without_a_fail
         *most = nth.parse::<usize>()?.max(*most);
     }
     ensure!(sent.answers.len() == CLIENTS * ROUNDS);
-    // Nobody served more than the range allows. Short of it are those that are alive, and on a busy
-    // machine some of which the last request went elsewhere, because the guest was interrupted.
+    // No instance served more than the range allows. Fewer served those that are alive, and on a
+    // busy machine some whose last request went elsewhere, because the guest was interrupted.
     ensure!(served.values().all(|&served| served <= 10), "{served:?}");
     let short = served.values().filter(|&&served| served < 5).count();
     ensure!(short <= served.len() / 2, "{served:?}");
@@ -62,7 +62,7 @@ async fn the_share_differs_from_instance_to_instance() -> Result<()> {
         let (instance, _) = text.split_once(' ').context("no instance")?;
         *served.entry(instance.to_owned()).or_default() += 1;
     }
-    // The shares of at least four instances; that all are equal is as good as impossible by chance.
+    // At least four instances; equal numbers of all are practically impossible by chance.
     ensure!(served.len() >= 4, "{served:?}");
     let first = served.values().next();
     ensure!(
@@ -167,8 +167,8 @@ async fn a_component_of_0_2_gets_an_instance_for_each_request_unless_told_otherw
 {
     for (arguments, expected) in [
         (&[][..], 5),
-        // A client may be quicker with its next request than the host is with the end of the last one,
-        // for which a second instance would be started.
+        // The next request may arrive before the host has seen the end of the last one, and would
+        // start a second instance.
         (
             &["--max-requests-per-instance", "100", "--max-instances", "1"][..],
             1,
@@ -211,7 +211,7 @@ async fn a_reused_instance_of_0_2_still_serves_one_request_at_a_time() -> Result
     let inside = [get(), get()];
     held.wait_for(2).await?;
     let waiting = [get(), get(), get(), get()];
-    // Once the fourth is refused, the other three are in the queue, and not in an instance.
+    // Once the fourth is refused, the other three are in the queue rather than in an instance.
     let (refused, _, waiting) = futures::future::select_all(waiting).await;
     let refused = refused??;
     ensure!(refused.is_refusal(), "{refused:?}");
@@ -227,7 +227,7 @@ async fn a_reused_instance_of_0_2_still_serves_one_request_at_a_time() -> Result
     Ok(())
 }
 
-/// A host whose service `fanout` has served three requests at once, in three instances.
+/// Starts a host whose service `fanout` has served three requests at once, in three instances.
 struct Three {
     host: Services,
     instances: Instances,
@@ -263,7 +263,7 @@ impl Three {
     }
 }
 
-/// Services of the test's own, and `stream`, which serves as a clock.
+/// Serves the test's own services, and `stream` as a clock.
 async fn beside_a_clock(settings: Settings, arguments: &[&str]) -> Result<Services> {
     let settings = settings.component("stream", "/ticks", &[])?;
     Services::start(settings, arguments).await

@@ -1,4 +1,4 @@
-//! Promise: a secret reaches its guest, and is seen nowhere else.
+//! Promise: a secret reaches its guest and is visible nowhere else.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ const IN_FILE: &str = "9a1c-in-the-file";
 const RENEWED: &str = "77f0-in-the-renewed-file";
 const IN_VARIABLE: &str = "b33f-in-the-variable";
 
-/// `wagi-rust` tells its environment at `/cgi`; a component has the same secrets.
+/// `wagi-rust` prints its environment at `/cgi`; a component has the same secrets.
 fn site() -> Result<SettingsFile> {
     let mut settings = Settings::default();
     for (name, kind, program) in [
@@ -78,7 +78,6 @@ async fn secrets_reach_the_guest_and_neither_logs_nor_traces_nor_the_operator() 
     for path in ["/services", "/requests", "/metrics"] {
         is_silent(path, &admin.text(path).await?)?;
     }
-    // The names are told.
     ensure!(admin.text("/services").await?.contains("\"KEY\""));
     ensure!(host.stop().await?.code() == Some(0));
     is_silent("the log", &host.stderr().text())?;
@@ -109,7 +108,7 @@ async fn an_error_names_the_secret_that_is_missing_and_tells_no_other() -> Resul
         ensure!(ended.stderr.contains("TOKEN_OF_HOST"), "{}", ended.stderr);
         is_silent(command, &(ended.stdout + &ended.stderr))?;
 
-        // Neither what cannot be a secret: here, half of it is no text.
+        // Invalid secrets are hidden, too: here, half of it is not text.
         let key = site.path().with_file_name("key");
         fs::write(key, [IN_FILE.as_bytes(), b"\xff"].concat())?;
         let no_text = Host::headwater().arg(command).arg(site.path());

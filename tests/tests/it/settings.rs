@@ -1,4 +1,4 @@
-//! Promise: what flags, variables and the file say holds in the order that is documented, setting by
+//! Promise: flags, variables and the file take precedence in the documented order, for each
 //! setting.
 
 use std::fs;
@@ -9,7 +9,7 @@ use headwater_tests::refusal::{FAILURE, USAGE, refused};
 use headwater_tests::settings::{Settings, SettingsFile};
 use headwater_tests::{Client, Host};
 
-/// Two services, of which one has a setting of its own, and a section that has it for all.
+/// Two services, of which one has its own setting, and a section with it for all.
 fn file() -> Result<SettingsFile> {
     Settings::default()
         .component_as("own", "hello", "/own/...", &[])?
@@ -19,7 +19,7 @@ fn file() -> Result<SettingsFile> {
         .write()
 }
 
-/// What is said at start of the instances of a service: `up to 6, shared by …`.
+/// Returns the log's text at start about the instances of a service: `up to 6, shared by …`.
 fn instances<'a>(said: &'a str, service: &str) -> Result<&'a str> {
     let mut lines = said
         .lines()
@@ -36,7 +36,6 @@ async fn a_service_s_own_goes_before_flag_variable_section_and_default() -> Resu
         .write()?;
     let variable = ("HEADWATER_MAX_INSTANCES", "8");
     let flag = ["--max-instances", "9"];
-    // Whether each way is taken to say it, and what holds then.
     for (path, with_variable, with_flag, most) in [
         (bare.path(), false, false, 100),
         (file.path(), false, false, 7),
@@ -57,7 +56,7 @@ async fn a_service_s_own_goes_before_flag_variable_section_and_default() -> Resu
         if path == file.path() {
             let own = instances(&said, "own")?;
             ensure!(own.contains("up to 6,"), "{own}");
-            // A setting that is made elsewhere takes nothing from another.
+            // A setting in one place does not reset others.
             ensure!(own.contains("renewed after 70"), "{own}");
         }
     }
@@ -176,8 +175,8 @@ async fn a_flag_or_variable_that_makes_no_sense_is_wrong_usage() -> Result<()> {
     )?;
     let wrong = Host::headwater().arg("check").arg(&hello);
     let wrong = wrong.env("RUST_LOG", "debg").run_to_end().await?;
-    refused(&wrong, USAGE, &["RUST_LOG", "'debg' is no level"])?;
-    // The flag that is given is the one that is wrong, whatever the variable says.
+    refused(&wrong, USAGE, &["RUST_LOG", "'debg' is not a level"])?;
+    // The error names the flag, whatever the variable says.
     let flag = Host::serve(&hello).args(["--max-queue", "-1"]);
     let finished = flag.env("HEADWATER_MAX_QUEUE", "0").run_to_end().await?;
     ensure!(
@@ -185,11 +184,11 @@ async fn a_flag_or_variable_that_makes_no_sense_is_wrong_usage() -> Result<()> {
         "{}",
         finished.stderr
     );
-    // Nobody has said anything by a variable that is empty.
+    // Empty variables count as not set.
     let empty = Host::serve(&hello).env("HEADWATER_MAX_URI", "");
     let empty = empty.env("HEADWATER_WATCH", "").env("RUST_LOG", "");
     empty.start().await?;
-    // A no is no request for both.
+    // `--serial=false` does not conflict with the other flag.
     let no = ["--serial=false", "--max-concurrent-per-instance", "2"];
     Host::serve(&hello).args(no).start().await?;
     Ok(())
@@ -252,7 +251,7 @@ async fn the_value_of_a_flag_that_needs_none_may_be_the_next_word_and_a_file_is_
             vec![hello, "--admin", "127.0.0.1:0", "--access-log", "json"],
             false,
         ),
-        // FILE follows a flag whose value is left out.
+        // FILE follows a flag with an optional value.
         (vec!["--admin", "127.0.0.1:0", "--access-log", hello], false),
         (
             vec![

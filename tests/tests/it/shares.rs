@@ -1,5 +1,5 @@
-//! Promise: what one request or one service takes is bounded, so that others have their share; and a
-//! request that had the bad luck of its neighbour may be tried once more.
+//! Promise: the share of one request or one service is limited, so that others have theirs; and a
+//! request that failed with its neighbour may be retried.
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
@@ -59,7 +59,6 @@ async fn one_more_outgoing_request_than_an_instance_may_have_open_fails_with_the
         })
         .await?;
     upstream.release();
-    // The places are free again.
     let path = format!("/fanout?to={}&k=3&wait=0", upstream.url());
     let answer = services.get(&path).await?;
     ensure!(answer.status == 200, "{answer:?}");
@@ -74,7 +73,7 @@ async fn an_idle_instance_gives_its_place_to_another_service() -> Result<()> {
     services.faulty.wait_started(4).await?;
     ensure!(services.get("/hello").await?.status == 200);
     services.faulty.wait_retired(1, "evicted").await?;
-    // And to a module, which has none of its own to wait for.
+    // A module gets one too, and has none of its own to wait for.
     try_join_all((0..4).map(|_| services.get("/held-slow?ms=300"))).await?;
     ensure!(services.get("/cgi").await?.status == 200);
     Ok(())
@@ -85,9 +84,9 @@ async fn a_request_whose_neighbour_trapped_is_tried_once_more_where_that_is_aske
 {
     let services = Services::start(&[], &["--retry", "--max-instances", "1"]).await?;
     let (slow, trap) = futures::try_join!(services.get("/slow?ms=2000"), async {
-        // By then the first of them runs.
+        // The first of them is running by then.
         services.faulty.wait_started(1).await?;
-        // With a body, so that it is not tried again: it would meet the other in its new instance.
+        // With a body, so that it is not retried: it would meet the other in its new instance.
         services.send("/trap", client::full("x")).await
     })?;
     ensure!(slow.status == 200, "{slow:?}");
@@ -131,7 +130,7 @@ async fn nothing_is_tried_again_unless_that_is_asked_for() -> Result<()> {
     services.faulty.wait_started(1).await
 }
 
-/// A host with `faulty`, and `hello`, `fanout` and a module beside it.
+/// Starts a host with `faulty`, and with `hello`, `fanout` and a module beside it.
 struct Services {
     host: Host,
     faulty: Instances,

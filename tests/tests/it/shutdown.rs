@@ -1,5 +1,4 @@
-//! Promise: an orderly end loses no request, also where the start is not over yet; the log tells of start
-//! and end.
+//! Promise: an orderly end loses no request, even during the start; the log reports start and end.
 
 use std::process::Command;
 
@@ -29,7 +28,7 @@ async fn a_request_in_flight_at_sigterm_is_answered_and_the_exit_code_is_zero() 
     held.wait_for(1).await?;
 
     host.process().terminate()?;
-    // The drain has begun once nothing new is accepted. Only then may the request go on.
+    // The drain has begun once new connections are refused. Only then may the request go on.
     let address = host.url().trim_start_matches("http://").to_owned();
     within("a refused connection", async {
         while TcpStream::connect(&address).await.is_ok() {}
@@ -60,7 +59,7 @@ async fn a_call_after_the_response_that_is_open_at_the_end_has_its_span() -> Res
     let parent = ledger.enter("open");
     let answer = Client::new().get_tagged(&url, "open", &parent).await?;
     ensure!(answer.status == 200, "{}", answer.text());
-    // Whether the host waits for it for a while or ends it at once, the call was made.
+    // The call was made, and the host may wait for it or end it at once.
     let calls = held.wait_for(1).await?;
     let status = host.stop().await?;
     ensure!(status.code() == Some(0), "{status}");
@@ -70,7 +69,7 @@ async fn a_call_after_the_response_that_is_open_at_the_end_has_its_span() -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_ends_an_idle_host_with_exit_code_zero() -> Result<()> {
     let mut host = Host::serve(guest("hello")?).start().await?;
-    // A keep-alive connection that stays open must not hold up the end.
+    // An open keep-alive connection must not delay the end.
     let client = Client::new();
     ensure!(client.get(host.url()).await?.status == 200);
     host.process().interrupt()?;
@@ -79,7 +78,7 @@ async fn ctrl_c_ends_an_idle_host_with_exit_code_zero() -> Result<()> {
     Ok(())
 }
 
-/// The fields of the record of the log that has this message.
+/// Returns the fields of the log record with this message.
 fn record(log: &str, message: &str) -> Result<Value> {
     let records = log
         .lines()
@@ -153,7 +152,7 @@ async fn a_log_for_machines_tells_of_start_and_end_in_place_of_what_people_are_t
     Ok(())
 }
 
-/// A host that cannot go on starting before somebody writes what it reads from a FIFO.
+/// A host that cannot finish its start before somebody writes to a FIFO.
 struct Held {
     child: Child,
     process: Process,
@@ -162,7 +161,7 @@ struct Held {
 }
 
 impl Held {
-    /// `headwater COMMAND FILE`, with this text in the file.
+    /// Runs `headwater COMMAND FILE`, with this text in the file.
     async fn start(command: &[&str], text: &str, more: &[&str]) -> Result<Self> {
         let folder = TempDir::new()?;
         let file = folder.path().join("file");
@@ -183,7 +182,7 @@ impl Held {
         })
     }
 
-    /// One that reads a secret before it does anything else.
+    /// Starts one that reads a secret before anything else.
     async fn by_a_secret() -> Result<Self> {
         let text = format!(
             "[[service]]\nname = \"it\"\nroute = \"/...\"\ncomponent = {:?}\n\
@@ -194,7 +193,7 @@ impl Held {
         Self::start(&["serve"], &text, &more).await
     }
 
-    /// One that reads a module while it answers probes.
+    /// Starts one that reads a module while it answers probes.
     async fn by_a_module() -> Result<Self> {
         let text = "[[module]]\nroute = \"/\"\nmodule = \"fifo\"\n";
         let admin = free_address()?;
@@ -212,7 +211,7 @@ impl Held {
         Ok(held)
     }
 
-    /// Lets it go on, with this in the FIFO.
+    /// Lets it go on, with this text in the FIFO.
     async fn release(&self, bytes: Vec<u8>) -> Result<()> {
         let fifo = self.folder.path().join("fifo");
         let written = tokio::task::spawn_blocking(move || std::fs::write(fifo, bytes));
@@ -267,7 +266,6 @@ async fn a_host_that_is_told_to_load_again_while_it_starts_does_so_once_it_has()
         (Held::by_a_module().await?, module),
     ] {
         held.process.hang_up()?;
-        // Twice is once.
         held.process.hang_up()?;
         held.process.user1()?;
         held.release(bytes.clone()).await?;

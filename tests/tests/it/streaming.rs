@@ -1,4 +1,4 @@
-//! Promise: bodies of any size pass through in bounded memory, as they come.
+//! Promise: bodies of any size are streamed in bounded memory.
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::client::{self, Client};
@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 /// The size of a large body.
 const LARGE: usize = 100 << 20;
-/// How much the host may grow while one passes. A body that is held as a whole would need more.
+/// The maximum growth of the host while one passes. A buffered body would need more.
 const GROWTH: u64 = 64 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,8 +60,8 @@ async fn a_client_that_reads_slowly_makes_the_guest_wait_and_the_host_hold_littl
     let host = Streaming::start().await?;
     let request = Request::get(host.url(&format!("/bytes?n={LARGE}"))).body(client::empty())?;
     let mut response = Client::new().open(request).await?;
-    // The head and a first chunk are here; the rest is not read while another request goes through
-    // from beginning to end, with a body of the same size.
+    // The head and a first chunk are here; the rest is read after another request has completed
+    // with a body of the same size.
     let first = within("the first chunk", response.frame()).await?;
     first.context("no body")??;
     let other =
@@ -89,7 +89,7 @@ async fn trailers_come_back_with_the_body() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_arrive_one_at_a_time_while_the_stream_goes_on() -> Result<()> {
     let host = Streaming::start().await?;
-    // This stream ends after days: what arrives, arrives before its end.
+    // This stream ends after days: all that arrives has arrived before its end.
     let request = Request::get(host.url("/ticks?n=10000000&every=50")).body(client::empty())?;
     let mut response = Client::new().open(request).await?;
     ensure!(response.headers()["content-type"] == "text/event-stream");
@@ -115,7 +115,7 @@ struct Streaming {
 impl Streaming {
     async fn start() -> Result<Self> {
         let host = Host::serve(guest("stream")?).start().await?;
-        // One request before measuring: an instance exists then, and all code was run.
+        // Warm up: then an instance exists, and all code has run.
         let request =
             Request::post(format!("{}/echo", host.url())).body(client::full("warm-up"))?;
         let answer = Client::new().send(request).await?;

@@ -96,7 +96,7 @@ async fn a_header_that_is_spelled_as_the_variable_of_another_is_not_taken_for_it
         let path = module.write()?;
         let host = Host::wagi(&path).args(arguments).start().await?;
         let request = Request::post(format!("{}/", host.url()))
-            // Long enough that no id has it by chance.
+            // Long enough that no id contains it by chance.
             .header("Content_Length", "9999999999")
             .header("content_type", "text/evil")
             .header("Transfer_Encoding", "evil")
@@ -150,9 +150,9 @@ async fn a_module_of_a_headwater_toml_has_the_arguments_and_the_strictness_that_
     let text = answer.text();
     let argv = r#"argv: ["python", "-u", "/wagi/x", "a=1", "b=2"]"#;
     ensure!(text.lines().any(|line| line == argv), "{text}");
-    // As WAGI 0.8.1 had it.
+    // Like WAGI 0.8.1.
     ensure!(text.lines().any(|line| line == "CONTENT_TYPE="), "{text}");
-    // It ends by an exit, which then was a failure.
+    // It exits, which was a failure then.
     let answer = Client::new()
         .get(&format!("{}/wagi/x?exit=0", host.url()))
         .await?;
@@ -195,7 +195,7 @@ async fn exit_code_zero_is_a_success_and_any_other_is_not() -> Result<()> {
 async fn a_module_that_fails_is_a_500_with_the_id_and_a_log_line_with_the_cause() -> Result<()> {
     let module = Module::serve("wagi-rust", &[]).await?;
     module.fails("/?trap", "unreachable").await?;
-    // The answer was complete, and is thrown away all the same, as WAGI did.
+    // The answer was complete, but is dropped, as in WAGI.
     module.fails("/?latetrap", "unreachable").await?;
     module.fails("/?bad", "content-type").await?;
     let log = module.host.stderr();
@@ -269,7 +269,7 @@ async fn modules_that_spin_are_ended_at_the_timeout_while_others_are_answered() 
     for other in others {
         ensure!(other.status == 200, "{}", other.text());
     }
-    // A module that had gone on would still have its core.
+    // A module that went on would still use its core.
     ensure!(module.get("/?exit=0").await?.status == 200);
     Ok(())
 }
@@ -356,7 +356,8 @@ impl Module {
             .await
     }
 
-    /// The answer is a 500 that has its id in header and body, and the log has the cause with it.
+    /// Checks that the answer is a 500 with its id in header and body, and that the log has the
+    /// cause with it.
     async fn fails(&self, path: &str, cause: &str) -> Result<()> {
         let answer = self.get(path).await?;
         ensure!(answer.status == 500, "{path}: {}", answer.status);

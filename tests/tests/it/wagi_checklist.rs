@@ -1,12 +1,12 @@
-//! WAGI's own tests of its dispatcher and server, under their names, against this host. What they tested
-//! of parts by themselves is beside these parts.
+//! The tests of WAGI's dispatcher and server, under their names, against this host. Tests of single
+//! parts are beside those parts.
 
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::{Answer, Client, Host, Modules};
 
-/// What answers, and with which variables, at a path.
+/// The module and variables that answer at a path.
 struct Described {
     who: String,
     variables: HashMap<String, String>,
@@ -47,7 +47,7 @@ const MAIN: &str = "This is the main entry point";
 const EXACT: &str = "This is the .../exact handler";
 const WILDCARD: &str = "This is the .../wildcard/... handler";
 
-/// One module at one route, without its `_routes`.
+/// Serves one module at one route, without its `_routes`.
 async fn at(route: &str) -> Result<(Modules, Host)> {
     let modules = Modules::new()?.guest(route, "wagi-rust", "")?;
     let host = Host::wagi(modules.write()?).start().await?;

@@ -1,4 +1,4 @@
-//! Promise: `headwater wagi` does with a modules.toml what `wagi` did, and says what it does.
+//! Promise: `headwater wagi` treats a modules.toml like `wagi`, and reports that.
 
 use std::fs;
 
@@ -59,7 +59,7 @@ async fn a_module_whose_routes_fail_fails_alone() -> Result<()> {
         .guest("/...", "wagi-rust", "")?;
     let path = modules.write()?;
     let host = Host::wagi(&path).start().await?;
-    // Nobody answers in its place.
+    // No other module answers in its place.
     ensure!(get(&host, "/broken/x", "h").await?.status == 500);
     ensure!(get(&host, "/other", "h").await?.status == 200);
     let problem = |line: &str| line.contains("/broken/...") && line.contains("printed nothing");

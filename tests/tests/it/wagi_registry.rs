@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use headwater_tests::registry::{Registry, WAGI_LAYER};
 use headwater_tests::{Client, Host, Modules};
 
-/// A module that answers with this word.
+/// Returns a module that answers with this word.
 fn module(word: &str) -> Vec<u8> {
     let length = 26 + word.len();
     format!(
@@ -25,7 +25,7 @@ fn module(word: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What the module of a modules.toml answers, fetched with these flags.
+/// Returns the answer of the module of a modules.toml, fetched with these flags.
 async fn answer(modules: &Modules, cache: &Path, flags: &[&str]) -> Result<(String, String)> {
     let mut host = Host::wagi(modules.write()?)
         .arg("--module-cache")
@@ -63,7 +63,7 @@ async fn a_module_is_fetched_once_and_again_when_its_tag_moves() -> Result<()> {
         "{text} {log}"
     );
 
-    // The tag moves: who asks sees it, who does not keeps what there is, as WAGI did.
+    // The tag moves: a refresh sees it; without one the cached module stays, as in WAGI.
     registry
         .push("example/hello", "dev", &two, "application/wasm")
         .await?;
@@ -75,11 +75,11 @@ async fn a_module_is_fetched_once_and_again_when_its_tag_moves() -> Result<()> {
         "{text} {log}"
     );
 
-    // Without the registry, what there is serves.
+    // Without the registry, the cached module is used.
     drop(registry);
     let (text, log) = answer(&modules, &cache, &[]).await?;
     ensure!(
-        text == "two" && log.contains("what is in the module cache is used"),
+        text == "two" && log.contains("using the module in the cache"),
         "{text} {log}"
     );
     Ok(())
@@ -159,7 +159,7 @@ async fn whoever_logged_in_is_known_by_the_file_and_by_credential_helpers() -> R
             fs::Permissions::from_mode(0o755),
         )?)
     };
-    // Each gives what it is asked for, and of that registry only.
+    // Each answers only for its registry.
     helper(
         "one",
         &format!(
@@ -179,7 +179,7 @@ async fn whoever_logged_in_is_known_by_the_file_and_by_credential_helpers() -> R
     let host = |config: &str| -> Result<_> {
         fs::write(at("config.json"), config)?;
         let folder = modules.folder().display().to_string();
-        // What one has fetched is not there for the next.
+        // Each run has a new cache.
         let cache = tempfile::tempdir_in(modules.folder())?.keep();
         Ok(Host::wagi(modules.write()?)
             .arg("--module-cache")
@@ -201,22 +201,18 @@ async fn whoever_logged_in_is_known_by_the_file_and_by_credential_helpers() -> R
         host.stop().await?;
     }
     for (config, told, warns) in [
-        ("{}", "to nobody in particular", false),
-        (
-            r#"{"credsStore": "none"}"#,
-            "to nobody in particular",
-            false,
-        ),
+        ("{}", "without credentials", false),
+        (r#"{"credsStore": "none"}"#, "without credentials", false),
         (r#"{"credsStore": "broken"}"#, "it is locked", true),
         (
             r#"{"credsStore": "not-there"}"#,
-            "to nobody in particular",
+            "without credentials",
             true,
         ),
         // `user:wrong`
         (
             &format!(r#"{{"auths": {{"{address}": {{"auth": "dXNlcjp3cm9uZw=="}}}}}}"#),
-            "to you",
+            "with your credentials",
             false,
         ),
     ] {

@@ -1,5 +1,5 @@
-//! Promise: what a WAGI module prints is sent as it is printed, in bounded memory, and a module that fails
-//! in the midst of it is never taken for one that has ended; its outgoing requests are those of a service.
+//! Promise: a WAGI module's output is sent as it is printed, in bounded memory, and a module that
+//! fails midway never looks complete; its outgoing requests are like those of a component.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use tempfile::TempDir;
 
-/// How much the host may grow.
+/// The maximum growth of the host.
 const GROWTH: u64 = 8 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +18,7 @@ async fn two_hundred_mebibytes_of_stdout_pass_in_bounded_memory() -> Result<()> 
     const SIZE: usize = 200 << 20;
     let host = Host::serve(guest("wagi-rust")?).start().await?;
     let url = |bytes: usize| format!("{}/?bytes={bytes}", host.url());
-    // What the first requests take is kept for those that follow.
+    // Memory that the first requests take is kept for later ones.
     for _ in 0..3 {
         ensure!(length(&url(4 << 20)).await? == 4 << 20);
     }
@@ -31,7 +31,7 @@ async fn two_hundred_mebibytes_of_stdout_pass_in_bounded_memory() -> Result<()> 
     Ok(())
 }
 
-/// Asks for a body, of which nothing is kept; how many bytes it was.
+/// Reads and discards a body, and returns its length.
 async fn length(url: &str) -> Result<usize> {
     let request = Request::get(url).body(client::empty())?;
     let mut body = Client::new().open(request).await?.into_body();

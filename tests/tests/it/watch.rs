@@ -1,5 +1,5 @@
-//! Promise: with `--watch`, what has changed is served soon, whatever else happens in its folder and however
-//! it was put there.
+//! Promise: with `--watch`, changes are served soon, whatever else happens in the folder and
+//! however they were made.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use headwater_tests::{Client, Host};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// A file whose only answer says this.
+/// Returns a file with only this answer.
 fn saying(text: &str) -> String {
     format!("[[answer]]\nroute = \"/\"\nbody = \"{text}\"\n")
 }
@@ -28,7 +28,7 @@ async fn loaded_again(host: &Host, generation: u64) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file anew again and again, more often than it takes to be left alone.
+/// Rewrites a file more often than the quiet time that the watch waits for.
 fn never_leave_alone(file: &Path, text: String) -> JoinHandle<Result<()>> {
     let file = file.to_owned();
     tokio::spawn(async move {
@@ -61,7 +61,7 @@ async fn a_file_that_is_never_left_alone_is_read_all_the_same() -> Result<()> {
     let file = folder.path().join("headwater.toml");
     fs::write(&file, saying("one"))?;
     let host = Host::serve(&file).arg("--watch").start().await?;
-    // Put in place whole, so that it can be read at any time.
+    // Replaced atomically, so that it can be read at any time.
     let (new, at) = (folder.path().join("new"), file.clone());
     let busy: JoinHandle<Result<()>> = tokio::spawn(async move {
         let mut time = tokio::time::interval(Duration::from_millis(50));
@@ -78,7 +78,7 @@ async fn a_file_that_is_never_left_alone_is_read_all_the_same() -> Result<()> {
     Ok(())
 }
 
-/// As Kubernetes mounts settings, and as releases are put in the place of each other.
+/// Replaces files as Kubernetes does for mounted settings, and deployments for releases.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_on_the_way_to_a_file_that_is_put_in_another_s_place_is_a_change() -> Result<()> {
     let folder = TempDir::new()?;
@@ -100,7 +100,7 @@ async fn a_link_on_the_way_to_a_file_that_is_put_in_another_s_place_is_a_change(
     loaded_again(&host, 2).await?;
     ensure!(said(&host).await? == "v2");
 
-    // Where the link leads to now.
+    // The target of the link.
     fs::write(at("v2").join("headwater.toml"), saying("v3"))?;
     loaded_again(&host, 3).await?;
     ensure!(said(&host).await? == "v3");

@@ -1,6 +1,5 @@
-//! Promise: a guest whose executor works for one request in another's task says which it is, and is
-//! believed as far as it can be: where a witness is given, no call is attributed to a request that it
-//! was not made for.
+//! Promise: a guest whose executor works for one request in another's task can name the request,
+//! and is believed as far as possible: with a witness, no call is attributed to the wrong request.
 
 use std::collections::HashMap;
 
@@ -16,15 +15,15 @@ use http::Request;
 use hyper::body::Incoming;
 use tempfile::TempDir;
 
-/// Clients at once, all in one instance.
+/// The number of concurrent clients, all in one instance.
 const CLIENTS: usize = 12;
-/// Requests that each sends, one after another.
+/// The number of sequential requests of each.
 const ROUNDS: usize = 8;
-/// Calls of each request that the executor swaps.
+/// The number of calls of each request that the executor swaps.
 const SWAPPED: usize = 3;
 /// All requests are in one instance.
 const ONE: &[&str] = &["--max-instances", "1"];
-/// The path of the call that each request makes itself, without a word.
+/// The path of the call that each request makes itself, without a witness.
 const DIRECT: &str = "/call/1000";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +44,7 @@ async fn work_that_echoes_its_request_id_is_right_in_whoever_s_task_it_runs() ->
     let load = Load::run("echo-id").await?;
     load.all_right(&["echo", "stack+echo"])?;
     load.against_the_stack_where_it_is("echo")?;
-    // The id that guests are given is the one that clients are told.
+    // Guests and clients get the same id.
     for call in load.swapped() {
         let tag = call.tag.as_deref().context("no tag")?;
         let given = call.headers.get("x-request-id").context("no id")?;
@@ -156,7 +155,7 @@ async fn a_token_counts_while_its_request_lives_and_not_after() -> Result<()> {
     ensure!(bench.is_kept_alive().await?);
     bench.ask("/use-kept", "early").await?;
     bench.release(holder).await?;
-    // The answer has arrived; the host is about to know that it is over.
+    // The answer has arrived, but the host may not know yet that it is over.
     bench.await_the_end_of_what_is_kept().await?;
     let late = bench.ask("/use-kept", "late").await?;
 
@@ -177,7 +176,7 @@ async fn a_request_lives_while_what_its_handler_spawned_goes_on_after_the_answer
     let answer = bench.client.get(&url).await?;
     ensure!(answer.status == 200, "{}", answer.text());
     bench.held.wait_for(1).await?;
-    // Its span has ended, and so its answer is over.
+    // Its span has ended, so its answer is over.
     let ended = |line: &str| line.starts_with("GET ") && line.contains("/linger  200");
     let tree = bench.host.stderr();
     tree.wait_for_lines("the request's span", 1, ended).await?;
@@ -310,7 +309,7 @@ async fn serve(name: &str, upstream: &Upstream, folder: &TempDir, flags: &[&str]
         .await
 }
 
-/// Many requests in one instance that work for each other, and what came of it.
+/// Many requests in one instance that work for each other, and the results.
 struct Load {
     sent: Sent,
     calls: Vec<Call>,
@@ -365,8 +364,8 @@ impl Load {
         Ok(answer.context("no such answer")?.1.request_id())
     }
 
-    /// Each call hangs under its own request, those that were swapped by one of these witnesses, of
-    /// which the first is there; and what a request does itself, by the stack.
+    /// Checks that each call is a child of its own request: swapped calls by one of these
+    /// witnesses, with at least one by the first; and the request's own call by the stack.
     fn all_right(&self, witnesses: &[&str]) -> Result<()> {
         let mut by_witness: HashMap<&str, Vec<Call>> = HashMap::new();
         for call in self.swapped() {
@@ -395,7 +394,7 @@ impl Load {
         ledger.follow(calls, &self.trace, witness)
     }
 
-    /// The disagreement is noted on the calls by this witness, and on no other.
+    /// Checks that only the calls by this witness report the disagreement.
     fn against_the_stack_where_it_is(&self, witness: &str) -> Result<()> {
         for client in self.trace.clients() {
             let noted = client.attribute("headwater.attribution.disagreement") == Some("true");
@@ -406,7 +405,7 @@ impl Load {
     }
 }
 
-/// The client span whose `traceparent` the upstream saw.
+/// Returns the client span whose `traceparent` the upstream saw.
 fn client_span<'a>(trace: &'a TraceFile, call: &Call) -> Result<&'a Span> {
     let seen = call.traceparent.as_ref().context("no traceparent")?;
     let span = trace.span(&seen.span_id);
@@ -428,7 +427,7 @@ struct Holder {
     answer: http::Response<Incoming>,
 }
 
-/// What is left of a [`Bench`] at the end.
+/// The results of a [`Bench`] at its end.
 struct Ended {
     holder: String,
     calls: Vec<Call>,
@@ -441,7 +440,7 @@ impl Bench {
         let held = Upstream::with(Behaviour::Hold).await?;
         let folder = TempDir::new()?;
         let held_url = held.url();
-        // So that the upstream sees the client span's own `traceparent`, whatever the guest sets.
+        // Makes the upstream see the client span's own `traceparent`, whatever the guest sets.
         let mut all = vec![
             "--guest-traceparent",
             "replace",
@@ -470,7 +469,7 @@ impl Bench {
         Ok(answer)
     }
 
-    /// Whether the request lives whose token the guest has kept.
+    /// Returns true if the request whose token the guest has kept is alive.
     async fn is_kept_alive(&self) -> Result<bool> {
         Ok(self.ask("/kept", "asks").await?.text() == "live\n")
     }
@@ -528,7 +527,7 @@ impl Ended {
         client_span(&self.trace, call)
     }
 
-    /// The calls that were made for a tag, by their paths.
+    /// Returns the calls made for a tag, by path.
     fn calls_of(&self, tag: &str, first: &str, second: &str) -> Result<Vec<Call>> {
         let calls = self.calls.iter().filter(|call| {
             call.tag.as_deref() == Some(tag) && (call.path == first || call.path == second)

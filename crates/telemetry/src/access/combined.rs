@@ -9,8 +9,8 @@ use super::escape::apache;
 use super::record::Record;
 use crate::timestamp;
 
-/// Makes a line of `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
-/// `mod_log_config`. What is not known is `-`.
+/// Returns the line `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
+/// `mod_log_config`. Unknown values are `-`.
 pub(super) fn line(record: &Record) -> Vec<u8> {
     let client = record.scope.client();
     let client = client.map_or_else(|| "-".to_owned(), |client| client.ip().to_string());
@@ -19,7 +19,7 @@ pub(super) fn line(record: &Record) -> Vec<u8> {
     apache(record.method.as_str().as_bytes(), &mut line);
     line.push(b' ');
     apache(record.path().as_bytes(), &mut line);
-    // Of a client that went away before there was an answer: 499, as nginx has it.
+    // 499 as in nginx, for a client that went away before the answer.
     let fault = record.fault.map(|(_, status)| status);
     let status = record.status.or(fault);
     let status = status.as_ref().map_or("-", StatusCode::as_str);

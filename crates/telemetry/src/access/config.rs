@@ -2,20 +2,19 @@ use headwater_core::AccessFormat;
 
 use crate::FileConfig;
 
-/// What the access log is like, and where it goes. The default is JSON to standard error, of all
-/// requests.
+/// The settings of the access log. The default is JSON to standard error, of all requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessConfig {
-    /// What a line looks like. Default: JSON.
+    /// The format of a line. Default: JSON.
     pub format: AccessFormat,
-    /// Where lines go. Default: standard error, where the log is.
+    /// The destination. Default: standard error, like the log.
     pub to: AccessOutput,
-    /// Which share of the requests is noted, from 0 to 1. Answers from 500 on, and those that were
-    /// cut for such a reason, are noted in any case. Default: 1.
+    /// The share of requests that are logged, from 0 to 1. Answers from 500 on, and those cut off
+    /// for such a reason, are always logged. Default: 1.
     pub sample: f64,
 }
 
-/// Where the access log goes.
+/// The destination of the access log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AccessOutput {
     /// Standard output.

@@ -1,15 +1,15 @@
-//! What clients say, so that it cannot look like anything else in a log.
+//! Escaping of text from clients, so that it cannot imitate anything else in a log.
 
 use std::io::Write;
 
-/// How much is noted of one thing that a client says, in bytes: more than any browser's name has,
-/// and a line stays one that can be read. A request's head may be 64 KiB.
+/// The maximum length of one text from a client, in bytes: more than any browser's name, and short enough
+/// that a line stays readable. A request's head may be 64 KiB.
 const MOST: usize = 1024;
 
-/// Turns JSON into JSON in ASCII alone that says the same: what could move a terminal's cursor or turn
-/// the direction of writing is escaped with all the rest.
+/// Converts JSON to equivalent ASCII, so that nothing in it can move a terminal's cursor or turn the
+/// direction of writing.
 pub(super) fn ascii(json: Vec<u8>) -> Vec<u8> {
-    // Nearly all that is noted is plain from end to end.
+    // Nearly all lines are plain.
     if json.is_ascii() && !json.contains(&0x7f) {
         return json;
     }
@@ -17,9 +17,9 @@ pub(super) fn ascii(json: Vec<u8>) -> Vec<u8> {
     for char in String::from_utf8_lossy(&json).chars() {
         match u8::try_from(char) {
             Ok(byte) if is_plain(byte) => plain.push(byte),
-            // In JSON that is within text.
+            // Only text has such characters in JSON.
             _ => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                // Into memory, which does not fail.
+                // Writes to memory do not fail.
                 let _ = write!(plain, "\\u{unit:04x}");
             }),
         }
@@ -43,12 +43,12 @@ pub(super) fn apache(text: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-/// As much of it as is noted.
+/// Truncates text to its maximum length.
 pub(super) fn cut(text: &[u8]) -> &[u8] {
     &text[..text.len().min(MOST)]
 }
 
-/// Whether it is ASCII that can be seen.
+/// Returns true for printable ASCII.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }

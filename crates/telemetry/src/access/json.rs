@@ -14,11 +14,11 @@ use super::escape::{ascii, cut};
 use super::record::Record;
 use crate::timestamp;
 
-/// The line of a request. What is not known of it is not there.
+/// The line of a request. Unknown values are omitted.
 #[derive(Serialize)]
 struct Line<'a> {
     timestamp: String,
-    /// Tells these lines from those of the log, if both go to standard error.
+    /// Distinguishes these lines from the log's, if both go to standard error.
     target: &'static str,
     #[serde(serialize_with = "display")]
     request_id: RequestId,
@@ -56,17 +56,16 @@ struct Line<'a> {
     outgoing_sent_bytes: u64,
     outgoing_received_bytes: u64,
     log_lines: u64,
-    /// Not of what has no guest.
+    /// Omitted if the handler is not a guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us: Option<u64>,
     #[serde(skip_serializing_if = "str::is_empty")]
     user_agent: Cow<'a, str>,
 }
 
-/// More than most lines are long, in bytes.
+/// The initial capacity of a line, in bytes: longer than most lines.
 const ROOM: usize = 1024;
 
-/// Makes the line of a request.
 pub(super) fn line(record: &Record) -> Vec<u8> {
     let scope = &record.scope;
     let counters = scope.counters();
@@ -108,14 +107,14 @@ pub(super) fn line(record: &Record) -> Vec<u8> {
         ),
     };
     let mut line = Vec::with_capacity(ROOM);
-    // Cannot fail: it goes into memory, and all keys are text.
+    // Cannot fail: it writes to memory, and all keys are text.
     let _ = serde_json::to_writer(&mut line, &fields);
     let mut line = ascii(line);
     line.push(b'\n');
     line
 }
 
-/// As much of it as is noted. What is no UTF-8 becomes U+FFFD.
+/// Truncates text to its maximum length. Invalid UTF-8 becomes U+FFFD.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(cut(bytes))
 }

@@ -1,7 +1,7 @@
-//! The access log: one line for each request, once it is over.
+//! The access log: one line for each finished request.
 //!
-//! A line is made where its request ends, and put into the queue of an [output](crate::output). So a
-//! request costs the making of its line.
+//! The task that ends a request formats its line and puts it into the queue of an
+//! [output](crate::output).
 
 mod combined;
 mod config;
@@ -21,17 +21,16 @@ pub use self::record::{AccessEntry, AccessStart};
 use crate::TelemetryError;
 use crate::output::{Output, OutputCounts, OutputWriter, Standard};
 
-/// What requests are noted with. Cheap to clone; the default notes nothing and costs nothing.
+/// The access log. Cheap to clone; the default logs nothing and costs nothing.
 ///
-/// When the last clone is dropped, what is in the queue is still written, by a thread that nobody
-/// waits for: [`Telemetry::shutdown`](crate::Telemetry::shutdown) does wait.
+/// When the last clone is dropped, a thread still writes what is in the queue, but nobody waits for
+/// it: [`Telemetry::shutdown`](crate::Telemetry::shutdown) does.
 #[derive(Clone, Default)]
 pub struct AccessLog(Option<Arc<Logger>>);
 
-/// What makes lines of records, and passes them on.
 struct Logger {
     format: AccessFormat,
-    /// Which share of the requests is noted, of 2^32: those whose id ends in less.
+    /// The share of logged requests, of 2^32: those whose id ends in less.
     sample: u64,
     writer: OutputWriter,
 }
@@ -39,11 +38,11 @@ struct Logger {
 // === impl AccessLog ===
 
 impl AccessLog {
-    /// Opens the file, if it goes to one, and starts the thread that writes.
+    /// Opens the file, if any, and starts the thread that writes.
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened, or the thread cannot be started.
+    /// Returns an error if the file cannot be opened, or the thread cannot be started.
     pub fn start(config: &AccessConfig) -> Result<Self, TelemetryError> {
         let AccessConfig { format, to, sample } = config;
         let writer = match to {
@@ -54,11 +53,11 @@ impl AccessLog {
         Ok(Self::with(*format, *sample, writer?))
     }
 
-    /// Writes to `writer`, of which a thread of its own calls `write` with one line or more.
+    /// Writes to `writer`. A thread of its own calls `write` with one line or more.
     ///
     /// # Errors
     ///
-    /// If the thread cannot be started.
+    /// Returns an error if the thread cannot be started.
     pub fn to_writer(
         format: AccessFormat,
         sample: f64,
@@ -76,13 +75,13 @@ impl AccessLog {
         })))
     }
 
-    /// Whether anything is noted.
+    /// Returns true if requests are logged.
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Begins to note a request.
+    /// Begins the entry of a request.
     #[must_use]
     pub fn begin(&self, start: AccessStart<'_>) -> AccessEntry {
         match &self.0 {
@@ -91,14 +90,13 @@ impl AccessLog {
         }
     }
 
-    /// How many lines were written so far, and how many were lost.
+    /// Returns the numbers of lines written and lost so far.
     #[must_use]
     pub fn counts(&self) -> OutputCounts {
         let writer = self.writer();
         writer.map(OutputWriter::counts).unwrap_or_default()
     }
 
-    /// What its lines are written by.
     pub(crate) fn writer(&self) -> Option<&OutputWriter> {
         self.0.as_ref().map(|desk| &desk.writer)
     }
@@ -116,7 +114,6 @@ impl fmt::Debug for AccessLog {
 // === impl Logger ===
 
 impl Logger {
-    /// Passes on the line of a request that is over.
     fn note(&self, record: &Record) {
         if !record.failed() && !self.samples(record) {
             return;
@@ -127,14 +124,15 @@ impl Logger {
         });
     }
 
-    /// By the end of the id, which is random and nobody else's to choose: no number need be drawn.
+    /// Decides by the end of the id, which is random and not chosen by clients, so that no random
+    /// number is needed.
     fn samples(&self, record: &Record) -> bool {
         let [.., a, b, c, d] = *record.scope.id().as_uuid().as_bytes();
         u64::from(u32::from_be_bytes([a, b, c, d])) < self.sample
     }
 }
 
-/// A share, of 2^32. One that is no number takes all, as one above 1 does.
+/// Converts a share to 2^32ths. NaN means all, as do values above 1.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -9,24 +9,24 @@ use http::{Method, StatusCode, Uri, Version};
 
 use super::Logger;
 
-/// What is known of a request when it begins.
+/// The start of a request.
 #[derive(Debug)]
 pub struct AccessStart<'a> {
     /// Its scope, whose counters are read when it is over.
     pub scope: &'a Arc<RequestScope>,
     /// The method.
     pub method: &'a Method,
-    /// The URI, of which the path is noted.
+    /// The URI. Only its path is logged.
     pub uri: &'a Uri,
     /// The version of HTTP.
     pub version: Version,
     /// The headers. `User-Agent` and `Referer` are read.
     pub headers: &'a HeaderMap,
-    /// Of a request that another service of the same host makes.
+    /// The caller, if another service of the same host makes the request.
     pub caller: Option<&'a Caller>,
 }
 
-/// The note of one request. Nothing is written unless it is ended.
+/// The access log entry of one request. Nothing is written unless it is ended.
 #[derive(Default)]
 pub struct AccessEntry(Option<Entry>);
 
@@ -35,14 +35,13 @@ struct Entry {
     record: Record,
 }
 
-/// What a line tells.
 pub(super) struct Record {
     pub(super) scope: Arc<RequestScope>,
     pub(super) method: Method,
     path: Option<PathAndQuery>,
     pub(super) version: Version,
     pub(super) user_agent: Option<HeaderValue>,
-    /// In the combined format only, which has it by definition: it may hold a query.
+    /// Only for the combined format, which requires it: it may hold a query.
     pub(super) referer: Option<HeaderValue>,
     pub(super) caller: Option<Caller>,
     pub(super) status: Option<StatusCode>,
@@ -75,7 +74,7 @@ impl AccessEntry {
         }))
     }
 
-    /// The response head is decided, and goes out.
+    /// Records that the response head is decided, with its status.
     pub fn answered(&mut self, status: StatusCode) {
         if let Some(entry) = &mut self.0 {
             entry.record.status = Some(status);
@@ -83,14 +82,14 @@ impl AccessEntry {
         }
     }
 
-    /// The request got no proper answer, or its answer was cut.
+    /// Records that the request got no proper answer, or its answer was cut off.
     pub fn failed(&mut self, fault: &Fault) {
         if let Some(entry) = &mut self.0 {
             entry.record.fault = Some((fault.kind(), fault.status()));
         }
     }
 
-    /// The request is over. What is called later has no effect.
+    /// Ends the entry and writes it. Later calls have no effect.
     pub fn end(&mut self) {
         if let Some(Entry { desk, mut record }) = self.0.take() {
             record.total = record.elapsed();
@@ -109,7 +108,7 @@ impl fmt::Debug for AccessEntry {
 // === impl Record ===
 
 impl Record {
-    /// The path, without the query, which may hold what should not be in a log.
+    /// Returns the path without the query, which may hold secrets.
     pub(super) fn path(&self) -> &str {
         self.path.as_ref().map_or("", PathAndQuery::path)
     }
@@ -118,14 +117,14 @@ impl Record {
         self.scope.started().elapsed()
     }
 
-    /// The server's own error, or an answer that was cut after its head for the server's reasons.
+    /// Returns true for a server error, or an answer cut off for the server's reasons.
     pub(super) fn failed(&self) -> bool {
         let fault = self.fault.map(|(_, status)| status);
         let mut statuses = self.status.into_iter().chain(fault);
         statuses.any(|status| status.is_server_error())
     }
 
-    /// The version as a request line has it.
+    /// Returns the version as a request line writes it.
     pub(super) fn protocol(&self) -> &'static str {
         match self.version {
             Version::HTTP_09 => "HTTP/0.9",

@@ -36,7 +36,7 @@ fn scope(service: &str, client: Option<&str>) -> Arc<RequestScope> {
     })
 }
 
-/// A request with these headers, not ended yet.
+/// Returns the unfinished entry of a request with these headers.
 fn begin(
     log: &AccessLog,
     scope: &Arc<RequestScope>,
@@ -58,12 +58,11 @@ fn begin(
     })
 }
 
-/// Waits until all is written.
 fn flush(log: &AccessLog) -> bool {
     log.writer().is_none_or(|writer| writer.flush(LONG))
 }
 
-/// A log with what it has written when it was ended.
+/// Returns the contents of a log at its end.
 fn log(format: AccessFormat, sample: f64) -> (AccessLog, impl FnOnce() -> String) {
     let buffer = Buffer::default();
     let log = AccessLog::to_writer(format, sample, Box::new(buffer.clone())).unwrap();
@@ -102,7 +101,6 @@ fn a_line_of_json_has_all_that_is_known_of_a_request() {
     entry.answered(StatusCode::OK);
     entry.failed(&Fault::trap());
     entry.end();
-    // Once is enough.
     entry.end();
 
     let text = end();
@@ -251,7 +249,7 @@ fn a_sample_has_its_share_of_the_requests_and_every_one_that_failed() {
 
 #[test]
 fn a_log_that_is_dropped_still_writes_what_it_has() {
-    /// Says when it is dropped, which is when the thread has ended.
+    /// Signals its drop, at which the thread has ended.
     struct Told(Buffer, std::sync::mpsc::Sender<()>);
     impl Write for Told {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -297,7 +295,7 @@ fn a_file_that_cannot_be_opened_is_named_with_the_remedy() {
     assert!(error.contains("its directory must exist"), "{error}");
 }
 
-/// How long a request's note takes. Not run by itself: it measures and promises nothing.
+/// Measures the time of a request's entry. Ignored by default: it asserts nothing.
 #[test]
 #[ignore = "measures; run it with --release -- --ignored --nocapture"]
 fn what_a_note_costs() {

@@ -8,7 +8,6 @@ use super::{Metrics, SECONDS};
 use crate::attributes::{ATTRIBUTION, FUNCTION, INTERFACE, OUTCOME, SERVICE};
 use crate::{CallOutcome, GuestCall};
 
-/// The instruments of calls of host interfaces.
 pub(super) struct CallInstruments {
     calls: Counter<u64>,
     duration: Histogram<f64>,
@@ -25,7 +24,7 @@ impl CallInstruments {
             duration: meter
                 .f64_histogram("headwater.capability.duration")
                 .with_unit("s")
-                .with_description("How long guests' calls of host interfaces took")
+                .with_description("Duration of guests' calls of host interfaces")
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
         }
@@ -33,8 +32,8 @@ impl CallInstruments {
 }
 
 impl Metrics {
-    /// A guest's call of a host interface has ended. Without a verdict it was not attributed, and without a time
-    /// that was not measured.
+    /// Records a guest's finished call of a host interface. The verdict is absent if the call was not
+    /// attributed, the time if it was not measured.
     pub fn called(
         &self,
         call: GuestCall<'_>,

@@ -1,7 +1,7 @@
 //! Metrics, by OpenTelemetry's API.
 //!
-//! Whoever measures is given a [`Metrics`]; there is no global one. Names, units and attributes are
-//! OpenTelemetry's where its semantic conventions have them, and `headwater.*` otherwise.
+//! Code that measures is passed a [`Metrics`]; there is no global one. Names, units and attributes are
+//! OpenTelemetry's if its semantic conventions have them, and `headwater.*` otherwise.
 
 mod call;
 mod outgoing;
@@ -28,20 +28,19 @@ pub use self::outgoing::OutgoingMeasure;
 use self::request::RequestInstruments;
 pub use self::request::{RequestMeasure, RequestStart};
 
-/// Bounds of the buckets for the time of requests, in seconds: those of the semantic conventions
-/// for `http.server.request.duration`, and four below them. A request to a guest takes a few tenths of a
+/// The bucket bounds of request durations, in seconds: those of the semantic conventions for
+/// `http.server.request.duration`, and four below them. A request to a guest takes a few tenths of a
 /// millisecond.
 const SECONDS: [f64; 18] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0,
     2.5, 5.0, 7.5, 10.0,
 ];
 
-/// What is measured with. Cheap to clone; the default measures nothing and costs nothing.
+/// The metrics. Cheap to clone; the default measures nothing and costs nothing.
 #[derive(Clone, Default)]
 pub struct Metrics(Option<Arc<Instruments>>);
 
-/// The instruments that are used as things happen. Those that are observed are made by whoever knows
-/// what to observe, with [`Metrics::meter`].
+/// The instruments of events. Observed instruments are created by their owners, with [`Metrics::meter`].
 struct Instruments {
     meter: Meter,
     request: RequestInstruments,
@@ -53,7 +52,7 @@ struct Instruments {
 }
 
 impl Metrics {
-    /// Measures with the instruments of this meter.
+    /// Creates metrics with the instruments of this meter.
     #[must_use]
     pub fn new(meter: Meter) -> Self {
         let instruments = Instruments {
@@ -63,13 +62,13 @@ impl Metrics {
             queue_wait: meter
                 .f64_histogram("headwater.pool.queue.wait")
                 .with_unit("s")
-                .with_description("How long requests waited for an instance")
+                .with_description("Time that requests waited for an instance")
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
             attributed: meter
                 .u64_counter("headwater.attribution.calls")
                 .with_unit("{call}")
-                .with_description("Outgoing requests, by what is known of whom they were made for")
+                .with_description("Outgoing requests, by attribution")
                 .build(),
             doubts: meter
                 .u64_counter("headwater.attribution.doubts")
@@ -84,13 +83,13 @@ impl Metrics {
         Self(Some(Arc::new(instruments)))
     }
 
-    /// Whether anything is measured.
+    /// Returns true if anything is measured.
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Makes further instruments. If nothing is measured, they do nothing.
+    /// Returns the meter for further instruments. Without metrics, they do nothing.
     #[must_use]
     pub fn meter(&self) -> Meter {
         match &self.0 {
@@ -99,13 +98,13 @@ impl Metrics {
         }
     }
 
-    /// Measures how many records each of these outputs loses. [`build`](crate::build) does so.
+    /// Observes the number of records that each of these outputs loses. [`build`](crate::build) does so.
     pub fn observe_outputs(&self, outputs: &Outputs) {
         let outputs = outputs.clone();
         self.meter()
             .u64_observable_counter("headwater.output.lost")
             .with_unit("{record}")
-            .with_description("Records that could not be written, or not fast enough, by output")
+            .with_description("Records that were lost, by output")
             .with_callback(move |lost| {
                 for (output, counts) in outputs.counts() {
                     lost.observe(counts.lost, &[KeyValue::new(OUTPUT, output.as_str())]);
@@ -114,7 +113,7 @@ impl Metrics {
             .build();
     }
 
-    /// Measures an incoming request, from now on.
+    /// Starts measuring an incoming request.
     #[must_use]
     pub fn begin_request(&self, request: RequestStart<'_>) -> RequestMeasure {
         match &self.0 {
@@ -123,7 +122,7 @@ impl Metrics {
         }
     }
 
-    /// Measures an outgoing request of this service, from now on.
+    /// Starts measuring an outgoing request of this service.
     #[must_use]
     pub fn begin_outgoing(
         &self,
@@ -137,7 +136,7 @@ impl Metrics {
         }
     }
 
-    /// A connection of this service to an upstream was closed at this age.
+    /// Records the age of a closed connection of this service to an upstream.
     pub fn outgoing_connection_closed(
         &self,
         service: &Arc<str>,
@@ -156,7 +155,7 @@ impl Metrics {
         }
     }
 
-    /// A request to this service has waited for an instance, and was given to one.
+    /// Records the time that a request to this service waited for an instance.
     pub fn queued(&self, service: &Arc<str>, wait: Duration) {
         if let Some(instruments) = &self.0 {
             let service = KeyValue::new(SERVICE, service.clone());
@@ -166,7 +165,7 @@ impl Metrics {
         }
     }
 
-    /// A guest of this service calls out.
+    /// Records the attribution of a call from a guest of this service.
     pub fn attributed(&self, service: &Arc<str>, attribution: &Attribution) {
         if let Some(instruments) = &self.0 {
             let attributes = [

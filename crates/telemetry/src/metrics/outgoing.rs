@@ -24,7 +24,7 @@ pub(super) struct OutgoingInstruments {
     pub(super) connection: Histogram<f64>,
 }
 
-/// The measurement of one outgoing request; of nothing by default.
+/// The measurement of one outgoing request; does nothing by default.
 #[derive(Debug, Default)]
 pub struct OutgoingMeasure(Option<Box<Measured>>);
 
@@ -37,8 +37,8 @@ struct Measured {
 /// Service, method, scheme, address and port; then version, status and error.
 const ATTRIBUTES: usize = 8;
 
-/// Bounds of the buckets for the age of connections, in seconds. They live for as long as they are
-/// used, and then for the time that idle ones are kept (90 s by default).
+/// The bucket bounds of connections' ages, in seconds. Connections live while they are used, and
+/// then for the time that idle ones are kept (90 s by default).
 const AGES: [f64; 11] = [
     0.01, 0.1, 1.0, 10.0, 60.0, 120.0, 300.0, 600.0, 3600.0, 21600.0, 86400.0,
 ];
@@ -49,15 +49,13 @@ impl OutgoingInstruments {
             duration: meter
                 .f64_histogram(HTTP_CLIENT_REQUEST_DURATION)
                 .with_unit("s")
-                .with_description("From a guest's call to the last byte of its response")
+                .with_description("Time from a guest's call to the last byte of its response")
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
             connection: meter
                 .f64_histogram(HTTP_CLIENT_CONNECTION_DURATION)
                 .with_unit("s")
-                .with_description(
-                    "How old connections to upstreams had become when they were closed",
-                )
+                .with_description("Age of connections to upstreams when they were closed")
                 .with_boundaries(AGES.to_vec())
                 .build(),
         }
@@ -94,7 +92,7 @@ impl OutgoingMeasure {
         })))
     }
 
-    /// The outgoing request is over: its response has come to its end, or never will.
+    /// Records the end of the outgoing request: its response is complete, or never will be.
     pub(crate) fn end(
         &mut self,
         status: Option<StatusCode>,

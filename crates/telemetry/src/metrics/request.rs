@@ -23,12 +23,12 @@ pub(super) struct RequestInstruments {
     active: UpDownCounter<i64>,
 }
 
-/// What is known of an incoming request when it begins.
+/// The start of an incoming request.
 #[derive(Debug)]
 pub struct RequestStart<'a> {
     /// The method.
     pub method: &'a Method,
-    /// Whether the client came over TLS.
+    /// True if the client uses TLS.
     pub tls: bool,
     /// The version of HTTP.
     pub version: Version,
@@ -36,7 +36,7 @@ pub struct RequestStart<'a> {
     pub service: &'a Arc<str>,
     /// The route pattern that matched; empty if none did.
     pub route: &'a Arc<str>,
-    /// When the request's head had arrived.
+    /// The time at which the request's head had arrived.
     pub started: Instant,
 }
 
@@ -48,7 +48,7 @@ struct Measured {
     instruments: Arc<Instruments>,
     started: Instant,
     attributes: Vec<KeyValue>,
-    /// How many of them, from the first, an active request is counted under.
+    /// The number of attributes, from the first, that an active request is counted under.
     active: usize,
 }
 
@@ -61,7 +61,7 @@ impl RequestInstruments {
             duration: meter
                 .f64_histogram(HTTP_SERVER_REQUEST_DURATION)
                 .with_unit("s")
-                .with_description("From a request's head to the last byte of its answer")
+                .with_description("Time from a request's head to the last byte of its answer")
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
             active: meter
@@ -107,8 +107,8 @@ impl RequestMeasure {
         })))
     }
 
-    /// The request is over: its answer was sent to the last byte, or never will be. Without this it
-    /// was active and has no duration.
+    /// Records the end of the request: its answer was sent to the last byte, or never will be.
+    /// Without this call the request has no duration.
     pub fn end(&mut self, status: Option<StatusCode>, error: Option<Cow<'static, str>>) {
         let Some(mut measured) = self.0.take() else {
             return;

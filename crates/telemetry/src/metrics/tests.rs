@@ -11,7 +11,7 @@ use super::*;
 use crate::test_support::Incoming;
 use crate::{ClientRequest, ClientSpan};
 
-/// What a collector would be sent of what was measured in `work`.
+/// Returns the metrics of `work` that a collector would receive.
 fn measured(work: impl FnOnce(&Metrics)) -> Vec<ResourceMetrics> {
     let exporter = InMemoryMetricExporter::default();
     let provider = SdkMeterProvider::builder()
@@ -110,7 +110,7 @@ fn a_request_is_active_until_it_ends_or_is_dropped() {
     assert_eq!(found, [(attributes.to_owned(), 1)]);
 }
 
-/// What a counter has counted, by its attributes.
+/// Returns the counts of a counter by attributes.
 fn counted(measured: &[ResourceMetrics], name: &str) -> Vec<(String, u64)> {
     let AggregatedMetrics::U64(MetricData::Sum(counts)) = metric(measured, name).data() else {
         panic!("{measured:?}");

@@ -12,7 +12,7 @@ use super::outage::Outage;
 use super::{ExportRuntime, http};
 use crate::{MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryError};
 
-/// A reader that collects now and then, and exports to a collector.
+/// Returns a reader that collects periodically and exports to a collector.
 pub(crate) fn reader(
     config: &MetricsConfig,
     runtime: &ExportRuntime,
@@ -22,9 +22,8 @@ pub(crate) fn reader(
     Ok(reader.build())
 }
 
-/// Exports from the thread of the SDK's reader, which is a plain one and waits for it.
-///
-/// Not by a task as for traces: what is exported is only lent.
+/// Exports from the thread of the SDK's reader, which is a plain one and blocks on it. Unlike
+/// traces, metrics are only borrowed for the export, so no task can own them.
 pub(crate) struct OtlpExporter {
     inner: opentelemetry_otlp::MetricExporter,
     runtime: Handle,
@@ -58,9 +57,9 @@ impl PushMetricExporter for OtlpExporter {
         let mut stop = self.stop.clone();
         let exported = self.runtime.block_on(async {
             tokio::select! {
-                // First, because the other must not be polled when the runtime is gone.
+                // First, because the other must not be polled once the runtime is gone.
                 biased;
-                _ = stop.wait_for(|stop| *stop) => Err("the host ends".to_owned()),
+                _ = stop.wait_for(|stop| *stop) => Err("the host is shutting down".to_owned()),
                 exported = self.inner.export(metrics) => {
                     exported.map_err(|error| error.to_string())
                 }

@@ -1,8 +1,8 @@
 //! Export over OTLP.
 //!
-//! The SDK drives exporters from plain threads, where neither tonic nor hyper can run. So exporters
-//! share a small Tokio runtime of their own, and each export runs there: it works however the program
-//! arranges its runtimes, and while they shut down.
+//! The SDK drives exporters from plain threads, where neither tonic nor hyper can run. So exporters share a
+//! small Tokio runtime, and each export runs there: it works with any runtimes of the program, and while they
+//! shut down.
 
 pub(crate) mod metrics;
 mod outage;
@@ -21,12 +21,12 @@ use tokio::sync::watch;
 use crate::resource::Resources;
 use crate::{OtlpConfig, ServiceName, TelemetryConfig, TelemetryError};
 
-/// The runtime that exports run on. Dropping it abandons them, and never blocks.
+/// The runtime of exports. Dropping it abandons them, and never blocks.
 #[derive(Debug)]
 pub(crate) struct ExportRuntime {
     handle: Handle,
     runtime: Option<Runtime>,
-    /// Whether exports that block their caller's thread are to be given up.
+    /// True if exports that block their caller's thread must give up.
     stop: watch::Sender<bool>,
 }
 
@@ -45,7 +45,7 @@ impl ExportRuntime {
         })
     }
 
-    /// Has exports that block their caller's thread given up after this time.
+    /// Makes exports that block their caller's thread give up after this time.
     pub(crate) fn stop_after(&self, time: Duration) {
         let stop = self.stop.clone();
         self.handle.spawn(async move {
@@ -57,9 +57,9 @@ impl ExportRuntime {
 
 impl Drop for ExportRuntime {
     fn drop(&mut self) {
-        // Nothing may go on waiting for a timer of a runtime that is gone: it would panic.
+        // Waiting for a timer of a runtime that is gone panics.
         self.stop.send_replace(true);
-        // A plain drop would wait, and would panic in an asynchronous context.
+        // A plain drop would block, and panic in an asynchronous context.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -67,11 +67,11 @@ impl Drop for ExportRuntime {
 }
 
 impl TelemetryConfig {
-    /// Checks that what is exported over OTLP can be, as far as that shows before anything is sent.
+    /// Checks the settings of OTLP exports, as far as possible before anything is sent.
     ///
     /// # Errors
     ///
-    /// As [`init`](crate::init): for an endpoint that is no URL, and the like.
+    /// Returns an error as [`init`](crate::init) does, for example if an endpoint is not a URL.
     pub fn check_exporters(&self) -> Result<(), TelemetryError> {
         let Self { otlp, metrics, .. } = self;
         if otlp.is_none() && metrics.is_none() {
@@ -88,8 +88,7 @@ impl TelemetryConfig {
     }
 }
 
-/// Says how to reach the collector over gRPC. To be built within the runtime: tonic spawns its
-/// connection where the exporter is built.
+/// Configures an exporter over gRPC. Call `build` within the runtime: tonic spawns its connection there.
 #[cfg(feature = "otlp-grpc")]
 fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, config: &OtlpConfig) -> B {
     let mut builder = builder.with_timeout(config.timeout);
@@ -102,7 +101,6 @@ fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, config: &OtlpConfig) 
     builder
 }
 
-/// Says how to reach the collector over HTTP.
 fn http<B: WithExportConfig + WithHttpConfig>(builder: B, config: &OtlpConfig) -> B {
     let mut builder = builder
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
@@ -160,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_logged_once_with_the_remedy_and_is_no_error_of_the_pipeline() {
-        // Bound and closed again, so nobody listens there.
+        // Bound and closed again, so that nobody listens there.
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
@@ -215,7 +213,7 @@ mod tests {
         }
     }
 
-    /// As the SDK's reader does: it blocks its thread.
+    /// Exports as the SDK's reader does: it blocks its thread.
     fn export_from_a_plain_thread(exporter: &metrics::OtlpExporter) {
         let metrics = ResourceMetrics::default();
         let export = pin!(exporter.export(&metrics));

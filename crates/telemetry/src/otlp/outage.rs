@@ -1,9 +1,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether exports fail, so that an outage of the collector is logged once and not for each export.
+/// The state of exports, so that an outage of the collector is logged once and not for each export.
 #[derive(Debug)]
 pub(super) struct Outage {
-    /// What is exported.
     what: &'static str,
     failing: AtomicBool,
 }
@@ -16,7 +15,6 @@ impl Outage {
         }
     }
 
-    /// Notes how an export went.
     pub(super) fn note(&self, exported: Result<(), String>) {
         let what = self.what;
         let was_failing = self.failing.swap(exported.is_err(), Ordering::Relaxed);

@@ -12,7 +12,7 @@ use super::{ExportRuntime, http};
 use crate::resource::Resources;
 use crate::{OtlpConfig, OtlpProtocol, TelemetryError};
 
-/// A batching processor that exports to a collector. Batching follows the variables `OTEL_BSP_*`.
+/// Returns a batching processor that exports to a collector. Batching follows the variables `OTEL_BSP_*`.
 pub(crate) fn processor(
     config: &OtlpConfig,
     runtime: &ExportRuntime,
@@ -22,8 +22,8 @@ pub(crate) fn processor(
     Ok(BatchSpanProcessor::builder(exporter).build())
 }
 
-/// An exporter of the library sends all under one resource. So there is one for each: that of the host from
-/// the start, those of services when they have spans.
+/// An exporter of spans, by resource: the library's exporter sends all under one resource. So there is one
+/// for the host from the start, and one for each service once it has spans.
 #[derive(Debug)]
 pub(super) struct OtlpExporter {
     config: OtlpConfig,
@@ -46,12 +46,12 @@ impl OtlpExporter {
             runtime: runtime.handle.clone(),
             outage: Outage::new("traces"),
         };
-        // What the environment says wrongly is an error of the start.
+        // Wrong environment variables are an error at the start.
         exporter.of(None).map_err(TelemetryError::OtlpTraces)?;
         Ok(exporter)
     }
 
-    /// The exporter of a service's spans, or of those that are of none.
+    /// Returns the exporter of a service's spans, or of the host's.
     fn of(
         &self,
         service: Option<String>,
@@ -97,7 +97,7 @@ impl SpanExporter for OtlpExporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        // Called before the first export; what was made for the start had no resource.
+        // Called before the first export; the exporters made at the start had no resource.
         self.resources.set_host(resource);
         self.by_service
             .get_mut()

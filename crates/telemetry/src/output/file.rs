@@ -1,4 +1,4 @@
-//! A file that is written to.
+//! An output file with rotation.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -11,27 +11,26 @@ use super::queue::Destination;
 use super::{FileConfig, Rotation};
 use crate::timestamp;
 
-/// A file that is put aside now and then, and made anew if somebody else puts it aside.
+/// A file that is rotated, and created anew if another program moves it.
 ///
-/// Not by a crate: `tracing-appender` knows no sizes and has no name that stays; `file-rotate` goes by
-/// local time, rotates after the line that is too much, does not see that another program has moved the
-/// file, and takes lines for written while it has none. Neither opens a FIFO without a wait.
+/// Existing crates do not fit: `tracing-appender` has no rotation by size and no stable name; `file-rotate`
+/// uses local time, rotates after the line that is too long, does not see that another program has moved the
+/// file, and counts lines as written while it has no file. Neither opens a FIFO without blocking.
 pub(super) struct RotatingFile {
     config: FileConfig,
     file: File,
-    /// Neither a device nor a FIFO, which are not put aside.
+    /// True if neither a device nor a FIFO, which are not rotated.
     is_regular: bool,
-    /// Device and inode, by which the file is known again.
+    /// Device and inode, which identify the file.
     identity: (u64, u64),
     size: u64,
-    /// When it was written to last.
     at: SystemTime,
-    /// What was written last ended within a line.
+    /// True if the last write ended within a line.
     within_line: bool,
-    /// The last try to put it aside failed, and was told of.
+    /// True if the last rotation failed, and that was logged.
     stuck: bool,
-    /// The time in the name of what was put aside last: the next has a later one, whatever becomes of
-    /// the clock and of that file.
+    /// The time in the name of the last rotated file: the next has a later one, whatever happens to the clock
+    /// and to that file.
     aside: SystemTime,
     now: fn() -> SystemTime,
 }
@@ -60,7 +59,7 @@ impl RotatingFile {
         })
     }
 
-    /// Makes the file anew if it is not what its name stands for any more, as after `logrotate`.
+    /// Creates the file anew if its name no longer leads to it, as after `logrotate`.
     fn follow(&mut self) -> io::Result<()> {
         let there = fs::metadata(&self.config.path);
         let same = there.is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
@@ -74,7 +73,7 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Whether a line of this length, written now, belongs into a new file.
+    /// Returns true if a line of this length, written now, belongs in a new file.
     fn is_due(&self, now: SystemTime, len: usize) -> bool {
         let periods = |length: u64| period(self.at, length) != period(now, length);
         self.size > 0
@@ -87,7 +86,7 @@ impl RotatingFile {
             }
     }
 
-    /// Puts the file aside. If that fails it is told of, once, and the file goes on.
+    /// Rotates the file. If that fails, it is logged once, and the file stays in use.
     fn rotate(&mut self, now: SystemTime) {
         match self.put_aside(now).and_then(|()| self.open_anew()) {
             Ok(()) => {
@@ -108,18 +107,18 @@ impl RotatingFile {
             }
             Err(_) => {}
         }
-        // By time, the next try is with the next period.
+        // With rotation by time, the next try is in the next period.
         self.at = now;
     }
 
     fn put_aside(&mut self, now: SystemTime) -> io::Result<()> {
-        // Names tell milliseconds.
+        // Names have milliseconds.
         let mut when = now.max(self.aside + Duration::from_millis(1));
         loop {
             let mut name = self.config.path.clone().into_os_string();
             name.push(".");
             name.push(timestamp::file_name(when));
-            // Somebody else's, or of another process, is not written over.
+            // Never overwrites a file of another program or process.
             if !fs::exists(&name)? {
                 self.aside = when;
                 return fs::rename(&self.config.path, name);
@@ -128,7 +127,7 @@ impl RotatingFile {
         }
     }
 
-    /// Removes files of this name that were put aside, and no others.
+    /// Removes the oldest rotated files of this name, and no others.
     fn remove_the_oldest(&self) -> io::Result<()> {
         let FileConfig { path, keep, .. } = &self.config;
         let name = path.file_name().and_then(OsStr::to_str);
@@ -145,7 +144,7 @@ impl RotatingFile {
         for entry in fs::read_dir(parent.unwrap_or(Path::new(".")))? {
             aside.extend(Some(entry?.path()).filter(|path| is_aside(path)));
         }
-        // Their names sort by age.
+        // Names sort by age.
         aside.sort_unstable();
         let many = aside.len().saturating_sub(keep);
         aside[..many].iter().try_for_each(fs::remove_file)
@@ -153,7 +152,7 @@ impl RotatingFile {
 }
 
 impl Write for RotatingFile {
-    /// Writes as many lines as belong into one file.
+    /// Writes as many lines as fit into one file.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         if !self.within_line {
             self.follow()?;
@@ -194,8 +193,8 @@ impl Destination for RotatingFile {
     }
 }
 
-/// Opens a file that is appended to. Never waits for a FIFO's reader, and none that goes away ends it:
-/// on Linux, whoever opens a FIFO for reading as well need not wait (fifo(7)).
+/// Opens a file for appending. It never waits for a FIFO's reader, and a reader that goes away causes no
+/// error: on Linux, opening a FIFO for reading as well does not block (fifo(7)).
 fn append(path: &Path) -> io::Result<File> {
     let is_fifo = fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
     let mut options = OpenOptions::new();
@@ -203,13 +202,13 @@ fn append(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// How many bytes the first line has, its end included.
+/// Returns the length of the first line, its end included.
 fn first_line(lines: &[u8]) -> usize {
     let end = lines.iter().position(|byte| *byte == b'\n');
     end.map_or(lines.len(), |end| end + 1)
 }
 
-/// How many bytes the lines have that go into `room`; the first goes in any case.
+/// Returns the length of the lines that fit into `room`; the first always does.
 fn whole_lines(lines: &[u8], room: u64) -> usize {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let fits = &lines[..lines.len().min(room)];
@@ -217,7 +216,7 @@ fn whole_lines(lines: &[u8], room: u64) -> usize {
     end.map_or_else(|| first_line(lines), |end| end + 1)
 }
 
-/// Which of the periods of so many seconds since 1970 it is in: hours and days of UTC.
+/// Returns the number of the period since 1970: hours and days of UTC.
 fn period(time: SystemTime, seconds: u64) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default().as_secs() / seconds

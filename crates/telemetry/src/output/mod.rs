@@ -1,14 +1,15 @@
-//! All that the process writes: what it writes, where to, and the one way there.
+//! The outputs of the process.
 //!
-//! Whoever reads standard error, standard output or a file may stop to read: a log driver that is
-//! stuck, a terminal after Ctrl-S, a disk that does not answer. A write then takes for ever, and a
-//! thread that serves requests, answers probes or receives signals must not be the one that makes it.
-//! So there is a thread for each place that is written to, with a bounded [queue](Queue) in front of it. A record that there is no room for is lost, counted, and told of in the log once there is room.
+//! The reader of standard error, standard output or a file may stall: a stuck log driver, a terminal after
+//! Ctrl-S, a disk that does not answer. A write then blocks for ever, and must not block a thread that serves
+//! requests, answers probes or receives signals. So each destination has a thread with a bounded
+//! [queue](Queue) in front of it. Records that do not fit are lost, counted, and reported in the log once
+//! there is room.
 //!
-//! Not by `tracing-appender`, whose shape this has: its queue is bounded by the number of lines and not
-//! by their bytes, it leaves a batch at the first write that fails and tells nobody, waits for its end
-//! for a second and no other time, cannot open a file anew, and counts what is lost by stream, where the
-//! log, the access log, the trace tree and a command's output share one in their order.
+//! `tracing-appender` has the same shape, but does not fit: its queue is bounded by lines instead of bytes,
+//! it silently drops a batch at the first write that fails, waits one fixed second at its end, cannot reopen
+//! a file, and counts losses by stream, where the log, the access log, the trace tree and a command's output
+//! share one in their order.
 
 mod file;
 mod queue;
@@ -27,10 +28,10 @@ use self::queue::{Destination, Queue};
 pub(crate) use self::standard::Standard;
 use crate::TelemetryError;
 
-/// How long standard error is waited for once more, with what was told of the other outputs' end.
+/// The time that a shutdown waits once more for standard error, with reports about other outputs.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// What is written.
+/// An output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// The log.
@@ -43,12 +44,11 @@ pub enum Output {
     TraceFile,
     /// Traces as trees.
     TraceTree,
-    /// What a command tells whoever started it: see [`console`](crate::console).
+    /// A command's output: see [`console`](crate::console).
     Console,
 }
 
-/// How many records were written, and how many were not. A record is a line of a log, a tree, or in
-/// a trace file a span.
+/// The numbers of records written and lost. A record is a line of a log, a tree, or in a trace file a span.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutputCounts {
     /// Records that were written.
@@ -57,40 +57,40 @@ pub struct OutputCounts {
     pub lost: u64,
 }
 
-/// A file that is appended to. If another program moves or removes it, it is made anew.
+/// An output file, opened for appending. If another program moves or removes it, it is created anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileConfig {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// When it is put aside for a new one. Default: never.
+    /// The rotation. Default: never.
     pub rotation: Rotation,
-    /// How many files that were put aside are kept; the oldest are removed. Default: all, because
-    /// nothing is to be removed that nobody spoke of.
+    /// The number of rotated files to keep; the oldest are removed. Default: all, because files should not be
+    /// removed unasked.
     pub keep: Option<usize>,
 }
 
-/// When a file is put aside: renamed to its own name, a dot, and the time (UTC).
+/// The time of rotation, which renames a file to its own name, a dot, and the time (UTC).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rotation {
     /// Not by Headwater.
     #[default]
     Never,
-    /// With the first line of an hour.
+    /// At the first line of an hour.
     Hourly,
-    /// With the first line of a day (UTC).
+    /// At the first line of a day (UTC).
     Daily,
-    /// Before the line that would make the file larger than so many bytes.
+    /// Before a line that would make the file larger than this many bytes.
     Size(u64),
 }
 
-/// What takes the records of one output. Never blocks, and never fails. Cheap to clone.
+/// The writer of one output. Never blocks, and never fails. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct OutputWriter {
     queue: Queue,
     output: Output,
 }
 
-/// All outputs that somebody writes to. Cheap to clone.
+/// All outputs in use. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Outputs(Arc<[OutputWriter]>);
 
@@ -108,7 +108,7 @@ impl Output {
 
     const COUNT: usize = Self::ALL.len();
 
-    /// Its name in metrics and in the log.
+    /// Returns the name in metrics and in the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -121,7 +121,7 @@ impl Output {
         }
     }
 
-    /// What people call it.
+    /// Returns the name in messages.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Log => "the log",
@@ -133,8 +133,8 @@ impl Output {
         }
     }
 
-    /// Whether its records are written at once. Others come with every request, and a busy host wakes a
-    /// thread a hundred times a second for them and not with each.
+    /// Returns true if records are written at once. The others come with every request: a busy host wakes a
+    /// thread a hundred times a second for them rather than for each.
     const fn is_prompt(self) -> bool {
         !matches!(self, Self::AccessLog | Self::TraceTree)
     }
@@ -143,7 +143,7 @@ impl Output {
 // === impl FileConfig ===
 
 impl FileConfig {
-    /// The file at this path, which is never put aside.
+    /// Returns the file at this path, which is never rotated.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -167,14 +167,13 @@ impl OutputWriter {
         Self::start(output, Box::new(file))
     }
 
-    /// A stream of the process, which others write to as well.
+    /// Opens a stream of the process, which other outputs share.
     pub(crate) fn standard(output: Output, stream: Standard) -> Result<Self, TelemetryError> {
         let queue = stream.queue().map_err(TelemetryError::OutputThread)?;
         Ok(Self { queue, output })
     }
 
-    /// A writer for this output alone, of which a thread of its own calls `write` with one record or
-    /// more.
+    /// Uses a writer for this output alone. A thread of its own calls `write` with one record or more.
     pub(crate) fn to_writer(
         output: Output,
         writer: Box<dyn Write + Send>,
@@ -187,12 +186,12 @@ impl OutputWriter {
         Ok(Self { queue, output })
     }
 
-    /// Takes a record, if there is room. It ends with a line feed.
+    /// Queues a record, if there is room. It ends with a line feed.
     pub(crate) fn push(&self, record: Vec<u8>) {
         self.push_many(record, 1);
     }
 
-    /// Takes so many records in one piece, which are counted one by one.
+    /// Queues several records in one piece, which are counted one by one.
     pub(crate) fn push_many(&self, records: Vec<u8>, count: u32) {
         self.queue.push(self.output, records, count);
     }
@@ -239,20 +238,20 @@ impl fmt::Debug for OutputWriter {
 // === impl Outputs ===
 
 impl Outputs {
-    /// What was written of each so far, and what was lost.
+    /// Returns the counts of each output so far.
     pub fn counts(&self) -> impl Iterator<Item = (Output, OutputCounts)> + '_ {
         self.0.iter().map(|writer| (writer.output, writer.counts()))
     }
 
-    /// Has all files opened anew by their names, for a program that has moved them. The log tells of each.
+    /// Reopens all files by name, after a program has moved them. Each is logged.
     pub fn reopen(&self) {
         for writer in self.0.iter() {
             writer.queue.reopen();
         }
     }
 
-    /// Waits for so long, for all of them together, until what was there when it was called is written,
-    /// and tells in the log of those where it is not.
+    /// Waits up to this time, for all outputs together, until all earlier records are written. Logs the
+    /// outputs that did not finish.
     pub fn flush(&self, within: Duration) {
         let until = Instant::now() + within;
         let is_late = |writer: &&OutputWriter| !writer.queue.flush(until);
@@ -260,11 +259,11 @@ impl Outputs {
         for writer in &late {
             tracing::warn!(
                 output = writer.output.as_str(),
-                "its end could not be written in time and is lost: whoever reads it is too slow"
+                "the last records could not be written in time and are lost: the reader is too slow"
             );
         }
         if !late.is_empty() {
-            // If it is not the log itself that is late.
+            // In case the log itself is not the one that is late.
             Standard::Error.flush(LAST_WORDS);
         }
     }

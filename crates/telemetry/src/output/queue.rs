@@ -1,4 +1,4 @@
-//! Records on their way to where they are written.
+//! The queue of records in front of a destination.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -9,41 +9,39 @@ use std::time::{Duration, Instant};
 
 use super::{Output, OutputCounts};
 
-/// How much waits at most of each output, in bytes: some ten thousand lines of an access log, a tenth of
-/// a second of as many requests as two cores answer, or what two services may print at once. Of each,
-/// so that none takes the room of another.
+/// The capacity of the queue for each output, in bytes: some ten thousand lines of an access log, a tenth of
+/// a second of as many requests as two cores answer, or what two services may print at once. It is per
+/// output, so that none takes the room of another.
 const CAPACITY: usize = 8 << 20;
 
-/// How much more waits of what the threads that write have to tell, in bytes: when a queue is full, what
-/// is told of it finds room.
+/// Additional room for records of the writing threads, in bytes, so that a full queue can be reported.
 const RESERVE: usize = 64 << 10;
 
-/// How much is written at once, in bytes.
+/// The size of one write, in bytes.
 const BATCH: usize = 256 << 10;
 
-/// How long the thread waits for more when there is a record that is not prompt.
+/// The time that the thread waits for more after a record that is not prompt.
 const LINGER: Duration = Duration::from_millis(10);
 
-/// How often is told of records that were lost.
+/// The interval of reports about lost records.
 const TELL: Duration = Duration::from_secs(10);
 
-/// How long a stream is left alone that is full and does not let the thread wait until it is not: one
-/// that somebody else has set to `O_NONBLOCK`.
+/// The time before another write to a full stream that does not block: another process has set it to
+/// `O_NONBLOCK`.
 const FULL: Duration = Duration::from_millis(10);
 
 thread_local! {
-    /// Whether this thread writes what others make.
+    /// True in a thread that writes what others make.
     static WRITES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Where records are written to.
 pub(super) trait Destination: Write + Send {
-    /// Opens it anew by its name, if it has one, and tells in the log.
+    /// Reopens it by name, if it has one, and logs that.
     fn reopen(&mut self) {}
 }
 
-/// Between those who make records and the thread that writes them. Cheap to clone; when the last clone
-/// is dropped, the thread writes what there is, and ends.
+/// The queue between the makers of records and the thread that writes them. Cheap to clone; when the last
+/// clone is dropped, the thread writes the rest and ends.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     sender: Sender<Message>,
@@ -52,7 +50,7 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Bytes that are neither written nor lost yet.
+    /// Bytes neither written nor lost yet.
     waiting: AtomicUsize,
     written: AtomicU64,
     lost: AtomicU64,
@@ -61,7 +59,7 @@ struct Counts {
 enum Message {
     Record(Record),
     Reopen,
-    /// Is answered when all before it is written or lost.
+    /// Answered when all before it is written or lost.
     Flush(Sender<()>),
 }
 
@@ -72,17 +70,15 @@ struct Record {
     count: u32,
 }
 
-/// What the thread works with.
 struct Worker {
     to: Box<dyn Destination>,
     counts: Arc<[Counts; Output::COUNT]>,
     batch: Vec<Record>,
-    /// The bytes of the batch.
     bytes: Vec<u8>,
-    /// The last write failed, and left a part of its record.
+    /// True if the last write failed and left a partial record.
     torn: bool,
     failing: bool,
-    /// How many lost records of each output were told of, and when.
+    /// The numbers of lost records by output that were reported, and the time of the report.
     told: [u64; Output::COUNT],
     told_at: Option<Instant>,
 }
@@ -106,7 +102,7 @@ impl Queue {
     }
 
     fn unstarted(to: Box<dyn Destination>) -> (Self, Receiver<Message>, Worker) {
-        // Bounded by bytes, which no channel is.
+        // Bounded by bytes, which channels do not offer.
         let (sender, records) = mpsc::channel();
         let counts = Arc::default();
         let queue = Self { sender, counts };
@@ -123,7 +119,7 @@ impl Queue {
         (queue, records, worker)
     }
 
-    /// Takes records, if there is room. Never blocks.
+    /// Queues records, if there is room. Never blocks.
     pub(super) fn push(&self, output: Output, bytes: Vec<u8>, count: u32) {
         let Counts { waiting, lost, .. } = &self.counts[output as usize];
         let len = bytes.len();
@@ -148,13 +144,13 @@ impl Queue {
         }
     }
 
-    /// Has the destination opened anew before anything else is written.
+    /// Makes the thread reopen the destination before it writes anything else.
     pub(super) fn reopen(&self) {
-        // There is nothing to open if the thread has died.
+        // Nothing to reopen if the thread has died.
         let _ = self.sender.send(Message::Reopen);
     }
 
-    /// Waits until all is written or lost that was there when it was called; says whether it was by then.
+    /// Waits until all earlier records are written or lost. Returns true if they are in time.
     pub(super) fn flush(&self, until: Instant) -> bool {
         let waiting = |counts: &Counts| counts.waiting.load(Ordering::Acquire) > 0;
         if !self.counts.iter().any(waiting) {
@@ -206,13 +202,13 @@ impl Worker {
             }
             Message::Flush(done) => {
                 self.write();
-                // Nobody may wait any more.
+                // The waiting task may be gone.
                 let _ = done.send(());
             }
         }
     }
 
-    /// Writes the batch, and counts what became of it.
+    /// Writes the batch, and counts what was written or lost.
     fn write(&mut self) {
         let Some(last) = self.batch.last().map(|record| record.output) else {
             return;
@@ -247,11 +243,11 @@ impl Worker {
         self.failing = first_lost.is_some();
     }
 
-    /// How far it came, and how it ended.
+    /// Writes the batch. Returns the number of bytes written, and the result.
     fn write_all(&mut self) -> (usize, io::Result<()>) {
         let Self { to, bytes, .. } = self;
         if self.torn {
-            // Ends what is left of the record before, so that this one can be read.
+            // Ends the partial record before, so that this one can be read.
             match put(to, b"\n") {
                 (_, Ok(())) => self.torn = false,
                 (_, error) => return (0, error),
@@ -263,7 +259,7 @@ impl Worker {
         }
     }
 
-    /// How long nothing may happen before there is something to be told of.
+    /// Returns the time until the next report is due.
     fn patience(&self) -> Duration {
         let since = self.told_at.map_or(TELL, |at| at.elapsed());
         match self.untold().next() {
@@ -272,14 +268,14 @@ impl Worker {
         }
     }
 
-    /// What was lost of each output and not told of.
+    /// Returns the losses of each output that were not reported.
     fn untold(&self) -> impl Iterator<Item = (Output, u64)> + '_ {
         let all = Output::ALL.into_iter();
         let untold = all.map(|output| {
             let lost = self.counts[output as usize].lost.load(Ordering::Relaxed);
             (output, lost - self.told[output as usize])
         });
-        // What cannot be written was told of where it failed.
+        // Failed writes were reported when they failed.
         untold.filter(|(_, lost)| *lost > 0 && !self.failing)
     }
 
@@ -304,13 +300,13 @@ impl Worker {
 // === impl Message ===
 
 impl Message {
-    /// Whether more is waited for, to be written with it.
+    /// Returns true if the thread may wait for more to write with it.
     fn may_wait(&self) -> bool {
         matches!(self, Self::Record(record) if !record.output.is_prompt())
     }
 }
 
-/// Writes all of it, unless that fails: how far it came, and how it ended.
+/// Writes all bytes. Returns the number written, and the result.
 fn put(to: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut done = 0;
     while done < bytes.len() {
@@ -338,7 +334,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A writer that says when it is called and goes on when it is told to.
+    /// A writer that reports each call and waits for permission to go on.
     struct Gated {
         called: mpsc::Sender<()>,
         go: mpsc::Receiver<()>,
@@ -398,7 +394,7 @@ mod tests {
         let queue = start(Box::new(Gated { called, go, to }));
         queue.push(Output::Log, b"first\n".into(), 1);
         calls.recv_timeout(LONG).unwrap();
-        // It is in `write` now, with the first alone.
+        // The thread is now in `write` with the first record only.
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
         let room = (CAPACITY / line.len()) as u64;
         for _ in 0..room + 10 {
@@ -406,7 +402,7 @@ mod tests {
         }
         queue.push(Output::Log, b"last\n".into(), 3);
         assert_eq!(queue.counts(Output::AccessLog), counts(0, 10));
-        // What a thread that writes has to tell has room all the same.
+        // The writing thread's own records still have room.
         WRITES.set(true);
         queue.push(Output::AccessLog, line.clone(), 1);
         WRITES.set(false);
@@ -431,7 +427,7 @@ mod tests {
                 match self.1 {
                     1 => self.0.write(&bytes[..6]),
                     2 => Err(io::ErrorKind::StorageFull.into()),
-                    // Of a stream that does not wait, and is full for a while.
+                    // A stream that does not block, and is full for a while.
                     3 | 5 => Err(io::ErrorKind::WouldBlock.into()),
                     _ => self.0.write(bytes),
                 }

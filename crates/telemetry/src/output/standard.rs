@@ -1,4 +1,4 @@
-//! The two streams that a process is given to write to.
+//! Standard output and standard error.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::queue::Queue;
 
-/// A stream of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standard {
     /// Standard output.
@@ -17,27 +16,27 @@ pub(crate) enum Standard {
     Error,
 }
 
-/// The queues of both, once somebody writes to them. For all of the process, as the streams are: two
-/// threads that write to one would mix their lines up.
+/// The queues of both, once used. They are global like the streams: two threads that write to one would mix
+/// up their lines.
 static QUEUES: [OnceLock<Queue>; 2] = [const { OnceLock::new() }; 2];
 
 // === impl Standard ===
 
 impl Standard {
-    /// The queue of this stream. The thread is started by the first that asks for it.
+    /// Returns the queue of this stream. The first call starts the thread.
     pub(super) fn queue(self) -> io::Result<Queue> {
         let queue = &QUEUES[self as usize];
         if let Some(queue) = queue.get() {
             return Ok(queue.clone());
         }
-        // Of two that ask at once, the thread of one ends before anything is given to it.
+        // Of two concurrent calls, the thread of one ends unused.
         let opened = self.open()?;
         Ok(queue.get_or_init(|| opened).clone())
     }
 
     fn open(self) -> io::Result<Queue> {
-        // By a descriptor of its own: the library's handles hold a lock while they write, which the end
-        // of the process asks for as well.
+        // Uses a descriptor of its own: the library's handles hold a lock while they write, which the end of
+        // the process takes as well.
         let (name, stream) = match self {
             Self::Output => ("stdout", io::stdout().as_fd().try_clone_to_owned()?),
             Self::Error => ("stderr", io::stderr().as_fd().try_clone_to_owned()?),
@@ -45,7 +44,7 @@ impl Standard {
         Queue::start(name, Box::new(File::from(stream)))
     }
 
-    /// Waits for so long until what was there when it was called is written; says whether it is.
+    /// Waits up to this time until all earlier records are written. Returns true if they are.
     pub(crate) fn flush(self, within: Duration) -> bool {
         let queue = QUEUES[self as usize].get();
         queue.is_none_or(|queue| queue.flush(Instant::now() + within))

@@ -1,4 +1,4 @@
-//! Traces arrive where they are sent: real receivers on real sockets.
+//! Promise: traces arrive at their destinations. The receivers use real sockets.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use super::*;
 use crate::test_support::{Buffer, Incoming, exact, outgoing};
 use crate::{LogConfig, MetricsConfig, OtlpConfig, OtlpProtocol, TreeConfig};
 
-/// Longer than a loaded machine takes; only a failing test waits for it.
+/// A timeout that only a failing test reaches, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Collector {
@@ -41,13 +41,13 @@ fn a_filter_that_was_asked_in_vain_costs_no_line_of_the_log() {
     let buffer = Buffer::default();
     let writer = buffer.clone();
     let (log, _level) = log::layer(&config, move || writer.clone()).unwrap();
-    // By one who wants it; others are not told what it is.
+    // Created under a dispatcher that enables it, and unknown to the log's.
     let wants_all = Dispatch::new(tracing_subscriber::registry());
     let unwanted =
         tracing::dispatcher::with_default(&wants_all, || tracing::debug_span!("unwanted"));
     tracing::dispatcher::with_default(&dispatch(None, log), || {
         for number in 0..3 {
-            // As by `tracing::enabled!`.
+            // Like `tracing::enabled!`.
             let asked = unwanted.metadata().unwrap();
             tracing::dispatcher::get_default(|dispatch| dispatch.enabled(asked));
             tracing::info!(number, "wanted");
@@ -155,7 +155,7 @@ fn request() {
     ));
 }
 
-/// One request's spans leave by `config` and arrive at `collector` by the time of the shutdown.
+/// Sends one request's spans by `config`, which arrive at `collector` before the shutdown returns.
 fn arrives(config: TelemetryConfig, collector: &Collector) {
     let (dispatch, telemetry) = build(config).unwrap();
     tracing::dispatcher::with_default(&dispatch, request);
@@ -202,7 +202,7 @@ fn a_shutdown_in_a_current_thread_runtime_still_exports() {
 
 #[test]
 fn a_dead_collector_does_not_hang_the_shutdown() {
-    // Accepts, and never says a word.
+    // Accepts, and never answers.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = silent.local_addr().unwrap();
     for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {

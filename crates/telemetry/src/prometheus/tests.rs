@@ -53,7 +53,7 @@ fn what_is_measured_is_prometheus_text_with_the_names_that_prometheus_wants() {
     };
     assert_eq!(count("shop"), "2");
     assert_eq!(count(r#"a\"b\\c\nd"#), "1");
-    // What was collected once is there the next time too.
+    // Collected values stay for the next time.
     assert_eq!(prometheus.text(), text);
     telemetry.shutdown();
 }
@@ -82,7 +82,7 @@ fn it_is_only_there_if_asked_for_and_beside_an_export() {
     assert!(telemetry(TelemetryConfig::default()).prometheus().is_none());
     assert!(!telemetry(TelemetryConfig::default()).metrics().enabled());
 
-    // Nobody listens there: the export fails, and what is read here is right.
+    // Nobody listens there: the export fails, but the values here are right.
     let telemetry = telemetry(TelemetryConfig {
         prometheus: true,
         metrics: Some(crate::MetricsConfig {

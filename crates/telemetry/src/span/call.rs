@@ -20,19 +20,19 @@ pub struct GuestCall<'a> {
     pub function: &'static str,
 }
 
-/// How a call of a host interface ended.
+/// The result of a call of a host interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// The interface gave what was asked for.
+    /// The call succeeded.
     Ok,
-    /// It gave an error of its own.
+    /// The interface returned an error.
     Error,
     /// The guest did not wait for the end, or the call trapped.
     Dropped,
 }
 
-/// The span of a guest's call of a host interface, by the semantic conventions for RPC clients. Its parent and
-/// its links are those that an outgoing request's [`ClientSpan`](super::ClientSpan) has.
+/// The span of a guest's call of a host interface, by the semantic conventions for RPC clients. Its parent
+/// and links are like those of a [`ClientSpan`](super::ClientSpan).
 #[derive(Debug)]
 pub struct CallSpan {
     span: Span,
@@ -40,7 +40,7 @@ pub struct CallSpan {
 }
 
 impl CallOutcome {
-    /// The label in spans, metrics and the audit log.
+    /// Returns the label in spans, metrics and the audit log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl CallOutcome {
 }
 
 impl CallSpan {
-    /// Starts the span of a call that is attributed so.
+    /// Starts the span of a call with this attribution.
     #[must_use]
     pub fn start(call: GuestCall<'_>, attribution: &Attribution) -> Self {
         let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
@@ -68,13 +68,13 @@ impl CallSpan {
         Self { span, context }
     }
 
-    /// The span's own context, for what is sent to carry out the call. Always valid.
+    /// Returns the span's own context, for requests that carry out the call. Always valid.
     #[must_use]
     pub fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// Notes how the call ended. The span ends when it is dropped.
+    /// Records the result of the call. The span ends when it is dropped.
     pub fn end(&self, outcome: CallOutcome) {
         let error = (outcome != CallOutcome::Ok).then_some(outcome.as_str());
         let span = &self.span;

@@ -13,11 +13,10 @@ use crate::metrics::OutgoingMeasure;
 
 /// The span of an outgoing request, by the semantic conventions for HTTP clients.
 ///
-/// It has no `http.request.resend_count`: a request that has reached the wire is never sent again by
-/// the host, and one that has not was not sent.
+/// It has no `http.request.resend_count`: the host never resends a request that has reached the wire.
 ///
-/// A child of the server span of the request that it is attributed to, even if that has ended; a
-/// root of its own if there is none. It ends when it is dropped.
+/// It is a child of the server span of the request that it is attributed to, even if that has ended; a root
+/// if there is none. It ends when it is dropped.
 #[derive(Debug)]
 pub struct ClientSpan {
     span: Span,
@@ -27,10 +26,10 @@ pub struct ClientSpan {
     measure: OutgoingMeasure,
 }
 
-/// What a [`ClientSpan`] is made from.
+/// The parts of a [`ClientSpan`].
 #[derive(Debug)]
 pub struct ClientRequest<'a> {
-    /// Whom the outgoing request is attributed to.
+    /// The attribution of the outgoing request.
     pub attribution: &'a Attribution,
     /// The service whose guest calls out.
     pub service: &'a str,
@@ -63,27 +62,26 @@ impl ClientSpan {
         }
     }
 
-    /// The same, whose time is measured too: until the span ends.
+    /// Also measures the duration, until the span ends.
     #[must_use]
     pub fn measured_by(mut self, measure: OutgoingMeasure) -> Self {
         self.measure = measure;
         self
     }
 
-    /// The span's own context, for the outgoing request's `traceparent`. Always valid.
+    /// Returns the span's own context, for the outgoing request's `traceparent`. Always valid.
     #[must_use]
     pub fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// Ties the span to one of another trace, such as that of a `traceparent` which the guest set
-    /// and the host replaced.
+    /// Links the span to one of another trace, such as that of a `traceparent` which the guest set and the
+    /// host replaced.
     pub fn link(&self, other: &SpanContext) {
         self.span.add_link(other.clone());
     }
 
-    /// The connection that the request was given: whom it leads to, and whether it had served another
-    /// request before.
+    /// Records the request's connection: its peer, and if it had served another request before.
     pub fn connection(&mut self, peer: Option<SocketAddr>, reused: bool) {
         let span = &self.span;
         if span.is_disabled() {
@@ -97,12 +95,12 @@ impl ClientSpan {
         );
     }
 
-    /// The upstream's answer. For a client 4xx and 5xx are errors.
+    /// Records the upstream's answer. For a client 4xx and 5xx are errors.
     pub fn response(&mut self, status: StatusCode, version: Version) {
         self.response = Some((status, version));
     }
 
-    /// Why there was no answer, or no whole one. `kind` is a short stable label such as `timeout`.
+    /// Records why the answer is missing or incomplete. `kind` is a short stable label such as `timeout`.
     pub fn error(&mut self, kind: impl Into<Cow<'static, str>>) {
         self.error = Some(kind.into());
     }
@@ -151,7 +149,7 @@ fn new_span(request: &ClientRequest<'_>) -> Span {
         target: TARGET,
         parent: None,
         "client",
-        // There is no low-cardinality route to name a client span by.
+        // A client has no low-cardinality route to name the span by.
         otel.name = known.unwrap_or("HTTP"),
         otel.kind = "client",
         otel.status_code = Empty,
@@ -178,7 +176,7 @@ fn new_span(request: &ClientRequest<'_>) -> Span {
     )
 }
 
-/// The ids of the requests that it may have been for, if there are any.
+/// Returns the ids of the candidate requests, if there are any.
 pub(super) fn candidates(attribution: &Attribution) -> Option<String> {
     let ids = attribution.candidates().iter();
     let ids: Vec<_> = ids.map(|scope| scope.id().to_string()).collect();

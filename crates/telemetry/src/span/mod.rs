@@ -19,22 +19,22 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The `tracing` target of request spans. Spans of any other target are not traced, so that those
-/// of hyper, h2, tonic and wasmtime are neither recorded nor, when they come from an exporter's own
-/// requests, fed back to it.
+/// The `tracing` target of request spans. Spans of other targets are not traced: those of hyper,
+/// h2, tonic and wasmtime are not recorded, nor fed back to an exporter when they come from its own
+/// requests.
 pub const TARGET: &str = "headwater::request";
 
-/// Starts a span that was just made, under `parent` or as a root, and returns its context.
+/// Starts a new span, under `parent` or as a root, and returns its context.
 ///
-/// The context is valid in any case: if nobody traces, it is minted, so that outgoing requests carry
-/// a right `traceparent` even without an exporter.
+/// The context is always valid: without tracing it is generated, so that outgoing requests carry a
+/// correct `traceparent` even without an exporter.
 fn start(span: &Span, parent: Option<&SpanContext>) -> SpanContext {
     if !span.is_disabled() {
         let parent = parent.map_or_else(Context::new, |parent| {
             Context::new().with_remote_span_context(parent.clone())
         });
-        // This must come before anything that starts the span on the OpenTelemetry side, as
-        // `context` does. It fails if no OpenTelemetry layer listens: then the context is invalid.
+        // Must come before anything that starts the span on the OpenTelemetry side, as `context`
+        // does. Fails without an OpenTelemetry layer: then the context is invalid.
         let _ = span.set_parent(parent);
         let context = span.context();
         let context = context.span();
@@ -45,7 +45,7 @@ fn start(span: &Span, parent: Option<&SpanContext>) -> SpanContext {
     mint(parent)
 }
 
-/// Makes up a context: in the parent's trace with its flags and state, or in a new trace.
+/// Generates a context: in the parent's trace with its flags and state, or in a new trace.
 fn mint(parent: Option<&SpanContext>) -> SpanContext {
     static IDS: LazyLock<RandomIdGenerator> = LazyLock::new(RandomIdGenerator::default);
     let span_id = IDS.new_span_id();
@@ -60,8 +60,8 @@ fn mint(parent: Option<&SpanContext>) -> SpanContext {
         None => SpanContext::new(
             IDS.new_trace_id(),
             span_id,
-            // What the default sampler would say. "Not sampled" would switch tracing off for every
-            // upstream that goes by its caller's decision.
+            // As the default sampler decides. "Not sampled" would turn off tracing for every
+            // upstream that follows its caller's decision.
             TraceFlags::SAMPLED,
             false,
             Default::default(),
@@ -69,8 +69,8 @@ fn mint(parent: Option<&SpanContext>) -> SpanContext {
     }
 }
 
-/// The value of `http.request.method` for a method that the semantic conventions know: those of RFC
-/// 9110 and RFC 5789. Any other is [`OTHER_METHOD`].
+/// Returns the value of `http.request.method` for a method that the semantic conventions know:
+/// those of RFC 9110 and RFC 5789. Any other is [`OTHER_METHOD`].
 pub(crate) fn known_method(method: &Method) -> Option<&'static str> {
     Some(match *method {
         Method::GET => "GET",
@@ -88,7 +88,7 @@ pub(crate) fn known_method(method: &Method) -> Option<&'static str> {
 
 pub(crate) const OTHER_METHOD: &str = "_OTHER";
 
-/// The value of `network.protocol.version`.
+/// Returns the value of `network.protocol.version`.
 pub(crate) fn protocol_version(version: Version) -> Option<&'static str> {
     Some(match version {
         Version::HTTP_09 => "0.9",

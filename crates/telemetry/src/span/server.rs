@@ -15,7 +15,7 @@ use crate::propagation;
 
 /// The span of an incoming request, by the semantic conventions for HTTP servers.
 ///
-/// It ends when it is ended or dropped; what it was told of the response is recorded then.
+/// It ends when it is ended or dropped, and then records the response.
 #[derive(Debug)]
 pub struct ServerSpan {
     pub(super) span: Span,
@@ -23,7 +23,7 @@ pub struct ServerSpan {
     outcome: Outcome,
 }
 
-/// What a [`ServerSpan`] is made from.
+/// The parts of a [`ServerSpan`].
 #[derive(Debug)]
 pub struct ServerRequest<'a> {
     /// The id that the front gave the request.
@@ -40,17 +40,17 @@ pub struct ServerRequest<'a> {
     pub service: &'a str,
     /// The route pattern that matched. Empty if none did.
     pub route: &'a str,
-    /// The client's address, as the connection has it.
+    /// The peer address of the client's connection.
     pub client: Option<SocketAddr>,
     /// The listener's address, used if the request names no host.
     pub server: Option<SocketAddr>,
     /// The caller's span, see [`propagation::extract`].
     pub parent: Option<&'a SpanContext>,
-    /// Of a request that another service of the same host makes.
+    /// The caller, if another service of the same host makes the request.
     pub caller: Option<&'a Caller>,
 }
 
-/// What is recorded at the end, at once: attributes that are set twice would be sent twice.
+/// The outcome, recorded once at the end: attributes that are set twice would be sent twice.
 #[derive(Debug, Default)]
 struct Outcome {
     status: Option<StatusCode>,
@@ -83,7 +83,7 @@ impl ServerSpan {
     #[must_use]
     pub fn start(request: ServerRequest<'_>) -> Self {
         let parent = request.parent;
-        // Nothing is formatted or copied unless somebody traces.
+        // Without tracing, nothing is formatted or copied.
         let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
             new_span(&request)
         } else {
@@ -97,32 +97,32 @@ impl ServerSpan {
         }
     }
 
-    /// The span's own context. Always valid.
+    /// Returns the span's own context. Always valid.
     #[must_use]
     pub fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// The status that was sent to the client.
+    /// Records the status sent to the client.
     pub fn response(&mut self, status: StatusCode) {
         self.outcome.status = Some(status);
     }
 
-    /// Why the request got no proper answer. The status is the fault's, unless another one was
-    /// sent: a fault may come after the response head.
+    /// Records why the request got no proper answer. The status is the fault's, unless another one
+    /// was sent: a fault may come after the response head.
     pub fn fault(&mut self, fault: &Fault) {
         self.outcome.fault = Some(FaultLabels {
             kind: fault.kind(),
             blame: fault.blame().as_str(),
             status: fault.status(),
-            // Nobody reads it of a span that is not there.
+            // Not needed if the span is disabled.
             cause: (!self.span.is_disabled())
                 .then(|| fault.root_cause())
                 .flatten(),
         });
     }
 
-    /// What was done for the request so far. The last call counts.
+    /// Records the request's counters. The last call counts.
     pub fn counters(&mut self, counters: &Counters) {
         if self.span.is_disabled() {
             return;
@@ -139,13 +139,13 @@ impl ServerSpan {
         });
     }
 
-    /// The status that was sent, as far as is known.
+    /// Returns the status that was sent, if known.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.outcome.sent()
     }
 
-    /// What went wrong, if anything did: the value of `error.type`.
+    /// Returns the value of `error.type`, if there was an error.
     #[must_use]
     pub fn error(&self) -> Option<Cow<'static, str>> {
         self.outcome.error()
@@ -167,7 +167,7 @@ impl Outcome {
             .or(self.fault.as_ref().map(|fault| fault.status))
     }
 
-    /// The server's own error, or an answer that was cut after its head for the server's reasons.
+    /// Returns true for a server error, or an answer cut off for the server's reasons.
     fn failed(&self) -> bool {
         let fault = self.fault.as_ref().map(|fault| fault.status);
         fault
@@ -178,7 +178,7 @@ impl Outcome {
     fn error(&self) -> Option<Cow<'static, str>> {
         match (&self.fault, self.status) {
             (Some(fault), _) => Some(fault.kind.into()),
-            // The conventions' `error.type` for a failure that has no better name.
+            // The conventions' `error.type` for a failure without a better name.
             (None, Some(status)) if self.failed() => Some(status.as_str().to_owned().into()),
             (None, _) => None,
         }
@@ -215,7 +215,7 @@ impl Outcome {
     }
 }
 
-/// `tracing-opentelemetry` writes a `u64` as text; attributes are signed.
+/// Converts to `i64`: `tracing-opentelemetry` writes a `u64` as text; attributes are signed.
 fn integer(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -236,7 +236,7 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
     } = request;
     let called_for = caller.and_then(|caller| caller.scope.as_ref());
     let known = known_method(method);
-    // A request that no route matched has neither, and its span is named by the method alone.
+    // A request without a matching route has neither, and its span is named by the method alone.
     let (service, route) = (non_empty(service), non_empty(route));
     let name = fmt::from_fn(|f| {
         f.write_str(known.unwrap_or("HTTP"))?;
@@ -261,7 +261,7 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         { HTTP_ROUTE } = route,
         { SERVER_ADDRESS } = address,
         { SERVER_PORT } = port.map(i64::from),
-        // The connection's, until a proxy's headers are trusted.
+        // The connection's peer; proxies' headers are not trusted yet.
         { CLIENT_ADDRESS } = peer,
         { NETWORK_PEER_ADDRESS } = peer,
         { NETWORK_PEER_PORT } = client.map(|client| i64::from(client.port())),
@@ -291,7 +291,7 @@ fn non_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The host that the client asked for, or else the address that it connected to.
+/// Returns the host that the client asked for, or else the address that it connected to.
 fn server_address(
     uri: &Uri,
     headers: &HeaderMap,

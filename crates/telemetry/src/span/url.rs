@@ -1,14 +1,15 @@
-//! The parts of a URL as the semantic conventions want them.
+//! The parts of a URL for the semantic conventions.
 
 use std::fmt;
 
 use http::Uri;
 use http::uri::Authority;
 
-/// `server.address` and `server.port` of an authority; the port is the scheme's if none is given.
+/// Returns `server.address` and `server.port` of an authority, with the scheme's port as the
+/// default.
 pub(crate) fn address_and_port(authority: &Authority, scheme: &str) -> (String, Option<u16>) {
     let host = authority.host();
-    // An IPv6 address has brackets in a URL only.
+    // Only a URL has brackets around an IPv6 address.
     let host = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
@@ -24,8 +25,8 @@ pub(crate) fn address_and_port(authority: &Authority, scheme: &str) -> (String, 
 /// `url.full`: the URL without the user's name and password.
 ///
 /// The query stays as it is. The conventions ask to redact the values of a few parameters that are
-/// known to hold credentials (`sig`, `X-Goog-Signature` and others); which ones do is for the
-/// collector's configuration to say.
+/// known to hold credentials (`sig`, `X-Goog-Signature` and others); the collector's configuration
+/// can do so.
 pub(super) struct Full<'a>(pub(super) &'a Uri);
 
 impl fmt::Display for Full<'_> {

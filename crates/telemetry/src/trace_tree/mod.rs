@@ -1,8 +1,8 @@
 //! A readable tree per request, for a person at a terminal.
 //!
-//! A tree is printed when its request's server span ends; that of a service which another service of this host
-//! called, with the caller's. An outgoing request that ends later, in a
-//! task that the guest spawned, is printed as a line of its own which names the request.
+//! A tree is printed when its request's server span ends. The tree of a service that another service of this
+//! host called is printed with the caller's. An outgoing request that ends later, in a task that the guest
+//! spawned, is printed as a separate line which names the request.
 
 mod text;
 
@@ -18,9 +18,9 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use crate::output::OutputWriter;
 use text::{Palette, Tree, TreePosition};
 
-/// How many requests may be open at once and still get a tree. More than a person can follow.
+/// The number of open requests that get a tree: more than a person can follow.
 const MAX_OPEN: usize = 1024;
-/// How many outgoing requests a tree shows.
+/// The number of outgoing requests that a tree shows.
 const MAX_CHILDREN: usize = 64;
 
 /// Prints each request's spans as they end.
@@ -30,14 +30,14 @@ pub(crate) struct TreeProcessor {
     writer: OutputWriter,
 }
 
-/// The requests that are not answered yet.
+/// The requests not answered yet.
 #[derive(Default)]
 struct Open {
     trees: HashMap<SpanId, Tree>,
-    /// The outgoing requests of these, each with the request that it is of: a service of this host that is
-    /// called stands beneath.
+    /// The outgoing requests of these, each with its request: the tree of a called service of this host goes
+    /// beneath.
     calls: HashMap<SpanId, SpanId>,
-    /// How many more there are, beyond [`MAX_OPEN`].
+    /// The number of requests beyond [`MAX_OPEN`].
     untracked: usize,
 }
 
@@ -70,7 +70,7 @@ impl Open {
         tree
     }
 
-    /// The tree beneath whose outgoing request this one belongs.
+    /// Returns the tree with this outgoing request.
     fn caller(&mut self, call: SpanId) -> Option<&mut Tree> {
         self.trees.get_mut(self.calls.get(&call)?)
     }
@@ -143,7 +143,7 @@ impl std::fmt::Debug for TreeProcessor {
     }
 }
 
-/// What is behind these locks stays whole whatever panics.
+/// The locked values stay consistent after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::output::Output;
 use crate::test_support::{Buffer, Incoming, dispatch, exact, outgoing};
 
-/// What `work` prints, with durations replaced.
+/// Returns what `work` prints, with durations replaced.
 fn printed(color: bool, work: impl FnOnce()) -> String {
     let buffer = Buffer::default();
     let writer = OutputWriter::to_writer(Output::TraceTree, Box::new(buffer.clone())).unwrap();
@@ -23,7 +23,7 @@ fn printed(color: bool, work: impl FnOnce()) -> String {
         }
         stable.push_str(part.trim_end_matches(|char: char| char.is_ascii_digit() || char == '.'));
     }
-    // The last part is no duration; what the loop trimmed from it is put back.
+    // The last part is not a duration; the loop trimmed its end.
     let last = text.rsplit(" ms").next().unwrap();
     let trimmed = last.trim_end_matches(|char: char| char.is_ascii_digit() || char == '.');
     stable.push_str(&last[trimmed.len()..]);
@@ -98,7 +98,7 @@ fn a_service_that_another_one_called_stands_beneath_the_call() {
             context.trace_id(),
             context.span_id(),
             context.trace_flags(),
-            // As what comes by headers.
+            // Like text from headers.
             true,
             Default::default(),
         ));
@@ -172,7 +172,7 @@ fn a_terminal_is_never_sent_what_a_client_wrote_for_it() {
 
     fn clean_path(path: &str) -> String {
         let uri = http::Uri::try_from(format!("http://shop.example{path}"));
-        // Whatever `http` lets through must come out harmless.
+        // Everything that `http` accepts must come out harmless.
         let uri = uri.expect("http admits UTF-8 in paths");
         let mut incoming = Incoming::get("http://shop.example/");
         incoming.uri = uri;
@@ -204,7 +204,7 @@ fn memory_is_bounded_in_open_requests_and_in_outgoing_requests_of_one() {
             "http://a.example/",
         ));
         drop(server);
-        // Those that are open end after this, each with its own tree.
+        // The open ones end after this, each with its own tree.
     });
     let id = incoming.id.short();
     let mut lines = text.lines();

@@ -1,4 +1,4 @@
-//! How spans are written.
+//! The text of spans.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,11 +16,11 @@ use crate::attributes::*;
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     calls: Vec<Call>,
-    /// The trees of services of this host that were called, as they came to their ends.
+    /// The trees of called services of this host, in the order of their ends.
     called: HashMap<SpanId, Vec<String>>,
-    /// How many ended beyond [`MAX_CHILDREN`].
+    /// The number that ended beyond [`MAX_CHILDREN`].
     more: usize,
-    /// How many have not ended.
+    /// The number that have not ended.
     pub(super) running: usize,
 }
 
@@ -29,18 +29,18 @@ pub(super) struct Tree {
 pub(super) struct Call {
     id: SpanId,
     started: SystemTime,
-    /// What is written before and after the time at which it started.
+    /// The text before and after the time at which it started.
     text: [String; 2],
 }
 
-/// Where an outgoing request that stands alone belongs.
+/// The position of an outgoing request on a separate line.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TreePosition {
-    /// To a request that is answered already.
+    /// Belongs to a request that is answered already.
     Late,
-    /// To a request that got no tree, because too many were open.
+    /// Belongs to a request without a tree, because too many were open.
     Untracked,
-    /// To none, as far as anybody knows.
+    /// Belongs to no known request.
     Nowhere,
 }
 
@@ -66,7 +66,7 @@ impl Tree {
         }
     }
 
-    /// Puts the tree of a service beneath the outgoing request by which it was called.
+    /// Adds the tree of a service beneath the outgoing request that called it.
     pub(super) fn add_called(&mut self, call: SpanId, tree: &str) {
         if self.called.len() < MAX_CHILDREN {
             let lines = tree.lines().map(str::to_owned);
@@ -76,7 +76,7 @@ impl Tree {
 }
 
 impl Palette {
-    /// A request with its outgoing requests beneath; without a tree only the request.
+    /// Formats a request with its outgoing requests beneath; without a tree only the request.
     pub(super) fn tree(self, span: &SpanData, tree: Option<&Tree>) -> String {
         let mut text = format!(
             "{} {}  {}  {} {}  {}\n",
@@ -88,7 +88,9 @@ impl Palette {
             self.paint(DIM, format_args!("#{}", request(span))),
         );
         let Some(tree) = tree else {
-            text.push_str("└─ … its outgoing requests stand alone: too many requests are open\n");
+            text.push_str(
+                "└─ … its outgoing requests are printed separately: too many requests are open\n",
+            );
             return text;
         };
         let children = self.children(span, tree);
@@ -109,8 +111,8 @@ impl Palette {
         text
     }
 
-    /// What stands beneath a request, in the order in which it began: each a line, and what stands beneath
-    /// that.
+    /// Formats the outgoing requests of a request, in the order in which they began: a line each, and the
+    /// lines beneath it.
     fn children(self, span: &SpanData, tree: &Tree) -> Vec<Vec<String>> {
         let mut calls: Vec<_> = tree.calls.iter().collect();
         calls.sort_by_key(|call| call.started);
@@ -137,7 +139,7 @@ impl Palette {
         calls.chain(notes).chain(cause).collect()
     }
 
-    /// An outgoing request of a tree.
+    /// Formats an outgoing request of a tree.
     pub(super) fn call(self, span: &SpanData) -> Call {
         let [before, after] = self.outgoing(span);
         Call {
@@ -147,7 +149,7 @@ impl Palette {
         }
     }
 
-    /// An outgoing request, without a line end; in two parts, between which there is room for when it began.
+    /// Formats an outgoing request without a line end, in two parts, between which its start time fits.
     fn outgoing(self, span: &SpanData) -> [String; 2] {
         let verdict = value(span, ATTRIBUTION);
         let code = if verdict == "exact" { GREEN } else { BOLD_RED };
@@ -162,7 +164,7 @@ impl Palette {
         [before, self.paint(code, verdict).to_string()]
     }
 
-    /// An outgoing request as a line of its own.
+    /// Formats an outgoing request as a separate line.
     pub(super) fn line(self, span: &SpanData, place: TreePosition) -> String {
         let outgoing = self.outgoing(span).join(" ");
         let service = value(span, SERVICE);
@@ -185,7 +187,7 @@ impl Palette {
         }
     }
 
-    /// The status, or what came instead of one, or both.
+    /// Formats the status, or the error in place of one, or both.
     fn outcome(self, span: &SpanData) -> String {
         let status = value(span, HTTP_RESPONSE_STATUS_CODE);
         let error = value(span, ERROR_TYPE);
@@ -224,7 +226,7 @@ impl<T: fmt::Display> fmt::Display for Paint<T> {
     }
 }
 
-/// Text from outside, with nothing in it that a terminal would obey.
+/// Removes from outside text everything that a terminal would obey.
 fn clean(text: &str) -> impl fmt::Display + '_ {
     struct Clean<'a>(&'a str);
     impl fmt::Display for Clean<'_> {
@@ -252,12 +254,12 @@ fn value<'a>(span: &'a SpanData, key: &str) -> Cow<'a, str> {
         .unwrap_or_default()
 }
 
-/// Host, port and path of a request that came in: as those of outgoing requests are written.
+/// Returns host, port and path of an incoming request, in the form of outgoing requests.
 fn target(span: &SpanData) -> String {
     let [address, port, scheme, path] =
         [SERVER_ADDRESS, SERVER_PORT, URL_SCHEME, URL_PATH].map(|key| value(span, key));
     let address = match address.contains(':') {
-        // IPv6, which the conventions write without brackets.
+        // IPv6, without brackets in the conventions.
         true => format!("[{address}]"),
         false => address.into_owned(),
     };
@@ -267,7 +269,7 @@ fn target(span: &SpanData) -> String {
     }
 }
 
-/// Methods are tokens and hold nothing that must be cleaned.
+/// Methods are tokens and need no cleaning.
 fn method(span: &SpanData) -> Cow<'_, str> {
     let original = value(span, HTTP_REQUEST_METHOD_ORIGINAL);
     if original.is_empty() {
@@ -277,14 +279,14 @@ fn method(span: &SpanData) -> Cow<'_, str> {
     }
 }
 
-/// The short form of the request's id, as [`headwater_core::RequestId::short`] has it.
+/// Returns the short form of the request's id, as [`headwater_core::RequestId::short`].
 fn request(span: &SpanData) -> String {
     let id = value(span, REQUEST_ID);
     let id = id.get(id.len().saturating_sub(8)..).unwrap_or_default();
     if id.is_empty() { "?" } else { id }.to_owned()
 }
 
-/// Host, port and path: the query says little and is long.
+/// Returns host, port and path; the query says little and is long.
 fn short_url(url: &str) -> &str {
     let url = url.split_once("://").map_or(url, |(_, rest)| rest);
     url.split_once('?').map_or(url, |(rest, _)| rest)

@@ -13,7 +13,7 @@ fn now() -> SystemTime {
     NOW.get()
 }
 
-/// Lets it be this time, in seconds since 1970.
+/// Sets the clock, in seconds since 1970.
 fn at(seconds: u64) {
     NOW.set(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
 }
@@ -31,7 +31,7 @@ fn open(folder: &TempDir, rotation: Rotation, keep: Option<usize>) -> RotatingFi
     RotatingFile::with_clock(&config, now).unwrap()
 }
 
-/// What is in each file.
+/// Returns the contents of each file.
 fn files(folder: &TempDir) -> BTreeMap<String, String> {
     let entries = fs::read_dir(folder.path()).unwrap();
     let read = |entry: io::Result<fs::DirEntry>| {
@@ -87,7 +87,7 @@ fn a_file_is_put_aside_when_its_hour_or_day_is_over_also_after_a_restart() {
         assert_eq!(aside.len(), 2, "{rotation:?}: {aside:?}");
         assert_eq!(aside["access.log"], "next\n");
 
-        // What it was written to last is the file's to say.
+        // The time of the last write comes from the file.
         let path = folder.path().join("access.log");
         let handle = File::options().append(true).open(&path).unwrap();
         handle.set_modified(now()).unwrap();
@@ -154,7 +154,7 @@ fn a_file_that_cannot_be_put_aside_goes_on() {
     at(THEN);
     let mut file = open(&folder, Rotation::Hourly, None);
     file.write_all(b"one\n").unwrap();
-    // Longer than any name may be, so that putting it aside fails, for the superuser too.
+    // With a name so long that rotation fails, for the superuser too.
     let long = folder.path().join("x".repeat(240));
     fs::rename(folder.path().join("access.log"), &long).unwrap();
     file.config.path = long;
@@ -176,7 +176,7 @@ fn a_file_that_is_opened_anew_is_there_before_anything_is_written_to_it() {
     expect(&folder, &[("access.log", ""), ("moved", "one\n")]);
     file.write_all(b"two\n").unwrap();
     expect(&folder, &[("access.log", "two\n"), ("moved", "one\n")]);
-    // What cannot be opened costs nothing.
+    // A failed reopening loses nothing.
     file.config.path = folder.path().join("none/access.log");
     file.reopen();
     file.within_line = true;
