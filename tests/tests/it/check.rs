@@ -138,7 +138,7 @@ async fn what_is_wrong_with_an_entry_is_told_with_the_place_of_its_key() -> Resu
         (
             wrong("min_idle = 101"),
             "line 7, column 1: min_idle",
-            "there may be 100",
+            "only 100 instances are allowed",
         ),
         (
             wrong("directories = { \"/d\" = \"none\" }"),

@@ -50,7 +50,7 @@ fn a_command_has_a_man_page_with_its_flags() -> Result<()> {
     let output = headwater(&["man", "swerve"])?;
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(
-        !output.status.success() && error.contains("`swerve` is no command"),
+        !output.status.success() && error.contains("`swerve` is not a command"),
         "{error}"
     );
     Ok(())
