@@ -40,7 +40,7 @@
 //!         linker.instance("acme:quota/left@1.0.0")?.func_wrap(
 //!             "take",
 //!             |mut store: StoreContextMut<'_, GuestState>, (): ()| {
-//! Attribute the call before anything else is done.
+//!                 // Attribute the call before anything else is done.
 //!                 let call = capability::call(&mut store, "acme:quota/left", "take");
 //!                 let left = store.data_mut().capability::<Quota>()?;
 //!                 let take = |left: u64| left.checked_sub(1);
