@@ -135,6 +135,7 @@ impl Grants {
         self.0.iter().filter(wide).map(|grant| &grant.host)
     }
 
+    /// Returns the grants, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.0.iter()
     }

@@ -110,6 +110,7 @@ impl Default for SharedLimits {
 // === impl Limit ===
 
 impl Limit {
+    /// All limits.
     pub const ALL: [Self; 5] = [
         Self::InstanceRequests,
         Self::ServiceRequests,

@@ -24,6 +24,7 @@ pub struct EgressTotals {
 pub struct ConnectionCount {
     /// The upstream's host.
     pub address: Arc<str>,
+    /// The port of the upstream.
     pub port: u16,
     /// Connections that serve a request.
     pub active: usize,

@@ -34,8 +34,8 @@ pub struct Engine {
 /// The reason why no engine could be made.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot set up the WebAssembly engine: {0:#}; Headwater needs a 64-bit Linux, macOS or Windows \
-     machine that lets a process reserve address space: raise its limit (`ulimit -v`), or lower `places` in \
+    "cannot set up the WebAssembly engine: {0:#}; Headwater needs a 64-bit Linux machine \
+     that lets a process reserve address space: raise its limit (`ulimit -v`), or lower `places` in \
      [server] (--places), each of which takes 4 GiB"
 )]
 pub struct EngineError(wasmtime::Error);

@@ -17,7 +17,7 @@ use crate::output::{InstanceOutput, Outbox};
 /// store.
 ///
 /// Attribution and outgoing HTTP do not know this type. Each defines a view of the data that it needs
-/// ([`AttributionView`], [`OutgoingView`](crate::outgoing_http::OutgoingView)), as `wasmtime-wasi` does.
+/// (`AttributionView`, `OutgoingView`), as `wasmtime-wasi` does.
 pub struct GuestState {
     pub(crate) service: Arc<str>,
     pub(crate) table: ResourceTable,
