@@ -25,6 +25,7 @@ pub enum RedirectError {
          for the query with its `?`"
     )]
     Target {
+        /// The target as given.
         target: String,
         /// The problem.
         problem: &'static str,

@@ -17,6 +17,7 @@ const SHARDS: usize = 32;
 pub struct InFlight {
     /// The scope: id, service, route, client, counters.
     pub scope: Arc<RequestScope>,
+    /// The method.
     pub method: Method,
     /// The path as received, without the query, which may be confidential.
     pub path: String,
