@@ -61,7 +61,6 @@ const fn ok() -> Bounded<200, 599> {
     Bounded::known::<200>()
 }
 
-/// Reads a status that redirects.
 fn redirecting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let status = u16::deserialize(deserializer)?;
     match status {

@@ -54,7 +54,6 @@ pub(crate) fn reveal(message: &str, keys: &[CapabilityKey]) -> String {
     message.replace(&gathered, &keys)
 }
 
-/// Adds the keys to the schema of a file.
 pub(crate) fn add_to_schema(root: &mut Value, keys: &[CapabilityKey]) {
     let properties = &mut root["definitions"]["Service"]["properties"];
     let Some(properties) = properties.as_object_mut() else {

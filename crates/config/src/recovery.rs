@@ -33,19 +33,15 @@ pub(crate) struct Mistake {
     pub(crate) key: String,
 }
 
-/// A part of a document that is left out.
 enum LeftOut {
     /// An entry of a list of tables.
     Entry(String, usize),
-    /// A key of an entry.
     KeyOfEntry(String, usize, String),
     /// A key of a section, or a whole section.
     Key(String),
 }
 
-/// Reads a text as far as it can be read.
-///
-/// `prepare` changes the document before it is read.
+/// Reads a text as far as it can be read, after `prepare` has changed the document.
 pub(crate) fn read<T: DeserializeOwned>(
     text: &str,
     prepare: impl FnOnce(&mut Spanned<DeTable<'_>>),

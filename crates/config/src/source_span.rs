@@ -53,7 +53,6 @@ impl Source {
         }
     }
 
-    /// Hides the values of these keys.
     pub(crate) fn hide(&mut self, keys: impl IntoIterator<Item = &'static str>) {
         self.hidden.extend(keys);
     }
@@ -75,7 +74,6 @@ impl Source {
         self.left_out.sort();
     }
 
-    /// Records a key of an entry that is not read.
     pub(crate) fn leave_out_key(&mut self, list: &str, index: usize, key: String) {
         let original = self.original(list, index);
         self.unread.push((list.to_owned(), original, key));
@@ -115,7 +113,6 @@ impl Source {
         }
     }
 
-    /// Returns the place of a key in a section such as `defaults`.
     pub(crate) fn find_in_section(&self, section: &str, key: &str) -> Option<Range<usize>> {
         let document = self.document()?;
         let section = document.get_ref().get(section)?.get_ref().as_table()?;

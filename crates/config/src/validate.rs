@@ -17,7 +17,6 @@ const OF_MODULES: [&str; 4] = ["argv", "entrypoint", "compat", "response"];
 /// Keys for components only, besides those of `PoolSettings`.
 const OF_COMPONENTS: [&str; 2] = ["forbid_headers", "allow_headers"];
 
-/// Returns the errors of a service, which is the `index`th of the file.
 pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Vec<Wrong> {
     let name = &service.name;
     let mut wrong = Vec::new();
@@ -60,7 +59,6 @@ pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Ve
     wrong
 }
 
-/// Returns the errors of a listener.
 pub(crate) fn of_listener(listener: &ListenerSettings) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let proxy = &listener.proxy;

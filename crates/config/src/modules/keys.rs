@@ -10,7 +10,6 @@ const fn key(name: &'static str, example: &'static str) -> Key {
     Key { name, example }
 }
 
-/// All keys of a `[[module]]`.
 pub(super) const KEYS: &[Key] = &[
     key("route", r#"route = "/path/...""#),
     key("module", r#"module = "path/to/module.wasm""#),
@@ -98,7 +97,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("max_concurrency", "write `max_instances`"),
 ];
 
-/// Returns an example for a key, if there is one of this name.
 pub(super) fn example(name: &str) -> Option<&'static str> {
     let found = KEYS.iter().find(|key| key.name == name);
     found.map(|key| key.example)

@@ -10,7 +10,6 @@ use crate::settings::{
     ServerSettings, TelemetrySettings, TraceHeaderSettings,
 };
 
-/// The flag and the variable of a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Flag {
     /// The flag, with its hyphens.
@@ -26,7 +25,6 @@ pub(crate) type Flags = BTreeMap<String, Flag>;
 /// The scope of the flags of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// The section.
     Section,
     /// All services that do not have their own setting.
     AllServices,
@@ -70,7 +68,6 @@ pub(crate) fn flags(table: &str, path: &str) -> Option<(Set, Flags)> {
     })
 }
 
-/// Returns the flag for `key` of a listener.
 fn listen(key: &str, id: &str) -> Option<(String, Flag)> {
     let command = ListenArgs::augment_args(Command::new("headwater"));
     let argument = command.get_arguments().find(|flag| flag.get_id() == id)?;

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::flags::{Flag, Flags, Set, flags};
 use super::kind::{ROUTE, is_table, resolve, told, words};
 
-/// A table of the file.
 pub(super) struct Section {
     /// The heading as it is written in the file, or the subject of the table.
     heading: String,
@@ -16,7 +15,6 @@ pub(super) struct Section {
     rows: Vec<Row>,
 }
 
-/// A key.
 struct Row {
     key: String,
     kind: String,

@@ -228,7 +228,6 @@ impl AccessLogSettings {
         *self != Self::default()
     }
 
-    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let Some(AccessTo::File(file)) = &mut self.to {
             *file = folder.join(&*file);

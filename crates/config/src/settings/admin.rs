@@ -61,7 +61,6 @@ settings! {
 // === impl AdminSettings ===
 
 impl AdminSettings {
-    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let Some(file) = self.token.as_mut().and_then(SecretSource::file_mut) {
             *file = folder.join(&*file);

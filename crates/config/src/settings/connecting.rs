@@ -38,7 +38,6 @@ settings! {
 // === impl ConnectingSettings ===
 
 impl ConnectingSettings {
-    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         for file in self.ca.iter_mut().flatten() {
             *file = folder.join(&*file);

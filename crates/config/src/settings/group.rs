@@ -13,7 +13,6 @@ use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 
 /// A group of keys that may be in a table together with others.
 pub(crate) trait Group: Default {
-    /// Returns true if a key belongs to the group.
     fn has(key: &str) -> bool;
 
     /// Reads the next value, which belongs to `key` of the group.
@@ -77,7 +76,6 @@ macro_rules! beside_group {
 }
 pub(crate) use beside_group;
 
-/// A table, with the reader of its own keys.
 struct Table<F, T, G> {
     own: F,
     of: PhantomData<(T, G)>,
@@ -90,14 +88,12 @@ struct Without<'a, A, G> {
     known: &'static [String],
 }
 
-/// Finds the owner of a key.
 struct Whose<'a, K, G> {
     seed: K,
     known: &'static [String],
     group: PhantomData<&'a G>,
 }
 
-/// The owner of a key.
 enum Key<K, V> {
     /// A key of the group; the seed is unused, and serves the next key.
     Group(String, K),

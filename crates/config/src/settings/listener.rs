@@ -132,7 +132,6 @@ beside_group!(TlsSettings, clients);
 // === impl ListenerSettings ===
 
 impl ListenerSettings {
-    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let ListenAddress::Unix(socket) = &mut self.listen {
             *socket = folder.join(&*socket);

@@ -184,7 +184,6 @@ impl FromStr for CodeCachePlace {
 // === impl ServerSettings ===
 
 impl ServerSettings {
-    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         if let Some(CodeCachePlace::Directory(directory)) = &mut self.code_cache {
             *directory = folder.join(&*directory);

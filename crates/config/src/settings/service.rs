@@ -74,7 +74,6 @@ impl ServiceSettings {
         both
     }
 
-    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         self.connecting.within(folder);
     }

@@ -73,7 +73,6 @@ words! {
 // === impl TelemetrySettings ===
 
 impl TelemetrySettings {
-    /// Resolves paths against `folder`, the folder of the file.
     pub(crate) fn within(&mut self, folder: &Path) {
         for file in [&mut self.trace_file, &mut self.audit_log]
             .into_iter()

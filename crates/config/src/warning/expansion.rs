@@ -12,7 +12,6 @@ use crate::source_span::{Source, first};
 /// sent as they are.
 const TEXT: [&str; 2] = ["argv", "body"];
 
-/// Returns the warnings of a file.
 pub(super) fn find(source: &Source) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let Some(document) = source.document() else {

@@ -3,7 +3,6 @@
 use super::{Warning, WarningKind};
 use crate::source_span::Location;
 
-/// Returns the warning about a route of a `headwater.toml`, if it has a `*`.
 pub(super) fn of_route(path: &str, location: Location) -> Option<Warning> {
     let remedy = |path: &str| match path.split('/').any(|segment| segment == "*") {
         true => "write `{name}` in place of `*` for any one segment".to_owned(),
