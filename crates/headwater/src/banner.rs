@@ -10,10 +10,6 @@ use crate::spec::builtins::Builtin;
 
 /// Prints a text to standard output. A reader that has left is not an error: `head` leaves when it
 /// has enough.
-///
-/// # Errors
-///
-/// Returns an error if it cannot be written for another reason, such as a full disk.
 pub(crate) fn print_whole(text: &str) -> Result<()> {
     let mut output = io::stdout().lock();
     let written = output.write_all(text.as_bytes());
@@ -56,12 +52,10 @@ pub(crate) fn modules(services: &[Arc<RunningService>]) -> Vec<String> {
     lines
 }
 
-/// Returns a route as text.
 fn where_to(route: &Route) -> String {
     place(&route.pattern, &route.hosts)
 }
 
-/// Returns a path with its hosts as text.
 fn place<H: ToString>(path: &str, hosts: &[H]) -> String {
     if hosts.is_empty() {
         return path.to_owned();

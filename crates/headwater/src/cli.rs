@@ -138,7 +138,6 @@ pub(crate) struct OperationArgs {
     pub(crate) telemetry: TelemetrySettings,
 }
 
-/// The heading of the flags that grant something to a guest.
 const GRANTS: &str = "Grants (default: none)";
 
 /// Grants of the guest. In a headwater.toml each service has its own.
@@ -182,7 +181,6 @@ pub(crate) struct GrantArgs {
 }
 
 impl GrantArgs {
-    /// Returns the first flag that was given, if any was.
     pub(crate) fn first_given(&self) -> Option<&'static str> {
         if !self.allow_outgoing.is_empty() {
             Some("--allow-outgoing")
@@ -204,7 +202,6 @@ impl GrantArgs {
     }
 }
 
-/// Returns the command line of the whole program.
 pub(crate) fn command() -> clap::Command {
     let cli = <Cli as clap::CommandFactory>::command();
     check::with_flags(capabilities::with_flags(
@@ -213,7 +210,6 @@ pub(crate) fn command() -> clap::Command {
     ))
 }
 
-/// Returns the man page of the program, or of one of its commands.
 pub(crate) fn man_page(command: Option<&str>) -> anyhow::Result<String> {
     let mut page = self::command();
     page.build();

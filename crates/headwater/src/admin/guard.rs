@@ -22,10 +22,8 @@ use subtle::ConstantTimeEq;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The requirement for requests.
 #[derive(Clone)]
 pub(super) enum Guard {
-    /// The request carries this token.
     Token(Token),
     /// The request does not come from a page of another origin. These names may be in `Host`,
     /// besides addresses.
@@ -36,18 +34,14 @@ pub(super) enum Guard {
 #[derive(Clone)]
 pub(super) struct Token([u8; 32]);
 
-/// The reason why a request is refused.
 #[derive(Debug, PartialEq)]
 pub(super) enum Refusal {
-    /// The request has no token.
     NoToken,
-    /// The request has a wrong token.
     WrongToken,
     /// A page of another origin may have sent the request.
     Page(&'static str),
 }
 
-/// Answers requests that are not allowed.
 pub(super) async fn refuse(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,

@@ -29,7 +29,6 @@ GET  /log       the log filter
 PUT  /log       set the log filter
 ";
 
-/// The endpoints of the listener for probes.
 const OFFERED_TO_PROBES: &str = "\
 GET  /healthz   the process is alive
 GET  /readyz    the host takes requests; 503 while it starts or drains
@@ -44,7 +43,6 @@ pub(crate) struct Admin {
     state: Arc<Known>,
 }
 
-/// The state that answers come from.
 struct Known {
     /// Empty until everything is loaded.
     running: OnceLock<Arc<RunningHost>>,
@@ -60,10 +58,6 @@ struct Starting;
 
 impl Admin {
     /// Binds the addresses and starts to answer.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the system refuses an address.
     pub(crate) async fn bind(params: &AdminParams, telemetry: &Telemetry) -> Result<Self> {
         let AdminParams {
             listen,
@@ -98,23 +92,19 @@ impl Admin {
         })
     }
 
-    /// Returns the address of the admin listener, if there is one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Returns the address of the listener for probes, if there is one.
     pub(crate) fn probes(&self) -> Option<SocketAddr> {
         self.probes
     }
 
-    /// Marks the host as ready for requests.
     pub(crate) fn ready(&self, running: &Arc<RunningHost>) {
         // This is called once only.
         let _ = self.state.running.set(running.clone());
     }
 
-    /// Marks the host as draining.
     pub(crate) fn draining(&self) {
         self.state.draining.store(true, Ordering::Relaxed);
     }
@@ -248,7 +238,6 @@ impl Known {
         }
     }
 
-    /// Returns the running host, or the answer that there is none yet.
     fn running(&self) -> Result<&Arc<RunningHost>, Starting> {
         self.running.get().ok_or(Starting)
     }

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::build::running_service::{Runner, RunningService};
 use crate::reload::RunningHost;
 
-/// Returns all services, with the number of the generation.
 pub(super) fn services(running: &RunningHost) -> Value {
     let generation = running.generation();
     let services: Vec<_> = running

@@ -10,7 +10,6 @@ use crate::convert;
 use crate::reload::BuildContext;
 use crate::spec::service_spec::{ModuleOptions, ServiceSpec};
 
-/// A module with its routes.
 #[derive(Clone)]
 pub(crate) struct MountedModule {
     pub(crate) module: WagiModule,

@@ -18,13 +18,11 @@ use crate::spec::builtins::Builtin;
 use crate::spec::host_spec::Routing;
 use crate::spec::service_spec::{ServiceSpec, ServiceSummary};
 
-/// A running service.
 pub(crate) struct RunningService {
     pub(crate) outline: Arc<ServiceSummary>,
     /// The specification, to find out whether the service has changed.
     pub(crate) spec: Arc<ServiceSpec>,
     pub(crate) runner: Runner,
-    /// The client for its outgoing requests.
     pub(crate) egress: Egress,
     pub(crate) routes: Vec<RouteConfig>,
     pub(crate) timeout: Duration,
@@ -40,7 +38,6 @@ pub(crate) enum Runner {
     Module(Arc<MountedModule>),
 }
 
-/// Returns the router for the services and built-in answers.
 pub(crate) fn router(
     services: &[Arc<RunningService>],
     builtins: &[Builtin],
@@ -124,7 +121,6 @@ impl RunningService {
 // === impl Runner ===
 
 impl Runner {
-    /// Returns the handler for any route.
     fn handler(&self) -> Arc<dyn Handler> {
         match self {
             Self::Component(component) => component.clone(),
@@ -145,7 +141,6 @@ impl Runner {
         self.handler()
     }
 
-    /// Returns the component, if it is one.
     pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
         match self {
             Self::Component(component) => Some(component),
@@ -155,7 +150,6 @@ impl Runner {
     }
 }
 
-/// Parses the hosts of a route.
 pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<VirtualHost>> {
     hosts_of(hosts).map_err(|(_, error)| error)
 }

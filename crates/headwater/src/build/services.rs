@@ -19,7 +19,6 @@ use crate::reload::BuildContext;
 use crate::spec::prepared::{Parts, PreparedService};
 use crate::spec::service_spec::{Guest, ServiceSpec, ServiceSummary};
 
-/// The parts that all services of a host share.
 #[derive(Default)]
 pub(crate) struct SharedResources {
     /// The trusted certificates, shared so that the machine's are read once.
@@ -29,7 +28,6 @@ pub(crate) struct SharedResources {
     pub(crate) metrics: Metrics,
     pub(crate) access: headwater_telemetry::AccessLog,
     pub(crate) loops: LoopGuard,
-    /// The services, for each other.
     pub(crate) internal: InternalServices,
     /// True if answers say why requests failed.
     pub(crate) explain: bool,
@@ -57,7 +55,6 @@ pub(crate) fn load(
         .collect()
 }
 
-/// Keeps a running service, with its new routes.
 fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
     let PreparedService {
         mut routes,

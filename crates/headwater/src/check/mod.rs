@@ -23,11 +23,8 @@ use crate::service_registry::ServiceRegistry;
 
 use self::report::Report;
 
-/// Prints what a file serves, and all errors in it.
-///
-/// # Errors
-///
-/// Returns an error if the file cannot be served, unless the output says so.
+/// Prints what a file serves, and all errors in it. Returns an error if the file cannot be served,
+/// unless the output says so.
 pub(crate) fn run(arguments: &Check) -> Result<ExitCode> {
     let mut report = Report::new(&arguments.file);
     fill(&mut report, arguments)?;

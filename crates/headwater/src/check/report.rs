@@ -18,7 +18,6 @@ use crate::exit;
 use crate::spec::builtins::Builtin;
 use crate::spec::config_location::ConfigLocations;
 
-/// The result of checking a file.
 pub(crate) struct Report {
     pub(crate) file: PathBuf,
     pub(crate) found: Diagnostics,
@@ -100,7 +99,6 @@ impl Report {
         }
     }
 
-    /// Returns the text for people.
     pub(super) fn text(&self) -> String {
         let mut lines = self.lines.clone();
         if self.found.errors.is_empty() {

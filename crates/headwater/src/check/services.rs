@@ -15,11 +15,8 @@ use crate::diagnostics::{Diagnostic, Kind, Position};
 use crate::spec::from_serve::of_content;
 use crate::spec::host_spec::HostSpec;
 
-/// Adds to the report what `headwater serve` would serve, and all errors.
-///
-/// # Errors
-///
-/// Returns an error if nothing can be checked on this machine.
+/// Adds to the report what `headwater serve` would serve, and all errors. Returns an error if
+/// nothing can be checked on this machine.
 pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> Result<()> {
     let Some(spec) = of_content(arguments, content, &mut report.found) else {
         return Ok(());

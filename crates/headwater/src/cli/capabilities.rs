@@ -4,7 +4,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use headwater_runtime::Capabilities;
 use headwater_runtime::capability::Flag;
 
-/// A flag with its values.
 #[derive(Debug)]
 pub(crate) struct CapabilityFlag {
     /// The flag, without the dashes.
@@ -26,7 +25,6 @@ pub(super) fn with_flags(cli: Command, capabilities: &Capabilities) -> Command {
     cli.mut_subcommand("serve", |serve| serve.args(flags))
 }
 
-/// Returns the flags that are on the command line of `serve`.
 pub(super) fn given(serve: &ArgMatches, capabilities: &Capabilities) -> Vec<CapabilityFlag> {
     let given = flags(capabilities).filter_map(|Flag { long, .. }| {
         let values = serve.get_many::<String>(long)?.cloned().collect();

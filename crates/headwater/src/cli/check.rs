@@ -57,14 +57,12 @@ pub(crate) enum Target {
     Wagi,
 }
 
-/// A flag with its values, as they are on the command line.
 #[derive(Debug)]
 pub(super) struct Flag {
     long: String,
     values: Vec<OsString>,
 }
 
-/// The name of the command.
 pub(super) const NAME: &str = "check";
 
 /// The heading of flags that only `headwater wagi` has.
@@ -110,7 +108,6 @@ pub(super) fn lenient(cli: clap::Command) -> clap::Command {
     })
 }
 
-/// Returns the flags of other commands that are on the command line of `check`.
 pub(super) fn given(check: &clap::Command, matches: &ArgMatches) -> Vec<Flag> {
     let given = check.get_arguments().filter_map(|argument| {
         let long = argument.get_long()?;

@@ -11,15 +11,10 @@ use clap::{Arg, Command, Error, FromArgMatches};
 use super::{Cli, capabilities, check, command, hints, optional_values};
 use crate::diagnostics::{Diagnostic, Kind, Position};
 
-/// The prefix of Headwater's own variables.
 const PREFIX: &str = "HEADWATER_";
 
 /// Reads a command line, which begins with the program's name, and the variables of flags that are
-/// not on it.
-///
-/// # Errors
-///
-/// Returns an error if the command line is wrong, or if it asks for help.
+/// not on it. Also returns an error if the command line asks for help.
 pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Result<Cli, Error> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     // Compose files pass on unset variables as empty ones.
@@ -247,7 +242,6 @@ fn flag(error: &Error) -> Option<String> {
     text(error, ContextKind::InvalidArg)
 }
 
-/// Returns the value that an error is about.
 fn value(error: &Error) -> Option<String> {
     text(error, ContextKind::InvalidValue)
 }

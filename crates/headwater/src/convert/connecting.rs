@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use headwater_config::settings::ConnectingSettings;
 use headwater_egress::{ClientIdentity, ClientTls, HostPattern, Proxy};
 
-/// The outgoing connections of a service.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connecting {
     pub(crate) tls: ClientTls,
@@ -17,11 +16,7 @@ pub(crate) struct Connecting {
 
 impl Connecting {
     /// Converts the settings, with the certificates to show and the hosts whose certificates are
-    /// not verified.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a file cannot be used, or if the proxy is invalid.
+    /// not verified. Returns an error if a file cannot be used, or if the proxy is invalid.
     pub(crate) fn of(
         settings: &ConnectingSettings,
         identities: Vec<ClientIdentity>,
@@ -50,7 +45,6 @@ pub(crate) fn check_authority(file: &Path) -> Result<()> {
     Ok(tls.check()?)
 }
 
-/// Checks that a client certificate can be used.
 pub(crate) fn check_identity(identity: &ClientIdentity) -> Result<()> {
     let tls = ClientTls {
         identities: vec![identity.clone()],
@@ -59,7 +53,6 @@ pub(crate) fn check_identity(identity: &ClientIdentity) -> Result<()> {
     Ok(tls.check()?)
 }
 
-/// Returns the configured proxy.
 pub(crate) fn proxy(settings: &ConnectingSettings) -> Result<Proxy> {
     let no_proxy = settings.no_proxy.as_deref().unwrap_or_default().join(",");
     read_proxy(settings.proxy.as_deref().unwrap_or("none"), &no_proxy)

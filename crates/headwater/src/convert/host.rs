@@ -26,7 +26,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The default number of linear memories of all instances: 4 TiB of the 128 that a process can address.
 const PLACES: u32 = 1_000;
 
-/// Returns the limits of requests.
 pub(crate) fn requests(server: &ServerSettings) -> RequestLimits {
     let defaults = RequestLimits::default();
     RequestLimits {
@@ -76,7 +75,6 @@ pub(crate) fn linger(server: &ServerSettings) -> Duration {
         .map_or(FrontParams::default().linger, |time| time.get())
 }
 
-/// Returns the parameters of a listener.
 pub(crate) fn listener(listener: &ListenerSettings) -> Result<ListenerParams> {
     let mut params = ListenerParams::at(match &listener.listen {
         ListenAddress::Tcp(address) => Endpoint::Tcp(*address),
@@ -123,7 +121,6 @@ fn encryption(tls: &TlsSettings) -> Result<TlsParams> {
     Ok(params)
 }
 
-/// Returns the limits on connections.
 pub(crate) fn connections(server: &ServerSettings) -> ConnectionLimits {
     let mut limits = ServerParams::default().limits;
     if let Some(count) = server.max_connections {
@@ -135,7 +132,6 @@ pub(crate) fn connections(server: &ServerSettings) -> ConnectionLimits {
     limits
 }
 
-/// Returns the parameters of the drain.
 pub(crate) fn drain(server: &ServerSettings) -> DrainParams {
     let mut drain = ServerParams::default().drain;
     drain.timeout = drain_timeout(server);
@@ -145,7 +141,6 @@ pub(crate) fn drain(server: &ServerSettings) -> DrainParams {
     drain
 }
 
-/// Returns the parameters of connections.
 pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
     let mut connection = ConnectionParams::default();
     if let Some(size) = server.max_header_bytes {
@@ -174,7 +169,6 @@ pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
     connection
 }
 
-/// Returns the drain timeout.
 pub(crate) fn drain_timeout(server: &ServerSettings) -> Duration {
     server
         .drain_timeout
@@ -186,7 +180,6 @@ pub(crate) fn places(server: &ServerSettings) -> u32 {
     server.places.map_or(PLACES, Bounded::get)
 }
 
-/// Returns the place for compiled code, if it is set.
 pub(crate) fn code_cache(server: &ServerSettings) -> Option<CodeCache> {
     Some(match server.code_cache.as_ref()? {
         CodeCachePlace::Off => CodeCache::Off,
@@ -202,7 +195,6 @@ pub(crate) fn host_id(server: &ServerSettings) -> Result<()> {
     Ok(())
 }
 
-/// Returns the guard against loops.
 pub(crate) fn loops(server: &ServerSettings) -> Result<LoopGuard> {
     let max_hops = server
         .max_hops
@@ -227,7 +219,6 @@ pub(crate) fn shared(server: &ServerSettings) -> EgressShared {
     })
 }
 
-/// Converts a rate.
 pub(crate) fn rate(rate: Rate) -> headwater_server::Rate {
     headwater_server::Rate {
         requests: rate.number(),
@@ -236,7 +227,6 @@ pub(crate) fn rate(rate: Rate) -> headwater_server::Rate {
     }
 }
 
-/// Returns the parameters of the access log.
 pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
     let defaults = AccessConfig::default();
     AccessConfig {
@@ -253,7 +243,6 @@ pub(crate) fn access_log(settings: &AccessLogSettings) -> AccessConfig {
     }
 }
 
-/// Returns the parameters of a file that is written to, with its rotation.
 pub(crate) fn file(path: PathBuf, rotate: Option<Rotate>, keep: Option<Count>) -> FileConfig {
     FileConfig {
         path,
@@ -267,7 +256,6 @@ pub(crate) fn file(path: PathBuf, rotate: Option<Rotate>, keep: Option<Count>) -
     }
 }
 
-/// Returns the parameters of the log.
 pub(crate) fn log(filter: Option<String>, format: Option<LogFormat>) -> LogConfig {
     let defaults = LogConfig::default();
     LogConfig {

@@ -15,7 +15,6 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 use crate::spec::host_spec::HostSettings;
 
-/// The listeners of a host.
 #[derive(Default)]
 pub(crate) struct Listening {
     pub(crate) listeners: Vec<ListenerParams>,
@@ -96,7 +95,6 @@ fn can_be_bound(path: &Path) -> Result<()> {
     outputs::can_be_made(path)
 }
 
-/// Returns the key that names a certificate's file.
 fn certificate_key(file: &Path, listener: &ListenerSettings) -> Option<String> {
     let mut certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
     let at = certificates.position(|files| files.certificate == file)?;

@@ -101,15 +101,10 @@ impl Operation {
         outputs.into_iter().filter_map(output).collect()
     }
 
-    /// Returns the format of the log.
     pub(crate) fn log_format(&self) -> LogFormat {
         self.telemetry.log_format.unwrap_or_default()
     }
 
-    /// Returns the parameters of logs, traces and metrics.
-    ///
-    /// # Errors
-    ///
     /// Returns an error if a variable of OpenTelemetry is wrong.
     pub(crate) fn telemetry(&self) -> Result<TelemetryConfig> {
         let TelemetrySettings {

@@ -5,7 +5,6 @@ use headwater_config::settings::OutgoingSettings;
 use headwater_config::{Bounded, Count, Size, Time};
 use headwater_egress::{EgressLimits, H2c, PoolParams, Timeouts};
 
-/// The parameters of a service's outgoing requests.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
@@ -17,11 +16,7 @@ pub(crate) struct Settings {
 // === impl Settings ===
 
 impl Settings {
-    /// Converts the settings, with the defaults applied.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if an upstream is invalid.
+    /// Applies the defaults. Returns an error if an upstream is invalid.
     pub(crate) fn of(settings: &OutgoingSettings) -> Result<Self> {
         let OutgoingSettings {
             connect_timeout,

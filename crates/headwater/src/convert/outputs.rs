@@ -14,7 +14,6 @@ pub(crate) struct Output {
     /// The section and the key that name it.
     pub(crate) section: &'static str,
     pub(crate) key: &'static str,
-    /// The flag that names it.
     pub(crate) flag: &'static str,
 }
 
@@ -47,7 +46,6 @@ fn appendable(path: &Path) -> Result<()> {
     can_be_made(path).map_err(|error| anyhow!("`{shown}` cannot be written: {error}"))
 }
 
-/// Checks that a file can be created at a path.
 pub(crate) fn can_be_made(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));

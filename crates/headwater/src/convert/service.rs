@@ -8,7 +8,6 @@ use headwater_core::Limits;
 use headwater_egress::TraceHeaders;
 use headwater_runtime::PoolOverrides;
 
-/// Returns the limits of one request and one instance.
 pub(crate) fn limits(settings: &LimitSettings) -> Limits {
     let defaults = Limits::default();
     Limits {
@@ -26,7 +25,6 @@ pub(crate) fn limits(settings: &LimitSettings) -> Limits {
     }
 }
 
-/// Returns the settings of a component's pool.
 pub(crate) fn pool(settings: &ServiceSettings) -> PoolOverrides {
     let LimitSettings {
         timeout: _,
@@ -67,7 +65,6 @@ pub(crate) fn pool(settings: &ServiceSettings) -> PoolOverrides {
     }
 }
 
-/// Returns the trace headers that outgoing requests carry.
 pub(crate) fn trace_headers(settings: &TraceHeaderSettings) -> TraceHeaders {
     let defaults = TraceHeaders::default();
     TraceHeaders {

@@ -31,11 +31,8 @@ type Checked<'a> = (
     Result<Arc<RunningService>, Vec<Diagnostic>>,
 );
 
-/// Adds to the report what `headwater wagi` would serve, and all errors.
-///
-/// # Errors
-///
-/// Returns an error if nothing can be checked on this machine.
+/// Adds to the report what `headwater wagi` would serve, and all errors. Returns an error if
+/// nothing can be checked on this machine.
 pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> Result<()> {
     let path = report.file.clone();
     let found = &mut report.found;

@@ -17,7 +17,6 @@ use super::shadow::{self, matches_nothing, shadowed_by};
 /// The module that outgoing requests are imported from.
 const EXPERIMENTAL_HTTP: &str = "wasi_experimental_http";
 
-/// The sections of the text.
 pub(super) struct Sections<'a> {
     locations: &'a ConfigLocations,
     routes: Vec<String>,
@@ -27,7 +26,6 @@ pub(super) struct Sections<'a> {
     pub(super) found: Diagnostics,
 }
 
-/// A key of an entry.
 #[derive(Clone, Copy)]
 struct Key<'a> {
     entry: &'a ModuleEntry,
@@ -230,7 +228,6 @@ impl<'a> Sections<'a> {
         self.idle_keys(entry, index, &imports, flags);
     }
 
-    /// Reports keys without effect.
     fn idle_keys(
         &mut self,
         entry: &ModuleEntry,

@@ -15,13 +15,11 @@ pub(crate) fn shadowed_by(before: &[RoutePattern<'_>], place: &RoutePattern<'_>)
         .position(|earlier| covers(earlier.pattern, place.pattern) && holds(earlier, place))
 }
 
-/// Returns true if no path matches a pattern.
 pub(crate) fn matches_nothing(pattern: &str) -> bool {
     // Paths begin with a slash, so a matching pattern does, too.
     !pattern.starts_with('/')
 }
 
-/// Returns true if one pattern matches all paths of another.
 fn covers(wide: &str, narrow: &str) -> bool {
     let Some(prefix) = wide.strip_suffix("/...") else {
         return wide == narrow;
