@@ -48,7 +48,6 @@ impl std::fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-/// Returns the exit code for an error that ends the process.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     let is_usage = match error.downcast_ref::<Refused>() {
         Some(Refused(found)) => found.errors.iter().all(|it| it.kind == Kind::Usage),

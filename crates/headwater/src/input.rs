@@ -5,7 +5,6 @@ use std::path::Path;
 
 use crate::diagnostics::{Diagnostic, Kind};
 
-/// Reads FILE.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     std::fs::read(path).map_err(|error| {
         let shown = path.display();

@@ -41,7 +41,6 @@ struct Pool {
     ended: PoolTotals,
 }
 
-/// Makes the instruments for all pools.
 struct Observer<'a> {
     meter: &'a Meter,
     registry: ServiceRegistry,

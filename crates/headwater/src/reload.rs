@@ -15,17 +15,14 @@ use crate::host::loader::Loader;
 use crate::metrics::Reloads;
 use crate::service_registry::ServiceRegistry;
 
-/// The context that loading needs.
 pub(crate) struct BuildContext {
     pub(crate) engine: Engine,
     /// The address of the host, which modules get as theirs.
     pub(crate) authority: String,
     pub(crate) common: SharedResources,
-    /// The current services, and those that have ended.
     pub(crate) registry: ServiceRegistry,
 }
 
-/// A host that is built and ready to run.
 pub(crate) struct BuiltHost {
     pub(crate) services: Vec<Arc<RunningService>>,
     pub(crate) router: Router,
@@ -52,7 +49,6 @@ pub(crate) struct RunningHost {
     going: TaskTracker,
     /// Held during a reload, so that there is one at a time.
     reloading: tokio::sync::Mutex<()>,
-    /// The results of reloads.
     reloads: Reloads,
     now: Mutex<Generation>,
 }
@@ -88,11 +84,7 @@ pub(crate) struct Generation {
 // === impl RunningHost ===
 
 impl RunningHost {
-    /// Loads for the first time. Returns the host and its banner.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if nothing can be served.
+    /// Loads for the first time. Returns an error if nothing can be served.
     pub(crate) async fn start(
         loader: Loader,
         loading: BuildContext,
@@ -140,7 +132,6 @@ impl RunningHost {
         Ok((Arc::new(running), banner))
     }
 
-    /// Returns the handle that gives back memory of ended instances.
     pub(crate) fn reclaim(&self) -> &Reclaim {
         self.loading.engine.reclaim()
     }
@@ -148,10 +139,6 @@ impl RunningHost {
     /// Reloads. New services take the requests from now on, replaced ones finish their requests,
     /// and services with an equal specification stay. A failed reload changes nothing and is
     /// logged. Certificates of listeners are read again, too. Returns the number of the generation.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the configuration cannot be loaded.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<u64> {
         let _one_at_a_time = self.reloading.lock().await;
         let running = self.clone();
@@ -229,27 +216,22 @@ impl RunningHost {
         });
     }
 
-    /// Returns the front, which answers requests.
     pub(crate) fn front(&self) -> &Arc<Front> {
         &self.front
     }
 
-    /// Returns the results of reloads.
     pub(crate) fn reloads(&self) -> &Reloads {
         &self.reloads
     }
 
-    /// Returns the services.
     pub(crate) fn registry(&self) -> &ServiceRegistry {
         &self.loading.registry
     }
 
-    /// Returns the facts about the running configuration.
     pub(crate) fn generation(&self) -> Generation {
         self.generation_mut(|now| now.clone())
     }
 
-    /// Returns the files that the configuration was built from.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.generation_mut(|now| now.files.clone())
     }

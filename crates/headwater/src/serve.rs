@@ -11,7 +11,6 @@ use crate::host::loader::Loader;
 use crate::run::process::{Hosting, serve};
 use crate::spec::host_spec::SpecSource;
 
-/// `headwater serve`.
 pub(crate) fn run(arguments: Serve) -> Result<()> {
     serve(move || prepare(arguments))
 }

@@ -35,7 +35,6 @@ pub(crate) struct ServiceTotals {
     pub(crate) components: Vec<Arc<ComponentService>>,
     /// The clients for outgoing requests, in the same order.
     pub(crate) clients: Vec<Egress>,
-    /// The totals of services that have ended.
     pub(crate) ended_pool: PoolTotals,
     pub(crate) ended_outgoing: EgressTotals,
 }
@@ -72,7 +71,6 @@ impl ServiceRegistry {
         self.state().current.clone()
     }
 
-    /// Returns the number of instances of components.
     pub(crate) fn instances(&self) -> usize {
         let state = self.state();
         let services = state.going.iter().chain(&state.current);

@@ -20,7 +20,6 @@ use crate::spec::config_location::ConfigLocations;
 use crate::spec::host_spec::HostSettings;
 use crate::spec::modules::{ModuleFlags, ModulesSource, parse};
 
-/// `headwater wagi`.
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
     serve(move || prepare(arguments))
 }
@@ -87,7 +86,6 @@ fn modules_toml(source: &SourceArgs) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Returns the certificate of the command line.
 pub(crate) fn tls(arguments: &Wagi) -> Result<Option<TlsParams>> {
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
         return Ok(None);

@@ -24,7 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The interval between two checks of the files. A check takes a microsecond for each file.
 const POLL: Duration = Duration::from_millis(300);
 
-/// Watches the files that services depend on.
 pub(crate) struct FileWatch {
     /// The files as they were when they were read.
     known: FileStamps,
@@ -33,7 +32,6 @@ pub(crate) struct FileWatch {
 // === impl FileWatch ===
 
 impl FileWatch {
-    /// Starts to watch.
     pub(crate) fn begin(files: &[PathBuf]) -> Self {
         let known = FileStamps::take(files);
         Self { known }

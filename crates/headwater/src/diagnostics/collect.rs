@@ -5,7 +5,6 @@ use std::fmt;
 use super::{Diagnostic, Kind, Position};
 use crate::spec::config_location::{ConfigLocations, Misplaced};
 
-/// The errors and warnings so far.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     pub(crate) errors: Vec<Diagnostic>,
@@ -63,11 +62,8 @@ impl Diagnostics {
         }
     }
 
-    /// Returns the value, with the warnings.
-    ///
-    /// # Errors
-    ///
-    /// Returns the diagnostics if there are errors. There is at least one if there is no value.
+    /// Returns the value with the warnings, or the diagnostics if there are errors. There is at
+    /// least one if there is no value.
     pub(crate) fn accept<T>(self, made: Option<T>) -> Result<(T, Vec<Diagnostic>), Refused> {
         match made {
             Some(made) if self.errors.is_empty() => Ok((made, self.warnings)),
@@ -86,7 +82,6 @@ impl Diagnostics {
 // === impl EntryDiagnostics ===
 
 impl EntryDiagnostics<'_> {
-    /// Returns the value, or records the error.
     pub(crate) fn keep<T>(&mut self, result: Result<T, Misplaced>) -> Option<T> {
         result.map_err(|wrong| self.wrong(wrong)).ok()
     }
@@ -114,7 +109,6 @@ impl EntryDiagnostics<'_> {
         self.locations.entry(self.what, self.list, self.index, key)
     }
 
-    /// Returns true if the entry has a key.
     pub(crate) fn says(&self, key: &str) -> bool {
         self.locations.entry_says(self.list, self.index, key)
     }

@@ -11,7 +11,6 @@ use headwater_server::CertificateConcern;
 
 use crate::exit::Usage;
 
-/// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Diagnostic {
     pub(crate) kind: Kind,
@@ -30,17 +29,14 @@ pub(crate) enum Kind {
     File,
     /// A key or a value of a file is wrong.
     Setting,
-    /// A guest cannot be loaded.
     Guest,
     /// An address cannot be used to listen.
     Listener,
-    /// An output file cannot be written.
     Output,
     /// A listener's certificate that clients refuse.
     Certificate,
     /// Compiled code cannot be kept, or cannot be used.
     CodeCache,
-    /// A `*` in a route.
     LiteralStar,
     /// A `${NAME}` in a value.
     NotExpanded,
@@ -48,9 +44,7 @@ pub(crate) enum Kind {
     NoSuchService,
     /// A grant to a service with a scheme or a port that it does not have.
     IdleGrant,
-    /// An environment variable that no flag has.
     UnknownVariable,
-    /// A key without effect.
     NoEffect,
 }
 
@@ -86,7 +80,6 @@ impl Diagnostic {
         Self::of(kind, Position::default(), error)
     }
 
-    /// Makes an error about flags or variables.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Usage,
@@ -96,7 +89,6 @@ impl Diagnostic {
         }
     }
 
-    /// Makes an error about a headwater.toml.
     pub(crate) fn config(file: &Path, error: ConfigError) -> Self {
         let (place, error) = match error {
             ConfigError::At {
@@ -114,7 +106,6 @@ impl Diagnostic {
         }
     }
 
-    /// Makes an error about a modules.toml.
     pub(crate) fn modules(file: &Path, error: ModulesError) -> Self {
         let (place, message, remedy) = match error {
             ModulesError::Syntax {
@@ -137,7 +128,6 @@ impl Diagnostic {
         }
     }
 
-    /// Makes a warning about a certificate that clients refuse.
     pub(crate) fn certificate(place: Position, concern: &CertificateConcern) -> Self {
         Self {
             kind: Kind::Certificate,
@@ -147,7 +137,6 @@ impl Diagnostic {
         }
     }
 
-    /// Makes a warning about compiled code that cannot be kept or used.
     pub(crate) fn code_cache(warning: String) -> Self {
         Self {
             kind: Kind::CodeCache,
@@ -157,7 +146,6 @@ impl Diagnostic {
         }
     }
 
-    /// Makes a warning about a setting of a file.
     pub(crate) fn warning(file: &Path, warning: Warning) -> Self {
         Self {
             kind: match warning.kind {
@@ -221,7 +209,6 @@ impl Kind {
 // === impl Position ===
 
 impl Position {
-    /// Returns the position of a whole file.
     pub(crate) fn file(file: &Path) -> Self {
         Self {
             file: Some(file.to_owned()),

@@ -153,7 +153,6 @@ impl HostBuilder {
         Ok(self.bind().await?.load().await?)
     }
 
-    /// Binds the addresses.
     pub(crate) async fn bind(mut self) -> anyhow::Result<BoundHost> {
         let listeners = std::mem::take(&mut self.listeners);
         let server = match listeners.is_empty() {

@@ -40,7 +40,6 @@ impl Loader {
         }
     }
 
-    /// Makes a loader with a specification that has been read already.
     pub(crate) fn with(source: impl SpecSource, spec: HostSpec, warnings: Vec<Diagnostic>) -> Self {
         Self {
             in_force: spec.host.clone(),
@@ -49,11 +48,8 @@ impl Loader {
         }
     }
 
-    /// Reads the specification and builds its services, on a thread that may block.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if something in it cannot be served.
+    /// Reads the specification and builds its services, on a thread that may block. Returns an
+    /// error if something in it cannot be served.
     pub(crate) fn load(&self, context: &BuildContext) -> Result<BuiltHost> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let (spec, warnings) = match first.take() {

@@ -85,12 +85,10 @@ impl Host {
         &self.running
     }
 
-    /// Returns the description of the services, for people.
     pub(crate) fn banner(&self) -> &[String] {
         &self.banner
     }
 
-    /// Returns the counts of connections.
     pub(crate) fn connections(&self) -> Option<ConnectionCounts> {
         self.server.as_ref().map(Server::connections)
     }

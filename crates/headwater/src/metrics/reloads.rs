@@ -31,7 +31,6 @@ impl Reloads {
         self.0.loaded.store(now, Ordering::Relaxed);
     }
 
-    /// Records that a reload succeeded now.
     pub(crate) fn succeeded(&self) {
         self.0.succeeded.fetch_add(1, Ordering::Relaxed);
         self.started();
@@ -43,7 +42,6 @@ impl Reloads {
     }
 }
 
-/// Makes the instruments for the results of reloads.
 pub(crate) fn observe_reloads(meter: &Meter, reloads: &Reloads) {
     let observed = reloads.clone();
     meter

@@ -34,7 +34,6 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// The exit code if a second signal ends the process, the same as a shell's for Ctrl-C.
 const SECOND_SIGNAL: i32 = 130;
 
-/// The settings of a process that serves.
 pub(crate) struct Hosting {
     pub(crate) host: HostBuilder,
     /// The words before each address, once requests are accepted.
@@ -42,7 +41,6 @@ pub(crate) struct Hosting {
     pub(crate) operation: Operation,
 }
 
-/// A host that is ready for requests.
 struct Ready {
     host: Host,
     admin: Option<Admin>,
@@ -58,7 +56,6 @@ pub(crate) fn serve(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) 
         .build()
         .context("cannot start the threads that serve requests")?;
     let mut starting = Starting::begin(&runtime)?;
-    // Nothing is written yet.
     let outputs = Outputs::default();
     let prepared = async { starting.step(&outputs, spawn_blocking(prepare)).await };
     let hosting = match runtime.block_on(prepared) {

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use headwater_telemetry::{LogFormat, console};
 
-/// A host that takes requests.
 pub(crate) struct Started<'a> {
     /// The description of the services, for people.
     pub(crate) banner: &'a [String],
@@ -18,10 +17,8 @@ pub(crate) struct Started<'a> {
     pub(crate) services: &'a [&'a str],
 }
 
-/// The end of a host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopped {
-    /// The time of the start.
     pub(crate) began: Instant,
     /// The number of requests from all listeners.
     pub(crate) requests: usize,
@@ -70,7 +67,6 @@ impl Started<'_> {
 // === impl Stopped ===
 
 impl Stopped {
-    /// Logs the message.
     pub(crate) fn tell(self) {
         let Self {
             began,

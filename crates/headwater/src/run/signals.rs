@@ -12,7 +12,6 @@ pub(crate) struct Signals {
     user: tokio::signal::unix::Signal,
 }
 
-/// The request of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// Ctrl-C or SIGTERM.
@@ -25,11 +24,7 @@ pub(crate) enum Asked {
 
 /// Makes writes fail (EFBIG) if they would make a file larger than the system allows (`ulimit -f`,
 /// `LimitFSIZE=`). Without this, the system ends the process with SIGXFSZ, also for a guest's
-/// writes.
-///
-/// # Errors
-///
-/// Returns an error if signals cannot be received.
+/// writes. Returns an error if signals cannot be received.
 #[cfg(unix)]
 pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
     use rustix::process::Signal;
@@ -61,7 +56,6 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::End,
@@ -79,7 +73,6 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for the next Ctrl-C.
     pub(crate) async fn next(&mut self) -> Asked {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!(%error, "Ctrl-C cannot be received; end the process by other means");

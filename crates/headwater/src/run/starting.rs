@@ -21,10 +21,6 @@ pub(crate) struct Ended;
 
 impl Starting {
     /// Takes over the signals from the system.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the system refuses.
     pub(crate) fn begin(runtime: &Runtime) -> Result<Self> {
         let _within = runtime.enter();
         Ok(Self {

@@ -15,7 +15,6 @@ use crate::cli::parse_header_name;
 use crate::diagnostics::Diagnostics;
 use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 
-/// A built-in answer, with its routes.
 pub(crate) struct Builtin {
     /// The description of what it does, for people.
     pub(crate) does: String,

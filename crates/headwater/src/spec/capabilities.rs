@@ -64,7 +64,6 @@ pub(crate) fn of_service(
     grants
 }
 
-/// Returns the grants of a single guest, from flags.
 pub(crate) fn of_flags(
     flags: &[CapabilityFlag],
     capabilities: &Capabilities,

@@ -18,7 +18,6 @@ pub(crate) struct Misplaced {
     pub(crate) error: Error,
 }
 
-/// Adds the key that an error is about.
 pub(crate) trait AtKey<T> {
     /// Adds a key of the entry, or one below it: `route`, `allow_outgoing.1`,
     /// `tls.certificates.0.key`.
@@ -42,7 +41,6 @@ impl ConfigLocations {
         })
     }
 
-    /// Returns a position in a section.
     pub(crate) fn section(&self, section: &str, key: &str) -> Position {
         self.place(&format!("`[{section}]`"), |source| {
             source.place_in_section(section, key)
@@ -55,7 +53,6 @@ impl ConfigLocations {
         source.is_some_and(|source| source.lacks(list, index, key))
     }
 
-    /// Returns true if an entry has a key.
     pub(crate) fn entry_says(&self, list: &str, index: usize, key: &str) -> bool {
         let source = self.0.as_ref().map(|(_, source)| source);
         source.is_some_and(|source| source.place(list, index, key).is_some())

@@ -72,7 +72,6 @@ pub(super) fn service(
     })
 }
 
-/// Returns the guest of a service, and its path.
 fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
     let (file, wants_component) = match service.guest() {
         GuestPath::Component(file) => (file, true),
@@ -170,7 +169,6 @@ fn read_secret(name: &str, source: &SecretSource) -> Result<String> {
     Ok(secret.reveal().to_owned())
 }
 
-/// Returns the certificates that a service shows.
 fn identities(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<ClientIdentity> {
     let identities = service.client_certificates.iter().enumerate();
     let identities = identities.filter_map(|(index, identity)| {
@@ -184,7 +182,6 @@ fn identities(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<Client
     identities.collect()
 }
 
-/// Returns the hosts whose certificates are not verified.
 fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<HostPattern> {
     let hosts = service.danger_no_verify.iter().enumerate();
     let hosts = hosts.filter_map(|(at, host)| {
@@ -194,7 +191,6 @@ fn unverified(service: &Service, found: &mut EntryDiagnostics<'_>) -> Vec<HostPa
     hosts.collect()
 }
 
-/// Returns the names of header fields that a key lists.
 fn header_names(key: &str, names: &[String], found: &mut EntryDiagnostics<'_>) -> Vec<HeaderName> {
     let names = names.iter().enumerate();
     let names = names.filter_map(|(at, name)| {
@@ -204,7 +200,6 @@ fn header_names(key: &str, names: &[String], found: &mut EntryDiagnostics<'_>) -
     names.collect()
 }
 
-/// Returns the settings for modules only.
 fn module(service: &Service) -> ModuleOptions {
     ModuleOptions {
         argv: service.argv.clone(),

@@ -24,15 +24,12 @@ pub(crate) trait SpecSource: Send + Sync + 'static {
     fn file(&self) -> Option<PathBuf>;
 }
 
-/// The specification of what to serve.
 #[derive(Default)]
 pub(crate) struct HostSpec {
     pub(crate) services: Vec<PreparedService>,
     pub(crate) builtins: Vec<Builtin>,
     pub(crate) routing: Routing,
-    /// The sections of the file about the host itself.
     pub(crate) host: HostSettings,
-    /// The places in the file.
     pub(crate) locations: ConfigLocations,
     /// Environment variables that the file reads secrets from.
     pub(crate) variables: BTreeSet<String>,

@@ -16,7 +16,6 @@ use crate::spec::service_spec::{Content, Guest, KeptHeaders, ServiceSpec};
 /// A service whose settings are known and whose guest is read, but not compiled.
 pub(crate) struct PreparedService {
     pub(crate) spec: ServiceSpec,
-    /// The guest.
     pub(crate) binary: Vec<u8>,
     pub(crate) parts: Parts,
     pub(crate) routes: Vec<RouteConfig>,
@@ -88,7 +87,6 @@ impl PreparedService {
             .chain(self.spec.outline.capabilities.files())
     }
 
-    /// Returns true if its settings choose a proxy.
     pub(crate) fn says_proxy(&self) -> bool {
         self.spec.settings.connecting.proxy.is_some()
     }

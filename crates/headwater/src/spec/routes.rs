@@ -13,7 +13,6 @@ use crate::build::running_service::hosts_of;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
 use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 
-/// A route with its place in the file.
 struct Placed {
     route: Route,
     what: String,

@@ -26,7 +26,6 @@ pub(crate) struct ServiceSpec {
     pub(crate) outline: Arc<ServiceSummary>,
     pub(crate) guest: Guest,
     pub(crate) settings: ServiceSettings,
-    /// The certificates that the service shows.
     pub(crate) identities: Vec<ClientIdentity>,
     pub(crate) headers: KeptHeaders,
     pub(crate) module: ModuleOptions,
@@ -46,11 +45,9 @@ pub(crate) struct ServiceSummary {
     pub(crate) directories: Vec<Directory>,
     /// Hosts whose certificates are not verified.
     pub(crate) unverified: Vec<HostPattern>,
-    /// Grants of other host interfaces.
     pub(crate) capabilities: CapabilityGrants,
 }
 
-/// The kind and content of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guest {
     Component(Content),
@@ -119,7 +116,6 @@ impl ServiceSpec {
         }
     }
 
-    /// Returns the files for TLS.
     pub(crate) fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
         let pairs = self.identities.iter();
         let pairs = pairs.flat_map(|identity| [&identity.certificate, &identity.key]);

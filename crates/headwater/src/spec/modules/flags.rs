@@ -22,10 +22,6 @@ pub(crate) struct ModuleFlags {
 
 impl ModuleFlags {
     /// Reads the files of variables, and checks the settings of outgoing requests.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if one of them is wrong.
     pub(crate) fn of(arguments: &Wagi) -> Result<Self> {
         let OutgoingArgs {
             connecting,
