@@ -25,7 +25,6 @@ pub(crate) struct Recovered<T> {
     pub(crate) source: Source,
 }
 
-/// A part that could not be read.
 pub(crate) struct Mistake {
     pub(crate) at: Option<Range<usize>>,
     pub(crate) message: String,

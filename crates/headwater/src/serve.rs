@@ -1,5 +1,3 @@
-//! `headwater serve`.
-
 use anyhow::Result;
 
 use crate::Host;

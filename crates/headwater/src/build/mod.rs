@@ -1,5 +1,3 @@
-//! Builds a specification into what runs.
-
 #[cfg(feature = "wagi")]
 pub(crate) mod module;
 pub(crate) mod running_service;

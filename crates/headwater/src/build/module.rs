@@ -1,5 +1,3 @@
-//! Builds WAGI modules from their specifications.
-
 use anyhow::Result;
 use headwater_config::RouteConfig;
 use headwater_core::Limits;

@@ -1,5 +1,3 @@
-//! Services that are running, and their routes.
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,3 @@
-//! Checks a file for `headwater serve`.
-
 use anyhow::Result;
 
 use super::report::{Listener, Report};

@@ -1,5 +1,3 @@
-//! Converts the settings of the host to the parameters of its parts.
-
 use std::path::PathBuf;
 use std::time::Duration;
 

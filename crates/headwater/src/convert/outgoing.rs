@@ -1,5 +1,3 @@
-//! Converts the settings of outgoing requests.
-
 use anyhow::{Context, Result};
 use headwater_config::settings::OutgoingSettings;
 use headwater_config::{Bounded, Count, Size, Time};

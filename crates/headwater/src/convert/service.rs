@@ -1,5 +1,3 @@
-//! Converts the settings of a service to the parameters of its parts.
-
 use headwater_config::settings::{
     LimitSettings, PoolSettings, ServiceSettings, TraceHeaderSettings,
 };

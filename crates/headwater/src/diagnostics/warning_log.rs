@@ -1,5 +1,3 @@
-//! Warnings in the log.
-
 use std::sync::{Mutex, PoisonError};
 
 use super::Diagnostic;

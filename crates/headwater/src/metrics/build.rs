@@ -5,7 +5,6 @@ use headwater_telemetry::attributes::VERSION;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-/// Makes the instrument for Headwater's version and platform.
 pub(crate) fn observe_build(meter: &Meter) {
     let attributes = [
         KeyValue::new(VERSION, env!("CARGO_PKG_VERSION")),

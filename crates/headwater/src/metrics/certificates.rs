@@ -7,7 +7,6 @@ use headwater_telemetry::attributes::CERTIFICATE_FILE;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-/// Makes the instrument for the expiry of each certificate in use.
 pub(crate) fn observe_certificates(meter: &Meter, certificates: &Certificates) {
     let observed = certificates.clone();
     meter

@@ -1,5 +1,3 @@
-//! The results of reloads of the configuration, as metrics.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};

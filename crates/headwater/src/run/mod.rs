@@ -1,5 +1,3 @@
-//! A host from its start to its end.
-
 pub(crate) mod descriptors;
 pub(crate) mod memory;
 pub(crate) mod panics;

@@ -1,5 +1,3 @@
-//! Logs panics.
-
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook};
 use std::thread;

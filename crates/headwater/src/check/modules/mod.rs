@@ -1,5 +1,3 @@
-//! Checks a file for `headwater wagi`.
-
 mod sections;
 mod shadow;
 
