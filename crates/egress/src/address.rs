@@ -15,7 +15,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// A range of special addresses.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     network: IpNet,
@@ -79,7 +78,6 @@ static RANGES: [Range; 43] = [
         128,
         "the metadata service of Google Cloud",
     ),
-    // IPv4.
     v4([0, 0, 0, 0], 32, THIS_MACHINE),
     v4([0, 0, 0, 0], 8, "this network"),
     v4([10, 0, 0, 0], 8, "private"),
@@ -97,7 +95,6 @@ static RANGES: [Range; 43] = [
     v4([224, 0, 0, 0], 4, "multicast"),
     v4([255, 255, 255, 255], 32, "broadcast"),
     v4([240, 0, 0, 0], 4, "reserved"),
-    // IPv6.
     v6([0, 0, 0, 0], 128, THIS_MACHINE),
     network_v6(Ipv6Addr::LOCALHOST, 128, "loopback"),
     v6([0, 0, 0, 0], 96, "an IPv4 address in an abandoned form"),

@@ -23,8 +23,7 @@ impl Audit {
         Self(AuditBound::new(service))
     }
 
-    /// Logs a request that was denied, or whose URI cannot reach a service of the same host. Ignores other
-    /// errors.
+    /// Logs a denied request, or one whose URI cannot reach a service of the same host; no other error.
     pub(crate) fn denied(&self, attribution: &Attribution, error: &EgressError) {
         let (destination, address, rule) = match error {
             EgressError::Denied { destination, .. } => (destination, None, "no grant covers it"),

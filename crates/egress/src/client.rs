@@ -17,8 +17,7 @@ use crate::tracked::{ASKING, Tracked};
 
 type Pooled = Client<Tracked, Body>;
 
-/// The clients of one service: one for HTTP/1.1, or HTTP/2 where TLS negotiates it, and one for upstreams
-/// that speak HTTP/2 without TLS.
+/// The clients of a service: for HTTP/1.1, or HTTP/2 by TLS negotiation, and for HTTP/2 without TLS.
 pub(crate) struct Clients {
     usual: Pooled,
     h2c: Pooled,

@@ -19,7 +19,6 @@ use crate::limits::{RequestPermit, RequestPermits};
 use crate::transport::ConnectionInfo;
 use crate::waiters::{Upstream, Waiters};
 
-/// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     upstream: Upstream,
@@ -125,8 +124,7 @@ impl Connection {
         self.leases.load(Ordering::SeqCst) > 1
     }
 
-    /// Returns the number of requests that it was given so far, or up to a few times that: a changed number
-    /// means that there may be another request.
+    /// Returns the number of requests that it was given, or a few times that: a change may mean another request.
     pub(crate) fn handed(&self) -> u64 {
         self.handed.load(Ordering::Acquire)
     }
@@ -219,7 +217,6 @@ impl Connection {
 // === impl Lease ===
 
 impl Lease {
-    /// Makes the pool's lease.
     pub(crate) fn new(connection: &Arc<Connection>) -> Self {
         connection.leases.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(connection))

@@ -20,7 +20,6 @@ use crate::transport::ConnectionInfo;
 use crate::waiters::{Server, Upstream};
 use crate::{ConnectionCount, EgressError, EgressShared};
 
-/// The connections of one service.
 #[derive(Debug)]
 pub(crate) struct Connections {
     service: Arc<str>,
@@ -89,8 +88,7 @@ impl Connections {
         }
     }
 
-    /// Waits until there is a place, or until the request is given another connection; in that case nobody
-    /// sees the error.
+    /// Waits until there is a place, or the request is given another connection; then nobody sees the error.
     async fn wait_for_place(
         &self,
         limit: Limit,
@@ -137,7 +135,6 @@ impl Connections {
         self.shared.waiters().are_beside(&nobody)
     }
 
-    /// Adds a new connection, and returns its number.
     pub(crate) fn insert(
         &self,
         server: Server,

@@ -44,7 +44,6 @@ pub(crate) struct ConnectorParams {
     pub(crate) tls_handshake: Duration,
 }
 
-/// Makes connections for one service.
 #[derive(Clone)]
 pub(crate) struct Connector(pub(crate) Arc<ConnectorParams>);
 
@@ -167,7 +166,6 @@ impl Connector {
         .map_err(|_elapsed| EgressError::TlsHandshakeTimeout)?
     }
 
-    /// Asks a proxy for a tunnel to the destination.
     async fn tunnel(
         &self,
         hop: &Intercept,

@@ -360,8 +360,7 @@ impl Egress {
         let target = Target::of(request.uri())?;
         let (grants, internal) = (&self.0.grants, &self.0.internal);
         let allowed = if internal.claims(&target) {
-            // `*` means everything outside: a service with access to the internet has none to the other
-            // services of its host.
+            // `*` means everything outside: it does not include the other services of the host.
             grants.allow_by_name(&target)
         } else {
             grants.allow_target(&target)

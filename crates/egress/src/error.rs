@@ -200,8 +200,7 @@ pub enum EgressError {
     TlsSettings(#[source] Cause),
 }
 
-/// The beginning of hyper's message about trailers that are too many or too long. There is no type for it; a
-/// test with real sockets notices a change of the words.
+/// The beginning of hyper's message about trailers beyond a limit: it has no type. A test notices changes.
 const TRAILERS: &str = "chunk trailers";
 
 /// The phase of an outgoing request.
@@ -281,8 +280,7 @@ impl EgressError {
         }
     }
 
-    /// Classifies an error of hyper, hyper-util, rustls or the system: the outermost cause with a variant of
-    /// its own decides.
+    /// Classifies an error of hyper, rustls or the system: the outermost cause with its own variant decides.
     pub(crate) fn classify(error: impl Into<Box<dyn Error + Send + Sync>>, phase: Phase) -> Self {
         let cause: Cause = Arc::from(error.into());
         let connecting = cause

@@ -39,7 +39,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) stopwatch: &'a mut Stopwatch,
 }
 
-/// The way of a request out of its service.
 pub(crate) enum Way {
     /// By a connection with this protocol.
     Network(Protocol),
@@ -51,8 +50,7 @@ pub(crate) type Answered = (Response<Incoming>, Option<Lease>);
 
 type Answer = Result<Response<FromNetwork>, ClientError>;
 
-/// How often to check whether a request is lost: longer than most requests take, and shorter than clients
-/// commonly wait.
+/// How often to check for a lost request: longer than most requests, shorter than clients commonly wait.
 const LOOK: Duration = Duration::from_secs(1);
 
 // === impl Exchange ===
@@ -249,7 +247,6 @@ impl Exchange<'_> {
         self.stopwatch.bound(first).await
     }
 
-    /// Records which connection the request was given, if any.
     fn note(&mut self, lease: Option<&Lease>) {
         if let Some(lease) = lease {
             let reused = lease.count_request();
@@ -273,7 +270,6 @@ enum Either<T> {
     Other,
 }
 
-/// Waits until the request is given a connection.
 async fn connected(connection: &mut CaptureConnection) {
     // The result holds a lock, so it is dropped at once.
     let _ = connection.wait_for_connection_metadata().await;

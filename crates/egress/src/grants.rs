@@ -104,8 +104,7 @@ impl Grants {
         named.any(|grant| grant.allows(target))
     }
 
-    /// Returns true if an address that a destination resolved to was granted as an address, for its scheme
-    /// and port.
+    /// Returns true if an address was granted as an address, for the destination's scheme and port.
     pub(crate) fn allow_address(&self, target: &Target, address: IpAddr) -> bool {
         let mut grants = self.0.iter().filter(|grant| grant.is_for(target));
         grants.any(|grant| grant.host.names_address(address))

@@ -76,8 +76,7 @@ impl HostPattern {
         }
     }
 
-    /// Returns true if the pattern covers an address as an address or a network, not by a name or
-    /// `*`.
+    /// Returns true if the pattern covers an address as address or network, not by a name or `*`.
     pub(crate) fn names_address(&self, address: IpAddr) -> bool {
         match &self.0 {
             Pattern::Exactly(Host::Address(granted)) => {

@@ -9,7 +9,6 @@ use crate::ConnectionCount;
 use crate::connection::Connection;
 use crate::waiters::Upstream;
 
-/// The connections of one service that are open.
 #[derive(Debug, Default)]
 pub(crate) struct OpenConnections {
     next: AtomicU64,

@@ -14,7 +14,6 @@ use crate::grants::Grant;
 use crate::target::{Host, Target};
 use crate::{EgressError, GrantSource, Grants};
 
-/// Checks the addresses that a service's outgoing requests resolve to.
 #[derive(Debug, Clone)]
 pub(crate) struct AddressPolicy {
     pub(crate) service: Arc<str>,
@@ -25,12 +24,9 @@ pub(crate) struct AddressPolicy {
 // === impl AddressPolicy ===
 
 impl AddressPolicy {
-    /// Returns the addresses of a destination that may be dialled, with its port. Dial these without
-    /// resolving again: the next look-up may return others.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`EgressError::AddressDenied`] of the first address if none may be dialled.
+    /// Returns the addresses of a destination that may be dialled, with its port, or
+    /// [`EgressError::AddressDenied`] of the first. Dial these without resolving again: the next look-up
+    /// may return others.
     pub(crate) fn vet(
         &self,
         target: &Target,

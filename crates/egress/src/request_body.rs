@@ -67,7 +67,6 @@ impl RequestBody {
         Poll::Ready(Some(Err(Box::new(error))))
     }
 
-    /// Checks that a part may be sent.
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), EgressError> {
         if let Some(data) = frame.data_ref() {
             self.sent += data.len() as u64;

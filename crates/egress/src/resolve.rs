@@ -8,7 +8,6 @@ use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 
 use crate::EgressError;
 
-/// Resolves names.
 #[derive(Clone, Default)]
 pub(crate) enum Resolver {
     /// The system's resolver: `/etc/hosts`, DNS, and whatever else is configured.

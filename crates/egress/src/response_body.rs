@@ -101,7 +101,6 @@ impl ResponseBody {
         Poll::Ready(Some(Err(Box::new(error))))
     }
 
-    /// Checks that a part may be passed on.
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), EgressError> {
         if self.stopwatch.is_over() {
             return Err(EgressError::TotalTimeout);

@@ -79,7 +79,6 @@ impl EgressShared {
         )
     }
 
-    /// Returns the requests that wait for a connection's place.
     pub(crate) fn waiters(&self) -> &Arc<Waiters> {
         &self.0.waiters
     }

@@ -87,7 +87,6 @@ impl Stopwatch {
         timer.as_mut().poll(cx).map(|()| late)
     }
 
-    /// Runs the work of a phase until its deadline.
     pub(crate) async fn bound<F: Future>(&mut self, work: F) -> Result<F::Output, Late> {
         let mut work = pin!(work);
         poll_fn(|cx| match work.as_mut().poll(cx) {

@@ -7,7 +7,6 @@ use http::Uri;
 
 use crate::EgressError;
 
-/// The schemes that the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
@@ -21,7 +20,6 @@ pub(crate) enum Host {
     Name(String),
 }
 
-/// Scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) scheme: Scheme,
@@ -32,12 +30,8 @@ pub(crate) struct Target {
 // === impl Target ===
 
 impl Target {
-    /// Parses an absolute URI.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`EgressError::InvalidUri`] for anything but `http` or `https` with a host, no user
-    /// information and a port from 1 to 65535.
+    /// Parses an absolute URI: `http` or `https` with a host, no user information and a port from 1
+    /// to 65535. Anything else is [`EgressError::InvalidUri`].
     pub(crate) fn of(uri: &Uri) -> Result<Self, EgressError> {
         let invalid = |reason| EgressError::InvalidUri { reason };
         let scheme = uri

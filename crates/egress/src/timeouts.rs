@@ -38,7 +38,6 @@ pub struct SendOptions {
     pub between_bytes_timeout: Option<Duration>,
 }
 
-/// The timeouts of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Phases {
     /// The time until the request has a connection.

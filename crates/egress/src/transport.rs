@@ -9,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A stream of bytes to an upstream.
 #[derive(Debug)]
 pub(crate) enum Transport {
     Tcp(TcpStream),
@@ -20,7 +19,6 @@ pub(crate) enum Transport {
     Memory(tokio::io::DuplexStream),
 }
 
-/// The properties of a connection.
 #[derive(Debug, Clone)]
 #[cfg_attr(not(test), expect(dead_code, reason = "spans tell of the peer only"))]
 pub(crate) struct ConnectionInfo {

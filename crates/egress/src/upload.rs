@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::EgressError;
 
-/// The state of an upload.
 #[derive(Debug)]
 pub(crate) struct Upload {
     began: Instant,
@@ -47,18 +46,15 @@ impl Upload {
         }
     }
 
-    /// Ends the upload early, for this reason.
     pub(crate) fn fail(&self, error: EgressError) {
         let _ = self.failure.set(error);
         self.end();
     }
 
-    /// Returns the time of the last progress.
     pub(crate) fn last_moved(&self) -> Instant {
         self.began + Duration::from_nanos(self.moved.load(Ordering::Relaxed))
     }
 
-    /// Returns the reason for an early end.
     pub(crate) fn failure(&self) -> Option<&EgressError> {
         self.failure.get()
     }

@@ -14,8 +14,7 @@ pub(crate) struct Upstream {
     pub(crate) server: Server,
 }
 
-/// The requests that wait for a connection's place: their number, so that the common case of none is cheap,
-/// and their upstreams.
+/// The requests that wait for a connection's place: their upstreams, and their number as a cheap check.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     waiting: AtomicUsize,

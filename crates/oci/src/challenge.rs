@@ -3,9 +3,7 @@ use std::fmt::Write;
 /// The authentication that a registry asks for (RFC 9110, 11.6.1).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// A token of another server.
     Bearer(Bearer),
-    /// A name and password.
     Basic,
 }
 

@@ -13,7 +13,6 @@ const LAYERS: [&str; 3] = [
     "application/vnd.module.wasm.content.layer.v1+wasm",
 ];
 
-/// The media types that the client accepts as a manifest.
 pub(crate) const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.index.v1+json, \
@@ -46,7 +45,6 @@ struct Platform {
 /// The target of a manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// The module.
     Layer(Digest),
     /// Another manifest, from an index.
     Manifest(Digest),

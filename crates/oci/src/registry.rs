@@ -44,7 +44,6 @@ pub(crate) struct Registry<'a> {
     credentials: Option<HeaderValue>,
 }
 
-/// A complete answer.
 type Answer = Response<Bytes>;
 
 impl<'a> Registry<'a> {
@@ -64,7 +63,6 @@ impl<'a> Registry<'a> {
         })
     }
 
-    /// Returns the digest of the layer that is the module.
     pub(crate) async fn layer(&mut self) -> Result<Digest, OciError> {
         let mut name = self.reference.manifest();
         for _ in 0..DEPTH {
@@ -89,7 +87,6 @@ impl<'a> Registry<'a> {
         Err(self.malformed(&name, "an index of indices".to_owned()))
     }
 
-    /// Returns the bytes with this digest.
     pub(crate) async fn blob(&mut self, digest: &Digest) -> Result<Bytes, OciError> {
         let path = format!("blobs/{digest}");
         let bytes = self.get(&path, MODULE, MODULE_WITHIN).await?;

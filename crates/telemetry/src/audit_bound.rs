@@ -67,7 +67,6 @@ impl AuditBound {
         }
     }
 
-    /// Schedules a report of the dropped lines for the end of the window.
     fn tell_later(&self) {
         // Without a runtime, the drop of this limit reports them.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -105,7 +104,6 @@ impl Inner {
         }
     }
 
-    /// Reports dropped lines that were not reported yet.
     fn tell(&self) {
         let left_out = {
             let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);

@@ -146,8 +146,7 @@ impl Variables<'_> {
         Self(&|name| std::env::var(name).ok())
     }
 
-    /// Returns the first of these that is set. By the specification an empty variable counts as not
-    /// set.
+    /// Returns the first that is set. An empty variable counts as not set, by the specification.
     fn first(&self, names: &[&'static str]) -> Option<(&'static str, String)> {
         names.iter().find_map(|name| {
             let value = (self.0)(name)?.trim().to_owned();

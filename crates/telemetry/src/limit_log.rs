@@ -113,8 +113,7 @@ impl LimitLog {
 // === impl Setting ===
 
 impl Setting {
-    /// Says how to raise the limit, by precedence: the service's own key, then the flag, then the key of the
-    /// host.
+    /// Says how to raise the limit, by precedence: the service's key, the flag, the host's key.
     fn remedy(self) -> String {
         let Self { key, flag } = self;
         match (key.strip_prefix("server."), flag) {

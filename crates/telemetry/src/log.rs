@@ -19,7 +19,6 @@ pub struct LogLevel {
     text: Arc<Mutex<String>>,
 }
 
-/// Returns the layer that writes log lines, and the handle of its filter.
 pub(crate) fn layer<W>(
     config: &LogConfig,
     writer: W,

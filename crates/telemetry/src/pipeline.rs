@@ -160,10 +160,8 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
     Ok((dispatch(Some(tracer), log), telemetry))
 }
 
-/// The registry with the log.
 type WithLog = Layered<log::LogLayer, Registry>;
 
-/// The layers below traces.
 type Logged = Layered<Filtered<Identity, FilterFn, WithLog>, WithLog>;
 
 /// Adds to the log a filter that rejects everything, so that all filters are asked for each event and span

@@ -13,7 +13,6 @@ use tracing::Dispatch;
 
 use crate::{ClientRequest, ClientSpan, LogConfig, ServerRequest, ServerSpan, log, pipeline};
 
-/// A writer into memory.
 #[derive(Clone, Default)]
 pub(crate) struct Buffer(Arc<Mutex<Vec<u8>>>);
 

@@ -10,8 +10,7 @@ const MAX_LEN: usize = 512;
 /// The maximum number of list members in the standard.
 const MAX_MEMBERS: usize = 32;
 
-/// Reads the headers called `name`, combined in their order (RFC 9110, 5.2); empty if they are
-/// malformed or oversized.
+/// Reads the headers called `name`, combined (RFC 9110, 5.2); empty if malformed or oversized.
 pub(crate) fn extract(headers: &HeaderMap, name: &HeaderName) -> TraceState {
     parse(headers, name).unwrap_or_default()
 }

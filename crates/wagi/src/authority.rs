@@ -59,7 +59,6 @@ impl Authority {
         found
     }
 
-    /// Returns `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }

@@ -20,8 +20,7 @@ impl CpuMeter {
         }
     }
 
-    /// Runs one poll and charges its time to the request. The result is true if the limit is
-    /// exceeded.
+    /// Runs one poll and charges its time to the request. Returns true if the limit is exceeded.
     pub(crate) fn measure<T>(
         &mut self,
         scope: &RequestScope,

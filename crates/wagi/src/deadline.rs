@@ -3,7 +3,6 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 
-/// The deadline passed before the work was done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 

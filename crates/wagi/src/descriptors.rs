@@ -21,7 +21,6 @@ use wiggle::{GuestMemory, GuestPtr};
 use crate::linker::State;
 use crate::vectored::{STDOUT, parts};
 
-/// The descriptors of one instance.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
     /// True if stdout's descriptor was closed or replaced.
@@ -31,7 +30,6 @@ pub(crate) struct Descriptors {
     open: HashMap<i32, FilePermit>,
 }
 
-/// The parameters of `path_open`.
 type PathOpen = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
 /// The parameters of `path_filestat_set_times`.
@@ -62,7 +60,6 @@ const SYMBOLIC_LINK: u8 = 7;
 const SUCCESS: i32 = Errno::Success as i32;
 const NOT_THERE: i32 = Errno::Noent as i32;
 
-/// A path, as a guest passes it.
 #[derive(Debug, Clone, Copy)]
 struct GuestPath {
     directory: i32,
@@ -71,8 +68,7 @@ struct GuestPath {
     length: i32,
 }
 
-/// Replaces these functions of the module `wasi`. The linker must allow it
-/// ([`Linker::allow_shadowing`]).
+/// Replaces these functions of `wasi`. The linker must allow it ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     linker.func_wrap_async(
         wasi,
@@ -229,8 +225,7 @@ impl GuestPath {
         if length > MAX_PATH {
             return Ok(Some(Errno::Nametoolong as i32));
         }
-        // The stock function works on a guest's memory. This buffer holds a `filestat`, then the
-        // path.
+        // The stock function works on a guest's memory: here a `filestat`, then the path.
         let path = memory.as_cow(GuestPtr::<[u8]>::new((at, length)))?;
         let filestat = usize::from(FILESTAT);
         let mut buffer = vec![0_u8; ALIGNMENT + filestat + path.len()];

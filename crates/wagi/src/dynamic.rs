@@ -20,7 +20,6 @@ pub(crate) const ROUTES: &str = "_routes";
 pub(crate) struct DynamicRoute {
     /// The pattern, relative to the module's own route: `/x`, or `/x/...`.
     pub(crate) pattern: String,
-    /// The export that answers.
     pub(crate) entrypoint: String,
 }
 
@@ -49,7 +48,6 @@ pub enum RoutesError {
     Line(String),
 }
 
-/// Returns true if the module exports `_routes`.
 pub(crate) fn has_routes(module: &Module) -> bool {
     matches!(module.get_export(ROUTES), Some(ExternType::Func(_)))
 }
@@ -66,7 +64,6 @@ pub(crate) async fn ask(module: &Prepared) -> Result<Vec<DynamicRoute>, RoutesEr
     }
 }
 
-/// Returns the output of `_routes`.
 async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, RoutesError> {
     let limit = OutputLimit {
         bytes: module.settings.limits.buffered_response as u64,

@@ -42,21 +42,16 @@ pub const SET_BY_HOST: [&str; 21] = [
 /// The input for the environment of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    /// The request's head.
     pub(crate) head: &'a request::Parts,
     /// The route pattern that matched.
     pub(crate) route: &'a str,
-    /// The client's address.
     pub(crate) client: Option<SocketAddr>,
-    /// The body's length in bytes.
     pub(crate) content_length: u64,
     /// The service's own variables.
     pub(crate) configured: &'a [(String, String)],
     /// The name and port for a request that has none.
     pub(crate) default_host: &'a str,
-    /// How closely WAGI is followed.
     pub(crate) compat: Compat,
-    /// If true, the module gets the client's credentials.
     pub(crate) pass_authorization: bool,
 }
 
@@ -129,8 +124,7 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
         variables.set("X_RELATIVE_PATH", relative);
     }
     if strict {
-        // The last header of a name wins, and so does the last of two names that map to one
-        // variable.
+        // The last header of a name wins, and the last of two names that map to one variable.
         for (name, value) in &head.headers {
             if is_public(name, pass_authorization) {
                 variables.set(&variable(name), text(value));
@@ -151,8 +145,7 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
             variables.set(&variable(name), &joined(&head.headers, name));
         }
     }
-    // HTTP/2 transmits the host outside the headers; CGI programs look for the header (RFC 9113,
-    // 8.3.1).
+    // HTTP/2 has the host outside the headers; CGI programs expect the header (RFC 9113, 8.3.1).
     if !head.headers.contains_key(HOST)
         && head.version >= Version::HTTP_2
         && let Some(authority) = head.uri.authority()
@@ -178,8 +171,7 @@ impl Variables {
     }
 }
 
-/// Returns true if WAGI passed this header to the guest as a variable. It withheld credentials and
-/// `Connection`.
+/// Returns true if WAGI passed this header to the guest: all but credentials and `Connection`.
 fn is_public(name: &HeaderName, pass_authorization: bool) -> bool {
     (pass_authorization || name != AUTHORIZATION) && name != CONNECTION
 }
@@ -204,8 +196,7 @@ fn variable(name: &HeaderName) -> String {
     )
 }
 
-/// Joins all values of a header as specified in RFC 9110 (5.3) and RFC 6265 (5.4). WAGI 0.8.1 kept
-/// the last one.
+/// Joins a header's values (RFC 9110, 5.3, and RFC 6265, 5.4). WAGI 0.8.1 kept the last one.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     let separator = if name == COOKIE { "; " } else { ", " };
     let values: Vec<&str> = headers.get_all(name).iter().map(text).collect();
@@ -216,8 +207,7 @@ fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or(CORRUPT)
 }
 
-/// Returns the request's content type. WAGI 0.8.1 looked it up by a name that no header has, and
-/// always got the empty string.
+/// Returns the content type. WAGI 0.8.1 looked it up by a wrong name: it was always empty.
 fn content_type(headers: &HeaderMap, compat: Compat) -> &str {
     headers
         .get(CONTENT_TYPE)

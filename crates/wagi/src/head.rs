@@ -3,7 +3,6 @@ use thiserror::Error;
 /// The longest header block, in bytes: the largest limit of the common browsers (Chrome).
 pub(crate) const LONGEST_HEAD: usize = 256 << 10;
 
-/// A header block that is too long.
 #[derive(Debug, Clone, Copy, Error, PartialEq, Eq)]
 #[error("the module's response headers are longer than {LONGEST_HEAD} bytes or too many")]
 pub(crate) struct HeadTooLarge;

@@ -35,7 +35,6 @@ impl State {
     }
 }
 
-/// Returns a linker with every function that this module may import.
 pub(crate) fn linker(engine: &Engine, module: &Module) -> Result<Linker<State>> {
     fn wasi(state: &mut State) -> &mut WasiP1Ctx {
         &mut state.wasi

@@ -15,7 +15,6 @@ const LARGEST: u64 = 10 << 20;
 /// The number of old files that are kept, as `module.stderr.1` (the newest) to `module.stderr.4`.
 const ASIDE: u32 = 4;
 
-/// The folder of the log files.
 #[derive(Debug)]
 pub(crate) struct LogFolder {
     path: PathBuf,
@@ -49,7 +48,6 @@ impl LogFolder {
         }
     }
 
-    /// Returns the file of a route.
     pub(crate) fn file(&self, route: &Arc<str>) -> Arc<LogFile> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(route) {

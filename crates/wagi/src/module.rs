@@ -48,7 +48,6 @@ pub(crate) struct Prepared {
     pub(crate) files: ServiceFiles,
     /// The places of the engine, which all services share.
     pub(crate) room: ServicePlaces,
-    /// The module's own limit on instances.
     pub(crate) places: Arc<ModuleInstances>,
     /// Keeps the engine running for as long as the module exists, and reclaims the memory of its
     /// instances.
@@ -188,14 +187,12 @@ impl WagiModule {
 }
 
 impl Prepared {
-    /// Returns the destination of the module's stderr for this request.
     pub(crate) fn stderr(&self, scope: &Arc<RequestScope>) -> Stderr {
         let lines = RequestStderr::new(&self.output, Arc::clone(scope));
         let file = self.logs.as_ref().map(|logs| logs.file(scope.route()));
         Stderr::new(lines, file)
     }
 
-    /// Returns the memory budget of an instance on this thread.
     pub(crate) fn memory(&self, thread: &InstanceThread) -> MemoryBudget {
         let most = self.settings.limits.guest_memory;
         MemoryBudget::new(most, thread.clone(), self.limits.clone())
@@ -217,7 +214,6 @@ impl Prepared {
         Outgoing::new(None, nobody, 0, self.limits.clone())
     }
 
-    /// Returns the outgoing requests of this request's instance.
     pub(crate) fn outgoing(&self, scope: &Arc<RequestScope>) -> Outgoing {
         let most = match self.settings.http_max_concurrency {
             None | Some(0) => MOST_OPEN,
@@ -304,8 +300,7 @@ fn check_memory(module: &Module, settings: &WagiSettings) -> Result<(), WagiErro
     })
 }
 
-/// Checks the volumes. WAGI omitted a directory that it could not open, which shifted the
-/// descriptors of the following ones.
+/// Checks the volumes. WAGI omitted those that it could not open, which shifted descriptors.
 fn check_volumes(settings: &WagiSettings) -> Result<(), WagiError> {
     for volume in &settings.volumes {
         fs::read_dir(&volume.host).map_err(|source| WagiError::Volume {

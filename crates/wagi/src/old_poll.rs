@@ -24,8 +24,7 @@ const IDENTIFIER: usize = 16;
 /// The maximum number of subscriptions, more than any program has; each takes memory of the host.
 const MOST: u32 = 4_096;
 
-/// Replaces the function of `wasi_unstable` in the linker, which must allow it
-/// ([`Linker::allow_shadowing`]).
+/// Replaces the function. The linker must allow it ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap_async(
         "wasi_unstable",

@@ -19,7 +19,6 @@ pub(crate) const AHEAD: usize = 128 << 10;
 /// The usual write permit of WASI streams.
 const PERMIT: usize = 64 << 10;
 
-/// The error of a module that printed more than it may.
 #[derive(Debug, Clone, Error)]
 #[error("the module printed more than {limit} bytes: raise `{setting}` to allow more")]
 pub(crate) struct OutputTooLarge {
@@ -48,7 +47,6 @@ pub(crate) enum Hold {
     Nothing,
 }
 
-/// A limit on the bytes that a module may print.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutputLimit {
     pub(crate) bytes: u64,
@@ -56,8 +54,7 @@ pub(crate) struct OutputLimit {
     pub(crate) setting: &'static str,
 }
 
-/// A module's stdout: the header block, and the part of the body that was not taken yet. Cloning is
-/// cheap; all clones are the same stdout.
+/// A module's stdout: the header block, and the part of the body that was not taken yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Output(Arc<Mutex<State>>);
 
@@ -67,13 +64,11 @@ struct State {
     body: Vec<u8>,
     hold: Hold,
     limit: Option<OutputLimit>,
-    /// The total number of bytes.
     printed: u64,
     /// The waker of the module while it waits for room.
     waiting: Option<Waker>,
 }
 
-/// A summary of the output, for the log.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) printed: u64,
@@ -92,8 +87,7 @@ impl Output {
         })))
     }
 
-    /// Takes all of `bytes`, even if there is no room left: a caller that prints much asks
-    /// [`Self::room`] first.
+    /// Takes all of `bytes`, room or not: a caller that prints much asks [`Self::room`] first.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), OutputError> {
         self.lock().append(bytes)
     }
@@ -103,7 +97,6 @@ impl Output {
         self.lock().room()
     }
 
-    /// Becomes ready when there is room.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = self.lock();
         match state.room() {
@@ -115,7 +108,6 @@ impl Output {
         }
     }
 
-    /// Returns true if the header block is complete.
     pub(crate) fn has_head(&self) -> bool {
         self.lock().head.is_complete()
     }
@@ -146,8 +138,7 @@ impl Output {
         self.take();
     }
 
-    /// Returns everything that was printed and not taken, including the header block without
-    /// its carriage returns and NULs.
+    /// Returns everything not taken, with the header block without carriage returns and NULs.
     pub(crate) fn whole(&self) -> Vec<u8> {
         let state = self.lock();
         [state.head.raw(), &state.body].concat()

@@ -7,8 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::deadline::{Elapsed, until};
 
-/// The `retry-after` for a client whose request met too many busy instances. Requests to WAGI
-/// modules are short.
+/// The `retry-after` when all instances are busy. Requests to WAGI modules are short.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The maximum number of waiting requests; further ones are refused. Same as for components: in a
@@ -41,12 +40,9 @@ impl ModuleInstances {
         }
     }
 
-    /// Acquires a permit, at once or when another request releases one.
-    ///
-    /// # Errors
-    ///
-    /// Returns an overload fault if too many requests wait already, or if no permit is released in
-    /// time or before the deadline. It is not a timeout, because the module was not late.
+    /// Acquires a permit, at once or when another request releases one. Returns an overload fault
+    /// if too many requests wait already, or if no permit is released in time or before the
+    /// deadline. It is not a timeout, because the module was not late.
     pub(crate) async fn take(&self, deadline: Option<Instant>) -> Result<ModulePermit, Fault> {
         if let Ok(place) = self.free.clone().try_acquire_owned() {
             return Ok(place);

@@ -13,8 +13,7 @@ use crate::vectored::parts;
 /// Bytes that are made at once, in less than a millisecond.
 const PIECE: u32 = 64 << 10;
 
-/// Replaces the function of the module `wasi`. The linker must allow it
-/// ([`Linker::allow_shadowing`]).
+/// Replaces the function of `wasi`. The linker must allow it ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     linker.func_wrap_async(
         wasi,

@@ -17,14 +17,12 @@ const MOST_WARNINGS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Composed {
     pub(crate) response: Response<()>,
-    /// The body's length according to the module. It is not a header of the response, because the
-    /// server counts the bytes.
+    /// The body's length according to the module. The server counts the bytes for the header.
     pub(crate) declared: Option<u64>,
     /// A sentence for the log about each header line that was omitted or replaced.
     pub(crate) warnings: Vec<String>,
 }
 
-/// The reason why a module's output is not a response.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum BadOutput {
     #[error("the module's output has no content-type, status or location header")]

@@ -1,7 +1,6 @@
 use crate::settings::Compat;
 
-/// A WAGI route pattern: `/foo` matches only that path; `/foo/...` matches `/foo` and everything
-/// below it.
+/// A WAGI route pattern: `/foo` matches only that path, `/foo/...` also everything below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     /// This exact path; a trailing slash matters.

@@ -26,14 +26,12 @@ use crate::settings::{Compat, ResponseMode, WagiSettings};
 use crate::stdin::{Stdin, measure};
 use crate::strict;
 
-/// The maximum time that a request waits for room in a full engine. The other requests are short,
-/// too.
+/// The longest wait for room in a full engine. The other requests are short, too.
 const ROOM_WITHIN: Duration = Duration::from_millis(500);
 
 /// The time between two attempts to start an instance that has its places.
 const RETRY_START: Duration = Duration::from_millis(5);
 
-/// The reason why a module did not run to its end.
 #[derive(Debug, Error)]
 enum Failure {
     #[error("the module exited with code {0}")]
@@ -89,14 +87,12 @@ async fn answer(
     })
 }
 
-/// Returns true for responses without a body, whatever is printed (RFC 9110, 6.4.1). The module
-/// still runs to its end.
+/// Returns true for responses without a body (RFC 9110, 6.4.1). The module still runs to its end.
 fn has_no_body(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Sets the length for a HEAD request, which is that of a GET: as declared by the module, else as
-/// printed.
+/// Sets the length for a HEAD request to that of a GET: as declared, else as printed.
 fn announce(head: &mut Composed, printed: u64) {
     if let Some(length) = head.declared.or_else(|| (printed > 0).then_some(printed)) {
         let headers = head.response.headers_mut();
@@ -218,8 +214,7 @@ async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<()
     let mut store = Store::new(engine, state);
     store.limiter_async(|state| &mut state.memory);
     store.set_epoch_deadline(1);
-    // Tokio's own yield rather than the engine's: it lets other tasks, sockets and timers run
-    // first, even on a runtime with one thread.
+    // Tokio's own yield, not the engine's, lets other tasks run first, even with one thread.
     store.epoch_deadline_callback(move |_| {
         yielded.note();
         Ok(UpdateDeadline::YieldCustom(
@@ -254,7 +249,6 @@ async fn execute(module: &Prepared, state: State, yielded: Yielded) -> Result<()
     }
 }
 
-/// Returns true if the module has run to its end, or exited without an error.
 fn is_success(ended: &wasmtime::Result<()>) -> bool {
     let error = ended.as_ref().err();
     error.is_none_or(|error| matches!(error.downcast_ref(), Some(I32Exit(0))))
@@ -272,7 +266,6 @@ async fn room(module: &Prepared, deadline: Option<Instant>) -> Result<InstancePl
     room.map_err(NoPlace::into_fault)
 }
 
-/// Creates an instance.
 async fn instantiate(
     module: &Prepared,
     store: &mut Store<State>,
@@ -289,8 +282,7 @@ async fn instantiate(
     }
 }
 
-/// Interprets an error that ended the module; `proc_exit(0)` is a success (but in strict mode a
-/// failure).
+/// Interprets an error that ended the module; `proc_exit(0)` fails in strict mode only.
 fn fault(
     error: wasmtime::Error,
     refused_memory: Option<usize>,
@@ -319,7 +311,6 @@ fn fault(
     }))
 }
 
-/// Parses the response's head from the output.
 fn head(module: &Prepared, scope: &RequestScope, output: &Output) -> Result<Composed, Fault> {
     let composed = output
         .head(|head| compose(head, module.settings.compat))

@@ -14,7 +14,6 @@ use crate::output::Output;
 /// engine's four ticks. This is longer than a short answer takes, and too short to be noticed.
 const PATIENCE: u32 = 4;
 
-/// A module's run until its end.
 pub(crate) type Run = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 /// A running module and its output. It runs while it is polled; dropping it ends it.
@@ -35,7 +34,6 @@ pub(crate) struct Yielded(Arc<AtomicBool>);
 /// The progress of a module when there is something to send.
 #[derive(Debug)]
 pub(crate) enum Reached {
-    /// The module has ended.
     End,
     /// The module has printed the blank line, and there is a reason to send its output.
     Answer,
@@ -70,7 +68,6 @@ impl Running {
         }
     }
 
-    /// Runs the module to its end.
     pub(crate) async fn run_to_end(&mut self) -> Result<(), Fault> {
         std::future::poll_fn(|cx| self.poll_run(cx)).await
     }

@@ -12,8 +12,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::log_file::LogFile;
 
-/// A module's stderr: its lines go to the log with the request, and its bytes unchanged to WAGI's
-/// log file if there is one.
+/// A module's stderr: its lines go to the log, and its bytes unchanged to WAGI's log file if any.
 #[derive(Debug, Clone)]
 pub(crate) struct Stderr {
     lines: RequestStderr,
@@ -26,7 +25,6 @@ impl Stderr {
     }
 }
 
-/// The open stream.
 struct Open {
     lines: Box<dyn OutputStream>,
     file: Option<Arc<LogFile>>,

@@ -22,10 +22,7 @@ use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 pub const UNSIZED_BODY: usize = 16 << 20;
 
 /// Returns the body's length in bytes, and the body. A body of unknown length is read first.
-///
-/// # Errors
-///
-/// Returns a client fault if the body breaks off, or if its length is unknown and it is longer than
+/// Returns a client fault if it breaks off, or is of unknown length and longer than
 /// [`UNSIZED_BODY`].
 pub(crate) async fn measure(headers: &HeaderMap, body: Body) -> Result<(u64, Body), Fault> {
     let announced = headers
@@ -38,8 +35,7 @@ pub(crate) async fn measure(headers: &HeaderMap, body: Body) -> Result<(u64, Bod
     Ok((bytes.len() as u64, full(bytes)))
 }
 
-/// Boxed, because the compiler cannot tell that this future is `Send` from within another one
-/// (rust-lang/rust#110338).
+/// Boxed: the compiler cannot tell that this future is `Send` (rust-lang/rust#110338).
 fn in_full(body: Body) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>> {
     Box::pin(
         Limited::new(body, UNSIZED_BODY)

@@ -11,12 +11,8 @@ pub(crate) const INSUFFICIENT: &str =
 const WAGI_INSUFFICIENT: &str = "Exactly one of 'location' or 'content-type' must be specified";
 
 /// Returns a module's failure as WAGI answered it: a 500 without content-type, and without a body
-/// except for output that is not a response.
-///
-/// # Errors
-///
-/// Returns the fault itself if the module did not cause it, such as overload: WAGI had no such
-/// faults.
+/// except for output that is not a response. Returns the fault itself if the module did not cause
+/// it, such as overload: WAGI had no such faults.
 pub(crate) fn answer(fault: Fault, scope: &RequestScope) -> Result<Response<Body>, Fault> {
     if !matches!(fault.kind(), "trap" | "bad_response") {
         return Err(fault);

@@ -48,8 +48,7 @@ struct Arguments {
 /// The descriptor of stdout, unless the guest changed it.
 pub(crate) const STDOUT: i32 = 1;
 
-/// Replaces the four functions of the module `wasi`. The linker must allow it
-/// ([`Linker::allow_shadowing`]).
+/// Replaces the functions of `wasi`. The linker must allow it ([`Linker::allow_shadowing`]).
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, wasi: &str) -> Result<()> {
     for (name, operation) in [("fd_read", Operation::Read), ("fd_write", Operation::Write)] {
         linker.func_wrap_async(
@@ -208,8 +207,7 @@ async fn run(
     Ok(Errno::Success as i32)
 }
 
-/// Runs an operation on no bytes: only the stock function can tell whether the descriptor is valid
-/// for it.
+/// Runs an operation on no bytes: only the stock function can tell if the descriptor allows it.
 async fn nothing(
     wasi: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -257,8 +255,7 @@ async fn once(
 }
 
 impl Operation {
-    /// Returns the same operation, this many bytes further. Descriptors with a position move it
-    /// themselves.
+    /// Returns the same operation further on. Descriptors with a position move it themselves.
     fn advanced(self, bytes: u32) -> Self {
         match self {
             Self::Read | Self::Write => self,

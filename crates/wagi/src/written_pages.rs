@@ -44,7 +44,6 @@ pub(crate) struct Fresh(BTreeSet<usize>);
 // === impl WrittenPages ===
 
 impl WrittenPages {
-    /// Creates the record of this module, still empty.
     pub(crate) fn of(binary: &[u8]) -> Self {
         Self::new(is_made_of_its_data(binary))
     }

@@ -7,11 +7,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::EgressError;
 
-/// Sends a request to a service of this host, and resolves at its response's head.
-///
-/// # Errors
-///
-/// Returns an error only if there will be no answer. Errors of the other service are answers.
+/// Sends a request to a service of this host, and resolves at its response's head. Returns an error
+/// only if there will be no answer: errors of the other service are answers.
 pub(crate) async fn exchange(
     service: Arc<dyn InternalService>,
     mut request: Request<Body>,

@@ -3,7 +3,6 @@ use std::fmt;
 
 pub(crate) const DOMAIN: &str = ".internal";
 
-/// The error of a name without a service.
 #[derive(Debug)]
 pub(crate) struct NoSuchService {
     pub(crate) destination: String,

@@ -61,8 +61,7 @@ impl InternalServices {
         Ok(())
     }
 
-    /// Returns true if a target belongs to the services of this host, even if no such service exists: then it
-    /// must not leave by the network.
+    /// Returns true if a target is for a service of this host, even a missing one: it must not leave the host.
     pub(crate) fn claims(&self, target: &Target) -> bool {
         // Names further below the domain are an organisation's own: `db.corp.internal` is not ours, unless a
         // service is called `db.corp`.
@@ -70,11 +69,8 @@ impl InternalServices {
             .is_some_and(|name| !name.contains('.') || self.find(name).is_some())
     }
 
-    /// Returns the service of a target; `None` for one that is reached by the network.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error for a target that is [claimed](Self::claims) and cannot be reached.
+    /// Returns the service of a target; `None` for one reached by the network, and an error for one that is
+    /// [claimed](Self::claims) and cannot be reached.
     pub(crate) fn service(
         &self,
         target: &Target,

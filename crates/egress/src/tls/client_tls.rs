@@ -44,7 +44,6 @@ impl ClientTls {
         self.authorities.iter().chain(pairs)
     }
 
-    /// Returns the index of the identity for a host.
     pub(super) fn identity(&self, host: &Host) -> Option<usize> {
         self.identities
             .iter()

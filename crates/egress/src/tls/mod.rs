@@ -57,7 +57,6 @@ struct State {
 struct Profile {
     identity: Option<usize>,
     verified: bool,
-    /// True if HTTP/2 is offered.
     h2: bool,
 }
 
@@ -77,12 +76,9 @@ impl Tls {
         self.0.settings.verifies(host)
     }
 
-    /// Does the handshake with a host, over a connection to it.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of TLS, [`EgressError::ConnectionTerminated`] if the other end leaves,
-    /// and [`EgressError::NoRoots`] or [`EgressError::TlsSettings`] if there is no configuration.
+    /// Does the handshake with a host, over a connection to it. Returns the errors of TLS,
+    /// [`EgressError::ConnectionTerminated`] if the other end leaves, and [`EgressError::NoRoots`]
+    /// or [`EgressError::TlsSettings`] if there is no configuration.
     pub(crate) async fn handshake(
         &self,
         host: &Host,
@@ -140,8 +136,7 @@ impl Tls {
         })
     }
 
-    /// Checks for changes, if it is time to. If the files cannot be used, everything stays as it
-    /// was.
+    /// Checks for changes, if it is time to. If the files cannot be used, nothing changes.
     async fn refresh(&self, state: &mut State) {
         let settings = &self.0.settings;
         if settings.files().next().is_none() || state.checked.elapsed() < settings.reload {

@@ -13,8 +13,7 @@ use crate::EgressError;
 pub struct TlsRoots(Arc<Source>);
 
 enum Source {
-    /// The machine's, read when they are first needed: a service without TLS does not wait for some hundred
-    /// files.
+    /// The machine's, read on first use: a service without TLS does not wait for some hundred files.
     Machine(OnceCell<Arc<RootCertStore>>),
     Given(Arc<RootCertStore>),
 }

@@ -24,7 +24,6 @@ struct Inner {
     max_in_flight: Option<usize>,
     /// An entry lives as long as its client.
     shards: [Mutex<HashMap<ClientKey, Weak<Client>>>; SHARDS],
-    /// The refusals that were logged.
     told: OverloadLog,
     /// Stands for the service in the log: refusals belong to none.
     nobody: Arc<str>,
@@ -52,7 +51,6 @@ pub(crate) struct ClientShare {
 #[derive(Debug)]
 pub(crate) struct ClientPermit(Arc<ClientShare>);
 
-/// The client has as many connections as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyConnections;
 

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// A count of requests in flight, with or without a limit.
-///
-/// Two counters that only grow cost no more than one that goes up and down, and also give the total.
+/// A count of requests in flight, with or without a limit. Two counters that only grow cost no more
+/// than one that goes up and down, and also give the total.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightCount {
     entered: AtomicUsize,

@@ -28,14 +28,12 @@ struct Memory {
     every: u32,
 }
 
-/// One bucket.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
 }
 
-/// One bucket for each client.
 #[derive(Debug)]
 pub(crate) struct ClientBuckets {
     quota: Quota,

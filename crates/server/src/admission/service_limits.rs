@@ -9,8 +9,7 @@ use crate::admission::in_flight::{InFlightCount, InFlightPermit};
 use crate::admission::limits::RouteLimits;
 use crate::admission::rate::Bucket;
 
-/// When a client may retry that found no place: requests commonly take milliseconds, and `Retry-After` counts
-/// seconds.
+/// When a refused client may retry: requests commonly take milliseconds, and `Retry-After` counts seconds.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The limits of one service and the counts against them. Clones are cheap and share the counts, so that the

@@ -86,8 +86,7 @@ impl Handler for Files {
         Box::pin(async move {
             let asked = Asked::by(&head);
             let mut response = files.ask(head.clone(), asked).await?;
-            // A suffix range longer than the file means the whole file (RFC 9110 14.1.2); the length is known
-            // only now.
+            // A longer suffix range means the whole file (RFC 9110 14.1.2); the length is known only now.
             if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && asked.is_of_any() {
                 let all = Asked::Range(Range::From(0));
                 response = files.ask(head.clone(), all).await?;

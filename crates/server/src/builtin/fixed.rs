@@ -23,8 +23,7 @@ impl Handler for Fixed {
         let mut response = Response::new(headwater_core::full(self.body.clone()));
         *response.status_mut() = self.status;
         let method = request.method().clone();
-        // The request's map is large enough for the answer's fields, and hyper reuses it for the connection's
-        // next request.
+        // The request's map has room for the answer's fields, and hyper reuses it for the next request.
         let mut headers = request.into_parts().0.headers;
         headers.clear();
         for (name, value) in &self.headers {

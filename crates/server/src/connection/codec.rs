@@ -11,8 +11,7 @@ pub(crate) struct Codec {
     pub(crate) http2: http2::Builder<Streams>,
 }
 
-/// Makes the codec that all connections of a server share. Each field is taken by name, so that one that is
-/// not passed on does not compile.
+/// Makes the codec of all connections. Each field is taken by name: one that is not passed on does not compile.
 pub(crate) fn codec(params: &ConnectionParams) -> Codec {
     let ConnectionParams {
         http1,

@@ -41,7 +41,6 @@ pin_project! {
     }
 }
 
-/// Records whether a polled body gave data.
 pub(crate) fn note(gave: bool) {
     LAST.set(if gave { Last::Gave } else { Last::Waits });
 }

@@ -86,14 +86,12 @@ impl<S: Stream> HttpConnection<S> {
         }
     }
 
-    /// Returns true if there is a codec that can be put away while the connection is idle. That of HTTP/2
-    /// holds state beyond its requests, so it cannot.
+    /// Returns true if there is a codec that can be put away. HTTP/2's holds state beyond its requests.
     pub(crate) fn can_rest(&self) -> bool {
         matches!(self.state, State::Http1(_))
     }
 
-    /// Puts the codec away, unless it still has work to do. Call this right after a poll, when hyper has sent
-    /// all that it was given.
+    /// Puts the codec away, if it has no work. Call this right after a poll, when hyper has sent all its data.
     pub(crate) fn rest(&mut self) {
         if self.connection_state.is_busy()
             || self.connection_state.is_expecting()

@@ -24,8 +24,7 @@ pub(crate) struct ListenerContext {
 // === impl ListenerContext ===
 
 impl ListenerContext {
-    /// Counts a client's connection, unless the client has as many as it may have. Does not count connections
-    /// of proxies and of clients without an address.
+    /// Counts a client's connection, or refuses it. Ignores those of proxies and clients without an address.
     pub(crate) fn connect(
         &self,
         client: Option<SocketAddr>,

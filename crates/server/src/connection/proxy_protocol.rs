@@ -14,8 +14,7 @@ use crate::params::ProxyProtocol;
 /// further fields, none of which is used here; proxies send a few hundred bytes.
 const LONGEST: usize = 4 << 10;
 
-/// Source and destination of a proxied connection; `None` if the proxy speaks for itself (`LOCAL`), or does
-/// not know (`UNKNOWN`).
+/// Source and destination; `None` if the proxy speaks for itself (`LOCAL`), or does not know (`UNKNOWN`).
 pub(crate) type Proxied = Option<(SocketAddr, SocketAddr)>;
 
 // === impl ProxyProtocol ===

@@ -7,10 +7,8 @@ use tokio::task::JoinSet;
 
 use crate::connection::socket::Socket;
 
-/// The reason for refusing a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Refusal {
-    /// The server has as many connections as it may have.
     Full,
     /// The client has as many connections as it may have. That is a client error, so a 4xx (RFC 6585 4).
     ClientFull,

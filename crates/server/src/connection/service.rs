@@ -14,7 +14,6 @@ use crate::connection::state::ConnectionState;
 use crate::pipeline::front::Front;
 use crate::pipeline::peer::Peer;
 
-/// Answers the requests of one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Service(pub(crate) Arc<Parts>);
 

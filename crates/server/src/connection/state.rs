@@ -9,8 +9,7 @@ use std::time::Duration;
 use futures::task::AtomicWaker;
 use tokio::time::Instant;
 
-/// The state of one connection. Mostly the connection's own task reads and writes it, so relaxed ordering is
-/// enough.
+/// The state of a connection. Mostly only its own task uses it, so relaxed ordering is enough.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     begun: Instant,
@@ -35,7 +34,6 @@ pub(crate) struct ConnectionState {
 /// The clock was not read since the last request ended.
 const UNSEEN: u64 = u64::MAX;
 
-/// The protocol of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     /// The bytes so far could begin either.
@@ -119,7 +117,6 @@ impl ConnectionState {
         self.version.store(version as u8, Ordering::Relaxed);
     }
 
-    /// Records that bytes have come from the client.
     pub(crate) fn received(&self) {
         if !self.is_busy() {
             self.expecting.store(true, Ordering::Relaxed);
@@ -147,7 +144,6 @@ impl ConnectionState {
         self.stalled.store(stalled, Ordering::Relaxed);
     }
 
-    /// Returns true if the connection waits for the client to read.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }

@@ -21,8 +21,7 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: text/plain; charset=utf-8\r\ncontent-length: 41\r\n\r\n\
     the request's head did not arrive in time";
 
-/// A stream that records in [`ConnectionState`] what comes, and that fails if the client reads nothing for
-/// too long.
+/// A stream that records in [`ConnectionState`] what comes, and fails if the client reads nothing for too long.
 pub(crate) struct TimedIo<S> {
     stream: S,
     state: Arc<ConnectionState>,
@@ -109,8 +108,7 @@ impl<S> TimedIo<S> {
 }
 
 impl<S: AsyncWrite + Unpin> TimedIo<S> {
-    /// Writes the answer for a late head. The client has read all that was sent before, so this does not wait
-    /// long.
+    /// Writes the answer for a late head. The client has read all before it, so this does not wait long.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state.requests() == 0 && self.state.version() == Version::Unknown {
             // Without even the beginning of a method, this may not be HTTP/1.

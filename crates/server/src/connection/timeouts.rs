@@ -17,7 +17,6 @@ use crate::connection::state::{ConnectionState, Version};
 /// a codec.
 const REST_AFTER: Duration = Duration::from_millis(250);
 
-/// The timeouts of connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
     pub(crate) keep_alive: Duration,

@@ -22,7 +22,6 @@ use crate::listener::socket_listener::{Listener, accept_waiting};
 
 /// Accepts connections and owns their tasks.
 pub(crate) struct Acceptor {
-    /// One for each listener.
     contexts: Vec<Arc<ListenerContext>>,
     counts: ConnectionCounts,
     lanes: Vec<Handle>,

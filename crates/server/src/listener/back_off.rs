@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-/// The first wait, and the longest. Descriptors come free as requests end, in milliseconds; a second keeps
-/// the log and the processor quiet if they do not.
+/// The first and longest wait. Descriptors come free in milliseconds; a second spares log and processor.
 const FIRST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -21,7 +20,6 @@ impl BackOff {
         Self { next: FIRST }
     }
 
-    /// Resets the wait after a connection was accepted.
     pub(crate) fn succeeded(&mut self) {
         self.next = FIRST;
     }

@@ -14,7 +14,6 @@ use crate::endpoint::{Address, Endpoint};
 use crate::listener::bind_error::BindError;
 use crate::listener::inherited::{self, RawListener};
 
-/// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),

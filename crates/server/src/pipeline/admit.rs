@@ -24,7 +24,6 @@ use crate::request::body_wait::Trouble;
 use crate::request::forwarded::Told;
 use crate::routing::entry::Entry;
 
-/// Decides which requests are admitted.
 #[derive(Debug)]
 pub(crate) struct Admission {
     max_body: Option<u64>,

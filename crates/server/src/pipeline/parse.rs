@@ -12,7 +12,6 @@ use crate::request::forwarded::{Forwarding, Told};
 use crate::request::{cookies, method, reserved_headers, target, transfer_coding};
 use crate::routing::entry::Entry;
 
-/// The settings of head parsing.
 #[derive(Debug)]
 pub(crate) struct HeadParser {
     pub(crate) max_uri: usize,
@@ -37,8 +36,7 @@ pub(crate) struct Refusal {
 // === impl HeadParser ===
 
 impl HeadParser {
-    /// Makes the URI absolute and the fields those that services see, unless the request is
-    /// refused.
+    /// Makes the URI absolute and the fields as services see them, unless it refuses the request.
     pub(crate) fn parse(&self, mut parts: Parts, peer: &Peer) -> Parsed {
         let believed = self.forwarding.believe(&parts.headers, peer.client);
         let (told, verdict) = match believed {

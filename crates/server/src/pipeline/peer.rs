@@ -27,8 +27,7 @@ pub(crate) struct Peer {
     pub(crate) names: OnceLock<Names>,
 }
 
-/// Copies of a route's names for one connection. Each request holds them, and threads that update one
-/// reference count wait for each other.
+/// A connection's copies of a route's names: threads that update one reference count wait for each other.
 #[derive(Debug)]
 pub(crate) struct Names {
     of: [Arc<str>; 2],

@@ -14,13 +14,11 @@ use crate::request::body_wait::{Trouble, Wait};
 use crate::response::answer::RequestName;
 use crate::routing::entry::Entry;
 
-/// Reports the end of a request, however it ends: answered to the last byte, cut, or dropped with
-/// its connection. Dropping this reports it.
+/// Reports the end of a request when dropped: answered to the last byte, cut, or dropped with its
+/// connection. Boxed, because it moves often.
 ///
 /// It belongs first to the call of the handler and then to the response's body, so it always has
 /// exactly one owner, which is dropped when nobody waits any more.
-///
-/// Boxed, because it moves often.
 pub(crate) struct RequestGuard(Box<Inner>);
 
 struct Inner {
@@ -32,7 +30,6 @@ struct Inner {
     held: Held,
 }
 
-/// A request's scope, span and records.
 pub(crate) struct Scoped {
     pub(crate) scope: Arc<RequestScope>,
     // Ends when it is dropped, after the guard's `Drop::drop`.
@@ -41,7 +38,6 @@ pub(crate) struct Scoped {
     pub(crate) access: AccessEntry,
 }
 
-/// The resources that a request holds.
 #[derive(Default)]
 pub(crate) struct Held {
     /// The route, which keeps the router alive.
@@ -51,7 +47,6 @@ pub(crate) struct Held {
     pub(crate) _listing: Option<Listing>,
 }
 
-/// A request's places.
 #[derive(Debug, Default)]
 #[expect(dead_code, reason = "held, and never read")]
 pub(crate) struct Permits {
@@ -103,7 +98,6 @@ impl RequestGuard {
         inner.answered = true;
     }
 
-    /// Records that the request failed, or its answer was cut.
     pub(crate) fn failed(&mut self, fault: &Fault) {
         self.0.scoped.span.fault(fault);
         self.0.scoped.access.failed(fault);

@@ -28,7 +28,6 @@ use crate::request::body_wait::{Trouble, Wait};
 use crate::response::answer::{answer, log};
 use crate::response::explanation::{EXPLAIN, Explanation};
 
-/// The parameters of requests.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestLifecycle {
     pub(crate) metrics: Metrics,

@@ -20,8 +20,7 @@ pub(crate) struct ResponseBody {
     inner: Body,
     // `None` once settled.
     guard: Option<RequestGuard>,
-    // Bytes still to come, if known: hyper drops a body of known length at its last byte without polling for
-    // the end.
+    // Bytes still to come, if known: hyper drops such a body at its last byte without polling for the end.
     remaining: Option<u64>,
     // An error to pass on at the next poll.
     cut: Option<BodyError>,

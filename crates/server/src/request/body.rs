@@ -26,18 +26,15 @@ pub(crate) struct IncomingBody<B, H> {
     pub(crate) params: BodyParams,
 }
 
-/// The parameters of receiving a body.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct BodyParams {
-    /// How long to read the rest of a body that the handler does not read to its end; `None` leaves the rest
-    /// to the sender.
+    /// How long to read the rest of a body that the handler leaves unread; `None` leaves it to the sender.
     pub(crate) linger: Option<Duration>,
     pub(crate) max: Option<u64>,
     /// How long the client may pause while the handler waits.
     pub(crate) idle_timeout: Option<Duration>,
 }
 
-/// A body that arrives from a connection or from another service.
 pub(crate) trait Arriving:
     http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
 {
@@ -90,8 +87,7 @@ impl Arriving for Incoming {
 // === impl IncomingBody ===
 
 impl<B: Arriving, H: Hold> IncomingBody<B, H> {
-    /// Makes the handler's body: counted, limited, and read to its end if the handler does not read it. Also
-    /// returns the wait for its bytes.
+    /// Makes the handler's body: counted, limited, and drained if unread. Also returns the wait for its bytes.
     pub(crate) fn wrap(self, scope: &Arc<RequestScope>) -> (Body, Option<Arc<Wait>>) {
         let Self { body, hold, params } = self;
         if body.is_end_stream() {

@@ -55,7 +55,6 @@ impl Wait {
         &self.scope
     }
 
-    /// Polls for bytes.
     pub(crate) fn poll<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,

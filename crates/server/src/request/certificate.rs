@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub(super) const CLIENT_CERT: &str = "client-cert";
 /// The prefix of the other fields about the certificate.
 pub(super) const X_CLIENT_CERT: &str = "x-client-cert";
-/// The certificate's subject, as text.
 const X_CLIENT_CERT_SUBJECT: &str = "x-client-cert-subject";
 
 /// A verified client certificate.

@@ -30,11 +30,7 @@ impl Origin {
     }
 }
 
-/// Refuses targets that only a proxy serves (RFC 9112 3.2).
-///
-/// # Errors
-///
-/// Returns a 400.
+/// Refuses targets that only a proxy serves (RFC 9112 3.2) with a 400.
 pub(crate) fn check_form(method: &Method, uri: &Uri) -> Result<(), Fault> {
     let problem = match (uri.scheme(), uri.authority()) {
         // Only CONNECT has this form (RFC 9112 3.2.3), and what follows may be meant for a tunnel.

@@ -4,12 +4,9 @@ use headwater_core::Fault;
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 
-/// Refuses transfer codings other than `chunked`. hyper decodes only that one, and services, which do not see
-/// the field, would take the still encoded rest for the body.
-///
-/// # Errors
-///
-/// Returns a 501, after which the connection is closed (RFC 9112 6.1 and 7).
+/// Refuses transfer codings other than `chunked` with a 501, after which the connection is closed (RFC 9112 6.1
+/// and 7). hyper decodes only that one, and services, which do not see the field, would take the still encoded
+/// rest for the body.
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), Fault> {
     if !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(());

@@ -11,8 +11,7 @@ use crate::response::explanation::Explanation;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Makes the client's answer to a fault: the status, a sentence and the request's id. The cause is only in
-/// the log, unless explanations are turned on.
+/// Makes the answer to a fault: status, sentence and request id; the cause only if explanations are turned on.
 pub(crate) fn answer(
     fault: &Fault,
     id: RequestId,

@@ -10,7 +10,6 @@ pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("headwater-explai
 /// Clients accept 8 KiB for all of a response's fields; the log has the full text.
 const LONGEST: usize = 2048;
 
-/// The explanation of a request, line by line.
 #[derive(Debug, Default)]
 pub(crate) struct Explanation(Vec<String>);
 
@@ -26,7 +25,6 @@ impl Explanation {
         Self(cause.into_iter().chain(denial).collect())
     }
 
-    /// Returns the lines, for the text of an answer.
     pub(crate) fn text(&self) -> String {
         self.0.iter().map(|line| format!("{line}\n")).collect()
     }

@@ -37,8 +37,7 @@ pub(crate) struct Found<'r, 'p> {
 // === impl Entry ===
 
 impl Entry {
-    /// Removes the prefix from the path, and tells the service in a field: after the prefix that a
-    /// proxy has removed, if the request came by one.
+    /// Moves the prefix from the path to a field, after that of a proxy if there is one.
     pub(crate) fn strip_prefix(&self, parts: &mut Parts, by_proxy: bool) -> Result<(), Fault> {
         let path = parts.uri.path();
         let end = match self.depth {

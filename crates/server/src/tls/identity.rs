@@ -11,8 +11,7 @@ use super::TlsError;
 use super::load::{self, LoadedIdentity};
 use super::params::TlsParams;
 
-/// The current certificates of a listener. Handshakes use the current ones; connections keep what they began
-/// with.
+/// A listener's current certificates, for handshakes. Connections keep what they began with.
 #[derive(Debug)]
 pub(crate) struct Identity {
     params: TlsParams,

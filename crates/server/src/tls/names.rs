@@ -29,8 +29,7 @@ impl Names {
         }
     }
 
-    /// Adds a certificate for these names, or else for its own. The first certificate for a name
-    /// wins.
+    /// Adds a certificate for these names, or else its own. The first certificate for a name wins.
     pub(super) fn add(&mut self, given: &[String], key: Arc<CertifiedKey>) {
         let own = match given {
             [] => names_in(&key),

@@ -9,7 +9,6 @@ use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509
 
 use crate::request::certificate::ClientCertificate;
 
-/// Makes the part of a verified certificate that services get.
 pub(super) fn client_certificate(der: &CertificateDer<'_>) -> Option<Arc<ClientCertificate>> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     let subject = distinguished_name(parsed.subject());
@@ -47,8 +46,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// Escapes as in RFC 4514 (2.4). Also writes the bytes of control characters, which header fields cannot
-/// hold, and of non-ASCII characters.
+/// Escapes as in RFC 4514 (2.4), also control characters, which fields cannot hold, and non-ASCII ones.
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.len().saturating_sub(1);

@@ -6,8 +6,7 @@ use std::io::Write;
 /// that a line stays readable. A request's head may be 64 KiB.
 const MOST: usize = 1024;
 
-/// Converts JSON to equivalent ASCII, so that nothing in it can move a terminal's cursor or turn the
-/// direction of writing.
+/// Converts JSON to ASCII, so that nothing in it can move a cursor or turn the direction of writing.
 pub(super) fn ascii(json: Vec<u8>) -> Vec<u8> {
     // Nearly all lines are plain.
     if json.is_ascii() && !json.contains(&0x7f) {
@@ -43,12 +42,10 @@ pub(super) fn apache(text: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-/// Truncates text to its maximum length.
 pub(super) fn cut(text: &[u8]) -> &[u8] {
     &text[..text.len().min(MOST)]
 }
 
-/// Returns true for printable ASCII.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }

@@ -12,7 +12,6 @@ use super::outage::Outage;
 use super::{ExportRuntime, http};
 use crate::{MetricsConfig, OtlpConfig, OtlpProtocol, TelemetryError};
 
-/// Returns a reader that collects periodically and exports to a collector.
 pub(crate) fn reader(
     config: &MetricsConfig,
     runtime: &ExportRuntime,

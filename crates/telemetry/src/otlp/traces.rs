@@ -51,7 +51,6 @@ impl OtlpExporter {
         Ok(exporter)
     }
 
-    /// Returns the exporter of a service's spans, or of the host's.
     fn of(
         &self,
         service: Option<String>,

@@ -121,7 +121,6 @@ impl Output {
         }
     }
 
-    /// Returns the name in messages.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Log => "the log",

@@ -26,8 +26,7 @@ const LINGER: Duration = Duration::from_millis(10);
 /// The interval of reports about lost records.
 const TELL: Duration = Duration::from_secs(10);
 
-/// The time before another write to a full stream that does not block: another process has set it to
-/// `O_NONBLOCK`.
+/// The time before another write to a full stream that another process has set to `O_NONBLOCK`.
 const FULL: Duration = Duration::from_millis(10);
 
 thread_local! {
@@ -92,7 +91,6 @@ impl Destination for Box<dyn Write + Send> {}
 // === impl Queue ===
 
 impl Queue {
-    /// Starts the thread that writes.
     pub(super) fn start(name: &str, to: Box<dyn Destination>) -> io::Result<Self> {
         let (queue, records, mut worker) = Self::unstarted(to);
         std::thread::Builder::new()
@@ -243,7 +241,6 @@ impl Worker {
         self.failing = first_lost.is_some();
     }
 
-    /// Writes the batch. Returns the number of bytes written, and the result.
     fn write_all(&mut self) -> (usize, io::Result<()>) {
         let Self { to, bytes, .. } = self;
         if self.torn {

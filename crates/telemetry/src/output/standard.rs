@@ -10,9 +10,7 @@ use super::queue::Queue;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standard {
-    /// Standard output.
     Output,
-    /// Standard error.
     Error,
 }
 
@@ -35,8 +33,7 @@ impl Standard {
     }
 
     fn open(self) -> io::Result<Queue> {
-        // Uses a descriptor of its own: the library's handles hold a lock while they write, which the end of
-        // the process takes as well.
+        // A descriptor of its own: the library's handles hold a lock while they write, as does a process's end.
         let (name, stream) = match self {
             Self::Output => ("stdout", io::stdout().as_fd().try_clone_to_owned()?),
             Self::Error => ("stderr", io::stderr().as_fd().try_clone_to_owned()?),

@@ -176,7 +176,6 @@ fn new_span(request: &ClientRequest<'_>) -> Span {
     )
 }
 
-/// Returns the ids of the candidate requests, if there are any.
 pub(super) fn candidates(attribution: &Attribution) -> Option<String> {
     let ids = attribution.candidates().iter();
     let ids: Vec<_> = ids.map(|scope| scope.id().to_string()).collect();

@@ -5,8 +5,7 @@ use std::fmt;
 use http::Uri;
 use http::uri::Authority;
 
-/// Returns `server.address` and `server.port` of an authority, with the scheme's port as the
-/// default.
+/// Returns `server.address` and `server.port`, with the scheme's port as the default.
 pub(crate) fn address_and_port(authority: &Authority, scheme: &str) -> (String, Option<u16>) {
     let host = authority.host();
     // Only a URL has brackets around an IPv6 address.

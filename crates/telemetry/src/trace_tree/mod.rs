@@ -23,7 +23,6 @@ const MAX_OPEN: usize = 1024;
 /// The number of outgoing requests that a tree shows.
 const MAX_CHILDREN: usize = 64;
 
-/// Prints each request's spans as they end.
 pub(crate) struct TreeProcessor {
     palette: Palette,
     open: Mutex<Open>,

@@ -66,7 +66,6 @@ impl Tree {
         }
     }
 
-    /// Adds the tree of a service beneath the outgoing request that called it.
     pub(super) fn add_called(&mut self, call: SpanId, tree: &str) {
         if self.called.len() < MAX_CHILDREN {
             let lines = tree.lines().map(str::to_owned);
@@ -111,8 +110,7 @@ impl Palette {
         text
     }
 
-    /// Formats the outgoing requests of a request, in the order in which they began: a line each, and the
-    /// lines beneath it.
+    /// Formats the outgoing requests, in the order in which they began, with the lines beneath them.
     fn children(self, span: &SpanData, tree: &Tree) -> Vec<Vec<String>> {
         let mut calls: Vec<_> = tree.calls.iter().collect();
         calls.sort_by_key(|call| call.started);
@@ -139,7 +137,6 @@ impl Palette {
         calls.chain(notes).chain(cause).collect()
     }
 
-    /// Formats an outgoing request of a tree.
     pub(super) fn call(self, span: &SpanData) -> Call {
         let [before, after] = self.outgoing(span);
         Call {
@@ -164,7 +161,6 @@ impl Palette {
         [before, self.paint(code, verdict).to_string()]
     }
 
-    /// Formats an outgoing request as a separate line.
     pub(super) fn line(self, span: &SpanData, place: TreePosition) -> String {
         let outgoing = self.outgoing(span).join(" ");
         let service = value(span, SERVICE);

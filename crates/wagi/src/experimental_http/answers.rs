@@ -11,8 +11,7 @@ use super::Code;
 #[derive(Default)]
 pub(super) struct Answers(BTreeMap<u32, Answer>);
 
-/// A response that the guest may have read partly. The rest of the body is still with the upstream,
-/// so little is held in memory.
+/// A response. The unread rest of its body is still with the upstream, so little is in memory.
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     body: Body,
@@ -57,8 +56,7 @@ impl Answers {
 }
 
 impl Answer {
-    /// Fills the buffer unless the body ends, and returns the number of bytes. Guests read only
-    /// once, because WAGI had the whole body by then.
+    /// Fills the buffer unless the body ends: guests read only once, as WAGI had the whole body.
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Code> {
         let mut filled = 0;
         while filled < buffer.len() {

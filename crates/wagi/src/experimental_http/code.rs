@@ -1,7 +1,6 @@
 use headwater_egress::EgressError;
 
-/// The codes that the functions of `wasi_experimental_http` return instead of 0. Guests show the
-/// number ("Wasi error 7").
+/// The codes that a function returns instead of 0. Guests show the number ("Wasi error 7").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     InvalidHandle = 1,
@@ -20,7 +19,6 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// Returns the code for an outgoing request that failed.
     pub(crate) fn of(error: &EgressError) -> Self {
         match error {
             EgressError::Denied { .. } => Self::DestinationNotAllowed,

@@ -2,7 +2,6 @@ use headwater_egress::{GrantError, Grants};
 use thiserror::Error;
 use url::Url;
 
-/// The value that stands for all hosts.
 const ALL: &str = "insecure:allow-all";
 
 /// An invalid value of `allowed_hosts`. WAGI failed each outgoing request because of it.

@@ -28,7 +28,6 @@ struct Pointers {
     length_at: i32,
 }
 
-/// The arguments that the guest passed.
 #[derive(Debug, Clone, Copy)]
 struct Req {
     url: Span,
@@ -41,14 +40,12 @@ struct Req {
     error_to: Pointers,
 }
 
-/// A response with its whole body.
 struct Answer {
     status: u16,
     headers: Bytes,
     body: Bytes,
 }
 
-/// Returns true if the module was built for this interface.
 pub(super) fn is_imported_by(module: &Module) -> bool {
     module.imports().any(|import| {
         (import.module(), import.name()) == (MODULE, "req")
@@ -151,8 +148,7 @@ async fn send(caller: &mut Caller<'_, State>, arguments: Req) -> Result<Answer, 
     })
 }
 
-/// Boxed, because the compiler cannot tell that this future is `Send` from within another one
-/// (rust-lang/rust#110338).
+/// Boxed: the compiler cannot tell that this future is `Send` (rust-lang/rust#110338).
 fn in_full(body: Body) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>> {
     Box::pin(
         Limited::new(body, LARGEST_BODY)
@@ -176,8 +172,7 @@ async fn give(
         .and_then(|(memory, _)| put(memory, arguments.status_at, &answer.status.to_le_bytes())))
 }
 
-/// Has the guest allocate memory for these bytes, and returns the address. An outer error is
-/// a trap in the guest.
+/// Has the guest allocate memory for these bytes. An outer error is a trap in the guest.
 async fn allocate(
     caller: &mut Caller<'_, State>,
     place: Pointers,

@@ -12,7 +12,6 @@ pub(super) struct Span {
     pub(super) length: i32,
 }
 
-/// Returns the guest's memory and the host's state of the guest.
 pub(super) fn parts<'a>(
     caller: &'a mut Caller<'_, State>,
 ) -> Result<(&'a mut [u8], &'a mut State), Code> {
@@ -27,7 +26,6 @@ impl Span {
         Self { at, length }
     }
 
-    /// Returns the bytes.
     pub(super) fn get(self, memory: &[u8]) -> Result<&[u8], Code> {
         let at = self.at.cast_unsigned() as usize;
         memory
@@ -36,12 +34,10 @@ impl Span {
             .ok_or(Code::BufferTooSmall)
     }
 
-    /// Returns the bytes as text.
     pub(super) fn text(self, memory: &[u8]) -> Result<&str, Code> {
         std::str::from_utf8(self.get(memory)?).map_err(|_| Code::Utf8)
     }
 
-    /// Returns the range for writing.
     pub(super) fn room(self, memory: &mut [u8]) -> Result<&mut [u8], Code> {
         let at = self.at.cast_unsigned() as usize;
         memory
@@ -51,7 +47,6 @@ impl Span {
     }
 }
 
-/// Writes bytes to an address.
 pub(super) fn put(memory: &mut [u8], at: i32, bytes: &[u8]) -> Result<(), Code> {
     memory
         .get_mut(at.cast_unsigned() as usize..)

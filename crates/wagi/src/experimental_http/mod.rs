@@ -28,11 +28,9 @@ use request::Wanted;
 
 use crate::linker::State;
 
-/// The name of the module that the functions are imported from.
 pub(crate) const MODULE: &str = "wasi_experimental_http";
 
-/// The maximum number of open responses of one instance, whatever is configured: the same as for a
-/// component's instance.
+/// The most open responses of an instance, whatever is configured: as for a component's.
 pub(crate) const MOST_OPEN: usize = 256;
 
 /// The limit on the open responses of an instance.
@@ -49,7 +47,6 @@ const SETTING: Setting = Setting {
     flag: None,
 };
 
-/// The outgoing requests of one instance.
 pub(crate) struct Outgoing {
     /// `None` if the module may not reach anything.
     egress: Option<Egress>,
@@ -60,7 +57,6 @@ pub(crate) struct Outgoing {
     answers: Answers,
 }
 
-/// The arguments of `req`, as the guest passed them.
 #[derive(Debug, Clone, Copy)]
 struct Req {
     url: Span,
@@ -87,8 +83,7 @@ impl Outgoing {
         }
     }
 
-    /// Returns the client and the request scope for an outgoing request, if one more response may
-    /// be open.
+    /// Returns what an outgoing request needs, if one more response may be open.
     fn sender(&self) -> Result<(Egress, Arc<RequestScope>), Code> {
         if self.answers.len() >= self.most {
             let setting = (self.most < MOST_OPEN).then_some(SETTING);

@@ -16,7 +16,6 @@ use super::Code;
 /// The maximum number of redirects: as many as WAGI's client followed.
 const MOST_REDIRECTS: usize = 10;
 
-/// An outgoing request with its body.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) url: Url,
@@ -35,8 +34,7 @@ impl Wanted {
         })
     }
 
-    /// Sends the request on behalf of an incoming request, and follows redirects. Each step has to
-    /// be granted.
+    /// Sends the request, and follows redirects. Each step has to be granted.
     pub(super) async fn send(
         mut self,
         egress: &Egress,
@@ -102,7 +100,6 @@ impl Wanted {
     }
 }
 
-/// Returns the target of a redirect, if it can be followed.
 fn redirect(base: &Url, response: &Response<Body>) -> Option<Url> {
     let follows = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = follows

@@ -131,8 +131,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Parses a token, also with `:` and brackets: proxies often leave addresses and hosts with a port
-    /// unquoted.
+    /// Parses a token, also with `:` and brackets: proxies often leave addresses and ports unquoted.
     fn token(&mut self) -> Result<&'a str, Malformed> {
         let end = self
             .0

@@ -84,11 +84,8 @@ pub(crate) struct Told {
 // === impl Forwarding ===
 
 impl Forwarding {
-    /// Returns what the request's fields are trusted to say, if it came from this address.
-    ///
-    /// # Errors
-    ///
-    /// Returns a 400 if a trusted proxy's fields are malformed or contradict each other.
+    /// Returns what the request's fields are trusted to say, if it came from this address; a 400 if a trusted
+    /// proxy's fields are malformed or contradict each other.
     pub(crate) fn believe(
         &self,
         headers: &HeaderMap,

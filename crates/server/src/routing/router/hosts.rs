@@ -10,8 +10,7 @@ use crate::routing::virtual_host::{VirtualHost, port_of};
 /// Longer hosts are not names (RFC 1035 2.3.4), and need no comparison dot by dot.
 const LONGEST_NAME: usize = 255;
 
-/// One `T` for each named host, and one for all hosts. The operator chooses the keys, so no client can make
-/// them collide.
+/// A `T` for each named host, and one for all. Clients cannot make the operator's keys collide.
 #[derive(Debug, Default)]
 pub(super) struct HostTable<T> {
     named: HashMap<Box<str>, Ports<T>, FxBuildHasher>,

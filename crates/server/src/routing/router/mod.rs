@@ -164,8 +164,7 @@ impl Router {
         }
     }
 
-    /// Returns true if there is a route for the host of an absolute URI, at any path. A router without routes
-    /// knows every host.
+    /// Returns true if any route is for the host of an absolute URI. Without routes, every host is known.
     pub(crate) fn knows_host(&self, uri: &Uri) -> bool {
         match &self.table {
             Table::Trees(hosts) => hosts.knows(uri),
@@ -175,8 +174,7 @@ impl Router {
         }
     }
 
-    /// Returns the entry that answers `OPTIONS *` with the methods of the server, whatever its routes (RFC
-    /// 9110 9.3.7).
+    /// Returns the entry that answers `OPTIONS *` with the server's methods, whatever its routes (RFC 9110 9.3.7).
     pub(crate) fn of_server(&self) -> Found<'_, '_> {
         Found {
             entry: &self.of_server,

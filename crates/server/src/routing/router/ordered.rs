@@ -4,7 +4,6 @@ use http::Uri;
 
 use crate::routing::virtual_host::VirtualHost;
 
-/// The pattern and hosts of a route in an ordered list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OrderedRoute {
     /// The path without `/...`.
