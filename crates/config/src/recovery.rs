@@ -67,8 +67,8 @@ pub(crate) fn read<T: DeserializeOwned>(
             .as_ref()
             .is_some_and(|left_out| left_out.is_consequence(&error, &source))
         {
-            let message = error.message().trim_end().to_owned();
             let key = left_out.as_ref().map_or("", LeftOut::key).to_owned();
+            let message = source.redact(&key, error.message().trim_end());
             mistakes.push(Mistake { at, message, key });
         }
         match left_out {

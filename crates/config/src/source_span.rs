@@ -36,7 +36,7 @@ pub struct Location {
 }
 
 /// Keys whose values may be secret, such as the password of a proxy.
-const HIDDEN: [&str; 2] = ["proxy", "environment"];
+const HIDDEN: [&str; 4] = ["proxy", "environment", "secrets", "token"];
 
 /// The largest part of a line that a place shows, in characters.
 const SHOWN: usize = 80;
@@ -59,7 +59,25 @@ impl Source {
 
     /// Returns true if messages must not show the value of a key, or of the table around it: it may be a secret.
     pub(crate) fn is_hidden(&self, key: &str) -> bool {
-        HIDDEN.contains(&first(key)) || self.hidden.contains(&first(key))
+        let is_hidden = |part| HIDDEN.contains(&part) || self.hidden.contains(&part);
+        key.split('.').any(is_hidden)
+    }
+
+    /// Returns true if messages must not show what stands there, also where the text is not TOML.
+    fn hides(&self, at: &Range<usize>, key: &str) -> bool {
+        let (_, _, content) = self.position(at.start);
+        let (before, _) = content.split_once('=').unwrap_or_default();
+        self.is_hidden(key) || before.split('.').any(|part| self.is_hidden(part.trim()))
+    }
+
+    /// Returns an error about a key without the value that it quotes, if that may be a secret.
+    pub(crate) fn redact(&self, key: &str, message: &str) -> String {
+        match (message.split_once(": "), message.rfind(", expected")) {
+            (Some((what, _)), Some(expected)) if self.is_hidden(key) => {
+                format!("{what}{}", &message[expected..])
+            }
+            _ => message.to_owned(),
+        }
     }
 
     /// Returns the parsed text, or `None` if it is not TOML.
@@ -140,7 +158,8 @@ impl Source {
     /// Returns the place of a range, without the value if `key` hides it.
     pub(crate) fn locate(&self, at: &Range<usize>, key: &str) -> Location {
         let (line, column, _) = self.position(at.start);
-        let text = match self.is_hidden(key) {
+        let text = match self.hides(at, key) {
+            true if key.is_empty() => "…".to_owned(),
             true => format!("{key} = …"),
             false => self.excerpt(at),
         };
@@ -161,7 +180,7 @@ impl Source {
 
     /// Returns the line of a key, or only its place if the line may hold a secret.
     pub(crate) fn shown(&self, at: &Range<usize>, key: &str) -> String {
-        match self.is_hidden(key) {
+        match self.hides(at, key) {
             true => self.locate(at, key).to_string(),
             false => self.snippet(at),
         }

@@ -217,6 +217,7 @@ pub(crate) fn man_page(command: Option<&str>) -> anyhow::Result<String> {
         let found = page.find_subcommand(name).cloned();
         page = found.with_context(|| format!("`{name}` is not a command of headwater"))?;
     }
+    let page = page.version(env!("CARGO_PKG_VERSION"));
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text)?;
     Ok(String::from_utf8(text)?)

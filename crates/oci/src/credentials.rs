@@ -32,6 +32,8 @@ fn header(registry: &str, found: Result<DockerCredential, Error>) -> Option<Head
             return None;
         }
         Ok(DockerCredential::IdentityToken(_)) => "identity tokens are not supported".to_owned(),
+        // Not with what it printed, which may be the secret.
+        Err(Error::HelperFailure { .. }) => "the credential helper failed".to_owned(),
         Err(error) => error.to_string(),
     };
     tracing::warn!(registry, "credentials cannot be used: {problem}");

@@ -28,6 +28,9 @@ const MODULE: usize = 512 << 20;
 const MANIFEST_WITHIN: Duration = Duration::from_secs(30);
 const MODULE_WITHIN: Duration = Duration::from_secs(300);
 
+/// The timeout of a credential helper, which is a program of the user's.
+const CREDENTIALS: Duration = Duration::from_secs(10);
+
 /// The maximum number of redirects. Registries redirect blobs once or twice.
 const REDIRECTS: usize = 5;
 
@@ -143,8 +146,18 @@ impl<'a> Registry<'a> {
     async fn authorize(&mut self, refusal: &HeaderMap) -> Result<Option<HeaderValue>, OciError> {
         let registry = self.reference.registry().to_owned();
         let found = tokio::task::spawn_blocking(move || credentials::find(&registry));
-        // An error means that the process is ending.
-        self.credentials = found.await.ok().flatten();
+        self.credentials = match tokio::time::timeout(CREDENTIALS, found).await {
+            // An error means that the process is ending.
+            Ok(found) => found.ok().flatten(),
+            Err(_) => {
+                tracing::warn!(
+                    registry = self.reference.registry(),
+                    "credentials cannot be used: the credential helper did not answer in {} seconds",
+                    CREDENTIALS.as_secs()
+                );
+                None
+            }
+        };
         let challenge = refusal
             .get(WWW_AUTHENTICATE)
             .and_then(|value| Challenge::parse(value.to_str().ok()?));

@@ -110,3 +110,21 @@ fn a_snippet_looks_as_those_of_toml_do() {
     let theirs = theirs.strip_prefix("TOML parse error at ").unwrap();
     assert!(theirs.starts_with(&snippet), "{theirs}\n{snippet}");
 }
+
+#[test]
+fn an_error_about_a_value_that_may_be_secret_shows_neither_the_line_nor_the_value() {
+    for text in [
+        "[admin]\ntoken = \"hunter2\"\n",
+        "[[service]]\nsecrets = { K = \"hunter2\" }\n",
+        "[[service]]\nsecrets = \"hunter2\"\n",
+        "[[service]]\nenvironment = \"hunter2\"\n",
+        "[defaults]\nproxy = \"http://u:hunter2@h:80\" stray\n",
+    ] {
+        let (_, errors) = crate::File::read(text, &[]);
+        assert!(!errors.is_empty(), "{text}");
+        for error in errors {
+            let told = format!("{error} {:?}", error.location());
+            assert!(!told.contains("hunter2"), "{text}: {told}");
+        }
+    }
+}

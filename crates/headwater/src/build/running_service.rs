@@ -139,6 +139,15 @@ impl Runner {
         self.handler()
     }
 
+    /// Returns true if a route answers 500 because the module could not name its routes. The next reload asks it again.
+    pub(crate) fn is_broken(&self) -> bool {
+        #[cfg(feature = "wagi")]
+        if let Self::Module(mounted) = self {
+            return mounted.mounts.iter().any(|mount| mount.problem.is_some());
+        }
+        false
+    }
+
     pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
         match self {
             Self::Component(component) => Some(component),

@@ -45,7 +45,8 @@ pub(crate) fn load(
     planned
         .into_iter()
         .filter_map(|service| {
-            let is_same = |old: &&Arc<RunningService>| *old.spec == service.spec;
+            let is_same =
+                |old: &&Arc<RunningService>| *old.spec == service.spec && !old.runner.is_broken();
             let loaded = match there.iter().find(is_same) {
                 Some(old) => Some(stay(old, service)),
                 None => found.keep(begin(service, loading)),

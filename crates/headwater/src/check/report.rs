@@ -110,7 +110,8 @@ impl Report {
             let listeners: Vec<_> = self.listeners.iter().map(|it| &it.address).collect();
             lines.push(format!("Would listen on {}", banner::list(&listeners)));
         }
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        let lines = lines.iter().map(|line| banner::printable(line));
+        lines.map(|line| format!("{line}\n")).collect()
     }
 
     pub(super) fn exit_code(self) -> ExitCode {

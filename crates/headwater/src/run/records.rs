@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use headwater_telemetry::{LogFormat, console};
 
+use crate::banner::printable;
+
 pub(crate) struct Started<'a> {
     /// The description of the services, for people.
     pub(crate) banner: &'a [String],
@@ -45,7 +47,7 @@ impl Started<'_> {
             .probes
             .iter()
             .map(|probes| format!("Probes on {probes}"));
-        let banner = self.banner.iter().cloned();
+        let banner = self.banner.iter().map(|line| printable(line));
         for line in banner.chain(admin).chain(probes).chain(listeners) {
             console::print(&format!("{line}\n"));
         }

@@ -69,7 +69,7 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         .enable_all()
         .build()
         .context("cannot start the threads that run `_routes`")?;
-    let _within = runtime.enter();
+    let within = runtime.enter();
     let modules = prepare(&path, &file, arguments, &flags);
     let modules = modules.into_iter().map(|module| {
         let mut found = Diagnostics::default();
@@ -77,6 +77,9 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         loaded.pop().ok_or(found.errors)
     });
     let modules: Vec<Checked<'_>> = file.modules.iter().zip(modules).collect();
+    drop(within);
+    // A credential helper that does not answer holds up nobody.
+    runtime.shutdown_background();
     report.compiled(&context.engine);
     let locations = ConfigLocations::new(&path, file.source());
     let mut sections = Sections::of(&modules, &file.unknown, &flags, &locations);
