@@ -32,8 +32,15 @@ fn header(registry: &str, found: Result<DockerCredential, Error>) -> Option<Head
             return None;
         }
         Ok(DockerCredential::IdentityToken(_)) => "identity tokens are not supported".to_owned(),
-        // Not with what it printed, which may be the secret.
-        Err(Error::HelperFailure { .. }) => "the credential helper failed".to_owned(),
+        // Helpers explain failures on either; what looks like credentials is not logged.
+        Err(Error::HelperFailure { stdout, stderr, .. }) => {
+            let said = [stdout, stderr].map(|said| said.trim().to_owned());
+            let said = said.join(" ");
+            match said.contains("Secret") {
+                true => "the credential helper failed".to_owned(),
+                false => format!("the credential helper failed: {}", said.trim()),
+            }
+        }
         Err(error) => error.to_string(),
     };
     tracing::warn!(registry, "credentials cannot be used: {problem}");
