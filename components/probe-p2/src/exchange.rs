@@ -95,7 +95,7 @@ fn write(
     Ok(())
 }
 
-/// Writes no bytes, like a guest that writes its data and then finds that there is no more.
+/// Writes zero bytes, as some guests do at the end of their data.
 fn nothing(stream: &OutputStream) -> Result<(), Failure> {
     stream.check_write().map_err(failed)?;
     stream.write(&[]).map_err(failed)?;

@@ -18,7 +18,7 @@ pub struct Plan {
     pub target: Target,
     pub method: String,
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The length of the body; `None` if there is no body.
+    /// The length of the body. `None` sends no body.
     pub body: Option<usize>,
     pub trailers: Vec<(String, Vec<u8>)>,
     pub connect: Option<u64>,

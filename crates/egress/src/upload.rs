@@ -39,7 +39,7 @@ impl Upload {
         self.moved.store(nanos, Ordering::Relaxed);
     }
 
-    /// Ends the upload: there is no more to send, or the connection takes no more.
+    /// Ends the upload, after its last byte or when the connection closes.
     pub(crate) fn end(&self) {
         if !self.is_over.swap(true, Ordering::AcqRel) {
             self.over.notify_one();

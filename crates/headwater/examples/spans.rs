@@ -29,7 +29,7 @@ const TARGET: &str = "headwater::request";
 /// Prints spans when they end.
 struct Printer;
 
-/// What a span says: some of it when it starts, the rest before it ends.
+/// The fields of a span. Some are known when it starts, the others are recorded before it ends.
 #[derive(Default)]
 struct Fields(HashMap<&'static str, String>);
 

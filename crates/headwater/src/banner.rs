@@ -138,18 +138,6 @@ fn instances(runner: &Runner) -> String {
     }
 }
 
-/// Returns the line with its control characters escaped: a guest's routes and a service's name may have some.
-pub(crate) fn printable(line: &str) -> String {
-    let mut shown = String::new();
-    for character in line.chars() {
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
-    }
-    shown
-}
-
 /// Returns the items of a list as text, or `none`.
 pub(crate) fn list<T: AsRef<str>>(items: &[T]) -> String {
     if items.is_empty() {

@@ -76,9 +76,9 @@ impl Tls {
         self.0.settings.verifies(host)
     }
 
-    /// Does the handshake with a host, over a connection to it. Returns the errors of TLS,
-    /// [`EgressError::ConnectionTerminated`] if the other end leaves, and [`EgressError::NoRoots`]
-    /// or [`EgressError::TlsSettings`] if there is no configuration.
+    /// Does the handshake with a host, over a connection to it. Returns the errors of TLS, or
+    /// [`EgressError::ConnectionTerminated`] if the other end leaves. Returns [`EgressError::NoRoots`] or
+    /// [`EgressError::TlsSettings`] if the TLS configuration cannot be made.
     pub(crate) async fn handshake(
         &self,
         host: &Host,

@@ -1,6 +1,6 @@
 //! Access to the admin listener.
 //!
-//! If there is a token, requests must carry it. Without a token there is no authentication, and a
+//! If a token is set, requests must carry it. Without a token nothing authenticates them, and a
 //! browser on the same machine reaches the listener: any web page could reload the host with a
 //! form, or read from it by a name that it makes resolve to 127.0.0.1 (DNS rebinding). Browsers
 //! send `Origin` or `Sec-Fetch-Site` with a page's requests, which programs do not, and a rebound

@@ -59,7 +59,11 @@ pub(crate) fn fronts(
     let front = |service: &Arc<RunningService>| {
         let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
         // The pattern has no meaning there.
-        let front = InternalFront::new(service.route("/..."), metrics, loops);
+        let front = InternalFront::new(
+            service.route("/...", service.runner.handler()),
+            metrics,
+            loops,
+        );
         let front = front.with_access(common.access.clone());
         Arc::new(front.with_explanations(common.explain))
     };
@@ -97,8 +101,7 @@ impl RunningService {
 
     fn all_routes(&self) -> Result<Vec<Route>> {
         let places = self.routes.iter().enumerate().map(|(index, place)| {
-            let mut route = self.route(&place.path);
-            route.handler = self.runner.at(index);
+            let mut route = self.route(&place.path, self.runner.at(index));
             route.hosts =
                 hosts(&place.hosts).with_context(|| format!("service `{}`", self.name()))?;
             route.strip_prefix = place.strip_prefix;
@@ -107,8 +110,8 @@ impl RunningService {
         places.collect()
     }
 
-    fn route(&self, pattern: &str) -> Route {
-        let mut route = Route::new(pattern, self.name().clone(), self.runner.handler());
+    fn route(&self, pattern: &str, handler: Arc<dyn Handler>) -> Route {
+        let mut route = Route::new(pattern, self.name().clone(), handler);
         route.timeout = self.timeout;
         route.limits = self.route_limits.clone();
         route.service_limits = Some(self.service_limits.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use headwater_core::explain;
-use headwater_runtime::Engine;
+use headwater_runtime::{Engine, Printable};
 use headwater_server::ListenerParams;
 
 use crate::banner;
@@ -110,7 +110,8 @@ impl Report {
             let listeners: Vec<_> = self.listeners.iter().map(|it| &it.address).collect();
             lines.push(format!("Would listen on {}", banner::list(&listeners)));
         }
-        let lines = lines.iter().map(|line| banner::printable(line));
+        // Routes of a guest and names of services may have control characters.
+        let lines = lines.iter().map(|line| Printable(line.as_bytes()));
         lines.map(|line| format!("{line}\n")).collect()
     }
 

@@ -51,8 +51,12 @@ impl Loader {
     /// Reads the specification and builds its services, on a thread that may block. Returns an
     /// error if something in it cannot be served.
     pub(crate) fn load(&self, context: &BuildContext) -> Result<BuiltHost> {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        let (spec, warnings) = match first.take() {
+        let first = self
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let (spec, warnings) = match first {
             Some(read) => read,
             None => {
                 let mut found = Diagnostics::default();

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use headwater_runtime::Printable;
 use headwater_telemetry::{LogFormat, console};
-
-use crate::banner::printable;
 
 pub(crate) struct Started<'a> {
     /// The description of the services, for people.
@@ -47,7 +46,8 @@ impl Started<'_> {
             .probes
             .iter()
             .map(|probes| format!("Probes on {probes}"));
-        let banner = self.banner.iter().map(|line| printable(line));
+        let banner = self.banner.iter();
+        let banner = banner.map(|line| Printable(line.as_bytes()).to_string());
         for line in banner.chain(admin).chain(probes).chain(listeners) {
             console::print(&format!("{line}\n"));
         }

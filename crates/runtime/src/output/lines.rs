@@ -53,11 +53,12 @@ fn give(line: &[u8], emit: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// A guest's line in printable form.
+/// A line in printable form, such as one that a guest wrote.
 ///
 /// Characters that could fake several lines, move a terminal's cursor or change the writing direction
 /// are escaped as in Rust, such as `\u{1b}`. Bytes that are not UTF-8 become U+FFFD.
-pub(crate) struct Printable<'a>(pub(crate) &'a [u8]);
+#[derive(Debug, Clone, Copy)]
+pub struct Printable<'a>(pub &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
