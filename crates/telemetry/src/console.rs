@@ -28,7 +28,7 @@ pub fn flush(within: Duration) -> bool {
 
 fn tell(stream: Standard, text: &str, mut directly: impl Write) {
     match OutputWriter::standard(Output::Console, stream) {
-        Ok(writer) => writer.push(text.into()),
+        Ok(writer) => writer.push(text.as_bytes()),
         // If no thread can be started, it is better to wait than to print nothing. Write errors are ignored:
         // nobody reads the stream.
         Err(_) => drop(directly.write_all(text.as_bytes())),

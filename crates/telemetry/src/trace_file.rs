@@ -52,7 +52,7 @@ impl SpanExporter for LineExporter {
         let mut line = serde_json::to_vec(&request)
             .map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
         line.push(b'\n');
-        self.writer.push_many(line, spans);
+        self.writer.push_many(&line, spans);
         Ok(())
     }
 

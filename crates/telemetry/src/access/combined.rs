@@ -9,16 +9,16 @@ use super::escape::apache;
 use super::record::Record;
 use crate::timestamp;
 
-/// Returns the line `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
+/// Appends the line `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`, by the names of Apache's
 /// `mod_log_config`. Unknown values are `-`.
-pub(super) fn line(record: &Record) -> Vec<u8> {
+pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
     let client = record.scope.client();
     let client = client.map_or_else(|| "-".to_owned(), |client| client.ip().to_string());
     let date = timestamp::apache(SystemTime::now());
-    let mut line = format!("{client} - - [{date}] \"").into_bytes();
-    apache(record.method.as_str().as_bytes(), &mut line);
+    line.extend(format!("{client} - - [{date}] \"").into_bytes());
+    apache(record.method.as_str().as_bytes(), line);
     line.push(b' ');
-    apache(record.path().as_bytes(), &mut line);
+    apache(record.path().as_bytes(), line);
     // 499 as in nginx, for a client that went away before the answer.
     let fault = record.fault.map(|(_, status)| status);
     let status = record.status.or(fault);
@@ -28,10 +28,9 @@ pub(super) fn line(record: &Record) -> Vec<u8> {
         bytes => bytes.to_string(),
     };
     line.extend(format!(" {}\" {status} {bytes}", record.protocol()).into_bytes());
-    quoted(record.referer.as_ref(), &mut line);
-    quoted(record.user_agent.as_ref(), &mut line);
+    quoted(record.referer.as_ref(), line);
+    quoted(record.user_agent.as_ref(), line);
     line.push(b'\n');
-    line
 }
 
 fn quoted(header: Option<&HeaderValue>, line: &mut Vec<u8>) {

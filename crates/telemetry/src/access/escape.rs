@@ -6,31 +6,34 @@ use std::io::Write;
 /// that a line stays readable. A request's head may be 64 KiB.
 const MOST: usize = 1024;
 
-/// Converts JSON to ASCII, so that nothing in it can move a cursor or turn the direction of writing.
-pub(super) fn ascii(json: Vec<u8>) -> Vec<u8> {
-    // Nearly all lines are plain.
-    if json.is_ascii() && !json.contains(&0x7f) {
-        return json;
-    }
-    let mut plain = Vec::with_capacity(json.len() * 2);
-    for char in String::from_utf8_lossy(&json).chars() {
-        match u8::try_from(char) {
-            Ok(byte) if is_plain(byte) => plain.push(byte),
-            // Only text has such characters in JSON.
-            _ => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                // Writes to memory do not fail.
-                let _ = write!(plain, "\\u{unit:04x}");
-            }),
+/// Appends text as a JSON string of plain ASCII, so that nothing in it can move a cursor or turn the
+/// direction of writing. Invalid UTF-8 becomes U+FFFD.
+pub(super) fn json(text: &[u8], line: &mut Vec<u8>) {
+    let text = cut(text);
+    line.push(b'"');
+    // Nearly all text is plain.
+    if text.iter().all(|&byte| is_plain(byte) && !is_quote(byte)) {
+        line.extend_from_slice(text);
+    } else {
+        for char in String::from_utf8_lossy(text).chars() {
+            match u8::try_from(char) {
+                Ok(byte) if is_quote(byte) => line.extend([b'\\', byte]),
+                Ok(byte) if is_plain(byte) => line.push(byte),
+                _ => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                    // Writes to memory do not fail.
+                    let _ = write!(line, "\\u{unit:04x}");
+                }),
+            }
         }
     }
-    plain
+    line.push(b'"');
 }
 
 /// Appends text between quotes as Apache does (`ap_escape_logitem` in its `server/util.c`).
 pub(super) fn apache(text: &[u8], line: &mut Vec<u8>) {
     for &byte in cut(text) {
         match byte {
-            b'"' | b'\\' => line.extend([b'\\', byte]),
+            _ if is_quote(byte) => line.extend([b'\\', byte]),
             _ if is_plain(byte) => line.push(byte),
             0x08 => line.extend(b"\\b"),
             b'\n' => line.extend(b"\\n"),
@@ -42,7 +45,7 @@ pub(super) fn apache(text: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn cut(text: &[u8]) -> &[u8] {
+fn cut(text: &[u8]) -> &[u8] {
     &text[..text.len().min(MOST)]
 }
 
@@ -50,13 +53,18 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn json(text: &[u8]) -> String {
-        let text = String::from_utf8_lossy(cut(text));
-        String::from_utf8(ascii(serde_json::to_vec(&text).unwrap())).unwrap()
+        let mut line = Vec::new();
+        super::json(text, &mut line);
+        String::from_utf8(line).unwrap()
     }
 
     fn combined(text: &[u8]) -> String {

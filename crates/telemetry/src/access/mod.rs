@@ -9,6 +9,7 @@ mod escape;
 mod json;
 mod record;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -20,6 +21,11 @@ use self::record::Record;
 pub use self::record::{AccessEntry, AccessStart};
 use crate::TelemetryError;
 use crate::output::{Output, OutputCounts, OutputWriter, Standard};
+
+thread_local! {
+    /// The memory of the line that a thread formats.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The access log. Cheap to clone; the default logs nothing and costs nothing.
 ///
@@ -118,9 +124,13 @@ impl Logger {
         if !record.failed() && !self.samples(record) {
             return;
         }
-        self.writer.push(match self.format {
-            AccessFormat::Json => json::line(record),
-            AccessFormat::Combined => combined::line(record),
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            match self.format {
+                AccessFormat::Json => json::write(record, line),
+                AccessFormat::Combined => combined::write(record, line),
+            }
+            self.writer.push(line);
         });
     }
 

@@ -186,12 +186,12 @@ impl OutputWriter {
     }
 
     /// Queues a record, if there is room. It ends with a line feed.
-    pub(crate) fn push(&self, record: Vec<u8>) {
+    pub(crate) fn push(&self, record: &[u8]) {
         self.push_many(record, 1);
     }
 
     /// Queues several records in one piece, which are counted one by one.
-    pub(crate) fn push_many(&self, records: Vec<u8>, count: u32) {
+    pub(crate) fn push_many(&self, records: &[u8], count: u32) {
         self.queue.push(self.output, records, count);
     }
 
@@ -208,7 +208,7 @@ impl OutputWriter {
 /// Each write is a record.
 impl Write for &OutputWriter {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        self.push(record.to_vec());
+        self.push(record);
         Ok(record.len())
     }
 

@@ -2,22 +2,21 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Output, OutputCounts};
 
 /// The capacity of the queue for each output, in bytes: some ten thousand lines of an access log, a tenth of
 /// a second of as many requests as two cores answer, or what two services may print at once. It is per
-/// output, so that none takes the room of another.
+/// output, so that none takes the room of another. As much again may be on its way to the disk.
 const CAPACITY: usize = 8 << 20;
 
 /// Additional room for records of the writing threads, in bytes, so that a full queue can be reported.
 const RESERVE: usize = 64 << 10;
 
-/// The size of one write, in bytes.
+/// The size of a batch that is written without waiting for more, in bytes.
 const BATCH: usize = 256 << 10;
 
 /// The time that the thread waits for more after a record that is not prompt.
@@ -41,39 +40,63 @@ pub(super) trait Destination: Write + Send {
 
 /// The queue between the makers of records and the thread that writes them. Cheap to clone; when the last
 /// clone is dropped, the thread writes the rest and ends.
+///
+/// The bytes are copied under a lock: a channel would allocate each record in one thread and free it in
+/// another, which costs more than the copy.
 #[derive(Debug, Clone)]
-pub(super) struct Queue {
-    sender: Sender<Message>,
-    counts: Arc<[Counts; Output::COUNT]>,
+pub(super) struct Queue(Arc<Open>);
+
+/// Closes the queue when it is dropped.
+#[derive(Debug)]
+struct Open(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Notified if the thread has something to do.
+    filled: Condvar,
+    /// Notified if a batch is written or lost.
+    settled: Condvar,
+    counts: [Counts; Output::COUNT],
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batch: Batch,
+    /// The bytes of each output in the batch.
+    used: [usize; Output::COUNT],
+    /// True if the thread waits for nothing more.
+    prompt: bool,
+    reopen: bool,
+    closed: bool,
+    /// The numbers of batches taken, and of those written or lost.
+    taken: u64,
+    settled: u64,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    records: Vec<Record>,
+}
+
+/// One record of a batch, or several in one piece.
+#[derive(Debug)]
+struct Record {
+    output: Output,
+    len: usize,
+    count: u32,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Bytes neither written nor lost yet.
-    waiting: AtomicUsize,
     written: AtomicU64,
     lost: AtomicU64,
 }
 
-enum Message {
-    Record(Record),
-    Reopen,
-    /// Answered when all before it is written or lost.
-    Flush(Sender<()>),
-}
-
-/// One record, or several in one piece.
-struct Record {
-    output: Output,
-    bytes: Vec<u8>,
-    count: u32,
-}
-
 struct Worker {
+    shared: Arc<Shared>,
     to: Box<dyn Destination>,
-    counts: Arc<[Counts; Output::COUNT]>,
-    batch: Vec<Record>,
-    bytes: Vec<u8>,
     /// True if the last write failed and left a partial record.
     torn: bool,
     failing: bool,
@@ -92,141 +115,197 @@ impl Destination for Box<dyn Write + Send> {}
 
 impl Queue {
     pub(super) fn start(name: &str, to: Box<dyn Destination>) -> io::Result<Self> {
-        let (queue, records, mut worker) = Self::unstarted(to);
+        let (queue, mut worker) = Self::unstarted(to);
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || worker.run(&records))?;
+            .spawn(move || worker.run())?;
         Ok(queue)
     }
 
-    fn unstarted(to: Box<dyn Destination>) -> (Self, Receiver<Message>, Worker) {
-        // Bounded by bytes, which channels do not offer.
-        let (sender, records) = mpsc::channel();
-        let counts = Arc::default();
-        let queue = Self { sender, counts };
+    fn unstarted(to: Box<dyn Destination>) -> (Self, Worker) {
+        let shared = Arc::<Shared>::default();
         let worker = Worker {
+            shared: Arc::clone(&shared),
             to,
-            counts: Arc::clone(&queue.counts),
-            batch: Vec::new(),
-            bytes: Vec::new(),
             torn: false,
             failing: false,
             told: [0; Output::COUNT],
             told_at: None,
         };
-        (queue, records, worker)
+        (Self(Arc::new(Open(shared))), worker)
     }
 
-    /// Queues records, if there is room. Never blocks.
-    pub(super) fn push(&self, output: Output, bytes: Vec<u8>, count: u32) {
-        let Counts { waiting, lost, .. } = &self.counts[output as usize];
-        let len = bytes.len();
+    /// Queues records, if there is room. Never blocks for longer than a copy takes.
+    pub(super) fn push(&self, output: Output, bytes: &[u8], count: u32) {
+        let Open(shared) = &*self.0;
+        let mut waiting = shared.lock();
+        let used = &mut waiting.used[output as usize];
         let room = CAPACITY + if WRITES.get() { RESERVE } else { 0 };
-        let fits = waiting.fetch_add(len, Ordering::Relaxed) + len <= room;
-        let record = Message::Record(Record {
+        if *used + bytes.len() > room {
+            drop(waiting);
+            shared.counts[output as usize].add(0, count);
+            return;
+        }
+        *used += bytes.len();
+        let batch = &mut waiting.batch;
+        let before = batch.bytes.len();
+        batch.bytes.extend_from_slice(bytes);
+        batch.records.push(Record {
             output,
-            bytes,
+            len: bytes.len(),
             count,
         });
-        if !fits || self.sender.send(record).is_err() {
-            waiting.fetch_sub(len, Ordering::Relaxed);
-            lost.fetch_add(count.into(), Ordering::Relaxed);
+        let full = before < BATCH && batch.bytes.len() >= BATCH;
+        let hurries = output.is_prompt() && !waiting.prompt;
+        waiting.prompt |= hurries;
+        drop(waiting);
+        // Otherwise, the thread has been notified.
+        if before == 0 || hurries || full {
+            shared.filled.notify_one();
         }
     }
 
     pub(super) fn counts(&self, output: Output) -> OutputCounts {
-        let Counts { written, lost, .. } = &self.counts[output as usize];
-        OutputCounts {
-            written: written.load(Ordering::Relaxed),
-            lost: lost.load(Ordering::Relaxed),
-        }
+        self.0.0.counts[output as usize].read()
     }
 
     /// Makes the thread reopen the destination before it writes anything else.
     pub(super) fn reopen(&self) {
-        // Nothing to reopen if the thread has died.
-        let _ = self.sender.send(Message::Reopen);
+        let Open(shared) = &*self.0;
+        shared.lock().reopen = true;
+        shared.filled.notify_one();
     }
 
     /// Waits until all earlier records are written or lost. Returns true if they are in time.
     pub(super) fn flush(&self, until: Instant) -> bool {
-        let waiting = |counts: &Counts| counts.waiting.load(Ordering::Acquire) > 0;
-        if !self.counts.iter().any(waiting) {
-            return true;
-        }
-        let (done, written) = mpsc::channel();
+        let Open(shared) = &*self.0;
+        let mut waiting = shared.lock();
+        let last = waiting.taken + u64::from(!waiting.batch.records.is_empty());
+        waiting.prompt = true;
+        shared.filled.notify_one();
         let left = until.saturating_duration_since(Instant::now());
-        self.sender.send(Message::Flush(done)).is_ok() && written.recv_timeout(left).is_ok()
+        let is_early = |waiting: &mut Waiting| waiting.settled < last;
+        let waited = shared.settled.wait_timeout_while(waiting, left, is_early);
+        waited.unwrap_or_else(PoisonError::into_inner).0.settled >= last
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.filled.notify_one();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Waits for something to do, up to `patience`, and swaps the batch for `spare`. Returns the batch,
+    /// which may be empty, and whether to reopen the destination. Returns `None` at the end.
+    fn take(&self, spare: Batch, patience: Duration) -> Option<(Batch, bool)> {
+        let is_idle = |waiting: &mut Waiting| waiting.len() == 0 && !waiting.is_urgent();
+        let is_small =
+            |waiting: &mut Waiting| (1..BATCH).contains(&waiting.len()) && !waiting.is_urgent();
+        let waited = self
+            .filled
+            .wait_timeout_while(self.lock(), patience, is_idle);
+        let waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let waited = self.filled.wait_timeout_while(waiting, LINGER, is_small);
+        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if waiting.closed && waiting.len() == 0 {
+            return None;
+        }
+        waiting.taken += u64::from(waiting.len() > 0);
+        waiting.used = [0; Output::COUNT];
+        waiting.prompt = false;
+        let batch = std::mem::replace(&mut waiting.batch, spare);
+        Some((batch, std::mem::take(&mut waiting.reopen)))
+    }
+
+    fn settle(&self) {
+        self.lock().settled += 1;
+        self.settled.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.batch.bytes.len()
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.prompt || self.reopen || self.closed
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// Empties it, and keeps room for the next batch but not for the largest.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(BATCH);
+        self.records.clear();
+        self.records.shrink_to(BATCH / 256);
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn add(&self, written: u32, lost: u32) {
+        self.written.fetch_add(written.into(), Ordering::Relaxed);
+        self.lost.fetch_add(lost.into(), Ordering::Relaxed);
+    }
+
+    fn read(&self) -> OutputCounts {
+        OutputCounts {
+            written: self.written.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+        }
     }
 }
 
 // === impl Worker ===
 
 impl Worker {
-    fn run(&mut self, records: &Receiver<Message>) {
+    fn run(&mut self) {
         WRITES.set(true);
-        loop {
-            match records.recv_timeout(self.patience()) {
-                Ok(first) => {
-                    if first.may_wait() {
-                        std::thread::park_timeout(LINGER);
-                    }
-                    for message in std::iter::once(first).chain(records.try_iter()) {
-                        self.take(message);
-                    }
-                    self.write();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+        let mut spare = Batch::default();
+        while let Some((batch, reopen)) = self.shared.take(spare, self.patience()) {
+            if reopen {
+                self.to.reopen();
             }
+            spare = self.write(batch);
             self.tell_of_the_lost(false);
         }
         self.tell_of_the_lost(true);
     }
 
-    fn take(&mut self, message: Message) {
-        match message {
-            Message::Record(record) => {
-                self.bytes.extend_from_slice(&record.bytes);
-                self.batch.push(record);
-                if self.bytes.len() >= BATCH {
-                    self.write();
-                    self.tell_of_the_lost(false);
-                }
-            }
-            Message::Reopen => {
-                self.write();
-                self.to.reopen();
-            }
-            Message::Flush(done) => {
-                self.write();
-                // The waiting task may be gone.
-                let _ = done.send(());
-            }
-        }
-    }
-
-    /// Writes the batch, and counts what was written or lost.
-    fn write(&mut self) {
-        let Some(last) = self.batch.last().map(|record| record.output) else {
-            return;
+    /// Writes the batch, and counts what was written or lost. Returns the batch, empty.
+    fn write(&mut self, mut batch: Batch) -> Batch {
+        let Some(last) = batch.records.last().map(|record| record.output) else {
+            return batch;
         };
-        let (done, result) = self.write_all();
-        self.torn = done > 0 && self.bytes.get(done - 1) != Some(&b'\n') || done == 0 && self.torn;
-        self.bytes.clear();
+        let (done, result) = self.write_all(&batch.bytes);
+        self.torn = done > 0 && batch.bytes.get(done - 1) != Some(&b'\n') || done == 0 && self.torn;
         let (mut end, mut first_lost) = (0, None);
-        for record in self.batch.drain(..) {
-            end += record.bytes.len();
-            let counts = &self.counts[record.output as usize];
-            let counted = if end > done {
+        for record in &batch.records {
+            end += record.len;
+            let counts = &self.shared.counts[record.output as usize];
+            if end > done {
                 first_lost = first_lost.or(Some(record.output));
-                &counts.lost
+                counts.add(0, record.count);
             } else {
-                &counts.written
-            };
-            counted.fetch_add(record.count.into(), Ordering::Relaxed);
-            let len = record.bytes.len();
-            counts.waiting.fetch_sub(len, Ordering::Release);
+                counts.add(record.count, 0);
+            }
         }
         let title = first_lost.unwrap_or(last).title();
         match result {
@@ -239,10 +318,13 @@ impl Worker {
             Ok(()) | Err(_) => {}
         }
         self.failing = first_lost.is_some();
+        self.shared.settle();
+        batch.clear();
+        batch
     }
 
-    fn write_all(&mut self) -> (usize, io::Result<()>) {
-        let Self { to, bytes, .. } = self;
+    fn write_all(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let to = &mut *self.to;
         if self.torn {
             // Ends the partial record before, so that this one can be read.
             match put(to, b"\n") {
@@ -269,7 +351,7 @@ impl Worker {
     fn untold(&self) -> impl Iterator<Item = (Output, u64)> + '_ {
         let all = Output::ALL.into_iter();
         let untold = all.map(|output| {
-            let lost = self.counts[output as usize].lost.load(Ordering::Relaxed);
+            let lost = self.shared.counts[output as usize].read().lost;
             (output, lost - self.told[output as usize])
         });
         // Failed writes were reported when they failed.
@@ -291,15 +373,6 @@ impl Worker {
                 output.title()
             );
         }
-    }
-}
-
-// === impl Message ===
-
-impl Message {
-    /// Returns true if the thread may wait for more to write with it.
-    fn may_wait(&self) -> bool {
-        matches!(self, Self::Record(record) if !record.output.is_prompt())
     }
 }
 
@@ -369,7 +442,7 @@ mod tests {
         let expected: String = (0..5000).map(|number| format!("line {number}\n")).collect();
         for (number, line) in expected.split_inclusive('\n').enumerate() {
             let output = [Output::AccessLog, Output::Log][number % 2];
-            queue.push(output, line.into(), 1);
+            queue.push(output, line.as_bytes(), 1);
         }
         assert!(flush(&queue, LONG));
         assert_eq!(buffer.text(), expected);
@@ -389,19 +462,19 @@ mod tests {
         let buffer = Buffer::default();
         let to = buffer.clone();
         let queue = start(Box::new(Gated { called, go, to }));
-        queue.push(Output::Log, b"first\n".into(), 1);
+        queue.push(Output::Log, b"first\n", 1);
         calls.recv_timeout(LONG).unwrap();
         // The thread is now in `write` with the first record only.
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
         let room = (CAPACITY / line.len()) as u64;
         for _ in 0..room + 10 {
-            queue.push(Output::AccessLog, line.clone(), 1);
+            queue.push(Output::AccessLog, &line, 1);
         }
-        queue.push(Output::Log, b"last\n".into(), 3);
+        queue.push(Output::Log, b"last\n", 3);
         assert_eq!(queue.counts(Output::AccessLog), counts(0, 10));
         // The writing thread's own records still have room.
         WRITES.set(true);
-        queue.push(Output::AccessLog, line.clone(), 1);
+        queue.push(Output::AccessLog, &line, 1);
         WRITES.set(false);
         let room = room + 1;
         assert_eq!(queue.counts(Output::Log), counts(0, 0));
@@ -435,13 +508,13 @@ mod tests {
         }
         let buffer = Buffer::default();
         let to: Box<dyn Write + Send> = Box::new(Flaky(buffer.clone(), 0));
-        let (queue, messages, mut worker) = Queue::unstarted(Box::new(to));
+        let (queue, mut worker) = Queue::unstarted(Box::new(to));
         let mut write = |records: &[&[u8]]| {
             for record in records {
-                queue.push(Output::TraceFile, record.to_vec(), 2);
+                queue.push(Output::TraceFile, record, 2);
             }
-            messages.try_iter().for_each(|message| worker.take(message));
-            worker.write();
+            let (batch, _) = worker.shared.take(Batch::default(), LONG).unwrap();
+            worker.write(batch);
         };
         write(&[b"one\n", b"two\n", b"three\n"]);
         write(&[b"four\n"]);
@@ -457,20 +530,20 @@ mod tests {
             crate::log::layer(&crate::LogConfig::default(), move || writer.clone()).unwrap();
         let dispatch = tracing_subscriber::registry().with(layer);
         let to: Box<dyn Write + Send> = Box::new(io::sink());
-        let (queue, _messages, mut worker) = Queue::unstarted(Box::new(to));
+        let (queue, mut worker) = Queue::unstarted(Box::new(to));
         // While a process has one subscriber, tracing keeps for all threads whether the thread that comes to an
         // event first wants it; other tests have none.
         let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(dispatch, || {
             let line = vec![b'x'; CAPACITY];
             for (output, count) in [(Output::AuditLog, 1), (Output::TraceFile, 7)] {
-                queue.push(output, line.clone(), 1);
-                queue.push(output, line.clone(), count);
+                queue.push(output, &line, 1);
+                queue.push(output, &line, count);
             }
             assert_eq!(worker.patience(), Duration::ZERO);
             worker.tell_of_the_lost(false);
             assert_eq!(worker.patience(), Duration::MAX);
-            queue.push(Output::AuditLog, line.clone(), 2);
+            queue.push(Output::AuditLog, &line, 2);
             worker.tell_of_the_lost(false);
             assert!(worker.patience() <= TELL);
             worker.tell_of_the_lost(true);

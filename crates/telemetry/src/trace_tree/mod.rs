@@ -124,7 +124,7 @@ impl SpanProcessor for TreeProcessor {
                 None => palette.line(&span, TreePosition::Late),
             }
         };
-        self.writer.push(text.into_bytes());
+        self.writer.push(text.as_bytes());
     }
 
     fn force_flush(&self) -> OTelSdkResult {
