@@ -91,8 +91,8 @@ impl Capability for ConfigStore {
     }
 
     fn about(&self) -> &'static str {
-        "Values that the guest reads by `wasi:config/store`: text, or where it is read from, as in \
-         `secrets`. Default: none. Components only."
+        "Values that the guest reads by `wasi:config/store`: text, or where the text is read from, \
+         as in `secrets`. Default: none. Components only."
     }
 
     fn schema(&self) -> Value {

@@ -16,8 +16,8 @@ use crate::route::RouteConfigs;
 pub struct RedirectEntry {
     /// Paths that it answers.
     pub route: RouteConfigs,
-    /// Destination of the redirect: a path or a URL, with `{rest}` for the part of the path in
-    /// place of `...`, and `{query}` for the query.
+    /// Destination of the redirect: a path or a URL, with `{rest}` for the part of the path that
+    /// matches `...`, and `{query}` for the query.
     pub to: String,
     /// Status: 301, 302, 303, 307 or 308. After 307 and 308 clients keep the method. Default: 308.
     #[serde(default = "permanently", deserialize_with = "redirecting")]
@@ -47,7 +47,7 @@ pub struct AnswerEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilesEntry {
-    /// Paths that it answers: all below one, such as `/assets/...`.
+    /// Paths that it answers: all paths below one, such as `/assets/...`.
     pub route: RouteConfigs,
     /// Directory, relative to the file.
     pub directory: PathBuf,

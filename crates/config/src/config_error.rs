@@ -35,7 +35,7 @@ pub enum ConfigError {
     /// A module has `strip_prefix`.
     #[error(
         "service `{0}`: `strip_prefix` is for components; a module has the rest of the path in \
-         `PATH_INFO` anyway: leave it out"
+         `PATH_INFO` anyway: leave `strip_prefix` out"
     )]
     StripPrefix(String),
     /// A setting has no effect, or makes no sense. The text says which, and the remedy.

@@ -29,15 +29,15 @@ pub struct Service {
     /// A WAGI module (a core module of WASI preview1), relative to the file. Give either this or
     /// `component`.
     module: Option<PathBuf>,
-    /// Arguments of the module, with `${SCRIPT_NAME}` and `${ARGS}` in them as in WAGI. Default:
-    /// the path and the query's parts. Modules only.
+    /// Arguments of the module, which may contain `${SCRIPT_NAME}` and `${ARGS}` as in WAGI.
+    /// Default: the path and the query's parts. Modules only.
     pub argv: Option<String>,
-    /// Function of the module that answers. Default: `_start`. Modules only.
+    /// Exported function of the module that answers requests. Default: `_start`. Modules only.
     pub entrypoint: Option<String>,
     /// Compatibility of a module with WAGI 0.8.1. Default: `"default"`. Modules only.
     pub compat: Option<Compat>,
-    /// Sending of the module's answer. Default: `"stream"`, and `"buffer"` where `compat` is
-    /// `"strict"`. Modules only.
+    /// Time at which the module's answer is sent. Default: `"stream"`, and `"buffer"` where
+    /// `compat` is `"strict"`. Modules only.
     pub response: Option<ResponseMode>,
     /// Destinations that outgoing requests may reach. Default: none.
     #[serde(default)]
@@ -49,10 +49,10 @@ pub struct Service {
     #[serde(default)]
     pub danger_no_verify: Vec<String>,
     /// Header fields that the guest may neither set nor see, in addition to those that are always
-    /// kept from it. Components only.
+    /// hidden from it. Components only.
     #[serde(default)]
     pub forbid_headers: Vec<String>,
-    /// Header fields that the guest may set and see, although they are kept from it by default:
+    /// Header fields that the guest may set and see, although they are hidden from it by default:
     /// `proxy-authorization` and `proxy-authenticate`. Components only.
     #[serde(default)]
     pub allow_headers: Vec<String>,
@@ -67,11 +67,11 @@ pub struct Service {
     /// (relative to the file). Default: none.
     #[serde(default)]
     pub directories: BTreeMap<String, PathBuf>,
-    /// Requests to the service that may be in flight at once, each until the last byte of its
-    /// response; one more is answered 503. Default: no limit of its own.
+    /// Requests to the service that may be in flight at once; further ones are answered 503. A
+    /// request counts until the last byte of its response. Default: no limit of its own.
     pub max_in_flight: Option<Count>,
-    /// Rate of requests to the service, by all clients: `"100/s"` or `"100/s burst 200"`; beyond
-    /// it, they are answered 429. Default: no limit.
+    /// Rate of requests to the service, by all clients: `"100/s"` or `"100/s burst 200"`; requests
+    /// beyond it are answered 429. Default: no limit.
     pub rate: Option<Rate>,
     /// Size of the body of a request to the service; larger ones are answered 413. Default: that of
     /// `[server]`.
@@ -92,7 +92,7 @@ beside_group!(Service, settings, GATHERED);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCertificate {
-    /// Hosts that get it: a name, `*.NAME`, an address or a network.
+    /// Upstreams that get the certificate: a name, `*.NAME`, an address or a network.
     pub host: String,
     /// The certificate with its chain (PEM), relative to the file.
     pub certificate: PathBuf,

@@ -140,7 +140,7 @@ fn meant(message: &str) -> Option<String> {
     if !names.contains(&&*plain)
         && let Some((key, table)) = flag(&plain)
     {
-        return Some(format!("unknown field `{name}`: it is `{key}` of {table}"));
+        return Some(format!("unknown field `{name}`: write `{key}` in {table}"));
     }
     if let Some(near) = nearest(&plain, names.iter().copied()) {
         return Some(format!("unknown field `{name}`: did you mean `{near}`?"));
@@ -155,7 +155,7 @@ fn meant(message: &str) -> Option<String> {
         _ => "",
     };
     Some(format!(
-        "unknown field `{name}`: it is part of the route: `route = {{ path = \"/x/...\"{rest} }}`"
+        "unknown field `{name}`: write it in the route: `route = {{ path = \"/x/...\"{rest} }}`"
     ))
 }
 

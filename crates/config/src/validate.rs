@@ -78,16 +78,15 @@ fn of_tls(tls: &TlsSettings) -> Vec<Wrong> {
         wrong.push((why.to_owned(), "tls.certificates".to_owned()));
     }
     if tls.clients.asked() != ClientAuthMode::Off && tls.clients.client_ca.is_none() {
-        let why = "client certificates are asked for, but no CA is named that verifies them: name its \
-                   file by `client_ca`";
+        let why = "client certificates are asked for, but no CA is named to verify them: write its file \
+                   in `client_ca`";
         wrong.push((why.to_owned(), "tls.client_auth".to_owned()));
     }
     for (at, files) in tls.certificates.iter().enumerate() {
         let key = format!("tls.certificates.{at}.names");
         let names = files.names.as_deref();
         if names.is_some_and(<[String]>::is_empty) {
-            let why =
-                "the list is empty: write names, or leave `names` out for those in the certificate";
+            let why = "the list is empty: write names, or leave `names` out to use those in the certificate";
             wrong.push((why.to_owned(), key.clone()));
         }
         for (at, name) in names.unwrap_or_default().iter().enumerate() {

@@ -96,7 +96,7 @@ choice! {
         Default,
         /// Exactly like WAGI 0.8.1.
         Strict,
-        /// Like the default, plus what modules of WAGI 0.2 expect.
+        /// Like the default, with additions that modules of WAGI 0.2 expect.
         #[cfg_attr(feature = "settings", serde(rename = "0.2"), value(name = "0.2"))]
         V0_2,
     }

@@ -97,7 +97,7 @@ static RANGES: [Range; 43] = [
     v4([240, 0, 0, 0], 4, "reserved"),
     v6([0, 0, 0, 0], 128, THIS_MACHINE),
     network_v6(Ipv6Addr::LOCALHOST, 128, "loopback"),
-    v6([0, 0, 0, 0], 96, "an IPv4 address in an abandoned form"),
+    v6([0, 0, 0, 0], 96, "an IPv4 address in a deprecated form"),
     // An operator's own translator decides what these mean (RFC 8215).
     v6([0x64, 0xff9b, 1, 0], 48, "for local NAT64"),
     v6([0x100, 0, 0, 0], 64, "discarded"),
@@ -188,7 +188,7 @@ mod tests {
             ("240.0.0.1", "reserved"),
             ("255.255.255.255", "broadcast"),
             ("::1", "loopback"),
-            ("::7f00:1", "an IPv4 address in an abandoned form"),
+            ("::7f00:1", "an IPv4 address in a deprecated form"),
             ("::ffff:127.0.0.1", "loopback"),
             ("::ffff:169.254.169.254", "a cloud's metadata service"),
             // Translated by SIIT (RFC 2765).

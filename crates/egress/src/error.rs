@@ -33,7 +33,7 @@ pub enum EgressError {
     /// an address.
     #[error(
         "outgoing requests to {destination} are denied: its address {address} is {range}, which a \
-         grant of a name or of * does not cover; if it is meant, allow it as an address, too: write \
+         grant of a name or of * does not cover; if you want this, also allow the address: write \
          {remedy} (or its network, such as 10.0.0.0/8)"
     )]
     AddressDenied {
@@ -59,7 +59,7 @@ pub enum EgressError {
         reason: &'static str,
     },
     /// `loop-detected`: the request, or one that it is made for, has come to this host too often.
-    #[error("the outgoing request goes round in circles")]
+    #[error("the outgoing request is in a loop")]
     LoopDetected,
     /// `HTTP-request-URI-invalid`.
     #[error("the outgoing request's URI is invalid: {reason}")]

@@ -17,7 +17,7 @@ use crate::target::{Scheme, Target};
 /// The forms of a grant, for messages.
 const FORMS: &str = "*, HOST, HOST:PORT, http://HOST[:PORT], https://HOST[:PORT]; HOST is a name, \
                      *.NAME for all names below it, an IPv4 address, an IPv6 address in brackets, \
-                     or a network as 10.0.0.0/8 or [fd00::]/8";
+                     or a network such as 10.0.0.0/8 or [fd00::]/8";
 
 /// The grants of a service. Empty: nothing may be reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -106,7 +106,7 @@ impl Pattern {
             };
         }
         if text.contains('*') {
-            return Err("\"*\" stands only alone or as the whole first label");
+            return Err("\"*\" may stand only alone or as the whole first label");
         }
         if !text.is_ascii() {
             return Err("its name is not ASCII (write it in its xn-- form)");
@@ -120,7 +120,9 @@ impl Pattern {
 /// Parses a network whose host bits are zero: any others suggest a mistake.
 fn network(address: &str, length: &str) -> Result<IpNet, &'static str> {
     let Some(Host::Address(address)) = Host::parse(address) else {
-        return Err("it has a path, and grants are for whole hosts (or networks, as 10.0.0.0/8)");
+        return Err(
+            "it has a path, and grants are for whole hosts (or networks, such as 10.0.0.0/8)",
+        );
     };
     let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
     let network = length
@@ -130,7 +132,7 @@ fn network(address: &str, length: &str) -> Result<IpNet, &'static str> {
         .and_then(|length| IpNet::new(address, length).ok())
         .ok_or("the number after its \"/\" is not the length of a network")?;
     if network.trunc() != network {
-        return Err("its address is not the first of its network");
+        return Err("its address is not the first address of its network");
     }
     Ok(network)
 }

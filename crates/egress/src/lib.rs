@@ -4,7 +4,8 @@
 //! ([`EgressLimits`]), and a pooled connection, for which a name is resolved and its addresses are checked
 //! (`docs/reference/egress-policy.md`). Each step has a timeout ([`Timeouts`]). The request carries the
 //! `traceparent` of its own span, a child of the request that it is attributed to, or the guest's
-//! ([`TraceHeaders`]). Errors are [`EgressError`]s, as precise as `wasi:http`'s error codes.
+//! ([`TraceHeaders`]). Errors are [`EgressError`]s, as precise as `wasi:http`'s error codes. Why the client is
+//! our own: `docs/decisions/0006-egress.md`.
 //!
 //! ```no_run
 //! use std::sync::Arc;

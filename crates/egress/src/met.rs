@@ -36,7 +36,7 @@ const fn described(
 
 const SERVICE_REQUESTS: Described = described(
     "outgoing_requests_of_service",
-    "the service has reached its limit of outgoing requests, and another fails with \
+    "the service has reached its limit of outgoing requests, and further ones fail with \
      connection-limit-reached",
     "outgoing.max_requests",
     "--max-outgoing-requests",
@@ -44,7 +44,7 @@ const SERVICE_REQUESTS: Described = described(
 
 const ALL_REQUESTS: Described = described(
     "outgoing_requests_in_all",
-    "all services together have reached the limit of outgoing requests, and another fails with \
+    "all services together have reached the limit of outgoing requests, and further ones fail with \
      connection-limit-reached",
     "server.max_outgoing_requests_in_all",
     "--max-outgoing-requests-in-all",
@@ -52,16 +52,16 @@ const ALL_REQUESTS: Described = described(
 
 const SERVICE_CONNECTIONS: Described = described(
     "outgoing_connections_of_service",
-    "the service has reached its limit of connections to upstreams, all are in use, and a request that \
-     needs another fails with connection-limit-reached",
+    "the service has reached its limit of connections to upstreams, all are in use, and requests that \
+     need another one fail with connection-limit-reached",
     "outgoing.max_connections",
     "--max-outgoing-connections",
 );
 
 const ALL_CONNECTIONS: Described = described(
     "outgoing_connections_in_all",
-    "all services together have reached the limit of connections to upstreams, all are in use, and a \
-     request that needs another fails with connection-limit-reached",
+    "all services together have reached the limit of connections to upstreams, all are in use, and \
+     requests that need another one fail with connection-limit-reached",
     "server.max_outgoing_connections_in_all",
     "--max-outgoing-connections-in-all",
 );
@@ -82,22 +82,22 @@ const REQUEST_BODY: Described = described(
 
 const RESPONSE_HEAD: Described = described(
     "outgoing_response_head",
-    "an outgoing request fails whose response has a larger head, or larger trailers",
+    "an outgoing request fails if its response has a larger head, or larger trailers",
     "outgoing.max_response_head",
     "--max-outgoing-response-head",
 );
 
 const RESPONSE_FIELDS: Described = described(
     "outgoing_response_fields",
-    "an outgoing request fails whose response has more header fields, or a larger head than \
-     `outgoing.max_response_head`",
+    "an outgoing request fails if its response has more header fields, or if the response's head is \
+     larger than `outgoing.max_response_head`",
     "outgoing.max_response_fields",
     "--max-outgoing-response-fields",
 );
 
 const RESPONSE_BODY: Described = described(
     "outgoing_response_body",
-    "an outgoing request fails whose response has a larger body",
+    "an outgoing request fails if its response has a larger body",
     "outgoing.max_response_body",
     "--max-outgoing-response-body",
 );

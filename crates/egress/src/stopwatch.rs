@@ -109,7 +109,7 @@ impl From<Late> for EgressError {
             Late::Total => Self::TotalTimeout,
             // Checked, and the request is not lost.
             Late::Look => {
-                let lost = "the connection was closed as it was given the request";
+                let lost = "the connection was closed while the request was handed to it";
                 Self::ConnectionTerminated(said(lost))
             }
         }

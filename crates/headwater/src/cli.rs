@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Wagi(Box<wagi::Wagi>),
     /// Explain what a file serves, without serving it
     Check(Box<Check>),
-    /// Print the completions of a shell
+    /// Print completions for a shell
     Completions {
         /// The shell
         #[arg(value_name = "SHELL")]
@@ -146,17 +146,17 @@ const GRANTS: &str = "Grants (default: none)";
 pub(crate) struct GrantArgs {
     /// Let the guest send requests to HOST: `example.com`, `*.example.com:443`, or `*` for the
     /// whole internet. A private or local address also needs a grant of the address or its network,
-    /// such as `http://127.0.0.1:9000` or `10.0.0.0/8:5432`, besides that of the name that resolves
-    /// to it. May be given several times
+    /// such as `http://127.0.0.1:9000` or `10.0.0.0/8:5432`, in addition to a grant of the name that
+    /// resolves to it. May be given several times
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_outgoing: Vec<Grant>,
 
-    /// Keep a header field from the guest: it can neither set nor see it, as is always the case for
-    /// `host` and `connection`. May be given several times
+    /// Hide a header field from the guest, which can then neither set nor see it. This is always the
+    /// case for `host` and `connection`. May be given several times
     #[arg(long, value_name = "NAME", value_parser = parse_header_name)]
     pub(crate) forbid_header: Vec<HeaderName>,
 
-    /// Let the guest set and see a header field that is kept from it by default:
+    /// Let the guest set and see a header field that is hidden from it by default:
     /// `proxy-authorization` or `proxy-authenticate`. May be given several times
     #[arg(long, value_name = "NAME", value_parser = parse_header_name)]
     pub(crate) allow_header: Vec<HeaderName>,
@@ -165,8 +165,8 @@ pub(crate) struct GrantArgs {
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) environment: Vec<(String, String)>,
 
-    /// Let the guest use a directory, under another name if one is given. May be given several
-    /// times
+    /// Let the guest use a directory, with another name in the guest if one is given. May be given
+    /// several times
     #[arg(long = "dir", value_name = "HOST_DIR[::GUEST_DIR]", value_parser = parse_directory)]
     pub(crate) directories: Vec<Directory>,
 

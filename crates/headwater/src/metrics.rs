@@ -60,7 +60,7 @@ impl Observer<'_> {
         self.level(
             "headwater.pool.instance.alive",
             "{instance}",
-            "Instances, by what they do",
+            "Instances, by state",
             |pool, tell| {
                 let PoolView {
                     starting,
@@ -114,7 +114,7 @@ impl Observer<'_> {
         self.count(
             "headwater.pool.instance.retired",
             "{instance}",
-            "Instances that were told to finish what they had and end",
+            "Instances that were told to finish their requests and end",
             |pool, tell| {
                 for (cause, count) in pool.totals().retired {
                     tell(count, Some(KeyValue::new(CAUSE, cause)));
@@ -171,7 +171,9 @@ impl Observer<'_> {
         self.meter
             .f64_observable_counter("headwater.pool.backpressure.time")
             .with_unit("s")
-            .with_description("Total time that guests held their instances by backpressure")
+            .with_description(
+                "Total time for which guests refused further requests by backpressure",
+            )
             .with_callback(move |instrument| {
                 tell_of_each(&registry, instrument, |pool, tell| {
                     tell(pool.totals().backpressure.as_secs_f64(), None);

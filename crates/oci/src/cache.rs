@@ -70,7 +70,7 @@ impl ModuleCache {
                 tracing::warn!(
                     %reference,
                     error = headwater_core::explain(&error),
-                    "the registry could not be asked if the tag has moved; using the module in the cache"
+                    "the registry could not be asked whether the tag has moved; using the module in the cache"
                 );
                 Ok(fetched(&digest, bytes, Origin::Cache))
             }

@@ -10,7 +10,9 @@ pub enum OciError {
     #[error("`{0}` is not a reference to a module in a registry: write `HOST/NAME:TAG`")]
     Reference(String),
     /// No connection could be made, or it broke.
-    #[error("the registry {registry} cannot be reached: is the address right, and is it up?")]
+    #[error(
+        "the registry {registry} cannot be reached: check the address, and that the registry is running"
+    )]
     Unreachable {
         /// The registry.
         registry: String,
@@ -53,7 +55,7 @@ pub enum OciError {
         status: u16,
     },
     /// An answer is malformed.
-    #[error("the registry {registry} gave {problem} for `{what}`")]
+    #[error("the registry {registry} answered with {problem} for `{what}`")]
     Malformed {
         /// The registry.
         registry: String,
@@ -64,8 +66,8 @@ pub enum OciError {
     },
     /// The artifact has no WebAssembly module.
     #[error(
-        "`{reference}` holds no WebAssembly module (its layers are {found}): push it as a layer of type \
-         {}",
+        "`{reference}` holds no WebAssembly module (its layers are {found}): push the module as a layer of \
+         type {}",
         crate::manifest::WAGI_LAYER
     )]
     NoModule {

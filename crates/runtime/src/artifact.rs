@@ -33,7 +33,7 @@ pub enum ArtifactError {
     Text(String),
     /// A wasmCloud manifest.
     #[error(
-        "it is a manifest of wasmCloud's (wadm), which Headwater does not read: serve the component that \
+        "it is a wasmCloud manifest (wadm), which Headwater does not read: serve the component that \
          its `image` names, from a file"
     )]
     Wadm,

@@ -31,8 +31,8 @@ use self::entry::{Key, VerifiedCode};
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The remedy that each warning ends with.
-const REMEDY: &str = "name another directory by --code-cache (`code_cache` in [server]), or turn the \
-                      cache off by `--code-cache off`";
+const REMEDY: &str = "name another directory with --code-cache (`code_cache` in [server]), or turn the \
+                      cache off with `--code-cache off`";
 
 /// The maximum number of warnings kept: more than a person reads of one kind.
 const KEPT_WARNINGS: usize = 32;
@@ -180,8 +180,8 @@ impl Compiler {
             )),
             (Some(why), Err(error)) => self.warn(format!(
                 "the compiled code in `{file}` cannot be used ({why}), and the file cannot be replaced \
-                 ({error}): the guest was compiled again, and so will it be at the next start: remove the \
-                 file, or {REMEDY}"
+                 ({error}): the guest was compiled again, and will be compiled again at the next start: \
+                 remove the file, or {REMEDY}"
             )),
             (None, Err(error)) => self.warn(format!(
                 "compiled code cannot be written to `{file}` ({error}), and the next start compiles the \

@@ -16,8 +16,8 @@ pub struct ForbiddenHeaders(ForbiddenHeaderFilter);
 /// A field that cannot be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` cannot be allowed: it is between the two ends of a connection, and the host's to set; only \
-     `proxy-authorization` and `proxy-authenticate` can be"
+    "`{0}` cannot be allowed: it belongs to the connection, and only the host sets it; only \
+     `proxy-authorization` and `proxy-authenticate` can be allowed"
 )]
 pub struct NotAllowed(HeaderName);
 

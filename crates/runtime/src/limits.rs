@@ -18,7 +18,7 @@ pub(crate) const MAX_TASKS: usize = 32 << 10;
 /// See [`headwater_core::Limits::guest_memory`].
 pub(crate) const MEMORY: Limit = Limit {
     name: "memory",
-    effect: "its instance has as much memory as it may, and its memory does not grow",
+    effect: "its instance has reached its limit of memory, and its memory cannot grow",
     setting: Some(Setting {
         key: "memory",
         flag: Some("--memory"),
@@ -28,14 +28,14 @@ pub(crate) const MEMORY: Limit = Limit {
 /// See [`MAX_TABLE_ELEMENTS`].
 pub(crate) const TABLE: Limit = Limit {
     name: "table_elements",
-    effect: "its table has as many elements as one may have, and does not grow",
+    effect: "its table has reached the limit of elements, and cannot grow",
     setting: None,
 };
 
 /// See [`crate::PoolSettings::max_outgoing_per_instance`].
 pub(crate) const OUTGOING: Limit = Limit {
     name: "outgoing_per_instance",
-    effect: "its instance has as many outgoing requests open as it may, and another fails with \
+    effect: "its instance has reached its limit of open outgoing requests, and further ones fail with \
              connection-limit-reached",
     setting: Some(Setting {
         key: "max_outgoing_per_instance",
@@ -46,7 +46,7 @@ pub(crate) const OUTGOING: Limit = Limit {
 /// See [`headwater_core::Limits::open_files_per_instance`].
 pub(crate) const OPEN_FILES_PER_INSTANCE: Limit = Limit {
     name: "open_files_per_instance",
-    effect: "its instance has as many files and directories open as it may, and another cannot be opened",
+    effect: "its instance has reached its limit of open files and directories, and cannot open another one",
     setting: Some(Setting {
         key: "max_open_files_per_instance",
         flag: Some("--max-open-files-per-instance"),
@@ -56,7 +56,7 @@ pub(crate) const OPEN_FILES_PER_INSTANCE: Limit = Limit {
 /// See [`headwater_core::Limits::open_files`].
 pub(crate) const OPEN_FILES: Limit = Limit {
     name: "open_files",
-    effect: "its service has as many files and directories open as it may, and another cannot be opened",
+    effect: "its service has reached its limit of open files and directories, and cannot open another one",
     setting: Some(Setting {
         key: "max_open_files",
         flag: Some("--max-open-files"),
@@ -66,14 +66,14 @@ pub(crate) const OPEN_FILES: Limit = Limit {
 /// See [`MAX_RESOURCES`].
 const RESOURCES: Limit = Limit {
     name: "resources",
-    effect: "its instance holds as many resources of the host as it may, and another one is a trap",
+    effect: "its instance has reached its limit of host resources, and creating another one is a trap",
     setting: None,
 };
 
 /// See [`MAX_TASKS`].
 const TASKS: Limit = Limit {
     name: "tasks",
-    effect: "its instance holds as many tasks, streams and futures as it may, and another one is a trap",
+    effect: "its instance has reached its limit of tasks, streams and futures, and creating another is a trap",
     setting: None,
 };
 

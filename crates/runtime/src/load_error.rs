@@ -17,7 +17,7 @@ pub enum LoadError {
     Invalid(String),
     /// One instance of it needs more than the engine gives to one.
     #[error(
-        "an instance of it takes more than Headwater gives to one: {0}; compose it of fewer \
+        "an instance of it takes more than an instance may have: {0}; compose it of fewer \
          components, or serve them one by one"
     )]
     TooLarge(String),
@@ -33,7 +33,7 @@ pub enum LoadError {
     World(String),
     /// It is a program that runs once, as this export shows.
     #[error(
-        "it is a command, which runs once and ends (it exports `{0}`), and no HTTP handler: to serve it \
+        "it is a command, which runs once and ends (it exports `{0}`), not an HTTP handler: to serve it \
          as a WAGI module, build it for wasm32-wasip1; a component that is served exports \
          `wasi:http/handler@0.3` or `wasi:http/incoming-handler@0.2`"
     )]
@@ -52,7 +52,7 @@ pub enum LoadError {
     Missing(MissingImports),
     /// It imports something with a type that differs from Headwater's.
     #[error(
-        "it imports something in another form than Headwater offers it: {0}; build it again with a \
+        "it imports something in a form that Headwater does not offer: {0}; build it again with a \
          current toolchain"
     )]
     Import(String),

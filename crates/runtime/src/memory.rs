@@ -23,8 +23,8 @@ pub struct MemoryBudget {
 }
 
 /// The hint for an operator about a guest that failed after it was refused memory.
-pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: `memory` of the service, or \
-                                      --memory if the service does not set it, gives it more";
+pub(crate) const MORE_MEMORY: &str = "it had been refused memory before: raise `memory` of the service, or \
+                                      --memory if the service does not set it";
 
 impl MemoryBudget {
     /// Returns a budget of this many bytes for an instance that runs on this thread.

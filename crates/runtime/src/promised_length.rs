@@ -23,7 +23,7 @@ pub(crate) struct PromisedLength {
     "the guest declared a body of {declared} bytes by its content-length and {}",
     match written < declared {
         true => format!("wrote {written}"),
-        false => format!("wrote more: {written} or more"),
+        false => format!("wrote more: at least {written}"),
     }
 )]
 pub(crate) struct WrongLength {
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_body_that_is_longer_than_declared_is_called_so_and_not_sent() {
         let mut promised = promised(Some(10));
-        let told = "the guest declared a body of 10 bytes by its content-length and wrote more: 11 or more";
+        let told = "the guest declared a body of 10 bytes by its content-length and wrote more: at least 11";
         let refused = promised.error(Error::HttpResponseBodySize(Some(11)));
         assert_eq!(refused.to_string(), told);
         assert_eq!(promised.frame(data(11)).unwrap_err().to_string(), told);

@@ -1,4 +1,4 @@
-//! The threads that guests run on.
+//! The threads that guests run on (`docs/decisions/0012-threads.md`).
 //!
 //! # The problem
 //!

@@ -41,8 +41,8 @@ pub enum WagiError {
     },
     /// The module is the core of a component: the compiler's output before it is made a component.
     #[error(
-        "{service}: the module is the core of a component (it {shown_by}), not a program by itself: \
-         build it for wasm32-wasip2, which makes a component of it, or run `wasm-tools component new`; \
+        "{service}: the module is the core of a component (it {shown_by}), not a complete program: \
+         build it for wasm32-wasip2, which makes a component from it, or run `wasm-tools component new`; \
          then serve the component"
     )]
     ComponentCore {

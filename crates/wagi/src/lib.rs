@@ -3,7 +3,8 @@
 //!
 //! The life of a request: `environment` and `argv` make the module's variables and arguments, a
 //! fresh instance runs with the request's body as its stdin, and `response` parses its stdout.
-//! Modules run as they are and are not converted to components, because many old ones cannot be.
+//! Modules run as they are and are not converted to components, because many old ones cannot be
+//! (`docs/decisions/0007-wagi-core-modules.md`).
 //!
 //! The behaviour is that of WAGI 0.8.1, the last version, where a module could rely on it. Plain
 //! errors of WAGI are corrected. Each place says which of the two it is.

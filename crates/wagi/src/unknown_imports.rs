@@ -51,7 +51,7 @@ impl fmt::Display for UnknownImports {
         for UnknownImport { module, name } in &self.0 {
             let remedy = match module.as_str() {
                 "wasi_experimental_http" => {
-                    "which is not a function of WAGI's outgoing HTTP: rebuild the module with version 0.10 of it"
+                    "which is not a function of WAGI's outgoing HTTP: rebuild the module with its version 0.10"
                 }
                 "wasi_snapshot_preview1" | "wasi_unstable" => {
                     "which is not a function of WASI: rebuild the module with a current toolchain"

@@ -201,7 +201,7 @@ async fn what_is_wrong_with_an_entry_is_told_with_the_place_of_its_key() -> Resu
         (
             format!("{ANSWER}headers = {{ x = \"1\", Content-Length = \"1\" }}\n"),
             "line 3, column 22: Content-Length",
-            "leave it out",
+            "leave the field out",
         ),
         (
             format!("{ANSWER}headers = {{ x = \"1\", X = \"1\" }}\n"),

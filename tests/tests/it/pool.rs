@@ -133,7 +133,7 @@ async fn a_request_that_waits_for_work_that_another_left_behind_is_told_what_it_
         let next = services.get("/").await?;
         ensure!(next.status == status, "{next:?}");
         if status == 503 {
-            let said = "still works for requests that have their answers";
+            let said = "still works for requests that were answered";
             ensure!(next.text().contains(said), "{next:?}");
         }
         let id = next.request_id();

@@ -305,7 +305,7 @@ async fn check_explains_a_file() -> Result<()> {
         "A, G (command line), REMOTE_USER",
         "`bindle_server`: there are no",
         "line 9: `env` has no effect: write `environment`",
-        "`/dyn/late` (6): route 5 answers all its requests",
+        "`/dyn/late` (6): route 5 comes first and answers all of these requests",
         "`allowed_hosts`: the module makes no outgoing requests",
         "`no-slash`: no path matches it",
         "`environment.REMOTE_USER`: each request sets it",

@@ -51,11 +51,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("repository", "WAGI reserved it and never read it"),
     (
         "default_host",
-        "WAGI dropped it in 2021: --hostname names the default host, and `host` in a [[module]] the \
-         hosts of a route",
+        "WAGI dropped it in 2021: --hostname names the default host, and `host` in a [[module]] \
+         names the hosts of a route",
     ),
-    ("executor", "it is Spin's: write `argv` and `entrypoint`"),
-    ("source", "it is Spin's: write `module`"),
+    (
+        "executor",
+        "it is a key of Spin: write `argv` and `entrypoint`",
+    ),
+    ("source", "it is a key of Spin: write `module`"),
     ("component", "a modules.toml has `module`"),
     ("wasm", "write `module`"),
     ("file", "write `module`"),
@@ -76,22 +79,25 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("hostnames", "write `host`"),
     ("hosts", "write `host`"),
     ("allow_outgoing", "in a modules.toml it is `allowed_hosts`"),
-    ("allowed_http_hosts", "it is Spin's: write `allowed_hosts`"),
+    (
+        "allowed_http_hosts",
+        "it is a key of Spin: write `allowed_hosts`",
+    ),
     (
         "allowed_outbound_hosts",
-        "it is Spin's: write `allowed_hosts`",
+        "it is a key of Spin: write `allowed_hosts`",
     ),
     (
         "http_method",
-        "it is wagi-dotnet's: the module sees REQUEST_METHOD, and gets every method",
+        "it is a key of wagi-dotnet: the module sees REQUEST_METHOD, and gets every method",
     ),
     (
         "policies",
-        "it is wagi-dotnet's: put a proxy that authenticates in front",
+        "it is a key of wagi-dotnet: put a proxy that authenticates in front",
     ),
     (
         "roles",
-        "it is wagi-dotnet's: put a proxy that authenticates in front",
+        "it is a key of wagi-dotnet: put a proxy that authenticates in front",
     ),
     ("buffered_response", "write `max_response`"),
     ("max_concurrency", "write `max_instances`"),

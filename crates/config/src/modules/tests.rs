@@ -128,7 +128,7 @@ fn an_unknown_key_is_told_with_its_line_and_likely_meaning() {
         ("entry_point = \"x\"", "did you mean `entrypoint`?"),
         ("env = {}", "write `environment`"),
         ("repository = \"x\"", "never read it"),
-        ("executor = { type = \"wagi\" }", "Spin's"),
+        ("executor = { type = \"wagi\" }", "a key of Spin"),
         ("whatever = 1", "the keys are route, module"),
     ] {
         let file = parse(&format!(

@@ -42,7 +42,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind(
         "Range",
         "range",
-        "a count, or a range of counts to draw from: `1000`, `\"750-1000\"`",
+        "a count, or a range from which a count is drawn: `1000`, `\"750-1000\"`",
     ),
     kind(
         "Rate",

@@ -56,7 +56,7 @@ use the JSON schema of the file: [headwater.schema.json](headwater.schema.json),
 
 ## Precedence
 
-A setting may be given in several places. For each setting by itself, the first of these applies:
+A setting may be given in several places. For each setting separately, the first of these applies:
 
 1. a service's own key,
 2. the flag, such as `--max-body 10MiB`,
@@ -71,7 +71,7 @@ is `h2c`: a service has its own upstreams and those of all services. Flags and v
 
 `--watch` alone means `--watch=true`; `--watch=false` overrides the file. If the value of a flag is optional, write it
 after `=` or as the next word. The next word is the value if it can be read as one: `--admin 127.0.0.1:9000 x.wasm`
-has a value, `--admin x.wasm` has none. Write a file whose name looks like a value with its folder: `./json`.
+has a value, `--admin x.wasm` has none. If the name of a file looks like a value, write it with its folder: `./json`.
 
 An environment variable that begins with `HEADWATER_` and belongs to no flag gets a [warning](check.md#warnings).
 

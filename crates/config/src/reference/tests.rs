@@ -146,8 +146,8 @@ fn a_row_has_all_that_is_to_be_known_of_a_key() {
          are answered 413. A service may have its own. |",
         "| `name` | text | must be given |  | Name in traces and logs. Unique in the file. |",
         "| `route` | route | must be given |",
-        "| `max_queue` | count | 1000 | `--max-queue` | Requests that may wait for an instance, also for one that \
-         is being started; one more is answered 503. Components only. |",
+        "| `max_queue` | count | 1000 | `--max-queue` | Requests that may wait for an instance, even for one that \
+         is being started; further requests are answered 503. Components only. |",
         "| `max_queue` | count | 1000 | `--max-queue` | `HEADWATER_MAX_QUEUE` | Requests",
         "| `log` | text | info | `--log` | `RUST_LOG` |",
         "| `certificate` | text | must be given | `--tls-cert` | `HEADWATER_TLS_CERT` |",

@@ -5,8 +5,8 @@ use crate::TcpAddress;
 use crate::secret::SecretSource;
 
 settings! {
-    /// The admin listener, apart from the public one. The section `[admin]` turns it on, and so
-    /// does the flag `--admin`.
+    /// The admin listener, separate from the public listeners. The section `[admin]` turns it on,
+    /// and so does the flag `--admin`.
     #[command(next_help_heading = "Admin")]
     pub struct AdminSettings {
         /// Serve health, readiness, metrics, services and requests in flight to operators. Without

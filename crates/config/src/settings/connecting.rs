@@ -4,7 +4,7 @@ use super::settings;
 
 settings! {
     /// The outgoing connections of a service.
-    #[command(next_help_heading = "Outgoing connections, of services that do not have their own")]
+    #[command(next_help_heading = "Outgoing connections, for services without their own settings")]
     pub struct ConnectingSettings {
         /// Trust the certificates in these files (PEM), in addition to the machine's, separated by
         /// commas [default: none]

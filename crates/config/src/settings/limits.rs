@@ -3,7 +3,7 @@ use crate::{Count, Memory, Time};
 
 settings! {
     /// Limits of a service, for components and modules.
-    #[command(next_help_heading = "Limits, of services that do not have their own")]
+    #[command(next_help_heading = "Limits, for services without their own settings")]
     pub struct LimitSettings {
         /// Time that a request may take until its response head (`500ms`, `30s`, `2m`) [default:
         /// 30s]
@@ -19,8 +19,8 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_INSTANCES")]
         pub max_instances: Option<Count>,
 
-        /// CPU time that one request may take; beyond it, the request's instance is ended [default:
-        /// limited by the timeout only]
+        /// CPU time that one request may take; after that, the request's instance is ended
+        /// [default: limited by the timeout only]
         #[arg(long, value_name = "TIME", env = "HEADWATER_MAX_CPU_TIME")]
         pub max_cpu_time: Option<Time>,
 

@@ -51,7 +51,8 @@ settings! {
 #[serde(deny_unknown_fields, remote = "Self")]
 #[schemars(rename = "TlsSettings")]
 pub struct TlsSettings {
-    /// Certificates. A client gets the one for the name that it asks for, or else the first
+    /// Certificates. A client gets the certificate for the name that it asks for, or else the first
+    /// one
     pub certificates: Vec<CertificateFiles>,
     /// Client certificates.
     #[serde(default)]

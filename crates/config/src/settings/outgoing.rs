@@ -2,9 +2,9 @@ use super::settings;
 use crate::{Bounded, Count, Size, Time};
 
 settings! {
-    /// Outgoing requests of a service: the section `[defaults.outgoing]` for all services that do
-    /// not have their own, and `[service.outgoing]`.
-    #[command(next_help_heading = "Outgoing requests, of services that do not have their own")]
+    /// Outgoing requests of a service: `[service.outgoing]`, or `[defaults.outgoing]` for services
+    /// that do not have their own settings.
+    #[command(next_help_heading = "Outgoing requests, for services without their own settings")]
     pub struct OutgoingSettings {
         /// Time for resolving a name and connecting [default: 10s]
         #[arg(
@@ -43,7 +43,7 @@ settings! {
         )]
         pub between_bytes_timeout: Option<Time>,
 
-        /// Longest time in which a request's body makes no progress [default: 60s]
+        /// Longest time without progress while a request's body is sent [default: 60s]
         #[arg(
             id = "outgoing_write_timeout",
             long = "outgoing-write-timeout",
@@ -154,8 +154,8 @@ settings! {
         )]
         pub idle_timeout: Option<Time>,
 
-        /// Upstreams to reach by HTTP/2 without TLS, separated by commas; may be given several
-        /// times, and a service's own are added [default: none]
+        /// Upstreams to reach over HTTP/2 without TLS, separated by commas; may be given several
+        /// times. Those of a service are added to those for all services [default: none]
         #[arg(
             long,
             value_name = "HOST:PORT",

@@ -5,7 +5,7 @@ use crate::{Count, Range, Time};
 
 settings! {
     /// The instances of a component and their reuse.
-    #[command(next_help_heading = "Instances and their reuse, of components that do not have their own")]
+    #[command(next_help_heading = "Instances and their reuse, for components without their own settings")]
     pub struct PoolSettings {
         /// Requests that one instance may serve at once, unless its guest applies backpressure. 0.3
         /// components only [default: 16]
@@ -30,8 +30,8 @@ settings! {
         #[arg(long, value_name = "TIME", env = "HEADWATER_POST_RETURN_TIMEOUT")]
         pub post_return_timeout: Option<Time>,
 
-        /// Requests that may wait for an instance, also for one that is being started; one more is
-        /// answered 503. Components only [default: 1000]
+        /// Requests that may wait for an instance, even for one that is being started; further
+        /// requests are answered 503. Components only [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_QUEUE")]
         pub max_queue: Option<Count>,
 
@@ -45,7 +45,7 @@ settings! {
         pub max_outgoing_per_instance: Option<Count>,
 
         /// Give an instance the next request only when all work of the previous one is done.
-        /// Components only; 0.2 components always run so [default: false]
+        /// Components only; 0.2 components always run like this [default: false]
         #[arg(
             long,
             value_name = "BOOL",
@@ -56,15 +56,14 @@ settings! {
         )]
         pub serial: Option<bool>,
 
-        /// Attribution of outgoing requests if a guest's tasks can wake one another: always to the
-        /// request whose task makes them, with care, or with one request at a time. 0.3 components
+        /// Attribution of outgoing requests if a guest's tasks can wake one another. 0.3 components
         /// only [default: careful]
         #[arg(long, value_name = "MODE", env = "HEADWATER_ATTRIBUTION")]
         pub attribution: Option<AttributionMode>,
 
-        /// Try a request once more if its instance failed. Only for requests without a body that
-        /// had made no outgoing request, of services without directories. Components only [default:
-        /// false]
+        /// Try a request once more if its instance failed. This applies only to requests that have
+        /// no body and made no outgoing request, in services without directories. Components only
+        /// [default: false]
         #[arg(
             long,
             value_name = "BOOL",

@@ -9,23 +9,23 @@ settings! {
     /// Connections and requests: the section `[server]`.
     #[command(next_help_heading = "Server")]
     pub struct ServerSettings {
-        /// Connections that may be open at once; one more is refused [default: 10000]
+        /// Connections that may be open at once; further ones are refused [default: 10000]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_CONNECTIONS")]
         pub max_connections: Option<Count>,
 
-        /// Requests that may be in flight at once, each until the last byte of its response; one
-        /// more is answered 503 [default: 10000]
+        /// Requests that may be in flight at once; further ones are answered 503. A request counts
+        /// until the last byte of its response [default: 10000]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_IN_FLIGHT")]
         pub max_in_flight: Option<Count>,
 
-        /// Connections that one client address (for IPv6, one /64) may have open at once; one more
-        /// is refused. Trusted proxies are not limited [default: no limit]
+        /// Connections that one client address (for IPv6, one /64) may have open at once; further
+        /// ones are refused. Trusted proxies are not limited [default: no limit]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_CONNECTIONS_PER_CLIENT")]
         pub max_connections_per_client: Option<Count>,
 
         /// Requests that one client address (for IPv6, one /64) may have in flight at once on all
-        /// its connections; one more is answered 429. Behind a proxy, set `trusted_proxies`, or all
-        /// clients count as one [default: 1000]
+        /// its connections; further ones are answered 429. Behind a proxy, set `trusted_proxies`;
+        /// otherwise all clients count as one [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_IN_FLIGHT_PER_CLIENT")]
         pub max_in_flight_per_client: Option<Count>,
 
@@ -41,12 +41,12 @@ settings! {
         #[arg(long, value_name = "TIME", env = "HEADWATER_HANDSHAKE_TIMEOUT")]
         pub handshake_timeout: Option<Time>,
 
-        /// Longest pause of a client in sending a request's body that is being read; then the
+        /// Longest time that a service waits for the next part of a request's body; then the
         /// request is answered 408 [default: 30s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_BODY_IDLE_TIMEOUT")]
         pub body_idle_timeout: Option<Time>,
 
-        /// Longest time in which a client takes nothing of its response [default: 30s]
+        /// Longest time that a client may read nothing of its response [default: 30s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_SEND_TIMEOUT")]
         pub send_timeout: Option<Time>,
 
@@ -67,7 +67,7 @@ settings! {
         #[arg(long, value_name = "SIZE", env = "HEADWATER_MAX_BODY")]
         pub max_body: Option<Size>,
 
-        /// Time for which the rest of a request's body is read and dropped after an early answer,
+        /// Time for which the rest of a request's body is read and discarded after an early answer,
         /// so that the client can read the answer [default: 10s]
         #[arg(long, value_name = "TIME", env = "HEADWATER_LINGER")]
         pub linger: Option<Time>,
@@ -76,13 +76,13 @@ settings! {
         #[arg(long, value_name = "N", env = "HEADWATER_HTTP2_MAX_STREAMS")]
         pub http2_max_streams: Option<Count>,
 
-        /// Streams that an HTTP/2 client may reset before they are handled; beyond it, the
-        /// connection ends [default: 20]
+        /// Streams that an HTTP/2 client may reset before they are handled; after more resets, the
+        /// connection is closed [default: 20]
         #[arg(long, value_name = "N", env = "HEADWATER_HTTP2_MAX_RESETS")]
         pub http2_max_resets: Option<Count>,
 
-        /// Rate of requests of one client address (for IPv6, one /64); beyond it, they are answered
-        /// 429 [default: no limit]
+        /// Rate of requests of one client address (for IPv6, one /64); requests beyond it are
+        /// answered 429 [default: no limit]
         #[arg(long, value_name = "RATE", env = "HEADWATER_CLIENT_RATE")]
         pub client_rate: Option<Rate>,
 
@@ -100,15 +100,15 @@ settings! {
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_TIMEOUT")]
         pub drain_timeout: Option<Time>,
 
-        /// Time that new connections are still accepted after Ctrl-C or SIGTERM, for load balancers
-        /// to see that this host is not ready any more [default: none]
+        /// Time that new connections are still accepted after Ctrl-C or SIGTERM, so that load
+        /// balancers can see that this host is no longer ready [default: none]
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_DELAY")]
         pub drain_delay: Option<Time>,
 
         /// Places for the instances of all services. An instance takes one for each of its linear
-        /// memories, and at least one. Each is 4 GiB of address space, or 8 where both small and
-        /// large guests are served. A tenth is for services that have less than an equal share
-        /// [default: 1000]
+        /// memories, and at least one. Each place is 4 GiB of address space, or 8 GiB if both small
+        /// and large guests are served. A tenth of the places is for services that have less than
+        /// an equal share [default: 1000]
         #[arg(long, value_name = "N", env = "HEADWATER_PLACES")]
         pub places: Option<Bounded<1, 20_000>>,
 
@@ -118,19 +118,20 @@ settings! {
         #[arg(long, value_name = "DIR|off", env = "HEADWATER_CODE_CACHE")]
         pub code_cache: Option<CodeCachePlace>,
 
-        /// Number of times that a chain of requests may return to this host; beyond it, the guest
-        /// sees `loop-detected`, and any other client 508 [default: 16]
+        /// Number of times that a chain of requests may come back to this host; after that, a guest
+        /// gets the error `loop-detected`, and any other client gets 508 [default: 16]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_HOPS")]
         pub max_hops: Option<Bounded<0, 100>>,
 
-        /// Id of this host in the `CDN-Loop` of outgoing requests. Hosts that replace each other
-        /// may share an id, and then count together [default: a random one]
+        /// Id of this host in the `CDN-Loop` of outgoing requests. Hosts behind one load balancer
+        /// may share an id; then they count the requests of a chain together [default: a random
+        /// one]
         #[arg(long, value_name = "ID", env = "HEADWATER_HOST_ID")]
         pub host_id: Option<String>,
 
         /// Say in answers why a request failed, and why an outgoing request of its guest was
         /// denied: in the field `headwater-explain`, and in the text of Headwater's own answers.
-        /// For development: it tells clients what services may reach [default: false]
+        /// For development only: it tells clients what services may reach [default: false]
         #[arg(
             long,
             value_name = "BOOL",

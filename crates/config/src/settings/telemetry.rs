@@ -30,12 +30,12 @@ settings! {
         #[arg(long, value_name = "PATH", env = "HEADWATER_AUDIT_LOG")]
         pub audit_log: Option<PathBuf>,
 
-        /// Start a new file of the audit log `hourly`, `daily`, at a size such as `100MiB`, or
-        /// `never` [default: never]
+        /// Start a new audit log file `hourly`, `daily`, at a size such as `100MiB`, or `never`
+        /// [default: never]
         #[arg(long, value_name = "WHEN|SIZE", env = "HEADWATER_AUDIT_LOG_ROTATE")]
         pub audit_log_rotate: Option<Rotate>,
 
-        /// Number of old files of the audit log to keep [default: all]
+        /// Number of old audit log files to keep [default: all]
         #[arg(long, value_name = "N", env = "HEADWATER_AUDIT_LOG_KEEP")]
         pub audit_log_keep: Option<Count>,
 

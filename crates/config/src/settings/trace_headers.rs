@@ -4,11 +4,9 @@ use super::settings;
 
 settings! {
     /// The trace headers that the outgoing requests of a service carry.
-    #[command(next_help_heading = "Trace headers of outgoing requests, of services that do not have their own")]
+    #[command(next_help_heading = "Trace headers of outgoing requests, for services without their own settings")]
     pub struct TraceHeaderSettings {
-        /// Handling of a `traceparent` that a guest sets on an outgoing request: keep it, replace
-        /// it by that of the outgoing request's own span, or replace it and link it to that span
-        /// [default: keep]
+        /// Handling of a `traceparent` that a guest sets on an outgoing request [default: keep]
         #[arg(long, value_name = "MODE", env = "HEADWATER_GUEST_TRACEPARENT")]
         pub guest_traceparent: Option<GuestTraceparent>,
 

@@ -33,16 +33,16 @@ fn the_name_of_a_flag_is_told_with_the_key_and_its_table() {
     for (key, meant) in [
         (
             "max-outgoing-requests = 5",
-            "it is `max_requests` of the table `outgoing` of a `[[service]]` or of `[defaults]`",
+            "write `max_requests` in the table `outgoing` of a `[[service]]` or of `[defaults]`",
         ),
         (
             "drain-timeout = \"5s\"",
-            "it is `drain_timeout` of `[server]`",
+            "write `drain_timeout` in `[server]`",
         ),
-        ("access_log_to = \"x\"", "it is `to` of `[access_log]`"),
+        ("access_log_to = \"x\"", "write `to` in `[access_log]`"),
         (
             "tls-key = \"x\"",
-            "it is `key` of the list `tls.certificates` of a `[[listener]]`",
+            "write `key` in the list `tls.certificates` of a `[[listener]]`",
         ),
         ("[server]\nmax-body = \"1MiB\"", "did you mean `max_body`?"),
         ("[access-log]", "did you mean `access_log`?"),

@@ -90,7 +90,7 @@ impl Tls {
             Host::Address(address) => ServerName::from(*address),
             Host::Name(name) => {
                 ServerName::try_from(name.clone()).map_err(|_| EgressError::InvalidUri {
-                    reason: "its host is no name that a certificate could have",
+                    reason: "its host is not a name that a certificate can have",
                 })?
             }
         };
@@ -125,7 +125,7 @@ impl Tls {
 
     async fn first(&self) -> Result<State, EgressError> {
         let read = self.read(None).await;
-        let unusable = || said("the process is at its end");
+        let unusable = || said("the process is shutting down");
         let (stamps, loaded) = read.ok_or_else(|| EgressError::TlsSettings(unusable()))?;
         let loaded = loaded.map_err(|error| EgressError::TlsSettings(Arc::new(error)))?;
         Ok(State {

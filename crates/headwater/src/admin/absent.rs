@@ -18,7 +18,8 @@ impl Admin {
     #[allow(clippy::unused_async, reason = "the real one is async")]
     pub(crate) async fn bind(_params: &AdminParams, _telemetry: &Telemetry) -> Result<Self> {
         bail!(
-            "this program was built without the admin listener (the feature `admin`): leave it out"
+            "this program was built without the admin listener (the feature `admin`): remove `[admin]` and \
+             --admin"
         )
     }
 

@@ -20,7 +20,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics};
 /// are reported, not only the first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 if it could be served as it is, 1 if not, 2 if the command line is wrong.
+Exit codes: 0 if the file could be served as it is, 1 if not, 2 if the command line is wrong.
 
 Examples:
   headwater check headwater.toml

@@ -162,14 +162,16 @@ fn unknown_of(subcommand: &str, names: Vec<String>) -> Vec<Diagnostic> {
         }
         let (message, remedy) = match serve.iter().any(|known| known == name) {
             true => (
-                format!("`headwater {subcommand}` does not read it, `headwater serve` does"),
+                format!("`headwater {subcommand}` does not read it, but `headwater serve` does"),
                 "unset it".to_owned(),
             ),
             false => (
-                "no flag has this variable".to_owned(),
+                "it belongs to no flag".to_owned(),
                 match meant(&command, subcommand, name, &here) {
                     Some(meant) => format!("did you mean {meant}?"),
-                    None => format!("unset it; `headwater {subcommand} --help` lists them"),
+                    None => {
+                        format!("unset it; `headwater {subcommand} --help` lists all variables")
+                    }
                 },
             ),
         };
@@ -323,7 +325,7 @@ mod tests {
             (
                 "serve",
                 "HEADWATER_COLOUR",
-                "`headwater serve --help` lists them",
+                "`headwater serve --help` lists all variables",
             ),
         ] {
             let told = told(subcommand, name).unwrap();

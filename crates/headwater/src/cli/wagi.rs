@@ -57,7 +57,7 @@ pub(crate) struct Wagi {
     )]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// A cache.toml that says where compiled code is kept, unless --code-cache does [default:
+    /// A cache.toml that names the folder for compiled code; --code-cache takes precedence [default:
     /// cache.toml, if it exists]
     #[arg(long, value_name = "CACHE_TOML")]
     pub(crate) cache: Option<PathBuf>,
@@ -139,13 +139,13 @@ pub(crate) struct ModuleArgs {
     #[arg(long, value_name = "MODULE_CACHE_DIR")]
     pub(crate) module_cache: Option<PathBuf>,
 
-    /// When registries are asked for moved tags: at each start, or never, which uses the module
-    /// cache as it is, as WAGI did
+    /// When to ask registries whether a tag has moved: at each start, or never (as WAGI did), which
+    /// uses the module cache as it is
     #[arg(long, value_name = "WHEN", default_value = "start")]
     pub(crate) module_refresh: Refresh,
 
-    /// Set environment variables for every module, over those of the file. May be given several
-    /// times
+    /// Set environment variables for every module; they take precedence over those of the file. May
+    /// be given several times
     #[arg(short, long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parse_quoted)]
     pub(crate) env: Vec<(String, String)>,
 

@@ -106,8 +106,8 @@ fn encryption(tls: &TlsSettings) -> Result<TlsParams> {
     params.client_auth = match (tls.clients.asked(), &tls.clients.client_ca) {
         (ClientAuthMode::Off, _) => headwater_server::ClientAuth::Off,
         (_, None) => anyhow::bail!(
-            "client certificates are asked for, but no CA is named that verifies them: name its file \
-             with `client_ca` (--tls-client-ca)"
+            "client certificates are asked for, but no CA is named to verify them: name its file with \
+             `client_ca` (--tls-client-ca)"
         ),
         (ClientAuthMode::Optional, Some(authorities)) => headwater_server::ClientAuth::Optional {
             authorities: authorities.clone(),

@@ -117,7 +117,7 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
     let name = parse_header_name(name).map_err(anyhow::Error::msg)?;
     anyhow::ensure!(
         name != CONTENT_LENGTH && !is_hop_by_hop(&name),
-        "the host sets the header field `{name}` itself, to say how an answer is sent: leave it out"
+        "the host sets the header field `{name}` itself, to say how an answer is sent: leave the field out"
     );
     let value = HeaderValue::from_str(value).map_err(|_invalid| {
         anyhow::anyhow!(

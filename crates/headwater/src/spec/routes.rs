@@ -92,7 +92,7 @@ fn form(path: &str, is_below: bool) -> Result<()> {
     if let Some(name) = dots.filter(|path| !path.ends_with('/')) {
         let name = name.trim_end_matches('.');
         anyhow::bail!(
-            "the dots at the end of the route \"{path}\" are no wildcard: write \"{name}/...\" for \
+            "the dots at the end of the route \"{path}\" are not a wildcard: write \"{name}/...\" for \
              \"{name}\" and all below it"
         );
     }

@@ -70,12 +70,13 @@ impl Unattributed {
                 ambiguous,
                 unknown,
                 "outgoing requests of the guest could not be attributed to the request that they are \
-                 made for (ambiguous: evidence names several, or cannot be trusted; unknown: there is \
-                 none). To stay exact, let the guest make each call in the task of its request or in \
-                 one spawned from it; or pass the request's `traceparent` on to the upstream; or take \
-                 an attribution token of the request and enter it around the call; or apply \
-                 backpressure while it has a request, so that its instance has no other. Counted \
-                 since the last such line, at most one a minute",
+                 made for (ambiguous: the evidence names several requests, or cannot be trusted; \
+                 unknown: there is no evidence). To stay exact, let the guest make each call in the \
+                 task of its request or in a task spawned from it; or pass the request's \
+                 `traceparent` on to the upstream; or take an attribution token of the request and \
+                 enter it around the call; or apply backpressure while it has a request, so that its \
+                 instance has no other. The counts are those since the last such line; there is at \
+                 most one such line a minute",
             );
         }
     }
@@ -93,12 +94,12 @@ impl Unattributed {
             component = self.guest.name(),
             language = self.guest.language(),
             doubt = doubt.as_str(),
-            "tasks of the guest wake one another, so that one request's work may be done in another's \
-             task (a worker, a pool, a shared future, a lock): such calls are `ambiguous`. To have them \
-             exact, wrap each piece of work in the attribution scope of its request (Rust: \
+            "tasks of the guest wake one another, so one request's work may be done in the task of \
+             another (a worker, a pool, a shared future, a lock): such calls are `ambiguous`. To make \
+             them exact, wrap each piece of work in the attribution scope of its request (Rust: \
              `Scope::wrap` of `components/attribution`), or send the request's `x-request-id` along; \
              or set `attribution` of the service to `serial`, or to `task` if its tasks wake one \
-             another but keep their work to themselves. Told once",
+             another but never do each other's work. This is logged once",
         );
     }
 }

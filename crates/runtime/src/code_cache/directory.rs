@@ -36,7 +36,7 @@ pub(super) enum Untrusted {
     #[cfg(unix)]
     #[error("other users may write to it (mode {0:03o}): `chmod go-w` it")]
     Mode(u32),
-    #[error("it is no {0}")]
+    #[error("it is not a {0}")]
     Kind(&'static str),
 }
 

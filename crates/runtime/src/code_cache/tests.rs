@@ -167,7 +167,7 @@ fn what_is_no_file_is_neither_waited_for_nor_removed() {
     let [told] = &cache.compiler.warnings()[..] else {
         panic!("{:?}", cache.compiler.warnings())
     };
-    assert!(told.contains("it is no file"), "{told}");
+    assert!(told.contains("it is not a file"), "{told}");
     assert!(told.contains("cannot be replaced"), "{told}");
     fs::remove_dir(&path).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
@@ -203,7 +203,7 @@ fn a_directory_that_others_may_write_to_is_not_used() {
         assert!(refused("shared").unwrap().contains("uid 1234"));
     }
     fs::write(folder.path().join("file"), "").unwrap();
-    assert!(refused("file").unwrap().contains("no directory"));
+    assert!(refused("file").unwrap().contains("not a directory"));
     assert!(refused("file/beneath").is_some());
 }
 

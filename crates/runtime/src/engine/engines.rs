@@ -162,7 +162,8 @@ fn allocation(initialization: Initialization, places: u32) -> PoolingAllocationC
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         // The scan resets only pages that are present when an instance ends. A dirty page that was
         // swapped out, or that the kernel is moving (memory compaction), is skipped, and the next
-        // instance reads it (wasmtime pull request 14357, fixed in 50.0.0). Stays off on 48.
+        // instance reads it (wasmtime pull request 14357, fixed in 50.0.0). Stays off on 48:
+        // `docs/decisions/0010-memory-reset.md`.
         .pagemap_scan(Enabled::No)
         .decommit_batch_size(BATCH);
     if initialization == Initialization::CopyOnWrite {

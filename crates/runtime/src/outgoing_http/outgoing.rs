@@ -67,8 +67,8 @@ impl Outgoing {
         if !self.unsent.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 service = &*self.service,
-                "a guest wrote a body to a GET or HEAD request, or more than it had declared: it was \
-                 not sent; a body is sent with these methods if the request has its content-length"
+                "a guest wrote a body to a GET or HEAD request, or more bytes than it had declared: they \
+                 were not sent; a GET or HEAD request needs a content-length to have a body"
             );
         }
     }

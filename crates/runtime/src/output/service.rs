@@ -135,7 +135,7 @@ impl ServiceOutput {
             headwater.attribution = verdict.as_str(),
             dropped_lines = dropped.lines,
             dropped_bytes = dropped.bytes,
-            "({} lines, {} bytes were left out: more was printed than is logged of one request)",
+            "({} lines, {} bytes were left out: more was printed than is logged for one request)",
             dropped.lines,
             dropped.bytes,
         );
@@ -151,7 +151,7 @@ impl ServiceOutput {
                     target: target!(),
                     parent: None,
                     service = &*self.0.service,
-                    "(the service prints more than is logged of one: lines are left out)"
+                    "(the service prints more than is logged for one service: lines are left out)"
                 );
             }
             dropped.count(bytes);

@@ -25,8 +25,8 @@ pub struct NoPlace {
 /// An instance of a guest needs more than the engine has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an instance of it takes {}, and this host has {total}: `places` in [server], or --places, gives it \
-     more, as far as it may have address space (`ulimit -v`)",
+    "an instance of it takes {}, and this host has {total}: raise `places` in [server], or --places, as \
+     far as the limit on address space allows (`ulimit -v`)",
     .footprint
 )]
 pub struct TooLarge {
@@ -63,7 +63,7 @@ impl fmt::Display for NoPlace {
             write!(f, "; `{largest}` has {has}")?;
         }
         f.write_str(
-            ": `places` in [server], or --places, gives the host more, and `max_instances` a service less",
+            ": raise `places` in [server], or --places, or lower `max_instances` of a service",
         )
     }
 }

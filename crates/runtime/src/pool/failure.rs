@@ -87,7 +87,7 @@ impl Drop for Failure {
                 blame = Blame::Guest.as_str(),
                 kind = "trap",
                 cause = %self.cause,
-                "the guest failed, and no answer tells of it"
+                "the guest failed, and no answer reports it"
             );
         }
     }

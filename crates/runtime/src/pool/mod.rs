@@ -1,7 +1,8 @@
 //! The instance pool: bounded, fair, and respecting backpressure.
 //!
 //! [`scheduler`] decides and has no side effects; [`driver`] is the life of one instance; [`shared`]
-//! connects the two; this file is the life of a request.
+//! connects the two; this file is the life of a request. Why it is not wasmtime-wasi-http's dispatcher:
+//! `docs/decisions/0003-instance-pool.md`.
 
 mod call;
 mod circuit;

@@ -47,7 +47,7 @@ pub(super) struct BodyRefused(#[source] pub(super) wasmtime_wasi_http::Error);
 
 /// An instance was not started before the request's deadline.
 #[derive(Debug, thiserror::Error)]
-#[error("the component was not instantiated within the time of a request")]
+#[error("the component was not instantiated within the timeout of a request")]
 pub(super) struct SlowStart;
 
 pub(super) fn fault(error: wasmtime::Error) -> Fault {

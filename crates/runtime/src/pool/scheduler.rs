@@ -350,7 +350,8 @@ impl Scheduler {
     ///
     /// Newest first, because a recent instance's memory is warm and the oldest become idle and end; but the
     /// least loaded of as many as there are threads, because an instance runs on one thread at a time and
-    /// requests that compute would wait for each other beside an idle thread.
+    /// requests that compute would wait for each other beside an idle thread
+    /// (`docs/decisions/0004-newest-first.md`).
     fn place(&self) -> Option<usize> {
         self.instances
             .iter()

@@ -124,7 +124,7 @@ impl Shared {
             drop(shell);
             self.counters.count(Count::CircuitOpen);
             return Err(Fault::overload("circuit_open", pause)
-                .caused_by("the service kept failing, and is given a pause"));
+                .caused_by("the service kept failing, and gets no requests for a while"));
         }
         let key = RequestKey(shell.next_request);
         shell.next_request += 1;
@@ -214,20 +214,20 @@ impl Shared {
         } = &self.settings;
         if work_left > 0 {
             return fault
-                .summarized("the service still works for requests that have their answers")
+                .summarized("the service still works for requests that were answered")
                 .caused_by(format!(
-                    "it waited for an instance; {work_left} of {alive} (`max_instances`: \
+                    "it waited for an instance; {work_left} of {alive} instances (`max_instances`: \
                      {max_instances}) do work that a request left behind after its answer, and take no \
-                     other request meanwhile, because they are used serially (`serial`; 0.2 components \
-                     always are); that work may go on for {post_return_timeout:?} \
+                     other request meanwhile, because each has one request at a time (`serial`; 0.2 \
+                     components always do); that work may go on for {post_return_timeout:?} \
                      (`post_return_timeout`), and a request waits for {queue_timeout:?} \
                      (`queue_timeout`)"
                 ));
         }
         fault.caused_by(format!(
-            "it waited for an instance; there are {alive} (`max_instances`: {max_instances}), of which \
-             {backpressure} are under backpressure, and a request waits for {queue_timeout:?} \
-             (`queue_timeout`)"
+            "it waited for an instance; there are {alive} instances (`max_instances`: \
+             {max_instances}), of which {backpressure} are under backpressure, and a request waits for \
+             {queue_timeout:?} (`queue_timeout`)"
         ))
     }
 

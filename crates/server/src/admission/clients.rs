@@ -84,7 +84,7 @@ impl Clients {
             share.client.tell(
                 "client_connections",
                 "a client has reached its limit of connections, and further ones are refused; raise \
-                 max_connections_per_client, or list proxies in trusted_proxies, which have no limit",
+                 max_connections_per_client, or list proxies, which then have no limit, in trusted_proxies",
             );
             return Err(TooManyConnections);
         }

@@ -20,8 +20,8 @@ pub struct Redirect {
 pub enum RedirectError {
     /// The target is one that clients may understand differently.
     #[error(
-        "the target `{target}` {problem}: write `/path`, or `https://host/path`, and after the \
-         host's `/` where you like `{{rest}}` for what the route leaves of the path, and `{{query}}` \
+        "the target `{target}` {problem}: write `/path`, or `https://host/path`; after the host, it may \
+         have `{{rest}}` for the part of the path that the route's `...` stands for, and `{{query}}` \
          for the query with its `?`"
     )]
     Target {

@@ -2,7 +2,7 @@
 //!
 //! hyper keeps its buffers, 8 KiB each way, as long as a connection lives: some hundreds of MiB for ten
 //! thousand idle clients. So an idle HTTP/1 connection is taken from hyper, and given back with its next
-//! byte.
+//! byte (`docs/decisions/0008-idle-connections.md`).
 
 use std::error::Error;
 use std::pin::Pin;

@@ -139,7 +139,7 @@ impl<'a> Sections<'a> {
                     );
                 } else if let Some(earlier) = shadowed_by(&places, &place) {
                     let earlier = earlier + 1;
-                    let why = "answers all its requests, because it comes first";
+                    let why = "comes first and answers all of these requests";
                     let told = format!("the route `{pattern}` ({nth}): route {earlier} {why}");
                     let by = places[earlier - 1].pattern;
                     let message =
@@ -189,7 +189,7 @@ impl<'a> Sections<'a> {
         });
         let variables: Vec<_> = variables.collect();
         self.modules.push(format!(
-            "    environment  {}, beside the request's",
+            "    environment  {}, in addition to the request's",
             list(&variables)
         ));
         let directories = settings

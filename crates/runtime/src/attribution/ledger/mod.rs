@@ -2,7 +2,8 @@
 //!
 //! **This is temporary.** wasmtime 48 knows only the caller of a task, and forgets it when the caller is
 //! gone. wasmtime 50 has *task groups*, which subtasks inherit and which live until the last of them is
-//! gone. They replace this whole module by a look-up of the current group's scope.
+//! gone. They replace this whole module by a look-up of the current group's scope
+//! (`docs/decisions/0005-ledger.md`).
 //!
 //! # The problem
 //!

@@ -3,7 +3,7 @@
 //! The call stack names the calling task, but not the request of its work if a guest's runtime gives work from one task
 //! to another: to a worker, a pool, the poller of a shared future. The signs of this that are visible at the boundary
 //! are collected here. Each is a [`Doubt`] about the task's call stack, and never names the request that a call is made
-//! for.
+//! for (`docs/decisions/0013-doubt.md`).
 //!
 //! # The mechanism
 //!

@@ -21,11 +21,13 @@ const STUCK_GRACE: Duration = Duration::from_secs(1);
 pub(super) enum Overdue {
     #[error("it went on computing beyond the deadline of a request")]
     Stuck,
-    #[error("a request missed its deadline, and others were not done in their time")]
+    #[error("a request missed its deadline, and others did not end within the grace period")]
     Late,
     #[error("its work after the response was not done within post_return_timeout")]
     PostReturn,
-    #[error("it went on computing for post_return_timeout when nobody waited for it any more")]
+    #[error(
+        "it went on computing for post_return_timeout after everybody had stopped waiting for it"
+    )]
     Abandoned,
 }
 

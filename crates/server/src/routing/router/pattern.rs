@@ -87,7 +87,7 @@ impl<'a> Pattern<'a> {
 impl<'a> Segment<'a> {
     fn parse(text: &'a str) -> Result<Self, &'static str> {
         if text == "..." {
-            return Err("has \"...\" in another place than its end");
+            return Err("has \"...\" in a place other than its end");
         }
         let whole = text
             .strip_prefix('{')
@@ -100,8 +100,8 @@ impl<'a> Segment<'a> {
             return match is_name {
                 true => Ok(Self::Wildcard(name)),
                 false => Err(
-                    "has a wildcard whose name is not made of letters, digits, \"_\" and \"-\", a \
-                     letter first",
+                    "has a wildcard whose name is not a letter followed by letters, digits, \"_\" or \
+                     \"-\"",
                 ),
             };
         }
@@ -109,8 +109,8 @@ impl<'a> Segment<'a> {
         let left = text.replace("{{", "").replace("}}", "");
         match left.contains(['{', '}']) {
             true => Err(
-                "has a brace that is neither around a whole segment, as in \"/{name}/\", nor doubled, \
-                 as in \"{{\", for a literal one",
+                "has a brace that is not around a whole segment, as in \"/{name}/\", and is not doubled, \
+                 as in \"{{\", which stands for a literal brace",
             ),
             false => Ok(Self::Literal),
         }

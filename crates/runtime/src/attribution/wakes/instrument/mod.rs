@@ -50,7 +50,7 @@ pub(crate) enum Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unheard {
     /// It passes a component that is concerned on, to be instantiated elsewhere.
-    #[error("a component that it is made of is not instantiated by the one that it is in")]
+    #[error("one of its inner components is not instantiated by the component around it")]
     GivenAway,
     /// It could not be read, or has invalid references. The compiler reports this.
     #[error("it could not be read")]
