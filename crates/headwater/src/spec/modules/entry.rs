@@ -13,6 +13,7 @@ use headwater_wagi::{Compat, ModuleReference, allowed_hosts};
 
 use super::fetch::{Cache, read};
 use super::flags::ModuleFlags;
+use crate::blocking;
 use crate::cli::wagi::Wagi;
 use crate::diagnostics::EntryDiagnostics;
 use crate::spec::config_location::AtKey;
@@ -108,11 +109,7 @@ impl Entries<'_> {
     fn guest(&self, entry: &ModuleEntry) -> Result<(Vec<u8>, PathBuf)> {
         Ok(match ModuleReference::parse(&entry.module)? {
             ModuleReference::File(file) => (read(&file, self.path)?, file),
-            ModuleReference::Oci(reference) => {
-                let fetched = self.cache.fetch(&reference);
-                // This runs on a thread that may block.
-                tokio::runtime::Handle::current().block_on(fetched)?
-            }
+            ModuleReference::Oci(reference) => blocking::block_on(self.cache.fetch(&reference))??,
         })
     }
 }
