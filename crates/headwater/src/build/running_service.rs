@@ -151,6 +151,15 @@ impl Runner {
         false
     }
 
+    /// Waits until its guest has no work.
+    pub(crate) async fn idle(&self) {
+        match self {
+            Self::Component(component) => component.idle().await,
+            #[cfg(feature = "wagi")]
+            Self::Module(mounted) => mounted.module.idle().await,
+        }
+    }
+
     pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
         match self {
             Self::Component(component) => Some(component),
