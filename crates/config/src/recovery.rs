@@ -63,10 +63,12 @@ pub(crate) fn read<T: DeserializeOwned>(
         };
         let at = error.span();
         let left_out = at.as_ref().and_then(|at| leave_out(&mut document, at));
-        if !left_out
-            .as_ref()
-            .is_some_and(|left_out| left_out.is_consequence(&error, &source))
-        {
+        let is_consequence = match &left_out {
+            Some(left_out) => left_out.is_consequence(&error, &source),
+            // What a file must have is missing because it was left out.
+            None => !mistakes.is_empty() && error.message().starts_with("missing field"),
+        };
+        if !is_consequence {
             let key = left_out.as_ref().map_or("", LeftOut::key).to_owned();
             let message = source.redact(&key, error.message().trim_end());
             mistakes.push(Mistake { at, message, key });

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -26,18 +27,18 @@ pub struct Secret(String);
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read, or is not text.
-    #[error("the secret `{name}` cannot be read from `{}`: {source}: check the path and its permissions", path.display())]
+    #[error("the secret `{name}` cannot be read from `{}`: {source}: {}", path.display(), remedy(source))]
     File {
         /// The variable that the secret is for.
         name: String,
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The variable is not set, or is not text.
     #[error(
-        "the secret `{name}` is read from the variable `{variable}`, which is not set: set it for the host"
+        "the secret `{name}` is read from the variable `{variable}`, which is not set, or not text: set it for the host"
     )]
     Env {
         /// The variable that the secret is for.
@@ -45,6 +46,15 @@ pub enum SecretError {
         /// The host's variable.
         variable: String,
     },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::InvalidData => {
+            "variables hold text: encode it, for example as Base64, and decode it in the guest"
+        }
+        _ => "check the path and its permissions",
+    }
 }
 
 /// The source of a secret as it is written.
@@ -192,6 +202,13 @@ mod tests {
             .read("KEY")
             .unwrap_err();
         assert!(error.to_string().contains("`KEY`") && error.to_string().contains("none"));
+        std::fs::write(folder.join("binary"), [0xff]).unwrap();
+        let binary = SecretSource::File(folder.join("binary")).read("KEY");
+        let told = binary.unwrap_err().to_string();
+        assert!(
+            told.contains("UTF-8: variables") && told.contains("Base64"),
+            "{told}"
+        );
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -67,7 +67,9 @@ impl Source {
     fn hides(&self, at: &Range<usize>, key: &str) -> bool {
         let (_, _, content) = self.position(at.start);
         let (before, _) = content.split_once('=').unwrap_or_default();
-        self.is_hidden(key) || before.split('.').any(|part| self.is_hidden(part.trim()))
+        has_credentials(content)
+            || self.is_hidden(key)
+            || before.split('.').any(|part| self.is_hidden(part.trim()))
     }
 
     /// Returns an error about a key without the value that it quotes, if that may be a secret.
@@ -215,6 +217,15 @@ impl fmt::Display for Location {
         let Self { line, column, text } = self;
         write!(f, "line {line}, column {column}: {text}")
     }
+}
+
+/// Returns true if a text has a reference to a registry with a user: `oci://USER:PASSWORD@HOST/NAME`.
+/// The `@` of a digest is before `sha256:`.
+pub(crate) fn has_credentials(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let references = text.split("oci:").skip(1);
+    let mut at = references.filter_map(|it| it.split_once('@'));
+    at.any(|(_, rest)| !rest.starts_with("sha256:"))
 }
 
 /// Returns the first part of a path.

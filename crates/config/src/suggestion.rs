@@ -53,7 +53,19 @@ const WRITTEN: &[(&str, &str)] = &[
     ("expected a string", "expected text in quotation marks"),
     ("expected path string", "expected a path in quotation marks"),
     ("expected usize", "expected a whole number from 0 up"),
+    ("expected u32", "expected a whole number from 0 up"),
     ("expected u16", "expected a whole number"),
+    (
+        "invalid literal string, expected `'`",
+        "a value is missing here, or text that begins with `'` has no end",
+    ),
+];
+
+/// The beginning of serde's messages about what was written, and the text in place of it.
+const READ: &[(&str, &str)] = &[
+    ("unknown variant ", "unknown value "),
+    ("invalid type: map, ", "invalid type: a table, "),
+    ("invalid type: sequence, ", "invalid type: a list, "),
 ];
 
 /// serde's message about a list at the top of a file, and the text in place of it. All lists there
@@ -87,9 +99,12 @@ const TABLES: &[(&str, &str)] = &[
 /// listing all, if one is near; for a value of another type, it shows how to write it. `key` is the
 /// key that the error is about, below its table; empty at the top of a file.
 pub(crate) fn message(said: &str, key: &str) -> String {
-    meant(said)
+    let text = meant(said)
         .or_else(|| written(said, key))
-        .unwrap_or_else(|| said.to_owned())
+        .unwrap_or_else(|| said.to_owned());
+    let mut read = READ.iter();
+    read.find_map(|(serde_s, ours)| Some(format!("{ours}{}", text.strip_prefix(serde_s)?)))
+        .unwrap_or(text)
 }
 
 /// Returns the nearest name whose distance is at most a third of its letters.

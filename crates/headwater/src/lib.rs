@@ -36,6 +36,8 @@
 
 mod admin;
 mod banner;
+#[cfg(feature = "wagi")]
+mod blocking;
 mod build;
 mod check;
 mod cli;

@@ -239,9 +239,7 @@ impl RunningHost {
     /// Waits until no guest has work, including those of replaced services.
     pub(crate) async fn idle(&self) {
         for service in self.registry().current() {
-            if let Some(component) = service.runner.component() {
-                component.idle().await;
-            }
+            service.runner.idle().await;
         }
         self.going.close();
         self.going.wait().await;
@@ -257,17 +255,15 @@ impl RunningHost {
 async fn finish(service: Arc<RunningService>, registry: ServiceRegistry, patience: Duration) {
     if let Some(component) = service.runner.component() {
         component.replaced();
-        if tokio::time::timeout(patience, component.idle())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                target: "headwater::reload",
-                service = &**service.name(),
-                "a replaced version still has work; its own timeouts end it"
-            );
-            component.idle().await;
-        }
+    }
+    let idle = tokio::time::timeout(patience, service.runner.idle());
+    if idle.await.is_err() {
+        tracing::warn!(
+            target: "headwater::reload",
+            service = &**service.name(),
+            "a replaced version still has work; its own timeouts end it"
+        );
+        service.runner.idle().await;
     }
     registry.ended(&service);
 }

@@ -14,11 +14,41 @@ use crate::convert::operation::Operation;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::exit::Usage;
 use crate::host::loader::Loader;
-use crate::input;
 use crate::run::process::{Hosting, serve};
 use crate::spec::config_location::ConfigLocations;
-use crate::spec::host_spec::HostSettings;
-use crate::spec::modules::{ModuleFlags, ModulesSource, parse};
+use crate::spec::host_spec::{HostSettings, SpecSource};
+use crate::spec::modules::ModulesSource;
+
+/// The settings of the command line, as far as they can be used.
+pub(crate) struct WagiSettings {
+    pub(crate) operation: Operation,
+    pub(crate) listener: Option<ListenerParams>,
+    pub(crate) cache: CodeCache,
+}
+
+// === impl WagiSettings ===
+
+impl WagiSettings {
+    /// Reports errors, and settings that have no effect.
+    pub(crate) fn of(arguments: &Wagi, found: &mut Diagnostics) -> Self {
+        let (flags, nothing) = (&arguments.operation, HostSettings::default());
+        let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), found);
+        let tls = tls(arguments).map_err(|error| Diagnostic::unplaced(Kind::Listener, &error));
+        let listener = found.keep(tls).map(|tls| ListenerParams {
+            tls,
+            ..ListenerParams::at(arguments.listen)
+        });
+        let cache = code_cache(arguments.cache.as_deref());
+        let cache = cache.map_err(|error| Diagnostic::unplaced(Kind::File, &error));
+        let (cache, ignored) = found.keep(cache).unwrap_or_default();
+        found.warnings.extend(ignored);
+        Self {
+            cache: convert::host::code_cache(&operation.server).unwrap_or(cache),
+            operation,
+            listener,
+        }
+    }
+}
 
 pub(crate) fn run(arguments: Wagi) -> Result<()> {
     serve(move || prepare(arguments))
@@ -28,29 +58,27 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     let path = modules_toml(&arguments.source)?;
     // Check before anything starts, so that errors are reported at once.
     let mut found = Diagnostics::default();
-    let content = found.keep(input::read(&path));
-    let file = content.and_then(|content| parse(&path, content, &mut found));
-    found.accept(file)?;
-    ModuleFlags::of(&arguments)?;
-    let mut listener = ListenerParams::at(arguments.listen);
-    listener.tls = tls(&arguments)?;
-    let (cache, ignored) = code_cache(arguments.cache.as_deref())?;
-    let (flags, nothing) = (&arguments.operation, HostSettings::default());
-    let mut found = Diagnostics::default();
-    let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), &mut found);
-    let (operation, _no_warnings) = found.accept(Some(operation))?;
-    let cache = convert::host::code_cache(&operation.server).unwrap_or(cache);
-    // Modules are fetched later, when there is a log for its messages.
-    let loader = Loader::new(ModulesSource {
+    let WagiSettings {
+        operation,
+        listener,
+        cache,
+    } = WagiSettings::of(&arguments, &mut found);
+    let source = ModulesSource {
         path,
         arguments,
-        ignored,
-    });
+        warnings: std::mem::take(&mut found.warnings),
+    };
+    // Modules are fetched later, when there is a log for its messages, unless there are errors:
+    // those of modules are reported with them.
+    if !found.errors.is_empty() || !source.is_sound() {
+        source.read(&mut found);
+    }
+    let (listener, _) = found.accept(listener)?;
     Ok(Hosting {
         // WAGI passed on what clients and proxies said, and modules may read it. The front trusts
         // only the proxies that it was configured with.
         host: Host::builder()
-            .source(loader)
+            .source(Loader::new(source))
             .listener(listener)
             .code_cache(cache)
             .rewrite_forwarded(false),
@@ -86,19 +114,19 @@ fn modules_toml(source: &SourceArgs) -> Result<PathBuf> {
     Ok(path)
 }
 
-pub(crate) fn tls(arguments: &Wagi) -> Result<Option<TlsParams>> {
+fn tls(arguments: &Wagi) -> Result<Option<TlsParams>> {
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
         return Ok(None);
     };
     let params = TlsParams::from_pem_files(certificate, key);
     params
         .map(Some)
-        .context("cannot serve https (--tls-cert, --tls-key)")
+        .context("cannot serve https (--tls-cert, or WAGI_TLS_CERT; --tls-key, or WAGI_TLS_KEY)")
 }
 
 /// Returns the place of compiled code that a cache.toml names, and a warning for each key without
 /// effect. The file may be missing unless it is named.
-pub(crate) fn code_cache(named: Option<&Path>) -> Result<(CodeCache, Vec<Diagnostic>)> {
+fn code_cache(named: Option<&Path>) -> Result<(CodeCache, Vec<Diagnostic>)> {
     let path = named.unwrap_or(Path::new("cache.toml"));
     if named.is_none() && !path.is_file() {
         return Ok(<_>::default());

@@ -5,31 +5,38 @@ use http::HeaderValue;
 
 /// Returns the header value of the credentials for a registry, as `docker login` left them: in
 /// `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, or with the credential helper that is named
-/// there. None if there are none; none, with a warning, if they cannot be read.
+/// there. None if there are none. An error says why they cannot be used.
 ///
 /// A helper is a program, so this may block.
-pub(crate) fn find(registry: &str) -> Option<HeaderValue> {
+pub(crate) fn find(registry: &str) -> Result<Option<HeaderValue>, String> {
     // Docker's own registry keeps the name of its first version.
     let names = match registry {
         "docker.io" => &["https://index.docker.io/v1/", registry][..],
         _ => &[registry],
     };
-    let mut found = names.iter().map(|name| get_credential(name));
-    found.find_map(|found| header(registry, found))
+    let mut problem = None;
+    for name in names {
+        match header(get_credential(name)) {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(error) => problem = Some(error),
+        }
+    }
+    problem.map_or(Ok(None), Err)
 }
 
-fn header(registry: &str, found: Result<DockerCredential, Error>) -> Option<HeaderValue> {
-    let problem = match found {
+fn header(found: Result<DockerCredential, Error>) -> Result<Option<HeaderValue>, String> {
+    Err(match found {
         Ok(DockerCredential::UsernamePassword(name, password)) => {
             let plain = STANDARD.encode(format!("{name}:{password}"));
-            return HeaderValue::try_from(format!("Basic {plain}")).ok();
+            return Ok(HeaderValue::try_from(format!("Basic {plain}")).ok());
         }
         Err(Error::NoCredentialConfigured | Error::ConfigNotFound | Error::ConfigReadError) => {
-            return None;
+            return Ok(None);
         }
         // All helpers answer so for a registry that they do not know.
         Err(Error::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => {
-            return None;
+            return Ok(None);
         }
         Ok(DockerCredential::IdentityToken(_)) => "identity tokens are not supported".to_owned(),
         // Helpers explain failures on either; what looks like credentials is not logged.
@@ -42,9 +49,7 @@ fn header(registry: &str, found: Result<DockerCredential, Error>) -> Option<Head
             }
         }
         Err(error) => error.to_string(),
-    };
-    tracing::warn!(registry, "credentials cannot be used: {problem}");
-    None
+    })
 }
 
 #[cfg(test)]
@@ -53,11 +58,8 @@ mod tests {
 
     use super::*;
 
-    fn in_config(text: &str, registry: &str) -> Option<HeaderValue> {
-        header(
-            registry,
-            get_credential_from_reader(text.as_bytes(), registry),
-        )
+    fn in_config(text: &str, registry: &str) -> Result<Option<HeaderValue>, String> {
+        header(get_credential_from_reader(text.as_bytes(), registry))
     }
 
     #[test]
@@ -66,24 +68,39 @@ mod tests {
             "example.com:5000": {"auth": "dXNlcjpzZWNyZXQ="},
             "https://other.example": {"auth": "YTpi"},
             "https://index.docker.io/v1/": {"auth": "ZDpl"},
-            "helper.example": {},
-            "token.example": {"identitytoken": "x"},
-            "broken.example": {"auth": "no base64\r\n"}
+            "helper.example": {}
         }, "credsStore": "there-is-no-such-helper"}"#;
         for (registry, expected) in [
             ("example.com:5000", Some("Basic dXNlcjpzZWNyZXQ=")),
             ("other.example", Some("Basic YTpi")),
             ("docker.io", Some("Basic ZDpl")),
             ("https://index.docker.io/v1/", Some("Basic ZDpl")),
-            ("helper.example", None),
-            ("token.example", None),
-            ("broken.example", None),
-            ("unknown.example", None),
         ] {
-            let found = in_config(config, registry);
+            let found = in_config(config, registry).unwrap();
             let found = found.as_ref().map(|value| value.to_str().unwrap());
             assert_eq!(found, expected, "{registry}");
         }
-        assert_eq!(in_config("no json", "example.com"), None);
+        for registry in ["helper.example", "unknown.example"] {
+            assert!(in_config(config, registry).is_err(), "{registry}");
+        }
+        assert_eq!(in_config("no json", "example.com"), Ok(None));
+    }
+
+    #[test]
+    fn an_error_says_why_credentials_cannot_be_used_and_shows_none() {
+        let config = r#"{"auths": {
+            "token.example": {"identitytoken": "hunter2"},
+            "broken.example": {"auth": "hunter2\r\n"},
+            "colon.example": {"auth": "aHVudGVyMg=="}
+        }}"#;
+        for (registry, reason) in [
+            ("token.example", "identity tokens are not supported"),
+            ("broken.example", "decod"),
+            ("colon.example", "decod"),
+        ] {
+            let error = in_config(config, registry).unwrap_err();
+            assert!(error.to_lowercase().contains(reason), "{registry}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 }

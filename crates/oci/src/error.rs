@@ -33,8 +33,8 @@ pub enum OciError {
         registry: String,
         /// The requested item.
         what: String,
-        /// The credentials used.
-        whom: &'static str,
+        /// The credentials used, and why others cannot be.
+        whom: String,
     },
     /// The name or tag does not exist.
     #[error("the registry {registry} has no `{what}`: check the name and the tag")]

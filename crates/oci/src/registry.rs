@@ -43,8 +43,8 @@ pub(crate) struct Registry<'a> {
     /// Trusts the certificates of this machine, if TLS is used.
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     authorization: Option<HeaderValue>,
-    /// The credentials, once the registry asks for them.
-    credentials: Option<HeaderValue>,
+    /// The credentials, once the registry asks for them, or why they cannot be used.
+    credentials: Result<Option<HeaderValue>, String>,
 }
 
 type Answer = Response<Bytes>;
@@ -62,7 +62,7 @@ impl<'a> Registry<'a> {
             reference,
             client: Client::builder(TokioExecutor::new()).build(connector),
             authorization: None,
-            credentials: None,
+            credentials: Ok(None),
         })
     }
 
@@ -126,9 +126,14 @@ impl<'a> Registry<'a> {
         match answer.status() {
             StatusCode::OK => Ok(answer.into_body()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(OciError::Unauthorized {
-                whom: match self.credentials {
-                    Some(_) => "with your credentials",
-                    None => "without credentials",
+                whom: match &self.credentials {
+                    Ok(Some(_)) => "with your credentials".to_owned(),
+                    Ok(None) => "without credentials".to_owned(),
+                    Err(problem) => {
+                        format!(
+                            "without credentials (those of `docker login` cannot be used: {problem})"
+                        )
+                    }
                 },
                 registry,
                 what,
@@ -147,31 +152,31 @@ impl<'a> Registry<'a> {
         let registry = self.reference.registry().to_owned();
         let found = tokio::task::spawn_blocking(move || credentials::find(&registry));
         self.credentials = match tokio::time::timeout(CREDENTIALS, found).await {
-            // An error means that the process is ending.
-            Ok(found) => found.ok().flatten(),
-            Err(_) => {
-                tracing::warn!(
-                    registry = self.reference.registry(),
-                    "credentials cannot be used: the credential helper did not answer in {} seconds",
-                    CREDENTIALS.as_secs()
-                );
-                None
-            }
+            Ok(found) => found.unwrap_or_else(|_| Err("the process is ending".to_owned())),
+            Err(_) => Err(format!(
+                "the credential helper did not answer in {} seconds",
+                CREDENTIALS.as_secs()
+            )),
         };
+        let credentials = self.credentials.as_ref().unwrap_or_else(|problem| {
+            let registry = self.reference.registry();
+            tracing::warn!(registry, "credentials cannot be used: {problem}");
+            &None
+        });
         let challenge = refusal
             .get(WWW_AUTHENTICATE)
             .and_then(|value| Challenge::parse(value.to_str().ok()?));
         match challenge {
             Some(Challenge::Bearer(bearer)) => {
                 let uri = bearer.uri(self.reference.repository());
-                let answer = self.send(&uri, self.credentials.as_ref(), MANIFEST).await?;
+                let answer = self.send(&uri, credentials.as_ref(), MANIFEST).await?;
                 let token = serde_json::from_slice::<Token>(answer.body())
                     .ok()
                     .and_then(Token::text);
                 let bearer = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
                 Ok(bearer.and_then(Result::ok))
             }
-            Some(Challenge::Basic) => Ok(self.credentials.clone()),
+            Some(Challenge::Basic) => Ok(credentials.clone()),
             None => Ok(None),
         }
     }

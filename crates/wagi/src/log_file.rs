@@ -1,8 +1,9 @@
 //! WAGI's log files: the unchanged stderr of modules, one file for each route.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +37,8 @@ pub(crate) struct LogFile {
 #[derive(Debug, Default)]
 struct Open {
     file: Option<File>,
+    /// Device and inode, which identify the file.
+    identity: Option<(u64, u64)>,
     size: u64,
     failed: bool,
 }
@@ -94,6 +97,12 @@ impl LogFile {
     }
 
     fn write(&self, open: &mut Open, bytes: &[u8]) -> io::Result<()> {
+        let identity = |it: Metadata| (it.dev(), it.ino());
+        // Another program may have moved the file, as `logrotate` does, or another version of the
+        // module, during a reload.
+        if fs::metadata(&self.path).map(identity).ok() != open.identity {
+            open.file = None;
+        }
         if open.file.is_some() && open.size.saturating_add(bytes.len() as u64) > self.largest {
             open.file = None;
             self.put_aside()?;
@@ -106,7 +115,9 @@ impl LogFile {
                 .append(true)
                 .create(true)
                 .open(&self.path)?;
-            open.size = file.metadata()?.len();
+            let metadata = file.metadata()?;
+            open.size = metadata.len();
+            open.identity = Some(identity(metadata));
             open.file = Some(file);
         }
         if let Some(file) = &mut open.file {
@@ -171,6 +182,27 @@ mod tests {
         assert_eq!(read(".3").as_deref(), Some("4444"));
         assert_eq!(read(".4").as_deref(), Some("2233"));
         assert_eq!(read(".5"), None);
+    }
+
+    #[test]
+    fn a_file_that_another_program_moves_or_replaces_is_made_anew_with_the_next_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, aside) = (
+            folder.path().join("module.stderr"),
+            folder.path().join("old"),
+        );
+        let file = LogFile::new(path.clone(), 100);
+        file.append(b"1");
+        fs::rename(&path, &aside).unwrap();
+        file.append(b"2");
+        fs::rename(&path, &aside).unwrap();
+        fs::write(&path, "").unwrap();
+        file.append(b"3");
+        assert_eq!(fs::read(&aside).unwrap(), b"2");
+        assert_eq!(fs::read(&path).unwrap(), b"3");
+        fs::remove_file(&path).unwrap();
+        file.append(b"4");
+        assert_eq!(fs::read(&path).unwrap(), b"4");
     }
 
     #[test]

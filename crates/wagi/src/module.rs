@@ -12,6 +12,7 @@ use headwater_runtime::{
 };
 use headwater_telemetry::LimitLog;
 use http::Request;
+use tokio_util::task::TaskTracker;
 use wasmtime::{ExternType, InstancePre, Module};
 
 use crate::dynamic::has_routes;
@@ -52,6 +53,8 @@ pub(crate) struct Prepared {
     /// Keeps the engine running for as long as the module exists, and reclaims the memory of its
     /// instances.
     pub(crate) engine: Engine,
+    /// The requests that it answers, by all of its entrypoints.
+    pub(crate) requests: TaskTracker,
     egress: Option<Egress>,
     logs: Option<Arc<LogFolder>>,
 }
@@ -147,6 +150,7 @@ impl WagiModule {
             written: Arc::new(WrittenPages::of(bytes)),
             room,
             engine: engine.clone(),
+            requests: TaskTracker::new(),
             egress,
         })))
     }
@@ -169,6 +173,13 @@ impl WagiModule {
         self.core()
             .imports()
             .map(|import| (import.module(), import.name()))
+    }
+
+    /// Waits until it answers no request.
+    pub async fn idle(&self) {
+        // A tracker that is closed still takes requests, and its wait can end.
+        self.0.requests.close();
+        self.0.requests.wait().await;
     }
 
     pub(crate) fn core(&self) -> &Module {
@@ -231,7 +242,8 @@ impl Prepared {
 impl Handler for WagiModule {
     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
         let module = Arc::clone(&self.0);
-        Box::pin(run(module, request, scope))
+        let answer = self.0.requests.track_future(run(module, request, scope));
+        Box::pin(answer)
     }
 }
 

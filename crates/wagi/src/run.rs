@@ -167,7 +167,7 @@ async fn start(
             .max_cpu_time
             .unwrap_or(settings.limits.request_timeout),
     );
-    let run = Box::pin(thread.run(run));
+    let run = Box::pin(thread.run(module.requests.track_future(run)));
     let running = Running::new(run, output.clone(), meter, scope.clone(), yielded);
     Ok((running, output))
 }

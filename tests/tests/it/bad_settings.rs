@@ -1,8 +1,10 @@
 //! Promise: a bad headwater.toml gets one message that names the place and the remedy.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use headwater_tests::Host;
 use headwater_tests::guests::guest;
-use headwater_tests::refusal::refuses;
+use headwater_tests::refusal::{FAILURE, refused, refuses};
+use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_is_named_with_its_line() -> Result<()> {
@@ -55,6 +57,50 @@ async fn a_serial_service_with_several_requests_in_an_instance_is_named() -> Res
         &["both.toml", "serial", "max_concurrent"],
     )
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_bad_hosts_of_a_route_are_named() -> Result<()> {
+    let text = "[[answer]]\nroute = { path = \"/\", hosts = [\"a b\", \"c.example\", \"d e\"] }\n";
+    let folder = TempDir::new()?;
+    let path = folder.path().join("hosts.toml");
+    std::fs::write(&path, text)?;
+    let ended = Host::serve(&path).run_to_end().await?;
+    ensure!(ended.stderr.matches("error: ").count() == 2, "{ended:?}");
+    for (column, host) in [(32, "a b"), (52, "d e")] {
+        let told = format!("column {column}: \"{host}\"");
+        ensure!(ended.stderr.contains(&told), "{told}: {}", ended.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_variables_and_outputs_are_named_with_the_variable_and_the_remedy() -> Result<()> {
+    let hello = guest("hello")?;
+    for (variable, message, more) in [
+        (
+            "HEADWATER_CA",
+            "`/none/it` cannot be used for TLS: it cannot be read (",
+            &[][..],
+        ),
+        (
+            "HEADWATER_TLS_CERT",
+            "the certificates in `/none/it` cannot be read: No such file",
+            &["--tls-key=/none/key"],
+        ),
+    ] {
+        let host = Host::serve(&hello).args(more.iter().copied());
+        let ended = host.env(variable, "/none/it").run_to_end().await?;
+        let expected = [variable, message, "check the path and its permissions"];
+        refused(&ended, FAILURE, &expected)?;
+    }
+    let log = ["--access-log-to", "/none/log"];
+    let expected =
+        "--access-log-to: `/none/log` cannot be written: there is no directory `/none`: create it";
+    let served = Host::serve(&hello).args(log).run_to_end().await?;
+    refused(&served, FAILURE, &[expected])?;
+    let checked = Host::headwater().arg("check").arg(&hello).args(log);
+    refused(&checked.run_to_end().await?, FAILURE, &[expected])
 }
 
 #[tokio::test(flavor = "multi_thread")]

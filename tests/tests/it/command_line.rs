@@ -47,6 +47,12 @@ fn a_command_has_a_man_page_with_its_flags() -> Result<()> {
     ensure!(text(&["man"])?.contains(".TH headwater 1"));
     let page = text(&["man", "serve"])?;
     ensure!(page.contains("\\-\\-allow\\-outgoing"), "{page}");
+    for (page, variable) in [
+        (page, "HEADWATER_MAX_BODY"),
+        (text(&["man", "wagi"])?, "WAGI_TLS_KEY"),
+    ] {
+        ensure!(page.contains(&format!("\\fB{variable}\\fR")), "{page}");
+    }
     let output = headwater(&["man", "swerve"])?;
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(

@@ -9,7 +9,8 @@ use headwater_tests::certificates::Authority;
 use headwater_tests::client::empty;
 use headwater_tests::guests::guest;
 use headwater_tests::steady::{self, Until};
-use headwater_tests::{Admin, Client, Host, by_tier};
+use headwater_tests::upstream::Behaviour;
+use headwater_tests::{Admin, Client, Host, Modules, Upstream, by_tier};
 use http::Request;
 use tempfile::TempDir;
 
@@ -383,5 +384,34 @@ async fn certificates_are_read_again_at_once_and_a_broken_one_changes_nothing() 
         answer.text()
     );
     ensure!(shows(address, &new).await);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_module_counts_until_its_last_request_is_over() -> Result<()> {
+    let held = Upstream::with(Behaviour::Hold).await?;
+    let file = |max: u32| -> Result<Modules> {
+        let more = format!("allowed_hosts = [{:?}]\nmax_instances = {max}", held.url());
+        Modules::new()?.guest("/...", "wagi-outgoing", &more)
+    };
+    let modules = file(5)?;
+    let path = modules.write()?;
+    let (mut host, admin) = Admin::start(Host::wagi(&path)).await?;
+    let url = format!("{}/?to={}&k=1", host.url(), held.url());
+    let request = tokio::spawn(async move { Client::new().get(&url).await });
+    held.wait_for(1).await?;
+    fs::copy(file(6)?.write()?, &path)?;
+    host.process().hang_up()?;
+    let reloaded = |text: &str| text.contains("\"generation\":2");
+    let services = admin.until("/services", reloaded).await?;
+    ensure!(
+        services.contains("\"services_that_finish\":1"),
+        "{services}"
+    );
+    held.release();
+    ensure!(request.await??.status == 200);
+    let finished = |text: &str| text.contains("\"services_that_finish\":0");
+    admin.until("/services", finished).await?;
+    ensure!(host.stop().await?.code() == Some(0));
     Ok(())
 }

@@ -10,10 +10,10 @@ use headwater_tests::process::Process;
 use headwater_tests::settings::Settings;
 use headwater_tests::trace_file::TraceFile;
 use headwater_tests::upstream::Behaviour;
-use headwater_tests::{Client, Host, Upstream, within};
+use headwater_tests::{Client, Host, Modules, Upstream, within};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,6 +241,55 @@ async fn a_host_that_is_told_to_end_while_it_starts_ends_with_exit_code_zero() -
     ensure!(held.exit_code().await? == Some(0));
     let stopped = record(&held.log.text(), "stopped")?;
     ensure!(stopped["answered"] == 0 && stopped["cut"] == 0, "{stopped}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_told_to_end_while_a_registry_does_not_answer_does_not_panic() -> Result<()>
+{
+    let registry = TcpListener::bind("127.0.0.1:0").await?;
+    let of_registry = format!(
+        "[[module]]\nroute = \"/\"\nmodule = \"oci://{}/hello:1\"\n",
+        registry.local_addr()?
+    );
+    let of_file = format!(
+        "[[module]]\nroute = \"/\"\nmodule = {:?}\n",
+        guest("wagi-rust")?
+    );
+    let more = ["-l", "127.0.0.1:0", "--log-format", "json"];
+    for reloads in [false, true] {
+        let text = if reloads { &of_file } else { &of_registry };
+        let mut held = Held::start(&["wagi", "-c"], text, &more).await?;
+        if reloads {
+            let started = |line: &str| line.contains("\"message\":\"started\"");
+            held.log.wait_for("a record `started`", started).await?;
+            std::fs::write(held.folder.path().join("file"), &of_registry)?;
+            held.process.hang_up()?;
+        }
+        let _asked = within("a host that asks the registry", registry.accept()).await??;
+        held.process.terminate()?;
+        ensure!(held.exit_code().await? == Some(0), "{}", held.log.text());
+        let log = held.log.text();
+        record(&log, "stopped")?;
+        ensure!(!log.contains("panic"), "{log}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_told_to_end_while_a_module_names_its_routes_does_not_panic() -> Result<()> {
+    let endless = r#"(module (memory (export "memory") 1) (func (export "_start"))
+        (func (export "_routes") (loop (br 0))))"#;
+    let modules = Modules::new()?.wat("/", endless, "")?;
+    let text = std::fs::read_to_string(modules.write()?)?;
+    let more = ["-l", "127.0.0.1:0", "--log-format", "json"];
+    let mut held = Held::start(&["wagi", "-c"], &text, &more).await?;
+    held.process.busy().await?;
+    held.process.terminate()?;
+    ensure!(held.exit_code().await? == Some(0), "{}", held.log.text());
+    let log = held.log.text();
+    record(&log, "stopped")?;
+    ensure!(!log.contains("panic"), "{log}");
     Ok(())
 }
 

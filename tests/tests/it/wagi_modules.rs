@@ -275,6 +275,84 @@ async fn what_cannot_be_served_is_told_with_the_place_and_the_remedy() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reference_with_a_password_is_refused_and_never_shown() -> Result<()> {
+    let modules = Modules::new()?;
+    let path = modules.folder().join("modules.toml");
+    for reference in [
+        "oci://user:hunter2@h.example/a:1",
+        "oci:u:hunter2@h.example/a:1",
+    ] {
+        // The second is not TOML.
+        for module in [format!("{reference:?}"), reference.to_owned()] {
+            fs::write(
+                &path,
+                format!("[[module]]\nroute = \"/x\"\nmodule = {module}\n"),
+            )?;
+            let served = Host::wagi(&path).run_to_end().await?;
+            let checked = Host::headwater().arg("check").arg(&path);
+            let json = Host::headwater()
+                .args(["check", "--format=json"])
+                .arg(&path);
+            for ended in [
+                served,
+                checked.run_to_end().await?,
+                json.run_to_end().await?,
+            ] {
+                let told = format!("{}{}", ended.stdout, ended.stderr);
+                ensure!(ended.code == Some(1) && !told.contains("hunter2"), "{told}");
+                let is_toml = module.starts_with('"');
+                ensure!(told.contains("docker login") == is_toml, "{told}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_errors_of_file_modules_and_flags_are_told_at_once() -> Result<()> {
+    let text = "[[module]]\nroute = \"/a\"\nmodule = \"gone.wasm\"\n\
+        host = [\"a b\", \"c.example\", \"d e\"]\nallowed_hosts = [\"x\", \"http://y\", \"z\"]\n\
+        [[module]]\nroute = \"/b\"\nmodule = \"m\"\ncompat = \"0.1\"\n";
+    let modules = Modules::new()?;
+    let path = modules.folder().join("modules.toml");
+    fs::write(&path, text)?;
+    let flags = ["--trace-file=/none/t", "--audit-log-keep=1"];
+    let served = Host::wagi(&path)
+        .args(flags)
+        .env("HEADWATER_CA", "/none/ca");
+    let checked = Host::headwater().arg("check").arg(&path).args(flags);
+    let checked = checked.env("HEADWATER_CA", "/none/ca");
+    for ended in [served.run_to_end().await?, checked.run_to_end().await?] {
+        ensure!(ended.code == Some(1), "{ended:?}");
+        for words in [
+            "cannot read `gone.wasm`",
+            "`a b` is not a host",
+            "`d e` is not a host",
+            "\"x\", which is not a URL",
+            "\"z\", which is not a URL",
+            "unknown value `0.1`",
+            "--trace-file: `/none/t` cannot be written: there is no directory `/none`: create it",
+            "warning: --audit-log-keep: `--audit-log-keep` has no effect",
+            "--ca, or HEADWATER_CA: `/none/ca` cannot be used for TLS",
+        ] {
+            let found = ended.stderr.matches(words).count();
+            ensure!(found == 1, "{found} times {words}: {}", ended.stderr);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_without_effect_is_told_at_start() -> Result<()> {
+    let modules = Modules::new()?.guest("/", "wagi-wat", "")?;
+    let host = Host::wagi(modules.write()?).arg("--trace-file-keep=1");
+    let host = host.start().await?;
+    let told = |line: &str| line.contains("`--trace-file-keep` has no effect");
+    host.stderr().wait_for("the flag", told).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_explains_a_file() -> Result<()> {
     let modules = Modules::new()?
         .guest("/dyn/...", "wagi-routes", "bindle_server = \"http://x\"")?

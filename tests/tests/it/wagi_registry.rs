@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use headwater_tests::registry::{Registry, WAGI_LAYER};
 use headwater_tests::{Client, Host, Modules};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// Returns a module that answers with this word.
 fn module(word: &str) -> Vec<u8> {
@@ -203,10 +205,14 @@ async fn whoever_logged_in_is_known_by_the_file_and_by_credential_helpers() -> R
     for (config, told, warns) in [
         ("{}", "without credentials", false),
         (r#"{"credsStore": "none"}"#, "without credentials", false),
-        (r#"{"credsStore": "broken"}"#, "it is locked", true),
+        (
+            r#"{"credsStore": "broken"}"#,
+            "cannot be used: the credential helper failed: it is locked): `docker login",
+            true,
+        ),
         (
             r#"{"credsStore": "not-there"}"#,
-            "without credentials",
+            "without credentials (those of `docker login` cannot be used: ",
             true,
         ),
         // `user:wrong`
@@ -222,5 +228,33 @@ async fn whoever_logged_in_is_known_by_the_file_and_by_credential_helpers() -> R
         ensure!(log.contains(told) && log.contains("docker login"), "{log}");
         ensure!(log.contains("credentials cannot be used") == warns, "{log}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_denied_is_told_why_their_credentials_could_not_be_used() -> Result<()> {
+    let registry = TcpListener::bind("127.0.0.1:0").await?;
+    let address = registry.local_addr()?;
+    let denies = tokio::spawn(async move {
+        loop {
+            let (mut client, _) = registry.accept().await?;
+            let denied = b"HTTP/1.1 401 No\r\nwww-authenticate: Basic\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            client.read(&mut [0; 4096]).await?;
+            client.write_all(denied).await?;
+        }
+        #[allow(unreachable_code, reason = "its type")]
+        anyhow::Ok(())
+    });
+    let modules = Modules::new()?.named("/", &format!("oci://{address}/hello:1"), "");
+    let config = format!(r#"{{"auths": {{"{address}": {{"identitytoken": "hunter2"}}}}}}"#);
+    fs::write(modules.folder().join("config.json"), config)?;
+    let folder = modules.folder().display().to_string();
+    let host = Host::wagi(modules.write()?).env("DOCKER_CONFIG", &folder);
+    let ended = host.run_to_end().await?;
+    let log = &ended.stderr;
+    let told = "without credentials (those of `docker login` cannot be used: identity tokens are not supported)";
+    ensure!(ended.code == Some(1) && log.contains(told), "{log}");
+    ensure!(!log.contains("hunter2"), "{log}");
+    denies.abort();
     Ok(())
 }

@@ -2,9 +2,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use headwater_core::{Compat, ResponseMode};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use crate::source_span::has_credentials;
 use crate::{Count, Memory, Time};
 
 /// One `[[module]]`.
@@ -16,6 +18,7 @@ pub struct ModuleEntry {
     /// Paths that it answers: `/x` exactly, or `/x/...` for `/x` and all below.
     pub route: String,
     /// The module: a path (from the working directory), `file:`, `oci:`.
+    #[serde(deserialize_with = "module")]
     pub module: String,
     /// The export to call. Default: `_start`.
     pub entrypoint: Option<String>,
@@ -70,6 +73,18 @@ pub struct ModuleEntry {
     pub response: Option<ResponseMode>,
 }
 
+/// Reads the reference to a module. Messages and logs show it, so it must not hold credentials.
+fn module<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let module = String::deserialize(deserializer)?;
+    match has_credentials(&module) {
+        true => Err(D::Error::custom(
+            "this reference has a user or a password, which messages would show: leave them out, and log \
+             in with `docker login`, whose credentials Headwater uses",
+        )),
+        false => Ok(module),
+    }
+}
+
 /// A directory that a module may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeEntry {
@@ -121,7 +136,7 @@ fn volumes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<VolumeEntry
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a host, or an array of hosts")]
+#[serde(untagged, expecting = "expected a host, or a list of hosts")]
 enum OneOrMany {
     One(String),
     Many(Vec<String>),

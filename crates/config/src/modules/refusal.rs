@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys;
 use crate::recovery::Mistake;
 use crate::source_span::{Location, Source};
-use crate::suggestion::nearest;
+use crate::suggestion::{self, nearest};
 
 /// The error for a `modules.toml` that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,8 @@ impl ModulesError {
             Ok(remedy) => Self::Syntax {
                 location: source.locate(&at, &mistake.key),
                 shown: source.shown(&at, &mistake.key),
-                message: mistake.message,
+                message: suggestion::message(&mistake.message, &mistake.key)
+                    .replace("[[service]]", "[[module]]"),
                 remedy,
             },
             Err(error) => error,

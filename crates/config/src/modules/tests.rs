@@ -200,6 +200,75 @@ fn a_value_of_the_wrong_kind_is_told_with_its_place_and_how_to_write_it() {
 }
 
 #[test]
+fn a_value_is_told_of_in_the_words_of_toml_as_in_a_headwater_toml() {
+    let module = "[[module]]\nroute = \"/\"\nmodule = \"m\"\n";
+    for (text, expected) in [
+        (
+            "compat = \"0.1\"",
+            "unknown value `0.1`, expected one of `default`",
+        ),
+        (
+            "argv = [\"a\"]",
+            "invalid type: a list, expected text in quotation marks",
+        ),
+        (
+            "entrypoint = { a = 1 }",
+            "invalid type: a table, expected text in quotation",
+        ),
+        (
+            "allowed_hosts = \"x\"",
+            "expected a list: write it in brackets",
+        ),
+        ("volumes = \"x\"", "expected a table: write it in braces"),
+        (
+            "environment = { A = {} }",
+            "expected text in quotation marks",
+        ),
+        (
+            "http_max_concurrency = -1",
+            "expected a whole number from 0 up",
+        ),
+        ("pass_authorization = 1", "expected `true` or `false`"),
+        ("host = 1", "expected a host, or a list of hosts"),
+        ("volumes = { value = }", "a value is missing here"),
+    ] {
+        let told = refusal(&format!("{module}{text}\n"));
+        assert!(told.contains(expected), "{text}: {told}");
+        for word in ["sequence", "map", "variant", "u32", "array", "literal"] {
+            assert!(!told.contains(word), "{word}: {told}");
+        }
+    }
+    for text in ["module = 3\n", "[module]\nroute = \"/\"\nmodule = \"m\"\n"] {
+        let told = refusal(text);
+        assert!(told.contains("as in `[[module]]`"), "{told}");
+        assert!(!told.contains("missing field"), "{told}");
+    }
+}
+
+#[test]
+fn a_reference_with_credentials_is_refused_and_not_shown() {
+    for reference in [
+        "oci://u:hunter2@h/a:1",
+        "oci://hunter2@h/a",
+        "oci:u:hunter2@h/a:1",
+        "OCI://u:hunter2@h:5000",
+    ] {
+        let told = refusal(&format!(
+            "[[module]]\nroute = \"/\"\nmodule = {reference:?}\n"
+        ));
+        assert!(
+            told.contains("line 3") && told.contains("docker login"),
+            "{told}"
+        );
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let digest = "a".repeat(64);
+    parse(&format!(
+        "[[module]]\nroute = \"/\"\nmodule = \"oci://h:5000/a:1@sha256:{digest}\"\n"
+    ));
+}
+
+#[test]
 fn a_broken_file_is_told_with_its_line_and_what_to_write() {
     let told = refusal("[[module]]\nroute = /x\nmodule = \"m\"\n");
     assert!(

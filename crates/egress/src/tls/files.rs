@@ -106,7 +106,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileErro
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| failure(path, explain(&error)))?;
     if found.is_empty() {
-        let problem = "there is no certificate in it (PEM is expected)";
+        let problem = "there is no certificate in it: name a PEM file with at least one";
         return Err(failure(path, problem.to_owned()));
     }
     Ok(found)
@@ -114,8 +114,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileErro
 
 fn explain(error: &pem::Error) -> String {
     match error {
-        pem::Error::Io(error) => format!("it cannot be read ({error})"),
-        error => format!("it is malformed ({error})"),
+        pem::Error::Io(error) => {
+            format!("it cannot be read ({error}): check the path and its permissions")
+        }
+        error => format!("it is malformed ({error}): name a PEM file"),
     }
 }
 

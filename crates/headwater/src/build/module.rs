@@ -4,6 +4,7 @@ use headwater_core::Limits;
 use headwater_egress::Egress;
 use headwater_wagi::{Mount, WagiModule, WagiSettings};
 
+use crate::blocking;
 use crate::convert;
 use crate::reload::BuildContext;
 use crate::spec::service_spec::{ModuleOptions, ServiceSpec};
@@ -31,7 +32,7 @@ pub(super) fn load(
         return Ok(MountedModule { module, mounts });
     };
     // This runs the module.
-    let mounts = tokio::runtime::Handle::current().block_on(module.mount(route))?;
+    let mounts = blocking::block_on(module.mount(route))??;
     for mount in &mounts {
         if let Some(problem) = &mount.problem {
             tracing::error!(

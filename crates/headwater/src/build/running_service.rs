@@ -151,6 +151,15 @@ impl Runner {
         false
     }
 
+    /// Waits until its guest has no work.
+    pub(crate) async fn idle(&self) {
+        match self {
+            Self::Component(component) => component.idle().await,
+            #[cfg(feature = "wagi")]
+            Self::Module(mounted) => mounted.module.idle().await,
+        }
+    }
+
     pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
         match self {
             Self::Component(component) => Some(component),
@@ -161,14 +170,6 @@ impl Runner {
 }
 
 pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<VirtualHost>> {
-    hosts_of(hosts).map_err(|(_, error)| error)
-}
-
-/// Parses the hosts of a route. An error has the index of its host.
-pub(crate) fn hosts_of(hosts: &[String]) -> Result<Vec<VirtualHost>, (usize, anyhow::Error)> {
-    let hosts = hosts.iter().enumerate().map(|(at, host)| {
-        let parsed = host.parse().context("in `hosts`");
-        parsed.map_err(|error| (at, error))
-    });
-    hosts.collect()
+    let hosts = hosts.iter().map(|host| host.parse::<VirtualHost>());
+    hosts.collect::<Result<_, _>>().context("in `hosts`")
 }

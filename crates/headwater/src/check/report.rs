@@ -12,11 +12,9 @@ use crate::banner;
 use crate::build::running_service::RunningService;
 use crate::convert;
 use crate::convert::operation::Operation;
-use crate::convert::outputs;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
 use crate::exit;
 use crate::spec::builtins::Builtin;
-use crate::spec::config_location::ConfigLocations;
 
 pub(crate) struct Report {
     pub(crate) file: PathBuf,
@@ -57,10 +55,9 @@ impl Report {
     }
 
     /// Checks the settings for operating the host, except its listeners.
-    pub(crate) fn operation(&mut self, operation: &Operation, locations: &ConfigLocations) {
+    pub(crate) fn operation(&mut self, operation: &Operation) {
         self.admin = operation.admin.listen;
         self.probes = operation.admin.probes;
-        outputs::check(&operation.outputs(), locations, &mut self.found);
         match operation.telemetry() {
             Ok(telemetry) => {
                 let log = telemetry.log.check().map_err(anyhow::Error::from);

@@ -36,7 +36,7 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
         &locations,
         &mut report.found,
     );
-    report.operation(&operation, &locations);
+    report.operation(&operation);
     let cache = convert::host::code_cache(&operation.server).unwrap_or_default();
     let loading = scratch(&operation, &cache)?;
     report.services = load(services, &loading, &mut report.found);

@@ -126,7 +126,8 @@ pub(crate) struct SourceArgs {
 /// Settings that all modules of a file share.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModuleArgs {
-    /// Host, and port if it is not 80, for requests that name none
+    /// Host, and port if it is not 80, for requests that name none. Only modules with `compat =
+    /// "strict"` are told it
     #[arg(
         long,
         visible_alias = "default-host",

@@ -58,7 +58,7 @@ pub(crate) fn params(
                 listening.warnings.extend(warnings);
             }
             Err(Misplaced { key, error }) => {
-                let place = place(&key, None);
+                let place = place(&key, flag_of(&key));
                 let error = error.context(format!("cannot listen on {}", listener.listen));
                 found.error(Diagnostic::of(Kind::Listener, place, &error));
             }
@@ -121,6 +121,16 @@ fn key_of(error: &TlsError, listener: &ListenerSettings) -> String {
         _ => None,
     };
     found.unwrap_or_else(|| "tls".to_owned())
+}
+
+/// Returns the flag, and its variable, that name the file of a key.
+fn flag_of(key: &str) -> Option<&'static str> {
+    Some(match key.rsplit('.').next()? {
+        "certificate" => "--tls-cert, or HEADWATER_TLS_CERT",
+        "key" => "--tls-key, or HEADWATER_TLS_KEY",
+        "client_ca" => "--tls-client-ca, or HEADWATER_TLS_CLIENT_CA",
+        _ => return None,
+    })
 }
 
 /// Checks that no other listener of this host uses the address.

@@ -14,7 +14,7 @@ use headwater_telemetry::{
 use crate::admin::AdminParams;
 use crate::cli::OperationArgs;
 use crate::convert;
-use crate::convert::outputs::Output;
+use crate::convert::outputs::{self, Output};
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::spec::config_location::ConfigLocations;
 use crate::spec::host_spec::HostSettings;
@@ -60,17 +60,19 @@ impl Operation {
         for idle in without_a_file(&access_log, &telemetry) {
             found.warn(idle.warning(locations));
         }
-        Self {
+        let operation = Self {
             server: flags.server.or(file.server.clone()),
             admin,
             watch: flags.reload.or(file.reload.clone()).watch.unwrap_or(false),
             access_log: asked.then(|| convert::host::access_log(&access_log)),
             telemetry,
-        }
+        };
+        outputs::check(&operation.outputs(), locations, found);
+        operation
     }
 
     /// Returns the files that the host writes to, whatever it serves.
-    pub(crate) fn outputs(&self) -> Vec<Output> {
+    fn outputs(&self) -> Vec<Output> {
         let access_log = match self.access_log.as_ref().map(|config| &config.to) {
             Some(AccessOutput::File(file)) => Some(&file.path),
             _ => None,

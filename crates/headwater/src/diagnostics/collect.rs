@@ -86,6 +86,12 @@ impl EntryDiagnostics<'_> {
         result.map_err(|wrong| self.wrong(wrong)).ok()
     }
 
+    /// Returns all values, or records all errors.
+    pub(crate) fn keep_all<T>(&mut self, results: Vec<Result<T, Misplaced>>) -> Option<Vec<T>> {
+        let kept: Vec<_> = results.into_iter().map(|it| self.keep(it)).collect();
+        kept.into_iter().collect()
+    }
+
     pub(crate) fn wrong(&mut self, wrong: Misplaced) {
         let is_flag = self.what.is_empty() && !self.locations.is_file();
         if let Some(usage) = flag(&wrong).filter(|_| is_flag) {

@@ -134,7 +134,7 @@ fn several(
 }
 
 /// Returns the settings of flags and variables for all services, without wrong ones.
-fn of_flags(settings: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings {
+pub(super) fn of_flags(settings: &ServiceSettings, found: &mut Diagnostics) -> ServiceSettings {
     if settings.pool.check().is_err() {
         found.error(Diagnostic::usage(
             "--serial and --attribution serial both mean one request at a time: leave \

@@ -9,9 +9,9 @@ use headwater_core::Handler;
 use headwater_server::{Fixed, Route, Router};
 use http::{HeaderMap, StatusCode};
 
-use crate::build::running_service::hosts_of;
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
-use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
+use crate::build::running_service::hosts;
+use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics, Kind};
+use crate::spec::config_location::{AtKey, ConfigLocations};
 
 struct Placed {
     route: Route,
@@ -51,8 +51,8 @@ pub(super) fn check(file: &File, locations: &ConfigLocations, found: &mut Diagno
                 RouteConfigs::One(_) => "route".to_owned(),
                 RouteConfigs::Several(_) => format!("route.{at}"),
             };
-            let route = route(place, &key, name, &nothing, list == "files");
-            all.extend(found.keep(route).map(|route| Placed {
+            let route = route(place, &key, name, &nothing, list == "files", &mut found);
+            all.extend(route.map(|route| Placed {
                 route,
                 what: what.clone(),
                 list,
@@ -67,23 +67,24 @@ pub(super) fn check(file: &File, locations: &ConfigLocations, found: &mut Diagno
     }
 }
 
-/// Returns a route that is valid by itself.
+/// Returns a route that is valid by itself, or reports its errors.
 fn route(
     place: &RouteConfig,
     key: &str,
     name: &str,
     handler: &Arc<Fixed>,
     is_below: bool,
-) -> Result<Route, Misplaced> {
-    form(&place.path, is_below).at(key)?;
+    found: &mut EntryDiagnostics<'_>,
+) -> Option<Route> {
+    let form = found.keep(form(&place.path, is_below).at(key));
     let handler: Arc<dyn Handler> = handler.clone();
     let mut route = Route::new(&*place.path, name, handler);
-    route.hosts = hosts_of(&place.hosts).map_err(|(at, error)| Misplaced {
-        key: format!("{key}.hosts.{at}"),
-        error,
-    })?;
-    Router::new([route.clone()]).at(key)?;
-    Ok(route)
+    let each = place.hosts.chunks(1).enumerate();
+    let each = each.map(|(at, host)| hosts(host).at(format!("{key}.hosts.{at}")));
+    route.hosts = found.keep_all(each.collect())?.concat();
+    form?;
+    found.keep(Router::new([route.clone()]).at(key))?;
+    Some(route)
 }
 
 /// Rejects paths that the router accepts but that mean something unexpected.

@@ -115,7 +115,7 @@ impl TlsError {
 
 pub(super) fn reason(error: pem::Error) -> String {
     match error {
-        pem::Error::Io(error) => error.to_string(),
+        pem::Error::Io(error) => format!("{error}: check the path and its permissions"),
         pem::Error::NoItemsFound => "the file has none".to_owned(),
         error => error.to_string(),
     }

@@ -4,9 +4,9 @@ mod shadow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use headwater_config::modules::ModuleEntry;
-use headwater_server::{ListenerParams, TlsParams};
+use headwater_server::TlsParams;
 
 use self::sections::Sections;
 use super::report::{Listener, Report};
@@ -15,13 +15,10 @@ use crate::build::running_service::RunningService;
 use crate::build::services;
 use crate::cli;
 use crate::cli::wagi::Wagi;
-use crate::convert;
-use crate::convert::operation::Operation;
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
+use crate::diagnostics::{Diagnostic, Diagnostics, Position};
 use crate::spec::config_location::ConfigLocations;
-use crate::spec::host_spec::HostSettings;
 use crate::spec::modules::{ModuleFlags, health, parse, prepare};
-use crate::wagi::{code_cache, tls};
+use crate::wagi::WagiSettings;
 
 /// An entry of a file, and its service or the errors.
 type Checked<'a> = (
@@ -36,12 +33,12 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
     let found = &mut report.found;
     let unknown = cli::unknown_variables("wagi", &BTreeSet::new());
     found.warnings.extend(unknown);
-    let (flags, nothing) = (&arguments.operation, HostSettings::default());
-    let operation = Operation::new(flags, &nothing, &ConfigLocations::default(), found);
-    let tls = tls(arguments).map_err(|error| Diagnostic::unplaced(Kind::Listener, &error));
-    if let Some(tls) = found.keep(tls) {
-        let mut listener = ListenerParams::at(arguments.listen);
-        listener.tls = tls;
+    let WagiSettings {
+        operation,
+        listener,
+        cache,
+    } = WagiSettings::of(arguments, found);
+    if let Some(listener) = listener {
         let concerns = listener.tls.as_ref().map(TlsParams::check);
         for concern in concerns.and_then(Result::ok).into_iter().flatten() {
             let place = Position::entry("--tls-cert");
@@ -49,27 +46,14 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         }
         report.listeners.push(Listener::of(&listener));
     }
-    let cache = code_cache(arguments.cache.as_deref());
-    let cache = cache.map_err(|error| Diagnostic::unplaced(Kind::File, &error));
-    let cache = found.keep(cache).map(|(cache, ignored)| {
-        found.warnings.extend(ignored);
-        cache
-    });
-    let cache = convert::host::code_cache(&operation.server).or(cache);
-    report.operation(&operation, &ConfigLocations::default());
+    report.operation(&operation);
     let found = &mut report.found;
-    let flags = ModuleFlags::of(arguments);
-    let flags = flags.map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
-    let (flags, file) = (found.keep(flags), parse(&path, content, found));
+    let flags = ModuleFlags::of(arguments, found);
+    let file = parse(&path, content, found);
     let (Some(flags), Some(file)) = (flags, file) else {
         return Ok(());
     };
-    let context = scratch(&operation, &cache.unwrap_or_default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads that run `_routes`")?;
-    let within = runtime.enter();
+    let context = scratch(&operation, &cache)?;
     let modules = prepare(&path, &file, arguments, &flags);
     let modules = modules.into_iter().map(|module| {
         let mut found = Diagnostics::default();
@@ -77,9 +61,6 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         loaded.pop().ok_or(found.errors)
     });
     let modules: Vec<Checked<'_>> = file.modules.iter().zip(modules).collect();
-    drop(within);
-    // A credential helper that does not answer holds up nobody.
-    runtime.shutdown_background();
     report.compiled(&context.engine);
     let locations = ConfigLocations::new(&path, file.source());
     let mut sections = Sections::of(&modules, &file.unknown, &flags, &locations);

@@ -13,6 +13,7 @@ use headwater_wagi::{Compat, ModuleReference, allowed_hosts};
 
 use super::fetch::{Cache, read};
 use super::flags::ModuleFlags;
+use crate::blocking;
 use crate::cli::wagi::Wagi;
 use crate::diagnostics::EntryDiagnostics;
 use crate::spec::config_location::AtKey;
@@ -37,11 +38,21 @@ impl Entries<'_> {
         entry: &ModuleEntry,
         found: &mut EntryDiagnostics<'_>,
     ) -> Option<PreparedService> {
-        let hosts = entry.host.iter().map(|host| host.parse::<VirtualHost>());
-        let hosts = hosts.map(|host| host.map(|host| host.to_string()));
-        let hosts = hosts.collect::<Result<Vec<_>, _>>().context("in `host`");
-        let hosts = found.keep(hosts.at("host"));
-        let grants = found.keep(allowed_hosts(&entry.allowed_hosts).at("allowed_hosts"));
+        let is_list = found.says("host.0");
+        let hosts = entry.host.iter().enumerate().map(|(at, host)| {
+            let host = host.parse::<VirtualHost>().context("in `host`");
+            host.map(|host| host.to_string()).at(match is_list {
+                true => format!("host.{at}"),
+                false => "host".to_owned(),
+            })
+        });
+        let hosts = found.keep_all(hosts.collect());
+        let grants = allowed_hosts(&entry.allowed_hosts).ok();
+        if grants.is_none() {
+            let all = entry.allowed_hosts.iter().enumerate();
+            let all = all.map(|(at, host)| allowed_hosts([host]).at(format!("allowed_hosts.{at}")));
+            found.keep_all(all.collect());
+        }
         let guest = found.keep(self.guest(entry).at("module"));
         let ((guest, origin), grants, hosts) = (guest?, grants?, hosts?);
         let (guest, binary) = Binary::Module(guest).into_parts();
@@ -108,11 +119,7 @@ impl Entries<'_> {
     fn guest(&self, entry: &ModuleEntry) -> Result<(Vec<u8>, PathBuf)> {
         Ok(match ModuleReference::parse(&entry.module)? {
             ModuleReference::File(file) => (read(&file, self.path)?, file),
-            ModuleReference::Oci(reference) => {
-                let fetched = self.cache.fetch(&reference);
-                // This runs on a thread that may block.
-                tokio::runtime::Handle::current().block_on(fetched)?
-            }
+            ModuleReference::Oci(reference) => blocking::block_on(self.cache.fetch(&reference))??,
         })
     }
 }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
 use headwater_config::settings::ServiceSettings;
 
 use super::variables;
 use crate::cli::wagi::{OutgoingArgs, Wagi};
-use crate::convert::connecting::Connecting;
-use crate::convert::outgoing;
-use crate::exit::Usage;
+use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
+use crate::spec::from_serve::of_flags;
 
 /// Settings of the command line for all modules.
 pub(crate) struct ModuleFlags {
@@ -21,25 +19,26 @@ pub(crate) struct ModuleFlags {
 // === impl ModuleFlags ===
 
 impl ModuleFlags {
-    /// Reads the files of variables, and checks the settings of outgoing requests.
-    pub(crate) fn of(arguments: &Wagi) -> Result<Self> {
+    /// Reads the files of variables, and checks the settings of outgoing requests. Reports errors.
+    pub(crate) fn of(arguments: &Wagi, found: &mut Diagnostics) -> Option<Self> {
         let OutgoingArgs {
             connecting,
             trace_headers,
             requests,
         } = &arguments.outgoing;
-        let usage = |error: anyhow::Error| Usage(format!("on the command line, {error:#}"));
-        outgoing::Settings::of(requests).map_err(usage)?;
-        Connecting::of(connecting, Vec::new(), Vec::new()).map_err(usage)?;
-        Ok(Self {
-            environment: variables::given(&arguments.modules)?,
-            settings: ServiceSettings {
-                limits: arguments.limits.clone(),
-                connecting: connecting.clone(),
-                trace_headers: trace_headers.clone(),
-                outgoing: requests.clone(),
-                ..ServiceSettings::default()
-            },
+        let settings = ServiceSettings {
+            limits: arguments.limits.clone(),
+            connecting: connecting.clone(),
+            trace_headers: trace_headers.clone(),
+            outgoing: requests.clone(),
+            ..ServiceSettings::default()
+        };
+        let settings = of_flags(&settings, found);
+        let environment = variables::given(&arguments.modules);
+        let environment = environment.map_err(|error| Diagnostic::unplaced(Kind::File, &error));
+        Some(Self {
+            environment: found.keep(environment)?,
+            settings,
         })
     }
 }

@@ -32,20 +32,34 @@ use crate::spec::prepared::PreparedService;
 pub(crate) struct ModulesSource {
     pub(crate) path: PathBuf,
     pub(crate) arguments: Wagi,
-    /// Warnings about keys of the cache.toml that have no effect.
-    pub(crate) ignored: Vec<Diagnostic>,
+    /// Warnings about flags, and about keys of the cache.toml.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+// === impl ModulesSource ===
+
+impl ModulesSource {
+    /// Returns true if the file and the flags have no errors. Does not read or fetch modules.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut found = Diagnostics::default();
+        self.parts(&mut found);
+        found.errors.is_empty()
+    }
+
+    fn parts(&self, found: &mut Diagnostics) -> (Option<ModulesFile>, Option<ModuleFlags>) {
+        let file = found.keep(input::read(&self.path));
+        let file = file.and_then(|content| parse(&self.path, content, found));
+        (file, ModuleFlags::of(&self.arguments, found))
+    }
 }
 
 impl SpecSource for ModulesSource {
     fn read(&self, found: &mut Diagnostics) -> Option<HostSpec> {
-        let file = found.keep(input::read(&self.path));
-        let file = file.and_then(|content| parse(&self.path, content, found))?;
+        let parts = self.parts(found);
         let unknown = cli::unknown_variables("wagi", &BTreeSet::new());
         found.warnings.extend(unknown);
-        found.warnings.extend(self.ignored.iter().cloned());
-        let flags = ModuleFlags::of(&self.arguments);
-        let flags = flags.map_err(|error| Diagnostic::unplaced(Kind::Setting, &error));
-        let flags = found.keep(flags)?;
+        found.warnings.extend(self.warnings.iter().cloned());
+        let (file, flags) = (parts.0?, parts.1?);
         let modules = prepare(&self.path, &file, &self.arguments, &flags);
         let modules = modules.into_iter();
         let services =
