@@ -500,7 +500,7 @@ async fn a_code_cache_that_cannot_be_used_is_told_of_with_the_remedy() -> Result
     let shared = folder.path().join("shared");
     fs::create_dir(&shared)?;
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o777))?;
-    for (place, why) in [(&file, "no directory"), (&shared, "chmod go-w")] {
+    for (place, why) in [(&file, "not a directory"), (&shared, "chmod go-w")] {
         let place = place.display().to_string();
         let host = Host::serve(guest("hello")?).args(["--code-cache", &place]);
         let host = host.start().await?;

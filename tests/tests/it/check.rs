@@ -289,7 +289,7 @@ async fn a_code_cache_that_cannot_be_used_is_warned_of_as_at_start() -> Result<(
     let folder = folder(ANSWER)?;
     let file = folder.path().join("headwater.toml");
     let cache = file.display().to_string();
-    let told = format!("`{cache}` cannot be trusted: it is no directory");
+    let told = format!("`{cache}` cannot be trusted: it is not a directory");
     let check = Host::headwater().arg("check").arg(&hello);
     let finished = check.args(["--code-cache", &cache]).run_to_end().await?;
     ensure!(finished.code == Some(0), "{finished:?}");

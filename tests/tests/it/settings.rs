@@ -228,7 +228,7 @@ async fn modules_of_wagi_have_what_is_for_modules_and_their_own_keys_go_before()
     refused(
         &wagi.run_to_end().await?,
         USAGE,
-        &["not name a proxy", "`proxy`"],
+        &["--proxy", "not name a proxy"],
     )
 }
 
