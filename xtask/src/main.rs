@@ -19,6 +19,7 @@ mod docs;
 mod fingerprint;
 mod guest;
 mod oci_registry;
+mod pgo;
 mod process;
 mod registry;
 mod rust;
@@ -100,6 +101,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the host with counters, load it, and build it again with the profile. Prints the path
+    /// of the binary.
+    Release,
     /// Measure the optimised binary against a plain hyper server, `wasmtime serve` (which is
     /// installed for it), the stock dispatch, and wasmtime alone.
     Bench {
@@ -133,6 +137,7 @@ fn run(command: Command) -> Result<ExitCode> {
             .map(|()| ExitCode::SUCCESS),
         Command::Docs => docs::book(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => serve::demo(&workspace, if once { &["--once"] } else { &[] }),
+        Command::Release => pgo::release(&workspace).map(|_| ExitCode::SUCCESS),
         Command::Picture => {
             std::fs::create_dir_all(workspace.root.join("docs/images"))?;
             serve::demo(&workspace, &["--picture", "docs/images/trace.svg"])

@@ -20,6 +20,7 @@ mod plain;
 mod speed;
 mod time_wait;
 mod wagi;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,9 @@ async fn run() -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Ok(Command::PlainServer) => return plain::serve().await,
+        Ok(Command::Workload(options)) => {
+            return workload::run(&options).await.map(|()| ExitCode::SUCCESS);
+        }
         Ok(Command::Bench(options)) => options,
         Err(error) => {
             eprintln!("error: {error}\n\n{USAGE}");

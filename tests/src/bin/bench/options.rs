@@ -15,6 +15,7 @@ Usage: bench [--assert] [--rounds N] [--requests N]
                 (the program that HEADWATER_WASMTIME names)
   wagi          WAGI modules against a native CGI behind nginx; a long answer; CPython
                 [default: all of them]
+  workload      no figures: loads hosts of each kind, for `cargo xtask release`
 
   --assert      exit with 1 if a target is missed
   --rounds N    rounds of each, in turn; medians are shown [default: 5]
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Bench(Options),
     /// Hidden: runs this binary as the server to compare with.
     PlainServer,
+    /// Loads hosts without measuring them.
+    Workload(Options),
     Help,
 }
 
@@ -71,6 +74,7 @@ impl Command {
             requests: 10_000,
             parts: Vec::new(),
         };
+        let mut workload = false;
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             let mut number = || -> Result<usize> {
@@ -88,11 +92,15 @@ impl Command {
                 "neighbour" => options.parts.push(Part::Neighbour),
                 "egress" => options.parts.push(Part::Egress),
                 "wagi" => options.parts.push(Part::Wagi),
+                "workload" => workload = true,
                 "plain-server" => return Ok(Self::PlainServer),
                 "-h" | "--help" => return Ok(Self::Help),
                 _ => bail!("there is no option {argument}"),
             }
         }
-        Ok(Self::Bench(options))
+        Ok(match workload {
+            true => Self::Workload(options),
+            false => Self::Bench(options),
+        })
     }
 }
