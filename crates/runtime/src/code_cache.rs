@@ -1,9 +1,9 @@
 //! A cache of compiled code on disk, so that a start need not compile the same guest again.
 //!
 //! The code of each guest is a file of its own, written atomically. Its name is a hash ([`Key`]) of the
-//! guest's binary and of everything that affects the code that wasmtime generates. The file is read into
-//! memory, and its owner, mode and checksum are verified before wasmtime gets the code
-//! ([`VerifiedCode`]). If a check fails, the file is dropped and the guest compiled again.
+//! guest's binary and of everything that affects the code that wasmtime generates. The file's owner, mode
+//! and checksum are verified before wasmtime maps it ([`VerifiedCode`]). If a check fails, the file is
+//! dropped and the guest compiled again. Services with the same guest share its code.
 //!
 //! wasmtime's own cache (`Config::cache`) is not used: it loads any file with the right name, so a bit
 //! flipped on disk runs as code. Nor can it be verified from outside: the file names are hashes that it
@@ -11,14 +11,16 @@
 //! without zstd's checksum. Its hook for other stores (`CacheStore`) is only for Cranelift's incremental
 //! compilation of single functions.
 //!
-//! Files are not mapped, although that would save a copy: a mapping changes with its file after the
-//! checksum was verified.
+//! A mapping changes with its file, also after the checksum was verified. Only this user and root may write
+//! to the file, and this program never writes to a file that has its name already. They could replace the
+//! program as well, which the system maps in the same way.
 
 mod directory;
 mod entry;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use wasmtime::Module;
 use wasmtime::component::Component;
@@ -55,7 +57,12 @@ pub struct Compiler {
     directory: Option<CodeDirectory>,
     /// The first few warnings, without repetitions: a host that runs for long may have more and more.
     warnings: Mutex<Vec<String>>,
+    components: Shared<Component>,
+    modules: Shared<Module>,
 }
+
+/// The code in use, so that services with the same guest share it.
+struct Shared<C>(Mutex<HashMap<Key, Weak<C>>>);
 
 /// A component or a module.
 trait Compiled: Sized {
@@ -67,6 +74,10 @@ trait Compiled: Sized {
     fn code(&self) -> wasmtime::Result<Vec<u8>>;
 
     fn load(engine: &wasmtime::Engine, code: &VerifiedCode) -> wasmtime::Result<Self>;
+
+    fn engine(&self) -> &wasmtime::Engine;
+
+    fn shared(compiler: &Compiler) -> &Shared<Self>;
 }
 
 // === impl CodeCache ===
@@ -96,10 +107,12 @@ impl CodeCache {
 // === impl Compiler ===
 
 impl Compiler {
-    const fn new(directory: Option<CodeDirectory>) -> Self {
+    fn new(directory: Option<CodeDirectory>) -> Self {
         Self {
             directory,
-            warnings: Mutex::new(Vec::new()),
+            warnings: Mutex::default(),
+            components: Shared(Mutex::default()),
+            modules: Shared(Mutex::default()),
         }
     }
 
@@ -122,7 +135,8 @@ impl Compiler {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compiles a component, or loads its code from the cache.
+    /// Compiles a component, or loads its code from the cache. While the result is in use, others get the
+    /// same.
     ///
     /// # Errors
     ///
@@ -131,16 +145,20 @@ impl Compiler {
         &self,
         engine: &wasmtime::Engine,
         binary: &[u8],
-    ) -> wasmtime::Result<Component> {
+    ) -> wasmtime::Result<Arc<Component>> {
         self.compiled(engine, binary)
     }
 
-    /// Compiles a module, or loads its code from the cache.
+    /// Compiles a module, or loads its code from the cache. While the result is in use, others get the same.
     ///
     /// # Errors
     ///
     /// As [`Module::new`].
-    pub fn module(&self, engine: &wasmtime::Engine, binary: &[u8]) -> wasmtime::Result<Module> {
+    pub fn module(
+        &self,
+        engine: &wasmtime::Engine,
+        binary: &[u8],
+    ) -> wasmtime::Result<Arc<Module>> {
         self.compiled(engine, binary)
     }
 
@@ -148,12 +166,28 @@ impl Compiler {
         &self,
         engine: &wasmtime::Engine,
         binary: &[u8],
-    ) -> wasmtime::Result<C> {
-        let Some(directory) = &self.directory else {
-            return C::compile(engine, binary);
-        };
+    ) -> wasmtime::Result<Arc<C>> {
         let key = Key::new(engine, C::KIND, binary);
-        let read = directory.read(&key).map_err(|error| error.to_string());
+        let shared = C::shared(self);
+        if let Some(code) = shared.get(engine, &key) {
+            return Ok(code);
+        }
+        let code = match &self.directory {
+            Some(directory) => self.kept(directory, &key, engine, binary)?,
+            None => C::compile(engine, binary)?,
+        };
+        Ok(shared.insert(key, code))
+    }
+
+    /// Loads code from the directory, or compiles it and writes it there.
+    fn kept<C: Compiled>(
+        &self,
+        directory: &CodeDirectory,
+        key: &Key,
+        engine: &wasmtime::Engine,
+        binary: &[u8],
+    ) -> wasmtime::Result<C> {
+        let read = directory.read(key).map_err(|error| error.to_string());
         let unusable = match read {
             Ok(Some(code)) => match C::load(engine, &code) {
                 Ok(loaded) => return Ok(loaded),
@@ -166,11 +200,11 @@ impl Compiler {
         let compiled = C::compile(engine, binary)?;
         let written = match compiled.code() {
             Ok(code) => directory
-                .write(&key, &code)
+                .write(key, &code)
                 .map_err(|error| error.to_string()),
             Err(error) => Err(format!("{error:#}")),
         };
-        let file = directory.path_of(&key);
+        let file = directory.path_of(key);
         let file = file.display();
         match (unusable, written) {
             (None, Ok(())) => {}
@@ -192,6 +226,29 @@ impl Compiler {
     }
 }
 
+// === impl Shared ===
+
+impl<C: Compiled> Shared<C> {
+    fn get(&self, engine: &wasmtime::Engine, key: &Key) -> Option<Arc<C>> {
+        let code = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)?
+            .upgrade();
+        // Another engine with the same settings cannot run it.
+        code.filter(|code| wasmtime::Engine::same(code.engine(), engine))
+    }
+
+    fn insert(&self, key: Key, code: C) -> Arc<C> {
+        let code = Arc::new(code);
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|_, code| code.strong_count() > 0);
+        shared.insert(key, Arc::downgrade(&code));
+        code
+    }
+}
+
 // === impl Compiled ===
 
 impl Compiled for Component {
@@ -209,12 +266,20 @@ impl Compiled for Component {
         unsafe_code,
         reason = "wasmtime believes what it loads. `VerifiedCode` is what this program wrote: the file \
                   belongs to its user or to root, nobody else may write to it, and each byte is covered \
-                  by the checksum that was verified in this copy in memory"
+                  by the checksum that was verified"
     )]
     fn load(engine: &wasmtime::Engine, code: &VerifiedCode) -> wasmtime::Result<Self> {
         // SAFETY: see above. wasmtime itself verifies that the code was made by the same version, for
         // the same machine and settings.
-        unsafe { Self::deserialize(engine, code.bytes()) }
+        unsafe { Self::deserialize_file(engine, code.path()) }
+    }
+
+    fn engine(&self) -> &wasmtime::Engine {
+        self.engine()
+    }
+
+    fn shared(compiler: &Compiler) -> &Shared<Self> {
+        &compiler.components
     }
 }
 
@@ -232,7 +297,15 @@ impl Compiled for Module {
     #[expect(unsafe_code, reason = "as for components")]
     fn load(engine: &wasmtime::Engine, code: &VerifiedCode) -> wasmtime::Result<Self> {
         // SAFETY: as for components.
-        unsafe { Self::deserialize(engine, code.bytes()) }
+        unsafe { Self::deserialize_file(engine, code.path()) }
+    }
+
+    fn engine(&self) -> &wasmtime::Engine {
+        self.engine()
+    }
+
+    fn shared(compiler: &Compiler) -> &Shared<Self> {
+        &compiler.modules
     }
 }
 

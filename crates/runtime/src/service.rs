@@ -54,6 +54,8 @@ pub struct ComponentSettings {
 /// A component that is served.
 pub struct ComponentService {
     pool: InstancePool,
+    /// Keeps the code for other services with the same guest.
+    _component: Arc<Component>,
     world: World,
     composed: bool,
     unattributed: Arc<Unattributed>,
@@ -155,6 +157,7 @@ impl ComponentService {
         stores.service.hash(&mut hasher);
         Ok(Self {
             pool: InstancePool::new(pre, stores, pool, places, settings.metrics, hasher.finish()),
+            _component: component,
             world,
             composed,
             unattributed,
@@ -234,7 +237,7 @@ fn compile(
     engine: &Engine,
     binary: &[u8],
     careful: bool,
-) -> Result<(Component, Hearing), LoadError> {
+) -> Result<(Arc<Component>, Hearing), LoadError> {
     let wasmtime = engine.for_guest(binary)?;
     let compile = |binary: &[u8]| {
         let compiled = engine.compiler().component(wasmtime, binary);

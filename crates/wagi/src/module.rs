@@ -41,6 +41,8 @@ pub(crate) struct Prepared {
     pub(crate) service: Arc<str>,
     pub(crate) output: ServiceOutput,
     pub(crate) settings: WagiSettings,
+    /// Keeps the code for other services with the same module.
+    module: Arc<Module>,
     pub(crate) instance: InstancePre<State>,
     pub(crate) threads: ServiceThreads,
     /// The pages that the module writes when run by this entrypoint.
@@ -145,6 +147,7 @@ impl WagiModule {
             files: ServiceFiles::new(&settings.limits, limits.clone()),
             limits,
             settings,
+            module,
             instance,
             threads: engine.threads().service(),
             written: Arc::new(WrittenPages::of(bytes)),
@@ -183,7 +186,7 @@ impl WagiModule {
     }
 
     pub(crate) fn core(&self) -> &Module {
-        self.0.instance.module()
+        &self.0.module
     }
 
     pub(crate) fn prepared(&self) -> &Prepared {

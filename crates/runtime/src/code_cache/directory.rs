@@ -1,11 +1,11 @@
 //! The directory of the cache: which files are trusted, how they are written, and how many are kept.
 
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::entry::{self, Damaged, Key, VerifiedCode};
+use super::entry::{self, Key, Unusable, VerifiedCode};
 
 const EXTENSION: &str = ".code";
 
@@ -43,11 +43,9 @@ pub(super) enum Untrusted {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error(transparent)]
-    Unreadable(io::Error),
-    #[error(transparent)]
     Untrusted(#[from] Untrusted),
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Unusable(#[from] Unusable),
 }
 
 // === impl CodeDirectory ===
@@ -108,25 +106,22 @@ impl CodeDirectory {
     /// Returns an error if the file exists and cannot be read, could have been written by somebody else,
     /// or is damaged.
     pub(super) fn read(&self, key: &Key) -> Result<Option<VerifiedCode>, ReadError> {
-        let mut file = match open(&self.path_of(key)) {
+        let path = self.path_of(key);
+        let file = match open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ReadError::Unreadable(error)),
+            Err(error) => return Err(Unusable::from(error).into()),
         };
         // The metadata of the opened file. Its name may belong to another file by now.
-        let metadata = file.metadata().map_err(ReadError::Unreadable)?;
+        let metadata = file.metadata().map_err(Unusable::from)?;
         if !metadata.is_file() {
             return Err(Untrusted::Kind("file").into());
         }
         trusted(&metadata)?;
-        let mut content = Vec::new();
-        file.read_to_end(&mut content)
-            .map_err(ReadError::Unreadable)?;
-        let code = VerifiedCode::open(key, content)?;
         // Marks the file as recently used. In a read-only directory nothing is removed, so failure does
         // not matter.
         let _ = file.set_modified(SystemTime::now());
-        Ok(Some(code))
+        Ok(Some(VerifiedCode::open(key, file, path)?))
     }
 
     /// Writes the code of this key, replacing an old file, and removes files beyond the size limit.
@@ -144,8 +139,8 @@ impl CodeDirectory {
             .tempfile_in(&self.path)
             // The error without the file name, which differs each time.
             .map_err(|error| io::Error::from(error.kind()))?;
-        file.write_all(&entry::header(key, code))?;
         file.write_all(code)?;
+        file.write_all(&entry::trailer(key, code))?;
         file.persist(self.path_of(key))
             .map_err(|error| error.error)?;
         self.bound()

@@ -45,7 +45,7 @@ impl Cache {
         self.compiler.directory.as_ref().unwrap().path_of(&key)
     }
 
-    /// Puts another module's code, with its valid header, into the file. A cache that trusts the
+    /// Puts another module's code, with its valid trailer, into the file. A cache that trusts the
     /// file runs the other module.
     fn replace(&self, number: u32, by: u32) {
         let code = Module::new(&self.engine, answering(by)).unwrap();
@@ -94,7 +94,7 @@ fn a_damaged_file_is_never_run_and_is_replaced() {
     let path = cache.path(7);
     let whole = fs::read(&path).unwrap();
     let mut damaged = Vec::new();
-    // Flips bits of all positions in a byte, in header and code.
+    // Flips bits of all positions in a byte, in code and trailer.
     for bit in (0..whole.len() * 8).step_by(whole.len() / 8 + 3) {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
