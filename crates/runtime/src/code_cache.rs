@@ -18,8 +18,8 @@ mod directory;
 mod entry;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
@@ -106,20 +106,15 @@ impl Compiler {
     /// Returns the first logged warnings about the cache, without repetitions.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.lock_warnings().clone()
+        self.warnings.lock().clone()
     }
 
     fn warn(&self, warning: String) {
         tracing::warn!(target: "headwater::config", kind = "code_cache", "{warning}");
-        let mut warnings = self.lock_warnings();
+        let mut warnings = self.warnings.lock();
         if warnings.len() < KEPT_WARNINGS && !warnings.contains(&warning) {
             warnings.push(warning);
         }
-    }
-
-    fn lock_warnings(&self) -> MutexGuard<'_, Vec<String>> {
-        // Nothing panics while it is held.
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compiles a component, or loads its code from the cache.

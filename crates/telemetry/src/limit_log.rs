@@ -4,8 +4,10 @@
 //! limit reports it here: one line names the service, the limit and the setting.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The minimum time between two lines about the same limit of the same service. A guest that reaches a limit
 /// often does so again and again.
@@ -88,7 +90,7 @@ impl LimitLog {
 
     /// Returns the number of unlogged times since the last line, if a line is due now.
     fn count(&self, name: &'static str, now: Instant) -> Option<u64> {
-        let mut met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut met = self.0.met.lock();
         match met.get_mut(name) {
             Some(met) if now.saturating_duration_since(met.logged) < INTERVAL => {
                 met.since += 1;

@@ -1,7 +1,8 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use headwater_core::{RequestScope, Verdict};
+use parking_lot::Mutex;
 
 use super::allowance::{Allowance, Rate};
 use super::lines::Printable;
@@ -142,7 +143,7 @@ impl ServiceOutput {
     }
 
     fn admit(&self, bytes: u64, now: Instant) -> bool {
-        let mut bound = self.0.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bound = self.0.bound.lock();
         let Bound { allowance, dropped } = &mut *bound;
         let admitted = allowance.take(bytes.saturating_add(RECORD), now);
         if !admitted {
@@ -179,7 +180,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let bound = self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let bound = self.bound.get_mut();
         if let Some(dropped) = bound.dropped.take() {
             self.tell(dropped);
         }

@@ -1,8 +1,10 @@
 //! Limits how often overloads are logged.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The shortest time between two lines. A line for each refused request would cost most when the host has
 /// least capacity: a client that sends too many requests would make it write as many lines.
@@ -23,7 +25,7 @@ struct Logged {
 impl OverloadLog {
     /// Returns how many were left out since the last line, or `None` if this one is left out, too.
     pub(crate) fn tell(&self, service: &Arc<str>, kind: &'static str, now: Instant) -> Option<u64> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.0.lock();
         let key = (Arc::clone(service), kind);
         match said.get_mut(&key) {
             Some(said) if now.saturating_duration_since(said.at) < EACH => {
