@@ -44,7 +44,7 @@ mod read_turn;
 mod scope;
 
 pub use attribution::{Attribution, Doubt, Verdict, Witness};
-pub use body::{Body, BodyError, empty, full};
+pub use body::{Body, BodyError, PolledFrame, empty, full};
 pub use choice::{
     AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
 };
