@@ -31,6 +31,7 @@
 mod attribution;
 mod body;
 mod choice;
+mod debug;
 mod ending;
 mod fault;
 pub mod fields;

@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -134,10 +133,4 @@ impl Drop for Measured {
     }
 }
 
-impl fmt::Debug for Measured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measured")
-            .field("attributes", &self.attributes)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Measured { attributes });

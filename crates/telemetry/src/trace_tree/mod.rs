@@ -136,11 +136,7 @@ impl SpanProcessor for TreeProcessor {
     }
 }
 
-impl std::fmt::Debug for TreeProcessor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TreeProcessor").finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(TreeProcessor {});
 
 #[cfg(test)]
 mod tests;
