@@ -41,6 +41,7 @@ pub mod hops;
 mod id;
 mod internal;
 mod limits;
+mod printable;
 mod read_turn;
 mod scope;
 
@@ -56,6 +57,7 @@ pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;
 pub use internal::{AnswerFuture, Caller, InternalService};
 pub use limits::Limits;
+pub use printable::Printable;
 pub use read_turn::ReadTurn;
 pub use scope::{Counters, RequestScope, ScopeParts};
 

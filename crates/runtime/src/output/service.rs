@@ -1,11 +1,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use headwater_core::{RequestScope, Verdict};
+use headwater_core::{Printable, RequestScope, Verdict};
 use parking_lot::Mutex;
 
 use super::allowance::{Allowance, Rate};
-use super::lines::Printable;
 
 /// The target of guests' lines. The log formats them in a way of their own.
 macro_rules! target {
