@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use headwater_core::{Body, BodyError, Fault, full};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
@@ -32,14 +33,14 @@ pub(crate) async fn measure(headers: &HeaderMap, body: Body) -> Result<(u64, Bod
     if let Some(length) = announced.or_else(|| body.size_hint().exact()) {
         return Ok((length, body));
     }
-    let bytes = in_full(body).await.map_err(unreadable)?;
+    let bytes = in_full(body, UNSIZED_BODY).await.map_err(unreadable)?;
     Ok((bytes.len() as u64, full(bytes)))
 }
 
 /// Boxed: the compiler cannot tell that this future is `Send` (rust-lang/rust#110338).
-fn in_full(body: Body) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>> {
+pub(crate) fn in_full(body: Body, most: usize) -> BoxFuture<'static, Result<Bytes, BodyError>> {
     Box::pin(
-        Limited::new(body, UNSIZED_BODY)
+        Limited::new(body, most)
             .collect()
             .map(|collected| collected.map(Collected::to_bytes)),
     )
