@@ -1,4 +1,7 @@
+use std::task::Poll;
+
 use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 
@@ -10,6 +13,9 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// An `Err` frame means that the message is cut off: the front aborts the connection (HTTP/1) or
 /// resets the stream (HTTP/2), and never ends the message cleanly.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// The next frame of a body, if it is there.
+pub type PolledFrame = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 /// Returns a body without bytes.
 #[must_use]

@@ -31,6 +31,7 @@
 mod attribution;
 mod body;
 mod choice;
+mod debug;
 mod ending;
 mod fault;
 pub mod fields;
@@ -40,11 +41,12 @@ pub mod hops;
 mod id;
 mod internal;
 mod limits;
+mod printable;
 mod read_turn;
 mod scope;
 
 pub use attribution::{Attribution, Doubt, Verdict, Witness};
-pub use body::{Body, BodyError, empty, full};
+pub use body::{Body, BodyError, PolledFrame, empty, full};
 pub use choice::{
     AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
 };
@@ -55,6 +57,7 @@ pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;
 pub use internal::{AnswerFuture, Caller, InternalService};
 pub use limits::Limits;
+pub use printable::Printable;
 pub use read_turn::ReadTurn;
 pub use scope::{Counters, RequestScope, ScopeParts};
 

@@ -1,11 +1,12 @@
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use http::uri::Authority;
 use opentelemetry::trace::SpanContext;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::ending::Ending;
@@ -229,14 +230,13 @@ impl RequestScope {
 
     /// Records why an outgoing request made for this one was denied.
     pub fn set_denial(&self, denial: Denial) {
-        *self.denial.lock().unwrap_or_else(PoisonError::into_inner) = Some(denial);
+        *self.denial.lock() = Some(denial);
     }
 
     /// Returns why the last denied outgoing request was denied, if any was.
     #[must_use]
     pub fn denial(&self) -> Option<Arc<dyn Error + Send + Sync>> {
-        let denial = self.denial.lock();
-        denial.unwrap_or_else(PoisonError::into_inner).clone()
+        self.denial.lock().clone()
     }
 
     /// Records that nobody waits for the answer any more: the client went away, the deadline passed, or the

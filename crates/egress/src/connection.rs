@@ -6,12 +6,13 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use http::Extensions;
 use hyper_util::client::legacy::connect::CaptureConnection;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::EgressError;
@@ -148,7 +149,7 @@ impl Connection {
         if self.is_used() || self.closing.swap(true, Ordering::SeqCst) {
             return false;
         }
-        drop(self.lock_place().take());
+        drop(self.place.lock().take());
         self.end_in_time();
         true
     }
@@ -187,7 +188,7 @@ impl Connection {
     /// Returns true if its reader is to see the end; otherwise wakes the reader when that may change.
     pub(crate) fn is_at_end(&self, cx: &Context<'_>) -> bool {
         {
-            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reader = self.reader.lock();
             match &mut *reader {
                 Some(waker) => waker.clone_from(cx.waker()),
                 reader @ None => *reader = Some(cx.waker().clone()),
@@ -199,18 +200,14 @@ impl Connection {
 
     pub(crate) fn closed(&self) {
         self.gone.store(true, Ordering::SeqCst);
-        drop(self.lock_place().take());
+        drop(self.place.lock().take());
     }
 
     fn wake_reader(&self) {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = self.reader.lock();
         if let Some(waker) = &*reader {
             waker.wake_by_ref();
         }
-    }
-
-    fn lock_place(&self) -> std::sync::MutexGuard<'_, Option<RequestPermit>> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

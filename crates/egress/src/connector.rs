@@ -1,7 +1,6 @@
 //! Makes a connection to an upstream: by a proxy, or resolve, vet and dial; then TLS if the scheme
 //! requires it.
 
-use std::fmt;
 use std::future::{Ready, ready};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -58,11 +57,7 @@ pub(crate) struct Link {
 
 // === impl Network ===
 
-impl fmt::Debug for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Network {});
 
 // === impl Connector ===
 

@@ -1,9 +1,11 @@
 //! The connections of one service that are open.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::ConnectionCount;
 use crate::connection::Connection;
@@ -29,17 +31,17 @@ impl OpenConnections {
     /// Adds a new connection, and returns its number.
     pub(crate) fn insert(&self, connection: &Arc<Connection>) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(id, Arc::clone(connection));
+        self.open.lock().insert(id, Arc::clone(connection));
         id
     }
 
     pub(crate) fn remove(&self, id: u64) -> Option<Arc<Connection>> {
-        self.lock().remove(&id)
+        self.open.lock().remove(&id)
     }
 
     /// Returns the idle connections that are not spared, and since when they are idle.
     pub(crate) fn idle_beside(&self, spared: &Spared) -> Vec<(Instant, Arc<Connection>)> {
-        let open = self.lock();
+        let open = self.open.lock();
         let idle = open.values().filter_map(|connection| {
             let since = connection.idle_since()?;
             let is_spared = spared.upstream == *connection.upstream()
@@ -50,7 +52,7 @@ impl OpenConnections {
     }
 
     pub(crate) fn count(&self) -> Vec<ConnectionCount> {
-        let open = self.lock();
+        let open = self.open.lock();
         let mut counts = BTreeMap::new();
         for connection in open.values() {
             let server = connection.upstream().server.clone();
@@ -67,10 +69,6 @@ impl OpenConnections {
                 idle,
             })
             .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

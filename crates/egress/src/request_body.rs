@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError, Counters, RequestScope};
+use headwater_core::{Body, BodyError, Counters, PolledFrame, RequestScope};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -62,7 +62,7 @@ impl RequestBody {
         (body.boxed_unsync(), upload)
     }
 
-    fn fail(&self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(&self, error: EgressError) -> PolledFrame {
         self.upload.fail(error.clone());
         Poll::Ready(Some(Err(Box::new(error))))
     }
@@ -107,10 +107,7 @@ impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         let this = &mut *self;
         let polled = Pin::new(&mut this.inner).poll_frame(cx);
         if polled.is_ready() {

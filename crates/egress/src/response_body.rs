@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::fields::{DeclaredLength, declared_length};
-use headwater_core::{Body, BodyError, Counters, RequestScope};
+use headwater_core::{Body, BodyError, Counters, PolledFrame, RequestScope};
 use headwater_telemetry::ClientSpan;
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
@@ -92,7 +92,7 @@ impl ResponseBody {
         }
     }
 
-    fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(&mut self, error: EgressError) -> PolledFrame {
         self.open = None;
         self.met.note(&error);
         if let Some(mut span) = self.span.take() {
@@ -146,10 +146,7 @@ impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         let this = &mut *self;
         let Some(open) = &mut this.open else {
             return Poll::Ready(None);

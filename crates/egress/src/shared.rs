@@ -1,8 +1,9 @@
 //! The limits and idle connections that all services share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::limits::{Limit, RequestPermits, SharedLimits, semaphore};
@@ -61,7 +62,7 @@ impl EgressShared {
 
     /// Registers a service's connections, and returns the service's number.
     pub(crate) fn add(&self, connections: &Arc<OpenConnections>) -> usize {
-        let mut services = self.services();
+        let mut services = self.0.services.lock();
         services.retain(|service| service.strong_count() > 0);
         services.push(Arc::downgrade(connections));
         self.0.added.fetch_add(1, Ordering::Relaxed)
@@ -70,7 +71,13 @@ impl EgressShared {
     /// Closes the connection of any service that has been idle the longest, except for the spared ones.
     /// Returns true if there was one.
     pub(crate) fn close_longest_idle(&self, spared: &Spared) -> bool {
-        let services: Vec<_> = self.services().iter().filter_map(Weak::upgrade).collect();
+        let services: Vec<_> = self
+            .0
+            .services
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         let services = services.iter();
         close_longest(
             services
@@ -81,11 +88,6 @@ impl EgressShared {
 
     pub(crate) fn waiters(&self) -> &Arc<Waiters> {
         &self.0.waiters
-    }
-
-    fn services(&self) -> MutexGuard<'_, Vec<Weak<OpenConnections>>> {
-        let services = self.0.services.lock();
-        services.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

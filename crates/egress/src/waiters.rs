@@ -1,8 +1,10 @@
 //! The requests that wait for a connection's place, by upstream.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Host and port of the requests that a connection is for.
 pub(crate) type Server = (Arc<str>, u16);
@@ -32,7 +34,7 @@ pub(crate) struct Waiting<'a> {
 impl Waiters {
     /// Records that a request waits for the place of a connection to this upstream.
     pub(crate) fn wait(&self, upstream: Upstream) -> Waiting<'_> {
-        *self.wanted().entry(upstream.clone()).or_default() += 1;
+        *self.wanted.lock().entry(upstream.clone()).or_default() += 1;
         self.waiting.fetch_add(1, Ordering::SeqCst);
         Waiting {
             waiters: self,
@@ -43,11 +45,7 @@ impl Waiters {
     /// Returns true if a request to another upstream waits.
     pub(crate) fn are_beside(&self, upstream: &Upstream) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
-            && self.wanted().keys().any(|wanted| wanted != upstream)
-    }
-
-    fn wanted(&self) -> MutexGuard<'_, HashMap<Upstream, usize>> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+            && self.wanted.lock().keys().any(|wanted| wanted != upstream)
     }
 }
 
@@ -56,7 +54,7 @@ impl Waiters {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.waiters.waiting.fetch_sub(1, Ordering::SeqCst);
-        let mut wanted = self.waiters.wanted();
+        let mut wanted = self.waiters.wanted.lock();
         if let Some(waiting) = wanted.get_mut(&self.upstream) {
             *waiting -= 1;
             if *waiting == 0 {

@@ -11,42 +11,19 @@ const USAGE: u8 = 2;
 const CUT: u8 = 3;
 
 /// Flags that do not go together. Ends the process with the exit code of wrong usage.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-// === impl Usage ===
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
 /// The drain timeout ended, and requests were cut. Ends the process with an exit code of its own.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{connections} {} cut with requests in flight when the drain timeout ended; --drain-timeout gives them more time",
+    if *connections == 1 { "connection was" } else { "connections were" }
+)]
 pub(crate) struct Cut {
     pub(crate) connections: usize,
 }
-
-// === impl Cut ===
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let cut = match self.connections {
-            1 => "1 connection was cut".to_owned(),
-            connections => format!("{connections} connections were cut"),
-        };
-        write!(
-            f,
-            "{cut} with requests in flight when the drain timeout ended; --drain-timeout gives them \
-             more time"
-        )
-    }
-}
-
-impl std::error::Error for Cut {}
 
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     let is_usage = match error.downcast_ref::<Refused>() {

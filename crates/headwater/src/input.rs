@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::diagnostics::{Diagnostic, Kind};
+use crate::diagnostics::{Diagnostic, Kind, Position};
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     std::fs::read(path).map_err(|error| {
@@ -17,12 +17,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
             ErrorKind::IsADirectory => directory(path),
             _ => format!("cannot read `{shown}`: {error}: check the path and its permissions"),
         };
-        Diagnostic {
-            kind: Kind::File,
-            place: Box::default(),
-            message,
-            remedy: None,
-        }
+        Diagnostic::new(Kind::File, Position::default(), message)
     })
 }
 

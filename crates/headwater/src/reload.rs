@@ -1,12 +1,13 @@
 //! The running host, which can be replaced while it serves.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use headwater_runtime::{Engine, Reclaim};
 use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::build::running_service::RunningService;
@@ -247,7 +248,7 @@ impl RunningHost {
 
     fn generation_mut<T>(&self, change: impl FnOnce(&mut Generation) -> T) -> T {
         // Nothing panics while the lock is held.
-        change(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.now.lock())
     }
 }
 

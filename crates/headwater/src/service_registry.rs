@@ -1,10 +1,11 @@
 //! The current services, and replaced services that still have work.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use headwater_egress::{Egress, EgressTotals};
 use headwater_runtime::{ComponentService, PoolTotals};
+use parking_lot::Mutex;
 
 use crate::build::running_service::RunningService;
 
@@ -45,7 +46,7 @@ impl ServiceRegistry {
     /// Replaces the current services by these. Returns those that are not among the new ones; the
     /// caller [ends](Self::ended) them when they have no more work.
     pub(crate) fn replace(&self, services: Vec<Arc<RunningService>>) -> Vec<Arc<RunningService>> {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let before = std::mem::replace(&mut state.current, services);
         let gone: Vec<_> = before
             .into_iter()
@@ -57,7 +58,7 @@ impl ServiceRegistry {
 
     /// Removes a replaced service that has no more work, and keeps its totals.
     pub(crate) fn ended(&self, service: &Arc<RunningService>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.going.retain(|going| !going.is(service));
         let ended = state.ended.entry(service.name().clone()).or_default();
         if let Some(component) = service.runner.component() {
@@ -68,11 +69,11 @@ impl ServiceRegistry {
 
     /// Returns the services that get requests, in the order of their file.
     pub(crate) fn current(&self) -> Vec<Arc<RunningService>> {
-        self.state().current.clone()
+        self.0.lock().current.clone()
     }
 
     pub(crate) fn instances(&self) -> usize {
-        let state = self.state();
+        let state = self.0.lock();
         let services = state.going.iter().chain(&state.current);
         let components = services.filter_map(|service| service.runner.component());
         components
@@ -83,12 +84,12 @@ impl ServiceRegistry {
 
     /// Returns the number of replaced services that still have work.
     pub(crate) fn going(&self) -> usize {
-        self.state().going.len()
+        self.0.lock().going.len()
     }
 
     /// Returns the totals of all services that are there, by name.
     pub(crate) fn lines(&self) -> Vec<ServiceTotals> {
-        let state = self.state();
+        let state = self.0.lock();
         let mut lines: BTreeMap<Arc<str>, ServiceTotals> = BTreeMap::new();
         for service in state.going.iter().chain(&state.current) {
             let name = service.name();
@@ -108,11 +109,6 @@ impl ServiceRegistry {
             line.clients.push(service.egress.clone());
         }
         lines.into_values().collect()
-    }
-
-    /// A poisoned lock is fine: no panic leaves the state half-changed.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

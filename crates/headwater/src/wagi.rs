@@ -146,11 +146,10 @@ fn code_cache(named: Option<&Path>) -> Result<(CodeCache, Vec<Diagnostic>)> {
                 .with_context(|| format!("in `{name}`: the folder {}", folder.display()))?,
         ),
     };
-    let ignored = file.ignored.iter().map(|key| Diagnostic {
-        kind: Kind::NoEffect,
-        place: Position::file(path).into(),
-        message: format!("`{key}` has no effect"),
-        remedy: Some("only `enabled` and `directory` are read".to_owned()),
+    let ignored = file.ignored.iter().map(|key| {
+        let message = format!("`{key}` has no effect");
+        Diagnostic::new(Kind::NoEffect, Position::file(path), message)
+            .with_remedy("only `enabled` and `directory` are read")
     });
     Ok((cache, ignored.collect()))
 }

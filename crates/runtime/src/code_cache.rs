@@ -20,8 +20,9 @@ mod entry;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
@@ -119,20 +120,15 @@ impl Compiler {
     /// Returns the first logged warnings about the cache, without repetitions.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.lock_warnings().clone()
+        self.warnings.lock().clone()
     }
 
     fn warn(&self, warning: String) {
         tracing::warn!(target: "headwater::config", kind = "code_cache", "{warning}");
-        let mut warnings = self.lock_warnings();
+        let mut warnings = self.warnings.lock();
         if warnings.len() < KEPT_WARNINGS && !warnings.contains(&warning) {
             warnings.push(warning);
         }
-    }
-
-    fn lock_warnings(&self) -> MutexGuard<'_, Vec<String>> {
-        // Nothing panics while it is held.
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compiles a component, or loads its code from the cache. While the result is in use, others get the
@@ -230,19 +226,14 @@ impl Compiler {
 
 impl<C: Compiled> Shared<C> {
     fn get(&self, engine: &wasmtime::Engine, key: &Key) -> Option<Arc<C>> {
-        let code = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)?
-            .upgrade();
+        let code = self.0.lock().get(key)?.upgrade();
         // Another engine with the same settings cannot run it.
         code.filter(|code| wasmtime::Engine::same(code.engine(), engine))
     }
 
     fn insert(&self, key: Key, code: C) -> Arc<C> {
         let code = Arc::new(code);
-        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.0.lock();
         shared.retain(|_, code| code.strong_count() > 0);
         shared.insert(key, Arc::downgrade(&code));
         code

@@ -5,10 +5,10 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use headwater_core::BodyError;
 use headwater_egress::EgressError;
+use parking_lot::Mutex;
 use wasmtime_wasi_http::Error;
 
 /// The error that a guest's own request body ended with, on its way through the client back to the guest.
@@ -22,7 +22,7 @@ impl CutByGuest {
     }
 
     fn take(&self) -> Option<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 

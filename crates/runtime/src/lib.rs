@@ -78,7 +78,7 @@ pub use memory::MemoryBudget;
 pub use missing_imports::MissingImports;
 pub use one_line::one_line;
 pub use open_files::{FilePermit, InstanceFiles, ServiceFiles};
-pub use output::{Printable, RequestStderr, ServiceOutput};
+pub use output::{RequestStderr, ServiceOutput};
 pub use places::{InstancePlaces, NoPlace, ServicePlaces, TooLarge};
 pub use pool::{
     AttributionMode, CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings,

@@ -7,11 +7,12 @@
 //! requests. Only certain time counts against `max_cpu_time`. If that is set, each work item of
 //! wasmtime is measured by itself, so that the request of a tick is not charged for earlier items.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_core::{Counters, RequestId, RequestScope};
+use parking_lot::Mutex;
 
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -73,7 +74,7 @@ impl Meter {
         } else {
             Mark::Wall(now)
         };
-        self.lock().mark = Some(mark);
+        self.requests.lock().mark = Some(mark);
     }
 
     /// Marks the boundary between two work items.
@@ -85,7 +86,7 @@ impl Meter {
 
     /// Charges the time so far in the middle of a poll, before an account is read.
     pub(crate) fn settle(&self) {
-        let mut requests = self.lock();
+        let mut requests = self.requests.lock();
         let now = self.now();
         if let Some(mark) = requests.mark.replace(now) {
             // The end of the poll, which follows soon, checks the limit.
@@ -94,7 +95,7 @@ impl Meter {
     }
 
     pub(crate) fn enter(&self, scope: Arc<RequestScope>) {
-        self.lock().present.push(Present {
+        self.requests.lock().present.push(Present {
             scope,
             own: Duration::ZERO,
         });
@@ -104,7 +105,7 @@ impl Meter {
     pub(crate) fn ticked(&self, scope: Option<&Arc<RequestScope>>) {
         // The same task reads it.
         self.interrupted.store(true, Ordering::Relaxed);
-        self.lock().computing = scope.cloned();
+        self.requests.lock().computing = scope.cloned();
     }
 
     /// Returns true if a tick interrupted the guest since the last call.
@@ -120,7 +121,7 @@ impl Meter {
     pub(crate) fn idle(&self) {
         // Requests that are over are not ended.
         let _ = self.end();
-        let mut requests = self.lock();
+        let mut requests = self.requests.lock();
         requests.present.clear();
         requests.leftovers = false;
         requests.computing = None;
@@ -128,7 +129,7 @@ impl Meter {
 
     /// Ends a poll or one of its parts.
     pub(crate) fn end(&self) -> Result<(), CpuTimeExceeded> {
-        let mut requests = self.lock();
+        let mut requests = self.requests.lock();
         match requests.mark.take() {
             Some(mark) => requests.charge(self.now().since(mark), self.limit),
             None => Ok(()),
@@ -145,12 +146,7 @@ impl Meter {
 
     #[cfg(test)]
     fn charge(&self, time: Duration) -> Result<(), CpuTimeExceeded> {
-        self.lock().charge(time, self.limit)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Requests> {
-        // Nothing panics while it is held.
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().charge(time, self.limit)
     }
 }
 

@@ -9,10 +9,11 @@
 
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use headwater_core::Limits;
 use headwater_telemetry::{Limit, LimitLog};
+use parking_lot::Mutex;
 
 use crate::limits;
 
@@ -117,7 +118,7 @@ impl FilePermit {
     /// Keeps the permit for as long as anything has this file open.
     pub(crate) fn watch(self, file: &Arc<File>) {
         let service = Arc::clone(&self.service);
-        service.watched().push(Watched {
+        service.watched.lock().push(Watched {
             file: Arc::downgrade(file),
             _permit: self,
         });
@@ -134,13 +135,9 @@ impl Drop for FilePermit {
 // === impl Service ===
 
 impl Service {
-    fn watched(&self) -> MutexGuard<'_, Vec<Watched>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives back the permits of closed files. Returns true if there were any.
     fn sweep(&self) -> bool {
-        let mut watched = self.watched();
+        let mut watched = self.watched.lock();
         let before = watched.len();
         watched.retain(|watched| watched.file.strong_count() > 0);
         watched.len() < before

@@ -24,7 +24,9 @@ mod service;
 mod shortage;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 pub(crate) use self::eviction::GivesWay;
 use self::eviction::{ServicePool, evict, give_way};
@@ -88,7 +90,7 @@ impl Places {
             waiting: AtomicUsize::new(0),
             pool: OnceLock::new(),
         });
-        let mut services = lock(&self.joined);
+        let mut services = self.joined.lock();
         services.retain(|service| service.strong_count() > 0);
         services.push(Arc::downgrade(&service));
         Ok(ServicePlaces(service))
@@ -133,7 +135,7 @@ impl Places {
     fn grant(&self) {
         let mut granted = Vec::new();
         {
-            let mut queue = lock(&self.queue);
+            let mut queue = self.queue.lock();
             while let Some(next) = next(&queue) {
                 if !self.claim(&queue[next].service) {
                     break;
@@ -156,7 +158,7 @@ impl Places {
     /// Makes others give way to the waiters, if this one is the next to be served.
     fn make_room(&self, waiting: &mut Waiting) {
         let in_all = {
-            let queue = lock(&self.queue);
+            let queue = self.queue.lock();
             match next(&queue) {
                 Some(next) if queue[next].number == waiting.number => {}
                 _ => return,
@@ -178,7 +180,7 @@ impl Places {
     }
 
     fn pools(&self) -> Vec<ServicePool> {
-        let services = lock(&self.joined);
+        let services = self.joined.lock();
         let services = services.iter().filter_map(Weak::upgrade);
         let pools = services.filter_map(|service| {
             let pool = service.pool.get()?.upgrade()?;
@@ -188,11 +190,6 @@ impl Places {
         pools.sort_by_key(|(service, _)| std::cmp::Reverse(service.has()));
         pools
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

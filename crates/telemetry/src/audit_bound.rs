@@ -1,8 +1,10 @@
 //! A limit on the rate of audit log lines. A guest decides how often it causes one, so lines beyond the limit
 //! are only counted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The number of lines of one kind and service in one [`WINDOW`]: enough to see what a guest does, and at
 /// most 150 kB a minute.
@@ -86,7 +88,7 @@ impl AuditBound {
 
 impl Inner {
     fn turn(&self, now: Instant) -> Turn {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         let is_over = window
             .began
             .is_none_or(|began| now.saturating_duration_since(began) >= WINDOW);
@@ -106,7 +108,7 @@ impl Inner {
 
     fn tell(&self) {
         let left_out = {
-            let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut window = self.window.lock();
             std::mem::take(&mut window.left_out)
         };
         if left_out > 0 {
@@ -142,8 +144,8 @@ mod tests {
         assert_eq!(audit.0.turn(start), Turn::LeaveOut { first: true });
         assert_eq!(audit.0.turn(start), Turn::LeaveOut { first: false });
         assert_eq!(audit.0.turn(start + WINDOW), Turn::Write);
-        assert_eq!(audit.0.window.lock().unwrap().left_out, 2);
+        assert_eq!(audit.0.window.lock().left_out, 2);
         audit.0.tell();
-        assert_eq!(audit.0.window.lock().unwrap().left_out, 0);
+        assert_eq!(audit.0.window.lock().left_out, 0);
     }
 }

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -117,13 +116,7 @@ impl Default for TreeConfig {
     }
 }
 
-impl fmt::Debug for TreeConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TreeConfig")
-            .field("color", &self.color)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(TreeConfig { color });
 
 /// See <https://no-color.org> and <https://bixense.com/clicolors>.
 fn use_color(terminal: bool) -> bool {

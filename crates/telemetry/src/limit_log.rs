@@ -3,9 +3,10 @@
 //! A guest that reaches a limit sees an error of its own, and often hides it. So the code that enforces a
 //! limit reports it here: one line names the service, the limit and the setting.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::LogIntervals;
 
 /// The minimum time between two lines about the same limit of the same service. A guest that reaches a limit
 /// often does so again and again.
@@ -40,13 +41,7 @@ pub struct LimitLog(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     service: Arc<str>,
-    met: Mutex<HashMap<&'static str, Met>>,
-}
-
-#[derive(Debug)]
-struct Met {
-    logged: Instant,
-    since: u64,
+    met: LogIntervals<&'static str>,
 }
 
 // === impl LimitLog ===
@@ -57,13 +52,13 @@ impl LimitLog {
     pub fn new(service: Arc<str>) -> Self {
         Self(Arc::new(Inner {
             service,
-            met: Mutex::default(),
+            met: LogIntervals::new(INTERVAL),
         }))
     }
 
     /// Reports that a guest reached a limit, and the value of the limit.
     pub fn met(&self, limit: &Limit, most: impl TryInto<u64>) {
-        let Some(unlogged) = self.count(limit.name, Instant::now()) else {
+        let Some(unlogged) = self.0.met.due(limit.name, Instant::now()) else {
             return;
         };
         // Without the lock, because the log may be slow.
@@ -84,29 +79,6 @@ impl LimitLog {
             unlogged = (unlogged > 0).then_some(unlogged),
             "a guest reached a limit: {effect}; {remedy}",
         );
-    }
-
-    /// Returns the number of unlogged times since the last line, if a line is due now.
-    fn count(&self, name: &'static str, now: Instant) -> Option<u64> {
-        let mut met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
-        match met.get_mut(name) {
-            Some(met) if now.saturating_duration_since(met.logged) < INTERVAL => {
-                met.since += 1;
-                None
-            }
-            Some(met) => {
-                met.logged = now;
-                Some(std::mem::take(&mut met.since))
-            }
-            None => {
-                let first = Met {
-                    logged: now,
-                    since: 0,
-                };
-                met.insert(name, first);
-                Some(0)
-            }
-        }
     }
 }
 
@@ -147,14 +119,14 @@ mod tests {
     fn the_first_is_logged_at_once_and_the_rest_by_the_minute() {
         let log = LimitLog::new("shop".into());
         let start = Instant::now();
-        assert_eq!(log.count("files", start), Some(0));
+        assert_eq!(log.0.met.due("files", start), Some(0));
         for _ in 0..5 {
-            assert_eq!(log.clone().count("files", start + INTERVAL / 2), None);
+            assert_eq!(log.clone().0.met.due("files", start + INTERVAL / 2), None);
         }
-        assert_eq!(log.count("memory", start), Some(0));
-        assert_eq!(log.count("files", start + INTERVAL), Some(5));
-        assert_eq!(log.count("files", start + INTERVAL), None);
-        assert_eq!(log.count("files", start + INTERVAL * 2), Some(1));
+        assert_eq!(log.0.met.due("memory", start), Some(0));
+        assert_eq!(log.0.met.due("files", start + INTERVAL), Some(5));
+        assert_eq!(log.0.met.due("files", start + INTERVAL), None);
+        assert_eq!(log.0.met.due("files", start + INTERVAL * 2), Some(1));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The log: a layer with its own filter.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -88,7 +89,7 @@ impl LogLevel {
     /// Returns the current filter, as it was given.
     #[must_use]
     pub fn get(&self) -> String {
-        self.lock().clone()
+        self.text.lock().clone()
     }
 
     /// Replaces the filter, in the syntax of [`LogConfig::filter`].
@@ -99,16 +100,11 @@ impl LogLevel {
     pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
         let parsed = parse(filter)?;
         // Locked across both, so that `get` returns the filter that is in use.
-        let mut text = self.lock();
+        let mut text = self.text.lock();
         let reloaded = self.handle.reload(parsed);
         reloaded.map_err(|_gone| TelemetryError::LogEnded)?;
         filter.clone_into(&mut text);
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, String> {
-        // Nothing panics while it is held.
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Metrics as text for Prometheus.
 
-use std::fmt;
-
 use opentelemetry_prometheus::PrometheusExporter;
 use prometheus::{Encoder, Registry, TextEncoder};
 
@@ -44,11 +42,7 @@ impl Prometheus {
     }
 }
 
-impl fmt::Debug for Prometheus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prometheus").finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Prometheus {});
 
 #[cfg(test)]
 mod tests;

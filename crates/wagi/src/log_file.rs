@@ -5,8 +5,9 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 /// The largest size of a file, in bytes; before it grows beyond this it is renamed. A pager opens a
@@ -52,7 +53,7 @@ impl LogFolder {
     }
 
     pub(crate) fn file(&self, route: &Arc<str>) -> Arc<LogFile> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files.lock();
         if let Some(file) = files.get(route) {
             return file.clone();
         }
@@ -82,7 +83,7 @@ impl LogFile {
     /// Writes on the calling thread: the system keeps a few bytes at the end of a file in memory,
     /// which is not worth another thread. The line is in the file when its request is answered.
     pub(crate) fn append(&self, bytes: &[u8]) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         let written = self.write(&mut open, bytes);
         if let Err(error) = &written
             && !open.failed

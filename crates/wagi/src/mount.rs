@@ -107,12 +107,8 @@ impl Handler for Health {
     }
 }
 
-impl std::fmt::Debug for Mount {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mount")
-            .field("pattern", &self.pattern)
-            .field("entrypoint", &self.entrypoint)
-            .field("problem", &self.problem)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Mount {
+    pattern,
+    entrypoint,
+    problem
+});

@@ -1,9 +1,10 @@
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
@@ -89,16 +90,16 @@ impl Output {
 
     /// Takes all of `bytes`, room or not: a caller that prints much asks [`Self::room`] first.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), OutputError> {
-        self.lock().append(bytes)
+        self.0.lock().append(bytes)
     }
 
     /// Returns how many bytes may be printed now.
     pub(crate) fn room(&self) -> usize {
-        self.lock().room()
+        self.0.lock().room()
     }
 
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match state.room() {
             0 => {
                 state.waiting = Some(cx.waker().clone());
@@ -109,22 +110,22 @@ impl Output {
     }
 
     pub(crate) fn has_head(&self) -> bool {
-        self.lock().head.is_complete()
+        self.0.lock().head.is_complete()
     }
 
     /// Passes the header block to `look`. It is empty until its end was printed.
     pub(crate) fn head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        look(self.lock().head.text())
+        look(self.0.lock().head.text())
     }
 
     /// Returns true if the module has to wait until something is taken.
     pub(crate) fn is_full(&self) -> bool {
-        self.lock().room() == 0
+        self.0.lock().room() == 0
     }
 
     /// Takes the part of the body that was printed since the last call.
     pub(crate) fn take(&self) -> Bytes {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let body = std::mem::take(&mut state.body);
         if let Some(waiting) = state.waiting.take() {
             waiting.wake();
@@ -134,36 +135,31 @@ impl Output {
 
     /// Discards the body from now on.
     pub(crate) fn discard(&self) {
-        self.lock().hold = Hold::Nothing;
+        self.0.lock().hold = Hold::Nothing;
         self.take();
     }
 
     /// Returns everything not taken, with the header block without carriage returns and NULs.
     pub(crate) fn whole(&self) -> Vec<u8> {
-        let state = self.lock();
+        let state = self.0.lock();
         [state.head.raw(), &state.body].concat()
     }
 
     /// Returns the number of body bytes printed, taken or not.
     pub(crate) fn body_length(&self) -> u64 {
-        let state = self.lock();
+        let state = self.0.lock();
         state.printed.saturating_sub(state.head.length())
     }
 
     pub(crate) fn summary(&self) -> Summary {
         const OPENING: usize = 201;
-        let state = self.lock();
+        let state = self.0.lock();
         let mut opening = state.head.raw().to_vec();
         opening.truncate(OPENING);
         Summary {
             printed: state.printed,
             opening,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code panics while the lock is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use headwater_core::{BodyError, Fault, RequestScope};
+use headwater_core::{BodyError, Fault, PolledFrame, RequestScope};
 use http_body::{Body, Frame};
 
 use crate::cpu::CpuMeter;
@@ -111,10 +111,7 @@ impl Body for Running {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         let printed = self.output.take();
         if !printed.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(printed))));

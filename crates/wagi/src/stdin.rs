@@ -1,15 +1,17 @@
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use headwater_core::{Body, BodyError, Fault, full};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
@@ -31,14 +33,14 @@ pub(crate) async fn measure(headers: &HeaderMap, body: Body) -> Result<(u64, Bod
     if let Some(length) = announced.or_else(|| body.size_hint().exact()) {
         return Ok((length, body));
     }
-    let bytes = in_full(body).await.map_err(unreadable)?;
+    let bytes = in_full(body, UNSIZED_BODY).await.map_err(unreadable)?;
     Ok((bytes.len() as u64, full(bytes)))
 }
 
 /// Boxed: the compiler cannot tell that this future is `Send` (rust-lang/rust#110338).
-fn in_full(body: Body) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>> {
+pub(crate) fn in_full(body: Body, most: usize) -> BoxFuture<'static, Result<Bytes, BodyError>> {
     Box::pin(
-        Limited::new(body, UNSIZED_BODY)
+        Limited::new(body, most)
             .collect()
             .map(|collected| collected.map(Collected::to_bytes)),
     )
@@ -87,7 +89,7 @@ impl Stdin {
 
     /// Holds the lock only for a poll or a copy.
     fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> T {
-        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        use_it(&mut self.0.lock())
     }
 }
 

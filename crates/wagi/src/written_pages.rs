@@ -9,8 +9,9 @@
 //! written.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use wasmtime::wasmparser::{Parser, Payload};
 
 /// The size of a page, in bytes. If the kernel's pages are larger, some are written more than once.
@@ -79,7 +80,7 @@ impl WrittenPages {
     /// Learns from the memory of an instance that has answered a request.
     pub(crate) fn learn(&self, Fresh(fresh): Fresh, memory: &[u8]) {
         let written = &pages(memory, false) & &fresh;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         seen.by_all = match seen.requests {
             0 => written,
             _ => &seen.by_all & &written,

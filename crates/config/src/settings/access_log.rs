@@ -20,53 +20,26 @@ settings! {
         /// Write a line for each answered request, with its service, its client, how long it took
         /// and the work done for it: as JSON, or in the combined format of web servers [default:
         /// json]
-        #[arg(
-            id = "access_log",
-            long = "access-log",
-            value_name = "FORMAT",
-            env = "HEADWATER_ACCESS_LOG",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = "json"
-        )]
+        #[flag("access-log", "FORMAT", "HEADWATER_ACCESS_LOG")]
+        #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "json")]
         pub format: Option<AccessFormat>,
 
         /// Output: `stdout`, `stderr` or a file [default: stderr]
-        #[arg(
-            id = "access_log_to",
-            long = "access-log-to",
-            value_name = "stdout|stderr|FILE",
-            env = "HEADWATER_ACCESS_LOG_TO"
-        )]
+        #[flag("access-log-to", "stdout|stderr|FILE", "HEADWATER_ACCESS_LOG_TO")]
         pub to: Option<AccessTo>,
 
         /// Start a new file `hourly`, `daily`, at a size such as `100MiB`, or `never` [default:
         /// never]
-        #[arg(
-            id = "access_log_rotate",
-            long = "access-log-rotate",
-            value_name = "WHEN|SIZE",
-            env = "HEADWATER_ACCESS_LOG_ROTATE"
-        )]
+        #[flag("access-log-rotate", "WHEN|SIZE", "HEADWATER_ACCESS_LOG_ROTATE")]
         pub rotate: Option<Rotate>,
 
         /// Number of old files to keep [default: all]
-        #[arg(
-            id = "access_log_keep",
-            long = "access-log-keep",
-            value_name = "N",
-            env = "HEADWATER_ACCESS_LOG_KEEP"
-        )]
+        #[flag("access-log-keep", "N", "HEADWATER_ACCESS_LOG_KEEP")]
         pub keep: Option<Count>,
 
         /// Share of requests to log, from 0 to 1. Requests that end in a fault of the host or the
         /// guest are always logged [default: 1]
-        #[arg(
-            id = "access_log_sample",
-            long = "access-log-sample",
-            value_name = "0..1",
-            env = "HEADWATER_ACCESS_LOG_SAMPLE"
-        )]
+        #[flag("access-log-sample", "0..1", "HEADWATER_ACCESS_LOG_SAMPLE")]
         pub sample: Option<Sample>,
     }
 }

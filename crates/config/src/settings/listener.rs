@@ -65,25 +65,15 @@ settings! {
     #[command(next_help_heading = "Listening")]
     pub struct ClientAuthSettings {
         /// Certificates (PEM) of the CAs that verify client certificates [default: none]
-        #[arg(
-            id = "tls_client_ca",
-            long = "tls-client-ca",
-            value_name = "FILE",
-            env = "HEADWATER_TLS_CLIENT_CA",
-            requires = "tls_cert"
-        )]
+        #[flag("tls-client-ca", "FILE", "HEADWATER_TLS_CLIENT_CA")]
+        #[arg(requires = "tls_cert")]
         pub client_ca: Option<PathBuf>,
 
         /// Client certificates: off, optional or required. Guests see a verified one in
         /// `client-cert` and `x-client-cert-subject` [default: off, or required if `client_ca` is
         /// set]
-        #[arg(
-            id = "tls_client_auth",
-            long = "tls-client-auth",
-            value_name = "MODE",
-            env = "HEADWATER_TLS_CLIENT_AUTH",
-            requires = "tls_cert"
-        )]
+        #[flag("tls-client-auth", "MODE", "HEADWATER_TLS_CLIENT_AUTH")]
+        #[arg(requires = "tls_cert")]
         pub client_auth: Option<ClientAuthMode>,
     }
 }

@@ -40,19 +40,31 @@ pub use trace_headers::TraceHeaderSettings;
 
 /// Defines a group: a struct of `Option`s that flags, variables and sections of the file are read
 /// into, and its method `or`.
+///
+/// A field has `#[arg(…)]` of clap if its flag is named like its key, `#[flag("name", "VALUE", "VARIABLE")]` if
+/// not, or `#[switch("VARIABLE")]` if the flag may be given without a value.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident {
-            $($(#[$field_meta:meta])* pub $field:ident: Option<$type:ty>,)+
-        }
+        pub struct $name:ident {$(
+            $(#[doc = $doc:tt])+
+            $(#[flag($flag:tt, $value:tt, $variable:tt)])?
+            $(#[switch($switch:tt)])?
+            $(#[arg($($arg:tt)*)])?
+            pub $field:ident: Option<$type:ty>,
+        )+}
     ) => {
         #[derive(Debug, Clone, Default, PartialEq, clap::Args, serde::Deserialize, schemars::JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         $(#[$meta])*
-        pub struct $name {
-            $($(#[$field_meta])* pub $field: Option<$type>,)+
-        }
+        pub struct $name {$(
+            $(#[doc = $doc])+
+            $(#[arg(id = $flag, long = $flag, value_name = $value, env = $variable)])?
+            $(#[arg(long, value_name = "BOOL", env = $switch)]
+            #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")])?
+            $(#[arg($($arg)*)])?
+            pub $field: Option<$type>,
+        )+}
 
         impl $name {
             /// Returns these settings, with those of `other` where a field here is `None`.

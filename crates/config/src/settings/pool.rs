@@ -46,14 +46,7 @@ settings! {
 
         /// Give an instance the next request only when all work of the previous one is done.
         /// Components only; 0.2 components always run like this [default: false]
-        #[arg(
-            long,
-            value_name = "BOOL",
-            env = "HEADWATER_SERIAL",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = "true"
-        )]
+        #[switch("HEADWATER_SERIAL")]
         pub serial: Option<bool>,
 
         /// Attribution of outgoing requests if a guest's tasks can wake one another. 0.3 components
@@ -64,14 +57,7 @@ settings! {
         /// Try a request once more if its instance failed. This applies only to requests that have
         /// no body and made no outgoing request, in services without directories. Components only
         /// [default: false]
-        #[arg(
-            long,
-            value_name = "BOOL",
-            env = "HEADWATER_RETRY",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = "true"
-        )]
+        #[switch("HEADWATER_RETRY")]
         pub retry: Option<bool>,
     }
 }

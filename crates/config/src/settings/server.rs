@@ -132,14 +132,7 @@ settings! {
         /// Say in answers why a request failed, and why an outgoing request of its guest was
         /// denied: in the field `headwater-explain`, and in the text of Headwater's own answers.
         /// For development only: it tells clients what services may reach [default: false]
-        #[arg(
-            long,
-            value_name = "BOOL",
-            env = "HEADWATER_EXPLAIN",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = "true"
-        )]
+        #[switch("HEADWATER_EXPLAIN")]
         pub explain: Option<bool>,
 
         /// Outgoing requests that all services together may have open at once [default: 8192]

@@ -12,14 +12,7 @@ settings! {
 
         /// Send the `x-request-id` of a request on the outgoing requests that are made for it
         /// [default: false]
-        #[arg(
-            long,
-            value_name = "BOOL",
-            env = "HEADWATER_FORWARD_REQUEST_ID",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = "true"
-        )]
+        #[switch("HEADWATER_FORWARD_REQUEST_ID")]
         pub forward_request_id: Option<bool>,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use headwater_core::{Attribution, Body, BodyError, full};
+use headwater_core::{Attribution, Body, BodyError, PolledFrame, full};
 use http::header::{CONTENT_LENGTH, TE, TRAILER};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
@@ -133,10 +133,7 @@ impl<I: Iterator<Item = Frame<Bytes>> + Unpin> http_body::Body for Frames<I> {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> PolledFrame {
         Poll::Ready(self.0.next().map(Ok))
     }
 }

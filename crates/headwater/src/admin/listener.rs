@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use headwater_telemetry::{LogLevel, Prometheus, Telemetry};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::guard::{self, Guard};
@@ -175,39 +175,26 @@ async fn metrics(State(known): State<Arc<Known>>) -> Response {
     }
 }
 
-async fn services(State(known): State<Arc<Known>>) -> Response {
-    match known.running() {
-        Ok(running) => Json(view::services(running)).into_response(),
-        Err(starting) => starting.into_response(),
-    }
+async fn services(State(known): State<Arc<Known>>) -> Result<Json<Value>, Starting> {
+    Ok(Json(view::services(known.running()?)))
 }
 
-async fn requests(State(known): State<Arc<Known>>) -> Response {
-    match known.running() {
-        Ok(running) => Json(view::requests(running)).into_response(),
-        Err(starting) => starting.into_response(),
-    }
+async fn requests(State(known): State<Arc<Known>>) -> Result<Json<Value>, Starting> {
+    Ok(Json(view::requests(known.running()?)))
 }
 
-async fn reload(State(known): State<Arc<Known>>) -> Response {
-    let running = match known.running() {
-        Ok(running) => running.clone(),
-        Err(starting) => return starting.into_response(),
-    };
+async fn reload(State(known): State<Arc<Known>>) -> Result<Response, Starting> {
+    let running = known.running()?.clone();
     // A task of its own goes on when the client disconnects.
     let reloaded = tokio::spawn(async move { running.reload().await }).await;
-    match reloaded {
+    Ok(match reloaded {
         Ok(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
         Ok(Err(error)) => {
-            let error = headwater_core::explain(error.as_ref());
-            (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Json(json!({ "error": error })),
-            )
-                .into_response()
+            let error = Json(json!({ "error": headwater_core::explain(error.as_ref()) }));
+            (StatusCode::UNPROCESSABLE_ENTITY, error).into_response()
         }
         Err(_interrupted) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
+    })
 }
 
 async fn log(State(known): State<Arc<Known>>) -> String {

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use headwater_core::explain;
-use headwater_runtime::{Engine, Printable};
+use headwater_core::{Printable, explain};
+use headwater_runtime::Engine;
 use headwater_server::ListenerParams;
 
 use crate::banner;

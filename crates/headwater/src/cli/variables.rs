@@ -175,12 +175,8 @@ fn unknown_of(subcommand: &str, names: Vec<String>) -> Vec<Diagnostic> {
                 },
             ),
         };
-        Some(Diagnostic {
-            kind: Kind::UnknownVariable,
-            place: Position::entry(format!("the environment variable `{variable}`")).into(),
-            message,
-            remedy: Some(remedy),
-        })
+        let place = Position::entry(format!("the environment variable `{variable}`"));
+        Some(Diagnostic::new(Kind::UnknownVariable, place, message).with_remedy(remedy))
     });
     warnings.collect()
 }

@@ -6,7 +6,7 @@ use headwater_config::settings::{
     AccessLogSettings, AccessTo, ClientAuthMode, CodeCachePlace, ListenerSettings,
     ProxyProtocolMode, Rotate, ServerSettings, TlsSettings,
 };
-use headwater_config::{Bounded, Count, ListenAddress, Network, Rate};
+use headwater_config::{Bounded, Count, ListenAddress, Network, Rate, Size, Time};
 use headwater_core::LoopGuard;
 use headwater_egress::{EgressShared, SharedLimits};
 use headwater_runtime::CodeCache;
@@ -27,13 +27,8 @@ const PLACES: u32 = 1_000;
 pub(crate) fn requests(server: &ServerSettings) -> RequestLimits {
     let defaults = RequestLimits::default();
     RequestLimits {
-        max_uri: server
-            .max_uri
-            .map_or(defaults.max_uri, |size| size.in_memory()),
-        max_body: server
-            .max_body
-            .map(|size| size.bytes())
-            .or(defaults.max_body),
+        max_uri: server.max_uri.map_or(defaults.max_uri, Size::in_memory),
+        max_body: server.max_body.map(Size::bytes).or(defaults.max_body),
         body_idle_timeout: server
             .body_idle_timeout
             .map_or(defaults.body_idle_timeout, |time| time.get()),
@@ -168,9 +163,7 @@ pub(crate) fn connection(server: &ServerSettings) -> ConnectionParams {
 }
 
 pub(crate) fn drain_timeout(server: &ServerSettings) -> Duration {
-    server
-        .drain_timeout
-        .map_or(DRAIN_TIMEOUT, |time| time.get())
+    server.drain_timeout.map_or(DRAIN_TIMEOUT, Time::get)
 }
 
 /// Returns the number of linear memories for all instances of all services.

@@ -214,12 +214,8 @@ impl Idle {
             true => (locations.section(section, key), key),
             false => (Position::entry(*flag), flag),
         };
-        Diagnostic {
-            kind: Kind::NoEffect,
-            place: place.into(),
-            message: format!("`{setting}` has no effect: {why}"),
-            remedy: Some(format!("name a file ({file})")),
-        }
+        let message = format!("`{setting}` has no effect: {why}");
+        Diagnostic::new(Kind::NoEffect, place, message).with_remedy(format!("name a file ({file})"))
     }
 }
 

@@ -62,13 +62,22 @@ pub(crate) struct Position {
 // === impl Diagnostic ===
 
 impl Diagnostic {
-    pub(crate) fn of(kind: Kind, place: Position, error: &Error) -> Self {
+    pub(crate) fn new(kind: Kind, place: Position, message: impl Into<String>) -> Self {
         Self {
             kind,
             place: place.into(),
-            message: explain(error.as_ref()),
+            message: message.into(),
             remedy: None,
         }
+    }
+
+    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    pub(crate) fn of(kind: Kind, place: Position, error: &Error) -> Self {
+        Self::new(kind, place, explain(error.as_ref()))
     }
 
     /// Makes an error without a known place, or one about usage if it is that.
@@ -81,12 +90,7 @@ impl Diagnostic {
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Usage,
-            place: Box::default(),
-            message: message.into(),
-            remedy: None,
-        }
+        Self::new(Kind::Usage, Position::default(), message)
     }
 
     pub(crate) fn config(file: &Path, error: ConfigError) -> Self {
@@ -98,64 +102,39 @@ impl Diagnostic {
             } => (Position::shown(file, location, shown), *error),
             error => (Position::file(file), error),
         };
-        Self {
-            kind: Kind::Setting,
-            place: place.into(),
-            message: error.to_string(),
-            remedy: None,
-        }
+        Self::new(Kind::Setting, place, error.to_string())
     }
 
     pub(crate) fn modules(file: &Path, error: ModulesError) -> Self {
-        let (place, message, remedy) = match error {
+        match error {
             ModulesError::Syntax {
                 location,
                 shown,
                 message,
                 remedy,
-            } => (
-                Position::shown(file, location, shown),
-                message,
-                Some(remedy),
-            ),
-            error => (Position::file(file), error.to_string(), None),
-        };
-        Self {
-            kind: Kind::Setting,
-            place: place.into(),
-            message,
-            remedy,
+            } => {
+                let place = Position::shown(file, location, shown);
+                Self::new(Kind::Setting, place, message).with_remedy(remedy)
+            }
+            error => Self::new(Kind::Setting, Position::file(file), error.to_string()),
         }
     }
 
     pub(crate) fn certificate(place: Position, concern: &CertificateConcern) -> Self {
-        Self {
-            kind: Kind::Certificate,
-            place: place.into(),
-            message: concern.to_string(),
-            remedy: None,
-        }
+        Self::new(Kind::Certificate, place, concern.to_string())
     }
 
     pub(crate) fn code_cache(warning: String) -> Self {
-        Self {
-            kind: Kind::CodeCache,
-            place: Box::default(),
-            message: warning,
-            remedy: None,
-        }
+        Self::new(Kind::CodeCache, Position::default(), warning)
     }
 
     pub(crate) fn warning(file: &Path, warning: Warning) -> Self {
-        Self {
-            kind: match warning.kind {
-                WarningKind::LiteralStar => Kind::LiteralStar,
-                WarningKind::NotExpanded => Kind::NotExpanded,
-            },
-            place: Position::located(file, warning.location).into(),
-            message: warning.message,
-            remedy: Some(warning.remedy),
-        }
+        let kind = match warning.kind {
+            WarningKind::LiteralStar => Kind::LiteralStar,
+            WarningKind::NotExpanded => Kind::NotExpanded,
+        };
+        let place = Position::located(file, warning.location);
+        Self::new(kind, place, warning.message).with_remedy(warning.remedy)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use super::Diagnostic;
 
@@ -11,7 +11,7 @@ pub(crate) struct WarningLog(Mutex<Vec<Diagnostic>>);
 impl WarningLog {
     /// Logs the warnings that were not there the last time.
     pub(crate) fn note(&self, warnings: Vec<Diagnostic>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         for warning in warnings.iter().filter(|warning| !known.contains(warning)) {
             tracing::warn!(target: "headwater::config", kind = warning.kind.as_str(), "{warning}");
         }

@@ -1,8 +1,9 @@
 //! Loads a host from a source of specifications, at the start and for each reload.
 
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 
 use crate::banner;
 use crate::build::running_service::{fronts, router};
@@ -51,11 +52,7 @@ impl Loader {
     /// Reads the specification and builds its services, on a thread that may block. Returns an
     /// error if something in it cannot be served.
     pub(crate) fn load(&self, context: &BuildContext) -> Result<BuiltHost> {
-        let first = self
-            .first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let first = self.first.lock().take();
         let (spec, warnings) = match first {
             Some(read) => read,
             None => {

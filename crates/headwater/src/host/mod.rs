@@ -19,7 +19,8 @@ pub use self::service::Service;
 use crate::reload::RunningHost;
 
 /// The error for a host that cannot be built. Its text lists all reasons.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", headwater_core::explain(.0.as_ref()))]
 pub struct BuildError(anyhow::Error);
 
 /// A host that is ready to serve.
@@ -123,11 +124,3 @@ impl From<anyhow::Error> for BuildError {
         Self(error)
     }
 }
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&headwater_core::explain(self.0.as_ref()))
-    }
-}
-
-impl std::error::Error for BuildError {}

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -166,13 +165,7 @@ impl Service {
     }
 }
 
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Service { name });
 
 // === impl Services ===
 

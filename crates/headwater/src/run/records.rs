@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use headwater_runtime::Printable;
+use headwater_core::Printable;
 use headwater_telemetry::{LogFormat, console};
 
 pub(crate) struct Started<'a> {

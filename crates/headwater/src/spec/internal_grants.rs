@@ -15,15 +15,10 @@ pub(crate) fn idle_grant(grant: &Grant, services: &[&str], place: Position) -> O
         return None;
     }
     if is_there {
-        return Some(Diagnostic {
-            kind: Kind::IdleGrant,
-            place: place.into(),
-            message: format!(
-                "the grant `{grant}` has no effect: {}",
-                grant.internal_problem()?
-            ),
-            remedy: Some(format!("write `http://{name}.internal`")),
-        });
+        let problem = grant.internal_problem()?;
+        let message = format!("the grant `{grant}` has no effect: {problem}");
+        let remedy = format!("write `http://{name}.internal`");
+        return Some(Diagnostic::new(Kind::IdleGrant, place, message).with_remedy(remedy));
     }
     // Host names are case-insensitive.
     let names: Vec<_> = services.iter().map(|it| it.to_ascii_lowercase()).collect();
@@ -32,12 +27,8 @@ pub(crate) fn idle_grant(grant: &Grant, services: &[&str], place: Position) -> O
         None if services.is_empty() => "leave it out".to_owned(),
         None => format!("the services are {}", services.join(", ")),
     };
-    Some(Diagnostic {
-        kind: Kind::NoSuchService,
-        place: place.into(),
-        message: format!("the grant `{grant}` is for a service that this host does not have"),
-        remedy: Some(remedy),
-    })
+    let message = format!("the grant `{grant}` is for a service that this host does not have");
+    Some(Diagnostic::new(Kind::NoSuchService, place, message).with_remedy(remedy))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_core::{Attribution, Doubt, Verdict};
+use parking_lot::Mutex;
 
 use crate::guest_name::GuestName;
 
@@ -58,7 +59,7 @@ impl Unattributed {
             self.note_doubt(doubt);
         }
         let due = {
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = self.tally.lock();
             tally.count(verdict, Instant::now())
         };
         // Without the lock: the log's writer may be slow.

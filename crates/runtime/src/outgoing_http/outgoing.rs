@@ -1,8 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_core::Hops;
 use headwater_telemetry::LimitLog;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits;
@@ -50,7 +51,7 @@ impl Outgoing {
         if hops.is_none() {
             return;
         }
-        let mut longest = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut longest = self.hops.lock();
         if longest.is_none() || longest.own() < hops.own() {
             longest.clone_from(hops);
         }
@@ -58,7 +59,7 @@ impl Outgoing {
 
     /// Returns the most hops that an outgoing request may have if its incoming request is not known.
     pub(crate) fn most_hops(&self) -> Hops {
-        let longest = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = self.hops.lock();
         longest.clone()
     }
 

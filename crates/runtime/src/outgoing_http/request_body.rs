@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use headwater_core::fields::{DeclaredLength, declared_length, strip_hop_by_hop};
-use headwater_core::{Body, BodyError, empty};
+use headwater_core::{Body, BodyError, PolledFrame, empty};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Method, Request};
 use http_body::{Body as _, Frame, SizeHint};
@@ -110,10 +110,7 @@ impl http_body::Body for GuestBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         let this = &mut *self;
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);

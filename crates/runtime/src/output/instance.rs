@@ -1,8 +1,9 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_core::{Attribution, Counters, RequestId, RequestScope, Verdict};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::allowance::{Allowance, Rate};
@@ -46,6 +47,7 @@ struct Shared {
     service: ServiceOutput,
     /// The instance's number in its pool. None outside a pool.
     number: Option<u64>,
+    /// A subscriber can panic while it is held; lines are whole even then.
     book: Mutex<Book>,
 }
 
@@ -81,7 +83,7 @@ impl InstanceOutput {
     }
 
     pub(crate) fn open(&self) -> Origin {
-        let mut book = self.0.lock();
+        let mut book = self.0.book.lock();
         book.opened += 1;
         Origin::Own(book.opened)
     }
@@ -95,7 +97,7 @@ impl InstanceOutput {
         bytes: &[u8],
     ) {
         let now = Instant::now();
-        let mut book = self.0.lock();
+        let mut book = self.0.book.lock();
         let book = &mut *book;
         let account = book.account(attribution, now);
         account.at = now;
@@ -109,7 +111,7 @@ impl InstanceOutput {
 
     pub(crate) fn close(&self, attribution: &Attribution, stream: Stream, origin: Origin) {
         let now = Instant::now();
-        let mut book = self.0.lock();
+        let mut book = self.0.book.lock();
         let id = attribution.scope().map(|scope| scope.id());
         if let Some(account) = book.accounts.get_mut(&id) {
             account.stream = stream;
@@ -138,14 +140,9 @@ impl InstanceOutput {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Book> {
-        // Only a subscriber can panic while it is held; lines are whole even then.
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Ends abandoned lines and removes accounts that are like new. Returns true if any are left.
     fn sweep(&self, now: Instant) -> bool {
-        let mut book = self.lock();
+        let mut book = self.book.lock();
         book.accounts.retain(|_, account| {
             if account.is_over() && now.saturating_duration_since(account.at) >= LINGER {
                 account.finish(self, now, |_| true);
@@ -162,7 +159,7 @@ impl Drop for Shared {
     /// Logs the rest, including the last words of a guest that traps.
     fn drop(&mut self) {
         let now = Instant::now();
-        let accounts = std::mem::take(&mut self.lock().accounts);
+        let accounts = std::mem::take(&mut self.book.lock().accounts);
         for mut account in accounts.into_values() {
             account.finish(self, now, |_| true);
             account.tell(self, now);

@@ -1,5 +1,3 @@
-use std::fmt;
-
 /// The longest line, in bytes. A longer one continues in the next.
 pub(crate) const LONGEST_LINE: usize = 8 << 10;
 
@@ -53,48 +51,10 @@ fn give(line: &[u8], emit: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// A line in printable form, such as one that a guest wrote.
-///
-/// Characters that could fake several lines, move a terminal's cursor or change the writing direction
-/// are escaped as in Rust, such as `\u{1b}`. Bytes that are not UTF-8 become U+FFFD.
-#[derive(Debug, Clone, Copy)]
-pub struct Printable<'a>(pub &'a [u8]);
-
-impl fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            let mut rest = chunk.valid();
-            while let Some(at) = rest.find(is_deceptive) {
-                let (plain, from) = rest.split_at(at);
-                f.write_str(plain)?;
-                let mut characters = from.chars();
-                if let Some(character) = characters.next() {
-                    write!(f, "{}", character.escape_default())?;
-                }
-                rest = characters.as_str();
-            }
-            f.write_str(rest)?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("\u{fffd}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_deceptive(character: char) -> bool {
-    // C0 and C1 controls, except for the harmless tab.
-    (character.is_control() && character != '\t')
-        || matches!(
-            character,
-            // Line and paragraph separator, and the controls of writing direction.
-            '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
-                | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
-}
-
 #[cfg(test)]
 mod tests {
+    use headwater_core::Printable;
+
     use super::*;
 
     fn lines(writes: &[&[u8]]) -> Vec<String> {

@@ -18,7 +18,6 @@ mod streams;
 pub(crate) mod testing;
 
 pub(crate) use instance::{InstanceOutput, Origin};
-pub use lines::Printable;
 pub use service::ServiceOutput;
 pub(crate) use service::Stream;
 pub use streams::RequestStderr;

@@ -1,15 +1,28 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use headwater_core::{RequestScope, Verdict};
+use headwater_core::{Printable, RequestScope, Verdict};
+use parking_lot::Mutex;
 
 use super::allowance::{Allowance, Rate};
-use super::lines::Printable;
 
 /// The target of guests' lines. The log formats them in a way of their own.
-macro_rules! target {
-    () => {
-        "headwater::guest"
+const TARGET: &str = "headwater::guest";
+
+/// Logs a record of a guest's output, with all that is known about it.
+macro_rules! record {
+    ($level:ident, $output:ident, $label:ident, $($more:tt)+) => {
+        tracing::$level!(
+            target: TARGET,
+            parent: None,
+            request_id = $label.scope.map(|scope| tracing::field::display(scope.id())),
+            trace_id = $label.scope.map(|scope| tracing::field::display(scope.span().trace_id())),
+            service = &*$output.0.service,
+            instance = $label.instance,
+            stream = $label.stream.as_str(),
+            headwater.attribution = $label.verdict.as_str(),
+            $($more)+
+        )
     };
 }
 
@@ -91,24 +104,7 @@ impl ServiceOutput {
     pub(super) fn line(&self, label: Label<'_>, line: &[u8], now: Instant) -> bool {
         let admitted = self.admit(line.len() as u64, now);
         if admitted {
-            let Label {
-                instance,
-                scope,
-                verdict,
-                stream,
-            } = label;
-            tracing::info!(
-                target: target!(),
-                parent: None,
-                request_id = scope.map(|scope| tracing::field::display(scope.id())),
-                trace_id = scope.map(|scope| tracing::field::display(scope.span().trace_id())),
-                service = &*self.0.service,
-                instance,
-                stream = stream.as_str(),
-                headwater.attribution = verdict.as_str(),
-                "{}",
-                Printable(line)
-            );
+            record!(info, self, label, "{}", Printable(line));
         }
         admitted
     }
@@ -118,21 +114,10 @@ impl ServiceOutput {
         if !self.admit(0, now) {
             return;
         }
-        let Label {
-            instance,
-            scope,
-            verdict,
-            stream,
-        } = label;
-        tracing::warn!(
-            target: target!(),
-            parent: None,
-            request_id = scope.map(|scope| tracing::field::display(scope.id())),
-            trace_id = scope.map(|scope| tracing::field::display(scope.span().trace_id())),
-            service = &*self.0.service,
-            instance,
-            stream = stream.as_str(),
-            headwater.attribution = verdict.as_str(),
+        record!(
+            warn,
+            self,
+            label,
             dropped_lines = dropped.lines,
             dropped_bytes = dropped.bytes,
             "({} lines, {} bytes were left out: more was printed than is logged for one request)",
@@ -142,13 +127,13 @@ impl ServiceOutput {
     }
 
     fn admit(&self, bytes: u64, now: Instant) -> bool {
-        let mut bound = self.0.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bound = self.0.bound.lock();
         let Bound { allowance, dropped } = &mut *bound;
         let admitted = allowance.take(bytes.saturating_add(RECORD), now);
         if !admitted {
             if dropped.is_none() {
                 tracing::warn!(
-                    target: target!(),
+                    target: TARGET,
                     parent: None,
                     service = &*self.0.service,
                     "(the service prints more than is logged for one service: lines are left out)"
@@ -165,7 +150,7 @@ impl ServiceOutput {
 impl Shared {
     fn tell(&self, dropped: Dropped) {
         tracing::warn!(
-            target: target!(),
+            target: TARGET,
             parent: None,
             service = &*self.service,
             dropped_lines = dropped.lines,
@@ -179,7 +164,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let bound = self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let bound = self.bound.get_mut();
         if let Some(dropped) = bound.dropped.take() {
             self.tell(dropped);
         }

@@ -1,11 +1,12 @@
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_core::{Attribution, RequestScope, Witness};
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -38,12 +39,12 @@ impl Outbox {
             return Vec::new();
         }
         self.0.any.store(false, Ordering::Relaxed);
-        let mut pieces = self.0.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces = self.0.pieces.lock();
         std::mem::take(&mut *pieces)
     }
 
     fn post(&self, stream: Stream, bytes: Bytes) {
-        let mut pieces = self.0.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces = self.0.pieces.lock();
         pieces.push((stream, bytes));
         // One thread at a time uses the store, and only its own calls come here, so no other ordering
         // is needed.

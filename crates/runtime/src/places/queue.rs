@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use super::lock;
 use super::service::{InstancePlaces, Service};
 
 /// A service that waits for the places of one instance.
@@ -38,7 +37,7 @@ impl Waiting {
         let (granted, receiver) = oneshot::channel();
         service.waiting.fetch_add(1, Ordering::Relaxed);
         {
-            let mut queue = lock(&places.queue);
+            let mut queue = places.queue.lock();
             queue.push(Waiter {
                 number,
                 service: service.clone(),
@@ -62,7 +61,7 @@ impl Drop for Waiting {
         let places = &self.service.places;
         self.service.waiting.fetch_sub(1, Ordering::Relaxed);
         {
-            let mut queue = lock(&places.queue);
+            let mut queue = places.queue.lock();
             queue.retain(|waiter| waiter.number != self.number);
             places.waiting.store(queue.len(), Ordering::SeqCst);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::eviction::GivesWay;
 use super::queue::{Waiting, next};
 use super::shortage::NoPlace;
-use super::{Footprint, Places, lock};
+use super::{Footprint, Places};
 
 /// The time after which a waiter asks others for a place again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
@@ -42,7 +42,7 @@ impl ServicePlaces {
         let Self(service) = self;
         let places = &service.places;
         if places.waiting.load(Ordering::SeqCst) > 0 {
-            let queue = lock(&places.queue);
+            let queue = places.queue.lock();
             let would_have = service.would_have();
             if next(&queue).is_some_and(|next| queue[next].service.would_have() <= would_have) {
                 return None;
@@ -99,7 +99,7 @@ impl Service {
     }
 
     fn no_place(&self) -> NoPlace {
-        let services = lock(&self.places.joined);
+        let services = self.places.joined.lock();
         let services: Vec<_> = services.iter().filter_map(Weak::upgrade).collect();
         let largest = services.iter().max_by_key(|service| service.has());
         NoPlace {

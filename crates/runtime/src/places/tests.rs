@@ -181,25 +181,25 @@ impl Pool {
     }
 
     fn at_work(&self) -> usize {
-        lock(&self.at_work).len()
+        self.at_work.lock().len()
     }
 }
 
 impl GivesWay for Pool {
     fn idle(&self) -> usize {
-        lock(&self.idle).len()
+        self.idle.lock().len()
     }
 
     fn evict(self: Arc<Self>) -> bool {
-        let evicted = lock(&self.idle).pop();
+        let evicted = self.idle.lock().pop();
         evicted.is_some()
     }
 
     fn give_way(self: Arc<Self>) -> bool {
-        let asked = lock(&self.at_work).pop();
+        let asked = self.at_work.lock().pop();
         let any = asked.is_some();
         if let Some(ending) = &self.ending {
-            lock(ending).extend(asked);
+            ending.lock().extend(asked);
         }
         any
     }
@@ -272,6 +272,6 @@ fn whatever_is_taken_comes_back() {
         }
     });
     assert_eq!(places.free(), 24);
-    assert!(lock(&places.queue).is_empty());
+    assert!(places.queue.lock().is_empty());
     assert_eq!(places.services.load(Ordering::Relaxed), 0);
 }

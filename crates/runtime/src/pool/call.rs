@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use headwater_core::RequestScope;
 use http::Request;
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Func, GuestTaskId, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, StoreContextMut};
@@ -66,7 +67,7 @@ impl Once {
     }
 
     fn give(&self, gate: &PollGate, answer: impl FnOnce() -> Given) {
-        let sender = self.lock().take();
+        let sender = self.0.lock().take();
         if let Some(sender) = sender {
             gate.answer(sender, answer());
         }
@@ -74,16 +75,11 @@ impl Once {
 
     /// Waits until the request is dropped, if the answer has not been sent before.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.lock() {
+        match &mut *self.0.lock() {
             Some(sender) => sender.poll_closed(cx),
             // The answer was sent; the call goes on to its end.
             None => Poll::Pending,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<oneshot::Sender<Answer>>> {
-        // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,9 @@
 use std::ops::AddAssign;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_telemetry::Metrics;
+use parking_lot::Mutex;
 
 use crate::pool::scheduler::Retirement;
 
@@ -112,7 +113,7 @@ impl Counters {
         if let Count::Waited(wait) = what {
             self.metrics.queued(&self.service, wait);
         }
-        let mut totals = self.lock();
+        let mut totals = self.totals.lock();
         match what {
             Count::Started => totals.started += 1,
             Count::Failed => totals.failed += 1,
@@ -132,12 +133,7 @@ impl Counters {
 
     /// Returns all totals but the time of backpressure.
     pub(crate) fn totals(&self) -> PoolTotals {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PoolTotals> {
-        // Nothing panics while it is held.
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.totals.lock().clone()
     }
 }
 

@@ -1,8 +1,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::pool::queued_request::QueuedRequest;
 use crate::pool::scheduler::Retirement;
@@ -52,7 +53,7 @@ impl Inbox {
         if !self.has_tickets() {
             return None;
         }
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         let request = contents.tickets.pop_front();
         self.filled
             .store(!contents.tickets.is_empty(), Ordering::Relaxed);
@@ -61,7 +62,7 @@ impl Inbox {
 
     /// Takes all remaining requests, the last first.
     pub(crate) fn take_back(&self) -> Vec<QueuedRequest> {
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         self.filled.store(false, Ordering::Relaxed);
         contents.tickets.drain(..).rev().collect()
     }
@@ -72,17 +73,17 @@ impl Inbox {
 
     /// Returns the reason to finish, and its time, if there is one.
     pub(crate) fn retired(&self) -> Option<(Retirement, Instant)> {
-        self.lock().retired
+        self.contents.lock().retired
     }
 
     /// Sets if the instance is woken when a request leaves it.
     pub(crate) fn watch_leaving(&self, watch: bool) {
-        self.lock().watches_leaving = watch;
+        self.contents.lock().watches_leaving = watch;
     }
 
     /// Records that a request has left the instance: its answer is sent, or it was dropped.
     pub(crate) fn left(&self) {
-        if self.lock().watches_leaving {
+        if self.contents.lock().watches_leaving {
             self.change(|_| {});
         }
     }
@@ -97,22 +98,17 @@ impl Inbox {
     }
 
     pub(crate) fn register(&self, waker: &Waker) {
-        self.lock().waker = Some(waker.clone());
+        self.contents.lock().waker = Some(waker.clone());
     }
 
     fn change(&self, change: impl FnOnce(&mut Contents)) {
         let waker = {
-            let mut contents = self.lock();
+            let mut contents = self.contents.lock();
             change(&mut contents);
             contents.waker.clone()
         };
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Contents> {
-        // Nothing panics while it is held.
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

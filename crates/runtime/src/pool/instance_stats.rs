@@ -2,8 +2,9 @@
 //! cannot know these.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::pool::scheduler::InstanceKey;
 
@@ -90,11 +91,11 @@ impl InstanceStats {
             began: now,
             held: None,
         };
-        self.lock().alive.insert(key, life);
+        self.0.lock().alive.insert(key, life);
     }
 
     pub(crate) fn hold(&self, key: InstanceKey, hold: Option<Hold>, now: Instant) {
-        let mut contents = self.lock();
+        let mut contents = self.0.lock();
         let Some(life) = contents.alive.get_mut(&key) else {
             return;
         };
@@ -110,7 +111,7 @@ impl InstanceStats {
 
     /// Counts the instances, and the held ones by reason.
     pub(crate) fn count(&self) -> Held {
-        let contents = self.lock();
+        let contents = self.0.lock();
         let mut held = Held {
             alive: contents.alive.len(),
             ..Held::default()
@@ -126,7 +127,7 @@ impl InstanceStats {
     }
 
     pub(crate) fn end(&self, key: InstanceKey, now: Instant) {
-        let mut contents = self.lock();
+        let mut contents = self.0.lock();
         if let Some((since, _)) = contents.alive.remove(&key).and_then(|life| life.held) {
             contents.held += now - since;
         }
@@ -134,21 +135,16 @@ impl InstanceStats {
 
     /// Returns the total time that guests held their instances by backpressure, up to now.
     pub(crate) fn held(&self, now: Instant) -> Duration {
-        let contents = self.lock();
+        let contents = self.0.lock();
         let held = contents.alive.values().filter_map(|life| life.held);
         contents.held + held.map(|(since, _)| now - since).sum::<Duration>()
     }
 
     /// Returns the age of an instance; zero if it is gone.
     pub(crate) fn age(&self, key: InstanceKey, now: Instant) -> Duration {
-        let contents = self.lock();
+        let contents = self.0.lock();
         let life = contents.alive.get(&key);
         life.map_or(Duration::ZERO, |life| now - life.began)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Contents> {
-        // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,10 +8,10 @@
 //! body already has its reader, which waits here only if it polls in the middle of a poll.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use http::Response;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
@@ -59,7 +59,7 @@ impl PollGate {
         if self.state.swap(OPEN, Ordering::AcqRel) != AWAITED {
             return;
         }
-        std::mem::swap(&mut *self.lock(), room);
+        std::mem::swap(&mut *self.waiting.lock(), room);
         for (sender, given) in room.answers.drain(..) {
             // The receiver may be gone by now; nothing is lost.
             let _ = sender.send(given.map(|response| response.map(Written::new)));
@@ -71,14 +71,14 @@ impl PollGate {
     /// are dropped.
     pub(crate) fn open_for_good(&self) {
         self.state.store(OPEN, Ordering::Release);
-        let Waiting { answers, wakers } = std::mem::take(&mut *self.lock());
+        let Waiting { answers, wakers } = std::mem::take(&mut *self.waiting.lock());
         drop(answers);
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Sends an answer after the current poll.
     pub(crate) fn answer(&self, sender: oneshot::Sender<Answer>, given: Given) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.answers.push((sender, given));
         // The instance's task calls this, and has closed the gate.
         self.state.store(AWAITED, Ordering::Relaxed);
@@ -90,7 +90,7 @@ impl PollGate {
         if self.state.load(Ordering::Acquire) == OPEN {
             return Poll::Ready(());
         }
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let closed =
             self.state
                 .compare_exchange(CLOSED, AWAITED, Ordering::Acquire, Ordering::Acquire);
@@ -109,11 +109,6 @@ impl PollGate {
 
     pub(crate) fn openings(&self) -> u64 {
         self.openings.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing panics while it is held.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

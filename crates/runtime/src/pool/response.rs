@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError};
+use headwater_core::{Body, BodyError, PolledFrame};
 use http::Response;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -108,10 +108,7 @@ impl http_body::Body for GuestBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         let this = &mut *self;
         let end = match this.end.take() {
             Some(end) => end,

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use headwater_core::{Fault, RequestScope};
 use headwater_telemetry::Metrics;
 use http::Request;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
@@ -469,7 +470,7 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shell> {
         // The scheduler does not panic on any order of events, as its tests show.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Returns the scheduler, updated with the current work of its instances.

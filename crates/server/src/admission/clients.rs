@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::admission::client_key::ClientKey;
 use crate::admission::overload_log::OverloadLog;
@@ -106,7 +108,7 @@ impl Clients {
     #[cfg(test)]
     fn len(&self) -> usize {
         let shards = self.0.shards.iter();
-        shards.map(|shard| lock(shard).len()).sum()
+        shards.map(|shard| shard.lock().len()).sum()
     }
 }
 
@@ -119,7 +121,7 @@ impl Inner {
             ClientKey::V6(bits) => bits,
         };
         // The remainder is less than the number of shards, so truncation does not matter.
-        lock(&self.shards[(bits % SHARDS as u64) as usize])
+        self.shards[(bits % SHARDS as u64) as usize].lock()
     }
 
     fn find(self: &Arc<Self>, address: IpAddr) -> Arc<Client> {
@@ -138,11 +140,6 @@ impl Inner {
         shard.insert(key, Arc::downgrade(&client));
         client
     }
-}
-
-/// Nothing that panics runs under the lock, and a map is consistent after each step.
-fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Client ===

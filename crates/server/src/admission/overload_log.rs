@@ -1,50 +1,30 @@
 //! Limits how often overloads are logged.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use headwater_telemetry::LogIntervals;
 
 /// The shortest time between two lines. A line for each refused request would cost most when the host has
 /// least capacity: a client that sends too many requests would make it write as many lines.
 const EACH: Duration = Duration::from_secs(1);
 
 /// The overloads that were logged, by service and kind. The access log and the metrics record every one.
-#[derive(Debug, Default)]
-pub(crate) struct OverloadLog(Mutex<HashMap<(Arc<str>, &'static str), Logged>>);
-
 #[derive(Debug)]
-struct Logged {
-    at: Instant,
-    left_out: u64,
-}
+pub(crate) struct OverloadLog(LogIntervals<(Arc<str>, &'static str)>);
 
 // === impl OverloadLog ===
 
 impl OverloadLog {
     /// Returns how many were left out since the last line, or `None` if this one is left out, too.
     pub(crate) fn tell(&self, service: &Arc<str>, kind: &'static str, now: Instant) -> Option<u64> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::clone(service), kind);
-        match said.get_mut(&key) {
-            Some(said) if now.saturating_duration_since(said.at) < EACH => {
-                said.left_out += 1;
-                None
-            }
-            Some(said) => {
-                said.at = now;
-                Some(std::mem::take(&mut said.left_out))
-            }
-            None => {
-                said.insert(
-                    key,
-                    Logged {
-                        at: now,
-                        left_out: 0,
-                    },
-                );
-                Some(0)
-            }
-        }
+        self.0.due((Arc::clone(service), kind), now)
+    }
+}
+
+impl Default for OverloadLog {
+    fn default() -> Self {
+        Self(LogIntervals::new(EACH))
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use headwater_core::BodyError;
+use headwater_core::{BodyError, PolledFrame};
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
@@ -54,10 +54,7 @@ impl Body for H2SendBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         if !self.by_portions {
             return Pin::new(&mut self.body).poll_frame(cx);
         }

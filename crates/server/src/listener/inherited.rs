@@ -1,9 +1,10 @@
 //! Sockets that the process was started with (sd_listen_fds(3)).
 
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use listenfd::ListenFd;
+use parking_lot::Mutex;
 use tokio_util::either::Either;
 
 use crate::listener::bind_error::BindError;
@@ -25,8 +26,7 @@ pub(crate) fn take(name: &str) -> Result<RawListener, BindError> {
     static GIVEN: OnceLock<Mutex<Given>> = OnceLock::new();
     let mut given = GIVEN
         .get_or_init(|| Mutex::new(Given::from_environment()))
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+        .lock();
     given.take(name).map_err(|problem| BindError::Inherited {
         name: name.to_owned(),
         problem,

@@ -1,7 +1,6 @@
 //! The host's services behind another HTTP server.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,11 +78,7 @@ where
     }
 }
 
-impl fmt::Debug for HttpService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpService").finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(HttpService {});
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,13 @@
 //! A registry of the requests in flight, for inspection.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use headwater_core::RequestScope;
 use http::request::Parts;
 use http::{Method, Uri};
+use parking_lot::Mutex;
 use slab::Slab;
 
 /// Many lists, so that requests on different threads seldom wait for each other.
@@ -60,7 +61,7 @@ impl Registry {
         };
         let shard = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
         Listing {
-            key: lock(&self.shards[shard]).insert(listed),
+            key: self.shards[shard].lock().insert(listed),
             registry: Arc::clone(self),
             shard,
         }
@@ -70,7 +71,7 @@ impl Registry {
     pub(crate) fn list(&self) -> Vec<InFlight> {
         let mut list = Vec::new();
         for shard in &self.shards {
-            list.extend(lock(shard).iter().map(|(_, listed)| InFlight {
+            list.extend(shard.lock().iter().map(|(_, listed)| InFlight {
                 scope: Arc::clone(&listed.scope),
                 method: listed.method.clone(),
                 path: listed.uri.path().to_owned(),
@@ -85,13 +86,8 @@ impl Registry {
 
 impl Drop for Listing {
     fn drop(&mut self) {
-        let listed = lock(&self.registry.shards[self.shard]).try_remove(self.key);
+        let listed = self.registry.shards[self.shard].lock().try_remove(self.key);
         // Dropped after the lock: this may be the last reference to a scope.
         drop(listed);
     }
-}
-
-/// Nothing that panics runs under the lock, and a list is consistent after each step.
-fn lock(shard: &Mutex<Slab<Listed>>) -> MutexGuard<'_, Slab<Listed>> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

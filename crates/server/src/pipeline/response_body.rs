@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError, Fault};
+use headwater_core::{Body, BodyError, Fault, PolledFrame};
 use http::{Method, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Body as _, SizeHint};
 
 use crate::pipeline::request_guard::RequestGuard;
 use crate::request::body_wait::Wait;
@@ -69,10 +69,7 @@ impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         if let Some(error) = self.cut.take() {
             return Poll::Ready(Some(Err(error)));
         }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError, Counters, RequestScope};
-use http_body::{Frame, SizeHint};
+use headwater_core::{Body, BodyError, Counters, PolledFrame, RequestScope};
+use http_body::SizeHint;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
@@ -118,10 +118,7 @@ impl<B: Arriving, H: Hold> http_body::Body for RequestBody<B, H> {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         let this = &mut *self;
         let Some((incoming, _)) = &mut this.incoming else {
             return Poll::Ready(None);

@@ -1,6 +1,5 @@
 //! A pattern with its handler.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,15 +74,11 @@ impl Route {
     }
 }
 
-impl fmt::Debug for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("pattern", &self.pattern)
-            .field("hosts", &self.hosts)
-            .field("service", &self.service)
-            .field("timeout", &self.timeout)
-            .field("strip_prefix", &self.strip_prefix)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Route {
+    pattern,
+    hosts,
+    service,
+    timeout,
+    strip_prefix,
+    limits
+});

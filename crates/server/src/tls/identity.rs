@@ -1,10 +1,11 @@
 //! The certificates of a listener's handshakes, and their reloading.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use headwater_core::FileStamps;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 
 use super::TlsError;
@@ -99,7 +100,7 @@ impl Identity {
     /// error.
     pub(crate) fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let now = FileStamps::take(self.params.files());
-        if *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) == now {
+        if *self.stamps.lock() == now {
             return Ok(false);
         }
         // After an error, the same files are not read again until they change.
@@ -109,7 +110,7 @@ impl Identity {
     }
 
     fn seen(&self, stamps: FileStamps) {
-        *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
+        *self.stamps.lock() = stamps;
     }
 }
 

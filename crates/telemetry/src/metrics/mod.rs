@@ -7,19 +7,20 @@ mod call;
 mod outgoing;
 mod request;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::Attribution;
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, NoopMeterProvider};
 
 use crate::Outputs;
 use crate::attributes::{
-    ATTRIBUTION, ATTRIBUTION_DOUBT, ATTRIBUTION_WITNESS, OUTPUT, SERVER_ADDRESS, SERVER_PORT,
-    SERVICE,
+    ATTRIBUTION, ATTRIBUTION_DOUBT, ATTRIBUTION_WITNESS, ERROR_TYPE, HTTP_RESPONSE_STATUS_CODE,
+    OUTPUT, SERVER_ADDRESS, SERVER_PORT, SERVICE,
 };
 
 use self::call::CallInstruments;
@@ -183,6 +184,17 @@ impl Metrics {
             }
         }
     }
+}
+
+/// Returns the attributes of how a request ended.
+fn outcome(
+    status: Option<StatusCode>,
+    error: Option<Cow<'static, str>>,
+) -> impl Iterator<Item = KeyValue> {
+    let status = status.map(|status| i64::from(status.as_u16()));
+    let status = status.map(|status| KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status));
+    let error = error.map(|error| KeyValue::new(ERROR_TYPE, error));
+    status.into_iter().chain(error)
 }
 
 impl fmt::Debug for Metrics {

@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,10 +9,9 @@ use opentelemetry_semantic_conventions::metric::{
     HTTP_CLIENT_CONNECTION_DURATION, HTTP_CLIENT_REQUEST_DURATION,
 };
 
-use super::{Instruments, SECONDS};
+use super::{Instruments, SECONDS, outcome};
 use crate::attributes::{
-    ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, NETWORK_PROTOCOL_VERSION,
-    SERVER_ADDRESS, SERVER_PORT, SERVICE, URL_SCHEME,
+    HTTP_REQUEST_METHOD, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT, SERVICE, URL_SCHEME,
 };
 use crate::span::url::address_and_port;
 use crate::span::{OTHER_METHOD, known_method};
@@ -81,9 +79,7 @@ impl OutgoingMeasure {
         if let Some(authority) = uri.authority() {
             let (address, port) = address_and_port(authority, scheme);
             attributes.push(KeyValue::new(SERVER_ADDRESS, address));
-            if let Some(port) = port {
-                attributes.push(KeyValue::new(SERVER_PORT, i64::from(port)));
-            }
+            attributes.extend(port.map(|port| KeyValue::new(SERVER_PORT, i64::from(port))));
         }
         Self(Some(Box::new(Measured {
             instruments: instruments.clone(),
@@ -108,24 +104,10 @@ impl OutgoingMeasure {
             mut attributes,
         } = *measured;
         let seconds = started.elapsed().as_secs_f64();
-        if let Some(version) = version {
-            attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
-        }
-        if let Some(status) = status {
-            let status = i64::from(status.as_u16());
-            attributes.push(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status));
-        }
-        if let Some(error) = error {
-            attributes.push(KeyValue::new(ERROR_TYPE, error));
-        }
+        attributes.extend(version.map(|version| KeyValue::new(NETWORK_PROTOCOL_VERSION, version)));
+        attributes.extend(outcome(status, error));
         instruments.outgoing.duration.record(seconds, &attributes);
     }
 }
 
-impl fmt::Debug for Measured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measured")
-            .field("attributes", &self.attributes)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Measured { attributes });

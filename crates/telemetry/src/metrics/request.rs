@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,10 +9,9 @@ use opentelemetry_semantic_conventions::metric::{
     HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_REQUEST_DURATION,
 };
 
-use super::{Instruments, SECONDS};
+use super::{Instruments, SECONDS, outcome};
 use crate::attributes::{
-    ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
-    NETWORK_PROTOCOL_VERSION, SERVICE, URL_SCHEME,
+    HTTP_REQUEST_METHOD, HTTP_ROUTE, NETWORK_PROTOCOL_VERSION, SERVICE, URL_SCHEME,
 };
 use crate::span::{OTHER_METHOD, known_method, protocol_version};
 
@@ -96,9 +94,8 @@ impl RequestMeasure {
         if !route.is_empty() {
             attributes.push(KeyValue::new(HTTP_ROUTE, route.clone()));
         }
-        if let Some(version) = protocol_version(version) {
-            attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
-        }
+        let version = protocol_version(version);
+        attributes.extend(version.map(|version| KeyValue::new(NETWORK_PROTOCOL_VERSION, version)));
         Self(Some(Box::new(Measured {
             instruments: instruments.clone(),
             started,
@@ -114,14 +111,7 @@ impl RequestMeasure {
             return;
         };
         let seconds = measured.started.elapsed().as_secs_f64();
-        let attributes = &mut measured.attributes;
-        if let Some(status) = status {
-            let status = i64::from(status.as_u16());
-            attributes.push(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status));
-        }
-        if let Some(error) = error {
-            attributes.push(KeyValue::new(ERROR_TYPE, error));
-        }
+        measured.attributes.extend(outcome(status, error));
         let duration = &measured.instruments.request.duration;
         duration.record(seconds, &measured.attributes);
     }
@@ -134,10 +124,4 @@ impl Drop for Measured {
     }
 }
 
-impl fmt::Debug for Measured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measured")
-            .field("attributes", &self.attributes)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(Measured { attributes });

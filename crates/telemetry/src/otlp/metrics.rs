@@ -1,4 +1,3 @@
-use std::fmt;
 use std::time::Duration;
 
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -82,10 +81,4 @@ impl PushMetricExporter for OtlpExporter {
     }
 }
 
-impl fmt::Debug for OtlpExporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OtlpExporter")
-            .field("outage", &self.outage)
-            .finish_non_exhaustive()
-    }
-}
+headwater_core::debug_fields!(OtlpExporter { outage });

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanExporter};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::outage::Outage;
@@ -55,10 +56,7 @@ impl OtlpExporter {
         &self,
         service: Option<String>,
     ) -> Result<Arc<opentelemetry_otlp::SpanExporter>, ExporterBuildError> {
-        let mut by_service = self
-            .by_service
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_service = self.by_service.lock();
         if let Some(exporter) = by_service.get(&service) {
             return Ok(exporter.clone());
         }
@@ -98,9 +96,6 @@ impl SpanExporter for OtlpExporter {
     fn set_resource(&mut self, resource: &Resource) {
         // Called before the first export; the exporters made at the start had no resource.
         self.resources.set_host(resource);
-        self.by_service
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.by_service.get_mut().clear();
     }
 }

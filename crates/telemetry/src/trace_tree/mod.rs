@@ -7,13 +7,13 @@
 mod text;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanKind, TraceContextExt};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use parking_lot::Mutex;
 
 use crate::output::OutputWriter;
 use text::{Palette, Tree, TreePosition};
@@ -80,7 +80,7 @@ impl SpanProcessor for TreeProcessor {
         use opentelemetry::trace::Span as _;
         let parent = parent.span();
         let parent = parent.span_context();
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         if parent.is_valid() && !parent.is_remote() {
             let (request, call) = (parent.span_id(), span.span_context().span_id());
             if let Some(tree) = open.trees.get_mut(&request) {
@@ -99,7 +99,7 @@ impl SpanProcessor for TreeProcessor {
         let id = span.span_context.span_id();
         let palette = self.palette;
         let text = if span.span_kind == SpanKind::Server {
-            let mut open = lock(&self.open);
+            let mut open = self.open.lock();
             let tree = open.end(id);
             let text = palette.tree(&span, tree.as_ref());
             if let Some(caller) = open.caller(span.parent_span_id) {
@@ -108,11 +108,11 @@ impl SpanProcessor for TreeProcessor {
             }
             text
         } else if span.parent_span_id == SpanId::INVALID {
-            lock(&self.open).end(id);
+            self.open.lock().end(id);
             palette.line(&span, TreePosition::Nowhere)
         } else {
             let call = palette.call(&span);
-            let mut open = lock(&self.open);
+            let mut open = self.open.lock();
             let untracked = open.untracked > 0;
             match open.trees.get_mut(&span.parent_span_id) {
                 Some(tree) => {
@@ -136,16 +136,7 @@ impl SpanProcessor for TreeProcessor {
     }
 }
 
-impl std::fmt::Debug for TreeProcessor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TreeProcessor").finish_non_exhaustive()
-    }
-}
-
-/// The locked values stay consistent after a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+headwater_core::debug_fields!(TreeProcessor {});
 
 #[cfg(test)]
 mod tests;

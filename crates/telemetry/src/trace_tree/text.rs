@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use headwater_core::Printable;
 use opentelemetry::Value;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::trace::SpanData;
@@ -222,21 +223,9 @@ impl<T: fmt::Display> fmt::Display for Paint<T> {
     }
 }
 
-/// Removes from outside text everything that a terminal would obey.
-fn clean(text: &str) -> impl fmt::Display + '_ {
-    struct Clean<'a>(&'a str);
-    impl fmt::Display for Clean<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.chars().try_for_each(|char| {
-                if char.is_control() {
-                    write!(f, "{}", char.escape_default())
-                } else {
-                    f.write_char(char)
-                }
-            })
-        }
-    }
-    Clean(text)
+/// Escapes in outside text everything that a terminal would obey.
+fn clean(text: &str) -> Printable<'_> {
+    Printable(text.as_bytes())
 }
 
 fn value<'a>(span: &'a SpanData, key: &str) -> Cow<'a, str> {

@@ -2,18 +2,16 @@
 //! whole response in memory that the guest allocates. WAGI 0.2 and later could not load such
 //! modules.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
-use futures::FutureExt;
-use headwater_core::{Body, BodyError};
-use http_body_util::{BodyExt, Collected, Limited};
-use wasmtime::{AsContextMut, Caller, Extern, ExternType, Linker, Module, Result};
+use wasmtime::{
+    AsContextMut, Caller, Extern, ExternType, FuncType, Linker, Module, Result, Val, ValType,
+};
 
 use super::memory::{Span, parts, put};
 use super::request::Wanted;
 use super::{Code, MODULE, headers_text, length};
 use crate::linker::State;
+use crate::stdin::in_full;
 
 /// Its number of parameters; later versions have ten.
 const PARAMETERS: usize = 15;
@@ -53,66 +51,43 @@ pub(super) fn is_imported_by(module: &Module) -> bool {
     })
 }
 
-#[allow(clippy::type_complexity, reason = "the type is the interface")]
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    linker.func_wrap_async(
+    let numbers = vec![ValType::I32; PARAMETERS];
+    let signature = FuncType::new(linker.engine(), numbers, [ValType::I32]);
+    linker.func_new_async(
         MODULE,
         "req",
-        |mut caller: Caller<'_, State>,
-         (
-            url,
-            url_length,
-            method,
-            method_length,
-            body,
-            body_length,
-            headers,
-            headers_length,
-            body_to,
-            body_to_length,
-            headers_to,
-            headers_to_length,
-            status_at,
-            error_to,
-            error_to_length,
-        ): (
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-        )| {
-            let arguments = Req {
-                url: Span::new(url, url_length),
-                method: Span::new(method, method_length),
-                body: Span::new(body, body_length),
-                headers: Span::new(headers, headers_length),
-                body_to: Pointers::new(body_to, body_to_length),
-                headers_to: Pointers::new(headers_to, headers_to_length),
-                status_at,
-                error_to: Pointers::new(error_to, error_to_length),
-            };
-            Box::new(async move { req(&mut caller, arguments).await })
+        signature,
+        |mut caller, parameters, results| {
+            let arguments = Req::new(parameters);
+            Box::new(async move {
+                results[0] = Val::I32(req(&mut caller, arguments).await?);
+                Ok(())
+            })
         },
     )?;
     Ok(())
 }
 
-impl Pointers {
-    fn new(address_at: i32, length_at: i32) -> Self {
+// === impl Req ===
+
+impl Req {
+    fn new(parameters: &[Val]) -> Self {
+        let number = |at: usize| parameters[at].unwrap_i32();
+        let span = |at| Span::new(number(at), number(at + 1));
+        let pointers = |at| Pointers {
+            address_at: number(at),
+            length_at: number(at + 1),
+        };
         Self {
-            address_at,
-            length_at,
+            url: span(0),
+            method: span(2),
+            body: span(4),
+            headers: span(6),
+            body_to: pointers(8),
+            headers_to: pointers(10),
+            status_at: number(12),
+            error_to: pointers(13),
         }
     }
 }
@@ -144,17 +119,10 @@ async fn send(caller: &mut Caller<'_, State>, arguments: Req) -> Result<Answer, 
     Ok(Answer {
         status: head.status.as_u16(),
         headers: headers_text(&head.headers)?.into(),
-        body: in_full(body).await.map_err(|_| Code::Request)?,
+        body: in_full(body, LARGEST_BODY)
+            .await
+            .map_err(|_| Code::Request)?,
     })
-}
-
-/// Boxed: the compiler cannot tell that this future is `Send` (rust-lang/rust#110338).
-fn in_full(body: Body) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>> {
-    Box::pin(
-        Limited::new(body, LARGEST_BODY)
-            .collect()
-            .map(|collected| collected.map(Collected::to_bytes)),
-    )
 }
 
 async fn give(

@@ -70,12 +70,8 @@ impl<'a> Sections<'a> {
     fn idle(&mut self, key: Key<'_>, message: String, told: String) {
         self.without_effect.push(told);
         let place = self.place(key);
-        self.found.warn(Diagnostic {
-            kind: Kind::NoEffect,
-            place: place.into(),
-            message,
-            remedy: None,
-        });
+        self.found
+            .warn(Diagnostic::new(Kind::NoEffect, place, message));
     }
 
     fn routes(&mut self, modules: &[Checked<'_>]) {
@@ -122,21 +118,15 @@ impl<'a> Sections<'a> {
                     self.routes
                         .push(format!("       PROBLEM: answers 500: {problem}"));
                     let place = self.place(key);
-                    self.found.error(Diagnostic {
-                        kind: Kind::Guest,
-                        place: place.into(),
-                        message: format!("the route `{pattern}` answers 500: {problem}"),
-                        remedy: None,
-                    });
+                    let message = format!("the route `{pattern}` answers 500: {problem}");
+                    self.found
+                        .error(Diagnostic::new(Kind::Guest, place, message));
                 }
                 if matches_nothing(pattern) {
                     let why = "no path matches it; routes begin with `/`";
                     let told = format!("the route `{pattern}`: {why}");
-                    self.idle(
-                        key,
-                        format!("the route `{pattern}` has no effect: {why}"),
-                        told,
-                    );
+                    let message = format!("the route `{pattern}` has no effect: {why}");
+                    self.idle(key, message, told);
                 } else if let Some(earlier) = shadowed_by(&places, &place) {
                     let earlier = earlier + 1;
                     let why = "comes first and answers all of these requests";

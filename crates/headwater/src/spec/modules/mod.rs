@@ -119,11 +119,9 @@ pub(crate) fn health() -> Builtin {
 
 /// Parses as much of a modules.toml as possible.
 pub(crate) fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> Option<ModulesFile> {
-    let text = String::from_utf8(content).map_err(|error| Diagnostic {
-        kind: Kind::File,
-        place: Position::file(path).into(),
-        message: format!("the file is not text ({error}): a modules.toml is expected"),
-        remedy: None,
+    let text = String::from_utf8(content).map_err(|error| {
+        let message = format!("the file is not text ({error}): a modules.toml is expected");
+        Diagnostic::new(Kind::File, Position::file(path), message)
     });
     let (file, errors) = ModulesFile::read(&found.keep(text)?);
     for error in errors {
@@ -140,12 +138,9 @@ pub(crate) fn parse(path: &Path, content: Vec<u8>, found: &mut Diagnostics) -> O
             key,
             meaning,
         } = unknown;
-        found.warn(Diagnostic {
-            kind: Kind::NoEffect,
-            place: Position::located(path, location.clone()).into(),
-            message: format!("`{key}` has no effect"),
-            remedy: Some(meaning.clone()),
-        });
+        let place = Position::located(path, location.clone());
+        let message = format!("`{key}` has no effect");
+        found.warn(Diagnostic::new(Kind::NoEffect, place, message).with_remedy(meaning));
     }
     for (index, entry) in file.modules.iter().enumerate() {
         for (at, host) in entry.allowed_hosts.iter().enumerate() {

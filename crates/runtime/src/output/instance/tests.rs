@@ -99,7 +99,7 @@ fn a_line_without_an_end_waits_for_its_request_to_be_over_and_then_rests() {
     assert_eq!(sweep(LINGER).0, "half");
     // The allowance is full again by then, and the account is removed.
     assert_eq!(sweep(LINGER * 100), (String::new(), false));
-    assert!(instance.0.lock().accounts.is_empty());
+    assert!(instance.0.book.lock().accounts.is_empty());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_guest_cannot_keep_many_lines_open() {
         for _ in 0..10 * MOST_OPEN {
             instance.write(&whose, Stream::Stdout, instance.open(), b"x");
         }
-        let book = instance.0.lock();
+        let book = instance.0.book.lock();
         let account = book.accounts.values().next().unwrap();
         assert_eq!(account.lines.len(), MOST_OPEN);
     });
