@@ -280,7 +280,7 @@ async fn a_host_that_is_told_to_end_while_a_registry_does_not_answer_does_not_pa
 async fn a_host_that_is_told_to_end_while_a_module_names_its_routes_does_not_panic() -> Result<()> {
     let endless = r#"(module (memory (export "memory") 1) (func (export "_start"))
         (func (export "_routes") (loop (br 0))))"#;
-    let modules = Modules::new()?.wat("/", endless, "")?;
+    let modules = Modules::new()?.wat("/", endless, "timeout = \"1h\"")?;
     let text = std::fs::read_to_string(modules.write()?)?;
     let more = ["-l", "127.0.0.1:0", "--log-format", "json"];
     let mut held = Held::start(&["wagi", "-c"], &text, &more).await?;
