@@ -284,7 +284,7 @@ async fn files_that_another_program_moves_are_made_anew_with_a_signal_and_withou
     let written = async || {
         let has_lines = |name: &&str| fs::metadata(there(name)).is_ok_and(|file| file.len() > 0);
         within("files with lines", async {
-            while !FILES.iter().all(|name| has_lines(&name)) {
+            while !FILES.iter().all(|name| has_lines(name)) {
                 tokio::task::yield_now().await;
             }
         })

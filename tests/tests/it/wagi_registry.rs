@@ -239,7 +239,7 @@ async fn whoever_is_denied_is_told_why_their_credentials_could_not_be_used() -> 
         loop {
             let (mut client, _) = registry.accept().await?;
             let denied = b"HTTP/1.1 401 No\r\nwww-authenticate: Basic\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            client.read(&mut [0; 4096]).await?;
+            ensure!(client.read(&mut [0; 4096]).await? > 0);
             client.write_all(denied).await?;
         }
         #[allow(unreachable_code, reason = "its type")]
