@@ -30,6 +30,7 @@ mod secret;
 mod service;
 pub mod settings;
 mod source_span;
+mod span_tree;
 mod suggestion;
 mod validate;
 mod value;

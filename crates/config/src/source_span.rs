@@ -1,19 +1,19 @@
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
+use crate::span_tree::SpanTree;
 use crate::suggestion::may_mean;
 
 /// The text that a file was read from, to find the place of an error in it.
-///
-/// It is parsed again for each error. A table of places would be wasted on a good file, which needs
-/// none.
 #[derive(Clone, Default)]
 pub struct Source {
     text: Arc<str>,
+    /// The places in the text, once one is looked for.
+    spans: Arc<OnceLock<Option<SpanTree>>>,
     /// Entries of the text that were not read, as list and index, in order. Indices of entries do
     /// not count them.
     left_out: Vec<(String, usize)>,
@@ -47,6 +47,7 @@ impl Source {
     pub(crate) fn new(text: &str) -> Self {
         Self {
             text: text.into(),
+            spans: Arc::default(),
             left_out: Vec::new(),
             unread: Vec::new(),
             hidden: Vec::new(),
@@ -124,19 +125,21 @@ impl Source {
     /// `timeout`, or below it, `outgoing.max_requests`, `allow_outgoing.1`. With an empty key, the
     /// place where the entry begins.
     pub(crate) fn find(&self, list: &str, index: usize, key: &str) -> Option<Range<usize>> {
-        let document = self.document()?;
-        let entries = document.get_ref().get(list)?.get_ref().as_array()?;
-        let entry = entries.get(self.original(list, index))?;
+        let entries = self.spans()?.get(list)?;
+        let entry = entries.get(&self.original(list, index).to_string())?;
         match key {
             "" => Some(entry.span()),
-            key => below(entry.get_ref().as_table()?, key),
+            key => entry.find(key),
         }
     }
 
     pub(crate) fn find_in_section(&self, section: &str, key: &str) -> Option<Range<usize>> {
-        let document = self.document()?;
-        let section = document.get_ref().get(section)?.get_ref().as_table()?;
-        below(section, key)
+        self.spans()?.get(section)?.find(key)
+    }
+
+    fn spans(&self) -> Option<&SpanTree> {
+        let parse = || SpanTree::parse(&self.text);
+        self.spans.get_or_init(parse).as_ref()
     }
 
     /// Returns the place where an entry of a list of tables (`service`, `redirect`, `answer`,
@@ -231,43 +234,6 @@ pub(crate) fn has_credentials(text: &str) -> bool {
 /// Returns the first part of a path.
 pub(crate) fn first(key: &str) -> &str {
     key.split('.').next().unwrap_or(key)
-}
-
-/// Returns the range of a key in a table, or of what is below it. A name may have dots of its own.
-fn below(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
-    if let Some(found) = pair(table, key) {
-        return Some(found);
-    }
-    let (name, key) = key.split_once('.')?;
-    within(table.get(name)?.get_ref(), key)
-}
-
-/// Returns the range of a key in a table, or of an element of a list, by its index from 0.
-fn within(value: &DeValue<'_>, key: &str) -> Option<Range<usize>> {
-    match value {
-        DeValue::Table(table) => below(table, key),
-        DeValue::Array(values) => {
-            let (at, key) = match key.split_once('.') {
-                Some((at, key)) => (at, Some(key)),
-                None => (key, None),
-            };
-            let value = values.get(at.parse::<usize>().ok()?)?;
-            match key {
-                Some(key) => within(value.get_ref(), key),
-                None => Some(value.span()),
-            }
-        }
-        _ => None,
-    }
-}
-
-/// Returns the range from a key to the end of its value. For a table with its own header, it ends
-/// with the key there.
-fn pair(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
-    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
-    let key = key.span();
-    let end = value.span().end.max(key.end);
-    Some(key.start..end)
 }
 
 /// Always returns true: files with the same settings are equal, wherever they stand in the text.

@@ -194,8 +194,8 @@ async fn the_trace_goes_on_and_each_request_has_its_own_id_span_and_access_recor
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_and_trailers_stream_through_in_bounded_memory() -> Result<()> {
     /// Buffered as a whole at any point, it would exceed the growth.
-    const LARGE: usize = 200 << 20;
-    const GROWTH: u64 = 128 << 20;
+    const LARGE: usize = 100 << 20;
+    const GROWTH: u64 = 90 << 20;
     let services = Services::start(relay()?.component("stream", "/s", &[])?, &[]).await?;
     let echo = format!("{}/echo?to=http://stream.internal", services.host().url());
 
