@@ -282,9 +282,9 @@ async fn files_that_another_program_moves_are_made_anew_with_a_signal_and_withou
     };
     // A line that is still in a queue would be written to the next file.
     let written = async || {
-        let has_lines = |name: &&str| fs::metadata(there(name)).is_ok_and(|file| file.len() > 0);
+        let has_lines = |name| fs::metadata(there(name)).is_ok_and(|file| file.len() > 0);
         within("files with lines", async {
-            while !FILES.iter().all(|name| has_lines(name)) {
+            while !FILES.into_iter().all(has_lines) {
                 tokio::task::yield_now().await;
             }
         })
