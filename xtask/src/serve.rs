@@ -88,26 +88,21 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
 
 /// Runs all benchmarks, even after a failure, and returns the exit code of the first failure.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    let selected = Selected::new(arguments);
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
-    build::release(
-        workspace,
-        &[
-            "--bin",
-            "bench",
-            "--bench",
-            "parts",
-            "--features",
-            build::MEASURE,
-        ],
-    )?;
+    // The same features in any case, so that nothing is built twice.
+    let mut targets = vec!["--bin", "bench", "--features", build::MEASURE];
+    if selected.wants_runtime() {
+        targets.extend(["--bench", "parts"]);
+    }
+    build::release(workspace, &targets)?;
 
-    let selected = Selected::new(arguments);
     let mut statuses = Vec::new();
     if selected.wants_runtime() {
         say("measuring the parts of the runtime");
         let mut bench = workspace.cargo();
-        // The same selection of packages as above, so that nothing is recompiled.
+        // The same selection of packages as above.
         bench.args(["bench", "--workspace", "--bench", "parts"]);
         bench.args(["--features", build::MEASURE, "--"]);
         bench.args(&selected.runtime);

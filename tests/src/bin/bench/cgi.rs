@@ -38,11 +38,11 @@ impl Cgi {
             .port();
         fs::write(folder.join("nginx.conf"), settings(folder, port))?;
         let script = format!(
-            // fcgiwrap does not end its workers, so each server has its own process group. None of
-            // them keeps the shell's output open.
-            "set -m\n\
-             fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock >{folder}/log 2>&1 & wrap=$!\n\
-             nginx -p {folder} -e stderr -c nginx.conf >{folder}/log 2>&1 & nginx=$!\n\
+            // fcgiwrap does not end its workers, so each server has its own process group, which a
+            // shell without a terminal makes only this way. None of them keeps the shell's output
+            // open.
+            "setsid fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock >{folder}/log 2>&1 & wrap=$!\n\
+             setsid nginx -p {folder} -e stderr -c nginx.conf >{folder}/log 2>&1 & nginx=$!\n\
              echo $wrap $nginx > {folder}/groups\n\
              echo Listening on http://127.0.0.1:{port}\n\
              wait",

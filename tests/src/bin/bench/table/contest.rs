@@ -159,8 +159,10 @@ impl Measured {
             ..
         } = contestant;
         if scenario.kind == Kind::Services {
-            // The first start compiles.
-            peers.start(peer, &service, &request).await?.stop().await?;
+            // The first start compiles the guest, which all services share.
+            let one = scenario.service(None);
+            let server = peers.start(peer, &one, &scenario.request(None)).await?;
+            server.stop().await?;
         }
         let server = peers.start(peer, &service, &request).await?;
         let mut clients =

@@ -20,6 +20,9 @@ const GUEST: &str = "faulty";
 /// The time in which a guest begins to spin.
 const BEGIN: Duration = Duration::from_millis(50);
 
+/// The time by which its deadline is longer than a round, which may take longer than planned.
+const MARGIN: Duration = Duration::from_millis(1_500);
+
 /// A guest that spins during rounds, and rests in between.
 pub(crate) enum Neighbour {
     /// A service of the measured host. Its deadline ends it.
@@ -36,7 +39,7 @@ pub(crate) enum Neighbour {
 
 /// Returns settings for `hello` and a service that spins for longer than a round, and no longer.
 pub(crate) fn settings(effort: &Effort) -> Result<SettingsFile> {
-    let timeout = effort.closed.max(effort.paced) + Duration::from_millis(500);
+    let timeout = effort.closed.max(effort.paced) + MARGIN;
     let mut deadline = String::new();
     writeln!(deadline, "timeout = \"{}ms\"", timeout.as_millis())?;
     Settings::default()
@@ -93,7 +96,7 @@ impl Neighbour {
                 let spinning = spinning.take().context("it does not spin")?;
                 ensure!(
                     !spinning.is_finished(),
-                    "the guest had ended before the round"
+                    "the guest had ended before the round: the machine is too busy"
                 );
                 spinning.abort();
                 measured.process().calm().await

@@ -18,9 +18,9 @@ use crate::cgi::Cgi;
 use crate::table::request::Request;
 use crate::table::tree;
 
-/// The time that a server may take until its first answer: compiling a large component takes some
-/// seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// The time that a server may take until its first answer: compiling a large component takes
+/// minutes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The time between two attempts to get a first answer.
 const RETRY: Duration = Duration::from_micros(500);
 
