@@ -19,6 +19,7 @@ mod docs;
 mod fingerprint;
 mod guest;
 mod oci_registry;
+mod peers;
 mod pgo;
 mod process;
 mod registry;
@@ -104,10 +105,10 @@ enum Command {
     /// Build the host with counters, load it, and build it again with the profile. Prints the path
     /// of the binary.
     Release,
-    /// Measure the optimised binary against a plain hyper server, `wasmtime serve` (which is
-    /// installed for it), the stock dispatch, and wasmtime alone.
+    /// Measure the optimised binary against other servers (which are installed for it), the stock
+    /// dispatch, and wasmtime alone. `bench table` prints how it compares with its peers.
     Bench {
-        /// Arguments for the benchmark.
+        /// Arguments for the benchmark: the names of parts, and `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

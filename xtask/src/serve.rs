@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::build;
 use crate::components;
 use crate::debian;
+use crate::peers;
 use crate::process::{self, say};
 use crate::tools::{Build, Tool};
 use crate::workspace::Workspace;
@@ -22,8 +23,16 @@ const WASMTIME: Tool = Tool {
                    gc,gc-drc,threads,addr2line",
     },
 };
-/// The parts of the benchmark over sockets, first the one that needs wasmtime.
-const SOCKET_PARTS: [&str; 5] = ["egress", "speed", "front", "idle", "neighbour"];
+/// The parts of the benchmark over sockets.
+const SOCKET_PARTS: [&str; 7] = [
+    "egress",
+    "front",
+    "idle",
+    "neighbour",
+    "speed",
+    "table",
+    "wagi",
+];
 
 /// The parts of the runtime's benchmark whose names are not also parts over sockets.
 const RUNTIME_PARTS: [&str; 4] = ["attribution", "dispatch", "instances", "reset"];
@@ -79,57 +88,87 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
 
 /// Runs all benchmarks, even after a failure, and returns the exit code of the first failure.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    let selected = Selected::new(arguments);
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
-    build::release(
-        workspace,
-        &[
-            "--bin",
-            "bench",
-            "--bench",
-            "parts",
-            "--features",
-            build::MEASURE,
-        ],
-    )?;
-
-    let (runtime, sockets): (Vec<&String>, Vec<&String>) = arguments
-        .iter()
-        .partition(|argument| RUNTIME_PARTS.contains(&argument.as_str()));
-    let mut statuses = Vec::new();
-    if runtime.is_empty() || sockets.iter().any(|argument| !argument.starts_with("--")) {
-        statuses.push(over_sockets(workspace, &sockets)?);
+    // The same features in any case, so that nothing is built twice.
+    let mut targets = vec!["--bin", "bench", "--features", build::MEASURE];
+    if selected.wants_runtime() {
+        targets.extend(["--bench", "parts"]);
     }
-    say("measuring the parts of the runtime");
-    let mut bench = workspace.cargo();
-    // The same selection of packages as above, so that nothing is recompiled.
-    bench.args(["bench", "--workspace", "--bench", "parts"]);
-    bench.args(["--features", build::MEASURE, "--"]);
-    bench.args(runtime);
-    bench.args(arguments.iter().filter(|argument| *argument == "--assert"));
-    workspace.tell(&mut bench, "release");
-    statuses.push(process::status(&mut bench)?);
+    build::release(workspace, &targets)?;
+
+    let mut statuses = Vec::new();
+    if selected.wants_runtime() {
+        say("measuring the parts of the runtime");
+        let mut bench = workspace.cargo();
+        // The same selection of packages as above.
+        bench.args(["bench", "--workspace", "--bench", "parts"]);
+        bench.args(["--features", build::MEASURE, "--"]);
+        bench.args(&selected.runtime);
+        bench.args(arguments.iter().filter(|argument| *argument == "--assert"));
+        workspace.tell(&mut bench, "release");
+        statuses.push(process::status(&mut bench)?);
+    }
+    if selected.wants_sockets() {
+        statuses.push(over_sockets(workspace, &selected)?);
+    }
     let failed = statuses.into_iter().find(|status| !status.success());
     Ok(failed.map_or(ExitCode::SUCCESS, code))
 }
 
-fn over_sockets(workspace: &Workspace, arguments: &[&String]) -> Result<ExitStatus> {
-    native_cgi(arguments);
-    say("measuring the host over sockets");
-    let mut bench = program(workspace, "release", "bench");
-    let named = |part: &str| arguments.iter().any(|argument| argument.as_str() == part);
-    if named(SOCKET_PARTS[0]) || !SOCKET_PARTS.into_iter().any(named) {
-        bench.env("HEADWATER_WASMTIME", WASMTIME.install(workspace)?);
-    }
-    process::status(bench.args(arguments))
+/// The selection of a benchmark's command line.
+struct Selected<'a> {
+    runtime: Vec<&'a str>,
+    /// The rest, options included.
+    sockets: Vec<&'a str>,
 }
 
-/// Installs the programs to compare WAGI modules with, if that part is selected; the benchmark
-/// reports what it had to omit.
-fn native_cgi(arguments: &[&String]) {
-    let parts = ["speed", "front", "idle", "neighbour", "wagi"];
-    let named = |part: &&str| arguments.iter().any(|argument| argument.as_str() == *part);
-    let all = !parts.iter().any(named);
+impl<'a> Selected<'a> {
+    fn new(arguments: &'a [String]) -> Self {
+        let arguments = arguments.iter().map(String::as_str);
+        let (runtime, sockets) =
+            arguments.partition(|argument: &&str| RUNTIME_PARTS.contains(argument));
+        Self { runtime, sockets }
+    }
+
+    fn names_sockets(&self) -> bool {
+        let mut parts = SOCKET_PARTS.iter();
+        parts.any(|part| self.sockets.contains(part))
+    }
+
+    fn wants_runtime(&self) -> bool {
+        let help = self.sockets.contains(&"--help") || self.sockets.contains(&"-h");
+        !self.runtime.is_empty() || !(self.names_sockets() || help)
+    }
+
+    fn wants_sockets(&self) -> bool {
+        self.runtime.is_empty() || self.names_sockets()
+    }
+
+    /// Returns true if this part over sockets is measured: without a name, all are.
+    fn wants(&self, part: &str) -> bool {
+        self.sockets.contains(&part) || !self.names_sockets()
+    }
+}
+
+fn over_sockets(workspace: &Workspace, selected: &Selected<'_>) -> Result<ExitStatus> {
+    if selected.wants("wagi") || selected.wants("table") {
+        native_cgi();
+    }
+    let mut bench = program(workspace, "release", "bench");
+    if selected.wants("egress") {
+        bench.env("HEADWATER_WASMTIME", WASMTIME.install(workspace)?);
+    }
+    if selected.wants("table") {
+        bench.envs(peers::provide(workspace));
+    }
+    say("measuring the host over sockets");
+    process::status(bench.args(&selected.sockets))
+}
+
+/// Installs the programs to compare WAGI modules with; the benchmark reports what it had to omit.
+fn native_cgi() {
     let missing: Vec<String> = [
         ("nginx", "nginx-light"),
         ("fcgiwrap", "fcgiwrap"),
@@ -139,12 +178,11 @@ fn native_cgi(arguments: &[&String]) {
     .filter(|(program, _)| debian::which(program).is_none())
     .map(|(_, package)| package.to_owned())
     .collect();
-    if (all || named(&"wagi"))
-        && !missing.is_empty()
+    if !missing.is_empty()
         && let Err(error) = debian::install(&missing)
     {
         say(format!(
-            "the comparison with native CGI will be skipped: {error:#}"
+            "WARNING: the comparison with native CGI will be skipped: {error:#}"
         ));
     }
 }
@@ -161,4 +199,30 @@ fn code(status: ExitStatus) -> ExitCode {
     // `None`: a signal ended it.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(arguments: &[&str]) -> (bool, bool, bool) {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let selected = Selected::new(&arguments);
+        (
+            selected.wants_runtime(),
+            selected.wants_sockets(),
+            selected.wants_sockets() && selected.wants("table"),
+        )
+    }
+
+    #[test]
+    fn without_a_name_everything_is_measured_and_with_one_only_that() {
+        assert_eq!(wants(&[]), (true, true, true));
+        assert_eq!(wants(&["--assert"]), (true, true, true));
+        assert_eq!(wants(&["table", "--quick"]), (false, true, true));
+        assert_eq!(wants(&["speed"]), (false, true, false));
+        assert_eq!(wants(&["reset"]), (true, false, false));
+        assert_eq!(wants(&["reset", "wagi"]), (true, true, false));
+        assert_eq!(wants(&["--help"]).0, false);
+    }
 }

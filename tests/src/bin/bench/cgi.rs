@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -20,17 +20,10 @@ pub(crate) struct Cgi {
 const WORKERS: usize = 8;
 
 impl Cgi {
-    /// Builds the program and starts both servers in a shell that announces them as one host.
-    pub(crate) async fn start(folder: &Path) -> Result<(Host, Self)> {
-        let program = folder.join("hello.cgi");
-        let mut cc = Command::new("cc");
-        cc.args(["-O2", "-o"])
-            .arg(&program)
-            .arg(crate::wagi::source());
-        ensure!(
-            cc.status().context("starting cc")?.success(),
-            "cc failed: is a C compiler installed?"
-        );
+    /// Builds the program from its source, in C or Rust, and starts both servers in a shell that
+    /// announces them as one host.
+    pub(crate) async fn start(folder: &Path, source: &Path) -> Result<(Host, Self)> {
+        build(source, &folder.join("hello.cgi"))?;
         for (name, package) in [("nginx", "nginx-light"), ("fcgiwrap", "fcgiwrap")] {
             let found = Command::new("sh")
                 .args(["-c", &format!("command -v {name} >/dev/null")])
@@ -45,11 +38,11 @@ impl Cgi {
             .port();
         fs::write(folder.join("nginx.conf"), settings(folder, port))?;
         let script = format!(
-            // fcgiwrap does not end its workers, so each server has its own process group. None of
-            // them keeps the shell's output open.
-            "set -m\n\
-             fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock >{folder}/log 2>&1 & wrap=$!\n\
-             nginx -p {folder} -e stderr -c nginx.conf >{folder}/log 2>&1 & nginx=$!\n\
+            // fcgiwrap does not end its workers, so each server has its own process group, which a
+            // shell without a terminal makes only this way. None of them keeps the shell's output
+            // open.
+            "setsid fcgiwrap -c {WORKERS} -s unix:{folder}/cgi.sock >{folder}/log 2>&1 & wrap=$!\n\
+             setsid nginx -p {folder} -e stderr -c nginx.conf >{folder}/log 2>&1 & nginx=$!\n\
              echo $wrap $nginx > {folder}/groups\n\
              echo Listening on http://127.0.0.1:{port}\n\
              wait",
@@ -83,6 +76,26 @@ impl Drop for Cgi {
             let _ = kill_process_group(*group, Signal::KILL);
         }
     }
+}
+
+/// Returns the path of a source file of a guest.
+pub(crate) fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../components")
+        .join(path)
+}
+
+fn build(source: &Path, program: &Path) -> Result<()> {
+    let (compiler, options) = match source.extension().is_some_and(|kind| kind == "rs") {
+        true => ("rustc", &["-O", "--edition", "2024"][..]),
+        false => ("cc", &["-O2"][..]),
+    };
+    let mut compile = Command::new(compiler);
+    compile.args(options).arg("-o").arg(program).arg(source);
+    let status = compile.status();
+    let status = status.with_context(|| format!("starting {compiler}: is it installed?"))?;
+    ensure!(status.success(), "{compiler} failed");
+    Ok(())
 }
 
 fn settings(folder: &Path, port: u16) -> String {

@@ -13,9 +13,9 @@ use headwater_tests::certificates::Authority;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::answer::Answers;
 use crate::goal::{Goal, median};
 use crate::options::Options;
-use crate::paced::read_answer;
 
 /// The clients of a round, each with its own connection, one after the other.
 const CLIENTS: usize = 1_000;
@@ -147,6 +147,6 @@ fn visit(address: &str) -> Result<Duration> {
     let started = Instant::now();
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes())?;
-    read_answer(&mut stream)?;
+    Answers::new().read(&mut stream)?;
     Ok(started.elapsed())
 }

@@ -6,6 +6,7 @@
     reason = "its output is what it is for"
 )]
 
+mod answer;
 mod cgi;
 mod egress;
 mod front;
@@ -18,6 +19,7 @@ mod options;
 mod paced;
 mod plain;
 mod speed;
+mod table;
 mod time_wait;
 mod wagi;
 mod workload;
@@ -46,6 +48,7 @@ async fn run() -> Result<ExitCode> {
         Ok(Command::Workload(options)) => {
             return workload::run(&options).await.map(|()| ExitCode::SUCCESS);
         }
+        Ok(Command::NativeServer) => return table::native::serve().await,
         Ok(Command::Bench(options)) => options,
         Err(error) => {
             eprintln!("error: {error}\n\n{USAGE}");
@@ -74,6 +77,10 @@ async fn measure(options: &Options) -> Result<bool> {
                 Part::Neighbour => neighbour::measure(options).await?,
                 Part::Egress => egress::measure(options).await?,
                 Part::Wagi => wagi::measure(options).await?,
+                Part::Table => {
+                    table::measure(&options.table).await?;
+                    Vec::new()
+                }
             };
             for goal in &goals {
                 println!("{goal}");

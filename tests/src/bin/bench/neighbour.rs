@@ -41,8 +41,14 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
     }
     let half = median(peaks) / 2.0;
     let pace = Pace {
-        authority: host.server.url().trim_start_matches("http://").to_owned(),
-        path: HELLO,
+        authority: host.server.address().to_owned(),
+        requests: [format!(
+            "GET {HELLO} HTTP/1.1\r\nhost: {}\r\n\r\n",
+            host.server.address()
+        )
+        .into_bytes()]
+        .into(),
+        connections: CONNECTIONS,
         per_second: half,
         length: ROUND,
     };

@@ -1,31 +1,41 @@
 //! Sends requests at fixed times, however fast the server is: latencies have to be measured this
 //! way.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::load::CONNECTIONS;
+use crate::answer::Answers;
+
+/// The time after which a server that does not answer is a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A rate of evenly spaced requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     pub(crate) authority: String,
-    pub(crate) path: &'static str,
+    /// The bytes of a request, for each connection in turn.
+    pub(crate) requests: Arc<[Vec<u8>]>,
+    pub(crate) connections: usize,
     pub(crate) per_second: f64,
     pub(crate) length: Duration,
 }
 
 impl Pace {
-    /// Sends requests at this rate over the connections in turn, and returns the 99th percentile of
-    /// their latencies. A latency starts when its request is due, so a request that has to wait for
-    /// its connection does not count as fast.
-    pub(crate) async fn p99(&self) -> Result<Duration> {
+    /// Sends requests at this rate over the connections in turn, and returns the latencies in
+    /// order. A latency starts when its request is due, so a request that has to wait for its
+    /// connection does not count as fast.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if an answer has another status than 200, or no request was due.
+    pub(crate) async fn latencies(&self) -> Result<Vec<Duration>> {
         let started = Instant::now();
-        let threads: Vec<_> = (0..CONNECTIONS)
+        let threads: Vec<_> = (0..self.connections)
             .map(|turn| {
                 let pace = self.clone();
                 tokio::task::spawn_blocking(move || pace.send(started, turn))
@@ -36,57 +46,44 @@ impl Pace {
             all.extend(thread.await??);
         }
         ensure!(!all.is_empty(), "no request was due");
-        all.sort();
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Returns the 99th percentile of the latencies.
+    pub(crate) async fn p99(&self) -> Result<Duration> {
+        let all = self.latencies().await?;
         Ok(all[all.len() * 99 / 100])
     }
 
     /// Uses one connection on its own thread: tokio's timers are only accurate to a millisecond,
     /// and CPU time of the client is missing for the server on these cores.
     fn send(&self, started: Instant, turn: usize) -> Result<Vec<Duration>> {
-        let mut stream = TcpStream::connect(&self.authority)?;
-        stream.set_nodelay(true)?;
-        let Self {
-            authority, path, ..
-        } = self;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\n\r\n");
+        let mut stream = self.connect()?;
+        let mut answers = Answers::new();
+        let request = &self.requests[turn % self.requests.len()];
         let interval = Duration::from_secs_f64(1.0 / self.per_second);
         let mut latencies = Vec::new();
         for number in 0.. {
-            let place = u32::try_from(turn + number * CONNECTIONS)?;
+            let place = u32::try_from(turn + number * self.connections)?;
             let due = started + interval * place;
             if due >= started + self.length {
                 break;
             }
             #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            stream.write_all(request.as_bytes())?;
-            read_answer(&mut stream)?;
+            stream.write_all(request)?;
+            answers.read(&mut stream)?;
             latencies.push(due.elapsed());
         }
         Ok(latencies)
     }
-}
 
-/// Reads a 200 of known length to its end.
-pub(crate) fn read_answer(stream: &mut TcpStream) -> Result<()> {
-    let mut buffer = [0; 4096];
-    let mut filled = 0;
-    loop {
-        let read = stream.read(&mut buffer[filled..])?;
-        ensure!(read > 0, "the connection was closed, or the head is long");
-        filled += read;
-        let text = str::from_utf8(&buffer[..filled]).context("the answer is no text")?;
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        ensure!(head.starts_with("HTTP/1.1 200 "), "it answered {head}");
-        let length: usize = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .context("the answer has no length")?
-            .parse()?;
-        if body.len() >= length {
-            return Ok(());
-        }
+    fn connect(&self) -> Result<TcpStream> {
+        let stream = TcpStream::connect(&self.authority)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
     }
 }

@@ -1,7 +1,6 @@
 //! Measures WAGI modules: a program in C compared with the same program as a native CGI behind
 //! nginx, a large module, a long answer, an interpreter.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,13 @@ use http_body_util::BodyExt;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::cgi::Cgi;
+use crate::cgi::{self, Cgi};
 use crate::goal::{Goal, median, mib};
 use crate::load::{CONNECTIONS, Round, Target};
 use crate::options::Options;
 
+/// The source of the small module, from which the native CGI is built.
+const SOURCE: &str = "wagi-c/main.c";
 /// Requests before the measurement.
 const WARM_UP: usize = 1_000;
 /// The lowest ratio of the requests per second to those of the native CGI.
@@ -52,7 +53,7 @@ async fn small_and_large(options: &Options) -> Result<Vec<Goal>> {
     let mut small = Target::connect(small, "/a?b=c").await?;
     let large = Host::serve(guest("wagi-large")?).start().await?;
     let mut large = Target::connect(large, "/a?b=c").await?;
-    let native = match Cgi::start(folder.path()).await {
+    let native = match Cgi::start(folder.path(), &cgi::source(SOURCE)).await {
         Ok((host, cgi)) => Some((Target::connect(host, "/a?b=c").await?, cgi)),
         Err(error) => {
             println!("  SKIPPED the native CGI: {error:#}\n");
@@ -234,9 +235,4 @@ async fn native_python(script: &str) -> Result<f64> {
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
     Ok(median(times))
-}
-
-/// Returns the path of the small module's source, from which the native CGI is built.
-pub(crate) fn source() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../components/wagi-c/main.c")
 }
