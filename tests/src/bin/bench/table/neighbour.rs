@@ -32,7 +32,7 @@ pub(crate) enum Neighbour {
     },
     /// Another process, which is stopped in between.
     Process {
-        server: Server,
+        server: Box<Server>,
         spinning: Option<JoinHandle<()>>,
     },
 }
@@ -65,6 +65,7 @@ impl Neighbour {
                     ..Service::default()
                 };
                 let server = peers.start(peer, &service, &Request::get("/")).await?;
+                let server = Box::new(server);
                 Ok(Self::Process {
                     server,
                     spinning: None,
