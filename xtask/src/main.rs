@@ -20,7 +20,6 @@ mod fingerprint;
 mod guest;
 mod oci_registry;
 mod peers;
-mod pgo;
 mod process;
 mod registry;
 mod rust;
@@ -102,9 +101,6 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the host with counters, load it, and build it again with the profile. Prints the path
-    /// of the binary.
-    Release,
     /// Measure the optimised binary against other servers (which are installed for it), the stock
     /// dispatch, and wasmtime alone. `bench table` prints how it compares with its peers.
     Bench {
@@ -138,7 +134,6 @@ fn run(command: Command) -> Result<ExitCode> {
             .map(|()| ExitCode::SUCCESS),
         Command::Docs => docs::book(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => serve::demo(&workspace, if once { &["--once"] } else { &[] }),
-        Command::Release => pgo::release(&workspace).map(|_| ExitCode::SUCCESS),
         Command::Picture => {
             std::fs::create_dir_all(workspace.root.join("docs/images"))?;
             serve::demo(&workspace, &["--picture", "docs/images/trace.svg"])

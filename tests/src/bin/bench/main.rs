@@ -22,7 +22,6 @@ mod speed;
 mod table;
 mod time_wait;
 mod wagi;
-mod workload;
 
 use std::process::ExitCode;
 
@@ -45,9 +44,6 @@ async fn run() -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Ok(Command::PlainServer) => return plain::serve().await,
-        Ok(Command::Workload(options)) => {
-            return workload::run(&options).await.map(|()| ExitCode::SUCCESS);
-        }
         Ok(Command::NativeServer) => return table::native::serve().await,
         Ok(Command::Bench(options)) => options,
         Err(error) => {
