@@ -11,11 +11,17 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileStamps(HashMap<PathBuf, Option<Stamp>>);
 
+/// Identifies a file or directory while it exists, whatever its name: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
 /// The file at a path, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
-    device: u64,
-    inode: u64,
+    identity: FileIdentity,
     length: u64,
     written: (i64, i64),
     /// Changes even if the modification time is kept (`cp -p`), and with permissions.
@@ -45,13 +51,33 @@ impl FileStamps {
     }
 }
 
+// === impl FileIdentity ===
+
+impl FileIdentity {
+    /// Returns the identity of the file that this is known of.
+    #[must_use]
+    pub fn of(found: &Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+        }
+    }
+
+    /// Returns the identity of the file at a path, links followed. `None` if there is none, or it cannot be
+    /// looked at.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self::of(&found))
+    }
+}
+
 // === impl Stamp ===
 
 impl Stamp {
     fn of(found: &Metadata) -> Self {
         Self {
-            device: found.dev(),
-            inode: found.ino(),
+            identity: FileIdentity::of(found),
             length: found.len(),
             written: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),

@@ -51,7 +51,7 @@ pub use choice::{
     AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
 };
 pub use fault::{Blame, Fault, explain, root_cause};
-pub use file_stamps::FileStamps;
+pub use file_stamps::{FileIdentity, FileStamps};
 pub use handler::{Handler, HandlerFuture};
 pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;

@@ -1,12 +1,12 @@
 //! WAGI's log files: the unchanged stderr of modules, one file for each route.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use headwater_core::FileIdentity;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -38,8 +38,7 @@ pub(crate) struct LogFile {
 #[derive(Debug, Default)]
 struct Open {
     file: Option<File>,
-    /// Device and inode, which identify the file.
-    identity: Option<(u64, u64)>,
+    identity: Option<FileIdentity>,
     size: u64,
     failed: bool,
 }
@@ -98,10 +97,9 @@ impl LogFile {
     }
 
     fn write(&self, open: &mut Open, bytes: &[u8]) -> io::Result<()> {
-        let identity = |it: Metadata| (it.dev(), it.ino());
         // Another program may have moved the file, as `logrotate` does, or another version of the
         // module, during a reload.
-        if fs::metadata(&self.path).map(identity).ok() != open.identity {
+        if FileIdentity::at(&self.path) != open.identity {
             open.file = None;
         }
         if open.file.is_some() && open.size.saturating_add(bytes.len() as u64) > self.largest {
@@ -118,7 +116,7 @@ impl LogFile {
                 .open(&self.path)?;
             let metadata = file.metadata()?;
             open.size = metadata.len();
-            open.identity = Some(identity(metadata));
+            open.identity = Some(FileIdentity::of(&metadata));
             open.file = Some(file);
         }
         if let Some(file) = &mut open.file {

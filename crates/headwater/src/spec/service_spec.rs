@@ -1,14 +1,13 @@
 //! The parts of a service, and the check that they have not changed.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use headwater_config::settings::ServiceSettings;
-use headwater_core::{Compat, ResponseMode};
+use headwater_core::{Compat, FileIdentity, ResponseMode};
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
 use headwater_runtime::capability::Grants as CapabilityGrants;
 use headwater_runtime::{Directory, PoolSettings, World};
@@ -93,12 +92,8 @@ pub(crate) struct ModuleOptions {
 pub(crate) struct Found {
     /// The files for TLS.
     tls: Vec<Option<Content>>,
-    directories: Vec<Option<Inode>>,
+    directories: Vec<Option<FileIdentity>>,
 }
-
-/// The identity of a directory: device and inode number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Inode(u64, u64);
 
 // === impl ServiceSpec ===
 
@@ -170,7 +165,7 @@ impl ServiceSpec {
                 .outline
                 .directories
                 .iter()
-                .map(|directory| Inode::of(&directory.host))
+                .map(|directory| FileIdentity::at(&directory.host))
                 .collect(),
         };
     }
@@ -207,15 +202,6 @@ impl Content {
     fn read(file: &Path) -> Option<Self> {
         let bytes = fs::read(file).ok()?;
         Some(Self::of(&bytes))
-    }
-}
-
-// === impl Inode ===
-
-impl Inode {
-    fn of(directory: &Path) -> Option<Self> {
-        let found = fs::metadata(directory).ok()?;
-        Some(Self(found.dev(), found.ino()))
     }
 }
 

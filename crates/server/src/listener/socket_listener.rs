@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
+use headwater_core::FileIdentity;
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 use tokio_util::either::Either;
 
@@ -26,7 +27,7 @@ pub(crate) enum Listener {
 pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and inode: another process may have replaced the file since.
-    identity: Option<(u64, u64)>,
+    identity: Option<FileIdentity>,
 }
 
 // === impl Listener ===
@@ -160,9 +161,10 @@ impl Drop for SocketFile {
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+/// Returns the identity of the socket itself, and not of a file that a link leads to.
+fn identity(path: &Path) -> Option<FileIdentity> {
     let metadata = std::fs::symlink_metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
+    Some(FileIdentity::of(&metadata))
 }
 
 /// Accepts a queued connection; returns `WouldBlock` if there is none.

@@ -3,9 +3,11 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+
+use headwater_core::FileIdentity;
 
 use super::queue::Destination;
 use super::{FileConfig, Rotation};
@@ -21,8 +23,7 @@ pub(super) struct RotatingFile {
     file: File,
     /// True if neither a device nor a FIFO, which are not rotated.
     is_regular: bool,
-    /// Device and inode, which identify the file.
-    identity: (u64, u64),
+    identity: FileIdentity,
     size: u64,
     at: SystemTime,
     /// True if the last write ended within a line.
@@ -49,7 +50,7 @@ impl RotatingFile {
             config: config.clone(),
             file,
             is_regular: metadata.is_file(),
-            identity: (metadata.dev(), metadata.ino()),
+            identity: FileIdentity::of(&metadata),
             size: metadata.len(),
             at: metadata.modified().unwrap_or_else(|_| now()),
             within_line: false,
@@ -61,8 +62,7 @@ impl RotatingFile {
 
     /// Creates the file anew if its name no longer leads to it, as after `logrotate`.
     fn follow(&mut self) -> io::Result<()> {
-        let there = fs::metadata(&self.config.path);
-        let same = there.is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
+        let same = FileIdentity::at(&self.config.path) == Some(self.identity);
         if same { Ok(()) } else { self.open_anew() }
     }
 
