@@ -1,4 +1,4 @@
-//! Promise: a foreign crate that depends on the library compiles, and serves.
+//! Promise: a foreign crate that depends on the library compiles, and serves by two hosts at once.
 
 use std::env;
 use std::fs;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
 use headwater_tests::{Client, within};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::examples::Example;
@@ -16,27 +17,39 @@ use crate::examples::Example;
 /// A generous timeout: only the crate itself and Headwater's own are compiled.
 const BUILD: Duration = Duration::from_secs(600);
 
-/// Serves until its standard input ends.
+/// Serves by two hosts: the first until it reads a line, the second until its standard input ends.
 const PROGRAM: &str = r#"
 use headwater::{Host, Service};
 use tokio_util::sync::CancellationToken;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+type Error = Box<dyn std::error::Error>;
+
+async fn host(name: &str) -> Result<Host, Error> {
     let guest = std::env::args_os().nth(1).ok_or("name a guest")?;
     let host = Host::builder()
-        .service(Service::file("guest", guest)?)
+        .service(Service::file(name, guest)?)
         .listen(([127, 0, 0, 1], 0).into())
         .build()
         .await?;
     println!("Listening on {}", host.addresses()[0]);
-    let shutdown = CancellationToken::new();
-    let end = shutdown.clone();
+    Ok(host)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let (first, second) = (host("first").await?, host("second").await?);
+    let ends = [CancellationToken::new(), CancellationToken::new()];
+    let [end_first, end_second] = ends.clone();
     std::thread::spawn(move || {
-        let _ = std::io::stdin().read_line(&mut String::new());
-        end.cancel();
+        for end in ends {
+            let _ = std::io::stdin().read_line(&mut String::new());
+            end.cancel();
+        }
     });
-    println!("{:?}", host.run(shutdown).await);
+    tokio::join!(
+        async { println!("first: {:?}", first.run(end_first).await) },
+        async { println!("second: {:?}", second.run(end_second).await) },
+    );
     Ok(())
 }
 "#;
@@ -60,7 +73,7 @@ wit-component = "0.254"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crate_outside_the_workspace_serves_by_the_library() -> Result<()> {
+async fn a_crate_outside_the_workspace_serves_by_two_hosts_in_one_process() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("the workspace")?;
@@ -71,13 +84,30 @@ async fn a_crate_outside_the_workspace_serves_by_the_library() -> Result<()> {
     let mut run = Command::new(program);
     run.arg(guest("hello")?).stdin(Stdio::piped());
     let mut example = Example::of(run).await?;
-    let answer = Client::new().get(&example.url).await?;
-    ensure!(answer.text() == "Hello from Headwater!\n", "{answer:?}");
-    drop(example.child.stdin.take());
-    let line = within("a host that ends", example.lines.next_line()).await??;
-    ensure!(line.as_deref() == Some("Drained"), "{line:?}");
+    let second = line(&mut example).await?;
+    let second = second.strip_prefix("Listening on ").context("an address")?;
+    for url in [&*example.url, second] {
+        let answer = Client::new().get(url).await?;
+        ensure!(answer.text() == "Hello from Headwater!\n", "{answer:?}");
+    }
+
+    let mut stdin = example.child.stdin.take().context("its input")?;
+    stdin.write_all(b"\n").await?;
+    ensure!(line(&mut example).await? == "first: Drained");
+    let gone = Client::new().get(&example.url).await;
+    ensure!(gone.is_err(), "{gone:?}");
+    let answer = Client::new().get(second).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+
+    drop(stdin);
+    ensure!(line(&mut example).await? == "second: Drained");
     ensure!(within("its end", example.child.wait()).await??.success());
     Ok(())
+}
+
+async fn line(example: &mut Example) -> Result<String> {
+    let line = within("a line", example.lines.next_line()).await??;
+    line.context("it has ended")
 }
 
 /// Versions, profiles and features are the workspace's, to reuse what it has compiled.
