@@ -3,16 +3,15 @@
 //!
 //! `POST /`
 
-use guest::{ErrorCode, Fields, Request, Response, WHOLE_BODY, text};
+use guest::{ErrorCode, Fields, Request, Response, WHOLE_BODY, text, whole_body};
 use serde_json::Value;
-use wasip3::wit_bindgen::StreamResult;
 use wasip3::{spawn_local, wit_future, wit_stream};
 
 struct Echo;
 
 impl wasip3::exports::http::handler::Guest for Echo {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let document: Value = match serde_json::from_slice(&body(request).await?) {
+        let document: Value = match serde_json::from_slice(&whole_body(request).await?) {
             Ok(document) => document,
             Err(error) => return Ok(text(400, format!("{error}\n"))),
         };
@@ -34,23 +33,3 @@ impl wasip3::exports::http::handler::Guest for Echo {
 }
 
 wasip3::http::service::export!(Echo);
-
-/// Reads the whole body. A body that is cut short is an error.
-async fn body(request: Request) -> Result<Vec<u8>, ErrorCode> {
-    let (_, accepted) = wit_future::new(|| Ok(()));
-    let (mut from, end) = Request::consume_body(request, accepted);
-    let mut whole = Vec::new();
-    let mut chunk = Vec::with_capacity(4096);
-    loop {
-        let (result, read) = from.read(chunk).await;
-        whole.extend_from_slice(&read);
-        if !matches!(result, StreamResult::Complete(_)) {
-            break;
-        }
-        chunk = read;
-        chunk.clear();
-    }
-    drop(from);
-    end.await?;
-    Ok(whole)
-}

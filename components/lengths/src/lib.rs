@@ -3,8 +3,7 @@
 //!
 //! `GET /promise?length=10&write=3`, `ANY /copy`
 
-use guest::{ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, text};
-use wasip3::wit_bindgen::StreamResult;
+use guest::{ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, text, whole_body};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
 const CONTENT_LENGTH: &str = "content-length";
@@ -36,20 +35,7 @@ async fn copy(request: Request) -> Result<Response, ErrorCode> {
     for (name, value) in request.get_headers().copy_all() {
         append(&fields, &name, &value)?;
     }
-    let (_, accepted) = wit_future::new(|| Ok(()));
-    let (mut from, end) = Request::consume_body(request, accepted);
-    let mut body = Vec::new();
-    let mut chunk = Vec::with_capacity(4096);
-    loop {
-        let (result, mut read) = from.read(chunk).await;
-        body.append(&mut read);
-        if !matches!(result, StreamResult::Complete(_)) {
-            break;
-        }
-        chunk = read;
-    }
-    drop(from);
-    end.await?;
+    let body = whole_body(request).await?;
     add(&fields, CONTENT_LENGTH, body.len() as u64)?;
     Ok(answer(fields, body))
 }

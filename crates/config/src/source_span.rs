@@ -126,7 +126,7 @@ impl Source {
     /// place where the entry begins.
     pub(crate) fn find(&self, list: &str, index: usize, key: &str) -> Option<Range<usize>> {
         let entries = self.spans()?.get(list)?;
-        let entry = entries.get(&self.original(list, index).to_string())?;
+        let entry = entries.element(self.original(list, index))?;
         match key {
             "" => Some(entry.span()),
             key => entry.find(key),

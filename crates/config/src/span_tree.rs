@@ -57,11 +57,16 @@ impl SpanTree {
         self.span.clone()
     }
 
+    /// Returns an element of a list.
+    pub(crate) fn element(&self, index: usize) -> Option<&Self> {
+        self.elements.get(index)
+    }
+
     /// Returns the value of a key, or the element of a list with this index, from 0.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         match self.keys.get(name) {
             Some((_, value)) => Some(value),
-            None => self.elements.get(name.parse::<usize>().ok()?),
+            None => self.element(name.parse().ok()?),
         }
     }
 

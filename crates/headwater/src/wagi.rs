@@ -20,15 +20,15 @@ use crate::spec::host_spec::{HostSettings, SpecSource};
 use crate::spec::modules::ModulesSource;
 
 /// The settings of the command line, as far as they can be used.
-pub(crate) struct WagiSettings {
+pub(crate) struct CommandSettings {
     pub(crate) operation: Operation,
     pub(crate) listener: Option<ListenerParams>,
     pub(crate) cache: CodeCache,
 }
 
-// === impl WagiSettings ===
+// === impl CommandSettings ===
 
-impl WagiSettings {
+impl CommandSettings {
     /// Reports errors, and settings that have no effect.
     pub(crate) fn of(arguments: &Wagi, found: &mut Diagnostics) -> Self {
         let (flags, nothing) = (&arguments.operation, HostSettings::default());
@@ -58,11 +58,11 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
     let path = modules_toml(&arguments.source)?;
     // Check before anything starts, so that errors are reported at once.
     let mut found = Diagnostics::default();
-    let WagiSettings {
+    let CommandSettings {
         operation,
         listener,
         cache,
-    } = WagiSettings::of(&arguments, &mut found);
+    } = CommandSettings::of(&arguments, &mut found);
     let source = ModulesSource {
         path,
         arguments,

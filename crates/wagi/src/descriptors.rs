@@ -7,7 +7,6 @@
 //! Opening a named pipe blocks until its other end is opened, and meanwhile occupies one of the
 //! threads on which all services work with files. Therefore a path is looked up first, and opened
 //! only if it is a regular file or a directory.
-//! a regular file or a directory.
 
 use std::collections::HashMap;
 

@@ -223,6 +223,16 @@ impl Held {
         self.log.ended().await?;
         Ok(status.code())
     }
+
+    /// Asks it to end, which it does as if it had served.
+    async fn ends_without_panic(&mut self) -> Result<()> {
+        self.process.terminate()?;
+        ensure!(self.exit_code().await? == Some(0), "{}", self.log.text());
+        let log = self.log.text();
+        record(&log, "stopped")?;
+        ensure!(!log.contains("panic"), "{log}");
+        Ok(())
+    }
 }
 
 fn free_address() -> Result<String> {
@@ -267,11 +277,7 @@ async fn a_host_that_is_told_to_end_while_a_registry_does_not_answer_does_not_pa
             held.process.hang_up()?;
         }
         let _asked = within("a host that asks the registry", registry.accept()).await??;
-        held.process.terminate()?;
-        ensure!(held.exit_code().await? == Some(0), "{}", held.log.text());
-        let log = held.log.text();
-        record(&log, "stopped")?;
-        ensure!(!log.contains("panic"), "{log}");
+        held.ends_without_panic().await?;
     }
     Ok(())
 }
@@ -285,12 +291,7 @@ async fn a_host_that_is_told_to_end_while_a_module_names_its_routes_does_not_pan
     let more = ["-l", "127.0.0.1:0", "--log-format", "json"];
     let mut held = Held::start(&["wagi", "-c"], &text, &more).await?;
     held.process.busy().await?;
-    held.process.terminate()?;
-    ensure!(held.exit_code().await? == Some(0), "{}", held.log.text());
-    let log = held.log.text();
-    record(&log, "stopped")?;
-    ensure!(!log.contains("panic"), "{log}");
-    Ok(())
+    held.ends_without_panic().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,6 +170,10 @@ impl Runner {
 }
 
 pub(crate) fn hosts(hosts: &[String]) -> Result<Vec<VirtualHost>> {
-    let hosts = hosts.iter().map(|host| host.parse::<VirtualHost>());
-    hosts.collect::<Result<_, _>>().context("in `hosts`")
+    hosts.iter().map(|host| self::host(host)).collect()
+}
+
+/// Parses one of a route's hosts.
+pub(crate) fn host(host: &str) -> Result<VirtualHost> {
+    host.parse().context("in `hosts`")
 }

@@ -9,7 +9,7 @@ use headwater_core::Handler;
 use headwater_server::{Fixed, Route, Router};
 use http::{HeaderMap, StatusCode};
 
-use crate::build::running_service::hosts;
+use crate::build::running_service::host;
 use crate::diagnostics::{Diagnostic, Diagnostics, EntryDiagnostics, Kind};
 use crate::spec::config_location::{AtKey, ConfigLocations};
 
@@ -79,9 +79,9 @@ fn route(
     let form = found.keep(form(&place.path, is_below).at(key));
     let handler: Arc<dyn Handler> = handler.clone();
     let mut route = Route::new(&*place.path, name, handler);
-    let each = place.hosts.chunks(1).enumerate();
-    let each = each.map(|(at, host)| hosts(host).at(format!("{key}.hosts.{at}")));
-    route.hosts = found.keep_all(each.collect())?.concat();
+    let hosts = place.hosts.iter().enumerate();
+    let hosts = hosts.map(|(at, name)| host(name).at(format!("{key}.hosts.{at}")));
+    route.hosts = found.keep_all(hosts.collect())?;
     form?;
     found.keep(Router::new([route.clone()]).at(key))?;
     Some(route)

@@ -1,5 +1,6 @@
 //! A line of Apache's combined format.
 
+use std::io::Write;
 use std::time::SystemTime;
 
 use headwater_core::Counters;
@@ -15,7 +16,8 @@ pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
     let client = record.scope.client();
     let client = client.map_or_else(|| "-".to_owned(), |client| client.ip().to_string());
     let date = timestamp::apache(SystemTime::now());
-    line.extend(format!("{client} - - [{date}] \"").into_bytes());
+    // Writes to memory do not fail.
+    let _ = write!(line, "{client} - - [{date}] \"");
     apache(record.method.as_str().as_bytes(), line);
     line.push(b' ');
     apache(record.path().as_bytes(), line);
@@ -27,7 +29,7 @@ pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
         0 => "-".to_owned(),
         bytes => bytes.to_string(),
     };
-    line.extend(format!(" {}\" {status} {bytes}", record.protocol()).into_bytes());
+    let _ = write!(line, " {}\" {status} {bytes}", record.protocol());
     quoted(record.referer.as_ref(), line);
     quoted(record.user_agent.as_ref(), line);
     line.push(b'\n');

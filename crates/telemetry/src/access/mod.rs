@@ -91,7 +91,7 @@ impl AccessLog {
     #[must_use]
     pub fn begin(&self, start: AccessStart<'_>) -> AccessEntry {
         match &self.0 {
-            Some(desk) => AccessEntry::new(desk, start),
+            Some(logger) => AccessEntry::new(logger, start),
             None => AccessEntry::default(),
         }
     }
@@ -104,7 +104,7 @@ impl AccessLog {
     }
 
     pub(crate) fn writer(&self) -> Option<&OutputWriter> {
-        self.0.as_ref().map(|desk| &desk.writer)
+        self.0.as_ref().map(|logger| &logger.writer)
     }
 }
 

@@ -31,7 +31,7 @@ pub struct AccessStart<'a> {
 pub struct AccessEntry(Option<Entry>);
 
 struct Entry {
-    desk: Arc<Logger>,
+    logger: Arc<Logger>,
     record: Record,
 }
 
@@ -53,11 +53,11 @@ pub(super) struct Record {
 // === impl AccessEntry ===
 
 impl AccessEntry {
-    pub(super) fn new(desk: &Arc<Logger>, start: AccessStart<'_>) -> Self {
+    pub(super) fn new(logger: &Arc<Logger>, start: AccessStart<'_>) -> Self {
         let headers = start.headers;
-        let referer = desk.format == AccessFormat::Combined;
+        let referer = logger.format == AccessFormat::Combined;
         Self(Some(Entry {
-            desk: Arc::clone(desk),
+            logger: Arc::clone(logger),
             record: Record {
                 scope: Arc::clone(start.scope),
                 method: start.method.clone(),
@@ -91,9 +91,9 @@ impl AccessEntry {
 
     /// Ends the entry and writes it. Later calls have no effect.
     pub fn end(&mut self) {
-        if let Some(Entry { desk, mut record }) = self.0.take() {
+        if let Some(Entry { logger, mut record }) = self.0.take() {
             record.total = record.elapsed();
-            desk.note(&record);
+            logger.note(&record);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::cli::wagi::Wagi;
 use crate::diagnostics::{Diagnostic, Diagnostics, Position};
 use crate::spec::config_location::ConfigLocations;
 use crate::spec::modules::{ModuleFlags, health, parse, prepare};
-use crate::wagi::WagiSettings;
+use crate::wagi::CommandSettings;
 
 /// An entry of a file, and its service or the errors.
 type Checked<'a> = (
@@ -33,11 +33,11 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
     let found = &mut report.found;
     let unknown = cli::unknown_variables("wagi", &BTreeSet::new());
     found.warnings.extend(unknown);
-    let WagiSettings {
+    let CommandSettings {
         operation,
         listener,
         cache,
-    } = WagiSettings::of(arguments, found);
+    } = CommandSettings::of(arguments, found);
     if let Some(listener) = listener {
         let concerns = listener.tls.as_ref().map(TlsParams::check);
         for concern in concerns.and_then(Result::ok).into_iter().flatten() {
