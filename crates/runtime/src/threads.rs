@@ -16,11 +16,15 @@
 //!   yields its thread before it gets it, so that no large guest is ever taken for a small one.
 //! - A service is slow for a while after one of its guests did not yield its thread in [`LONG`].
 //!
-//! Large guests run where they are polled as long as one worker thread stays free. The next one hands its
+//! Such guests run where they are polled as long as one worker thread stays free. The next one hands its
 //! worker over: tokio moves the worker's queue to another thread, and the guest has the old one to itself
-//! until its poll is over ([`tokio::task::block_in_place`]). So does each guest of a slow service. There
-//! are at most as many of those threads as processors; other guests wait in the order of their arrival. The
-//! operating system shares the processors between them and the workers.
+//! until its poll is over ([`tokio::task::block_in_place`]). There are at most as many of those threads as
+//! processors; other guests wait in the order of their arrival. The operating system shares the processors
+//! between them and the workers.
+//!
+//! A worker is not handed over for each of them, since this is no way to stream: where processors are
+//! short, a poll of a few microseconds also counts as long, and tokio starts a thread for each hand-over
+//! that comes before the last thread is idle again. Each keeps about 1 MiB of free memory.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -49,7 +53,7 @@ pub struct GuestThreads(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     ticks: AtomicU64,
-    /// The number of large guests that hold a worker thread.
+    /// The number of large guests, and guests of slow services, that hold a worker thread.
     on_workers: AtomicUsize,
     /// Permits to run on a thread that was a worker.
     handed_over: Arc<Semaphore>,
@@ -77,7 +81,7 @@ pub struct OnThread<F> {
     turn: Option<PollSemaphore>,
 }
 
-/// Marks a worker thread as held by a large guest until this is dropped.
+/// Marks a worker thread as held by a large or slow guest until this is dropped.
 struct OnWorker<'a>(&'a AtomicUsize);
 
 // === impl GuestThreads ===
@@ -101,7 +105,7 @@ impl GuestThreads {
         self.0.ticks.load(Ordering::Relaxed)
     }
 
-    /// Counts a large guest that holds a worker thread, if fewer than `most` do.
+    /// Counts a guest that holds a worker thread, if fewer than `most` do.
     fn enter(&self, most: usize) -> Option<OnWorker<'_>> {
         let count = &self.0.on_workers;
         let fits = |now| (now < most).then_some(now + 1);
@@ -199,12 +203,12 @@ impl<F: Future> OnThread<F> {
     }
 
     /// Polls a guest that may not yield its thread in time.
-    fn poll_apart(&mut self, cx: &mut Context<'_>, slow: bool) -> Poll<F::Output> {
+    fn poll_apart(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Some(workers) = workers() else {
             return self.poll_work(cx);
         };
         let host = self.thread.service.host.clone();
-        if !slow && let Some(_held) = host.enter(workers.saturating_sub(1)) {
+        if let Some(_held) = host.enter(workers.saturating_sub(1)) {
             return self.poll_at_once(cx);
         }
         let turn = self
@@ -224,9 +228,8 @@ impl<F: Future> Future for OnThread<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         let began = this.thread.service.host.ticks();
-        let slow = this.thread.service.is_slow(began);
-        let polled = if slow || this.thread.is_large() {
-            this.poll_apart(cx, slow)
+        let polled = if this.thread.is_large() || this.thread.service.is_slow(began) {
+            this.poll_apart(cx)
         } else {
             this.poll_at_once(cx)
         };
@@ -306,9 +309,8 @@ mod tests {
     }
 
     /// Returns the highest number of guests held up at once.
-    fn most(host: &GuestThreads, slow: bool) -> usize {
-        let on_workers = if slow { 0 } else { WORKERS - 1 };
-        on_workers + host.0.handed_over.available_permits()
+    fn most(host: &GuestThreads) -> usize {
+        WORKERS - 1 + host.0.handed_over.available_permits()
     }
 
     /// Asserts that a task that needs a worker several times gets it.
@@ -328,7 +330,7 @@ mod tests {
     fn large_guests_that_hold_their_threads_leave_the_others_a_worker() {
         let (runtime, host) = (runtime(), GuestThreads::default());
         let (bulk, begins) = Bulk::new();
-        let most = most(&host, false);
+        let most = most(&host);
         let service = host.service();
         let guests: Vec<_> = (0..2 * most)
             .map(|_| {
@@ -368,7 +370,7 @@ mod tests {
         runtime
             .block_on(runtime.spawn(service.instance().run(slow)))
             .unwrap();
-        let most = most(&host, true);
+        let most = most(&host);
         let guests: Vec<_> = (0..2 * most)
             .map(|_| {
                 let bulk = bulk.clone();
@@ -433,6 +435,7 @@ mod tests {
             .clone()
             .try_acquire_many_owned(all.try_into().unwrap());
         let service = host.service();
+        let _on_worker = host.enter(WORKERS - 1).unwrap();
         let mut guest = service.instance().run(std::future::pending::<()>());
         let mut cx = Context::from_waker(std::task::Waker::noop());
         service.slow_until.store(1, Ordering::Relaxed);
