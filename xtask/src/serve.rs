@@ -96,6 +96,9 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     if selected.wants_runtime() {
         targets.extend(["--bench", "parts"]);
     }
+    if selected.wants_sockets() && selected.wants("table") {
+        targets.extend(["--example", "floor"]);
+    }
     build::release(workspace, &targets)?;
 
     let mut statuses = Vec::new();
@@ -162,6 +165,10 @@ fn over_sockets(workspace: &Workspace, selected: &Selected<'_>) -> Result<ExitSt
     }
     if selected.wants("table") {
         bench.envs(peers::provide(workspace));
+        bench.env(
+            "HEADWATER_FLOOR",
+            workspace.binary("release", "examples/floor"),
+        );
     }
     say("measuring the host over sockets");
     process::status(bench.args(&selected.sockets))
@@ -187,7 +194,7 @@ fn native_cgi() {
     }
 }
 
-fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {
+pub(crate) fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {
     let path = workspace.binary(profile, name);
     let mut command = Command::new::<&Path>(&path);
     command.current_dir(&workspace.root);

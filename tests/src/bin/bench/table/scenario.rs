@@ -43,6 +43,15 @@ pub(crate) enum Kind {
 
 /// All servers of components, and what they may be compared with.
 const ALL: &[Peer] = &[Peer::Wasmtime, Peer::Wash, Peer::Workerd, Peer::Hyper];
+/// The same, for the scenarios whose floor is shown.
+const WITH_FLOORS: &[Peer] = &[
+    Peer::Wasmtime,
+    Peer::Wash,
+    Peer::Workerd,
+    Peer::Hyper,
+    Peer::Floor,
+    Peer::FloorPerCore,
+];
 /// The servers of components.
 const COMPONENTS: &[Peer] = &[Peer::Wasmtime, Peer::Wash];
 
@@ -88,7 +97,7 @@ impl Scenario {
         };
         let wagi = Self {
             path: "/a?b=c",
-            peers: &[Peer::Cgi],
+            peers: &[Peer::Cgi, Peer::Floor],
             ..load.clone()
         };
         let start = Self {
@@ -100,13 +109,14 @@ impl Scenario {
                 name: Self::FIRST,
                 title: "`hello`, 0.3",
                 guest: "hello",
+                peers: WITH_FLOORS,
                 ..hello.clone()
             },
             Self {
                 name: "hello-0.2",
                 title: "`hello`, 0.2",
                 guest: "hello-p2",
-                peers: COMPONENTS,
+                peers: &[Peer::Wasmtime, Peer::Wash, Peer::Floor, Peer::FloorPerCore],
                 ..hello.clone()
             },
             Self {

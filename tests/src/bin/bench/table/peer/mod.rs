@@ -31,6 +31,10 @@ pub(crate) enum Peer {
     Workerd,
     /// A program with hyper that does what the guest does.
     Hyper,
+    /// The least around the same guest that still serves HTTP: plain hyper and wasmtime.
+    Floor,
+    /// The same, with a runtime, a listener and an instance for each processor.
+    FloorPerCore,
     /// nginx with fcgiwrap, which starts a native program for each request.
     Cgi,
 }
@@ -80,12 +84,14 @@ struct Found {
 // === impl Peer ===
 
 impl Peer {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Headwater,
         Self::Wasmtime,
         Self::Wash,
         Self::Workerd,
         Self::Hyper,
+        Self::Floor,
+        Self::FloorPerCore,
         Self::Cgi,
     ];
 
@@ -96,6 +102,8 @@ impl Peer {
             Self::Wash => "wash dev",
             Self::Workerd => "workerd (JavaScript)",
             Self::Hyper => "plain hyper",
+            Self::Floor => "floor",
+            Self::FloorPerCore => "floor, per core",
             Self::Cgi => "nginx + fcgiwrap",
         }
     }
@@ -114,6 +122,7 @@ impl Peer {
             Self::Wash => named("HEADWATER_PEER_WASH"),
             Self::Workerd => named("HEADWATER_PEER_WORKERD"),
             Self::Hyper => std::env::current_exe().context("asking for the path of this program"),
+            Self::Floor | Self::FloorPerCore => named("HEADWATER_FLOOR"),
             Self::Cgi => {
                 in_path("fcgiwrap").context("there is no fcgiwrap: apt-get install fcgiwrap")?;
                 in_path("nginx").context("there is no nginx: apt-get install nginx-light")
@@ -123,7 +132,9 @@ impl Peer {
 
     fn version(self, program: &Path) -> String {
         let argument = match self {
-            Self::Hyper => return "of this repository's Cargo.lock".to_owned(),
+            Self::Hyper | Self::Floor | Self::FloorPerCore => {
+                return "of this repository's Cargo.lock".to_owned();
+            }
             Self::Cgi => "-v",
             _ => "--version",
         };
@@ -210,6 +221,17 @@ impl Peers {
             Peer::Wash => wash::prepare(&directory, service, &listen)?,
             Peer::Workerd => workerd::prepare(&directory, &listen)?,
             Peer::Hyper => words(&["native-server", &port.to_string()]),
+            Peer::Floor | Peer::FloorPerCore => {
+                let threads = match peer {
+                    Peer::Floor => "shared",
+                    _ => "per-core",
+                };
+                vec![
+                    port.to_string().into(),
+                    guest(service.guest)?.into(),
+                    threads.into(),
+                ]
+            }
             Peer::Cgi => {
                 let source = service.native.context("there is no native program")?;
                 let (shell, servers) = Cgi::start(&directory, &crate::cgi::source(source)).await?;
