@@ -51,7 +51,7 @@ pub use curl::Curl;
 pub use h2load::H2load;
 pub use host::{Finished, Host};
 pub use modules::Modules;
-pub use patience::{in_one_of_three, sooner, within};
+pub use patience::{sooner, within};
 pub use services::Services;
 pub use tier::by_tier;
 pub use upstream::Upstream;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use headwater_tests::crooked::{Act, Message, Unaccepting};
 use headwater_tests::probe::{Ask, PROBES, Seen};
 use headwater_tests::settings::Settings;
-use headwater_tests::{Client, Crooked, Host, Services, client, in_one_of_three, within};
+use headwater_tests::{Client, Crooked, Host, Services, client, within};
 use http::Request;
 
 /// A timeout in nanoseconds that will expire.
@@ -600,10 +600,6 @@ async fn g10_interim_responses_without_end_are_over_without_a_timeout() -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn g10_a_body_without_an_end_costs_a_bounded_part_of_memory_and_ends_with_its_request()
 -> Result<()> {
-    in_one_of_three(bodies_without_an_end).await
-}
-
-async fn bodies_without_an_end() -> Result<()> {
     let probes = Probes::with("", &["--timeout", "2s"]).await?;
     let process = probes.services.host().process();
     for probe in PROBES {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use headwater_tests::client::{self, Client};
 use headwater_tests::guests::guest;
 use headwater_tests::pattern::{self, Checker};
-use headwater_tests::{Host, in_one_of_three, within};
+use headwater_tests::{Host, within};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -16,10 +16,6 @@ const GROWTH: u64 = 64 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_are_echoed_unchanged_in_bounded_memory() -> Result<()> {
-    in_one_of_three(echo).await
-}
-
-async fn echo() -> Result<()> {
     let host = Streaming::start().await?;
     let request = Request::post(host.url("/echo"))
         .header("content-type", "application/x-pattern")
@@ -36,10 +32,6 @@ async fn echo() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_go_up_in_bounded_memory() -> Result<()> {
-    in_one_of_three(upload).await
-}
-
-async fn upload() -> Result<()> {
     let host = Streaming::start().await?;
     let request =
         Request::post(host.url("/count")).body(client::streamed(pattern::chunks(LARGE), None))?;
@@ -50,10 +42,6 @@ async fn upload() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_come_down_in_bounded_memory() -> Result<()> {
-    in_one_of_three(download).await
-}
-
-async fn download() -> Result<()> {
     let host = Streaming::start().await?;
     let request = Request::get(host.url(&format!("/bytes?n={LARGE}"))).body(client::empty())?;
     let response = Client::new().open(request).await?;
