@@ -81,10 +81,14 @@ pub(crate) async fn run(
             running.step(async |one| one.closed(until).await).await;
         }
     }
+    // The same for all that can serve it: a server that can do more than its peer is not slower
+    // for that.
+    let mut peers = all.iter().filter(|one| one.role == Role::Peer);
+    let reached = peers.find_map(Running::per_second).unwrap_or(f64::MAX);
     for _ in 0..effort.rounds {
         for running in &mut all {
             running
-                .step(async |one| one.paced(scenario, until, effort).await)
+                .step(async |one| one.paced(scenario, reached, until, effort).await)
                 .await;
         }
     }
@@ -107,6 +111,11 @@ impl Running {
         let (name, role) = (contestant.name.clone(), contestant.role);
         let state = Measured::start(contestant, scenario, peers, effort).await;
         Self { name, role, state }
+    }
+
+    /// Returns the requests per second that it has served, as fast as it could.
+    fn per_second(&self) -> Option<f64> {
+        self.state.as_ref().ok()?.figures.value(Metric::PerSecond)
     }
 
     /// Does something with the server, unless it has failed already.
@@ -211,15 +220,22 @@ impl Measured {
         Ok(())
     }
 
-    /// Sends requests at half of that rate.
-    async fn paced(&mut self, scenario: &Scenario, until: Until, effort: &Effort) -> Result<()> {
+    /// Sends requests at half of that rate, or of the rate that the first peer reached, if that is
+    /// less.
+    async fn paced(
+        &mut self,
+        scenario: &Scenario,
+        reached: f64,
+        until: Until,
+        effort: &Effort,
+    ) -> Result<()> {
         let Some(most) = self.figures.value(Metric::PerSecond) else {
             return Ok(());
         };
         if !self.is_paced {
             return Ok(());
         }
-        let per_second = most / 2.0;
+        let per_second = most.min(reached) / 2.0;
         let bounded = Duration::from_secs_f64(until.requests as f64 / per_second);
         let authority = self.server.authority();
         let requests = (0..scenario.connections)

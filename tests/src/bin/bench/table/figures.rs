@@ -12,8 +12,8 @@ pub(crate) enum Metric {
     PerSecond,
     /// CPU time of all processes of the server for a request, in microseconds.
     Cpu,
-    /// Percentiles of the time from when a request is due to the end of its answer, at half of the
-    /// requests per second, in milliseconds.
+    /// Percentiles of the time from when a request is due to the end of its answer, at half
+    /// load, in milliseconds.
     P50,
     P99,
     P999,

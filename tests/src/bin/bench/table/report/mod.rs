@@ -43,8 +43,8 @@ const NOTES: [&str; 4] = [
     "Requests per second: keep-alive connections (32, for outgoing requests 16, for 100 MiB one) that send the next \
      request as soon as the last one is answered. The load generator runs on the same cores.",
     "CPU: of all processes of the server, by the system. Peak memory: the sum over its processes, under load.",
-    "p50, p99, p99.9: from when a request is due, at fixed times, to the end of its answer, at half of the server's \
-     own requests per second.",
+    "p50, p99, p99.9: from when a request is due, at fixed times, to the end of its answer, at half of the \
+     requests per second that the first peer reached, or of the server's own if they are fewer.",
     "All are medians of rounds, with the servers in turn.",
 ];
 
