@@ -40,6 +40,22 @@ pub(crate) fn release(workspace: &Workspace, more: &[&str]) -> Result<()> {
     )
 }
 
+/// Builds the optimised host, the benchmark, and the targets that `more` names.
+///
+/// Always with the example: it has the dependencies of the tests, and dependencies that have other features
+/// without it would be built twice.
+pub(crate) fn bench(workspace: &Workspace, more: &[&str]) -> Result<()> {
+    let targets = [
+        "--bin",
+        "bench",
+        "--example",
+        "floor",
+        "--features",
+        MEASURE,
+    ];
+    release(workspace, &[&targets, more].concat())
+}
+
 fn build(workspace: &Workspace, what: &[&str]) -> Result<()> {
     let mut build = workspace.cargo();
     build.args(["build", "--workspace"]).args(what);

@@ -35,9 +35,7 @@ const LAYOUT: [&str; 6] = [
 /// Builds the optimised host, `target/release-pgo/headwater`.
 pub(crate) fn release(workspace: &Workspace) -> Result<PathBuf> {
     components::run(workspace)?;
-    // The features of `cargo xtask bench`, so that nothing is built twice.
-    let bench = ["--bin", "bench", "--features", build::MEASURE];
-    build::release(workspace, &bench)?;
+    build::bench(workspace, &[])?;
     let profdata = llvm_profdata()?;
     let has_bolt = has_bolt();
     let folder = workspace.target.join("pgo");

@@ -91,15 +91,11 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
     let selected = Selected::new(arguments);
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
-    // The same features in any case, so that nothing is built twice.
-    let mut targets = vec!["--bin", "bench", "--features", build::MEASURE];
-    if selected.wants_runtime() {
-        targets.extend(["--bench", "parts"]);
-    }
-    if selected.wants_sockets() && selected.wants("table") {
-        targets.extend(["--example", "floor"]);
-    }
-    build::release(workspace, &targets)?;
+    let parts: &[&str] = match selected.wants_runtime() {
+        true => &["--bench", "parts"],
+        false => &[],
+    };
+    build::bench(workspace, parts)?;
 
     let mut statuses = Vec::new();
     if selected.wants_runtime() {
