@@ -4,7 +4,6 @@
 //! connects the two; this file is the life of a request. Why it is not wasmtime-wasi-http's dispatcher:
 //! `docs/decisions/0003-instance-pool.md`.
 
-mod after_others;
 mod call;
 mod circuit;
 mod counters;

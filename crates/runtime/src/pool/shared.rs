@@ -19,7 +19,6 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use crate::guest_state::GuestState;
 use crate::one_line::one_line;
 use crate::places::{GivesWay, ServicePlaces};
-use crate::pool::after_others::AfterOthers;
 use crate::pool::circuit::{Circuit, CircuitState};
 use crate::pool::counters::{Count, Counters};
 use crate::pool::driver;
@@ -426,7 +425,7 @@ impl Shared {
                     self.stats.begin(instance, Instant::now());
                     let thread = self.stores.threads.instance();
                     let life = driver::drive(self.clone(), instance, inbox, thread.clone());
-                    tokio::spawn(AfterOthers::new(thread.run(life)));
+                    tokio::spawn(thread.run(life));
                 }
                 Action::Refuse(key) => {
                     // The receiver of its answer sees the request dropped.
