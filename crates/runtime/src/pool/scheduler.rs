@@ -29,10 +29,7 @@ use crate::pool::instance_stats::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
 
 pub use self::instance::PoolView;
-pub(crate) use self::types::{Action, InstanceKey, RequestKey, Retirement, ThreadKey};
-
-/// The requests that an instance may have more than the least loaded one, and still get those of its thread.
-const SLACK: usize = 4;
+pub(crate) use self::types::{Action, InstanceKey, RequestKey, Retirement};
 
 #[derive(Debug)]
 pub(crate) struct Scheduler {
@@ -72,18 +69,11 @@ impl Scheduler {
         }
     }
 
-    /// Handles a request that arrives on a thread.
-    pub(crate) fn arrive(
-        &mut self,
-        request: RequestKey,
-        thread: ThreadKey,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(crate) fn arrive(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
         // Waiting requests go first.
         if self.queue.is_empty()
-            && let Some(index) = self.place(Some(thread))
+            && let Some(index) = self.place()
         {
-            self.give(index, thread);
             // A thread that could run guests deserves an instance of its own, for the requests to come; this
             // one need not wait for it.
             if self.instances[index].in_flight > 0
@@ -358,36 +348,19 @@ impl Scheduler {
 
     /// Returns the instance for the next request, if there is one.
     ///
-    /// Newest first, because a recent instance's memory is warm and the oldest become idle and end; but one
-    /// of as many as there are threads, because an instance runs on one thread at a time and requests that
-    /// compute would wait for each other beside an idle thread. Of these, the one that the same thread gave
-    /// its last request: its memory is in this processor's cache, and no other thread runs it now. The least
-    /// loaded, if there is no such instance, or it has [`SLACK`] more
+    /// Newest first, because a recent instance's memory is warm and the oldest become idle and end; but the
+    /// least loaded of as many as there are threads, because an instance runs on one thread at a time and
+    /// requests that compute would wait for each other beside an idle thread
     /// (`docs/decisions/0004-newest-first.md`).
-    fn place(&self, thread: Option<ThreadKey>) -> Option<usize> {
-        let candidates = || {
-            let all = self.instances.iter().enumerate().rev();
-            all.filter(|(_, instance)| self.has_room(instance))
-                .take(self.parallelism)
-        };
-        let least = candidates().min_by_key(|(_, instance)| instance.in_flight)?;
-        let most = least.1.in_flight + SLACK;
-        let near = |(_, instance): &(usize, &Instance)| {
-            thread.is_some() && instance.thread == thread && instance.in_flight <= most
-        };
-        let (index, _) = candidates().find(near).unwrap_or(least);
-        Some(index)
-    }
-
-    /// Makes the instance the one of this thread.
-    fn give(&mut self, index: usize, thread: ThreadKey) {
-        if self.instances[index].thread == Some(thread) {
-            return;
-        }
-        for instance in &mut self.instances {
-            instance.thread.take_if(|of| *of == thread);
-        }
-        self.instances[index].thread = Some(thread);
+    fn place(&self) -> Option<usize> {
+        self.instances
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, instance)| self.has_room(instance))
+            .take(self.parallelism)
+            .min_by_key(|(_, instance)| instance.in_flight)
+            .map(|(index, _)| index)
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -412,7 +385,7 @@ impl Scheduler {
     /// Assigns waiting requests to instances with room, and starts instances for the rest.
     fn serve_queue(&mut self, actions: &mut Vec<Action>) {
         while !self.queue.is_empty() {
-            let Some(index) = self.place(None) else { break };
+            let Some(index) = self.place() else { break };
             if let Some(request) = self.queue.pop_front() {
                 self.assign(request, index, actions);
             }
@@ -444,7 +417,6 @@ impl Scheduler {
             in_flight: 0,
             left: limit,
             held: false,
-            thread: None,
             at_work: false,
             late: false,
         });

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use crate::pool::instance_stats::{Held, InstanceStats};
 use crate::pool::no_answer::SlowStart;
 use crate::pool::queued_request::{InstanceRecord, QueuedRequest};
 use crate::pool::retry;
-use crate::pool::scheduler::{Action, InstanceKey, RequestKey, Retirement, Scheduler, ThreadKey};
+use crate::pool::scheduler::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
 use crate::pool::written::Answer;
 use crate::store_factory::StoreFactory;
@@ -140,7 +140,7 @@ impl Shared {
         // Most requests are assigned at once and never wait.
         let mut arriving = Some(request);
         self.change_for(&mut shell, &mut arriving, |core, actions| {
-            core.arrive(key, this_thread(), actions);
+            core.arrive(key, actions);
         });
         let queued = arriving.is_some();
         if let Some(request) = arriving {
@@ -503,13 +503,4 @@ impl GivesWay for Shared {
     fn give_way(self: Arc<Self>) -> bool {
         self.end_one(Scheduler::give_way)
     }
-}
-
-/// Returns the key of this thread. The standard library's takes a reference count to read.
-fn this_thread() -> ThreadKey {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    thread_local! {
-        static KEY: u64 = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    ThreadKey(KEY.with(|key| *key))
 }

@@ -1,7 +1,7 @@
 use std::ops::AddAssign;
 
 use crate::pool::instance_stats::InstanceState;
-use crate::pool::scheduler::types::{InstanceKey, ThreadKey};
+use crate::pool::scheduler::types::InstanceKey;
 
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -12,8 +12,6 @@ pub(super) struct Instance {
     pub(super) left: usize,
     /// True if the guest applies backpressure.
     pub(super) held: bool,
-    /// The thread that gave it its last request, unless that waited in the queue.
-    pub(super) thread: Option<ThreadKey>,
     pub(super) at_work: bool,
     pub(super) late: bool,
 }

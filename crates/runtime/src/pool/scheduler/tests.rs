@@ -10,7 +10,7 @@ mod properties;
 mod simulation;
 mod views;
 
-use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler, ThreadKey};
+use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
 use crate::world::World;
 
@@ -68,14 +68,8 @@ impl Pool {
             .collect()
     }
 
-    /// Lets a request arrive on a thread of its own.
     fn arrive(&mut self, request: u64) -> Vec<Action> {
-        self.arrive_on(request, request)
-    }
-
-    fn arrive_on(&mut self, thread: u64, request: u64) -> Vec<Action> {
-        let thread = ThreadKey(thread);
-        actions(|actions| self.0.arrive(RequestKey(request), thread, actions))
+        actions(|actions| self.0.arrive(RequestKey(request), actions))
     }
 
     fn finish(&mut self, request: u64) -> Vec<Action> {

@@ -8,10 +8,6 @@ pub(crate) struct RequestKey(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct InstanceKey(pub(crate) u64);
 
-/// The key of a thread on which requests arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ThreadKey(pub(crate) u64);
-
 /// An instruction to the caller. They must be carried out in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {

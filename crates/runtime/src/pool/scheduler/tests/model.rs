@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::PoolView;
-use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler, ThreadKey};
+use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
 
 pub(super) struct Model {
@@ -79,8 +79,7 @@ impl Model {
         self.next_request += 1;
         self.queue.insert(request);
         self.arriving = Some(request);
-        let thread = ThreadKey(request.0 % 3);
-        let actions = self.follow(|core, actions| core.arrive(request, thread, actions));
+        let actions = self.follow(|core, actions| core.arrive(request, actions));
         self.arriving = None;
         (request, actions)
     }

@@ -57,36 +57,6 @@ fn requests_are_spread_over_the_threads() {
 }
 
 #[test]
-fn requests_of_a_thread_go_to_the_same_instance_unless_it_has_many_more() {
-    let mut pool = Pool::warm(settings(), 2, 2);
-    assert_eq!(pool.arrive_on(0, 100), [assign(100, 1)]);
-    assert_eq!(pool.arrive_on(1, 101), [assign(101, 0)]);
-    assert_eq!(pool.arrive_on(1, 102), [assign(102, 0)]);
-    pool.finish(100);
-    assert_eq!(
-        pool.arrive_on(1, 103),
-        [assign(103, 0)],
-        "the other is idle"
-    );
-    assert_eq!(pool.arrive_on(0, 104), [assign(104, 1)]);
-
-    let settings = PoolSettings {
-        max_concurrent_per_instance: 16,
-        ..settings()
-    };
-    let mut pool = Pool::warm(settings, 2, 2);
-    for request in 100..=104 {
-        assert_eq!(pool.arrive_on(0, request), [assign(request, 1)]);
-    }
-    assert_eq!(pool.arrive_on(0, 105), [assign(105, 0)], "the least loaded");
-    assert_eq!(
-        pool.arrive_on(0, 106),
-        [assign(106, 0)],
-        "is now the thread's"
-    );
-}
-
-#[test]
 fn beyond_the_threads_the_newest_instances_are_taken_first() {
     let mut pool = Pool::warm(settings(), 1, 3);
     let expected: Vec<_> = (0..12).map(|n| assign(FIRST + n, 2 - n / 4)).collect();
