@@ -146,6 +146,17 @@ impl Fault {
         )
     }
 
+    /// The guest could not be compiled or linked at the first request that needed it: 500.
+    #[must_use]
+    pub fn load() -> Self {
+        Self::new(
+            Blame::Guest,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "load",
+            "the service could not be loaded",
+        )
+    }
+
     /// Something that the guest called failed: 502.
     #[must_use]
     pub fn upstream() -> Self {

@@ -5,8 +5,9 @@ use anyhow::{Context, Result};
 use headwater_runtime::capability::Explained;
 use headwater_server::Route;
 
-use crate::build::running_service::{Runner, RunningService};
+use crate::build::running_service::RunningService;
 use crate::spec::builtins::Builtin;
+use crate::spec::service_spec::Guest;
 
 /// Prints a text to standard output. A reader that has left is not an error: `head` leaves when it
 /// has enough.
@@ -80,7 +81,10 @@ fn describe(service: &RunningService) -> Vec<String> {
             };
             format!("component, {}{composed}", component.world())
         }
-        None => "WAGI module".to_owned(),
+        None => match service.spec.guest {
+            Guest::Component(_) => "component".to_owned(),
+            Guest::Module(_) => "WAGI module".to_owned(),
+        },
     };
     let routes: Vec<_> = service
         .routes
@@ -90,8 +94,11 @@ fn describe(service: &RunningService) -> Vec<String> {
     let mut lines = vec![
         format!("  {}  {}", outline.name, list(&routes)),
         format!("    runs         {} ({kind})", outline.file.display()),
-        format!("    instances    {}", instances(&service.runner)),
+        format!("    instances    {}", instances(service)),
     ];
+    if service.is_lazy() {
+        lines.push("    load         at the first request".to_owned());
+    }
     lines.extend(service.explain().iter().map(|line| match line {
         Explained::Fact { what, items } => format!("    {what:<12} {}", list(items)),
         Explained::Warning(warning) => format!("    WARNING      {warning}"),
@@ -116,9 +123,13 @@ fn describe(service: &RunningService) -> Vec<String> {
     lines
 }
 
-fn instances(runner: &Runner) -> String {
-    let Some(component) = runner.component() else {
-        return "a fresh one for each request".to_owned();
+fn instances(service: &RunningService) -> String {
+    let Some(component) = service.runner.component() else {
+        return match service.spec.guest {
+            // The world decides on the defaults.
+            Guest::Component(_) => "known when it is loaded".to_owned(),
+            Guest::Module(_) => "a fresh one for each request".to_owned(),
+        };
     };
     let pool = component.pool_settings();
     let most = pool.max_instances;

@@ -21,6 +21,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     })
 }
 
+/// Returns true if the content can be read again: it is not that of a pipe.
+pub(crate) fn is_in_file(path: &Path) -> bool {
+    path.is_file()
+}
+
 fn directory(path: &Path) -> String {
     let shown = path.display();
     let has = |name: &str| path.join(name).is_file();

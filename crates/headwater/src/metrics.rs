@@ -6,6 +6,7 @@ mod connections;
 mod outgoing;
 mod process;
 mod reloads;
+mod services;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub(crate) use self::connections::observe_connections;
 pub(crate) use self::outgoing::observe_outgoing;
 pub(crate) use self::process::observe_process;
 pub(crate) use self::reloads::{Reloads, observe_reloads};
+pub(crate) use self::services::observe_services;
 use crate::service_registry::{ServiceRegistry, ServiceTotals};
 
 /// Makes the instruments for the pools of the current services and of those that have ended.

@@ -22,6 +22,8 @@ pub(crate) struct BuildContext {
     pub(crate) authority: String,
     pub(crate) common: SharedResources,
     pub(crate) registry: ServiceRegistry,
+    /// False if services that are to be loaded at their first request are loaded at once, too.
+    pub(crate) lazily: bool,
 }
 
 pub(crate) struct BuiltHost {
@@ -254,9 +256,7 @@ impl RunningHost {
 
 /// Lets a replaced service finish its work.
 async fn finish(service: Arc<RunningService>, registry: ServiceRegistry, patience: Duration) {
-    if let Some(component) = service.runner.component() {
-        component.replaced();
-    }
+    service.runner.replaced();
     let idle = tokio::time::timeout(patience, service.runner.idle());
     if idle.await.is_err() {
         tracing::warn!(

@@ -63,7 +63,11 @@ pub struct Compiler {
 }
 
 /// The code in use, so that services with the same guest share it.
-struct Shared<C>(Mutex<HashMap<Key, Weak<C>>>);
+struct Shared<C>(Mutex<HashMap<Key, Arc<Slot<C>>>>);
+
+/// The code of one guest. It is locked while the guest is compiled, so that services which are
+/// loaded at the same time compile it once.
+type Slot<C> = Mutex<Weak<C>>;
 
 /// A component or a module.
 trait Compiled: Sized {
@@ -164,15 +168,19 @@ impl Compiler {
         binary: &[u8],
     ) -> wasmtime::Result<Arc<C>> {
         let key = Key::new(engine, C::KIND, binary);
-        let shared = C::shared(self);
-        if let Some(code) = shared.get(engine, &key) {
+        let slot = C::shared(self).slot(&key);
+        let mut shared = slot.lock();
+        // Another engine with the same settings cannot run it.
+        let usable = |code: &Arc<C>| wasmtime::Engine::same(code.engine(), engine);
+        if let Some(code) = shared.upgrade().filter(usable) {
             return Ok(code);
         }
-        let code = match &self.directory {
+        let code = Arc::new(match &self.directory {
             Some(directory) => self.kept(directory, &key, engine, binary)?,
             None => C::compile(engine, binary)?,
-        };
-        Ok(shared.insert(key, code))
+        });
+        *shared = Arc::downgrade(&code);
+        Ok(code)
     }
 
     /// Loads code from the directory, or compiles it and writes it there.
@@ -224,19 +232,15 @@ impl Compiler {
 
 // === impl Shared ===
 
-impl<C: Compiled> Shared<C> {
-    fn get(&self, engine: &wasmtime::Engine, key: &Key) -> Option<Arc<C>> {
-        let code = self.0.lock().get(key)?.upgrade();
-        // Another engine with the same settings cannot run it.
-        code.filter(|code| wasmtime::Engine::same(code.engine(), engine))
-    }
-
-    fn insert(&self, key: Key, code: C) -> Arc<C> {
-        let code = Arc::new(code);
-        let mut shared = self.0.lock();
-        shared.retain(|_, code| code.strong_count() > 0);
-        shared.insert(key, Arc::downgrade(&code));
-        code
+impl<C> Shared<C> {
+    fn slot(&self, key: &Key) -> Arc<Slot<C>> {
+        let mut slots = self.0.lock();
+        if let Some(slot) = slots.get(key) {
+            return slot.clone();
+        }
+        // Slots are given out under this lock, so nobody has locked one that is only here.
+        slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.lock().strong_count() > 0);
+        slots.entry(key.clone()).or_default().clone()
     }
 }
 

@@ -98,6 +98,9 @@ pub const CAUSE: &str = "headwater.cause";
 /// The state of a service's circuit: `closed` (requests pass), `open` or `probing`.
 pub const CIRCUIT_STATE: &str = "headwater.circuit.state";
 
+/// The state of a service's guest: `not_loaded`, `loading`, `loaded` or `failed`.
+pub const LOAD_STATE: &str = "headwater.load.state";
+
 /// The version of Headwater.
 pub const VERSION: &str = "headwater.version";
 

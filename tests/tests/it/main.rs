@@ -39,6 +39,7 @@ mod hostile_guests;
 mod inherited;
 mod internal_services;
 mod isolation;
+mod lazy_loading;
 mod log_targets;
 mod loops;
 mod metrics;

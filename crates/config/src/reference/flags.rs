@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::settings::{
     AccessLogSettings, AdminSettings, ClientAuthSettings, ConnectingSettings, LimitSettings,
-    ListenArgs, OutgoingSettings, PoolSettings, ProxyProtocolSettings, ReloadSettings,
-    ServerSettings, TelemetrySettings, TraceHeaderSettings,
+    ListenArgs, LoadSettings, OutgoingSettings, PoolSettings, ProxyProtocolSettings,
+    ReloadSettings, ServerSettings, TelemetrySettings, TraceHeaderSettings,
 };
 
 #[derive(Debug, Clone)]
@@ -48,6 +48,7 @@ pub(crate) fn flags(table: &str, path: &str) -> Option<(Set, Flags)> {
         "OutgoingSettings" => (services, of::<OutgoingSettings>()),
         "Service" | "ServiceSettings" => {
             let mut flags = of::<LimitSettings>();
+            flags.append(&mut of::<LoadSettings>());
             flags.append(&mut of::<PoolSettings>());
             flags.append(&mut of::<ConnectingSettings>());
             flags.append(&mut of::<TraceHeaderSettings>());

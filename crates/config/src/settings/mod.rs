@@ -13,6 +13,7 @@ pub(crate) mod group;
 mod limits;
 mod listen;
 mod listener;
+mod load;
 mod outgoing;
 mod pool;
 mod reload;
@@ -30,6 +31,7 @@ pub use listener::{
     CertificateFiles, ClientAuthMode, ClientAuthSettings, ListenerSettings, ProxyProtocolMode,
     ProxyProtocolSettings, TlsSettings,
 };
+pub use load::{LoadSettings, LoadTime};
 pub use outgoing::OutgoingSettings;
 pub use pool::{PoolSettings, SerialError};
 pub use reload::ReloadSettings;

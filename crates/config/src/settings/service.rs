@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::group::{self, Group};
 use super::{
-    ConnectingSettings, LimitSettings, OutgoingSettings, PoolSettings, TraceHeaderSettings,
+    ConnectingSettings, LimitSettings, LoadSettings, OutgoingSettings, PoolSettings,
+    TraceHeaderSettings,
 };
 
 /// Settings for all services that do not have their own: the section `[defaults]`. A `[[service]]`
@@ -20,6 +21,10 @@ pub struct ServiceSettings {
     #[command(flatten)]
     #[schemars(flatten)]
     pub limits: LimitSettings,
+    /// Loading.
+    #[command(flatten)]
+    #[schemars(flatten)]
+    pub load: LoadSettings,
     /// The instances of a component and their reuse.
     #[command(flatten)]
     #[schemars(flatten)]
@@ -54,6 +59,7 @@ impl ServiceSettings {
         }
         Self {
             limits: self.limits.or(other.limits),
+            load: self.load.or(other.load),
             pool: self.pool.or(pool),
             connecting: self.connecting.or(other.connecting),
             trace_headers: self.trace_headers.or(other.trace_headers),
@@ -83,6 +89,7 @@ impl Group for ServiceSettings {
     fn has(key: &str) -> bool {
         key == "outgoing"
             || LimitSettings::has(key)
+            || LoadSettings::has(key)
             || PoolSettings::has(key)
             || ConnectingSettings::has(key)
             || TraceHeaderSettings::has(key)
@@ -94,6 +101,8 @@ impl Group for ServiceSettings {
             Ok(())
         } else if LimitSettings::has(key) {
             self.limits.read(key, values)
+        } else if LoadSettings::has(key) {
+            self.load.read(key, values)
         } else if PoolSettings::has(key) {
             self.pool.read(key, values)
         } else if ConnectingSettings::has(key) {

@@ -8,7 +8,8 @@ use headwater_server::InFlight;
 use http::uri::Authority;
 use serde_json::{Value, json};
 
-use crate::build::running_service::{Runner, RunningService};
+use crate::build::lazy_guest::LoadState;
+use crate::build::running_service::RunningService;
 use crate::reload::RunningHost;
 
 pub(super) fn services(running: &RunningHost) -> Value {
@@ -87,20 +88,23 @@ fn describe(service: &RunningService) -> Value {
         .map(|directory| json!({ "host": directory.host, "guest": directory.guest }))
         .collect();
     let outgoing = service.egress.totals();
-    let (kind, pool) = match &service.runner {
-        Runner::Component(component) => ("component", Some(pool(component))),
-        Runner::Module(_) => ("module", None),
+    let load = service.runner.load_state();
+    let load_error = match &load {
+        LoadState::Failed(failure) => Some(&failure.reason),
+        _ => None,
     };
     json!({
         "name": &*outline.name,
         "routes": service.routes.iter().map(|route| &route.path).collect::<Vec<_>>(),
         "file": outline.file,
-        "kind": kind,
+        "kind": service.spec.guest.kind(),
+        "load": load.as_str(),
+        "load_error": load_error,
         "may_call": grants,
         "grants": service.grants(),
         "environment": environment,
         "directories": directories,
-        "pool": pool,
+        "pool": service.runner.component().map(|component| pool(component)),
         "outgoing": {
             "on_new_connections": outgoing.new,
             "on_reused_connections": outgoing.reused,

@@ -1,12 +1,11 @@
 use anyhow::Result;
 use headwater_config::RouteConfig;
 use headwater_core::Limits;
-use headwater_egress::Egress;
 use headwater_wagi::{Mount, WagiModule, WagiSettings};
 
 use crate::blocking;
+use crate::build::guest_builder::GuestBuilder;
 use crate::convert;
-use crate::reload::BuildContext;
 use crate::spec::service_spec::{ModuleOptions, ServiceSpec};
 
 #[derive(Clone)]
@@ -19,14 +18,20 @@ pub(crate) struct MountedModule {
 
 /// Compiles and links a module, and adds the routes that it names.
 pub(super) fn load(
-    spec: &ServiceSpec,
+    builder: &GuestBuilder,
     binary: &[u8],
-    egress: Egress,
-    context: &BuildContext,
     routes: &mut Vec<RouteConfig>,
 ) -> Result<MountedModule> {
-    let settings = settings(spec, &context.authority);
-    let module = WagiModule::load_with_egress(&context.engine, binary, settings, Some(egress))?;
+    let GuestBuilder {
+        spec,
+        egress,
+        forbidden_headers: _,
+        engine,
+        authority,
+        metrics: _,
+    } = builder;
+    let settings = settings(spec, authority);
+    let module = WagiModule::load_with_egress(engine, binary, settings, Some(egress.clone()))?;
     let Some(route) = &spec.module.mount else {
         let mounts = Vec::new();
         return Ok(MountedModule { module, mounts });

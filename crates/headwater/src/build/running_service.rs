@@ -3,12 +3,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_config::RouteConfig;
-use headwater_core::Handler;
+use headwater_config::settings::LoadTime;
+use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
 use headwater_egress::Egress;
 use headwater_runtime::capability::{Explained, Grant};
 use headwater_runtime::{ComponentService, OutgoingHttp};
 use headwater_server::{InternalFront, Route, RouteLimits, Router, ServiceLimits, VirtualHost};
+use http::Request;
 
+use crate::build::lazy_guest::{LazyGuest, LoadState};
 #[cfg(feature = "wagi")]
 use crate::build::module::MountedModule;
 use crate::build::services::SharedResources;
@@ -34,6 +37,8 @@ pub(crate) enum Runner {
     Component(Arc<ComponentService>),
     #[cfg(feature = "wagi")]
     Module(Arc<MountedModule>),
+    /// A guest that is loaded at its first request.
+    Lazy(LazyGuest),
 }
 
 pub(crate) fn router(
@@ -90,6 +95,11 @@ impl RunningService {
         facts.collect::<serde_json::Map<_, _>>().into()
     }
 
+    /// Returns true if its settings say to load the guest at its first request.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.spec.settings.load.load == Some(LoadTime::Lazy)
+    }
+
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.outline.name
     }
@@ -127,6 +137,24 @@ impl Runner {
             Self::Component(component) => component.clone(),
             #[cfg(feature = "wagi")]
             Self::Module(mounted) => Arc::new(mounted.module.clone()),
+            Self::Lazy(lazy) => Arc::new(lazy.clone()),
+        }
+    }
+
+    pub(crate) fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
+        match self {
+            Self::Component(component) => component.handle(request, scope),
+            #[cfg(feature = "wagi")]
+            Self::Module(mounted) => mounted.module.handle(request, scope),
+            Self::Lazy(lazy) => lazy.handle(request, scope),
+        }
+    }
+
+    /// Returns the progress of loading the guest.
+    pub(crate) fn load_state(&self) -> LoadState {
+        match self {
+            Self::Lazy(lazy) => lazy.state(),
+            _ => LoadState::Loaded,
         }
     }
 
@@ -142,13 +170,24 @@ impl Runner {
         self.handler()
     }
 
-    /// Returns true if a route answers 500 because the module could not name its routes. The next reload asks it again.
+    /// Returns true if a route answers 500 because the module could not name its routes, or the guest could not
+    /// be loaded at its first request. The next reload tries it again.
     pub(crate) fn is_broken(&self) -> bool {
         #[cfg(feature = "wagi")]
         if let Self::Module(mounted) = self {
             return mounted.mounts.iter().any(|mount| mount.problem.is_some());
         }
-        false
+        matches!(self.load_state(), LoadState::Failed(_))
+    }
+
+    /// Marks the guest as replaced by another version.
+    pub(crate) fn replaced(&self) {
+        match self {
+            Self::Component(component) => component.replaced(),
+            #[cfg(feature = "wagi")]
+            Self::Module(_) => {}
+            Self::Lazy(lazy) => lazy.replaced(),
+        }
     }
 
     /// Waits until its guest has no work.
@@ -157,14 +196,17 @@ impl Runner {
             Self::Component(component) => component.idle().await,
             #[cfg(feature = "wagi")]
             Self::Module(mounted) => mounted.module.idle().await,
+            Self::Lazy(lazy) => lazy.idle().await,
         }
     }
 
+    /// Returns the component, if the guest is one and is loaded.
     pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
         match self {
             Self::Component(component) => Some(component),
             #[cfg(feature = "wagi")]
             Self::Module(_) => None,
+            Self::Lazy(lazy) => lazy.loaded()?.component(),
         }
     }
 }

@@ -1,23 +1,25 @@
 //! Builds services from their specifications. Services with an unchanged specification stay.
 
 use std::sync::Arc;
+use std::thread;
 
-use anyhow::Result;
-use headwater_config::RouteConfig;
+use headwater_config::settings::LoadTime;
 use headwater_core::LoopGuard;
 use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
-use headwater_runtime::capability::Grant;
-use headwater_runtime::{ComponentService, ComponentSettings, OutgoingHttp};
 use headwater_server::ServiceLimits;
 use headwater_telemetry::Metrics;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
+use crate::build::guest_builder::GuestBuilder;
+use crate::build::lazy_guest::{LazyGuest, LoadPermits, LoadState};
 use crate::build::running_service::{Runner, RunningService};
 use crate::convert;
 use crate::convert::outgoing;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::reload::BuildContext;
-use crate::spec::prepared::{Parts, PreparedService};
-use crate::spec::service_spec::{Guest, ServiceSpec, ServiceSummary};
+use crate::spec::prepared::{BinarySource, Parts, PreparedService};
+use crate::spec::service_spec::ServiceSpec;
 
 #[derive(Default)]
 pub(crate) struct SharedResources {
@@ -31,29 +33,82 @@ pub(crate) struct SharedResources {
     pub(crate) internal: InternalServices,
     /// True if answers say why requests failed.
     pub(crate) explain: bool,
+    /// The limit on guests that requests load at once.
+    pub(crate) load_permits: LoadPermits,
 }
 
-/// Compiles and links all services, except those that run already with an equal specification.
-/// Those stay, with their instances, connections and circuits, and get their new routes. Reports
-/// services that cannot be loaded.
+/// Builds all services, except those that run already with an equal specification. Those stay, with
+/// their instances, connections and circuits, and get their new routes. Reports services that
+/// cannot be built.
 pub(crate) fn load(
     planned: Vec<PreparedService>,
     loading: &BuildContext,
     found: &mut Diagnostics,
 ) -> Vec<Arc<RunningService>> {
     let there = loading.registry.current();
-    planned
-        .into_iter()
-        .filter_map(|service| {
-            let is_same =
-                |old: &&Arc<RunningService>| *old.spec == service.spec && !old.runner.is_broken();
-            let loaded = match there.iter().find(is_same) {
-                Some(old) => Some(stay(old, service)),
-                None => found.keep(begin(service, loading)),
-            };
-            loaded.map(Arc::new)
-        })
+    let built = in_parallel(planned, |service| {
+        let is_same =
+            |old: &&Arc<RunningService>| *old.spec == service.spec && !old.runner.is_broken();
+        match there.iter().find(is_same) {
+            Some(old) => Ok(stay(old, service)),
+            None => {
+                let is_lazy = loading.lazily && is_lazy(&service.spec, &there);
+                begin(service, loading, is_lazy)
+            }
+        }
+    });
+    let built = built.into_iter();
+    built
+        .filter_map(|service| found.keep(service).map(Arc::new))
         .collect()
+}
+
+/// Returns true if the guest is to be loaded at its first request. The new version of a guest that
+/// is in use is not: no request should wait for it, and the old version stays if it is broken.
+fn is_lazy(spec: &ServiceSpec, there: &[Arc<RunningService>]) -> bool {
+    let is_in_use = |old: &Arc<RunningService>| {
+        *old.name() == spec.outline.name && matches!(old.runner.load_state(), LoadState::Loaded)
+    };
+    // A module of a modules.toml may name further routes when it is loaded.
+    spec.settings.load.load == Some(LoadTime::Lazy)
+        && spec.module.mount.is_none()
+        && !there.iter().any(is_in_use)
+}
+
+/// Calls a function for each item, on as many threads as there are processors. Returns the results
+/// in the order of the items.
+///
+/// These are threads of its own, and not those of rayon, on which wasmtime compiles functions: one
+/// that waits for its functions there would take up the next guest, and that may be the guest that
+/// it is compiling.
+fn in_parallel<T: Send, R: Send>(items: Vec<T>, each: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors.min(items.len());
+    if threads <= 1 {
+        return items.into_iter().map(each).collect();
+    }
+    let runtime = Handle::try_current().ok();
+    let count = items.len();
+    let items = Mutex::new(items.into_iter().enumerate());
+    let results = Mutex::new(Vec::with_capacity(count));
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let _within = runtime.as_ref().map(Handle::enter);
+                loop {
+                    let next = items.lock().next();
+                    let Some((at, item)) = next else {
+                        return;
+                    };
+                    let result = each(item);
+                    results.lock().push((at, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner();
+    results.sort_unstable_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
@@ -83,18 +138,34 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
     }
 }
 
-fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningService, Diagnostic> {
+fn begin(
+    planned: PreparedService,
+    loading: &BuildContext,
+    is_lazy: bool,
+) -> Result<RunningService, Diagnostic> {
     let PreparedService {
         spec,
         binary,
+        is_in_file,
         parts,
         mut routes,
         route_limits,
         place,
         ..
     } = planned;
-    let running = run(&spec, &binary, parts, loading, &mut routes);
-    let (runner, egress) = running.map_err(|error| {
+    let builder = builder(Arc::new(spec), parts, loading);
+    let (spec, egress) = (builder.spec.clone(), builder.egress.clone());
+    let runner = if is_lazy {
+        let source = match is_in_file {
+            true => BinarySource::File(spec.outline.file.clone()),
+            false => BinarySource::Memory(binary),
+        };
+        let permits = loading.common.load_permits.clone();
+        LazyGuest::new(builder, source, permits).map(Runner::Lazy)
+    } else {
+        builder.build(&binary, &mut routes)
+    };
+    let runner = runner.map_err(|error| {
         let (name, file) = (&spec.outline.name, spec.outline.file.display());
         let error = error.context(match place == Position::default() {
             true => format!("cannot serve `{file}` as `{name}`"),
@@ -105,7 +176,7 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
     Ok(RunningService {
         outline: spec.outline.clone(),
         timeout: convert::service::limits(&spec.settings.limits).request_timeout,
-        spec: Arc::new(spec),
+        spec,
         runner,
         egress,
         service_limits: ServiceLimits::new(&route_limits),
@@ -114,31 +185,7 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
     })
 }
 
-fn run(
-    spec: &ServiceSpec,
-    binary: &[u8],
-    parts: Parts,
-    loading: &BuildContext,
-    routes: &mut Vec<RouteConfig>,
-) -> Result<(Runner, Egress)> {
-    let ServiceSpec {
-        outline,
-        guest,
-        settings,
-        identities: _,
-        headers: _,
-        module: _,
-        found: _,
-    } = spec;
-    let ServiceSummary {
-        name,
-        file: _,
-        grants,
-        environment,
-        directories,
-        unverified: _,
-        capabilities,
-    } = &**outline;
+fn builder(spec: Arc<ServiceSpec>, parts: Parts, loading: &BuildContext) -> GuestBuilder {
     let Parts {
         connecting,
         outgoing,
@@ -153,6 +200,7 @@ fn run(
         loops,
         internal,
         explain: _,
+        load_permits: _,
     } = &loading.common;
     let outgoing::Settings {
         timeouts,
@@ -161,51 +209,50 @@ fn run(
         h2c,
     } = outgoing;
     let egress = Egress::new(EgressParams {
-        grants: grants.clone(),
+        grants: spec.outline.grants.clone(),
         grant_source,
         timeouts,
         limits: outgoing_limits,
         shared: shared.clone(),
         pool: connections,
         h2c,
-        trace_headers: convert::service::trace_headers(&settings.trace_headers),
+        trace_headers: convert::service::trace_headers(&spec.settings.trace_headers),
         tls_roots: tls_roots.clone(),
         tls: connecting.tls,
         proxy: connecting.proxy,
         metrics: metrics.clone(),
         internal: internal.clone(),
         loops: loops.clone(),
-        ..EgressParams::new(name.clone())
+        ..EgressParams::new(spec.outline.name.clone())
     });
-    let limits = convert::service::limits(&settings.limits);
-    let pool = convert::service::pool(settings);
-    let runner = match guest {
-        Guest::Component(_) => {
-            let mut grants = capabilities.clone();
-            grants.set(Grant::new(OutgoingHttp, egress.clone().into()));
-            let settings = ComponentSettings {
-                service: name.clone(),
-                environment: environment.clone(),
-                directories: directories.clone(),
-                limits,
-                forbidden_headers,
-                pool,
-                grants,
-                metrics: metrics.clone(),
-            };
-            let component = ComponentService::load(&loading.engine, binary, settings)?;
-            Runner::Component(Arc::new(component))
+    GuestBuilder {
+        spec,
+        egress,
+        forbidden_headers,
+        engine: loading.engine.clone(),
+        authority: loading.authority.clone(),
+        metrics: metrics.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_in_the_order_of_the_items_whichever_is_done_first() {
+        for count in [0_usize, 1, 2, 1_000] {
+            let results = in_parallel((0..count).collect(), |item| item * 2);
+            let expected: Vec<_> = (0..count).map(|item| item * 2).collect();
+            assert_eq!(results, expected);
         }
-        #[cfg(feature = "wagi")]
-        Guest::Module(_) => {
-            let module = super::module::load(spec, binary, egress.clone(), loading, routes)?;
-            Runner::Module(module.into())
-        }
-        #[cfg(not(feature = "wagi"))]
-        Guest::Module(_) => {
-            let _unchanged = (binary, routes);
-            anyhow::bail!(crate::WITHOUT_WAGI)
-        }
-    };
-    Ok((runner, egress))
+    }
+
+    #[test]
+    fn services_of_a_start_are_built_in_the_runtime_of_the_start() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _within = runtime.enter();
+        let found = in_parallel(vec![(), ()], |()| Handle::try_current().is_ok());
+        assert_eq!(found, [true, true]);
+    }
 }

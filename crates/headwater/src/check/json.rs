@@ -69,7 +69,7 @@ fn service(service: &RunningService) -> Value {
             "host": directory.host,
         })
     });
-    let (kind, world, instances) = match service.runner.component() {
+    let (world, instances) = match service.runner.component() {
         Some(component) => {
             let pool = component.pool_settings();
             let instances = json!({
@@ -81,9 +81,9 @@ fn service(service: &RunningService) -> Value {
                 ],
             });
             let world = component.world().to_string();
-            ("component", Some(world), Some(instances))
+            (Some(world), Some(instances))
         }
-        None => ("module", None, None),
+        None => (None, None),
     };
     // Names only: values may be secrets.
     let environment = outline.environment.iter().map(|(name, _)| name.as_str());
@@ -91,7 +91,11 @@ fn service(service: &RunningService) -> Value {
     let unverified = outline.unverified.iter().map(ToString::to_string);
     json!({
         "name": &*outline.name,
-        "kind": kind,
+        "kind": service.spec.guest.kind(),
+        "load": match service.is_lazy() {
+            true => "lazy",
+            false => "eager",
+        },
         "world": world,
         "file": outline.file,
         "routes": routes.collect::<Value>(),

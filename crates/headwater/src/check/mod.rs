@@ -67,5 +67,7 @@ fn scratch(operation: &Operation, cache: &CodeCache) -> Result<BuildContext> {
         authority: "localhost".to_owned(),
         common: SharedResources::default(),
         registry: ServiceRegistry::default(),
+        // Errors in any guest are to be found.
+        lazily: false,
     })
 }

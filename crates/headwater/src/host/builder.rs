@@ -224,6 +224,7 @@ impl BoundHost {
                 ..SharedResources::default()
             },
             registry: ServiceRegistry::default(),
+            lazily: true,
         };
         let front = FrontParams {
             metrics: metrics.clone(),
@@ -245,6 +246,7 @@ impl BoundHost {
             RunningHost::start(loader, context, front, certificates, drain.timeout).await?;
         let meter = metrics.meter();
         metrics::observe_pools(&meter, running.registry());
+        metrics::observe_services(&meter, running.registry());
         metrics::observe_outgoing(&meter, running.registry());
         metrics::observe_reloads(&meter, running.reloads());
         Ok(Host {

@@ -111,6 +111,7 @@ async fn every_metric_is_documented_with_its_kind_and_unit_and_no_other_is() {
     observe_connections(&meter, &server.connections());
     observe_pools(&meter, &ServiceRegistry::default());
     observe_outgoing(&meter, &ServiceRegistry::default());
+    observe_services(&meter, &ServiceRegistry::default());
     observe_reloads(&meter, &Reloads::default());
     observe_certificates(&meter, &server.certificates());
     observe_build(&meter);

@@ -15,6 +15,7 @@ use crate::cli::parse_header_name;
 use crate::convert;
 use crate::convert::connecting::parse_unverified;
 use crate::diagnostics::EntryDiagnostics;
+use crate::input;
 use crate::spec::capabilities;
 use crate::spec::config_location::{AtKey, Misplaced};
 use crate::spec::prepared::{Binary, PreparedService};
@@ -48,6 +49,7 @@ pub(super) fn service(
     };
     let (file, binary) = guest?;
     let (guest, binary) = binary.into_parts();
+    let is_in_file = input::is_in_file(&file);
     let spec = ServiceSpec {
         settings: service.settings.clone().or_defaults(defaults.clone()),
         identities,
@@ -63,6 +65,7 @@ pub(super) fn service(
             rate: service.rate.map(convert::host::rate),
             max_body: service.max_body.map(Size::bytes),
         },
+        is_in_file,
         place: found.place(match service.guest() {
             GuestPath::Component(_) => "component",
             GuestPath::Module(_) => "module",

@@ -6,6 +6,7 @@ use headwater_egress::GrantSource;
 
 use crate::cli::Serve;
 use crate::diagnostics::{Diagnostic, Diagnostics, Position};
+use crate::input;
 use crate::spec::capabilities;
 use crate::spec::config_location::ConfigLocations;
 use crate::spec::host_spec::HostSpec;
@@ -49,13 +50,16 @@ pub(super) fn single(
         ..ServiceSpec::new(outline, guest)
     };
     let everywhere = vec![RouteConfig::path("/...")];
-    let service = PreparedService::new(
-        spec,
-        binary,
-        everywhere,
-        GrantSource::Flag,
-        &mut found.flags(&ConfigLocations::default()),
-    );
+    let service = PreparedService {
+        is_in_file: input::is_in_file(&arguments.file),
+        ..PreparedService::new(
+            spec,
+            binary,
+            everywhere,
+            GrantSource::Flag,
+            &mut found.flags(&ConfigLocations::default()),
+        )
+    };
     for grant in &grants.allow_outgoing {
         let place = Position::entry("--allow-outgoing");
         found.warnings.extend(idle_grant(grant, &[&*name], place));

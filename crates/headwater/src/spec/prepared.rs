@@ -17,6 +17,8 @@ use crate::spec::service_spec::{Content, Guest, KeptHeaders, ServiceSpec};
 pub(crate) struct PreparedService {
     pub(crate) spec: ServiceSpec,
     pub(crate) binary: Vec<u8>,
+    /// True if the binary can be read from the guest's file again.
+    pub(crate) is_in_file: bool,
     pub(crate) parts: Parts,
     pub(crate) routes: Vec<RouteConfig>,
     pub(crate) route_limits: RouteLimits,
@@ -33,6 +35,12 @@ pub(crate) struct Parts {
     pub(crate) forbidden_headers: ForbiddenHeaders,
     /// The place of the settings that grant destinations.
     pub(crate) grant_source: GrantSource,
+}
+
+/// The place from which the binary of a guest is read when the guest is loaded.
+pub(crate) enum BinarySource {
+    File(PathBuf),
+    Memory(Vec<u8>),
 }
 
 /// A guest that has been read.
@@ -71,6 +79,7 @@ impl PreparedService {
             parts: Parts::of(&spec, forbidden_headers, grant_source, found),
             spec,
             binary,
+            is_in_file: false,
             routes,
             route_limits: RouteLimits::default(),
             place: Position::default(),

@@ -171,6 +171,17 @@ impl ServiceSpec {
     }
 }
 
+// === impl Guest ===
+
+impl Guest {
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Component(_) => "component",
+            Self::Module(_) => "module",
+        }
+    }
+}
+
 // === impl ServiceSummary ===
 
 impl ServiceSummary {

@@ -261,3 +261,17 @@ fn files_that_were_not_used_for_longest_make_room() {
     assert!(others.exists(), "a file of somebody else's was removed");
     assert!(!crashed.exists());
 }
+
+#[test]
+fn services_that_are_loaded_at_the_same_time_compile_their_guest_once() {
+    let cache = Cache::new();
+    let binary = answering(7);
+    let load = || cache.compiler.module(&cache.engine, &binary).unwrap();
+    let loaded: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+        joined.collect()
+    });
+    let first = &loaded[0];
+    assert!(loaded.iter().all(|it| std::sync::Arc::ptr_eq(it, first)));
+}
