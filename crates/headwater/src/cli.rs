@@ -1,7 +1,9 @@
 mod capabilities;
 mod check;
+mod compile;
 mod hints;
 mod optional_values;
+mod served;
 mod variables;
 #[cfg_attr(
     not(feature = "wagi"),
@@ -23,7 +25,9 @@ use headwater_runtime::Directory;
 use http::HeaderName;
 
 pub(crate) use self::capabilities::CapabilityFlag;
-pub(crate) use self::check::{Check, Format, Target};
+pub(crate) use self::check::{Check, Format};
+pub(crate) use self::compile::Compile;
+pub(crate) use self::served::{Served, Target};
 pub(crate) use self::variables::{parse, unknown as unknown_variables};
 use crate::convert::connecting::{parse_identity, parse_unverified};
 
@@ -60,6 +64,8 @@ pub(crate) enum Command {
     Wagi(Box<wagi::Wagi>),
     /// Explain what a file serves, without serving it
     Check(Box<Check>),
+    /// Compile the guests of a file ahead of time, for `serve --compiled`
+    Compile(Box<Compile>),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -204,7 +210,7 @@ impl GrantArgs {
 
 pub(crate) fn command() -> clap::Command {
     let cli = <Cli as clap::CommandFactory>::command();
-    check::with_flags(capabilities::with_flags(
+    served::with_flags(capabilities::with_flags(
         cli,
         &headwater_capabilities::all(),
     ))

@@ -10,7 +10,7 @@ use headwater_telemetry::console;
 
 use crate::cli::{self, Command};
 use crate::diagnostics::{Diagnostics, Refused};
-use crate::{banner, check, exit, serve, spec};
+use crate::{banner, check, compile, exit, serve, spec};
 
 /// The time that the process waits at its end for the reader of an error.
 const COMPLAINT: Duration = Duration::from_secs(2);
@@ -39,6 +39,7 @@ fn run(command: Command) -> Result<ExitCode> {
         #[cfg(not(feature = "wagi"))]
         Command::Wagi(_) => anyhow::bail!(crate::WITHOUT_WAGI),
         Command::Check(arguments) => return check::run(&arguments),
+        Command::Compile(arguments) => compile::run(&arguments)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "headwater", &mut script);

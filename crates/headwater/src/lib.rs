@@ -43,6 +43,7 @@ mod check;
 mod cli;
 #[doc(hidden)]
 pub mod command;
+mod compile;
 mod convert;
 mod diagnostics;
 mod exit;

@@ -19,6 +19,7 @@ fn prepare(arguments: Serve) -> Result<Hosting> {
     let spec = arguments.read(&mut found).map(|spec| {
         let (flags, locations) = (&arguments.operation, &spec.locations);
         let operation = Operation::new(flags, &spec.host, locations, &mut found);
+        operation.check_compiled(locations, &mut found);
         let (flags, admin) = (&arguments.listen, &operation.admin);
         let listening = listening::params(flags, &spec.host, admin, locations, &mut found);
         (spec, operation, listening)

@@ -63,6 +63,7 @@ fn prepare(arguments: Wagi) -> Result<Hosting> {
         listener,
         cache,
     } = CommandSettings::of(&arguments, &mut found);
+    operation.check_compiled(&ConfigLocations::default(), &mut found);
     let source = ModulesSource {
         path,
         arguments,

@@ -15,17 +15,19 @@
 //! to the file, and this program never writes to a file that has its name already. They could replace the
 //! program as well, which the system maps in the same way.
 
+mod ahead;
 mod directory;
 mod entry;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
+pub use self::ahead::{CompiledCode, CompiledCodeError, CompiledFiles, CompiledOutput};
 use self::directory::CodeDirectory;
 use self::entry::{Key, VerifiedCode};
 
@@ -53,13 +55,34 @@ pub enum CodeCache {
     Off,
 }
 
-/// Compiles guests, or loads their code from the cache.
+/// The places of compiled code.
+#[derive(Debug, Default)]
+pub struct CodePlaces {
+    /// Code that was compiled ahead of time. Default: none.
+    pub compiled: Option<CompiledCode>,
+    /// The cache, for all other guests.
+    pub cache: CodeCache,
+}
+
+/// Compiles guests, or loads their code from disk.
 pub struct Compiler {
-    directory: Option<CodeDirectory>,
+    store: Store,
     /// The first few warnings, without repetitions: a host that runs for long may have more and more.
     warnings: Mutex<Vec<String>>,
     components: Shared<Component>,
     modules: Shared<Module>,
+}
+
+enum Store {
+    /// Code is read from a directory, or else from the cache, where new code is written to.
+    Host {
+        compiled: Option<CompiledCode>,
+        cache: CodeCache,
+        /// Opened when it is needed: a host whose code is all compiled ahead has no use for it.
+        opened: OnceLock<Option<CodeDirectory>>,
+    },
+    /// Code is compiled and written.
+    Output(CompiledOutput),
 }
 
 /// The code in use, so that services with the same guest share it.
@@ -85,43 +108,76 @@ trait Compiled: Sized {
     fn shared(compiler: &Compiler) -> &Shared<Self>;
 }
 
-// === impl CodeCache ===
-
-impl CodeCache {
-    /// Opens the cache. If that fails, guests are compiled at each start.
-    pub(crate) fn open(&self) -> Compiler {
-        let directory = match self {
-            Self::Default => CodeDirectory::default_path(),
-            Self::Directory(path) => Ok(path.clone()),
-            Self::Off => return Compiler::new(None),
-        };
-        match directory.and_then(|path| CodeDirectory::open(path, MAX_BYTES)) {
-            Ok(directory) => Compiler::new(Some(directory)),
-            Err(error) => {
-                let compiler = Compiler::new(None);
-                compiler.warn(format!(
-                    "compiled code is not kept on disk, and each start compiles all guests again: {error}: \
-                     {REMEDY}"
-                ));
-                compiler
-            }
-        }
-    }
-}
-
 // === impl Compiler ===
 
 impl Compiler {
-    fn new(directory: Option<CodeDirectory>) -> Self {
+    /// Makes the compiler of a host. Warns if the code that was compiled ahead is not for this
+    /// engine, and does not use it then.
+    pub(crate) fn of_host(places: CodePlaces, engine: &wasmtime::Engine) -> Self {
+        let CodePlaces { compiled, cache } = places;
+        let difference = compiled.as_ref().and_then(|code| code.difference(engine));
+        let path = compiled
+            .as_ref()
+            .map(|code| code.directory.path().to_owned());
+        let compiler = Self::new(Store::Host {
+            compiled: compiled.filter(|_| difference.is_none()),
+            cache,
+            opened: OnceLock::new(),
+        });
+        if let (Some(path), Some(difference)) = (path, difference) {
+            compiler.warn(format!(
+                "the compiled code in `{}` {difference}: it is not used, and guests are compiled at start: \
+                 run `headwater compile` again, with this program on such a machine",
+                path.display()
+            ));
+        }
+        compiler
+    }
+
+    /// Makes a compiler that writes all code into a directory.
+    pub(crate) fn into_output(output: CompiledOutput) -> Self {
+        Self::new(Store::Output(output))
+    }
+
+    fn new(store: Store) -> Self {
         Self {
-            directory,
+            store,
             warnings: Mutex::default(),
             components: Shared(Mutex::default()),
             modules: Shared(Mutex::default()),
         }
     }
 
-    /// Returns the first logged warnings about the cache, without repetitions.
+    /// Marks the directory that code was written into as complete. Returns `None` if there is no
+    /// such directory.
+    pub(crate) fn finish(
+        &self,
+        engine: &wasmtime::Engine,
+    ) -> Result<Option<CompiledFiles>, CompiledCodeError> {
+        match &self.store {
+            Store::Host { .. } => Ok(None),
+            Store::Output(output) => output.finish(engine).map(Some),
+        }
+    }
+
+    /// Opens the cache. If that fails, guests are compiled at each start.
+    fn open(&self, cache: &CodeCache) -> Option<CodeDirectory> {
+        let directory = match cache {
+            CodeCache::Default => CodeDirectory::default_path(),
+            CodeCache::Directory(path) => Ok(path.clone()),
+            CodeCache::Off => return None,
+        };
+        let opened = directory.and_then(|path| CodeDirectory::open(path, MAX_BYTES));
+        let failed = |error| {
+            self.warn(format!(
+                "compiled code is not kept on disk, and each start compiles all guests again: {error}: \
+                 {REMEDY}"
+            ));
+        };
+        opened.map_err(failed).ok()
+    }
+
+    /// Returns the first logged warnings about compiled code on disk, without repetitions.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.lock().clone()
@@ -135,8 +191,8 @@ impl Compiler {
         }
     }
 
-    /// Compiles a component, or loads its code from the cache. While the result is in use, others get the
-    /// same.
+    /// Compiles a component, or loads its code from disk. While the result is in use, others get the same.
+    /// Warnings name the service.
     ///
     /// # Errors
     ///
@@ -145,11 +201,13 @@ impl Compiler {
         &self,
         engine: &wasmtime::Engine,
         binary: &[u8],
+        service: &str,
     ) -> wasmtime::Result<Arc<Component>> {
-        self.compiled(engine, binary)
+        self.compiled(engine, binary, service)
     }
 
-    /// Compiles a module, or loads its code from the cache. While the result is in use, others get the same.
+    /// Compiles a module, or loads its code from disk. While the result is in use, others get the same.
+    /// Warnings name the service.
     ///
     /// # Errors
     ///
@@ -158,14 +216,16 @@ impl Compiler {
         &self,
         engine: &wasmtime::Engine,
         binary: &[u8],
+        service: &str,
     ) -> wasmtime::Result<Arc<Module>> {
-        self.compiled(engine, binary)
+        self.compiled(engine, binary, service)
     }
 
     fn compiled<C: Compiled>(
         &self,
         engine: &wasmtime::Engine,
         binary: &[u8],
+        service: &str,
     ) -> wasmtime::Result<Arc<C>> {
         let key = Key::new(engine, C::KIND, binary);
         let slot = C::shared(self).slot(&key);
@@ -175,12 +235,64 @@ impl Compiler {
         if let Some(code) = shared.upgrade().filter(usable) {
             return Ok(code);
         }
-        let code = Arc::new(match &self.directory {
-            Some(directory) => self.kept(directory, &key, engine, binary)?,
-            None => C::compile(engine, binary)?,
+        let code = Arc::new(match &self.store {
+            Store::Output(output) => {
+                let compiled = C::compile(engine, binary)?;
+                output.write(&key, compiled.code());
+                compiled
+            }
+            Store::Host {
+                compiled,
+                cache,
+                opened,
+            } => {
+                let ahead = compiled.as_ref();
+                let ahead = ahead.and_then(|ahead| self.ahead(ahead, &key, engine, service));
+                let cache = || opened.get_or_init(|| self.open(cache)).as_ref();
+                match ahead {
+                    Some(code) => code,
+                    None => match cache() {
+                        Some(directory) => self.kept(directory, &key, engine, binary)?,
+                        None => C::compile(engine, binary)?,
+                    },
+                }
+            }
         });
         *shared = Arc::downgrade(&code);
         Ok(code)
+    }
+
+    /// Loads code that was compiled ahead of time. If it is not there, or cannot be used, warns.
+    fn ahead<C: Compiled>(
+        &self,
+        ahead: &CompiledCode,
+        key: &Key,
+        engine: &wasmtime::Engine,
+        service: &str,
+    ) -> Option<C> {
+        let directory = &ahead.directory;
+        let read = directory.read(key).map_err(|error| error.to_string());
+        let loaded = read.and_then(|code| match code {
+            Some(code) => match C::load(engine, &code) {
+                Ok(loaded) => Ok(Some(loaded)),
+                Err(error) => Err(format!("{error:#}")),
+            },
+            None => Ok(None),
+        });
+        let again = "it is compiled at start: run `headwater compile` again, with the same FILE and flags as \
+                     for serving it";
+        match loaded {
+            Ok(Some(loaded)) => return Some(loaded),
+            Ok(None) => self.warn(format!(
+                "`{}` has no compiled code for the guest of the service `{service}`: {again}",
+                directory.path().display()
+            )),
+            Err(why) => self.warn(format!(
+                "the compiled code of the service `{service}` in `{}` cannot be used ({why}): {again}",
+                directory.path_of(key).display()
+            )),
+        }
+        None
     }
 
     /// Loads code from the directory, or compiles it and writes it there.

@@ -11,7 +11,9 @@ use self::engines::{Engines, PLACES};
 pub use self::reclaim::{Ended, Reclaim};
 pub use self::ticker::EPOCH_TICK;
 use self::ticker::Ticker;
-use crate::code_cache::{CodeCache, Compiler};
+use crate::code_cache::{
+    CodeCache, CodePlaces, CompiledCodeError, CompiledFiles, CompiledOutput, Compiler,
+};
 use crate::places::{Footprint, Places, ServicePlaces, TooLarge};
 use crate::threads::GuestThreads;
 
@@ -19,8 +21,8 @@ use crate::threads::GuestThreads;
 ///
 /// A wasmtime engine has one way to initialise and reset memory. The cheaper way depends on how much data a
 /// guest starts with, so guests with little and with much data have an engine each ([`Engine::for_guest`]).
-/// Both use pooling allocation, epochs and the async component model. Compiled code is cached on disk
-/// ([`CodeCache`]).
+/// Both use pooling allocation, epochs and the async component model. Compiled code is kept on disk
+/// ([`CodePlaces`]).
 #[derive(Clone)]
 pub struct Engine {
     engines: Arc<Engines>,
@@ -66,17 +68,59 @@ impl Engine {
     ///
     /// As [`Engine::new`].
     pub fn with_cache(places: u32, cache: &CodeCache) -> Result<Self, EngineError> {
+        Self::with_code(
+            places,
+            CodePlaces {
+                cache: cache.clone(),
+                compiled: None,
+            },
+        )
+    }
+
+    /// Makes an engine with this many places and these places of compiled code.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn with_code(places: u32, code: CodePlaces) -> Result<Self, EngineError> {
         let engines = Engines::new(places).map_err(EngineError)?;
-        Self::with_engines(engines, cache)
+        let compiler = Compiler::of_host(code, engines.any());
+        Self::with_engines(engines, compiler)
+    }
+
+    /// Makes an engine that compiles guests into a directory. Then call
+    /// [`finish_output`](Self::finish_output).
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn with_output(places: u32, output: CompiledOutput) -> Result<Self, EngineError> {
+        let engines = Engines::new(places).map_err(EngineError)?;
+        Self::with_engines(engines, Compiler::into_output(output))
+    }
+
+    /// Marks the directory that guests were compiled into as complete. Returns `None` if there is
+    /// no such directory.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if any code could not be written.
+    pub fn finish_output(&self) -> Result<Option<CompiledFiles>, CompiledCodeError> {
+        self.compiler.finish(self.engines.any())
     }
 
     /// Makes an engine that runs all guests on this wasmtime engine.
     #[cfg(any(test, feature = "measure"))]
     pub(crate) fn on(engine: wasmtime::Engine, cache: &CodeCache) -> Result<Self, EngineError> {
-        Self::with_engines(Engines::only(engine), cache)
+        let code = CodePlaces {
+            cache: cache.clone(),
+            compiled: None,
+        };
+        let compiler = Compiler::of_host(code, &engine);
+        Self::with_engines(Engines::only(engine), compiler)
     }
 
-    fn with_engines(engines: Engines, cache: &CodeCache) -> Result<Self, EngineError> {
+    fn with_engines(engines: Engines, compiler: Compiler) -> Result<Self, EngineError> {
         let engines = Arc::new(engines);
         let threads = GuestThreads::default();
         let ticker = Ticker::start(engines.clone(), threads.clone())
@@ -84,7 +128,7 @@ impl Engine {
         Ok(Self {
             places: Places::new(engines.places()),
             engines,
-            compiler: Arc::new(cache.open()),
+            compiler: Arc::new(compiler),
             threads,
             _ticker: Arc::new(ticker),
         })

@@ -68,7 +68,9 @@ mod world;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use capabilities::{AttributionScope, Capabilities, OutgoingGrant, OutgoingHttp};
-pub use code_cache::{CodeCache, Compiler};
+pub use code_cache::{
+    CodeCache, CodePlaces, CompiledCode, CompiledCodeError, CompiledFiles, CompiledOutput, Compiler,
+};
 pub use component_core::{component_core, component_core_of};
 pub use engine::{EPOCH_TICK, Ended, Engine, EngineError, Reclaim};
 pub use forbidden::{ForbiddenHeaders, NotAllowed};

@@ -92,7 +92,7 @@ impl ComponentService {
         let pool = settings.pool.apply(World::Service);
         let careful = pool.attribution == AttributionMode::Careful
             && evidence(World::Service, None, &pool) != Evidence::Sole;
-        let (component, hearing) = compile(engine, binary, careful)?;
+        let (component, hearing) = compile(engine, binary, careful, &settings.service)?;
         let world = world(&component)?;
         let composed = is_composed(binary);
         let pre = link(&component, world, hearing, &settings.grants)?;
@@ -237,10 +237,11 @@ fn compile(
     engine: &Engine,
     binary: &[u8],
     careful: bool,
+    service: &str,
 ) -> Result<(Arc<Component>, Hearing), LoadError> {
     let wasmtime = engine.for_guest(binary)?;
     let compile = |binary: &[u8]| {
-        let compiled = engine.compiler().component(wasmtime, binary);
+        let compiled = engine.compiler().component(wasmtime, binary, service);
         compiled.map_err(|error| LoadError::of_compilation(&error))
     };
     let telling = if careful {

@@ -91,7 +91,8 @@ impl WagiModule {
         if is_component(bytes) {
             return Err(WagiError::Component { service: service() });
         }
-        let module = engine.compiler().module(engine.for_guest(bytes)?, bytes);
+        let wasmtime = engine.for_guest(bytes)?;
+        let module = engine.compiler().module(wasmtime, bytes, &settings.name);
         let module = module.map_err(|error| WagiError::Compile {
             service: service(),
             source: error.into(),

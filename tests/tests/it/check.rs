@@ -554,6 +554,7 @@ async fn a_guest_is_checked_with_the_flags_that_it_would_be_served_with() -> Res
     let service = json!({
         "name": "hello",
         "kind": "component",
+        "load": "eager",
         "world": "wasi:http/service@0.3",
         "file": hello,
         "routes": [{ "path": "/...", "hosts": [], "strip_prefix": false }],

@@ -75,7 +75,7 @@ async fn many_first_requests_load_a_guest_once_and_what_is_told_of_it_is_true() 
         .component_as("early", "hello", "/early", &[])?
         .text("load = \"eager\"\n[defaults]\nload = \"lazy\"\n")
         .write()?;
-    let (host, admin) = Admin::start(Host::serve(settings.path())).await?;
+    let (mut host, admin) = Admin::start(Host::serve(settings.path())).await?;
     let text = host.stdout().text();
     ensure!(
         text.matches("    load         at the first request")
@@ -103,6 +103,13 @@ async fn many_first_requests_load_a_guest_once_and_what_is_told_of_it_is_true() 
         .flat_map(|path| (0..CLIENTS).map(move |_| path));
     let statuses = try_join_all(requests.map(|path| status(&host, path))).await?;
     ensure!(statuses == [200; 2 * CLIENTS], "{statuses:?}");
+    let hello = service(&admin, "hello").await?;
+    ensure!(
+        hello["load"] == "loaded" && hello["pool"]["world"].is_string(),
+        "{hello}"
+    );
+    ensure!(count(&admin, "not_loaded").await? == 0 && count(&admin, "loaded").await? == 3);
+    ensure!(host.stop().await?.code() == Some(0));
     let log = host.stderr().text();
     for service in ["service=\"hello\"", "service=\"wagi-rust\""] {
         let loads = log
@@ -110,12 +117,19 @@ async fn many_first_requests_load_a_guest_once_and_what_is_told_of_it_is_true() 
             .filter(|line| line.contains("loaded at its first request") && line.contains(service));
         ensure!(loads.count() == 1, "{log}");
     }
-    let hello = service(&admin, "hello").await?;
+
+    // A check loads everything, and so knows more.
+    let check = Host::headwater().arg("check").arg(settings.path());
+    let checked = check.run_to_end().await?;
+    ensure!(checked.code == Some(0), "{checked:?}");
+    let text = checked.stdout;
     ensure!(
-        hello["load"] == "loaded" && hello["pool"]["world"].is_string(),
-        "{hello}"
+        text.matches("    load         at the first request")
+            .count()
+            == 2,
+        "{text}"
     );
-    ensure!(count(&admin, "not_loaded").await? == 0 && count(&admin, "loaded").await? == 3);
+    ensure!(!text.contains("known when it is loaded"), "{text}");
     Ok(())
 }
 
@@ -208,6 +222,13 @@ async fn a_guest_that_cannot_be_loaded_is_a_fault_and_others_are_served() -> Res
     reloaded(&host, 2).await?;
     ensure!(load(&admin, "it").await? == "not_loaded");
     ensure!(host.stop().await?.code() == Some(0));
+    let log = host.stderr().text();
+    ensure!(
+        log.matches("cannot be loaded, and its").count() == 1,
+        "{log}"
+    );
+    ensure!(log.contains("it exports no HTTP handler"), "{log}");
+    ensure!(log.matches("kind=\"load\"").count() == 2, "{log}");
 
     let check = Host::headwater().arg("check").arg(settings.path());
     refused(&check.run_to_end().await?, FAILURE, &["no HTTP handler"])
@@ -223,9 +244,8 @@ async fn a_file_that_changed_since_the_start_is_not_used_before_a_reload() -> Re
     let host = Host::serve(settings.path()).start().await?;
     put(&settings, &fs::read(guest("hello")?)?)?;
     ensure!(status(&host, "/").await? == 500);
-    let log = host.stderr().text();
-    ensure!(log.contains("kind=\"guest_file\""), "{log}");
-    ensure!(log.contains("has changed since"), "{log}");
+    let fault = |line: &str| line.contains("guest_file") && line.contains("has changed since");
+    host.stderr().wait_for("the fault", fault).await?;
     reloaded(&host, 2).await?;
     let answer = Client::new().get(host.url()).await?;
     ensure!(answer.text().contains("Hello"), "{answer:?}");

@@ -13,6 +13,7 @@ mod capabilities;
 mod check;
 mod circuit;
 mod command_line;
+mod compile_ahead;
 mod composed;
 mod curl;
 mod deadlines;

@@ -118,6 +118,12 @@ settings! {
         #[arg(long, value_name = "DIR|off", env = "HEADWATER_CODE_CACHE")]
         pub code_cache: Option<CodeCachePlace>,
 
+        /// Directory of guests that `headwater compile` compiled for this version and this kind of
+        /// CPU. It is only read. It must belong to this user or to root, and no other user may be
+        /// able to write to it [default: none]
+        #[arg(long, value_name = "DIR", env = "HEADWATER_COMPILED")]
+        pub compiled: Option<PathBuf>,
+
         /// Number of times that a chain of requests may come back to this host; after that, a guest
         /// gets the error `loop-detected`, and any other client gets 508 [default: 16]
         #[arg(long, value_name = "N", env = "HEADWATER_MAX_HOPS")]
@@ -180,6 +186,9 @@ impl FromStr for CodeCachePlace {
 impl ServerSettings {
     pub(crate) fn within(&mut self, folder: &Path) {
         if let Some(CodeCachePlace::Directory(directory)) = &mut self.code_cache {
+            *directory = folder.join(&*directory);
+        }
+        if let Some(directory) = &mut self.compiled {
             *directory = folder.join(&*directory);
         }
     }

@@ -10,24 +10,24 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use headwater_config::modules::ModulesFile;
-use headwater_runtime::{CodeCache, Engine};
+use headwater_runtime::{CodeCache, CodePlaces, CompiledOutput, Engine};
 
 use crate::banner;
 use crate::build::services::SharedResources;
-use crate::cli::{Check, Command, Format, Target};
+use crate::cli::{Check, Command, Format, Served, Target};
 use crate::convert;
 use crate::convert::operation::Operation;
 use crate::input;
 use crate::reload::BuildContext;
 use crate::service_registry::ServiceRegistry;
 
-use self::report::Report;
+pub(crate) use self::report::Report;
 
 /// Prints what a file serves, and all errors in it. Returns an error if the file cannot be served,
 /// unless the output says so.
 pub(crate) fn run(arguments: &Check) -> Result<ExitCode> {
-    let mut report = Report::new(&arguments.file);
-    fill(&mut report, arguments)?;
+    let mut report = Report::new(&arguments.served.file);
+    fill(&mut report, &arguments.served, None)?;
     report.found.sort();
     match arguments.format {
         Format::Json => {
@@ -42,9 +42,16 @@ pub(crate) fn run(arguments: &Check) -> Result<ExitCode> {
     }
 }
 
-fn fill(report: &mut Report, arguments: &Check) -> Result<()> {
+/// Adds to the report what would be served, and all errors. The code of guests is taken as for
+/// serving them, or else written to `output`. Returns the engine on which they were compiled, or
+/// `None` if the file could not be read. Returns an error if nothing can be checked on this machine.
+pub(crate) fn fill(
+    report: &mut Report,
+    arguments: &Served,
+    output: Option<CompiledOutput>,
+) -> Result<Option<Engine>> {
     let Some(content) = report.found.keep(input::read(&arguments.file)) else {
-        return Ok(());
+        return Ok(None);
     };
     let is_modules = std::str::from_utf8(&content).is_ok_and(ModulesFile::recognises);
     let target = match is_modules {
@@ -52,18 +59,32 @@ fn fill(report: &mut Report, arguments: &Check) -> Result<()> {
         false => Target::Serve,
     };
     match arguments.as_command(target, &mut report.found) {
-        Some(Command::Serve(serve)) => services::fill(report, &serve, content),
+        Some(Command::Serve(serve)) => services::fill(report, &serve, content, output),
         #[cfg(feature = "wagi")]
-        Some(Command::Wagi(wagi)) => modules::fill(report, &wagi, content),
+        Some(Command::Wagi(wagi)) => modules::fill(report, &wagi, content, output),
         Some(_) => bail!("`headwater {}` serves nothing", target.as_str()),
-        None => Ok(()),
+        None => Ok(None),
     }
 }
 
 /// Makes the context in which guests are compiled and linked for the check.
-fn scratch(operation: &Operation, cache: &CodeCache) -> Result<BuildContext> {
+fn scratch(
+    operation: &Operation,
+    cache: CodeCache,
+    output: Option<CompiledOutput>,
+) -> Result<BuildContext> {
+    let places = convert::host::places(&operation.server);
+    let engine = match output {
+        Some(output) => Engine::with_output(places, output)?,
+        None => {
+            // An error is reported already.
+            let compiled = convert::host::compiled(&operation.server);
+            let compiled = compiled.unwrap_or_default();
+            Engine::with_code(places, CodePlaces { compiled, cache })?
+        }
+    };
     Ok(BuildContext {
-        engine: Engine::with_cache(convert::host::places(&operation.server), cache)?,
+        engine,
         authority: "localhost".to_owned(),
         common: SharedResources::default(),
         registry: ServiceRegistry::default(),

@@ -40,7 +40,7 @@ pub(crate) struct Listener {
 // === impl Report ===
 
 impl Report {
-    pub(super) fn new(file: &Path) -> Self {
+    pub(crate) fn new(file: &Path) -> Self {
         Self {
             file: file.to_owned(),
             found: Diagnostics::default(),

@@ -1,4 +1,5 @@
 use anyhow::Result;
+use headwater_runtime::{CompiledOutput, Engine};
 
 use super::report::{Listener, Report};
 use super::scratch;
@@ -15,9 +16,14 @@ use crate::spec::host_spec::HostSpec;
 
 /// Adds to the report what `headwater serve` would serve, and all errors. Returns an error if
 /// nothing can be checked on this machine.
-pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> Result<()> {
+pub(super) fn fill(
+    report: &mut Report,
+    arguments: &Serve,
+    content: Vec<u8>,
+    output: Option<CompiledOutput>,
+) -> Result<Option<Engine>> {
     let Some(spec) = of_content(arguments, content, &mut report.found) else {
-        return Ok(());
+        return Ok(None);
     };
     let HostSpec {
         services,
@@ -36,9 +42,12 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
         &locations,
         &mut report.found,
     );
+    if output.is_none() {
+        operation.check_compiled(&locations, &mut report.found);
+    }
     report.operation(&operation);
     let cache = convert::host::code_cache(&operation.server).unwrap_or_default();
-    let loading = scratch(&operation, &cache)?;
+    let loading = scratch(&operation, cache, output)?;
     report.services = load(services, &loading, &mut report.found);
     let fronts = fronts(&report.services, &loading.common);
     let names = report.services.iter().map(|service| &**service.name());
@@ -58,5 +67,5 @@ pub(super) fn fill(report: &mut Report, arguments: &Serve, content: Vec<u8>) -> 
         report.lines = banner::lines(&report.services, &builtins);
     }
     report.builtins = builtins;
-    Ok(())
+    Ok(Some(loading.engine))
 }

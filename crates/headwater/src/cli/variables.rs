@@ -8,7 +8,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error, FromArgMatches};
 
-use super::{Cli, capabilities, check, command, hints, optional_values};
+use super::{Cli, capabilities, command, hints, optional_values, served};
 use crate::diagnostics::{Diagnostic, Kind, Position};
 
 const PREFIX: &str = "HEADWATER_";
@@ -19,7 +19,7 @@ pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Re
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     // Compose files pass on unset variables as empty ones.
     let command = without(command(), &|arg| is_set(arg) == Some(false));
-    let words = check::spread_variables(optional_values::join(&command, words));
+    let words = served::spread_variables(optional_values::join(&command, words));
     let error = match read(command.clone(), &words) {
         Ok(cli) => return Ok(cli),
         Err(error) => error,
@@ -27,7 +27,7 @@ pub(crate) fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Re
     let (error, words) = meant_as_value(&command, error, words);
     // `check` reports it together with all other errors.
     if is_about_value(&error)
-        && let Ok(cli) = read(check::lenient(command.clone()), &words)
+        && let Ok(cli) = read(served::lenient(command.clone()), &words)
     {
         return Ok(cli);
     }
@@ -116,10 +116,14 @@ fn is_about_value(error: &Error) -> bool {
 
 fn read(mut command: Command, words: &[OsString]) -> Result<Cli, Error> {
     let mut matches = command.try_get_matches_from_mut(words)?;
-    let flags = match (matches.subcommand(), command.find_subcommand(check::NAME)) {
-        (Some((check::NAME, matches)), Some(check)) => check::given(check, matches),
-        _ => Vec::new(),
+    let flags = match matches.subcommand() {
+        Some((name, matches)) if served::NAMES.contains(&name) => {
+            let command = command.find_subcommand(name);
+            command.map(|command| served::given(command, matches))
+        }
+        _ => None,
     };
+    let flags = flags.unwrap_or_default();
     let of_capabilities = match matches.subcommand() {
         Some(("serve", serve)) => capabilities::given(serve, &headwater_capabilities::all()),
         _ => Vec::new(),
@@ -127,7 +131,8 @@ fn read(mut command: Command, words: &[OsString]) -> Result<Cli, Error> {
     let cli = Cli::from_arg_matches_mut(&mut matches);
     let mut cli = cli.map_err(|error| error.format(&mut command))?;
     match &mut cli.command {
-        super::Command::Check(check) => check.flags = flags,
+        super::Command::Check(check) => check.served.flags = flags,
+        super::Command::Compile(compile) => compile.served.flags = flags,
         super::Command::Serve(serve) => serve.capabilities = of_capabilities,
         _ => {}
     }

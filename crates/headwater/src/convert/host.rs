@@ -9,7 +9,7 @@ use headwater_config::settings::{
 use headwater_config::{Bounded, Count, ListenAddress, Network, Rate, Size, Time};
 use headwater_core::LoopGuard;
 use headwater_egress::{EgressShared, SharedLimits};
-use headwater_runtime::CodeCache;
+use headwater_runtime::{CodeCache, CompiledCode, CompiledCodeError};
 use headwater_server::{
     CertificateParams, ConnectionLimits, ConnectionParams, DrainParams, Endpoint, ForwardedParams,
     FrontParams, ListenerParams, RequestLimits, ServerParams, TlsParams,
@@ -176,6 +176,12 @@ pub(crate) fn code_cache(server: &ServerSettings) -> Option<CodeCache> {
         CodeCachePlace::Off => CodeCache::Off,
         CodeCachePlace::Directory(directory) => CodeCache::Directory(directory.clone()),
     })
+}
+
+/// Opens the directory of code that was compiled ahead of time, if there is one.
+pub(crate) fn compiled(server: &ServerSettings) -> Result<Option<CompiledCode>, CompiledCodeError> {
+    let path = server.compiled.as_deref();
+    path.map(CompiledCode::open).transpose()
 }
 
 /// Checks the id of this host, if it is set.

@@ -71,6 +71,17 @@ impl Operation {
         operation
     }
 
+    /// Reports a directory of compiled code that cannot be used.
+    pub(crate) fn check_compiled(&self, locations: &ConfigLocations, found: &mut Diagnostics) {
+        if let Err(error) = convert::host::compiled(&self.server) {
+            let place = match locations.says("server", "compiled") {
+                true => locations.section("server", "compiled"),
+                false => Position::entry("--compiled, or HEADWATER_COMPILED"),
+            };
+            found.error(Diagnostic::of(Kind::Setting, place, &error.into()));
+        }
+    }
+
     /// Returns the files that the host writes to, whatever it serves.
     fn outputs(&self) -> Vec<Output> {
         let access_log = match self.access_log.as_ref().map(|config| &config.to) {

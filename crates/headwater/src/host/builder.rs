@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use headwater_config::settings::ServerSettings;
 use headwater_runtime::capability::Capability;
-use headwater_runtime::{Capabilities, CodeCache, Engine};
+use headwater_runtime::{Capabilities, CodeCache, CodePlaces, Engine};
 use headwater_server::{
     BoundAddress, Endpoint, ForwardedParams, FrontParams, ListenerParams, Server, ServerParams,
 };
@@ -207,12 +207,16 @@ impl BoundHost {
         } = builder;
         let loader = source.unwrap_or_else(|| Loader::new(services));
         let cache = convert::host::code_cache(&settings).unwrap_or(code_cache);
+        let code = CodePlaces {
+            compiled: convert::host::compiled(&settings)?,
+            cache,
+        };
         let loops = convert::host::loops(&settings)?;
         let explain = settings.explain.unwrap_or_default();
         let addresses = server.as_ref().map_or(&[][..], Server::addresses);
         let authority = addresses.iter().find_map(BoundAddress::socket_addr);
         let context = BuildContext {
-            engine: Engine::with_cache(convert::host::places(&settings), &cache)?,
+            engine: Engine::with_code(convert::host::places(&settings), code)?,
             // Clients of a Unix-domain socket may name any host.
             authority: authority.map_or_else(|| "localhost".to_owned(), |it| it.to_string()),
             common: SharedResources {

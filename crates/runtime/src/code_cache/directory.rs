@@ -1,4 +1,4 @@
-//! The directory of the cache: which files are trusted, how they are written, and how many are kept.
+//! A directory of compiled code: which files are trusted, how they are written, and how many are kept.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Write};
@@ -12,9 +12,18 @@ const EXTENSION: &str = ".code";
 /// The prefix of files that are still being written, or were when their host crashed.
 const UNFINISHED: &str = "unfinished-";
 
+#[derive(Debug)]
 pub(super) struct CodeDirectory {
     path: PathBuf,
-    max_bytes: u64,
+    purpose: Purpose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A cache of this user. All files together have this size in bytes at most.
+    Cache { max_bytes: u64 },
+    /// Code that is written once, and read by hosts of other users.
+    Ahead,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,16 +92,50 @@ impl CodeDirectory {
             path: path.clone(),
             error,
         };
-        make(&path).map_err(unusable)?;
-        let metadata = fs::metadata(&path).map_err(unusable)?;
+        make(&path, 0o700).map_err(unusable)?;
+        Self::trust(path, Purpose::Cache { max_bytes })
+    }
+
+    /// Opens a directory of code that was compiled ahead of time.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it does not exist, belongs to another user, or is writable by others.
+    pub(super) fn existing(path: PathBuf) -> Result<Self, DirectoryError> {
+        Self::trust(path, Purpose::Ahead)
+    }
+
+    /// Opens a directory to compile code into. Creates it, readable by all users, if it does not
+    /// exist.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CodeDirectory::open`].
+    pub(super) fn create(path: PathBuf) -> Result<Self, DirectoryError> {
+        make(&path, 0o755).map_err(|error| DirectoryError::Unusable {
+            path: path.clone(),
+            error,
+        })?;
+        Self::trust(path, Purpose::Ahead)
+    }
+
+    fn trust(path: PathBuf, purpose: Purpose) -> Result<Self, DirectoryError> {
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) => return Err(DirectoryError::Unusable { path, error }),
+        };
         let trusted = match metadata.is_dir() {
             true => trusted(&metadata),
             false => Err(Untrusted::Kind("directory")),
         };
         match trusted {
-            Ok(()) => Ok(Self { path, max_bytes }),
+            Ok(()) => Ok(Self { path, purpose }),
             Err(why) => Err(DirectoryError::Untrusted { path, why }),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn path_of(&self, key: &Key) -> PathBuf {
@@ -118,9 +161,11 @@ impl CodeDirectory {
             return Err(Untrusted::Kind("file").into());
         }
         trusted(&metadata)?;
-        // Marks the file as recently used. In a read-only directory nothing is removed, so failure does
-        // not matter.
-        let _ = file.set_modified(SystemTime::now());
+        if let Purpose::Cache { .. } = self.purpose {
+            // Marks the file as recently used. In a read-only directory nothing is removed, so failure
+            // does not matter.
+            let _ = file.set_modified(SystemTime::now());
+        }
         Ok(Some(VerifiedCode::open(key, file, path)?))
     }
 
@@ -130,12 +175,13 @@ impl CodeDirectory {
     ///
     /// Returns an error if the code cannot be written; the old file then stays.
     pub(super) fn write(&self, key: &Key, code: &[u8]) -> io::Result<()> {
-        // Readable by this user alone. A unique name keeps two hosts from writing to one file, and
+        // A unique name keeps two hosts from writing to one file, and
         // readers see the old file meanwhile. It is not flushed to the disk: after a crash the checksum
         // does not match.
-        let mut file = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .suffix(EXTENSION)
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(UNFINISHED).suffix(EXTENSION);
+        self.purpose.permit(&mut builder);
+        let mut file = builder
             .tempfile_in(&self.path)
             // The error without the file name, which differs each time.
             .map_err(|error| io::Error::from(error.kind()))?;
@@ -143,11 +189,40 @@ impl CodeDirectory {
         file.write_all(&entry::trailer(key, code))?;
         file.persist(self.path_of(key))
             .map_err(|error| error.error)?;
-        self.bound()
+        match self.purpose {
+            Purpose::Cache { max_bytes } => self.bound(max_bytes),
+            Purpose::Ahead => Ok(()),
+        }
+    }
+
+    /// Returns true if it has files that are not code, besides one of this name.
+    pub(super) fn others(&self, but: &str) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            if !name
+                .to_str()
+                .is_some_and(|name| name == but || is_ours(name))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes all code, except files that are to be kept.
+    pub(super) fn remove_unless(&self, kept: impl Fn(&Path) -> bool) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_name().to_str().is_some_and(is_ours) && !kept(&path) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the least recently used files until the rest is within the limit.
-    fn bound(&self) -> io::Result<()> {
+    fn bound(&self, max_bytes: u64) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -163,7 +238,7 @@ impl CodeDirectory {
             }
         }
         files.sort();
-        let mut room = self.max_bytes;
+        let mut room = max_bytes;
         for (_, bytes, path) in files.into_iter().rev() {
             match room.checked_sub(bytes) {
                 Some(rest) => room = rest,
@@ -178,25 +253,41 @@ impl CodeDirectory {
     }
 }
 
-/// Returns true if a file of this name is the cache's: the directory may contain others.
+// === impl Purpose ===
+
+impl Purpose {
+    /// Sets who may read a new file. That of a cache can be read by this user alone.
+    #[cfg(unix)]
+    fn permit(self, file: &mut tempfile::Builder<'_, '_>) {
+        use std::os::unix::fs::PermissionsExt;
+        if self == Self::Ahead {
+            file.permissions(fs::Permissions::from_mode(0o644));
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn permit(self, _: &mut tempfile::Builder<'_, '_>) {}
+}
+
+/// Returns true if a file of this name is compiled code: the directory may contain others.
 fn is_ours(name: &str) -> bool {
     name.strip_suffix(EXTENSION)
         .is_some_and(|name| name.starts_with(UNFINISHED) || Key::is_name(name))
 }
 
 #[cfg(unix)]
-fn make(path: &Path) -> io::Result<()> {
+fn make(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let parents = path.parent().map_or(Ok(()), fs::create_dir_all);
     parents?;
-    match DirBuilder::new().mode(0o700).create(path) {
+    match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }
 }
 
 #[cfg(not(unix))]
-fn make(path: &Path) -> io::Result<()> {
+fn make(path: &Path, _: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(path)
 }
 

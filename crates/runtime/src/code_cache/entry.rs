@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use blake3::Hasher as Blake3;
 
 /// The first bytes behind the code, with the version of the format.
-const MARK: &[u8; 8] = b"hwcode\x00\x02";
+pub(super) const MARK: &[u8; 8] = b"hwcode\x00\x02";
 
 const DIGEST: usize = blake3::OUT_LEN;
 
@@ -41,7 +41,7 @@ pub(super) enum Unusable {
 
 impl Key {
     pub(super) fn new(engine: &wasmtime::Engine, kind: &str, binary: &[u8]) -> Self {
-        let mut hasher = KeyHasher(Blake3::new());
+        let mut hasher = KeyHasher::default();
         kind.hash(&mut hasher);
         engine.precompile_compatibility_hash().hash(&mut hasher);
         hasher.write(binary);
@@ -60,7 +60,17 @@ impl fmt::Display for Key {
 }
 
 /// Collects the data that wasmtime hashes.
-struct KeyHasher(Blake3);
+#[derive(Default)]
+pub(super) struct KeyHasher(Blake3);
+
+// === impl KeyHasher ===
+
+impl KeyHasher {
+    /// Returns the whole digest, in hexadecimal.
+    pub(super) fn hex(&self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
+}
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {

@@ -26,23 +26,34 @@ impl Cache {
         let directory = CodeDirectory::open(folder.path().to_owned(), max_bytes).unwrap();
         Self {
             engine: wasmtime::Engine::default(),
-            compiler: Compiler::new(Some(directory)),
+            compiler: Compiler::new(Store::Host {
+                compiled: None,
+                cache: CodeCache::Off,
+                opened: Some(directory).into(),
+            }),
             folder,
         }
     }
 
     /// Loads the module that returns this number, runs it and returns the result.
     fn ask(&self, number: u32) -> i32 {
-        let module = self.compiler.module(&self.engine, &answering(number));
+        let module = self.compiler.module(&self.engine, &answering(number), "it");
         let mut store = wasmtime::Store::new(&self.engine, ());
         let instance = wasmtime::Instance::new(&mut store, &module.unwrap(), &[]).unwrap();
         let answer = instance.get_typed_func::<(), i32>(&mut store, "answer");
         answer.unwrap().call(&mut store, ()).unwrap()
     }
 
+    fn directory(&self) -> &CodeDirectory {
+        match &self.compiler.store {
+            Store::Host { opened, .. } => opened.get().unwrap().as_ref().unwrap(),
+            Store::Output(_) => panic!("it is no cache"),
+        }
+    }
+
     fn path(&self, number: u32) -> PathBuf {
         let key = Key::new(&self.engine, Module::KIND, &answering(number));
-        self.compiler.directory.as_ref().unwrap().path_of(&key)
+        self.directory().path_of(&key)
     }
 
     /// Puts another module's code, with its valid trailer, into the file. A cache that trusts the
@@ -50,8 +61,9 @@ impl Cache {
     fn replace(&self, number: u32, by: u32) {
         let code = Module::new(&self.engine, answering(by)).unwrap();
         let key = Key::new(&self.engine, Module::KIND, &answering(number));
-        let directory = self.compiler.directory.as_ref().unwrap();
-        directory.write(&key, &code.serialize().unwrap()).unwrap();
+        self.directory()
+            .write(&key, &code.serialize().unwrap())
+            .unwrap();
     }
 
     fn files(&self) -> usize {
@@ -79,7 +91,9 @@ fn what_was_compiled_once_is_not_compiled_again() {
 fn a_component_is_kept_as_a_module_is() {
     let cache = Cache::new();
     let load = || {
-        let component = cache.compiler.component(&cache.engine, b"(component)");
+        let component = cache
+            .compiler
+            .component(&cache.engine, b"(component)", "it");
         component.unwrap().serialize().unwrap()
     };
     let first = load();
@@ -91,11 +105,16 @@ fn a_component_is_kept_as_a_module_is() {
 #[test]
 fn code_in_use_is_shared_and_code_that_nobody_uses_is_not_kept() {
     let cache = Cache::new();
-    let load = || cache.compiler.module(&cache.engine, &answering(7)).unwrap();
+    let load = || {
+        cache
+            .compiler
+            .module(&cache.engine, &answering(7), "it")
+            .unwrap()
+    };
     let first = load();
     assert!(std::sync::Arc::ptr_eq(&first, &load()));
     let other = wasmtime::Engine::default();
-    let elsewhere = cache.compiler.module(&other, &answering(7)).unwrap();
+    let elsewhere = cache.compiler.module(&other, &answering(7), "it").unwrap();
     assert!(wasmtime::Engine::same(elsewhere.engine(), &other));
     drop((first, elsewhere));
     cache.replace(7, 8);
@@ -266,7 +285,7 @@ fn files_that_were_not_used_for_longest_make_room() {
 fn services_that_are_loaded_at_the_same_time_compile_their_guest_once() {
     let cache = Cache::new();
     let binary = answering(7);
-    let load = || cache.compiler.module(&cache.engine, &binary).unwrap();
+    let load = || cache.compiler.module(&cache.engine, &binary, "it").unwrap();
     let loaded: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
         let joined = threads.into_iter().map(|thread| thread.join().unwrap());

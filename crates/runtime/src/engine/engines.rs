@@ -72,6 +72,11 @@ impl Engines {
         self.places
     }
 
+    /// Returns one of the engines, to find out what code is compiled for: they differ in nothing else.
+    pub(super) fn any(&self) -> &wasmtime::Engine {
+        &self.copied
+    }
+
     pub(super) fn for_guest(&self, binary: &[u8]) -> wasmtime::Result<&wasmtime::Engine> {
         match Initialization::of(binary) {
             Initialization::Copied => Ok(&self.copied),

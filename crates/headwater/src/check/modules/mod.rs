@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use headwater_config::modules::ModuleEntry;
+use headwater_runtime::{CompiledOutput, Engine};
 use headwater_server::TlsParams;
 
 use self::sections::Sections;
@@ -28,7 +29,12 @@ type Checked<'a> = (
 
 /// Adds to the report what `headwater wagi` would serve, and all errors. Returns an error if
 /// nothing can be checked on this machine.
-pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> Result<()> {
+pub(super) fn fill(
+    report: &mut Report,
+    arguments: &Wagi,
+    content: Vec<u8>,
+    output: Option<CompiledOutput>,
+) -> Result<Option<Engine>> {
     let path = report.file.clone();
     let found = &mut report.found;
     let unknown = cli::unknown_variables("wagi", &BTreeSet::new());
@@ -46,14 +52,17 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
         }
         report.listeners.push(Listener::of(&listener));
     }
+    if output.is_none() {
+        operation.check_compiled(&ConfigLocations::default(), found);
+    }
     report.operation(&operation);
     let found = &mut report.found;
     let flags = ModuleFlags::of(arguments, found);
     let file = parse(&path, content, found);
     let (Some(flags), Some(file)) = (flags, file) else {
-        return Ok(());
+        return Ok(None);
     };
-    let context = scratch(&operation, &cache)?;
+    let context = scratch(&operation, cache, output)?;
     let modules = prepare(&path, &file, arguments, &flags);
     let modules = modules.into_iter().map(|module| {
         let mut found = Diagnostics::default();
@@ -75,5 +84,5 @@ pub(super) fn fill(report: &mut Report, arguments: &Wagi, content: Vec<u8>) -> R
             Err(errors) => report.found.errors.extend(errors),
         }
     }
-    Ok(())
+    Ok(Some(context.engine))
 }
