@@ -2,11 +2,12 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use headwater_chain::FailMode;
 use headwater_runtime::capability::Explained;
-use headwater_server::Route;
 
 use crate::build::running_service::{Runner, RunningService};
-use crate::spec::builtins::Builtin;
+use crate::spec::builtins::{Builtin, BuiltinRoute};
+use crate::spec::chain::ChainPlace;
 
 /// Prints a text to standard output. A reader that has left is not an error: `head` leaves when it
 /// has enough.
@@ -32,7 +33,7 @@ pub(crate) fn lines(services: &[Arc<RunningService>], builtins: &[Builtin]) -> V
         lines.push(String::new());
     }
     for builtin in builtins {
-        let routes: Vec<_> = builtin.routes.iter().map(where_to).collect();
+        let routes: Vec<_> = builtin.routes.iter().map(at_builtin).collect();
         lines.push(format!("  {}  {}", list(&routes), builtin.does));
     }
     lines.push(String::new());
@@ -52,8 +53,12 @@ pub(crate) fn modules(services: &[Arc<RunningService>]) -> Vec<String> {
     lines
 }
 
-fn where_to(route: &Route) -> String {
-    place(&route.pattern, &route.hosts)
+fn at_builtin(BuiltinRoute { route, middleware }: &BuiltinRoute) -> String {
+    let place = place(&route.pattern, &route.hosts);
+    match middleware.is_empty() {
+        true => place,
+        false => format!("{place} behind {}", middleware.join(", ")),
+    }
 }
 
 fn place<H: ToString>(path: &str, hosts: &[H]) -> String {
@@ -78,20 +83,47 @@ fn describe(service: &RunningService) -> Vec<String> {
             } else {
                 ""
             };
-            format!("component, {}{composed}", component.world())
+            format!(
+                "component, {}{composed}",
+                service.world().unwrap_or_default()
+            )
         }
         None => "WAGI module".to_owned(),
     };
     let routes: Vec<_> = service
         .routes
         .iter()
-        .map(|route| place(&route.path, &route.hosts))
+        .map(|route| {
+            let place = place(&route.path, &route.hosts);
+            match &route.middleware {
+                Some(names) => format!("{place} behind {}", list(names)),
+                None => place,
+            }
+        })
         .collect();
+    let (at, place) = match &service.chain {
+        ChainPlace::Service(names) if names.is_empty() => (list(&routes), None),
+        ChainPlace::Service(names) => (
+            list(&routes),
+            Some(format!("    behind       {}", names.join(", "))),
+        ),
+        ChainPlace::Middleware(link) => {
+            let fails = match link.fail {
+                FailMode::Closed => "closed: the request fails with it",
+                FailMode::Open => "open: the request goes on without it",
+            };
+            (
+                "(middleware)".to_owned(),
+                Some(format!("    fails        {fails}")),
+            )
+        }
+    };
     let mut lines = vec![
-        format!("  {}  {}", outline.name, list(&routes)),
+        format!("  {}  {at}", outline.name),
         format!("    runs         {} ({kind})", outline.file.display()),
-        format!("    instances    {}", instances(&service.runner)),
     ];
+    lines.extend(place);
+    lines.push(format!("    instances    {}", instances(&service.runner)));
     lines.extend(service.explain().iter().map(|line| match line {
         Explained::Fact { what, items } => format!("    {what:<12} {}", list(items)),
         Explained::Warning(warning) => format!("    WARNING      {warning}"),

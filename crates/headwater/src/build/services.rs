@@ -33,7 +33,7 @@ pub(crate) struct SharedResources {
     pub(crate) explain: bool,
 }
 
-/// Compiles and links all services, except those that run already with an equal specification.
+/// Compiles and links all services and middlewares, except those that run already with an equal specification.
 /// Those stay, with their instances, connections and circuits, and get their new routes. Reports
 /// services that cannot be loaded.
 pub(crate) fn load(
@@ -60,6 +60,7 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
     let PreparedService {
         mut routes,
         route_limits,
+        chain,
         ..
     } = planned;
     // The route of a modules.toml is part of the specification, but the module may have named other
@@ -80,6 +81,7 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
         },
         routes,
         route_limits,
+        chain,
     }
 }
 
@@ -90,6 +92,7 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
         parts,
         mut routes,
         route_limits,
+        chain,
         place,
         ..
     } = planned;
@@ -111,6 +114,7 @@ fn begin(planned: PreparedService, loading: &BuildContext) -> Result<RunningServ
         service_limits: ServiceLimits::new(&route_limits),
         routes,
         route_limits,
+        chain,
     })
 }
 
@@ -128,6 +132,7 @@ fn run(
         identities: _,
         headers: _,
         module: _,
+        role,
         found: _,
     } = spec;
     let ServiceSummary {
@@ -192,6 +197,7 @@ fn run(
                 pool,
                 grants,
                 metrics: metrics.clone(),
+                role: *role,
             };
             let component = ComponentService::load(&loading.engine, binary, settings)?;
             Runner::Component(Arc::new(component))
