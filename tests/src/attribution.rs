@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::{Context, Result, ensure};
 
 use crate::trace_context::TraceParent;
-use crate::trace_file::{Kind, TraceFile};
+use crate::trace_file::{Kind, Span, TraceFile};
 use crate::upstream::Call;
 
 /// The trace contexts that a client sent, each with its tag.
@@ -77,8 +77,9 @@ impl Ledger {
     }
 
     /// Follows each call through the trace file, starting at the span that its `traceparent` names.
-    /// This must be a client span with the attribution `exact` by `witness`, its parent a server
-    /// span, and the parent of that the span that the client sent with the call's tag.
+    /// This must be a client span with the attribution `exact` by `witness`, its parent a server span, with or
+    /// without the links of a chain in between, and the parent of that the span that the client sent with the
+    /// call's tag.
     ///
     /// # Errors
     ///
@@ -109,7 +110,15 @@ impl Ledger {
             "is not attributed as exact by {witness}: {client:?}"
         );
 
-        let server = client.parent_id.as_ref().and_then(|id| trace.span(id));
+        let parent = |span: &Span| trace.span(span.parent_id.as_ref()?);
+        let mut server = parent(client);
+        while let Some(link) = server.filter(|span| span.kind == Kind::Other) {
+            ensure!(
+                link.attribute("headwater.request_id") == client.attribute("headwater.request_id"),
+                "hangs under a link of another request: {link:?}"
+            );
+            server = parent(link);
+        }
         let server = server.context("has a span without a parent in the trace file")?;
         ensure!(
             server.kind == Kind::Server,

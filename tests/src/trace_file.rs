@@ -103,6 +103,11 @@ impl TraceFile {
         self.spans.get(id)
     }
 
+    /// Returns all spans.
+    pub fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.spans.values()
+    }
+
     /// Returns the spans of incoming requests.
     pub fn servers(&self) -> impl Iterator<Item = &Span> {
         self.spans.values().filter(|span| span.kind == Kind::Server)

@@ -23,6 +23,9 @@ pub struct RedirectEntry {
     #[serde(default = "permanently", deserialize_with = "redirecting")]
     #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub status: u16,
+    /// Middlewares that requests pass through, the outermost first: names of `[[middleware]]`.
+    /// Default: those of `[defaults]`.
+    pub middleware: Option<Vec<String>>,
 }
 
 /// A fixed answer.
@@ -40,6 +43,9 @@ pub struct AnswerEntry {
     /// Text of the body. Default: empty.
     #[serde(default)]
     pub body: String,
+    /// Middlewares that requests pass through, the outermost first: names of `[[middleware]]`.
+    /// Default: those of `[defaults]`.
+    pub middleware: Option<Vec<String>>,
 }
 
 /// The files of a directory, with ranges, validators and precompressed variants (`x.js.br`,
@@ -51,6 +57,9 @@ pub struct FilesEntry {
     pub route: RouteConfigs,
     /// Directory, relative to the file.
     pub directory: PathBuf,
+    /// Middlewares that requests pass through, the outermost first: names of `[[middleware]]`.
+    /// Default: those of `[defaults]`.
+    pub middleware: Option<Vec<String>>,
 }
 
 fn permanently() -> u16 {

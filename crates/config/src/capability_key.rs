@@ -1,7 +1,7 @@
-//! Keys of a `[[service]]` that grant host interfaces. This crate does not know them: the program
+//! Keys of a `[[service]]` or `[[middleware]]` that grant host interfaces. This crate does not know them: the program
 //! that reads a file names them.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -20,29 +20,29 @@ pub struct CapabilityKey {
 /// printable.
 pub(crate) const GATHERED: &str = "\u{0}capabilities";
 
-/// Moves these keys of each service into a table of their own, so that serde does not reject them
+/// Moves these keys of each service and middleware into a table of their own, so that serde does not reject them
 /// as unknown.
 pub(crate) fn gather(document: &mut Spanned<DeTable<'_>>, keys: &[CapabilityKey]) {
-    let Some(services) = document.get_mut().get_mut("service") else {
-        return;
-    };
-    let DeValue::Array(services) = services.get_mut() else {
-        return;
-    };
-    for service in services.iter_mut() {
-        let span = service.span();
-        let DeValue::Table(service) = service.get_mut() else {
+    for list in ["service", "middleware"] {
+        let entries = document.get_mut().get_mut(list).map(Spanned::get_mut);
+        let Some(DeValue::Array(entries)) = entries else {
             continue;
         };
-        let mut gathered = DeTable::new();
-        for key in keys {
-            if let Some((name, value)) = service.remove_entry(key.name) {
-                gathered.insert(name, value);
+        for entry in entries.iter_mut() {
+            let span = entry.span();
+            let DeValue::Table(entry) = entry.get_mut() else {
+                continue;
+            };
+            let mut gathered = DeTable::new();
+            for key in keys {
+                if let Some((name, value)) = entry.remove_entry(key.name) {
+                    gathered.insert(name, value);
+                }
             }
-        }
-        if !gathered.is_empty() {
-            let name = Spanned::new(span.clone(), GATHERED.into());
-            service.insert(name, Spanned::new(span, DeValue::Table(gathered)));
+            if !gathered.is_empty() {
+                let name = Spanned::new(span.clone(), GATHERED.into());
+                entry.insert(name, Spanned::new(span, DeValue::Table(gathered)));
+            }
         }
     }
 }
@@ -55,10 +55,15 @@ pub(crate) fn reveal(message: &str, keys: &[CapabilityKey]) -> String {
 }
 
 pub(crate) fn add_to_schema(root: &mut Value, keys: &[CapabilityKey]) {
-    let properties = &mut root["definitions"]["Service"]["properties"];
-    let Some(properties) = properties.as_object_mut() else {
-        return;
-    };
+    for entry in ["Service", "MiddlewareEntry"] {
+        let properties = &mut root["definitions"][entry]["properties"];
+        if let Some(properties) = properties.as_object_mut() {
+            add_to_properties(properties, keys);
+        }
+    }
+}
+
+fn add_to_properties(properties: &mut Map<String, Value>, keys: &[CapabilityKey]) {
     for key in keys {
         let mut schema = key.schema.clone();
         if let Some(schema) = schema.as_object_mut() {

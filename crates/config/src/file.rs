@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use crate::builtin::{AnswerEntry, FilesEntry, RedirectEntry};
 use crate::capability_key::{CapabilityKey, gather, reveal};
+use crate::chain;
 use crate::config_error::ConfigError;
+use crate::middleware::MiddlewareEntry;
 use crate::other_manifest::OtherManifest;
 use crate::recovery;
 use crate::service::Service;
@@ -35,7 +37,10 @@ pub struct File {
     /// Services, each with its routes.
     #[serde(default)]
     pub service: Vec<Service>,
-    /// Settings for all services that do not have their own. A flag takes precedence over this
+    /// Components in front of services.
+    #[serde(default)]
+    pub middleware: Vec<MiddlewareEntry>,
+    /// Settings for all services and middlewares that do not have their own. A flag takes precedence over this
     /// section, and a service over both.
     #[serde(default)]
     pub defaults: ServiceSettings,
@@ -137,7 +142,7 @@ impl File {
         }
         for (index, service) in self.service.iter().enumerate() {
             let mut at = |(error, key): (ConfigError, String)| {
-                errors.push(self.at(index, &key, error));
+                errors.push(self.at("service", index, &key, error));
             };
             let name = &service.name;
             let others = &self.service[..index];
@@ -150,11 +155,12 @@ impl File {
             wrong
                 .filter(|(error, _)| !(lacks_guest && matches!(error, ConfigError::Guest(..))))
                 .for_each(&mut at);
-            let wrong = validate::of_service(service, index, &self.source);
+            let wrong = validate::of_service(service, "service", index, &self.source);
             for (why, key) in wrong {
                 at((ConfigError::Senseless(why), key));
             }
         }
+        self.check_middlewares(errors);
         for (index, listener) in self.listener.iter().enumerate() {
             for (why, key) in validate::of_listener(listener) {
                 let lacks = |needed: &str| self.source.lacks("listener", index, needed);
@@ -168,6 +174,59 @@ impl File {
                 let at = find(&key).or_else(|| find(""));
                 errors.push(told(&self.source, at, &key, ConfigError::Senseless(why)));
             }
+        }
+    }
+
+    fn check_middlewares(&self, errors: &mut Vec<ConfigError>) {
+        for (index, entry) in self.middleware.iter().enumerate() {
+            let mut at = |why: String, key: &str| {
+                let error = ConfigError::Senseless(why);
+                errors.push(self.at("middleware", index, key, error));
+            };
+            let name = &entry.name;
+            let twice = |what: &str| {
+                format!("there are {what} named `{name}`; give each a name of its own")
+            };
+            if self.middleware[..index].iter().any(|it| it.name == *name) {
+                at(twice("two middlewares"), "name");
+            }
+            if self.service.iter().any(|service| service.name == *name) {
+                at(
+                    format!(
+                        "there are a service and a middleware named `{name}`; give each a name of its own, by \
+                         which it is measured"
+                    ),
+                    "name",
+                );
+            }
+            if let Err(error) = entry.settings.pool.check() {
+                let why = format!("middleware `{name}`: {error}");
+                at(why, "max_concurrent_per_instance");
+            }
+            let service = entry.as_service();
+            for variable in service.secrets.keys() {
+                if service.environment.contains_key(variable) {
+                    let why = format!(
+                        "middleware `{name}`: the variable `{variable}` is in `environment` and in `secrets`: \
+                         remove one"
+                    );
+                    at(why, &format!("secrets.{variable}"));
+                }
+            }
+            for (why, key) in validate::of_service(&service, "middleware", index, &self.source) {
+                at(why, &key);
+            }
+        }
+        let is_whole = !self.source.lacks_entry("middleware");
+        for chain::Wrong { entry, key, why } in chain::check(self, is_whole) {
+            let error = ConfigError::Senseless(why);
+            errors.push(match entry {
+                Some((list, index)) => self.at(list, index, &key, error),
+                None => {
+                    let at = self.source.find_in_section("defaults", &key);
+                    told(&self.source, at, &key, error)
+                }
+            });
         }
     }
 
@@ -203,6 +262,9 @@ impl File {
         for service in &mut self.service {
             service.within(folder);
         }
+        for entry in &mut self.middleware {
+            entry.within(folder);
+        }
         for files in &mut self.files {
             files.directory = folder.join(&files.directory);
         }
@@ -221,9 +283,9 @@ impl File {
         self
     }
 
-    /// Adds a place to an error: of the key, or of the service if it does not have the key.
-    fn at(&self, service_index: usize, key: &str, error: ConfigError) -> ConfigError {
-        let find = |key| self.source.find("service", service_index, key);
+    /// Adds a place to an error: of the key, or of the entry of a list if it does not have the key.
+    fn at(&self, list: &str, index: usize, key: &str, error: ConfigError) -> ConfigError {
+        let find = |key| self.source.find(list, index, key);
         told(&self.source, find(key).or_else(|| find("")), key, error)
     }
 }

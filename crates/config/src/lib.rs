@@ -18,8 +18,10 @@
 mod builtin;
 mod cache_file;
 mod capability_key;
+mod chain;
 mod config_error;
 mod file;
+mod middleware;
 pub mod modules;
 mod other_manifest;
 mod recovery;
@@ -41,6 +43,7 @@ pub use cache_file::CacheFile;
 pub use capability_key::CapabilityKey;
 pub use config_error::ConfigError;
 pub use file::File;
+pub use middleware::{Fail, MiddlewareEntry};
 pub use other_manifest::{OtherManifest, SpinComponent, SpinSource};
 pub use reference::reference;
 pub use route::{OneRoute, RouteConfig, RouteConfigs};

@@ -19,6 +19,9 @@ pub struct RouteConfig {
     /// false.
     #[serde(default)]
     pub strip_prefix: bool,
+    /// Middlewares of requests at this route, in place of those of its service: names of
+    /// `[[middleware]]`, the outermost first. Default: those of the service.
+    pub middleware: Option<Vec<String>>,
 }
 
 /// One route or several, each as a path or as a table.
@@ -51,6 +54,7 @@ impl RouteConfig {
             path: path.into(),
             hosts: Vec::new(),
             strip_prefix: false,
+            middleware: None,
         }
     }
 }

@@ -25,10 +25,10 @@ pub struct Service {
     /// hosts = ["a.example"] }`, or a list of these.
     pub route: RouteConfigs,
     /// A component, relative to the file. Give either this or `module`.
-    component: Option<PathBuf>,
+    pub(crate) component: Option<PathBuf>,
     /// A WAGI module (a core module of WASI preview1), relative to the file. Give either this or
     /// `component`.
-    module: Option<PathBuf>,
+    pub(crate) module: Option<PathBuf>,
     /// Arguments of the module, which may contain `${SCRIPT_NAME}` and `${ARGS}` as in WAGI.
     /// Default: the path and the query's parts. Modules only.
     pub argv: Option<String>,

@@ -111,6 +111,11 @@ impl Source {
         })
     }
 
+    /// Returns true if an entry of a list was not read. Its error is reported elsewhere.
+    pub(crate) fn lacks_entry(&self, list: &str) -> bool {
+        self.left_out.iter().any(|(of, _)| of == list)
+    }
+
     /// Returns the index in the text of an entry that was read.
     fn original(&self, list: &str, mut index: usize) -> usize {
         for (of, left_out) in &self.left_out {

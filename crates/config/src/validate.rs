@@ -17,14 +17,20 @@ const OF_MODULES: [&str; 4] = ["argv", "entrypoint", "compat", "response"];
 /// Keys for components only, besides those of `PoolSettings`.
 const OF_COMPONENTS: [&str; 2] = ["forbid_headers", "allow_headers"];
 
-pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Vec<Wrong> {
+/// Returns what is wrong with an entry of a list: `service` or `middleware`.
+pub(crate) fn of_service(
+    service: &Service,
+    list: &str,
+    index: usize,
+    source: &Source,
+) -> Vec<Wrong> {
     let name = &service.name;
     let mut wrong = Vec::new();
     if name.trim().is_empty() {
-        let why = "a service needs a name, for traces and logs: write one";
-        wrong.push((why.to_owned(), "name".to_owned()));
+        let why = format!("a {list} needs a name, for traces and logs: write one");
+        wrong.push((why, "name".to_owned()));
     }
-    let says = |key: &str| source.find("service", index, key).is_some();
+    let says = |key: &str| source.find(list, index, key).is_some();
     let (others, keys) = match service.guest_if_any() {
         Some(Guest::Component(_)) => ("modules", OF_MODULES.map(str::to_owned).to_vec()),
         Some(Guest::Module(_)) => {
@@ -36,7 +42,7 @@ pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Ve
     };
     for key in keys.into_iter().filter(|key| says(key)) {
         let why = format!(
-            "service `{name}`: `{key}` is for {others}, and has no effect here: leave it out"
+            "{list} `{name}`: `{key}` is for {others}, and has no effect here: leave it out"
         );
         wrong.push((why, key));
     }
@@ -44,7 +50,7 @@ pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Ve
     let given = given.map(|(variable, value)| ("environment", variable, Some(value)));
     let secret = service.secrets.keys();
     let secret = secret.map(|variable| ("secrets", variable, None));
-    for (list, variable, value) in given.chain(secret) {
+    for (key, variable, value) in given.chain(secret) {
         let why = if variable.is_empty() || variable.contains(['=', '\0']) {
             "is not the name of a variable: write one without `=`"
         } else if value.is_some_and(|value| value.contains('\0')) {
@@ -53,8 +59,8 @@ pub(crate) fn of_service(service: &Service, index: usize, source: &Source) -> Ve
             continue;
         };
         let shown = variable.escape_debug();
-        let why = format!("service `{name}`: `{shown}` in `{list}` {why}");
-        wrong.push((why, format!("{list}.{variable}")));
+        let why = format!("{list} `{name}`: `{shown}` in `{key}` {why}");
+        wrong.push((why, format!("{key}.{variable}")));
     }
     wrong
 }

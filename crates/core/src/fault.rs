@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -37,6 +38,17 @@ pub struct Fault {
     retry_after: Option<Duration>,
     fields: Vec<(HeaderName, HeaderValue)>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    middleware: Option<FailedMiddleware>,
+    /// True if the guest returned an error in place of a response.
+    is_error_code: bool,
+}
+
+/// The middleware that a fault comes from.
+#[derive(Debug, Clone)]
+struct FailedMiddleware {
+    name: Arc<str>,
+    /// True if the service behind it had got the request.
+    reached: bool,
 }
 
 impl Fault {
@@ -54,6 +66,8 @@ impl Fault {
             retry_after: None,
             fields: Vec::new(),
             source: None,
+            middleware: None,
+            is_error_code: false,
         }
     }
 
@@ -108,6 +122,15 @@ impl Fault {
         )
     }
 
+    /// The guest returned this error in place of a response: 500.
+    #[must_use]
+    pub fn error_code(code: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut fault = Self::bad_response("the service returned an error in place of a response")
+            .caused_by(code);
+        fault.is_error_code = true;
+        fault
+    }
+
     /// The response was cut off after its head, because of this error. If that is a fault, the new one has
     /// the same kind.
     #[must_use]
@@ -117,6 +140,7 @@ impl Fault {
             Some(fault) => {
                 let mut cut = Self::new(fault.blame, fault.status, fault.kind, summary);
                 cut.source = fault.cause().map(Into::into);
+                cut.middleware.clone_from(&fault.middleware);
                 cut
             }
             None => Self::bad_response(summary).caused_by(explain(error)),
@@ -224,6 +248,38 @@ impl Fault {
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Names the middleware that failed, unless the fault names one; `reached` is true if the service behind
+    /// it had got the request.
+    #[must_use]
+    pub fn at_middleware(mut self, name: &Arc<str>, reached: bool) -> Self {
+        self.middleware.get_or_insert_with(|| FailedMiddleware {
+            name: Arc::clone(name),
+            reached,
+        });
+        self
+    }
+
+    /// Returns the middleware that failed, if it was one, and true if the service behind it had got the
+    /// request.
+    #[must_use]
+    pub fn middleware(&self) -> Option<(&str, bool)> {
+        let failed = self.middleware.as_ref()?;
+        Some((&failed.name, failed.reached))
+    }
+
+    /// Returns true if the guest returned an error in place of a response, as made by
+    /// [`error_code`](Self::error_code).
+    #[must_use]
+    pub fn is_error_code(&self) -> bool {
+        self.is_error_code
+    }
+
+    /// Returns the cause, if it is an error of this type.
+    #[must_use]
+    pub fn source_as<E: Error + 'static>(&self) -> Option<&E> {
+        self.source.as_deref()?.downcast_ref()
     }
 
     /// Returns true for a missed deadline, as made by [`deadline`](Self::deadline).

@@ -28,8 +28,10 @@
 //! }
 //! ```
 
+mod answer;
 mod attribution;
 mod body;
+mod chain;
 mod choice;
 mod debug;
 mod ending;
@@ -47,6 +49,7 @@ mod scope;
 
 pub use attribution::{Attribution, Doubt, Verdict, Witness};
 pub use body::{Body, BodyError, PolledFrame, empty, full};
+pub use chain::{LinkParts, Next, NextCall};
 pub use choice::{
     AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
 };
@@ -59,6 +62,6 @@ pub use internal::{AnswerFuture, Caller, InternalService};
 pub use limits::Limits;
 pub use printable::Printable;
 pub use read_turn::ReadTurn;
-pub use scope::{Counters, RequestScope, ScopeParts};
+pub use scope::{Counters, RequestScope, ScopeKey, ScopeParts};
 
 pub use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};

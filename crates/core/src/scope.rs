@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::uri::Authority;
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanContext, SpanId};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::{LinkParts, LinkState, Next, NextCall};
 use crate::ending::Ending;
-use crate::{Hops, RequestId};
+use crate::{Fault, Hops, RequestId};
 
 /// The state of one incoming request, for as long as work is done for it.
 ///
@@ -28,7 +29,18 @@ pub struct RequestScope {
     counters: Counters,
     denial: Mutex<Option<Denial>>,
     ending: Ending,
+    cancelled: Ending,
+    /// The middleware at work on the request. None while it is the service, or without a chain.
+    at_work: Mutex<Option<Arc<str>>>,
+    /// True if the request reached its service, behind the middlewares.
+    reached: AtomicBool,
+    /// The place in a chain of middlewares, for the scope of a link.
+    link: Option<LinkState>,
 }
+
+/// The identity of a scope. The links of a chain have the request id in common, but not the span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ScopeKey(RequestId, SpanId);
 
 type Denial = Arc<dyn Error + Send + Sync>;
 
@@ -91,7 +103,40 @@ impl RequestScope {
     /// Creates the scope of a new request that came through `hops`.
     #[must_use]
     pub fn by_way_of(hops: Hops, parts: ScopeParts) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(hops, parts, None))
+    }
+
+    /// Creates the scope of a link of a chain, which works for the request of `caller`.
+    ///
+    /// It is the same request: the id, the client and the counters are those of the root. The link has a
+    /// span, a deadline and an end of its own.
+    #[must_use]
+    pub fn of_link(caller: &Arc<Self>, link: LinkParts) -> Arc<Self> {
+        let LinkParts {
+            span,
+            service,
+            deadline,
+            next,
+        } = link;
+        let root = caller.link.as_ref().map_or(caller, LinkState::root);
+        let parts = ScopeParts {
+            id: root.id(),
+            // The root has it.
+            parent: None,
+            span,
+            service,
+            route: Arc::clone(root.route()),
+            host: root.host().cloned(),
+            client: root.client(),
+            started: root.started(),
+            deadline,
+        };
+        let state = LinkState::new(Arc::clone(root), next);
+        Arc::new(Self::with(root.hops().clone(), parts, Some(state)))
+    }
+
+    fn with(hops: Hops, parts: ScopeParts, link: Option<LinkState>) -> Self {
+        Self {
             parts,
             hops,
             answered: AtomicBool::new(false),
@@ -101,7 +146,18 @@ impl RequestScope {
             counters: Counters::default(),
             denial: Mutex::default(),
             ending: Ending::default(),
-        })
+            cancelled: Ending::default(),
+            at_work: Mutex::default(),
+            reached: AtomicBool::new(false),
+            link,
+        }
+    }
+
+    /// Returns the scope of the request as it came from its client: the one that every link's scope was
+    /// made from, or this one.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        self.link.as_ref().map_or(self, |link| link.root())
     }
 
     /// The request's id.
@@ -110,10 +166,16 @@ impl RequestScope {
         self.parts.id
     }
 
+    /// The identity of this scope, among those of the request.
+    #[must_use]
+    pub fn key(&self) -> ScopeKey {
+        ScopeKey(self.parts.id, self.parts.span.span_id())
+    }
+
     /// The trace context that the client sent.
     #[must_use]
     pub fn parent(&self) -> Option<&SpanContext> {
-        self.parts.parent.as_ref()
+        self.root().parts.parent.as_ref()
     }
 
     /// The request's own server span.
@@ -192,7 +254,7 @@ impl RequestScope {
     /// handler is not to blame.
     #[must_use]
     pub fn is_body_late(&self) -> bool {
-        self.body_late.load(Ordering::Relaxed)
+        self.root().body_late.load(Ordering::Relaxed)
     }
 
     /// Records the number of the instance that the request was given to. The last one counts: a request may
@@ -225,24 +287,117 @@ impl RequestScope {
     /// Returns the counters.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.root().counters
     }
 
     /// Records why an outgoing request made for this one was denied.
     pub fn set_denial(&self, denial: Denial) {
-        *self.denial.lock() = Some(denial);
+        *self.root().denial.lock() = Some(denial);
     }
 
     /// Returns why the last denied outgoing request was denied, if any was.
     #[must_use]
     pub fn denial(&self) -> Option<Arc<dyn Error + Send + Sync>> {
-        self.denial.lock().clone()
+        self.root().denial.lock().clone()
     }
 
     /// Records that nobody waits for the answer any more: the client went away, the deadline passed, or the
     /// last byte was sent.
     pub fn end(&self) {
         self.ending.end();
+    }
+
+    /// Records that nobody waits for the answer, although it was not complete: the client went away, or
+    /// the deadline passed. A link that waits for the next is told so.
+    pub fn cancel(&self) {
+        self.cancelled.end();
+        self.ending.end();
+    }
+
+    /// Returns true if the request was [cancelled](Self::cancel).
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_over()
+    }
+
+    /// Returns a token that is cancelled when the request is [cancelled](Self::cancel), but not at the end
+    /// of a complete answer.
+    #[must_use]
+    pub fn cancelled(&self) -> &CancellationToken {
+        self.cancelled.token()
+    }
+
+    /// Returns the handler behind this link, for a link that is a middleware.
+    #[must_use]
+    pub fn next(&self) -> Option<&Arc<dyn Next>> {
+        self.link.as_ref()?.next()
+    }
+
+    /// Records a call of the handler behind this link, until the returned value is dropped.
+    #[must_use]
+    pub fn call_next(self: &Arc<Self>) -> NextCall {
+        if let Some(link) = &self.link {
+            link.begin_call();
+        }
+        NextCall(Arc::clone(self))
+    }
+
+    pub(crate) fn end_call(&self) {
+        if let Some(link) = &self.link {
+            link.end_call();
+        }
+    }
+
+    /// Returns true if the link has called the handler behind it.
+    #[must_use]
+    pub fn has_called_next(&self) -> bool {
+        self.link.as_ref().is_some_and(LinkState::has_called)
+    }
+
+    /// Returns true if the link waits for the handler behind it: then it is not to blame for a missed
+    /// deadline.
+    #[must_use]
+    pub fn is_waiting_for_next(&self) -> bool {
+        self.link.as_ref().is_some_and(LinkState::is_waiting)
+    }
+
+    /// Records why the handler behind this link gave no proper answer. The last one counts.
+    pub fn set_next_fault(&self, fault: Fault) {
+        if let Some(link) = &self.link {
+            link.set_fault(fault);
+        }
+    }
+
+    /// Takes the recorded reason why the handler behind this link gave no proper answer.
+    #[must_use]
+    pub fn take_next_fault(&self) -> Option<Fault> {
+        self.link.as_ref()?.take_fault()
+    }
+
+    /// Records which middleware works on the request; `None` for its service.
+    pub fn set_at_work(&self, middleware: Option<&Arc<str>>) {
+        *self.root().at_work.lock() = middleware.cloned();
+    }
+
+    /// Adds the middleware that works on the request to a fault that names none.
+    #[must_use]
+    pub fn blame(&self, fault: Fault) -> Fault {
+        match self.root().at_work.lock().clone() {
+            Some(middleware) => fault.at_middleware(&middleware, self.is_reached()),
+            None => fault,
+        }
+    }
+
+    /// Records that the request reached its service, behind the middlewares.
+    pub fn set_reached(&self) {
+        // For reporting only.
+        self.root().reached.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the request has reached its service, behind the middlewares.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.root().reached.load(Ordering::Relaxed)
     }
 
     /// Returns true if nobody waits for the answer any more.

@@ -2,11 +2,12 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use headwater_chain::FailMode;
 use headwater_runtime::capability::Explained;
-use headwater_server::Route;
 
 use crate::build::running_service::RunningService;
-use crate::spec::builtins::Builtin;
+use crate::spec::builtins::{Builtin, BuiltinRoute};
+use crate::spec::chain::ChainPlace;
 use crate::spec::service_spec::Guest;
 
 /// Prints a text to standard output. A reader that has left is not an error: `head` leaves when it
@@ -33,7 +34,7 @@ pub(crate) fn lines(services: &[Arc<RunningService>], builtins: &[Builtin]) -> V
         lines.push(String::new());
     }
     for builtin in builtins {
-        let routes: Vec<_> = builtin.routes.iter().map(where_to).collect();
+        let routes: Vec<_> = builtin.routes.iter().map(at_builtin).collect();
         lines.push(format!("  {}  {}", list(&routes), builtin.does));
     }
     lines.push(String::new());
@@ -53,8 +54,12 @@ pub(crate) fn modules(services: &[Arc<RunningService>]) -> Vec<String> {
     lines
 }
 
-fn where_to(route: &Route) -> String {
-    place(&route.pattern, &route.hosts)
+fn at_builtin(BuiltinRoute { route, middleware }: &BuiltinRoute) -> String {
+    let place = place(&route.pattern, &route.hosts);
+    match middleware.is_empty() {
+        true => place,
+        false => format!("{place} behind {}", middleware.join(", ")),
+    }
 }
 
 fn place<H: ToString>(path: &str, hosts: &[H]) -> String {
@@ -79,7 +84,10 @@ fn describe(service: &RunningService) -> Vec<String> {
             } else {
                 ""
             };
-            format!("component, {}{composed}", component.world())
+            format!(
+                "component, {}{composed}",
+                service.world().unwrap_or_default()
+            )
         }
         None => match service.spec.guest {
             Guest::Component(_) => "component".to_owned(),
@@ -89,13 +97,37 @@ fn describe(service: &RunningService) -> Vec<String> {
     let routes: Vec<_> = service
         .routes
         .iter()
-        .map(|route| place(&route.path, &route.hosts))
+        .map(|route| {
+            let place = place(&route.path, &route.hosts);
+            match &route.middleware {
+                Some(names) => format!("{place} behind {}", list(names)),
+                None => place,
+            }
+        })
         .collect();
+    let (at, place) = match &service.chain {
+        ChainPlace::Service(names) if names.is_empty() => (list(&routes), None),
+        ChainPlace::Service(names) => (
+            list(&routes),
+            Some(format!("    behind       {}", names.join(", "))),
+        ),
+        ChainPlace::Middleware(link) => {
+            let fails = match link.fail {
+                FailMode::Closed => "closed: the request fails with it",
+                FailMode::Open => "open: the request goes on without it",
+            };
+            (
+                "(middleware)".to_owned(),
+                Some(format!("    fails        {fails}")),
+            )
+        }
+    };
     let mut lines = vec![
-        format!("  {}  {}", outline.name, list(&routes)),
+        format!("  {}  {at}", outline.name),
         format!("    runs         {} ({kind})", outline.file.display()),
-        format!("    instances    {}", instances(service)),
     ];
+    lines.extend(place);
+    lines.push(format!("    instances    {}", instances(service)));
     if service.is_lazy() {
         lines.push("    load         at the first request".to_owned());
     }

@@ -176,6 +176,12 @@ pub(crate) struct GrantArgs {
     #[arg(long = "dir", value_name = "HOST_DIR[::GUEST_DIR]", value_parser = parse_directory)]
     pub(crate) directories: Vec<Directory>,
 
+    /// Pass requests through a middleware first: a component of `wasi:http/middleware@0.3`, which is
+    /// granted nothing. May be given several times, the outermost first. A headwater.toml has
+    /// `[[middleware]]`, where each has its own grants
+    #[arg(long, value_name = "FILE")]
+    pub(crate) middleware: Vec<PathBuf>,
+
     /// Show a certificate (PEM) to upstreams of a host that ask for one. May be given several times
     #[arg(long, value_name = "HOST=CERTIFICATE,KEY", value_parser = parse_identity)]
     pub(crate) client_cert: Vec<ClientIdentity>,
@@ -198,6 +204,8 @@ impl GrantArgs {
             Some("--env")
         } else if !self.directories.is_empty() {
             Some("--dir")
+        } else if !self.middleware.is_empty() {
+            Some("--middleware")
         } else if !self.client_cert.is_empty() {
             Some("--client-cert")
         } else if !self.danger_no_verify.is_empty() {

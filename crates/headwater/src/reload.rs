@@ -10,7 +10,7 @@ use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::build::running_service::RunningService;
+use crate::build::running_service::{RunningService, called};
 use crate::build::services::SharedResources;
 use crate::host::loader::Loader;
 use crate::metrics::Reloads;
@@ -324,7 +324,7 @@ impl BuildContext {
         services: &[Arc<RunningService>],
         fronts: &[Arc<InternalFront>],
     ) -> Result<()> {
-        let names = services.iter().map(|service| &**service.name());
+        let names = called(services).map(|service| &**service.name());
         self.common.internal.connect(names.zip(fronts))?;
         Ok(())
     }

@@ -22,6 +22,7 @@
 //!         forbidden_headers: Default::default(),
 //!         pool: Default::default(),
 //!         grants: Capabilities::default().nothing(),
+//!         role: Default::default(),
 //!         metrics: Default::default(),
 //!     },
 //! )?;
@@ -51,6 +52,7 @@ pub mod measure;
 mod memory;
 mod meter;
 mod missing_imports;
+mod next_handler;
 mod one_line;
 mod open_files;
 mod outgoing_http;
@@ -75,7 +77,7 @@ pub use component_core::{component_core, component_core_of};
 pub use engine::{EPOCH_TICK, Ended, Engine, EngineError, Reclaim};
 pub use forbidden::{ForbiddenHeaders, NotAllowed};
 pub use guest_state::GuestState;
-pub use load_error::LoadError;
+pub use load_error::{LoadError, NoMiddleware};
 pub use memory::MemoryBudget;
 pub use missing_imports::MissingImports;
 pub use one_line::one_line;
@@ -86,7 +88,7 @@ pub use pool::{
     AttributionMode, CircuitState, InstanceState, InstanceView, PoolOverrides, PoolSettings,
     PoolTotals, PoolView,
 };
-pub use service::{ComponentService, ComponentSettings};
+pub use service::{ComponentService, ComponentSettings, Role};
 pub use store_factory::Directory;
 pub use threads::{GuestThreads, InstanceThread, OnThread, ServiceThreads};
 pub use world::World;

@@ -44,6 +44,9 @@ pub enum LoadError {
          0.3: {remedy}", remedy = again(.0)
     )]
     ReleaseCandidate(String),
+    /// It cannot stand in front of another.
+    #[error("it cannot be a middleware: {0}")]
+    NoMiddleware(NoMiddleware),
     /// It imports interfaces that Headwater does not offer.
     #[error(
         "it imports what Headwater does not offer:{0}\nbuild it without these, or compose it with \
@@ -64,6 +67,23 @@ pub enum LoadError {
         /// The cause.
         error: std::io::Error,
     },
+}
+
+/// The reason why a component cannot be a middleware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoMiddleware {
+    /// It is written for `wasi:http/proxy@0.2`.
+    #[error(
+        "it is written for the world `wasi:http/proxy@0.2`, and WASI 0.2 has no middleware; build it for \
+         `wasi:http/middleware@0.3`"
+    )]
+    Proxy,
+    /// It does not import the handler behind it.
+    #[error(
+        "it does not import `wasi:http/handler@0.3`, so it could not call what is behind it; build it for the \
+         world `wasi:http/middleware@0.3`, or serve it as a service"
+    )]
+    Service,
 }
 
 impl LoadError {

@@ -118,8 +118,9 @@ impl fmt::Display for Offer {
                 write!(f, "Headwater offers {}", versions.join(" and "))
             }
             Self::NextHandler => f.write_str(
-                "the next handler of a middleware: compose the two, for \
-                 example with `wac plug MIDDLEWARE.wasm --plug NEXT.wasm -o OUT.wasm`",
+                "the next handler of a middleware: serve what is behind it, with this in front \
+                 (`--middleware MIDDLEWARE.wasm`, or `[[middleware]]` in a headwater.toml), or compose the \
+                 two, for example with `wac plug MIDDLEWARE.wasm --plug NEXT.wasm -o OUT.wasm`",
             ),
             Self::By(others) => write!(f, "offered by {others}"),
             Self::Unknown => f.write_str("offered by no host that Headwater knows"),

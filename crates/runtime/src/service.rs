@@ -17,8 +17,9 @@ use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
 use crate::guest_state::GuestState;
 use crate::linker;
-use crate::load_error::LoadError;
+use crate::load_error::{LoadError, NoMiddleware};
 use crate::missing_imports::MissingImports;
+use crate::next_handler;
 use crate::one_line::one_line;
 use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
@@ -28,7 +29,9 @@ use crate::pool::{
 };
 use crate::starling_monkey::is_starling_monkey;
 use crate::store_factory::{Directory, StoreFactory};
-use crate::world::{World, calls_synchronously, exports, is_composed, release_candidate};
+use crate::world::{
+    World, calls_synchronously, exports, imports_next, is_composed, release_candidate,
+};
 
 /// The settings of a component service.
 #[derive(Debug, Clone)]
@@ -49,6 +52,18 @@ pub struct ComponentSettings {
     pub grants: Grants,
     /// The metrics to record to. The default records nothing.
     pub metrics: Metrics,
+    /// The place of the component: a service, or a middleware in front of services.
+    pub role: Role,
+}
+
+/// The place of a component.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It answers requests.
+    #[default]
+    Service,
+    /// It stands in front of services, and imports the handler behind it (`wasi:http/handler`).
+    Middleware,
 }
 
 /// A component that is served.
@@ -95,7 +110,7 @@ impl ComponentService {
         let (component, hearing) = compile(engine, binary, careful, &settings.service)?;
         let world = world(&component)?;
         let composed = is_composed(binary);
-        let pre = link(&component, world, hearing, &settings.grants)?;
+        let pre = link(&component, world, hearing, &settings.grants, settings.role)?;
 
         for directory in &settings.directories {
             // Fails now, and not when the first request needs it.
@@ -291,9 +306,14 @@ fn link(
     world: World,
     hearing: Hearing,
     grants: &Grants,
+    role: Role,
 ) -> Result<ProxyPre<GuestState>, LoadError> {
     let other_form = |error: wasmtime::Error| LoadError::Import(one_line(&error));
     let mut linker = linker::linker(component.engine(), grants).map_err(other_form)?;
+    if role == Role::Middleware {
+        check_middleware(component, world)?;
+        next_handler::add_to_linker(&mut linker).map_err(other_form)?;
+    }
     if hearing == Hearing::Wakes {
         wakes::add_to_linker(&mut linker).map_err(other_form)?;
     }
@@ -310,6 +330,17 @@ fn link(
         World::Proxy => p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2),
     }
     .map_err(other_form)
+}
+
+/// Checks that a component can stand in front of another.
+fn check_middleware(component: &Component, world: World) -> Result<(), LoadError> {
+    if world == World::Proxy {
+        return Err(LoadError::NoMiddleware(NoMiddleware::Proxy));
+    }
+    match imports_next(component) {
+        true => Ok(()),
+        false => Err(LoadError::NoMiddleware(NoMiddleware::Service)),
+    }
 }
 
 fn warnings(world: World, pool: &PoolSettings, binary: &[u8]) -> Vec<&'static str> {

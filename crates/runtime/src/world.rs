@@ -52,6 +52,16 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
+/// Returns true if a component imports the handler behind it, as a middleware does.
+pub(crate) fn imports_next(component: &Component) -> bool {
+    let engine = component.engine();
+    let ty = component.component_type();
+    ty.imports(engine).any(|(name, _)| {
+        let name = InterfaceName::parse(name);
+        name.interface == "wasi:http/handler" && name.is_compatible("0.3.0")
+    })
+}
+
 /// Returns an interface that Headwater offers, and that a component imports or exports in a version
 /// before its release.
 pub(crate) fn release_candidate(component: &Component) -> Option<String> {

@@ -17,6 +17,15 @@ pub const REQUEST_ID: &str = "headwater.request_id";
 /// The service that answers, or whose guest calls out.
 pub const SERVICE: &str = "headwater.service";
 
+/// The middleware that a span of a chain belongs to. Absent on that of the service behind middlewares.
+pub const MIDDLEWARE: &str = "headwater.middleware";
+
+/// `true` if the service behind the middlewares had got the request when one of them failed.
+pub const SERVICE_REACHED: &str = "headwater.service_reached";
+
+/// `true` if a middleware with `fail = "open"` failed, and the request went on without it.
+pub const FAILED_OPEN: &str = "headwater.middleware.failed_open";
+
 /// The well-formed `x-request-id` that the client sent. Never an id of ours.
 pub const CLIENT_REQUEST_ID: &str = "headwater.client_request_id";
 

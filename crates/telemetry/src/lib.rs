@@ -1,6 +1,7 @@
 //! Telemetry: logs, traces, metrics and their export, and the propagation of trace context.
 //!
-//! A request has one [`ServerSpan`], made by the front. Each outgoing request has a [`ClientSpan`],
+//! A request has one [`ServerSpan`], made by the front. Behind it, each link of a chain of middlewares has a
+//! [`LinkSpan`]. Each outgoing request has a [`ClientSpan`],
 //! a child of the server span of the request that it is attributed to. Parents are passed
 //! explicitly, never taken from the current span: a reused instance's task is not the request's
 //! task, and a guest may call out after its request's span has ended.
@@ -57,7 +58,8 @@ pub use output::{FileConfig, Output, OutputCounts, Outputs, Rotation};
 pub use pipeline::{Telemetry, build, init};
 pub use prometheus::Prometheus;
 pub use span::{
-    CallOutcome, CallSpan, ClientRequest, ClientSpan, GuestCall, ServerRequest, ServerSpan, TARGET,
+    CallOutcome, CallSpan, ClientRequest, ClientSpan, GuestCall, LinkRequest, LinkSpan,
+    ServerRequest, ServerSpan, TARGET,
 };
 
 #[cfg(test)]

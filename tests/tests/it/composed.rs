@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures::future::join_all;
 use headwater_tests::guests::guest;
+use headwater_tests::host::HostBuilder;
 use headwater_tests::instances::{self, Instances};
 use headwater_tests::load;
 use headwater_tests::trace_context::TraceParent;
@@ -16,13 +17,14 @@ use headwater_tests::{Client, Host, Upstream};
 use tempfile::TempDir;
 
 /// A kind of wrong attribution.
-struct Scenario {
-    name: &'static str,
-    query: &'static str,
-    clients: usize,
-    rounds: usize,
+pub(crate) struct Scenario {
+    /// The guests, the outermost first: `mw-mw2-detached`.
+    pub(crate) name: &'static str,
+    pub(crate) query: &'static str,
+    pub(crate) clients: usize,
+    pub(crate) rounds: usize,
     /// The number of outgoing requests of each request.
-    calls: usize,
+    pub(crate) calls: usize,
 }
 
 // The case that the plain call stack gets wrong in up to 80 of 100 calls.
@@ -118,18 +120,37 @@ async fn all_right(
 }
 
 impl Scenario {
-    /// Sends the load, and compares the upstream's and the trace's records with what was sent.
+    /// Sends the load to the composition of the guests.
     async fn run(self, arguments: &[&str]) -> Result<()> {
+        let host = Host::serve(guest(self.name)?).args(arguments.iter().copied());
+        let name = self.name;
+        self.load(host, name).await
+    }
+
+    /// Sends the load to the last of the guests, behind the others as middlewares.
+    pub(crate) async fn run_chained(self) -> Result<()> {
+        let names: Vec<_> = self.name.split('-').collect();
+        let [middlewares @ .., service] = &names[..] else {
+            anyhow::bail!("{} names no guests", self.name);
+        };
+        let mut host = Host::serve(guest(service)?);
+        for middleware in middlewares {
+            host = host.arg("--middleware").arg(guest(middleware)?);
+        }
+        self.load(host, service).await
+    }
+
+    /// Sends the load, and compares the upstream's and the trace's records with what was sent.
+    async fn load(self, host: HostBuilder, service: &str) -> Result<()> {
         let requests = self.clients * self.rounds;
         let upstream = Upstream::with(Behaviour::Answer(Duration::from_millis(2))).await?;
         let folder = TempDir::new()?;
-        let mut host = Host::serve(guest(self.name)?)
+        let mut host = host
             .args(["--allow-outgoing", &upstream.url()])
             .arg("--trace-file")
             .arg(folder.path().join("trace.jsonl"))
             .args(["--log", instances::LOG])
             .args(["--trace-tree", "always"])
-            .args(arguments.iter().copied())
             .start()
             .await?;
         let url = format!("{}/?to={}&{}", host.url(), upstream.url(), self.query);
@@ -138,7 +159,7 @@ impl Scenario {
         for (tag, answer) in &sent.answers {
             ensure!(answer.status == 200, "{tag}: {}", answer.text());
         }
-        let started = Instances::of(self.name, host.stderr()).started();
+        let started = Instances::of(service, host.stderr()).started();
         ensure!(
             started < requests,
             "{requests} requests were in {started} instances: none was shared"

@@ -10,6 +10,7 @@ mod backpressure;
 mod bad_input;
 mod bad_settings;
 mod capabilities;
+mod chains;
 mod check;
 mod circuit;
 mod command_line;

@@ -37,6 +37,10 @@ pub struct ServiceSettings {
     #[command(flatten)]
     #[schemars(flatten)]
     pub trace_headers: TraceHeaderSettings,
+    /// Middlewares that requests pass through, the outermost first: names of `[[middleware]]`. An
+    /// empty list is none. Default: none.
+    #[arg(skip)]
+    pub middleware: Option<Vec<String>>,
     /// Outgoing requests.
     #[command(flatten)]
     #[schemars(default)]
@@ -63,6 +67,7 @@ impl ServiceSettings {
             pool: self.pool.or(pool),
             connecting: self.connecting.or(other.connecting),
             trace_headers: self.trace_headers.or(other.trace_headers),
+            middleware: self.middleware.or(other.middleware),
             outgoing: self.outgoing.or(other.outgoing),
         }
     }
@@ -88,6 +93,7 @@ impl ServiceSettings {
 impl Group for ServiceSettings {
     fn has(key: &str) -> bool {
         key == "outgoing"
+            || key == "middleware"
             || LimitSettings::has(key)
             || LoadSettings::has(key)
             || PoolSettings::has(key)
@@ -98,6 +104,9 @@ impl Group for ServiceSettings {
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, values: &mut A) -> Result<(), A::Error> {
         if key == "outgoing" {
             self.outgoing = values.next_value()?;
+            Ok(())
+        } else if key == "middleware" {
+            self.middleware = Some(values.next_value()?);
             Ok(())
         } else if LimitSettings::has(key) {
             self.limits.read(key, values)

@@ -1,5 +1,6 @@
 //! The services and the requests in flight, as JSON.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use headwater_core::Counters;
@@ -14,12 +15,12 @@ use crate::reload::RunningHost;
 
 pub(super) fn services(running: &RunningHost) -> Value {
     let generation = running.generation();
-    let services: Vec<_> = running
-        .registry()
-        .current()
-        .iter()
-        .map(|service| describe(service))
-        .collect();
+    let current = running.registry().current();
+    let (middlewares, services): (Vec<_>, Vec<_>) =
+        current.iter().partition(|service| service.is_middleware());
+    let describe = |services: Vec<&Arc<RunningService>>| -> Value {
+        services.iter().map(|service| describe(service)).collect()
+    };
     json!({
         "generation": generation.number,
         "loaded_at_unix": seconds(generation.since),
@@ -32,7 +33,8 @@ pub(super) fn services(running: &RunningHost) -> Value {
         "needs_restart": generation.needs_restart,
         "services_that_finish": running.registry().going(),
         "requests_in_flight": running.front().in_flight(),
-        "services": services,
+        "services": describe(services),
+        "middlewares": describe(middlewares),
     })
 }
 
@@ -96,6 +98,8 @@ fn describe(service: &RunningService) -> Value {
     json!({
         "name": &*outline.name,
         "routes": service.routes.iter().map(|route| &route.path).collect::<Vec<_>>(),
+        "middleware": service.middleware(),
+        "fail": service.fail(),
         "file": outline.file,
         "kind": service.spec.guest.kind(),
         "load": load.as_str(),
@@ -104,7 +108,7 @@ fn describe(service: &RunningService) -> Value {
         "grants": service.grants(),
         "environment": environment,
         "directories": directories,
-        "pool": service.runner.component().map(|component| pool(component)),
+        "pool": service.runner.component().map(|component| pool(service, component)),
         "outgoing": {
             "on_new_connections": outgoing.new,
             "on_reused_connections": outgoing.reused,
@@ -113,7 +117,7 @@ fn describe(service: &RunningService) -> Value {
     })
 }
 
-fn pool(component: &ComponentService) -> Value {
+fn pool(service: &RunningService, component: &ComponentService) -> Value {
     let (view, totals) = (component.pool(), component.pool_totals());
     let instances: Vec<_> = component
         .instances()
@@ -135,7 +139,7 @@ fn pool(component: &ComponentService) -> Value {
         .map(|(doubt, calls)| (doubt.as_str().to_owned(), (*calls).into()))
         .collect();
     json!({
-        "world": component.world().to_string(),
+        "world": service.world(),
         "composed": component.is_composed(),
         "attribution_doubts": doubts,
         "circuit": match component.circuit() {

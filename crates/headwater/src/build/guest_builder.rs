@@ -59,6 +59,7 @@ impl GuestBuilder {
             identities: _,
             headers: _,
             module: _,
+            role,
             found: _,
         } = &*self.spec;
         let ServiceSummary {
@@ -81,6 +82,7 @@ impl GuestBuilder {
             pool: convert::service::pool(settings),
             grants,
             metrics: self.metrics.clone(),
+            role: *role,
         }
     }
 }

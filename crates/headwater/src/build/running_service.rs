@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use headwater_chain::{Chain, FailMode, Middleware, Target};
 use headwater_config::RouteConfig;
 use headwater_config::settings::LoadTime;
 use headwater_core::{Body, Handler, HandlerFuture, RequestScope};
@@ -15,10 +16,12 @@ use crate::build::lazy_guest::{LazyGuest, LoadState};
 #[cfg(feature = "wagi")]
 use crate::build::module::MountedModule;
 use crate::build::services::SharedResources;
-use crate::spec::builtins::Builtin;
+use crate::spec::builtins::{Builtin, BuiltinRoute};
+use crate::spec::chain::ChainPlace;
 use crate::spec::host_spec::Routing;
 use crate::spec::service_spec::{ServiceSpec, ServiceSummary};
 
+/// A service, or a middleware in front of services.
 pub(crate) struct RunningService {
     pub(crate) outline: Arc<ServiceSummary>,
     /// The specification, to find out whether the service has changed.
@@ -29,6 +32,7 @@ pub(crate) struct RunningService {
     pub(crate) timeout: Duration,
     pub(crate) route_limits: RouteLimits,
     pub(crate) service_limits: ServiceLimits,
+    pub(crate) chain: ChainPlace,
 }
 
 /// The handler of a service. Cheap to clone.
@@ -46,9 +50,15 @@ pub(crate) fn router(
     builtins: &[Builtin],
     routing: Routing,
 ) -> Result<Router> {
-    let mut routes: Vec<_> = builtins.iter().flat_map(|it| it.routes.clone()).collect();
+    let middlewares = Middlewares(services);
+    let mut routes = Vec::new();
+    for BuiltinRoute { route, middleware } in builtins.iter().flat_map(|it| &it.routes) {
+        let mut route = route.clone();
+        route.handler = middlewares.in_front_of(&route, middleware)?;
+        routes.push(route);
+    }
     for service in services {
-        routes.extend(service.all_routes()?);
+        routes.extend(service.all_routes(&middlewares)?);
     }
     Ok(match routing {
         Routing::Specific => Router::new(routes)?,
@@ -56,23 +66,69 @@ pub(crate) fn router(
     })
 }
 
-/// Returns the fronts through which the services reach each other.
+/// Returns the fronts through which the services reach each other, behind their middlewares.
 pub(crate) fn fronts(
     services: &[Arc<RunningService>],
     common: &SharedResources,
-) -> Vec<Arc<InternalFront>> {
+) -> Result<Vec<Arc<InternalFront>>> {
+    let middlewares = Middlewares(services);
     let front = |service: &Arc<RunningService>| {
         let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
         // The pattern has no meaning there.
-        let front = InternalFront::new(
-            service.route("/...", service.runner.handler()),
-            metrics,
-            loops,
-        );
+        let mut route = service.route("/...", service.runner.handler());
+        route.handler = middlewares.in_front_of(&route, service.middleware())?;
+        let front = InternalFront::new(route, metrics, loops);
         let front = front.with_access(common.access.clone());
-        Arc::new(front.with_explanations(common.explain))
+        Ok(Arc::new(front.with_explanations(common.explain)))
     };
-    services.iter().map(front).collect()
+    called(services).map(front).collect()
+}
+
+/// Returns the services that others can call, in the order of their [`fronts`].
+pub(crate) fn called(
+    services: &[Arc<RunningService>],
+) -> impl Iterator<Item = &Arc<RunningService>> {
+    services.iter().filter(|service| !service.is_middleware())
+}
+
+/// The middlewares among these services.
+pub(crate) struct Middlewares<'a>(&'a [Arc<RunningService>]);
+
+// === impl Middlewares ===
+
+impl Middlewares<'_> {
+    /// Returns the handler of a route, behind the middlewares of these names.
+    fn in_front_of(&self, route: &Route, names: &[String]) -> Result<Arc<dyn Handler>> {
+        let handler = Arc::clone(&route.handler);
+        if names.is_empty() {
+            return Ok(handler);
+        }
+        let links = names.iter().map(|name| self.find(name));
+        let target = Target {
+            service: Arc::clone(&route.service),
+            handler,
+            timeout: route.timeout,
+        };
+        let chain = Chain::new(links.collect::<Result<_>>()?, target)
+            .with_context(|| format!("service `{}`", route.service))?;
+        Ok(Arc::new(chain))
+    }
+
+    fn find(&self, name: &str) -> Result<Middleware> {
+        let found = self.0.iter().find_map(|service| match &service.chain {
+            ChainPlace::Middleware(link) if **service.name() == *name => Some((service, link)),
+            _ => None,
+        });
+        // The names in a file are checked with their places.
+        let (service, link) =
+            found.with_context(|| format!("there is no middleware named `{name}`"))?;
+        Ok(Middleware {
+            name: Arc::clone(service.name()),
+            handler: service.runner.handler(),
+            timeout: link.timeout,
+            fail: link.fail,
+        })
+    }
 }
 
 // === impl RunningService ===
@@ -109,12 +165,48 @@ impl RunningService {
         Arc::ptr_eq(&self.spec, &other.spec)
     }
 
-    fn all_routes(&self) -> Result<Vec<Route>> {
+    /// Returns true if it is a middleware, which has no routes.
+    pub(crate) fn is_middleware(&self) -> bool {
+        matches!(self.chain, ChainPlace::Middleware(_))
+    }
+
+    /// Returns the names of the middlewares in front of the service.
+    pub(crate) fn middleware(&self) -> &[String] {
+        match &self.chain {
+            ChainPlace::Service(middleware) => middleware,
+            ChainPlace::Middleware(_) => &[],
+        }
+    }
+
+    /// Returns the word for what happens to requests when it fails, if it is a middleware.
+    pub(crate) fn fail(&self) -> Option<&'static str> {
+        match &self.chain {
+            ChainPlace::Service(_) => None,
+            ChainPlace::Middleware(link) => Some(match link.fail {
+                FailMode::Closed => "closed",
+                FailMode::Open => "open",
+            }),
+        }
+    }
+
+    /// Returns the world of its component.
+    pub(crate) fn world(&self) -> Option<String> {
+        let component = self.runner.component()?;
+        Some(match self.is_middleware() {
+            true => "wasi:http/middleware@0.3".to_owned(),
+            false => component.world().to_string(),
+        })
+    }
+
+    fn all_routes(&self, middlewares: &Middlewares<'_>) -> Result<Vec<Route>> {
         let places = self.routes.iter().enumerate().map(|(index, place)| {
             let mut route = self.route(&place.path, self.runner.at(index));
             route.hosts =
                 hosts(&place.hosts).with_context(|| format!("service `{}`", self.name()))?;
             route.strip_prefix = place.strip_prefix;
+            let middleware = place.middleware.as_deref();
+            let middleware = middleware.unwrap_or_else(|| self.middleware());
+            route.handler = middlewares.in_front_of(&route, middleware)?;
             Ok(route)
         });
         places.collect()

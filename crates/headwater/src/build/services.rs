@@ -37,9 +37,9 @@ pub(crate) struct SharedResources {
     pub(crate) load_permits: LoadPermits,
 }
 
-/// Builds all services, except those that run already with an equal specification. Those stay, with
-/// their instances, connections and circuits, and get their new routes. Reports services that
-/// cannot be built.
+/// Builds all services and middlewares, except those that run already with an equal specification.
+/// Those stay, with their instances, connections and circuits, and get their new routes. Reports
+/// services that cannot be built.
 pub(crate) fn load(
     planned: Vec<PreparedService>,
     loading: &BuildContext,
@@ -115,6 +115,7 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
     let PreparedService {
         mut routes,
         route_limits,
+        chain,
         ..
     } = planned;
     // The route of a modules.toml is part of the specification, but the module may have named other
@@ -135,6 +136,7 @@ fn stay(old: &RunningService, planned: PreparedService) -> RunningService {
         },
         routes,
         route_limits,
+        chain,
     }
 }
 
@@ -150,6 +152,7 @@ fn begin(
         parts,
         mut routes,
         route_limits,
+        chain,
         place,
         ..
     } = planned;
@@ -182,6 +185,7 @@ fn begin(
         service_limits: ServiceLimits::new(&route_limits),
         routes,
         route_limits,
+        chain,
     })
 }
 

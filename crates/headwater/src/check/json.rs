@@ -1,11 +1,11 @@
 //! The result of checking a file, for programs. docs/reference/check.md describes it.
 
-use headwater_server::Route;
 use serde_json::{Value, json};
 
 use super::report::Report;
-use crate::build::running_service::RunningService;
+use crate::build::running_service::{RunningService, called};
 use crate::diagnostics::Diagnostic;
+use crate::spec::builtins::BuiltinRoute;
 
 pub(super) fn document(report: &Report) -> Value {
     let found = &report.found;
@@ -15,10 +15,11 @@ pub(super) fn document(report: &Report) -> Value {
             "tls": listener.tls,
         })
     });
+    let middlewares = report.services.iter().filter(|it| it.is_middleware());
     let builtins = report.builtins.iter().map(|builtin| {
         json!({
             "does": builtin.does,
-            "routes": builtin.routes.iter().map(route).collect::<Value>(),
+            "routes": builtin.routes.iter().map(builtin_route).collect::<Value>(),
         })
     });
     json!({
@@ -26,7 +27,8 @@ pub(super) fn document(report: &Report) -> Value {
         "ok": found.errors.is_empty(),
         "errors": found.errors.iter().map(diagnostic).collect::<Value>(),
         "warnings": found.warnings.iter().map(diagnostic).collect::<Value>(),
-        "services": report.services.iter().map(|it| service(it)).collect::<Value>(),
+        "services": called(&report.services).map(|it| service(it)).collect::<Value>(),
+        "middlewares": middlewares.map(|it| service(it)).collect::<Value>(),
         "builtins": builtins.collect::<Value>(),
         "listeners": listeners.collect::<Value>(),
         "admin": report.admin.map(|address| address.to_string()),
@@ -61,6 +63,7 @@ fn service(service: &RunningService) -> Value {
             "path": route.path,
             "hosts": route.hosts,
             "strip_prefix": route.strip_prefix,
+            "middleware": route.middleware.as_deref().unwrap_or_else(|| service.middleware()),
         })
     });
     let directories = outline.directories.iter().map(|directory| {
@@ -80,8 +83,7 @@ fn service(service: &RunningService) -> Value {
                     pool.max_requests_per_instance.end(),
                 ],
             });
-            let world = component.world().to_string();
-            (Some(world), Some(instances))
+            (service.world(), Some(instances))
         }
         None => (None, None),
     };
@@ -99,6 +101,8 @@ fn service(service: &RunningService) -> Value {
         "world": world,
         "file": outline.file,
         "routes": routes.collect::<Value>(),
+        "middleware": service.middleware(),
+        "fail": service.fail(),
         "may_call": may_call.collect::<Value>(),
         "unverified": unverified.collect::<Value>(),
         "grants": service.grants(),
@@ -108,10 +112,11 @@ fn service(service: &RunningService) -> Value {
     })
 }
 
-fn route(route: &Route) -> Value {
+fn builtin_route(BuiltinRoute { route, middleware }: &BuiltinRoute) -> Value {
     let hosts = route.hosts.iter().map(ToString::to_string);
     json!({
         "path": &*route.pattern,
         "hosts": hosts.collect::<Value>(),
+        "middleware": middleware,
     })
 }

@@ -4,7 +4,7 @@ use headwater_runtime::{CompiledOutput, Engine};
 use super::report::{Listener, Report};
 use super::scratch;
 use crate::banner;
-use crate::build::running_service::{fronts, router};
+use crate::build::running_service::{called, fronts, router};
 use crate::build::services::load;
 use crate::cli::Serve;
 use crate::convert;
@@ -49,13 +49,16 @@ pub(super) fn fill(
     let cache = convert::host::code_cache(&operation.server).unwrap_or_default();
     let loading = scratch(&operation, cache, output)?;
     report.services = load(services, &loading, &mut report.found);
-    let fronts = fronts(&report.services, &loading.common);
-    let names = report.services.iter().map(|service| &**service.name());
-    let connected = loading.common.internal.connect(names.zip(&fronts));
     let setting = |error| Diagnostic::of(Kind::Setting, Position::file(&arguments.file), &error);
     let found = &mut report.found;
-    found.keep(connected.map_err(|error| setting(error.into())));
-    // Conflicts of routes are reported already, with their places.
+    // Middlewares that are missing, and conflicts of routes, are reported already, with their places.
+    if found.errors.is_empty()
+        && let Some(fronts) = found.keep(fronts(&report.services, &loading.common).map_err(setting))
+    {
+        let names = called(&report.services).map(|service| &**service.name());
+        let connected = loading.common.internal.connect(names.zip(&fronts));
+        found.keep(connected.map_err(|error| setting(error.into())));
+    }
     if found.errors.is_empty() {
         let router = router(&report.services, &builtins, routing);
         found.keep(router.map_err(setting));

@@ -86,7 +86,7 @@ impl Loader {
         };
         Ok(BuiltHost {
             internal: match routing {
-                Routing::Specific => fronts(&services, &context.common),
+                Routing::Specific => fronts(&services, &context.common)?,
                 Routing::First => Vec::new(),
             },
             banner: match routing {

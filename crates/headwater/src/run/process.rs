@@ -110,7 +110,8 @@ async fn run(
     }
     let addresses: Vec<_> = host.addresses().iter().map(ToString::to_string).collect();
     let services = running.registry().current();
-    let services: Vec<_> = services.iter().map(|service| &**service.name()).collect();
+    let services = services.iter().filter(|service| !service.is_middleware());
+    let services: Vec<_> = services.map(|service| &**service.name()).collect();
     let url = |address: Option<SocketAddr>| address.map(|address| format!("http://{address}"));
     Started {
         banner: host.banner(),

@@ -18,50 +18,70 @@ use crate::spec::config_location::{AtKey, ConfigLocations, Misplaced};
 pub(crate) struct Builtin {
     /// The description of what it does, for people.
     pub(crate) does: String,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) routes: Vec<BuiltinRoute>,
 }
 
-/// Returns all built-in answers of a file that can be served.
+pub(crate) struct BuiltinRoute {
+    pub(crate) route: Route,
+    /// The middlewares in front of it, the outermost first.
+    pub(crate) middleware: Vec<String>,
+}
+
+/// Returns all built-in answers of a file that can be served. `defaults` are the middlewares in front of those
+/// that name none.
 pub(crate) fn of(
     file: &File,
+    defaults: Option<&[String]>,
     locations: &ConfigLocations,
     found: &mut Diagnostics,
 ) -> Vec<Builtin> {
     let mut builtins = Vec::new();
     for (index, entry) in file.redirect.iter().enumerate() {
         let mut found = found.entry(locations, "`[[redirect]]`", "redirect", index);
-        builtins.extend(found.keep(redirect(entry)).flatten());
+        builtins.extend(found.keep(redirect(entry, defaults)).flatten());
     }
     for (index, entry) in file.answer.iter().enumerate() {
         let mut found = found.entry(locations, "`[[answer]]`", "answer", index);
-        builtins.extend(found.keep(answer(entry)).flatten());
+        builtins.extend(found.keep(answer(entry, defaults)).flatten());
     }
     for (index, entry) in file.files.iter().enumerate() {
         let mut found = found.entry(locations, "`[[files]]`", "files", index);
-        builtins.extend(found.keep(files(entry)).flatten());
+        builtins.extend(found.keep(files(entry, defaults)).flatten());
     }
     builtins
 }
 
 /// Returns `None` if a route is invalid. The check of all routes reports it.
-fn redirect(entry: &RedirectEntry) -> Result<Option<Builtin>, Misplaced> {
+fn redirect(
+    entry: &RedirectEntry,
+    defaults: Option<&[String]>,
+) -> Result<Option<Builtin>, Misplaced> {
     let redirect = Redirect::new(&entry.to, entry.status).at("to")?;
     let does = format!("redirects to {} ({})", entry.to, entry.status);
-    let routes = routes(&entry.route, "redirect", Arc::new(redirect), true);
+    let middleware = entry.middleware.as_deref().or(defaults);
+    let routes = routes(
+        &entry.route,
+        middleware,
+        "redirect",
+        Arc::new(redirect),
+        true,
+    );
     Ok(routes.map(|routes| Builtin { does, routes }))
 }
 
-fn answer(entry: &AnswerEntry) -> Result<Option<Builtin>, Misplaced> {
+fn answer(entry: &AnswerEntry, defaults: Option<&[String]>) -> Result<Option<Builtin>, Misplaced> {
     let answer = fixed(entry)?;
     let does = format!("answers {}", entry.status);
-    let routes = routes(&entry.route, "answer", Arc::new(answer), false);
+    let middleware = entry.middleware.as_deref().or(defaults);
+    let routes = routes(&entry.route, middleware, "answer", Arc::new(answer), false);
     Ok(routes.map(|routes| Builtin { does, routes }))
 }
 
-fn files(entry: &FilesEntry) -> Result<Option<Builtin>, Misplaced> {
+fn files(entry: &FilesEntry, defaults: Option<&[String]>) -> Result<Option<Builtin>, Misplaced> {
     let files = Files::new(&entry.directory).at("directory")?;
     let does = format!("serves the files of {}", entry.directory.display());
-    let routes = routes(&entry.route, "files", Arc::new(files), true);
+    let middleware = entry.middleware.as_deref().or(defaults);
+    let routes = routes(&entry.route, middleware, "files", Arc::new(files), true);
     Ok(routes.map(|routes| Builtin { does, routes }))
 }
 
@@ -69,16 +89,19 @@ fn files(entry: &FilesEntry) -> Result<Option<Builtin>, Misplaced> {
 /// `...`.
 fn routes(
     places: &RouteConfigs,
+    middleware: Option<&[String]>,
     name: &str,
     handler: Arc<dyn Handler>,
     below: bool,
-) -> Option<Vec<Route>> {
+) -> Option<Vec<BuiltinRoute>> {
     let places = places.all();
     let routes = places.iter().map(|place| {
         let mut route = Route::new(&*place.path, name, handler.clone());
         route.hosts = hosts(&place.hosts).ok()?;
         route.strip_prefix = below && place.path.ends_with("/...");
-        Some(route)
+        let middleware = place.middleware.as_deref().or(middleware);
+        let middleware = middleware.unwrap_or_default().to_vec();
+        Some(BuiltinRoute { route, middleware })
     });
     routes.collect()
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use headwater_config::settings::ServiceSettings;
-use headwater_config::{Count, Guest as GuestPath, SecretSource, Service, Size};
+use headwater_config::{Count, Guest as GuestPath, MiddlewareEntry, SecretSource, Service, Size};
 use headwater_egress::{ClientIdentity, Grant, GrantSource, Grants, HostPattern};
-use headwater_runtime::{Artifact, Capabilities, Directory, component_core_of};
+use headwater_runtime::{Artifact, Capabilities, Directory, Role, component_core_of};
 use headwater_server::RouteLimits;
 use http::HeaderName;
 
@@ -17,6 +17,7 @@ use crate::convert::connecting::parse_unverified;
 use crate::diagnostics::EntryDiagnostics;
 use crate::input;
 use crate::spec::capabilities;
+use crate::spec::chain::{ChainPlace, LinkSettings};
 use crate::spec::config_location::{AtKey, Misplaced};
 use crate::spec::prepared::{Binary, PreparedService};
 use crate::spec::service_spec::{KeptHeaders, ModuleOptions, ServiceSpec, ServiceSummary};
@@ -50,8 +51,11 @@ pub(super) fn service(
     let (file, binary) = guest?;
     let (guest, binary) = binary.into_parts();
     let is_in_file = input::is_in_file(&file);
+    let mut settings = service.settings.clone().or_defaults(defaults.clone());
+    // Not part of the specification: a chain can change while its service runs.
+    let chain = ChainPlace::Service(settings.middleware.take().unwrap_or_default());
     let spec = ServiceSpec {
-        settings: service.settings.clone().or_defaults(defaults.clone()),
+        settings,
         identities,
         headers,
         module: module(service),
@@ -70,9 +74,25 @@ pub(super) fn service(
             GuestPath::Component(_) => "component",
             GuestPath::Module(_) => "module",
         }),
+        chain,
         secrets: secrets.map(Path::to_owned).collect(),
         ..PreparedService::new(spec, binary, service.route.all(), grant_source, found)
     })
+}
+
+/// Returns a middleware of a file, merged with the defaults. `None` if its guest cannot be read.
+pub(super) fn middleware(
+    entry: &MiddlewareEntry,
+    defaults: &ServiceSettings,
+    source: &Path,
+    capabilities: &Capabilities,
+    found: &mut EntryDiagnostics<'_>,
+) -> Option<PreparedService> {
+    let service = entry.as_service();
+    let mut prepared = self::service(&service, defaults, source, capabilities, found)?;
+    prepared.spec.role = Role::Middleware;
+    prepared.chain = ChainPlace::Middleware(LinkSettings::of(entry));
+    Some(prepared)
 }
 
 fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
@@ -89,7 +109,7 @@ fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
     Ok((file.to_owned(), binary))
 }
 
-fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
+pub(super) fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
     let artifact =
         Artifact::read(file).with_context(|| format!("cannot serve `{}`", file.display()))?;
     match (artifact, wants_component) {

@@ -96,6 +96,8 @@ fn several(
     check_sections(&file, &locations, found);
     routes::check(&file, &locations, found);
     let secrets = file.service.iter().flat_map(|it| it.secrets.values());
+    let middlewares = file.middleware.iter();
+    let secrets = secrets.chain(middlewares.flat_map(|it| it.secrets.values()));
     let variables = secrets.filter_map(SecretSource::variable);
     let variables = variables.map(ToOwned::to_owned).collect();
     let names: Vec<_> = file.service.iter().map(|it| &*it.name).collect();
@@ -116,10 +118,24 @@ fn several(
             entry.warn(grant.and_then(|grant| idle_grant(&grant, &names, place)));
         }
     }
+    // In front: they are still needed when the services are not.
+    let middlewares = file.middleware.iter().enumerate();
+    let middlewares = middlewares.filter_map(|(index, middleware)| {
+        let what = format!("middleware `{}`", middleware.name);
+        let mut entry = found.entry(&locations, &what, "middleware", index);
+        for (at, grant) in middleware.allow_outgoing.iter().enumerate() {
+            let place = entry.place(&format!("allow_outgoing.{at}"));
+            let grant = grant.parse().ok().filter(|_| is_whole);
+            entry.warn(grant.and_then(|grant| idle_grant(&grant, &names, place)));
+        }
+        from_file::middleware(middleware, &defaults, path, &capabilities, &mut entry)
+    });
+    let services = middlewares.collect::<Vec<_>>().into_iter().chain(services);
+    let services = services.collect();
     Some(HostSpec {
         services,
         routing: Routing::Specific,
-        builtins: builtins::of(&file, &locations, found),
+        builtins: builtins::of(&file, defaults.middleware.as_deref(), &locations, found),
         host: HostSettings {
             listeners: file.listener,
             server: file.server,

@@ -26,6 +26,7 @@ pub(crate) trait SpecSource: Send + Sync + 'static {
 
 #[derive(Default)]
 pub(crate) struct HostSpec {
+    /// The middlewares, and the services.
     pub(crate) services: Vec<PreparedService>,
     pub(crate) builtins: Vec<Builtin>,
     pub(crate) routing: Routing,

@@ -2,6 +2,7 @@
 
 pub(crate) mod builtins;
 pub(crate) mod capabilities;
+pub(crate) mod chain;
 pub(crate) mod config_location;
 mod from_file;
 mod from_flags;

@@ -10,6 +10,7 @@ use headwater_server::RouteLimits;
 use crate::convert::connecting::{self, Connecting};
 use crate::convert::outgoing;
 use crate::diagnostics::{EntryDiagnostics, Position};
+use crate::spec::chain::ChainPlace;
 use crate::spec::config_location::AtKey;
 use crate::spec::service_spec::{Content, Guest, KeptHeaders, ServiceSpec};
 
@@ -22,6 +23,7 @@ pub(crate) struct PreparedService {
     pub(crate) parts: Parts,
     pub(crate) routes: Vec<RouteConfig>,
     pub(crate) route_limits: RouteLimits,
+    pub(crate) chain: ChainPlace,
     /// The place in the file that names the guest.
     pub(crate) place: Position,
     /// The files of its secrets.
@@ -82,6 +84,7 @@ impl PreparedService {
             is_in_file: false,
             routes,
             route_limits: RouteLimits::default(),
+            chain: ChainPlace::default(),
             place: Position::default(),
             secrets: Vec::new(),
         }

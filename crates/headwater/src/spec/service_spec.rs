@@ -10,7 +10,7 @@ use headwater_config::settings::ServiceSettings;
 use headwater_core::{Compat, FileIdentity, ResponseMode};
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
 use headwater_runtime::capability::Grants as CapabilityGrants;
-use headwater_runtime::{Directory, PoolSettings, World};
+use headwater_runtime::{Directory, PoolSettings, Role, World};
 use http::HeaderName;
 use sha2::{Digest, Sha256};
 
@@ -28,6 +28,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) identities: Vec<ClientIdentity>,
     pub(crate) headers: KeptHeaders,
     pub(crate) module: ModuleOptions,
+    /// A service, or a middleware in front of services.
+    pub(crate) role: Role,
     /// The state of its files when it was read.
     pub(crate) found: Found,
 }
@@ -107,6 +109,7 @@ impl ServiceSpec {
             identities: Vec::new(),
             headers: KeptHeaders::default(),
             module: ModuleOptions::default(),
+            role: Role::Service,
             found: Found::default(),
         }
     }
@@ -255,7 +258,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let before = spec(folder.path());
         assert!(before == spec(folder.path()));
-        let changes: [fn(&mut ServiceSpec); 8] = [
+        let changes: [fn(&mut ServiceSpec); 9] = [
             |it| outline(it).name = "other".into(),
             |it| it.guest = Guest::Component(Content::of(b"another")),
             |it| it.guest = Guest::Module(Content::of(b"guest")),
@@ -264,6 +267,7 @@ mod tests {
             |it| outline(it).environment[0].1 = "another".to_owned(),
             |it| it.headers.forbidden = vec![http::header::COOKIE],
             |it| it.module.argv = Some("x".to_owned()),
+            |it| it.role = Role::Middleware,
         ];
         for (index, change) in changes.iter().enumerate() {
             let mut after = spec(folder.path());

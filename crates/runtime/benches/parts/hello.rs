@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanContext, empty};
 use headwater_runtime::{
     Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
+    Role,
 };
 use headwater_telemetry::Metrics;
 use http::Request;
@@ -56,6 +57,7 @@ pub(crate) fn pool(
             pool,
             grants: Capabilities::default().nothing(),
             metrics: Metrics::default(),
+            role: Role::Service,
         },
     )?))
 }

@@ -26,7 +26,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use headwater_core::RequestId;
+use headwater_core::ScopeKey;
 
 /// The turns of one instance's event loop. Its driver counts one each time that it is polled: the
 /// guest has yielded to the host, or may have.
@@ -65,16 +65,16 @@ pub(crate) struct Entered<Task> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Declared {
     /// This request; the task has not yielded since.
-    Holds(RequestId),
+    Holds(ScopeKey),
     /// This request; the task has yielded since.
-    Lapsed(RequestId),
+    Lapsed(ScopeKey),
 }
 
 #[derive(Debug)]
 struct Entry {
     number: u64,
     turn: u64,
-    request: RequestId,
+    request: ScopeKey,
 }
 
 impl<Task> Default for Declarations<Task> {
@@ -104,7 +104,7 @@ impl<Task: Copy + Eq + Hash> Declarations<Task> {
         self.by_task.is_empty()
     }
 
-    pub(crate) fn enter(&mut self, task: Option<Task>, request: RequestId) -> Entered<Task> {
+    pub(crate) fn enter(&mut self, task: Option<Task>, request: ScopeKey) -> Entered<Task> {
         self.last += 1;
         let number = self.last;
         if let Some(task) = task {
@@ -148,8 +148,8 @@ mod tests {
     const ONE: u32 = 1;
     const OTHER: u32 = 2;
 
-    fn id() -> RequestId {
-        RequestId::new()
+    fn id() -> ScopeKey {
+        crate::testing::scope().key()
     }
 
     #[test]

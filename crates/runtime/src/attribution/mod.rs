@@ -39,7 +39,7 @@ pub(crate) mod wakes;
 
 use std::sync::Arc;
 
-use headwater_core::{Attribution, Doubt, RequestId, RequestScope};
+use headwater_core::{Attribution, Doubt, RequestScope, ScopeKey};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{AsContext, AsContextMut, Store, StoreContextMut};
 
@@ -223,11 +223,11 @@ impl Caller {
             .task
             .and_then(|task| store.data_mut().roots().declarations.of(task));
         match declared {
-            Some(Declared::Holds(id)) => self
-                .live(store, |scope| scope.id() == id)
+            Some(Declared::Holds(key)) => self
+                .live(store, |scope| scope.key() == key)
                 .map_or(Declaration::None, Declaration::Holds),
-            Some(Declared::Lapsed(id)) => self
-                .live(store, |scope| scope.id() == id)
+            Some(Declared::Lapsed(key)) => self
+                .live(store, |scope| scope.key() == key)
                 .map_or(Declaration::None, Declaration::Lapsed),
             None => Declaration::None,
         }
@@ -306,6 +306,15 @@ fn judge<T: AttributionView>(
         ledger::evidence(store.as_context_mut())
     } else {
         store.data_mut().roots().stack(&caller.walk)
+    };
+    // The request's id names every link of a chain that the request has in this instance.
+    let echo = match (echo, &stack) {
+        (Echo::One(echoed), StackEvidence::Sound(seen))
+            if echoed.id() == seen.id() && !names.by_span(&echoed) =>
+        {
+            Echo::One(Arc::clone(seen))
+        }
+        (echo, _) => echo,
     };
     let doubt = match &stack {
         StackEvidence::Sound(own) => doubt(&mut store, own),
@@ -403,7 +412,7 @@ fn forget_ended<T: AttributionView>(store: &mut StoreContextMut<'_, T>, fresh: G
 /// Declares, by a token, that the calling task works for this request.
 pub(crate) fn enter<T: AttributionView>(
     mut store: StoreContextMut<'_, T>,
-    request: RequestId,
+    request: ScopeKey,
 ) -> Entered<GuestTaskId> {
     let task = Caller::of(store.as_context_mut()).task;
     store.data_mut().roots().declarations.enter(task, request)
@@ -412,10 +421,10 @@ pub(crate) fn enter<T: AttributionView>(
 /// Returns true if a request lives in the calling guest's instance.
 pub(crate) fn is_live<T: AttributionView>(
     mut store: StoreContextMut<'_, T>,
-    request: RequestId,
+    request: ScopeKey,
 ) -> bool {
     let caller = Caller::of(store.as_context_mut());
-    caller.live(store, |scope| scope.id() == request).is_some()
+    caller.live(store, |scope| scope.key() == request).is_some()
 }
 
 impl Evidence {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater_core::RequestId;
+use headwater_core::ScopeKey;
 use wasmtime::component::{GuestTaskId, Linker, Resource, ResourceType};
 use wasmtime::{AsContextMut, StoreContextMut};
 
@@ -14,7 +14,7 @@ use crate::guest_state::GuestState;
 const SCOPE: &str = "headwater:attribution/scope@0.1.0";
 
 /// A `token`: names a request of the instance whose store it is in.
-struct Token(RequestId);
+struct Token(ScopeKey);
 
 /// The declared scope: `headwater:attribution/scope`. It grants nothing, so every guest may import it.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ fn take(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<Option<R
     let Some(scope) = attribution.running() else {
         return Ok(None);
     };
-    let token = Token(scope.id());
+    let token = Token(scope.key());
     Ok(Some(store.data_mut().table.push(token)?))
 }
 

@@ -18,7 +18,7 @@ use self::hooks::OutgoingCall;
 use self::request_body::Version;
 
 pub(crate) use self::hooks::Hooks;
-pub(crate) use self::outgoing::Outgoing;
+pub(crate) use self::outgoing::{Outgoing, OutgoingPermit};
 
 /// The 0.3 interface, in the version of wasmtime-wasi-http 48; 0.3.x versions link to each other.
 pub(crate) const CLIENT: &str = "wasi:http/client@0.3.0";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater_core::{Fault, RequestId, explain};
 use wasmtime_wasi_http::{p2, p3};
 
+use crate::next_handler::ReturnedCode;
 use crate::one_line::one_line;
 use crate::pool::queued_request::InstanceRecord;
 
@@ -52,13 +53,13 @@ pub(super) struct SlowStart;
 
 pub(super) fn fault(error: wasmtime::Error) -> Fault {
     if let Some(code) = error.downcast_ref::<p3::bindings::http::types::ErrorCode>() {
-        return returned_error(format!("{code:?}"));
+        return Fault::error_code(ReturnedCode(code.clone()));
     }
     if let Some(code) = error.downcast_ref::<p2::bindings::http::types::ErrorCode>() {
-        return returned_error(format!("{code:?}"));
+        return Fault::error_code(format!("{code:?}"));
     }
     if let Some(refused) = error.downcast_ref::<BodyRefused>() {
-        return returned_error(explain(refused));
+        return Fault::error_code(explain(refused));
     }
     if error.is::<NoResponse>() {
         return Fault::bad_response("the service ended without a response")
@@ -84,8 +85,4 @@ pub(super) async fn lost(instance: &InstanceRecord, request: RequestId) -> Fault
             Fault::trap().caused_by(format!("instance {number} ended without an answer"))
         }
     }
-}
-
-fn returned_error(code: String) -> Fault {
-    Fault::bad_response("the service returned an error in place of a response").caused_by(code)
 }

@@ -16,8 +16,10 @@ pub(super) struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // While a guest waits for a client's body, the client is late and not the instance.
+        // While a guest waits for a client's body, the client is late and not the instance; while it waits for
+        // the next handler of a chain, that one is.
         let missed = !self.answered
+            && !self.scope.is_waiting_for_next()
             && !self.scope.is_body_late()
             && self
                 .scope

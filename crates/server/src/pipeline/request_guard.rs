@@ -26,6 +26,8 @@ struct Inner {
     scoped: Scoped,
     wait: Option<Arc<Wait>>,
     answered: bool,
+    /// True if the answer ended before it was complete.
+    cut: bool,
     // Dropped last: the request counts until it is reported.
     held: Held,
 }
@@ -66,6 +68,7 @@ impl RequestGuard {
             scoped,
             wait,
             answered: false,
+            cut: false,
             held,
         }))
     }
@@ -103,9 +106,15 @@ impl RequestGuard {
         self.0.scoped.access.failed(fault);
     }
 
+    /// Records that the answer was cut off, for this reason.
+    pub(crate) fn cut(&mut self, fault: &Fault) {
+        self.0.cut = true;
+        self.failed(fault);
+    }
+
     /// Records that the client went away before the end of the answer.
     pub(crate) fn abandoned(&mut self) {
-        self.failed(&Trouble::Gone.fault());
+        self.cut(&Trouble::Gone.fault());
     }
 
     /// Counts bytes of the response's body that the connection took.
@@ -125,6 +134,9 @@ impl Drop for RequestGuard {
         let (status, error) = (scoped.span.status(), scoped.span.error());
         scoped.measure.end(status, error);
         scoped.access.end();
-        scoped.scope.end();
+        match self.0.cut {
+            true => scoped.scope.cancel(),
+            false => scoped.scope.end(),
+        }
     }
 }

@@ -226,8 +226,9 @@ async fn wait_for(
                     let late = body.and_then(Wait::due);
                     drop(handled);
                     // Tells whatever outlives the handler.
-                    scope.end();
-                    return Err(late.map_or_else(Fault::deadline, Trouble::fault));
+                    scope.cancel();
+                    let deadline = || scope.blame(Fault::deadline());
+                    return Err(late.map_or_else(deadline, Trouble::fault));
                 }
             }
         }

@@ -50,7 +50,7 @@ impl ResponseBody {
                 None => Fault::cut(&*error),
             };
             log(&fault, guard.scope(), 0);
-            guard.failed(&fault);
+            guard.cut(&fault);
         }
         self.cut = Some(error);
         cx.waker().wake_by_ref();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headwater_core::{Blame, Body, Fault, RequestId, RequestScope};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Response};
 
@@ -18,20 +18,7 @@ pub(crate) fn answer(
     explanation: Option<&Explanation>,
 ) -> Response<Body> {
     let why = explanation.map(Explanation::text).unwrap_or_default();
-    let text = format!("{} (request {id})\n{why}", fault.summary());
-    let mut response = Response::new(headwater_core::full(text));
-    *response.status_mut() = fault.status();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    for (name, value) in fault.fields() {
-        headers.insert(name, value.clone());
-    }
-    if let Some(wait) = fault.retry_after() {
-        // Rounds up to whole seconds.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    fault.answer(id, &why)
 }
 
 /// A request's id as a field value, for the service and the answer.
@@ -46,6 +33,7 @@ const fn uuid_length() -> usize {
 /// host. `left_out` is the number of faults of its kind that were not logged since the last.
 pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>, left_out: u64) {
     let left_out = (left_out > 0).then_some(left_out);
+    let middleware = fault.middleware();
     macro_rules! line {
         ($level:expr) => {
             tracing::event!(
@@ -59,6 +47,8 @@ pub(crate) fn log(fault: &Fault, scope: &Arc<RequestScope>, left_out: u64) {
                 blame = fault.blame().as_str(),
                 kind = fault.kind(),
                 status = fault.status().as_u16(),
+                middleware = middleware.map(|(name, _)| name),
+                service_reached = middleware.map(|(_, reached)| reached),
                 cause = fault.cause(),
                 left_out,
                 "{}",
@@ -100,18 +90,7 @@ impl RequestName {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn a_wait_is_rounded_up_to_seconds() {
-        for (wait, seconds) in [(0, "0"), (1, "1"), (1_000, "1"), (1_001, "2")] {
-            let fault = Fault::overload("test", Duration::from_millis(wait));
-            let response = answer(&fault, RequestId::new(), None);
-            assert_eq!(response.headers()[RETRY_AFTER], seconds);
-        }
-    }
 
     #[test]
     fn the_id_replaces_every_other() {

@@ -2,11 +2,13 @@
 
 mod call;
 mod client;
+mod link;
 mod server;
 pub(crate) mod url;
 
 pub use call::{CallOutcome, CallSpan, GuestCall};
 pub use client::{ClientRequest, ClientSpan};
+pub use link::{LinkRequest, LinkSpan};
 pub use server::{ServerRequest, ServerSpan};
 
 use std::sync::LazyLock;

@@ -64,6 +64,8 @@ struct FaultLabels {
     blame: &'static str,
     status: StatusCode,
     cause: Option<String>,
+    /// The middleware that failed, and true if the service behind it had got the request.
+    middleware: Option<(String, bool)>,
 }
 
 #[derive(Debug)]
@@ -119,6 +121,10 @@ impl ServerSpan {
             cause: (!self.span.is_disabled())
                 .then(|| fault.root_cause())
                 .flatten(),
+            middleware: fault
+                .middleware()
+                .filter(|_| !self.span.is_disabled())
+                .map(|(name, reached)| (name.to_owned(), reached)),
         });
     }
 
@@ -194,6 +200,7 @@ impl Outcome {
             counters,
         } = self;
         let error = self.error();
+        let middleware = fault.as_ref().and_then(|fault| fault.middleware.as_ref());
         let count = |of: fn(&Counts) -> u64| counters.as_ref().map(|counts| integer(of(counts)));
         // The conventions leave the status unset for 4xx, and its description empty.
         tracing::record_all!(
@@ -203,6 +210,8 @@ impl Outcome {
             { ERROR_TYPE } = error.as_deref(),
             { FAULT } = fault.as_ref().map(|fault| fault.blame),
             { FAULT_CAUSE } = fault.as_ref().and_then(|fault| fault.cause.as_deref()),
+            { MIDDLEWARE } = middleware.map(|(name, _)| name.as_str()),
+            { SERVICE_REACHED } = middleware.map(|(_, reached)| *reached),
             { OUTGOING_REQUESTS } = count(|counts| counts.outgoing),
             { OUTGOING_DENIED } = count(|counts| counts.outgoing_denied),
             { OUTGOING_SENT_BYTES } = count(|counts| counts.outgoing_sent_bytes),
@@ -276,6 +285,8 @@ fn new_span(request: &ServerRequest<'_>) -> Span {
         { ERROR_TYPE } = Empty,
         { FAULT } = Empty,
         { FAULT_CAUSE } = Empty,
+        { MIDDLEWARE } = Empty,
+        { SERVICE_REACHED } = Empty,
         { OUTGOING_REQUESTS } = Empty,
         { OUTGOING_DENIED } = Empty,
         { OUTGOING_SENT_BYTES } = Empty,

@@ -33,8 +33,8 @@ pub(crate) struct TreeProcessor {
 #[derive(Default)]
 struct Open {
     trees: HashMap<SpanId, Tree>,
-    /// The outgoing requests of these, each with its request: the tree of a called service of this host goes
-    /// beneath.
+    /// The outgoing requests and the links of these, each with its request: the tree of a called service of
+    /// this host goes beneath, and so do the outgoing requests of a link.
     calls: HashMap<SpanId, SpanId>,
     /// The number of requests beyond [`MAX_OPEN`].
     untracked: usize,
@@ -69,6 +69,11 @@ impl Open {
         tree
     }
 
+    /// Returns the request that a span belongs to: the span itself, or the request of the link of a chain.
+    fn request_of(&self, span: SpanId) -> SpanId {
+        self.calls.get(&span).copied().unwrap_or(span)
+    }
+
     /// Returns the tree with this outgoing request.
     fn caller(&mut self, call: SpanId) -> Option<&mut Tree> {
         self.trees.get_mut(self.calls.get(&call)?)
@@ -82,7 +87,10 @@ impl SpanProcessor for TreeProcessor {
         let parent = parent.span_context();
         let mut open = self.open.lock();
         if parent.is_valid() && !parent.is_remote() {
-            let (request, call) = (parent.span_id(), span.span_context().span_id());
+            let (request, call) = (
+                open.request_of(parent.span_id()),
+                span.span_context().span_id(),
+            );
             if let Some(tree) = open.trees.get_mut(&request) {
                 tree.running += 1;
                 if open.calls.len() < MAX_OPEN {
@@ -114,7 +122,8 @@ impl SpanProcessor for TreeProcessor {
             let call = palette.call(&span);
             let mut open = self.open.lock();
             let untracked = open.untracked > 0;
-            match open.trees.get_mut(&span.parent_span_id) {
+            let request = open.request_of(span.parent_span_id);
+            match open.trees.get_mut(&request) {
                 Some(tree) => {
                     tree.running = tree.running.saturating_sub(1);
                     tree.add(call);

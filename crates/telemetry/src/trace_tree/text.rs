@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use headwater_core::Printable;
 use opentelemetry::Value;
-use opentelemetry::trace::SpanId;
+use opentelemetry::trace::{SpanId, SpanKind};
 use opentelemetry_sdk::trace::SpanData;
 
 use super::MAX_CHILDREN;
 use crate::attributes::*;
 
-/// The outgoing requests of an open request.
+/// The outgoing requests and the links of an open request.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     calls: Vec<Call>,
@@ -25,10 +25,11 @@ pub(super) struct Tree {
     pub(super) running: usize,
 }
 
-/// An outgoing request that has ended.
+/// An outgoing request, or a link of a chain, that has ended.
 #[derive(Debug)]
 pub(super) struct Call {
     id: SpanId,
+    parent: SpanId,
     started: SystemTime,
     /// The text before and after the time at which it started.
     text: [String; 2],
@@ -93,36 +94,38 @@ impl Palette {
             );
             return text;
         };
-        let children = self.children(span, tree);
-        for (i, lines) in children.iter().enumerate() {
-            let (first, further) = if i + 1 == children.len() {
-                ("└─", "  ")
-            } else {
-                ("├─", "│ ")
-            };
-            let branches = std::iter::once(first).chain(std::iter::repeat(further));
-            for (line, branch) in lines.iter().zip(branches) {
-                text.push_str(branch);
-                text.push(' ');
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
+        let mut children = self.calls(span, tree, span.span_context.span_id());
+        children.extend(self.notes(span, tree));
+        text.push_str(&branches(&children));
         text
     }
 
-    /// Formats the outgoing requests, in the order in which they began, with the lines beneath them.
-    fn children(self, span: &SpanData, tree: &Tree) -> Vec<Vec<String>> {
-        let mut calls: Vec<_> = tree.calls.iter().collect();
+    /// Formats the outgoing requests and links under a span, in the order in which they began, with the lines
+    /// beneath them.
+    fn calls(self, request: &SpanData, tree: &Tree, parent: SpanId) -> Vec<Vec<String>> {
+        let is_top = parent == request.span_context.span_id();
+        let has_ended = |id| tree.calls.iter().any(|call| call.id == id);
+        let mut calls: Vec<_> = tree
+            .calls
+            .iter()
+            // What a link has done that still runs has no other place.
+            .filter(|call| call.parent == parent || (is_top && !has_ended(call.parent)))
+            .collect();
         calls.sort_by_key(|call| call.started);
         let calls = calls.into_iter().map(|call| {
-            let at = since(span.start_time, call.started);
+            let at = since(request.start_time, call.started);
             let at = self.paint(DIM, format_args!("at {at}")).to_string();
             let [before, after] = &call.text;
-            let mut lines = vec![format!("{before} {at}  {after}")];
+            let mut lines = vec![format!("{before} {at}  {after}").trim_end().to_owned()];
+            let beneath = branches(&self.calls(request, tree, call.id));
+            lines.extend(beneath.lines().map(str::to_owned));
             lines.extend(tree.called.get(&call.id).into_iter().flatten().cloned());
             lines
         });
+        calls.collect()
+    }
+
+    fn notes(self, span: &SpanData, tree: &Tree) -> Vec<Vec<String>> {
         let mut notes = Vec::new();
         if tree.more > 0 {
             notes.push(format!("… and {} more", tree.more));
@@ -135,13 +138,14 @@ impl Palette {
             .map(|note| vec![self.paint(DIM, note).to_string()]);
         let cause = value(span, FAULT_CAUSE);
         let cause = (!cause.is_empty()).then(|| vec![self.paint(RED, clean(&cause)).to_string()]);
-        calls.chain(notes).chain(cause).collect()
+        notes.chain(cause).collect()
     }
 
     pub(super) fn call(self, span: &SpanData) -> Call {
         let [before, after] = self.outgoing(span);
         Call {
             id: span.span_context.span_id(),
+            parent: span.parent_span_id,
             started: span.start_time,
             text: [before, after],
         }
@@ -150,6 +154,20 @@ impl Palette {
     /// Formats an outgoing request without a line end, in two parts, between which its start time fits.
     fn outgoing(self, span: &SpanData) -> [String; 2] {
         let verdict = value(span, ATTRIBUTION);
+        if span.span_kind == SpanKind::Internal {
+            let before = format!(
+                "{}  {}  {} ",
+                self.paint(BOLD, clean(&span.name)),
+                self.outcome(span),
+                duration(span),
+            );
+            // The first link has no verdict: the host calls it.
+            if verdict.is_empty() {
+                return [before, String::new()];
+            }
+            let verdict = format!("{verdict} ({})", value(span, ATTRIBUTION_WITNESS));
+            return [before, self.paint(GREEN, verdict).to_string()];
+        }
         let code = if verdict == "exact" { GREEN } else { BOLD_RED };
         let verdict = format!("{verdict} ({})", value(span, ATTRIBUTION_WITNESS));
         let before = format!(
@@ -207,6 +225,26 @@ impl Palette {
         let code = self.color.then_some(code);
         Paint { code, text }
     }
+}
+
+/// Draws the branches of a tree, each with the lines beneath it.
+fn branches(children: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (i, lines) in children.iter().enumerate() {
+        let (first, further) = if i + 1 == children.len() {
+            ("└─", "  ")
+        } else {
+            ("├─", "│ ")
+        };
+        let branches = std::iter::once(first).chain(std::iter::repeat(further));
+        for (line, branch) in lines.iter().zip(branches) {
+            text.push_str(branch);
+            text.push(' ');
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 struct Paint<T> {

@@ -22,7 +22,7 @@ use crate::cli;
 use crate::cli::wagi::Wagi;
 use crate::diagnostics::{Diagnostic, Diagnostics, Kind, Position};
 use crate::input;
-use crate::spec::builtins::Builtin;
+use crate::spec::builtins::{Builtin, BuiltinRoute};
 use crate::spec::config_location::ConfigLocations;
 use crate::spec::host_spec::{HostSpec, Routing, SpecSource};
 use crate::spec::internal_grants::idle_grant;
@@ -113,7 +113,10 @@ pub(crate) fn what(entry: &ModuleEntry) -> String {
 pub(crate) fn health() -> Builtin {
     Builtin {
         does: "answers OK".to_owned(),
-        routes: vec![Route::new(Health::ROUTE, "healthz", Arc::new(Health))],
+        routes: vec![BuiltinRoute {
+            route: Route::new(Health::ROUTE, "healthz", Arc::new(Health)),
+            middleware: Vec::new(),
+        }],
     }
 }
 

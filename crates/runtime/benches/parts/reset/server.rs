@@ -10,7 +10,7 @@ use headwater_core::{Handler, Limits};
 use headwater_runtime::measure::engine_on;
 use headwater_runtime::{
     Artifact, Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders,
-    PoolOverrides,
+    PoolOverrides, Role,
 };
 use headwater_server::{Front, FrontParams, ListenerParams, Route, Router, Server, ServerParams};
 use headwater_telemetry::Metrics;
@@ -83,6 +83,7 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
                 },
                 grants: Capabilities::default().nothing(),
                 metrics: Metrics::default(),
+                role: Role::Service,
             },
         )?)),
         Artifact::Toml(_) => bail!("it is no guest"),
