@@ -20,7 +20,6 @@ mod fingerprint;
 mod guest;
 mod oci_registry;
 mod peers;
-mod pgo;
 mod process;
 mod registry;
 mod rust;
@@ -102,9 +101,6 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the host with counters, load it, and build it again with the profile. Prints the path of
-    /// the binary.
-    Release,
     /// Measure the optimised binary against other servers (which are installed for it), the stock
     /// dispatch, and wasmtime alone. `bench table` prints how it compares with its peers.
     Bench {
@@ -144,7 +140,6 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Soak { arguments } => serve::soak(&workspace, &arguments),
         Command::ProveAttribution { arguments } => serve::prove_attribution(&workspace, &arguments),
-        Command::Release => pgo::release(&workspace).map(|_| ExitCode::SUCCESS),
         Command::Bench { arguments } => serve::bench(&workspace, &arguments),
     }
 }

@@ -190,7 +190,7 @@ fn native_cgi() {
     }
 }
 
-pub(crate) fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {
+fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {
     let path = workspace.binary(profile, name);
     let mut command = Command::new::<&Path>(&path);
     command.current_dir(&workspace.root);

@@ -22,7 +22,6 @@ mod speed;
 mod table;
 mod time_wait;
 mod wagi;
-mod workload;
 
 use std::process::ExitCode;
 
@@ -46,9 +45,6 @@ async fn run() -> Result<ExitCode> {
         }
         Ok(Command::PlainServer) => return plain::serve().await,
         Ok(Command::NativeServer) => return table::native::serve().await,
-        Ok(Command::Workload(options)) => {
-            return workload::run(&options).await.map(|()| ExitCode::SUCCESS);
-        }
         Ok(Command::Bench(options)) => options,
         Err(error) => {
             eprintln!("error: {error}\n\n{USAGE}");

@@ -21,7 +21,6 @@ Usage: bench [--assert] [--rounds N] [--requests N]
                 HEADWATER_PEER_WASH and HEADWATER_PEER_WORKERD name, a plain hyper server,
                 and nginx with fcgiwrap), in all scenarios
                 [default: all of them]
-  workload      no figures: loads hosts of each kind, for `cargo xtask release`
 
   --assert      exit with 1 if a target is missed
   --rounds N    rounds of each, in turn; medians are shown [default: 5]
@@ -36,8 +35,6 @@ pub(crate) enum Command {
     Bench(Options),
     /// Hidden: runs this binary as the server to compare with.
     PlainServer,
-    /// Loads hosts without measuring them.
-    Workload(Options),
     /// Hidden: runs this binary as the native server of the table.
     NativeServer,
     Help,
@@ -102,7 +99,6 @@ impl Command {
             table: TableOptions::default(),
             parts: Vec::new(),
         };
-        let mut workload = false;
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -127,17 +123,13 @@ impl Command {
                 "egress" => options.parts.push(Part::Egress),
                 "wagi" => options.parts.push(Part::Wagi),
                 "table" => options.parts.push(Part::Table),
-                "workload" => workload = true,
                 "native-server" => return Ok(Self::NativeServer),
                 "plain-server" => return Ok(Self::PlainServer),
                 "-h" | "--help" => return Ok(Self::Help),
                 _ => bail!("there is no option {argument}"),
             }
         }
-        Ok(match workload {
-            true => Self::Workload(options),
-            false => Self::Bench(options),
-        })
+        Ok(Self::Bench(options))
     }
 }
 
