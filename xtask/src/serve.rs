@@ -24,11 +24,12 @@ const WASMTIME: Tool = Tool {
     },
 };
 /// The parts of the benchmark over sockets.
-const SOCKET_PARTS: [&str; 7] = [
+const SOCKET_PARTS: [&str; 8] = [
     "egress",
     "front",
     "idle",
     "neighbour",
+    "scaling",
     "speed",
     "table",
     "wagi",

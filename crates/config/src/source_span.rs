@@ -14,6 +14,8 @@ pub struct Source {
     text: Arc<str>,
     /// The places in the text, once one is looked for.
     spans: Arc<OnceLock<Option<SpanTree>>>,
+    /// Where the lines of the text begin, once one is looked for.
+    lines: Arc<OnceLock<Box<[usize]>>>,
     /// Entries of the text that were not read, as list and index, in order. Indices of entries do
     /// not count them.
     left_out: Vec<(String, usize)>,
@@ -48,6 +50,7 @@ impl Source {
         Self {
             text: text.into(),
             spans: Arc::default(),
+            lines: Arc::default(),
             left_out: Vec::new(),
             unread: Vec::new(),
             hidden: Vec::new(),
@@ -209,11 +212,23 @@ impl Source {
         )
     }
 
+    /// Returns where the lines begin; the first one is always there.
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let ends = self.text.match_indices('\n');
+            let next = ends.map(|(end, _)| end + 1);
+            std::iter::once(0).chain(next).collect()
+        })
+    }
+
     /// Returns the line and the column, from 1, and the line's text.
     fn position(&self, at: usize) -> (usize, usize, &str) {
         let before = self.text.get(..at).unwrap_or(&self.text);
-        let begin = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = 1 + before.matches('\n').count();
+        // Each service and each route is looked for. Counting the lines from the first one each time
+        // took minutes for a hundred thousand routes.
+        let begins = self.lines();
+        let line = begins.partition_point(|begin| *begin <= before.len());
+        let begin = begins[line - 1];
         let column = 1 + before[begin..].chars().count();
         let content = self.text[begin..].lines().next().unwrap_or_default();
         (line, column, content)

@@ -18,6 +18,7 @@ mod neighbour;
 mod options;
 mod paced;
 mod plain;
+mod scaling;
 mod speed;
 mod table;
 mod time_wait;
@@ -73,6 +74,7 @@ async fn measure(options: &Options) -> Result<bool> {
                 Part::Neighbour => neighbour::measure(options).await?,
                 Part::Egress => egress::measure(options).await?,
                 Part::Wagi => wagi::measure(options).await?,
+                Part::Scaling => scaling::measure(options).await?,
                 Part::Table => {
                     table::measure(&options.table).await?;
                     Vec::new()

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) const USAGE: &str = "\
 Usage: bench [--assert] [--rounds N] [--requests N]
              [--quick] [--only NAME]... [--out DIR]
-             [speed | front | idle | neighbour | egress | wagi | table]...
+             [speed | front | idle | neighbour | egress | wagi | scaling | table]...
 
   speed         hello against a plain hyper server, and its memory
   front         a fixed answer against a plain hyper server, and the memory of 10,000
@@ -17,6 +17,9 @@ Usage: bench [--assert] [--rounds N] [--requests N]
   egress        fanout with one outgoing request, against `wasmtime serve`
                 (the program that HEADWATER_WASMTIME names)
   wagi          WAGI modules against a native CGI behind nginx; a long answer; CPython
+  scaling       the CPU time of a request as services, routes, idle connections, open
+                requests and instances ever started grow, as ratios to few of them: under
+                three minutes
   table         Headwater against its peers (those that HEADWATER_PEER_WASMTIME,
                 HEADWATER_PEER_WASH and HEADWATER_PEER_WORKERD name, a plain hyper server,
                 and nginx with fcgiwrap), in all scenarios
@@ -68,18 +71,20 @@ pub(crate) enum Part {
     Neighbour,
     Egress,
     Wagi,
+    Scaling,
     Table,
 }
 
 impl Part {
     /// In the order in which they are measured.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Speed,
         Self::Front,
         Self::Idle,
         Self::Neighbour,
         Self::Egress,
         Self::Wagi,
+        Self::Scaling,
         Self::Table,
     ];
 }
@@ -122,6 +127,7 @@ impl Command {
                 "neighbour" => options.parts.push(Part::Neighbour),
                 "egress" => options.parts.push(Part::Egress),
                 "wagi" => options.parts.push(Part::Wagi),
+                "scaling" => options.parts.push(Part::Scaling),
                 "table" => options.parts.push(Part::Table),
                 "native-server" => return Ok(Self::NativeServer),
                 "plain-server" => return Ok(Self::PlainServer),
