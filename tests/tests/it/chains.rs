@@ -66,12 +66,6 @@ async fn calls_made_while_the_middleware_waits_are_all_right() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_of_a_task_whose_callers_are_gone_are_right() -> Result<()> {
-    all_right("mw2-quiet", "k=4", 2, 3, 4).await?;
-    all_right("mw2-mw2-quiet", "k=4", 2, 3, 4).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn calls_at_the_third_level_are_all_right() -> Result<()> {
     all_right("mw-mw-detached", "wait=50", 32, 15, 1).await
 }
