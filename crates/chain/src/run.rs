@@ -334,8 +334,11 @@ impl LinkGuard {
 
     /// As [`failed`](Self::failed), for a response that was cut: it may have been the next's.
     pub(crate) fn cut(&mut self, fault: Fault) -> Fault {
-        let fault = self.scope.take_next_fault().unwrap_or(fault);
-        let fault = self.named(fault);
+        let fault = match self.scope.take_next_fault() {
+            // It names its link already, unless it is the service's.
+            Some(next) => next,
+            None => self.named(fault),
+        };
         self.span.fault(&fault);
         fault
     }
