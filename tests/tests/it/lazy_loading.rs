@@ -36,7 +36,7 @@ async fn count(admin: &Admin, state: &str) -> Result<u32> {
     let metrics = admin.text("/metrics").await?;
     let mut lines = metrics.lines();
     let line = lines.find(|line| {
-        line.starts_with("headwater_service_count{") && line.contains(&format!("\"{state}\""))
+        line.starts_with("headwater_service_configured{") && line.contains(&format!("\"{state}\""))
     });
     let line = line.with_context(|| format!("no {state}: {metrics}"))?;
     Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)

@@ -12,7 +12,7 @@ use crate::service_registry::ServiceRegistry;
 pub(crate) fn observe_services(meter: &Meter, registry: &ServiceRegistry) {
     let registry = registry.clone();
     meter
-        .i64_observable_up_down_counter("headwater.service.count")
+        .i64_observable_up_down_counter("headwater.service.configured")
         .with_unit("{service}")
         .with_description("Services, by the state of their guest")
         .with_callback(move |instrument| {
