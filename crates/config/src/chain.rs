@@ -168,7 +168,7 @@ mod tests {
                 "no middleware named `x`",
             ),
             (
-                format!("[[files]]\nroute = \"/...\"\ndirectory = \"d\"\nmiddleware = [\"x\"]"),
+                "[[files]]\nroute = \"/...\"\ndirectory = \"d\"\nmiddleware = [\"x\"]".to_owned(),
                 "line 7, column 15",
                 "no middleware named `x`",
             ),

@@ -38,7 +38,8 @@ pub struct Fault {
     retry_after: Option<Duration>,
     fields: Vec<(HeaderName, HeaderValue)>,
     source: Option<Box<dyn Error + Send + Sync>>,
-    middleware: Option<FailedMiddleware>,
+    // Boxed: a fault is returned by value, and few have one.
+    middleware: Option<Box<FailedMiddleware>>,
     /// True if the guest returned an error in place of a response.
     is_error_code: bool,
 }
@@ -254,9 +255,11 @@ impl Fault {
     /// it had got the request.
     #[must_use]
     pub fn at_middleware(mut self, name: &Arc<str>, reached: bool) -> Self {
-        self.middleware.get_or_insert_with(|| FailedMiddleware {
-            name: Arc::clone(name),
-            reached,
+        self.middleware.get_or_insert_with(|| {
+            Box::new(FailedMiddleware {
+                name: Arc::clone(name),
+                reached,
+            })
         });
         self
     }

@@ -86,7 +86,7 @@ impl Admission {
                 // A refused request counts for the client's rate, too.
                 let counted = counts.then(|| self.enter(told.client.or(peer.client)));
                 let full = counted.and_then(Result::err);
-                (entry, Err(full.unwrap_or(fault)))
+                (entry, Err(full.unwrap_or(*fault)))
             }
         };
         // In HTTP/2 a stream can end early without harm to the connection. A client that waits for `100

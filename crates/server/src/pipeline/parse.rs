@@ -26,7 +26,7 @@ pub(crate) struct Parsed {
 }
 
 pub(crate) struct Refusal {
-    pub(crate) fault: Fault,
+    pub(crate) fault: Box<Fault>,
     /// If true, the request still counts for its client and in the overall limit.
     pub(crate) counts: bool,
     /// The route that would have answered, if it is known.
@@ -96,7 +96,7 @@ impl HeadParser {
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Self {
-            fault,
+            fault: Box::new(fault),
             counts: true,
             entry: None,
         }
