@@ -76,18 +76,39 @@ impl Engine {
         Self::with_engines(Engines::only(engine), cache)
     }
 
+    /// Makes an engine whose guests are never made to yield, with this many places.
+    #[cfg(feature = "measure")]
+    pub(crate) fn without_ticks(places: u32) -> Result<Self, EngineError> {
+        let engines = Engines::new(places).map_err(EngineError)?;
+        Ok(Self::with_ticker(
+            Arc::new(engines),
+            &CodeCache::Default,
+            GuestThreads::default(),
+            Ticker::stopped(),
+        ))
+    }
+
     fn with_engines(engines: Engines, cache: &CodeCache) -> Result<Self, EngineError> {
         let engines = Arc::new(engines);
         let threads = GuestThreads::default();
         let ticker = Ticker::start(engines.clone(), threads.clone())
             .map_err(|error| EngineError(error.into()))?;
-        Ok(Self {
+        Ok(Self::with_ticker(engines, cache, threads, ticker))
+    }
+
+    fn with_ticker(
+        engines: Arc<Engines>,
+        cache: &CodeCache,
+        threads: GuestThreads,
+        ticker: Ticker,
+    ) -> Self {
+        Self {
             places: Places::new(engines.places()),
             engines,
             compiler: Arc::new(cache.open()),
             threads,
             _ticker: Arc::new(ticker),
-        })
+        }
     }
 
     /// Returns the wasmtime engine for this guest, a component or a module in binary form. The choice depends
