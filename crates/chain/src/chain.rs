@@ -29,7 +29,7 @@ pub struct Middleware {
     pub handler: Arc<dyn Handler>,
     /// The time until its response head, what is behind it included. Default: that of the target.
     pub timeout: Option<Duration>,
-    /// What happens to a request if the middleware fails before it touched it.
+    /// The fate of a request if this middleware fails early.
     pub fail: FailMode,
 }
 
@@ -44,7 +44,7 @@ pub struct Target {
     pub timeout: Duration,
 }
 
-/// What happens to a request if a middleware fails before it touched it: before it read of the request's body
+/// The fate of a request if a middleware fails early, which is before it has read from the request's body
 /// or called the next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FailMode {

@@ -44,10 +44,10 @@ pub(crate) struct LinkGuard {
     is_over: bool,
 }
 
-/// What comes of a call of a link.
+/// The result of calling a link.
 struct Outcome {
     answer: Result<Response<Body>, Fault>,
-    /// True if the request goes on without the middleware, which failed before it touched it.
+    /// True if the middleware failed early, and the request goes on without it.
     goes_on: bool,
 }
 

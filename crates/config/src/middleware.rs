@@ -23,7 +23,7 @@ pub struct MiddlewareEntry {
     pub name: String,
     /// Component, relative to the file.
     pub component: PathBuf,
-    /// Fate of a request if the middleware fails before it touched it: before it read of the body or
+    /// Fate of a request if the middleware fails early, which is before it has read from the body or
     /// called what is behind it. Default: `"closed"`.
     #[serde(default)]
     pub fail: Fail,
@@ -68,7 +68,7 @@ pub struct MiddlewareEntry {
 beside_group!(MiddlewareEntry, settings, GATHERED);
 
 words! {
-    /// The fate of a request if a middleware fails before it touched it.
+    /// The fate of a request if a middleware fails early.
     #[derive(Default)]
     pub enum Fail {
         /// The request fails.

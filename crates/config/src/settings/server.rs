@@ -100,8 +100,8 @@ settings! {
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_TIMEOUT")]
         pub drain_timeout: Option<Time>,
 
-        /// Time for which new connections are still accepted after Ctrl-C or SIGTERM. Meanwhile, load
-        /// balancers notice that this host is no longer ready [default: none]
+        /// Time for which new connections are still accepted after Ctrl-C or SIGTERM. During this
+        /// time, load balancers can see that the host is no longer ready [default: none]
         #[arg(long, value_name = "TIME", env = "HEADWATER_DRAIN_DELAY")]
         pub drain_delay: Option<Time>,
 

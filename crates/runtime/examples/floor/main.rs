@@ -1,10 +1,10 @@
-//! What wasmtime itself costs: the least around a guest that still serves HTTP. `cargo xtask bench table`
+//! The cost of wasmtime itself: a server with nothing but a guest and plain hyper. `cargo xtask bench table`
 //! compares Headwater with it.
 //!
 //! Plain hyper takes the requests. A 0.3 component has one instance for each processor, each with a bare
 //! `run_concurrent` loop. A 0.2 component and a WAGI module have a fresh instance for each request. The
-//! engine is Headwater's, so compiled code, epochs and the reset of memory are the same. There is no pool,
-//! attribution, limit, deadline, routing, log or telemetry.
+//! engine is Headwater's, so compiled code, epochs and the reset of memory are the same. It has no pool,
+//! no attribution, no limits, no deadlines, no routing, no log and no telemetry.
 //!
 //! `floor PORT GUEST [shared|per-core]`: `shared` (default) is one work-stealing runtime, as Headwater has;
 //! `per-core` is a runtime, a listener and an instance for each processor, so that no request leaves its
@@ -57,7 +57,7 @@ impl Guest {
                 Self::Component(Component::start(engine, binary, instances).await?)
             }
             Artifact::Module(binary) => Self::Module(Module::load(engine, binary)?),
-            Artifact::Toml(_) => bail!("it is no guest"),
+            Artifact::Toml(_) => bail!("a TOML file is not a guest"),
         })
     }
 

@@ -35,7 +35,7 @@ pub struct CompiledCode {
 #[derive(Debug)]
 pub struct CompiledOutput {
     directory: CodeDirectory,
-    /// What the code that it has already was compiled for.
+    /// The target of the code that the directory had before.
     before: Option<CompiledFor>,
     /// The code that was written, with its size in bytes, or the reason why it was not.
     written: Mutex<BTreeMap<PathBuf, Result<u64, String>>>,

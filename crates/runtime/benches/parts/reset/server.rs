@@ -86,7 +86,7 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
                 role: Role::Service,
             },
         )?)),
-        Artifact::Toml(_) => bail!("it is no guest"),
+        Artifact::Toml(_) => bail!("a TOML file is not a guest"),
     }
 }
 
