@@ -13,6 +13,7 @@ pub mod collector;
 pub mod crafted;
 pub mod crooked;
 pub mod curl;
+pub mod echo;
 pub mod frames;
 pub mod guests;
 pub mod h2load;

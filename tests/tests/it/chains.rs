@@ -5,19 +5,17 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::client::{Answer, empty, full, streamed};
+use headwater_tests::client::{Answer, empty, full};
 use headwater_tests::curl::Curl;
 use headwater_tests::guests::guest;
 use headwater_tests::instances;
-use headwater_tests::pattern::{self, Checker};
 use headwater_tests::refusal::{FAILURE, USAGE, refused};
 use headwater_tests::settings::Settings;
 use headwater_tests::trace_context::TraceParent;
 use headwater_tests::trace_file::{Span, TraceFile};
 use headwater_tests::upstream::Behaviour;
-use headwater_tests::{Admin, Client, Host, Services, Upstream, within};
-use http::{HeaderMap, HeaderValue, Request};
-use http_body_util::BodyExt;
+use headwater_tests::{Admin, Client, Host, Services, Upstream, echo, within};
+use http::Request;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -278,34 +276,14 @@ async fn bodies_and_trailers_stream_through_three_links_in_bounded_memory() -> R
     let services = Services::start(settings, &[]).await?;
     let url = services.host().url();
     let pass = format!("{url}/echo?mw=pass");
-    let mut trailers = HeaderMap::new();
-    trailers.insert("x-checksum", HeaderValue::from_static("c0ffee"));
-    let body = streamed(
-        [bytes::Bytes::from_static(b"body")].into_iter(),
-        Some(trailers),
-    );
-    let request = Request::post(&pass)
-        .header("trailer", "x-checksum")
-        .body(body)?;
-    let answer = Client::http2().send(request).await?;
-    ensure!(answer.text() == "body", "{answer:?}");
-    let checksum = answer.trailers.get("x-checksum");
-    ensure!(checksum.is_some_and(|sum| sum == "c0ffee"), "{answer:?}");
+    echo::with_trailers(&pass).await?;
 
     let process = services.host().process();
     let idle = process.rss()?;
     process.reset_peak_rss()?;
     for mode in ["pass", "copy"] {
         let url = format!("{url}/echo?mw={mode}");
-        let request = Request::post(&url).body(streamed(pattern::chunks(LARGE), None))?;
-        let mut response = Client::new().open(request).await?;
-        let mut checker = Checker::default();
-        while let Some(frame) = within("a chunk", response.frame()).await? {
-            if let Ok(data) = frame?.into_data() {
-                checker.check(&data)?;
-            }
-        }
-        ensure!(checker.length() == LARGE, "{} came back", checker.length());
+        echo::unchanged(&url, LARGE).await?;
     }
     let grown = process.peak_rss()?.saturating_sub(idle);
     ensure!(grown < GROWTH, "the host grew by {grown} bytes");

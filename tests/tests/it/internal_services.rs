@@ -2,13 +2,12 @@
 //! over it.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::client::{Answer, empty, streamed};
-use headwater_tests::pattern::{self, Checker};
+use headwater_tests::client::{Answer, empty};
 use headwater_tests::settings::Settings;
 use headwater_tests::trace_context::TraceParent;
 use headwater_tests::trace_file::TraceFile;
-use headwater_tests::{Client, Services, within};
-use http::{HeaderMap, HeaderValue, Request};
+use headwater_tests::{Client, Services, echo, within};
+use http::Request;
 use http_body_util::BodyExt;
 use tempfile::TempDir;
 
@@ -197,38 +196,14 @@ async fn bodies_and_trailers_stream_through_in_bounded_memory() -> Result<()> {
     const LARGE: usize = 100 << 20;
     const GROWTH: u64 = 90 << 20;
     let services = Services::start(relay()?.component("stream", "/s", &[])?, &[]).await?;
-    let echo = format!("{}/echo?to=http://stream.internal", services.host().url());
+    let url = format!("{}/echo?to=http://stream.internal", services.host().url());
 
-    let mut trailers = HeaderMap::new();
-    trailers.insert("x-checksum", HeaderValue::from_static("c0ffee"));
-    let body = streamed(
-        [bytes::Bytes::from_static(b"body")].into_iter(),
-        Some(trailers),
-    );
-    let request = Request::post(&echo)
-        .header("trailer", "x-checksum")
-        .body(body)?;
-    let answer = Client::http2().send(request).await?;
-    ensure!(answer.text() == "body");
-    ensure!(
-        answer
-            .trailers
-            .get("x-checksum")
-            .is_some_and(|sum| sum == "c0ffee")
-    );
+    echo::with_trailers(&url).await?;
 
     let process = services.host().process();
     let idle = process.rss()?;
     process.reset_peak_rss()?;
-    let request = Request::post(&echo).body(streamed(pattern::chunks(LARGE), None))?;
-    let mut response = Client::new().open(request).await?;
-    let mut checker = Checker::default();
-    while let Some(frame) = within("a chunk", response.frame()).await? {
-        if let Ok(data) = frame?.into_data() {
-            checker.check(&data)?;
-        }
-    }
-    ensure!(checker.length() == LARGE, "{} came back", checker.length());
+    echo::unchanged(&url, LARGE).await?;
     let grown = process.peak_rss()?.saturating_sub(idle);
     ensure!(grown < GROWTH, "the host grew by {grown} bytes");
     Ok(())
