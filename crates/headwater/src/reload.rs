@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use headwater_runtime::{Engine, Reclaim};
+use headwater_runtime::{Engine, GuestThreads, Reclaim};
 use headwater_server::{Certificates, Front, FrontParams, InternalFront, Router};
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
@@ -133,6 +133,10 @@ impl RunningHost {
         };
         running.reloads.started();
         Ok((Arc::new(running), banner))
+    }
+
+    pub(crate) fn threads(&self) -> &GuestThreads {
+        self.loading.engine.threads()
     }
 
     pub(crate) fn reclaim(&self) -> &Reclaim {

@@ -66,6 +66,7 @@ mod store_factory;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod waker;
 mod world;
 
 pub use artifact::{Artifact, ArtifactError};
@@ -90,7 +91,7 @@ pub use pool::{
 };
 pub use service::{ComponentService, ComponentSettings, Role};
 pub use store_factory::Directory;
-pub use threads::{GuestThreads, InstanceThread, OnThread, ServiceThreads};
+pub use threads::{GuestThreads, InstanceThread, OnThread, ServiceThreads, ServingThreads};
 pub use world::World;
 
 /// The version of wasmtime that runs the guests.

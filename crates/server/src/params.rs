@@ -22,7 +22,7 @@ pub struct ServerParams {
     pub drain: DrainParams,
     /// The runtimes that connections are spread over, in turn. Default (none): the current one. With a
     /// runtime of one thread per core, no connection ever moves between cores.
-    pub lanes: Vec<Handle>,
+    pub runtimes: Vec<Handle>,
 }
 
 /// One listener.
@@ -169,7 +169,7 @@ impl Default for ServerParams {
             limits: ConnectionLimits::default(),
             connection: ConnectionParams::default(),
             drain: DrainParams::default(),
-            lanes: Vec::new(),
+            runtimes: Vec::new(),
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Server {
     max_connections_per_client: Option<usize>,
     connection: ConnectionParams,
     drain: DrainParams,
-    lanes: Vec<Handle>,
+    runtimes: Vec<Handle>,
 }
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Server {
             limits,
             connection,
             drain,
-            lanes,
+            runtimes,
         } = params;
         if listeners.is_empty() {
             return Err(BindError::NoListener);
@@ -73,7 +73,7 @@ impl Server {
             addresses,
             connection,
             drain,
-            lanes,
+            runtimes,
         })
     }
 
@@ -108,7 +108,7 @@ impl Server {
             max_connections_per_client,
             connection,
             drain,
-            lanes,
+            runtimes,
         } = self;
         let codec = Arc::new(codec::codec(&connection));
         let times = Times {
@@ -142,7 +142,7 @@ impl Server {
             open.push(listener);
         }
 
-        let mut acceptor = Acceptor::new(contexts, counts, lanes);
+        let mut acceptor = Acceptor::new(contexts, counts, runtimes);
         let end = async {
             shutdown.cancelled().await;
             // Even a sleep of zero waits for the clock's next tick.

@@ -1,6 +1,9 @@
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use headwater_core::{Counters, RequestScope};
+use headwater_core::{Counters, Fault, RequestScope};
 
 /// Measures the CPU time of one request's instance, poll by poll.
 ///
@@ -20,12 +23,25 @@ impl CpuMeter {
         }
     }
 
+    /// Runs a module to its end, unless it exceeds the limit. Charges its time to the request.
+    pub(crate) async fn run(
+        mut self,
+        scope: Arc<RequestScope>,
+        module: impl Future<Output = Result<(), Fault>>,
+    ) -> Result<(), Fault> {
+        let mut module = pin!(module);
+        std::future::poll_fn(|cx| {
+            let (polled, exceeded) = self.measure(&scope, || module.as_mut().poll(cx));
+            match polled {
+                Poll::Pending if exceeded => Poll::Ready(Err(Fault::cpu_time())),
+                polled => polled,
+            }
+        })
+        .await
+    }
+
     /// Runs one poll and charges its time to the request. Returns true if the limit is exceeded.
-    pub(crate) fn measure<T>(
-        &mut self,
-        scope: &RequestScope,
-        poll: impl FnOnce() -> T,
-    ) -> (T, bool) {
+    fn measure<T>(&mut self, scope: &RequestScope, poll: impl FnOnce() -> T) -> (T, bool) {
         let before = thread_time();
         let polled = poll();
         let time = thread_time().saturating_sub(before);

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -54,17 +55,18 @@ pub(crate) fn has_routes(module: &Module) -> bool {
 
 /// Calls a module's `_routes` and returns the routes in the order in which it prints them. As in
 /// WAGI, the call has no arguments, variables, input or directories.
-pub(crate) async fn ask(module: &Prepared) -> Result<Vec<DynamicRoute>, RoutesError> {
+pub(crate) async fn ask(module: Arc<Prepared>) -> Result<Vec<DynamicRoute>, RoutesError> {
     let allowed = module.settings.limits.request_timeout;
     let deadline = Instant::now().checked_add(allowed);
     let thread = module.threads.instance();
-    match until(deadline, thread.run(call(module, &thread))).await {
+    let call = call(module, thread.clone());
+    match until(deadline, thread.run(call)).await {
         Ok(printed) => interpret(&printed?),
         Err(Elapsed) => Err(RoutesError::TooLong(allowed)),
     }
 }
 
-async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, RoutesError> {
+async fn call(module: Arc<Prepared>, thread: InstanceThread) -> Result<Vec<u8>, RoutesError> {
     let limit = OutputLimit {
         bytes: module.settings.limits.buffered_response as u64,
         setting: "max_response",
@@ -72,7 +74,7 @@ async fn call(module: &Prepared, thread: &InstanceThread) -> Result<Vec<u8>, Rou
     let output = Output::new(Hold::All, Some(limit));
     let state = State::new(
         WasiCtxBuilder::new().stdout(output.clone()).build_p1(),
-        module.memory(thread),
+        module.memory(&thread),
         module.files.instance(),
         output.clone(),
         module.outgoing_of_nobody(),

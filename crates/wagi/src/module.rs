@@ -190,7 +190,7 @@ impl WagiModule {
         &self.0.module
     }
 
-    pub(crate) fn prepared(&self) -> &Prepared {
+    pub(crate) fn prepared(&self) -> &Arc<Prepared> {
         &self.0
     }
 

@@ -37,7 +37,7 @@ impl WagiModule {
         let own = self.settings().entrypoint.clone();
         let mut mounts = match dynamic::has_routes(self.core()) {
             false => Vec::new(),
-            true => match dynamic::ask(self.prepared()).await {
+            true => match dynamic::ask(self.prepared().clone()).await {
                 Ok(routes) => routes,
                 Err(error) if self.settings().compat == Compat::Strict => return Err(error),
                 Err(error) => return Ok(vec![unavailable(route, &own, error.to_string())]),

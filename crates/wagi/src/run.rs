@@ -167,8 +167,9 @@ async fn start(
             .max_cpu_time
             .unwrap_or(settings.limits.request_timeout),
     );
+    let run = meter.run(scope.clone(), run);
     let run = Box::pin(thread.run(module.requests.track_future(run)));
-    let running = Running::new(run, output.clone(), meter, scope.clone(), yielded);
+    let running = Running::new(run, output.clone(), thread, yielded);
     Ok((running, output))
 }
 

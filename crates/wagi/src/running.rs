@@ -1,13 +1,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use headwater_core::{BodyError, Fault, PolledFrame, RequestScope};
+use headwater_core::{BodyError, Fault, PolledFrame};
+use headwater_runtime::InstanceThread;
 use http_body::{Body, Frame};
 
-use crate::cpu::CpuMeter;
 use crate::output::Output;
 
 /// How often a module yields before its output is sent: 20 milliseconds of computing, at the
@@ -21,8 +21,7 @@ pub(crate) struct Running {
     /// `None` when it has ended.
     run: Option<Run>,
     output: Output,
-    meter: CpuMeter,
-    scope: Arc<RequestScope>,
+    thread: InstanceThread,
     yielded: Yielded,
     yields: u32,
 }
@@ -41,7 +40,7 @@ pub(crate) enum Reached {
 
 impl Yielded {
     pub(crate) fn note(&self) {
-        // The same task reads it, after the poll.
+        // Read after the poll.
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -51,18 +50,11 @@ impl Yielded {
 }
 
 impl Running {
-    pub(crate) fn new(
-        run: Run,
-        output: Output,
-        meter: CpuMeter,
-        scope: Arc<RequestScope>,
-        yielded: Yielded,
-    ) -> Self {
+    pub(crate) fn new(run: Run, output: Output, thread: InstanceThread, yielded: Yielded) -> Self {
         Self {
             run: Some(run),
             output,
-            meter,
-            scope,
+            thread,
             yielded,
             yields: 0,
         }
@@ -79,8 +71,9 @@ impl Running {
             if let Poll::Ready(ended) = self.poll_run(cx) {
                 return Poll::Ready(ended.map(|()| Reached::End));
             }
-            let computes = self.yielded.take();
-            self.yields += u32::from(computes);
+            let yielded = self.yielded.take();
+            self.yields += u32::from(yielded);
+            let computes = yielded || self.thread.is_apart();
             let is_due = !computes || self.yields >= PATIENCE || self.output.is_full();
             match is_due && self.output.has_head() {
                 true => Poll::Ready(Ok(Reached::Answer)),
@@ -94,12 +87,7 @@ impl Running {
         let Some(run) = &mut self.run else {
             return Poll::Ready(Ok(()));
         };
-        let (polled, exceeded) = self.meter.measure(&self.scope, || run.as_mut().poll(cx));
-        let ended = match polled {
-            Poll::Ready(ended) => ended,
-            Poll::Pending if exceeded => Err(Fault::cpu_time()),
-            Poll::Pending => return Poll::Pending,
-        };
+        let ended = ready!(run.as_mut().poll(cx));
         // Dropping the run drops the instance.
         self.run = None;
         Poll::Ready(ended)

@@ -1,9 +1,11 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::thread::available_parallelism;
 
+use anyhow::Context;
 use headwater_config::settings::ServerSettings;
 use headwater_runtime::capability::Capability;
-use headwater_runtime::{Capabilities, CodeCache, CodePlaces, Engine};
+use headwater_runtime::{Capabilities, CodeCache, CodePlaces, Engine, ServingThreads};
 use headwater_server::{
     BoundAddress, Endpoint, ForwardedParams, FrontParams, ListenerParams, Server, ServerParams,
 };
@@ -35,6 +37,7 @@ pub struct HostBuilder {
 /// A host that listens but has no services yet: connections wait.
 pub(crate) struct BoundHost {
     pub(crate) server: Option<Server>,
+    serving: Option<ServingThreads>,
     builder: HostBuilder,
 }
 
@@ -155,17 +158,20 @@ impl HostBuilder {
 
     pub(crate) async fn bind(mut self) -> anyhow::Result<BoundHost> {
         let listeners = std::mem::take(&mut self.listeners);
-        let server = match listeners.is_empty() {
-            true => None,
+        let (server, serving) = match listeners.is_empty() {
+            true => (None, None),
             false => {
+                let count = available_parallelism().map_or(1, usize::from);
+                let serving = ServingThreads::start(count)
+                    .context("cannot start the threads that serve requests")?;
                 let server = Server::bind(ServerParams {
                     listeners,
                     limits: convert::host::connections(&self.settings),
                     connection: convert::host::connection(&self.settings),
                     drain: convert::host::drain(&self.settings),
-                    ..ServerParams::default()
+                    runtimes: serving.runtimes(),
                 });
-                Some(server.await?)
+                (Some(server.await?), Some(serving))
             }
         };
         if let Some(server) = &server {
@@ -175,6 +181,7 @@ impl HostBuilder {
         }
         Ok(BoundHost {
             server,
+            serving,
             builder: self,
         })
     }
@@ -193,7 +200,11 @@ impl fmt::Debug for HostBuilder {
 impl BoundHost {
     /// Compiles and links the services.
     pub(crate) async fn load(self) -> anyhow::Result<Host> {
-        let Self { server, builder } = self;
+        let Self {
+            server,
+            serving,
+            builder,
+        } = self;
         let HostBuilder {
             services,
             source,
@@ -215,8 +226,12 @@ impl BoundHost {
         let explain = settings.explain.unwrap_or_default();
         let addresses = server.as_ref().map_or(&[][..], Server::addresses);
         let authority = addresses.iter().find_map(BoundAddress::socket_addr);
+        let engine = Engine::with_code(convert::host::places(&settings), code)?;
+        if let Some(serving) = &serving {
+            engine.threads().run_on(serving);
+        }
         let context = BuildContext {
-            engine: Engine::with_code(convert::host::places(&settings), code)?,
+            engine,
             // Clients of a Unix-domain socket may name any host.
             authority: authority.map_or_else(|| "localhost".to_owned(), |it| it.to_string()),
             common: SharedResources {
@@ -255,6 +270,7 @@ impl BoundHost {
         metrics::observe_reloads(&meter, running.reloads());
         Ok(Host {
             server,
+            serving,
             running,
             drain,
             banner,

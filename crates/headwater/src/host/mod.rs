@@ -7,16 +7,23 @@ mod service;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headwater_server::{
     BoundAddress, ConnectionCounts, DrainParams, HttpService, ServeOutcome, Server,
 };
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
+
+use headwater_runtime::ServingThreads;
 
 pub use self::builder::HostBuilder;
 pub use self::service::Service;
 use crate::reload::RunningHost;
+
+/// The time that a thread in a blocking call may delay the end of the host.
+const ABANDON: Duration = Duration::from_secs(1);
 
 /// The error for a host that cannot be built. Its text lists all reasons.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +33,7 @@ pub struct BuildError(anyhow::Error);
 /// A host that is ready to serve.
 pub struct Host {
     server: Option<Server>,
+    serving: Option<ServingThreads>,
     running: Arc<RunningHost>,
     drain: DrainParams,
     /// The description of the services, for people.
@@ -59,6 +67,7 @@ impl Host {
     pub async fn run(self, shutdown: CancellationToken) -> ServeOutcome {
         let Self {
             server,
+            serving,
             running,
             drain,
             banner: _,
@@ -78,6 +87,16 @@ impl Host {
         if let (ServeOutcome::Drained, Ok(began)) = (outcome, drain_began.await) {
             finish_background_work(&running, began + drain.delay + drain.timeout).await;
         }
+        if let Some(serving) = serving {
+            let threads = running.threads().clone();
+            // Ends what guests still do, and so the spans of their open calls.
+            let end = spawn_blocking(move || {
+                serving.end(ABANDON);
+                threads.run_on_computing(|| (), ABANDON);
+            });
+            // Fails only if the runtime ends.
+            let _ = end.await;
+        }
         outcome
     }
 
@@ -88,6 +107,12 @@ impl Host {
 
     pub(crate) fn banner(&self) -> &[String] {
         &self.banner
+    }
+
+    /// Returns the runtimes of its serving threads.
+    pub(crate) fn runtimes(&self) -> Vec<Handle> {
+        let serving = self.serving.as_ref();
+        serving.map_or_else(Vec::new, ServingThreads::runtimes)
     }
 
     pub(crate) fn connections(&self) -> Option<ConnectionCounts> {

@@ -7,12 +7,12 @@
 //! waits, to be reset together with that of others. So each thread is made to collect once when the
 //! load has fallen.
 
-use std::cell::Cell;
 use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use headwater_runtime::Reclaim;
+use headwater_runtime::{GuestThreads, Reclaim};
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The interval between measurements of the load.
@@ -22,21 +22,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// less. A load that changes from second to second keeps its memory.
 const LOOKS: usize = 10;
 
-/// The time in which one round tries to reach all threads.
-const ROUND: Duration = Duration::from_millis(100);
-
-/// Approximately the time that a thread takes to wake.
-const WAKING: Duration = Duration::from_micros(100);
-
-thread_local! {
-    /// The last round in which this thread collected.
-    static LOOKED: Cell<u64> = const { Cell::new(0) };
-}
-
 /// Returns memory each time that the load has fallen. `load` counts the users of memory: requests,
 /// connections, instances.
-pub(crate) async fn give_back(load: impl Fn() -> usize, instances: Reclaim) {
-    let (mut busiest, mut round) = (0, 0);
+pub(crate) async fn give_back(
+    load: impl Fn() -> usize,
+    instances: Reclaim,
+    serving: Vec<Handle>,
+    computing: GuestThreads,
+) {
+    let mut busiest = 0;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -46,8 +40,16 @@ pub(crate) async fn give_back(load: impl Fn() -> usize, instances: Reclaim) {
             busy = busy.max(load());
         }
         if has_fallen(&mut busiest, busy) {
-            round += 1;
-            on_each_worker(round, &instances, ROUND).await;
+            on_each_thread(&instances, &serving).await;
+            let (instances, computing) = (instances.clone(), computing.clone());
+            let give_back = move || {
+                instances.give_back();
+                collect();
+            };
+            // Guests that compute use their threads; then the load has not fallen.
+            let visited = spawn_blocking(move || computing.run_on_computing(give_back, LOOK));
+            // Fails only while the host ends.
+            let _ = visited.await;
         }
     }
 }
@@ -60,41 +62,26 @@ fn has_fallen(busiest: &mut usize, busy: usize) -> bool {
     fell
 }
 
-/// Makes each worker thread of the runtime return its memory. Returns the threads that did.
-async fn on_each_worker(round: u64, instances: &Reclaim, within: Duration) -> Vec<ThreadId> {
-    let until = Instant::now() + within;
-    let workers = Handle::current().metrics().num_workers();
-    let mut visited = Vec::new();
-    while visited.len() < workers && Instant::now() < until {
-        // The runtime wakes idle threads for waiting tasks. There is more than one task for each
-        // thread, because some reach a thread that has collected already.
-        let visits: Vec<_> = (0..2 * workers)
-            .map(|_| {
-                let instances = instances.clone();
-                tokio::spawn(async move { visit(round, &instances) })
+/// Makes each serving thread return its memory. Returns the threads that did.
+async fn on_each_thread(instances: &Reclaim, serving: &[Handle]) -> Vec<ThreadId> {
+    let visits: Vec<_> = serving
+        .iter()
+        .map(|thread| {
+            let instances = instances.clone();
+            thread.spawn(async move {
+                instances.give_back();
+                collect();
+                thread::current().id()
             })
-            .collect();
-        for visit in visits {
-            visited.extend(visit.await.ok().flatten());
-        }
+        })
+        .collect();
+    collect();
+    let mut visited = Vec::new();
+    for visit in visits {
+        // Fails only while the host ends.
+        visited.extend(visit.await.ok());
     }
     visited
-}
-
-/// Collects on this thread, unless it has done so in this round.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the sleep is short, and the load is low"
-)]
-fn visit(round: u64, instances: &Reclaim) -> Option<ThreadId> {
-    if LOOKED.replace(round) == round {
-        // Otherwise this thread would take all visits before another one is awake.
-        thread::sleep(WAKING);
-        return None;
-    }
-    instances.give_back();
-    collect();
-    Some(thread::current().id())
 }
 
 /// Finds memory of this thread that others have freed, and returns what is unused.
@@ -107,6 +94,8 @@ fn collect() {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use headwater_runtime::ServingThreads;
 
     use super::*;
 
@@ -121,19 +110,12 @@ mod tests {
         assert_eq!(fell, expected);
     }
 
-    #[test]
-    fn each_worker_thread_gives_back_once_in_a_round() {
-        const WORKERS: usize = 4;
-        // Much longer than it takes: a failure is a hang.
-        const HANGS: Duration = Duration::from_secs(60);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(WORKERS)
-            .build()
-            .unwrap();
-        for round in 1..10 {
-            let visited = runtime.block_on(on_each_worker(round, &Reclaim::default(), HANGS));
-            let threads: HashSet<_> = visited.iter().collect();
-            assert_eq!((visited.len(), threads.len()), (WORKERS, WORKERS));
-        }
+    #[tokio::test]
+    async fn each_serving_thread_gives_back() {
+        const THREADS: usize = 4;
+        let serving = ServingThreads::start(THREADS).unwrap();
+        let visited = on_each_thread(&Reclaim::default(), &serving.runtimes()).await;
+        assert_eq!(visited.len(), THREADS);
+        assert_eq!(visited.iter().collect::<HashSet<_>>().len(), THREADS);
     }
 }

@@ -51,10 +51,11 @@ struct Ready {
 /// during `prepare`, which runs on a thread that may block.
 pub(crate) fn serve(prepare: impl FnOnce() -> Result<Hosting> + Send + 'static) -> Result<()> {
     let began = Instant::now();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // Accepts connections and answers administrators. The host's serving threads do the rest.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot start the threads that serve requests")?;
+        .context("cannot start the runtime")?;
     let mut starting = Starting::begin(&runtime)?;
     let outputs = Outputs::default();
     let prepared = async { starting.step(&outputs, spawn_blocking(prepare)).await };
@@ -147,7 +148,12 @@ async fn run(
             running.front().in_flight() + connections + running.registry().instances()
         }
     };
-    let giving_back = tokio::spawn(memory::give_back(load, running.reclaim().clone()));
+    let giving_back = tokio::spawn(memory::give_back(
+        load,
+        running.reclaim().clone(),
+        host.runtimes(),
+        running.threads().clone(),
+    ));
     let watching = watch.map(|watch| tokio::spawn(watch.run(running.clone())));
     let serving = async {
         let outcome = host.run(shutdown).await;

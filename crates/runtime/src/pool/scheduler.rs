@@ -27,9 +27,15 @@ use rustc_hash::FxBuildHasher;
 use self::instance::{Instance, Phase};
 use crate::pool::instance_stats::{InstanceState, InstanceView};
 use crate::pool::settings::PoolSettings;
+use crate::threads::ThreadKey;
 
 pub use self::instance::PoolView;
 pub(crate) use self::types::{Action, InstanceKey, RequestKey, Retirement};
+
+/// The requests that the instance of a request's own thread may have, besides twice those of the least loaded
+/// one, and still get it. This is far more than a serving thread has at once unless it cannot keep up, and
+/// little work: requests that compute are not counted on, as they run elsewhere.
+const NEAR: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Scheduler {
@@ -69,14 +75,22 @@ impl Scheduler {
         }
     }
 
-    pub(crate) fn arrive(&mut self, request: RequestKey, actions: &mut Vec<Action>) {
+    /// Handles a request that arrives on a thread: a serving thread, or another.
+    pub(crate) fn arrive(
+        &mut self,
+        request: RequestKey,
+        thread: Option<ThreadKey>,
+        actions: &mut Vec<Action>,
+    ) {
         // Waiting requests go first.
         if self.queue.is_empty()
-            && let Some(index) = self.place()
+            && let Some(index) = self.place(thread)
         {
             // A thread that could run guests deserves an instance of its own, for the requests to come; this
             // one need not wait for it.
-            if self.instances[index].in_flight > 0
+            let instance = &self.instances[index];
+            if instance.in_flight > 0
+                && (thread.is_none() || instance.thread != thread)
                 && self.instances.len() < self.parallelism.min(self.settings.max_instances)
             {
                 self.start(actions);
@@ -135,6 +149,25 @@ impl Scheduler {
         let position = self.queue.partition_point(|queued| *queued < request);
         self.queue.insert(position, request);
         self.serve_queue(actions);
+    }
+
+    /// Returns the number of instances on a serving thread that take requests. An instance for one request
+    /// is best started where the request is, whatever runs there already.
+    pub(crate) fn load(&self, thread: ThreadKey) -> usize {
+        if self.settings.max_concurrent_per_instance == 1 {
+            return 0;
+        }
+        let there = self.instances.iter().filter(|instance| {
+            instance.thread == Some(thread) && instance.phase != Phase::Retiring
+        });
+        there.count()
+    }
+
+    /// Records the serving thread of a new instance.
+    pub(crate) fn runs_on(&mut self, key: InstanceKey, thread: Option<ThreadKey>) {
+        if let Some(instance) = self.instance_mut(key) {
+            instance.thread = thread;
+        }
     }
 
     /// Handles an instance that has become ready for requests.
@@ -346,21 +379,27 @@ impl Scheduler {
         self.instances.iter().map(view).collect()
     }
 
-    /// Returns the instance for the next request, if there is one.
+    /// Returns the instance for a request that arrives on this thread, if there is one.
     ///
     /// Newest first, because a recent instance's memory is warm and the oldest become idle and end; but the
     /// least loaded of as many as there are threads, because an instance runs on one thread at a time and
-    /// requests that compute would wait for each other beside an idle thread
+    /// requests that compute would wait for each other beside an idle thread. Before them an instance of the
+    /// same thread, unless it has many more requests, because no other thread has to be woken for it
     /// (`docs/decisions/0004-newest-first.md`).
-    fn place(&self) -> Option<usize> {
-        self.instances
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, instance)| self.has_room(instance))
+    fn place(&self, thread: Option<ThreadKey>) -> Option<usize> {
+        let with_room = || {
+            let all = self.instances.iter().enumerate().rev();
+            all.filter(|(_, instance)| self.has_room(instance))
+        };
+        let least = with_room()
             .take(self.parallelism)
-            .min_by_key(|(_, instance)| instance.in_flight)
-            .map(|(index, _)| index)
+            .min_by_key(|(_, instance)| instance.in_flight)?;
+        let most = 2 * least.1.in_flight + NEAR;
+        let near = |(_, instance): &(usize, &Instance)| {
+            thread.is_some() && instance.thread == thread && instance.in_flight <= most
+        };
+        let (index, _) = with_room().find(near).unwrap_or(least);
+        Some(index)
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -385,7 +424,7 @@ impl Scheduler {
     /// Assigns waiting requests to instances with room, and starts instances for the rest.
     fn serve_queue(&mut self, actions: &mut Vec<Action>) {
         while !self.queue.is_empty() {
-            let Some(index) = self.place() else { break };
+            let Some(index) = self.place(None) else { break };
             if let Some(request) = self.queue.pop_front() {
                 self.assign(request, index, actions);
             }
@@ -417,6 +456,7 @@ impl Scheduler {
             in_flight: 0,
             left: limit,
             held: false,
+            thread: None,
             at_work: false,
             late: false,
         });

@@ -31,6 +31,7 @@ use crate::pool::scheduler::{Action, InstanceKey, RequestKey, Retirement, Schedu
 use crate::pool::settings::PoolSettings;
 use crate::pool::written::Answer;
 use crate::store_factory::StoreFactory;
+use crate::threads;
 
 /// The `retry-after` of a full queue. Requests are short; a second is long for them.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -140,7 +141,7 @@ impl Shared {
         // Most requests are assigned at once and never wait.
         let mut arriving = Some(request);
         self.change_for(&mut shell, &mut arriving, |core, actions| {
-            core.arrive(key, actions);
+            core.arrive(key, threads::current(), actions);
         });
         let queued = arriving.is_some();
         if let Some(request) = arriving {
@@ -425,7 +426,10 @@ impl Shared {
                     self.stats.begin(instance, Instant::now());
                     let thread = self.stores.threads.instance();
                     let life = driver::drive(self.clone(), instance, inbox, thread.clone());
-                    tokio::spawn(thread.run(life));
+                    let core = &mut shell.core;
+                    let life = thread.run(life);
+                    let thread = self.stores.threads.spawn(life, |thread| core.load(thread));
+                    core.runs_on(instance, thread);
                 }
                 Action::Refuse(key) => {
                     // The receiver of its answer sees the request dropped.

@@ -24,8 +24,8 @@ use crate::listener::socket_listener::{Listener, accept_waiting};
 pub(crate) struct Acceptor {
     contexts: Vec<Arc<ListenerContext>>,
     counts: ConnectionCounts,
-    lanes: Vec<Handle>,
-    next_lane: usize,
+    runtimes: Vec<Handle>,
+    next_runtime: usize,
     /// Owns the connections' tasks, so that none outlives the server.
     tasks: JoinSet<()>,
     pulses: HashMap<Id, Arc<ConnectionState>>,
@@ -52,13 +52,13 @@ impl Acceptor {
     pub(crate) fn new(
         contexts: Vec<Arc<ListenerContext>>,
         counts: ConnectionCounts,
-        lanes: Vec<Handle>,
+        runtimes: Vec<Handle>,
     ) -> Self {
         Self {
             contexts,
             counts,
-            lanes,
-            next_lane: 0,
+            runtimes,
+            next_runtime: 0,
             tasks: JoinSet::new(),
             pulses: HashMap::new(),
             refusals: Refusals::default(),
@@ -128,13 +128,13 @@ impl Acceptor {
             counted,
         };
         let (context, state) = (Arc::clone(context), ConnectionState::new());
-        let task = match self.lanes.get(self.next_lane) {
+        let task = match self.runtimes.get(self.next_runtime) {
             None => {
                 let served = accepted::serve(stream, accepted, context, Arc::clone(&state));
                 self.tasks.spawn(served)
             }
-            Some(lane) => {
-                self.next_lane = (self.next_lane + 1) % self.lanes.len();
+            Some(runtime) => {
+                self.next_runtime = (self.next_runtime + 1) % self.runtimes.len();
                 let Ok(stream) = stream.into_raw() else {
                     return;
                 };
@@ -145,7 +145,7 @@ impl Acceptor {
                         accepted::serve(stream, accepted, context, begun).await;
                     }
                 };
-                self.tasks.spawn_on(served, lane)
+                self.tasks.spawn_on(served, runtime)
             }
         };
         self.pulses.insert(task.id(), state);

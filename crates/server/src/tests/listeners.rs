@@ -205,7 +205,7 @@ async fn what_is_no_header_is_closed_and_nobody_else_may_send_one() {
 }
 
 #[tokio::test]
-async fn connections_are_spread_over_the_lanes_in_turn() {
+async fn connections_are_spread_over_the_runtimes_in_turn() {
     let lane = |name| {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -214,9 +214,9 @@ async fn connections_are_spread_over_the_lanes_in_turn() {
             .build()
             .unwrap()
     };
-    let lanes = [lane("one"), lane("two")];
+    let runtimes = [lane("one"), lane("two")];
     let mut params = params();
-    params.lanes = lanes.iter().map(|lane| lane.handle().clone()).collect();
+    params.runtimes = runtimes.iter().map(|lane| lane.handle().clone()).collect();
     let thread = each(|_, _| async {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         Ok(Response::new(headwater_core::full(name)))
@@ -229,7 +229,7 @@ async fn connections_are_spread_over_the_lanes_in_turn() {
     server.shutdown.cancel();
     assert_eq!(server.outcome.await.unwrap(), ServeOutcome::Drained);
     // A runtime cannot be shut down inside another.
-    lanes
+    runtimes
         .into_iter()
         .for_each(tokio::runtime::Runtime::shutdown_background);
 }

@@ -4,7 +4,6 @@ mod calls;
 mod event_loop;
 mod rest;
 mod state;
-mod waker;
 mod watchdog;
 
 use std::future::poll_fn;
@@ -20,7 +19,6 @@ use self::calls::Woken;
 use self::event_loop::EventLoop;
 use self::rest::{Polled, Rest};
 use self::state::DriverState;
-use self::waker::InstanceWaker;
 use self::watchdog::{Overdue, Watchdog};
 use crate::attribution;
 use crate::guest_state::GuestState;
@@ -37,6 +35,7 @@ use crate::pool::queued_request::{Ended, InstanceRecord};
 use crate::pool::scheduler::InstanceKey;
 use crate::pool::shared::Shared;
 use crate::threads::InstanceThread;
+use crate::waker::RecordingWaker;
 
 /// The delay before a start is retried that had places but found no free slot in the engine.
 const RETRY_START: Duration = Duration::from_millis(5);
@@ -196,7 +195,7 @@ async fn serve(
     let meter = &*meter;
     let turn = store.data().roots.turn();
     let turn = &turn;
-    let instance_waker = Arc::new(InstanceWaker::default());
+    let instance_waker = Arc::new(RecordingWaker::default());
     // Wakes the task for everything that lets the inside make progress.
     let waker = Waker::from(instance_waker.clone());
     inbox.register(&waker);

@@ -2,6 +2,7 @@ use std::ops::AddAssign;
 
 use crate::pool::instance_stats::InstanceState;
 use crate::pool::scheduler::types::InstanceKey;
+use crate::threads::ThreadKey;
 
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -12,6 +13,8 @@ pub(super) struct Instance {
     pub(super) left: usize,
     /// True if the guest applies backpressure.
     pub(super) held: bool,
+    /// The serving thread that it runs on, if it runs on one.
+    pub(super) thread: Option<ThreadKey>,
     pub(super) at_work: bool,
     pub(super) late: bool,
 }

@@ -12,6 +12,7 @@ mod views;
 
 use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
+use crate::threads::ThreadKey;
 use crate::world::World;
 
 /// Requests of the warm-up have lower numbers, because they arrive earlier.
@@ -68,8 +69,21 @@ impl Pool {
             .collect()
     }
 
+    /// Lets a request arrive on a thread that is no serving thread.
     fn arrive(&mut self, request: u64) -> Vec<Action> {
-        actions(|actions| self.0.arrive(RequestKey(request), actions))
+        actions(|actions| self.0.arrive(RequestKey(request), None, actions))
+    }
+
+    fn arrive_on(&mut self, thread: u64, request: u64) -> Vec<Action> {
+        let thread = Some(ThreadKey(thread));
+        actions(|actions| self.0.arrive(RequestKey(request), thread, actions))
+    }
+
+    /// Lets each instance run on the serving thread with its number.
+    fn on_threads(&mut self, threads: u64) {
+        for thread in 0..threads {
+            self.0.runs_on(InstanceKey(thread), Some(ThreadKey(thread)));
+        }
     }
 
     fn finish(&mut self, request: u64) -> Vec<Action> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::PoolView;
 use super::{Action, InstanceKey, RequestKey, Retirement, Scheduler};
 use crate::pool::settings::PoolSettings;
+use crate::threads::ThreadKey;
 
 pub(super) struct Model {
     core: Scheduler,
@@ -79,7 +80,8 @@ impl Model {
         self.next_request += 1;
         self.queue.insert(request);
         self.arriving = Some(request);
-        let actions = self.follow(|core, actions| core.arrive(request, actions));
+        let thread = Some(ThreadKey(request.0 % 3));
+        let actions = self.follow(|core, actions| core.arrive(request, thread, actions));
         self.arriving = None;
         (request, actions)
     }
@@ -240,6 +242,7 @@ impl Model {
                 );
                 self.instances_started += 1;
                 self.instances.insert(key, Seen::default());
+                self.core.runs_on(key, Some(ThreadKey(key.0 % 3)));
                 assert!(self.instances.len() <= self.settings.max_instances);
             }
             Action::Refuse(request) => {

@@ -2,6 +2,7 @@
 
 use super::{FIRST, Pool, assign, refuse, settings, start};
 use crate::pool::settings::PoolSettings;
+use crate::threads::ThreadKey;
 
 fn narrow() -> PoolSettings {
     PoolSettings {
@@ -54,6 +55,59 @@ fn requests_are_spread_over_the_threads() {
     pool.finish(101);
     pool.finish(103);
     assert_eq!(pool.arrive(104), [assign(104, 0)], "the less loaded one");
+}
+
+#[test]
+fn requests_of_a_serving_thread_go_to_its_own_instance_unless_it_has_many_more() {
+    let settings = PoolSettings {
+        max_concurrent_per_instance: 64,
+        ..settings()
+    };
+    let mut pool = Pool::warm(settings, 2, 2);
+    pool.on_threads(2);
+    for request in 100..=116 {
+        assert_eq!(pool.arrive_on(0, request), [assign(request, 0)]);
+    }
+    assert_eq!(pool.arrive_on(0, 117), [assign(117, 1)], "the least loaded");
+    assert_eq!(pool.arrive_on(0, 118), [assign(118, 0)]);
+    assert_eq!(pool.arrive_on(1, 119), [assign(119, 1)]);
+    assert_eq!(
+        pool.arrive_on(2, 120),
+        [assign(120, 1)],
+        "it has no instance"
+    );
+}
+
+#[test]
+fn a_serving_thread_gets_an_instance_when_that_of_another_thread_is_busy() {
+    let mut pool = Pool::warm(settings(), 2, 1);
+    pool.on_threads(1);
+    assert_eq!(pool.arrive_on(1, 100), [assign(100, 0)], "it was idle");
+    assert_eq!(
+        pool.arrive_on(0, 101),
+        [assign(101, 0)],
+        "it is the thread's own"
+    );
+    assert_eq!(pool.arrive_on(1, 102), [start(1), assign(102, 0)]);
+    assert_eq!(pool.arrive_on(1, 103), [assign(103, 0)], "it is starting");
+}
+
+#[test]
+fn the_load_of_a_thread_is_the_number_of_its_instances_that_take_requests() {
+    let mut pool = Pool::warm(settings(), 2, 2);
+    assert_eq!(pool.0.load(ThreadKey(1)), 0);
+    pool.on_threads(2);
+    assert_eq!(pool.0.load(ThreadKey(1)), 1);
+    pool.outgrown(1);
+    assert_eq!(pool.0.load(ThreadKey(1)), 0);
+
+    let alone = PoolSettings {
+        max_concurrent_per_instance: 1,
+        ..settings()
+    };
+    let mut pool = Pool::warm(alone, 1, 1);
+    pool.on_threads(1);
+    assert_eq!(pool.0.load(ThreadKey(0)), 0, "no instance takes a second");
 }
 
 #[test]

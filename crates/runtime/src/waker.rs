@@ -4,31 +4,31 @@ use std::task::{Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Wakes the task of an instance, and records wake-ups since the instance was last polled. Everything
-/// in the instance uses this one waker, for the instance's whole life.
-#[derive(Default)]
-pub(super) struct InstanceWaker {
+/// Wakes a task, and records wake-ups since its work was last polled. Everything in the work uses this
+/// one waker, whichever thread polls it.
+#[derive(Debug, Default)]
+pub(crate) struct RecordingWaker {
     woken: AtomicBool,
     task: AtomicWaker,
 }
 
-impl InstanceWaker {
-    pub(super) fn register(&self, task: &Waker) {
+impl RecordingWaker {
+    pub(crate) fn register(&self, task: &Waker) {
         self.task.register(task);
     }
 
     /// Clears the wake-up: the poll that follows handles it.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.woken.swap(false, Ordering::AcqRel);
     }
 
     /// Returns true if there was a wake-up since the last reset.
-    pub(super) fn is_woken(&self) -> bool {
+    pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Relaxed)
     }
 }
 
-impl Wake for InstanceWaker {
+impl Wake for RecordingWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -50,20 +50,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_is_woken_once_for_all_that_comes_before_it_is_polled() {
-        let instance = Arc::new(InstanceWaker::default());
-        let waker = Waker::from(Arc::clone(&instance));
+        let work = Arc::new(RecordingWaker::default());
+        let waker = Waker::from(Arc::clone(&work));
         let mut polls = 0;
         poll_fn(|cx: &mut Context<'_>| {
-            instance.register(cx.waker());
-            assert_eq!(instance.is_woken(), polls > 0);
-            instance.reset();
+            work.register(cx.waker());
+            assert_eq!(work.is_woken(), polls > 0);
+            work.reset();
             polls += 1;
             if polls == 3 {
                 return Poll::Ready(());
             }
             for _ in 0..3 {
                 waker.wake_by_ref();
-                assert!(instance.is_woken());
+                assert!(work.is_woken());
             }
             Poll::Pending
         })
@@ -72,8 +72,8 @@ mod tests {
 
     #[test]
     fn what_comes_from_another_thread_is_never_missed() {
-        let instance = Arc::new(InstanceWaker::default());
-        let waker = Waker::from(Arc::clone(&instance));
+        let work = Arc::new(RecordingWaker::default());
+        let waker = Waker::from(Arc::clone(&work));
         let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let last = 10_000;
         let other = std::thread::spawn({
@@ -87,8 +87,8 @@ mod tests {
         });
         // Ends only if the last one wakes it.
         futures::executor::block_on(poll_fn(|cx| {
-            instance.register(cx.waker());
-            instance.reset();
+            work.register(cx.waker());
+            work.reset();
             match sent.load(Ordering::Acquire) == last {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
