@@ -20,6 +20,7 @@ mod fingerprint;
 mod guest;
 mod oci_registry;
 mod peers;
+mod pgo;
 mod process;
 mod registry;
 mod rust;
@@ -89,7 +90,7 @@ enum Command {
     /// leaks.
     Soak {
         /// Arguments for the soak test: `--minutes N`, or `--outgoing N` for a number of outgoing
-        /// requests, or `--isolation N` minutes.
+        /// requests, or `--isolation N` minutes; `--host FILE` loads another host.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -97,14 +98,18 @@ enum Command {
     /// if one is attributed wrongly.
     ProveAttribution {
         /// Arguments for the proof: `--calls N`, `--seed S`, `--table`; `--release` tests the
-        /// optimised host.
+        /// optimised host, `--host FILE` another one.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the host with counters, load it, and build it again with the profile. Prints the path of
+    /// the binary.
+    Release,
     /// Measure the optimised binary against other servers (which are installed for it), the stock
     /// dispatch, and wasmtime alone. `bench table` prints how it compares with its peers.
     Bench {
-        /// Arguments for the benchmark: the names of parts, and `--help`.
+        /// Arguments for the benchmark: the names of parts, `--host FILE` to measure another host
+        /// over sockets, and `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -140,6 +145,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Soak { arguments } => serve::soak(&workspace, &arguments),
         Command::ProveAttribution { arguments } => serve::prove_attribution(&workspace, &arguments),
+        Command::Release => pgo::release(&workspace).map(|_| ExitCode::SUCCESS),
         Command::Bench { arguments } => serve::bench(&workspace, &arguments),
     }
 }

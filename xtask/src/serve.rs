@@ -1,9 +1,9 @@
 //! Runs the real binary: the demo, the soak test, the proof of attribution, and the benchmark.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::build;
 use crate::components;
@@ -58,9 +58,11 @@ pub(crate) fn soak(workspace: &Workspace, arguments: &[String]) -> Result<ExitCo
         "building the host and the soak; the first time this compiles wasmtime, which takes minutes",
     );
     build::debug(workspace, "soak")?;
+    let (host, arguments) = host_of(arguments)?;
     say("loading a host");
     let mut soak = program(workspace, "debug", "soak");
-    Ok(code(process::status(soak.args(arguments))?))
+    soak.envs(host).args(arguments);
+    Ok(code(process::status(&mut soak)?))
 }
 
 /// Runs the proof of attribution and returns its exit code.
@@ -69,9 +71,10 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
     say(
         "building the host and the proof; the first time this compiles wasmtime, which takes minutes",
     );
-    let (profiles, arguments): (Vec<&String>, Vec<&String>) = arguments
+    let (profiles, arguments): (Vec<String>, Vec<String>) = arguments
         .iter()
-        .partition(|argument| *argument == "--release");
+        .cloned()
+        .partition(|argument| argument == "--release");
     let profile = match profiles.is_empty() {
         true => {
             build::debug(workspace, "prove_attribution")?;
@@ -83,13 +86,37 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
         }
     };
     say("comparing outgoing requests with the requests that they were made for");
+    let (host, arguments) = host_of(&arguments)?;
     let mut proof = program(workspace, profile, "prove_attribution");
-    Ok(code(process::status(proof.args(arguments))?))
+    proof.envs(host).args(arguments);
+    Ok(code(process::status(&mut proof)?))
+}
+
+/// The variable that names the host for the programs of the tests.
+type HostVariable = (&'static str, PathBuf);
+
+/// Takes `--host FILE` out of a program's arguments: the host to use, in place of the one that was built.
+fn host_of(arguments: &[String]) -> Result<(Option<HostVariable>, Vec<String>)> {
+    let mut arguments = arguments.to_vec();
+    let Some(at) = arguments.iter().position(|argument| argument == "--host") else {
+        return Ok((None, arguments));
+    };
+    let file = arguments.get(at + 1).context("--host needs a file")?;
+    // The programs run in another folder.
+    let file = std::path::absolute(file)?;
+    ensure!(
+        file.is_file(),
+        "--host: there is no file {}",
+        file.display()
+    );
+    arguments.drain(at..=at + 1);
+    Ok((Some(("HEADWATER_BIN", file)), arguments))
 }
 
 /// Runs all benchmarks, even after a failure, and returns the exit code of the first failure.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
-    let selected = Selected::new(arguments);
+    let (host, arguments) = host_of(arguments)?;
+    let selected = Selected::new(&arguments);
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");
     let parts: &[&str] = match selected.wants_runtime() {
@@ -111,7 +138,7 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitC
         statuses.push(process::status(&mut bench)?);
     }
     if selected.wants_sockets() {
-        statuses.push(over_sockets(workspace, &selected)?);
+        statuses.push(over_sockets(workspace, &selected, host)?);
     }
     let failed = statuses.into_iter().find(|status| !status.success());
     Ok(failed.map_or(ExitCode::SUCCESS, code))
@@ -152,11 +179,16 @@ impl<'a> Selected<'a> {
     }
 }
 
-fn over_sockets(workspace: &Workspace, selected: &Selected<'_>) -> Result<ExitStatus> {
+fn over_sockets(
+    workspace: &Workspace,
+    selected: &Selected<'_>,
+    host: Option<HostVariable>,
+) -> Result<ExitStatus> {
     if selected.wants("wagi") || selected.wants("table") {
         native_cgi();
     }
     let mut bench = program(workspace, "release", "bench");
+    bench.envs(host);
     if selected.wants("egress") {
         bench.env("HEADWATER_WASMTIME", WASMTIME.install(workspace)?);
     }
@@ -191,7 +223,7 @@ fn native_cgi() {
     }
 }
 
-fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {
+pub(crate) fn program(workspace: &Workspace, profile: &str, name: &str) -> Command {
     let path = workspace.binary(profile, name);
     let mut command = Command::new::<&Path>(&path);
     command.current_dir(&workspace.root);
@@ -208,6 +240,19 @@ fn code(status: ExitStatus) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_of_ones_own_is_taken_out_of_the_arguments() {
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let file = std::path::absolute("src/main.rs").unwrap();
+        let (host, rest) = host_of(&words(&["table", "--host", "src/main.rs", "--quick"])).unwrap();
+        assert_eq!(host, Some(("HEADWATER_BIN", file)));
+        assert_eq!(rest, ["table", "--quick"]);
+        assert_eq!(host_of(&words(&["table"])).unwrap().0, None);
+        for wrong in [&["--host"][..], &["--host", "no such file"]] {
+            host_of(&words(wrong)).unwrap_err();
+        }
+    }
 
     fn wants(arguments: &[&str]) -> (bool, bool, bool) {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();

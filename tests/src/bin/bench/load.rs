@@ -79,6 +79,14 @@ impl Target {
             cpu: process.cpu_time()?.saturating_sub(cpu),
         })
     }
+
+    /// Closes the connections, and ends the server by SIGTERM.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        self.connections.clear();
+        let status = self.server.stop().await?;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(())
+    }
 }
 
 impl Round {

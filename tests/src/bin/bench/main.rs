@@ -23,6 +23,7 @@ mod speed;
 mod table;
 mod time_wait;
 mod wagi;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ async fn run() -> Result<ExitCode> {
         }
         Ok(Command::PlainServer) => return plain::serve().await,
         Ok(Command::NativeServer) => return table::native::serve().await,
+        Ok(Command::Workload(options)) => {
+            return workload::run(&options).await.map(|()| ExitCode::SUCCESS);
+        }
         Ok(Command::Bench(options)) => options,
         Err(error) => {
             eprintln!("error: {error}\n\n{USAGE}");

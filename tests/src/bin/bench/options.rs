@@ -24,6 +24,7 @@ Usage: bench [--assert] [--rounds N] [--requests N]
                 HEADWATER_PEER_WASH and HEADWATER_PEER_WORKERD name, a plain hyper server,
                 and nginx with fcgiwrap), in all scenarios
                 [default: all of them]
+  workload      no figures: loads hosts of each kind, for `cargo xtask release`
 
   --assert      exit with 1 if a target is missed
   --rounds N    rounds of each, in turn; medians are shown [default: 5]
@@ -36,6 +37,8 @@ Options of `table`:
 
 pub(crate) enum Command {
     Bench(Options),
+    /// Loads hosts without measuring them.
+    Workload(Options),
     /// Hidden: runs this binary as the server to compare with.
     PlainServer,
     /// Hidden: runs this binary as the native server of the table.
@@ -104,6 +107,7 @@ impl Command {
             table: TableOptions::default(),
             parts: Vec::new(),
         };
+        let mut workload = false;
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -129,13 +133,17 @@ impl Command {
                 "wagi" => options.parts.push(Part::Wagi),
                 "scaling" => options.parts.push(Part::Scaling),
                 "table" => options.parts.push(Part::Table),
+                "workload" => workload = true,
                 "native-server" => return Ok(Self::NativeServer),
                 "plain-server" => return Ok(Self::PlainServer),
                 "-h" | "--help" => return Ok(Self::Help),
                 _ => bail!("there is no option {argument}"),
             }
         }
-        Ok(Self::Bench(options))
+        Ok(match workload {
+            true => Self::Workload(options),
+            false => Self::Bench(options),
+        })
     }
 }
 
