@@ -1,7 +1,7 @@
-//! Streamed bodies in constant memory: an echo with trailers, a source, a sink, and server-sent
-//! events.
+//! Streamed bodies in constant memory: an echo with trailers, one that never sees the bytes, a source, a
+//! sink, and server-sent events.
 //!
-//! `POST /echo`, `GET /bytes?n=1048576`, `POST /count`, `GET /ticks?n=3&every=100`
+//! `POST /echo`, `POST /pass`, `GET /bytes?n=1048576`, `POST /count`, `GET /ticks?n=3&every=100`
 
 use guest::{BodyEnd, ErrorCode, Fields, Query, Request, Response, text, wait};
 use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
@@ -17,10 +17,11 @@ impl wasip3::exports::http::handler::Guest for Stream {
         let query = Query::of(&request);
         match query.path.as_str() {
             "/echo" => echo(request),
+            "/pass" => pass(request),
             "/bytes" => bytes(query.number("n", 1024 * 1024)),
             "/count" => count(request).await,
             "/ticks" => ticks(query.number("n", 3), query.number("every", 100)),
-            _ => Ok(text(404, "try /echo, /bytes, /count or /ticks\n")),
+            _ => Ok(text(404, "try /echo, /pass, /bytes, /count or /ticks\n")),
         }
     }
 }
@@ -29,13 +30,7 @@ wasip3::http::service::export!(Stream);
 
 /// Answers with the request's body and trailers as they arrive.
 fn echo(request: Request) -> Result<Response, ErrorCode> {
-    let received = request.get_headers();
-    let headers = Fields::new();
-    // HTTP/1.1 sends only the trailers that `trailer` names.
-    for name in ["content-type", "trailer"] {
-        // The host may reject the header.
-        let _ = headers.set(name, &received.get(name));
-    }
+    let headers = headers_of_echo(&request);
     let (mut from, from_end) = body_of(request);
     let (response, mut to, to_end) = streamed(headers);
     spawn_local(async move {
@@ -56,6 +51,25 @@ fn echo(request: Request) -> Result<Response, ErrorCode> {
         let _ = to_end.write(from_end.await).await;
     });
     Ok(response)
+}
+
+/// Answers with the request's body and trailers, without reading them: the host moves the bytes.
+fn pass(request: Request) -> Result<Response, ErrorCode> {
+    let headers = headers_of_echo(&request);
+    let (from, from_end) = body_of(request);
+    let (response, _sent) = Response::new(headers, Some(from), from_end);
+    Ok(response)
+}
+
+fn headers_of_echo(request: &Request) -> Fields {
+    let received = request.get_headers();
+    let headers = Fields::new();
+    // HTTP/1.1 sends only the trailers that `trailer` names.
+    for name in ["content-type", "trailer"] {
+        // The host may reject the header.
+        let _ = headers.set(name, &received.get(name));
+    }
+    headers
 }
 
 /// Answers with `n` bytes, of which the byte at offset `i` is `i mod 251`.

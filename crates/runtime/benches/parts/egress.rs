@@ -194,7 +194,7 @@ impl Handler for Answer {
 }
 
 /// Starts a plain server on a thread that lives as long as the process.
-fn upstream() -> Result<SocketAddr> {
+pub(crate) fn upstream() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;

@@ -1,17 +1,20 @@
 //! The measured guests, and requests to them.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanContext, empty};
+use headwater_egress::{self as egress, Egress, EgressParams};
+use headwater_runtime::capability::{Grant, Grants};
 use headwater_runtime::{
-    Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
-    Role,
+    Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders, OutgoingHttp,
+    PoolOverrides, Role,
 };
 use headwater_telemetry::Metrics;
-use http::Request;
+use http::{Request, Uri};
 use http_body_util::BodyExt;
 
 pub(crate) fn binary() -> Result<Vec<u8>> {
@@ -45,6 +48,32 @@ pub(crate) fn pool(
     binary: &[u8],
     pool: PoolOverrides,
 ) -> Result<Arc<dyn Handler>> {
+    load(engine, binary, pool, Capabilities::default().nothing())
+}
+
+/// Returns the pool of a guest that makes one outgoing request for each request to [`one_call`].
+pub(crate) fn fanout(engine: &Engine, upstream: SocketAddr) -> Result<Arc<dyn Handler>> {
+    let egress = Egress::new(EgressParams {
+        grants: egress::Grants::parse([format!("http://{upstream}")])?,
+        ..EgressParams::new("bench")
+    });
+    let mut grants = Capabilities::default().nothing();
+    grants.set(Grant::new(OutgoingHttp, egress.into()));
+    load(engine, &built("fanout")?, PoolOverrides::default(), grants)
+}
+
+/// Returns the URI of a request to [`fanout`].
+pub(crate) fn one_call(upstream: SocketAddr) -> Result<Uri> {
+    let uri = format!("http://localhost/?to=http://{upstream}&k=1&wait=0");
+    Ok(uri.parse()?)
+}
+
+fn load(
+    engine: &Engine,
+    binary: &[u8],
+    pool: PoolOverrides,
+    grants: Grants,
+) -> Result<Arc<dyn Handler>> {
     Ok(Arc::new(ComponentService::load(
         engine,
         binary,
@@ -55,16 +84,21 @@ pub(crate) fn pool(
             limits: Limits::default(),
             forbidden_headers: ForbiddenHeaders::default(),
             pool,
-            grants: Capabilities::default().nothing(),
+            grants,
             metrics: Metrics::default(),
             role: Role::Service,
         },
     )?))
 }
 
+/// Sends requests one after another.
 pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result<()> {
+    requests_to(handler, &Uri::from_static("http://localhost/"), number).await
+}
+
+async fn requests_to(handler: Arc<dyn Handler>, uri: &Uri, number: usize) -> Result<()> {
     for _ in 0..number {
-        let request = Request::get("http://localhost/").body(empty())?;
+        let request = Request::get(uri.clone()).body(empty())?;
         let scope = scope();
         let response = handler.handle(request, scope.clone()).await?;
         ensure!(response.status() == 200, "{}", response.status());
@@ -79,8 +113,27 @@ pub(crate) async fn requests(handler: Arc<dyn Handler>, number: usize) -> Result
 
 /// Runs concurrent clients, each a task that sends `each` requests.
 pub(crate) async fn clients(handler: &Arc<dyn Handler>, clients: usize, each: usize) -> Result<()> {
+    clients_of(
+        handler,
+        &Uri::from_static("http://localhost/"),
+        clients,
+        each,
+    )
+    .await
+}
+
+/// As [`clients`], with requests for this URI.
+pub(crate) async fn clients_of(
+    handler: &Arc<dyn Handler>,
+    uri: &Uri,
+    clients: usize,
+    each: usize,
+) -> Result<()> {
     let clients: Vec<_> = (0..clients)
-        .map(|_| tokio::spawn(requests(handler.clone(), each)))
+        .map(|_| {
+            let (handler, uri) = (handler.clone(), uri.clone());
+            tokio::spawn(async move { requests_to(handler, &uri, each).await })
+        })
         .collect();
     for client in clients {
         client.await??;

@@ -19,18 +19,16 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, p2,
-    p3,
-};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpView, p2, p3};
 
+use crate::outgoing::Outgoing;
 use crate::{Answer, failed};
 
 pub(crate) enum Component {
     /// Instances that serve many requests at once, in turn.
     Reused(Vec<UnboundedSender<Call>>, AtomicUsize),
     /// A fresh instance for each request.
-    Fresh(ProxyPre<State>),
+    Fresh(ProxyPre<State>, Outgoing),
 }
 
 type Call = (Request<Incoming>, oneshot::Sender<Answer>);
@@ -39,17 +37,17 @@ type Call = (Request<Incoming>, oneshot::Sender<Answer>);
 pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    hooks: NothingOutgoing,
+    outgoing: Outgoing,
     table: ResourceTable,
 }
 
-struct NothingOutgoing;
-
 impl Component {
-    pub(crate) async fn start(engine: &Engine, binary: &[u8], instances: usize) -> Result<Self> {
+    /// Loads it, compiled code from the cache, and starts its instances on the current runtime.
+    pub(crate) fn start(engine: &Engine, binary: &[u8], instances: usize) -> Result<Self> {
+        let compiler = engine.compiler();
         let engine = engine.for_guest(binary)?;
         let load = || {
-            let component = wasmtime::component::Component::new(engine, binary)?;
+            let component = compiler.component(engine, binary, "floor")?;
             let mut linker = Linker::new(engine);
             wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
             wasmtime_wasi::p3::add_to_linker(&mut linker)?;
@@ -58,18 +56,22 @@ impl Component {
             linker.instantiate_pre(&component)
         };
         let pre = load().map_err(failed)?;
+        let outgoing = Outgoing::new();
         let Ok(pre) = ServicePre::new(pre.clone()) else {
-            return Ok(Self::Fresh(ProxyPre::new(pre).map_err(failed)?));
+            let pre = ProxyPre::new(pre).map_err(failed)?;
+            return Ok(Self::Fresh(pre, outgoing));
         };
-        let mut senders = Vec::new();
-        for _ in 0..instances {
-            let mut store = store(engine);
-            let guest = pre.instantiate_async(&mut store).await.map_err(failed)?;
+        let senders = (0..instances).map(|_| {
             let (sender, calls) = unbounded_channel();
-            tokio::spawn(event_loop(store, guest, calls));
-            senders.push(sender);
-        }
-        Ok(Self::Reused(senders, AtomicUsize::new(0)))
+            let instance = instance(pre.clone(), store(engine, &outgoing), calls);
+            tokio::spawn(async {
+                if let Err(error) = instance.await {
+                    eprintln!("error: {error:#}");
+                }
+            });
+            sender
+        });
+        Ok(Self::Reused(senders.collect(), AtomicUsize::new(0)))
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Result<Answer> {
@@ -81,18 +83,18 @@ impl Component {
                 sent.map_err(|_| anyhow!("the instance has ended"))?;
                 answer.await.context("the instance has failed")
             }
-            Self::Fresh(pre) => fresh(pre.clone(), request).await,
+            Self::Fresh(pre, outgoing) => fresh(pre.clone(), outgoing, request).await,
         }
     }
 }
 
-fn store(engine: &wasmtime::Engine) -> Store<State> {
+fn store(engine: &wasmtime::Engine, outgoing: &Outgoing) -> Store<State> {
     let mut store = Store::new(
         engine,
         State {
             wasi: WasiCtx::builder().build(),
             http: WasiHttpCtx::new(),
-            hooks: NothingOutgoing,
+            outgoing: outgoing.clone(),
             table: ResourceTable::new(),
         },
     );
@@ -101,8 +103,13 @@ fn store(engine: &wasmtime::Engine) -> Store<State> {
     store
 }
 
-/// Serves the calls of one instance, all at once.
-async fn event_loop(mut store: Store<State>, guest: Service, mut calls: UnboundedReceiver<Call>) {
+/// Starts an instance and serves its calls, all at once.
+async fn instance(
+    pre: ServicePre<State>,
+    mut store: Store<State>,
+    mut calls: UnboundedReceiver<Call>,
+) -> wasmtime::Result<()> {
+    let guest = pre.instantiate_async(&mut store).await?;
     let serve = async |accessor: &Accessor<State>| {
         let mut running = FuturesUnordered::new();
         loop {
@@ -125,19 +132,8 @@ async fn event_loop(mut store: Store<State>, guest: Service, mut calls: Unbounde
             }
         }
     };
-    if let Err(error) = store.run_concurrent(serve).await {
-        eprintln!("error: {error:#}");
-    }
+    store.run_concurrent(serve).await
 }
-
-/// The result of an outgoing request.
-type Outgoing = Result<
-    (
-        http::Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ),
-    Error,
->;
 
 /// Resolves when the guest is done with the request's body.
 type Sent = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -166,8 +162,12 @@ async fn call(
     Ok(())
 }
 
-async fn fresh(pre: ProxyPre<State>, request: Request<Incoming>) -> Result<Answer> {
-    let mut store = store(pre.engine());
+async fn fresh(
+    pre: ProxyPre<State>,
+    outgoing: &Outgoing,
+    request: Request<Incoming>,
+) -> Result<Answer> {
+    let mut store = store(pre.engine(), outgoing);
     let (sender, answer) = oneshot::channel();
     let prepared = (|| {
         let request = store
@@ -212,18 +212,7 @@ impl WasiHttpView for State {
         WasiHttpCtxView {
             ctx: &mut self.http,
             table: &mut self.table,
-            hooks: &mut self.hooks,
+            hooks: &mut self.outgoing,
         }
-    }
-}
-
-impl WasiHttpHooks for NothingOutgoing {
-    fn send_request(
-        &mut self,
-        _request: Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Outgoing> + Send> {
-        Box::new(async { Err(Error::HttpRequestDenied) })
     }
 }

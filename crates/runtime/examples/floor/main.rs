@@ -2,9 +2,10 @@
 //! compares Headwater with it.
 //!
 //! Plain hyper takes the requests. A 0.3 component has one instance for each processor, each with a bare
-//! `run_concurrent` loop. A 0.2 component and a WAGI module have a fresh instance for each request. The
-//! engine is Headwater's, so compiled code, epochs and the reset of memory are the same. It has no pool,
-//! no attribution, no limits, no deadlines, no routing, no log and no telemetry.
+//! `run_concurrent` loop. A 0.2 component and a WAGI module have a fresh instance for each request. Outgoing
+//! requests leave by one pooled client of hyper-util for each runtime, without TLS. The engine is Headwater's,
+//! so compiled code and its cache, epochs and the reset of memory are the same. It has no pool of instances,
+//! no attribution, no limits, no deadlines, no policy, no routing, no log and no telemetry.
 //!
 //! `floor PORT GUEST [shared|per-core]`: `shared` (default) is one work-stealing runtime, as Headwater has;
 //! `per-core` is a runtime, a listener and an instance for each processor, so that no request leaves its
@@ -13,6 +14,7 @@
 
 mod component;
 mod module;
+mod outgoing;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -50,11 +52,11 @@ enum Guest {
 }
 
 impl Guest {
-    /// Compiles it and starts its instances, on the current runtime.
-    async fn start(engine: &Engine, guest: &Artifact, instances: usize) -> Result<Self> {
+    /// Loads it and starts its instances, on the current runtime.
+    fn start(engine: &Engine, guest: &Artifact, instances: usize) -> Result<Self> {
         Ok(match guest {
             Artifact::Component(binary) => {
-                Self::Component(Component::start(engine, binary, instances).await?)
+                Self::Component(Component::start(engine, binary, instances)?)
             }
             Artifact::Module(binary) => Self::Module(Module::load(engine, binary)?),
             Artifact::Toml(_) => bail!("a TOML file is not a guest"),
@@ -111,7 +113,7 @@ fn run() -> Result<()> {
 }
 
 async fn serve(engine: &Engine, guest: &Artifact, instances: usize, port: u16) -> Result<()> {
-    let guest = Arc::new(Guest::start(engine, guest, instances).await?);
+    let guest = Arc::new(Guest::start(engine, guest, instances)?);
     let listener = listen(port)?;
     loop {
         let (stream, _) = listener.accept().await?;

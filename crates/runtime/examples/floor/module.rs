@@ -21,9 +21,10 @@ pub(crate) struct Module(InstancePre<WasiP1Ctx>);
 
 impl Module {
     pub(crate) fn load(engine: &Engine, binary: &[u8]) -> Result<Self> {
+        let compiler = engine.compiler();
         let engine = engine.for_guest(binary)?;
         let load = || {
-            let module = wasmtime::Module::new(engine, binary)?;
+            let module = compiler.module(engine, binary, "floor")?;
             let mut linker = Linker::new(engine);
             p1::add_to_linker_async(&mut linker, |state| state)?;
             linker.instantiate_pre(&module)

@@ -22,7 +22,8 @@ Usage: bench [--assert] [--rounds N] [--requests N]
                 three minutes
   table         Headwater against its peers (those that HEADWATER_PEER_WASMTIME,
                 HEADWATER_PEER_WASH and HEADWATER_PEER_WORKERD name, a plain hyper server,
-                and nginx with fcgiwrap), in all scenarios
+                nginx with fcgiwrap, and the floor that HEADWATER_FLOOR names), in all
+                scenarios
                 [default: all of them]
   workload      no figures: loads hosts of each kind, for `cargo xtask release`
 
@@ -31,7 +32,7 @@ Usage: bench [--assert] [--rounds N] [--requests N]
   --requests N  requests per round of `speed` and `front` [default: 10000]
 
 Options of `table`:
-  --quick       fewer and shorter rounds: under three minutes in place of fifteen
+  --quick       fewer and shorter rounds: under five minutes in place of twenty
   --only NAME   only the scenarios whose name contains NAME; may be given several times
   --out DIR     also write table.md, table.json and an SVG plot for each metric to DIR";
 

@@ -54,6 +54,8 @@ struct Measured {
     requests: usize,
     /// Set if it is measured at half load, too.
     is_paced: bool,
+    /// The resident memory before the load.
+    idle: u64,
     _upstream: Option<Server>,
 }
 
@@ -174,6 +176,7 @@ impl Measured {
             server.stop().await?;
         }
         let server = peers.start(peer, &service, &request).await?;
+        let idle = server.rss()?;
         let mut clients =
             Clients::connect(server.authority(), scenario.connections, &request).await?;
         let warm_up = Until {
@@ -203,6 +206,7 @@ impl Measured {
             cpu: Duration::ZERO,
             requests: 0,
             is_paced: service.telemetry == Telemetry::None && scenario.kind != Kind::Bulk,
+            idle,
             _upstream: upstream,
         })
     }
@@ -275,8 +279,12 @@ impl Measured {
             let cpu = self.cpu.as_secs_f64() * 1e6 / self.requests as f64;
             self.figures.add(Metric::Cpu, cpu);
         }
-        let peak = mib(self.server.peak_rss()?);
-        self.figures.add(Metric::Memory, peak);
+        let peak = self.server.peak_rss()?;
+        self.figures.add(Metric::Memory, mib(peak));
+        if scenario.kind == Kind::Bulk {
+            let growth = mib(peak.saturating_sub(self.idle));
+            self.figures.add(Metric::Growth, growth);
+        }
         self.server.stop().await?;
         Ok(self.figures)
     }

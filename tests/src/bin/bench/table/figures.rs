@@ -19,6 +19,8 @@ pub(crate) enum Metric {
     P999,
     /// Peak of the resident memory of all processes of the server under load, in MiB.
     Memory,
+    /// That peak above the resident memory after the first answer, in MiB: what bodies take.
+    Growth,
     /// Time from the start of the process to the end of the first answer, in milliseconds.
     Start,
 }
@@ -32,13 +34,14 @@ pub(crate) struct Figures {
 // === impl Metric ===
 
 impl Metric {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::PerSecond,
         Self::Cpu,
         Self::P50,
         Self::P99,
         Self::P999,
         Self::Memory,
+        Self::Growth,
         Self::Start,
     ];
 
@@ -51,6 +54,7 @@ impl Metric {
             Self::P99 => "p99_milliseconds",
             Self::P999 => "p99_9_milliseconds",
             Self::Memory => "peak_memory_mib",
+            Self::Growth => "peak_memory_above_idle_mib",
             Self::Start => "first_answer_milliseconds",
         }
     }
@@ -64,6 +68,7 @@ impl Metric {
             Self::P99 => "p99",
             Self::P999 => "p99.9",
             Self::Memory => "peak memory",
+            Self::Growth => "above idle",
             Self::Start => "first answer",
         }
     }
@@ -77,7 +82,7 @@ impl Metric {
             Self::Cpu => format!("{value:.1} µs"),
             Self::P50 | Self::P99 | Self::P999 if value < 10.0 => format!("{value:.2} ms"),
             Self::P50 | Self::P99 | Self::P999 => format!("{value:.1} ms"),
-            Self::Memory => format!("{value:.0} MiB"),
+            Self::Memory | Self::Growth => format!("{value:.0} MiB"),
             Self::Start => format!("{value:.0} ms"),
         }
     }

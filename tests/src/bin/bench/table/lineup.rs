@@ -18,6 +18,12 @@ use crate::table::scenario::{Kind, Scenario};
 const SERVICES: usize = 1_000;
 const STEP: usize = 100;
 
+/// The names of variations that have targets.
+pub(crate) const TRACES_1: &str = "traces 1 %";
+pub(crate) const TRACES_100: &str = "traces 100 %";
+pub(crate) const METRICS: &str = "metrics and access log";
+pub(crate) const LAZY: &str = "loaded lazily";
+
 /// Returns the contestants of a scenario, Headwater first.
 pub(crate) async fn of(
     scenario: &Scenario,
@@ -28,13 +34,18 @@ pub(crate) async fn of(
     for peer in scenario.peers {
         all.push(simple(scenario, peers, *peer).await?);
     }
+    let is_first = scenario.name == Scenario::FIRST;
     match scenario.kind {
-        Kind::Load if effort.all_telemetry || scenario.name == Scenario::FIRST => {
-            for (what, telemetry) in [
-                ("traces 1 %", Telemetry::Traces("0.01")),
-                ("traces 100 %", Telemetry::Traces("1.0")),
+        Kind::Load if effort.all_telemetry || is_first => {
+            let mut all_telemetry = vec![
+                (TRACES_1, Telemetry::Traces("0.01")),
+                (TRACES_100, Telemetry::Traces("1.0")),
                 ("access log", Telemetry::AccessLog),
-            ] {
+            ];
+            if is_first {
+                all_telemetry.push((METRICS, Telemetry::MetricsAndAccessLog));
+            }
+            for (what, telemetry) in all_telemetry {
                 let mut one = simple(scenario, peers, Peer::Headwater).await?;
                 one.vary(what, 0);
                 one.service.telemetry = telemetry;
@@ -46,10 +57,15 @@ pub(crate) async fn of(
             let mut one = simple(scenario, peers, Peer::Headwater).await?;
             one.vary("one service", 0);
             all.push(one);
-            all[0].service.settings = Some(Arc::new(many()?.write()?));
+            let mut lazy = simple(scenario, peers, Peer::Headwater).await?;
+            lazy.vary(LAZY, 0);
+            all.push(lazy);
             let paths = (0..SERVICES).step_by(STEP);
-            let paths = paths.map(|number| format!("/s/{number}"));
-            all[0].request.paths = paths.collect();
+            let paths: Arc<[String]> = paths.map(|number| format!("/s/{number}")).collect();
+            for (at, load) in [(0, "eager"), (2, "lazy")] {
+                all[at].service.settings = Some(Arc::new(many(load)?.write()?));
+                all[at].request.paths = paths.clone();
+            }
         }
         Kind::Neighbour => {
             for at in 0..all.len() {
@@ -92,10 +108,10 @@ async fn simple(scenario: &Scenario, peers: &Peers, peer: Peer) -> Result<Contes
     })
 }
 
-/// Returns settings for many services of the same guest.
-fn many() -> Result<Settings> {
+/// Returns settings for many services of the same guest, which are loaded so.
+fn many(load: &str) -> Result<Settings> {
     let hello = guest("hello")?;
-    let mut text = String::new();
+    let mut text = format!("[defaults]\nload = {load:?}\n");
     for number in 0..SERVICES {
         writeln!(
             text,

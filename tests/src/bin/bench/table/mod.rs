@@ -19,6 +19,7 @@ mod request;
 mod results;
 mod scenario;
 mod server;
+mod targets;
 mod tree;
 
 use std::time::Instant;

@@ -82,6 +82,12 @@ impl Results {
             })
     }
 
+    /// Returns the values of the server with this name.
+    pub(crate) fn figures(&self, name: &str) -> Option<&Figures> {
+        let mut entries = self.entries.iter();
+        entries.find(|entry| entry.name == name)?.figures()
+    }
+
     fn measured(&self, at: usize) -> Option<(&str, &Figures)> {
         let entry = self.entries.get(at)?;
         Some((&entry.name, entry.figures()?))

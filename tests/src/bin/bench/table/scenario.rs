@@ -42,9 +42,7 @@ pub(crate) enum Kind {
 }
 
 /// All servers of components, and what they may be compared with.
-const ALL: &[Peer] = &[Peer::Wasmtime, Peer::Wash, Peer::Workerd, Peer::Hyper];
-/// The same, for the scenarios whose floor is shown.
-const WITH_FLOORS: &[Peer] = &[
+const ALL: &[Peer] = &[
     Peer::Wasmtime,
     Peer::Wash,
     Peer::Workerd,
@@ -52,8 +50,16 @@ const WITH_FLOORS: &[Peer] = &[
     Peer::Floor,
     Peer::FloorPerCore,
 ];
-/// The servers of components.
-const COMPONENTS: &[Peer] = &[Peer::Wasmtime, Peer::Wash];
+/// The same, for one connection, which is on one core at a time.
+const ONE_CONNECTION: &[Peer] = &[
+    Peer::Wasmtime,
+    Peer::Wash,
+    Peer::Workerd,
+    Peer::Hyper,
+    Peer::Floor,
+];
+/// The servers of components, and their floors.
+const COMPONENTS: &[Peer] = &[Peer::Wasmtime, Peer::Wash, Peer::Floor, Peer::FloorPerCore];
 
 const MIB: usize = 1 << 20;
 
@@ -87,7 +93,14 @@ impl Scenario {
         let bulk = Self {
             kind: Kind::Bulk,
             connections: 1,
+            peers: ONE_CONNECTION,
             ..stream.clone()
+        };
+        let long = Self {
+            payload: Payload::Bytes(300 * MIB),
+            expected: Expected::Length(300 * MIB),
+            peers: &[Peer::Wasmtime, Peer::Floor],
+            ..bulk.clone()
         };
         let outgoing = Self {
             guest: "fanout",
@@ -109,14 +122,13 @@ impl Scenario {
                 name: Self::FIRST,
                 title: "`hello`, 0.3",
                 guest: "hello",
-                peers: WITH_FLOORS,
                 ..hello.clone()
             },
             Self {
                 name: "hello-0.2",
                 title: "`hello`, 0.2",
                 guest: "hello-p2",
-                peers: &[Peer::Wasmtime, Peer::Wash, Peer::Floor, Peer::FloorPerCore],
+                peers: COMPONENTS,
                 ..hello.clone()
             },
             Self {
@@ -188,6 +200,32 @@ impl Scenario {
                 ..bulk
             },
             Self {
+                name: "down-300m",
+                title: "300 MiB to the client",
+                path: "/bytes?n=314572800",
+                payload: Payload::None,
+                ..long.clone()
+            },
+            Self {
+                name: "up-300m",
+                title: "300 MiB from the client",
+                path: "/count",
+                expected: Expected::Text("314572800"),
+                ..long.clone()
+            },
+            Self {
+                name: "echo-300m",
+                title: "300 MiB echoed, through guest memory",
+                path: "/echo",
+                ..long.clone()
+            },
+            Self {
+                name: "pass-300m",
+                title: "300 MiB echoed, not read by the guest",
+                path: "/pass",
+                ..long
+            },
+            Self {
                 name: "composed",
                 title: "composed of two components",
                 guest: "mw-hello",
@@ -198,14 +236,14 @@ impl Scenario {
                 name: "start-small",
                 title: "start from the cache, small",
                 guest: "hello",
-                peers: &[Peer::Wasmtime, Peer::Wash, Peer::Workerd],
+                peers: &[Peer::Wasmtime, Peer::Wash, Peer::Workerd, Peer::Floor],
                 ..start.clone()
             },
             Self {
                 name: "start-large",
                 title: "start from the cache, 22 MB",
                 guest: "hello-python",
-                peers: COMPONENTS,
+                peers: &[Peer::Wasmtime, Peer::Wash, Peer::Floor],
                 ..start
             },
             Self {

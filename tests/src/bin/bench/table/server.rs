@@ -122,6 +122,10 @@ impl Server {
         tree::cpu_time(self.root)
     }
 
+    pub(crate) fn rss(&self) -> Result<u64> {
+        tree::rss(self.root)
+    }
+
     pub(crate) fn peak_rss(&self) -> Result<u64> {
         tree::peak_rss(self.root)
     }

@@ -33,12 +33,25 @@ pub(crate) fn cpu_time(root: u32) -> Result<Duration> {
 ///
 /// Returns an error if the process has ended.
 pub(crate) fn peak_rss(root: u32) -> Result<u64> {
+    sum(root, Process::peak_rss)
+}
+
+/// Returns the sum of the resident memory of the same processes now, in bytes.
+///
+/// # Errors
+///
+/// Returns an error if the process has ended.
+pub(crate) fn rss(root: u32) -> Result<u64> {
+    sum(root, Process::rss)
+}
+
+fn sum(root: u32, of: impl Fn(Process) -> Result<u64>) -> Result<u64> {
     let members = members(root)?;
     // Any of them may end meanwhile.
-    let peaks = members
+    let all = members
         .iter()
-        .filter_map(|(pid, _)| Process::new(*pid).peak_rss().ok());
-    Ok(peaks.sum())
+        .filter_map(|(pid, _)| of(Process::new(*pid)).ok());
+    Ok(all.sum())
 }
 
 /// Restarts [`peak_rss`].

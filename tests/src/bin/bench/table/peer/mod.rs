@@ -62,6 +62,8 @@ pub(crate) enum Telemetry {
     Traces(&'static str),
     /// A line in a file for each request.
     AccessLog,
+    /// The same, and metrics, which the collector gets each second.
+    MetricsAndAccessLog,
 }
 
 /// The servers of this machine, and the files that they share.
@@ -95,7 +97,7 @@ impl Peer {
         Self::Cgi,
     ];
 
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Headwater => "headwater",
             Self::Wasmtime => "wasmtime serve",
@@ -264,7 +266,10 @@ impl Peers {
         if let Some(upstream) = &service.upstream {
             arguments.extend(words(&["--allow-outgoing", upstream]));
         }
-        if service.telemetry == Telemetry::AccessLog {
+        if matches!(
+            service.telemetry,
+            Telemetry::AccessLog | Telemetry::MetricsAndAccessLog
+        ) {
             arguments.extend(words(&["--access-log", "json", "--access-log-to"]));
             arguments.push(directory.join("access.log").into());
         }
@@ -272,16 +277,24 @@ impl Peers {
     }
 
     fn telemetry(&self, telemetry: Telemetry) -> Vec<(&'static str, String)> {
-        let (Telemetry::Traces(share), Some(collector)) = (telemetry, &self.collector) else {
+        let Some(collector) = &self.collector else {
             return Vec::new();
         };
+        let mut variables = match telemetry {
+            Telemetry::None | Telemetry::AccessLog => return Vec::new(),
+            Telemetry::Traces(share) => vec![
+                ("OTEL_METRICS_EXPORTER", "none".to_owned()),
+                ("OTEL_TRACES_SAMPLER", "traceidratio".to_owned()),
+                ("OTEL_TRACES_SAMPLER_ARG", share.to_owned()),
+            ],
+            Telemetry::MetricsAndAccessLog => vec![
+                ("OTEL_TRACES_EXPORTER", "none".to_owned()),
+                ("OTEL_METRIC_EXPORT_INTERVAL", "1000".to_owned()),
+            ],
+        };
         let collector = format!("http://{}", collector.authority());
-        vec![
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
-            ("OTEL_METRICS_EXPORTER", "none".to_owned()),
-            ("OTEL_TRACES_SAMPLER", "traceidratio".to_owned()),
-            ("OTEL_TRACES_SAMPLER_ARG", share.to_owned()),
-        ]
+        variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", collector));
+        variables
     }
 
     /// Returns a new folder of this run.

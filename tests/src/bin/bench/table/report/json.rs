@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Table;
 use crate::table::figures::Metric;
 use crate::table::results::{Entry, Outcome, Results};
+use crate::table::targets::{self, Checked};
 
 /// Returns one object.
 pub(super) fn table(table: &Table) -> Result<String> {
@@ -30,9 +31,24 @@ pub(super) fn table(table: &Table) -> Result<String> {
         "versions": versions,
         "rounds": effort.rounds,
         "starts": effort.starts,
+        "targets": targets::check(results).iter().map(target).collect::<Vec<_>>(),
         "scenarios": results.iter().map(scenario).collect::<Vec<_>>(),
     });
     Ok(serde_json::to_string_pretty(&value)? + "\n")
+}
+
+/// Returns a target. `to` is null if the bound is for a value and not for a ratio.
+fn target(target: &Checked) -> Value {
+    json!({
+        "scenario": target.scenario,
+        "metric": target.metric.key(),
+        "of": target.of,
+        "to": target.to,
+        "bound": target.bound,
+        "found": target.found,
+        "floor": target.floor,
+        "verdict": target.verdict.key(),
+    })
 }
 
 fn scenario(results: &Results) -> Value {
@@ -74,6 +90,18 @@ fn metrics(value: impl Fn(Metric) -> Option<f64>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_have_their_bound_and_verdict() {
+        let text = table(&super::super::tests::table_with_target()).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let all = value["targets"].as_array().unwrap();
+        assert_eq!(all[0]["to"], "nginx + fcgiwrap");
+        assert_eq!(all[0]["verdict"], "not_measured");
+        assert_eq!(all[1]["bound"], 38.0);
+        assert_eq!(all[1]["floor"], 25.0);
+        assert_eq!(all[1]["to"], Value::Null);
+    }
 
     #[test]
     fn ratios_and_values_are_by_the_names_of_metrics() {

@@ -1,12 +1,22 @@
 //! The table as Markdown.
 
-use super::{NOTES, Row, Table};
+use super::{NOTES, Row, Table, TargetRow, summary};
 use crate::table::figures::Metric;
 
-/// Returns a page: the ratios, the values, and where they are from.
+/// Returns a page: the targets, the ratios, the values, and where they are from.
 pub(super) fn table(table: &Table) -> String {
     let metrics = table.metrics();
     let mut text = format!("# Headwater and its peers\n\n{}\n\n", table.machine.line());
+    let targets = table.targets();
+    if !targets.is_empty() {
+        text += &format!("## Targets\n\n{}\n\n", summary(&targets));
+        text += &line(TargetRow::HEADINGS.into_iter());
+        text += &line(["---", "---", "---", "---:", "---:", "---:", "---"].into_iter());
+        for target in &targets {
+            text += &line(target.cells().into_iter());
+        }
+        text.push('\n');
+    }
     text += "## Ratios\n\nIn bold: the peer is ahead.\n\n";
     text += &grid(&metrics, &table.ratios());
     text += "\n## Values\n\n";
@@ -56,6 +66,14 @@ fn line(cells: impl Iterator<Item = impl AsRef<str>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_target_is_a_row_with_its_floor_and_verdict() {
+        let text = table(&super::super::tests::table_with_target());
+        let row = "| `hello` & more | headwater | CPU/request | ≤ 38.0 µs | 50.0 µs | 25.0 µs | MISSED |\n";
+        assert!(text.contains(row), "{row} is not in\n{text}");
+        assert!(text.contains("## Targets\n\n1 MISSED, 1 not measured\n"));
+    }
 
     #[test]
     fn each_comparison_and_each_server_is_a_row() {

@@ -14,6 +14,7 @@ use crate::table::effort::Effort;
 use crate::table::figures::Metric;
 use crate::table::machine::Machine;
 use crate::table::results::Results;
+use crate::table::targets::{self, Checked, Verdict};
 
 /// All results, and where they are from.
 pub(crate) struct Table {
@@ -22,6 +23,17 @@ pub(crate) struct Table {
     pub(crate) servers: Vec<(&'static str, String)>,
     pub(crate) effort: Effort,
     pub(crate) results: Vec<Results>,
+}
+
+/// A target as text.
+struct TargetRow {
+    scenario: String,
+    servers: String,
+    metric: &'static str,
+    bound: String,
+    found: String,
+    floor: String,
+    verdict: Verdict,
 }
 
 /// A row of text: a scenario, servers, and a cell for each metric.
@@ -39,12 +51,13 @@ struct Cell {
 }
 
 /// What is to know about the values.
-const NOTES: [&str; 4] = [
-    "Requests per second: keep-alive connections (32, for outgoing requests 16, for 100 MiB one) that send the next \
-     request as soon as the last one is answered. The load generator runs on the same cores.",
+const NOTES: [&str; 5] = [
+    "Requests per second: keep-alive connections (32, for outgoing requests 16, for 100 and 300 MiB one) that send \
+     the next request as soon as the last one is answered. The load generator runs on the same cores.",
     "CPU: of all processes of the server, by the system. Peak memory: the sum over its processes, under load.",
     "p50, p99, p99.9: from when a request is due, at fixed times, to the end of its answer, at half of the \
      requests per second that the first peer reached, or of the server's own if they are fewer.",
+    "Above idle: the peak memory less the resident memory after the first answer.",
     "All are medians of rounds, with the servers in turn.",
 ];
 
@@ -77,6 +90,12 @@ impl Table {
         let mut metrics = Metric::ALL.to_vec();
         metrics.retain(|metric| figures().any(|figures| figures.value(*metric).is_some()));
         metrics
+    }
+
+    /// Returns a row for each target of the scenarios.
+    fn targets(&self) -> Vec<TargetRow> {
+        let all = targets::check(&self.results);
+        all.iter().map(TargetRow::of).collect()
     }
 
     /// Returns a row of ratios for each comparison.
@@ -125,6 +144,53 @@ impl Table {
     }
 }
 
+/// Returns the number of targets with each verdict.
+fn summary(targets: &[TargetRow]) -> String {
+    let counts = Verdict::ALL.into_iter().filter_map(|verdict| {
+        let all = targets.iter().filter(|target| target.verdict == verdict);
+        let count = all.count();
+        (count > 0).then(|| format!("{count} {}", verdict.name()))
+    });
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+// === impl TargetRow ===
+
+impl TargetRow {
+    fn of(target: &Checked) -> Self {
+        let show = |value: f64| match target.to {
+            Some(_) => show_ratio(value),
+            None => target.metric.show(value),
+        };
+        Self {
+            scenario: target.title.to_owned(),
+            servers: target.servers(),
+            metric: target.metric.title(),
+            bound: format!("{} {}", target.sign(), show(target.bound)),
+            found: target.found.map_or(String::new(), show),
+            floor: target.floor.map_or(String::new(), show),
+            verdict: target.verdict,
+        }
+    }
+
+    /// Returns its cells under these headings.
+    fn cells(&self) -> [&str; 7] {
+        [
+            &self.scenario,
+            &self.servers,
+            self.metric,
+            &self.bound,
+            &self.found,
+            &self.floor,
+            self.verdict.name(),
+        ]
+    }
+
+    const HEADINGS: [&str; 7] = [
+        "scenario", "server", "metric", "target", "found", "floor", "verdict",
+    ];
+}
+
 // === impl Cell ===
 
 impl Cell {
@@ -165,6 +231,18 @@ pub(super) mod tests {
             servers: vec![("headwater", "1.0".to_owned())],
             effort: Effort::of(true),
             results: vec![results()],
+        }
+    }
+
+    /// Returns a table with two targets: one that a floor meets and Headwater does not, and one whose peer
+    /// was not measured.
+    pub(super) fn table_with_target() -> Table {
+        let mut results = results();
+        results.name = "wagi-small";
+        results.entries[2].name = "floor".to_owned();
+        Table {
+            results: vec![results],
+            ..table()
         }
     }
 

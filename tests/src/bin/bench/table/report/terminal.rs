@@ -2,13 +2,18 @@
 
 use std::fmt::Write;
 
-use super::{NOTES, Row, Table};
+use super::{NOTES, Row, Table, TargetRow, summary};
 use crate::table::figures::Metric;
 
-/// Returns the ratios, then the values.
+/// Returns the targets, the ratios, and the values.
 pub(crate) fn table(table: &Table) -> String {
     let metrics = table.metrics();
     let mut text = format!("{}\n", table.machine.line());
+    let targets = table.targets();
+    if !targets.is_empty() {
+        text += &format!("\nTargets: {}\n\n", summary(&targets));
+        text += &list(&targets);
+    }
     text += "\nRatios, each with the servers that it is of. `<`: the peer is ahead.\n\n";
     text += &grid(&metrics, &table.ratios(), 8);
     text += "\nValues\n\n";
@@ -20,6 +25,28 @@ pub(crate) fn table(table: &Table) -> String {
         text += &format!("\n{note}");
     }
     text.push('\n');
+    text
+}
+
+/// Aligns targets.
+fn list(targets: &[TargetRow]) -> String {
+    let rows: Vec<[String; 7]> = [TargetRow::HEADINGS]
+        .into_iter()
+        .chain(targets.iter().map(TargetRow::cells))
+        .map(|row| row.map(|cell| cell.replace('`', "")))
+        .collect();
+    let widths: [usize; 7] = std::array::from_fn(|at| {
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        cells.max().unwrap_or(0) + 2
+    });
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths);
+        let line: String = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        let _ = writeln!(text, "  {}", line.trim_end());
+    }
     text
 }
 
@@ -57,6 +84,33 @@ fn grid(metrics: &[Metric], rows: &[Row], width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_before_ratios_with_their_floor_and_verdict() {
+        let text = table(&super::super::tests::table_with_target());
+        let lines: Vec<&str> = text.lines().collect();
+        let line = |start: &str| lines.iter().position(|line| line.starts_with(start));
+        let targets = line("Targets: 1 MISSED, 1 not measured").unwrap();
+        let cells = |at: usize| lines[at].split("  ").map(str::trim);
+        let cells = |at| {
+            cells(at)
+                .filter(|cell| !cell.is_empty())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            cells(targets + 4),
+            [
+                "hello & more",
+                "headwater",
+                "CPU/request",
+                "≤ 38.0 µs",
+                "50.0 µs",
+                "25.0 µs",
+                "MISSED"
+            ]
+        );
+        assert!(targets < line("Ratios").unwrap());
+    }
 
     #[test]
     fn ratios_are_before_values_and_peers_that_are_ahead_are_marked() {
