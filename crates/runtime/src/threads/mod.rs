@@ -17,7 +17,7 @@
 //! So each poll of such a guest runs on one of the host's computing threads ([`OnThread`]), and the operating
 //! system shares the processors between those and the serving threads. The guests are recognised in two ways:
 //!
-//! - A service computes, for a while, after a poll of one of its guests took long ([`COMPUTES`], [`LONG`]).
+//! - A service computes, for a while, when polls of its guests take long ([`COMPUTES`], [`LONG`]).
 //! - A guest with more than [`LARGE`] bytes of memory is large. It becomes large when it asks for the memory,
 //!   and yields its thread before it gets it, so that no large guest is ever taken for a small one.
 
@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use self::computing::ComputingThreads;
 use self::serving::ServingThread;
+use crate::engine::EPOCH_TICK;
 use crate::meter::Mark;
 
 pub use self::on_thread::OnThread;
@@ -41,9 +42,18 @@ pub(crate) use self::serving::{ThreadKey, current};
 /// The size of a guest's memory, in bytes, beyond which it is large. Filling this much takes about a tick.
 const LARGE: usize = 32 << 20;
 
-/// The CPU time of one poll from which on its service computes. A poll on a computing thread costs some ten
+/// The CPU time of an average poll from which on its service computes. Less is normal: an instance with many
+/// requests does some work for each of them in one poll. And a poll on a computing thread costs some ten
 /// microseconds more.
-const COMPUTES: Duration = Duration::from_micros(500);
+const COMPUTES: Duration = Duration::from_millis(1);
+
+/// The part of the average that is due to the last poll. With the longest poll that counts, a guest which
+/// computes without a pause is recognised at its second poll, but not a single poll that the machine's host
+/// interrupted, which counts as CPU time on many virtual machines.
+const WEIGHT: u64 = 8;
+
+/// The longest time of a poll in the average: a tick.
+const MOST: Duration = EPOCH_TICK;
 
 /// The ticks in one poll of a guest from which on its service computes. Ten times the normal duration: less
 /// may be due to the operating system, which gave the processor to others.
@@ -74,8 +84,17 @@ struct Shared {
 #[derive(Debug, Clone)]
 pub struct ServiceThreads {
     host: GuestThreads,
-    /// The tick up to which its guests are expected to compute.
-    computes_until: Arc<AtomicU64>,
+    load: Arc<Load>,
+}
+
+/// What polls of a service's guests cost. Several threads may change it at once; a change that is lost does
+/// not matter.
+#[derive(Debug, Default)]
+struct Load {
+    /// The CPU time of the average poll, in nanoseconds.
+    average: AtomicU64,
+    /// The tick up to which the guests are expected to compute.
+    computes_until: AtomicU64,
 }
 
 /// The thread of one instance. Clones belong to the same instance.
@@ -125,7 +144,7 @@ impl GuestThreads {
     pub fn service(&self) -> ServiceThreads {
         ServiceThreads {
             host: self.clone(),
-            computes_until: Arc::default(),
+            load: Arc::default(),
         }
     }
 
@@ -200,7 +219,16 @@ impl ServiceThreads {
     }
 
     fn computes(&self, now: u64) -> bool {
-        now < self.computes_until.load(Ordering::Relaxed)
+        now < self.load.computes_until.load(Ordering::Relaxed)
+    }
+
+    /// Adds the CPU time of a poll to the average, and returns that.
+    fn average_with(&self, poll: Duration) -> Duration {
+        let average = self.load.average.load(Ordering::Relaxed);
+        let poll = u64::try_from(poll.min(MOST).as_nanos()).unwrap_or(u64::MAX);
+        let average = average - average / WEIGHT + poll / WEIGHT;
+        self.load.average.store(average, Ordering::Relaxed);
+        Duration::from_nanos(average)
     }
 }
 
@@ -250,11 +278,17 @@ impl InstanceThread {
         let clock = (suspect || began.is_multiple_of(MEASURED)).then(Mark::of_thread);
         let polled = poll(cx);
         let ended = host.ticks();
-        let long = ended.saturating_sub(began) >= LONG
-            || clock.is_some_and(|began| Mark::of_thread().since(began) >= COMPUTES);
-        if long {
+        let average = clock.map(|began| {
+            let poll = Mark::of_thread().since(began);
+            self.service.average_with(poll)
+        });
+        let long = ended.saturating_sub(began) >= LONG;
+        if long || average.is_some_and(|average| average >= COMPUTES) {
             let until = ended + COMPUTES_FOR;
-            self.service.computes_until.store(until, Ordering::Relaxed);
+            self.service
+                .load
+                .computes_until
+                .store(until, Ordering::Relaxed);
         }
         (polled, ended != began)
     }
