@@ -56,7 +56,8 @@ pub(crate) fn release(workspace: &Workspace) -> Result<PathBuf> {
         // BOLT moves code, and has to know what refers to it.
         flags.push_str(" -Clink-arg=-Wl,--emit-relocs");
     }
-    let mut optimised = host(workspace, &folder.join("optimised"), &flags)?;
+    // Cargo does not see that the profile has changed.
+    let mut optimised = host(workspace, &fresh(&folder.join("optimised"))?, &flags)?;
     if has_bolt {
         optimised = laid_out(workspace, &folder, &optimised)?;
     }
@@ -94,9 +95,12 @@ fn host(workspace: &Workspace, target: &Path, flags: &str) -> Result<PathBuf> {
 fn laid_out(workspace: &Workspace, folder: &Path, binary: &Path) -> Result<PathBuf> {
     say("ordering the code by BOLT");
     let (bolt, merge) = BOLT;
+    // It looks for its library beside itself, and takes the folder of a link for its own.
+    let bolt = debian::which(bolt).with_context(|| format!("there is no {bolt}"))?;
+    let bolt = fs::canonicalize(bolt).context("looking for BOLT")?;
     let profiles = fresh(&folder.join("layout"))?;
     let instrumented = folder.join("headwater-instrumented");
-    let mut instrument = Command::new(bolt);
+    let mut instrument = Command::new(&bolt);
     instrument
         .arg(binary)
         .arg("-instrument")
@@ -111,7 +115,7 @@ fn laid_out(workspace: &Workspace, folder: &Path, binary: &Path) -> Result<PathB
     all.arg("-o").arg(&merged).arg(&profiles);
     process::run(&mut all, "Did a host end without writing its profile?")?;
     let result = folder.join("headwater-laid-out");
-    let mut layout = Command::new(bolt);
+    let mut layout = Command::new(&bolt);
     layout
         .arg(binary)
         .arg(format!("-data={}", merged.display()))

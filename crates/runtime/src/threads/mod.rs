@@ -59,8 +59,16 @@ const MOST: Duration = EPOCH_TICK;
 /// may be due to the operating system, which gave the processor to others.
 const LONG: u64 = 10;
 
-/// The ticks for which a service computes after the last such poll: ten seconds.
-const COMPUTES_FOR: u64 = 2_000;
+/// The ticks for which a service computes after its average was that high: a tenth of a second. It goes on
+/// while the average is at least a [`REST`] of [`COMPUTES`]. So a service that was taken for one by mistake,
+/// such as one that streams, does not stay on threads where each part of a body wakes another thread.
+const COMPUTES_FOR: u64 = 20;
+
+/// See [`COMPUTES_FOR`].
+const REST: u32 = 4;
+
+/// The ticks for which a service computes after a poll that took [`LONG`]: ten seconds.
+const LONG_FOR: u64 = 2_000;
 
 /// The CPU time of polls is measured in one of this many ticks, because reading the thread's clock takes
 /// a system call.
@@ -222,6 +230,10 @@ impl ServiceThreads {
         now < self.load.computes_until.load(Ordering::Relaxed)
     }
 
+    fn compute_until(&self, tick: u64) {
+        self.load.computes_until.fetch_max(tick, Ordering::Relaxed);
+    }
+
     /// Adds the CPU time of a poll to the average, and returns that.
     fn average_with(&self, poll: Duration) -> Duration {
         let average = self.load.average.load(Ordering::Relaxed);
@@ -282,13 +294,15 @@ impl InstanceThread {
             let poll = Mark::of_thread().since(began);
             self.service.average_with(poll)
         });
-        let long = ended.saturating_sub(began) >= LONG;
-        if long || average.is_some_and(|average| average >= COMPUTES) {
-            let until = ended + COMPUTES_FOR;
-            self.service
-                .load
-                .computes_until
-                .store(until, Ordering::Relaxed);
+        if ended.saturating_sub(began) >= LONG {
+            self.service.compute_until(ended + LONG_FOR);
+        }
+        let enough = match self.service.computes(began) {
+            true => COMPUTES / REST,
+            false => COMPUTES,
+        };
+        if average.is_some_and(|average| average >= enough) {
+            self.service.compute_until(ended + COMPUTES_FOR);
         }
         (polled, ended != began)
     }

@@ -261,7 +261,9 @@ impl Peers {
             None => guest(service.guest)?,
         };
         let mut arguments = vec!["serve".into(), file.into()];
-        arguments.extend(words(&["--listen", listen, "--code-cache"]));
+        // The default is less than the long streams.
+        arguments.extend(words(&["--listen", listen, "--max-body", "1GiB"]));
+        arguments.push("--code-cache".into());
         arguments.push(self.cache()?.join("headwater").into());
         if let Some(upstream) = &service.upstream {
             arguments.extend(words(&["--allow-outgoing", upstream]));
