@@ -7,7 +7,7 @@ use tracing::field::Empty;
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
+use super::{OTHER_METHOD, TARGET, context, known_method, protocol_version, start, url};
 use crate::attributes::*;
 use crate::metrics::OutgoingMeasure;
 
@@ -49,13 +49,16 @@ impl ClientSpan {
         } else {
             Span::none()
         };
-        let context = start(&span, parent);
+        let own = start(&span, parent);
         for candidate in request.attribution.candidates() {
             span.add_link(candidate.span().clone());
         }
+        if let Some(scope) = request.attribution.scope() {
+            context::show(&span, scope.context());
+        }
         Self {
             span,
-            context,
+            context: own,
             response: None,
             error: None,
             measure: OutgoingMeasure::default(),
