@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanContext, empty};
 use headwater_runtime::{
-    Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders, PoolOverrides,
-    Role,
+    ActionSettings, Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders,
+    PoolOverrides, Role,
 };
 use headwater_telemetry::Metrics;
 use http::Request;
@@ -58,6 +58,7 @@ pub(crate) fn pool(
             grants: Capabilities::default().nothing(),
             metrics: Metrics::default(),
             role: Role::Service,
+            action: ActionSettings::default(),
         },
     )?))
 }
