@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::build;
 use crate::components;
+use crate::counts;
 use crate::debian;
 use crate::peers;
 use crate::process::{self, say};
@@ -89,6 +90,12 @@ pub(crate) fn prove_attribution(workspace: &Workspace, arguments: &[String]) -> 
 
 /// Runs all benchmarks, even after a failure, and returns the exit code of the first failure.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    if let Some(request) = counts::Request::new(arguments)? {
+        if let counts::Outcome::NotMade(why) = request.run(workspace)? {
+            say(format!("WARNING: instructions NOT checked: {why}"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let selected = Selected::new(arguments);
     components::run(workspace)?;
     say("building the host and the benchmarks, optimised: this takes some minutes the first time");

@@ -35,11 +35,17 @@ pub(crate) async fn measure() -> Result<bool> {
 
 async fn of_call() -> Result<bool> {
     println!("attribution: {ROUNDS} rounds of {CALLS} import calls with it and without it");
+    let engine = Engine::new()?;
     let mut with = Rounds::new("with it");
     let mut without = Rounds::new("without it");
     for _ in 0..ROUNDS {
         for (rounds, attributed) in [(&mut with, true), (&mut without, false)] {
-            rounds.push(calls::time(CALLS, attributed).await.map_err(failed)? / CALLS);
+            rounds.push(
+                calls::time(&engine, CALLS, attributed)
+                    .await
+                    .map_err(failed)?
+                    / CALLS,
+            );
         }
     }
     let share = added(&with, &without);
@@ -62,7 +68,12 @@ async fn of_ledger() -> Result<bool> {
     hello::clients(&composed, CONCURRENT, 100).await?;
     for _ in 0..ROUNDS {
         for (rounds, ledger) in [(&mut with, true), (&mut without, false)] {
-            rounds.push(ledger::time(REQUESTS, ledger).await.map_err(failed)? / REQUESTS);
+            rounds.push(
+                ledger::time(&engine, REQUESTS, ledger)
+                    .await
+                    .map_err(failed)?
+                    / REQUESTS,
+            );
         }
         let before = cpu(ClockId::ThreadCPUTime);
         hello::clients(&composed, CONCURRENT, REQUESTS as usize / CONCURRENT).await?;
@@ -101,7 +112,7 @@ async fn of_wakes() -> Result<bool> {
             (&mut quiet_heard, quiet, REQUESTS, true),
             (&mut quiet_unheard, quiet, REQUESTS, false),
         ] {
-            let time = wakes::time(functions, times, heard).await;
+            let time = wakes::time(&engine, functions, times, heard).await;
             rounds.push(time.map_err(failed)? / times);
         }
         let before = cpu(ClockId::ThreadCPUTime);
