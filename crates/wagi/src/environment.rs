@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -55,13 +56,16 @@ pub(crate) struct Facts<'a> {
     pub(crate) pass_authorization: bool,
 }
 
-/// Returns the module's environment, sorted by name.
+/// Names and values of variables, sorted by name. Most are borrowed from the request.
+pub(crate) type Environment<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
+
+/// Returns the module's environment.
 ///
 /// As in WAGI 0.8.1, later values win: first the configured variables, then the request's, then
 /// `HTTP_*` from the headers. Unlike there, the order is always the same. Unless WAGI is followed
 /// strictly, `CONTENT_TYPE` is the request's, no value contains a NUL (which would end it for the
 /// guest), and some variables are set that CGI programs expect and WAGI did not set.
-pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
+pub(crate) fn environment(facts: Facts<'_>) -> Environment<'_> {
     let Facts {
         head,
         route: pattern,
@@ -83,42 +87,40 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
     let address = client
         .map(|client| client.ip().to_string())
         .unwrap_or_default();
-    let (scheme, host, port) = (authority.scheme(), &authority.host, &authority.port);
+    let scheme = authority.scheme();
     let path_and_query = head.uri.path_and_query().map_or("/", |both| both.as_str());
+    let url = format!(
+        "{scheme}://{}:{}{path_and_query}",
+        authority.host, authority.port
+    );
 
     let mut variables = Variables {
         keep_nul: strict,
         ..Variables::default()
     };
     for (name, value) in configured {
-        variables.set(name, value);
+        variables.set(name.as_str(), value.as_str());
     }
-    for (name, value) in [
-        ("AUTH_TYPE", ""),
-        ("CONTENT_LENGTH", &content_length.to_string()),
-        ("CONTENT_TYPE", content_type(&head.headers, compat)),
-        ("GATEWAY_INTERFACE", "CGI/1.1"),
-        ("PATH_INFO", &path_info),
-        ("PATH_TRANSLATED", &path_info),
-        ("QUERY_STRING", head.uri.query().unwrap_or_default()),
-        ("REMOTE_ADDR", &address),
-        ("REMOTE_HOST", &address),
-        ("REMOTE_USER", ""),
-        ("REQUEST_METHOD", head.method.as_str()),
-        ("SCRIPT_NAME", &route.script_name()),
-        ("SERVER_NAME", host),
-        ("SERVER_PORT", port),
-        ("SERVER_PROTOCOL", protocol(head.version)),
-        ("SERVER_SOFTWARE", "WAGI/1"),
-        (
-            "X_FULL_URL",
-            &format!("{scheme}://{host}:{port}{path_and_query}"),
-        ),
-        ("X_MATCHED_ROUTE", pattern),
-        ("X_RAW_PATH_INFO", raw_path_info),
-    ] {
-        variables.set(name, value);
-    }
+    let query = head.uri.query().unwrap_or_default();
+    variables.set("AUTH_TYPE", "");
+    variables.set("CONTENT_LENGTH", content_length.to_string());
+    variables.set("CONTENT_TYPE", content_type(&head.headers, compat));
+    variables.set("GATEWAY_INTERFACE", "CGI/1.1");
+    variables.set("PATH_INFO", path_info.clone());
+    variables.set("PATH_TRANSLATED", path_info);
+    variables.set("QUERY_STRING", query);
+    variables.set("REMOTE_ADDR", address.clone());
+    variables.set("REMOTE_HOST", address);
+    variables.set("REMOTE_USER", "");
+    variables.set("REQUEST_METHOD", head.method.as_str());
+    variables.set("SCRIPT_NAME", route.script_name());
+    variables.set("SERVER_NAME", authority.host);
+    variables.set("SERVER_PORT", authority.port);
+    variables.set("SERVER_PROTOCOL", protocol(head.version));
+    variables.set("SERVER_SOFTWARE", "WAGI/1");
+    variables.set("X_FULL_URL", url);
+    variables.set("X_MATCHED_ROUTE", pattern);
+    variables.set("X_RAW_PATH_INFO", raw_path_info);
     if compat == Compat::V0_2 {
         let relative = raw_path_info.strip_prefix('/').unwrap_or(raw_path_info);
         variables.set("X_RELATIVE_PATH", relative);
@@ -127,7 +129,7 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
         // The last header of a name wins, and the last of two names that map to one variable.
         for (name, value) in &head.headers {
             if is_public(name, pass_authorization) {
-                variables.set(&variable(name), text(value));
+                variables.set(variable(name), text(value));
             }
         }
         return variables.found;
@@ -138,11 +140,11 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
         variables.set("HTTPS", "on");
     }
     if let Some(client) = client {
-        variables.set("REMOTE_PORT", &client.port().to_string());
+        variables.set("REMOTE_PORT", client.port().to_string());
     }
     for name in head.headers.keys() {
         if is_public(name, pass_authorization) && is_safe(name, &head.headers) {
-            variables.set(&variable(name), &joined(&head.headers, name));
+            variables.set(variable(name), joined(&head.headers, name));
         }
     }
     // HTTP/2 has the host outside the headers; CGI programs expect the header (RFC 9113, 8.3.1).
@@ -156,18 +158,18 @@ pub(crate) fn environment(facts: Facts<'_>) -> BTreeMap<String, String> {
 }
 
 #[derive(Debug, Default)]
-struct Variables {
-    found: BTreeMap<String, String>,
+struct Variables<'a> {
+    found: Environment<'a>,
     keep_nul: bool,
 }
 
-impl Variables {
-    fn set(&mut self, name: &str, value: &str) {
-        let text = |text: &str| match self.keep_nul {
-            true => text.to_owned(),
-            false => text.replace('\0', ""),
+impl<'a> Variables<'a> {
+    fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
+        let text = |text: Cow<'a, str>| match !self.keep_nul && text.contains('\0') {
+            true => Cow::Owned(text.replace('\0', "")),
+            false => text,
         };
-        self.found.insert(text(name), text(value));
+        self.found.insert(text(name.into()), text(value.into()));
     }
 }
 
@@ -190,17 +192,22 @@ fn is_safe(name: &HeaderName, headers: &HeaderMap) -> bool {
 }
 
 fn variable(name: &HeaderName) -> String {
-    format!(
-        "HTTP_{}",
-        name.as_str().to_ascii_uppercase().replace('-', "_")
-    )
+    let name = name.as_str();
+    let mut variable = String::with_capacity("HTTP_".len() + name.len());
+    variable.push_str("HTTP_");
+    variable.extend(name.chars().map(|letter| match letter {
+        '-' => '_',
+        letter => letter.to_ascii_uppercase(),
+    }));
+    variable
 }
 
 /// Joins a header's values (RFC 9110, 5.3, and RFC 6265, 5.4). WAGI 0.8.1 kept the last one.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
     let separator = if name == COOKIE { "; " } else { ", " };
-    let values: Vec<&str> = headers.get_all(name).iter().map(text).collect();
-    values.join(separator)
+    let mut values = headers.get_all(name).iter().map(text);
+    let first = Cow::Borrowed(values.next().unwrap_or_default());
+    values.fold(first, |joined, value| joined + separator + value)
 }
 
 fn text(value: &HeaderValue) -> &str {

@@ -26,9 +26,9 @@ fn strict<'a>(head: &'a request::Parts, route: &'a str) -> Facts<'a> {
     }
 }
 
-fn assert_holds(found: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
+fn assert_holds(found: &Environment<'_>, expected: &[(&str, &str)]) {
     for (name, value) in expected {
-        assert_eq!(found.get(*name).map(String::as_str), Some(*value), "{name}");
+        assert_eq!(found.get(*name).map(AsRef::as_ref), Some(*value), "{name}");
     }
 }
 
@@ -79,11 +79,11 @@ const FULL: [(&str, &str); 23] = [
     ("X_RAW_PATH_INFO", "/test%3brun"),
 ];
 
-fn assert_is(found: &BTreeMap<String, String>, more: &[(&str, &str)]) {
+fn assert_is(found: &Environment<'_>, more: &[(&str, &str)]) {
     let mut expected = [&FULL, more].concat();
     expected.sort_unstable();
     assert_holds(found, &expected);
-    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    let names: Vec<&str> = found.keys().map(AsRef::as_ref).collect();
     let expected: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, expected, "in this order, and no more");
 }
