@@ -28,7 +28,7 @@ pub(crate) enum Component {
     /// Instances that serve many requests at once, in turn.
     Reused(Vec<UnboundedSender<Call>>, AtomicUsize),
     /// A fresh instance for each request.
-    Fresh(Box<ProxyPre<State>>, Outgoing),
+    Fresh(Box<(ProxyPre<State>, Outgoing)>),
 }
 
 type Call = (Request<Incoming>, oneshot::Sender<Answer>);
@@ -59,7 +59,7 @@ impl Component {
         let outgoing = Outgoing::new();
         let Ok(pre) = ServicePre::new(pre.clone()) else {
             let pre = ProxyPre::new(pre).map_err(failed)?;
-            return Ok(Self::Fresh(Box::new(pre), outgoing));
+            return Ok(Self::Fresh(Box::new((pre, outgoing))));
         };
         let senders = (0..instances).map(|_| {
             let (sender, calls) = unbounded_channel();
@@ -83,7 +83,10 @@ impl Component {
                 sent.map_err(|_| anyhow!("the instance has ended"))?;
                 answer.await.context("the instance has failed")
             }
-            Self::Fresh(pre, outgoing) => fresh(*pre.clone(), outgoing, request).await,
+            Self::Fresh(fresh) => {
+                let (pre, outgoing) = &**fresh;
+                answer_freshly(pre.clone(), outgoing, request).await
+            }
         }
     }
 }
@@ -162,7 +165,7 @@ async fn call(
     Ok(())
 }
 
-async fn fresh(
+async fn answer_freshly(
     pre: ProxyPre<State>,
     outgoing: &Outgoing,
     request: Request<Incoming>,
