@@ -12,11 +12,19 @@ const BY_DOUBT: &[Rule] = &[rest(&[DOUBT, STACK])];
 const BY_TOKEN: &[Rule] = &[rest(&[TOKEN])];
 const BY_ECHO: &[Rule] = &[rest(&[ECHO, STACK_AND_ECHO])];
 
-/// Up to this percentage may be wrong.
+/// Up to this percentage may be wrong. Nothing shows that such a call is in doubt.
 const fn unmarked(most_wrong: u8) -> Rule {
     Rule {
         most_wrong: Some(most_wrong),
         ..rest(&[STACK, DOUBT])
+    }
+}
+
+/// The same, but most such calls are ambiguous, on a busy machine perhaps all.
+const fn doubted(most_wrong: u8) -> Rule {
+    Rule {
+        most_wrong: Some(most_wrong),
+        ..rest(&[DOUBT, STACK])
     }
 }
 
@@ -134,7 +142,7 @@ pub(super) const TIMER: Service = Service {
         "worker",
         8,
         // No request wakes it, but it wakes those that wait for it.
-        remedies!("worker by a timer", "/timer?", wait: 2, made: Made::All, rules: &[unmarked(20)]),
+        remedies!("worker by a timer", "/timer?", wait: 2, made: Made::All, rules: &[doubted(20)]),
     )
 };
 
