@@ -39,6 +39,7 @@ mod pipeline;
 mod prometheus;
 pub mod propagation;
 mod resource;
+mod sampling;
 mod span;
 mod timestamp;
 mod trace_file;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Metadata};
 use tracing_subscriber::filter::{FilterFn, Filtered, filter_fn};
@@ -15,6 +15,7 @@ use crate::otlp::ExportRuntime;
 use crate::output::{Output, OutputWriter, Outputs, Standard};
 use crate::prometheus::Prometheus;
 use crate::resource::{self, Resources};
+use crate::sampling::{DecidedIds, Sampling};
 use crate::trace_tree::TreeProcessor;
 use crate::{
     AccessLog, LogLevel, TARGET, TelemetryConfig, TelemetryError, TreeConfig, audit_file, log,
@@ -137,8 +138,10 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
         return Ok((dispatch(None, log), telemetry));
     }
 
-    // The sampler and its argument come from the environment, `parentbased_always_on` by default.
-    let mut provider = SdkTracerProvider::builder().with_resource(resource);
+    let mut provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_sampler(Sampler::AlwaysOn)
+        .with_id_generator(DecidedIds::default());
     if let Some(file) = trace_file {
         provider =
             provider.with_span_processor(trace_file::processor(file, Resources::new(service_name)));
@@ -157,7 +160,9 @@ pub fn build(config: TelemetryConfig) -> Result<(Dispatch, Telemetry), Telemetry
     let provider = provider.build();
     let tracer = provider.tracer(SCOPE);
     telemetry.tracers = Some(provider);
-    Ok((dispatch(Some(tracer), log), telemetry))
+    // The sampler and its argument come from the environment, `parentbased_always_on` by default.
+    let traces = Some((tracer, Sampling::from_environment()));
+    Ok((dispatch(traces, log), telemetry))
 }
 
 type WithLog = Layered<log::LogLayer, Registry>;
@@ -176,27 +181,30 @@ fn logged(log: log::LogLayer) -> Logged {
     tracing_subscriber::registry().with(log).with(asking)
 }
 
-pub(crate) fn dispatch(tracer: Option<SdkTracer>, log: log::LogLayer) -> Dispatch {
+pub(crate) fn dispatch(traces: Option<(SdkTracer, Sampling)>, log: log::LogLayer) -> Dispatch {
     let logged = logged(log);
-    match tracer {
-        Some(tracer) => Dispatch::new(logged.with(trace_layer(tracer))),
+    match traces {
+        Some((tracer, sampling)) => {
+            let traced = tracing_opentelemetry::layer()
+                .with_tracer(tracer)
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_tracked_inactivity(false)
+                .with_context_activation(false);
+            // One filter for both, as each costs time for each span and event.
+            Dispatch::new(logged.with(traced.and_then(sampling).with_filter(ours())))
+        }
         // Not a layer of `None`: it counts as one without a filter, which keeps every callsite enabled. So a
         // request span costs one look at its callsite.
         None => Dispatch::new(logged),
     }
 }
 
-/// Returns a layer for our request spans, without the attributes that `tracing-opentelemetry` would add.
-fn trace_layer(tracer: SdkTracer) -> impl Layer<Logged> {
+/// Accepts our request spans.
+fn ours() -> FilterFn {
     let ours: FilterFn = FilterFn::new(|meta| meta.is_span() && meta.target() == TARGET);
-    tracing_opentelemetry::layer()
-        .with_tracer(tracer)
-        .with_location(false)
-        .with_threads(false)
-        .with_target(false)
-        .with_tracked_inactivity(false)
-        .with_context_activation(false)
-        .with_filter(ours.with_max_level_hint(LevelFilter::INFO))
+    ours.with_max_level_hint(LevelFilter::INFO)
 }
 
 impl Telemetry {

@@ -8,9 +8,10 @@ use headwater_core::{Attribution, RequestId, RequestScope, ScopeParts, SpanConte
 use http::{HeaderMap, Method, Uri, Version};
 use opentelemetry::Value;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
 use tracing::Dispatch;
 
+use crate::sampling::{DecidedIds, Sampling};
 use crate::{ClientRequest, ClientSpan, LogConfig, ServerRequest, ServerSpan, log, pipeline};
 
 #[derive(Clone, Default)]
@@ -35,22 +36,35 @@ impl Write for Buffer {
 
 /// Runs `work` with traces kept in memory, and returns the spans that ended in it.
 pub(crate) fn record(work: impl FnOnce()) -> Vec<SpanData> {
+    record_sampled(Sampler::AlwaysOn, work)
+}
+
+/// The same, of the spans that this sampler selects.
+pub(crate) fn record_sampled(sampler: Sampler, work: impl FnOnce()) -> Vec<SpanData> {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder()
+        .with_sampler(Sampler::AlwaysOn)
+        .with_id_generator(DecidedIds::default())
         .with_simple_exporter(exporter.clone())
         .build();
-    tracing::dispatcher::with_default(&dispatch(&provider), work);
+    tracing::dispatcher::with_default(&dispatch_sampled(&provider, sampler), work);
     exporter.get_finished_spans().unwrap()
 }
 
 /// Returns a dispatcher that records into `provider` and has no log.
 pub(crate) fn dispatch(provider: &SdkTracerProvider) -> Dispatch {
+    dispatch_sampled(provider, Sampler::AlwaysOn)
+}
+
+fn dispatch_sampled(provider: &SdkTracerProvider, sampler: Sampler) -> Dispatch {
     let off = LogConfig {
         filter: "off".to_owned(),
         ..LogConfig::default()
     };
     let (log, _level) = log::layer(&off, io::sink).unwrap();
-    pipeline::dispatch(Some(provider.tracer("test")), log)
+    let decides = SdkTracerProvider::builder().with_sampler(sampler).build();
+    let traces = (provider.tracer("test"), Sampling::of(&decides));
+    pipeline::dispatch(Some(traces), log)
 }
 
 /// A request as the front sees it.

@@ -3,6 +3,7 @@
 //! Code that measures is passed a [`Metrics`]; there is no global one. Names, units and attributes are
 //! OpenTelemetry's if its semantic conventions have them, and `headwater.*` otherwise.
 
+mod bound;
 mod call;
 mod outgoing;
 mod request;
@@ -15,7 +16,9 @@ use std::time::Duration;
 use headwater_core::Attribution;
 use http::{Method, StatusCode, Uri};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, NoopMeterProvider};
+use opentelemetry::metrics::{
+    BoundHistogram, Counter, Histogram, Meter, MeterProvider, NoopMeterProvider,
+};
 
 use crate::Outputs;
 use crate::attributes::{
@@ -23,6 +26,7 @@ use crate::attributes::{
     OUTPUT, SERVER_ADDRESS, SERVER_PORT, SERVICE,
 };
 
+use self::bound::{Address, Kept, Number, with_kept};
 use self::call::CallInstruments;
 use self::outgoing::OutgoingInstruments;
 pub use self::outgoing::OutgoingMeasure;
@@ -43,6 +47,7 @@ pub struct Metrics(Option<Arc<Instruments>>);
 
 /// The instruments of events. Observed instruments are created by their owners, with [`Metrics::meter`].
 struct Instruments {
+    number: Number,
     meter: Meter,
     request: RequestInstruments,
     outgoing: OutgoingInstruments,
@@ -57,6 +62,7 @@ impl Metrics {
     #[must_use]
     pub fn new(meter: Meter) -> Self {
         let instruments = Instruments {
+            number: Number::next(),
             request: RequestInstruments::new(&meter),
             outgoing: OutgoingInstruments::new(&meter),
             call: CallInstruments::new(&meter),
@@ -118,7 +124,7 @@ impl Metrics {
     #[must_use]
     pub fn begin_request(&self, request: RequestStart<'_>) -> RequestMeasure {
         match &self.0 {
-            Some(instruments) => RequestMeasure::new(instruments, request),
+            Some(instruments) => RequestMeasure::new(&instruments.request, &request),
             None => RequestMeasure::default(),
         }
     }
@@ -158,12 +164,21 @@ impl Metrics {
 
     /// Records the time that a request to this service waited for an instance.
     pub fn queued(&self, service: &Arc<str>, wait: Duration) {
-        if let Some(instruments) = &self.0 {
-            let service = KeyValue::new(SERVICE, service.clone());
-            instruments
-                .queue_wait
-                .record(wait.as_secs_f64(), &[service]);
+        type Bound = (Arc<str>, BoundHistogram<f64>);
+        thread_local! {
+            static BOUND: Kept<(Number, Address), Bound> = Kept::default();
         }
+        let Some(instruments) = &self.0 else {
+            return;
+        };
+        let make = || {
+            let attributes = [KeyValue::new(SERVICE, service.clone())];
+            (service.clone(), instruments.queue_wait.bind(&attributes))
+        };
+        let key = (instruments.number, Address::of(service));
+        with_kept(&BOUND, key, make, |(_, bound)| {
+            bound.record(wait.as_secs_f64());
+        });
     }
 
     /// Records the attribution of a call from a guest of this service.

@@ -1,5 +1,6 @@
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headwater_core::{Attribution, Doubt};
 use http::{Method, StatusCode, Uri, Version};
@@ -87,6 +88,55 @@ fn a_request_has_a_duration_under_the_attributes_of_the_conventions() {
     );
     let bounds: Vec<_> = durations.data_points().next().unwrap().bounds().collect();
     assert_eq!(bounds, SECONDS);
+}
+
+/// More services and statuses than a thread keeps instruments for, each under two addresses.
+#[test]
+fn requests_of_many_services_and_statuses_are_all_measured_as_their_own() {
+    const SERVICES: u16 = 700;
+    let statuses = |number: u16| [200, 201 + number % 400].map(StatusCode::from_u16);
+    let measured = measured(|metrics| {
+        for _ in 0..2 {
+            for number in 0..SERVICES {
+                let service: Arc<str> = format!("s{number}").into();
+                for status in statuses(number) {
+                    get(metrics, &service, "/...").end(Some(status.unwrap()), None);
+                    get(metrics, "one", "/...").end(Some(status.unwrap()), None);
+                }
+                metrics.queued(&service, Duration::from_millis(3));
+            }
+        }
+    });
+    let counts = |name| {
+        let AggregatedMetrics::F64(MetricData::Histogram(durations)) =
+            metric(&measured, name).data()
+        else {
+            panic!("{measured:?}");
+        };
+        let points = durations.data_points();
+        points
+            .map(|point| (text(point.attributes()), point.count()))
+            .collect::<HashMap<_, _>>()
+    };
+    let durations = counts("http.server.request.duration");
+    let waits = counts("headwater.pool.queue.wait");
+    let count = |service: &str, status: u16| {
+        let attributes = format!(
+            "headwater.service={service} http.request.method=GET http.response.status_code={status} \
+             http.route=/... network.protocol.version=1.1 url.scheme=http"
+        );
+        durations[&attributes]
+    };
+    for number in 0..SERVICES {
+        let service = format!("s{number}");
+        for status in statuses(number) {
+            assert_eq!(count(&service, status.unwrap().as_u16()), 2);
+        }
+        assert_eq!(waits[&format!("headwater.service={service}")], 2);
+    }
+    assert_eq!(count("one", 200), 2 * u64::from(SERVICES));
+    // 400 other statuses in turn.
+    assert_eq!((count("one", 201), count("one", 600)), (4, 2));
 }
 
 #[test]

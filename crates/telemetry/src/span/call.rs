@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use headwater_core::{Attribution, Doubt, SpanContext};
+use tracing::Span;
 use tracing::field::Empty;
-use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::client::candidates;
@@ -55,13 +55,8 @@ impl CallSpan {
     /// Starts the span of a call with this attribution.
     #[must_use]
     pub fn start(call: GuestCall<'_>, attribution: &Attribution) -> Self {
-        let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
-            new_span(call, attribution)
-        } else {
-            Span::none()
-        };
         let parent = attribution.scope().map(|scope| scope.span());
-        let context = start(&span, parent);
+        let (span, context) = start(parent, || new_span(call, attribution));
         for candidate in attribution.candidates() {
             span.add_link(candidate.span().clone());
         }

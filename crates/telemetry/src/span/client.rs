@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 
 use headwater_core::{Attribution, Doubt, SpanContext};
 use http::{Method, StatusCode, Uri, Version};
+use tracing::Span;
 use tracing::field::Empty;
-use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
@@ -44,12 +44,7 @@ impl ClientSpan {
     #[must_use]
     pub fn start(request: ClientRequest<'_>) -> Self {
         let parent = request.attribution.scope().map(|scope| scope.span());
-        let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
-            new_span(&request)
-        } else {
-            Span::none()
-        };
-        let context = start(&span, parent);
+        let (span, context) = start(parent, || new_span(&request));
         for candidate in request.attribution.candidates() {
             span.add_link(candidate.span().clone());
         }

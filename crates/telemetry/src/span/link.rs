@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use headwater_core::{Attribution, Fault, RequestId, SpanContext};
 use http::StatusCode;
+use tracing::Span;
 use tracing::field::Empty;
-use tracing::{Level, Span};
 
 use super::{TARGET, start};
 use crate::attributes::*;
@@ -42,12 +42,7 @@ impl LinkSpan {
     /// Starts the span of a link.
     #[must_use]
     pub fn start(request: &LinkRequest<'_>) -> Self {
-        let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
-            new_span(request)
-        } else {
-            Span::none()
-        };
-        let context = start(&span, Some(request.parent));
+        let (span, context) = start(Some(request.parent), || new_span(request));
         Self {
             span,
             context,

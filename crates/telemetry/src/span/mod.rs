@@ -18,33 +18,44 @@ use http::{Method, Version};
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
-use tracing::Span;
+use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::sampling::{Decision, Sampling};
 
 /// The `tracing` target of request spans. Spans of other targets are not traced: those of hyper,
 /// h2, tonic and wasmtime are not recorded, nor fed back to an exporter when they come from its own
 /// requests.
 pub const TARGET: &str = "headwater::request";
 
-/// Starts a new span, under `parent` or as a root, and returns its context.
+/// Starts a new span, under `parent` or as a root, and returns it with its context. `new` makes the span. It is
+/// not called for a span that is not recorded, so that nothing is formatted or copied for it.
 ///
 /// The context is always valid: without tracing it is generated, so that outgoing requests carry a
 /// correct `traceparent` even without an exporter.
-fn start(span: &Span, parent: Option<&SpanContext>) -> SpanContext {
-    if !span.is_disabled() {
-        let parent = parent.map_or_else(Context::new, |parent| {
-            Context::new().with_remote_span_context(parent.clone())
-        });
-        // Must come before anything that starts the span on the OpenTelemetry side, as `context`
-        // does. Fails without an OpenTelemetry layer: then the context is invalid.
-        let _ = span.set_parent(parent);
-        let context = span.context();
-        let context = context.span();
-        if context.span_context().is_valid() {
-            return context.span_context().clone();
-        }
+fn start(parent: Option<&SpanContext>, new: impl FnOnce() -> Span) -> (Span, SpanContext) {
+    if !tracing::span_enabled!(target: TARGET, Level::INFO) {
+        return (Span::none(), mint(parent));
     }
-    mint(parent)
+    let _decided = match Sampling::decide(parent) {
+        Some(Decision::Sample(decided)) => decided,
+        Some(Decision::Drop(context)) if context.is_valid() => return (Span::none(), context),
+        // No traces are made, or no more.
+        Some(Decision::Drop(_)) | None => return (Span::none(), mint(parent)),
+    };
+    let span = new();
+    let remote = parent.map_or_else(Context::new, |parent| {
+        Context::new().with_remote_span_context(parent.clone())
+    });
+    // Must come before anything that starts the span on the OpenTelemetry side, as `context`
+    // does. Fails without an OpenTelemetry layer: then the context is invalid.
+    let _ = span.set_parent(remote);
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    match context.is_valid() {
+        true => (span, context),
+        false => (span, mint(parent)),
+    }
 }
 
 /// Generates a context: in the parent's trace with its flags and state, or in a new trace.

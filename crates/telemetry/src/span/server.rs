@@ -6,8 +6,8 @@ use headwater_core::{Caller, Counters, Fault, RequestId, SpanContext};
 use http::header::{HOST, HeaderMap, USER_AGENT};
 use http::uri::Authority;
 use http::{Method, StatusCode, Uri, Version};
+use tracing::Span;
 use tracing::field::Empty;
-use tracing::{Level, Span};
 
 use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
 use crate::attributes::*;
@@ -84,14 +84,7 @@ impl ServerSpan {
     /// Starts the span of a request.
     #[must_use]
     pub fn start(request: ServerRequest<'_>) -> Self {
-        let parent = request.parent;
-        // Without tracing, nothing is formatted or copied.
-        let span = if tracing::span_enabled!(target: TARGET, Level::INFO) {
-            new_span(&request)
-        } else {
-            Span::none()
-        };
-        let context = start(&span, parent);
+        let (span, context) = start(request.parent, || new_span(&request));
         Self {
             span,
             context,

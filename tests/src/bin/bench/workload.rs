@@ -26,6 +26,14 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         .arg(folder.path().join("access.log"))
         .arg("--trace-file")
         .arg(folder.path().join("traces.json"));
+    // Half of the requests are traced: the others run the code that a sampler's choice leaves.
+    let observed = Host::serve(guest("hello")?)
+        .args(["--access-log", "json", "--access-log-to"])
+        .arg(folder.path().join("hello.log"))
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &to)
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+        .env("OTEL_TRACES_SAMPLER", "traceidratio")
+        .env("OTEL_TRACES_SAMPLER_ARG", "0.5");
     let fanout = Host::serve(guest("fanout")?).args(["--allow-outgoing", &to]);
     let chained = Host::serve(guest("hello")?)
         .arg("--middleware")
@@ -36,6 +44,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         ("/", 3 * options.requests, Host::serve(guest("hello")?)),
         ("/", options.requests, Host::serve(guest("mw-hello")?)),
         ("/", options.requests, chained),
+        ("/", options.requests, observed),
         ("/", options.requests, Host::serve(guest("hello-p2")?)),
         (&*outgoing, options.requests, fanout),
         ("/bytes?n=1048576", 500, Host::serve(guest("stream")?)),
