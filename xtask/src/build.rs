@@ -57,26 +57,16 @@ pub(crate) fn bench(workspace: &Workspace, more: &[&str]) -> Result<()> {
     release(workspace, &[&targets, more].concat())
 }
 
-/// The profile of [`counted`]: what users run for this workspace's crates, and for all others what the tests have,
-/// which is therefore not compiled again. An optimised wasmtime would take longer than all tests.
-const COUNTED: [&str; 6] = [
-    "profile.dev.opt-level=2",
-    "profile.dev.debug-assertions=false",
-    "profile.dev.overflow-checks=false",
-    "profile.dev.package.\"*\".opt-level=0",
-    "profile.dev.package.\"*\".debug-assertions=true",
-    "profile.dev.package.\"*\".overflow-checks=true",
-];
-
 /// Builds the benchmark of the parts for counting its instructions, and returns its path.
+///
+/// By the profile that users run, link-time optimisation included: then a count is of their code, and the
+/// dependencies are those of [`bench`]. Without this optimisation, all dependencies would be compiled once more, and
+/// those of the tests are hardly optimised: their part of a count would hide ours.
 pub(crate) fn counted(workspace: &Workspace) -> Result<PathBuf> {
     let mut build = workspace.cargo();
-    build.args(["bench", "--no-run", "--profile", "dev", "--workspace"]);
-    build.args(["--bench", "parts", "--features", MEASURE]);
-    build.args(COUNTED.iter().flat_map(|setting| ["--config", setting]));
+    build.args(["bench", "--no-run", "--workspace", "--bench", "parts"]);
+    build.args(["--features", MEASURE]);
     build.args(["--message-format", "json-render-diagnostics"]);
-    // Incremental compilation cuts crates into other units, and what is inlined depends on that.
-    build.env("CARGO_INCREMENTAL", "0");
     let messages = process::read(build.stderr(Stdio::inherit()))?;
     let executable = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

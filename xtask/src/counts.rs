@@ -4,6 +4,7 @@
 //! what else it does. What counts leave out is in `docs/explanation/performance.md`.
 
 mod baseline;
+mod page;
 mod report;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,10 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::baseline::{Baseline, Compilers};
+use self::baseline::{Baseline, Change, Compared, Compilers};
 use crate::build;
 use crate::callgrind::{self, Counted};
+use crate::check::Outcome;
 use crate::components;
 use crate::process::{self, say};
 use crate::workspace::Workspace;
@@ -26,14 +28,8 @@ use crate::workspace::Workspace;
 /// The committed counts.
 const BASELINE: &str = "crates/runtime/benches/instructions.json";
 
-/// The result of a check that did not fail.
-pub(crate) enum Outcome {
-    Passed,
-    /// The reason why nothing was counted.
-    NotMade(String),
-}
-
-/// What to count, and what for.
+/// What to count, and what for: by default everything, to compare it.
+#[derive(Default)]
 pub(crate) struct Request<'a> {
     /// Pieces whose name contains one of these; all, if there are none.
     names: Vec<&'a str>,
@@ -76,8 +72,8 @@ impl<'a> Request<'a> {
 
     /// Counts, and compares with the baseline or writes it. Fails if a count is too high.
     pub(crate) fn run(&self, workspace: &Workspace) -> Result<Outcome> {
-        if cfg!(not(all(target_arch = "x86_64", target_os = "linux"))) {
-            let why = "the baseline is of Linux on x86-64, and this is another platform";
+        if !is_platform_of_baseline() {
+            let why = "the baseline is of Linux on x86-64 with AVX2, and this is another platform";
             return Ok(Outcome::NotMade(why.to_owned()));
         }
         let valgrind = match callgrind::find_or_install() {
@@ -100,10 +96,12 @@ impl<'a> Request<'a> {
         let compared = old.compare(&counts, self.names.is_empty());
         println!("{}", report::table(&compared));
         if self.update {
-            old.updated(counts, compilers, self.names.is_empty())?
-                .write(&path)?;
+            let new = old.updated(counts, compilers, self.names.is_empty())?;
+            page::update(workspace, &new)?;
+            new.write(&path)?;
             say(format!(
-                "wrote {BASELINE}; say in the commit's message why the counts changed"
+                "wrote {BASELINE} and {}; say in the commit's message why the counts changed",
+                page::PAGE
             ));
             return Ok(Outcome::Passed);
         }
@@ -111,7 +109,9 @@ impl<'a> Request<'a> {
         if problems.is_empty() {
             return Ok(Outcome::Passed);
         }
-        if old.compilers != compilers {
+        // Another compiler changes counts, but not which pieces there are.
+        let is_listed = |it: &Compared| !matches!(it.change, Change::New | Change::Gone);
+        if old.compilers != compilers && compared.iter().all(is_listed) {
             return Ok(Outcome::NotMade(format!(
                 "counts differ from the baseline ({}), which was recorded with other compilers ({}; here \
                  {compilers}): compare with those, or record it again with `--update`",
@@ -180,6 +180,18 @@ impl<'a> Request<'a> {
         })?;
         Ok(counts.into_inner()?)
     }
+}
+
+/// Returns true if counts of this machine can be compared with the baseline. Libraries, and wasmtime's compiler, use
+/// AVX2 where the processor has it; valgrind hides what came later.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn is_platform_of_baseline() -> bool {
+    std::arch::is_x86_feature_detected!("avx2")
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+fn is_platform_of_baseline() -> bool {
+    false
 }
 
 /// Returns the folder of profiles.

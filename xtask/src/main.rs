@@ -73,7 +73,8 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Check format, lints, documentation, unused dependencies, licences and advisories.
+    /// Check format, lints, documentation, unused dependencies, licences, advisories and counts of
+    /// instructions.
     Check {
         /// Only checks whose name contains this.
         filter: Option<String>,

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 use anyhow::{Context, Result, ensure};
 
 use crate::build;
+use crate::check::Outcome;
 use crate::components;
 use crate::counts;
 use crate::debian;
@@ -117,7 +118,7 @@ fn host_of(arguments: &[String]) -> Result<(Option<HostVariable>, Vec<String>)> 
 /// Runs all benchmarks, even after a failure, and returns the exit code of the first failure.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     if let Some(request) = counts::Request::new(arguments)? {
-        if let counts::Outcome::NotMade(why) = request.run(workspace)? {
+        if let Outcome::NotMade(why) = request.run(workspace)? {
             say(format!("WARNING: instructions NOT checked: {why}"));
         }
         return Ok(ExitCode::SUCCESS);

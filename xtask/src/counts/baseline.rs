@@ -19,7 +19,7 @@ const TOLERATED: u64 = 10;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Baseline {
     pub(super) compilers: Compilers,
-    counts: BTreeMap<String, u64>,
+    pub(super) counts: BTreeMap<String, u64>,
 }
 
 /// The versions that counts depend on.

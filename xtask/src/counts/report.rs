@@ -59,7 +59,7 @@ fn ratio(baseline: Option<u64>, now: Option<u64>) -> Option<f64> {
 }
 
 /// Returns a number with a comma between thousands.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (nth, digit) in digits.chars().enumerate() {

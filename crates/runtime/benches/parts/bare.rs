@@ -33,7 +33,7 @@ impl BareService {
         let load = || {
             let compiler = engine.compiler();
             let engine = engine.for_guest(binary)?;
-            let component = compiler.component(engine, binary)?;
+            let component = compiler.component(engine, binary, "bench")?;
             let pre = measure::linker(engine)?.instantiate_pre(&component)?;
             wasmtime::error::Ok(Self {
                 pre: ServicePre::new(pre)?,

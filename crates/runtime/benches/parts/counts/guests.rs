@@ -32,7 +32,7 @@ pub(super) fn code_from_disk(operations: u32) -> Result<()> {
 
 fn compiled(engine: &Engine, binary: &[u8]) -> Result<impl Sized + use<>> {
     let wasmtime = engine.for_guest(binary)?;
-    let code = engine.compiler().component(wasmtime, binary);
+    let code = engine.compiler().component(wasmtime, binary, "bench");
     code.map(black_box).map_err(failed)
 }
 
