@@ -4,9 +4,10 @@
 //! wasmtime takes minutes. Therefore tests and demo share one selection, and the benchmarks use
 //! one: after the demo, everything for the tests is built, and the other way round.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::process;
 use crate::workspace::Workspace;
@@ -29,8 +30,8 @@ pub(crate) fn helper(workspace: &Workspace, name: &str) -> Result<Command> {
     Ok(Command::new(workspace.binary("debug", name)))
 }
 
-/// The feature that the benchmark of the parts needs.
-pub(crate) const MEASURE: &str = "headwater-runtime/measure";
+/// The features that the benchmark of the parts needs.
+pub(crate) const MEASURE: &str = "headwater-runtime/measure,headwater-wagi/measure";
 
 /// Builds the optimised host, and the targets that `more` names.
 pub(crate) fn release(workspace: &Workspace, more: &[&str]) -> Result<()> {
@@ -54,6 +55,26 @@ pub(crate) fn bench(workspace: &Workspace, more: &[&str]) -> Result<()> {
         MEASURE,
     ];
     release(workspace, &[&targets, more].concat())
+}
+
+/// Builds the benchmark of the parts for counting its instructions, and returns its path.
+///
+/// By the profile that users run, link-time optimisation included: then a count is of their code, and the
+/// dependencies are those of [`bench`]. Without this optimisation, all dependencies would be compiled once more, and
+/// those of the tests are hardly optimised: their part of a count would hide ours.
+pub(crate) fn counted(workspace: &Workspace) -> Result<PathBuf> {
+    let mut build = workspace.cargo();
+    build.args(["bench", "--no-run", "--workspace", "--bench", "parts"]);
+    build.args(["--features", MEASURE]);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    let messages = process::read(build.stderr(Stdio::inherit()))?;
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_parts = message["target"]["name"] == "parts";
+        is_parts.then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    let built = messages.lines().find_map(executable);
+    built.context("Cargo did not say where it built the benchmark")
 }
 
 fn build(workspace: &Workspace, what: &[&str]) -> Result<()> {

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::build;
+use crate::counts;
 use crate::docs;
 use crate::guest::{Guests, Kind};
 use crate::process::{self, say};
@@ -29,7 +30,7 @@ const DENY: Tool = Tool {
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
 
 /// The result of a check that did not fail.
-enum Outcome {
+pub(crate) enum Outcome {
     Passed,
     /// The reason why the check could not run.
     NotMade(String),
@@ -38,7 +39,7 @@ enum Outcome {
 /// The name of a check, and the check.
 type Check = (&'static str, fn(&Workspace) -> Result<Outcome>);
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     ("format", format),
     ("format of the guests", format_of_guests),
     ("lints", lints),
@@ -51,6 +52,7 @@ const CHECKS: [Check; 12] = [
     ("unused dependencies", unused_dependencies),
     ("licences, bans and sources", licences),
     ("advisories", advisories),
+    ("instruction counts", instruction_counts),
 ];
 
 /// Runs all checks whose name contains `filter`; fails if one of them did.
@@ -221,6 +223,10 @@ fn advisories(workspace: &Workspace) -> Result<Outcome> {
         &["advisories"],
         "Update the crate named above, or add an exception with a reason to deny.toml.",
     )
+}
+
+fn instruction_counts(workspace: &Workspace) -> Result<Outcome> {
+    counts::Request::default().run(workspace)
 }
 
 fn deny(workspace: &Workspace, what: &[&str], remedy: &str) -> Result<Outcome> {

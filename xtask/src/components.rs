@@ -17,8 +17,8 @@ use crate::workspace::Workspace;
 /// Raised when the same source is built in a different way, so that all guests are rebuilt.
 const RECIPE: &str = "1";
 
-/// Builds all guests that are not fresh into [`Workspace::components`].
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// Builds all guests that are not fresh into [`Workspace::components`]. Returns their compilers.
+pub(crate) fn run(workspace: &Workspace) -> Result<Compilers> {
     let compilers = setup::run()?;
     let folder = workspace.components();
     say(format!(
@@ -58,7 +58,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     if !skipped.is_empty() {
         say(format!("SKIPPED guests: {}", skipped.join(", ")));
     }
-    compositions::run(workspace, &stamps)
+    compositions::run(workspace, &stamps)?;
+    Ok(compilers)
 }
 
 /// Waits until no other xtask builds into the same folder, and locks it until the file is dropped.

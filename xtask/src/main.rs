@@ -10,10 +10,12 @@
 )]
 
 mod build;
+mod callgrind;
 mod check;
 mod clang;
 mod components;
 mod compositions;
+mod counts;
 mod debian;
 mod docs;
 mod fingerprint;
@@ -71,7 +73,8 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Check format, lints, documentation, unused dependencies, licences and advisories.
+    /// Check format, lints, documentation, unused dependencies, licences, advisories and counts of
+    /// instructions.
     Check {
         /// Only checks whose name contains this.
         filter: Option<String>,
@@ -106,10 +109,13 @@ enum Command {
     /// the binary.
     Release,
     /// Measure the optimised binary against other servers (which are installed for it), the stock
-    /// dispatch, and wasmtime alone. `bench table` prints how it compares with its peers.
+    /// dispatch, and wasmtime alone. `bench table` prints how it compares with its peers; `bench
+    /// --check` compares counts of instructions with the committed ones, which needs no quiet
+    /// machine.
     Bench {
         /// Arguments for the benchmark: the names of parts, `--host FILE` to measure another host
-        /// over sockets, and `--help`.
+        /// over sockets, and `--help`. `--check` takes parts of the names of what is counted, and
+        /// `--update` to record the counts.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

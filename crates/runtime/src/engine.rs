@@ -120,18 +120,45 @@ impl Engine {
         Self::with_engines(Engines::only(engine), compiler)
     }
 
+    /// Makes an engine whose guests are never made to yield, with this many places.
+    #[cfg(feature = "measure")]
+    pub(crate) fn without_ticks(places: u32) -> Result<Self, EngineError> {
+        let engines = Engines::new(places).map_err(EngineError)?;
+        let code = CodePlaces {
+            cache: CodeCache::Default,
+            compiled: None,
+        };
+        let compiler = Compiler::of_host(code, engines.any());
+        let (engines, threads) = (Arc::new(engines), GuestThreads::default());
+        Ok(Self::with_ticker(
+            engines,
+            compiler,
+            threads,
+            Ticker::stopped(),
+        ))
+    }
+
     fn with_engines(engines: Engines, compiler: Compiler) -> Result<Self, EngineError> {
         let engines = Arc::new(engines);
         let threads = GuestThreads::default();
         let ticker = Ticker::start(engines.clone(), threads.clone())
             .map_err(|error| EngineError(error.into()))?;
-        Ok(Self {
+        Ok(Self::with_ticker(engines, compiler, threads, ticker))
+    }
+
+    fn with_ticker(
+        engines: Arc<Engines>,
+        compiler: Compiler,
+        threads: GuestThreads,
+        ticker: Ticker,
+    ) -> Self {
+        Self {
             places: Places::new(engines.places()),
             engines,
             compiler: Arc::new(compiler),
             threads,
             _ticker: Arc::new(ticker),
-        })
+        }
     }
 
     /// Returns the wasmtime engine for this guest, a component or a module in binary form. The choice depends

@@ -7,6 +7,7 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use headwater_core::{Limits, RequestScope};
 use headwater_telemetry::{AuditBound, LimitLog, Metrics};
@@ -87,6 +88,26 @@ impl Stores {
 /// settings of wasmtime that Headwater does not expose.
 pub fn engine_on(engine: wasmtime::Engine) -> Result<Engine, EngineError> {
     Engine::on(engine, &CodeCache::Off)
+}
+
+/// Makes an engine with this many places that never makes a guest yield: when it would, depends on how fast the
+/// machine is.
+pub fn engine_without_ticks(places: u32) -> Result<Engine, EngineError> {
+    Engine::without_ticks(places)
+}
+
+/// Set by [`clocks_off`].
+static CLOCKS_OFF: AtomicBool = AtomicBool::new(false);
+
+/// Makes the clocks of CPU time stand still, for a process under valgrind: rustix finds the clock by what the kernel
+/// says about the process, in memory that valgrind has unmapped, and the process would crash.
+pub fn clocks_off() {
+    CLOCKS_OFF.store(true, Ordering::Relaxed);
+}
+
+#[must_use]
+pub fn clocks_are_off() -> bool {
+    CLOCKS_OFF.load(Ordering::Relaxed)
 }
 
 pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<GuestState>> {

@@ -54,6 +54,10 @@ impl CpuMeter {
 
 #[cfg(unix)]
 fn thread_time() -> Duration {
+    #[cfg(feature = "measure")]
+    if headwater_runtime::measure::clocks_are_off() {
+        return Duration::ZERO;
+    }
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }

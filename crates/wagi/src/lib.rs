@@ -44,6 +44,9 @@ mod experimental_http;
 mod head;
 mod linker;
 mod log_file;
+#[cfg(feature = "measure")]
+#[doc(hidden)]
+pub mod measure;
 mod module;
 mod mount;
 mod old_poll;

@@ -51,7 +51,12 @@ async fn of_call() -> Result<bool> {
     hello::clients_of(&fanout, &uri, CONCURRENT, 100).await?;
     for _ in 0..ROUNDS {
         for (rounds, attributed) in [(&mut with, true), (&mut without, false)] {
-            rounds.push(calls::time(CALLS, attributed).await.map_err(failed)? / CALLS);
+            rounds.push(
+                calls::time(&engine, CALLS, attributed)
+                    .await
+                    .map_err(failed)?
+                    / CALLS,
+            );
         }
         let before = cpu(ClockId::ThreadCPUTime);
         hello::clients_of(&fanout, &uri, CONCURRENT, REQUESTS as usize / CONCURRENT).await?;
@@ -80,7 +85,12 @@ async fn of_ledger() -> Result<bool> {
     hello::clients(&composed, CONCURRENT, 100).await?;
     for _ in 0..ROUNDS {
         for (rounds, ledger) in [(&mut with, true), (&mut without, false)] {
-            rounds.push(ledger::time(REQUESTS, ledger).await.map_err(failed)? / REQUESTS);
+            rounds.push(
+                ledger::time(&engine, REQUESTS, ledger)
+                    .await
+                    .map_err(failed)?
+                    / REQUESTS,
+            );
         }
         let before = cpu(ClockId::ThreadCPUTime);
         hello::clients(&composed, CONCURRENT, REQUESTS as usize / CONCURRENT).await?;
@@ -119,7 +129,7 @@ async fn of_wakes() -> Result<bool> {
             (&mut quiet_heard, quiet, REQUESTS, true),
             (&mut quiet_unheard, quiet, REQUESTS, false),
         ] {
-            let time = wakes::time(functions, times, heard).await;
+            let time = wakes::time(&engine, functions, times, heard).await;
             rounds.push(time.map_err(failed)? / times);
         }
         let before = cpu(ClockId::ThreadCPUTime);

@@ -9,7 +9,7 @@ use headwater_runtime::measure::{self, By, Stores};
 use headwater_runtime::{Engine, GuestState};
 use http::Request;
 use http_body_util::BodyExt;
-use wasmtime::component::{Accessor, Component};
+use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
@@ -31,8 +31,9 @@ pub(crate) struct BareInstance {
 impl BareService {
     pub(crate) fn load(engine: &Engine, binary: &[u8]) -> Result<Self> {
         let load = || {
+            let compiler = engine.compiler();
             let engine = engine.for_guest(binary)?;
-            let component = Component::new(engine, binary)?;
+            let component = compiler.component(engine, binary, "bench")?;
             let pre = measure::linker(engine)?.instantiate_pre(&component)?;
             wasmtime::error::Ok(Self {
                 pre: ServicePre::new(pre)?,

@@ -6,18 +6,20 @@ use std::time::Duration;
 use headwater_core::Limits;
 use headwater_runtime::measure::{self, By, Stores};
 use headwater_runtime::{Engine, GuestState, capability};
-use rustix::time::ClockId;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::hello;
-use crate::rounds::cpu;
+use crate::rounds::Stopwatch;
 
 const GUEST: &str = include_str!("guests/call.wat");
 
 /// Returns the CPU time of this many import calls, with attribution or without.
-pub(crate) async fn time(calls: u32, attributed: bool) -> wasmtime::Result<Duration> {
-    let engine = Engine::new()?;
+pub(crate) async fn time(
+    engine: &Engine,
+    calls: u32,
+    attributed: bool,
+) -> wasmtime::Result<Duration> {
     let engine = engine.for_guest(GUEST.as_bytes())?;
     let component = Component::new(engine, GUEST)?;
     let mut linker = Linker::<GuestState>::new(engine);
@@ -41,9 +43,9 @@ pub(crate) async fn time(calls: u32, attributed: bool) -> wasmtime::Result<Durat
                 measure::started(&mut store, call.task(), hello::scope());
                 wasmtime::error::Ok(call)
             })?;
-            let before = cpu(ClockId::ThreadCPUTime);
+            let stopwatch = Stopwatch::start();
             guest.finish_call_concurrent(accessor, call).await?;
-            wasmtime::error::Ok(cpu(ClockId::ThreadCPUTime) - before)
+            wasmtime::error::Ok(stopwatch.stop())
         })
         .await?
 }

@@ -32,6 +32,8 @@ use crate::rounds::{Rounds, cpu, verdict};
 const REQUESTS: usize = 4_000;
 const AT_ONCE: usize = 16;
 const ROUNDS: usize = 9;
+/// The URL of the service of the same host.
+pub(crate) const INSIDE: &str = "http://other.internal/";
 /// The maximum time, as a multiple of the native client's.
 const MOST_TIMES: f64 = 1.5;
 /// The minimum speed of reaching a service of the same host, as a multiple of the network's.
@@ -104,15 +106,8 @@ async fn inside_against_network() -> Result<bool> {
 
     let front = InternalFront::new(route, Metrics::default(), loops.clone());
     let front = Arc::new(front);
-    let internal = InternalServices::default();
-    internal.connect([("other", &front)])?;
-    let inside = Uri::from_static("http://other.internal/");
-    let egress = Egress::new(EgressParams {
-        grants: Grants::parse(["other.internal", "127.0.0.1"])?,
-        internal,
-        loops,
-        ..EgressParams::new("bench")
-    });
+    let egress = inside(&front, loops)?;
+    let inside = Uri::from_static(INSIDE);
 
     let mut by_network = Rounds::new("over loopback TCP");
     let mut within = Rounds::new("within the host");
@@ -132,6 +127,18 @@ async fn inside_against_network() -> Result<bool> {
         verdict(met)
     );
     Ok(met)
+}
+
+/// Returns a client for whom this front is the service at [`INSIDE`].
+pub(crate) fn inside(front: &Arc<InternalFront>, loops: LoopGuard) -> Result<Egress> {
+    let internal = InternalServices::default();
+    internal.connect([("other", front)])?;
+    Ok(Egress::new(EgressParams {
+        grants: Grants::parse(["other.internal", "127.0.0.1"])?,
+        internal,
+        loops,
+        ..EgressParams::new("bench")
+    }))
 }
 
 fn print(both: [&Rounds; 2]) {
@@ -161,9 +168,7 @@ async fn by_egress(egress: &Egress, uri: &Uri) -> Result<Duration> {
     let before = cpu(ClockId::ThreadCPUTime);
     try_join_all((0..AT_ONCE).map(async |_| {
         for _ in 0..REQUESTS / AT_ONCE {
-            let attribution = Attribution::exact(scope.clone(), Witness::Stack);
-            let sending = egress.send(request(uri)?, SendOptions::default(), attribution);
-            read(sending.await?).await?;
+            send(egress, uri, &scope).await?;
         }
         anyhow::Ok(())
     }))
@@ -171,11 +176,18 @@ async fn by_egress(egress: &Egress, uri: &Uri) -> Result<Duration> {
     Ok(cpu(ClockId::ThreadCPUTime) - before)
 }
 
+/// Sends a request on behalf of the one with this scope, and reads the response to its end.
+pub(crate) async fn send(egress: &Egress, uri: &Uri, scope: &Arc<RequestScope>) -> Result<()> {
+    let attribution = Attribution::exact(scope.clone(), Witness::Stack);
+    let sending = egress.send(request(uri)?, SendOptions::default(), attribution);
+    read(sending.await?).await
+}
+
 fn request(uri: &Uri) -> Result<Request<Body>> {
     Ok(Request::get(uri.clone()).body(headwater_core::empty())?)
 }
 
-async fn read<B>(response: Response<B>) -> Result<()>
+pub(crate) async fn read<B>(response: Response<B>) -> Result<()>
 where
     B: http_body::Body<Error: Into<BodyError>>,
 {
@@ -185,7 +197,8 @@ where
     Ok(())
 }
 
-struct Answer;
+/// Answers every request at once.
+pub(crate) struct Answer;
 
 impl Handler for Answer {
     fn handle(&self, _: Request<Body>, _: Arc<RequestScope>) -> HandlerFuture {

@@ -9,12 +9,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use headwater_core::Limits;
 use headwater_runtime::measure::{self, By, Stores};
 use headwater_runtime::{Engine, GuestState, capability};
-use rustix::time::ClockId;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::hello;
-use crate::rounds::cpu;
+use crate::rounds::Stopwatch;
 
 /// Concurrent requests, as many as a shared instance has.
 const CONCURRENT: u32 = 16;
@@ -23,8 +22,7 @@ const GUEST: &str = include_str!("guests/composed.wat");
 
 /// Returns the CPU time of this many requests to a composed component that only makes two calls of the host:
 /// with the ledger and two queries of it, or without any attribution.
-pub(crate) async fn time(requests: u32, with: bool) -> wasmtime::Result<Duration> {
-    let engine = Engine::new()?;
+pub(crate) async fn time(engine: &Engine, requests: u32, with: bool) -> wasmtime::Result<Duration> {
     let engine = engine.for_guest(GUEST.as_bytes())?;
     let component = Component::new(engine, GUEST)?;
     let mut linker = Linker::<GuestState>::new(engine);
@@ -42,7 +40,7 @@ pub(crate) async fn time(requests: u32, with: bool) -> wasmtime::Result<Duration
     let instance = linker.instantiate_async(&mut store, &component).await?;
     let guest: TypedFunc<(), ()> = instance.get_typed_func(&mut store, "run")?;
 
-    let before = cpu(ClockId::ThreadCPUTime);
+    let stopwatch = Stopwatch::start();
     let mut left = requests;
     store
         .run_concurrent(async |accessor| {
@@ -96,5 +94,5 @@ pub(crate) async fn time(requests: u32, with: bool) -> wasmtime::Result<Duration
             .await
         })
         .await??;
-    Ok(cpu(ClockId::ThreadCPUTime) - before)
+    Ok(stopwatch.stop())
 }

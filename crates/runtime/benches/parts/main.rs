@@ -11,6 +11,7 @@
 mod attribution;
 mod bare;
 mod calls;
+mod counts;
 mod dispatch;
 mod egress;
 mod hello;
@@ -69,6 +70,10 @@ fn main() -> Result<ExitCode> {
         }
         Some((first, rest)) if first == "reset-settings" => {
             Runtime::new()?.block_on(reset::compare(rest))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some((first, rest)) if first == "count" => {
+            counts::count(rest)?;
             return Ok(ExitCode::SUCCESS);
         }
         _ => {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater_runtime::measure;
 use rustix::time::{ClockId, clock_gettime};
 
 pub(crate) struct Rounds {
@@ -38,6 +39,43 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// Measures a region by the thread's CPU time, or by callgrind: see [`region_begins`].
+#[derive(Debug)]
+pub(crate) struct Stopwatch(Duration);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(region_begins())
+    }
+
+    pub(crate) fn stop(self) -> Duration {
+        region_ends(self.0)
+    }
+}
+
+/// The first function of a region. `cargo xtask bench --check` tells callgrind to set its counts to zero when it
+/// enters this function, and to write them to a file when it enters [`region_ends`]. So both keep their names, and
+/// are not inlined.
+#[inline(never)]
+fn region_begins() -> Duration {
+    thread_cpu()
+}
+
+/// The first function after a region. It differs from [`region_begins`], which the compiler would otherwise merge it
+/// with.
+#[inline(never)]
+fn region_ends(began: Duration) -> Duration {
+    thread_cpu() - began
+}
+
+/// Returns the thread's CPU time, unless [`measure::clocks_off`] was called.
+fn thread_cpu() -> Duration {
+    match measure::clocks_are_off() {
+        true => Duration::ZERO,
+        false => cpu(ClockId::ThreadCPUTime),
+    }
 }
 
 /// Returns the CPU time by one of the system's clocks, which do not count other processes.

@@ -7,12 +7,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use headwater_core::Limits;
 use headwater_runtime::measure::{self, By, Stores};
 use headwater_runtime::{Engine, GuestState};
-use rustix::time::ClockId;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::hello;
-use crate::rounds::cpu;
+use crate::rounds::Stopwatch;
 
 /// Also used by the runtime's unit tests.
 const GUEST: &str = include_str!("guests/wakes.wat");
@@ -20,11 +19,11 @@ const GUEST: &str = include_str!("guests/wakes.wat");
 /// Returns the CPU time of concurrent calls of these functions, in this order, repeated `times` times, with the
 /// guest's tasks reported or not.
 pub(crate) async fn time(
+    engine: &Engine,
     functions: &[&str],
     times: u32,
     heard: bool,
 ) -> wasmtime::Result<Duration> {
-    let engine = Engine::new()?;
     let mut binary = wat::parse_str(GUEST)?;
     let wasmtime = engine.for_guest(&binary)?;
     let mut linker = Linker::<GuestState>::new(wasmtime);
@@ -43,7 +42,7 @@ pub(crate) async fn time(
         .map(|function| instance.get_typed_func::<(), ()>(&mut store, function))
         .collect::<wasmtime::Result<Vec<TypedFunc<(), ()>>>>()?;
 
-    let before = cpu(ClockId::ThreadCPUTime);
+    let stopwatch = Stopwatch::start();
     store
         .run_concurrent(async |accessor| {
             for _ in 0..times {
@@ -72,5 +71,5 @@ pub(crate) async fn time(
             wasmtime::error::Ok(())
         })
         .await??;
-    Ok(cpu(ClockId::ThreadCPUTime) - before)
+    Ok(stopwatch.stop())
 }

@@ -35,6 +35,15 @@ impl Ticker {
             thread: Some(thread),
         })
     }
+
+    /// Never ticks.
+    #[cfg(feature = "measure")]
+    pub(super) fn stopped() -> Self {
+        Self {
+            stop: None,
+            thread: None,
+        }
+    }
 }
 
 impl Drop for Ticker {
