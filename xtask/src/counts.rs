@@ -172,7 +172,7 @@ impl<'a> Request<'a> {
         };
         let workers = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(&count)).collect();
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(count)).collect();
             workers.into_iter().try_for_each(|worker| {
                 let counted = worker.join();
                 counted.unwrap_or_else(|_| bail!("a thread that counts panicked"))

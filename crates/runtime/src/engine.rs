@@ -121,7 +121,7 @@ impl Engine {
     }
 
     /// Makes an engine whose guests are never made to yield, with this many places.
-    #[cfg(feature = "measure")]
+    #[cfg(any(test, feature = "measure"))]
     pub(crate) fn without_ticks(places: u32) -> Result<Self, EngineError> {
         let engines = Engines::new(places).map_err(EngineError)?;
         let code = CodePlaces {

@@ -6,6 +6,7 @@
     reason = "for one benchmark, which says what it is for"
 )]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -16,12 +17,12 @@ use crate::head::HeadScanner;
 use crate::response::compose;
 use crate::settings::{Compat, WagiSettings};
 
-pub fn environment(
-    settings: &WagiSettings,
-    head: &request::Parts,
-    route: &str,
+pub fn environment<'a>(
+    settings: &'a WagiSettings,
+    head: &'a request::Parts,
+    route: &'a str,
     client: SocketAddr,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<Cow<'a, str>, Cow<'a, str>> {
     environment_of(Facts {
         head,
         route,

@@ -37,7 +37,7 @@ impl Ticker {
     }
 
     /// Never ticks.
-    #[cfg(feature = "measure")]
+    #[cfg(any(test, feature = "measure"))]
     pub(super) fn stopped() -> Self {
         Self {
             stop: None,
