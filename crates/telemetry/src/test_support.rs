@@ -36,7 +36,12 @@ impl Write for Buffer {
 
 /// Runs `work` with traces kept in memory, and returns the spans that ended in it.
 pub(crate) fn record(work: impl FnOnce()) -> Vec<SpanData> {
-    record_sampled(Sampler::AlwaysOn, work)
+    record_sampled(by_default(), work)
+}
+
+/// The sampler of an environment that names none.
+fn by_default() -> Sampler {
+    Sampler::ParentBased(Box::new(Sampler::AlwaysOn))
 }
 
 /// The same, of the spans that this sampler selects.
@@ -53,7 +58,7 @@ pub(crate) fn record_sampled(sampler: Sampler, work: impl FnOnce()) -> Vec<SpanD
 
 /// Returns a dispatcher that records into `provider` and has no log.
 pub(crate) fn dispatch(provider: &SdkTracerProvider) -> Dispatch {
-    dispatch_sampled(provider, Sampler::AlwaysOn)
+    dispatch_sampled(provider, by_default())
 }
 
 fn dispatch_sampled(provider: &SdkTracerProvider, sampler: Sampler) -> Dispatch {

@@ -37,11 +37,11 @@ fn start(parent: Option<&SpanContext>, new: impl FnOnce() -> Span) -> (Span, Spa
     if !tracing::span_enabled!(target: TARGET, Level::INFO) {
         return (Span::none(), mint(parent));
     }
+    // In a program that embeds Headwater there is none, and its own layers get the span.
     let _decided = match Sampling::decide(parent) {
-        Some(Decision::Sample(decided)) => decided,
-        Some(Decision::Drop(context)) if context.is_valid() => return (Span::none(), context),
-        // No traces are made, or no more.
-        Some(Decision::Drop(_)) | None => return (Span::none(), mint(parent)),
+        Some(Decision::Sample(decided)) => Some(decided),
+        Some(Decision::Drop(context)) => return (Span::none(), context),
+        None => None,
     };
     let span = new();
     let remote = parent.map_or_else(Context::new, |parent| {
