@@ -13,15 +13,29 @@
 //! - `length`: declares another length than its body has
 //! - `headers`: sets 9,999 header fields, and traps if it cannot
 //! - `status`, `forbidden`: sets the status 42, or the field `connection`, and traps if it cannot
+//!
+//! Before that it sets a value of the request's context with `set=NAME:VALUE`; if it may not, it answers 500 with
+//! the error.
 
 use guest::{Call, ErrorCode, Fields, Query, Request, Response, WHOLE_BODY, text, wait};
 use wasip3::{spawn_local, wit_future, wit_stream};
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../../wit/headwater-request", world: "imports" });
+}
+
+use bindings::headwater::request::context;
 
 struct Gate;
 
 impl wasip3::exports::http::handler::Guest for Gate {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let query = Query::of(&request);
+        if let Some((name, value)) = query.get("set").and_then(|set| set.split_once(':'))
+            && let Err(error) = context::set(name, Some(value))
+        {
+            return Ok(text(500, format!("{error:?}\n")));
+        }
         let parameter = std::env::var("GATE").unwrap_or_else(|_| "gate".to_owned());
         match query.get(&parameter).unwrap_or("pass") {
             "deny" => Ok(text(401, "denied\n")),

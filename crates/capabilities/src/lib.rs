@@ -18,6 +18,7 @@
 #![warn(missing_docs)]
 
 mod config;
+mod context;
 
 /// Compiles the programs in the documentation.
 #[cfg(doctest)]
@@ -27,9 +28,12 @@ mod documentation {}
 use headwater_runtime::Capabilities;
 
 pub use config::{ConfigStore, ConfigValues};
+pub use context::{ContextAccess, ContextGrant};
 
 /// Returns all capabilities of Headwater.
 #[must_use]
 pub fn all() -> Capabilities {
-    Capabilities::default().with(ConfigStore)
+    Capabilities::default()
+        .with(ConfigStore)
+        .with(ContextAccess)
 }

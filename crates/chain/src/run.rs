@@ -198,7 +198,7 @@ impl Run {
                 scope.cancel();
                 let fault = guard.failed(fault);
                 let is_untouched = kept.is_some_and(KeptRequest::is_untouched);
-                if is_untouched && is_failure(&fault) && !scope.has_called_next() {
+                if is_untouched && is_failure(&fault) && !scope.has_touched() {
                     guard.span.passed_open();
                     goes_on = true;
                 }

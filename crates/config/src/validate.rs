@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use headwater_core::CONTEXT_VARIABLE;
+
 use crate::service::{Guest, Service};
 use crate::settings::group;
 use crate::settings::{ClientAuthMode, ListenerSettings, PoolSettings, TlsSettings};
@@ -53,6 +55,8 @@ pub(crate) fn of_service(
     for (key, variable, value) in given.chain(secret) {
         let why = if variable.is_empty() || variable.contains(['=', '\0']) {
             "is not the name of a variable: write one without `=`"
+        } else if variable.starts_with(CONTEXT_VARIABLE) {
+            "would look like a value of the request's context, which it is not: name it otherwise"
         } else if value.is_some_and(|value| value.contains('\0')) {
             "has a value with a NUL character, which variables cannot hold: remove it"
         } else {
@@ -194,6 +198,11 @@ mod tests {
                 "environment = { \"\" = \"1\" }",
                 "line 5, column 17",
                 "not the name of a variable",
+            ),
+            (
+                "environment = { HEADWATER_CONTEXT_USER = \"ann\" }",
+                "line 5, column 17",
+                "a value of the request's context",
             ),
             (
                 "environment = { A = \"a\\u0000\" }",

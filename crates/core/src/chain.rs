@@ -45,7 +45,8 @@ pub(crate) struct LinkState {
     next: Option<Arc<dyn Next>>,
     /// The number of calls of `next` that are waited for.
     waiting: AtomicUsize,
-    has_called: AtomicBool,
+    /// True if it has called `next`, or set a value of the request's context.
+    has_touched: AtomicBool,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -58,7 +59,7 @@ impl LinkState {
             root,
             next,
             waiting: AtomicUsize::new(0),
-            has_called: AtomicBool::new(false),
+            has_touched: AtomicBool::new(false),
             fault: Mutex::default(),
         }
     }
@@ -72,7 +73,7 @@ impl LinkState {
     }
 
     pub(crate) fn begin_call(&self) {
-        self.has_called.store(true, Ordering::Relaxed);
+        self.set_touched();
         // Either this call sees that the link was cancelled, or whoever cancelled it sees the call.
         fence(Ordering::SeqCst);
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -82,8 +83,12 @@ impl LinkState {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_called(&self) -> bool {
-        self.has_called.load(Ordering::Relaxed)
+    pub(crate) fn set_touched(&self) {
+        self.has_touched.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_touched(&self) -> bool {
+        self.has_touched.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -178,12 +183,27 @@ mod tests {
     }
 
     #[test]
+    fn the_links_of_a_chain_have_one_context_and_setting_a_value_touches_the_request() {
+        let root = root();
+        let (auth, shop) = (link(&root, "auth"), link(&root, "shop"));
+        let user = "user".parse().unwrap();
+        auth.set_context(&user, Some("ann"), false).unwrap();
+        assert_eq!(shop.context().get(&user).as_deref(), Some("ann"));
+        assert!(auth.has_touched() && !shop.has_touched());
+        auth.set_context(&user, None, false).unwrap();
+        assert!(root.context().list().is_empty());
+        let other = self::root();
+        auth.set_context(&user, Some("ann"), false).unwrap();
+        assert!(other.context().get(&user).is_none());
+    }
+
+    #[test]
     fn a_link_waits_for_the_next_until_its_call_is_over() {
         let auth = link(&root(), "auth");
-        assert!(!auth.has_called_next());
+        assert!(!auth.has_touched());
         let call = auth.call_next();
         assert!(auth.is_waiting_for_next());
         drop(call);
-        assert!(auth.has_called_next() && !auth.is_waiting_for_next());
+        assert!(auth.has_touched() && !auth.is_waiting_for_next());
     }
 }

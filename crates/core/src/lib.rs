@@ -33,6 +33,7 @@ mod attribution;
 mod body;
 mod chain;
 mod choice;
+mod context;
 mod debug;
 mod ending;
 mod fault;
@@ -52,6 +53,10 @@ pub use body::{Body, BodyError, PolledFrame, empty, full};
 pub use chain::{LinkParts, Next, NextCall};
 pub use choice::{
     AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
+};
+pub use context::{
+    CONTEXT_VARIABLE, ContextError, ContextName, ContextNameError, ContextNames, MAX_CONTEXT_BYTES,
+    MAX_CONTEXT_NAME, MAX_CONTEXT_VALUE, MAX_CONTEXT_VALUES, RequestContext,
 };
 pub use fault::{Blame, Fault, explain, root_cause};
 pub use file_stamps::{FileIdentity, FileStamps};

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{LinkParts, LinkState, Next, NextCall};
 use crate::ending::Ending;
-use crate::{Fault, Hops, RequestId};
+use crate::{ContextError, ContextName, Fault, Hops, RequestContext, RequestId};
 
 /// The state of one incoming request, for as long as work is done for it.
 ///
@@ -28,6 +28,7 @@ pub struct RequestScope {
     effect: AtomicBool,
     counters: Counters,
     denial: Mutex<Option<Denial>>,
+    context: RequestContext,
     ending: Ending,
     cancelled: Ending,
     /// The middleware at work on the request. None while it is the service, or without a chain.
@@ -145,6 +146,7 @@ impl RequestScope {
             effect: AtomicBool::new(false),
             counters: Counters::default(),
             denial: Mutex::default(),
+            context: RequestContext::default(),
             ending: Ending::default(),
             cancelled: Ending::default(),
             at_work: Mutex::default(),
@@ -290,6 +292,34 @@ impl RequestScope {
         &self.root().counters
     }
 
+    /// Returns the context of the request. All links of a chain have it in common.
+    #[must_use]
+    pub fn context(&self) -> &RequestContext {
+        &self.root().context
+    }
+
+    /// Sets a value of the request's context, or removes it. `traced` is true if spans shall show it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, and changes nothing, if the value has control characters or exceeds a bound of the
+    /// context.
+    pub fn set_context(
+        &self,
+        name: &ContextName,
+        value: Option<&str>,
+        traced: bool,
+    ) -> Result<(), ContextError> {
+        match value {
+            Some(value) => self.context().set(name, value, traced)?,
+            None => self.context().remove(name),
+        }
+        if let Some(link) = &self.link {
+            link.set_touched();
+        }
+        Ok(())
+    }
+
     /// Records why an outgoing request made for this one was denied.
     pub fn set_denial(&self, denial: Denial) {
         *self.root().denial.lock() = Some(denial);
@@ -348,10 +378,11 @@ impl RequestScope {
         }
     }
 
-    /// Returns true if the link has called the handler behind it.
+    /// Returns true if the link has called the handler behind it, or set a value of the request's context:
+    /// then the request cannot go on as if it had not been there.
     #[must_use]
-    pub fn has_called_next(&self) -> bool {
-        self.link.as_ref().is_some_and(LinkState::has_called)
+    pub fn has_touched(&self) -> bool {
+        self.link.as_ref().is_some_and(LinkState::has_touched)
     }
 
     /// Returns true if the link waits for the handler behind it: then it is not to blame for a missed

@@ -15,6 +15,7 @@ use crate::audit::Audit;
 use crate::client::{Clients, Protocol};
 use crate::connections::Connections;
 use crate::connector::{Connector, ConnectorParams};
+use crate::context_headers::ContextHeaders;
 use crate::exchange::{Exchange, Way};
 use crate::grants::Grant;
 use crate::head;
@@ -52,6 +53,7 @@ struct Inner {
     totals: Totals,
     met: MetLimits,
     trace_headers: TraceHeaders,
+    context_headers: ContextHeaders,
     internal: InternalServices,
     loops: LoopGuard,
     connections: Arc<Connections>,
@@ -74,6 +76,7 @@ impl Egress {
             limits,
             shared,
             trace_headers,
+            context_headers,
             pool,
             h2c,
             tls_roots,
@@ -121,6 +124,7 @@ impl Egress {
             h2c,
             metrics,
             trace_headers,
+            context_headers: ContextHeaders(context_headers),
             internal,
             loops,
             connections,
@@ -312,6 +316,7 @@ impl Egress {
         let hops = request.extensions_mut().remove::<Hops>();
         let headers = request.headers_mut();
         this.trace_headers.apply(headers, attribution, span);
+        this.context_headers.apply(headers, scope);
         match scope {
             Some(scope) => loops.pass_on(scope.hops(), headers),
             None => loops.pass_on(&hops.unwrap_or_default(), headers),

@@ -40,6 +40,7 @@ mod client;
 mod connection;
 mod connections;
 mod connector;
+mod context_headers;
 mod dial;
 mod egress;
 mod error;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::LoopGuard;
+use headwater_core::{ContextName, LoopGuard};
 use headwater_telemetry::Metrics;
+use http::HeaderName;
 
 use crate::{
     ClientTls, EgressLimits, EgressShared, GrantSource, Grants, H2c, InternalServices, Network,
@@ -24,6 +25,9 @@ pub struct EgressParams {
     pub timeouts: Timeouts,
     /// The trace headers of its requests.
     pub trace_headers: TraceHeaders,
+    /// Header fields of its requests that have a value of the context of the request that they are made for.
+    /// What the guest sets there is dropped. Default: none.
+    pub context_headers: Vec<(HeaderName, ContextName)>,
     /// Limits on requests, connections and message sizes.
     pub limits: EgressLimits,
     /// The limits that it shares with other services.
@@ -73,6 +77,7 @@ impl EgressParams {
             grant_source: GrantSource::default(),
             timeouts: Timeouts::default(),
             trace_headers: TraceHeaders::default(),
+            context_headers: Vec::new(),
             limits: EgressLimits::default(),
             shared: EgressShared::default(),
             pool: PoolParams::default(),

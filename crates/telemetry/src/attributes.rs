@@ -26,6 +26,9 @@ pub const SERVICE_REACHED: &str = "headwater.service_reached";
 /// `true` if a middleware with `fail = "open"` failed, and the request went on without it.
 pub const FAILED_OPEN: &str = "headwater.middleware.failed_open";
 
+/// The beginning of the attributes with values of the request's context: `headwater.context.tenant`.
+pub const CONTEXT: &str = "headwater.context";
+
 /// The well-formed `x-request-id` that the client sent. Never an id of ours.
 pub const CLIENT_REQUEST_ID: &str = "headwater.client_request_id";
 

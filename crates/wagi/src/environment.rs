@@ -1,7 +1,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use headwater_core::CONTEXT_VARIABLE;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
 };
@@ -50,6 +52,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) content_length: u64,
     /// The service's own variables.
     pub(crate) configured: &'a [(String, String)],
+    /// Variables with values of the request's context.
+    pub(crate) context: &'a [(String, Arc<str>)],
     /// The name and port for a request that has none.
     pub(crate) default_host: &'a str,
     pub(crate) compat: Compat,
@@ -65,13 +69,26 @@ pub(crate) type Environment<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 /// `HTTP_*` from the headers. Unlike there, the order is always the same. Unless WAGI is followed
 /// strictly, `CONTENT_TYPE` is the request's, no value contains a NUL (which would end it for the
 /// guest), and some variables are set that CGI programs expect and WAGI did not set.
+///
+/// Values of the request's context win over all others. Nothing else sets a variable that begins with
+/// [`CONTEXT_VARIABLE`]: a header's begins with `HTTP_`, and a configured one is left out.
 pub(crate) fn environment(facts: Facts<'_>) -> Environment<'_> {
+    let context = facts.context;
+    let mut variables = of_request(facts);
+    for (name, value) in context {
+        variables.set(name.as_str(), &**value);
+    }
+    variables.found
+}
+
+fn of_request(facts: Facts<'_>) -> Variables<'_> {
     let Facts {
         head,
         route: pattern,
         client,
         content_length,
         configured,
+        context: _,
         default_host,
         compat,
         pass_authorization,
@@ -99,7 +116,9 @@ pub(crate) fn environment(facts: Facts<'_>) -> Environment<'_> {
         ..Variables::default()
     };
     for (name, value) in configured {
-        variables.set(name.as_str(), value.as_str());
+        if !name.starts_with(CONTEXT_VARIABLE) {
+            variables.set(name.as_str(), value.as_str());
+        }
     }
     let query = head.uri.query().unwrap_or_default();
     variables.set("AUTH_TYPE", "");
@@ -132,7 +151,7 @@ pub(crate) fn environment(facts: Facts<'_>) -> Environment<'_> {
                 variables.set(variable(name), text(value));
             }
         }
-        return variables.found;
+        return variables;
     }
     variables.set("REQUEST_URI", path_and_query);
     variables.set("REQUEST_SCHEME", scheme);
@@ -154,7 +173,7 @@ pub(crate) fn environment(facts: Facts<'_>) -> Environment<'_> {
     {
         variables.set("HTTP_HOST", authority.as_str());
     }
-    variables.found
+    variables
 }
 
 #[derive(Debug, Default)]

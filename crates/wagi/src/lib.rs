@@ -76,6 +76,6 @@ pub use experimental_http::{AllowedHostsError, allowed_hosts};
 pub use module::WagiModule;
 pub use mount::{Health, Mount};
 pub use reference::{ModuleReference, ReferenceError};
-pub use settings::{Compat, ResponseMode, WagiSettings};
+pub use settings::{Compat, ContextVariables, ResponseMode, WagiSettings};
 pub use stdin::UNSIZED_BODY;
 pub use unknown_imports::UnknownImports;

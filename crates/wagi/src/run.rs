@@ -121,6 +121,7 @@ async fn start(
         client: scope.client(),
         content_length,
         configured: &settings.environment,
+        context: &settings.context.of(scope.context()),
         default_host: &settings.default_host,
         compat: settings.compat,
         pass_authorization: settings.pass_authorization,

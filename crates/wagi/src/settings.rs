@@ -1,7 +1,8 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::Limits;
+use headwater_core::{ContextName, ContextNames, Limits, RequestContext};
 pub use headwater_core::{Compat, ResponseMode};
 use headwater_runtime::Directory;
 
@@ -15,6 +16,8 @@ pub struct WagiSettings {
     /// Environment variables in addition to those that describe the request. The latter win if
     /// names are the same. The host's own environment is never passed on. Default: none.
     pub environment: Vec<(String, String)>,
+    /// Variables with values of the request's context. Default: none.
+    pub context: ContextVariables,
     /// A template for the arguments. `${SCRIPT_NAME}` and `${ARGS}` are replaced, then it is split
     /// at white space. Default: none, which passes the path and then the query's parts.
     pub argv: Option<String>,
@@ -54,6 +57,30 @@ pub struct WagiSettings {
     pub limits: Limits,
 }
 
+/// The variables of a module that have values of the request's context.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContextVariables {
+    /// The values that the module gets under [their own names](ContextName::variable).
+    pub visible: ContextNames,
+    /// Other variables, each with the name of the value that it has in place of its own, if that is set.
+    pub named: Vec<(String, ContextName)>,
+}
+
+impl ContextVariables {
+    /// Returns the variables that have a value now.
+    pub(crate) fn of(&self, context: &RequestContext) -> Vec<(String, Arc<str>)> {
+        if self.visible.is_empty() && self.named.is_empty() {
+            return Vec::new();
+        }
+        let visible = context.list().into_iter();
+        let visible = visible.filter(|(name, _)| self.visible.contains(name));
+        let visible = visible.map(|(name, value)| (name.variable(), value));
+        let named = self.named.iter();
+        let named = named.filter_map(|(variable, name)| Some((variable.clone(), context.get(name)?)));
+        visible.chain(named).collect()
+    }
+}
+
 impl WagiSettings {
     /// Returns the defaults, for a service of this name.
     #[must_use]
@@ -62,6 +89,7 @@ impl WagiSettings {
             name: name.into(),
             entrypoint: "_start".to_owned(),
             environment: Vec::new(),
+            context: ContextVariables::default(),
             argv: None,
             volumes: Vec::new(),
             default_host: "localhost:3000".to_owned(),

@@ -54,6 +54,7 @@ mod pool;
 mod propagation;
 mod prove_attribution;
 mod reload;
+mod request_context;
 mod retirement;
 mod secrets;
 mod settings;

@@ -1,7 +1,8 @@
 use anyhow::Result;
+use headwater_capabilities::ContextAccess;
 use headwater_config::RouteConfig;
 use headwater_core::Limits;
-use headwater_wagi::{Mount, WagiModule, WagiSettings};
+use headwater_wagi::{ContextVariables, Mount, WagiModule, WagiSettings};
 
 use crate::blocking;
 use crate::build::guest_builder::GuestBuilder;
@@ -76,6 +77,7 @@ fn settings(spec: &ServiceSpec, authority: &str) -> WagiSettings {
     let pool = convert::service::pool(&spec.settings);
     WagiSettings {
         environment: spec.outline.environment.clone(),
+        context: context(spec),
         volumes: spec.outline.directories.clone(),
         default_host: default_host.unwrap_or_else(|| authority.to_owned()),
         limits: Limits {
@@ -94,5 +96,20 @@ fn settings(spec: &ServiceSpec, authority: &str) -> WagiSettings {
         max_wall_time,
         max_output,
         name: defaults.name,
+    }
+}
+
+/// Returns the variables that have values of the request's context.
+fn context(spec: &ServiceSpec) -> ContextVariables {
+    let grant = spec.outline.capabilities.of::<ContextAccess>();
+    let Some(grant) = grant else {
+        return ContextVariables::default();
+    };
+    let named = grant.variables.iter();
+    ContextVariables {
+        visible: grant.get.clone(),
+        named: named
+            .map(|(variable, name)| (variable.clone(), name.clone()))
+            .collect(),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use headwater_capabilities::ContextAccess;
 use headwater_config::settings::LoadTime;
 use headwater_core::LoopGuard;
 use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
@@ -212,6 +213,8 @@ fn builder(spec: Arc<ServiceSpec>, parts: Parts, loading: &BuildContext) -> Gues
         pool: connections,
         h2c,
     } = outgoing;
+    let context = spec.outline.capabilities.of::<ContextAccess>();
+    let context_headers = context.map(|grant| grant.headers.clone());
     let egress = Egress::new(EgressParams {
         grants: spec.outline.grants.clone(),
         grant_source,
@@ -221,6 +224,7 @@ fn builder(spec: Arc<ServiceSpec>, parts: Parts, loading: &BuildContext) -> Gues
         pool: connections,
         h2c,
         trace_headers: convert::service::trace_headers(&spec.settings.trace_headers),
+        context_headers: context_headers.unwrap_or_default(),
         tls_roots: tls_roots.clone(),
         tls: connecting.tls,
         proxy: connecting.proxy,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use headwater_capabilities::{ContextAccess, ContextGrant};
 use headwater_config::{CapabilityKey, Service};
 use headwater_runtime::Capabilities;
 use headwater_runtime::capability::{Grants, Key};
@@ -36,16 +37,9 @@ pub(crate) fn of_service(
     capabilities: &Capabilities,
     found: &mut EntryDiagnostics<'_>,
 ) -> Grants {
+    let is_module = matches!(service.guest(), headwater_config::Guest::Module(_));
     let mut grants = capabilities.nothing();
     for (key, value) in &service.capabilities {
-        if let headwater_config::Guest::Module(_) = service.guest() {
-            let error = anyhow::anyhow!(
-                "`{key}` is for components, but this is a WAGI module: leave it out"
-            );
-            let key = key.clone();
-            found.keep(Err::<(), _>(Misplaced { key, error }));
-            continue;
-        }
         let grant = capabilities.read(key, value, folder);
         let grant = grant.map(|grant| {
             grant.map_err(|error| {
@@ -58,10 +52,43 @@ pub(crate) fn of_service(
             })
         });
         if let Some(grant) = grant.and_then(|grant| found.keep(grant)) {
+            if is_module && !grant.is_for_modules() {
+                let error = anyhow::anyhow!(
+                    "`{key}` is for components, but this is a WAGI module: leave it out"
+                );
+                let key = key.clone();
+                found.keep(Err::<(), _>(Misplaced { key, error }));
+                continue;
+            }
             grants.set(grant);
         }
     }
+    if let Some(context) = grants.of::<ContextAccess>() {
+        check_context(context, is_module, found);
+    }
     grants
+}
+
+/// Checks the parts of a grant of context values that depend on the guest.
+fn check_context(context: &ContextGrant, is_module: bool, found: &mut EntryDiagnostics<'_>) {
+    let mut wrong = |key: String, why: String| {
+        let error = anyhow::anyhow!(why);
+        let key = format!("context.{key}");
+        found.keep(Err::<(), _>(Misplaced { key, error }));
+    };
+    if let Some((key, why)) = context.without_effect(is_module) {
+        wrong(key.to_owned(), why.to_owned());
+        return;
+    }
+    #[cfg(feature = "wagi")]
+    for variable in context.variables.keys() {
+        // A link that identifies the client may set these two.
+        let is_identity = ["AUTH_TYPE", "REMOTE_USER"].contains(&variable.as_str());
+        if headwater_wagi::SET_BY_HOST.contains(&variable.as_str()) && !is_identity {
+            let why = format!("`{variable}` describes the request, and only the host sets it: name another");
+            wrong(format!("variables.{variable}"), why);
+        }
+    }
 }
 
 pub(crate) fn of_flags(

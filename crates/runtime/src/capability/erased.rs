@@ -14,6 +14,7 @@ pub(crate) trait Erased: Send + Sync {
     fn interfaces(&self) -> &'static [&'static str];
     fn link(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
     fn key(&self) -> Option<&'static str>;
+    fn is_for_modules(&self) -> bool;
     fn about(&self) -> &'static str;
     fn schema(&self) -> Value;
     fn flag(&self) -> Option<Flag>;
@@ -85,6 +86,7 @@ impl<C: Capability> Erased for C {
 
     forward!(interfaces -> &'static [&'static str]);
     forward!(key -> Option<&'static str>);
+    forward!(is_for_modules -> bool);
     forward!(about -> &'static str);
     forward!(schema -> Value);
     forward!(flag -> Option<Flag>);

@@ -1,5 +1,6 @@
 //! The grants of one service.
 
+use std::any::TypeId;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,14 @@ impl Grants {
     /// Returns an iterator over the grants.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.0.iter()
+    }
+
+    /// Returns the grant of a capability. `None` if neither the host nor the service has it.
+    #[must_use]
+    pub fn of<C: Capability>(&self) -> Option<&C::Grant> {
+        let id = TypeId::of::<C>();
+        let grant = self.0.iter().find(|it| it.capability.id() == id)?;
+        grant.granted.downcast_ref()
     }
 
     /// Returns the description of all grants.
@@ -100,6 +109,12 @@ impl Grant {
     #[must_use]
     pub fn key(&self) -> Option<&'static str> {
         self.capability.key()
+    }
+
+    /// Returns true if the capability may be granted to a WAGI module.
+    #[must_use]
+    pub fn is_for_modules(&self) -> bool {
+        self.capability.is_for_modules()
     }
 
     /// Returns the interfaces that the capability satisfies.

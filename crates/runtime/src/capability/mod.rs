@@ -128,6 +128,12 @@ pub trait Capability: Send + Sync + 'static {
         None
     }
 
+    /// Returns true if the key may be granted to a WAGI module, which gets what it grants by other means than
+    /// imports. Default: false.
+    fn is_for_modules(&self) -> bool {
+        false
+    }
+
     /// Describes the key in a sentence, for the reference and the schema. Default: empty.
     fn about(&self) -> &'static str {
         ""

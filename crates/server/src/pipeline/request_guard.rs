@@ -131,6 +131,7 @@ impl Drop for RequestGuard {
         }
         let scoped = &mut self.0.scoped;
         scoped.span.counters(scoped.scope.counters());
+        scoped.span.context_values(scoped.scope.context());
         let (status, error) = (scoped.span.status(), scoped.span.error());
         scoped.measure.end(status, error);
         scoped.access.end();

@@ -7,7 +7,7 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
+use super::{OTHER_METHOD, TARGET, context, known_method, protocol_version, start, url};
 use crate::attributes::*;
 use crate::metrics::OutgoingMeasure;
 
@@ -44,13 +44,16 @@ impl ClientSpan {
     #[must_use]
     pub fn start(request: ClientRequest<'_>) -> Self {
         let parent = request.attribution.scope().map(|scope| scope.span());
-        let (span, context) = start(parent, || new_span(&request));
+        let (span, own) = start(parent, || new_span(&request));
         for candidate in request.attribution.candidates() {
             span.add_link(candidate.span().clone());
         }
+        if let Some(scope) = request.attribution.scope() {
+            context::show(&span, scope.context());
+        }
         Self {
             span,
-            context,
+            context: own,
             response: None,
             error: None,
             measure: OutgoingMeasure::default(),

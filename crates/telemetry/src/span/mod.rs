@@ -2,6 +2,7 @@
 
 mod call;
 mod client;
+mod context;
 mod link;
 mod server;
 pub(crate) mod url;

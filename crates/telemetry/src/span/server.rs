@@ -2,14 +2,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
-use headwater_core::{Caller, Counters, Fault, RequestId, SpanContext};
+use headwater_core::{Caller, Counters, Fault, RequestContext, RequestId, SpanContext};
 use http::header::{HOST, HeaderMap, USER_AGENT};
 use http::uri::Authority;
 use http::{Method, StatusCode, Uri, Version};
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::{OTHER_METHOD, TARGET, known_method, protocol_version, start, url};
+use super::{OTHER_METHOD, TARGET, context, known_method, protocol_version, start, url};
 use crate::attributes::*;
 use crate::propagation;
 
@@ -136,6 +136,11 @@ impl ServerSpan {
             log_lines: Counters::get(&counters.log_lines),
             cpu_nanos: Counters::get(&counters.cpu_nanos),
         });
+    }
+
+    /// Records the values of the request's context that spans may show. To be called once, at the end.
+    pub fn context_values(&self, values: &RequestContext) {
+        context::show(&self.span, values);
     }
 
     /// Returns the status that was sent, if known.

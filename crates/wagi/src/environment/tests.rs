@@ -13,6 +13,7 @@ fn facts<'a>(head: &'a request::Parts, route: &'a str) -> Facts<'a> {
         client: Some("192.168.0.1:3000".parse().unwrap()),
         content_length: 0,
         configured: &[],
+        context: &[],
         default_host: "localhost:3000",
         compat: Compat::Default,
         pass_authorization: false,
@@ -311,5 +312,45 @@ fn what_is_said_to_be_set_by_each_request_is() {
     });
     for name in SET_BY_HOST {
         assert_ne!(found[name], "configured", "{name}");
+    }
+}
+
+#[test]
+fn values_of_the_context_win_over_all_and_nothing_else_sets_their_variables() {
+    let head = head(|request| {
+        request
+            .uri("http://a.example/x")
+            .header("headwater-context-user", "eve")
+            .header("Headwater_Context_User", "eve")
+            .header("http-headwater-context-user", "eve")
+    });
+    let configured = [
+        ("STAGE", "test"),
+        ("HEADWATER_CONTEXT_USER", "configured"),
+        ("HEADWATER_CONTEXT_ROLE", "configured"),
+    ];
+    let configured = configured.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    for compat in [Compat::Default, Compat::Strict, Compat::V0_2] {
+        let of = |context: &[(String, Arc<str>)]| {
+            environment(Facts {
+                configured: &configured,
+                context,
+                compat,
+                ..facts(&head, "/...")
+            })
+        };
+        let none = of(&[]);
+        assert!(
+            !none.keys().any(|name| name.starts_with(CONTEXT_VARIABLE)),
+            "{none:?}"
+        );
+        assert_holds(&none, &[("STAGE", "test"), ("REMOTE_USER", "")]);
+        let set = [
+            ("HEADWATER_CONTEXT_USER", "ann"),
+            ("STAGE", "debug"),
+            ("REMOTE_USER", "ann"),
+        ];
+        let found = of(&set.map(|(name, value)| (name.to_owned(), value.into())));
+        assert_holds(&found, &set);
     }
 }

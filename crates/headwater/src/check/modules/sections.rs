@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_config::modules::{ModuleEntry, UnknownKey};
+use headwater_core::CONTEXT_VARIABLE;
 use headwater_wagi::{Compat, Health, ResponseMode, SET_BY_HOST};
 
 use crate::banner::list;
@@ -245,7 +246,9 @@ impl<'a> Sections<'a> {
         }
         for name in entry.environment.keys() {
             let key = format!("environment.{name}");
-            if SET_BY_HOST.contains(&name.as_str()) {
+            if name.starts_with(CONTEXT_VARIABLE) {
+                idle(&key, "the name is that of a value of the request's context");
+            } else if SET_BY_HOST.contains(&name.as_str()) {
                 idle(&key, "each request sets it");
             } else if flags.environment.contains_key(name) {
                 idle(&key, "the command line sets it");
