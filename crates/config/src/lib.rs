@@ -43,7 +43,7 @@ pub use cache_file::CacheFile;
 pub use capability_key::CapabilityKey;
 pub use config_error::ConfigError;
 pub use file::File;
-pub use middleware::{Fail, MiddlewareEntry};
+pub use middleware::{Fail, LargerBodies, MiddlewareEntry};
 pub use other_manifest::{OtherManifest, SpinComponent, SpinSource};
 pub use reference::reference;
 pub use route::{OneRoute, RouteConfig, RouteConfigs};

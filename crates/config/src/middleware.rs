@@ -10,10 +10,12 @@ use crate::secret::SecretSource;
 use crate::service::{ClientCertificate, Service};
 use crate::settings::ServiceSettings;
 use crate::settings::group::beside_group;
+use crate::Size;
 use crate::settings::words;
 
-/// A component that stands in front of services (`wasi:http/middleware@0.3`). It has grants, limits
-/// and instances of its own, like a service; a service names it in `middleware`.
+/// A component that stands in front of services: of the world `wasi:http/middleware@0.3`, or an action
+/// component, which exports hooks. It has grants, limits and instances of its own, like a service; a
+/// service names it in `middleware`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 #[schemars(rename = "MiddlewareEntry")]
@@ -23,10 +25,16 @@ pub struct MiddlewareEntry {
     pub name: String,
     /// Component, relative to the file.
     pub component: PathBuf,
-    /// Fate of a request if the middleware fails early, which is before it has read from the body or
-    /// called what is behind it. Default: `"closed"`.
+    /// Fate of a request if the middleware fails early, which is before it has read from the body,
+    /// called what is behind it, or set a value of the request's context. Default: `"closed"`.
     #[serde(default)]
     pub fail: Fail,
+    /// Size of a body that hooks may get. `"0"`: hooks get no bodies, and bodies stream past. Action
+    /// components only. Default: `"0"`.
+    pub body: Option<Size>,
+    /// Fate of requests and responses with larger bodies, if hooks get bodies. Action components
+    /// only. Default: `"refuse"`.
+    pub larger_bodies: Option<LargerBodies>,
     /// Destinations that outgoing requests may reach. Default: none.
     #[serde(default)]
     pub allow_outgoing: Vec<String>,
@@ -79,6 +87,16 @@ words! {
     }
 }
 
+words! {
+    /// The fate of messages whose bodies are larger than hooks may get.
+    pub enum LargerBodies {
+        /// The request is answered 413, or the response is replaced by a 500.
+        Refuse,
+        /// They pass, and hooks get an empty body.
+        Pass,
+    }
+}
+
 // === impl MiddlewareEntry ===
 
 impl MiddlewareEntry {
@@ -103,6 +121,8 @@ impl MiddlewareEntry {
             name,
             component,
             fail: _,
+            body: _,
+            larger_bodies: _,
             allow_outgoing,
             client_certificates,
             danger_no_verify,

@@ -176,8 +176,8 @@ pub(crate) struct GrantArgs {
     #[arg(long = "dir", value_name = "HOST_DIR[::GUEST_DIR]", value_parser = parse_directory)]
     pub(crate) directories: Vec<Directory>,
 
-    /// Pass requests through a middleware first: a component of `wasi:http/middleware@0.3`, which is
-    /// granted nothing. May be given several times, the outermost first. A headwater.toml has
+    /// Pass requests through a middleware first: a component of `wasi:http/middleware@0.3` or an action
+    /// component, which is granted nothing. May be given several times, the outermost first. A headwater.toml has
     /// `[[middleware]]`, where each has its own grants
     #[arg(long, value_name = "FILE")]
     pub(crate) middleware: Vec<PathBuf>,

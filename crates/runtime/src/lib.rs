@@ -23,6 +23,7 @@
 //!         pool: Default::default(),
 //!         grants: Capabilities::default().nothing(),
 //!         role: Default::default(),
+//!         action: Default::default(),
 //!         metrics: Default::default(),
 //!     },
 //! )?;
@@ -31,6 +32,7 @@
 //! # }
 //! ```
 
+mod action;
 mod artifact;
 mod attribution;
 mod capabilities;
@@ -69,6 +71,7 @@ mod threads;
 mod waker;
 mod world;
 
+pub use action::{ActionSettings, Hooks, LargerBodies};
 pub use artifact::{Artifact, ArtifactError};
 pub use capabilities::{AttributionScope, Capabilities, OutgoingGrant, OutgoingHttp};
 pub use code_cache::{

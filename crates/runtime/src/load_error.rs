@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use crate::action::Hooks;
 use crate::engine::EngineError;
 use crate::interface_name::InterfaceName;
 use crate::missing_imports::MissingImports;
@@ -47,6 +48,18 @@ pub enum LoadError {
     /// It cannot stand in front of another.
     #[error("it cannot be a middleware: {0}")]
     NoMiddleware(NoMiddleware),
+    /// It is an action component, and cannot answer requests.
+    #[error(
+        "it exports hooks of a middleware ({0}), and no HTTP handler, so it cannot answer requests: name it in a \
+         `[[middleware]]`, or by `--middleware`"
+    )]
+    ActionService(Hooks),
+    /// It exports a hook with another type.
+    #[error(
+        "it exports `{0}` with another type than Headwater calls: build it with the WIT files in \
+         `wit/smg-gateway` and `wit/headwater-middleware`"
+    )]
+    Hook(String),
     /// It imports interfaces that Headwater does not offer.
     #[error(
         "it imports what Headwater does not offer:{0}\nbuild it without these, or compose it with \

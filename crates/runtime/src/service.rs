@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
+use crate::action::{ActionLink, ActionPre, ActionSettings, Hooks};
 use crate::attribution::ledger::Listen;
 use crate::attribution::wakes::{self, instrument};
 use crate::attribution::{Evidence, Unattributed};
@@ -24,7 +25,7 @@ use crate::one_line::one_line;
 use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
 use crate::pool::{
-    AttributionMode, CircuitState, InstancePool, InstanceView, PoolOverrides, PoolSettings,
+    AttributionMode, CircuitState, GuestPre, InstancePool, InstanceView, PoolOverrides, PoolSettings,
     PoolTotals, PoolView,
 };
 use crate::starling_monkey::is_starling_monkey;
@@ -54,6 +55,8 @@ pub struct ComponentSettings {
     pub metrics: Metrics,
     /// The place of the component: a service, or a middleware in front of services.
     pub role: Role,
+    /// Settings for action components only.
+    pub action: ActionSettings,
 }
 
 /// The place of a component.
@@ -62,13 +65,16 @@ pub enum Role {
     /// It answers requests.
     #[default]
     Service,
-    /// It stands in front of services, and imports the handler behind it (`wasi:http/handler`).
+    /// It stands in front of services: it imports the handler behind it (`wasi:http/handler`), or is an
+    /// action component.
     Middleware,
 }
 
 /// A component that is served.
 pub struct ComponentService {
     pool: InstancePool,
+    /// The link that it is, if it is an action component.
+    action: Option<ActionLink>,
     /// Keeps the code for other services with the same guest.
     _component: Arc<Component>,
     world: World,
@@ -157,7 +163,7 @@ impl ComponentService {
             threads: engine.threads().service(),
             service: settings.service,
             capabilities: settings.grants.start(&context),
-            forbidden_headers: settings.forbidden_headers,
+            forbidden_headers: settings.forbidden_headers.clone(),
             evidence: evidence(world, composed.then_some(binary), &pool),
             hears_wakes: hearing == Hearing::Wakes,
             request_timeout: settings.limits.request_timeout,
@@ -170,8 +176,19 @@ impl ComponentService {
         // Services draw from separate random streams; the numbers are not secret.
         let mut hasher = std::hash::DefaultHasher::new();
         stores.service.hash(&mut hasher);
+        let service = stores.service.clone();
+        let pool =
+            InstancePool::new(pre, stores, pool, places, settings.metrics, hasher.finish());
+        let action = (world == World::Action).then(|| ActionLink {
+            service,
+            pool: pool.clone(),
+            hooks: Hooks::of(&component),
+            settings: settings.action,
+            forbidden_headers: settings.forbidden_headers,
+        });
         Ok(Self {
-            pool: InstancePool::new(pre, stores, pool, places, settings.metrics, hasher.finish()),
+            pool,
+            action,
             _component: component,
             world,
             composed,
@@ -184,6 +201,12 @@ impl ComponentService {
     #[must_use]
     pub fn world(&self) -> World {
         self.world
+    }
+
+    /// Returns the hooks of an action component.
+    #[must_use]
+    pub fn hooks(&self) -> Option<Hooks> {
+        self.action.as_ref().map(|action| action.hooks)
     }
 
     /// Returns true if the component was composed of several.
@@ -307,12 +330,19 @@ fn link(
     hearing: Hearing,
     grants: &Grants,
     role: Role,
-) -> Result<ProxyPre<GuestState>, LoadError> {
+) -> Result<GuestPre, LoadError> {
     let other_form = |error: wasmtime::Error| LoadError::Import(one_line(&error));
     let mut linker = linker::linker(component.engine(), grants).map_err(other_form)?;
-    if role == Role::Middleware {
-        check_middleware(component, world)?;
-        next_handler::add_to_linker(&mut linker).map_err(other_form)?;
+    match (role, world) {
+        (Role::Service, World::Action) => {
+            return Err(LoadError::ActionService(Hooks::of(component)));
+        }
+        // The host calls what is behind it.
+        (Role::Service, _) | (Role::Middleware, World::Action) => {}
+        (Role::Middleware, _) => {
+            check_middleware(component, world)?;
+            next_handler::add_to_linker(&mut linker).map_err(other_form)?;
+        }
     }
     if hearing == Hearing::Wakes {
         wakes::add_to_linker(&mut linker).map_err(other_form)?;
@@ -325,11 +355,12 @@ fn link(
             LoadError::Missing(missing)
         }
     })?;
-    match world {
+    let pre = match world {
         World::Service => p3::bindings::ServicePre::new(pre).map(ProxyPre::P3),
         World::Proxy => p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2),
-    }
-    .map_err(other_form)
+        World::Action => return ActionPre::new(component, pre).map(GuestPre::Action),
+    };
+    pre.map(GuestPre::Http).map_err(other_form)
 }
 
 /// Checks that a component can stand in front of another.
@@ -346,7 +377,7 @@ fn check_middleware(component: &Component, world: World) -> Result<(), LoadError
 fn warnings(world: World, pool: &PoolSettings, binary: &[u8]) -> Vec<&'static str> {
     let mut warnings = Vec::new();
     let is_reused = *pool.max_requests_per_instance.end() > 1;
-    if world == World::Proxy && is_reused && is_starling_monkey(binary) {
+    if world != World::Service && is_reused && is_starling_monkey(binary) {
         warnings.push(
             "JavaScript of componentize-js (StarlingMonkey) fails from the second request of an instance \
              on: leave `max_requests_per_instance` at 1",
@@ -357,7 +388,7 @@ fn warnings(world: World, pool: &PoolSettings, binary: &[u8]) -> Vec<&'static st
 
 fn evidence(world: World, composed: Option<&[u8]>, pool: &PoolSettings) -> Evidence {
     match (world, composed) {
-        (World::Proxy, _) => Evidence::Sole,
+        (World::Proxy | World::Action, _) => Evidence::Sole,
         (World::Service, _) if pool.serial || *pool.max_requests_per_instance.end() == 1 => {
             Evidence::Sole
         }
@@ -371,6 +402,9 @@ fn evidence(world: World, composed: Option<&[u8]>, pool: &PoolSettings) -> Evide
 
 impl Handler for ComponentService {
     fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
+        if let Some(action) = &self.action {
+            return action.handle(request, scope);
+        }
         let pool = self.pool.clone();
         Box::pin(async move { pool.answer(request, scope).await })
     }

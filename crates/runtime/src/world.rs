@@ -4,6 +4,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::wasmparser::{CanonicalFunction, CanonicalOption, ComponentType, Parser, Payload};
 
+use crate::action::Hooks;
 use crate::interface_name::InterfaceName;
 
 /// The world that a component is written for.
@@ -14,20 +15,25 @@ pub enum World {
     Service,
     /// `wasi:http/proxy@0.2`: exports `wasi:http/incoming-handler`, one request at a time.
     Proxy,
+    /// An action component: exports hooks that tell the host what to do with a request, one call at a
+    /// time.
+    Action,
 }
 
 impl World {
-    /// Returns the world for the component's exports; `None` if it exports no HTTP handler.
+    /// Returns the world for the component's exports; `None` if it exports neither an HTTP handler nor a
+    /// hook.
     #[must_use]
     pub fn of(component: &Component) -> Option<Self> {
-        exports(component).iter().find_map(|name| {
+        let handler = exports(component).iter().find_map(|name| {
             let name = InterfaceName::parse(name);
             match name.interface {
                 "wasi:http/handler" if name.is_compatible("0.3.0") => Some(Self::Service),
                 "wasi:http/incoming-handler" if name.is_compatible("0.2.0") => Some(Self::Proxy),
                 _ => None,
             }
-        })
+        });
+        handler.or_else(|| (!Hooks::of(component).is_empty()).then_some(Self::Action))
     }
 }
 
@@ -36,6 +42,7 @@ impl fmt::Display for World {
         f.write_str(match self {
             Self::Service => "wasi:http/service@0.3",
             Self::Proxy => "wasi:http/proxy@0.2",
+            Self::Action => "action",
         })
     }
 }

@@ -4,6 +4,7 @@
 //! A file has one promise, or a few related ones, and the names of its tests state them.
 
 mod access_log;
+mod actions;
 mod admin;
 mod attribution;
 mod backpressure;

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use super::text_value;
 
-/// A number of bytes: `500B`, `64KiB`, `10MiB`, `1GiB`.
+/// A number of bytes: `500B`, `64KiB`, `10MiB`, `1GiB`, or `0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
 
@@ -15,7 +15,7 @@ pub struct SizeError(String);
 text_value!(
     Size,
     "a size such as `\"64KiB\"`",
-    "^[0-9]+ ?(B|KiB|MiB|GiB)$",
+    "^(0|[0-9]+ ?(B|KiB|MiB|GiB))$",
     ["64KiB", "10MiB", "1GiB"]
 );
 
@@ -51,6 +51,8 @@ impl FromStr for Size {
         let number: u64 = number.parse().map_err(|_| error())?;
         let shift = match unit.trim() {
             "B" => 0,
+            // Zero needs no unit.
+            "" if number == 0 => 0,
             "KiB" => 10,
             "MiB" => 20,
             "GiB" => 30,
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(size("10 MiB"), Ok(10 << 20));
         assert_eq!(size("1GiB"), Ok(1 << 30));
         assert_eq!(size("0B"), Ok(0));
+        assert_eq!(size("0"), Ok(0));
     }
 
     #[test]

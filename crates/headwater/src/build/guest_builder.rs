@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use headwater_config::RouteConfig;
 use headwater_egress::Egress;
 use headwater_runtime::capability::Grant;
@@ -36,6 +36,11 @@ impl GuestBuilder {
         match self.spec.guest {
             Guest::Component(_) => {
                 let component = ComponentService::load(&self.engine, binary, self.component())?;
+                ensure!(
+                    self.spec.action.is_none() || component.hooks().is_some(),
+                    "`body` and `larger_bodies` are for action components, and this component calls what is behind \
+                     it itself: leave them out"
+                );
                 Ok(Runner::Component(Arc::new(component)))
             }
             #[cfg(feature = "wagi")]
@@ -60,6 +65,7 @@ impl GuestBuilder {
             headers: _,
             module: _,
             role,
+            action,
             found: _,
         } = &*self.spec;
         let ServiceSummary {
@@ -83,6 +89,7 @@ impl GuestBuilder {
             grants,
             metrics: self.metrics.clone(),
             role: *role,
+            action: action.unwrap_or_default(),
         }
     }
 }

@@ -192,9 +192,10 @@ impl RunningService {
     /// Returns the world of its component.
     pub(crate) fn world(&self) -> Option<String> {
         let component = self.runner.component()?;
-        Some(match self.is_middleware() {
-            true => "wasi:http/middleware@0.3".to_owned(),
-            false => component.world().to_string(),
+        Some(match (component.hooks(), self.is_middleware()) {
+            (Some(hooks), _) => format!("{} ({hooks})", component.world()),
+            (None, true) => "wasi:http/middleware@0.3".to_owned(),
+            (None, false) => component.world().to_string(),
         })
     }
 

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use headwater_config::settings::ServiceSettings;
-use headwater_config::{Count, Guest as GuestPath, MiddlewareEntry, SecretSource, Service, Size};
+use headwater_config::{
+    Count, Guest as GuestPath, LargerBodies, MiddlewareEntry, SecretSource, Service, Size,
+};
 use headwater_egress::{ClientIdentity, Grant, GrantSource, Grants, HostPattern};
-use headwater_runtime::{Artifact, Capabilities, Directory, Role, component_core_of};
+use headwater_runtime::{
+    ActionSettings, Artifact, Capabilities, Directory, Role, component_core_of,
+};
 use headwater_server::RouteLimits;
 use http::HeaderName;
 
@@ -91,8 +95,21 @@ pub(super) fn middleware(
     let service = entry.as_service();
     let mut prepared = self::service(&service, defaults, source, capabilities, found)?;
     prepared.spec.role = Role::Middleware;
+    prepared.spec.action = action(entry);
     prepared.chain = ChainPlace::Middleware(LinkSettings::of(entry));
     Some(prepared)
+}
+
+/// Returns the settings of hooks, if there are any.
+fn action(entry: &MiddlewareEntry) -> Option<ActionSettings> {
+    let (body, larger) = (entry.body, entry.larger_bodies);
+    (body.is_some() || larger.is_some()).then(|| ActionSettings {
+        body: body.map_or(0, Size::in_memory),
+        larger_bodies: match larger.unwrap_or(LargerBodies::Refuse) {
+            LargerBodies::Refuse => headwater_runtime::LargerBodies::Refuse,
+            LargerBodies::Pass => headwater_runtime::LargerBodies::Pass,
+        },
+    })
 }
 
 fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {

@@ -10,7 +10,7 @@ use headwater_config::settings::ServiceSettings;
 use headwater_core::{Compat, FileIdentity, ResponseMode};
 use headwater_egress::{ClientIdentity, Grants, HostPattern};
 use headwater_runtime::capability::Grants as CapabilityGrants;
-use headwater_runtime::{Directory, PoolSettings, Role, World};
+use headwater_runtime::{ActionSettings, Directory, PoolSettings, Role, World};
 use http::HeaderName;
 use sha2::{Digest, Sha256};
 
@@ -30,6 +30,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) module: ModuleOptions,
     /// A service, or a middleware in front of services.
     pub(crate) role: Role,
+    /// Settings of the hooks of an action component. `None`: there are none in the file.
+    pub(crate) action: Option<ActionSettings>,
     /// The state of its files when it was read.
     pub(crate) found: Found,
 }
@@ -110,6 +112,7 @@ impl ServiceSpec {
             headers: KeptHeaders::default(),
             module: ModuleOptions::default(),
             role: Role::Service,
+            action: None,
             found: Found::default(),
         }
     }
@@ -258,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let before = spec(folder.path());
         assert!(before == spec(folder.path()));
-        let changes: [fn(&mut ServiceSpec); 9] = [
+        let changes: [fn(&mut ServiceSpec); 10] = [
             |it| outline(it).name = "other".into(),
             |it| it.guest = Guest::Component(Content::of(b"another")),
             |it| it.guest = Guest::Module(Content::of(b"guest")),
@@ -268,6 +271,7 @@ mod tests {
             |it| it.headers.forbidden = vec![http::header::COOKIE],
             |it| it.module.argv = Some("x".to_owned()),
             |it| it.role = Role::Middleware,
+            |it| it.action = Some(ActionSettings::default()),
         ];
         for (index, change) in changes.iter().enumerate() {
             let mut after = spec(folder.path());

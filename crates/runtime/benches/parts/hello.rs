@@ -10,8 +10,8 @@ use headwater_core::{Handler, Limits, RequestId, RequestScope, ScopeParts, SpanC
 use headwater_egress::{self as egress, Egress, EgressParams};
 use headwater_runtime::capability::{Grant, Grants};
 use headwater_runtime::{
-    Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders, OutgoingHttp,
-    PoolOverrides, Role,
+    ActionSettings, Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders,
+    OutgoingHttp, PoolOverrides, Role,
 };
 use headwater_telemetry::Metrics;
 use http::{Request, Uri};
@@ -87,6 +87,7 @@ fn load(
             grants,
             metrics: Metrics::default(),
             role: Role::Service,
+            action: ActionSettings::default(),
         },
     )?))
 }

@@ -11,13 +11,15 @@ use http::Request;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use wasmtime::component::{Accessor, Func, GuestTaskId, Resource, TypedFuncCallConcurrent};
+use wasmtime::component::{Accessor, GuestTaskId, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p2, p3};
 
+use crate::action::{HookCall, HookRun};
 use crate::attribution;
 use crate::guest_state::GuestState;
+use crate::pool::guest::Guest;
 use crate::pool::no_answer::{BodyRefused, NoResponse};
 use crate::pool::poll_gate::{Given, PollGate};
 use crate::pool::queued_request::InstanceRecord;
@@ -37,6 +39,8 @@ pub(crate) enum Call<'a> {
         call: ProxyCall,
         answer: Once,
     },
+    /// A call of a hook of an action component.
+    Hook { run: HookRun, answer: Once },
 }
 
 type ServiceCall = TypedFuncCallConcurrent<
@@ -87,7 +91,7 @@ impl<'a> Call<'a> {
     /// Prepares the call, and records the request of its task before the guest runs.
     pub(crate) fn start(
         mut store: StoreContextMut<'_, GuestState>,
-        proxy: &'a Proxy,
+        guest: &'a Guest,
         instance: &Arc<InstanceRecord>,
         request: Request<WasiBody>,
         scope: Arc<RequestScope>,
@@ -96,10 +100,17 @@ impl<'a> Call<'a> {
         // Ticks that passed while nothing ran must not count for this guest.
         store.set_epoch_deadline(1);
         attribution::starting(&mut store);
-        let (call, task) = match proxy {
-            Proxy::P3(guest) => start_service(store.as_context_mut(), guest, request, answer)?,
-            Proxy::P2(guest) => {
+        let (call, task) = match guest {
+            Guest::Http(Proxy::P3(guest)) => {
+                start_service(store.as_context_mut(), guest, request, answer)?
+            }
+            Guest::Http(Proxy::P2(guest)) => {
                 start_proxy(store.as_context_mut(), guest, instance, request, answer)?
+            }
+            Guest::Action(guest) => {
+                let (run, task) = HookCall::of(request)?.start(store.as_context_mut(), guest)?;
+                let answer = Once::new(answer);
+                (Call::Hook { run, answer }, task)
             }
         };
         attribution::started(&mut store, task, scope);
@@ -174,16 +185,15 @@ impl<'a> Call<'a> {
                     answer.give(gate, || Err(NoResponse.into()));
                 }
             }
+            Self::Hook { run, answer } => {
+                if let Some(returned) = unless_closed(run.finish(accessor), &answer).await {
+                    let response = returned?;
+                    accessor.with(|mut access| access.get().meter.settle());
+                    answer.give(gate, || Ok(response));
+                }
+            }
         }
         Ok(())
-    }
-}
-
-/// Returns the guest function that requests call. Its instance's backpressure is checked there.
-pub(crate) fn entrance(proxy: &Proxy) -> Func {
-    match proxy {
-        Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
-        Proxy::P2(guest) => *guest.wasi_http_incoming_handler().func_handle().func(),
     }
 }
 

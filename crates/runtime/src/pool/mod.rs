@@ -9,6 +9,7 @@ mod circuit;
 mod counters;
 mod driver;
 mod failure;
+mod guest;
 mod inbox;
 mod instance_stats;
 mod no_answer;
@@ -30,19 +31,18 @@ use headwater_telemetry::Metrics;
 use http::{Request, Response};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::handler::ProxyPre;
 
 use self::counters::Count;
 use self::no_answer::NoAnswer;
 use self::scheduler::Scheduler;
 use self::shared::Shared;
 use self::slot::Slot;
-use crate::guest_state::GuestState;
 use crate::places::ServicePlaces;
 use crate::store_factory::StoreFactory;
 
 pub use self::circuit::CircuitState;
 pub use self::counters::PoolTotals;
+pub(crate) use self::guest::{Guest, GuestPre};
 pub use self::instance_stats::{InstanceState, InstanceView};
 pub use self::scheduler::PoolView;
 pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
@@ -50,9 +50,14 @@ pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
 #[derive(Clone)]
 pub(crate) struct InstancePool(Arc<Shared>);
 
+/// Returns a guest's body without bytes.
+pub(crate) fn no_body() -> WasiBody {
+    response::empty()
+}
+
 impl InstancePool {
     pub(crate) fn new(
-        pre: ProxyPre<GuestState>,
+        pre: GuestPre,
         stores: StoreFactory,
         settings: PoolSettings,
         places: ServicePlaces,

@@ -21,7 +21,7 @@ pub struct PoolSettings {
     pub max_concurrent_per_instance: usize,
     /// If true, an instance gets its next request only when all work for the previous one is over,
     /// including work after the response. Then everything that the guest does is for its only
-    /// request. Always true for 0.2 components.
+    /// request. Always true for 0.2 components and action components.
     pub serial: bool,
     /// The attribution of calls.
     pub attribution: AttributionMode,
@@ -53,14 +53,14 @@ impl PoolSettings {
     /// Returns the defaults for components of a world.
     ///
     /// A 0.3 component is entered by 16 requests at once. A 0.2 component gets a fresh instance for
-    /// each request, as guests of that world expect.
+    /// each request, as guests of that world expect, and an action component for each call of a hook.
     #[must_use]
     pub fn of(world: World) -> Self {
         let (requests, concurrent) = match world {
             // Enough that the cost of starting an instance per request does not matter, and few
             // enough that a leaking guest is renewed in time; the spread is a quarter.
             World::Service => (750..=1_000, 16),
-            World::Proxy => (1..=1, 1),
+            World::Proxy | World::Action => (1..=1, 1),
         };
         Self {
             // A tenth of the engine's places, so that one service cannot take them all.
@@ -69,7 +69,7 @@ impl PoolSettings {
             max_requests_per_instance: requests,
             max_concurrent_per_instance: concurrent,
             // A guest that waits would have its instance to itself.
-            serial: world == World::Proxy,
+            serial: world != World::Service,
             attribution: AttributionMode::default(),
             // An instance runs on one thread at a time. Measured with `cargo xtask bench`.
             spread: std::thread::available_parallelism().map_or(1, usize::from),

@@ -14,14 +14,13 @@ use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::handler::ProxyPre;
 
-use crate::guest_state::GuestState;
 use crate::one_line::one_line;
 use crate::places::{GivesWay, ServicePlaces};
 use crate::pool::circuit::{Circuit, CircuitState};
 use crate::pool::counters::{Count, Counters};
 use crate::pool::driver;
+use crate::pool::guest::GuestPre;
 use crate::pool::inbox::Inbox;
 use crate::pool::instance_stats::{Held, InstanceStats};
 use crate::pool::no_answer::SlowStart;
@@ -37,7 +36,7 @@ use crate::threads;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shared {
-    pub(crate) pre: ProxyPre<GuestState>,
+    pub(crate) pre: GuestPre,
     pub(crate) stores: StoreFactory,
     pub(super) settings: PoolSettings,
     pub(super) places: ServicePlaces,
@@ -69,7 +68,7 @@ pub(super) struct Admitted {
 
 impl Shared {
     pub(super) fn new(
-        pre: ProxyPre<GuestState>,
+        pre: GuestPre,
         stores: StoreFactory,
         settings: PoolSettings,
         places: ServicePlaces,

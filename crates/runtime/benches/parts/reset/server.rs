@@ -9,8 +9,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use headwater_core::{Handler, Limits};
 use headwater_runtime::measure::engine_on;
 use headwater_runtime::{
-    Artifact, Capabilities, ComponentService, ComponentSettings, Engine, ForbiddenHeaders,
-    PoolOverrides, Role,
+    ActionSettings, Artifact, Capabilities, ComponentService, ComponentSettings, Engine,
+    ForbiddenHeaders, PoolOverrides, Role,
 };
 use headwater_server::{Front, FrontParams, ListenerParams, Route, Router, Server, ServerParams};
 use headwater_telemetry::Metrics;
@@ -84,6 +84,7 @@ fn handler(engine: &Engine, guest: Artifact) -> Result<Arc<dyn Handler>> {
                 grants: Capabilities::default().nothing(),
                 metrics: Metrics::default(),
                 role: Role::Service,
+                action: ActionSettings::default(),
             },
         )?)),
         Artifact::Toml(_) => bail!("a TOML file is not a guest"),

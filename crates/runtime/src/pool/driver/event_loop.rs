@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use wasmtime::AsContextMut;
 use wasmtime::component::Accessor;
-use wasmtime_wasi_http::handler::Proxy;
 
 use crate::attribution::{self, Health, Turn};
 use crate::guest_state::GuestState;
 use crate::meter::Meter;
-use crate::pool::call::{Call, entrance};
+use crate::pool::call::Call;
 use crate::pool::driver::calls::{Calls, Woken};
 use crate::pool::driver::state::{DriverState, Phase};
+use crate::pool::guest::Guest;
 use crate::pool::inbox::Inbox;
 use crate::pool::instance_stats::Hold;
 use crate::pool::queued_request::InstanceRecord;
@@ -31,7 +31,7 @@ pub(super) struct EventLoop<'a> {
     pub(super) meter: &'a Meter,
     pub(super) turn: &'a Turn,
     pub(super) woken: &'a Arc<Woken>,
-    pub(super) proxy: &'a Proxy,
+    pub(super) guest: &'a Guest,
     pub(super) accessor: &'a Accessor<GuestState>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> EventLoop<'a> {
         let abandoned = AtomicUsize::new(0);
         let abandoned = &abandoned;
         let mut calls = Calls::new(self.woken.clone());
-        let entrance = entrance(self.proxy);
+        let entrance = self.guest.entrance();
         let composed = self.shared.stores.evidence.has_checkpoints();
         poll_fn(|cx| {
             // First of all, as this runs between two work items of the event loop.
@@ -100,7 +100,7 @@ impl<'a> EventLoop<'a> {
                     let call = self.accessor.with(|mut access| {
                         Call::start(
                             access.as_context_mut(),
-                            self.proxy,
+                            self.guest,
                             self.record,
                             request.request,
                             request.scope,

@@ -13,7 +13,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use wasmtime::{PoolConcurrencyLimitError, Store};
-use wasmtime_wasi_http::handler::Proxy;
 
 use self::calls::Woken;
 use self::event_loop::EventLoop;
@@ -28,6 +27,7 @@ use crate::meter::CpuTimeExceeded;
 use crate::one_line::one_line;
 use crate::places::{InstancePlaces, NoPlace};
 use crate::pool::failure::{Failure, Reason};
+use crate::pool::guest::Guest;
 use crate::pool::inbox::Inbox;
 use crate::pool::no_answer::SlowStart;
 use crate::pool::poll_gate::Waiting;
@@ -52,7 +52,7 @@ pub(crate) async fn drive(
     let shared = &presence.shared;
     // Dropped after the store.
     let _ended;
-    let (mut store, proxy, places) = match start(shared, key, &thread).await {
+    let (mut store, guest, places) = match start(shared, key, &thread).await {
         Ok(started) => started,
         // No request waits any more and the engine has no room: not a fault of the service.
         Err(error) if error.is::<NoPlace>() || error.is::<PoolConcurrencyLimitError>() => return,
@@ -71,7 +71,7 @@ pub(crate) async fn drive(
     let record = InstanceRecord::new(key, store.data().hooks.outgoing().clone());
     // Its pending answers fail, too.
     let lifetime = Lifetime(shared, &record);
-    let result = serve(shared, key, &presence.inbox, &record, &mut store, &proxy).await;
+    let result = serve(shared, key, &presence.inbox, &record, &mut store, &guest).await;
     lifetime.end(match result {
         Ok(()) => {
             tracing::debug!(service = %shared.service(), instance = key.0, "instance ended");
@@ -155,19 +155,19 @@ async fn start(
     shared: &Shared,
     key: InstanceKey,
     thread: &InstanceThread,
-) -> wasmtime::Result<(Store<GuestState>, Proxy, InstancePlaces)> {
+) -> wasmtime::Result<(Store<GuestState>, Guest, InstancePlaces)> {
     // A start that waits for a place does not delay requests: they go to other instances as these become
     // free.
     let places = shared.places.take(|| shared.anyone_waits()).await?;
     loop {
         let mut store = shared.stores.store(key.0, thread)?;
         let limit = shared.stores.request_timeout;
-        let started = tokio::time::timeout(limit, shared.pre.instantiate_async(&mut store));
+        let started = tokio::time::timeout(limit, shared.pre.instantiate(&mut store));
         let started = started
             .await
             .unwrap_or_else(|_elapsed| Err(SlowStart.into()));
         match started {
-            Ok(proxy) => return Ok((store, proxy, places)),
+            Ok(guest) => return Ok((store, guest, places)),
             // Memory that another instance gave back is still being reset.
             Err(error) if error.is::<PoolConcurrencyLimitError>() => {
                 drop(store);
@@ -188,7 +188,7 @@ async fn serve(
     inbox: &Inbox,
     record: &Arc<InstanceRecord>,
     store: &mut Store<GuestState>,
-    proxy: &Proxy,
+    guest: &Guest,
 ) -> wasmtime::Result<()> {
     let state = &DriverState::new();
     let meter = store.data().meter.clone();
@@ -213,7 +213,7 @@ async fn serve(
             meter,
             turn,
             woken,
-            proxy,
+            guest,
             accessor,
         }
         .run()
