@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     /// A body of unknown length, of these chunks and a trailer.
-    fn chunks(chunks: &'static [&str]) -> Body {
+    fn chunks(chunks: &'static [&'static str]) -> Body {
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", HeaderValue::from_static("1"));
         let data = chunks.iter().map(|data| Frame::data(Bytes::from_static(data.as_bytes())));

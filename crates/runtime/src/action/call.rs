@@ -78,19 +78,19 @@ impl HookCall {
         let none = || wasmtime::format_err!("the component has no such hook");
         Ok(match self {
             Self::OnRequest(request) => {
-                let hook = guest.on_request.clone().ok_or_else(none)?;
+                let hook = guest.on_request.ok_or_else(none)?;
                 let call = hook.start_call_concurrent(store, (request,))?;
                 let task = call.task();
                 (HookRun::OnRequest(hook, call), task)
             }
             Self::OnResponse(response) => {
-                let hook = guest.on_response.clone().ok_or_else(none)?;
+                let hook = guest.on_response.ok_or_else(none)?;
                 let call = hook.start_call_concurrent(store, (response,))?;
                 let task = call.task();
                 (HookRun::OnResponse(hook, call), task)
             }
             Self::OnError(request, fault) => {
-                let hook = guest.on_error.clone().ok_or_else(none)?;
+                let hook = guest.on_error.ok_or_else(none)?;
                 let call = hook.start_call_concurrent(store, (request, fault))?;
                 let task = call.task();
                 (HookRun::OnError(hook, call), task)

@@ -42,7 +42,7 @@ use crate::store_factory::StoreFactory;
 
 pub use self::circuit::CircuitState;
 pub use self::counters::PoolTotals;
-pub(crate) use self::guest::{Guest, GuestPre};
+pub(crate) use self::guest::GuestPre;
 pub use self::instance_stats::{InstanceState, InstanceView};
 pub use self::scheduler::PoolView;
 pub use self::settings::{AttributionMode, PoolOverrides, PoolSettings};
