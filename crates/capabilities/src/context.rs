@@ -205,7 +205,9 @@ fn names(value: &Value) -> Result<ContextNames, GrantError> {
     })?;
     let mut names = ContextNames::default();
     for (at, name) in list.iter().enumerate() {
-        let text = name.as_str().ok_or_else(|| GrantError::new("expected text"));
+        let text = name
+            .as_str()
+            .ok_or_else(|| GrantError::new("expected text"));
         let added = text.and_then(|text| {
             let added = names.add(text);
             added.map_err(|error| GrantError::new(error.to_string()))
@@ -216,12 +218,16 @@ fn names(value: &Value) -> Result<ContextNames, GrantError> {
 }
 
 /// Returns the entries of a table of names of values.
-fn named(value: &Value) -> Result<impl Iterator<Item = Result<(&String, ContextName), GrantError>>, GrantError> {
+fn named(
+    value: &Value,
+) -> Result<impl Iterator<Item = Result<(&String, ContextName), GrantError>>, GrantError> {
     let table = value.as_object().ok_or_else(|| {
         GrantError::new("expected a table: write it in braces, each entry with the name of a value")
     })?;
     Ok(table.iter().map(|(key, name)| {
-        let name = name.as_str().ok_or_else(|| GrantError::new("expected text"));
+        let name = name
+            .as_str()
+            .ok_or_else(|| GrantError::new("expected text"));
         let name = name.and_then(|name| {
             name.parse::<ContextName>()
                 .map_err(|error| GrantError::new(error.to_string()))
@@ -435,9 +441,21 @@ mod tests {
                 "variables.HEADWATER_CONTEXT_USER",
                 "grant them in `get`",
             ),
-            (json!({ "headers": { "x y": "user" } }), "headers.x y", "`x-user`"),
-            (json!({ "headers": { "x": "U" } }), "headers.x", "`U` is not"),
-            (json!({ "headers": { "Host": "user" } }), "headers.Host", "sets"),
+            (
+                json!({ "headers": { "x y": "user" } }),
+                "headers.x y",
+                "`x-user`",
+            ),
+            (
+                json!({ "headers": { "x": "U" } }),
+                "headers.x",
+                "`U` is not",
+            ),
+            (
+                json!({ "headers": { "Host": "user" } }),
+                "headers.Host",
+                "sets",
+            ),
             (
                 json!({ "headers": { "traceparent": "user" } }),
                 "headers.traceparent",

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::Size;
 use crate::capability_key::GATHERED;
 use crate::route::RouteConfigs;
 use crate::secret::SecretSource;
 use crate::service::{ClientCertificate, Service};
 use crate::settings::ServiceSettings;
 use crate::settings::group::beside_group;
-use crate::Size;
 use crate::settings::words;
 
 /// A component that stands in front of services: of the world `wasi:http/middleware@0.3`, or an action

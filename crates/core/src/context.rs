@@ -111,7 +111,9 @@ impl FromStr for ContextName {
         match is_name {
             true => Ok(Self(text.into())),
             // Shortened: a guest may have made it.
-            false => Err(ContextNameError(text.chars().take(MAX_CONTEXT_NAME).collect())),
+            false => Err(ContextNameError(
+                text.chars().take(MAX_CONTEXT_NAME).collect(),
+            )),
         }
     }
 }
@@ -262,7 +264,19 @@ mod tests {
         let long = "a".repeat(MAX_CONTEXT_NAME);
         name(&long);
         for wrong in [
-            "", "-", "User", "tenant_id", "a.b", "1a", "-a", "a-", "a--b", "ä", "a b", "a=b", "a*",
+            "",
+            "-",
+            "User",
+            "tenant_id",
+            "a.b",
+            "1a",
+            "-a",
+            "a-",
+            "a--b",
+            "ä",
+            "a b",
+            "a=b",
+            "a*",
             &format!("{long}a"),
         ] {
             let error = wrong.parse::<ContextName>().unwrap_err().to_string();
@@ -297,7 +311,8 @@ mod tests {
     #[test]
     fn values_are_bounded_in_number_and_size_and_a_refused_one_changes_nothing() {
         let context = RequestContext::default();
-        let set = |number: usize, text: &str| context.set(&name(&format!("n{number}")), text, false);
+        let set =
+            |number: usize, text: &str| context.set(&name(&format!("n{number}")), text, false);
         for number in 0..MAX_CONTEXT_VALUES {
             set(number, "1").unwrap();
         }
@@ -332,7 +347,10 @@ mod tests {
         assert_eq!(traced.len(), 1);
         assert_eq!((&traced[0].0, &*traced[0].1), (&name("tenant"), "acme"));
         let debug = format!("{context:?}");
-        assert!(debug.contains("token") && !debug.contains("s3cret"), "{debug}");
+        assert!(
+            debug.contains("token") && !debug.contains("s3cret"),
+            "{debug}"
+        );
         context.set(&name("tenant"), "acme", false).unwrap();
         assert!(context.traced().is_empty());
     }

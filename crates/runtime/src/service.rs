@@ -25,8 +25,8 @@ use crate::one_line::one_line;
 use crate::open_files::ServiceFiles;
 use crate::output::ServiceOutput;
 use crate::pool::{
-    AttributionMode, CircuitState, GuestPre, InstancePool, InstanceView, PoolOverrides, PoolSettings,
-    PoolTotals, PoolView,
+    AttributionMode, CircuitState, GuestPre, InstancePool, InstanceView, PoolOverrides,
+    PoolSettings, PoolTotals, PoolView,
 };
 use crate::starling_monkey::is_starling_monkey;
 use crate::store_factory::{Directory, StoreFactory};
@@ -177,8 +177,7 @@ impl ComponentService {
         let mut hasher = std::hash::DefaultHasher::new();
         stores.service.hash(&mut hasher);
         let service = stores.service.clone();
-        let pool =
-            InstancePool::new(pre, stores, pool, places, settings.metrics, hasher.finish());
+        let pool = InstancePool::new(pre, stores, pool, places, settings.metrics, hasher.finish());
         let action = (world == World::Action).then(|| ActionLink {
             service,
             pool: pool.clone(),

@@ -23,6 +23,7 @@ use crate::log_file::LogFolder;
 use crate::places::ModuleInstances;
 use crate::run::run;
 use crate::settings::WagiSettings;
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::stderr::Stderr;
 use crate::unknown_imports::UnknownImports;
 use crate::written_pages::WrittenPages;
@@ -57,6 +58,8 @@ pub(crate) struct Prepared {
     pub(crate) engine: Engine,
     /// The requests that it answers, by all of its entrypoints.
     pub(crate) requests: TaskTracker,
+    /// Shared by all of its entrypoints.
+    pub(crate) snapshots: Arc<Snapshots>,
     egress: Option<Egress>,
     logs: Option<Arc<LogFolder>>,
 }
@@ -155,6 +158,7 @@ impl WagiModule {
             room,
             engine: engine.clone(),
             requests: TaskTracker::new(),
+            snapshots: Arc::default(),
             egress,
         })))
     }
@@ -177,6 +181,13 @@ impl WagiModule {
         self.core()
             .imports()
             .map(|import| (import.module(), import.name()))
+    }
+
+    /// Returns what the module was given for a request, if that is one of the last 100 and
+    /// [`keep_snapshots`](WagiSettings::keep_snapshots) is set.
+    #[must_use]
+    pub fn snapshot(&self, request: RequestId) -> Option<Snapshot> {
+        self.0.snapshots.find(request)
     }
 
     /// Waits until it answers no request.

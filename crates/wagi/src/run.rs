@@ -131,12 +131,15 @@ async fn start(
         .stdin(Stdin::new(body))
         .stdout(output.clone())
         .stderr(module.stderr(scope));
-    for (name, value) in environment(facts) {
+    let environment = environment(facts);
+    let (path, query) = (head.uri.path(), head.uri.query());
+    let arguments = argv(settings.compat, settings.argv.as_deref(), path, query);
+    let snapshots = &module.snapshots;
+    snapshots.record(settings.keep_snapshots, scope, &environment, &arguments);
+    for (name, value) in environment {
         context.env(name, value);
     }
-    let (path, query) = (head.uri.path(), head.uri.query());
-    let template = settings.argv.as_deref();
-    context.args(&argv(settings.compat, template, path, query));
+    context.args(&arguments);
     open_volumes(&mut context, settings)?;
     let thread = module.threads.instance();
     let state = State::new(

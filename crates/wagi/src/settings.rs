@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::{ContextName, ContextNames, Limits, RequestContext};
 pub use headwater_core::{Compat, ResponseMode};
+use headwater_core::{ContextName, ContextNames, Limits, RequestContext};
 use headwater_runtime::Directory;
 
 /// The settings of one WAGI module.
@@ -53,6 +53,8 @@ pub struct WagiSettings {
     /// The bytes that one request may print, streamed or not. Default: only the limit on what is
     /// held in memory (`limits.buffered_response`).
     pub max_output: Option<u64>,
+    /// If true, a [`Snapshot`](crate::Snapshot) of each of the last 100 requests is kept. Default: false.
+    pub keep_snapshots: bool,
     /// The limits of an instance. The server enforces the request's timeout.
     pub limits: Limits,
 }
@@ -76,7 +78,8 @@ impl ContextVariables {
         let visible = visible.filter(|(name, _)| self.visible.contains(name));
         let visible = visible.map(|(name, value)| (name.variable(), value));
         let named = self.named.iter();
-        let named = named.filter_map(|(variable, name)| Some((variable.clone(), context.get(name)?)));
+        let named =
+            named.filter_map(|(variable, name)| Some((variable.clone(), context.get(name)?)));
         visible.chain(named).collect()
     }
 }
@@ -102,6 +105,7 @@ impl WagiSettings {
             max_cpu_time: None,
             max_wall_time: None,
             max_output: None,
+            keep_snapshots: false,
             limits: Limits::default(),
         }
     }

@@ -30,7 +30,9 @@ fn behind(component: &str, keys: &str, service: &str) -> Result<Settings> {
 
 async fn post(services: &Services, path: &str, body: &'static str) -> Result<Answer> {
     let url = format!("{}{path}", services.host().url());
-    Client::new().send(Request::post(url).body(full(body))?).await
+    Client::new()
+        .send(Request::post(url).body(full(body))?)
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +227,9 @@ async fn what_a_hook_does_wrong_is_its_own_fault_and_named() -> Result<()> {
     let answer = services.get("/trap").await?;
     ensure!(answer.is_failure(), "{answer:?}");
     let id = answer.request_id().to_owned();
-    let line = log.wait_for("the fault", |line| line.contains(&id) && line.contains("kind="));
+    let line = log.wait_for("the fault", |line| {
+        line.contains(&id) && line.contains("kind=")
+    });
     let line = line.await?;
     ensure!(!line.contains("middleware="), "{line}");
     let cut = services.get("/late-trap").await;
@@ -271,7 +275,10 @@ async fn a_hook_that_does_not_end_is_ended_at_its_deadline_and_passed_by_if_it_f
     let services = Services::start(behind("action", &open, "hello")?, &[]).await?;
     for mode in ["hang", "trap", "forbidden"] {
         let answer = services.ok(&format!("/?on-request={mode}")).await?;
-        ensure!(answer.text() == "Hello from Headwater!\n", "{mode}: {answer:?}");
+        ensure!(
+            answer.text() == "Hello from Headwater!\n",
+            "{mode}: {answer:?}"
+        );
     }
     Ok(())
 }
@@ -290,13 +297,18 @@ async fn on_error_sees_the_fault_and_may_answer_in_its_place() -> Result<()> {
     let log = services.host().stderr();
     let line = log.wait_for("the fault", |line| line.contains("in place of what failed"));
     let line = line.await?;
-    ensure!(line.contains("deliberate panic") || line.contains("unreachable"), "{line}");
+    ensure!(
+        line.contains("deliberate panic") || line.contains("unreachable"),
+        "{line}"
+    );
     // The fault stays if the hook leaves it, and also if it fails.
     for mode in ["leave", "trap", "status"] {
         let answer = services.get(&format!("/trap?on-error={mode}")).await?;
         ensure!(answer.is_failure(), "{mode}: {answer:?}");
         let id = answer.request_id().to_owned();
-        let line = log.wait_for(mode, |line| line.contains(&id) && line.contains("kind=\"trap\""));
+        let line = log.wait_for(mode, |line| {
+            line.contains(&id) && line.contains("kind=\"trap\"")
+        });
         let line = line.await?;
         ensure!(!line.contains("middleware=\"hook\" "), "{mode}: {line}");
     }
@@ -343,7 +355,10 @@ async fn outgoing_requests_behind_a_hook_are_attributed_and_its_span_is_between(
     let find = |name: &str| trace.spans().find(|span| span.name == name);
     let hook = find("middleware hook").context("the hook's span")?;
     let service = find("service fanout").context("the service's span")?;
-    ensure!(service.parent_id.as_ref() == Some(&hook.span_id), "{service:?}");
+    ensure!(
+        service.parent_id.as_ref() == Some(&hook.span_id),
+        "{service:?}"
+    );
     ensure!(
         service.attribute("headwater.attribution") == Some("exact"),
         "{service:?}"
@@ -380,18 +395,27 @@ async fn what_does_not_fit_is_refused_with_its_place() -> Result<()> {
     ] {
         let site = Settings::default().text(&text).write()?;
         let ended = Host::headwater().arg("check").arg(site.path());
-        refused(&ended.run_to_end().await?, FAILURE, &["headwater.toml", "line", said])?;
+        refused(
+            &ended.run_to_end().await?,
+            FAILURE,
+            &["headwater.toml", "line", said],
+        )?;
     }
     let wrong = Settings::default().crafted("hook", "/", WRONG_TYPE);
     let wrong = wrong.write()?;
     let text = fs::read_to_string(wrong.path())?;
-    let text = text.replace("[[service]]", "[[middleware]]").replace("route = \"/\"\n", "");
+    let text = text
+        .replace("[[service]]", "[[middleware]]")
+        .replace("route = \"/\"\n", "");
     fs::write(wrong.path(), format!("{text}[[answer]]\nroute = \"/\"\n"))?;
     let ended = Host::headwater().arg("check").arg(wrong.path());
     refused(
         &ended.run_to_end().await?,
         FAILURE,
-        &["smg:gateway/middleware-on-request#on-request", "another type"],
+        &[
+            "smg:gateway/middleware-on-request#on-request",
+            "another type",
+        ],
     )
 }
 
@@ -412,13 +436,18 @@ async fn operators_see_the_hooks() -> Result<()> {
     let world = &view["middlewares"][0]["pool"]["world"];
     ensure!(world == "action (on-request, on-response)", "{view}");
     let banner = host.stdout().text();
-    ensure!(banner.contains("action (on-request, on-response)"), "{banner}");
+    ensure!(
+        banner.contains("action (on-request, on-response)"),
+        "{banner}"
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_of_the_command_line_stand_in_front_of_a_guest() -> Result<()> {
-    let host = Host::serve(guest("hello")?).arg("--middleware").arg(guest("action")?);
+    let host = Host::serve(guest("hello")?)
+        .arg("--middleware")
+        .arg(guest("action")?);
     let host = host.start().await?;
     let answer = Client::new().get(host.url()).await?;
     ensure!(answer.header("x-answered") == "200 #0", "{answer:?}");

@@ -320,3 +320,108 @@ async fn modules_of_wagi_are_told_of_like_services() -> Result<()> {
     ensure!(told["services"][0]["name"] == "other", "{told}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_guest_is_given_is_told_without_secrets() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let site = folder.path();
+    let settings = Settings::default()
+        .module_as("cgi", "wagi-c", "/cgi/...")?
+        .text("environment = { KEY = \"s3cret\" }\n")
+        .text(&format!(
+            "directories = [{{ host = {site:?}, guest = \"/site\", read_only = true }}]\n"
+        ))
+        .component("hello", "/...", &["https://api.example.com"])?
+        .text("environment = { TOKEN = \"s3cret\" }\n");
+    let file = settings.write()?;
+    let serve = Host::serve(&file).args(["--log", "info,headwater::environment=debug"]);
+    let (mut host, admin) = Admin::start(serve).await?;
+
+    let hello = admin.json("/services/hello/environment").await?;
+    ensure!(hello["environment"]["TOKEN"] == "<redacted>", "{hello}");
+    ensure!(
+        hello["kind"] == "component" && hello["arguments"] == serde_json::json!([]),
+        "{hello}"
+    );
+    ensure!(
+        hello["may_call"].to_string().contains("api.example.com"),
+        "{hello}"
+    );
+    let cgi = admin.json("/services/cgi/environment").await?;
+    ensure!(cgi["environment"]["KEY"] == "<redacted>", "{cgi}");
+    let directory = &cgi["directories"][0];
+    ensure!(
+        directory["guest"] == "/site" && directory["read_only"] == true,
+        "{cgi}"
+    );
+
+    let mut ids = Vec::new();
+    for query in ["a=1", "b=2"] {
+        let request = Request::get(format!("{}/cgi/x?{query}", host.url()))
+            .header("authorization", "Bearer s3cret")
+            .header("x-api-key", "s3cret")
+            .header("x-colour", "blue")
+            .body(empty())?;
+        ids.push(Client::new().send(request).await?.request_id());
+    }
+    for (id, query) in ids.iter().zip(["a=1", "b=2"]) {
+        let given = admin
+            .json(&format!("/services/cgi/environment?request={id}"))
+            .await?;
+        let environment = &given["environment"];
+        ensure!(given["request_id"] == *id, "{given}");
+        ensure!(
+            environment["QUERY_STRING"] == query && environment["PATH_INFO"] == "/x",
+            "{given}"
+        );
+        ensure!(environment["HTTP_X_COLOUR"] == "blue", "{given}");
+        ensure!(environment["KEY"] == "<redacted>", "{given}");
+        ensure!(environment["HTTP_X_API_KEY"] == "<redacted>", "{given}");
+        ensure!(
+            given["arguments"] == serde_json::json!(["/cgi/x", query]),
+            "{given}"
+        );
+        ensure!(!given.to_string().contains("s3cret"), "{given}");
+    }
+    for (path, told) in [
+        (
+            "/services/none/environment",
+            "no service or middleware named `none`",
+        ),
+        (
+            "/services/cgi/environment?request=7",
+            "`7` is not the id of a request",
+        ),
+        (
+            &*format!("/services/hello/environment?request={}", ids[0]),
+            "leave out `request`",
+        ),
+        (
+            "/services/cgi/environment?request=00000000-0000-7000-8000-000000000000",
+            "100 others since",
+        ),
+    ] {
+        let answer = Client::new().get(&format!("{}{path}", admin.url())).await?;
+        ensure!(
+            answer.status == 404 && answer.text().contains(told),
+            "{}",
+            answer.text()
+        );
+    }
+
+    host.stop().await?;
+    let log = host.stderr().lines();
+    let logged: Vec<_> = log
+        .iter()
+        .filter(|line| line.contains("headwater::environment"))
+        .collect();
+    ensure!(logged.len() == 2, "{log:?}");
+    for (line, id) in logged.iter().zip(&ids) {
+        ensure!(
+            line.contains(id.as_str()) && line.contains("HTTP_X_COLOUR=\"blue\""),
+            "{line}"
+        );
+    }
+    ensure!(!log.iter().any(|line| line.contains("s3cret")), "{log:?}");
+    Ok(())
+}

@@ -99,10 +99,7 @@ async fn of_many_requests_at_once_each_sees_its_own_value() -> Result<()> {
             let user = format!("u-{client}-{round}");
             let path = format!("/later?wait=5&set=user:{user}");
             let answer = services.ok(&path).await?;
-            ensure!(
-                answer.text() == format!("{user:?}\n"),
-                "{user}: {answer:?}"
-            );
+            ensure!(answer.text() == format!("{user:?}\n"), "{user}: {answer:?}");
         }
         Ok(())
     };
@@ -112,8 +109,7 @@ async fn of_many_requests_at_once_each_sees_its_own_value() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_request_is_unknown_or_in_doubt_is_an_error_and_gets_no_value() -> Result<()> {
-    let settings = chain("set = [\"user\"]", "get = [\"user\"]")?
-        .text("max_instances = 1\n");
+    let settings = chain("set = [\"user\"]", "get = [\"user\"]")?.text("max_instances = 1\n");
     let services = Services::start(settings, &[]).await?;
     // While the component is instantiated, there is no request.
     let early = services.ok("/early?set=user:ann").await?;
@@ -148,7 +144,11 @@ async fn a_module_has_values_as_variables_and_no_client_can_make_one() -> Result
     for (path, lines) in [
         (
             "?set=user-id:ann",
-            &["HEADWATER_CONTEXT_USER_ID=ann", "REMOTE_USER=ann", "STAGE=test"][..],
+            &[
+                "HEADWATER_CONTEXT_USER_ID=ann",
+                "REMOTE_USER=ann",
+                "STAGE=test",
+            ][..],
         ),
         ("?set=stage:debug", &["STAGE=debug", "REMOTE_USER="]),
         ("", &["STAGE=test", "REMOTE_USER="]),
@@ -156,10 +156,17 @@ async fn a_module_has_values_as_variables_and_no_client_can_make_one() -> Result
         let answer = forged(path).await?;
         let text = answer.text();
         for line in lines {
-            ensure!(text.lines().any(|found| found == *line), "{path}: {line}: {text}");
+            ensure!(
+                text.lines().any(|found| found == *line),
+                "{path}: {line}: {text}"
+            );
         }
-        let values = text.lines().filter(|line| line.starts_with("HEADWATER_CONTEXT_"));
-        let expected = lines.iter().filter(|line| line.starts_with("HEADWATER_CONTEXT_"));
+        let values = text
+            .lines()
+            .filter(|line| line.starts_with("HEADWATER_CONTEXT_"));
+        let expected = lines
+            .iter()
+            .filter(|line| line.starts_with("HEADWATER_CONTEXT_"));
         ensure!(values.count() == expected.count(), "{path}: {text}");
     }
     Ok(())
@@ -184,8 +191,14 @@ async fn values_are_copied_to_outgoing_requests_and_spans_by_name() -> Result<()
         ensure!(answer.text() == "called\n", "{answer:?}");
     }
     let calls = upstream.calls();
-    let users: Vec<_> = calls.iter().map(|call| call.headers.get("x-user")).collect();
-    let users: Vec<_> = users.into_iter().map(|user| user.and_then(|it| it.to_str().ok())).collect();
+    let users: Vec<_> = calls
+        .iter()
+        .map(|call| call.headers.get("x-user"))
+        .collect();
+    let users: Vec<_> = users
+        .into_iter()
+        .map(|user| user.and_then(|it| it.to_str().ok()))
+        .collect();
     ensure!(users == [Some("ann"), None, None], "{users:?}");
     host.stop().await?;
     let trace = TraceFile::read(&path)?;
@@ -215,40 +228,70 @@ async fn a_link_that_fails_after_it_set_a_value_has_touched_the_request() -> Res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_see_who_may_read_and_set_what() -> Result<()> {
-    let settings = chain("set = [\"user\"]", "get = [\"user\"], headers = { x-user = \"user\" }")?;
+    let settings = chain(
+        "set = [\"user\"]",
+        "get = [\"user\"], headers = { x-user = \"user\" }",
+    )?;
     let settings = settings.write()?;
     let (host, admin) = Admin::start(Host::serve(settings.path())).await?;
     let view = admin.json("/services").await?;
     let of = |list: &str| view[list][0]["grants"]["context"].clone();
-    ensure!(of("middlewares") == serde_json::json!(["set user"]), "{view}");
+    ensure!(
+        of("middlewares") == serde_json::json!(["set user"]),
+        "{view}"
+    );
     ensure!(
         of("services") == serde_json::json!(["get user", "x-user: user"]),
         "{view}"
     );
     let banner = host.stdout().text();
-    ensure!(banner.contains("context      get user, x-user: user"), "{banner}");
+    ensure!(
+        banner.contains("context      get user, x-user: user"),
+        "{banner}"
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_has_no_effect_is_refused_with_its_place() -> Result<()> {
     for (module, context, said) in [
-        (false, "variables = { STAGE = \"stage\" }", "it is for WAGI modules"),
+        (
+            false,
+            "variables = { STAGE = \"stage\" }",
+            "it is for WAGI modules",
+        ),
         (true, "set = [\"user\"]", "cannot set context values"),
-        (true, "variables = { PATH_INFO = \"user\" }", "only the host sets it"),
-        (true, "variables = { HTTP_X = \"user\" }", "a client can set"),
-        (false, "get = [\"User\"]", "is not the name of a context value"),
+        (
+            true,
+            "variables = { PATH_INFO = \"user\" }",
+            "only the host sets it",
+        ),
+        (
+            true,
+            "variables = { HTTP_X = \"user\" }",
+            "a client can set",
+        ),
+        (
+            false,
+            "get = [\"User\"]",
+            "is not the name of a context value",
+        ),
     ] {
         let settings = Settings::default();
         let settings = match module {
             true => settings.module("wagi-wat", "/...")?,
             false => settings.component("hello", "/...", &[])?,
         };
-        let site = settings.text(&format!("context = {{ {context} }}\n")).write()?;
+        let site = settings
+            .text(&format!("context = {{ {context} }}\n"))
+            .write()?;
         let ended = Host::headwater().arg("check").arg(site.path());
         let told = ended.run_to_end().await?;
         let told = told.stderr;
-        ensure!(told.contains(said) && told.contains("line 6"), "{context}: {told}");
+        ensure!(
+            told.contains(said) && told.contains("line 6"),
+            "{context}: {told}"
+        );
     }
     Ok(())
 }

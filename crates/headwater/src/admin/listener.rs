@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
-use axum::extract::State;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,7 @@ use headwater_telemetry::{LogLevel, Prometheus, Telemetry};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::environment::{self, NotFound};
 use super::guard::{self, Guard};
 use super::{AdminParams, view};
 use crate::reload::RunningHost;
@@ -23,6 +24,8 @@ GET  /healthz   the process is alive
 GET  /readyz    the host takes requests; 503 while it starts or drains
 GET  /metrics   metrics, for Prometheus
 GET  /services  the services, with their instances
+GET  /services/NAME/environment
+                what a guest is given; of a WAGI module ?request=ID, too
 GET  /requests  the requests in flight, the oldest first
 POST /reload    reload; answers when it is done
 GET  /log       the log filter
@@ -132,6 +135,7 @@ fn router(guard: Guard, state: Arc<Known>) -> Router {
         .route("/", get(async || OFFERED))
         .route("/metrics", get(metrics))
         .route("/services", get(services))
+        .route("/services/{name}/environment", get(environment))
         .route("/requests", get(requests))
         .route("/reload", post(reload))
         .route("/log", get(log).put(set_log))
@@ -177,6 +181,22 @@ async fn metrics(State(known): State<Arc<Known>>) -> Response {
 
 async fn services(State(known): State<Arc<Known>>) -> Result<Json<Value>, Starting> {
     Ok(Json(view::services(known.running()?)))
+}
+
+async fn environment(
+    State(known): State<Arc<Known>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Starting> {
+    let parts = query.as_deref().unwrap_or_default().split('&');
+    let request = parts
+        .filter_map(|part| part.strip_prefix("request="))
+        .next();
+    let found = environment::of(known.running()?, &name, request);
+    Ok(match found {
+        Ok(found) => Json(found).into_response(),
+        Err(NotFound(why)) => (StatusCode::NOT_FOUND, format!("{why}\n")).into_response(),
+    })
 }
 
 async fn requests(State(known): State<Arc<Known>>) -> Result<Json<Value>, Starting> {

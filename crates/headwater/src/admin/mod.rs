@@ -7,6 +7,8 @@
 #[cfg(not(feature = "admin"))]
 mod absent;
 #[cfg(feature = "admin")]
+mod environment;
+#[cfg(feature = "admin")]
 mod guard;
 #[cfg(feature = "admin")]
 mod listener;

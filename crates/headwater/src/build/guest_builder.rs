@@ -24,6 +24,11 @@ pub(crate) struct GuestBuilder {
         allow(dead_code, reason = "only WAGI modules get it")
     )]
     pub(crate) authority: String,
+    #[cfg_attr(
+        not(feature = "wagi"),
+        allow(dead_code, reason = "only WAGI modules get it")
+    )]
+    pub(crate) keep_snapshots: bool,
     pub(crate) metrics: Metrics,
 }
 

@@ -29,9 +29,13 @@ pub(super) fn load(
         forbidden_headers: _,
         engine,
         authority,
+        keep_snapshots,
         metrics: _,
     } = builder;
-    let settings = settings(spec, authority);
+    let settings = WagiSettings {
+        keep_snapshots: *keep_snapshots,
+        ..settings(spec, authority)
+    };
     let module = WagiModule::load_with_egress(engine, binary, settings, Some(egress.clone()))?;
     let Some(route) = &spec.module.mount else {
         let mounts = Vec::new();
@@ -95,6 +99,7 @@ fn settings(spec: &ServiceSpec, authority: &str) -> WagiSettings {
         log_dir,
         max_wall_time,
         max_output,
+        keep_snapshots: defaults.keep_snapshots,
         name: defaults.name,
     }
 }

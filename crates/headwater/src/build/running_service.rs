@@ -293,6 +293,16 @@ impl Runner {
         }
     }
 
+    /// Returns the module, if the guest is one and is loaded.
+    #[cfg(feature = "wagi")]
+    pub(crate) fn module(&self) -> Option<&headwater_wagi::WagiModule> {
+        match self {
+            Self::Module(mounted) => Some(&mounted.module),
+            Self::Component(_) => None,
+            Self::Lazy(lazy) => lazy.loaded()?.module(),
+        }
+    }
+
     /// Returns the component, if the guest is one and is loaded.
     pub(crate) fn component(&self) -> Option<&Arc<ComponentService>> {
         match self {

@@ -36,6 +36,8 @@ pub(crate) struct SharedResources {
     pub(crate) explain: bool,
     /// The limit on guests that requests load at once.
     pub(crate) load_permits: LoadPermits,
+    /// True if what modules are given is kept for the admin listener.
+    pub(crate) keep_snapshots: bool,
 }
 
 /// Builds all services and middlewares, except those that run already with an equal specification.
@@ -239,6 +241,7 @@ fn builder(spec: Arc<ServiceSpec>, parts: Parts, loading: &BuildContext) -> Gues
         forbidden_headers,
         engine: loading.engine.clone(),
         authority: loading.authority.clone(),
+        keep_snapshots: loading.common.keep_snapshots,
         metrics: metrics.clone(),
     }
 }

@@ -135,7 +135,8 @@ impl HostBuilder {
         self
     }
 
-    /// Sets whether the requests in flight can be listed. Default: false.
+    /// Sets whether the requests in flight can be listed, and what modules were given for the last ones.
+    /// Default: false.
     pub(crate) const fn keep_requests(mut self, keep: bool) -> Self {
         self.keep_requests = keep;
         self
@@ -240,6 +241,7 @@ impl BoundHost {
                 shared: convert::host::shared(&settings),
                 loops: loops.clone(),
                 explain,
+                keep_snapshots: keep_requests,
                 ..SharedResources::default()
             },
             registry: ServiceRegistry::default(),

@@ -85,7 +85,9 @@ fn check_context(context: &ContextGrant, is_module: bool, found: &mut EntryDiagn
         // A link that identifies the client may set these two.
         let is_identity = ["AUTH_TYPE", "REMOTE_USER"].contains(&variable.as_str());
         if headwater_wagi::SET_BY_HOST.contains(&variable.as_str()) && !is_identity {
-            let why = format!("`{variable}` describes the request, and only the host sets it: name another");
+            let why = format!(
+                "`{variable}` describes the request, and only the host sets it: name another"
+            );
             wrong(format!("variables.{variable}"), why);
         }
     }

@@ -186,6 +186,11 @@ impl Guest {
             Self::Module(_) => "module",
         }
     }
+
+    #[cfg(feature = "admin")]
+    pub(crate) const fn is_module(self) -> bool {
+        matches!(self, Self::Module(_))
+    }
 }
 
 // === impl ServiceSummary ===

@@ -89,7 +89,9 @@ pub(super) fn headers(
         let value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_invalid| fault(format!("`{name}` has a value with control characters")))?;
         if name == CONTENT_LENGTH && Some(&value) != length.as_ref() {
-            return Err(fault("`content-length` differs from the length of the body".to_owned()));
+            return Err(fault(
+                "`content-length` differs from the length of the body".to_owned(),
+            ));
         }
         Ok((name, value))
     };
@@ -129,7 +131,13 @@ pub(super) fn headers(
 
 fn name(name: &str) -> Result<HeaderName, Fault> {
     // Shortened: the guest may have made it as long as it likes.
-    let shown = || name.chars().take(64).collect::<String>().escape_debug().to_string();
+    let shown = || {
+        name.chars()
+            .take(64)
+            .collect::<String>()
+            .escape_debug()
+            .to_string()
+    };
     name.parse()
         .map_err(|_invalid| fault(format!("`{}` is not a header field name", shown())))
 }
@@ -157,7 +165,12 @@ mod tests {
     }
 
     fn some() -> HeaderMap {
-        let fields = [("x-a", "1"), ("x-b", "1"), ("content-length", "3"), ("host", "a.example")];
+        let fields = [
+            ("x-a", "1"),
+            ("x-b", "1"),
+            ("content-length", "3"),
+            ("host", "a.example"),
+        ];
         fields
             .into_iter()
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
@@ -170,7 +183,11 @@ mod tests {
         let modify = Modify {
             headers_set: vec![header("X-A", "2"), header("x-c", "1")],
             headers_add: vec![header("x-a", "3"), header("x-b", "2")],
-            headers_remove: vec!["x-b".to_owned(), "host".to_owned(), "content-length".to_owned()],
+            headers_remove: vec![
+                "x-b".to_owned(),
+                "host".to_owned(),
+                "content-length".to_owned(),
+            ],
             body_replace: Some(b"longer".to_vec()),
             ..Modify::default()
         };
@@ -179,10 +196,13 @@ mod tests {
         assert_eq!(values, ["2", "3"]);
         assert_eq!(headers["x-c"], "1");
         assert!(!headers.contains_key("x-b"));
-        assert_eq!((&headers["content-length"], &headers["host"]), (
-            &HeaderValue::from_static("6"),
-            &HeaderValue::from_static("a.example")
-        ));
+        assert_eq!(
+            (&headers["content-length"], &headers["host"]),
+            (
+                &HeaderValue::from_static("6"),
+                &HeaderValue::from_static("a.example")
+            )
+        );
     }
 
     #[test]
@@ -196,11 +216,20 @@ mod tests {
             ..Modify::default()
         };
         for (modify, said) in [
-            (set(vec![header("x y", "1")]), "`x y` is not a header field name"),
+            (
+                set(vec![header("x y", "1")]),
+                "`x y` is not a header field name",
+            ),
             (set(vec![header("", "1")]), "`` is not a header field name"),
-            (set(vec![header("x-a", "1\r\nx-b: 2")]), "control characters"),
+            (
+                set(vec![header("x-a", "1\r\nx-b: 2")]),
+                "control characters",
+            ),
             (set(vec![header("connection", "close")]), "not for guests"),
-            (add(vec![header("transfer-encoding", "chunked")]), "not for guests"),
+            (
+                add(vec![header("transfer-encoding", "chunked")]),
+                "not for guests",
+            ),
             (add(vec![header("te", "trailers")]), "not for guests"),
             (set(vec![header("host", "b.example")]), "not for guests"),
             (set(vec![header("content-length", "5")]), "differs"),

@@ -147,7 +147,10 @@ impl http_body::Body for Replayed {
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_rest_over = self.rest.as_ref().is_none_or(http_body::Body::is_end_stream);
+        let is_rest_over = self
+            .rest
+            .as_ref()
+            .is_none_or(http_body::Body::is_end_stream);
         self.read.is_empty() && is_rest_over && self.trailers.is_none()
     }
 
@@ -212,7 +215,9 @@ mod tests {
     fn chunks(chunks: &'static [&'static str]) -> Body {
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", HeaderValue::from_static("1"));
-        let data = chunks.iter().map(|data| Frame::data(Bytes::from_static(data.as_bytes())));
+        let data = chunks
+            .iter()
+            .map(|data| Frame::data(Bytes::from_static(data.as_bytes())));
         let frames = data.chain([Frame::trailers(trailers)]);
         let frames = frames.map(Ok::<_, BodyError>);
         StreamBody::new(stream::iter(frames.collect::<Vec<_>>())).boxed_unsync()

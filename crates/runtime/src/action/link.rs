@@ -9,12 +9,12 @@ use headwater_core::{
 use http::{Request, Response, StatusCode, request, response};
 use wasmtime_wasi_http::ForbiddenHeaderFilter;
 
+use super::ActionSettings;
 use super::apply;
 use super::body::{TakeError, Taken, passed};
 use super::call::{HookCall, HookResult};
 use super::hooks::Hooks;
 use super::types::{Action, FailedRequest, HookBlame, HookFault, HookRequest, HookResponse};
-use super::ActionSettings;
 use crate::forbidden::ForbiddenHeaders;
 use crate::pool::InstancePool;
 
@@ -44,11 +44,7 @@ enum Admitted {
 // === impl ActionLink ===
 
 impl ActionLink {
-    pub(crate) fn handle(
-        &self,
-        request: Request<Body>,
-        scope: Arc<RequestScope>,
-    ) -> HandlerFuture {
+    pub(crate) fn handle(&self, request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
         let passage = Passage {
             is_forbidden: self.forbidden_headers.filter(),
             link: self.clone(),
@@ -72,7 +68,11 @@ impl Passage {
             },
             false => request,
         };
-        let failed = self.link.hooks.on_error.then(|| self.failed_request(&request));
+        let failed = self
+            .link
+            .hooks
+            .on_error
+            .then(|| self.failed_request(&request));
         let answered = match self.call(&*next, request).await {
             Ok(response) if self.link.hooks.on_response => self.on_response(response).await,
             answered => answered.map_err(Failed::Behind),
@@ -86,11 +86,7 @@ impl Passage {
     }
 
     /// Calls what is behind the link.
-    async fn call(
-        &self,
-        next: &dyn Next,
-        request: Request<Body>,
-    ) -> Result<Response<Body>, Fault> {
+    async fn call(&self, next: &dyn Next, request: Request<Body>) -> Result<Response<Body>, Fault> {
         let _waiting = self.scope.call_next();
         // The host calls, and for this request only.
         let attribution = Attribution::exact(Arc::clone(&self.scope), Witness::Sole);
@@ -103,9 +99,7 @@ impl Passage {
         let taken = self.take(body).await.map_err(unreadable_request)?;
         let call = HookCall::OnRequest(Arc::new(self.hook_request(&head, taken.seen())));
         Ok(match self.action(call).await? {
-            Action::Continue => {
-                Admitted::Passes(Request::from_parts(head, taken.into_body()))
-            }
+            Action::Continue => Admitted::Passes(Request::from_parts(head, taken.into_body())),
             Action::Reject(status) => Admitted::Answered(apply::reject(status)?),
             Action::Modify(modify) => {
                 // A request has no status.
@@ -162,11 +156,7 @@ impl Passage {
     }
 
     /// Asks the hook for an answer in place of the fault's. If it has none, or fails itself, the fault stays.
-    async fn on_error(
-        &self,
-        failed: FailedRequest,
-        fault: Fault,
-    ) -> Result<Response<Body>, Fault> {
+    async fn on_error(&self, failed: FailedRequest, fault: Fault) -> Result<Response<Body>, Fault> {
         let call = HookCall::OnError(Arc::new(failed), Arc::new(self.hook_fault(&fault)));
         let result = call.make(&self.link.pool, &self.scope).await;
         let answer = result.and_then(|result| match result {
@@ -212,9 +202,7 @@ impl Passage {
     async fn action(&self, call: HookCall) -> Result<Action, Fault> {
         match call.make(&self.link.pool, &self.scope).await? {
             HookResult::Action(action) => Ok(action),
-            HookResult::Answer(_) => {
-                Err(Fault::host("action").caused_by("another hook returned"))
-            }
+            HookResult::Answer(_) => Err(Fault::host("action").caused_by("another hook returned")),
         }
     }
 
