@@ -16,7 +16,6 @@ use crate::capability::{Grants, ServiceContext};
 use crate::engine::Engine;
 use crate::forbidden::ForbiddenHeaders;
 use crate::guest_name::GuestName;
-use crate::guest_state::GuestState;
 use crate::linker;
 use crate::load_error::{LoadError, NoMiddleware};
 use crate::missing_imports::MissingImports;

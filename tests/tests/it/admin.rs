@@ -334,7 +334,7 @@ async fn what_a_guest_is_given_is_told_without_secrets() -> Result<()> {
         .component("hello", "/...", &["https://api.example.com"])?
         .text("environment = { TOKEN = \"s3cret\" }\n");
     let file = settings.write()?;
-    let serve = Host::serve(&file).args(["--log", "info,headwater::environment=debug"]);
+    let serve = Host::serve(file.path()).args(["--log", "info,headwater::environment=debug"]);
     let (mut host, admin) = Admin::start(serve).await?;
 
     let hello = admin.json("/services/hello/environment").await?;
@@ -362,7 +362,7 @@ async fn what_a_guest_is_given_is_told_without_secrets() -> Result<()> {
             .header("x-api-key", "s3cret")
             .header("x-colour", "blue")
             .body(empty())?;
-        ids.push(Client::new().send(request).await?.request_id());
+        ids.push(Client::new().send(request).await?.request_id().to_owned());
     }
     for (id, query) in ids.iter().zip(["a=1", "b=2"]) {
         let given = admin
@@ -418,7 +418,7 @@ async fn what_a_guest_is_given_is_told_without_secrets() -> Result<()> {
     ensure!(logged.len() == 2, "{log:?}");
     for (line, id) in logged.iter().zip(&ids) {
         ensure!(
-            line.contains(id.as_str()) && line.contains("HTTP_X_COLOUR=\"blue\""),
+            line.contains(&**id) && line.contains("HTTP_X_COLOUR=\"blue\""),
             "{line}"
         );
     }
