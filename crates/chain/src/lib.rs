@@ -12,10 +12,12 @@
 mod chain;
 mod kept_request;
 mod link_body;
+mod native;
 mod response_head;
 mod run;
 
 pub use chain::{Chain, ChainError, FailMode, MAX_MIDDLEWARES, Middleware, Target};
+pub use native::{NextError, NextFuture, NextService, native};
 
 #[cfg(test)]
 mod tests;

@@ -434,3 +434,102 @@ async fn a_token_of_a_cancelled_link_is_cancelled() {
     drop(chain.handle(post(""), scope(None)).now_or_never());
     assert!(token.lock().take().unwrap().is_cancelled());
 }
+
+mod layers {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tower_layer::layer_fn;
+    use tower_service::Service;
+
+    use super::*;
+    use crate::{NextService, native};
+
+    /// A service that a test defines around the next.
+    #[derive(Clone)]
+    struct Around<F>(F, NextService);
+
+    type Answered = Result<Response<Body>, BodyError>;
+
+    impl<F, R> Service<Request<Body>> for Around<F>
+    where
+        F: Fn(Request<Body>, NextService) -> R,
+        R: Future<Output = Answered> + Send + 'static,
+    {
+        type Response = Response<Body>;
+        type Error = BodyError;
+        type Future = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            Box::pin((self.0)(request, self.1.clone()))
+        }
+    }
+
+    fn around<F, R>(answer: F) -> Arc<dyn Handler>
+    where
+        F: Fn(Request<Body>, NextService) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Answered> + Send + 'static,
+    {
+        native(layer_fn(move |next| Around(answer.clone(), next)))
+    }
+
+    async fn answer(layer: Arc<dyn Handler>, service: Arc<Link>) -> Result<Response<Body>, Fault> {
+        let layer = Middleware {
+            name: "layer".into(),
+            handler: layer,
+            timeout: None,
+            fail: FailMode::Closed,
+        };
+        chain(vec![layer], &service)
+            .handle(post("x"), scope(None))
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_layer_calls_what_is_behind_it_as_often_as_it_likes() {
+        let service = Link::new(async |_, _| Ok(Response::new(full("service"))));
+        let twice = around(|request: Request<Body>, mut next| async move {
+            let (parts, _) = request.into_parts();
+            let first = next
+                .call(Request::from_parts(parts.clone(), empty()))
+                .await?;
+            drop(first);
+            next.call(Request::from_parts(parts, empty())).await
+        });
+        let answered = answer(twice, service.clone()).await.unwrap();
+        assert_eq!(text(answered).await, "service");
+        assert_eq!(service.calls(), 2);
+        let alone = around(async |_, _| Ok(Response::new(full("layer"))));
+        let answered = answer(alone, service.clone()).await.unwrap();
+        assert_eq!(text(answered).await, "layer");
+        assert_eq!(service.calls(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_layer_is_blamed_for_its_own_errors_and_not_for_those_behind_it() {
+        let trap = || Link::new(async |_, _| Err(Fault::trap()));
+        let passes =
+            around(|request, mut next: NextService| async move { next.call(request).await });
+        let fault = answer(passes, trap()).await.unwrap_err();
+        assert_eq!((fault.kind(), fault.middleware()), ("trap", None));
+        let fails = around(async |_, _| Err("no database".into()));
+        let fault = answer(fails, trap()).await.unwrap_err();
+        assert_eq!(
+            (fault.kind(), fault.cause().as_deref()),
+            ("middleware", Some("no database"))
+        );
+        assert_eq!(fault.middleware(), Some(("layer", false)));
+        let forgets = around(
+            |mut request: Request<Body>, mut next: NextService| async move {
+                request.extensions_mut().clear();
+                next.call(request).await
+            },
+        );
+        let fault = answer(forgets, trap()).await.unwrap_err();
+        assert!(fault.cause().unwrap().contains("extensions"), "{fault:?}");
+    }
+}

@@ -24,6 +24,8 @@
 //! To use a host behind a server of your own, such as axum, build it without listeners: it is then
 //! a tower service, [`Host::http_service`].
 //!
+//! Middlewares of the program are `tower` layers: [`HostBuilder::middleware`].
+//!
 //! Logs and spans go to the program's `tracing` subscriber; metrics go to the meter that
 //! [`HostBuilder::metrics`] is given. A host interface of your own is a
 //! [`Capability`](capability::Capability).
@@ -59,7 +61,9 @@ mod spec;
 mod wagi;
 mod watch;
 
+pub use headwater_chain::{NextError, NextFuture, NextService};
 pub use headwater_config::settings::{ServerSettings, ServiceSettings};
+pub use headwater_core::{Body, BodyError, empty, full};
 pub use headwater_runtime::{Capabilities, GuestState, capability};
 pub use headwater_server::{
     BoundAddress, ClientAddress, HttpService, ListenerParams, ServeOutcome, TlsParams,

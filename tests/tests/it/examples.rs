@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
-use headwater_tests::{Client, Upstream, within};
+use headwater_tests::{Client, Upstream, client, within};
+use http::Request;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -76,6 +77,25 @@ async fn a_guest_answers_behind_axum_what_axum_does_not() -> Result<()> {
     let answer = get("/any").await?;
     ensure!(answer.text() == "Hello from Headwater!\n", "{answer:?}");
     ensure!(answer.headers.contains_key("x-request-id"), "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_puts_layers_of_its_own_in_front_of_a_guest() -> Result<()> {
+    for (name, expected) in [("hello", "Hello from Headwater!"), ("wagi-wat", "")] {
+        let example = start("native_middleware", name).await?;
+        for (token, status, said) in [
+            ("", 401, "who are you?\n"),
+            ("Bearer example", 200, expected),
+        ] {
+            let request = Request::get(&example.url).header("authorization", token);
+            let answer = Client::new().send(request.body(client::empty())?).await?;
+            ensure!(answer.status == status, "{name}: {answer:?}");
+            ensure!(answer.text().contains(said), "{name}: {answer:?}");
+            // The outer layer sees each response.
+            ensure!(answer.header("x-passed") == "mark", "{name}: {answer:?}");
+        }
+    }
     Ok(())
 }
 

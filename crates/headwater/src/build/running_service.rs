@@ -48,9 +48,10 @@ pub(crate) enum Runner {
 pub(crate) fn router(
     services: &[Arc<RunningService>],
     builtins: &[Builtin],
+    native: &[Middleware],
     routing: Routing,
 ) -> Result<Router> {
-    let middlewares = Middlewares(services);
+    let middlewares = Middlewares { services, native };
     let mut routes = Vec::new();
     for BuiltinRoute { route, middleware } in builtins.iter().flat_map(|it| &it.routes) {
         let mut route = route.clone();
@@ -71,7 +72,8 @@ pub(crate) fn fronts(
     services: &[Arc<RunningService>],
     common: &SharedResources,
 ) -> Result<Vec<Arc<InternalFront>>> {
-    let middlewares = Middlewares(services);
+    let native = &*common.middlewares;
+    let middlewares = Middlewares { services, native };
     let front = |service: &Arc<RunningService>| {
         let (metrics, loops) = (common.metrics.clone(), common.loops.clone());
         // The pattern has no meaning there.
@@ -91,8 +93,11 @@ pub(crate) fn called(
     services.iter().filter(|service| !service.is_middleware())
 }
 
-/// The middlewares among these services.
-pub(crate) struct Middlewares<'a>(&'a [Arc<RunningService>]);
+/// The middlewares among these services, and those of the program.
+pub(crate) struct Middlewares<'a> {
+    services: &'a [Arc<RunningService>],
+    native: &'a [Middleware],
+}
 
 // === impl Middlewares ===
 
@@ -115,10 +120,16 @@ impl Middlewares<'_> {
     }
 
     fn find(&self, name: &str) -> Result<Middleware> {
-        let found = self.0.iter().find_map(|service| match &service.chain {
-            ChainPlace::Middleware(link) if **service.name() == *name => Some((service, link)),
-            _ => None,
-        });
+        if let Some(native) = self.native.iter().find(|native| *native.name == *name) {
+            return Ok(native.clone());
+        }
+        let found = self
+            .services
+            .iter()
+            .find_map(|service| match &service.chain {
+                ChainPlace::Middleware(link) if **service.name() == *name => Some((service, link)),
+                _ => None,
+            });
         // The names in a file are checked with their places.
         let (service, link) =
             found.with_context(|| format!("there is no middleware named `{name}`"))?;

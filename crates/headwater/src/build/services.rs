@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use headwater_capabilities::ContextAccess;
+use headwater_chain::Middleware;
 use headwater_config::settings::LoadTime;
 use headwater_core::LoopGuard;
 use headwater_egress::{Egress, EgressParams, EgressShared, InternalServices, TlsRoots};
@@ -38,6 +39,8 @@ pub(crate) struct SharedResources {
     pub(crate) load_permits: LoadPermits,
     /// True if what modules are given is kept for the admin listener.
     pub(crate) keep_snapshots: bool,
+    /// The middlewares of the program that embeds the host.
+    pub(crate) middlewares: Arc<[Middleware]>,
 }
 
 /// Builds all services and middlewares, except those that run already with an equal specification.
@@ -208,6 +211,8 @@ fn builder(spec: Arc<ServiceSpec>, parts: Parts, loading: &BuildContext) -> Gues
         internal,
         explain: _,
         load_permits: _,
+        keep_snapshots: _,
+        middlewares: _,
     } = &loading.common;
     let outgoing::Settings {
         timeouts,

@@ -1,15 +1,21 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use anyhow::Context;
+use bytes::Bytes;
+use headwater_chain::{FailMode, Middleware, NextService};
 use headwater_config::settings::ServerSettings;
+use headwater_core::{Body, BodyError};
 use headwater_runtime::capability::Capability;
 use headwater_runtime::{Capabilities, CodeCache, CodePlaces, Engine, ServingThreads};
 use headwater_server::{
     BoundAddress, Endpoint, ForwardedParams, FrontParams, ListenerParams, Server, ServerParams,
 };
 use headwater_telemetry::{AccessLog, Metrics};
+use http::{Request, Response};
+use tower_layer::Layer;
 
 use super::loader::Loader;
 use super::service::{Service, Services};
@@ -32,6 +38,7 @@ pub struct HostBuilder {
     code_cache: CodeCache,
     rewrite_forwarded: bool,
     keep_requests: bool,
+    middlewares: Vec<Middleware>,
 }
 
 /// A host that listens but has no services yet: connections wait.
@@ -58,6 +65,7 @@ impl HostBuilder {
             code_cache: CodeCache::Off,
             rewrite_forwarded: true,
             keep_requests: false,
+            middlewares: Vec::new(),
         }
     }
 
@@ -65,6 +73,32 @@ impl HostBuilder {
     #[must_use]
     pub fn service(mut self, service: Service) -> Self {
         self.services.services.push(service);
+        self
+    }
+
+    /// Adds a middleware of the program: a `tower` layer around what is behind it, for services that
+    /// [name](Service::middleware) it. A name that several middlewares have is that of the first.
+    ///
+    /// It is a link like a component that is a middleware: it has a span and a place in the chain, and its errors
+    /// are answered 500 and logged with its name. A layer that returns the error of the service that it wraps is not
+    /// blamed for it.
+    #[must_use]
+    pub fn middleware<L, B>(mut self, name: impl Into<Arc<str>>, layer: L) -> Self
+    where
+        L: Layer<NextService>,
+        L::Service: tower_service::Service<Request<Body>, Response = Response<B>>,
+        L::Service: Clone + Send + 'static,
+        <L::Service as tower_service::Service<Request<Body>>>::Error: Into<BodyError>,
+        <L::Service as tower_service::Service<Request<Body>>>::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
+        self.middlewares.push(Middleware {
+            name: name.into(),
+            handler: headwater_chain::native(layer),
+            timeout: None,
+            fail: FailMode::Closed,
+        });
         self
     }
 
@@ -216,6 +250,7 @@ impl BoundHost {
             code_cache,
             rewrite_forwarded,
             keep_requests,
+            middlewares,
         } = builder;
         let loader = source.unwrap_or_else(|| Loader::new(services));
         let cache = convert::host::code_cache(&settings).unwrap_or(code_cache);
@@ -242,6 +277,7 @@ impl BoundHost {
                 loops: loops.clone(),
                 explain,
                 keep_snapshots: keep_requests,
+                middlewares: middlewares.into(),
                 ..SharedResources::default()
             },
             registry: ServiceRegistry::default(),

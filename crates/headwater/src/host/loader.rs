@@ -79,7 +79,7 @@ impl Loader {
         let mut found = Diagnostics::default();
         let services = services::load(services, context, &mut found);
         let (services, _) = found.accept(Some(services))?;
-        let router = router(&services, &builtins, routing);
+        let router = router(&services, &builtins, &context.common.middlewares, routing);
         let router = match self.source.file() {
             Some(file) => router.with_context(|| format!("cannot serve `{}`", file.display()))?,
             None => router?,

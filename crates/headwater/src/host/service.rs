@@ -5,10 +5,11 @@ use headwater_config::RouteConfig;
 use headwater_config::settings::ServiceSettings;
 use headwater_egress::GrantSource;
 use headwater_runtime::capability::{Capability, Grant};
-use headwater_runtime::{Artifact, ArtifactError, Capabilities, Directory};
+use headwater_runtime::{Artifact, ArtifactError, Capabilities, Directory, Role};
 
 use super::BuildError;
 use crate::diagnostics::Diagnostics;
+use crate::spec::chain::{ChainPlace, LinkSettings};
 use crate::spec::config_location::ConfigLocations;
 use crate::spec::host_spec::{HostSpec, SpecSource};
 use crate::spec::prepared::{Binary, PreparedService};
@@ -26,6 +27,7 @@ pub struct Service {
     directories: Vec<Directory>,
     capabilities: Vec<Grant>,
     settings: ServiceSettings,
+    chain: ChainPlace,
 }
 
 /// The services of a program, and the host interfaces that they may be granted.
@@ -83,6 +85,7 @@ impl Service {
             directories: Vec::new(),
             capabilities: Vec::new(),
             settings: ServiceSettings::default(),
+            chain: ChainPlace::default(),
         })
     }
 
@@ -132,6 +135,24 @@ impl Service {
         self
     }
 
+    /// Adds a middleware in front of the service, behind those that were added before: the name of one of
+    /// [`HostBuilder::middleware`](super::HostBuilder::middleware), or of a service that
+    /// [is a middleware](Self::as_middleware). Does nothing for a middleware, which has none in front.
+    #[must_use]
+    pub fn middleware(mut self, name: impl Into<String>) -> Self {
+        if let ChainPlace::Service(names) = &mut self.chain {
+            names.push(name.into());
+        }
+        self
+    }
+
+    /// Makes the component a middleware for services that [name](Self::middleware) it. It has no routes.
+    #[must_use]
+    pub fn as_middleware(mut self) -> Self {
+        self.chain = ChainPlace::Middleware(LinkSettings::default());
+        self
+    }
+
     /// Sets limits, pool and outgoing connections, like the keys of a `[[service]]`.
     #[must_use]
     pub fn settings(mut self, settings: ServiceSettings) -> Self {
@@ -154,14 +175,26 @@ impl Service {
             settings: self.settings.clone(),
             ..ServiceSpec::new(outline, guest)
         };
-        let routes = match self.routes.is_empty() {
-            true => vec![RouteConfig::path("/...")],
-            false => self.routes.clone(),
+        let is_middleware = matches!(self.chain, ChainPlace::Middleware(_));
+        let spec = ServiceSpec {
+            role: match is_middleware {
+                true => Role::Middleware,
+                false => Role::Service,
+            },
+            ..spec
+        };
+        let routes = match (is_middleware, self.routes.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, true) => vec![RouteConfig::path("/...")],
+            (false, false) => self.routes.clone(),
         };
         let nowhere = ConfigLocations::default();
         let what = format!("service `{}`", self.name);
         let mut found = found.entry(&nowhere, &what, "service", 0);
-        PreparedService::new(spec, binary, routes, GrantSource::Flag, &mut found)
+        let mut prepared =
+            PreparedService::new(spec, binary, routes, GrantSource::Flag, &mut found);
+        prepared.chain = self.chain.clone();
+        prepared
     }
 }
 

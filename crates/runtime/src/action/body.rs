@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use headwater_core::{Body, BodyError, Fault, PolledFrame, RequestScope};
+use headwater_core::{Body, BodyError, PolledFrame};
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -45,12 +44,6 @@ struct Replayed {
     read: VecDeque<Bytes>,
     rest: Option<Body>,
     trailers: Option<HeaderMap>,
-}
-
-/// The body of what is behind a link, on its way past the link.
-struct PassedBody {
-    body: Body,
-    scope: Arc<RequestScope>,
 }
 
 // === impl Taken ===
@@ -164,42 +157,6 @@ impl http_body::Body for Replayed {
         }
         hint.set_lower(read.saturating_add(rest.lower()));
         hint
-    }
-}
-
-// === impl PassedBody ===
-
-/// Returns a body that records its error as one of what is behind the link of `scope`, so that the link is
-/// not blamed for it.
-pub(super) fn passed(body: Body, scope: Arc<RequestScope>) -> Body {
-    match body.is_end_stream() {
-        true => body,
-        false => PassedBody { body, scope }.boxed_unsync(),
-    }
-}
-
-impl http_body::Body for PassedBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        polled.map_err(|error| match error.downcast::<Fault>() {
-            Ok(fault) => {
-                let text = fault.to_string();
-                self.scope.set_next_fault(*fault);
-                text.into()
-            }
-            Err(error) => error,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

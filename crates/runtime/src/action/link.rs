@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use headwater_core::{
-    Attribution, Blame, Body, Fault, HandlerFuture, Next, RequestScope, Witness, full,
-};
+use headwater_core::{Blame, Body, Fault, HandlerFuture, RequestScope, call_next, full};
 use http::{Request, Response, StatusCode, request, response};
 use wasmtime_wasi_http::ForbiddenHeaderFilter;
 
 use super::ActionSettings;
 use super::apply;
-use super::body::{TakeError, Taken, passed};
+use super::body::{TakeError, Taken};
 use super::call::{HookCall, HookResult};
 use super::hooks::Hooks;
 use super::types::{Action, FailedRequest, HookBlame, HookFault, HookRequest, HookResponse};
@@ -58,9 +56,6 @@ impl ActionLink {
 
 impl Passage {
     async fn run(self, request: Request<Body>) -> Result<Response<Body>, Fault> {
-        let Some(next) = self.scope.next().cloned() else {
-            return Err(Fault::host("action").caused_by("nothing is behind the middleware"));
-        };
         let request = match self.link.hooks.on_request {
             true => match self.on_request(request).await? {
                 Admitted::Passes(request) => request,
@@ -73,7 +68,7 @@ impl Passage {
             .hooks
             .on_error
             .then(|| self.failed_request(&request));
-        let answered = match self.call(&*next, request).await {
+        let answered = match call_next(&self.scope, request).await {
             Ok(response) if self.link.hooks.on_response => self.on_response(response).await,
             answered => answered.map_err(Failed::Behind),
         };
@@ -83,15 +78,6 @@ impl Passage {
             (Err(Failed::Behind(fault)), Some(failed)) => self.on_error(failed, fault).await,
             (Err(Failed::Behind(fault)), None) => Err(self.behind(fault)),
         }
-    }
-
-    /// Calls what is behind the link.
-    async fn call(&self, next: &dyn Next, request: Request<Body>) -> Result<Response<Body>, Fault> {
-        let _waiting = self.scope.call_next();
-        // The host calls, and for this request only.
-        let attribution = Attribution::exact(Arc::clone(&self.scope), Witness::Sole);
-        let response = next.call(request, attribution).await?;
-        Ok(response.map(|body| passed(body, Arc::clone(&self.scope))))
     }
 
     async fn on_request(&self, request: Request<Body>) -> Result<Admitted, Fault> {
