@@ -1,17 +1,18 @@
 //! Middlewares of a program: `tower` layers in a chain.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use headwater_core::{
     Body, BodyError, Fault, Handler, HandlerFuture, RequestScope, call_next, explain,
 };
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use tower::util::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -61,19 +62,13 @@ where
     B::Error: Into<BodyError>,
 {
     fn handle(&self, mut request: Request<Body>, scope: Arc<RequestScope>) -> HandlerFuture {
-        let mut service = self.0.lock().clone();
-        Box::pin(async move {
-            request.extensions_mut().insert(AtLink(Arc::clone(&scope)));
-            let ready = poll_fn(|cx| service.poll_ready(cx)).await;
-            let answered = match ready {
-                Ok(()) => service.call(request).await,
-                Err(error) => Err(error),
-            };
-            match answered {
-                Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
-                Err(error) => Err(fault(error.into(), &scope)),
-            }
-        })
+        let service = self.0.lock().clone();
+        request.extensions_mut().insert(AtLink(Arc::clone(&scope)));
+        let answered = service.oneshot(request);
+        Box::pin(answered.map(move |answered| {
+            let response = answered.map_err(|error| fault(error.into(), &scope))?;
+            Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        }))
     }
 }
 

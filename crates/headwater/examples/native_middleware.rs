@@ -63,8 +63,12 @@ where
 
 impl<S> tower_service::Service<Request<Body>> for Mark<S>
 where
-    S: tower_service::Service<Request<Body>, Response = Response<Body>, Error = BodyError>,
-    S::Future: Send + 'static,
+    S: tower_service::Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = BodyError,
+            Future = Answer,
+        >,
 {
     type Response = Response<Body>;
     type Error = BodyError;

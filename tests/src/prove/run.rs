@@ -10,11 +10,12 @@ use http::Request;
 use tokio::time::timeout;
 
 use super::judge::Judge;
-use super::mix::{EARLY, Made, SERVICES};
+use super::mix::{EARLY, MIDDLEWARES, Made, SERVICES};
 use super::observed::{Call, Spans};
 use super::plan::Plan;
 use super::report::Report;
 use super::request::Planned;
+use crate::guests::guest;
 use crate::instances::{self, Instances};
 use crate::patience::PATIENCE;
 use crate::settings::{Settings, SettingsFile};
@@ -139,6 +140,12 @@ impl<'a> Run<'a> {
                 settings =
                     settings.text(&format!("environment = {{ UPSTREAM = {authority:?} }}\n"));
             }
+        }
+        for (name, more) in MIDDLEWARES {
+            let component = guest(name)?;
+            settings = settings.text(&format!(
+                "[[middleware]]\nname = {name:?}\ncomponent = {component:?}\n{more}"
+            ));
         }
         let settings = settings.write()?;
         let host = Host::serve(settings.path())

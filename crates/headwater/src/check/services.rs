@@ -60,7 +60,7 @@ pub(super) fn fill(
         found.keep(connected.map_err(|error| setting(error.into())));
     }
     if found.errors.is_empty() {
-        let router = router(&report.services, &builtins, routing);
+        let router = router(&report.services, &builtins, &[], routing);
         found.keep(router.map_err(setting));
     }
     found.warnings.extend(listening.warnings);

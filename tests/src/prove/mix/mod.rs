@@ -6,7 +6,7 @@ mod kinds;
 mod services;
 mod workers;
 
-pub use services::SERVICES;
+pub use services::{MIDDLEWARES, SERVICES};
 
 /// A service of the host under test.
 #[derive(Debug)]

@@ -42,6 +42,25 @@ const ONE_REQUEST: &str = "max_instances = 4\nmax_requests_per_instance = \"1\"\
 const SHORT_LIVED: &str = "max_instances = 2\nmax_requests_per_instance = \"3-9\"\n";
 const REPLACED: &str = "max_instances = 2\nguest_traceparent = \"replace\"\n";
 
+/// Behind two middlewares that the host chains, the second of which may go on after its response.
+const CHAIN: &str = "max_instances = 2\nmax_requests_per_instance = \"150-300\"\n\
+                     post_return_timeout = \"600s\"\nmiddleware = [\"mw\", \"mw2\"]\n";
+const CHAIN_LEFT: &str = "max_instances = 3\nmax_requests_per_instance = \"150-300\"\n\
+                          post_return_timeout = \"5s\"\nmiddleware = [\"mw\"]\n";
+const CHAIN_P2: &str = "max_instances = 4\nmax_requests_per_instance = \"20-60\"\n\
+                        middleware = [\"mw\"]\n";
+/// The middlewares of [`CHAIN`] and the like, with more keys of each.
+pub const MIDDLEWARES: &[(&str, &str)] = &[
+    (
+        "mw",
+        "max_instances = 2\nmax_requests_per_instance = \"150-300\"\n",
+    ),
+    (
+        "mw2",
+        "max_instances = 2\nmax_requests_per_instance = \"150-300\"\npost_return_timeout = \"600s\"\n",
+    ),
+];
+
 /// All services with their shares.
 pub static SERVICES: &[Service] = &[
     workers::OWN,
@@ -185,6 +204,35 @@ pub static SERVICES: &[Service] = &[
             ..kind("traps by its caller's end", "/?k=K&wait=W", 1, 4)
         }],
     ),
+    Service {
+        settings: CHAIN_LEFT,
+        ..service(
+            "/chain-fanout",
+            "fanout",
+            15,
+            &[
+                kind("middleware waits", "/?k=K&wait=W", 4, 6),
+                leaving("/?k=K&wait=W", 1, 6),
+                short("/?k=0", 2),
+            ],
+        )
+    },
+    Service {
+        settings: CHAIN,
+        ..service("/chain-detached", "detached", 20, LATE)
+    },
+    Service {
+        settings: CHAIN,
+        ..service("/chain-streamer", "streamer", 12, BODIES)
+    },
+    Service {
+        settings: CHAIN,
+        ..service("/chain-quiet", "quiet", 12, QUIET)
+    },
+    Service {
+        settings: CHAIN_P2,
+        ..service("/chain-p2", "outgoing-p2", 6, P2)
+    },
     Service {
         // This guest uses the whole path.
         base: "",
