@@ -26,7 +26,8 @@ const WASMTIME: Tool = Tool {
     },
 };
 /// The parts of the benchmark over sockets.
-const SOCKET_PARTS: [&str; 8] = [
+const SOCKET_PARTS: [&str; 9] = [
+    "chains",
     "egress",
     "front",
     "idle",

@@ -137,7 +137,7 @@ impl ContextNames {
             // What a name can begin with is a name, with a hyphen at its end or without.
             Some(prefix) => {
                 let whole = prefix.strip_suffix('-').unwrap_or(prefix);
-                if !whole.is_empty() && whole.parse::<ContextName>().is_err() {
+                if !prefix.is_empty() && whole.parse::<ContextName>().is_err() {
                     return Err(ContextNameError(pattern.to_owned()));
                 }
                 NamePattern::Prefix(prefix.to_owned())

@@ -29,6 +29,7 @@ pub fn environment<'a>(
         client: Some(client),
         content_length: 0,
         configured: &settings.environment,
+        context: &[],
         default_host: &settings.default_host,
         compat: settings.compat,
         pass_authorization: settings.pass_authorization,

@@ -1,6 +1,7 @@
 //! The observations, in as little memory as possible.
 
 use std::collections::HashMap;
+use std::iter::successors;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -28,6 +29,8 @@ pub(super) struct Spans {
     pub(super) servers: HashMap<u64, Server>,
     /// The client spans by id.
     pub(super) clients: HashMap<u64, Client>,
+    /// The parents of the spans of links by their ids.
+    links: HashMap<u64, u64>,
 }
 
 /// The span of an incoming request.
@@ -96,6 +99,14 @@ impl Spans {
         Ok(spans)
     }
 
+    /// Returns the server span that a client span is below, with the links of a chain in between.
+    pub(super) fn server_of(&self, client: &Client) -> Option<&Server> {
+        let above = |id: &u64| self.links.get(id).copied();
+        // A cycle would be endless, and chains are shorter.
+        let mut way = successors(client.parent, above).take(20);
+        way.find_map(|id| self.servers.get(&id))
+    }
+
     fn note(&mut self, span: &Span, sent: &HashMap<u64, u32>) -> Result<()> {
         let id = u64::from_str_radix(&span.span_id, 16)?;
         let trace = u128::from_str_radix(&span.trace_id, 16)?;
@@ -126,7 +137,8 @@ impl Spans {
                 };
                 self.clients.insert(id, client);
             }
-            Kind::Other => {}
+            // Of a link of a chain: its parent is the link in front of it, or the server span.
+            Kind::Other => self.links.extend(parent.map(|parent| (id, parent))),
         }
         Ok(())
     }

@@ -307,7 +307,9 @@ async fn on_error_sees_the_fault_and_may_answer_in_its_place() -> Result<()> {
         ensure!(answer.is_failure(), "{mode}: {answer:?}");
         let id = answer.request_id().to_owned();
         let line = log.wait_for(mode, |line| {
-            line.contains(&id) && line.contains("kind=\"trap\"")
+            line.contains("headwater::server")
+                && line.contains(&id)
+                && line.contains("kind=\"trap\"")
         });
         let line = line.await?;
         ensure!(!line.contains("middleware=\"hook\" "), "{mode}: {line}");

@@ -328,9 +328,7 @@ async fn what_a_guest_is_given_is_told_without_secrets() -> Result<()> {
     let settings = Settings::default()
         .module_as("cgi", "wagi-c", "/cgi/...")?
         .text("environment = { KEY = \"s3cret\" }\n")
-        .text(&format!(
-            "directories = [{{ host = {site:?}, guest = \"/site\", read_only = true }}]\n"
-        ))
+        .text(&format!("directories = {{ \"/site\" = {site:?} }}\n"))
         .component("hello", "/...", &["https://api.example.com"])?
         .text("environment = { TOKEN = \"s3cret\" }\n");
     let file = settings.write()?;
@@ -351,7 +349,7 @@ async fn what_a_guest_is_given_is_told_without_secrets() -> Result<()> {
     ensure!(cgi["environment"]["KEY"] == "<redacted>", "{cgi}");
     let directory = &cgi["directories"][0];
     ensure!(
-        directory["guest"] == "/site" && directory["read_only"] == true,
+        directory["guest"] == "/site" && directory["read_only"] == false,
         "{cgi}"
     );
 

@@ -331,15 +331,13 @@ fn values_of_the_context_win_over_all_and_nothing_else_sets_their_variables() {
     ];
     let configured = configured.map(|(name, value)| (name.to_owned(), value.to_owned()));
     for compat in [Compat::Default, Compat::Strict, Compat::V0_2] {
-        let of = |context: &[(String, Arc<str>)]| {
-            environment(Facts {
-                configured: &configured,
-                context,
-                compat,
-                ..facts(&head, "/...")
-            })
+        let of_context = |context| Facts {
+            configured: &configured,
+            context,
+            compat,
+            ..facts(&head, "/...")
         };
-        let none = of(&[]);
+        let none = environment(of_context(&[]));
         assert!(
             !none.keys().any(|name| name.starts_with(CONTEXT_VARIABLE)),
             "{none:?}"
@@ -350,7 +348,7 @@ fn values_of_the_context_win_over_all_and_nothing_else_sets_their_variables() {
             ("STAGE", "debug"),
             ("REMOTE_USER", "ann"),
         ];
-        let found = of(&set.map(|(name, value)| (name.to_owned(), value.into())));
-        assert_holds(&found, &set);
+        let context = set.map(|(name, value)| (name.to_owned(), Arc::from(value)));
+        assert_holds(&environment(of_context(&context)), &set);
     }
 }

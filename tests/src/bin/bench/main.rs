@@ -8,6 +8,7 @@
 
 mod answer;
 mod cgi;
+mod chains;
 mod egress;
 mod front;
 mod goal;
@@ -78,6 +79,7 @@ async fn measure(options: &Options) -> Result<bool> {
                 Part::Neighbour => neighbour::measure(options).await?,
                 Part::Egress => egress::measure(options).await?,
                 Part::Wagi => wagi::measure(options).await?,
+                Part::Chains => chains::measure(options).await?,
                 Part::Scaling => scaling::measure(options).await?,
                 Part::Table => {
                     table::measure(&options.table).await?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) const USAGE: &str = "\
 Usage: bench [--assert] [--rounds N] [--requests N]
              [--quick] [--only NAME]... [--out DIR]
-             [speed | front | idle | neighbour | egress | wagi | scaling | table]...
+             [speed | front | idle | neighbour | egress | wagi | chains | scaling | table]...
 
   speed         hello against a plain hyper server, and its memory
   front         a fixed answer against a plain hyper server, and the memory of 10,000
@@ -17,6 +17,8 @@ Usage: bench [--assert] [--rounds N] [--requests N]
   egress        fanout with one outgoing request, against `wasmtime serve`
                 (the program that HEADWATER_WASMTIME names)
   wagi          WAGI modules against a native CGI behind nginx; a long answer; CPython
+  chains        what a middleware and an action component in front of hello cost, and a
+                long body through three links
   scaling       the CPU time of a request as services, routes, idle connections, open
                 requests and instances ever started grow, as ratios to few of them: under
                 three minutes
@@ -75,19 +77,21 @@ pub(crate) enum Part {
     Neighbour,
     Egress,
     Wagi,
+    Chains,
     Scaling,
     Table,
 }
 
 impl Part {
     /// In the order in which they are measured.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Speed,
         Self::Front,
         Self::Idle,
         Self::Neighbour,
         Self::Egress,
         Self::Wagi,
+        Self::Chains,
         Self::Scaling,
         Self::Table,
     ];
@@ -132,6 +136,7 @@ impl Command {
                 "neighbour" => options.parts.push(Part::Neighbour),
                 "egress" => options.parts.push(Part::Egress),
                 "wagi" => options.parts.push(Part::Wagi),
+                "chains" => options.parts.push(Part::Chains),
                 "scaling" => options.parts.push(Part::Scaling),
                 "table" => options.parts.push(Part::Table),
                 "workload" => workload = true,

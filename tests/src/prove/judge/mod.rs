@@ -110,7 +110,7 @@ impl<'a> Judge<'a> {
             );
             return Ok(verdict);
         }
-        let server = client.parent.and_then(|id| self.spans.servers.get(&id));
+        let server = self.spans.server_of(client);
         let server = server.with_context(|| format!("hangs under no server span: {client:?}"))?;
         ensure!(
             server.trace == client.trace && client.id.as_ref() == Some(&server.id),
