@@ -150,7 +150,7 @@ impl Capability for ContextAccess {
             headers,
         } = grant;
         let mut items = Vec::new();
-        for (what, names) in [("get", get), ("set", set), ("show", spans)] {
+        for (what, names) in [("get", get), ("set", set), ("spans", spans)] {
             items.extend(names.iter().map(|name| format!("{what} {name}")));
         }
         items.extend(
@@ -267,6 +267,10 @@ fn headers(value: &Value) -> Result<Vec<(HeaderName, ContextName)>, GrantError> 
         })?;
         if is_of_host(&parsed) {
             let why = "the host sets this header field itself: name another";
+            return Err(GrantError::new(why).at(header));
+        }
+        if headers.iter().any(|(other, _)| *other == parsed) {
+            let why = "this header field has a value already, in another spelling: leave one out";
             return Err(GrantError::new(why).at(header));
         }
         headers.push((parsed, name));
@@ -455,6 +459,11 @@ mod tests {
                 json!({ "headers": { "Host": "user" } }),
                 "headers.Host",
                 "sets",
+            ),
+            (
+                json!({ "headers": { "X-A": "user", "x-a": "tenant" } }),
+                "headers.x-a",
+                "another spelling",
             ),
             (
                 json!({ "headers": { "traceparent": "user" } }),

@@ -65,6 +65,8 @@ pub(crate) struct Changes {
     pub(crate) removed: Vec<String>,
     /// Services with a new version.
     pub(crate) changed: Vec<String>,
+    /// Those that go on, with other middlewares in front, or as a middleware with other settings of a link.
+    pub(crate) chains: Vec<String>,
 }
 
 /// The facts about the running configuration.
@@ -284,8 +286,11 @@ impl Changes {
         };
         for new in after {
             let name = new.name();
-            if before.iter().any(|old| new.is(old)) {
+            if let Some(old) = before.iter().find(|old| new.is(old)) {
                 changes.stay += 1;
+                if !new.has_chains_of(old) {
+                    changes.chains.push(name.to_string());
+                }
             } else if named(before, name) {
                 changes.changed.push(name.to_string());
             } else {
@@ -304,6 +309,7 @@ impl Changes {
             added,
             removed,
             changed,
+            chains,
         } = self;
         let names = |names: &Vec<String>| (!names.is_empty()).then(|| names.join(", "));
         tracing::info!(
@@ -314,6 +320,7 @@ impl Changes {
             added = names(added),
             removed = names(removed),
             changed = names(changed),
+            chains = names(chains),
             "reloaded: new requests go to the new configuration"
         );
     }

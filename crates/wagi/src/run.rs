@@ -115,13 +115,14 @@ async fn start(
         if streams { Hold::Some } else { Hold::All },
         output_limit(settings, streams),
     );
+    let values = settings.context.of(scope.context());
     let facts = Facts {
         head: &head,
         route: scope.route(),
         client: scope.client(),
         content_length,
         configured: &settings.environment,
-        context: &settings.context.of(scope.context()),
+        context: &values,
         default_host: &settings.default_host,
         compat: settings.compat,
         pass_authorization: settings.pass_authorization,
@@ -135,7 +136,8 @@ async fn start(
     let (path, query) = (head.uri.path(), head.uri.query());
     let arguments = argv(settings.compat, settings.argv.as_deref(), path, query);
     let snapshots = &module.snapshots;
-    snapshots.record(settings.keep_snapshots, scope, &environment, &arguments);
+    let keep = settings.keep_snapshots;
+    snapshots.record(keep, scope, &environment, &values, &arguments);
     for (name, value) in environment {
         context.env(name, value);
     }

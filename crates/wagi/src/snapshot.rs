@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use headwater_core::{RequestId, RequestScope};
 use parking_lot::Mutex;
@@ -22,13 +23,16 @@ const KEPT: usize = 100;
 const REDACTED: &str = "<redacted>";
 
 /// Parts of the names of header fields whose values are secret, as in a variable.
-const SECRET: [&str; 10] = [
-    "AUTHORIZATION",
+const SECRET: [&str; 13] = [
+    "ASSERTION",
+    "AUTH",
+    "CERT",
     "COOKIE",
     "CREDENTIAL",
     "CSRF",
+    "JWT",
     "KEY",
-    "PASSWORD",
+    "PASS",
     "SECRET",
     "SESSION",
     "SIGNATURE",
@@ -54,9 +58,17 @@ pub(crate) struct Snapshots(Mutex<VecDeque<Snapshot>>);
 // === impl Snapshot ===
 
 impl Snapshot {
-    fn new(request: RequestId, environment: &Environment<'_>, arguments: &[String]) -> Self {
+    /// `context`: the variables that have values of the request's context.
+    fn new(
+        request: RequestId,
+        environment: &Environment<'_>,
+        context: &[(String, Arc<str>)],
+        arguments: &[String],
+    ) -> Self {
+        let of_context = |name: &str| context.iter().any(|(variable, _)| variable == name);
         let shown = environment.iter().map(|(name, value)| {
-            let value = if is_secret(name) { REDACTED } else { value };
+            let is_hidden = is_secret(name) || of_context(name);
+            let value = if is_hidden { REDACTED } else { value };
             (name.to_string(), value.to_owned())
         });
         Self {
@@ -87,13 +99,14 @@ impl Snapshots {
         keep: bool,
         scope: &RequestScope,
         environment: &Environment<'_>,
+        context: &[(String, Arc<str>)],
         arguments: &[String],
     ) {
         let logs = tracing::enabled!(target: ENVIRONMENT_TARGET, Level::DEBUG);
         if !keep && !logs {
             return;
         }
-        let snapshot = Snapshot::new(scope.id(), environment, arguments);
+        let snapshot = Snapshot::new(scope.id(), environment, context, arguments);
         if logs {
             tracing::debug!(
                 target: ENVIRONMENT_TARGET,
@@ -160,6 +173,8 @@ mod tests {
             "HTTP_PROXY_AUTHORIZATION",
             "HTTP_X_API_KEY",
             "HTTP_X_CSRF_TOKEN",
+            "HTTP_X_JWT",
+            "HTTP_X_FORWARDED_CLIENT_CERT",
             "GREETING",
         ] {
             assert!(is_secret(secret), "{secret}");
@@ -167,11 +182,26 @@ mod tests {
     }
 
     #[test]
+    fn values_of_the_context_are_hidden_whatever_their_variable() {
+        let environment = [("PATH_INFO", "/x"), ("REMOTE_USER", "ann")];
+        let environment = environment.map(|(name, value)| (name.into(), value.into()));
+        let context = [("REMOTE_USER".to_owned(), "ann".into())];
+        let id = RequestId::new();
+        let snapshot = Snapshot::new(id, &environment.into(), &context, &[]);
+        let shown: Vec<_> = snapshot
+            .environment
+            .iter()
+            .map(|(_, value)| &**value)
+            .collect();
+        assert_eq!(shown, ["/x", REDACTED]);
+    }
+
+    #[test]
     fn the_last_hundred_are_kept() {
         let snapshots = Snapshots::default();
         let ids: Vec<_> = (0..=KEPT).map(|_| RequestId::new()).collect();
         for id in &ids {
-            let snapshot = Snapshot::new(*id, &Environment::new(), &[]);
+            let snapshot = Snapshot::new(*id, &Environment::new(), &[], &[]);
             snapshots.keep(snapshot);
         }
         assert_eq!(snapshots.find(ids[0]), None);

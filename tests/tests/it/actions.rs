@@ -9,9 +9,11 @@ use headwater_tests::guests::guest;
 use headwater_tests::refusal::{FAILURE, refused};
 use headwater_tests::settings::Settings;
 use headwater_tests::upstream::Behaviour;
-use headwater_tests::{Admin, Client, Host, Services, Upstream, echo};
+use headwater_tests::{Admin, Client, Host, Services, Upstream, echo, within};
 use http::Request;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Settings with this action component under the name `hook`; its keys follow.
 fn hook(settings: Settings, component: &str, keys: &str) -> Result<Settings> {
@@ -175,6 +177,19 @@ async fn echo_small(services: &Services) -> Result<()> {
         answer.text() == "a" && answer.header("x-answered") == "200 #1",
         "{answer:?}"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_send_the_body_for_a_hook_is_late_and_not_the_hook() -> Result<()> {
+    let keys = "body = \"10B\"\ntimeout = \"500ms\"\n";
+    let services = Services::start(behind("action", keys, "stream")?, &[]).await?;
+    let mut stream = TcpStream::connect(services.host().address()).await?;
+    let head = "POST /count HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab";
+    stream.write_all(head.as_bytes()).await?;
+    let mut status = [0; 12];
+    within("an answer", stream.read_exact(&mut status)).await??;
+    ensure!(status == *b"HTTP/1.1 408", "{}", status.escape_ascii());
     Ok(())
 }
 

@@ -237,6 +237,14 @@ async fn a_middleware_without_a_next_handler() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_looks_like_a_value_of_the_context() -> Result<()> {
+    let name = "HEADWATER_CONTEXT_USER";
+    let serve = Host::serve(guest("wagi-wat")?).args(["--env", &format!("{name}=eve")]);
+    let expected = [name, "request's context", "name it otherwise"];
+    refused(&serve.run_to_end().await?, USAGE, &expected)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_of_another_host() -> Result<()> {
     let spin = br#"
         spin_manifest_version = 2

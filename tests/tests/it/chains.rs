@@ -202,7 +202,7 @@ async fn what_cannot_be_a_middleware_is_refused_with_its_reason_and_place() -> R
     for (component, said) in [
         ("hello-p2", "WASI 0.2 has no middleware"),
         ("hello", "does not import `wasi:http/handler@0.3`"),
-        ("wagi-rust", "is a core module, not a component"),
+        ("wagi-rust", "only components can be middlewares"),
     ] {
         let settings = middleware(Settings::default(), "front", component, "")?
             .component("hello", "/...", &[])?
@@ -641,6 +641,10 @@ async fn a_reload_changes_a_chain_while_its_service_stays() -> Result<()> {
     );
     let hello = instances::Instances::of("hello", host.stderr());
     ensure!(hello.started() == 1, "{}", host.stderr().text());
+    // It is told, because it may be what keeps strangers out.
+    let told = admin.json("/services").await?;
+    let chains = &told["last_change"]["chains"];
+    ensure!(*chains == serde_json::json!(["hello"]), "{told}");
     Ok(())
 }
 

@@ -303,7 +303,7 @@ async fn what_a_reload_has_changed_is_named_and_what_needs_a_restart_is_told_of_
     let (mut host, admin) = Admin::start(Host::serve(site.file())).await?;
     let told = admin.json("/services").await?;
     let all = serde_json::json!({
-        "added": ["same", "other", "gone"], "removed": [], "changed": []
+        "added": ["same", "other", "gone"], "removed": [], "changed": [], "chains": []
     });
     ensure!(told["last_change"] == all, "{told}");
     ensure!(told["needs_restart"] == serde_json::json!([]), "{told}");
@@ -326,7 +326,7 @@ async fn what_a_reload_has_changed_is_named_and_what_needs_a_restart_is_told_of_
     ensure!(line.ends_with(named), "{line}");
     let told = admin.json("/services").await?;
     let changes = serde_json::json!({
-        "added": ["new"], "removed": ["gone"], "changed": ["other"]
+        "added": ["new"], "removed": ["gone"], "changed": ["other"], "chains": []
     });
     ensure!(told["last_change"] == changes, "{told}");
     let keys = serde_json::json!(["server.places", "telemetry.log"]);

@@ -188,10 +188,16 @@ async fn environment(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Starting> {
-    let parts = query.as_deref().unwrap_or_default().split('&');
-    let request = parts
-        .filter_map(|part| part.strip_prefix("request="))
-        .next();
+    let request = match query.as_deref().filter(|query| !query.is_empty()) {
+        None => None,
+        Some(query) => match query.strip_prefix("request=") {
+            Some(id) => Some(id),
+            None => {
+                let why = "the only parameter is `request`, with the id of a request\n";
+                return Ok((StatusCode::BAD_REQUEST, why).into_response());
+            }
+        },
+    };
     let found = environment::of(known.running()?, &name, request);
     Ok(match found {
         Ok(found) => Json(found).into_response(),

@@ -29,6 +29,7 @@ pub(super) fn services(running: &RunningHost) -> Value {
             "added": generation.changes.added,
             "removed": generation.changes.removed,
             "changed": generation.changes.changed,
+            "chains": generation.changes.chains,
         },
         "needs_restart": generation.needs_restart,
         "services_that_finish": running.registry().going(),

@@ -176,6 +176,17 @@ impl RunningService {
         Arc::ptr_eq(&self.spec, &other.spec)
     }
 
+    /// Returns true if both have the same middlewares in front, on each route, or are the same link.
+    pub(crate) fn has_chains_of(&self, other: &Self) -> bool {
+        let on_routes = |service: &Self| -> Vec<_> {
+            let routes = service.routes.iter();
+            let own =
+                routes.filter_map(|route| Some((route.path.clone(), route.middleware.clone()?)));
+            own.collect()
+        };
+        self.chain == other.chain && on_routes(self) == on_routes(other)
+    }
+
     /// Returns true if it is a middleware, which has no routes.
     pub(crate) fn is_middleware(&self) -> bool {
         matches!(self.chain, ChainPlace::Middleware(_))

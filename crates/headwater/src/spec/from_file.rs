@@ -26,6 +26,14 @@ use crate::spec::config_location::{AtKey, Misplaced};
 use crate::spec::prepared::{Binary, PreparedService};
 use crate::spec::service_spec::{KeptHeaders, ModuleOptions, ServiceSpec, ServiceSummary};
 
+/// The kind of guest that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    Component,
+    Module,
+    Middleware,
+}
+
 /// Returns a service of a file, merged with the defaults. `None` if its guest cannot be read.
 pub(super) fn service(
     service: &Service,
@@ -34,7 +42,22 @@ pub(super) fn service(
     capabilities: &Capabilities,
     found: &mut EntryDiagnostics<'_>,
 ) -> Option<PreparedService> {
-    let guest = found.keep(read(service));
+    let wanted = match service.guest() {
+        GuestPath::Component(_) => Wanted::Component,
+        GuestPath::Module(_) => Wanted::Module,
+    };
+    guest(service, wanted, defaults, source, capabilities, found)
+}
+
+fn guest(
+    service: &Service,
+    wanted: Wanted,
+    defaults: &ServiceSettings,
+    source: &Path,
+    capabilities: &Capabilities,
+    found: &mut EntryDiagnostics<'_>,
+) -> Option<PreparedService> {
+    let guest = found.keep(read(service, wanted));
     let folder = source.parent().unwrap_or(Path::new(""));
     let outline = ServiceSummary {
         grants: grants(service, found),
@@ -93,7 +116,8 @@ pub(super) fn middleware(
     found: &mut EntryDiagnostics<'_>,
 ) -> Option<PreparedService> {
     let service = entry.as_service();
-    let mut prepared = self::service(&service, defaults, source, capabilities, found)?;
+    let wanted = Wanted::Middleware;
+    let mut prepared = guest(&service, wanted, defaults, source, capabilities, found)?;
     prepared.spec.role = Role::Middleware;
     prepared.spec.action = action(entry);
     prepared.chain = ChainPlace::Middleware(LinkSettings::of(entry));
@@ -112,37 +136,38 @@ fn action(entry: &MiddlewareEntry) -> Option<ActionSettings> {
     })
 }
 
-fn read(service: &Service) -> Result<(PathBuf, Binary), Misplaced> {
-    let (file, wants_component) = match service.guest() {
-        GuestPath::Component(file) => (file, true),
-        GuestPath::Module(file) => (file, false),
+fn read(service: &Service, wanted: Wanted) -> Result<(PathBuf, Binary), Misplaced> {
+    let (file, key) = match service.guest() {
+        GuestPath::Component(file) => (file, "component"),
+        GuestPath::Module(file) => (file, "module"),
     };
-    let key = if wants_component {
-        "component"
-    } else {
-        "module"
-    };
-    let binary = read_as(file, wants_component).at(key)?;
+    let binary = read_as(file, wanted).at(key)?;
     Ok((file.to_owned(), binary))
 }
 
-pub(super) fn read_as(file: &Path, wants_component: bool) -> Result<Binary> {
+pub(super) fn read_as(file: &Path, wanted: Wanted) -> Result<Binary> {
     let artifact =
         Artifact::read(file).with_context(|| format!("cannot serve `{}`", file.display()))?;
-    match (artifact, wants_component) {
-        (Artifact::Component(binary), true) => Ok(Binary::Component(binary)),
-        (Artifact::Module(binary), false) => Ok(Binary::Module(binary)),
-        (Artifact::Component(_), false) => anyhow::bail!(
+    match (artifact, wanted) {
+        (Artifact::Component(binary), Wanted::Component | Wanted::Middleware) => {
+            Ok(Binary::Component(binary))
+        }
+        (Artifact::Module(binary), Wanted::Module) => Ok(Binary::Module(binary)),
+        (Artifact::Component(_), Wanted::Module) => anyhow::bail!(
             "`{}` is a component, not a core module: write `component = …`",
             file.display()
         ),
-        (Artifact::Module(binary), true) => match component_core_of(&binary) {
-            Some(shown_by) => anyhow::bail!(
+        (Artifact::Module(binary), wanted) => match (component_core_of(&binary), wanted) {
+            (Some(shown_by), _) => anyhow::bail!(
                 "`{}` is the core module of a component (it {shown_by}), not a component: build it for \
                  wasm32-wasip2, or turn it into one with `wasm-tools component new`",
                 file.display()
             ),
-            None => anyhow::bail!(
+            (None, Wanted::Middleware) => anyhow::bail!(
+                "`{}` is a core module, and only components can be middlewares: build it for wasm32-wasip2",
+                file.display()
+            ),
+            (None, _) => anyhow::bail!(
                 "`{}` is a core module, not a component: write `module = …`",
                 file.display()
             ),

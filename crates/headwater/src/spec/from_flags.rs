@@ -5,6 +5,7 @@ use std::path::Path;
 use headwater_chain::{ChainError, MAX_MIDDLEWARES};
 use headwater_config::RouteConfig;
 use headwater_config::settings::ServiceSettings;
+use headwater_core::CONTEXT_VARIABLE;
 use headwater_egress::GrantSource;
 use headwater_runtime::Role;
 
@@ -14,7 +15,7 @@ use crate::input;
 use crate::spec::capabilities;
 use crate::spec::chain::{ChainPlace, LinkSettings};
 use crate::spec::config_location::ConfigLocations;
-use crate::spec::from_file;
+use crate::spec::from_file::{self, Wanted};
 use crate::spec::host_spec::HostSpec;
 use crate::spec::internal_grants::idle_grant;
 use crate::spec::prepared::{Binary, PreparedService};
@@ -32,6 +33,12 @@ pub(super) fn single(
         found.error(Diagnostic::usage(
             "--no-proxy has no effect without a proxy: name one with --proxy",
         ));
+    }
+    let given = arguments.grants.environment.iter();
+    for (name, _) in given.filter(|(name, _)| name.starts_with(CONTEXT_VARIABLE)) {
+        found.error(Diagnostic::usage(format!(
+            "--env {name}: it would look like a value of the request's context, which it is not: name it otherwise"
+        )));
     }
     let capabilities = headwater_capabilities::all();
     let granted = capabilities::of_flags(&arguments.capabilities, &capabilities, found);
@@ -117,7 +124,7 @@ fn middleware(
     name: &str,
     found: &mut Diagnostics,
 ) -> Result<PreparedService, Diagnostic> {
-    let binary = from_file::read_as(file, true)
+    let binary = from_file::read_as(file, Wanted::Middleware)
         .map_err(|error| Diagnostic::of(Kind::File, Position::entry("--middleware"), &error))?;
     let (guest, binary) = binary.into_parts();
     let nothing = headwater_capabilities::all().nothing();

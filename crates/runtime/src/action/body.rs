@@ -35,6 +35,8 @@ pub(super) enum Taken {
 #[derive(Debug)]
 pub(super) enum TakeError {
     TooLarge,
+    /// The deadline passed.
+    Late,
     /// It broke off.
     Broken(BodyError),
 }
@@ -152,7 +154,8 @@ impl http_body::Body for Replayed {
         let rest = self.rest.as_ref().map(http_body::Body::size_hint);
         let rest = rest.unwrap_or_else(|| SizeHint::with_exact(0));
         let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper() {
+        // A message with a length has no trailers in HTTP/1.1 (RFC 9112, 6.3).
+        if let Some(upper) = rest.upper().filter(|_| self.trailers.is_none()) {
             hint.set_upper(read.saturating_add(upper));
         }
         hint.set_lower(read.saturating_add(rest.lower()));
@@ -192,7 +195,10 @@ mod tests {
             let taken = Taken::read(chunks(&["ab", "cd"]), 4, larger).await.unwrap();
             assert_eq!(taken.seen(), b"abcd");
             let body = taken.into_body();
-            assert_eq!(body.size_hint().exact(), Some(4));
+            assert_eq!(
+                (body.size_hint().lower(), body.size_hint().exact()),
+                (4, None)
+            );
             assert_eq!(all(body).await, (Bytes::from("abcd"), true));
         }
     }

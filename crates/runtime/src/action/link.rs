@@ -103,6 +103,7 @@ impl Passage {
                 Fault::bad_response("the service's response is too large for a middleware")
                     .caused_by("its body is larger than `body` allows; `larger_bodies = \"pass\"` lets it pass"),
             ),
+            TakeError::Late => Failed::Here(Fault::deadline()),
             // Recorded already, if it is a fault.
             TakeError::Broken(error) => Failed::Behind(
                 self.scope
@@ -197,7 +198,14 @@ impl Passage {
             body: most,
             larger_bodies,
         } = self.link.settings;
-        Taken::read(body, most, larger_bodies).await
+        let read = Taken::read(body, most, larger_bodies);
+        // A chain polls the link before it looks at the link's deadline, so this error is the first.
+        match self.scope.due() {
+            Some(due) => tokio::time::timeout_at(due.into(), read)
+                .await
+                .unwrap_or(Err(TakeError::Late)),
+            None => read.await,
+        }
     }
 
     fn hook_request(&self, head: &request::Parts, body: Vec<u8>) -> HookRequest {
@@ -265,6 +273,12 @@ fn unreadable_request(error: TakeError) -> Fault {
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             "the request's body is too large for a middleware",
+        ),
+        // The client is late, not the guest.
+        TakeError::Late => Fault::client(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            "the request's body did not arrive in time",
         ),
         TakeError::Broken(error) => Fault::client(
             StatusCode::BAD_REQUEST,

@@ -86,11 +86,15 @@ impl Scheduler {
         if self.queue.is_empty()
             && let Some(index) = self.place(thread)
         {
-            // A thread that could run guests deserves an instance of its own, for the requests to come; this
-            // one need not wait for it.
+            // A thread that runs guests gets an instance of its own, for the requests to come: with one of another
+            // thread, each part of a body wakes both threads, which takes five times the CPU time. This request
+            // need not wait for it.
             let instance = &self.instances[index];
-            if instance.in_flight > 0
-                && (thread.is_none() || instance.thread != thread)
+            let is_far = match thread {
+                Some(_) => instance.thread != thread,
+                None => instance.in_flight > 0,
+            };
+            if is_far
                 && self.instances.len() < self.parallelism.min(self.settings.max_instances)
             {
                 self.start(actions);
