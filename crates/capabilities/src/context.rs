@@ -410,7 +410,7 @@ mod tests {
             "get user",
             "get flag-*",
             "set tenant",
-            "show tenant",
+            "spans tenant",
             "REMOTE_USER = user",
             "x-user: user",
         ];
