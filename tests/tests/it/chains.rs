@@ -624,7 +624,9 @@ async fn a_reload_changes_a_chain_while_its_service_stays() -> Result<()> {
     let settings = gate("", "")?.write()?;
     let (host, admin) =
         Admin::start(Host::serve(settings.path()).args(["--log", instances::LOG])).await?;
-    let gated = Client::new().get(host.url()).await?;
+    // One connection: another may be on a thread that gets an instance of its own.
+    let client = Client::new();
+    let gated = client.get(host.url()).await?;
     ensure!(gated.header("x-gate") == "gate", "{gated:?}");
     let text = fs::read_to_string(settings.path())?;
     fs::write(
@@ -634,7 +636,7 @@ async fn a_reload_changes_a_chain_while_its_service_stays() -> Result<()> {
     let reload = Request::post(format!("{}/reload", admin.url())).body(empty())?;
     let reloaded = Client::new().send(reload).await?;
     ensure!(reloaded.status == 200, "{reloaded:?}");
-    let bare = Client::new().get(host.url()).await?;
+    let bare = client.get(host.url()).await?;
     ensure!(
         bare.status == 200 && bare.header("x-gate").is_empty(),
         "{bare:?}"
