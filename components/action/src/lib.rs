@@ -105,7 +105,10 @@ impl middleware_on_request::Guest for Hooks {
 
 impl middleware_on_response::Guest for Hooks {
     fn on_response(response: Response) -> Action {
-        let told = response.headers.iter().find(|header| header.name == "x-on-response");
+        let told = response
+            .headers
+            .iter()
+            .find(|header| header.name == "x-on-response");
         let told = told.map(|header| header.value.clone());
         let told = told.or_else(|| std::env::var("ON_RESPONSE").ok());
         match told.as_deref().unwrap_or("tag") {

@@ -63,7 +63,9 @@ impl wasip3::exports::http::handler::Guest for Context {
             "call" => match Call::to(&query, &request) {
                 Ok(call) => {
                     let call = call.with_header("x-user", b"forged".to_vec());
-                    call.make(0).await.map_or_else(|error| error, |()| "called".to_owned())
+                    call.make(0)
+                        .await
+                        .map_or_else(|error| error, |()| "called".to_owned())
                 }
                 Err(error) => error,
             },

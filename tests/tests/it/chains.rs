@@ -411,7 +411,7 @@ async fn the_fault_of_a_link_is_answered_named_and_tells_if_the_service_was_reac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_of_the_service_is_not_the_middlewares() -> Result<()> {
-    let settings = middleware(Settings::default(), "mw", "mw", "")?
+    let settings = middleware(Settings::default(), "mw", "mw", "max_instances = 1\n")?
         .component("faulty", "/...", &[])?
         .text("middleware = [\"mw\"]\ntimeout = \"1s\"\n");
     let services = Services::start(settings, &[]).await?;

@@ -19,9 +19,9 @@ use crate::pool::InstancePool;
 /// A call of a hook, with its arguments. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) enum HookCall {
-    OnRequest(Arc<HookRequest>),
-    OnResponse(Arc<HookResponse>),
-    OnError(Arc<FailedRequest>, Arc<HookFault>),
+    Request(Arc<HookRequest>),
+    Response(Arc<HookResponse>),
+    Error(Arc<FailedRequest>, Arc<HookFault>),
 }
 
 /// The result of a hook.
@@ -33,9 +33,9 @@ pub(super) enum HookResult {
 
 /// A prepared call: its task exists, but the guest has not executed any instruction for it.
 pub(crate) enum HookRun {
-    OnRequest(OnRequest, ActionCall<(Arc<HookRequest>,)>),
-    OnResponse(OnResponse, ActionCall<(Arc<HookResponse>,)>),
-    OnError(OnError, ErrorCall),
+    Request(OnRequest, ActionCall<(Arc<HookRequest>,)>),
+    Response(OnResponse, ActionCall<(Arc<HookResponse>,)>),
+    Error(OnError, ErrorCall),
 }
 
 type ActionCall<P> = TypedFuncCallConcurrent<GuestState, P, (Action,)>;
@@ -77,23 +77,23 @@ impl HookCall {
     ) -> wasmtime::Result<(HookRun, GuestTaskId)> {
         let none = || wasmtime::format_err!("the component has no such hook");
         Ok(match self {
-            Self::OnRequest(request) => {
+            Self::Request(request) => {
                 let hook = guest.on_request.ok_or_else(none)?;
                 let call = hook.start_call_concurrent(store, (request,))?;
                 let task = call.task();
-                (HookRun::OnRequest(hook, call), task)
+                (HookRun::Request(hook, call), task)
             }
-            Self::OnResponse(response) => {
+            Self::Response(response) => {
                 let hook = guest.on_response.ok_or_else(none)?;
                 let call = hook.start_call_concurrent(store, (response,))?;
                 let task = call.task();
-                (HookRun::OnResponse(hook, call), task)
+                (HookRun::Response(hook, call), task)
             }
-            Self::OnError(request, fault) => {
+            Self::Error(request, fault) => {
                 let hook = guest.on_error.ok_or_else(none)?;
                 let call = hook.start_call_concurrent(store, (request, fault))?;
                 let task = call.task();
-                (HookRun::OnError(hook, call), task)
+                (HookRun::Error(hook, call), task)
             }
         })
     }
@@ -108,13 +108,13 @@ impl HookRun {
         accessor: &Accessor<GuestState>,
     ) -> wasmtime::Result<Response<WasiBody>> {
         let result = match self {
-            Self::OnRequest(hook, call) => {
+            Self::Request(hook, call) => {
                 HookResult::Action(hook.finish_call_concurrent(accessor, call).await?.0)
             }
-            Self::OnResponse(hook, call) => {
+            Self::Response(hook, call) => {
                 HookResult::Action(hook.finish_call_concurrent(accessor, call).await?.0)
             }
-            Self::OnError(hook, call) => {
+            Self::Error(hook, call) => {
                 HookResult::Answer(hook.finish_call_concurrent(accessor, call).await?.0)
             }
         };

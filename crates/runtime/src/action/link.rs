@@ -83,7 +83,7 @@ impl Passage {
     async fn on_request(&self, request: Request<Body>) -> Result<Admitted, Fault> {
         let (mut head, body) = request.into_parts();
         let taken = self.take(body).await.map_err(unreadable_request)?;
-        let call = HookCall::OnRequest(Arc::new(self.hook_request(&head, taken.seen())));
+        let call = HookCall::Request(Arc::new(self.hook_request(&head, taken.seen())));
         Ok(match self.action(call).await? {
             Action::Continue => Admitted::Passes(Request::from_parts(head, taken.into_body())),
             Action::Reject(status) => Admitted::Answered(apply::reject(status)?),
@@ -111,7 +111,7 @@ impl Passage {
                     .unwrap_or_else(|| Fault::cut(&*error)),
             ),
         })?;
-        let call = HookCall::OnResponse(Arc::new(self.hook_response(&head, taken.seen())));
+        let call = HookCall::Response(Arc::new(self.hook_response(&head, taken.seen())));
         let action = self.action(call).await.map_err(Failed::Here)?;
         self.carry_out(action, &mut head, taken)
             .map_err(Failed::Here)
@@ -144,7 +144,7 @@ impl Passage {
 
     /// Asks the hook for an answer in place of the fault's. If it has none, or fails itself, the fault stays.
     async fn on_error(&self, failed: FailedRequest, fault: Fault) -> Result<Response<Body>, Fault> {
-        let call = HookCall::OnError(Arc::new(failed), Arc::new(self.hook_fault(&fault)));
+        let call = HookCall::Error(Arc::new(failed), Arc::new(self.hook_fault(&fault)));
         let result = call.make(&self.link.pool, &self.scope).await;
         let answer = result.and_then(|result| match result {
             HookResult::Answer(Some(answer)) => apply::answer(answer, &self.is_forbidden).map(Some),

@@ -94,9 +94,7 @@ impl Scheduler {
                 Some(_) => instance.thread != thread,
                 None => instance.in_flight > 0,
             };
-            if is_far
-                && self.instances.len() < self.parallelism.min(self.settings.max_instances)
-            {
+            if is_far && self.instances.len() < self.parallelism.min(self.settings.max_instances) {
                 self.start(actions);
             }
             self.assign(request, index, actions);

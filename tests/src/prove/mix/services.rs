@@ -49,7 +49,7 @@ const CHAIN_LEFT: &str = "max_instances = 3\nmax_requests_per_instance = \"150-3
                           post_return_timeout = \"5s\"\nmiddleware = [\"mw\"]\n";
 const CHAIN_P2: &str = "max_instances = 4\nmax_requests_per_instance = \"20-60\"\n\
                         middleware = [\"mw\"]\n";
-/// The middlewares of [`CHAIN`] and the like, with more keys of each.
+/// The middlewares of chains, with more keys of each.
 pub const MIDDLEWARES: &[(&str, &str)] = &[
     (
         "mw",

@@ -79,17 +79,17 @@ fn requests_of_a_serving_thread_go_to_its_own_instance_unless_it_has_many_more()
 }
 
 #[test]
-fn a_serving_thread_gets_an_instance_when_that_of_another_thread_is_busy() {
+fn a_serving_thread_gets_an_instance_at_its_first_request_also_if_that_of_another_is_idle() {
     let mut pool = Pool::warm(settings(), 2, 1);
     pool.on_threads(1);
-    assert_eq!(pool.arrive_on(1, 100), [assign(100, 0)], "it was idle");
     assert_eq!(
-        pool.arrive_on(0, 101),
-        [assign(101, 0)],
+        pool.arrive_on(0, 100),
+        [assign(100, 0)],
         "it is the thread's own"
     );
-    assert_eq!(pool.arrive_on(1, 102), [start(1), assign(102, 0)]);
-    assert_eq!(pool.arrive_on(1, 103), [assign(103, 0)], "it is starting");
+    pool.finish(100);
+    assert_eq!(pool.arrive_on(1, 101), [start(1), assign(101, 0)]);
+    assert_eq!(pool.arrive_on(1, 102), [assign(102, 0)], "it is starting");
 }
 
 #[test]
