@@ -79,10 +79,12 @@ async fn idle_instances_end_down_to_those_that_are_to_be_kept() -> Result<()> {
     three.instances.wait_gone(2).await?;
     // Longer than the idle timeout, by another service's clock.
     pass_a_second(&three.host).await?;
+    // The last one was kept.
     ensure!(three.instances.retired("idle") == 2);
     three.host.ok(&three.path()).await?;
-    // The last one was kept.
-    three.instances.wait_started(3).await?;
+    // It answers. If it is of another thread than the request, that one gets an instance of its own.
+    let started = three.instances.started();
+    ensure!((3..=4).contains(&started), "{started} instances");
     Ok(())
 }
 
