@@ -60,8 +60,8 @@ pub(crate) fn bench(workspace: &Workspace, more: &[&str]) -> Result<()> {
 /// Builds the benchmark of the parts for counting its instructions, and returns its path.
 ///
 /// By the profile that users run, link-time optimisation included: then a count is of their code, and the
-/// dependencies are those of [`bench`]. Without this optimisation, all dependencies would be compiled once more, and
-/// those of the tests are hardly optimised: their part of a count would hide ours.
+/// dependencies are those of [`bench`](fn@bench). Without this optimisation, all dependencies would be compiled once
+/// more, and those of the tests are hardly optimised: their part of a count would hide ours.
 pub(crate) fn counted(workspace: &Workspace) -> Result<PathBuf> {
     let mut build = workspace.cargo();
     build.args(["bench", "--no-run", "--workspace", "--bench", "parts"]);
