@@ -36,7 +36,7 @@ const fn piece(name: &'static str, operations: u32, count: fn(u32) -> Result<()>
 }
 
 /// In the order of a request's life.
-const PIECES: [Piece; 25] = [
+const PIECES: [Piece; 24] = [
     piece("server.route-by-path", 1_250, server::route_by_path),
     piece("server.route-by-host", 1_250, server::route_by_host),
     piece("server.scope", 1_000, server::scope),
@@ -46,7 +46,6 @@ const PIECES: [Piece; 25] = [
     piece("telemetry.span-unsampled", 500, telemetry::span_unsampled),
     piece("telemetry.span-sampled", 500, telemetry::span_sampled),
     piece("telemetry.metrics", 1_000, telemetry::metrics),
-    piece("telemetry.access-line", 1_000, telemetry::access_line),
     piece("runtime.code-in-use", 20, guests::code_in_use),
     piece("runtime.code-from-disk", 4, guests::code_from_disk),
     piece("runtime.wasmtime-call", 500, guests::wasmtime_call),

@@ -9,14 +9,12 @@ use anyhow::Result;
 use headwater_core::{AccessFormat, RequestId};
 use headwater_telemetry::metrics::RequestStart;
 use headwater_telemetry::{
-    AccessLog, AccessStart, ServerRequest, ServerSpan, Telemetry, TelemetryConfig, TreeConfig,
-    init, propagation,
+    AccessLog, ServerRequest, ServerSpan, Telemetry, TelemetryConfig, TreeConfig, init, propagation,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::rounds;
 use super::server::{CLIENT, REQUESTED, headers};
-use crate::hello;
 
 /// The span of a request without tracing: an id and a context only.
 pub(super) fn span_off(operations: u32) -> Result<()> {
@@ -91,25 +89,6 @@ pub(super) fn metrics(operations: u32) -> Result<()> {
             started: Instant::now(),
         });
         measure.end(Some(StatusCode::OK), None);
-        Ok(())
-    })
-}
-
-/// A line of the access log, up to the queue of the thread that writes it.
-pub(super) fn access_line(operations: u32) -> Result<()> {
-    let (log, headers) = (access_log()?, headers());
-    let (scope, uri) = (hello::scope(), Uri::from_static(REQUESTED));
-    rounds(operations, |_| {
-        let mut entry = log.begin(AccessStart {
-            scope: &scope,
-            method: &Method::GET,
-            uri: &uri,
-            version: Version::HTTP_11,
-            headers: &headers,
-            caller: None,
-        });
-        entry.answered(StatusCode::OK);
-        entry.end();
         Ok(())
     })
 }
