@@ -16,10 +16,10 @@ use tower::util::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What is behind a middleware, as the service that a layer wraps.
+/// The handler behind a middleware, as a `tower` service. A layer wraps it.
 ///
-/// It finds the request's place in the chain by an extension of the request, so a layer must not take the extensions
-/// away. A layer may clone a request, with its extensions, to send it again.
+/// It finds the request's place in the chain by an extension of the request, so a layer must leave the extensions in
+/// the request. A layer may clone a request, with its extensions, to send it again.
 #[derive(Debug, Clone)]
 pub struct NextService(());
 

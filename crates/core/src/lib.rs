@@ -31,6 +31,7 @@
 mod answer;
 mod attribution;
 mod body;
+mod call_next;
 mod chain;
 mod choice;
 mod context;
@@ -44,13 +45,13 @@ pub mod hops;
 mod id;
 mod internal;
 mod limits;
-mod next_body;
 mod printable;
 mod read_turn;
 mod scope;
 
 pub use attribution::{Attribution, Doubt, Verdict, Witness};
 pub use body::{Body, BodyError, PolledFrame, empty, full};
+pub use call_next::call_next;
 pub use chain::{LinkParts, Next, NextCall};
 pub use choice::{
     AccessFormat, AttributionMode, Compat, GuestTraceparent, LogFormat, ResponseMode, ServiceName,
@@ -66,8 +67,7 @@ pub use hops::{Hops, LoopGuard};
 pub use id::RequestId;
 pub use internal::{AnswerFuture, Caller, InternalService};
 pub use limits::Limits;
-pub use next_body::call_next;
-pub use printable::Printable;
+pub use printable::{Printable, REDACTED};
 pub use read_turn::ReadTurn;
 pub use scope::{Counters, RequestScope, ScopeKey, ScopeParts};
 

@@ -1,5 +1,8 @@
 use std::fmt;
 
+/// The text in place of a value that is secret, or may be.
+pub const REDACTED: &str = "<redacted>";
+
 /// A line in printable form, such as one that a guest wrote.
 ///
 /// Characters that could fake several lines, move a terminal's cursor or change the writing direction

@@ -26,7 +26,7 @@ pub struct EgressParams {
     /// The trace headers of its requests.
     pub trace_headers: TraceHeaders,
     /// Header fields of its requests that have a value of the context of the request that they are made for.
-    /// What the guest sets there is dropped. Default: none.
+    /// If the guest sets such a field itself, its value is dropped. Default: none.
     pub context_headers: Vec<(HeaderName, ContextName)>,
     /// Limits on requests, connections and message sizes.
     pub limits: EgressLimits,

@@ -11,6 +11,7 @@ use headwater::{Body, BodyError, Host, NextService, Service};
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
+use tower::util::MapResponseLayer;
 use tower_layer::layer_fn;
 
 /// Lets requests with the token pass.
@@ -19,10 +20,6 @@ struct Auth<S> {
     token: &'static str,
     inner: S,
 }
-
-/// Says which middleware a response passed.
-#[derive(Clone)]
-struct Mark<S>(S);
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BodyError>> + Send>>;
 
@@ -61,32 +58,11 @@ where
     }
 }
 
-impl<S> tower_service::Service<Request<Body>> for Mark<S>
-where
-    S: tower_service::Service<
-            Request<Body>,
-            Response = Response<Body>,
-            Error = BodyError,
-            Future = Answer,
-        >,
-{
-    type Response = Response<Body>;
-    type Error = BodyError;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        let answered = self.0.call(request);
-        Box::pin(async {
-            let mut response = answered.await?;
-            let mark = HeaderValue::from_static("mark");
-            response.headers_mut().insert("x-passed", mark);
-            Ok(response)
-        })
-    }
+/// Says that a response passed it.
+fn mark(mut response: Response<Body>) -> Response<Body> {
+    let mark = HeaderValue::from_static("mark");
+    response.headers_mut().insert("x-passed", mark);
+    response
 }
 
 #[tokio::main]
@@ -100,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let host = Host::builder()
         .middleware("auth", layer_fn(auth))
-        .middleware("mark", layer_fn(Mark::<NextService>))
+        .middleware("mark", MapResponseLayer::new(mark))
         // The first is the outermost.
         .service(
             Service::file("guest", guest)?

@@ -30,7 +30,7 @@ pub(crate) struct Sampling {
 #[derive(Debug, Default)]
 pub(crate) struct DecidedIds(RandomIdGenerator);
 
-/// What the sampler says of a span.
+/// The sampler's decision about a span.
 pub(crate) enum Decision {
     /// The span is recorded.
     Sample(Decided),
@@ -40,6 +40,14 @@ pub(crate) enum Decision {
 
 /// Keeps the trace id for the next root span of this thread, until it is dropped.
 pub(crate) struct Decided(());
+
+/// Returns the OpenTelemetry context of a span under `parent`, or of a root.
+pub(crate) fn below(parent: Option<&SpanContext>) -> Context {
+    match parent {
+        Some(parent) => Context::new().with_remote_span_context(parent.clone()),
+        None => Context::new(),
+    }
+}
 
 // === impl Sampling ===
 
@@ -67,11 +75,7 @@ impl Sampling {
     }
 
     fn of_child(&self, parent: Option<&SpanContext>) -> Decision {
-        let context = match parent {
-            Some(parent) => Context::new().with_remote_span_context(parent.clone()),
-            None => Context::new(),
-        };
-        let span = self.tracer.start_with_context("", &context);
+        let span = self.tracer.start_with_context("", &below(parent));
         if !span.is_recording() {
             return Decision::Drop(span.span_context().clone());
         }

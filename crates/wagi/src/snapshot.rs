@@ -1,4 +1,4 @@
-//! What the last requests of a module were given, for operators.
+//! The environment and the arguments of a module's last requests, for operators.
 //!
 //! Values that may be secret are never kept or logged: variables of the configuration and of the request's context,
 //! and header fields that carry credentials.
@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use headwater_core::{RequestId, RequestScope};
+use headwater_core::{REDACTED, RequestId, RequestScope};
 use parking_lot::Mutex;
 use tracing::Level;
 
@@ -18,9 +18,6 @@ pub const ENVIRONMENT_TARGET: &str = "headwater::environment";
 
 /// The requests whose snapshots are kept.
 const KEPT: usize = 100;
-
-/// Stands in place of a value that may be secret.
-const REDACTED: &str = "<redacted>";
 
 /// Parts of the names of header fields whose values are secret, as in a variable.
 const SECRET: [&str; 13] = [

@@ -1,14 +1,12 @@
-//! What a guest is given: variables, arguments, directories and grants.
+//! The variables, arguments, directories and grants of a guest, for operators.
 //!
 //! Values of variables may be secrets, so those of the configuration are not shown.
 
+use headwater_core::REDACTED;
 use serde_json::{Value, json};
 
 use crate::build::running_service::RunningService;
 use crate::reload::RunningHost;
-
-/// Stands in place of a value that may be secret.
-const REDACTED: &str = "<redacted>";
 
 /// The service or the request is not there, for this reason.
 #[derive(Debug)]
@@ -66,40 +64,33 @@ fn arguments(service: &RunningService) -> Value {
     }
 }
 
-#[cfg(feature = "wagi")]
 fn of_request(service: &RunningService, id: &str) -> Result<Value, NotFound> {
-    let id = headwater_core::RequestId::parse(id.as_bytes())
+    let name = service.name();
+    let parsed = headwater_core::RequestId::parse(id.as_bytes());
+    let id = parsed
         .ok_or_else(|| NotFound(format!("`{id}` is not the id of a request of this host")))?;
-    if !service.spec.guest.is_module() {
-        return Err(NotFound(format!(
-            "`{}` is a component, whose environment is the same for all requests: leave out `request`",
-            service.name()
-        )));
+    #[cfg(feature = "wagi")]
+    if service.spec.guest.is_module() {
+        let module = service.runner.module();
+        let found = module.and_then(|module| module.snapshot(id));
+        let found = found.ok_or_else(|| {
+            NotFound(format!(
+                "`{name}` did not get the request {id}, or has had 100 others since"
+            ))
+        })?;
+        let variables = found.environment.into_iter();
+        let variables: serde_json::Map<_, _> = variables
+            .map(|(name, value)| (name, value.into()))
+            .collect();
+        return Ok(json!({
+            "service": &**name,
+            "request_id": id.to_string(),
+            "environment": variables,
+            "arguments": found.arguments,
+        }));
     }
-    let module = service.runner.module();
-    let found = module.and_then(|module| module.snapshot(id));
-    let found = found.ok_or_else(|| {
-        NotFound(format!(
-            "`{}` did not get the request {id}, or has had 100 others since",
-            service.name()
-        ))
-    })?;
-    let variables = found.environment.into_iter();
-    let variables: serde_json::Map<_, _> = variables
-        .map(|(name, value)| (name, value.into()))
-        .collect();
-    Ok(json!({
-        "service": &**service.name(),
-        "request_id": id.to_string(),
-        "environment": variables,
-        "arguments": found.arguments,
-    }))
-}
-
-#[cfg(not(feature = "wagi"))]
-fn of_request(service: &RunningService, _id: &str) -> Result<Value, NotFound> {
+    let _not_asked = id;
     Err(NotFound(format!(
-        "`{}` is a component, whose environment is the same for all requests: leave out `request`",
-        service.name()
+        "`{name}` is a component, whose environment is the same for all requests: leave out `request`"
     )))
 }

@@ -178,13 +178,13 @@ impl RunningService {
 
     /// Returns true if both have the same middlewares in front, on each route, or are the same link.
     pub(crate) fn has_chains_of(&self, other: &Self) -> bool {
-        let on_routes = |service: &Self| -> Vec<_> {
-            let routes = service.routes.iter();
-            let own =
-                routes.filter_map(|route| Some((route.path.clone(), route.middleware.clone()?)));
-            own.collect()
-        };
-        self.chain == other.chain && on_routes(self) == on_routes(other)
+        self.chain == other.chain && self.routes_with_chains().eq(other.routes_with_chains())
+    }
+
+    /// Returns the routes with middlewares of their own, and these.
+    fn routes_with_chains(&self) -> impl Iterator<Item = (&str, &Vec<String>)> {
+        let routes = self.routes.iter();
+        routes.filter_map(|route| Some((route.path.as_str(), route.middleware.as_ref()?)))
     }
 
     /// Returns true if it is a middleware, which has no routes.

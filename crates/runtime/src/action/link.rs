@@ -261,9 +261,9 @@ impl Passage {
 
 /// A fault after the request went on.
 enum Failed {
-    /// Of the link itself.
+    /// The link itself failed.
     Here(Fault),
-    /// Of what is behind it.
+    /// The handler behind the link failed.
     Behind(Fault),
 }
 

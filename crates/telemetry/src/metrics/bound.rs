@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::LocalKey;
 
-/// The most that a thread keeps of each kind. Then it forgets all: what was deleted by reloads goes with that.
+/// The most entries of each kind in a thread. When there are as many, all are deleted, and with them those of services
+/// that reloads removed.
 const MOST: usize = 256;
 
-/// What a thread keeps, by the key. What is kept must own the texts whose addresses are in its key.
+/// The bound instruments of a thread. A value must own the texts whose addresses are in its key, so that no other text
+/// gets their addresses.
 pub(super) type Kept<K, B> = RefCell<HashMap<K, B>>;
 
 /// The number of these instruments: the instruments of another meter may have the same address later.
@@ -41,7 +43,7 @@ impl Address {
     }
 }
 
-/// Hands over what the thread keeps for the key, and makes it first if there is nothing.
+/// Passes the thread's entry for the key to `with`, and makes the entry first if there is none.
 pub(super) fn with_kept<K: Hash + Eq, B, R>(
     of: &'static LocalKey<Kept<K, B>>,
     key: K,

@@ -16,13 +16,12 @@ use std::sync::LazyLock;
 
 use headwater_core::{SpanContext, TraceFlags};
 use http::{Method, Version};
-use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::sampling::{Decision, Sampling};
+use crate::sampling::{Decision, Sampling, below};
 
 /// The `tracing` target of request spans. Spans of other targets are not traced: those of hyper,
 /// h2, tonic and wasmtime are not recorded, nor fed back to an exporter when they come from its own
@@ -45,12 +44,9 @@ fn start(parent: Option<&SpanContext>, new: impl FnOnce() -> Span) -> (Span, Spa
         None => None,
     };
     let span = new();
-    let remote = parent.map_or_else(Context::new, |parent| {
-        Context::new().with_remote_span_context(parent.clone())
-    });
     // Must come before anything that starts the span on the OpenTelemetry side, as `context`
     // does. Fails without an OpenTelemetry layer: then the context is invalid.
-    let _ = span.set_parent(remote);
+    let _ = span.set_parent(below(parent));
     let context = span.context();
     let context = context.span().span_context().clone();
     match context.is_valid() {

@@ -1,16 +1,13 @@
 //! Measures what a link of a chain costs: hosts with and without it, in turn.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use headwater_tests::Host;
 use headwater_tests::guests::guest;
 use headwater_tests::settings::{Settings, SettingsFile};
-use headwater_tests::{Client, Host, client};
-use http::Request;
-use http_body_util::BodyExt;
 
-use crate::goal::{Goal, median, mib};
+use crate::goal::{Goal, median};
 use crate::load::{CONNECTIONS, Round, Target};
+use crate::long::{self, Long};
 use crate::options::Options;
 
 /// Requests before the measurement.
@@ -61,7 +58,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
         options.rounds, options.requests
     );
     let mut goals = hops(options).await?;
-    goals.extend(long(options).await?);
+    goals.extend(through_three(options).await?);
     Ok(goals)
 }
 
@@ -118,22 +115,11 @@ async fn hops(options: &Options) -> Result<Vec<Goal>> {
 }
 
 /// Measures a long response through three links, on one connection.
-async fn long(options: &Options) -> Result<Vec<Goal>> {
+async fn through_three(options: &Options) -> Result<Vec<Goal>> {
     let settings = behind(&["mw", "mw2", "gate"], "stream")?.write()?;
     let host = Host::serve(settings.path()).start().await?;
-    let client = Client::new();
     let url = format!("{}/bytes?mw=pass&n={LONG}", host.url());
-    // The memory of the first request is kept for the next one.
-    drain(&client, &url).await?;
-    let before = host.process().rss()?;
-    host.process().reset_peak_rss()?;
-    let mut rates = Vec::new();
-    for _ in 0..options.rounds.max(3) {
-        let took = drain(&client, &url).await?;
-        rates.push(LONG as f64 / 1e6 / took.as_secs_f64());
-    }
-    let rate = median(rates);
-    let growth = mib(host.process().peak_rss()?.saturating_sub(before));
+    let Long { rate, growth } = long::measure(&host, &url, LONG, options.rounds).await?;
     println!("  100 MiB through three links at {rate:.0} MB/s, and {growth:.1} MiB for it\n");
     Ok(vec![
         Goal {
@@ -147,17 +133,4 @@ async fn long(options: &Options) -> Result<Vec<Goal>> {
             met: growth < MOST_GROWTH,
         },
     ])
-}
-
-/// Reads a whole response, and returns the time that it took.
-async fn drain(client: &Client, url: &str) -> Result<Duration> {
-    let started = Instant::now();
-    let request = Request::get(url).body(client::empty())?;
-    let mut body = client.open(request).await?.into_body();
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        length += frame?.into_data().map_or(0, |data| data.len());
-    }
-    ensure!(length == LONG, "{length} bytes came");
-    Ok(started.elapsed())
 }

@@ -15,6 +15,7 @@ mod goal;
 mod handshakes;
 mod idle;
 mod load;
+mod long;
 mod neighbour;
 mod options;
 mod paced;

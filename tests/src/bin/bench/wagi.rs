@@ -8,13 +8,13 @@ use anyhow::{Context, Result, ensure};
 use headwater_tests::guests::guest;
 use headwater_tests::{Client, Host, client};
 use http::Request;
-use http_body_util::BodyExt;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::cgi::{self, Cgi};
-use crate::goal::{Goal, median, mib};
+use crate::goal::{Goal, median};
 use crate::load::{CONNECTIONS, Round, Target};
+use crate::long::{self, Long};
 use crate::options::Options;
 
 /// The source of the small module, from which the native CGI is built.
@@ -42,7 +42,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Goal>> {
         options.rounds, options.requests
     );
     let mut goals = small_and_large(options).await?;
-    goals.extend(long(options).await?);
+    goals.extend(long_output(options).await?);
     python().await?;
     Ok(goals)
 }
@@ -121,25 +121,12 @@ fn cpu(rounds: &[Round]) -> f64 {
 }
 
 /// Measures a long answer on one connection.
-async fn long(options: &Options) -> Result<Vec<Goal>> {
+async fn long_output(options: &Options) -> Result<Vec<Goal>> {
     let folder = TempDir::new()?;
     let module = folder.path().join("long.wat");
     std::fs::write(&module, printing(LONG / PIECE))?;
     let host = Host::serve(&module).start().await?;
-    let client = Client::new();
-    // The memory of the first request is kept for the next one.
-    drain(&client, host.url()).await?;
-    let before = host.process().rss()?;
-    host.process().reset_peak_rss()?;
-    let mut rates = Vec::new();
-    for _ in 0..options.rounds.max(3) {
-        let started = Instant::now();
-        let length = drain(&client, host.url()).await?;
-        ensure!(length == LONG, "{length} bytes came");
-        rates.push(length as f64 / 1e6 / started.elapsed().as_secs_f64());
-    }
-    let rate = median(rates);
-    let growth = mib(host.process().peak_rss()?.saturating_sub(before));
+    let Long { rate, growth } = long::measure(&host, host.url(), LONG, options.rounds).await?;
     println!("  50 MiB of stdout at {rate:.0} MB/s, and {growth:.1} MiB for it\n");
     Ok(vec![
         Goal {
@@ -180,16 +167,6 @@ fn printing(pieces: usize) -> String {
 }
 
 /// Reads an answer, discards it, and returns its length.
-async fn drain(client: &Client, url: &str) -> Result<usize> {
-    let request = Request::get(url).body(client::empty())?;
-    let mut body = client.open(request).await?.into_body();
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        length += frame?.into_data().map_or(0, |data| data.len());
-    }
-    Ok(length)
-}
-
 /// Measures the start of CPython, here and as a program of this machine. There is no target,
 /// because it depends on the build.
 async fn python() -> Result<()> {

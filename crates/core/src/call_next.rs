@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use crate::{Attribution, Body, BodyError, Fault, PolledFrame, RequestScope, Witness};
 
 /// The body of the handler behind a link, on its way past the link.
-struct NextBody {
+struct PassedBody {
     body: Body,
     scope: Arc<RequestScope>,
 }
@@ -33,7 +33,7 @@ pub async fn call_next(
     let response = next.call(request, attribution).await?;
     Ok(response.map(|body| match body.is_end_stream() {
         true => body,
-        false => NextBody {
+        false => PassedBody {
             body,
             scope: Arc::clone(scope),
         }
@@ -41,7 +41,7 @@ pub async fn call_next(
     }))
 }
 
-impl http_body::Body for NextBody {
+impl http_body::Body for PassedBody {
     type Data = Bytes;
     type Error = BodyError;
 
